@@ -1,0 +1,3 @@
+"""Monitor machine-learning models that are served by Flask."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,249 @@
+"""The counts of one variable: continuous in bins, or discrete in categories, and the groups that drift is judged on.
+
+A distribution is a value: its bins were chosen once (`binning`), never move, and mean the same in training, in live
+counts and in the file. Its counts stand in one row of *cells*, laid out so that every number ever exported, a bucket,
+a category or a group, is the sum of neighbouring cells:
+
+- continuous: one cell per bin ``(lower, upper]``, the last for what is above every bound; missing; invalid.
+- discrete: one cell per category, most frequent first; rare; unseen; missing; invalid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import ClassVar, NamedTuple, TypeAlias
+
+from flask_boxkite.errors import BaselineError, BinMismatchError
+from flask_boxkite.naming import (
+    ABOVE,
+    BELOW,
+    INVALID,
+    MISSING,
+    RARE,
+    UNSEEN,
+    category_text,
+    category_value,
+    interval,
+    is_canonical_number,
+)
+
+__all__ = ["Continuous", "Discrete", "Distribution", "Span", "category_labels", "merge"]
+
+CATEGORY_GROUPS = 8
+"""The most frequent categories, each a group of its own; all others share `RARE`."""
+
+
+class Span(NamedTuple):
+    """A named run of cells, ``start`` to ``stop`` (exclusive), whose sum is one exported number."""
+
+    name: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """Counts of a numeric variable in fixed bins.
+
+    Attributes:
+        name: The feature's or output's name.
+        upper_bounds: Finite, strictly increasing; bin *i* is ``(upper_bounds[i - 1], upper_bounds[i]]``.
+        counts: Rows per bin, one more than there are bounds: the last is above them all.
+        missing: Rows that were None or NaN.
+        invalid: Rows that were no number at all.
+        group_bounds: The bounds at which groups end. What is at or below the first of them is `BELOW`, above the last
+            `ABOVE`. A first bound of ``-inf`` means that there is no `BELOW`.
+    """
+
+    kind: ClassVar[str] = "continuous"
+
+    name: str
+    upper_bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    group_bounds: tuple[float, ...]
+    missing: int = 0
+    invalid: int = 0
+
+    def __post_init__(self) -> None:
+        _check_counts(self.name, (*self.counts, self.missing, self.invalid))
+        if not self.upper_bounds or not all(map(math.isfinite, self.upper_bounds)):
+            msg = f"{self.name!r} needs at least one bound, all of them finite, got {list(self.upper_bounds)!r}."
+            raise BaselineError(msg)
+        if any(a >= b for a, b in pairwise(self.upper_bounds)):
+            msg = f"The bounds of {self.name!r} must increase strictly, got {list(self.upper_bounds)!r}."
+            raise BaselineError(msg)
+        if len(self.counts) != len(self.upper_bounds) + 1:
+            msg = f"{self.name!r} has {len(self.upper_bounds)} bounds and {len(self.counts)} counts, expected one more."
+            raise BaselineError(msg)
+        self._check_groups()
+
+    def _check_groups(self) -> None:
+        known = {-math.inf, *self.upper_bounds}
+        ordered = all(a < b for a, b in pairwise(self.group_bounds))
+        complete = len(self.group_bounds) >= 2 and self.group_bounds[-1] == self.upper_bounds[-1]
+        if not (ordered and complete and known.issuperset(self.group_bounds)):
+            msg = f"The groups of {self.name!r} must end at its bounds and reach the last, got {self.group_bounds!r}."
+            raise BaselineError(msg)
+
+    @property
+    def rows(self) -> int:
+        """All rows, missing and invalid ones included."""
+        return sum(self.counts) + self.missing + self.invalid
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The counts, in the order in which live counts stand in memory."""
+        return (*self.counts, self.missing, self.invalid)
+
+    @cached_property
+    def groups(self) -> tuple[Span, ...]:
+        """The groups, each a run of cells; together they hold every cell once."""
+        ends = {bound: index + 1 for index, bound in enumerate(self.upper_bounds)}
+        ends[-math.inf] = 0
+        spans = [
+            Span(interval(lower, upper), ends[lower], ends[upper]) for lower, upper in pairwise(self.group_bounds)
+        ]
+        if spans[0].start > 0:
+            spans.insert(0, Span(BELOW, 0, spans[0].start))
+        top = len(self.upper_bounds)
+        return (*spans, Span(ABOVE, top, top + 1), Span(MISSING, top + 1, top + 2), Span(INVALID, top + 2, top + 3))
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What must be equal for two distributions to be added or compared."""
+        return (self.kind, self.name, self.upper_bounds, self.group_bounds)
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Counts of a variable in categories.
+
+    Attributes:
+        name: The feature's or output's name.
+        categories: Labels (see `naming.category_text`), most frequent first, ties by label.
+        counts: Rows per category.
+        rare: Rows whose category was not kept. If there are any, values outside *categories* count as `RARE` when
+            serving: training saw such values too, and which ones is not known any more. Otherwise they are `UNSEEN`.
+        unseen: Rows in categories that training never saw; 0 in a baseline.
+        missing: Rows that were None or NaN.
+        invalid: Rows of a type that cannot be a category.
+    """
+
+    kind: ClassVar[str] = "discrete"
+
+    name: str
+    categories: tuple[str, ...]
+    counts: tuple[int, ...]
+    rare: int = 0
+    unseen: int = 0
+    missing: int = 0
+    invalid: int = 0
+
+    def __post_init__(self) -> None:
+        _check_counts(self.name, self.cells)
+        if len(self.categories) != len(self.counts):
+            msg = f"{self.name!r} has {len(self.categories)} categories and {len(self.counts)} counts."
+            raise BaselineError(msg)
+        if len(set(self.categories)) != len(self.categories):
+            msg = f"{self.name!r} has a category twice."
+            raise BaselineError(msg)
+
+    @classmethod
+    def ordered(cls, name: str, counts: dict[str, int], **others: int) -> Discrete:
+        """Build one from counts by label, putting the categories into their fixed order."""
+        labels = sorted(counts, key=lambda label: (-counts[label], label))
+        return cls(name, tuple(labels), tuple(counts[label] for label in labels), **others)
+
+    @property
+    def rows(self) -> int:
+        """All rows, missing and invalid ones included."""
+        return sum(self.cells)
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The counts, in the order in which live counts stand in memory."""
+        return (*self.counts, self.rare, self.unseen, self.missing, self.invalid)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether values are texts; otherwise they are numbers. Labels tell: only numbers read like numbers."""
+        return not self.categories or not all(map(is_canonical_number, self.categories))
+
+    @cached_property
+    def values(self) -> tuple[str | float, ...]:
+        """The categories as values instead of labels."""
+        if self.is_text:
+            return tuple(map(category_value, self.categories))
+        return tuple(map(float, self.categories))
+
+    @cached_property
+    def groups(self) -> tuple[Span, ...]:
+        """The groups, each a run of cells; together they hold every cell once."""
+        own = min(len(self.categories), CATEGORY_GROUPS)
+        rare = len(self.categories)
+        return (
+            *(Span(label, index, index + 1) for index, label in enumerate(self.categories[:own])),
+            Span(RARE, own, rare + 1),
+            Span(UNSEEN, rare + 1, rare + 2),
+            Span(MISSING, rare + 2, rare + 3),
+            Span(INVALID, rare + 3, rare + 4),
+        )
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What must be equal for two distributions to be added or compared."""
+        return (self.kind, self.name, frozenset(self.categories), frozenset(self.categories[:CATEGORY_GROUPS]))
+
+
+Distribution: TypeAlias = Continuous | Discrete
+
+
+def category_labels(values: Sequence[str]) -> list[str]:
+    """Return the labels of textual categories.
+
+    If every one of them reads like a number (``"1.5"``, as versions do), all are put in double quotes, or the file
+    could not be told from that of a numeric variable.
+    """
+    labels = list(map(category_text, values))
+    if labels and all(map(is_canonical_number, labels)):
+        return [f'"{label}"' for label in labels]
+    return labels
+
+
+def merge(left: Distribution, right: Distribution) -> Distribution:
+    """Add the counts of two distributions; commutative and exact.
+
+    Raises:
+        BinMismatchError: Names, kinds, bins, categories or groups differ.
+    """
+    if left.shape != right.shape:
+        msg = f"{left.name!r} and {right.name!r} have different bins, categories or groups; only equal ones can be added."
+        raise BinMismatchError(msg)
+    if isinstance(left, Continuous) and isinstance(right, Continuous):
+        return replace(
+            left,
+            counts=tuple(map(sum, zip(left.counts, right.counts, strict=True))),
+            missing=left.missing + right.missing,
+            invalid=left.invalid + right.invalid,
+        )
+    assert isinstance(left, Discrete)
+    assert isinstance(right, Discrete)
+    others = dict(zip(right.categories, right.counts, strict=True))
+    return Discrete.ordered(
+        left.name,
+        {label: count + others[label] for label, count in zip(left.categories, left.counts, strict=True)},
+        rare=left.rare + right.rare,
+        unseen=left.unseen + right.unseen,
+        missing=left.missing + right.missing,
+        invalid=left.invalid + right.invalid,
+    )
+
+
+def _check_counts(name: str, counts: Sequence[int]) -> None:
+    if any(count < 0 for count in counts):
+        msg = f"{name!r} has a negative count: {list(counts)!r}."
+        raise BaselineError(msg)

@@ -1,0 +1,306 @@
+"""Training data in, columns out: whatever holds the data, each variable becomes one `Column`.
+
+Understands mappings, ``(name, column)`` pairs, 2-D arrays and, through narwhals, data frames and series of pandas,
+polars, pyarrow and others. Missing values are taken out and counted here, without making integers floats.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.errors import BaselineError
+from flask_boxkite.naming import is_canonical_number
+from flask_boxkite.values import InvalidValue, to_number, to_text
+
+__all__ = ["Column", "as_column", "named_columns"]
+
+
+@dataclass
+class Column:
+    """The values of one variable, either numbers or texts.
+
+    Attributes:
+        numbers: Numbers without NaN, any order, infinities included; None if the column is textual.
+        texts: Rows per text; empty if the column is numeric.
+        is_category: Whether the type alone says that the variable is discrete.
+    """
+
+    numbers: NDArray[Any] | None = None
+    texts: Counter[str] = field(default_factory=Counter)
+    missing: int = 0
+    invalid: int = 0
+    is_category: bool = False
+
+    @property
+    def rows(self) -> int:
+        """All rows, missing and invalid ones included."""
+        held = len(self.numbers) if self.numbers is not None else self.texts.total()
+        return held + self.missing + self.invalid
+
+
+def named_columns(data: Any, *, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield name and raw column of each variable in *data*, one at a time.
+
+    Args:
+        data: A mapping, pairs, a 2-D array (also as a list of rows), or a data frame.
+        prefix: Names the columns of an array: ``feature_0``, ``feature_1``, …
+
+    Raises:
+        BaselineError: *data* is none of these, or two columns have one name.
+    """
+    seen: set[str] = set()
+    for name, column in _pairs(data, prefix):
+        text = str(name)
+        if text in seen:
+            msg = f"Two columns are named {text!r}. Names tell the variables apart, so each must be used once."
+            raise BaselineError(msg)
+        seen.add(text)
+        yield text, column
+
+
+def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
+    if isinstance(data, Mapping):
+        return data.items()
+    frame = _native_frame(data)
+    if frame is not None:
+        return ((name, frame.get_column(name)) for name in frame.columns)
+    if not isinstance(data, np.ndarray) and isinstance(data, Sequence) and data and not _is_pair(data[0]):
+        data = _stacked(data)
+    if isinstance(data, np.ndarray):
+        if data.ndim != 2:
+            msg = f"An array of training data must have 2 dimensions (rows, columns), got shape {data.shape}."
+            raise BaselineError(msg)
+        return ((f"{prefix}_{index}", data[:, index]) for index in range(data.shape[1]))
+    if isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
+        return _checked_pairs(data)
+    msg = f"Expected a mapping, (name, column) pairs, a 2-D array or a data frame, got {type(data).__name__}."
+    raise BaselineError(msg)
+
+
+def _native_frame(data: Any) -> Any | None:
+    """Return *data* as a narwhals frame in memory, or None if it is no data frame."""
+    if isinstance(data, (np.ndarray, list, tuple)):
+        return None
+    import narwhals as nw  # 30 ms, and serving never needs it
+
+    frame = nw.from_native(data, pass_through=True)
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect()
+    return frame if isinstance(frame, nw.DataFrame) else None
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str)
+
+
+def _stacked(rows: Sequence[Any]) -> Any:
+    """Return rows of numbers as an array; anything else as it is, for a clearer error later."""
+    if not all(isinstance(row, (Sequence, np.ndarray)) and not isinstance(row, str) for row in rows):
+        return rows
+    if len({len(row) for row in rows}) != 1 or any(isinstance(row[0], str) for row in rows if len(row) == 2):
+        return rows
+    array = np.empty((len(rows), len(rows[0])), dtype=object)
+    array[:] = [list(row) for row in rows]
+    return array
+
+
+def _checked_pairs(data: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    for position, item in enumerate(data):
+        if not (isinstance(item, (tuple, list)) and len(item) == 2):
+            msg = f"Item {position} of the training data must be a pair (name, column), got {type(item).__name__}."
+            raise BaselineError(msg)
+        yield item[0], item[1]
+
+
+def as_column(values: Any, name: str) -> Column:
+    """Read one raw column.
+
+    Args:
+        values: A list, tuple, array, Series or other iterable of numbers, booleans, texts or categoricals, with None,
+            NaN and infinities anywhere.
+
+    Raises:
+        BaselineError: It is not one-dimensional.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        return _with_missing(as_column(values.compressed(), name), int(np.ma.count_masked(values)))
+    if isinstance(values, np.ndarray):
+        return _array_column(values, name)
+    if not isinstance(values, (list, tuple)):
+        series = _native_series(values)
+        if series is not None:
+            return _series_column(series, name)
+        values = _listed(values, name)
+    return _list_column(values)
+
+
+def _with_missing(column: Column, missing: int) -> Column:
+    column.missing += missing
+    return column
+
+
+def _listed(values: Any, name: str) -> list[Any]:
+    if hasattr(values, "__array__"):
+        return np.asarray(values).tolist()  # type: ignore[no-any-return]
+    if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
+        return list(values)
+    msg = f"Column {name!r} must be a list, array or series of values, got {type(values).__name__}."
+    raise BaselineError(msg)
+
+
+def _native_series(values: Any) -> Any | None:
+    import narwhals as nw
+
+    if isinstance(values, nw.Series):
+        return values
+    series = nw.from_native(values, pass_through=True, allow_series=True)
+    return series if isinstance(series, nw.Series) else None
+
+
+def _series_column(series: Any, name: str) -> Column:
+    """Read a narwhals series, nulls first, so that nullable integers stay exact."""
+    import narwhals as nw
+
+    dtype = series.dtype
+    if dtype == nw.Object:
+        return _list_column(series.to_list())
+    held = series.drop_nulls()
+    missing = len(series) - len(held)
+    if dtype.is_decimal():
+        column = Column(np.array([float(value) for value in held.to_list()], dtype=np.float64))
+    elif dtype.is_numeric():
+        column = _array_column(np.asarray(held.to_numpy()), name)
+    elif dtype == nw.Boolean:
+        column = Column(np.array(held.to_list(), dtype=bool), is_category=True)
+    elif dtype in (nw.String, nw.Categorical, nw.Enum) or dtype.is_temporal():
+        column = _list_column(held.to_list())
+        column.is_category = True
+    else:
+        column = _list_column(held.to_list())
+    return _with_missing(column, missing)
+
+
+def _array_column(values: NDArray[Any], name: str) -> Column:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        msg = f"Column {name!r} must have one dimension, got shape {values.shape}. Give each of its columns a name."
+        raise BaselineError(msg)
+    kind = values.dtype.kind
+    if kind == "b":
+        return Column(values, is_category=True)
+    if kind in "iu":
+        return Column(values)
+    if kind == "f":
+        return _float_column(values if values.dtype.itemsize <= 8 else values.astype(np.float64))
+    return _list_column(list(values) if kind in "mM" else values.tolist())
+
+
+def _float_column(values: NDArray[Any]) -> Column:
+    # A sum is NaN wherever a value is, at a fraction of the cost of looking at each.
+    with np.errstate(invalid="ignore", over="ignore"):
+        if not math.isnan(values.sum()):
+            return Column(values)
+    held = values[~np.isnan(values)]
+    return Column(held, missing=len(values) - len(held))
+
+
+def _list_column(values: Sequence[Any]) -> Column:
+    """Read Python objects: numbers if each of them is one, else texts."""
+    kinds = set(map(type, values))
+    if kinds <= {float, int, bool}:
+        return _number_list_column(values, kinds)
+    if _has_text(kinds, values):
+        return _text_column(values)
+    held = [value for value in values if not _is_missing(value)]
+    column = _valid_numbers(held)
+    column.missing += len(values) - len(held)
+    return column
+
+
+def _number_list_column(values: Sequence[Any], kinds: set[type]) -> Column:
+    if not values:
+        return Column(np.empty(0))
+    if kinds == {bool}:
+        return Column(np.array(values), is_category=True)
+    array = np.array(values)
+    if array.dtype.kind in "iu":
+        return Column(array)
+    return _float_column(np.array([to_number(value) for value in values]) if array.dtype.kind == "O" else array)
+
+
+def _is_missing(value: Any) -> bool:
+    try:
+        return to_text(value) is None
+    except InvalidValue:
+        return False
+
+
+def _has_text(kinds: set[type], values: Sequence[Any]) -> bool:
+    """Say whether some value can only be a text: a string, a date, an identifier."""
+    for kind in kinds:
+        if issubclass(kind, str):
+            return True
+        example = next(value for value in values if type(value) is kind)
+        try:
+            to_number(example)
+        except InvalidValue:
+            try:
+                if to_text(example) is not None:
+                    return True
+            except InvalidValue:
+                continue
+    return False
+
+
+def _valid_numbers(values: Sequence[Any]) -> Column:
+    if values and set(map(type, values)) <= {float, int, bool}:
+        return _number_list_column(values, set(map(type, values)))
+    numbers: list[float] = []
+    for value in values:
+        try:
+            numbers.append(to_number(value))
+        except InvalidValue:
+            continue
+    column = _float_column(np.array(numbers, dtype=np.float64))
+    column.invalid = len(values) - len(numbers)
+    column.is_category = bool(values) and set(map(type, values)) <= {bool, np.bool_}
+    return column
+
+
+def _text_column(values: Sequence[Any]) -> Column:
+    column = Column(is_category=True)
+    for value, count in _counted(values):
+        try:
+            text = to_text(value)
+        except InvalidValue:
+            column.invalid += count
+            continue
+        if text is None:
+            column.missing += count
+        else:
+            column.texts[text] += count
+    return _numbers_if_all_read_so(column)
+
+
+def _counted(values: Sequence[Any]) -> Iterable[tuple[Any, int]]:
+    """Count equal values first where that is safe: only among texts, since ``1 == True == 1.0``."""
+    if set(map(type, values)) <= {str, type(None)}:
+        return Counter(values).items()
+    return ((value, 1) for value in values)
+
+
+def _numbers_if_all_read_so(column: Column) -> Column:
+    """Take texts that all read as canonical numbers (``"1.0"``) for numbers: no label could tell them apart."""
+    if not column.texts or not all(map(is_canonical_number, column.texts)):
+        return column
+    column.numbers = np.repeat([float(text) for text in column.texts], list(column.texts.values()))
+    column.texts = Counter()
+    return column

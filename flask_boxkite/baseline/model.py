@@ -1,0 +1,109 @@
+"""The baseline: the distributions of every feature and output in training, as one value.
+
+Written by `ModelMonitoringService.export_text`, read by every process that serves the model. It is immutable and safe
+to share between threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from flask_boxkite.baseline.distribution import Discrete, Distribution, merge
+from flask_boxkite.errors import BaselineError, BinMismatchError
+
+__all__ = ["Baseline"]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a model saw and said in training.
+
+    Attributes:
+        features: One distribution per feature, in training order.
+        outputs: One per output; empty if no inference was given.
+        rows: Training rows.
+        model: Name of the model that this belongs to.
+        version: A name for people, or None. Identity is the `fingerprint`.
+        created: When it was made, in Unix seconds.
+    """
+
+    features: tuple[Distribution, ...]
+    outputs: tuple[Distribution, ...]
+    rows: int
+    model: str = "default"
+    version: str | None = None
+    created: int = 0
+
+    def __post_init__(self) -> None:
+        for kind, distributions in (("feature", self.features), ("output", self.outputs)):
+            for name, number in Counter(distribution.name for distribution in distributions).items():
+                if number > 1:
+                    msg = f"The baseline has the {kind} {name!r} {number} times."
+                    raise BaselineError(msg)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 hex digits of the SHA-256 of the distributions: not of model, version or date."""
+        content = json.dumps([list(map(_content, self.features)), list(map(_content, self.outputs))])
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Baseline:
+        """Read a baseline file, ours or one of boxkite 0.0.5.
+
+        Raises:
+            BaselineError: The file is missing, unreadable, or not a valid baseline; names file and line.
+        """
+        from flask_boxkite.baseline import textfile
+
+        return textfile.load(Path(path))
+
+    def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
+        """Write the baseline file, whole or not at all.
+
+        Args:
+            path: Where to; an existing file is replaced.
+            names: ``"labels"``, or ``"boxkite"`` for the metric names of boxkite 0.0.5.
+
+        Raises:
+            BaselineError: The file cannot be written.
+        """
+        from flask_boxkite.baseline import textfile
+
+        textfile.dump(self, Path(path), names=names)
+
+    def merge(self, other: Baseline) -> Baseline:
+        """Add the counts of another baseline with equal bins; commutative and exact.
+
+        Raises:
+            BinMismatchError: Models, variables, bins or groups differ.
+        """
+        for mine, theirs in ((self.features, other.features), (self.outputs, other.outputs)):
+            if len(mine) != len(theirs):
+                msg = f"One baseline has {len(mine)} variables where the other has {len(theirs)}."
+                raise BinMismatchError(msg)
+        if self.model != other.model:
+            msg = f"One baseline is of model {self.model!r}, the other of {other.model!r}."
+            raise BinMismatchError(msg)
+        return Baseline(
+            tuple(map(merge, self.features, other.features)),
+            tuple(map(merge, self.outputs, other.outputs)),
+            self.rows + other.rows,
+            self.model,
+            self.version if self.version == other.version else None,
+            max(self.created, other.created),
+        )
+
+
+def _content(distribution: Distribution) -> list[object]:
+    if isinstance(distribution, Discrete):
+        bins: list[object] = [distribution.categories]
+    else:
+        bins = [list(map(repr, distribution.upper_bounds)), list(map(repr, distribution.group_bounds))]
+    return [distribution.kind, distribution.name, *bins, distribution.cells]

@@ -1,0 +1,160 @@
+"""Every name that reaches the wire: metric families, special groups, numbers in labels, tags and file names.
+
+Dashboards, alerting rules and log pipelines of users rely on these, so they stand in one place and are spelled once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+__all__ = [
+    "ABOVE",
+    "BELOW",
+    "CAPTURE_REASONS",
+    "DROP_REASONS",
+    "INVALID",
+    "MISSING",
+    "RARE",
+    "STATUSES",
+    "UNSEEN",
+    "canonical_number",
+    "category_text",
+    "category_value",
+    "escape_help",
+    "escape_label",
+    "interval",
+    "is_canonical_number",
+    "parse_interval",
+    "parse_number",
+    "path_segment",
+    "tag_segment",
+]
+
+# Groups that are not an interval or a category. Every row of a variable is in exactly one group.
+BELOW = "__below__"
+ABOVE = "__above__"
+RARE = "__rare__"
+UNSEEN = "__unseen__"
+MISSING = "__missing__"
+INVALID = "__invalid__"
+SPECIAL_GROUPS = frozenset({BELOW, ABOVE, RARE, UNSEEN, MISSING, INVALID})
+
+STATUSES = ("ok", "client_error", "error")
+
+# Closed sets: a client cannot add a series.
+CAPTURE_REASONS = ("features", "output", "internal")
+DROP_REASONS = ("queue_full", "too_large", "unencodable", "shutdown")
+
+_GO_NUMBER = re.compile(r"-?\d+\.\d+|-?\d(?:\.\d+)?e[+-]\d{2,3}|[+-]Inf")
+
+
+def canonical_number(value: float) -> str:
+    """Write *value* as Go's ``FormatFloat(x, 'g', -1, 64)``, plus ``.0`` where that has no point and no exponent.
+
+    Zero is unsigned, infinities are ``+Inf`` and ``-Inf``: what Prometheus itself makes of a label ``le``, so a label
+    is the same text whether it went through a scrape, a federation or a file.
+
+    >>> canonical_number(1), canonical_number(-1e6), canonical_number(0.00001), canonical_number(123456.5)
+    ('1.0', '-1e+06', '1e-05', '123456.5')
+    """
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    value = float(value)
+    if value == 0:
+        return "0.0"
+    if 1e-4 <= abs(value) < 1e6:
+        return repr(value)
+    sign, digits, exponent = _decimal_parts(repr(value))
+    mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
+    return f"{sign}{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
+
+
+def _decimal_parts(text: str) -> tuple[str, str, int]:
+    """Split a float's repr into sign, significant digits without outer zeros, and the exponent of the first digit."""
+    sign = "-" if text.startswith("-") else ""
+    mantissa, _, power = text.lstrip("-").partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = whole + fraction
+    exponent = len(whole) - 1 + int(power or 0)
+    stripped = digits.lstrip("0")
+    exponent -= len(digits) - len(stripped)
+    return sign, stripped.rstrip("0") or "0", exponent
+
+
+def parse_number(text: str) -> float:
+    """Read a number as Prometheus writes it.
+
+    Raises:
+        ValueError: It is not one; Python's own liberties (``1_000``, blanks) are not taken.
+    """
+    if "_" in text or text != text.strip():
+        msg = f"not a number: {text!r}"
+        raise ValueError(msg)
+    return float(text)
+
+
+def is_canonical_number(text: str) -> bool:
+    """Say whether *text* is just what `canonical_number` would write."""
+    return _GO_NUMBER.fullmatch(text) is not None and canonical_number(float(text)) == text
+
+
+def category_text(value: str) -> str:
+    """Return the label of a textual category: itself, or in double quotes where it could be taken for something else.
+
+    Empty texts, the names of special groups, and texts that are in quotes already are quoted, so that
+    `category_value` gives every one of them back.
+    """
+    if value == "" or value in SPECIAL_GROUPS or _is_quoted(value):
+        return f'"{value}"'
+    return value
+
+
+def category_value(label: str) -> str:
+    """Return the text that `category_text` made *label* from."""
+    return label[1:-1] if _is_quoted(label) else label
+
+
+def _is_quoted(text: str) -> bool:
+    return len(text) >= 2 and text[0] == text[-1] == '"'
+
+
+def interval(lower: float, upper: float) -> str:
+    """Name the group of values in ``(lower, upper]``."""
+    return f"({canonical_number(lower)},{canonical_number(upper)}]"
+
+
+def parse_interval(name: str) -> tuple[float, float]:
+    """Read what `interval` wrote.
+
+    Raises:
+        ValueError: *name* is not of the form ``(lower,upper]``.
+    """
+    lower, comma, upper = name[1:-1].partition(",")
+    if not (name.startswith("(") and name.endswith("]") and comma):
+        msg = f"not an interval '(lower,upper]': {name!r}"
+        raise ValueError(msg)
+    return parse_number(lower), parse_number(upper)
+
+
+def escape_label(value: str) -> str:
+    """Escape a label value for Prometheus text and OpenMetrics."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def escape_help(text: str) -> str:
+    """Escape a HELP text."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
+def tag_segment(name: str) -> str:
+    """Make *name* safe as one segment of a fluentd tag: no dots, blanks or slashes, never empty.
+
+    fluentd splits tags at dots and matches them with patterns, so a dot inside a name would shift all that follow.
+    """
+    return re.sub(r"[^\w-]", "_", name) or "_"
+
+
+def path_segment(name: str) -> str:
+    """Make *name* safe as one folder or file name: no separators, no leading dot, at most 128 characters."""
+    return (re.sub(r"[^\w.-]", "_", name).lstrip(".") or "_")[:128]

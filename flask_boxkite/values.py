@@ -1,0 +1,217 @@
+"""What a single value means, whoever sends it: as a number, as a category, as plain JSON.
+
+Training and serving both read values through this module, so that one value cannot be two things: ``True``, ``1``,
+``1.0``, ``"1"`` and ``numpy.int8(1)`` are the number 1.0 to a numeric variable, and ``numpy.float32(0.1)`` is 0.1.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+__all__ = ["InvalidValue", "plain", "to_number", "to_text"]
+
+# The widest integers that MessagePack, and so fluentd, can hold.
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+_ATOMS = frozenset({str, bool, type(None)})
+_SAFE_NUMBERS = frozenset({int, float, bool})
+
+
+class InvalidValue(ValueError):
+    """A value of a type that the variable cannot hold, such as a list where a number belongs."""
+
+
+def to_number(value: Any) -> float:
+    """Return *value* as a float; NaN where it is missing.
+
+    Integers too large for a float become infinite. A float32 becomes the number with its shortest decimals, which is
+    the one that a client writes in JSON.
+
+    Raises:
+        InvalidValue: It is no number, boolean, NumPy scalar or numeric text.
+    """
+    if isinstance(value, (float, int)):
+        return _float(value)
+    if value is None or _is_null(value):
+        return math.nan
+    if isinstance(value, (np.floating, np.bool_, np.integer)):
+        # str() of a narrow float gives its shortest decimals, float() of it 0.10000000149…
+        return float(str(value)) if isinstance(value, np.floating) else float(value)
+    if isinstance(value, str):
+        return _number_of_text(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return to_number(value[()])
+    raise InvalidValue(type(value).__name__)
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _number_of_text(text: str) -> float:
+    stripped = text.strip()
+    if "_" in stripped:
+        raise InvalidValue(text)
+    try:
+        return float(stripped)
+    except ValueError as error:
+        raise InvalidValue(text) from error
+
+
+def to_text(value: Any) -> str | None:
+    """Return *value* as a textual category; None where it is missing.
+
+    A number is written as its JSON text (``1`` is ``"1"``, ``True`` is ``"true"``), a date in ISO 8601.
+
+    Raises:
+        InvalidValue: It is a container.
+    """
+    if isinstance(value, str):
+        return str(value)
+    if value is None or _is_null(value):
+        return None
+    simple = plain(value)
+    if isinstance(simple, (list, dict)):
+        raise InvalidValue(type(value).__name__)
+    if simple is None:
+        return None
+    return simple if isinstance(simple, str) else json.dumps(simple)
+
+
+def _is_null(value: Any) -> bool:
+    """Recognise NaN, NaT and pandas' NA without importing pandas."""
+    if isinstance(value, (float, np.floating)):
+        return bool(value != value)
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(value))
+    return type(value).__name__ in {"NAType", "NaTType"}
+
+
+def plain(value: Any) -> Any:
+    """Return *value* as plain JSON types, itself where it already is: str, int, float, bool, None, list, dict.
+
+    NumPy, date, Decimal, UUID and the like are converted, bytes become text or base64, anything else its ``str()``:
+    nothing is refused. JSON has no NaN and no infinity, so NaN becomes None, infinities the texts ``"Infinity"`` and
+    ``"-Infinity"``; integers wider than 64 bits become their digits.
+    """
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else _non_finite(value)
+    if kind is int:
+        return value if _INT_MIN <= value <= _INT_MAX else str(value)
+    if kind is list:
+        return value if _is_plain_row(value) else _unchanged(value, [plain(item) for item in value])
+    if kind is dict:
+        return value if _is_plain_row(value.values()) and _has_text_keys(value) else _plain_mapping(value)
+    return _plain_other(value)
+
+
+def _is_plain_row(values: Any) -> bool:
+    """Say quickly whether all of *values* are atoms or numbers that JSON can hold: the common case of a row."""
+    kinds = set(map(type, values))
+    if kinds <= _ATOMS:
+        return True
+    if not kinds <= _SAFE_NUMBERS:
+        return False
+    try:
+        # A sum is finite only if every term is. (A huge integer overflows, infinities make it infinite or NaN.)
+        return math.isfinite(sum(values)) and (int not in kinds or _fits_64_bits(values))
+    except OverflowError:
+        return False
+
+
+def _fits_64_bits(values: Any) -> bool:
+    return bool(min(values) >= _INT_MIN and max(values) <= _INT_MAX)
+
+
+def _has_text_keys(mapping: dict[Any, Any]) -> bool:
+    return not mapping or set(map(type, mapping)) == {str}
+
+
+def _unchanged(before: list[Any], after: list[Any]) -> list[Any]:
+    """Return *before* if *after* holds the very same objects, so that callers can see that nothing was converted."""
+    return before if all(a is b for a, b in zip(before, after, strict=True)) else after
+
+
+def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+    after = {key if type(key) is str else str(key): plain(item) for key, item in mapping.items()}
+    same = type(mapping) is dict and all(after.get(key, after) is item for key, item in mapping.items())
+    return mapping if same else after  # type: ignore[return-value]
+
+
+def _non_finite(value: float) -> str | None:
+    return None if value != value else "Infinity" if value > 0 else "-Infinity"
+
+
+def _plain_other(value: Any) -> Any:
+    """Convert what is not exactly a built-in JSON type."""
+    if _is_null(value):
+        return None
+    if isinstance(value, np.floating):
+        return plain(float(str(value)))
+    if isinstance(value, np.ndarray):
+        return plain(_array_values(value))
+    if isinstance(value, np.generic):
+        return plain(value.item()) if not isinstance(value.item(), np.generic) else str(value)
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return plain(int(value) if value.is_finite() and value == value.to_integral_value() else float(value))
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _plain_bytes(bytes(value))
+    return _plain_container(value)
+
+
+def _array_values(array: np.ndarray[Any, Any]) -> Any:
+    """Return an array as nested lists; narrow floats with their shortest decimals."""
+    if array.dtype.kind == "f" and array.dtype.itemsize < 8:
+        return array.astype(str).astype(np.float64).tolist()
+    return array.tolist()
+
+
+def _plain_bytes(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
+
+
+def _plain_container(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return plain(int(value))
+    if isinstance(value, float):
+        return plain(float(value))
+    if isinstance(value, Mapping):
+        return _plain_mapping(value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if isinstance(value, UUID):
+        return str(value)
+    for method in ("to_dicts", "to_pylist", "to_list", "tolist"):  # polars and arrow tables, Series, anything array-like
+        if callable(convert := getattr(value, method, None)):
+            return plain(convert())
+    if hasattr(value, "columns") and callable(convert := getattr(value, "to_dict", None)):
+        return plain(convert(orient="records"))
+    return str(value)
