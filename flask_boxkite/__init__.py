@@ -1,3 +1,16 @@
-"""Monitor machine-learning models that are served by Flask."""
+"""Monitor machine-learning models that are served by Flask: live distributions, drift, and every prediction logged."""
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.errors import BaselineError, BinMismatchError, BoxkiteError, ConfigError
+from flask_boxkite.service import ModelMonitoringService
+
+__all__ = [
+    "BaselineError",
+    "BinMismatchError",
+    "Baseline",
+    "BoxkiteError",
+    "ConfigError",
+    "ModelMonitoringService",
+]
 
 __version__ = "0.1.0"

@@ -24,7 +24,7 @@ from flask_boxkite.errors import BaselineError
 from flask_boxkite.families import Family, label_text, running_sum, variable_families
 from flask_boxkite.naming import BELOW, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval, parse_number
 
-__all__ = ["BASELINE_INFO", "FEATURE_INFO", "Sample", "dump", "info_lines", "load", "render"]
+__all__ = ["BASELINE_INFO", "FEATURE_INFO", "Sample", "dump", "info_lines", "load", "parse_sample", "render"]
 
 MAX_BYTES = 256 * 1024 * 1024
 """Files beyond this are refused unread; 10,000 features take about 100 MB."""
@@ -161,14 +161,11 @@ class _Reader:
                 yield self._sample(line.rstrip("\r"), number)
 
     def _sample(self, line: str, number: int) -> Sample:
-        match = _SAMPLE.fullmatch(line)
-        labels = _labels(match[2]) if match else None
-        if match is None or labels is None:
-            return self._foreign_sample(line, number)
         try:
-            return Sample(match[1], labels, parse_number(match[3]), number)
+            parsed = parse_sample(line)
         except ValueError:
             self.fail(f"its value is no number: {line[:120]!r}.", number)
+        return Sample(*parsed, number) if parsed else self._foreign_sample(line, number)
 
     def _foreign_sample(self, line: str, number: int) -> Sample:
         try:
@@ -184,6 +181,19 @@ class _Reader:
         if not (sample.value >= 0 and sample.value == int(sample.value)):
             self.fail(f"a count must be a whole number >= 0, got {sample.value}.", sample.line)
         return int(sample.value)
+
+
+def parse_sample(line: str) -> tuple[str, dict[str, str], float] | None:
+    """Read a sample line of the form that we write ourselves: name, labels, value; None if it has another form.
+
+    Raises:
+        ValueError: The value is no number.
+    """
+    match = _SAMPLE.fullmatch(line)
+    labels = _labels(match[2]) if match else None
+    if match is None or labels is None:
+        return None
+    return match[1], labels, parse_number(match[3])
 
 
 def _labels(text: str | None) -> dict[str, str] | None:

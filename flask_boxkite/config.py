@@ -1,0 +1,291 @@
+"""The ``BOXKITE_*`` settings: read once, validated once, frozen.
+
+Takes any mapping, so that it serves Flask's ``app.config``, keyword arguments and tests alike. What is wrong is said
+at set-up, with the remedy; nothing is guessed and no key is ignored.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+from flask_boxkite.errors import ConfigError
+
+__all__ = ["DEFAULT_BASELINE_PATH", "Address", "Settings"]
+
+DEFAULT_BASELINE_PATH = "/artefact/histogram.prom"
+FORWARD_PORT = 24224
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where fluentd listens.
+
+    Attributes:
+        host: Host name or address, or the path of a unix socket.
+        port: None for a unix socket.
+        tls: Whether to speak TLS.
+    """
+
+    host: str
+    port: int | None
+    tls: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. Each field is documented with its key: type, default, effect.
+
+    Attributes:
+        baseline: ``BOXKITE_BASELINE``: a path, a `Baseline`, or ``{model: path or Baseline}``; None for the default
+            path, the only one that may be absent.
+        metrics_path: ``BOXKITE_METRICS_PATH`` (``/metrics``): the route of the metrics; None for no route.
+        metrics_token: ``BOXKITE_METRICS_TOKEN`` (None): bearer token that the route asks for.
+        metric_names: ``BOXKITE_METRIC_NAMES`` (``labels``): or ``boxkite``, the names of boxkite 0.0.5.
+        sink: ``BOXKITE_SINK`` (``auto``): ``fluentd``, ``file``, ``none``, or an object with ``emit_batch(records)``.
+            ``auto`` is fluentd if an address is set, else files if a directory is, else none.
+        fluentd_addr: ``BOXKITE_FLUENTD_ADDR`` (env ``BEDROCK_FLUENTD_ADDR``): ``host[:24224]``, ``unix:///path`` or
+            ``tls://host:port``.
+        fluentd_prefix: ``BOXKITE_FLUENTD_PREFIX`` (env ``BEDROCK_FLUENTD_PREFIX``, ``models.predictions``): start of
+            the tag.
+        fluentd_shared_key: ``BOXKITE_FLUENTD_SHARED_KEY`` (None): the key of fluentd's ``<security>`` section.
+        fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for the system's.
+        endpoint_id: ``BOXKITE_ENDPOINT_ID`` (env ``BEDROCK_ENDPOINT_ID``, ``unknown-endpoint``): in tag and path.
+        server_id: ``BOXKITE_SERVER_ID`` (env ``BEDROCK_SERVER_ID``, ``unknown-server``): in records and ids.
+        pod_name: ``BOXKITE_POD_NAME`` (env ``BEDROCK_POD_NAME``, the host name): in tag and file names.
+        log_dir: ``BOXKITE_LOG_DIR`` (None): root of the file sink.
+        log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted.
+        logger_id: ``BOXKITE_LOGGER_ID`` (``boxkite``): part of its file names.
+        queue_bytes: ``BOXKITE_QUEUE_BYTES`` (16 MiB): bound of the records that wait in memory.
+        max_body_bytes: ``BOXKITE_MAX_BODY_BYTES`` (64 KiB): longer request bodies are cut in the record, and flagged.
+        sample_rate: ``BOXKITE_SAMPLE_RATE`` (1.0): share of records sent to the sink; counts always see every row.
+        redact: ``BOXKITE_REDACT`` (none): field names or dotted paths replaced in every record, or a callable.
+        export_baseline: ``BOXKITE_EXPORT_BASELINE`` (true): whether this replica exports the training counts.
+        export_bins: ``BOXKITE_EXPORT_BINS`` (true): whether it exports histograms and categories, not only groups.
+        shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver what waits.
+        drift_alpha: ``BOXKITE_DRIFT_ALPHA`` (1e-5): false-alarm probability of one check of a whole model.
+        enabled: ``BOXKITE_ENABLED`` (true): false counts, sends and routes nothing.
+    """
+
+    baseline: Any = None
+    metrics_path: str | None = "/metrics"
+    metrics_token: str | None = None
+    metric_names: str = "labels"
+    sink: Any = "auto"
+    fluentd_addr: Address | None = None
+    fluentd_prefix: str = "models.predictions"
+    fluentd_shared_key: str | None = None
+    fluentd_ca_file: str | None = None
+    endpoint_id: str = "unknown-endpoint"
+    server_id: str = "unknown-server"
+    pod_name: str = ""
+    log_dir: str | None = None
+    log_ttl_days: float = 30
+    logger_id: str = "boxkite"
+    queue_bytes: int = 16 * 1024 * 1024
+    max_body_bytes: int = 64 * 1024
+    sample_rate: float = 1.0
+    redact: tuple[str, ...] | Callable[[dict[str, Any]], Any] = ()
+    export_baseline: bool = True
+    export_bins: bool = True
+    shutdown_timeout: float = 5.0
+    drift_alpha: float = 1e-5
+    enabled: bool = True
+
+    @classmethod
+    def from_mapping(cls, config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the ``BOXKITE_*`` keys of *config*; other keys are ignored.
+
+        Args:
+            config: For example ``app.config``. Numbers and booleans may be texts, as they come from the environment.
+            environ: Where the ``BEDROCK_*`` defaults come from; the process's environment if None.
+
+        Raises:
+            ConfigError: A key is unknown, or a value malformed or contradictory.
+        """
+        environ = os.environ if environ is None else environ
+        given = {key: value for key, value in config.items() if isinstance(key, str) and key.startswith("BOXKITE_")}
+        for key in given:
+            _check_known(key)
+        values: dict[str, Any] = {}
+        for name, read in _READERS.items():
+            key = f"BOXKITE_{name.upper()}"
+            if key in given:
+                values[name] = read(key, given[key])
+            elif value := environ.get(_ENVIRONMENT.get(name, ""), ""):
+                values[name] = read(_ENVIRONMENT[name], value)
+        values["pod_name"] = values.get("pod_name") or socket.gethostname()
+        return cls(**values)._checked()
+
+    def _checked(self) -> Settings:
+        """Resolve ``auto`` and check what the sink needs."""
+        sink = self.sink
+        if sink == "auto":
+            sink = "fluentd" if self.fluentd_addr else "file" if self.log_dir else "none"
+            object.__setattr__(self, "sink", sink)
+        if sink == "fluentd" and self.fluentd_addr is None:
+            _fail("BOXKITE_SINK", "is 'fluentd', but no address is set. Set 'BOXKITE_FLUENTD_ADDR', such as 'host:24224'.")
+        if sink == "file" and self.log_dir is None:
+            _fail("BOXKITE_SINK", "is 'file', but no directory is set. Set 'BOXKITE_LOG_DIR'.")
+        if self.metric_names == "boxkite" and isinstance(self.baseline, Mapping) and len(self.baseline) > 1:
+            _fail("BOXKITE_METRIC_NAMES", "'boxkite' names have room for one model only. Use 'labels' for several.")
+        return self
+
+
+def _fail(key: str, text: str) -> NoReturn:
+    msg = f"'{key}' {text}"
+    raise ConfigError(msg, key=key)
+
+
+def _check_known(key: str) -> None:
+    known = [f"BOXKITE_{name.upper()}" for name in _READERS]
+    if key not in known:
+        close = difflib.get_close_matches(key, known, 1)
+        _fail(key, "is no setting of flask-boxkite." + (f" Did you mean '{close[0]}'?" if close else ""))
+
+
+# --- readers: one per type of value ----------------------------------------------------------------------------------
+
+
+def _as_is(key: str, value: Any) -> Any:
+    return value
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        _fail(key, f"must be a text that is not empty, got {value!r}.")
+    return value
+
+
+def _optional(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    return lambda key, value: None if value is None or value == "" else read(key, value)
+
+
+def _path_text(key: str, value: Any) -> str:
+    return _text(key, os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def _route(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"/[^<>?#\s]*", value):
+        _fail(key, f"must be a path that begins with '/', or None for no route, got {value!r}.")
+    return value
+
+
+def _choice(*choices: str) -> Callable[[str, Any], Any]:
+    def read(key: str, value: Any) -> Any:
+        if value not in choices:
+            _fail(key, f"must be one of {', '.join(map(repr, choices))}, got {value!r}.")
+        return value
+
+    return read
+
+
+def _sink(key: str, value: Any) -> Any:
+    if callable(getattr(value, "emit_batch", None)):
+        return value
+    if value not in ("auto", "fluentd", "file", "none"):
+        _fail(key, f"must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got {value!r}.")
+    return value
+
+
+def _integer(least: int) -> Callable[[str, Any], int]:
+    def read(key: str, value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"\d+", value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            _fail(key, f"must be an integer >= {least}, got {value!r}.")
+        return value
+
+    return read
+
+
+def _number(check: Callable[[float], bool], range_text: str) -> Callable[[str, Any], float]:
+    def read(key: str, value: Any) -> float:
+        try:
+            number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+        except ValueError:
+            number = None
+        if number is None or not check(number):
+            _fail(key, f"must be a number {range_text}, got {value!r}.")
+        return number
+
+    return read
+
+
+def _boolean(key: str, value: Any) -> bool:
+    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    found = words.get(str(value).lower()) if isinstance(value, (bool, int, str)) else None
+    if found is None:
+        _fail(key, f"must be true or false, got {value!r}.")
+    return found
+
+
+def _redact(key: str, value: Any) -> Any:
+    if callable(value):
+        return value
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(n, str) and n for n in names):
+        _fail(key, f"must be field names or dotted paths, or a callable, got {value!r}.")
+    return tuple(names)
+
+
+def _address(key: str, value: Any) -> Address:
+    text = _text(key, value)
+    if text.startswith("unix://"):
+        if not text[7:].startswith("/"):
+            _fail(key, f"must be 'unix://' and an absolute path, got {value!r}.")
+        return Address(text[7:], None)
+    scheme, _, rest = text.rpartition("://")
+    if rest.count(":") > 1 and not rest.startswith("["):
+        rest = f"[{rest}]"  # a bare IPv6 address
+    try:
+        parts = urlsplit(f"//{rest}")
+        port = parts.port if parts.port is not None else FORWARD_PORT
+    except ValueError:
+        parts, port = urlsplit(""), 0
+    if scheme not in ("", "tcp", "tls") or not parts.hostname or parts.path or not port:
+        _fail(key, f"must be 'host[:{FORWARD_PORT}]', 'unix:///path' or 'tls://host:port', got {value!r}.")
+    return Address(parts.hostname, port, tls=scheme == "tls")
+
+
+_READERS: dict[str, Callable[[str, Any], Any]] = {
+    "baseline": _optional(_as_is),
+    "metrics_path": _optional(_route),
+    "metrics_token": _optional(_text),
+    "metric_names": _choice("labels", "boxkite"),
+    "sink": _sink,
+    "fluentd_addr": _optional(_address),
+    "fluentd_prefix": _text,
+    "fluentd_shared_key": _optional(_text),
+    "fluentd_ca_file": _optional(_path_text),
+    "endpoint_id": _text,
+    "server_id": _text,
+    "pod_name": _optional(_text),
+    "log_dir": _optional(_path_text),
+    "log_ttl_days": _number(lambda value: value > 0, "> 0"),
+    "logger_id": _text,
+    "queue_bytes": _integer(1),
+    "max_body_bytes": _integer(0),
+    "sample_rate": _number(lambda value: 0 <= value <= 1, "from 0 to 1"),
+    "redact": _redact,
+    "export_baseline": _boolean,
+    "export_bins": _boolean,
+    "shutdown_timeout": _number(lambda value: 0 <= value < float("inf"), ">= 0"),
+    "drift_alpha": _number(lambda value: 0 < value < 1, "between 0 and 1"),
+    "enabled": _boolean,
+}
+assert set(_READERS) == {field.name for field in fields(Settings)}
+
+_ENVIRONMENT = {
+    "fluentd_addr": "BEDROCK_FLUENTD_ADDR",
+    "fluentd_prefix": "BEDROCK_FLUENTD_PREFIX",
+    "endpoint_id": "BEDROCK_ENDPOINT_ID",
+    "server_id": "BEDROCK_SERVER_ID",
+    "pod_name": "BEDROCK_POD_NAME",
+}

@@ -1,0 +1,77 @@
+"""Is it real, and is it big? Two questions, two numbers, one verdict.
+
+The G-test on the groups says whether live rows can still come from the training population; the population stability
+index, less what sampling alone gives it, says how far they have moved. A large window makes small shifts real but not
+big; a small window makes big-looking shifts that are not real.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from flask_boxkite.drift.statistics import (
+    chi_squared_limit,
+    g_statistic,
+    population_stability_index,
+    psi_sampling_noise,
+)
+
+__all__ = ["MINIMUM_ROWS", "Judgement", "Verdict", "judge"]
+
+Verdict: TypeAlias = Literal["not enough data", "stable", "shifted", "drifted", "major"]
+
+MINIMUM_ROWS = 30
+DRIFTED_SIZE = 0.1
+MAJOR_SIZE = 0.25
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is known of one variable.
+
+    Attributes:
+        verdict: ``not enough data``, ``stable`` (not significant), ``shifted`` (significant, but small), ``drifted``
+            (size >= 0.1) or ``major`` (size >= 0.25).
+        g: The G statistic.
+        limit: What it must exceed to be significant.
+        psi: The population stability index.
+        size: PSI less its sampling noise, at least 0.
+    """
+
+    verdict: Verdict
+    g: float
+    limit: float
+    psi: float
+    size: float
+
+
+def judge(baseline: ArrayLike, live: ArrayLike, *, alpha: float) -> Judgement:
+    """Judge one variable.
+
+    Args:
+        baseline: Training counts per group, shape (groups,).
+        live: Live counts of the same groups.
+        alpha: Probability of calling a variable drifted that is not.
+
+    Raises:
+        BinMismatchError: The shapes differ.
+    """
+    psi = population_stability_index(baseline, live)
+    size = max(psi - psi_sampling_noise(baseline, live), 0.0)
+    g = g_statistic(baseline, live)
+    limit = chi_squared_limit(alpha, np.size(baseline) - 1)
+    return Judgement(_verdict(np.sum(baseline), np.sum(live), g > limit, size), g, limit, psi, size)
+
+
+def _verdict(trained: float, served: float, is_significant: bool, size: float) -> Verdict:
+    if min(trained, served) < MINIMUM_ROWS:
+        return "not enough data"
+    if not is_significant:
+        return "stable"
+    if size < DRIFTED_SIZE:
+        return "shifted"
+    return "drifted" if size < MAJOR_SIZE else "major"

@@ -1,0 +1,7 @@
+"""Counts to text: Prometheus and OpenMetrics, for scrapes and for other registries."""
+
+from flask_boxkite.exposition.collector import ExpositionCollector
+from flask_boxkite.exposition.exposition import Exposition
+from flask_boxkite.exposition.model import ExportedModel
+
+__all__ = ["ExportedModel", "Exposition", "ExpositionCollector"]

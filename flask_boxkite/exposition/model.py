@@ -1,0 +1,182 @@
+"""The metric families of one model: labels rendered when the model is set up, numbers filled in at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline import Baseline, legacy
+from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.textfile import info_lines
+from flask_boxkite.drift.statistics import chi_squared_limit
+from flask_boxkite.families import Block, Family, label_text, running_sum, variable_families
+from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.store import Store, Totals
+from flask_boxkite.naming import CAPTURE_REASONS, STATUSES, canonical_number, escape_label
+
+__all__ = ["ExportedModel", "ModelFamilies"]
+
+PREDICTIONS = Family("boxkite_predictions", "counter", "Predicted rows by the status of their response.")
+DURATIONS = Family("boxkite_prediction_duration_seconds", "histogram", "Time from request to response.")
+CAPTURE_ERRORS = Family("boxkite_capture_errors", "counter", "Requests whose features or output were not found.")
+SIGNIFICANCE = Family("boxkite_drift_significance", "gauge", "False-alarm probability of one check of one variable.")
+OUTPUT_SUMS = Family("boxkite_inference_sum", "counter", "Sum of positive, and of the size of negative outputs.")
+
+Render = Callable[[NDArray[np.int64], NDArray[np.float64]], str]
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """What the exposition needs to know of a model.
+
+    Attributes:
+        name: The label ``model``.
+        baseline: Its baseline; None if it has none.
+        layout: Where its counts stand.
+        store: Its live counts.
+        alpha: False-alarm probability of one check of the whole model.
+    """
+
+    name: str
+    baseline: Baseline | None
+    layout: Layout
+    store: Store
+    alpha: float
+
+    @property
+    def labels(self) -> str:
+        """The labels on all its series."""
+        return label_text(model=self.name, baseline=self.baseline.fingerprint if self.baseline else "none")
+
+
+class ModelFamilies:
+    """Renders one model in one format.
+
+    Args:
+        model: The model.
+        openmetrics: Whether in OpenMetrics instead of Prometheus text.
+        names: ``labels``, or ``boxkite`` for the ancestor's names of variables.
+        with_baseline: Whether training counts are exported too.
+        with_bins: Whether histograms and categories are, or only groups.
+    """
+
+    def __init__(
+        self, model: ExportedModel, *, openmetrics: bool, names: str, with_baseline: bool, with_bins: bool
+    ) -> None:
+        self._model = model
+        self._openmetrics = openmetrics
+        self._parts: list[tuple[Family, Render]] = []
+        if model.baseline is not None:
+            if names == "boxkite" and with_bins:
+                self._add_legacy(model.baseline, with_baseline)
+                with_bins = False
+            self._add_variables(model.baseline, with_baseline, with_bins)
+            self._add_drift_limits(model.baseline)
+            self._add_output_sums(model.baseline.outputs)
+        self._add_requests()
+
+    def render(self) -> Iterator[tuple[Family, str]]:
+        """Yield each family with its sample lines, as they stand now."""
+        totals: Totals = self._model.store.totals()
+        running = running_sum(totals.cells)
+        for family, render in self._parts:
+            yield family, render(running, totals.sums)
+
+    # --- what there is -----------------------------------------------------------------------------------------------
+
+    def _add_text(self, family: Family, text: str) -> None:
+        self._parts.append((family, lambda running, sums: text))
+
+    def _add_block(self, family: Family, block: Block) -> None:
+        self._parts.append((family, lambda running, sums: block.render(running)))
+
+    def _add_variables(self, baseline: Baseline, with_baseline: bool, with_bins: bool) -> None:
+        for family, text in info_lines(baseline, self._model.labels):
+            self._add_text(family, text)
+        trained = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
+        sides = (("feature", baseline.features, 0), ("inference", baseline.outputs, self._model.layout.outputs_start))
+        for side, variables, offset in sides:
+            for is_baseline in (True, False) if with_baseline else (False,):
+                for family, block in variable_families(
+                    side,
+                    variables,
+                    offset,
+                    self._model.labels,
+                    baseline=is_baseline,
+                    bins=with_bins,
+                    openmetrics=self._openmetrics,
+                ):
+                    if is_baseline:
+                        self._add_text(family, block.render(trained))
+                    else:
+                        self._add_block(family, block)
+
+    def _add_legacy(self, baseline: Baseline, with_baseline: bool) -> None:
+        if with_baseline:
+            trained = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
+            for item in legacy.variable_families(baseline, training=True):
+                self._add_text(item.family, item.render(trained))
+        for item in legacy.variable_families(baseline, training=False):
+            self._parts.append((item.family, lambda running, sums, item=item: item.render(running)))  # type: ignore[misc]
+        self._add_text(*legacy.info_family(baseline))
+
+    def _add_drift_limits(self, baseline: Baseline) -> None:
+        alpha = self._model.alpha / max(len(baseline.features) + len(baseline.outputs), 1)
+        self._add_text(SIGNIFICANCE, f"{SIGNIFICANCE.name}{{{self._model.labels}}} {alpha!r}\n")
+        limits = {
+            degrees: chi_squared_limit(alpha, degrees)
+            for degrees in {len(item.groups) - 1 for item in baseline.features + baseline.outputs}
+        }
+        for side, thing, variables in (
+            ("feature", "feature", baseline.features),
+            ("inference", "output", baseline.outputs),
+        ):
+            family = Family(f"boxkite_{side}_drift_limit", "gauge", f"What G of each {thing} must exceed to be real.")
+            lines = [self._line(family, thing, item.name, "", limits[len(item.groups) - 1]) for item in variables]
+            self._add_text(family, "".join(lines))
+
+    def _add_output_sums(self, outputs: tuple[Distribution, ...]) -> None:
+        heads = [
+            (self._line(OUTPUT_SUMS, "output", item.name, f',sign="{sign}"', None), 2 * index + offset)
+            for index, item in enumerate(outputs)
+            if not (isinstance(item, Discrete) and item.is_text)
+            for offset, sign in enumerate(("positive", "negative"))
+        ]
+        self._parts.append(
+            (OUTPUT_SUMS, lambda running, sums: "".join(f"{head} {float(sums[at])!r}\n" for head, at in heads))
+        )
+
+    def _line(self, family: Family, thing: str, name: str, more: str, value: float | None) -> str:
+        head = f'{family.sample_name}{{{self._model.labels},{thing}="{escape_label(name)}"{more}}}'
+        return head if value is None else f"{head} {value!r}\n"
+
+    def _add_requests(self) -> None:
+        layout, labels = self._model.layout, self._model.labels
+        for family, label, values, start in (
+            (PREDICTIONS, "status", STATUSES, layout.statuses_start),
+            (CAPTURE_ERRORS, "reason", CAPTURE_REASONS, layout.captures_start),
+        ):
+            lines = [
+                (f'{family.sample_name}{{{labels},{label}="{value}"}}', at, at + 1)
+                for at, value in enumerate(values, start)
+            ]
+            self._add_block(family, Block(lines))
+        block = Block(_duration_lines(labels, layout.durations_start))
+        sum_head = f"{DURATIONS.name}_sum{{{labels}}}"
+        self._parts.append(
+            (
+                DURATIONS,
+                lambda running, sums: f"{block.render(running)}{sum_head} {float(sums[layout.duration_sum])!r}\n",
+            )
+        )
+
+
+def _duration_lines(labels: str, start: int) -> Iterator[tuple[str, int, int]]:
+    stop = start
+    for bound in (*DURATION_BOUNDS, float("inf")):
+        stop += 1
+        yield f'{DURATIONS.name}_bucket{{{labels},le="{canonical_number(bound)}"}}', start, stop
+    yield f"{DURATIONS.name}_count{{{labels}}}", start, stop

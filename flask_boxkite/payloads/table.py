@@ -1,0 +1,129 @@
+"""Rows of values, with or without names: what every payload is turned into before it is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Rows", "Table", "as_table", "from_columns", "from_records"]
+
+Rows: TypeAlias = "list[Any] | NDArray[Any]"
+
+
+class Table:
+    """Values by row.
+
+    Attributes:
+        names: Column names, or None if values are known by position only.
+        rows: A list of rows, each as long as there are columns; or an array of shape (rows, columns).
+    """
+
+    __slots__ = ("names", "rows")
+
+    def __init__(self, names: tuple[str, ...] | None, rows: Rows) -> None:
+        self.names = names
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def content(self) -> Any:
+        """Return the rows as a record keeps them: lists, or objects by name; alone if there is just one."""
+        rows: Any = self.rows.tolist() if isinstance(self.rows, np.ndarray) and self.names else self.rows
+        if self.names:
+            rows = [dict(zip(self.names, row, strict=False)) for row in rows]
+        return rows[0] if len(rows) == 1 else rows
+
+
+def as_table(value: Any) -> Table | None:
+    """Read a value that has the shape of rows by itself; None if it has not.
+
+    An object is one row by name, a list of plain values one row by position, a list of lists or objects several rows;
+    arrays and data frames likewise.
+    """
+    kind = type(value)
+    if kind is dict:
+        return Table(tuple(value), [list(value.values())]) if value else None
+    if kind is list or kind is tuple:
+        return _from_list(value)
+    if isinstance(value, np.ndarray):
+        return _from_array(value)
+    if isinstance(value, Mapping):
+        return as_table(dict(value))
+    return _from_frame(value)
+
+
+def _from_list(values: Sequence[Any]) -> Table | None:
+    if not values:
+        return None
+    first = values[0]
+    if isinstance(first, Mapping):
+        return from_records(values)
+    if isinstance(first, (list, tuple, np.ndarray)):
+        return from_rows(values)
+    return Table(None, [list(values)])
+
+
+def from_rows(rows: Sequence[Any]) -> Table | None:
+    """Read lists of values, one a row. Rows of several lengths cannot be matched by position."""
+    if not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+        return None
+    if len(set(map(len, rows))) != 1 or len(rows[0]) == 0:
+        return None
+    return Table(None, [list(row) for row in rows])
+
+
+def from_records(records: Sequence[Any]) -> Table | None:
+    """Read objects, one a row; names that some rows lack are None there."""
+    if not records or not all(isinstance(record, Mapping) for record in records):
+        return None
+    names = tuple(map(str, records[0]))
+    if all(record.keys() == records[0].keys() for record in records):
+        return Table(names, [[record[name] for name in records[0]] for record in records])
+    names = tuple(dict.fromkeys(name for record in records for name in record))
+    return Table(names, [[record.get(name) for name in names] for record in records])
+
+
+def from_columns(columns: Mapping[str, Any]) -> Table | None:
+    """Read lists of values by name, one list a column, all of one length."""
+    values = list(columns.values())
+    if not values or not all(isinstance(column, (list, tuple, np.ndarray)) for column in values):
+        return None
+    if len(set(map(len, values))) != 1:
+        return None
+    return Table(tuple(map(str, columns)), [list(row) for row in zip(*map(_flat_column, values), strict=True)])
+
+
+def _flat_column(column: Any) -> Iterable[Any]:
+    """Return a column whose values may each stand in a list of their own."""
+    return [item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item for item in column]
+
+
+def _from_array(array: NDArray[Any]) -> Table | None:
+    if array.dtype.names:
+        return from_columns({name: array[name] for name in array.dtype.names})
+    if array.ndim == 1 and len(array):
+        return Table(None, array[np.newaxis, :].copy())
+    if array.ndim == 2 and array.size:
+        return Table(None, array.copy())
+    return None
+
+
+def _from_frame(value: Any) -> Table | None:
+    """Read a data frame, or a Series as one row."""
+    index, columns = getattr(value, "index", None), getattr(value, "columns", None)
+    if columns is None and index is not None and callable(values := getattr(value, "to_list", None)):
+        return Table(tuple(map(str, index)), [values()])
+    convert: Callable[[], Any] | None
+    for method in ("to_dicts", "to_pylist"):  # polars, pyarrow
+        if callable(convert := getattr(value, method, None)):
+            return from_records(convert())
+    if columns is not None and hasattr(value, "to_numpy"):  # pandas
+        names = tuple(map(str, columns))
+        array = value.to_numpy()
+        rows: Rows = array if array.dtype.kind in "iufb" else [list(row) for row in value.itertuples(index=False)]
+        return Table(names, rows.copy()) if len(rows) else None
+    return None

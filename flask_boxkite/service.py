@@ -1,0 +1,467 @@
+"""The monitoring of one model, without Flask: its baseline, its live counts and its records.
+
+Works in any script or server. The Flask extension holds one per model.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
+from flask_boxkite.drift import DriftReport, drift_report
+from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.exposition import ExportedModel, Exposition
+from flask_boxkite.live.counting import UnmatchedError, VariableCounter
+from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.store import Increments, MemoryStore
+from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.payloads import Table, as_table, output_table
+from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, redacted
+from flask_boxkite.recorder import Recorder
+from flask_boxkite.sinks import make_sink
+from flask_boxkite.values import plain
+
+__all__ = ["ModelMonitoringService", "Tally"]
+
+logger = logging.getLogger("flask_boxkite")
+
+COMPLAINT_SECONDS = 60.0
+"""The same kind of internal error is logged with its traceback once in this time; it is counted each time."""
+
+_SCALARS = frozenset({float, int, str, bool})
+_STATUS_INDEX = {status: index for index, status in enumerate(STATUSES)}
+_REASON_INDEX = {reason: index for index, reason in enumerate(CAPTURE_REASONS)}
+
+
+class Tally:
+    """What one prediction will add to the counts, gathered until its status is known.
+
+    Attributes:
+        rows: Rows of features, or None while unknown.
+        values: What features and outputs add, if the prediction is answered.
+        errors: Reasons why something could not be captured.
+    """
+
+    __slots__ = ("errors", "rows", "values")
+
+    def __init__(self) -> None:
+        self.rows: int | None = None
+        self.values: Increments | None = None
+        self.errors: list[str] = []
+
+    def take(self, increments: Increments) -> None:
+        """Gather what features or outputs add."""
+        if self.values is None:
+            self.values = increments
+        else:
+            self.values.add(increments)
+
+
+class ModelMonitoringService:
+    """Monitors one model: counts what it sees and says, logs each prediction, exports metrics.
+
+    Safe to use from any thread, and in processes forked after its creation. It starts a thread only when the first
+    prediction is logged, and only if there is a sink.
+
+    Args:
+        baseline: A `Baseline`, the path of one, or None for ``/artefact/histogram.prom``, which may be absent.
+        model: Name of the model; None for the one in the baseline.
+        sink: ``"fluentd"``, ``"file"``, ``"none"``, ``"auto"``, or an object with ``emit_batch(records)``; None for
+            ``"auto"``.
+        **settings: Any other setting, named as its configuration key without ``BOXKITE_``, in lower case:
+            ``log_dir``, ``sample_rate``, … (see `Settings`).
+
+    Raises:
+        ConfigError: A setting is wrong.
+        BaselineError: The baseline is missing or invalid.
+    """
+
+    def __init__(
+        self,
+        baseline: Baseline | str | os.PathLike[str] | None = None,
+        *,
+        model: str | None = None,
+        sink: Any = None,
+        **settings: Any,
+    ) -> None:
+        given = {f"BOXKITE_{name.upper()}": value for name, value in settings.items()}
+        if sink is not None:
+            given["BOXKITE_SINK"] = sink
+        checked = Settings.from_mapping(given)
+        self._setup(checked, load_baseline(baseline), model, make_recorder(checked))
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, baseline: Baseline | None, model: str | None, recorder: Recorder | None
+    ) -> ModelMonitoringService:
+        """Build one that shares a recorder with others."""
+        service = cls.__new__(cls)
+        service._setup(settings, baseline, model, recorder)
+        return service
+
+    def _setup(
+        self, settings: Settings, baseline: Baseline | None, model: str | None, recorder: Recorder | None
+    ) -> None:
+        self.settings = settings
+        self.baseline = baseline
+        self.model = model or (baseline.model if baseline else "default")
+        self.new_id = IdMaker(settings.server_id)
+        self._recorder = recorder
+        self._layout = layout = Layout.of(baseline)
+        self._store = MemoryStore(layout.size, layout.sums_size)
+        self._features = VariableCounter(layout.features, 0, layout.size)
+        self._outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
+        self._last_complaint = -COMPLAINT_SECONDS
+        self.exported = ExportedModel(self.model, baseline, layout, self._store, settings.drift_alpha)
+        self._exposition = make_exposition(settings, lambda: [self.exported], recorder)
+        self._about = {
+            "model": self.model,
+            "baseline": baseline.fingerprint if baseline else None,
+            "version": baseline.version if baseline else None,
+        }
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def export_text(
+        cls,
+        features: Any,
+        inference: Any = None,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        model: str = "default",
+        version: str | None = None,
+        discrete: Collection[str | int] | None = None,
+        bins: Mapping[str, Sequence[float]] | None = None,
+        max_bins: int = 50,
+        max_categories: int = 50,
+        names: str = "labels",
+    ) -> Baseline:
+        """Count training data in bins chosen from it, and write the baseline file.
+
+        Every row counts; there is no sampling. A column may hold numbers, booleans, texts and categoricals, with None,
+        NaN and infinities anywhere.
+
+        Args:
+            features: ``(name, column)`` pairs such as ``df.items()``, a mapping of name to column, a 2-D array (its
+                columns are named ``feature_0``, ``feature_1``, …) or a data frame.
+            inference: What the model says of the training or test data: shape (n,), numbers or labels; or a mapping,
+                frame or (n, k) array for k outputs. None: no output distribution.
+            path: Where to write; None for ``/artefact/histogram.prom``. Replaced whole or not at all.
+            model: Name of the model.
+            version: A name for people. Identity is the hash of the content.
+            discrete: Names or positions of the numeric columns that are discrete; the others are continuous then.
+                None: a numeric column is discrete if it has fewer than 3 distinct values, or fewer than
+                ``min(n, 1000) / 20``. Texts, booleans and categoricals are always discrete.
+            bins: Upper bounds for some columns, by name, instead of those chosen from the data.
+            max_bins: Most upper bounds of a continuous column (its deciles are always among them).
+            max_categories: Most categories of a discrete column, the most frequent; the rest is ``__rare__``.
+            names: ``"boxkite"`` writes the metric names of boxkite 0.0.5.
+
+        Returns:
+            The baseline.
+
+        Raises:
+            BaselineError: The data or an option cannot be used, or the file cannot be written.
+        """
+        from flask_boxkite.baseline.build import build_baseline  # serving does not need it
+
+        baseline = build_baseline(
+            features,
+            inference,
+            model=model,
+            version=version,
+            discrete=discrete,
+            bins=bins,
+            max_bins=max_bins,
+            max_categories=max_categories,
+        )
+        baseline.dump(path or DEFAULT_BASELINE_PATH, names=names)
+        return baseline
+
+    # --- serving -----------------------------------------------------------------------------------------------------
+
+    def log_prediction(self, request_body: Any = None, features: Any = None, output: Any = None) -> str:
+        """Count one prediction, or a batch of n, and log it.
+
+        Args:
+            request_body: What the client sent: text, bytes, or an object that is kept as JSON.
+            features: One row, by position (a list) or by name (a dict), or n rows: a list of those, an (n, features)
+                array or a data frame. An array is the fastest way for large batches.
+            output: What the model said: a value for one row; for n rows a list or array of n.
+
+        Returns:
+            The prediction id ``{server_id}/{YYYY-MM-DDTHH:MM:SS}/{uuid4}`` (UTC). Row i of a batch is ``{id}/{i}``.
+        """
+        prediction = self.new_id()
+        if not self.settings.enabled:
+            return prediction.text
+        tally = Tally()
+        with self.guard(tally):
+            table = self.count_features(tally, self._table(features))
+            self.count_output(tally, output)
+        self.commit(tally, "ok", None)
+        if self.wants_record(prediction):
+            with self.guard(Tally()):
+                body = body_of(request_body, self.settings.max_body_bytes)
+                content = table.content() if table is not None else features
+                self.record(prediction, body, content, output, "ok", tally.rows, None)
+        return prediction.text
+
+    @staticmethod
+    def _table(features: Any) -> Table | None:
+        return features if isinstance(features, Table) else as_table(features)
+
+    @property
+    def feature_names(self) -> frozenset[str]:
+        """Names of the features that are counted; empty without a baseline."""
+        return self._features.known
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs that are counted."""
+        return self._outputs.names
+
+    def count_features(self, tally: Tally, table: Table | None) -> Table | None:
+        """Find the cells of all features; returns the table."""
+        if table is None:
+            tally.errors.append("features")
+            return None
+        tally.rows = len(table)
+        if self._features.names:
+            try:
+                tally.take(self._features.count(table))
+            except UnmatchedError:
+                tally.errors.append("features")
+        return table
+
+    def count_output(self, tally: Tally, output: Any) -> None:
+        """Find the cells of the outputs, for as many rows as there are of features."""
+        if output is None:
+            tally.errors.append("output")
+            return
+        if not self._outputs.names:
+            return
+        if type(output) in _SCALARS and tally.rows == 1 and len(self._outputs.names) == 1:
+            tally.take(self._outputs.count_value(output))
+            return
+        table = output_table(output, self._outputs.names, tally.rows)
+        if table is None:
+            tally.errors.append("output")
+            return
+        try:
+            tally.take(self._outputs.count(table))
+        except UnmatchedError:
+            tally.errors.append("output")
+
+    def commit(self, tally: Tally, status: str, duration: float | None) -> None:
+        """Add a prediction to the live counts, all at once; its values only if it was answered.
+
+        Args:
+            tally: What was gathered.
+            status: ``ok``, ``client_error`` or ``error``.
+            duration: Seconds from request to response; None if not known.
+        """
+        layout = self._layout
+        values = tally.values if status == "ok" else None
+        increments = values if values is not None else Increments([])
+        increments.raise_cell(layout.statuses_start + _STATUS_INDEX[status], tally.rows or 1)
+        for reason in tally.errors:
+            increments.raise_cell(layout.captures_start + _REASON_INDEX[reason])
+        if duration is not None:
+            increments.raise_cell(layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
+            increments.sums.append((layout.duration_sum, duration))
+        self._store.add(increments)
+
+    def wants_record(self, prediction: PredictionId) -> bool:
+        """Say whether this prediction is to be logged at all."""
+        return self._recorder is not None and prediction.is_sampled(self.settings.sample_rate)
+
+    def record(
+        self,
+        prediction: PredictionId,
+        body: Body,
+        features: Any,
+        output: Any,
+        status: str,
+        rows: int | None,
+        duration: float | None,
+    ) -> None:
+        """Pack the record of a prediction and queue it for the sink. Never raises, never waits."""
+        recorder = self._recorder
+        if recorder is None:
+            return
+        try:
+            record = {
+                "entity_id": prediction.entity_id,
+                "features": plain(features),
+                "request_body": body.text,
+                "server_id": self.settings.server_id,
+                "output": plain(output),
+                "created_at": prediction.time_ns // 1_000_000_000,
+                "prediction_id": prediction.text,
+                **self._about,
+                "status": status,
+                "duration_ms": None if duration is None else round(duration * 1000, 3),
+                "rows": rows or 1,
+            }
+            if body.is_truncated:
+                record["body_truncated"] = True
+            if body.is_base64:
+                record["body_encoding"] = "base64"
+            if self.settings.redact:
+                record = self._redact(record)
+            packed = recorder.sink.pack(prediction.time_ns, record)
+        except Exception:
+            # A record that cannot be packed, or not be redacted, must not be sent in part.
+            recorder.drop("unencodable")
+            self.complain("A prediction could not be logged; it is counted as dropped.")
+        else:
+            recorder.submit(packed)
+
+    def _redact(self, record: dict[str, Any]) -> dict[str, Any]:
+        redact = self.settings.redact
+        if callable(redact):
+            return plain(redact(record))  # type: ignore[no-any-return]
+        return redacted(record, redact, self._features.names)
+
+    def guard(self, tally: Tally) -> _Guard:
+        """Return a context in which an exception is counted and logged instead of raised."""
+        return _Guard(self, tally)
+
+    def complain(self, message: str) -> None:
+        """Log the current exception, at most once in a minute."""
+        now = time.monotonic()
+        if now - self._last_complaint >= COMPLAINT_SECONDS:
+            self._last_complaint = now
+            logger.warning(message, exc_info=True)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def export_http(
+        self, params: Mapping[str, Sequence[str]] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[bytes, str]:
+        """Return what ``/metrics`` serves, and its content type.
+
+        Args:
+            params: Query parameters; ``name[]`` lists the families or samples to return.
+            headers: Request headers; ``Accept`` chooses Prometheus text or OpenMetrics.
+        """
+        return export_http(self._exposition, params, headers)
+
+    def drift(self) -> DriftReport:
+        """Compare everything counted since the start with the baseline.
+
+        Raises:
+            BoxkiteError: There is no baseline to compare with.
+        """
+        if self.baseline is None:
+            msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
+            raise BoxkiteError(msg)
+        cells = self._store.totals().cells[: self._layout.statuses_start].tolist()
+        return drift_report(self.model, self.baseline, cells, alpha=self.settings.drift_alpha)
+
+    def flush(self, timeout: float = 5.0) -> int:
+        """Wait until all records are delivered; return how many are left after *timeout* seconds."""
+        return self._recorder.flush(timeout) if self._recorder else 0
+
+    def close(self) -> None:
+        """Deliver what waits, within the shutdown timeout; count the rest as dropped."""
+        if self._recorder:
+            self._recorder.close()
+
+
+class _Guard:
+    """Counts and logs what goes wrong inside, and lets the request go on."""
+
+    __slots__ = ("_service", "_tally")
+
+    def __init__(self, service: ModelMonitoringService, tally: Tally) -> None:
+        self._service = service
+        self._tally = tally
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if kind is None or not issubclass(kind, Exception):
+            return False
+        self._tally.errors.append("internal")
+        self._service.complain("A prediction could not be captured; the response is not affected.")
+        return True
+
+
+# --- parts that the extension shares ---------------------------------------------------------------------------------
+
+
+def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
+    """Return the baseline; only that of the default path may be absent, which is said in one warning.
+
+    Raises:
+        BaselineError: It is missing or invalid.
+        ConfigError: It is of another type.
+    """
+    if isinstance(baseline, Baseline):
+        return baseline
+    if baseline is None:
+        if not Path(DEFAULT_BASELINE_PATH).exists():
+            logger.warning(
+                "There is no baseline at '%s': predictions are logged and requests counted, but no distributions. "
+                "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path.",
+                DEFAULT_BASELINE_PATH,
+            )
+            return None
+        baseline = DEFAULT_BASELINE_PATH
+    if not isinstance(baseline, (str, os.PathLike)):
+        msg = f"'BOXKITE_BASELINE' must be a path or a Baseline, or a mapping of model names to those, got {baseline!r}."
+        raise ConfigError(msg, key="BOXKITE_BASELINE")
+    return Baseline.load(baseline)
+
+
+def make_recorder(settings: Settings) -> Recorder | None:
+    """Build the recorder for the sink that is set; None if there is none.
+
+    Raises:
+        ConfigError: The sink cannot work.
+    """
+    if settings.sink == "none" or not settings.enabled:
+        return None
+    return Recorder(
+        lambda: _some(make_sink(settings)),
+        max_bytes=settings.queue_bytes,
+        shutdown_timeout=settings.shutdown_timeout,
+    )
+
+
+def _some(sink: Any) -> Any:
+    assert sink is not None
+    return sink
+
+
+def make_exposition(
+    settings: Settings, models: Callable[[], Sequence[ExportedModel]], recorder: Recorder | None
+) -> Exposition:
+    """Build the exposition that the settings ask for."""
+    return Exposition(
+        models,
+        recorder,
+        names=settings.metric_names,
+        with_baseline=settings.export_baseline,
+        with_bins=settings.export_bins,
+    )
+
+
+def export_http(
+    exposition: Exposition, params: Mapping[str, Sequence[str]] | None, headers: Mapping[str, str] | None
+) -> tuple[bytes, str]:
+    """Answer a scrape given its parameters and headers."""
+    names = (params or {}).get("name[]")
+    accept = next((value for name, value in (headers or {}).items() if name.lower() == "accept"), None)
+    return exposition.export(accept, frozenset(names) if names else None)

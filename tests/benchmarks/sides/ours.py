@@ -1,0 +1,69 @@
+"""Our side of every comparison."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+from apps import FEATURES, our_app, our_baseline, plain_app
+from bare import prediction_case, scrape_case, training_case
+from profile_case import profile_case
+from timing import Figures, serve, summary, time_calls
+from workload import bodies, large_columns, rows
+from wsgi import added_cost_case
+
+from flask_boxkite import ModelMonitoringService
+
+BATCH_ROWS = 1_000
+
+
+def _service(features: int) -> ModelMonitoringService:
+    return ModelMonitoringService(baseline=our_baseline(features), sink="none")
+
+
+def _training() -> object:
+    columns = large_columns()
+    path = os.path.join(tempfile.mkdtemp(prefix="benchmark-"), "histogram.prom")
+    return training_case(lambda: ModelMonitoringService.export_text(features=columns, path=path))
+
+
+def _monitored() -> object:
+    return our_app(os.environ["BOXKITE_FLUENTD_ADDR"]).wsgi_app
+
+
+def _batch(*, as_lists: bool) -> Callable[[int], Figures]:
+    """Return a case that times a batch and answers in microseconds a row."""
+    service = _service(FEATURES)
+    batch = rows(FEATURES, BATCH_ROWS)
+    features = batch.tolist() if as_lists else batch
+    output = 1.0 / (1.0 + np.square(batch[:, 0]))
+    item = {"features": features, "output": output.tolist() if as_lists else output}
+
+    def run(calls: int) -> Figures:
+        figures = summary(time_calls(lambda _: service.log_prediction(**item), lambda _: None, calls))
+        return {name: microseconds / BATCH_ROWS for name, microseconds in figures.items()}
+
+    run(5)
+    return run
+
+
+if __name__ == "__main__":
+    serve(
+        {
+            "request by name": lambda: added_cost_case(
+                plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=True)
+            ),
+            "request by position": lambda: added_cost_case(
+                plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=False)
+            ),
+            "prediction 30": lambda: prediction_case(_service(30), 30),
+            "prediction 100": lambda: prediction_case(_service(100), 100),
+            "batch of arrays": lambda: _batch(as_lists=False),
+            "batch of lists": lambda: _batch(as_lists=True),
+            "training": _training,
+            "scrape": lambda: scrape_case(_service(100), 100),
+            "profile": lambda: profile_case(plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=True)),
+        }
+    )

@@ -1,0 +1,48 @@
+"""Fixtures for every test, and the guard that no test leaves something running."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import flask
+import numpy as np
+import pytest
+
+from tests.peers import free_port
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a random generator that gives the same numbers in every run."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def free_tcp_port() -> int:
+    """Return a TCP port of 127.0.0.1 on which nothing listens."""
+    return free_port()
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fail a test that leaves a thread or an app context behind: either changes the tests after it."""
+    threads_before = set(threading.enumerate())
+    context_before = flask.has_app_context()
+    yield
+    leaks = [f"thread '{thread.name}'" for thread in leaked_threads(threads_before)]
+    if flask.has_app_context() and not context_before:
+        leaks.append("an app context")
+        while flask.has_app_context():
+            # So that only this test fails, not all that follow.
+            flask.globals.app_ctx._get_current_object().pop()
+    if leaks:
+        pytest.fail(f"The test leaked {', '.join(leaks)}.", pytrace=False)
+
+
+def leaked_threads(before: set[threading.Thread]) -> list[threading.Thread]:
+    """Return threads that are not in *before* and keep the interpreter alive; those about to end may do so first."""
+    started = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    for thread in started:
+        thread.join(timeout=1.0)
+    return [thread for thread in started if thread.is_alive()]

@@ -1,0 +1,469 @@
+"""The real programs that the tests talk to: gunicorn, Prometheus, a Forward-protocol server, boxkite 0.0.5.
+
+`python3 tests/run.py` installs them. A test asks for what it needs by using it: where it is missing the test skips, or
+fails in CI. Each program is a context manager that owns one process group; at the end nothing of it is left, and if
+the test failed its output is printed, so pytest shows it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or HERE.parent / ".peers")
+
+T = TypeVar("T")
+# The type of the program that enters its own context; typing has Self from Python 3.11 on only.
+P = TypeVar("P", bound="Program")
+
+
+# --- What is there --------------------------------------------------------------------------------------------------
+
+
+def require(program: str) -> Path:
+    """Return the path of an installed *program*; skip the test, or fail it in CI, where it is missing."""
+    # Prometheus is unpacked rather than installed, so that no server of it runs all the time.
+    search = os.pathsep.join([os.environ.get("PATH", os.defpath), str(PEERS / "prometheus/usr/bin")])
+    found = shutil.which(program, path=search)
+    return Path(found) if found else missing(f"The program '{program}'")
+
+
+def boxkite_python() -> Path:
+    """Return the Python that can import boxkite 0.0.5; skip the test, or fail it in CI, where there is none."""
+    python = PEERS / "boxkite" / "bin" / "python"
+    return python if (PEERS / "boxkite" / "boxkite.stamp").is_file() else missing("boxkite 0.0.5")
+
+
+def npm_modules() -> Path:
+    """Return the directory with the npm packages; skip the test, or fail it in CI, where they are missing."""
+    modules = PEERS / "node_modules"
+    installed = (modules / "@fluent-org/logger/package.json").is_file()
+    return modules if installed else missing("The npm package '@fluent-org/logger'")
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test for want of *what*; in CI, where everything must have been installed, fail it."""
+    message = f"{what} is missing. 'python3 tests/run.py' installs it where it can."
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+# --- Waiting and asking ---------------------------------------------------------------------------------------------
+
+
+def wait_for(condition: Callable[[], T], *, timeout: float = 30.0, what: str = "the condition") -> T:
+    """Call *condition* until it returns something true; return that.
+
+    Exceptions count as "not yet". The timeout only bounds how long a broken test hangs: it is no measurement, and
+    generous for busy machines.
+
+    Raises:
+        AssertionError: The time is over; names *what* and the last value or exception.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        cause = None
+        try:
+            value = condition()
+            if value:
+                return value
+            last = f"last value {value!r}"
+        except Exception as error:
+            cause, last = error, f"last exception {error!r}"
+        if time.monotonic() > deadline:
+            message = f"Waited {timeout:g} s for {what}, {last}."
+            raise AssertionError(message) from cause
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that was free a moment ago, for programs that cannot choose one themselves."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered, read to its end."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8."""
+        return self.body.decode()
+
+    def json(self) -> Any:
+        """Return the body's JSON value."""
+        return json.loads(self.body)
+
+
+# Test servers are on this machine: a proxy from the environment must not come between.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def fetch(
+    url: str,
+    *,
+    json_body: Any = None,
+    data: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 30.0,
+) -> Answer:
+    """Send a GET, or with *data* or *json_body* a POST, and return the answer whatever its status."""
+    headers = dict(headers or {})
+    if json_body is not None:
+        data = json.dumps(json_body).encode()
+        headers.setdefault("Content-Type", "application/json")
+    request = urllib.request.Request(url, data=data, headers=headers)
+    try:
+        with _opener.open(request, timeout=timeout) as response:
+            return Answer(response.status, response.headers, response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.headers, error.read())
+
+
+# --- Programs -------------------------------------------------------------------------------------------------------
+
+
+class Program:
+    """One running program: its own process group, its output in a file.
+
+    Subclasses say in `_launch` how it starts and when it is ready. After `stop` it can be started again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self._log = directory / f"{type(self).__name__.lower()}.log"
+        self._log_start = 0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _launch(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def pid(self) -> int:
+        """The process id; also the id of the process group."""
+        assert self._process is not None, "The program was not started."
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the program and wait until it is ready."""
+        assert not self.is_running(), "The program is running already."
+        try:
+            self._launch()
+        except BaseException:
+            self.kill()
+            print(self.log())
+            raise
+
+    def stop(self, signum: int = signal.SIGTERM, *, timeout: float = 30.0) -> int:
+        """Send *signum* to the main process, wait until it ended, kill what is left of its group; return its code."""
+        process = self._process
+        assert process is not None, "The program was not started."
+        if process.poll() is None:
+            process.send_signal(signum)
+        try:
+            return process.wait(timeout)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the whole process group at once."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def is_running(self) -> bool:
+        """Say whether the main process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def log(self) -> str:
+        """Return what the program has written since it was last started."""
+        return self._log.read_bytes()[self._log_start :].decode(errors="replace") if self._log.exists() else ""
+
+    def __enter__(self: P) -> P:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.kill()
+        if error is not None:
+            print(f"--- {self._log.name}\n{self.log()}")
+
+    def _spawn(self, command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None) -> None:
+        """Start *command* in a new process group, with *env* added to the environment."""
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(word) for word in command],
+                cwd=cwd or self.directory,
+                env={**os.environ, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _wait_ready(self, condition: Callable[[], T], what: str) -> T:
+        """Wait for *condition*; fail at once if the program ends meanwhile."""
+
+        def ready() -> T:
+            if not self.is_running():
+                pytest.fail(f"{type(self).__name__} ended before {what}:\n{self.log()}", pytrace=False)
+            return condition()
+
+        return wait_for(ready, what=what)
+
+
+class Gunicorn(Program):
+    """A gunicorn server for one WSGI app, on a port of its own choice, kept when it is started again.
+
+    Args:
+        target: The app, as `module:name`.
+        directory: Where it runs and its log is.
+        source: Python source, written to `directory/module.py` first; None: the module exists.
+        worker_class: Passed on, as *workers*, *preload* and all of *args*.
+        env: Added to the environment.
+        cwd: Where to run instead of *directory*.
+        pythonpath: Directories that come first on the import path.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        directory: Path,
+        *,
+        source: str | None = None,
+        workers: int = 1,
+        worker_class: str = "sync",
+        preload: bool = False,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        pythonpath: Sequence[Path] = (),
+    ) -> None:
+        super().__init__(directory)
+        if source is not None:
+            (directory / f"{target.partition(':')[0]}.py").write_text(textwrap.dedent(source))
+        self.port = 0
+        self._cwd = cwd
+        self._options = [f"--workers={workers}", f"--worker-class={worker_class}", *["--preload"] * preload, *args]
+        self._target = target
+        paths = [str(path) for path in pythonpath] + [path for path in [os.environ.get("PYTHONPATH")] if path]
+        # gunicorn's control socket is one per user unless told otherwise: servers that run side by side would fight.
+        self._env = {"PYTHONPATH": os.pathsep.join(paths), "XDG_RUNTIME_DIR": str(directory), **(env or {})}
+
+    def _launch(self) -> None:
+        command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{self.port}", *self._options, self._target]
+        self._spawn(command, env=self._env, cwd=self._cwd)
+        pattern = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
+        found = self._wait_ready(lambda: pattern.search(self.log()), "gunicorn listens")
+        assert found is not None
+        self.port = int(found[1])
+
+    @property
+    def address(self) -> str:
+        """Host and port, as a Prometheus target."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The root URL, without a slash at the end."""
+        return f"http://{self.address}"
+
+    def worker_pids(self) -> list[int]:
+        """Return the ids of the worker processes that run, oldest first."""
+        started = [int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", self.log())]
+        return [pid for pid in started if is_alive(pid)]
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process of ours exists; one that ended counts until its parent has taken notice."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class Prometheus(Program):
+    """A Prometheus server that scrapes *targets*, given as `host:port`.
+
+    Args:
+        directory: For its configuration, data and log.
+        interval: Seconds between scrapes, and between evaluations of rules.
+        token: Bearer token for the targets.
+        rule_files: Files with recording and alerting rules.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        targets: Sequence[str],
+        *,
+        interval: float = 1.0,
+        metrics_path: str = "/metrics",
+        token: str | None = None,
+        rule_files: Sequence[Path] = (),
+    ) -> None:
+        super().__init__(directory)
+        self._binary = require("prometheus")
+        self._target_count = len(targets)
+        self.url = ""
+        job: dict[str, Any] = {
+            "job_name": "app",
+            "metrics_path": metrics_path,
+            "static_configs": [{"targets": list(targets)}],
+        }
+        if token is not None:
+            job["authorization"] = {"type": "Bearer", "credentials": token}
+        every = f"{round(interval * 1000)}ms"
+        config = {
+            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+            "rule_files": [str(path.resolve()) for path in rule_files],
+            "scrape_configs": [job],
+        }
+        # JSON is YAML.
+        (directory / "prometheus.yml").write_text(json.dumps(config, indent=2))
+
+    def _launch(self) -> None:
+        self.url = f"http://127.0.0.1:{free_port()}"
+        command: list[str | Path] = [
+            self._binary,
+            "--config.file=prometheus.yml",
+            "--storage.tsdb.path=data",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
+        ]
+        self._spawn(command, env={})
+        self._wait_ready(lambda: fetch(f"{self.url}/-/ready").status == 200, "Prometheus is ready")
+
+    def query(self, expression: str, *, at: float | None = None) -> list[dict[str, Any]]:
+        """Evaluate *expression* now, or *at* a Unix time; return one `{"metric": labels, "value": float}` a series.
+
+        A scalar is one series without labels.
+        """
+        parameters = {"query": expression} | ({} if at is None else {"time": repr(at)})
+        data = self._api("query?" + urllib.parse.urlencode(parameters))
+        if data["resultType"] == "scalar":
+            return [{"metric": {}, "value": float(data["result"][1])}]
+        assert data["resultType"] == "vector", f"{expression!r} is a {data['resultType']}, not a vector."
+        return [{"metric": series["metric"], "value": float(series["value"][1])} for series in data["result"]]
+
+    def value(self, expression: str) -> float:
+        """Return the value of an *expression* that has exactly one series."""
+        result = self.query(expression)
+        assert len(result) == 1, f"{expression!r} has {len(result)} series: {result}"
+        value: float = result[0]["value"]
+        return value
+
+    def targets(self) -> list[dict[str, Any]]:
+        """Return the active targets as Prometheus describes them: `health`, `lastError`, `lastScrape`, ..."""
+        active: list[dict[str, Any]] = self._api("targets")["activeTargets"]
+        return active
+
+    def wait_scraped(self, after: float | None = None) -> None:
+        """Wait until the latest scrape of every target succeeded, began after the Unix time *after* and can be queried.
+
+        None means now: what the targets served before this call is then there.
+        """
+        # Prometheus may put a scrape's time up to 2 ms off its true start, to make intervals even.
+        after = (time.time() if after is None else after) + 0.01
+
+        def scraped() -> bool:
+            # Asked for together, and as samples: the list of targets is ahead of what can be queried.
+            starts = [series["value"] for series in self.query('timestamp(up{job="app"}) * up{job="app"}')]
+            return len(starts) == self._target_count and min(starts) > after
+
+        try:
+            wait_for(scraped, what="a scrape of every target")
+        except AssertionError as error:
+            problems = [(target["scrapeUrl"], target["health"], target["lastError"]) for target in self.targets()]
+            message = f"{error} Targets: {problems}"
+            raise AssertionError(message) from error
+
+    def _api(self, path: str) -> Any:
+        answer = fetch(f"{self.url}/api/v1/{path}").json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+
+class FluentServer(Program):
+    """A Forward-protocol server that keeps what it receives, over stops and starts, on the same port.
+
+    It acknowledges a chunk only after its entries are kept. It sees numbers as JavaScript does: integers beyond 2**53
+    lose digits, and `1.0` is `1`.
+
+    Args:
+        directory: For the entries and its log.
+        port: 0 chooses a free one at the first start.
+        shared_key: Turns authentication on; *hostname* is then the server's name, and no client may have the same.
+    """
+
+    def __init__(
+        self, directory: Path, *, port: int = 0, shared_key: str | None = None, hostname: str = "fluent-server"
+    ) -> None:
+        super().__init__(directory)
+        self.port = port
+        self._node, self._modules = require("node"), npm_modules()
+        self._output = directory / "entries.jsonl"
+        self._security = [] if shared_key is None else [f"--shared-key={shared_key}", f"--hostname={hostname}"]
+
+    def _launch(self) -> None:
+        script = HERE / "integration" / "fluent_server.js"
+        command: list[str | Path] = [
+            self._node,
+            script,
+            f"--output={self._output}",
+            f"--port={self.port}",
+            *self._security,
+        ]
+        self._spawn(command, env={"NODE_PATH": str(self._modules)})
+        found = self._wait_ready(lambda: re.search(r"^listening (\d+)$", self.log(), re.M), "the server listens")
+        assert found is not None
+        self.port = int(found[1])
+
+    @property
+    def addr(self) -> str:
+        """Host and port, as `BOXKITE_FLUENTD_ADDR` takes them."""
+        return f"127.0.0.1:{self.port}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return all entries so far, in the order of arrival.
+
+        Each is `{"tag", "time", "event_time", "record"}`: *time* in integer nanoseconds since the epoch, *event_time*
+        false if the sender gave whole seconds instead of the protocol's EventTime.
+        """
+        written = self._output.read_bytes() if self._output.exists() else b""
+        # What follows the last line end is still being written.
+        return [json.loads(line) for line in written.split(b"\n")[:-1]]

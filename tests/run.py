@@ -1,0 +1,316 @@
+"""Install what the tests need and run them: ``python3 tests/run.py [options] [pytest arguments]``.
+
+Needs nothing but Python 3.10 or newer. Everything goes into two git-ignored directories, `.venv` (the project and its
+test group) and `.peers` (the real programs that the project talks to), and is installed once: a second run starts
+pytest at once. A peer that cannot be installed is named in one line; its tests then skip, or fail where CI=true.
+
+Environment:
+    BOXKITE_TEST_VENV: Where the virtual environment is, instead of `.venv`; with `--wheel`, `-wheel` is appended.
+    BOXKITE_TEST_PEERS: Where the peers are, instead of `.peers`.
+    CI: "true" makes tests whose peer is missing fail instead of skip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = Path(os.environ.get("BOXKITE_TEST_VENV") or ROOT / ".venv").resolve()
+PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve()
+
+NPM_LOGGER = "@fluent-org/logger"
+# boxkite 0.0.5 wants NumPy 1, whose last wheels are for Python 3.12.
+BOXKITE_PYTHONS = ("3.12", "3.11", "3.10")
+# What the tests read besides themselves; the package must come from the wheel.
+COPIED_FOR_WHEEL = ("tests", "examples", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml")
+
+
+class InstallError(Exception):
+    """Something cannot be installed; *output* is what the command that failed has written."""
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
+
+
+def main(arguments: list[str]) -> int:
+    """Install, then run pytest with every argument that is not ours; return its exit code."""
+    parser = argparse.ArgumentParser(usage="%(prog)s [--wheel | --install-only] [pytest arguments]", allow_abbrev=False)
+    parser.add_argument("--wheel", action="store_true", help="test a built and installed wheel, not the checkout")
+    parser.add_argument("--install-only", action="store_true", help="install everything, run nothing")
+    options, pytest_arguments = parser.parse_known_args(arguments)
+
+    os.environ["BOXKITE_TEST_PEERS"] = str(PEERS)
+    try:
+        if options.wheel:
+            install_peers()
+            return run_wheel_tests(pytest_arguments)
+        python = install_project()
+        install_peers()
+    except InstallError as error:
+        say(f"{error.output}Cannot install: {error}")
+        return 1
+    if options.install_only:
+        return 0
+    os.chdir(ROOT)
+    os.execv(python, [str(python), "-m", "pytest", *pytest_arguments])
+
+
+# --- The project ----------------------------------------------------------------------------------------------------
+
+
+def install_project() -> Path:
+    """Install the checkout, editable, and the test group into the virtual environment; return its Python."""
+    python = make_venv(VENV)
+    stamp = VENV / "boxkite-tests.stamp"
+    if stale(stamp):
+        say("Installing the project and its test group")
+        pip(python, "--editable", str(ROOT), "--group", f"{ROOT / 'pyproject.toml'}:tests")
+        stamp.write_text(wanted_stamp())
+    return python
+
+
+def stale(stamp: Path) -> bool:
+    """Say whether the environment was filled for another pyproject.toml, or never."""
+    return not stamp.is_file() or stamp.read_text() != wanted_stamp()
+
+
+def wanted_stamp() -> str:
+    """Return what a stamp holds when all that pyproject.toml asks for is installed."""
+    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+
+
+def make_venv(directory: Path, base: str = sys.executable) -> Path:
+    """Create a virtual environment with a pip that knows dependency groups, unless it exists; return its Python.
+
+    One that exists is used whatever its version: BOXKITE_TEST_VENV is the way to have several.
+    """
+    python = directory / "bin" / "python"
+    ready = directory / "pip.stamp"
+    if ready.is_file():
+        return python
+    if not has_pip(python):
+        say(f"Creating {directory}")
+        create_venv(directory, base)
+    pip(python, "--upgrade", "pip>=25.1")
+    (directory / ".gitignore").write_text("*\n")
+    ready.touch()
+    return python
+
+
+def has_pip(python: Path) -> bool:
+    """Say whether *python* exists and has pip, which it lacks if its making was interrupted."""
+    if not python.exists():
+        return False
+    return subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+
+
+def create_venv(directory: Path, base: str) -> None:
+    """Create a virtual environment with the Python *base*."""
+    try:
+        quietly(base, "-m", "venv", str(directory))
+    except InstallError:
+        # Debian's Python has no ensurepip until python3-venv is there.
+        apt_get("install", "--yes", "--no-install-recommends", "python3-venv")
+        quietly(base, "-m", "venv", "--clear", str(directory))
+
+
+def pip(python: Path, *arguments: str) -> None:
+    """Run `pip install` in the environment of *python*."""
+    quietly(str(python), "-m", "pip", "install", "--disable-pip-version-check", *arguments)
+
+
+# --- The wheel ------------------------------------------------------------------------------------------------------
+
+
+def run_wheel_tests(pytest_arguments: list[str]) -> int:
+    """Build the wheel, install it in an environment of its own and run a copy of the tests far from the checkout.
+
+    A checkout on the import path would hide a file that is missing from the wheel.
+    """
+    venv = VENV.with_name(f"{VENV.name}-wheel")
+    python = make_venv(venv)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with tempfile.TemporaryDirectory(prefix="boxkite-wheel-") as scratch:
+        install_wheel(python, build_wheel(python, Path(scratch)))
+        copy = copy_tests(Path(scratch) / "copy")
+        check_installed(python, copy, environment)
+        return subprocess.run([python, "-m", "pytest", *pytest_arguments], cwd=copy, env=environment).returncode
+
+
+def build_wheel(python: Path, scratch: Path) -> Path:
+    """Build the wheel of the checkout into *scratch*; return its path."""
+    say("Building the wheel")
+    pip(python, "build")
+    # Not from the checkout: its directory build/, if there is one, would be taken for the module.
+    quietly(str(python), "-m", "build", "--wheel", "--outdir", str(scratch), str(ROOT), cwd=scratch)
+    (wheel,) = scratch.glob("*.whl")
+    return wheel
+
+
+def install_wheel(python: Path, wheel: Path) -> None:
+    """Install *wheel*, in place of the one of the last run, and what it and the tests depend on."""
+    say("Installing the wheel and the test group")
+    pip(python, str(wheel), "--group", f"{ROOT / 'pyproject.toml'}:tests")
+    pip(python, "--force-reinstall", "--no-deps", str(wheel))
+
+
+def copy_tests(destination: Path) -> Path:
+    """Copy what the tests are made of, without the package; return *destination*."""
+    destination.mkdir()
+    for name in COPIED_FOR_WHEEL:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, destination / name, ignore=shutil.ignore_patterns("__pycache__", "run"))
+        elif source.is_file():
+            shutil.copy2(source, destination / name)
+    return destination
+
+
+def check_installed(python: Path, directory: Path, environment: dict[str, str]) -> None:
+    """Raise unless tests in *directory* import the package from the environment, and it says that it is typed."""
+    code = "import flask_boxkite; print(flask_boxkite.__file__)"
+    result = subprocess.run([python, "-c", code], cwd=directory, env=environment, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise InstallError(f"the wheel cannot be imported: {last_line(result.stderr)}")
+    package = Path(result.stdout.strip()).parent
+    if not package.is_relative_to(python.parent.parent):
+        raise InstallError(f"the tests import {package}, not the installed wheel.")
+    if not (package / "py.typed").is_file():
+        raise InstallError("the wheel has no flask_boxkite/py.typed.")
+
+
+# --- The peers ------------------------------------------------------------------------------------------------------
+
+
+def install_peers() -> None:
+    """Install every peer that is not there yet; name those that cannot be, and go on."""
+    PEERS.mkdir(parents=True, exist_ok=True)
+    peers = {
+        "Prometheus": install_prometheus,
+        "Node.js": install_node,
+        f"npm package {NPM_LOGGER}": install_npm_logger,
+        "boxkite 0.0.5": install_boxkite,
+    }
+    for name, install in peers.items():
+        try:
+            install()
+        except InstallError as error:
+            say(f"Without {name}, whose tests {'fail' if in_ci() else 'skip'}: {error}")
+
+
+def install_prometheus() -> None:
+    """Unpack Debian's package into the peers directory.
+
+    Installed the usual way it would start a server now and at every boot; the tests want only the programs, which
+    need no other package than the C library.
+    """
+    unpacked = PEERS / "prometheus"
+    if (unpacked / "usr/bin/prometheus").is_file() or (shutil.which("prometheus") and shutil.which("promtool")):
+        return
+    say("Installing Prometheus")
+    with tempfile.TemporaryDirectory(prefix="boxkite-apt-") as scratch:
+        apt_get("download", "prometheus", cwd=Path(scratch))
+        (package,) = Path(scratch).glob("prometheus_*.deb")
+        partial = PEERS / "prometheus.partial"
+        quietly("dpkg-deb", "--extract", str(package), str(partial))
+    partial.rename(unpacked)
+
+
+def install_node() -> None:
+    """Install node and npm with apt, where they are missing."""
+    packages = [package for program, package in (("node", "nodejs"), ("npm", "npm")) if not shutil.which(program)]
+    if packages:
+        say(f"Installing {' and '.join(packages)}")
+        apt_get("install", "--yes", "--no-install-recommends", *packages)
+
+
+def install_npm_logger() -> None:
+    """Install the Forward-protocol server of the npm package."""
+    if (PEERS / "node_modules" / NPM_LOGGER / "package.json").is_file():
+        return
+    say(f"Installing npm package {NPM_LOGGER}")
+    quietly("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(PEERS), f"{NPM_LOGGER}@^1")
+
+
+def install_boxkite() -> None:
+    """Install the ancestor into an environment of its own: its dependencies contradict ours."""
+    stamp = PEERS / "boxkite" / "boxkite.stamp"
+    if stamp.is_file():
+        return
+    base = next(pythons_for_boxkite(), None)
+    if base is None:
+        raise InstallError(f"it needs Python {BOXKITE_PYTHONS[-1]} to {BOXKITE_PYTHONS[0]}; none is on PATH.")
+    say("Installing boxkite 0.0.5")
+    python = make_venv(PEERS / "boxkite", base)
+    # No build from source: it takes minutes, and fails without a compiler.
+    pip(python, "--only-binary=numpy,msgpack", "boxkite==0.0.5", "numpy<2", "prometheus-client<0.12")
+    stamp.touch()
+
+
+def pythons_for_boxkite() -> Iterator[str]:
+    """Yield the Pythons, this one first, that can have NumPy 1."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if here in BOXKITE_PYTHONS:
+        yield sys.executable
+    for version in BOXKITE_PYTHONS:
+        found = shutil.which(f"python{version}")
+        # Version managers put a launcher on PATH for versions that are not chosen, too: it has to run.
+        if found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0:
+            yield found
+
+
+# --- Commands -------------------------------------------------------------------------------------------------------
+
+
+def apt_get(*arguments: str, cwd: Path | None = None) -> None:
+    """Run apt-get, once more with fresh package lists if it fails; raise where it cannot be used at all."""
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        packages = " and ".join(word for word in arguments[1:] if not word.startswith("-"))
+        raise InstallError(f"install {packages} yourself; from here only root on Debian or Ubuntu can.")
+    os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
+    try:
+        quietly("apt-get", *arguments, cwd=cwd)
+    except InstallError:
+        quietly("apt-get", "update")
+        quietly("apt-get", *arguments, cwd=cwd)
+
+
+def quietly(*command: str, cwd: Path | None = None) -> None:
+    """Run *command*; if it fails, raise with its output."""
+    try:
+        result = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise InstallError(f"there is no '{command[0]}'.") from None
+    if result.returncode != 0:
+        message = last_line(result.stderr) or f"'{' '.join(command)}' exited with {result.returncode}."
+        raise InstallError(message, result.stdout + result.stderr)
+
+
+def last_line(text: str) -> str:
+    """Return the last line that is not blank."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def in_ci() -> bool:
+    """Say whether a missing peer is a failure."""
+    return os.environ.get("CI") == "true"
+
+
+def say(text: str) -> None:
+    """Print one line at once: pytest replaces this process, and what is buffered would be lost."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 10):  # noqa: UP036 - nothing has checked it yet on a fresh machine
+        sys.exit(f"Python 3.10 or newer is needed, this is {sys.version.split()[0]}.")
+    sys.exit(main(sys.argv[1:]))
