@@ -2,13 +2,17 @@
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.errors import BaselineError, BinMismatchError, BoxkiteError, ConfigError
+from flask_boxkite.extension import Boxkite
+from flask_boxkite.middleware import BoxkiteMiddleware
 from flask_boxkite.service import ModelMonitoringService
 
 __all__ = [
+    "Baseline",
     "BaselineError",
     "BinMismatchError",
-    "Baseline",
+    "Boxkite",
     "BoxkiteError",
+    "BoxkiteMiddleware",
     "ConfigError",
     "ModelMonitoringService",
 ]

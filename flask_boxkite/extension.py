@@ -1,0 +1,408 @@
+"""The Flask extension: ``Boxkite(app)`` and ``@monitor.predict``.
+
+Constructor arguments are what a programmer decides, ``BOXKITE_*`` what a deployment decides. All state lives in
+``app.extensions``, so two apps in one process, or one factory called twice, share nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import update_wrapper
+from typing import Any, TypeVar, overload
+from weakref import WeakSet
+
+from flask import Blueprint, Flask, Response, current_app, has_app_context, has_request_context, request
+from prometheus_client import CollectorRegistry
+from werkzeug.wrappers import Request
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.capture import Capture, Options, Pick, json_value
+from flask_boxkite.config import Settings
+from flask_boxkite.drift import DriftReport
+from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.exposition import ExpositionCollector
+from flask_boxkite.service import (
+    ModelMonitoringService,
+    export_http,
+    load_baseline,
+    make_exposition,
+    make_recorder,
+)
+from flask_boxkite.views import metrics_response
+
+__all__ = ["Boxkite", "PREDICTION_ID_HEADER"]
+
+logger = logging.getLogger("flask_boxkite")
+
+PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
+
+_KEY = "boxkite"
+_CAPTURE = "boxkite_capture"
+"""Attribute of the request object under which its capture waits. Not on `flask.g`, which a view that calls its own app
+in a test shares with the inner request."""
+
+_NOT_CAPTURED = frozenset({"HEAD", "OPTIONS"})
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Boxkite:
+    """Monitors the models that a Flask app serves.
+
+    One object may serve several apps; what belongs to an app is kept with the app. Safe to use from any thread, and in
+    processes forked later: no thread starts before the first prediction.
+
+    Args:
+        app: The app to register with; or call `init_app` later.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        self._states: WeakSet[_AppState] = WeakSet()
+        self._predicted: list[_Predicted] = []
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Read the app's ``BOXKITE_*`` settings, load its baselines, and add the metrics route.
+
+        Raises:
+            ConfigError: A setting is wrong, or the app has a monitor already.
+            BaselineError: A baseline is missing or invalid.
+        """
+        if _KEY in app.extensions:
+            msg = "This Flask app has a Boxkite monitor already. Call 'init_app' once for each app."
+            raise ConfigError(msg)
+        state = _AppState(self, Settings.from_mapping(app.config))
+        for predicted in self._predicted:
+            state.check_model(predicted.model)
+        if state.settings.enabled:
+            _add_metrics_route(app, state)
+            app.after_request(state.after_request)
+            app.teardown_request(state.teardown_request)
+        app.extensions[_KEY] = state
+        self._states.add(state)
+
+    # --- predictions -------------------------------------------------------------------------------------------------
+
+    @overload
+    def predict(self, view: View, /) -> View: ...
+
+    @overload
+    def predict(
+        self, *, model: str | None = None, features: Pick = None, output: Pick = None
+    ) -> Callable[[View], View]: ...
+
+    def predict(
+        self, view: View | None = None, /, *, model: str | None = None, features: Pick = None, output: Pick = None
+    ) -> Any:
+        """Decorate a view that predicts: each answered request is counted and logged.
+
+        Write it below the route: ``@app.post("/score")`` first, then ``@monitor.predict``. What the view returns is
+        passed through; a number, array, Series or data frame, which Flask would refuse, becomes its JSON value.
+
+        Args:
+            view: The view, plain or async; also in ``MethodView.decorators``.
+            model: Which model it serves; None for the only one.
+            features: Where the features are. None: found by payload convention. A text: dotted path into the JSON
+                request, such as ``"data.rows"``. A callable: gets the request, returns a row or rows.
+            output: Where the output is. None: by convention. A text: dotted path into the JSON response. A callable:
+                gets what the view returned.
+
+        Raises:
+            ConfigError: The app has no such model, or an option is of a wrong type.
+        """
+        for name, pick in (("features", features), ("output", output)):
+            if pick is not None and not isinstance(pick, str) and not callable(pick):
+                msg = f"'{name}' must be a dotted path, a callable or None, got {pick!r}."
+                raise ConfigError(msg)
+        for state in self._states:
+            state.check_model(model)
+        options = Options(features, output)
+
+        def decorate(view: View) -> View:
+            wrapper = _wrapped(self, view, model, options)
+            self._predicted.append(_Predicted(view, wrapper, model))
+            return wrapper  # type: ignore[return-value]
+
+        return decorate if view is None else decorate(view)
+
+    def log_prediction(
+        self, request_body: Any = None, features: Any = None, output: Any = None, model: str | None = None
+    ) -> str:
+        """Count and log one prediction, or a batch, by hand; in a view or anywhere.
+
+        In a view that is decorated with `predict`, this call wins: the decorator adds no second record.
+
+        Args:
+            request_body: What the client sent: text, bytes, or an object that is kept as JSON.
+            features: One row (a list or a dict), or n rows (lists, dicts, an (n, features) array, a data frame).
+            output: What the model said; n values for n rows.
+            model: Which model; None for the only one.
+
+        Returns:
+            The prediction id.
+        """
+        prediction_id = self._state().service(model).log_prediction(request_body, features, output)
+        if has_request_context():
+            capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
+            if capture is not None:
+                capture.is_logged = prediction_id
+        return prediction_id
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def export_http(
+        self, params: Mapping[str, Sequence[str]] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[bytes, str]:
+        """Return what ``/metrics`` serves, and its content type, for a hand-made route.
+
+        Args:
+            params: Query parameters as lists; ``name[]`` filters.
+            headers: Request headers; ``Accept`` chooses the format.
+        """
+        return export_http(self._state().exposition, params, headers)
+
+    def register(self, registry: CollectorRegistry) -> None:
+        """Add our metrics to a registry of `prometheus_client`, for apps that serve that themselves.
+
+        Raises:
+            ValueError: The registry has metrics of these names already.
+        """
+        registry.register(ExpositionCollector(self._state().exposition))
+
+    def drift(self, model: str | None = None) -> DriftReport:
+        """Compare everything counted since the start with the baseline.
+
+        Raises:
+            BoxkiteError: The model has no baseline.
+        """
+        return self._state().service(model).drift()
+
+    def flush(self, timeout: float = 5.0) -> int:
+        """Wait until all records are delivered; return how many are left after *timeout* seconds."""
+        recorder = self._state().recorder
+        return recorder.flush(timeout) if recorder else 0
+
+    def close(self) -> None:
+        """Deliver what waits, within the shutdown timeout. Needed only where a process ends without `atexit`."""
+        for state in self._states:
+            if state.recorder:
+                state.recorder.close()
+
+    def _state(self) -> _AppState:
+        """Return the state of the current app; outside of any, that of the only one."""
+        if has_app_context():
+            state = current_app.extensions.get(_KEY)
+            if state is not None:
+                return state  # type: ignore[no-any-return]
+        elif len(self._states) == 1:
+            return next(iter(self._states))
+        msg = "The current Flask app has no Boxkite monitor. Did you forget to call 'init_app'?"
+        raise BoxkiteError(msg)
+
+    @property
+    def predicted(self) -> Sequence[_Predicted]:
+        """The decorated views."""
+        return self._predicted
+
+
+class _Predicted:
+    """A decorated view: the view as it was, what it became, and its model."""
+
+    def __init__(self, view: Callable[..., Any], wrapper: Callable[..., Any], model: str | None) -> None:
+        self.view = view
+        self.wrapper = wrapper
+        self.model = model
+
+
+class _AppState:
+    """What belongs to one app: settings, a service per model, and the recorder that they share."""
+
+    def __init__(self, monitor: Boxkite, settings: Settings) -> None:
+        self._monitor = monitor
+        self.settings = settings
+        self.recorder = make_recorder(settings)
+        self._lock = threading.Lock()
+        self._is_checked = False
+        self._services = self._configured_services() if settings.enabled else {}
+        self._configured = isinstance(settings.baseline, Mapping)
+        self.exposition = make_exposition(
+            settings, lambda: [service.exported for service in list(self._services.values())], self.recorder
+        )
+        sink = self.recorder.sink_name if self.recorder else "none"
+        logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sink)
+
+    def _configured_services(self) -> dict[str, ModelMonitoringService]:
+        given = self.settings.baseline
+        if not isinstance(given, Mapping):
+            service = self._new_service(load_baseline(given), None)
+            return {service.model: service}
+        if not given or not all(isinstance(name, str) and name for name in given):
+            msg = f"'BOXKITE_BASELINE' must name at least one model, each by a text, got {dict(given)!r}."
+            raise ConfigError(msg, key="BOXKITE_BASELINE")
+        return {name: self._new_service(load_baseline(baseline), name) for name, baseline in given.items()}
+
+    def _new_service(self, baseline: Baseline | None, model: str | None) -> ModelMonitoringService:
+        return ModelMonitoringService.from_settings(self.settings, baseline, model, self.recorder)
+
+    def check_model(self, model: str | None) -> None:
+        """Refuse a model that cannot be meant.
+
+        Raises:
+            ConfigError: Several models are configured and this is none of them.
+        """
+        if not self._configured or model in self._services or (model is None and len(self._services) == 1):
+            return
+        known = ", ".join(map(repr, self._services))
+        fact = "no model is named" if model is None else f"there is no model {model!r}"
+        msg = f"'BOXKITE_BASELINE' has several models and {fact}. Known: {known}."
+        raise ConfigError(msg, key="BOXKITE_BASELINE")
+
+    def service(self, model: str | None) -> ModelMonitoringService:
+        """Return a model's service; without configured models, each name gets one without a baseline.
+
+        Raises:
+            ConfigError: There is no such model.
+        """
+        if model is None and self._services:
+            self.check_model(None)
+            return next(iter(self._services.values()))
+        found = self._services.get(model or "default")
+        if found is not None:
+            return found
+        self.check_model(model)
+        with self._lock:
+            return self._services.setdefault(model or "default", self._new_service(None, model))
+
+    # --- hooks -------------------------------------------------------------------------------------------------------
+
+    def after_request(self, response: Response) -> Response:
+        """Finish the prediction, now that its status is known."""
+        if not self._is_checked:
+            self._is_checked = True
+            _check_routes(current_app, self._monitor.predicted, self.settings.metrics_path)
+        capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
+        if capture is not None and not capture.is_finished:
+            capture.finish(response.status_code)
+            response.headers[PREDICTION_ID_HEADER] = capture.prediction_id
+        return response
+
+    def teardown_request(self, error: BaseException | None) -> None:
+        """Finish a prediction whose response never came: the view's exception goes its way."""
+        capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
+        if capture is not None and not capture.is_finished:
+            capture.finish(500)
+
+
+def _current_request() -> Request:
+    real: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return real
+
+
+def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, options: Options) -> Callable[..., Any]:
+    """Return the view with capture around it."""
+    is_async = inspect.iscoroutinefunction(view)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        run = current_app.ensure_sync(view) if is_async else view
+        current = _current_request()
+        state: _AppState | None = current_app.extensions.get(_KEY)
+        if state is None:
+            _warn_unregistered(view)
+            return run(*args, **kwargs)
+        # A view that calls another decorated one is one prediction.
+        if current.method in _NOT_CAPTURED or getattr(current, _CAPTURE, None) is not None:
+            return run(*args, **kwargs)
+        capture = Capture(state.service(model), options)
+        setattr(current, _CAPTURE, capture)
+        if not state.settings.enabled:
+            return _as_flask_value(run(*args, **kwargs))
+        capture.read_request(current)
+        try:
+            returned = run(*args, **kwargs)
+        except Exception:
+            capture.has_raised = True
+            raise
+        capture.take_output(returned)
+        return _as_flask_value(returned)
+
+    return update_wrapper(call, view)
+
+
+def _as_flask_value(returned: Any) -> Any:
+    """Return what Flask accepts: values it would refuse become JSON."""
+    value = json_value(returned)
+    body = value[0] if isinstance(value, tuple) and value else value
+    if type(body) in (int, float, bool) or (body is None and returned is not None):
+        body = current_app.json.response(body)
+        return (body, *value[1:]) if isinstance(value, tuple) else body
+    return value
+
+
+_warned: set[str] = set()
+
+
+def _warn_unregistered(view: Callable[..., Any]) -> None:
+    name = getattr(view, "__qualname__", repr(view))
+    if name not in _warned:
+        _warned.add(name)
+        logger.warning(
+            "The app that serves %r has no Boxkite monitor, so its predictions are not counted. "
+            "Did you forget to call 'init_app'?",
+            name,
+        )
+
+
+# --- set-up ----------------------------------------------------------------------------------------------------------
+
+
+def _add_metrics_route(app: Flask, state: _AppState) -> None:
+    path = state.settings.metrics_path
+    if path is None:
+        return
+    for rule in app.url_map.iter_rules():
+        if rule.rule == path and "GET" in (rule.methods or ()):
+            msg = (
+                f"'BOXKITE_METRICS_PATH' is '{path}', which is the route of {rule.endpoint!r} already. Set another path, "
+                "or None and serve monitor.export_http() yourself."
+            )
+            raise ConfigError(msg, key="BOXKITE_METRICS_PATH")
+    blueprint = Blueprint("boxkite", __name__)
+
+    def metrics() -> Any:
+        return metrics_response(
+            request, lambda params, headers: export_http(state.exposition, params, headers), state.settings.metrics_token
+        )
+
+    blueprint.add_url_rule(path, "metrics", metrics, methods=["GET"])
+    app.register_blueprint(blueprint)
+
+
+def _check_routes(app: Any, predicted: Sequence[_Predicted], metrics_path: str | None) -> None:
+    """Say at the first request what cannot be seen before: decorators in the wrong order, a shadowed route."""
+    served = [layer for view in app.view_functions.values() for layer in _layers(view)]
+    for item in predicted:
+        if item.view in served and item.wrapper not in served:
+            logger.error(
+                "'@monitor.predict' stands above the route of %r, so it sees no request and counts nothing. "
+                "Write the route first: '@app.post(...)', then '@monitor.predict'.",
+                getattr(item.view, "__qualname__", repr(item.view)),
+            )
+    rules = [rule.endpoint for rule in app.url_map.iter_rules() if rule.rule == metrics_path and "GET" in rule.methods]
+    if len(rules) > 1:
+        logger.error(
+            "Several routes serve '%s': %s. Set 'BOXKITE_METRICS_PATH' to another path.",
+            metrics_path,
+            ", ".join(map(repr, rules)),
+        )
+
+
+def _layers(view: Any) -> Sequence[Any]:
+    """Return a view function and all that it wraps."""
+    layers = [view]
+    while (view := getattr(view, "__wrapped__", None)) is not None:
+        layers.append(view)
+    return layers
