@@ -9,46 +9,99 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from werkzeug.wrappers import Request
 
-__all__ = ["BodyTee", "JsonSpy", "buffered_body", "put_back"]
+__all__ = ["BodyTee", "JsonOnce", "JsonSpy", "buffered_body", "untouched"]
+
+_BODY_KEYS = ("stream", "_cached_data", "_cached_json", "data", "form", "files", "values")
+"""What a Werkzeug request keeps of a body that was read."""
 
 
 def buffered_body(request: Request, limit: int) -> bytes | None:
     """Read the body if it is at most *limit* bytes and nobody has touched it, and put it back; else return None."""
     environ = request.environ
-    if "_cached_data" in request.__dict__:  # somebody called get_data() or get_json() before the view
+    touched = request.__dict__
+    if "_cached_data" in touched:  # a hook called get_data() or get_json() before the view
         data: bytes = request.get_data()
         return data
-    if "stream" in request.__dict__:
+    if "stream" in touched:
         return None
     length = environ.get("CONTENT_LENGTH")
     if not length:
-        return None if "HTTP_TRANSFER_ENCODING" in environ else b""
-    if not length.isdecimal() or int(length) > limit:
+        return None if "HTTP_TRANSFER_ENCODING" in environ or "wsgi.input_terminated" in environ else b""
+    if not length.isdecimal() or (size := int(length)) > limit:
         return None
-    data = _read(environ["wsgi.input"], int(length))
-    environ["wsgi.input"] = io.BytesIO(data)
+    data, error = _read(environ["wsgi.input"], size)
+    _put_back(request, data, size)
+    if error is not None:
+        environ["wsgi.input"] = _BrokenInput(data, error)
     return data
 
 
-def _read(stream: Any, length: int) -> bytes:
-    """Read exactly *length* bytes, or less where the client hung up."""
-    data: bytes = stream.read(length)
-    while 0 < len(data) < length:
-        more = stream.read(length - len(data))
-        if not more:
-            break
-        data += more
-    return data
+def _put_back(request: Request, data: bytes, length: int) -> None:
+    environ = request.environ
+    environ["wsgi.input"] = buffer = io.BytesIO(data)
+    allowed = request.max_content_length
+    if len(data) == length and (allowed is None or length < allowed):
+        # Werkzeug's own wrapper would only check again what was just checked, at several microseconds a request.
+        request.__dict__["stream"] = buffer
 
 
-def put_back(request: Request, data: bytes) -> None:
-    """Undo that parsing a body read it: the view's own ``request.stream`` starts at the first byte again."""
-    request.__dict__.pop("stream", None)
-    request.environ["wsgi.input"] = io.BytesIO(data)
+def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
+    """Read exactly *length* bytes, or less where the client hung up; and the error that the server raised then."""
+    data = b""
+    try:
+        data = stream.read(length)
+        while 0 < len(data) < length and (more := stream.read(length - len(data))):
+            data += more
+    except Exception as error:
+        return data, error
+    return data, None
+
+
+@contextmanager
+def untouched(request: Request, data: bytes | None) -> Iterator[None]:
+    """Let a function of the user's read a body that `buffered_body` returned, and undo that it did."""
+    kept = request.__dict__
+    before = {key: kept[key] for key in _BODY_KEYS if key in kept}
+    try:
+        yield
+    finally:
+        if data is not None and "_cached_data" not in before:
+            request.close()  # files, which the view's own parsing opens again
+            for key in _BODY_KEYS:
+                kept.pop(key, None)
+            if "CONTENT_LENGTH" in request.environ:
+                _put_back(request, data, int(request.environ["CONTENT_LENGTH"] or 0))
+
+
+class _BrokenInput(io.BytesIO):
+    """Stands for a ``wsgi.input`` that broke off, and breaks off for the view in the same way."""
+
+    def __init__(self, data: bytes, error: Exception) -> None:
+        super().__init__(data)
+        self._size = len(data)
+        self._error = error
+
+    def _checked(self, read: Callable[..., Any], *args: Any) -> Any:
+        if self.tell() >= self._size:
+            raise self._error
+        return read(*args)
+
+    def read(self, *size: Any) -> bytes:
+        """Read what there is, then fail."""
+        return self._checked(super().read, *size)  # type: ignore[no-any-return]
+
+    def readline(self, *size: Any) -> bytes:
+        """Read a line of what there is, then fail."""
+        return self._checked(super().readline, *size)  # type: ignore[no-any-return]
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer with what there is, then fail."""
+        return self._checked(super().readinto, buffer)  # type: ignore[no-any-return]
 
 
 class BodyTee:
@@ -63,6 +116,7 @@ class BodyTee:
         self._stream = stream
         self._keep = keep
         self._kept = bytearray()
+        self._has_ended = False
         self.size = 0
 
     @property
@@ -70,10 +124,10 @@ class BodyTee:
         """What was kept."""
         return bytes(self._kept)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything that was read was kept."""
-        return self.size <= self._keep
+    def is_whole(self, length: int | None) -> bool:
+        """Say whether all of the body was read and kept; *length* is what the request says of it."""
+        was_read = self._has_ended if length is None else self.size >= length
+        return was_read and self.size <= self._keep
 
     def _seen(self, data: bytes) -> bytes:
         self.size += len(data)
@@ -83,18 +137,27 @@ class BodyTee:
 
     def read(self, *size: int) -> bytes:
         """Read as the server's input does."""
-        return self._seen(self._stream.read(*size))
+        data = self._seen(self._stream.read(*size))
+        if not data or not size or size[0] is None or size[0] < 0:
+            self._has_ended = size != (0,)
+        return data
 
     def readline(self, *size: int) -> bytes:
         """Read a line as the server's input does."""
-        return self._seen(self._stream.readline(*size))
+        line = self._seen(self._stream.readline(*size))
+        self._has_ended = not line
+        return line
 
     def readlines(self, *hint: int) -> list[bytes]:
         """Read lines as the server's input does."""
-        return [self._seen(line) for line in self._stream.readlines(*hint)]
+        lines = [self._seen(line) for line in self._stream.readlines(*hint)]
+        self._has_ended = not lines or not hint
+        return lines
 
     def __iter__(self) -> Iterator[bytes]:
-        return map(self._seen, self._stream)
+        for line in self._stream:
+            yield self._seen(line)
+        self._has_ended = True
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer; written here since servers' inputs often have none."""
@@ -110,15 +173,36 @@ class JsonSpy:
     """A request's ``json_module`` that shows what it parsed, before the view can change it."""
 
     def __init__(self, module: Any, show: Callable[[Any], None]) -> None:
-        self._module = module
+        self.module = module
         self._show = show
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.module, name)
 
     def loads(self, data: Any, **options: Any) -> Any:
         """Parse, and show the result."""
-        document = self._module.loads(data, **options)
+        document = self.module.loads(data, **options)
         self._show(document)
         return document
 
-    def dumps(self, value: Any, **options: Any) -> Any:
-        """Write as the module does."""
-        return self._module.dumps(value, **options)
+
+class JsonOnce:
+    """A request's ``json_module`` that knows its body already, and gives it out once.
+
+    So the body is parsed once for us and the view, and yet the view's request is as nobody had read from it.
+    """
+
+    def __init__(self, module: Any, body: bytes, document: Any) -> None:
+        self._module = module
+        self._known = [(body, document)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def loads(self, data: Any, **options: Any) -> Any:
+        """Return the document, which may be changed then; whoever asks again gets his own."""
+        if self._known and not options:
+            body, document = self._known.pop()
+            if data == body:
+                return document
+        return self._module.loads(data, **options)

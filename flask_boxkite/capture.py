@@ -6,16 +6,23 @@ by reason, and logged with its traceback once in a while.
 
 from __future__ import annotations
 
+import copy
+import csv
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
+from urllib.parse import quote
 
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
+from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
-from flask_boxkite.body import BodyTee, JsonSpy, buffered_body, put_back
+from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
 from flask_boxkite.payloads import Table, as_table, csv_output, csv_table, form_table, found_output, json_table
 from flask_boxkite.prediction import body_of
 from flask_boxkite.service import ModelMonitoringService, Tally
@@ -29,6 +36,8 @@ LONG_BODY_BYTES = 16 * 1024 * 1024
 """Most that is kept of a body whose features can only be read from its bytes."""
 
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+_JSON_CONTAINERS = frozenset({dict, list})
+_CONTAINERS = frozenset({dict, list, tuple})
 _LONGEST_LABEL = 256
 
 
@@ -58,11 +67,14 @@ class Capture:
     __slots__ = (
         "_body",
         "_keeps_long_bodies",
+        "_length",
         "_options",
         "_output",
+        "_request",
         "_started",
         "_table",
         "_tee",
+        "answer",
         "has_raised",
         "is_finished",
         "is_logged",
@@ -79,9 +91,12 @@ class Capture:
         self.is_finished = False
         self.is_logged: str | None = None
         self.has_raised = False
+        self.answer: Response | None = None
         self._options = options
         self._keeps_long_bodies = keeps_long_bodies
         self._body: bytes | None = None
+        self._length: int | None = None
+        self._request: Request | None = None  # kept only if the view reads the body by itself
         self._tee: BodyTee | None = None
         self._table: Table | None = None
         self._output: Any = None
@@ -89,7 +104,9 @@ class Capture:
     @property
     def prediction_id(self) -> str:
         """The id that the client gets: that of the view's own call of ``log_prediction``, if it made one."""
-        return self.is_logged or self.prediction.text
+        text = self.is_logged or self.prediction.text
+        # A server's name may be any text, a header's value not.
+        return text if text.isascii() and text.isprintable() else quote(text, safe="/:")
 
     # --- before the view ---------------------------------------------------------------------------------------------
 
@@ -97,26 +114,26 @@ class Capture:
         """Take the features from the request, and leave it as it was."""
         try:
             self._body = body = buffered_body(request, self.service.settings.max_body_bytes)
+            pick = self._options.features
             if body is None:
                 self._watch_body(request)
-            elif self._options.features is None:
-                self._table = self._convention(request, body)
-                put_back(request, body)
-            if callable(self._options.features):
-                self._table = as_table(self._options.features(request))
-                if body is not None:
-                    put_back(request, body)
-            elif self._options.features is not None and body is not None:
-                self._table = self._at_path(_json_of(request, body))
-                put_back(request, body)
-            if self._table is not None:
-                self.service.count_features(self.tally, self._table)
+            elif not callable(pick):
+                self._take_table(self._found(request, body))
+            if callable(pick):
+                with untouched(request, body):
+                    self._take_table(as_table(pick(request)))
+        except LookupError:
+            pass
         except Exception:
             self._fail()
 
     def _watch_body(self, request: Request) -> None:
         """Let the view read a long body itself, and look on."""
-        if "stream" in request.__dict__:
+        self._request = request
+        self._length = request.content_length
+        if self._length is None and "HTTP_TRANSFER_ENCODING" not in request.environ:
+            self._length = 0
+        if "stream" in request.__dict__:  # a hook was before us
             return
         limit = self.service.settings.max_body_bytes
         if self._keeps_long_bodies or request.mimetype == "text/csv":
@@ -124,77 +141,113 @@ class Capture:
         self._tee = BodyTee(request.environ["wsgi.input"], limit)
         request.environ["wsgi.input"] = self._tee
         if not callable(self._options.features):
-            request.json_module = JsonSpy(request.json_module, self._take_document)
+            request.json_module = JsonSpy(request.json_module, self._take_document)  # type: ignore[assignment]
 
     def _take_document(self, document: Any) -> None:
         if self._table is not None:
             return
         try:
-            self._take_table(
-                json_table(document, self.service.feature_names)
-                if self._options.features is None
-                else self._at_path(document)
-            )
+            self._take_table(self._table_of(document))
         except Exception:
             self._fail()
 
     def _take_table(self, table: Table | None) -> None:
-        self._table = table
         if table is not None:
             self.service.count_features(self.tally, table)
+            for row in table.rows if type(table.rows) is list and not table.is_numeric else ():
+                if not _CONTAINERS.isdisjoint(map(type, row)):  # which the view may change before they are recorded
+                    table = Table(table.names, copy.deepcopy(table.rows))
+                    break
+        self._table = table
 
-    def _convention(self, request: Request, body: bytes) -> Table | None:
-        names = self.service.feature_names
-        if request.is_json:
-            return json_table(_json_of(request, body), names)
-        mimetype = request.mimetype
-        if mimetype == "text/csv":
-            return csv_table(body.decode("utf-8-sig"), names)
-        if body[:1] in (b"{", b"["):  # as curl sends JSON when it is not told what it sends
-            return json_table(_json_of(request, body), names)
-        if mimetype in _FORMS:
-            return form_table(request.form.to_dict(flat=False), names)
+    def _found(self, request: Request, body: bytes) -> Table | None:
+        """Find the features in a body; None if it cannot be read, or fits no convention."""
+        try:
+            document = _json_of(request, body)
+            if document is not None:
+                return self._table_of(document)
+            if self._options.features is None:
+                return self._table_of_text(request, body)
+        except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
+            pass
         return None
 
-    def _at_path(self, document: Any) -> Table | None:
-        assert isinstance(self._options.features, str)
-        return as_table(value_at(document, self._options.features))
+    def _table_of(self, document: Any) -> Table | None:
+        if isinstance(self._options.features, str):
+            try:
+                return as_table(value_at(document, self._options.features))
+            except LookupError:
+                return None
+        return json_table(document, self.service.feature_names)
+
+    def _table_of_text(self, request: Request, body: bytes) -> Table | None:
+        mimetype = request.mimetype
+        if mimetype == "text/csv":
+            return csv_table(body.decode("utf-8-sig"), self.service.feature_names)
+        if mimetype in _FORMS and "form" in request.__dict__:  # a hook or the view has parsed it
+            return form_table(request.form.to_dict(flat=False), self.service.feature_names)
+        if mimetype in _FORMS:
+            # Not by the request, whose form and stream are the view's.
+            parser = FormDataParser(stream_factory=_in_memory)
+            form = parser.parse(io.BytesIO(body), mimetype, len(body), dict(request.mimetype_params))[1]
+            return form_table(form.to_dict(flat=False), self.service.feature_names)
+        return None
 
     # --- after the view ----------------------------------------------------------------------------------------------
 
     def take_output(self, returned: Any) -> None:
         """Take the output from what the view returned."""
-        pick = self._options.output
-        self.take_document(lambda: returned if callable(pick) else _document_of(returned))
-
-    def take_document(self, document: Callable[[], Any]) -> None:
-        """Take the output from the payload of a response; *document* raises LookupError if there is none."""
         try:
-            self._read_late()
             pick = self._options.output
-            self._output = value = pick(document()) if callable(pick) else self._pick_output(document())
-            self.service.count_output(self.tally, value)
+            if self._request is not None:
+                self._read_late(self._request)
+            self._take_value(pick(returned) if callable(pick) else self._pick(_document_of(returned)))
         except LookupError:
             self.tally.errors.append("output")
         except Exception:
             self._fail()
 
-    def _pick_output(self, document: Any) -> Any:
+    def take_raised(self, error: Exception) -> None:
+        """Note that the view raised; it may be Werkzeug's way of answering, such as ``abort(redirect(…))``."""
+        answer = error.response if isinstance(error, HTTPException) else None
+        if answer is not None and answer.status_code < 400:
+            self.take_output(answer)
+        else:
+            self.has_raised = True
+
+    def take_payload(self, data: bytes, mimetype: str) -> None:
+        """Take the output from the bytes of a response."""
+        try:
+            pick = self._options.output
+            if self._request is not None:
+                self._read_late(self._request)
+            document = payload_of_text(data, mimetype)
+            self._take_value(pick(document) if callable(pick) else self._pick(document))
+        except LookupError:
+            self.tally.errors.append("output")
+        except Exception:
+            self._fail()
+
+    def _pick(self, document: Any) -> Any:
         if isinstance(self._options.output, str):
             return value_at(document, self._options.output)
         return found_output(document, self.service.output_names)
 
-    def _read_late(self) -> None:
+    def _take_value(self, value: Any) -> None:
+        self._output = value
+        if value is None and callable(self._options.output):
+            raise LookupError
+        self.service.count_output(self.tally, [None] if value is None else value)
+
+    def _read_late(self, request: Request) -> None:
         """Find the features in a body that the view has read by now and that nobody parsed for us."""
         tee = self._tee
-        if self._table is not None or tee is None or callable(self._options.features):
+        if self._table is not None or callable(self._options.features):
             return
-        if tee.is_whole and tee.size:
-            data = tee.data
-            if data.lstrip()[:1] in (b"{", b"["):
-                self._take_document(json.loads(data))
-            elif self._options.features is None:
-                self._take_table(csv_table(data.decode("utf-8-sig"), self.service.feature_names))
+        if isinstance(spy := request.json_module, JsonSpy):
+            request.json_module = spy.module
+        if "form" in request.__dict__ or (tee is not None and tee.size and tee.is_whole(request.content_length)):
+            self._take_table(self._found(request, tee.data if tee is not None else b""))
 
     def finish(self, status_code: int) -> None:
         """Count and log the prediction, once; its values only if it was answered."""
@@ -221,10 +274,10 @@ class Capture:
     def _record(self, status: str, duration: float) -> None:
         limit = self.service.settings.max_body_bytes
         tee = self._tee
-        body = body_of(tee.data if tee else self._body, limit, is_complete=tee is None or tee.size <= limit)
-        features = self._table.content() if self._table is not None else None
+        is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
+        body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
         output = self._output if status == "ok" else None
-        self.service.record(self.prediction, body, features, output, status, self.tally.rows, duration)
+        self.service.record(self.prediction, body, self._table, output, status, self.tally.rows, duration)
 
     def _fail(self) -> None:
         self.tally.errors.append("internal")
@@ -248,14 +301,23 @@ def value_at(document: Any, path: str) -> Any:
 
 
 def _json_of(request: Request, body: bytes) -> Any:
-    """Return the request's JSON, parsed once for us and the view; None where it has none."""
-    try:
-        if request.is_json:
+    """Return the request's JSON, parsed once for us and the view; None where it has none.
+
+    Raises:
+        ValueError, RecursionError: It cannot be read.
+    """
+    if request.is_json:
+        if "_cached_data" in request.__dict__:
             return request.get_json(silent=True)
-        # Not through the request, whose cache would hand the view JSON where it expects an error.
-        return json.loads(body)
-    except (ValueError, HTTPException):
-        return None
+        document = request.json_module.loads(body)
+        request.json_module = JsonOnce(request.json_module, body, document)  # type: ignore[assignment]
+        return document
+    # As curl sends it when it is not told what it sends.
+    return json.loads(body) if body.lstrip()[:1] in (b"{", b"[") else None
+
+
+def _in_memory(*args: Any, **kwargs: Any) -> IO[bytes]:
+    return io.BytesIO()
 
 
 def _document_of(returned: Any) -> Any:
@@ -264,17 +326,30 @@ def _document_of(returned: Any) -> Any:
     Raises:
         LookupError: It is a stream or nothing, which is left alone.
     """
+    mimetype = ""
     if isinstance(returned, tuple) and returned:
+        mimetype = _mimetype_in(returned[-1])
         returned = returned[0]
+    if type(returned) in _JSON_CONTAINERS:
+        return returned
     if isinstance(returned, (str, bytes)):
-        return payload_of_text(returned, "")
+        return payload_of_text(returned, mimetype)
     if isinstance(returned, Response):
-        if returned.is_streamed or returned.direct_passthrough:
+        if not returned.is_sequence or returned.direct_passthrough:
             raise LookupError
         return payload_of_text(returned.get_data(), returned.mimetype or "")
-    if returned is None or hasattr(returned, "__next__") or callable(returned):
+    if returned is None or hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
         raise LookupError
     return returned
+
+
+def _mimetype_in(headers: Any) -> str:
+    """Return the content type among the headers that a view may return in a tuple."""
+    if not isinstance(headers, (Mapping, list, tuple, Headers)):
+        return ""
+    pairs = headers.items() if isinstance(headers, (Mapping, Headers)) else headers
+    found = next((value for name, value in pairs if str(name).lower() == "content-type"), "")
+    return str(found).partition(";")[0].strip().lower()
 
 
 def payload_of_text(data: str | bytes, mimetype: str) -> Any:
@@ -283,41 +358,60 @@ def payload_of_text(data: str | bytes, mimetype: str) -> Any:
     Raises:
         LookupError: It is something else.
     """
+    if len(data) > LONG_BODY_BYTES:
+        raise LookupError
     try:
         text = data.decode() if isinstance(data, bytes) else data
         if mimetype == "text/csv":
             return csv_output(text)
         return json.loads(text)
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, RecursionError, csv.Error) as error:
         raise LookupError from error
     except ValueError as error:
-        if not text or len(text) > _LONGEST_LABEL or "\n" in text or "<" in text:
+        is_label = 0 < len(text) <= _LONGEST_LABEL and "\n" not in text and "<" not in text
+        if not is_label or mimetype.endswith("json"):
             raise LookupError from error
         return text
 
 
 def json_value(returned: Any) -> Any:
-    """Return what a view returned with NumPy, pandas and the like as plain JSON values; itself where it is plain."""
-    if isinstance(returned, tuple) and returned:
+    """Return what a view returned with NumPy, pandas and the like as plain JSON values; itself where it is plain.
+
+    What Flask would refuse for another reason, such as None or an object, is left to Flask.
+    """
+    if isinstance(returned, (dict, list)):
+        return _with_plain_leaves(returned)
+    if isinstance(returned, tuple) and len(returned) in (2, 3):
         first = json_value(returned[0])
         return returned if first is returned[0] else (first, *returned[1:])
-    if returned is None or isinstance(returned, (str, bytes, bytearray, Response)):
+    if isinstance(returned, str):  # NumPy's texts too
         return returned
-    if hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
-        return returned
-    if type(returned) in (dict, list):
-        return _with_plain_leaves(returned)
-    return plain(returned)
+    return plain(returned) if isinstance(returned, (int, float, Decimal)) or _is_array(returned) else returned
 
 
 def _with_plain_leaves(value: Any) -> Any:
     """Convert only what Flask's JSON could not write; floats stay as the view made them, NaN included."""
-    kind = type(value)
-    if kind is dict:
-        return value if _is_native(value.values()) else {k: _with_plain_leaves(item) for k, item in value.items()}
-    if kind is list:
-        return value if _is_native(value) else [_with_plain_leaves(item) for item in value]
-    return plain(value) if hasattr(value, "__array__") else value
+    if isinstance(value, dict):
+        if _is_native(value.values()):
+            return value
+        converted = {key: _with_plain_leaves(item) for key, item in value.items()}
+        return value if all(converted[key] is item for key, item in value.items()) else converted
+    if isinstance(value, (list, tuple)):
+        if _is_native(value):
+            return value
+        items = [_with_plain_leaves(item) for item in value]
+        return value if all(a is b for a, b in zip(value, items, strict=True)) else items
+    if isinstance(value, (str, int, float)):  # NumPy's texts and doubles too, as JSON writes them
+        return value
+    return plain(value) if _is_array(value) else value
+
+
+_ARRAY_METHODS = ("tolist", "to_list", "to_dicts", "to_pylist", "to_dict")
+
+
+def _is_array(value: Any) -> bool:
+    """Say whether a value is NumPy's, or of a library whose arrays and frames `plain` can read."""
+    return hasattr(value, "__array__") and any(hasattr(value, method) for method in _ARRAY_METHODS)
 
 
 _NATIVE = frozenset({str, int, float, bool, type(None)})

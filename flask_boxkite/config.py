@@ -6,12 +6,13 @@ at set-up, with the remedy; nothing is guessed and no key is ignored.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import re
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -55,12 +56,13 @@ class Settings:
         fluentd_prefix: ``BOXKITE_FLUENTD_PREFIX`` (env ``BEDROCK_FLUENTD_PREFIX``, ``models.predictions``): start of
             the tag.
         fluentd_shared_key: ``BOXKITE_FLUENTD_SHARED_KEY`` (None): the key of fluentd's ``<security>`` section.
-        fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for the system's.
+        fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for those of the
+            system.
         endpoint_id: ``BOXKITE_ENDPOINT_ID`` (env ``BEDROCK_ENDPOINT_ID``, ``unknown-endpoint``): in tag and path.
         server_id: ``BOXKITE_SERVER_ID`` (env ``BEDROCK_SERVER_ID``, ``unknown-server``): in records and ids.
         pod_name: ``BOXKITE_POD_NAME`` (env ``BEDROCK_POD_NAME``, the host name): in tag and file names.
         log_dir: ``BOXKITE_LOG_DIR`` (None): root of the file sink.
-        log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted.
+        log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted; ``inf`` for never.
         logger_id: ``BOXKITE_LOGGER_ID`` (``boxkite``): part of its file names.
         queue_bytes: ``BOXKITE_QUEUE_BYTES`` (16 MiB): bound of the records that wait in memory.
         max_body_bytes: ``BOXKITE_MAX_BODY_BYTES`` (64 KiB): longer request bodies are cut in the record, and flagged.
@@ -75,12 +77,12 @@ class Settings:
 
     baseline: Any = None
     metrics_path: str | None = "/metrics"
-    metrics_token: str | None = None
+    metrics_token: str | None = field(default=None, repr=False)
     metric_names: str = "labels"
     sink: Any = "auto"
     fluentd_addr: Address | None = None
     fluentd_prefix: str = "models.predictions"
-    fluentd_shared_key: str | None = None
+    fluentd_shared_key: str | None = field(default=None, repr=False)
     fluentd_ca_file: str | None = None
     endpoint_id: str = "unknown-endpoint"
     server_id: str = "unknown-server"
@@ -124,17 +126,20 @@ class Settings:
         return cls(**values)._checked()
 
     def _checked(self) -> Settings:
-        """Resolve ``auto`` and check what the sink needs."""
-        sink = self.sink
-        if sink == "auto":
+        """Resolve ``auto`` and check what belongs together."""
+        if self.sink == "auto":
             sink = "fluentd" if self.fluentd_addr else "file" if self.log_dir else "none"
-            object.__setattr__(self, "sink", sink)
-        if sink == "fluentd" and self.fluentd_addr is None:
-            _fail("BOXKITE_SINK", "is 'fluentd', but no address is set. Set 'BOXKITE_FLUENTD_ADDR', such as 'host:24224'.")
-        if sink == "file" and self.log_dir is None:
-            _fail("BOXKITE_SINK", "is 'file', but no directory is set. Set 'BOXKITE_LOG_DIR'.")
+            return dataclasses.replace(self, sink=sink)._checked()
+        if self.sink == "fluentd":
+            if self.fluentd_addr is None:
+                _fail("BOXKITE_SINK", "is 'fluentd', but there is no address. Set 'BOXKITE_FLUENTD_ADDR' to one.")
+            if self.fluentd_ca_file and not self.fluentd_addr.tls:
+                remedy = "Write it as 'tls://host:port', or leave the certificates out."
+                _fail("BOXKITE_FLUENTD_CA_FILE", f"is set, but the address of fluentd is one without TLS. {remedy}")
+        if self.sink == "file" and self.log_dir is None:
+            _fail("BOXKITE_SINK", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one.")
         if self.metric_names == "boxkite" and isinstance(self.baseline, Mapping) and len(self.baseline) > 1:
-            _fail("BOXKITE_METRIC_NAMES", "'boxkite' names have room for one model only. Use 'labels' for several.")
+            _fail("BOXKITE_METRIC_NAMES", "is 'boxkite', whose names have room for one model only. Use 'labels'.")
         return self
 
 
@@ -163,8 +168,15 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
+def _secret(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        # The value is not shown: it may be the secret all the same.
+        _fail(key, f"must be a text that is not empty, got {type(value).__name__}.")
+    return value
+
+
 def _optional(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
-    return lambda key, value: None if value is None or value == "" else read(key, value)
+    return lambda key, value: None if value is None or (isinstance(value, str) and not value) else read(key, value)
 
 
 def _path_text(key: str, value: Any) -> str:
@@ -187,7 +199,7 @@ def _choice(*choices: str) -> Callable[[str, Any], Any]:
 
 
 def _sink(key: str, value: Any) -> Any:
-    if callable(getattr(value, "emit_batch", None)):
+    if callable(getattr(value, "emit_batch", None)) and not isinstance(value, type):
         return value
     if value not in ("auto", "fluentd", "file", "none"):
         _fail(key, f"must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got {value!r}.")
@@ -209,7 +221,7 @@ def _number(check: Callable[[float], bool], range_text: str) -> Callable[[str, A
     def read(key: str, value: Any) -> float:
         try:
             number = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
-        except ValueError:
+        except (ValueError, OverflowError):
             number = None
         if number is None or not check(number):
             _fail(key, f"must be a number {range_text}, got {value!r}.")
@@ -229,7 +241,7 @@ def _boolean(key: str, value: Any) -> bool:
 def _redact(key: str, value: Any) -> Any:
     if callable(value):
         return value
-    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(n, str) and n for n in names):
         _fail(key, f"must be field names or dotted paths, or a callable, got {value!r}.")
     return tuple(names)
@@ -246,23 +258,24 @@ def _address(key: str, value: Any) -> Address:
         rest = f"[{rest}]"  # a bare IPv6 address
     try:
         parts = urlsplit(f"//{rest}")
-        port = parts.port if parts.port is not None else FORWARD_PORT
-    except ValueError:
-        parts, port = urlsplit(""), 0
-    if scheme not in ("", "tcp", "tls") or not parts.hostname or parts.path or not port:
+        host, port = parts.hostname, FORWARD_PORT if parts.port is None else parts.port
+    except ValueError:  # a port that is no number, or too high
+        host, port = None, 0
+    is_only_host_and_port = not re.search(r"[\s/?#@]", rest)
+    if scheme not in ("", "tcp", "tls") or not host or not port or not is_only_host_and_port:
         _fail(key, f"must be 'host[:{FORWARD_PORT}]', 'unix:///path' or 'tls://host:port', got {value!r}.")
-    return Address(parts.hostname, port, tls=scheme == "tls")
+    return Address(host, port, tls=scheme == "tls")
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "baseline": _optional(_as_is),
     "metrics_path": _optional(_route),
-    "metrics_token": _optional(_text),
+    "metrics_token": _optional(_secret),
     "metric_names": _choice("labels", "boxkite"),
     "sink": _sink,
     "fluentd_addr": _optional(_address),
     "fluentd_prefix": _text,
-    "fluentd_shared_key": _optional(_text),
+    "fluentd_shared_key": _optional(_secret),
     "fluentd_ca_file": _optional(_path_text),
     "endpoint_id": _text,
     "server_id": _text,
@@ -276,11 +289,10 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "redact": _redact,
     "export_baseline": _boolean,
     "export_bins": _boolean,
-    "shutdown_timeout": _number(lambda value: 0 <= value < float("inf"), ">= 0"),
+    "shutdown_timeout": _number(lambda value: 0 <= value <= 86400, "from 0 to 86400"),
     "drift_alpha": _number(lambda value: 0 < value < 1, "between 0 and 1"),
     "enabled": _boolean,
 }
-assert set(_READERS) == {field.name for field in fields(Settings)}
 
 _ENVIRONMENT = {
     "fluentd_addr": "BEDROCK_FLUENTD_ADDR",

@@ -14,7 +14,16 @@ from functools import update_wrapper
 from typing import Any, TypeVar, overload
 from weakref import WeakSet
 
-from flask import Blueprint, Flask, Response, current_app, has_app_context, has_request_context, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    got_request_exception,
+    has_app_context,
+    has_request_context,
+    request,
+)
 from prometheus_client import CollectorRegistry
 from werkzeug.wrappers import Request
 
@@ -33,7 +42,7 @@ from flask_boxkite.service import (
 )
 from flask_boxkite.views import metrics_response
 
-__all__ = ["Boxkite", "PREDICTION_ID_HEADER"]
+__all__ = ["PREDICTION_ID_HEADER", "Boxkite"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -44,6 +53,7 @@ _CAPTURE = "boxkite_capture"
 """Attribute of the request object under which its capture waits. Not on `flask.g`, which a view that calls its own app
 in a test shares with the inner request."""
 
+_JSON_ATOMS = frozenset({str, int, float, bool, type(None)})
 _NOT_CAPTURED = frozenset({"HEAD", "OPTIONS"})
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -78,10 +88,11 @@ class Boxkite:
         state = _AppState(self, Settings.from_mapping(app.config))
         for predicted in self._predicted:
             state.check_model(predicted.model)
+        # First of the list, so that it runs last: other hooks may fail, or change the status.
+        app.after_request_funcs.setdefault(None, []).insert(0, state.after_request)
         if state.settings.enabled:
             _add_metrics_route(app, state)
-            app.after_request(state.after_request)
-            app.teardown_request(state.teardown_request)
+            got_request_exception.connect(state.request_failed, app)
         app.extensions[_KEY] = state
         self._states.add(state)
 
@@ -114,6 +125,9 @@ class Boxkite:
         Raises:
             ConfigError: The app has no such model, or an option is of a wrong type.
         """
+        if view is not None and not callable(view):
+            msg = f"'predict' takes options by name, such as predict(model={view!r}), or the view alone, got {view!r}."
+            raise ConfigError(msg)
         for name, pick in (("features", features), ("output", output)):
             if pick is not None and not isinstance(pick, str) and not callable(pick):
                 msg = f"'{name}' must be a dotted path, a callable or None, got {pick!r}."
@@ -227,10 +241,13 @@ class _AppState:
         self.recorder = make_recorder(settings)
         self._lock = threading.Lock()
         self._is_checked = False
+        self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
         self._services = self._configured_services() if settings.enabled else {}
-        self._configured = isinstance(settings.baseline, Mapping)
+        self._configured = settings.enabled and isinstance(settings.baseline, Mapping)
         self.exposition = make_exposition(
-            settings, lambda: [service.exported for service in list(self._services.values())], self.recorder
+            settings,
+            lambda: [service.exported for service in list(self._services.values())] if settings.enabled else [],
+            self.recorder,
         )
         sink = self.recorder.sink_name if self.recorder else "none"
         logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sink)
@@ -267,15 +284,15 @@ class _AppState:
         Raises:
             ConfigError: There is no such model.
         """
-        if model is None and self._services:
-            self.check_model(None)
-            return next(iter(self._services.values()))
-        found = self._services.get(model or "default")
-        if found is not None:
-            return found
         self.check_model(model)
         with self._lock:
-            return self._services.setdefault(model or "default", self._new_service(None, model))
+            if model is None and self._services:
+                found = next(iter(self._services.values()))
+            else:
+                name = model or "default"
+                found = self._services.get(name) or self._services.setdefault(name, self._new_service(None, model))
+            self.used[model] = found
+            return found
 
     # --- hooks -------------------------------------------------------------------------------------------------------
 
@@ -283,17 +300,26 @@ class _AppState:
         """Finish the prediction, now that its status is known."""
         if not self._is_checked:
             self._is_checked = True
-            _check_routes(current_app, self._monitor.predicted, self.settings.metrics_path)
+            if self.settings.enabled:
+                _check_routes(current_app, self._monitor.predicted, self.settings.metrics_path)
         capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
-        if capture is not None and not capture.is_finished:
-            capture.finish(response.status_code)
-            response.headers[PREDICTION_ID_HEADER] = capture.prediction_id
+        if capture is not None:
+            if self.settings.enabled:
+                capture.finish(response.status_code)
+            # A failing hook of another extension may bring us here twice, with different responses.
+            if capture.answer is not response:
+                capture.answer = response
+                # Not added: a view may return one response object for ever.
+                response.headers[PREDICTION_ID_HEADER] = capture.prediction_id
         return response
 
-    def teardown_request(self, error: BaseException | None) -> None:
-        """Finish a prediction whose response never came: the view's exception goes its way."""
+    def request_failed(self, sender: Flask, **details: Any) -> None:
+        """Finish a prediction whose view, or some hook after it, raised: `after_request` may never see it.
+
+        A signal rather than a teardown function, which would cost every request of the app a microsecond.
+        """
         capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
-        if capture is not None and not capture.is_finished:
+        if capture is not None:
             capture.finish(500)
 
 
@@ -307,26 +333,33 @@ def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, opti
     is_async = inspect.iscoroutinefunction(view)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        run = current_app.ensure_sync(view) if is_async else view
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        run = app.ensure_sync(view) if is_async else view
         current = _current_request()
-        state: _AppState | None = current_app.extensions.get(_KEY)
+        state: _AppState | None = app.extensions.get(_KEY)
         if state is None:
             _warn_unregistered(view)
+            return _as_flask_value(run(*args, **kwargs))
+        if current.method in _NOT_CAPTURED:
+            return _as_flask_value(run(*args, **kwargs))
+        if getattr(current, _CAPTURE, None) is not None:  # a view that calls another decorated one is one prediction
             return run(*args, **kwargs)
-        # A view that calls another decorated one is one prediction.
-        if current.method in _NOT_CAPTURED or getattr(current, _CAPTURE, None) is not None:
-            return run(*args, **kwargs)
-        capture = Capture(state.service(model), options)
+        capture = Capture(state.used.get(model) or state.service(model), options)
         setattr(current, _CAPTURE, capture)
         if not state.settings.enabled:
             return _as_flask_value(run(*args, **kwargs))
         capture.read_request(current)
         try:
             returned = run(*args, **kwargs)
-        except Exception:
-            capture.has_raised = True
+        except Exception as error:
+            capture.take_raised(error)
+            raise
+        except BaseException:  # the server ends this process, or this greenlet: no hook runs any more
+            capture.finish(500)
             raise
         capture.take_output(returned)
+        if type(returned) is dict and _JSON_ATOMS.issuperset(map(type, returned.values())):
+            return returned
         return _as_flask_value(returned)
 
     return update_wrapper(call, view)
@@ -335,8 +368,11 @@ def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, opti
 def _as_flask_value(returned: Any) -> Any:
     """Return what Flask accepts: values it would refuse become JSON."""
     value = json_value(returned)
-    body = value[0] if isinstance(value, tuple) and value else value
-    if type(body) in (int, float, bool) or (body is None and returned is not None):
+    if isinstance(value, tuple):
+        body, before = (value[0], returned[0]) if value else (None, None)
+    else:
+        body, before = value, returned
+    if type(body) in (int, float, bool) or (body is not before and not isinstance(body, (dict, list))):
         body = current_app.json.response(body)
         return (body, *value[1:]) if isinstance(value, tuple) else body
     return value
@@ -366,15 +402,17 @@ def _add_metrics_route(app: Flask, state: _AppState) -> None:
     for rule in app.url_map.iter_rules():
         if rule.rule == path and "GET" in (rule.methods or ()):
             msg = (
-                f"'BOXKITE_METRICS_PATH' is '{path}', which is the route of {rule.endpoint!r} already. Set another path, "
-                "or None and serve monitor.export_http() yourself."
+                f"'BOXKITE_METRICS_PATH' is '{path}', which is the route of {rule.endpoint!r} already. Set another "
+                "path, or None and serve monitor.export_http() yourself."
             )
             raise ConfigError(msg, key="BOXKITE_METRICS_PATH")
     blueprint = Blueprint("boxkite", __name__)
 
     def metrics() -> Any:
         return metrics_response(
-            request, lambda params, headers: export_http(state.exposition, params, headers), state.settings.metrics_token
+            request,
+            lambda params, headers: export_http(state.exposition, params, headers),
+            state.settings.metrics_token,
         )
 
     blueprint.add_url_rule(path, "metrics", metrics, methods=["GET"])
@@ -391,7 +429,11 @@ def _check_routes(app: Any, predicted: Sequence[_Predicted], metrics_path: str |
                 "Write the route first: '@app.post(...)', then '@monitor.predict'.",
                 getattr(item.view, "__qualname__", repr(item.view)),
             )
-    rules = [rule.endpoint for rule in app.url_map.iter_rules() if rule.rule == metrics_path and "GET" in rule.methods]
+    rules = [
+        rule.endpoint
+        for rule in app.url_map.iter_rules()
+        if rule.rule == metrics_path and (rule.methods is None or "GET" in rule.methods)
+    ]
     if len(rules) > 1:
         logger.error(
             "Several routes serve '%s': %s. Set 'BOXKITE_METRICS_PATH' to another path.",

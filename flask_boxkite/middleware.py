@@ -12,7 +12,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request
 
-from flask_boxkite.capture import Capture, Options, payload_of_text
+from flask_boxkite.capture import Capture, Options
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import metrics_response
@@ -108,7 +108,8 @@ class _Answer:
 
     def start_response(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], Any]:
         """Note status and headers, and add the prediction id."""
-        self._status = int(status.split(None, 1)[0])
+        code = status.partition(" ")[0]
+        self._status = int(code) if code.isdecimal() else 500
         found = {name.lower(): value for name, value in headers}
         self._mimetype = found.get("content-type", "").partition(";")[0].strip().lower()
         length = found.get("content-length", "")
@@ -147,13 +148,9 @@ class _Answer:
         if self._capture.is_finished:
             return
         if self._status < 400:
-            self._capture.take_document(self._document)
+            is_readable = self._mimetype in _READABLE and self._size <= _LONGEST_RESPONSE
+            self._capture.take_payload(bytes(self._seen) if is_readable else b"", self._mimetype)
         self._capture.finish(self._status)
-
-    def _document(self) -> Any:
-        if self._mimetype not in _READABLE or self._size > _LONGEST_RESPONSE:
-            raise LookupError
-        return payload_of_text(bytes(self._seen), self._mimetype)
 
     def end(self, *, is_complete: bool) -> None:
         """Finish what is not finished: at the end of the body, or when the client or the app gave up."""

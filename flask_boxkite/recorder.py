@@ -1,12 +1,13 @@
 """Packed records that wait, and the one thread per process that ships them.
 
-A request only appends bytes to a bounded queue, a few microseconds; the thread ships them seldom and in large batches,
-so that it hardly ever contends with requests for the interpreter. At all times
+A request only appends bytes to a bounded queue, which takes about a microsecond; the thread ships them seldom and in
+large batches, so that it hardly ever contends with requests for the interpreter. At all times
 
     accepted = delivered + waiting + dropped
 
 and every drop is counted by reason. Nothing starts before the first record, so a server may fork as it likes; a forked
-child begins with an empty queue, a lock and a sink of its own, and leaves alone what its parent has in hand.
+child begins with an empty queue, a lock and a sink of its own, and leaves alone what its parent has in hand. An idle
+process sleeps: nothing is polled.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Callable
 from typing import NamedTuple
 
 from flask_boxkite.naming import DROP_REASONS
@@ -35,9 +36,18 @@ HURRY_BYTES = 512 * 1024
 """With this much waiting, it does not."""
 
 BATCH_BYTES = 1024 * 1024
+"""What a batch holds at most, unless a single record is larger."""
+
+SMALL_QUEUE_PARTS = 4
+"""Both are at most this part of the queue: a batch in hand is not dropped to make room for newer records."""
+
 SHIP_TIMEOUT_SECONDS = 10.0
+"""How long the sink may take for one batch."""
+
 FIRST_BACKOFF_SECONDS = 0.1
-LAST_BACKOFF_SECONDS = 30.0
+LAST_BACKOFF_SECONDS = 10.0
+"""The pause after a failure doubles from the first to the last; each is shortened at random by up to a half."""
+
 COMPLAINT_SECONDS = 60.0
 """The same trouble is logged once in this time."""
 
@@ -52,91 +62,41 @@ class RecorderCounts(NamedTuple):
     waiting_bytes: int
 
 
-class _Process:
-    """The queue and the thread of one process."""
-
-    def __init__(self, pid: int, sink: Sink) -> None:
-        self.pid = pid
-        self.sink = sink
-        self.lock = threading.Lock()
-        self.changed = threading.Condition(self.lock)
-        self.queue: deque[bytes] = deque()
-        self.queued_bytes = 0
-        self.in_hand: Batch | None = None
-        self.in_hand_bytes = 0
-        self.accepted = 0
-        self.delivered = 0
-        self.dropped = dict.fromkeys(DROP_REASONS, 0)
-        self.thread: threading.Thread | None = None
-        self.has_work = threading.Event()
-        self.hurry = threading.Event()
-        self.is_closed = False
-
-    @property
-    def waiting(self) -> int:
-        return self.accepted - self.delivered - sum(self.dropped.values())
-
-    def take_batch(self) -> Batch | None:
-        """Return what to ship next: again what is in hand, else the oldest records."""
-        with self.lock:
-            if self.in_hand is None and self.queue:
-                records: list[bytes] = []
-                size = 0
-                while self.queue and (not records or size + len(self.queue[0]) <= BATCH_BYTES):
-                    size += len(self.queue[0])
-                    records.append(self.queue.popleft())
-                self.in_hand, self.in_hand_bytes = Batch(records), size
-                self.queued_bytes -= size
-            return self.in_hand
-
-    def settle(self, batch: Batch) -> None:
-        """Note that *batch* was delivered."""
-        with self.lock:
-            if self.in_hand is batch:
-                self.delivered += len(batch.records)
-                self.in_hand, self.in_hand_bytes = None, 0
-            self.changed.notify_all()
-
-    def drop_all(self, reason: str) -> int:
-        """Give up what waits; return how many records that were."""
-        with self.lock:
-            number = self.waiting
-            self.dropped[reason] += number
-            self.queue.clear()
-            self.queued_bytes = 0
-            self.in_hand, self.in_hand_bytes = None, 0
-            self.changed.notify_all()
-            return number
-
-
 class Recorder:
-    """Takes packed records from any thread and has them shipped.
+    """Takes packed records from any thread and has them shipped; safe to use after a fork.
 
     Args:
-        make_sink: Builds the sink; called here, and again in every forked process that records something.
+        sink: Where they go. Owned by the recorder from here on.
         max_bytes: Bound of what waits. Beyond it, the oldest records are dropped first.
         shutdown_timeout: Seconds that `close` and the end of the process may take to deliver what waits.
     """
 
-    def __init__(self, make_sink: Callable[[], Sink], *, max_bytes: int, shutdown_timeout: float) -> None:
-        self._make_sink = make_sink
+    def __init__(self, sink: Sink, *, max_bytes: int, shutdown_timeout: float) -> None:
+        self.sink_name = sink.name
         self._max_bytes = max_bytes
         self._shutdown_timeout = shutdown_timeout
-        self._last_complaint = -COMPLAINT_SECONDS
-        sink = make_sink()
-        self.sink_name = sink.name
-        # setdefault is atomic: threads that meet in a new process agree on one state without a lock, which a fork
-        # may have left held by a thread that does not exist any more.
-        self._processes: dict[int, _Process] = {}
-        self._process = self._processes.setdefault(os.getpid(), _Process(os.getpid(), sink))
+        self._shippers: dict[int, _Shipper] = {}
+        self._shipper = self._begin(sink)
 
-    def _own(self) -> _Process:
-        process = self._process
-        if process.pid != os.getpid():
-            pid = os.getpid()
-            process = self._processes.get(pid) or self._processes.setdefault(pid, _Process(pid, self._make_sink()))
-            self._process = process
-        return process
+    def _own(self) -> _Shipper:
+        """Return the shipper of this process; a new one where the process was forked.
+
+        By process id, since uWSGI forks without running Python's hooks.
+        """
+        shipper = self._shipper
+        return shipper if shipper.pid == os.getpid() else self._begin(shipper.sink.forked(), parent=shipper.pid)
+
+    def _begin(self, sink: Sink, parent: int | None = None) -> _Shipper:
+        # setdefault is atomic: threads that meet in a new process agree on one shipper without a lock, which a fork
+        # may have left held by a thread that does not exist any more.
+        pid = os.getpid()
+        shipper = self._shippers.setdefault(pid, _Shipper(pid, sink, self._max_bytes))
+        self._shipper = shipper
+        if parent is not None:
+            self._shippers.pop(parent, None)  # its queue is a copy of records that are the parent's to send
+        # Here, not with the first record: that may come in an exit hook, when it is too late for new ones.
+        atexit.register(_close_at_exit, weakref.ref(shipper), self._shutdown_timeout)
+        return shipper
 
     @property
     def sink(self) -> Sink:
@@ -145,133 +105,260 @@ class Recorder:
 
     def submit(self, packed: bytes) -> None:
         """Queue a packed record. Never waits for anything but other requests doing the same."""
-        process = self._own()
-        size = len(packed)
-        with process.lock:
-            process.accepted += 1
-            if process.is_closed or size > self._max_bytes:
-                process.dropped["shutdown" if process.is_closed else "too_large"] += 1
-                return
-            was_empty = not process.queue
-            process.queue.append(packed)
-            process.queued_bytes += size
-            while process.queued_bytes + process.in_hand_bytes > self._max_bytes:
-                process.queued_bytes -= len(process.queue.popleft())
-                process.dropped["queue_full"] += 1
-            must_start = process.thread is None
-            if must_start:
-                process.thread = threading.Thread(
-                    target=self._run, args=(process,), name="boxkite-recorder", daemon=True
-                )
-        if must_start:
-            self._start(process)
-        if was_empty:
-            process.has_work.set()
-        if process.queued_bytes >= HURRY_BYTES:
-            process.hurry.set()
+        self._own().submit(packed)
 
     def drop(self, reason: str) -> None:
         """Count a record that could not even be packed."""
-        process = self._own()
-        with process.lock:
-            process.accepted += 1
-            process.dropped[reason] += 1
+        self._own().drop(reason)
 
     def counts(self) -> RecorderCounts:
         """Return what became of this process's records."""
-        process = self._own()
-        with process.lock:
-            return RecorderCounts(
-                process.accepted,
-                process.delivered,
-                dict(process.dropped),
-                process.waiting,
-                process.queued_bytes + process.in_hand_bytes,
-            )
+        return self._own().counts()
 
     def flush(self, timeout: float) -> int:
         """Wait until everything queued is delivered; return how many records are left after *timeout* seconds."""
-        process = self._own()
-        deadline = time.monotonic() + timeout
-        process.hurry.set()
-        process.has_work.set()
-        if not _is_running(process):
-            self._ship_all(process, deadline)
-        with process.changed:
-            process.changed.wait_for(lambda: process.waiting == 0, max(deadline - time.monotonic(), 0))
-            return process.waiting
+        return self._own().flush(timeout)
 
     def close(self, timeout: float | None = None) -> int:
         """Deliver what can be delivered in time, count the rest as dropped, and stop.
 
+        Args:
+            timeout: In seconds; None for the shutdown timeout.
+
         Returns:
             How many records were dropped.
         """
-        process = self._own()
-        atexit.unregister(self._at_exit)
-        left = self.flush(self._shutdown_timeout if timeout is None else timeout)
-        process.is_closed = True
-        dropped = process.drop_all("shutdown") if left else 0
+        return self._own().close(self._shutdown_timeout if timeout is None else timeout)
+
+
+def _close_at_exit(shipper: weakref.ref[_Shipper], timeout: float) -> None:
+    # One that is gone had nothing waiting: its thread would hold it. Forked children inherit the hook.
+    if (alive := shipper()) is not None and alive.pid == os.getpid():
+        alive.close(timeout)
+
+
+class _Shipper:
+    """The queue, the sink and the thread of one process; knows nothing of forks.
+
+    All numbers are guarded by one lock, under which nothing slow happens. Whoever uses the sink, the thread or a
+    `flush` where there is none, holds the second lock.
+    """
+
+    def __init__(self, pid: int, sink: Sink, max_bytes: int) -> None:
+        self.pid = pid
+        self.sink = sink
+        self._max_bytes = max_bytes
+        self._batch_bytes = min(BATCH_BYTES, max_bytes // SMALL_QUEUE_PARTS)
+        self._hurry_bytes = min(HURRY_BYTES, max_bytes // SMALL_QUEUE_PARTS)
+        self._lock = threading.Lock()
+        self._thread_wakes = threading.Condition(self._lock)
+        self._all_settled = threading.Condition(self._lock)
+        self._shipping = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._in_hand: Batch | None = None
+        self._in_hand_bytes = 0
+        self._accepted = 0
+        self._delivered = 0
+        self._dropped = dict.fromkeys(DROP_REASONS, 0)
+        self._flushes = 0
+        self._is_closed = False
+        self._last_complaint = -COMPLAINT_SECONDS
+
+    # --- in the request ----------------------------------------------------------------------------------------------
+
+    def submit(self, packed: bytes) -> None:
+        size = len(packed)
+        with self._lock:
+            self._accepted += 1
+            if self._is_closed or size > self._max_bytes:
+                self._dropped["shutdown" if self._is_closed else "too_large"] += 1
+                return
+            before = self._queued_bytes
+            after = before + size
+            self._queue.append(packed)
+            self._queued_bytes = after
+            if after + self._in_hand_bytes > self._max_bytes:
+                self._drop_oldest()
+            # Only where the thread may sleep for want of this record: a notification costs it a switch of threads.
+            if before == 0 or before < self._hurry_bytes <= after:
+                self._thread_wakes.notify()
+            if self._thread is None:
+                self._start_thread()
+
+    def _drop_oldest(self) -> None:
+        while self._queued_bytes + self._in_hand_bytes > self._max_bytes:
+            self._queued_bytes -= len(self._queue.popleft())
+            self._dropped["queue_full"] += 1
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name="boxkite-recorder", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # Python is shutting down and starts none any more, so `close` ships by itself; or the system has too many
+            # threads, and the next record tries again.
+            return
+        self._thread = thread
+
+    def drop(self, reason: str) -> None:
+        with self._lock:
+            self._accepted += 1
+            self._dropped[reason] += 1
+
+    # --- from outside ------------------------------------------------------------------------------------------------
+
+    def counts(self) -> RecorderCounts:
+        with self._lock:
+            dropped = dict(self._dropped)
+            waiting = self._accepted - self._delivered - sum(dropped.values())
+            waiting_bytes = self._queued_bytes + self._in_hand_bytes
+            return RecorderCounts(self._accepted, self._delivered, dropped, waiting, waiting_bytes)
+
+    def _waiting(self) -> int:
+        return len(self._queue) + (len(self._in_hand.records) if self._in_hand else 0)
+
+    def flush(self, timeout: float) -> int:
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            self._flushes += 1
+            self._thread_wakes.notify_all()
+            is_alone = self._thread is None
+        try:
+            if is_alone:
+                self._ship_waiting(deadline)
+            with self._lock:
+                self._all_settled.wait_for(lambda: self._waiting() == 0, max(deadline - time.monotonic(), 0))
+                return self._waiting()
+        finally:
+            with self._lock:
+                self._flushes -= 1
+
+    def close(self, timeout: float) -> int:
+        self.flush(timeout)
+        with self._lock:
+            if self._is_closed:
+                return 0
+            self._is_closed = True
+            dropped = self._waiting()
+            self._dropped["shutdown"] += dropped
+            self._queue.clear()
+            self._in_hand = None
+            self._queued_bytes = self._in_hand_bytes = 0
+            self._all_settled.notify_all()
+            self._thread_wakes.notify_all()
+            thread = self._thread
         if dropped:
-            logger.warning("Dropped %d records that the sink %r did not take in time.", dropped, self.sink_name)
-        process.has_work.set()
-        process.hurry.set()
-        if _is_running(process):
-            assert process.thread is not None
-            process.thread.join(0.0 if dropped else 1.0)
-        if not _is_running(process):
-            process.sink.close()
+            logger.warning("Dropped %d records that the sink %r did not take in time.", dropped, self.sink.name)
+        if thread is None:
+            self._close_sink()
+        else:  # it closes the sink, at once or, while it hangs in a server that does not answer, some time later
+            thread.join(0.0 if dropped else 1.0)
         return dropped
 
     # --- the thread --------------------------------------------------------------------------------------------------
 
-    def _start(self, process: _Process) -> None:
-        atexit.register(self._at_exit, process.pid)
+    def _run(self) -> None:
         try:
-            assert process.thread is not None
-            process.thread.start()
-        except RuntimeError:  # Python is shutting down and starts no thread any more: `close` ships by itself
-            pass
+            while self._sleep_until_needed():
+                self._ship_waiting(None)
+            self._close_sink()
+        finally:
+            with self._lock:
+                self._thread = None  # if something ended it that is no Exception, the next record starts another
 
-    def _at_exit(self, pid: int) -> None:
-        if pid == os.getpid():
-            self.close()
+    def _sleep_until_needed(self) -> bool:
+        """Sleep while nothing waits, then while records gather; return False once closed."""
+        with self._lock:
+            self._thread_wakes.wait_for(lambda: self._is_closed or self._waiting() > 0)
+            self._thread_wakes.wait_for(
+                lambda: self._is_closed or self._flushes > 0 or self._queued_bytes >= self._hurry_bytes, LINGER_SECONDS
+            )
+            return not self._is_closed
 
-    def _run(self, process: _Process) -> None:
-        while not process.is_closed:
-            process.has_work.wait()
-            process.hurry.wait(LINGER_SECONDS)
-            process.has_work.clear()
-            process.hurry.clear()
-            self._ship_all(process, None)
+    def _ship_waiting(self, deadline: float | None) -> None:
+        """Ship what waits: with a deadline, all of it, at most until then; without, a batch.
 
-    def _ship_all(self, process: _Process, deadline: float | None) -> None:
-        """Ship until nothing waits; with a deadline, at most until then."""
+        What came during a batch gathers first: shipped at once, it would be a few records at a time, without a pause,
+        and every acknowledgement a moment in which a request waits for the interpreter.
+        """
         backoff = FIRST_BACKOFF_SECONDS
-        while not process.is_closed and (batch := process.take_batch()) is not None:
-            timeout = SHIP_TIMEOUT_SECONDS if deadline is None else deadline - time.monotonic()
-            if timeout <= 0:
+        while True:
+            left = SHIP_TIMEOUT_SECONDS if deadline is None else deadline - time.monotonic()
+            if left <= 0 or not self._shipping.acquire(timeout=left):
                 return
             try:
-                process.sink.ship(batch, timeout)
-            except Exception:  # whatever goes wrong in a sink must not end the thread
-                self._complain(len(batch.records))
-                pause = backoff * random.uniform(0.5, 1.0)
-                backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
-                if process.hurry.wait(pause if deadline is None else min(pause, max(deadline - time.monotonic(), 0))):
-                    process.hurry.clear()
-            else:
+                batch = self._take_batch()
+                if batch is None:
+                    return
+                is_delivered = self._ship(batch, left)
+            finally:
+                self._shipping.release()
+            if is_delivered:
+                if deadline is None:
+                    return
                 backoff = FIRST_BACKOFF_SECONDS
-                process.settle(batch)
+            else:
+                self._pause(backoff * random.uniform(0.5, 1.0), deadline)
+                backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
+
+    def _take_batch(self) -> Batch | None:
+        """Return what to ship next: again what is in hand, else the oldest records."""
+        with self._lock:
+            if self._in_hand is None and self._queue:
+                if self._queued_bytes <= self._batch_bytes:  # as a rule; and requests wait for this lock
+                    records, size = list(self._queue), self._queued_bytes
+                    self._queue.clear()
+                else:
+                    records, size = self._take_oldest()
+                self._in_hand, self._in_hand_bytes = Batch(records), size
+                self._queued_bytes -= size
+            return self._in_hand
+
+    def _take_oldest(self) -> tuple[list[bytes], int]:
+        records = [self._queue.popleft()]
+        size = len(records[0])
+        while self._queue and size + len(self._queue[0]) <= self._batch_bytes:
+            size += len(self._queue[0])
+            records.append(self._queue.popleft())
+        return records, size
+
+    def _ship(self, batch: Batch, timeout: float) -> bool:
+        try:
+            self.sink.ship(batch, timeout)
+        except Exception:  # whatever goes wrong in a sink must not end the thread
+            self._complain(len(batch.records))
+            return False
+        with self._lock:
+            if self._in_hand is batch:  # else `close` did not wait for it any longer, and has counted it as dropped
+                self._delivered += len(batch.records)
+                self._in_hand, self._in_hand_bytes = None, 0
+                if not self._queue:
+                    self._all_settled.notify_all()
+        return True
+
+    def _pause(self, seconds: float, deadline: float | None) -> None:
+        """Wait before the next attempt. Only a flush or the end cuts that short; new records do not."""
+        if deadline is not None:
+            seconds = min(seconds, max(deadline - time.monotonic(), 0))
+        with self._lock:
+            if self._flushes:  # someone waits, and not for long: try more often
+                seconds = min(seconds, FIRST_BACKOFF_SECONDS)
+                self._thread_wakes.wait_for(lambda: self._is_closed, seconds)
+            else:
+                self._thread_wakes.wait_for(lambda: self._is_closed or self._flushes > 0, seconds)
 
     def _complain(self, records: int) -> None:
         now = time.monotonic()
         if now - self._last_complaint >= COMPLAINT_SECONDS:
             self._last_complaint = now
-            logger.warning(
-                "Sink %r did not take %d records; they are kept and tried again.", self.sink_name, records, exc_info=True
-            )
+            text = "Sink %r did not take %d records; they are kept and tried again while the queue has room."
+            logger.warning(text, self.sink.name, records, exc_info=True)
 
-
-def _is_running(process: _Process) -> bool:
-    return process.thread is not None and process.thread.is_alive()
+    def _close_sink(self) -> None:
+        with self._shipping:
+            try:
+                self.sink.close()
+            except Exception:
+                logger.warning("Sink %r could not be closed.", self.sink.name, exc_info=True)

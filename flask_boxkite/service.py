@@ -23,7 +23,7 @@ from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.store import Increments, MemoryStore
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.payloads import Table, as_table, output_table
-from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, redacted
+from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep, redaction
 from flask_boxkite.recorder import Recorder
 from flask_boxkite.sinks import make_sink
 from flask_boxkite.values import plain
@@ -36,32 +36,26 @@ COMPLAINT_SECONDS = 60.0
 """The same kind of internal error is logged with its traceback once in this time; it is counted each time."""
 
 _SCALARS = frozenset({float, int, str, bool})
-_STATUS_INDEX = {status: index for index, status in enumerate(STATUSES)}
-_REASON_INDEX = {reason: index for index, reason in enumerate(CAPTURE_REASONS)}
+_ATOMS = frozenset({str, bool, type(None)})
 
 
-class Tally:
-    """What one prediction will add to the counts, gathered until its status is known.
+class Tally(Increments):
+    """What one prediction adds to the counts if it is answered, gathered until its status is known.
 
     Attributes:
         rows: Rows of features, or None while unknown.
-        values: What features and outputs add, if the prediction is answered.
         errors: Reasons why something could not be captured.
     """
 
-    __slots__ = ("errors", "rows", "values")
+    __slots__ = ("errors", "rows")
 
     def __init__(self) -> None:
+        # Not by way of the parent's: this runs in every request.
+        self.cells = []
+        self.wide = self.block = None
+        self.sums = []
         self.rows: int | None = None
-        self.values: Increments | None = None
         self.errors: list[str] = []
-
-    def take(self, increments: Increments) -> None:
-        """Gather what features or outputs add."""
-        if self.values is None:
-            self.values = increments
-        else:
-            self.values.add(increments)
 
 
 class ModelMonitoringService:
@@ -115,16 +109,29 @@ class ModelMonitoringService:
         self.new_id = IdMaker(settings.server_id)
         self._recorder = recorder
         self._layout = layout = Layout.of(baseline)
+        self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self._store = MemoryStore(layout.size, layout.sums_size)
-        self._features = VariableCounter(layout.features, 0, layout.size)
+        self._features = VariableCounter(layout.features, 0, layout.size, keeps_interpreter=recorder is not None)
         self._outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
+        self._redact = redaction(settings.redact, self._features.names)
         self._last_complaint = -COMPLAINT_SECONDS
         self.exported = ExportedModel(self.model, baseline, layout, self._store, settings.drift_alpha)
         self._exposition = make_exposition(settings, lambda: [self.exported], recorder)
-        self._about = {
+        # All fields of a record, in their order, with those that never change.
+        self._template: dict[str, Any] = {
+            "entity_id": None,
+            "features": None,
+            "request_body": None,
+            "server_id": settings.server_id,
+            "output": None,
+            "created_at": None,
+            "prediction_id": None,
             "model": self.model,
             "baseline": baseline.fingerprint if baseline else None,
             "version": baseline.version if baseline else None,
+            "status": None,
+            "duration_ms": None,
+            "rows": None,
         }
 
     # --- training ----------------------------------------------------------------------------------------------------
@@ -204,20 +211,22 @@ class ModelMonitoringService:
         if not self.settings.enabled:
             return prediction.text
         tally = Tally()
-        with self.guard(tally):
-            table = self.count_features(tally, self._table(features))
+        table: Table | None = None
+        try:
+            table = features if isinstance(features, Table) else as_table(features)
+            self.count_features(tally, table)
             self.count_output(tally, output)
+        except Exception:
+            self.fail(tally)
         self.commit(tally, "ok", None)
         if self.wants_record(prediction):
-            with self.guard(Tally()):
+            try:
                 body = body_of(request_body, self.settings.max_body_bytes)
-                content = table.content() if table is not None else features
-                self.record(prediction, body, content, output, "ok", tally.rows, None)
+            except Exception:
+                self._lose_record()
+            else:
+                self.record(prediction, body, features if table is None else table, output, "ok", tally.rows, None)
         return prediction.text
-
-    @staticmethod
-    def _table(features: Any) -> Table | None:
-        return features if isinstance(features, Table) else as_table(features)
 
     @property
     def feature_names(self) -> frozenset[str]:
@@ -234,10 +243,10 @@ class ModelMonitoringService:
         if table is None:
             tally.errors.append("features")
             return None
-        tally.rows = len(table)
+        tally.rows = len(table.rows)
         if self._features.names:
             try:
-                tally.take(self._features.count(table))
+                self._features.count(table, tally)
             except UnmatchedError:
                 tally.errors.append("features")
         return table
@@ -250,14 +259,14 @@ class ModelMonitoringService:
         if not self._outputs.names:
             return
         if type(output) in _SCALARS and tally.rows == 1 and len(self._outputs.names) == 1:
-            tally.take(self._outputs.count_value(output))
+            self._outputs.count_value(output, tally)
             return
         table = output_table(output, self._outputs.names, tally.rows)
         if table is None:
             tally.errors.append("output")
             return
         try:
-            tally.take(self._outputs.count(table))
+            self._outputs.count(table, tally)
         except UnmatchedError:
             tally.errors.append("output")
 
@@ -269,15 +278,13 @@ class ModelMonitoringService:
             status: ``ok``, ``client_error`` or ``error``.
             duration: Seconds from request to response; None if not known.
         """
-        layout = self._layout
-        values = tally.values if status == "ok" else None
-        increments = values if values is not None else Increments([])
-        increments.raise_cell(layout.statuses_start + _STATUS_INDEX[status], tally.rows or 1)
+        increments: Increments = tally if status == "ok" else Increments()
+        increments.raise_cell(self._status_cells[status], tally.rows or 1)
         for reason in tally.errors:
-            increments.raise_cell(layout.captures_start + _REASON_INDEX[reason])
+            increments.raise_cell(self._layout.captures_start + CAPTURE_REASONS.index(reason))
         if duration is not None:
-            increments.raise_cell(layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
-            increments.sums.append((layout.duration_sum, duration))
+            increments.cells.append(self._layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
+            increments.sums.append((self._layout.duration_sum, duration))
         self._store.add(increments)
 
     def wants_record(self, prediction: PredictionId) -> bool:
@@ -294,47 +301,53 @@ class ModelMonitoringService:
         rows: int | None,
         duration: float | None,
     ) -> None:
-        """Pack the record of a prediction and queue it for the sink. Never raises, never waits."""
+        """Pack the record of a prediction and queue it for the sink. Never raises, never waits.
+
+        Args:
+            prediction: Its id.
+            body: What the client sent.
+            features: A `Table`, or values in any other form.
+            output: What the model said.
+            status: ``ok``, ``client_error`` or ``error``.
+            rows: How many; None if not known.
+            duration: Seconds from request to response; None if not known.
+        """
         recorder = self._recorder
         if recorder is None:
             return
         try:
-            record = {
-                "entity_id": prediction.entity_id,
-                "features": plain(features),
-                "request_body": body.text,
-                "server_id": self.settings.server_id,
-                "output": plain(output),
-                "created_at": prediction.time_ns // 1_000_000_000,
-                "prediction_id": prediction.text,
-                **self._about,
-                "status": status,
-                "duration_ms": None if duration is None else round(duration * 1000, 3),
-                "rows": rows or 1,
-            }
+            record = self._template.copy()
+            record["entity_id"] = prediction.entity_id
+            record["prediction_id"] = prediction.text
+            record["created_at"] = prediction.time_ns // 1_000_000_000
+            record["request_body"] = body.text
+            record["features"] = _plain_features(features)
+            record["output"] = output if type(output) in _ATOMS else _plain(output)
+            record["status"] = status
+            record["duration_ms"] = None if duration is None else int(duration * 1_000_000) / 1000
+            record["rows"] = rows or 1
             if body.is_truncated:
                 record["body_truncated"] = True
             if body.is_base64:
                 record["body_encoding"] = "base64"
-            if self.settings.redact:
+            if self._redact is not None:
                 record = self._redact(record)
             packed = recorder.sink.pack(prediction.time_ns, record)
         except Exception:
-            # A record that cannot be packed, or not be redacted, must not be sent in part.
-            recorder.drop("unencodable")
-            self.complain("A prediction could not be logged; it is counted as dropped.")
+            self._lose_record()
         else:
             recorder.submit(packed)
 
-    def _redact(self, record: dict[str, Any]) -> dict[str, Any]:
-        redact = self.settings.redact
-        if callable(redact):
-            return plain(redact(record))  # type: ignore[no-any-return]
-        return redacted(record, redact, self._features.names)
+    def _lose_record(self) -> None:
+        """Count a record that cannot be packed or redacted; it must not be sent in part."""
+        assert self._recorder is not None
+        self._recorder.drop("unencodable")
+        self.complain("A prediction could not be logged; it is counted as dropped.")
 
-    def guard(self, tally: Tally) -> _Guard:
-        """Return a context in which an exception is counted and logged instead of raised."""
-        return _Guard(self, tally)
+    def fail(self, tally: Tally) -> None:
+        """Count the current exception, and log it, instead of raising it into the request."""
+        tally.errors.append("internal")
+        self.complain("A prediction could not be captured; the response is not affected.")
 
     def complain(self, message: str) -> None:
         """Log the current exception, at most once in a minute."""
@@ -378,24 +391,24 @@ class ModelMonitoringService:
             self._recorder.close()
 
 
-class _Guard:
-    """Counts and logs what goes wrong inside, and lets the request go on."""
+def _plain_features(features: Any) -> Any:
+    """Return features as plain JSON values; a row that was counted as all numbers is that already."""
+    if isinstance(features, Table):
+        return features.content() if features.is_numeric else _plain(features.content())
+    return _plain(features)
 
-    __slots__ = ("_service", "_tally")
 
-    def __init__(self, service: ModelMonitoringService, tally: Tally) -> None:
-        self._service = service
-        self._tally = tally
+def _plain(value: Any) -> Any:
+    """Return a value as plain JSON values.
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if kind is None or not issubclass(kind, Exception):
-            return False
-        self._tally.errors.append("internal")
-        self._service.complain("A prediction could not be captured; the response is not affected.")
-        return True
+    Raises:
+        ValueError: It is nested more deeply than receivers can read.
+    """
+    simple = plain(value)
+    if is_too_deep(simple):
+        msg = "Features or output are nested too deeply."
+        raise ValueError(msg)
+    return simple
 
 
 # --- parts that the extension shares ---------------------------------------------------------------------------------
@@ -420,7 +433,7 @@ def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baselin
             return None
         baseline = DEFAULT_BASELINE_PATH
     if not isinstance(baseline, (str, os.PathLike)):
-        msg = f"'BOXKITE_BASELINE' must be a path or a Baseline, or a mapping of model names to those, got {baseline!r}."
+        msg = f"'BOXKITE_BASELINE' must be a path, a Baseline, or a mapping of model names to those, got {baseline!r}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")
     return Baseline.load(baseline)
 
@@ -431,18 +444,10 @@ def make_recorder(settings: Settings) -> Recorder | None:
     Raises:
         ConfigError: The sink cannot work.
     """
-    if settings.sink == "none" or not settings.enabled:
+    sink = make_sink(settings)
+    if sink is None:
         return None
-    return Recorder(
-        lambda: _some(make_sink(settings)),
-        max_bytes=settings.queue_bytes,
-        shutdown_timeout=settings.shutdown_timeout,
-    )
-
-
-def _some(sink: Any) -> Any:
-    assert sink is not None
-    return sink
+    return Recorder(sink, max_bytes=settings.queue_bytes, shutdown_timeout=settings.shutdown_timeout)
 
 
 def make_exposition(

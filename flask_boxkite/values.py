@@ -24,6 +24,8 @@ __all__ = ["InvalidValue", "plain", "to_number", "to_text"]
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
+_SECOND = np.timedelta64(1, "s")
+_SUBMICROSECOND = frozenset({"ns", "ps", "fs", "as"})
 
 
 class InvalidValue(ValueError):
@@ -33,23 +35,28 @@ class InvalidValue(ValueError):
 def to_number(value: Any) -> float:
     """Return *value* as a float; NaN where it is missing.
 
-    Integers too large for a float become infinite. A float32 becomes the number with its shortest decimals, which is
-    the one that a client writes in JSON.
+    A number is what a float64 holds, as it is for Prometheus and most clients: larger integers are rounded, or become
+    infinite. A float32 becomes the number with its shortest decimals, which is the one that a client writes in JSON.
+    Durations are seconds.
 
     Raises:
-        InvalidValue: It is no number, boolean, NumPy scalar or numeric text.
+        InvalidValue: It is no number, boolean, NumPy scalar, duration or numeric text.
     """
     if isinstance(value, (float, int)):
         return _float(value)
     if value is None or _is_null(value):
         return math.nan
-    if isinstance(value, (np.floating, np.bool_, np.integer)):
+    if isinstance(value, np.floating):
         # str() of a narrow float gives its shortest decimals, float() of it 0.10000000149…
-        return float(str(value)) if isinstance(value, np.floating) else float(value)
+        return float(str(value))
     if isinstance(value, str):
         return _number_of_text(value)
-    if isinstance(value, Decimal):
+    if isinstance(value, (timedelta, np.timedelta64)):
+        return _seconds(value)
+    if isinstance(value, (np.bool_, np.integer)):
         return float(value)
+    if isinstance(value, Decimal):
+        return math.nan if value.is_nan() else float(value)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         return to_number(value[()])
     raise InvalidValue(type(value).__name__)
@@ -60,6 +67,15 @@ def _float(value: float) -> float:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def _seconds(value: timedelta | np.timedelta64) -> float:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    try:
+        return float(value / _SECOND)
+    except TypeError as error:  # NumPy's months and unitless durations
+        raise InvalidValue(str(value)) from error
 
 
 def _number_of_text(text: str) -> float:
@@ -81,7 +97,7 @@ def to_text(value: Any) -> str | None:
         InvalidValue: It is a container.
     """
     if isinstance(value, str):
-        return str(value)
+        return _text(value)
     if value is None or _is_null(value):
         return None
     simple = plain(value)
@@ -114,7 +130,8 @@ def plain(value: Any) -> Any:
     if kind is float:
         return value if math.isfinite(value) else _non_finite(value)
     if kind is int:
-        return value if _INT_MIN <= value <= _INT_MAX else str(value)
+        # Decimal writes any number of digits, str() refuses more than 4300.
+        return value if _INT_MIN <= value <= _INT_MAX else str(Decimal(value))
     if kind is list:
         return value if _is_plain_row(value) else _unchanged(value, [plain(item) for item in value])
     if kind is dict:
@@ -149,10 +166,15 @@ def _unchanged(before: list[Any], after: list[Any]) -> list[Any]:
     return before if all(a is b for a, b in zip(before, after, strict=True)) else after
 
 
-def _plain_mapping(mapping: Mapping[Any, Any]) -> dict[str, Any]:
+def _plain_mapping(mapping: Mapping[Any, Any]) -> Mapping[str, Any]:
     after = {key if type(key) is str else str(key): plain(item) for key, item in mapping.items()}
     same = type(mapping) is dict and all(after.get(key, after) is item for key, item in mapping.items())
-    return mapping if same else after  # type: ignore[return-value]
+    return mapping if same else after
+
+
+def _text(value: str) -> str:
+    """Return the text itself of an instance of a subclass, such as an Enum, whose str() may say something else."""
+    return value if type(value) is str else str.__str__(value)
 
 
 def _non_finite(value: float) -> str | None:
@@ -167,26 +189,43 @@ def _plain_other(value: Any) -> Any:
         return plain(float(str(value)))
     if isinstance(value, np.ndarray):
         return plain(_array_values(value))
-    if isinstance(value, np.generic):
-        return plain(value.item()) if not isinstance(value.item(), np.generic) else str(value)
     if isinstance(value, Enum):
         return plain(value.value)
+    if isinstance(value, (timedelta, np.timedelta64)):
+        try:
+            return _seconds(value)
+        except InvalidValue:
+            return str(value)
+    if isinstance(value, np.datetime64):
+        # Nanoseconds, which datetime has not, would become an integer; days stay days.
+        item = value.astype("datetime64[us]").item() if np.datetime_data(value)[0] in _SUBMICROSECOND else value.item()
+        return item.isoformat() if isinstance(item, date) else str(value)
+    if isinstance(value, np.generic):
+        return str(value) if isinstance(item := value.item(), np.generic) else plain(item)
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
     if isinstance(value, Decimal):
-        return plain(int(value) if value.is_finite() and value == value.to_integral_value() else float(value))
+        return _plain_decimal(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _plain_bytes(bytes(value))
     return _plain_container(value)
+
+
+def _plain_decimal(value: Decimal) -> Any:
+    if value.is_nan():
+        return None
+    if not value.is_finite() or value != value.to_integral_value():
+        return plain(float(value))
+    return plain(int(value)) if value.adjusted() < 30 else str(value)
 
 
 def _array_values(array: np.ndarray[Any, Any]) -> Any:
     """Return an array as nested lists; narrow floats with their shortest decimals."""
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         return array.astype(str).astype(np.float64).tolist()
-    return array.tolist()
+    if array.dtype.kind in "mM" and array.ndim:
+        return list(array)
+    return array.tolist() if array.ndim else array[()]
 
 
 def _plain_bytes(value: bytes) -> str:
@@ -198,7 +237,7 @@ def _plain_bytes(value: bytes) -> str:
 
 def _plain_container(value: Any) -> Any:
     if isinstance(value, str):
-        return str(value)
+        return _text(value)
     if isinstance(value, int):
         return plain(int(value))
     if isinstance(value, float):
@@ -209,7 +248,8 @@ def _plain_container(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, UUID):
         return str(value)
-    for method in ("to_dicts", "to_pylist", "to_list", "tolist"):  # polars and arrow tables, Series, anything array-like
+    # Frames of polars and pyarrow, Series, anything like an array; then pandas' frames.
+    for method in ("to_dicts", "to_pylist", "to_list", "tolist"):
         if callable(convert := getattr(value, method, None)):
             return plain(convert())
     if hasattr(value, "columns") and callable(convert := getattr(value, "to_dict", None)):

@@ -37,4 +37,6 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
 def _has_token(request: Request, token: str) -> bool:
     """Compare in constant time, so that the answer's delay tells nothing."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+    # WSGI hands headers on as Latin-1, whatever they are.
+    sent = given.strip().encode("latin-1", "replace")
+    return scheme.lower() == "bearer" and hmac.compare_digest(sent, token.encode())

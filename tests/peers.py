@@ -1,4 +1,4 @@
-"""The real programs that the tests talk to: gunicorn, Prometheus, a Forward-protocol server, boxkite 0.0.5.
+"""The real programs that the tests talk to: WSGI servers, Prometheus, a Forward-protocol server, boxkite 0.0.5.
 
 `python3 tests/run.py` installs them. A test asks for what it needs by using it: where it is missing the test skips, or
 fails in CI. Each program is a context manager that owns one process group; at the end nothing of it is left, and if
@@ -249,6 +249,9 @@ class Program:
 class Gunicorn(Program):
     """A gunicorn server for one WSGI app, on a port of its own choice, kept when it is started again.
 
+    It is ready when all its workers are: a signal that meets one in its first moments, before it has handlers of its
+    own, is lost on it.
+
     Args:
         target: The app, as `module:name`.
         directory: Where it runs and its log is.
@@ -278,7 +281,11 @@ class Gunicorn(Program):
             (directory / f"{target.partition(':')[0]}.py").write_text(textwrap.dedent(source))
         self.port = 0
         self._cwd = cwd
-        self._options = [f"--workers={workers}", f"--worker-class={worker_class}", *["--preload"] * preload, *args]
+        self._workers = workers
+        config = directory / "gunicorn_ready.py"
+        config.write_text("def post_worker_init(worker):\n    worker.log.info('Worker is ready')\n")
+        self._options = [f"--config={config.resolve()}", f"--workers={workers}", f"--worker-class={worker_class}"]
+        self._options += [*["--preload"] * preload, *args]
         self._target = target
         paths = [str(path) for path in pythonpath] + [path for path in [os.environ.get("PYTHONPATH")] if path]
         # gunicorn's control socket is one per user unless told otherwise: servers that run side by side would fight.
@@ -291,6 +298,7 @@ class Gunicorn(Program):
         found = self._wait_ready(lambda: pattern.search(self.log()), "gunicorn listens")
         assert found is not None
         self.port = int(found[1])
+        self._wait_ready(lambda: self.log().count("Worker is ready") >= self._workers, "all its workers are ready")
 
     @property
     def address(self) -> str:
@@ -315,6 +323,29 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+class PythonServer(Program):
+    """Any other server: a Python command that chooses a free port and writes its URL.
+
+    Args:
+        command: Arguments for Python, such as `["-m", "flask", "run", "--port=0"]`.
+        directory: Where it runs, is first on the import path, and its log is.
+        env: Added to the environment.
+    """
+
+    def __init__(self, command: Sequence[str], directory: Path, *, env: Mapping[str, str] | None = None) -> None:
+        super().__init__(directory)
+        self._command = command
+        paths = [str(directory), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._env = {"PYTHONPATH": os.pathsep.join(paths), **(env or {})}
+        self.url = ""
+
+    def _launch(self) -> None:
+        self._spawn([sys.executable, *self._command], env=self._env)
+        found = self._wait_ready(lambda: re.search(r"http://127\.0\.0\.1:\d+", self.log()), "the server listens")
+        assert found is not None
+        self.url = found[0]
 
 
 class Prometheus(Program):

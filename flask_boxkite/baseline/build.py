@@ -9,34 +9,43 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import choose_bounds, count_bins, distinct_values, even_groups
+from flask_boxkite.baseline.binning import choose_bounds, count_bins, even_groups, has_fewer_distinct
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
-from flask_boxkite.baseline.frames import Column, as_column, named_columns
+from flask_boxkite.baseline.frames import Column, as_column, named_columns, named_outputs
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import canonical_number
+from flask_boxkite.values import to_number
 
 __all__ = ["build_baseline"]
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user decided about bins; everything else is decided per column."""
+    """What the user decided about bins; everything else is decided per column.
 
-    discrete: Collection[str | int] | None = None
-    bins: Mapping[str, Sequence[float]] | None = None
-    max_bins: int = 50
-    max_categories: int = 50
+    Attributes:
+        discrete: Names of features or outputs, and positions of features, that are discrete; the other features are
+            continuous then. None: decided per column.
+        bins: Upper bounds of bins, by name.
+        max_bins: Most upper bounds of a continuous column, unless its deciles alone are more.
+        max_categories: Most categories of a discrete column.
+    """
+
+    discrete: frozenset[str | int] | None
+    bins: Mapping[str, Sequence[float]]
+    max_bins: int
+    max_categories: int
 
     def __post_init__(self) -> None:
         for name in ("max_bins", "max_categories"):
@@ -45,15 +54,33 @@ class Choices:
                 msg = f"'{name}' must be an integer >= 1, got {value!r}."
                 raise BaselineError(msg)
 
-    def is_discrete(self, name: str, position: int, column: Column, ordered: NDArray[Any]) -> bool:
-        """Decide the kind of a numeric column."""
-        if self.bins is not None and name in self.bins:
+    def is_discrete(self, name: str, position: int | None, column: Column, ordered: NDArray[Any]) -> bool:
+        """Decide the kind of a numeric column; *position* is None if it is an output."""
+        if name in self.bins:
             return False
         if column.is_category or not np.isfinite(ordered).any():
             return True
         if self.discrete is not None:
-            return name in self.discrete or position in self.discrete
-        return distinct_values(ordered, max(3, math.ceil(min(len(ordered), 1000) / 20))) is not None
+            if name in self.discrete or position in self.discrete:
+                return True
+            if position is not None:
+                return False
+        return has_fewer_distinct(ordered, max(3, math.ceil(min(len(ordered), 1000) / 20)))
+
+    def check_names(self, features: Sequence[Distribution], outputs: Sequence[Distribution]) -> None:
+        """Refuse names and positions that the data does not have.
+
+        Raises:
+            BaselineError: There is one.
+        """
+        names = [distribution.name for distribution in (*features, *outputs)]
+        for option, given in (("discrete", self.discrete or ()), ("bins", self.bins)):
+            for named in given:
+                known = 0 <= named < len(features) if isinstance(named, int) else named in names
+                if not known:
+                    known_names = ", ".join(map(repr, names))
+                    msg = f"'{option}' names {named!r}, which the data does not have. Known: {known_names}."
+                    raise BaselineError(msg)
 
 
 def build_baseline(
@@ -62,7 +89,7 @@ def build_baseline(
     *,
     model: str = "default",
     version: str | None = None,
-    discrete: Collection[str | int] | None = None,
+    discrete: Iterable[str | int] | None = None,
     bins: Mapping[str, Sequence[float]] | None = None,
     max_bins: int = 50,
     max_categories: int = 50,
@@ -75,77 +102,78 @@ def build_baseline(
     Raises:
         BaselineError: The data has no columns or columns of different lengths, or an option names an unknown one.
     """
-    choices = Choices(discrete, bins, max_bins, max_categories)
-    feature_counts = tuple(_distributions(named_columns(features, prefix="feature"), choices))
-    output_counts = tuple(_distributions(_named_outputs(inference), choices))
+    choices = Choices(_names_and_positions(discrete), bins or {}, max_bins, max_categories)
+    feature_counts = tuple(_distributions(named_columns(features, prefix="feature"), choices, is_output=False))
+    output_counts = tuple(_distributions(named_outputs(inference), choices, is_output=True))
     if not feature_counts and not output_counts:
         msg = "The training data has no columns: give at least one feature or an inference."
         raise BaselineError(msg)
-    _check_names(choices, feature_counts + output_counts)
-    rows = _common_rows(feature_counts) if feature_counts else 0
-    output_rows = _common_rows(output_counts) if output_counts else 0
-    return Baseline(feature_counts, output_counts, rows or output_rows, model, version, int(clock()))
+    choices.check_names(feature_counts, output_counts)
+    # The outputs may be of a test set, so their rows can be fewer or more.
+    rows = [_common_rows(counts) for counts in (feature_counts, output_counts) if counts]
+    return Baseline(feature_counts, output_counts, rows[0], model, version or None, int(clock()))
 
 
-def _named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the outputs: one without a name is called ``output``, columns of an array ``output_0``, ``output_1``, …"""
-    if inference is None:
-        return iter(())
-    if isinstance(inference, (list, tuple)) and inference and isinstance(inference[0], (list, tuple, np.ndarray)):
-        inference = np.array(inference, dtype=object if isinstance(inference[0][0], str) else None)
-    if isinstance(inference, Mapping) or getattr(inference, "ndim", 1) == 2 or hasattr(inference, "columns"):
-        if getattr(inference, "shape", (0, 0))[1:] == (1,) and isinstance(inference, np.ndarray):
-            return iter([("output", inference[:, 0])])
-        return named_columns(inference, prefix="output")
-    return iter([("output", inference)])
+def _names_and_positions(discrete: Iterable[str | int] | None) -> frozenset[str | int] | None:
+    if discrete is None:
+        return None
+    if isinstance(discrete, str):
+        msg = f"'discrete' must be a list of names and positions, got {discrete!r}."
+        raise BaselineError(msg)
+    return frozenset(item if isinstance(item, str) else index(item) for item in discrete)
 
 
-def _distributions(pairs: Iterator[tuple[str, Any]], choices: Choices) -> Iterator[Distribution]:
+def _distributions(pairs: Iterator[tuple[str, Any]], choices: Choices, *, is_output: bool) -> Iterator[Distribution]:
     """Count each column; a few at a time in threads, since sorting, the bulk of the work, frees the interpreter."""
+
+    def counted(numbered: tuple[int, tuple[str, Any]]) -> Distribution:
+        position, (name, values) = numbered
+        return _distribution(name, None if is_output else position, as_column(values, name), choices)
+
     width = min(os.cpu_count() or 1, 8)
-    numbered = enumerate(pairs)
+    columns = enumerate(pairs)
     with ThreadPoolExecutor(width) as pool:
-        while batch := list(islice(numbered, 2 * width)):
-            yield from pool.map(lambda item: _distribution(item[1][0], item[0], item[1][1], choices), batch)
+        while batch := list(islice(columns, 2 * width)):
+            yield from pool.map(counted, batch)
 
 
-def _distribution(name: str, position: int, values: Any, choices: Choices) -> Distribution:
-    column = as_column(values, name)
+def _distribution(name: str, position: int | None, column: Column, choices: Choices) -> Distribution:
     if column.numbers is None:
-        if choices.bins is not None and name in choices.bins:
+        if name in choices.bins:
             msg = f"'bins' names {name!r}, which holds texts. Only numbers have bins."
             raise BaselineError(msg)
-        return _discrete(name, column, _text_labels(column.texts), choices)
+        return _textual(name, column, choices)
     ordered = np.sort(column.numbers)
     if choices.is_discrete(name, position, column, ordered):
-        return _discrete(name, column, _number_labels(ordered), choices)
+        return _numeric(name, column, ordered, choices)
     return _continuous(name, column, ordered, choices)
 
 
-def _text_labels(texts: Counter[str]) -> Counter[str]:
-    kept = list(texts)
-    return Counter(dict(zip(category_labels(kept), texts.values(), strict=True)))
+def _textual(name: str, column: Column, choices: Choices) -> Discrete:
+    kept = _most_frequent(column.texts, choices.max_categories)
+    counts = dict(zip(category_labels(list(kept)), kept.values(), strict=True))
+    return _discrete(name, column, counts, column.texts.total())
 
 
-def _number_labels(ordered: NDArray[Any]) -> Counter[str]:
+def _numeric(name: str, column: Column, ordered: NDArray[Any], choices: Choices) -> Discrete:
     values, counts = np.unique(ordered, return_counts=True)
-    labels: Counter[str] = Counter()
-    for value, count in zip(values, counts.tolist(), strict=True):
-        # A narrow float stands for its shortest decimals.
-        number = float(str(value)) if isinstance(value, np.floating) else float(value)
-        labels[canonical_number(number)] += count
-    return labels
+    labels = map(canonical_number, map(to_number, values))
+    kept = _most_frequent(dict(zip(labels, counts.tolist(), strict=True)), choices.max_categories)
+    return _discrete(name, column, kept, len(ordered))
 
 
-def _discrete(name: str, column: Column, labels: Counter[str], choices: Choices) -> Discrete:
-    kept = sorted(labels, key=lambda label: (-labels[label], label))[: choices.max_categories]
-    counts = {label: labels[label] for label in kept}
-    rare = labels.total() - sum(counts.values())
+def _most_frequent(counts: Mapping[str, int], number: int) -> dict[str, int]:
+    kept = sorted(counts, key=lambda name: (-counts[name], name))[:number]
+    return {name: counts[name] for name in kept}
+
+
+def _discrete(name: str, column: Column, counts: dict[str, int], rows: int) -> Discrete:
+    rare = rows - sum(counts.values())
     return Discrete.ordered(name, counts, rare=rare, missing=column.missing, invalid=column.invalid)
 
 
 def _continuous(name: str, column: Column, ordered: NDArray[Any], choices: Choices) -> Continuous:
-    if choices.bins is not None and name in choices.bins:
+    if name in choices.bins:
         bounds = _given_bounds(name, choices.bins[name])
         counts = count_bins(ordered, bounds)
         groups = even_groups(bounds, counts)
@@ -163,23 +191,17 @@ def _finite(ordered: NDArray[Any]) -> NDArray[Any]:
 
 
 def _given_bounds(name: str, given: Sequence[float]) -> tuple[float, ...]:
-    bounds = tuple(float(bound) for bound in given)
+    try:
+        bounds = [float(bound) + 0.0 for bound in given]
+    except (TypeError, ValueError):
+        bounds = []
     if bounds and bounds[-1] == math.inf:
-        bounds = bounds[:-1]
-    if not bounds or not all(map(math.isfinite, bounds)) or list(bounds) != sorted(set(bounds)):
-        msg = f"'bins' for {name!r} must be finite upper bounds that increase strictly, got {list(given)!r}."
+        del bounds[-1]
+    if not bounds or not all(map(math.isfinite, bounds)) or any(a >= b for a, b in pairwise(bounds)):
+        shown = list(given) if isinstance(given, Sequence) else given
+        msg = f"'bins' for {name!r} must be finite upper bounds that increase strictly, got {shown!r}."
         raise BaselineError(msg)
-    return bounds
-
-
-def _check_names(choices: Choices, distributions: Sequence[Distribution]) -> None:
-    names = [distribution.name for distribution in distributions]
-    for option in ("discrete", "bins"):
-        for named in getattr(choices, option) or ():
-            known = 0 <= named < len(names) if isinstance(named, int) else named in names
-            if not known:
-                msg = f"'{option}' names {named!r}, which the data does not have. Known: {', '.join(map(repr, names))}."
-                raise BaselineError(msg)
+    return tuple(bounds)
 
 
 def _common_rows(distributions: Sequence[Distribution]) -> int:

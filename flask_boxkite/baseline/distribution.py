@@ -31,7 +31,10 @@ from flask_boxkite.naming import (
     is_canonical_number,
 )
 
-__all__ = ["Continuous", "Discrete", "Distribution", "Span", "category_labels", "merge"]
+__all__ = ["MAX_COUNT", "Continuous", "Discrete", "Distribution", "Span", "category_labels", "check_text", "merge"]
+
+MAX_COUNT = 2**53
+"""Prometheus' numbers are floats, which count no further exactly."""
 
 CATEGORY_GROUPS = 8
 """The most frequent categories, each a group of its own; all others share `RARE`."""
@@ -69,6 +72,7 @@ class Continuous:
     invalid: int = 0
 
     def __post_init__(self) -> None:
+        check_text("name", self.name)
         _check_counts(self.name, (*self.counts, self.missing, self.invalid))
         if not self.upper_bounds or not all(map(math.isfinite, self.upper_bounds)):
             msg = f"{self.name!r} needs at least one bound, all of them finite, got {list(self.upper_bounds)!r}."
@@ -104,9 +108,7 @@ class Continuous:
         """The groups, each a run of cells; together they hold every cell once."""
         ends = {bound: index + 1 for index, bound in enumerate(self.upper_bounds)}
         ends[-math.inf] = 0
-        spans = [
-            Span(interval(lower, upper), ends[lower], ends[upper]) for lower, upper in pairwise(self.group_bounds)
-        ]
+        spans = [Span(interval(lower, upper), ends[lower], ends[upper]) for lower, upper in pairwise(self.group_bounds)]
         if spans[0].start > 0:
             spans.insert(0, Span(BELOW, 0, spans[0].start))
         top = len(self.upper_bounds)
@@ -144,6 +146,9 @@ class Discrete:
     invalid: int = 0
 
     def __post_init__(self) -> None:
+        check_text("name", self.name)
+        for category in self.categories:
+            check_text(f"category of {self.name!r}", category)
         _check_counts(self.name, self.cells)
         if len(self.categories) != len(self.counts):
             msg = f"{self.name!r} has {len(self.categories)} categories and {len(self.counts)} counts."
@@ -221,7 +226,7 @@ def merge(left: Distribution, right: Distribution) -> Distribution:
         BinMismatchError: Names, kinds, bins, categories or groups differ.
     """
     if left.shape != right.shape:
-        msg = f"{left.name!r} and {right.name!r} have different bins, categories or groups; only equal ones can be added."
+        msg = f"{left.name!r} and {right.name!r} differ in bins, categories or groups. Only equal ones can be added."
         raise BinMismatchError(msg)
     if isinstance(left, Continuous) and isinstance(right, Continuous):
         return replace(
@@ -243,7 +248,20 @@ def merge(left: Distribution, right: Distribution) -> Distribution:
     )
 
 
+def check_text(what: str, text: str) -> None:
+    """Refuse a text that no file and no metric can hold.
+
+    Raises:
+        BaselineError: It holds half of a surrogate pair, for which UTF-8 has no bytes.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        msg = f"The {what} {text!r} cannot be written in UTF-8."
+        raise BaselineError(msg) from error
+
+
 def _check_counts(name: str, counts: Sequence[int]) -> None:
-    if any(count < 0 for count in counts):
-        msg = f"{name!r} has a negative count: {list(counts)!r}."
+    if any(not 0 <= count <= MAX_COUNT for count in counts):
+        msg = f"{name!r} has a count that is negative or more than 2**53: {list(counts)!r}."
         raise BaselineError(msg)

@@ -19,7 +19,12 @@ from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import is_canonical_number
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
-__all__ = ["Column", "as_column", "named_columns"]
+__all__ = ["Column", "as_column", "named_columns", "named_outputs"]
+
+_ONCE = "Names tell the variables apart, so each must be used once."
+
+EXACT_INTEGERS = 2**53
+"""Floats hold integers up to this one exactly."""
 
 
 @dataclass
@@ -59,10 +64,35 @@ def named_columns(data: Any, *, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, column in _pairs(data, prefix):
         text = str(name)
         if text in seen:
-            msg = f"Two columns are named {text!r}. Names tell the variables apart, so each must be used once."
+            msg = f"Two columns are named {text!r}. {_ONCE}"
             raise BaselineError(msg)
         seen.add(text)
         yield text, column
+
+
+def named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and raw column of each output: a single one without a name is called ``output``.
+
+    Args:
+        inference: Values of shape (n,), or several outputs as `named_columns` takes them; an array's columns are named
+            ``output_0``, ``output_1``, …, unless there is only one. None: no outputs.
+    """
+    if inference is None:
+        return
+    if not _has_columns(inference):
+        yield "output", inference
+        return
+    columns = list(named_columns(inference, prefix="output"))
+    is_array = not _is_pair(inference[0]) if isinstance(inference, (list, tuple)) else isinstance(inference, np.ndarray)
+    if len(columns) == 1 and is_array:
+        columns = [("output", columns[0][1])]
+    yield from columns
+
+
+def _has_columns(inference: Any) -> bool:
+    if isinstance(inference, (list, tuple)):
+        return bool(inference) and (isinstance(inference[0], (list, tuple)) or getattr(inference[0], "ndim", 0) > 0)
+    return isinstance(inference, Mapping) or getattr(inference, "ndim", 1) == 2 or hasattr(inference, "columns")
 
 
 def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
@@ -73,7 +103,8 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
         return ((name, frame.get_column(name)) for name in frame.columns)
     if not isinstance(data, np.ndarray) and isinstance(data, Sequence) and data and not _is_pair(data[0]):
         data = _stacked(data)
-    if isinstance(data, np.ndarray):
+    if hasattr(data, "__array__"):
+        data = np.asanyarray(data)
         if data.ndim != 2:
             msg = f"An array of training data must have 2 dimensions (rows, columns), got shape {data.shape}."
             raise BaselineError(msg)
@@ -90,21 +121,24 @@ def _native_frame(data: Any) -> Any | None:
         return None
     import narwhals as nw  # 30 ms, and serving never needs it
 
-    frame = nw.from_native(data, pass_through=True)
+    try:
+        frame = nw.from_native(data, pass_through=True)
+    except nw.exceptions.DuplicateError as error:
+        msg = f"Two columns of the data frame have one name. {_ONCE}"
+        raise BaselineError(msg) from error
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect()
     return frame if isinstance(frame, nw.DataFrame) else None
 
 
 def _is_pair(item: Any) -> bool:
-    return isinstance(item, (tuple, list)) and len(item) == 2 and isinstance(item[0], str)
+    """Say whether this is a name with a column, rather than a row of two values."""
+    return isinstance(item, (tuple, list)) and len(item) == 2 and not np.isscalar(item[1]) and item[1] is not None
 
 
 def _stacked(rows: Sequence[Any]) -> Any:
-    """Return rows of numbers as an array; anything else as it is, for a clearer error later."""
-    if not all(isinstance(row, (Sequence, np.ndarray)) and not isinstance(row, str) for row in rows):
-        return rows
-    if len({len(row) for row in rows}) != 1 or any(isinstance(row[0], str) for row in rows if len(row) == 2):
+    """Return rows of values as an array; anything else as it is, for a clearer error later."""
+    if not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows) or len(set(map(len, rows))) != 1:
         return rows
     array = np.empty((len(rows), len(rows[0])), dtype=object)
     array[:] = [list(row) for row in rows]
@@ -129,30 +163,24 @@ def as_column(values: Any, name: str) -> Column:
     Raises:
         BaselineError: It is not one-dimensional.
     """
-    if isinstance(values, np.ma.MaskedArray):
-        return _with_missing(as_column(values.compressed(), name), int(np.ma.count_masked(values)))
     if isinstance(values, np.ndarray):
         return _array_column(values, name)
-    if not isinstance(values, (list, tuple)):
-        series = _native_series(values)
-        if series is not None:
-            return _series_column(series, name)
-        values = _listed(values, name)
-    return _list_column(values)
+    if isinstance(values, (list, tuple)):
+        return _list_column(values)
+    series = _native_series(values)
+    if series is not None:
+        return _series_column(series, name)
+    if hasattr(values, "__array__"):
+        return _array_column(np.asarray(values), name)
+    if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
+        return _list_column(list(values))
+    msg = f"Column {name!r} must be a list, array or series of values, got {type(values).__name__}."
+    raise BaselineError(msg)
 
 
 def _with_missing(column: Column, missing: int) -> Column:
     column.missing += missing
     return column
-
-
-def _listed(values: Any, name: str) -> list[Any]:
-    if hasattr(values, "__array__"):
-        return np.asarray(values).tolist()  # type: ignore[no-any-return]
-    if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
-        return list(values)
-    msg = f"Column {name!r} must be a list, array or series of values, got {type(values).__name__}."
-    raise BaselineError(msg)
 
 
 def _native_series(values: Any) -> Any | None:
@@ -174,16 +202,14 @@ def _series_column(series: Any, name: str) -> Column:
     held = series.drop_nulls()
     missing = len(series) - len(held)
     if dtype.is_decimal():
-        column = Column(np.array([float(value) for value in held.to_list()], dtype=np.float64))
+        column = _float_column(np.array([to_number(value) for value in held.to_list()], dtype=np.float64))
     elif dtype.is_numeric():
         column = _array_column(np.asarray(held.to_numpy()), name)
     elif dtype == nw.Boolean:
-        column = Column(np.array(held.to_list(), dtype=bool), is_category=True)
-    elif dtype in (nw.String, nw.Categorical, nw.Enum) or dtype.is_temporal():
-        column = _list_column(held.to_list())
-        column.is_category = True
+        column = _array_column(np.array(held.to_list(), dtype=bool), name)
     else:
         column = _list_column(held.to_list())
+        column.is_category |= dtype in (nw.String, nw.Categorical, nw.Enum)
     return _with_missing(column, missing)
 
 
@@ -193,11 +219,16 @@ def _array_column(values: NDArray[Any], name: str) -> Column:
     if values.ndim != 1:
         msg = f"Column {name!r} must have one dimension, got shape {values.shape}. Give each of its columns a name."
         raise BaselineError(msg)
+    if isinstance(values, np.ma.MaskedArray):
+        held = values.compressed()
+        return _with_missing(_array_column(held, name), len(values) - len(held))
     kind = values.dtype.kind
     if kind == "b":
-        return Column(values, is_category=True)
+        return Column(values.astype(np.uint8), is_category=True)
     if kind in "iu":
-        return Column(values)
+        # A number is what a float holds; only small integers may stay as they are.
+        is_exact = values.size == 0 or (values.min() >= -EXACT_INTEGERS and values.max() <= EXACT_INTEGERS)
+        return Column(values if is_exact else values.astype(np.float64))
     if kind == "f":
         return _float_column(values if values.dtype.itemsize <= 8 else values.astype(np.float64))
     return _list_column(list(values) if kind in "mM" else values.tolist())
@@ -228,12 +259,10 @@ def _list_column(values: Sequence[Any]) -> Column:
 def _number_list_column(values: Sequence[Any], kinds: set[type]) -> Column:
     if not values:
         return Column(np.empty(0))
-    if kinds == {bool}:
-        return Column(np.array(values), is_category=True)
     array = np.array(values)
-    if array.dtype.kind in "iu":
-        return Column(array)
-    return _float_column(np.array([to_number(value) for value in values]) if array.dtype.kind == "O" else array)
+    if array.dtype.kind == "O":  # integers of more than 64 bits
+        array = np.array([to_number(value) for value in values])
+    return _array_column(array, "")
 
 
 def _is_missing(value: Any) -> bool:

@@ -6,29 +6,27 @@ stands only in the HELP text. Missing values and infinity share the bucket ``+In
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.baseline.binning import even_groups
-from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
 from flask_boxkite.baseline.model import Baseline
+from flask_boxkite.baseline.samples import Sample, read_buckets, read_count
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.families import Block, Family, label_text, running_sum
-from flask_boxkite.naming import RARE, UNSEEN, canonical_number, category_text
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from flask_boxkite.baseline.textfile import Sample
+from flask_boxkite.naming import INVALID, MISSING, RARE, UNSEEN, canonical_number, parse_number
 
 __all__ = ["LegacyFamily", "info_family", "is_legacy", "read", "render_file", "variable_families"]
 
-_NAME = re.compile(r"(?:feature_(\d+)|inference)_value_baseline(_bucket|_total|_count|_sum)?")
+_NAME = re.compile(r"(?:feature_(\d{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
 _INFO = Family("baseline_metrics_info", "gauge", "Metadata about the baseline training metrics")
+_TRAINED, _LIVE = "Baseline values for feature: ", "Real time values for feature: "
+_TRAINED_OUTPUT, _LIVE_OUTPUT = "Baseline inference values for test set", "Real time inference values for test set"
 
 
 def is_legacy(samples: Sequence[Sample]) -> bool:
@@ -48,75 +46,63 @@ def read(samples: Sequence[Sample], helps: dict[str, str], created: int) -> Base
     Raises:
         BaselineError: Bounds do not increase, counts are not cumulative or not whole numbers.
     """
-    variables: dict[int | None, list[Sample]] = {}
+    features: dict[int, list[Sample]] = {}
+    outputs: list[Sample] = []
     for sample in samples:
         match = _NAME.fullmatch(sample.name)
         if match and match[2] in ("_bucket", "_total"):
-            variables.setdefault(int(match[1]) if match[1] else None, []).append(sample)
-    outputs = [_distribution("output", variables.pop(None))] if None in variables else []
-    features = [
-        _distribution(_feature_name(helps, index), found)
-        for index, found in sorted(variables.items(), key=lambda item: item[0] or 0)
-    ]
-    rows = max((distribution.rows for distribution in features or outputs), default=0)
-    return Baseline(tuple(features), tuple(outputs), rows, created=created)
+            (features.setdefault(int(match[1]), []) if match[1] else outputs).append(sample)
+    trained = tuple(_distribution(_feature_name(helps, index), features[index]) for index in sorted(features))
+    said = (_distribution("output", outputs),) if outputs else ()
+    rows = max((distribution.rows for distribution in trained or said), default=0)
+    return Baseline(trained, said, rows, created=created)
 
 
-def _feature_name(helps: dict[str, str], index: int | None) -> str:
+def _feature_name(helps: dict[str, str], index: int) -> str:
     stem = f"feature_{index}_value_baseline"
-    text = helps.get(stem, helps.get(f"{stem}_total", ""))
-    return text.partition(":")[2].strip() or f"feature_{index}"
+    return helps.get(stem, helps.get(f"{stem}_total", "")).removeprefix(_TRAINED) or f"feature_{index}"
 
 
 def _distribution(name: str, samples: list[Sample]) -> Distribution:
-    if samples[0].name.endswith("_bucket"):
-        return _continuous(name, samples)
+    return (_continuous if samples[0].name.endswith("_bucket") else _discrete)(name, samples)
+
+
+def _discrete(name: str, samples: list[Sample]) -> Distribution:
     counts: dict[str, int] = {}
-    missing = 0
+    others = {"nan": 0, "None": 0, RARE: 0, UNSEEN: 0}
     for sample in samples:
         label = sample.labels.get("bin", "")
-        if label in ("nan", "None"):
-            missing += _count(sample)
-        else:
-            counts[_category(label)] = counts.get(_category(label), 0) + _count(sample)
-    return Discrete.ordered(name, counts, missing=missing)
+        of = others if label in others else counts
+        of[label] = of.get(label, 0) + read_count(sample)
+    labels = _category_labels(list(counts))
+    if len(set(labels)) < len(labels):
+        msg = f"{name!r} has a category twice."
+        raise BaselineError(msg, line=samples[0].line)
+    return Discrete.ordered(
+        name,
+        dict(zip(labels, counts.values(), strict=True)),
+        rare=others[RARE],
+        unseen=others[UNSEEN],
+        missing=others["nan"] + others["None"],
+    )
 
 
-def _category(label: str) -> str:
+def _category_labels(values: list[str]) -> list[str]:
+    """Return our labels: of numbers if all of the values read as such, else of texts."""
     try:
-        return canonical_number(float(label))
+        return [canonical_number(parse_number(value)) for value in values]
     except ValueError:
-        return category_text(label)
+        return category_labels(values)
 
 
-def _count(sample: Sample) -> int:
-    if not (sample.value >= 0 and sample.value == int(sample.value)):
-        msg = f"a count must be a whole number >= 0, got {sample.value}."
-        raise BaselineError(msg, line=sample.line)
-    return int(sample.value)
-
-
-def _continuous(name: str, samples: list[Sample]) -> Continuous:
-    bounds: list[float] = []
-    counts: list[int] = []
-    for sample in samples:
-        bound = float(sample.labels.get("le", "nan"))
-        count = _count(sample) - sum(counts)
-        if not bound > (bounds[-1] if bounds else -math.inf):
-            msg = f"the bounds of {name!r} must increase strictly, got {bound!r}."
-            raise BaselineError(msg, line=sample.line)
-        if count < 0:
-            msg = f"the buckets of {name!r} must not decrease."
-            raise BaselineError(msg, line=sample.line)
-        bounds.append(bound)
-        counts.append(count)
-    if bounds[-1] != math.inf or len(bounds) < 2:
+def _continuous(name: str, samples: list[Sample]) -> Distribution:
+    bounds, counts = read_buckets(name, samples)
+    if not bounds:
         msg = f"{name!r} needs a finite bound and the bucket '+Inf'; is the file cut?"
         raise BaselineError(msg, line=samples[-1].line)
-    groups = even_groups(bounds[:-1], counts)
     # Its lowest bound is the training minimum itself, so nothing can be told to lie below.
-    groups = (-math.inf, *(bound for bound in groups if bound > bounds[0] or bound == bounds[-2]))
-    return Continuous(name, tuple(bounds[:-1]), tuple(counts), groups)
+    groups = (float("-inf"), *even_groups(bounds, counts)[1:])
+    return Continuous(name, bounds, counts, groups)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -127,27 +113,35 @@ class LegacyFamily:
 
     Its ``_sum`` is made from the bins' upper bounds, since values themselves are not kept; it is there only where no
     bound is negative, as `prometheus_client` has it.
+
+    Attributes:
+        variable: The name under which ``baseline_metrics_info`` has it.
+        family: Name, type and help.
     """
 
-    def __init__(self, stem: str, documentation: str, distribution: Distribution, offset: int, *, baseline: bool) -> None:
-        name = f"{stem}_value_baseline" if baseline else f"{stem}_value"
+    def __init__(self, stem: str, words: str, distribution: Distribution, offset: int, *, training: bool) -> None:
+        name = f"{stem}_value_baseline" if training else f"{stem}_value"
+        is_feature = words in (_TRAINED, _LIVE)
+        self.variable = distribution.name if is_feature else words
         self._weights: NDArray[Any] | None = None
         self._offset = offset
+        documentation = f"{words}{distribution.name}" if is_feature else words
         if isinstance(distribution, Continuous):
             self.family = Family(name, "histogram", documentation)
-            self.block = Block(_buckets(name, distribution, offset))
+            self._block = Block(_buckets(name, distribution, offset))
             if distribution.upper_bounds[0] >= 0:
                 self._weights = np.array(distribution.upper_bounds)
         else:
             self.family = Family(name, "counter", documentation)
-            self.block = Block(_categories(f"{name}_total", distribution, offset))
+            self._block = Block(_categories(f"{name}_total", distribution, offset, training=training))
 
     def render(self, running: NDArray[np.int64]) -> str:
         """Return the sample lines; *running* is the running sum of all cells."""
-        text = self.block.render(running)
+        text = self._block.render(running)
         if self._weights is not None:
             counts = np.diff(running[self._offset : self._offset + len(self._weights) + 1])
-            text += f"{self.family.name}_sum {float(counts @ self._weights)}\n"
+            with np.errstate(over="ignore"):
+                text += f"{self.family.name}_sum {canonical_number(counts @ self._weights)}\n"
         return text
 
 
@@ -160,34 +154,34 @@ def _buckets(name: str, distribution: Continuous, offset: int) -> Iterator[tuple
         yield f"{name}_count", offset, everything
 
 
-def _categories(name: str, distribution: Discrete, offset: int) -> Iterator[tuple[str, int, int]]:
-    values = map(str, distribution.values)
-    for index, value in enumerate((*values, RARE, UNSEEN, "nan", "None"), offset):
-        if value in (RARE, UNSEEN, "None") and not distribution.cells[index - offset]:
-            continue
-        yield f"{name}{{{label_text(bin=value)}}}", index, index + 1
+def _categories(name: str, distribution: Discrete, offset: int, *, training: bool) -> Iterator[tuple[str, int, int]]:
+    values = [str(value) for value in distribution.values]
+    # A text may be taken already: two samples with the same labels would make the whole answer invalid.
+    missing, invalid = ("nan", "None") if {"nan", "None"}.isdisjoint(values) else (MISSING, INVALID)
+    for cell, value in enumerate((*values, RARE, UNSEEN, missing, invalid)):
+        # In training the ancestor has no line for what did not occur; live, all lines are there from the start.
+        if cell < len(values) or not training or distribution.cells[cell]:
+            yield f"{name}{{{label_text(bin=value)}}}", offset + cell, offset + cell + 1
 
 
 def variable_families(baseline: Baseline, *, training: bool) -> Iterator[LegacyFamily]:
     """Yield a family per variable: *training* counts, or the live ones in the same cells."""
     offset = 0
-    words = "Baseline values" if training else "Real time values"
     for index, distribution in enumerate(baseline.features):
-        documentation = f"{words} for feature: {distribution.name}"
-        yield LegacyFamily(f"feature_{index}", documentation, distribution, offset, baseline=training)
+        words = _TRAINED if training else _LIVE
+        yield LegacyFamily(f"feature_{index}", words, distribution, offset, training=training)
         offset += len(distribution.cells)
     for distribution in baseline.outputs[:1]:
-        documentation = f"{'Baseline' if training else 'Real time'} inference values for test set"
-        yield LegacyFamily("inference", documentation, distribution, offset, baseline=training)
+        words = _TRAINED_OUTPUT if training else _LIVE_OUTPUT
+        yield LegacyFamily("inference", words, distribution, offset, training=training)
 
 
 def info_family(baseline: Baseline) -> tuple[Family, str]:
     """Return ``baseline_metrics_info``, which tells dashboards the names of the variables."""
-    lines = [
-        f"{_INFO.name}{{{label_text(feature_name=name, metric_name=item.family.name, metric_type=item.family.type)}}} 1.0\n"
-        for item in variable_families(baseline, training=True)
-        for name in [item.family.help.partition(":")[2].strip() or item.family.help]
-    ]
+    lines = []
+    for item in variable_families(baseline, training=True):
+        labels = label_text(feature_name=item.variable, metric_name=item.family.name, metric_type=item.family.type)
+        lines.append(f"{_INFO.name}{{{labels}}} 1\n")
     return _INFO, "".join(lines)
 
 

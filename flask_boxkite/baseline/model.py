@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from flask_boxkite.baseline.distribution import Discrete, Distribution, merge
+from flask_boxkite.baseline.distribution import Discrete, Distribution, check_text, merge
 from flask_boxkite.errors import BaselineError, BinMismatchError
 
 __all__ = ["Baseline"]
@@ -41,6 +41,8 @@ class Baseline:
     created: int = 0
 
     def __post_init__(self) -> None:
+        check_text("model name", self.model)
+        check_text("version", self.version or "")
         for kind, distributions in (("feature", self.features), ("output", self.outputs)):
             for name, number in Counter(distribution.name for distribution in distributions).items():
                 if number > 1:
@@ -60,9 +62,9 @@ class Baseline:
         Raises:
             BaselineError: The file is missing, unreadable, or not a valid baseline; names file and line.
         """
-        from flask_boxkite.baseline import textfile
+        from flask_boxkite.baseline.reading import load  # which imports this module
 
-        return textfile.load(Path(path))
+        return load(Path(path))
 
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.
@@ -74,9 +76,9 @@ class Baseline:
         Raises:
             BaselineError: The file cannot be written.
         """
-        from flask_boxkite.baseline import textfile
+        from flask_boxkite.baseline.writing import dump  # which imports this module
 
-        textfile.dump(self, Path(path), names=names)
+        dump(self, Path(path), names=names)
 
     def merge(self, other: Baseline) -> Baseline:
         """Add the counts of another baseline with equal bins; commutative and exact.
@@ -105,5 +107,8 @@ def _content(distribution: Distribution) -> list[object]:
     if isinstance(distribution, Discrete):
         bins: list[object] = [distribution.categories]
     else:
-        bins = [list(map(repr, distribution.upper_bounds)), list(map(repr, distribution.group_bounds))]
+        # Adding zero makes -0.0, which the file writes as 0.0, the same bound here too.
+        bins = [
+            [repr(bound + 0.0) for bound in bounds] for bounds in (distribution.upper_bounds, distribution.group_bounds)
+        ]
     return [distribution.kind, distribution.name, *bins, distribution.cells]

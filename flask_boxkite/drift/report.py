@@ -79,7 +79,7 @@ class DriftReport:
         return asdict(self)
 
     def __str__(self) -> str:
-        width = max((len(variable.name) for variable in self.variables), default=0)
+        width = max(map(len, ["variable", *(variable.name for variable in self.variables)]))
         lines = [f"{'variable':<{width}}  verdict          size  rows      moved most"]
         for variable in self.variables:
             share = f"{variable.moved_most} {variable.share_before:.0%} -> {variable.share_now:.0%}"

@@ -6,6 +6,7 @@ All take counts per group, shape (groups,), of the same groups in the same order
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,7 +64,7 @@ def g_statistic(baseline: ArrayLike, live: ArrayLike) -> float:
 def population_stability_index(baseline: ArrayLike, live: ArrayLike) -> float:
     """Return the population stability index.
 
-    PSI = Σ (q − p)·ln(q / p) over the K groups that are not empty on both sides, with p = (c + 0.5) / (N + 0.5·K) and
+    PSI = Σ (q - p)·ln(q / p) over the K groups that are not empty on both sides, with p = (c + 0.5) / (N + 0.5·K) and
     q likewise. Range [0, inf); 0 with fewer than two such groups. Sampling alone makes it positive: see
     `psi_sampling_noise`.
 
@@ -86,7 +87,7 @@ def population_stability_index(baseline: ArrayLike, live: ArrayLike) -> float:
 
 
 def psi_sampling_noise(baseline: ArrayLike, live: ArrayLike) -> float:
-    """Return about how much PSI two samples of one population have: (K − 1)·(1/N + 1/n).
+    """Return about how much PSI two samples of one population have: (K - 1)·(1/N + 1/n).
 
     K counts the groups that are not empty on both sides; infinite if a sample is empty.
 
@@ -120,6 +121,7 @@ def chi_squared_tail(value: float, degrees: int) -> float:
     return total
 
 
+@lru_cache(maxsize=256)
 def chi_squared_limit(alpha: float, degrees: int) -> float:
     """Return the value that χ² exceeds with probability *alpha*, by bisection to the last bit that matters."""
     low, high = 0.0, 10.0

@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from flask_boxkite.baseline.textfile import parse_sample
+from flask_boxkite.baseline.samples import parse_sample
 from flask_boxkite.exposition.exposition import Exposition
 
 __all__ = ["ExpositionCollector"]
@@ -23,8 +23,7 @@ class ExpositionCollector(Collector):
     def describe(self) -> list[Metric]:
         """Name the families, so that a registry refuses a second one of the same name."""
         return [
-            Metric(family.name, family.help, family.type)
-            for family, _ in self._exposition.families(openmetrics=False)
+            Metric(family.name, family.help, family.type) for family, _ in self._exposition.families(openmetrics=False)
         ]
 
     def collect(self) -> Iterator[Metric]:

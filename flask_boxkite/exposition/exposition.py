@@ -46,8 +46,9 @@ class _Shared:
         arrived = next(self._ticket)
         with self._lock:
             if self._began < arrived:
-                self._began = next(self._ticket)
+                began = next(self._ticket)
                 self._result = self._work()
+                self._began = began  # not before: those who wait must not get an old result if the work fails
             return self._result
 
 
@@ -88,12 +89,13 @@ class Exposition:
             names: If given, only families or samples of these names.
             with_app: Whether what the app registered with `prometheus_client` is in it.
         """
-        encode, content_type = choose_encoder(accept or "")
+        encode, content_type = _chosen(accept or "")
         openmetrics = content_type.startswith("application/openmetrics-text")
-        text = "".join(self._selected(self.families(openmetrics=openmetrics), names, openmetrics=openmetrics))
-        data = text.encode("utf-8")
+        rendering = self.families(openmetrics=openmetrics)
+        data = "".join(self._selected(rendering, names, openmetrics=openmetrics)).encode("utf-8")
         if with_app:
-            data += encode(_AppMetrics(self.own_names(), names)).removesuffix(b"# EOF\n")
+            own = frozenset(family.name for family, _ in rendering)
+            data += encode(_AppMetrics(own, names)).removesuffix(b"# EOF\n")
         return data + b"# EOF\n" * openmetrics, content_type
 
     def families(self, *, openmetrics: bool) -> Rendering:
@@ -101,10 +103,6 @@ class Exposition:
         key = (os.getpid(), openmetrics)
         shared = self._shared.get(key) or self._shared.setdefault(key, _Shared(lambda: self._render(openmetrics)))
         return shared.get()
-
-    def own_names(self) -> frozenset[str]:
-        """Return the names of our families."""
-        return frozenset(family.name for family, _ in self.families(openmetrics=False))
 
     def _render(self, openmetrics: bool) -> Rendering:
         lines: dict[str, list[str]] = {}
@@ -140,9 +138,23 @@ class Exposition:
             if names is None or family.name in names or family.sample_name in names:
                 yield family.header(openmetrics=openmetrics) + text
             elif kept := "".join(
-                line for line in text.splitlines(keepends=True) if line.partition("{")[0].partition(" ")[0] in names
+                # Only "\n" ends a line here: str.splitlines() would also cut at characters that names may hold.
+                f"{line}\n"
+                for line in text.split("\n")
+                if line and line.partition("{")[0].partition(" ")[0] in names
             ):
                 yield family.header(openmetrics=openmetrics) + kept
+
+
+def _chosen(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """Return the encoder and content type for an Accept header, of the two formats that we write ourselves."""
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # no version that can be read
+        return choose_encoder("")
+    if content_type.startswith("application/openmetrics-text") and "version=1.0.0;" not in content_type:
+        return choose_encoder("application/openmetrics-text;version=1.0.0")
+    return encode, content_type
 
 
 class _AppMetrics(CollectorRegistry):
@@ -171,5 +183,5 @@ def _app_registry(environ: Mapping[str, str]) -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in environ and "prometheus_multiproc_dir" not in environ:
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry

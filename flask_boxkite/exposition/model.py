@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, legacy
 from flask_boxkite.baseline.distribution import Discrete, Distribution
-from flask_boxkite.baseline.textfile import info_lines
+from flask_boxkite.baseline.writing import info_lines
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.families import Block, Family, label_text, running_sum, variable_families
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
@@ -120,8 +120,11 @@ class ModelFamilies:
             for item in legacy.variable_families(baseline, training=True):
                 self._add_text(item.family, item.render(trained))
         for item in legacy.variable_families(baseline, training=False):
-            self._parts.append((item.family, lambda running, sums, item=item: item.render(running)))  # type: ignore[misc]
+            self._add_legacy_family(item)
         self._add_text(*legacy.info_family(baseline))
+
+    def _add_legacy_family(self, item: legacy.LegacyFamily) -> None:
+        self._parts.append((item.family, lambda running, sums: item.render(running)))
 
     def _add_drift_limits(self, baseline: Baseline) -> None:
         alpha = self._model.alpha / max(len(baseline.features) + len(baseline.outputs), 1)

@@ -1,16 +1,17 @@
 """From values to cells: which bin, category or special cell each value of a row or a batch falls into.
 
-One row costs a binary search per value in pure Python; a batch is counted column by column with NumPy. Both give the
-same cells as comparing with ``(lower, upper]`` directly, bit for bit.
+One row costs a binary search per value in pure Python; a batch is counted column by column with NumPy. All ways give
+the same cells as comparing what `values.to_number` makes of a value with ``(lower, upper]``, bit for bit.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from operator import add, itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,13 @@ __all__ = ["UnmatchedError", "VariableCounter"]
 BULK_ROWS = 12
 """From this many rows on, counting by column is faster than row by row."""
 
-WIDE_ROW = 48
-"""From this many variables on, comparing a row with all bounds at once is faster than a search per value."""
+WIDE_ROW = 8
+"""From this many variables on, one search for the whole row is faster than one per value."""
 
-_FLOATS = {float}
-_NUMBERS = {float, int}
+_EXACT = 2**53
+_PLAIN_NUMBERS = frozenset({float, int, bool})
 _MAX_PLANS = 256
-_EXACT_INTEGERS = 2**53
+_NUMERIC = "iuf"
 
 
 class UnmatchedError(ValueError):
@@ -50,15 +51,12 @@ class _ContinuousCells:
         self._narrow: dict[str, NDArray[Any]] = {}
 
     def locate(self, value: Any) -> int:
-        if type(value) is int:  # compared exactly, however large
-            return self.offset + bisect_left(self.bounds, value)
-        try:
-            number = to_number(value)
-        except InvalidValue:
-            return self.invalid
-        if number != number:
-            return self.missing
-        return self.offset + bisect_left(self.bounds, number)
+        if type(value) is not float:
+            try:
+                value = to_number(value)
+            except InvalidValue:
+                return self.invalid
+        return self.offset + bisect_left(self.bounds, value) if value == value else self.missing
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers."""
@@ -101,9 +99,22 @@ class _DiscreteCells:
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers."""
+        if self.is_text:
+            for value in column:
+                block[self.locate(value)] += 1
+            return
         values, counts = np.unique(column, return_counts=True)
         for value, number in zip(values, counts.tolist(), strict=True):
             block[self.locate(value)] += number
+
+
+_Cells: TypeAlias = "_ContinuousCells | _DiscreteCells"
+
+
+def _cells_of(distribution: Distribution, offset: int) -> _Cells:
+    if isinstance(distribution, Continuous):
+        return _ContinuousCells(distribution, offset)
+    return _DiscreteCells(distribution, offset)
 
 
 class VariableCounter:
@@ -115,113 +126,133 @@ class VariableCounter:
         size: Number of cells of the whole model.
         sums: Index of the first pair of sums (of positive and of negative values), one pair per variable; None if no
             sums are kept.
+        keeps_interpreter: Whether other threads wait for the interpreter, which NumPy's search lets go of for a moment:
+            to be woken for nothing costs 30 µs, a search in Python only 3 more than one in NumPy.
     """
 
     def __init__(
-        self, distributions: Sequence[Distribution], offset: int, size: int, *, sums: int | None = None
+        self,
+        distributions: Sequence[Distribution],
+        offset: int,
+        size: int,
+        *,
+        sums: int | None = None,
+        keeps_interpreter: bool = False,
     ) -> None:
         self.names = tuple(distribution.name for distribution in distributions)
         self.known = frozenset(self.names)
         self._size = size
         self._sums = sums
-        self._cells: list[_ContinuousCells | _DiscreteCells] = []
+        self._cells: list[_Cells] = []
         for distribution in distributions:
-            kind = _ContinuousCells if isinstance(distribution, Continuous) else _DiscreteCells
-            self._cells.append(kind(distribution, offset))  # type: ignore[arg-type]
+            self._cells.append(_cells_of(distribution, offset))
             offset += len(distribution.cells)
         continuous = [cells for cells in self._cells if isinstance(cells, _ContinuousCells)]
+        self._locators = [cells.locate for cells in self._cells]
+        self._is_text = [isinstance(cells, _DiscreteCells) and cells.is_text for cells in self._cells]
         self._bounds = [cells.bounds for cells in continuous]
         self._offsets = [cells.offset for cells in continuous]
-        self._locators = [cells.locate for cells in self._cells]
         self._is_continuous = len(continuous) == len(self._cells)
-        self._offset_array = np.array(self._offsets, dtype=np.intp)
-        self._matrix = _bounds_matrix(self._bounds) if self._is_continuous else None
-        self._name_plans: dict[tuple[str, ...], Callable[[Any], Any] | None] = {}
+        is_wide = len(continuous) >= WIDE_ROW and not keeps_interpreter
+        self._search = _RowSearch(self._bounds, self._offsets) if is_wide else None
+        self._name_plans: dict[tuple[str, ...], list[int] | None] = {}
 
-    def count(self, table: Table) -> Increments:
+    def count(self, table: Table, increments: Increments | None = None) -> Increments:
         """Return what the rows add.
+
+        Args:
+            table: The rows.
+            increments: To add to, and to return; a new one if None. Unchanged if this raises.
 
         Raises:
             UnmatchedError: By position, a row is not as long as there are variables; by name, none is known.
         """
-        rows = self._in_order(table)
+        names = table.names
+        rows = table.rows if names is None or names == self.names else self._in_order(table)
         width = rows.shape[1] if isinstance(rows, np.ndarray) else len(rows[0])
         if width != len(self._cells):
             msg = f"{width} values for {len(self._cells)} variables"
             raise UnmatchedError(msg)
+        if increments is None:
+            increments = Increments()
         if len(rows) >= BULK_ROWS:
-            increments = self._count_columns(rows)
-        elif len(rows) == 1:
-            increments = self._count_row(rows[0])
+            increments.add_block(self._count_columns(rows))
+        elif len(rows) == 1 and type(rows) is list:
+            is_numeric = self._count_row(rows[0], increments)
+            # Names that are not counted may hold anything.
+            table.is_numeric = is_numeric and (names is None or len(names) == width)
         else:
-            increments = Increments([])
-            for row in rows:
-                increments.add(self._count_row(row))
+            for row in _row_lists(rows) if isinstance(rows, np.ndarray) else rows:
+                self._count_row(row, increments)
         if self._sums is not None:
             self._add_sums(rows, increments)
         return increments
 
-    def _count_row(self, row: Any) -> Increments:
-        # The common row is all numbers. A sum is NaN if any of them is, so a NaN never gets into the search.
-        kinds = set(map(type, row)) if self._is_continuous else None
-        if (kinds == _FLOATS and (total := sum(row)) == total) or (kinds == _NUMBERS and _is_orderly(row)):
-            if self._matrix is None:
-                return Increments(list(map(add, self._offsets, map(bisect_left, self._bounds, row))))
-            below = (self._matrix < np.array(row, dtype=np.float64)).view(np.uint8)
-            return Increments([], wide=np.add.reduce(below, axis=0, dtype=np.uint8) + self._offset_array)
-        return Increments([locate(value) for locate, value in zip(self._locators, row, strict=True)])
+    def _count_row(self, row: Any, increments: Increments) -> bool:
+        """Count a row; return whether it was all plain finite numbers."""
+        total = _plain_sum(row) if self._is_continuous else math.nan
+        if total != total:
+            increments.cells += [locate(value) for locate, value in zip(self._locators, row, strict=True)]
+            return False
+        if self._search is not None:
+            increments.raise_cells(self._search(row))
+        else:
+            increments.cells += map(add, self._offsets, map(bisect_left, self._bounds, row))
+        return total - total == 0
 
-    def count_value(self, value: Any) -> Increments:
-        """Count one value of the only variable."""
-        increments = Increments([self._locators[0](value)])
-        if self._sums is not None:
-            self._add_sums(((value,),), increments)
-        return increments
+    def count_value(self, value: Any, increments: Increments) -> None:
+        """Count one value of the only variable, adding to *increments*."""
+        increments.cells.append(self._locators[0](value))
+        if self._sums is not None and (number := self._summed(0, value)):
+            increments.sums.append((self._sums + (number < 0), abs(number)))
 
     # --- names -------------------------------------------------------------------------------------------------------
 
     def _in_order(self, table: Table) -> Any:
-        """Return the rows with their values in the order of the variables."""
+        """Return rows that have names, with their values in the order of the variables."""
         names = table.names
-        if names is None or names == self.names:
-            return table.rows
+        assert names is not None
         if names not in self._name_plans:
             if len(self._name_plans) >= _MAX_PLANS:  # names come from clients
                 self._name_plans.clear()
             self._name_plans[names] = self._plan(names)
-        pick = self._name_plans[names]
-        if pick is None:
+        plan = self._name_plans[names]
+        if plan is None:
             msg = f"none of the names {names[:5]!r} is known"
             raise UnmatchedError(msg)
-        return [pick(row) for row in table.rows]
+        rows = table.rows
+        if isinstance(rows, np.ndarray):
+            if -1 not in plan:
+                return rows[:, plan]
+            rows = _row_lists(rows)
+        if len(plan) == 1:
+            return [[row[plan[0]]] for row in rows]
+        pick = itemgetter(*plan)
+        return [pick([*row, None]) for row in rows]
 
-    def _plan(self, names: tuple[str, ...]) -> Callable[[Any], Any] | None:
-        positions = {name: index for index, name in enumerate(names)}
-        if self.known.isdisjoint(positions):
-            return None
-        # Names that are not there are taken from the end, where each row gets a None.
-        picked = [positions.get(name, -1) for name in self.names]
-        if len(picked) == 1:
-            return lambda row: [row[picked[0]]]
-        get = itemgetter(*picked)
-        return lambda row: get([*row, None])
+    def _plan(self, names: tuple[str, ...]) -> list[int] | None:
+        """Return where each variable stands among *names*; None if none of them is known.
+
+        One that is not there is taken from the end, where each row gets a None.
+        """
+        positions = {str(name): index for index, name in enumerate(names)}
+        return None if self.known.isdisjoint(positions) else [positions.get(name, -1) for name in self.names]
 
     # --- batches -----------------------------------------------------------------------------------------------------
 
-    def _count_columns(self, rows: Any) -> Increments:
+    def _count_columns(self, rows: Any) -> NDArray[np.int64]:
         block = np.zeros(self._size, dtype=np.int64)
         if isinstance(rows, np.ndarray):
-            columns = np.ascontiguousarray(rows.T) if rows.dtype.kind in "fiub" else rows.T
-            is_numeric = _is_countable(columns)
+            columns = np.ascontiguousarray(rows.T)
             for cells, column in zip(self._cells, columns, strict=True):
-                self._count_column(cells, column if is_numeric else column.tolist(), block)
+                self._count_column(cells, column if _is_countable(column) else column.tolist(), block)
         else:
             for cells, values in zip(self._cells, zip(*rows, strict=True), strict=True):
                 self._count_column(cells, _numbers(values, cells), block)
-        return Increments([], block=block)
+        return block
 
     @staticmethod
-    def _count_column(cells: _ContinuousCells | _DiscreteCells, column: Any, block: NDArray[np.int64]) -> None:
+    def _count_column(cells: _Cells, column: Any, block: NDArray[np.int64]) -> None:
         if isinstance(column, np.ndarray):
             cells.count(column, block)
         else:
@@ -233,58 +264,89 @@ class VariableCounter:
     def _add_sums(self, rows: Any, increments: Increments) -> None:
         """Add up positive and negative values apart, so that neither sum ever falls."""
         assert self._sums is not None
-        for index, cells in enumerate(self._cells):
-            if isinstance(cells, _DiscreteCells) and cells.is_text:
+        for index, is_text in enumerate(self._is_text):
+            if is_text:
                 continue
-            for row in rows:
-                value = _finite(row[index])
-                if value:
-                    increments.sums.append((self._sums + 2 * index + (value < 0), abs(value)))
+            if isinstance(rows, np.ndarray) and _is_countable(rows):
+                values = rows[:, index].astype(np.float64)
+                values = values[np.isfinite(values)]
+            else:
+                values = np.array([self._summed(index, row[index]) for row in rows])
+            with np.errstate(over="ignore"):
+                amounts = values[values > 0].sum(), -values[values < 0].sum()
+            for is_negative, amount in enumerate(amounts):
+                if amount:
+                    increments.sums.append((self._sums + 2 * index + is_negative, float(amount)))
+
+    def _summed(self, index: int, value: Any) -> float:
+        """Return what a value adds to a variable's sums; 0 where there is nothing to add."""
+        if self._is_text[index]:
+            return 0.0
+        if type(value) is not float:
+            try:
+                value = to_number(value)
+            except InvalidValue:
+                return 0.0
+        return value if math.isfinite(value) else 0.0
 
 
-def _bounds_matrix(bounds: Sequence[tuple[float, ...]]) -> NDArray[np.float64] | None:
-    """Return the bounds as an array of shape (bounds, variables), filled up with infinity, if it is worth it."""
-    height = max(map(len, bounds), default=0)
-    if len(bounds) < WIDE_ROW or height > np.iinfo(np.uint8).max:
-        return None
-    matrix = np.full((height, len(bounds)), math.inf)
-    for index, column in enumerate(bounds):
-        matrix[: len(column), index] = column
-    return matrix
+class _RowSearch:
+    """Finds the cells of a whole row of numbers in one binary search.
+
+    Complex numbers are ordered by their real part, then by their imaginary one. So with the variable's index as the
+    real part, the bounds of all variables stand in one sorted array, and values are compared with the bounds of their
+    own variable only, and exactly. 30 values take 2 µs, where a search for each takes 4 µs.
+    """
+
+    def __init__(self, bounds: Sequence[tuple[float, ...]], offsets: Sequence[int]) -> None:
+        self._bounds = np.array([complex(index, bound) for index, column in enumerate(bounds) for bound in column])
+        self._keys = np.arange(len(bounds), dtype=np.complex128)
+        starts = np.cumsum([0, *map(len, bounds)])[:-1]
+        self._shifts = np.array(offsets, dtype=np.intp) - starts
+        self._pack = struct.Struct(f"{len(bounds)}d").pack
+
+    def __call__(self, row: Sequence[Any]) -> NDArray[np.intp]:
+        """Return the cells.
+
+        Raises:
+            struct.error: An integer is too large for a float.
+        """
+        keys = self._keys.copy()
+        keys.imag = np.frombuffer(self._pack(*row))  # four times as fast as np.array(row)
+        return self._bounds.searchsorted(keys) + self._shifts
 
 
-def _is_orderly(row: Sequence[float]) -> bool:
-    """Say whether a row has no NaN and no integer that a float cannot hold exactly."""
+def _plain_sum(row: Sequence[Any]) -> float:
+    """Return the sum of a row of plain numbers; NaN if it holds anything else, or an integer too large for a float.
+
+    A sum is a quick look at all values: it is NaN if any value is, no plain float or int if a NumPy scalar is among
+    them (a float32 must be read by its decimals), and an error if a text or None is.
+    """
+    if type(row[0]) not in _PLAIN_NUMBERS:  # spares NumPy's warnings when many large scalars are added
+        return math.nan
     try:
         total = sum(row)
-    except OverflowError:
-        return False
-    if type(total) is float and total != total:
-        return False
-    return max(row) < _EXACT_INTEGERS and min(row) > -_EXACT_INTEGERS
+    except (TypeError, OverflowError, RuntimeWarning):
+        return math.nan
+    return total if type(total) is float or (type(total) is int and -_EXACT < total < _EXACT) else math.nan
 
 
-def _finite(value: Any) -> float:
-    """Return a number, or 0 where there is none to add."""
-    try:
-        number = value if type(value) is float else to_number(value)
-    except InvalidValue:
-        return 0.0
-    return number if math.isfinite(number) else 0.0
+def _row_lists(rows: NDArray[Any]) -> list[list[Any]]:
+    """Return an array's rows as lists; narrow floats stay scalars, which are read by their decimals."""
+    is_narrow = rows.dtype.kind == "f" and rows.dtype.itemsize < 8
+    return [list(row) for row in rows] if is_narrow else rows.tolist()
 
 
 def _is_countable(array: NDArray[Any]) -> bool:
-    """Say whether numbers of an array can be compared with float bounds without rounding."""
-    if array.dtype.kind in "iu":
-        return bool(array.size == 0 or (array.min() > -_EXACT_INTEGERS and array.max() < _EXACT_INTEGERS))
-    return array.dtype.kind == "f" and array.dtype.itemsize <= 8
+    """Say whether NumPy compares the array's values with bounds as `to_number` would."""
+    return array.dtype.kind in _NUMERIC and array.dtype.itemsize <= 8
 
 
-def _numbers(values: tuple[Any, ...], cells: _ContinuousCells | _DiscreteCells) -> Any:
+def _numbers(values: tuple[Any, ...], cells: _Cells) -> Any:
     """Return a column as an array if it holds nothing but numbers and belongs to a numeric variable."""
-    if getattr(cells, "is_text", False) or not set(map(type, values)) <= {float, int, bool}:
+    if (isinstance(cells, _DiscreteCells) and cells.is_text) or not set(map(type, values)) <= {float, int, bool}:
         return values
-    array = np.array(values)
-    if array.dtype.kind == "b":
-        array = array.astype(np.float64)
-    return array if _is_countable(array) else values
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:  # an integer beyond all floats
+        return values

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from flask_boxkite.payloads.table import Table, as_table, from_columns, from_records, from_rows
 
-__all__ = ["csv_table", "form_table", "json_table", "tensor_tables"]
+__all__ = ["csv_table", "form_table", "is_tensor_list", "json_table", "tensor_tables"]
 
 
-def json_table(document: Any, names: Collection[str]) -> Table | None:
+def json_table(document: Any, names: frozenset[str]) -> Table | None:
     """Find the rows of features in a JSON request.
 
     Args:
@@ -26,12 +25,15 @@ def json_table(document: Any, names: Collection[str]) -> Table | None:
     """
     if type(document) is not dict:
         return as_table(document)
-    for key, read in _BY_KEY.items():
-        if key in document and key not in names:
-            found = read(document[key], names)
-            if found is not None:
-                return found
-    if names and not any(name in names for name in document):
+    if not _BY_KEY.keys().isdisjoint(document):
+        for key, read in _BY_KEY.items():
+            if key in document and key not in names:
+                found = read(document[key], names)
+                if found is not None:
+                    return found
+        if not names and any(isinstance(document.get(key), (list, dict)) for key in _BY_KEY):
+            return None
+    if names and names.isdisjoint(document):
         return None
     return as_table(document)
 
@@ -57,11 +59,7 @@ def _split(value: Any, names: Collection[str]) -> Table | None:
         return None
     found = from_rows(value["data"])
     columns = value.get("columns")
-    if found is None or columns is None:
-        return found
-    if not isinstance(columns, list) or len(columns) != len(found.rows[0]):
-        return None
-    return Table(tuple(map(str, columns)), found.rows)
+    return found if found is None or columns is None else _named(found, columns)
 
 
 def _records(value: Any, names: Collection[str]) -> Table | None:
@@ -72,10 +70,11 @@ def _records(value: Any, names: Collection[str]) -> Table | None:
 def _inputs(value: Any, names: Collection[str]) -> Table | None:
     """MLflow's tensors and columns, or Open Inference v2."""
     if isinstance(value, dict):
-        return from_columns(value) or as_table(value)
-    if isinstance(value, list) and value and all(isinstance(item, dict) and "data" in item for item in value):
-        return tensor_tables(value, names)
-    return as_table(value)
+        # Columns of several lengths are no row of lists either.
+        return from_columns(value) or (
+            None if any(isinstance(item, list) for item in value.values()) else as_table(value)
+        )
+    return tensor_tables(value, names) if is_tensor_list(value, names) else as_table(value)
 
 
 def _seldon(value: Any, names: Collection[str]) -> Table | None:
@@ -85,11 +84,18 @@ def _seldon(value: Any, names: Collection[str]) -> Table | None:
     rows = value.get("ndarray")
     if rows is None and isinstance(tensor := value.get("tensor"), dict):
         rows = _reshaped(tensor.get("values"), tensor.get("shape"))
-    found = as_table(rows) if isinstance(rows, list) and rows else None
+    found = as_table(rows) if isinstance(rows, list) else None
     columns = value.get("names")
-    if found is None or not columns:
+    if found is None or found.names is not None or not columns:
         return found
-    return Table(tuple(map(str, columns)), found.rows) if len(columns) == len(found.rows[0]) else None
+    return _named(found, columns)
+
+
+def _named(found: Table, names: Any) -> Table | None:
+    """Give names to columns, if they are as many."""
+    if not isinstance(names, list) or len(names) != len(found.rows[0]):
+        return None
+    return Table(tuple(map(str, names)), found.rows)
 
 
 _BY_KEY: Mapping[str, Callable[[Any, Collection[str]], Table | None]] = {
@@ -102,55 +108,63 @@ _BY_KEY: Mapping[str, Callable[[Any, Collection[str]], Table | None]] = {
 }
 
 
+def is_tensor_list(value: Any, names: Collection[str]) -> bool:
+    """Say whether these are Open Inference v2 tensors, rather than rows by name."""
+    if not isinstance(value, list) or not value or "data" in names:
+        return False
+    return all(isinstance(item, dict) and "data" in item for item in value)
+
+
 def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) -> Table | None:
     """Read Open Inference v2 tensors: a single one of shape [N, F], or one per column of shape [N] or [N, 1]."""
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[list[Any]]] = {}
     for tensor in tensors:
         rows = _reshaped(tensor.get("data"), tensor.get("shape"))
-        if rows is None:
+        if rows is None or (len(tensors) > 1 and len(rows[0]) > 1):
             return None
-        if len(tensors) == 1 and isinstance(rows[0], list) and len(rows[0]) > 1:
-            return from_rows(rows)
         columns[str(tensor.get("name"))] = rows
-    if len(columns) == 1 and names and not set(columns) & set(names):
-        # A single unnamed column is known by its position.
-        (values,) = columns.values()
-        return from_rows([item if isinstance(item, list) else [item] for item in values])
+    if len(columns) < len(tensors):  # two of one name
+        return None
+    if len(tensors) == 1:
+        ((name, rows),) = columns.items()
+        # A single column is known by its position too, if its name says nothing.
+        return Table((name,), rows) if len(rows[0]) == 1 and (not names or name in names) else Table(None, rows)
     return from_columns(columns)
 
 
-def _reshaped(values: Any, shape: Any) -> list[Any] | None:
-    """Return tensor data, flat or nested, in its shape, of one or two dimensions."""
-    if not isinstance(values, list) or not values:
+def _reshaped(values: Any, shape: Any) -> list[list[Any]] | None:
+    """Return tensor data, flat or nested, as rows: one value each if its shape has one dimension."""
+    if not isinstance(values, list) or not isinstance(shape, list):
         return None
-    if not isinstance(shape, list) or not all(isinstance(size, int) and size >= 0 for size in shape):
+    if not all(type(size) is int and size > 0 for size in shape):
         return None
-    flat = values
-    while flat and isinstance(flat[0], list):
-        flat = [item for part in flat for item in (part if isinstance(part, list) else [part])]
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) not in (1, 2) or int(np.prod(shape)) != len(flat):
+    if len(shape) not in (1, 2):
         return None
-    if len(shape) == 1:
-        return flat
-    width = shape[1]
-    return [flat[start : start + width] for start in range(0, len(flat), width)]
+    while values and isinstance(values[0], list):
+        values = [item for part in values for item in (part if isinstance(part, list) else [part])]
+    if math.prod(shape) != len(values):
+        return None
+    width = shape[1] if len(shape) == 2 else 1
+    return [values[start : start + width] for start in range(0, len(values), width)]
 
 
 def csv_table(text: str, names: Collection[str]) -> Table | None:
     """Read ``text/csv``. Its first line is a header if it names a feature, or, without a baseline, holds no number."""
-    lines = [line for line in csv.reader(io.StringIO(text)) if line]
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")) if line]
+    except csv.Error:
+        return None
     if not lines:
         return None
     header = None
-    if set(lines[0]) & set(names) or (not names and len(lines) > 1 and not any(map(_is_number, lines[0]))):
-        header, lines = tuple(cell.strip() for cell in lines[0]), lines[1:]
+    first = [cell.strip() for cell in lines[0]]
+    if not set(first).isdisjoint(names) or (not names and len(lines) > 1 and not any(map(_is_number, first))):
+        header, lines = first, lines[1:]
     # An empty cell is a missing value.
     found = from_rows([[cell if cell.strip() else None for cell in line] for line in lines]) if lines else None
-    if found is None or header is None:
-        return found
-    return Table(header, found.rows) if len(header) == len(found.rows[0]) else None
+    return found if found is None or header is None else _named(found, header)
 
 
 def _is_number(text: str) -> bool:

@@ -11,23 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from flask_boxkite.payloads.requests import csv_table, tensor_tables
-from flask_boxkite.payloads.table import Table, as_table, from_records, from_rows
+from flask_boxkite.payloads.requests import csv_table, is_tensor_list, tensor_tables
+from flask_boxkite.payloads.table import Table, as_table, from_columns, from_records, from_rows
 
 __all__ = ["csv_output", "found_output", "output_table"]
 
 _SEVERAL_ROWS = ("predictions", "outputs", "instances")
 _ONE_VALUE = ("prediction", "output", "score", "result", "label")
-_NOT_FOUND = object()
+_MARKS = (*_SEVERAL_ROWS, *_ONE_VALUE)
 
 
 def found_output(document: Any, names: Sequence[str]) -> Any:
     """Find the output in a JSON answer; raise LookupError where no convention fits."""
-    if not isinstance(document, Mapping):
+    if type(document) is not dict and not isinstance(document, Mapping):
         return document
-    if names != ("output",) and names and set(names) <= set(document):
+    if names and names != ("output",) and document.keys() >= set(names):
         return {name: document[name] for name in names}
-    for key in (*_SEVERAL_ROWS, *_ONE_VALUE):
+    for key in _MARKS:
         if key in document:
             return document[key]
     data = document.get("data")
@@ -62,33 +62,36 @@ def output_table(value: Any, names: Sequence[str], rows: int | None) -> Table | 
 
 def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | None:
     width = len(names)
-    if _is_tensor_list(value):
+    if is_tensor_list(value, names):
         value = tensor_tables(value, names)
         return value if value is None or value.names is not None else _positional(value.rows, width)
     if isinstance(value, Mapping):
-        return Table(tuple(map(str, value)), [list(value.values())]) if set(names) & set(value) else None
+        return None if set(names).isdisjoint(value) else from_columns(value) or as_table(value)
     if not isinstance(value, (list, tuple, np.ndarray)):
         table = as_table(value)
+        if table is None and callable(convert := getattr(value, "to_pylist", None)):  # an Arrow array
+            return _from_list(convert(), width)
         if table is None:
-            return Table(None, [[value]]) if width == 1 else None
+            is_single = isinstance(value, (str, bytes)) or not hasattr(value, "__len__")
+            return Table(None, [[value]]) if width == 1 and is_single else None
         if hasattr(value, "columns"):
             return table if width > 1 or table.names is None else Table(None, table.rows)
-        value = table.rows[0]  # a Series: one value a row
-    return _from_list(value, width, rows)
+        value = table.rows[0] if len(table) == 1 else table.rows  # a Series: one value a row
+    return _from_list(value, width)
 
 
-def _is_tensor_list(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "data" in item for item in value)
-
-
-def _from_list(value: Any, width: int, rows: int | None) -> Table | None:
+def _from_list(value: Any, width: int) -> Table | None:
+    if isinstance(value, np.ndarray):
+        if value.ndim == 0:
+            return Table(None, [[value[()]]]) if width == 1 else None
+        if value.ndim == 2:
+            return _positional(value.copy(), width)
+        if value.ndim > 2:
+            return None
+        if width == 1 and value.size:
+            return Table(None, value[:, np.newaxis].copy())
     if len(value) == 0:
         return None
-    if isinstance(value, np.ndarray):
-        if value.ndim == 2:
-            return _positional(value, width)
-        if value.ndim == 1 and width == 1:
-            return Table(None, value[:, np.newaxis].copy())
     if isinstance(value[0], Mapping):
         return from_records(value)
     if isinstance(value[0], (list, tuple, np.ndarray)):

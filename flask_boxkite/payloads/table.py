@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rows", "Table", "as_table", "from_columns", "from_records"]
+__all__ = ["Rows", "Table", "as_table", "from_columns", "from_records", "from_rows"]
 
 Rows: TypeAlias = "list[Any] | NDArray[Any]"
+
+_SCALARS = frozenset({float, int, str, bool, type(None)})
 
 
 class Table:
@@ -19,19 +21,24 @@ class Table:
     Attributes:
         names: Column names, or None if values are known by position only.
         rows: A list of rows, each as long as there are columns; or an array of shape (rows, columns).
+        is_numeric: Whether all values are known to be plain finite numbers. Counting finds out by the way.
     """
 
-    __slots__ = ("names", "rows")
+    __slots__ = ("_source", "is_numeric", "names", "rows")
 
-    def __init__(self, names: tuple[str, ...] | None, rows: Rows) -> None:
+    def __init__(self, names: tuple[str, ...] | None, rows: Rows, source: dict[str, Any] | None = None) -> None:
         self.names = names
         self.rows = rows
+        self.is_numeric = False
+        self._source = source
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def content(self) -> Any:
         """Return the rows as a record keeps them: lists, or objects by name; alone if there is just one."""
+        if self._source is not None:
+            return self._source
         rows: Any = self.rows.tolist() if isinstance(self.rows, np.ndarray) and self.names else self.rows
         if self.names:
             rows = [dict(zip(self.names, row, strict=False)) for row in rows]
@@ -46,11 +53,13 @@ def as_table(value: Any) -> Table | None:
     """
     kind = type(value)
     if kind is dict:
-        return Table(tuple(value), [list(value.values())]) if value else None
+        return Table(tuple(value), [list(value.values())], value.copy()) if value else None
     if kind is list or kind is tuple:
         return _from_list(value)
     if isinstance(value, np.ndarray):
         return _from_array(value)
+    if isinstance(value, (list, tuple)):
+        return _from_list(value)
     if isinstance(value, Mapping):
         return as_table(dict(value))
     return _from_frame(value)
@@ -60,6 +69,8 @@ def _from_list(values: Sequence[Any]) -> Table | None:
     if not values:
         return None
     first = values[0]
+    if type(first) in _SCALARS:  # the common case, told without asking an abstract class
+        return Table(None, [list(values)])
     if isinstance(first, Mapping):
         return from_records(values)
     if isinstance(first, (list, tuple, np.ndarray)):
@@ -80,11 +91,10 @@ def from_records(records: Sequence[Any]) -> Table | None:
     """Read objects, one a row; names that some rows lack are None there."""
     if not records or not all(isinstance(record, Mapping) for record in records):
         return None
-    names = tuple(map(str, records[0]))
-    if all(record.keys() == records[0].keys() for record in records):
-        return Table(names, [[record[name] for name in records[0]] for record in records])
     names = tuple(dict.fromkeys(name for record in records for name in record))
-    return Table(names, [[record.get(name) for name in names] for record in records])
+    if not names:
+        return None
+    return Table(tuple(map(str, names)), [[record.get(name) for name in names] for record in records])
 
 
 def from_columns(columns: Mapping[str, Any]) -> Table | None:
@@ -92,7 +102,7 @@ def from_columns(columns: Mapping[str, Any]) -> Table | None:
     values = list(columns.values())
     if not values or not all(isinstance(column, (list, tuple, np.ndarray)) for column in values):
         return None
-    if len(set(map(len, values))) != 1:
+    if len(set(map(len, values))) != 1 or len(values[0]) == 0:
         return None
     return Table(tuple(map(str, columns)), [list(row) for row in zip(*map(_flat_column, values), strict=True)])
 
@@ -103,6 +113,10 @@ def _flat_column(column: Any) -> Iterable[Any]:
 
 
 def _from_array(array: NDArray[Any]) -> Table | None:
+    if isinstance(array, np.ma.MaskedArray):
+        is_masked = np.ma.getmaskarray(array)
+        array = np.array(array, dtype=object)
+        array[is_masked] = None
     if array.dtype.names:
         return from_columns({name: array[name] for name in array.dtype.names})
     if array.ndim == 1 and len(array):
@@ -114,16 +128,33 @@ def _from_array(array: NDArray[Any]) -> Table | None:
 
 def _from_frame(value: Any) -> Table | None:
     """Read a data frame, or a Series as one row."""
-    index, columns = getattr(value, "index", None), getattr(value, "columns", None)
-    if columns is None and index is not None and callable(values := getattr(value, "to_list", None)):
-        return Table(tuple(map(str, index)), [values()])
-    convert: Callable[[], Any] | None
+    columns = getattr(value, "columns", None)
+    if columns is None:
+        return _from_series(value)
     for method in ("to_dicts", "to_pylist"):  # polars, pyarrow
         if callable(convert := getattr(value, method, None)):
             return from_records(convert())
-    if columns is not None and hasattr(value, "to_numpy"):  # pandas
-        names = tuple(map(str, columns))
-        array = value.to_numpy()
-        rows: Rows = array if array.dtype.kind in "iufb" else [list(row) for row in value.itertuples(index=False)]
-        return Table(names, rows.copy()) if len(rows) else None
-    return None
+    return _from_pandas(value) if hasattr(value, "to_numpy") else None
+
+
+def _from_series(value: Any) -> Table | None:
+    """Read a Series as one row: by name if its index has names, as a row of a pandas frame does."""
+    if not callable(convert := getattr(value, "to_list", None)):
+        return None
+    found = _from_list(convert())
+    index = getattr(value, "index", None)
+    if found is None or index is None or callable(index) or not all(isinstance(name, str) for name in index):
+        return found
+    return Table(tuple(index), found.rows) if len(found) == 1 else None
+
+
+def _from_pandas(frame: Any) -> Table | None:
+    if not len(frame):
+        return None
+    names = tuple(map(str, frame.columns))
+    kinds = set(frame.dtypes)
+    if len(kinds) == 1 and (array := frame.to_numpy()).dtype.kind in "iufb":
+        return Table(names, array.copy())
+    # Column by column: one array for all would widen float32, which then lose their shortest decimals.
+    columns = [list(frame.iloc[:, index].to_numpy()) for index in range(len(names))]
+    return Table(names, [list(row) for row in zip(*columns, strict=True)])

@@ -7,14 +7,14 @@ the recorder's thread, where waiting hurts nobody.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
 
 import msgpack
 
-__all__ = ["Batch", "ObjectSink", "Sink"]
+__all__ = ["Batch", "ObjectSink", "Sink", "packed", "time_left"]
 
 
 @dataclass(frozen=True)
@@ -31,44 +31,78 @@ class Batch:
 
 
 class Sink(Protocol):
-    """A destination of records. One object per process; `pack` from any thread, the rest from one at a time."""
+    """A destination of records. One object per process; `pack` from any thread, `ship` and `close` from one at a time.
+
+    Attributes:
+        name: The label ``sink`` of its metrics.
+    """
 
     name: str
-    """The label ``sink`` of its metrics."""
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
-        """Return a record of plain JSON values in the form that `ship` takes; *time_ns* is in Unix nanoseconds."""
+        """Return a record of plain JSON values in the form that `ship` takes, never empty.
+
+        Args:
+            time_ns: When the prediction was made, in Unix nanoseconds.
+            record: Its fields.
+        """
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Deliver a batch, or raise, upon which it is tried again later. Must not take much longer than *timeout*."""
 
     def close(self) -> None:
-        """Let go of sockets and files."""
+        """Let go of sockets and files. Called once, at the end."""
+
+    def forked(self) -> Sink:
+        """Return the sink of a forked child, called there. Leaves alone what the parent has open; never raises."""
 
 
 class ObjectSink:
-    """Wraps a user's object: anything with ``emit_batch(records)``, which takes a list of records as dicts."""
+    """Wraps a user's object: anything with ``emit_batch(records)``, which takes a list of records as dicts.
+
+    A forked child uses the object as it is: one that holds connections must look after forks itself.
+    """
 
     name = "custom"
 
     def __init__(self, target: Any) -> None:
-        self._target = target
+        self._emit_batch: Callable[[list[dict[str, Any]]], object] = target.emit_batch
+        self._close: object = getattr(target, "close", None)
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
-        """Pack with MessagePack."""
-        packed: bytes = msgpack.packb(record, unicode_errors="replace")
-        return packed
+        """Pack with MessagePack: later changes of the record's values do not show."""
+        return packed(record)
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Hand the records over; an exception means that they were not taken."""
-        self._target.emit_batch([msgpack.unpackb(record) for record in batch.records])
+        self._emit_batch([msgpack.unpackb(record) for record in batch.records])
 
     def close(self) -> None:
         """Close the object, if it can be closed."""
-        if callable(close := getattr(self._target, "close", None)):
-            close()
+        if callable(self._close):
+            self._close()
+
+    def forked(self) -> ObjectSink:
+        """Return itself."""
+        return self
 
 
-def remaining(deadline: float) -> float:
-    """Return the seconds until a time of `time.monotonic`, at least a millisecond, for socket timeouts."""
-    return max(deadline - time.monotonic(), 0.001)
+def time_left(deadline: float) -> float:
+    """Return the seconds until *deadline*, a time of `time.monotonic`, for use as a timeout.
+
+    Raises:
+        TimeoutError: There are none.
+    """
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        msg = "the time for this batch is over"
+        raise TimeoutError(msg)
+    return seconds
+
+
+def packed(value: Any) -> bytes:
+    """Return a value of plain JSON types as MessagePack; lone surrogates, which UTF-8 has not, as question marks."""
+    try:
+        return msgpack.packb(value)  # type: ignore[no-any-return]
+    except UnicodeEncodeError:  # asked for only now, since it takes half as long again for every record
+        return msgpack.packb(value, unicode_errors="replace")  # type: ignore[no-any-return]

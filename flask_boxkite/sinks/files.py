@@ -1,19 +1,20 @@
 """Records in files: one JSON object a line, one file per process and minute, in dated folders.
 
 ``{log_dir}/{prefix}/{endpoint_id}/{YYYY-MM-DD}/{HHMM}_{logger_id}-{replica_id}.txt`` in UTC is the layout that fluentd
-writes to object storage too, so readers need to know only one.
+writes to object storage too, so readers need to know only one. A file holds whole lines at any time, on a full disk
+too; what could not be written waits in the recorder's queue.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
-import shutil
 import struct
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from time import time
+from time import gmtime, strftime, time
 from typing import Any
 
 from flask_boxkite.config import Settings
@@ -23,15 +24,28 @@ from flask_boxkite.sinks.base import Batch
 
 __all__ = ["FileSink"]
 
+logger = logging.getLogger("flask_boxkite")
+
+DAY_SECONDS = 86400
+LONGEST_NAME = 255
+"""Bytes of a file name, on every usual file system."""
+
 _TIME = struct.Struct(">Q")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+# Windows has no such flag, nor links that anyone may make.
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 
 
 class FileSink:
     """Appends records to partitioned files and deletes those past their lifetime.
 
+    Args:
+        settings: Of which it uses ``log_dir``, ``log_ttl_days`` and all that is part of the path.
+        clock: Returns the Unix time, by which files are deleted. A record goes by its own time.
+
     Raises:
-        ConfigError: The directory cannot be made or written.
+        ConfigError: The directory cannot be made or written, or the names are too long.
     """
 
     name = "file"
@@ -41,84 +55,107 @@ class FileSink:
         self._clock = clock
         prefix = [path_segment(part) for part in settings.fluentd_prefix.split(".")]
         self._root = Path(settings.log_dir, *prefix, path_segment(settings.endpoint_id))
-        self._lifetime = timedelta(days=settings.log_ttl_days)
-        self._suffix = f"_{path_segment(settings.logger_id)}-{path_segment(settings.pod_name)}-{os.getpid()}.txt"
-        self._owned = f"_{path_segment(settings.logger_id)}-"
-        self._swept: str | None = None
+        self._lifetime_seconds = settings.log_ttl_days * DAY_SECONDS
+        self._logger = path_segment(settings.logger_id)
+        self._pod = path_segment(settings.pod_name)
+        self._swept_day = ""
+        # A batch may span minutes. If one file fails, those before it must not get their lines again.
+        self._unfinished_batch = ""
+        self._written: set[int] = set()
+        self._check()
+
+    def _check(self) -> None:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            writable = os.access(self._root, os.W_OK | os.X_OK)
+            is_writable = os.access(self._root, os.W_OK | os.X_OK)
         except OSError:
-            writable = False
-        if not writable:
+            is_writable = False
+        if not is_writable:
             msg = f"'BOXKITE_LOG_DIR': cannot write to '{self._root}'. Create it, or give this user the right to."
             raise ConfigError(msg, key="BOXKITE_LOG_DIR")
+        if len(os.fsencode(self._path(0).name)) > LONGEST_NAME:
+            msg = (
+                f"'BOXKITE_LOGGER_ID' {self._logger!r} and 'BOXKITE_POD_NAME' {self._pod!r} are too long for the name "
+                "of a file. Shorten one of them."
+            )
+            raise ConfigError(msg, key="BOXKITE_LOGGER_ID")
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
-        """Return the time, for the choice of the file, and the line."""
+        """Return the time, which tells the file, and the line."""
         # Lone surrogates cannot be written as UTF-8; they become question marks.
         return _TIME.pack(time_ns // 1_000_000_000) + _encode(record).encode("utf-8", "replace") + b"\n"
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Append every line to the file of its minute, wholly or not at all."""
-        files: dict[Path, list[bytes]] = {}
+        minutes: dict[int, list[bytes]] = {}
         for packed in batch.records:
             (seconds,) = _TIME.unpack_from(packed)
-            files.setdefault(self._path(seconds), []).append(packed[_TIME.size :])
-        written: list[tuple[Path, int]] = []
-        try:
-            for path, lines in files.items():
-                written.append((path, _append(path, b"".join(lines))))
-        except OSError:
-            # The batch will come again whole: take back what is there of it.
-            for path, size in written:
-                os.truncate(path, size)
-            raise
+            minutes.setdefault(seconds // 60, []).append(packed[_TIME.size :])
+        if self._unfinished_batch != batch.id:
+            self._unfinished_batch, self._written = batch.id, set()
+        for minute, lines in minutes.items():
+            if minute not in self._written:
+                _append(self._path(minute), b"".join(lines))
+                self._written.add(minute)
         self._sweep()
 
-    def _path(self, seconds: int) -> Path:
-        moment = datetime.fromtimestamp(seconds, timezone.utc)
-        return self._root / moment.strftime("%Y-%m-%d") / (moment.strftime("%H%M") + self._suffix)
+    def _path(self, minute: int) -> Path:
+        day, hour_minute = strftime("%Y-%m-%d %H%M", gmtime(minute * 60)).split()
+        return self._root / day / f"{hour_minute}_{self._logger}-{self._pod}-{os.getpid()}.txt"
 
     def _sweep(self) -> None:
-        """Delete files of days past their lifetime, once a day; only such as a file sink writes."""
-        now = datetime.fromtimestamp(self._clock(), timezone.utc)
-        today = now.strftime("%Y-%m-%d")
-        if self._swept == today:
+        """Delete files of days past their lifetime, once a day; only such as this logger writes."""
+        now = self._clock()
+        today, oldest_second = _day(now), now - self._lifetime_seconds
+        if self._swept_day == today or oldest_second < 0:
             return
-        self._swept = today
-        oldest = (now - self._lifetime).strftime("%Y-%m-%d")
-        for folder in self._root.iterdir():
-            if _is_day(folder.name) and folder.name < oldest and not folder.is_symlink():
-                for path in folder.glob(f"*{self._owned}*.txt"):
-                    path.unlink(missing_ok=True)
-                if not any(folder.iterdir()):
-                    shutil.rmtree(folder, ignore_errors=True)
+        self._swept_day = today
+        oldest = _day(oldest_second)
+        try:
+            for folder in self._root.iterdir():
+                if _is_day(folder.name) and folder.name < oldest and not folder.is_symlink():
+                    self._delete_files(folder)
+        except OSError:
+            # The batch is written: it must not come again because of this.
+            logger.warning("Old files in '%s' could not be deleted.", self._root, exc_info=True)
+
+    def _delete_files(self, folder: Path) -> None:
+        for path in folder.glob(f"[0-9][0-9][0-9][0-9]_{self._logger}-*.txt"):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there are files of others, or another process was first
+            folder.rmdir()
 
     def close(self) -> None:
         """Nothing is held open."""
 
+    def forked(self) -> FileSink:
+        """Return itself: the process id in a file's name is read when it is written."""
+        return self
+
+
+def _day(seconds: float) -> str:
+    return strftime("%Y-%m-%d", gmtime(seconds))
+
 
 def _is_day(name: str) -> bool:
-    try:
-        return datetime.strptime(name, "%Y-%m-%d").strftime("%Y-%m-%d") == name
-    except ValueError:
-        return False
+    return len(name) == 10 and name[4] == name[7] == "-" and name.replace("-", "").isdecimal()
 
 
-def _append(path: Path, data: bytes) -> int:
-    """Append *data* and return the size before; on a full disk leave the file as it was and raise."""
+def _append(path: Path, data: bytes) -> None:
+    """Append *data*; on a full disk leave the file as it was and raise."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    if path.parent.is_symlink():
+        msg = f"'{path.parent}' is a symbolic link; records are not written through one"
+        raise OSError(msg)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | _NO_LINK, 0o644)
     try:
         before = os.fstat(descriptor).st_size
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         except OSError:
             os.ftruncate(descriptor, before)
             raise
-        return before
     finally:
         os.close(descriptor)

@@ -10,6 +10,7 @@ Protocol: Forward Protocol Specification v1, PackedForward mode with ``chunk`` a
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import os
@@ -17,8 +18,7 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import msgpack
 from fluent.sender import FluentSender
@@ -26,7 +26,7 @@ from fluent.sender import FluentSender
 from flask_boxkite.config import Address, Settings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import tag_segment
-from flask_boxkite.sinks.base import Batch, remaining
+from flask_boxkite.sinks.base import Batch, packed, time_left
 
 __all__ = ["FluentdSink", "ForwardConnection", "ForwardError"]
 
@@ -42,21 +42,39 @@ class ForwardError(OSError):
     """The server answered something that the protocol does not allow, or refused us."""
 
 
-class ForwardConnection(FluentSender):  # type: ignore[misc]
+class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger has no types
     """One connection to a Forward server, made when needed and dropped at any doubt.
 
-    Used by one thread at a time.
+    Used by one thread at a time, of the process that made it.
+
+    Args:
+        tag: Of all records.
+        address: Where the server listens.
+        shared_key: What both sides must know; None if the server does not ask.
+        ca_file: Certificates to trust, for an address with TLS; None for the system's.
+        hostname: Our name, for the shared key. The server's must be another.
     """
 
     def __init__(
         self, tag: str, address: Address, *, shared_key: str | None, ca_file: str | None, hostname: str
     ) -> None:
-        super().__init__(tag, host=address.host, port=address.port or 0)
+        super().__init__(tag, host=address.host, port=address.port)
+        self.socket: socket.socket | None = None
         self._address = address
         self._shared_key = shared_key
-        self._hostname = hostname
-        self._tls = _tls_context(ca_file) if address.tls else None
-        self._answers = msgpack.Unpacker(max_buffer_size=MAX_ANSWER_BYTES)
+        self._ca_file = ca_file
+        self._tls: ssl.SSLContext | None = None
+        self._hostname = hostname.encode("utf-8", "replace").decode()
+        self._answers = _new_unpacker()
+
+    def forked(self) -> ForwardConnection:
+        """Return one like this for a forked child; its copy of the parent's socket is closed, the connection stays."""
+        if self.socket is not None:
+            self.socket.close()  # not `_close`, which would shut down the connection that the parent uses
+        # Nor is the TLS context passed on: a lock of OpenSSL's in it may be held by a thread that was not forked.
+        return ForwardConnection(
+            self.tag, self._address, shared_key=self._shared_key, ca_file=self._ca_file, hostname=self._hostname
+        )
 
     def deliver(self, message: bytes, chunk: str, timeout: float) -> None:
         """Send one message and wait until the server acknowledges *chunk*.
@@ -67,150 +85,202 @@ class ForwardConnection(FluentSender):  # type: ignore[misc]
         deadline = time.monotonic() + timeout
         with self.lock:
             try:
-                self._connect(deadline)
-                self._send_all(message, deadline)
-                answer = self._answer(deadline)
+                stream = self._connected(deadline)
+                _send(stream, message, deadline)
+                answer = self._answer(stream, deadline)
                 if not isinstance(answer, dict) or answer.get("ack") != chunk:
-                    msg = f"fluentd acknowledged {str(answer)[:80]!r}, expected chunk {chunk!r}"
-                    raise ForwardError(msg)
+                    _refuse(f"fluentd acknowledged {_shortened(answer)}, expected chunk {chunk!r}")
             except BaseException:
                 self._close()
                 raise
 
-    def _connect(self, deadline: float) -> None:
-        if self.socket is not None:
-            self.socket.settimeout(remaining(deadline))
-            self._drop_if_closed()
-        if self.socket is None:
-            self._answers = msgpack.Unpacker(max_buffer_size=MAX_ANSWER_BYTES)
-            self.socket = self._open(deadline)
-            if self._shared_key is not None:
-                self._authenticate(deadline)
-
-    def _drop_if_closed(self) -> None:
-        """Notice before sending that the server has gone, or sends what nobody asked for."""
-        self.socket.setblocking(False)
-        try:
-            if self.socket.recv(1) is not None:
-                self._close()
-        except (BlockingIOError, ssl.SSLWantReadError):
-            pass
-        except OSError:
-            self._close()
+    def _connected(self, deadline: float) -> socket.socket:
+        """Return the connection that is open, or else a new one."""
+        if self.socket is not None and _is_quiet(self.socket):
+            return self.socket
+        self._close()
+        self._answers = _new_unpacker()
+        self.socket = stream = self._open(deadline)
+        if self._shared_key is not None:
+            self._authenticate(stream, _as_bytes(self._shared_key), deadline)
+        return stream
 
     def _open(self, deadline: float) -> socket.socket:
-        if self._address.port is None:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(remaining(deadline))
-            try:
-                connection.connect(self._address.host)
-            except OSError:
-                connection.close()
-                raise
-            return connection
-        connection = socket.create_connection((self._address.host, self._address.port), remaining(deadline))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._tls is None:
-            return connection
+        host, port = self._address.host, self._address.port
+        if port is None:
+            return _connect(socket.AF_UNIX, host, time_left(deadline))
+        stream = _connect_to_any(host, port, deadline)
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self._address.tls:
+            return stream
         try:
-            return self._tls.wrap_socket(connection, server_hostname=self._address.host)
+            if self._tls is None:
+                self._tls = tls_context(self._ca_file)
+            stream.settimeout(time_left(deadline))
+            return self._tls.wrap_socket(stream, server_hostname=host)
         except BaseException:
-            connection.close()
+            stream.close()
             raise
 
-    def _send_all(self, message: bytes, deadline: float) -> None:
-        self.socket.settimeout(remaining(deadline))
-        self.socket.sendall(message)
-
-    def _answer(self, deadline: float) -> Any:
+    def _answer(self, stream: socket.socket, deadline: float) -> Any:
         """Return the next message of the server."""
+        received = 0
         while True:
             try:
                 return self._answers.unpack()
             except msgpack.OutOfData:
                 pass
-            except Exception as error:  # msgpack raises its own kinds and ValueError
-                msg = "fluentd answered what is no MessagePack"
-                raise ForwardError(msg) from error
-            self.socket.settimeout(remaining(deadline))
-            data = self.socket.recv(4096)
+            except Exception as error:  # msgpack raises its own kinds, ValueError and TypeError
+                _refuse("fluentd answered what is no MessagePack", error)
+            stream.settimeout(time_left(deadline))
+            data = stream.recv(4096)
             if not data:
-                msg = "fluentd closed the connection"
-                raise ForwardError(msg)
-            try:
-                self._answers.feed(data)
-            except msgpack.BufferFull as error:
-                msg = "fluentd answers without end"
-                raise ForwardError(msg) from error
+                _refuse("fluentd closed the connection")
+            received += len(data)
+            if received > MAX_ANSWER_BYTES:  # the limit of the unpacker's buffer does not count what it has parsed
+                _refuse("fluentd answers without end")
+            self._answers.feed(data)
 
-    def _authenticate(self, deadline: float) -> None:
+    def _authenticate(self, stream: socket.socket, key: bytes, deadline: float) -> None:
         """Prove that we know the shared key, and let the server prove it too: HELO, PING, PONG."""
-        helo = self._answer(deadline)
+        helo = self._answer(stream, deadline)
         if not (isinstance(helo, list) and len(helo) == 2 and helo[0] == "HELO" and isinstance(helo[1], dict)):
-            msg = f"fluentd greeted with {str(helo)[:80]!r}, expected HELO. Does it ask for a shared key?"
-            raise ForwardError(msg)
-        nonce, salt = _as_bytes(helo[1].get("nonce", b"")), os.urandom(16)
+            _refuse(f"fluentd greeted with {_shortened(helo)}, expected HELO")
         if helo[1].get("auth"):
-            msg = "fluentd asks for a user and password; only a shared key is supported"
-            raise ForwardError(msg)
-        digest = self._digest(salt, self._hostname, nonce)
-        self._send_all(msgpack.packb(["PING", self._hostname, salt, digest, "", ""]), deadline)
-        pong = self._answer(deadline)
-        if not (isinstance(pong, list) and len(pong) == 5 and pong[0] == "PONG" and pong[1]):
-            reason = pong[2] if isinstance(pong, list) and len(pong) > 2 else pong
-            msg = f"fluentd refused the shared key: {str(reason)[:80]!r}"
-            raise ForwardError(msg)
-        if not hmac.compare_digest(str(pong[4]), self._digest(salt, str(pong[3]), nonce)):
-            msg = "the server does not know the shared key itself"
-            raise ForwardError(msg)
+            _refuse("fluentd asks for a user and password; only a shared key is supported")
+        nonce, salt = _as_bytes(helo[1].get("nonce", b"")), os.urandom(16)
 
-    def _digest(self, salt: bytes, hostname: str, nonce: bytes) -> str:
-        assert self._shared_key is not None
-        return hashlib.sha512(salt + hostname.encode() + nonce + self._shared_key.encode()).hexdigest()
+        def digest(hostname: str) -> str:
+            return hashlib.sha512(salt + _as_bytes(hostname) + nonce + key).hexdigest()
+
+        ping = ["PING", self._hostname, salt, digest(self._hostname), "", ""]
+        _send(stream, msgpack.packb(ping), deadline)
+        pong = self._answer(stream, deadline)
+        if not (isinstance(pong, list) and len(pong) == 5 and pong[0] == "PONG"):
+            _refuse(f"fluentd answered {_shortened(pong)}, expected PONG")
+        if not pong[1]:
+            _refuse(f"fluentd refused the shared key: {_shortened(pong[2])}")
+        if not hmac.compare_digest(_as_bytes(pong[4]), digest(pong[3]).encode()):
+            _refuse("the server does not know the shared key itself")
+
+
+def _refuse(message: str, cause: Exception | None = None) -> NoReturn:
+    raise ForwardError(message) from cause
+
+
+def _shortened(answer: Any) -> str:
+    return repr(answer)[:80]
+
+
+def _new_unpacker() -> Any:
+    # Fluentd's nonce is bytes, which old versions of MessagePack send as text.
+    return msgpack.Unpacker(max_buffer_size=2 * MAX_ANSWER_BYTES, unicode_errors="surrogateescape")
 
 
 def _as_bytes(value: Any) -> bytes:
-    return value.encode() if isinstance(value, str) else bytes(value)
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, bytes):
+        return value
+    _refuse(f"fluentd sent {_shortened(value)}, expected a text")
 
 
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+def _is_quiet(stream: socket.socket) -> bool:
+    """Say whether the server still listens: it has not hung up, nor sent what nobody asked for."""
+    stream.setblocking(False)
+    try:
+        stream.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _connect_to_any(host: str, port: int, deadline: float) -> socket.socket:
+    """Connect to the first address of a host that answers; a dead one may use only its share of the time."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for number_left, (family, _, _, _, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        try:
+            return _connect(family, address, time_left(deadline) / number_left)
+        except OSError:
+            if number_left == 1:
+                raise
+    _refuse(f"the host {host!r} has no address")
+
+
+def _connect(family: int, address: Any, timeout: float) -> socket.socket:
+    stream = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        stream.settimeout(timeout)
+        stream.connect(address)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _send(stream: socket.socket, message: bytes, deadline: float) -> None:
+    # Not `sendall`: with TLS, its timeout starts anew with every piece that a slow reader takes.
+    rest = memoryview(message)
+    while rest:
+        stream.settimeout(time_left(deadline))
+        rest = rest[stream.send(rest) :]
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return how to check a server's certificate.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
     try:
         return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
+    except OSError as error:
         msg = f"'BOXKITE_FLUENTD_CA_FILE': cannot read certificates from {ca_file!r}: {error}."
         raise ConfigError(msg, key="BOXKITE_FLUENTD_CA_FILE") from error
 
 
 class FluentdSink:
-    """Sends records under the tag ``{prefix}.{endpoint_id}.{pod_name}``."""
+    """Sends records under the tag ``{prefix}.{endpoint_id}.{pod_name}``.
+
+    Raises:
+        ConfigError: The certificates to trust cannot be read.
+    """
 
     name = "fluentd"
 
-    def __init__(
-        self, settings: Settings, connect: Callable[..., ForwardConnection] = ForwardConnection
-    ) -> None:
-        assert settings.fluentd_addr is not None
-        tag = ".".join((settings.fluentd_prefix, tag_segment(settings.endpoint_id), tag_segment(settings.pod_name)))
-        self._connection = connect(
-            tag,
-            settings.fluentd_addr,
+    def __init__(self, settings: Settings) -> None:
+        address = settings.fluentd_addr
+        assert address is not None
+        self._connection = ForwardConnection(
+            ".".join((settings.fluentd_prefix, tag_segment(settings.endpoint_id), tag_segment(settings.pod_name))),
+            address,
             shared_key=settings.fluentd_shared_key,
             ca_file=settings.fluentd_ca_file,
             hostname=settings.pod_name,
         )
+        if address.tls:
+            tls_context(settings.fluentd_ca_file)  # says now what is wrong with it
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Return one entry of a PackedForward message, with its time in nanoseconds."""
         seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-        packed: bytes = msgpack.packb(record, unicode_errors="replace")
-        return _ENTRY.pack(_ENTRY_MARK, seconds, nanoseconds) + packed
+        return _ENTRY.pack(_ENTRY_MARK, seconds, nanoseconds) + packed(record)
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Send a batch and wait for its acknowledgement."""
         option = {"chunk": batch.id, "size": len(batch.records)}
-        message = msgpack.packb([self._connection.tag, b"".join(batch.records), option])
+        entries = b"".join(batch.records)
+        message = packed([self._connection.tag, entries, option])
         self._connection.deliver(message, batch.id, timeout)
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def forked(self) -> FluentdSink:
+        """Return one with a connection of its own."""
+        child = copy.copy(self)
+        child._connection = self._connection.forked()
+        return child

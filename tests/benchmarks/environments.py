@@ -8,12 +8,15 @@ import subprocess
 import sys
 import venv
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from .bench import ROOT
 
 __all__ = ["boxkite_python", "describe"]
 
-BOXKITE_ENVIRONMENT = ROOT / ".peers" / "boxkite"
+BOXKITE_ENVIRONMENT = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve() / "boxkite"
+"""The same place as for ``tests/run.py``."""
+
 BOXKITE_REQUIREMENT = "boxkite==0.0.5"
 
 SHARED = ("flask", "werkzeug", "gunicorn")

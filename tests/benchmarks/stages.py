@@ -32,10 +32,12 @@ def print_profile(bench: Bench) -> None:
 
 
 def _package(function: str) -> str:
-    """Return the package of a ``module:function``, with the standard library and our view as one each."""
+    """Return the package of a ``module:function``, with what belongs to no package under a name of its own."""
     package = function.partition(":")[0].partition(".")[0]
     if package in OUR_CODE:
         return "(view and caller)"
+    if package.startswith("namedtuple_"):  # the namespace in which a named tuple's constructor is made
+        return "(named tuples)"
     return "(standard library)" if package in sys.stdlib_module_names else package
 
 

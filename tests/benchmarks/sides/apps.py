@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, request
 from workload import feature_names, score, training_data
@@ -83,7 +84,7 @@ def exporter_app() -> Flask:
     return app
 
 
-def boxkite_service(features: int = FEATURES, exporter: object = None):  # type: ignore[no-untyped-def]
+def boxkite_service(features: int = FEATURES, exporter: object = None) -> Any:
     """Return boxkite's service over a baseline that boxkite made; without *exporter* it sends to fluentd."""
     from boxkite.monitoring.collector import BaselineMetricCollector
     from boxkite.monitoring.service import ModelMonitoringService

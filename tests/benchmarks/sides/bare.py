@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from timing import Figures, summary, time_calls
+from timing import Case, Figures, summary, time_calls
 from workload import bodies, rows, score
 
 __all__ = ["prediction_case", "scrape_case", "training_case"]
@@ -32,7 +32,7 @@ def _log_with(service: Any) -> Log:
     return lambda item: log_prediction(request_body=item[0], features=item[1], output=item[2])
 
 
-def prediction_case(service: Any, features: int) -> Callable[[int], Figures]:
+def prediction_case(service: Any, features: int) -> Case:
     """Return a case that times ``log_prediction`` of one row."""
     requests = _requests(features)
     log = _log_with(service)
@@ -44,7 +44,7 @@ def prediction_case(service: Any, features: int) -> Callable[[int], Figures]:
     return run
 
 
-def scrape_case(service: Any, features: int) -> Callable[[int], Figures]:
+def scrape_case(service: Any, features: int) -> Case:
     """Return a case that times ``export_http``; a prediction before each scrape keeps the counts live."""
     requests = _requests(features)
     log = _log_with(service)
@@ -60,7 +60,7 @@ def scrape_case(service: Any, features: int) -> Callable[[int], Figures]:
     return run
 
 
-def training_case(export: Callable[[], object]) -> Callable[[int], Figures]:
+def training_case(export: Callable[[], object]) -> Case:
     """Return a case that times *export* and answers in seconds."""
 
     def run(calls: int) -> Figures:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 
 import numpy as np
 from apps import FEATURES, our_app, our_baseline, plain_app
 from bare import prediction_case, scrape_case, training_case
 from profile_case import profile_case
-from timing import Figures, serve, summary, time_calls
+from timing import Case, Figures, serve, summary, time_calls
 from workload import bodies, large_columns, rows
-from wsgi import added_cost_case
+from wsgi import WSGIApp, added_cost_case
 
 from flask_boxkite import ModelMonitoringService
 
@@ -23,17 +22,17 @@ def _service(features: int) -> ModelMonitoringService:
     return ModelMonitoringService(baseline=our_baseline(features), sink="none")
 
 
-def _training() -> object:
+def _training() -> Case:
     columns = large_columns()
     path = os.path.join(tempfile.mkdtemp(prefix="benchmark-"), "histogram.prom")
     return training_case(lambda: ModelMonitoringService.export_text(features=columns, path=path))
 
 
-def _monitored() -> object:
+def _monitored() -> WSGIApp:
     return our_app(os.environ["BOXKITE_FLUENTD_ADDR"]).wsgi_app
 
 
-def _batch(*, as_lists: bool) -> Callable[[int], Figures]:
+def _batch(*, as_lists: bool) -> Case:
     """Return a case that times a batch and answers in microseconds a row."""
     service = _service(FEATURES)
     batch = rows(FEATURES, BATCH_ROWS)

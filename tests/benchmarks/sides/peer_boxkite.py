@@ -9,7 +9,7 @@ from bare import prediction_case, scrape_case, training_case
 from boxkite.monitoring.exporter.type import LogExporter
 from boxkite.monitoring.service import ModelMonitoringService
 from profile_case import profile_case
-from timing import serve
+from timing import Case, serve
 from workload import bodies, large_columns
 from wsgi import added_cost_case
 
@@ -21,16 +21,16 @@ class NoExporter(LogExporter):
         """Do nothing."""
 
 
-def _training() -> object:
+def _training() -> Case:
     columns = large_columns()
     return training_case(lambda: ModelMonitoringService.export_text(features=columns, path=os.devnull))
 
 
-def _added_cost(*, by_name: bool) -> object:
+def _added_cost(*, by_name: bool) -> Case:
     return added_cost_case(plain_app().wsgi_app, boxkite_app().wsgi_app, bodies(FEATURES, by_name=by_name))
 
 
-def _profile() -> object:
+def _profile() -> Case:
     return profile_case(plain_app().wsgi_app, boxkite_app().wsgi_app, bodies(FEATURES, by_name=True))
 
 

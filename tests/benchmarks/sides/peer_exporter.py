@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from apps import FEATURES, exporter_app, plain_app
 from profile_case import profile_case
-from timing import serve
+from timing import Case, serve
 from workload import bodies
 from wsgi import added_cost_case
 
 
-def _added_cost(*, by_name: bool) -> object:
+def _added_cost(*, by_name: bool) -> Case:
     return added_cost_case(plain_app().wsgi_app, exporter_app().wsgi_app, bodies(FEATURES, by_name=by_name))
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sampling import sample_calls
-from timing import Figures
+from timing import Case, Figures
 from wsgi import WSGIApp, call_app, environ_maker
 
 __all__ = ["profile_case"]
@@ -13,7 +13,7 @@ __all__ = ["profile_case"]
 WARM_UP_CALLS = 300
 
 
-def profile_case(plain: WSGIApp, monitored: WSGIApp, bodies: Sequence[bytes]) -> Callable[[int], Figures]:
+def profile_case(plain: WSGIApp, monitored: WSGIApp, bodies: Sequence[bytes]) -> Case:
     """Return a case that answers ``{"plain": …, "monitored": …}``, each with microseconds a call by function."""
     make = environ_maker(bodies)
     for app in (plain, monitored):

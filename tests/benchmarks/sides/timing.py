@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Figures", "percentile", "serve", "summary", "time_calls"]
+__all__ = ["Case", "Figures", "percentile", "serve", "summary", "time_calls"]
 
 Figures = dict[str, Any]
 """What one round of one case found; goes to the driver as a line of JSON."""

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from timing import Figures, summary, time_calls
+from timing import Case, Figures, summary, time_calls
 
-__all__ = ["added_cost_case", "call_app", "environ_maker"]
+__all__ = ["WSGIApp", "added_cost_case", "call_app", "environ_maker"]
 
 SETTLE_SECONDS = 0.1
 """Pause after the monitored application's calls, so that what it left to a thread does not fall on the plain one."""
@@ -87,7 +87,7 @@ def _round(wsgi_app: WSGIApp, make: Callable[[int], Environ], calls: int, settle
     return {**figures, "cpu": (time.process_time_ns() - cpu) / calls / 1e3}
 
 
-def added_cost_case(plain: WSGIApp, monitored: WSGIApp, bodies: Sequence[bytes]) -> Callable[[int], Figures]:
+def added_cost_case(plain: WSGIApp, monitored: WSGIApp, bodies: Sequence[bytes]) -> Case:
     """Return a case that times the plain application and the monitored one in turn, in this process.
 
     Each round answers ``{"plain": …, "monitored": …}`` with p50, p99 and CPU time in microseconds a call, and

@@ -1,0 +1,79 @@
+"""A baseline as a file: Prometheus text, readable in an editor, diffable, servable as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from secrets import token_hex
+
+from flask_boxkite.baseline import legacy
+from flask_boxkite.baseline.model import Baseline
+from flask_boxkite.errors import BaselineError
+from flask_boxkite.families import Family, label_text, running_sum, variable_families
+
+__all__ = ["BASELINE_INFO", "CREATED_FORMAT", "dump", "info_lines", "render"]
+
+BASELINE_INFO = Family("boxkite_baseline_info", "gauge", "Training rows of each baseline in use.")
+FEATURE_INFO = Family("boxkite_feature_info", "gauge", "Position and kind of each feature.")
+OUTPUT_INFO = Family("boxkite_inference_info", "gauge", "Position and kind of each output.")
+
+CREATED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def dump(baseline: Baseline, path: Path, *, names: str) -> None:
+    """Write *baseline* under a temporary name and rename it, so that no reader sees half a file.
+
+    Raises:
+        BaselineError: The names are unknown, or the file cannot be written.
+    """
+    if names not in ("labels", "boxkite"):
+        msg = f"'names' must be 'labels' or 'boxkite', got {names!r}."
+        raise BaselineError(msg)
+    data = (render(baseline) if names == "labels" else legacy.render_file(baseline)).encode()
+    temporary = path.parent / f".{token_hex(8)}.tmp"
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        msg = f"Baseline file '{path}' cannot be written: {error.strerror}. Is its folder there and writable?"
+        raise BaselineError(msg, path=str(path)) from error
+
+
+def render(baseline: Baseline) -> str:
+    """Return the text of the file."""
+    labels = label_text(model=baseline.model, baseline=baseline.fingerprint)
+    running = running_sum([cell for variable in baseline.features + baseline.outputs for cell in variable.cells])
+    parts = list(info_lines(baseline, labels))
+    offset = 0
+    for side, variables in (("feature", baseline.features), ("inference", baseline.outputs)):
+        for family, block in variable_families(
+            side, variables, offset, labels, baseline=True, bins=True, openmetrics=False
+        ):
+            parts.append((family, block.render(running)))
+        offset += sum(len(variable.cells) for variable in variables)
+    return "".join(family.header(openmetrics=False) + lines for family, lines in parts if lines)
+
+
+def info_lines(baseline: Baseline, labels: str) -> Iterator[tuple[Family, str]]:
+    """Yield the families that describe a baseline, with their lines."""
+    created = datetime.fromtimestamp(baseline.created, timezone.utc).strftime(CREATED_FORMAT)
+    about = label_text(version=baseline.version or "", created=created)
+    yield BASELINE_INFO, f"{BASELINE_INFO.name}{{{labels},{about}}} {baseline.rows}\n"
+    for family, thing, variables in (
+        (FEATURE_INFO, "feature", baseline.features),
+        (OUTPUT_INFO, "output", baseline.outputs),
+    ):
+        lines = []
+        for index, variable in enumerate(variables):
+            own = label_text(**{thing: variable.name, "position": str(index), "kind": variable.kind})
+            lines.append(f"{family.name}{{{labels},{own}}} 1\n")
+        yield family, "".join(lines)

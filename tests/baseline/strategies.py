@@ -1,0 +1,65 @@
+"""Hypothesis strategies: arbitrary columns, distributions and baselines."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import strategies as st
+
+from flask_boxkite.baseline import Baseline, Continuous, Discrete, Distribution
+from flask_boxkite.baseline.distribution import category_labels
+from flask_boxkite.naming import canonical_number
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ['quo"te', "new\nline", "{brace}", "back\\slash", "Größe", "line\u2028separator", "\r", "a} 1", ""]
+)
+COUNTS = st.integers(0, 2**40)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+NUMBERS = st.one_of(
+    FLOATS,
+    st.floats(),
+    st.integers(-20, 20),
+    st.integers(-(2**70), 2**70),
+    st.booleans(),
+    st.sampled_from([None, -0.0, 1e-310, math.inf, -math.inf]),
+)
+
+
+@st.composite
+def continuous(draw: st.DrawFn) -> Continuous:
+    """Draw a continuous distribution with any groups that its bounds allow."""
+    bounds = sorted(draw(st.sets(FLOATS, min_size=1, max_size=8)))
+    counts = draw(st.lists(COUNTS, min_size=len(bounds) + 1, max_size=len(bounds) + 1))
+    starts = [-math.inf, *bounds[:-1]]
+    groups = sorted({draw(st.sampled_from(starts)), *draw(st.sets(st.sampled_from(bounds))), bounds[-1]})
+    return Continuous(draw(NAMES), tuple(bounds), tuple(counts), tuple(groups), draw(COUNTS), draw(COUNTS))
+
+
+@st.composite
+def discrete(draw: st.DrawFn) -> Discrete:
+    """Draw a discrete distribution of texts or of numbers."""
+    labels = draw(
+        st.lists(NAMES, unique=True, max_size=12).map(category_labels)
+        | st.lists(FLOATS.map(canonical_number), unique=True, max_size=12)
+    )
+    counts = {label: draw(COUNTS) for label in labels}
+    others = {key: draw(COUNTS) for key in ("rare", "unseen", "missing", "invalid")}
+    return Discrete.ordered(draw(NAMES), counts, **others)
+
+
+def distributions(size: int = 4) -> st.SearchStrategy[tuple[Distribution, ...]]:
+    """Draw up to *size* distributions of different names."""
+    return st.lists(continuous() | discrete(), max_size=size, unique_by=lambda item: item.name).map(tuple)
+
+
+def baselines() -> st.SearchStrategy[Baseline]:
+    """Draw any baseline that can exist."""
+    return st.builds(
+        Baseline,
+        distributions(),
+        distributions(2),
+        COUNTS,
+        NAMES,
+        st.none() | NAMES.filter(bool),
+        st.integers(0, 2**32),
+    )

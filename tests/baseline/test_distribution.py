@@ -1,0 +1,284 @@
+"""Distributions are checked values; their groups hold every row once, and they add exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_boxkite import Baseline, BaselineError, BinMismatchError
+from flask_boxkite.baseline import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.distribution import merge
+from tests.baseline.strategies import COUNTS, baselines, continuous, discrete
+
+AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 1), (0.0, 20.0, 30.0), missing=2, invalid=4)
+CITY = Discrete("city", ("Bonn", "Ulm"), (5, 3), rare=2, missing=1)
+
+
+def group_counts(distribution: Distribution) -> dict[str, int]:
+    """Return rows per group."""
+    return {group.name: sum(distribution.cells[group.start : group.stop]) for group in distribution.groups}
+
+
+def test_groups_of_a_continuous_variable() -> None:
+    assert group_counts(AGE) == {
+        "__below__": 0,
+        "(0.0,20.0]": 12,
+        "(20.0,30.0]": 3,
+        "__above__": 1,
+        "__missing__": 2,
+        "__invalid__": 4,
+    }
+    assert AGE.rows == 22
+
+
+def test_without_a_lower_end_nothing_is_below() -> None:
+    open_below = replace(AGE, group_bounds=(-math.inf, 30.0))
+
+    assert list(group_counts(open_below)) == ["(-Inf,30.0]", "__above__", "__missing__", "__invalid__"]
+
+
+def test_groups_of_a_discrete_variable() -> None:
+    assert group_counts(CITY) == {
+        "Bonn": 5,
+        "Ulm": 3,
+        "__rare__": 2,
+        "__unseen__": 0,
+        "__missing__": 1,
+        "__invalid__": 0,
+    }
+    assert CITY.rows == 11
+
+
+def test_only_the_eight_most_frequent_categories_are_groups_of_their_own() -> None:
+    counts = {f"c{index:02}": 20 - index for index in range(12)}
+    many = Discrete.ordered("many", counts, rare=5)
+
+    assert group_counts(many) == {
+        **{f"c{index:02}": 20 - index for index in range(8)},
+        "__rare__": 12 + 11 + 10 + 9 + 5,
+        "__unseen__": 0,
+        "__missing__": 0,
+        "__invalid__": 0,
+    }
+
+
+@given(continuous() | discrete())
+def test_every_row_is_in_exactly_one_group(distribution: Distribution) -> None:
+    spans = distribution.groups
+
+    assert [span.start for span in spans] == [0, *[span.stop for span in spans[:-1]]]
+    assert spans[-1].stop == len(distribution.cells)
+    assert len({span.name for span in spans}) == len(spans)
+    assert sum(group_counts(distribution).values()) == distribution.rows == sum(distribution.cells)
+
+
+def test_categories_are_ordered_by_count_then_label() -> None:
+    assert Discrete.ordered("x", {"b": 2, "a": 2, "c": 9}).categories == ("c", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("categories", "is_text", "values"),
+    [
+        (("1.0", "2.5"), False, (1.0, 2.5)),
+        (("1.0", "two"), True, ("1.0", "two")),
+        (('"1.0"', '"2.5"'), True, ("1.0", "2.5")),
+        (('""', "a"), True, ("", "a")),
+        ((), True, ()),
+    ],
+    ids=["numbers", "mixed", "quoted numbers", "empty text", "none"],
+)
+def test_labels_tell_texts_from_numbers(categories: tuple[str, ...], is_text: bool, values: tuple[Any, ...]) -> None:
+    distribution = Discrete("x", categories, (1,) * len(categories))
+
+    assert distribution.is_text is is_text
+    assert distribution.values == values
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"upper_bounds": ()}, "'age' needs at least one bound, all of them finite, got []."),
+        (
+            {"upper_bounds": (0.0, 10.0, 20.0, math.inf)},
+            "'age' needs at least one bound, all of them finite, got [0.0, 10.0, 20.0, inf].",
+        ),
+        (
+            {"upper_bounds": (0.0, 20.0, 10.0, 30.0)},
+            "The bounds of 'age' must increase strictly, got [0.0, 20.0, 10.0, 30.0].",
+        ),
+        ({"counts": (1, 2)}, "'age' has 4 bounds and 2 counts, expected one more."),
+        ({"missing": -1}, "'age' has a count that is negative or more than 2**53: [0, 5, 7, 3, 1, -1, 4]."),
+        ({"missing": 2**60}, f"'age' has a count that is negative or more than 2**53: [0, 5, 7, 3, 1, {2**60}, 4]."),
+        ({"group_bounds": (30.0,)}, "The groups of 'age' must end at its bounds and reach the last, got (30.0,)."),
+        ({"group_bounds": (0.0, 15.0, 30.0)}, None),
+        ({"group_bounds": (20.0, 0.0, 30.0)}, None),
+        ({"group_bounds": (0.0, 20.0)}, None),
+        ({"name": "\ud800"}, "The name '\\ud800' cannot be written in UTF-8."),
+    ],
+    ids=str,
+)
+def test_impossible_continuous_distributions_are_refused(change: dict[str, Any], message: str | None) -> None:
+    with pytest.raises(BaselineError) as caught:
+        replace(AGE, **change)
+
+    groups = change.get("group_bounds")
+    assert (
+        str(caught.value) == message or f"The groups of 'age' must end at its bounds and reach the last, got {groups}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"counts": (1,)}, "'city' has 2 categories and 1 counts."),
+        ({"categories": ("Bonn", "Bonn")}, "'city' has a category twice."),
+        ({"rare": -1}, "'city' has a count that is negative or more than 2**53: [5, 3, -1, 0, 1, 0]."),
+        ({"categories": ("Bonn", "\udfff")}, "The category of 'city' '\\udfff' cannot be written in UTF-8."),
+    ],
+    ids=str,
+)
+def test_impossible_discrete_distributions_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(BaselineError) as caught:
+        replace(CITY, **change)
+
+    assert str(caught.value) == message
+
+
+# --- merging ---------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def alike(draw: st.DrawFn, number: int) -> list[Distribution]:
+    """Draw distributions of equal bins, or of equal categories in an equal order of frequency."""
+    first = draw(continuous() | discrete())
+    found: list[Distribution] = []
+    for _ in range(number):
+        if isinstance(first, Continuous):
+            counts = draw(st.lists(COUNTS, min_size=len(first.counts), max_size=len(first.counts)))
+            found.append(replace(first, counts=tuple(counts), missing=draw(COUNTS), invalid=draw(COUNTS)))
+        else:
+            ordered = sorted(
+                draw(st.lists(COUNTS, min_size=len(first.counts), max_size=len(first.counts))), reverse=True
+            )
+            by_label = dict(zip(sorted(first.categories), ordered, strict=True))
+            found.append(Discrete.ordered(first.name, by_label, rare=draw(COUNTS), missing=draw(COUNTS)))
+    return found
+
+
+@given(alike(3))
+def test_merging_is_exact_commutative_and_associative(three: list[Distribution]) -> None:
+    a, b, c = three
+
+    assert merge(a, b) == merge(b, a)
+    assert merge(merge(a, b), c) == merge(a, merge(b, c))
+    assert merge(a, b).rows == a.rows + b.rows
+    assert merge(a, b).shape == a.shape
+    sums = {name: group_counts(a)[name] + number for name, number in group_counts(b).items()}
+    assert group_counts(merge(a, b)) == sums
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(AGE, name="years"),
+        replace(AGE, upper_bounds=(0.0, 11.0, 20.0, 30.0)),
+        replace(AGE, group_bounds=(0.0, 10.0, 30.0)),
+        Discrete("age", ("1.0",), (1,)),
+    ],
+    ids=["name", "bounds", "groups", "kind"],
+)
+def test_only_equal_bins_can_be_added(other: Distribution) -> None:
+    with pytest.raises(BinMismatchError) as caught:
+        merge(AGE, other)
+
+    expected = f"'age' and {other.name!r} differ in bins, categories or groups. Only equal ones can be added."
+    assert str(caught.value) == expected
+
+
+def test_categories_of_another_order_among_the_groups_can_be_added() -> None:
+    other = Discrete.ordered("city", {"Ulm": 50, "Bonn": 1})
+
+    assert merge(CITY, other) == Discrete("city", ("Ulm", "Bonn"), (53, 6), rare=2, missing=1)
+
+
+def test_categories_that_would_change_groups_cannot_be_added() -> None:
+    counts = {f"c{index}": 20 - index for index in range(9)}
+    with pytest.raises(BinMismatchError, match=r"^'x' and 'x' differ in bins, categories or groups\."):
+        merge(Discrete.ordered("x", counts), Discrete.ordered("x", {**counts, "c8": 99}))
+
+
+def test_baselines_add_variable_by_variable() -> None:
+    one = Baseline((AGE, CITY), (), 22, "m", "v1", 100)
+    two = replace(one, version="v2", created=200)
+
+    assert one.merge(two) == Baseline((merge(AGE, AGE), merge(CITY, CITY)), (), 44, "m", None, 200)
+    assert one.merge(replace(one, created=5)).version == "v1"
+
+
+@given(baselines().filter(lambda baseline: baseline.rows < 2**39))
+def test_a_baseline_and_itself_have_twice_the_rows(baseline: Baseline) -> None:
+    merged = baseline.merge(baseline)
+
+    assert merged.rows == 2 * baseline.rows
+    assert [item.cells for item in merged.features] == [
+        tuple(2 * cell for cell in item.cells) for item in baseline.features
+    ]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (Baseline((AGE,), (), 22), "One baseline has 2 variables where the other has 1."),
+        (Baseline((AGE, CITY), (AGE,), 22), "One baseline has 0 variables where the other has 1."),
+        (Baseline((AGE, CITY), (), 22, "b"), "One baseline is of model 'default', the other of 'b'."),
+    ],
+    ids=["features", "outputs", "model"],
+)
+def test_baselines_of_other_variables_or_models_cannot_be_added(other: Baseline, message: str) -> None:
+    with pytest.raises(BinMismatchError) as caught:
+        Baseline((AGE, CITY), (), 22).merge(other)
+
+    assert str(caught.value) == message
+
+
+# --- identity --------------------------------------------------------------------------------------------------------
+
+
+def test_the_fingerprint_is_of_the_distributions_alone() -> None:
+    baseline = Baseline((AGE, CITY), (), 22)
+
+    assert len(baseline.fingerprint) == 12
+    assert set(baseline.fingerprint) <= set("0123456789abcdef")
+    assert baseline.fingerprint == Baseline((AGE, CITY), (), 1, "other", "v9", 77).fingerprint
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Baseline((CITY, AGE), (), 22),
+        Baseline((AGE,), (CITY,), 22),
+        Baseline((replace(AGE, missing=3), CITY), (), 22),
+        Baseline((replace(AGE, group_bounds=(0.0, 30.0)), CITY), (), 22),
+        Baseline((AGE, replace(CITY, name="town")), (), 22),
+    ],
+    ids=["order", "side", "count", "groups", "name"],
+)
+def test_another_content_has_another_fingerprint(other: Baseline) -> None:
+    assert other.fingerprint != Baseline((AGE, CITY), (), 22).fingerprint
+
+
+def test_one_name_may_be_a_feature_and_an_output_but_not_two_features() -> None:
+    Baseline((AGE,), (AGE,), 22)
+    with pytest.raises(BaselineError, match=r"^The baseline has the output 'age' 2 times\.$"):
+        Baseline((), (AGE, AGE), 22)
+
+
+@pytest.mark.parametrize("field", ["model", "version"])
+def test_names_that_utf8_cannot_write_are_refused(field: str) -> None:
+    with pytest.raises(BaselineError, match=r"'\\ud800' cannot be written in UTF-8\.$"):
+        Baseline((AGE,), (), 22, **{field: "\ud800"})

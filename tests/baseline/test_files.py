@@ -1,0 +1,461 @@
+"""Baseline files: written whole, read back equal, and refused with file and line where they are damaged."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import resource
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families
+
+from flask_boxkite import Baseline, BaselineError
+from flask_boxkite.baseline import Continuous, Discrete, reading, writing
+from flask_boxkite.baseline.build import build_baseline
+from tests.baseline.strategies import baselines
+
+AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 1), (0.0, 20.0, 30.0), missing=2, invalid=4)
+CITY = Discrete("city", ("Bonn", "Ulm"), (12, 7), rare=2, missing=1)
+SCORE = Continuous("output", (0.25, 0.5), (3, 4, 5), (0.25, 0.5))
+BASELINE = Baseline((AGE, CITY), (SCORE,), 22, "churn", "v1", 1_700_000_000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "histogram.prom"
+
+
+def refusal(path: Path, content: str | bytes | None = None) -> BaselineError:
+    """Return the error of loading a file, which must name it."""
+    if content is not None:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(BaselineError) as caught:
+        Baseline.load(path)
+    error = caught.value
+    assert error.path == str(path)
+    where = "" if error.line is None else f", line {error.line}"
+    assert str(error).startswith(f"Baseline file '{path}'{where}: ")
+    return error
+
+
+# --- writing and reading ---------------------------------------------------------------------------------------------
+
+
+@given(baselines())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_was_written_is_read_back_equal(tmp_path: Path, baseline: Baseline) -> None:
+    path = tmp_path / "histogram.prom"
+    baseline.dump(path)
+    loaded = Baseline.load(path)
+
+    assert loaded == baseline
+    assert loaded.fingerprint == baseline.fingerprint
+    assert writing.render(loaded) == path.read_bytes().decode()
+
+
+def test_the_file_is_what_the_contract_says(path: Path) -> None:
+    BASELINE.dump(path)
+    about = f'model="churn",baseline="{BASELINE.fingerprint}"'
+
+    assert path.read_text().splitlines()[:20] == [
+        "# HELP boxkite_baseline_info Training rows of each baseline in use.",
+        "# TYPE boxkite_baseline_info gauge",
+        f'boxkite_baseline_info{{{about},version="v1",created="2023-11-14T22:13:20Z"}} 22',
+        "# HELP boxkite_feature_info Position and kind of each feature.",
+        "# TYPE boxkite_feature_info gauge",
+        f'boxkite_feature_info{{{about},feature="age",position="0",kind="continuous"}} 1',
+        f'boxkite_feature_info{{{about},feature="city",position="1",kind="discrete"}} 1',
+        "# HELP boxkite_inference_info Position and kind of each output.",
+        "# TYPE boxkite_inference_info gauge",
+        f'boxkite_inference_info{{{about},output="output",position="0",kind="continuous"}} 1',
+        "# HELP boxkite_feature_value_baseline Values of each continuous feature in training.",
+        "# TYPE boxkite_feature_value_baseline histogram",
+        f'boxkite_feature_value_baseline_bucket{{{about},feature="age",le="0.0"}} 0',
+        f'boxkite_feature_value_baseline_bucket{{{about},feature="age",le="10.0"}} 5',
+        f'boxkite_feature_value_baseline_bucket{{{about},feature="age",le="20.0"}} 12',
+        f'boxkite_feature_value_baseline_bucket{{{about},feature="age",le="30.0"}} 15',
+        f'boxkite_feature_value_baseline_bucket{{{about},feature="age",le="+Inf"}} 16',
+        f'boxkite_feature_value_baseline_count{{{about},feature="age"}} 16',
+        "# HELP boxkite_feature_category_baseline_total Rows per category of each feature in training.",
+        "# TYPE boxkite_feature_category_baseline_total counter",
+    ]
+
+
+@given(baselines().filter(lambda baseline: "\r" not in repr(baseline)))
+def test_the_file_parses_with_prometheus_client_as_it_is(baseline: Baseline) -> None:
+    found = {
+        (sample.name, tuple(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(writing.render(baseline))
+        for sample in family.samples
+    }
+    groups = {
+        (labels[2][1], labels[3][1]): value
+        for (name, labels), value in found.items()
+        if name == "boxkite_feature_group_baseline_total"
+    }
+
+    expected = {
+        (item.name, group.name): sum(item.cells[group.start : group.stop])
+        for item in baseline.features
+        for group in item.groups
+    }
+    assert groups == expected
+
+
+def test_odd_names_survive(path: Path) -> None:
+    names = ['quo"te', "new\nline", "{brace}", "back\\slash", "Größe", "line\u2028sep", "cr\r", '"} 1', "", " a "]
+    baseline = build_baseline({name: [f"{name}{index}" for index in "ab"] for name in names})
+    baseline.dump(path)
+
+    assert Baseline.load(path) == baseline
+    assert [item.name for item in Baseline.load(path).features] == names
+
+
+def test_wide_files_load_quickly(path: Path) -> None:
+    """The general parser takes seconds for this, so one line in its form must not slow the others down."""
+    bounds = tuple(map(float, range(50)))
+    wide = Baseline(
+        tuple(Continuous(f"f{index}", bounds, (1,) * 51, bounds[::5] + bounds[-1:]) for index in range(1000)), (), 51
+    )
+    wide.dump(path)
+
+    assert Baseline.load(path) == wide
+
+
+# --- writing fails ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_replaced_whole(path: Path) -> None:
+    path.write_text("old")
+    BASELINE.dump(path)
+
+    assert Baseline.load(path) == BASELINE
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_keeps_the_old_file(path: Path) -> None:
+    path.write_text("old")
+    path.parent.chmod(0o500)
+    try:
+        with pytest.raises(BaselineError) as caught:
+            BASELINE.dump(path)
+    finally:
+        path.parent.chmod(0o700)
+
+    reason = "Permission denied. Is its folder there and writable?"
+    assert str(caught.value) == f"Baseline file '{path}' cannot be written: {reason}"
+    assert path.read_text() == "old"
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Let files grow to 100 bytes only."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(path: Path, full_disk: None) -> None:
+    path.write_text("old")
+    with pytest.raises(BaselineError) as caught:
+        BASELINE.dump(path)
+
+    assert str(caught.value).startswith(f"Baseline file '{path}' cannot be written: File too large.")
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none/histogram.prom", "No such file or directory"),
+        ("file/histogram.prom", "Not a directory"),
+        ("folder", "Is a directory"),
+        ("x" * 300, "File name too long"),
+    ],
+    ids=["no folder", "a file", "itself a folder", "long"],
+)
+def test_an_impossible_path_is_named(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BaselineError) as caught:
+        BASELINE.dump(tmp_path / name)
+
+    remedy = "Is its folder there and writable?"
+    assert str(caught.value) == f"Baseline file '{tmp_path / name}' cannot be written: {reason}. {remedy}"
+    assert caught.value.path == str(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_unknown_names_are_refused_before_anything_is_written(path: Path) -> None:
+    with pytest.raises(BaselineError, match=r"^'names' must be 'labels' or 'boxkite', got 'prometheus'\.$"):
+        BASELINE.dump(path, names="prometheus")
+
+    assert not path.exists()
+
+
+# --- files that are no baseline --------------------------------------------------------------------------------------
+
+HINT = "Write one with ModelMonitoringService.export_text()."
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "fact"),
+    [
+        (b"", None, f"it is empty. {HINT}"),
+        (b"\n\n# only comments\n", None, f"it is empty. {HINT}"),
+        (b"a 1\n\xff\xfe\n", 2, f"it is not UTF-8 text, so it is no baseline. {HINT}"),
+        (pickle.dumps(BASELINE), 1, f"it is not UTF-8 text, so it is no baseline. {HINT}"),
+        (b"\x00" * 50, 1, f"it is not Prometheus text: {chr(0) * 50!r}."),
+        (pickle.dumps([1], protocol=0), 1, "it is not Prometheus text: '(lp0'."),
+        (b'{"a": 1}', 1, "it is not Prometheus text: '{\"a\": 1}'."),
+        (b"<html>", 1, "it is not Prometheus text: '<html>'."),
+        (b"a 1\nb one\n", 2, "it is not Prometheus text: 'b one'."),
+        (b"process_cpu_seconds_total 1\n", None, f"it has no 'boxkite_baseline_info', so it is no baseline. {HINT}"),
+    ],
+    ids=["empty", "comments", "binary", "pickle", "zeros", "text pickle", "JSON", "HTML", "no number", "other metrics"],
+)
+def test_what_is_no_baseline_is_named(path: Path, content: bytes, line: int | None, fact: str) -> None:
+    error = refusal(path, content)
+
+    assert error.line == line
+    assert str(error).endswith(f": {fact}")
+
+
+def test_a_pickle_is_never_executed(path: Path, tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (os.mkdir, (str(tmp_path / "boom"),))
+
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        refusal(path, pickle.dumps(Bomb(), protocol))
+
+    assert not (tmp_path / "boom").exists()
+
+
+def test_a_missing_file_is_named(path: Path) -> None:
+    assert str(refusal(path)) == f"Baseline file '{path}': it cannot be read: No such file or directory. {HINT}"
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    assert str(refusal(tmp_path)).endswith(f": it is not a file. {HINT}")
+
+
+def test_a_pipe_is_not_waited_for(path: Path) -> None:
+    os.mkfifo(path)
+
+    assert str(refusal(path)).endswith(f": it is not a file. {HINT}")
+
+
+def test_a_huge_file_is_refused_unread(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(2**40)
+
+    expected = "it has 1,099,511,627,776 bytes, more than the 268,435,456 that a baseline may have."
+    assert str(refusal(path)) == f"Baseline file '{path}': {expected}"
+
+
+# --- damaged files ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_cut_anywhere_is_refused(path: Path) -> None:
+    """Except where nothing but the last line's end is gone."""
+    whole = writing.render(BASELINE).encode()
+
+    for end in range(0, len(whole) - 1, 7):
+        refusal(path, whole[:end])
+    refusal(path, whole[:-2])
+
+
+def test_a_file_without_any_one_of_its_samples_is_refused(path: Path) -> None:
+    """Except those that say again, or say 0, what is so without them."""
+    lines = writing.render(BASELINE).splitlines(keepends=True)
+
+    for index, line in enumerate(lines):
+        if not line.startswith("#") and "_count{" not in line and 'category="__unseen__"' not in line:
+            refusal(path, "".join(lines[:index] + lines[index + 1 :]))
+
+
+@given(st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_file_with_a_changed_byte_is_refused_or_means_the_same(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "histogram.prom"
+    content = bytearray(writing.render(BASELINE).encode())
+    content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        loaded = Baseline.load(path)
+    except BaselineError as error:
+        assert error.path == str(path)
+    else:
+        assert loaded.fingerprint == BASELINE.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fact"),
+    [
+        (r'(feature="age",le=)"10.0"', r'\1"30.0"', "the bounds of 'age' must increase strictly, got 20.0."),
+        (r'(feature="age",le=)"10.0"', r'\1"0.0"', "the bounds of 'age' must increase strictly, got 0.0."),
+        (r'(feature="age",le=)"10.0"', r'\1"NaN"', "the bounds of 'age' must increase strictly, got nan."),
+        (r'(feature="age",le=)"10.0"', r'\1"ten"', "'le' must be a number, got 'ten'."),
+        (r'(feature="age"),le="10.0"', r"\1", "'le' must be a number, got None."),
+        (r'(le="10.0"}) 5', r"\1 13", "the buckets of 'age' must not decrease."),
+        (r'(le="10.0"}) 5', r"\1 5.5", "a count must be a whole number from 0 to 2**53, got 5.5."),
+        (r'(le="10.0"}) 5', r"\1 -5", "a count must be a whole number from 0 to 2**53, got -5.0."),
+        (r'(le="10.0"}) 5', r"\1 NaN", "a count must be a whole number from 0 to 2**53, got nan."),
+        (r'(le="10.0"}) 5', r"\1 +Inf", "a count must be a whole number from 0 to 2**53, got inf."),
+        (r'(le="10.0"}) 5', r"\1 1e300", "a count must be a whole number from 0 to 2**53, got 1e+300."),
+        (r'(le="10.0"}) 5', r"\1 5_0", None),
+        (r'(le="10.0"}) 5', r"\1 6", None),
+        (r'(category="Bonn"}) 12', r"\1 13", None),
+        (r'category="Bonn"', 'category="Ulm"', "category 'Ulm' is missing or there twice."),
+        (r',category="Bonn"', "", "category None is missing or there twice."),
+        (r'group="\(0.0,20.0\]"', 'group="(20.0,30.0]"', "group '(20.0,30.0]' is missing or there twice."),
+        (r'group="\(0.0,20.0\]"', 'group="young"', "group 'young' of 'age' is not an interval '(lower,upper]'."),
+        (
+            r'group="\(0.0,20.0\]"',
+            'group="(0.0,15.0]"',
+            "The groups of 'age' must end at its bounds and reach the last, got (0.0, 15.0, 20.0, 30.0).",
+        ),
+        (
+            r'(group="\(0.0,20.0\]"}) 12',
+            r"\1 11",
+            "the groups of 'age' do not add up from its bins: '(0.0,20.0]' differs.",
+        ),
+        (r'feature="city",position', 'feature="age",position', "'age' is declared twice."),
+        (r'position="1"', 'position="one"', "'city' needs a position and a kind, 'continuous' or 'discrete'."),
+        (
+            r'position="1"',
+            f'position="{"9" * 5000}"',
+            "'city' needs a position and a kind, 'continuous' or 'discrete'.",
+        ),
+        (r'kind="discrete"', 'kind="text"', "'city' needs a position and a kind, 'continuous' or 'discrete'."),
+        (r'kind="discrete"', 'kind="continuous"', "'city' has no bucket '+Inf'; is the file cut?"),
+        (
+            r'feature="age",le="0.0"',
+            'feature="years",le="0.0"',
+            "'boxkite_feature_value_baseline_bucket' is of 'years', which no '_info' line before it declares.",
+        ),
+        (
+            r'feature="age",le="0.0"',
+            'le="0.0"',
+            "'boxkite_feature_value_baseline_bucket' does not say of which variable it is.",
+        ),
+        (
+            r'created="[^"]*"',
+            'created="today"',
+            "'created' must be a time such as '2026-01-31T12:00:00Z', got 'today'.",
+        ),
+        (r"(boxkite_baseline_info{.*) 22", r"\1 22\n\1 22", "a second baseline begins here. A file holds one."),
+    ],
+    ids=lambda value: value[:60] if isinstance(value, str) else "",
+)
+def test_a_damaged_line_is_named(path: Path, old: str, new: str, fact: str | None) -> None:
+    text, number = re.subn(old, new, writing.render(BASELINE), count=1)
+    assert number == 1
+    error = refusal(path, text)
+    lines = zip(text.splitlines(), writing.render(BASELINE).splitlines(), strict=False)
+    changed = next(index for index, (after, before) in enumerate(lines, 1) if after != before)
+
+    if fact is not None:
+        assert str(error).endswith(f": {fact}")
+    # Where the fault is seen only from a line after it, that one is named.
+    assert error.line is not None
+    assert text.splitlines()[error.line - 1].count("age") + text.splitlines()[error.line - 1].count("city") or (
+        error.line == changed or "second" in str(error) or "claims" in str(error)
+    )
+
+
+def test_an_edited_count_is_found_by_the_fingerprint(path: Path) -> None:
+    """Edited so that everything still adds up."""
+    text = writing.render(BASELINE)
+    for label, before, after in (("Bonn", 12, 13), ("Ulm", 7, 6)):
+        for name in ("category", "group"):
+            assert f'{name}="{label}"}} {before}\n' in text
+            text = text.replace(f'{name}="{label}"}} {before}\n', f'{name}="{label}"}} {after}\n')
+    error = refusal(path, text)
+
+    edited = replace(CITY, counts=(13, 6))
+    content = Baseline((AGE, edited), (SCORE,), 22).fingerprint
+    assert error.line == 3
+    assert str(error) == (
+        f"Baseline file '{path}', line 3: it claims to be baseline '{BASELINE.fingerprint}' but its content is "
+        f"'{content}': it was cut or edited. Export it again."
+    )
+
+
+# --- files in another form -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"\} (\d+)$", r"}   \1"),
+        (r"\} (\d+)$", r"}\t\1"),
+        (r"\} (\d+)$", r"} \1 1700000000000"),
+        (r"\} (\d+)$", r"} \1.0"),
+        (r"^(boxkite_\w+)\{(.*)\}", r"\1 {\2}"),
+        (r"^(boxkite_\w+)\{(.*)\}", r"\1{ \2 , }"),
+        (r"^(boxkite_\w+)\{(.*)\}", r"\1{\2,}"),
+        (r'^(boxkite_\w+)\{(model="churn"),(baseline="\w+"),', r"\1{\3,\2,"),
+        (r"^(?!#)(.*)$", r'\1\n# a comment\n\nother_metric{a="b"} 3'),
+        (r"$", "\r"),
+        (r"^#.*\n", ""),
+    ],
+    ids=[
+        "blanks",
+        "tab",
+        "times",
+        "floats",
+        "blank",
+        "blanks in braces",
+        "comma",
+        "order",
+        "others",
+        "CRLF",
+        "no help",
+    ],
+)
+def test_other_forms_of_the_same_text_load(path: Path, old: str, new: str) -> None:
+    text, number = re.subn(old, new, writing.render(BASELINE), flags=re.MULTILINE)
+    path.write_bytes(text.encode())
+
+    assert number > 10
+    assert Baseline.load(path) == BASELINE
+
+
+def test_categories_may_come_in_any_order(path: Path) -> None:
+    lines = writing.render(BASELINE).splitlines(keepends=True)
+    at = next(index for index, line in enumerate(lines) if 'category="Bonn"' in line)
+    lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    path.write_text("".join(lines))
+
+    assert Baseline.load(path) == BASELINE
+
+
+def test_the_file_can_be_written_by_hand_in_openmetrics(path: Path) -> None:
+    """Its end mark is a comment to us; what we wrote ourselves has no count without a sum, which OpenMetrics forbids."""
+    text = "".join(line for line in writing.render(BASELINE).splitlines(keepends=True) if "_count{" not in line)
+    text = re.sub(r"^# (HELP|TYPE) (\w+)_total ", r"# \1 \2 ", text, flags=re.MULTILINE) + "# EOF\n"
+    path.write_text(text)
+
+    assert len(list(openmetrics_families(text))) == 8
+    assert Baseline.load(path) == BASELINE
+
+
+def test_the_size_limit_is_far_above_what_is_needed() -> None:
+    line = max(map(len, writing.render(BASELINE).splitlines()))
+
+    assert 10_000 * 80 * line < reading.MAX_BYTES

@@ -1,0 +1,126 @@
+"""Statistics agree with SciPy and with examples by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from flask_boxkite import BinMismatchError
+from flask_boxkite.drift.statistics import (
+    chi_squared_limit,
+    chi_squared_tail,
+    g_statistic,
+    population_stability_index,
+    psi_sampling_noise,
+)
+
+COUNTS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), min_size=2, max_size=15)
+
+
+@pytest.mark.parametrize("degrees", [*range(1, 15), 50, 99, 100])
+def test_the_chi_squared_tail_is_scipys(degrees: int) -> None:
+    for value in [0.0, 1e-9, 0.1, 1.0, degrees / 2, float(degrees), 2.0 * degrees, 10.0 * degrees, 1000.0]:
+        # Both sum a few positive terms, so only rounding differs.
+        assert chi_squared_tail(value, degrees) == pytest.approx(stats.chi2.sf(value, degrees), rel=1e-11, abs=1e-300)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.05, 1e-3, 1e-5, 1e-7, 1e-12, 1e-100])
+@pytest.mark.parametrize("degrees", [1, 2, 9, 13, 40])
+def test_the_chi_squared_limit_is_scipys(alpha: float, degrees: int) -> None:
+    limit = chi_squared_limit(alpha, degrees)
+
+    assert limit == pytest.approx(stats.chi2.isf(alpha, degrees), rel=1e-9)
+    assert chi_squared_tail(limit, degrees) <= alpha
+
+
+@given(COUNTS)
+def test_g_is_scipys_likelihood_ratio(counts: list[tuple[int, int]]) -> None:
+    before, now = np.array(counts).T
+    held = before + now > 0
+    if not before.any() or not now.any():
+        assert g_statistic(before, now) == 0
+        return
+    if held.sum() < 2:
+        assert g_statistic(before, now) == pytest.approx(0, abs=1e-6)
+        return
+    table = np.array([before[held], now[held]])
+    expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
+
+    # Terms of either sign cancel, so the error is that of the largest of them.
+    assert g_statistic(before, now) == pytest.approx(expected, rel=1e-6, abs=1e-9 * table.sum() + 1e-9)
+
+
+def test_g_by_hand() -> None:
+    assert g_statistic([50, 50], [90, 10]) == pytest.approx(
+        2 * (50 * math.log(50 / 70) + 50 * math.log(50 / 30) + 90 * math.log(90 / 70) + 10 * math.log(10 / 30))
+    )
+    assert g_statistic([10, 20, 30], [1, 2, 3]) == pytest.approx(0, abs=1e-12)
+
+
+@given(COUNTS, st.randoms(use_true_random=False))
+def test_statistics_do_not_depend_on_the_order_of_groups_or_on_empty_ones(
+    counts: list[tuple[int, int]], random: object
+) -> None:
+    before, now = np.array(counts).T
+    order = np.argsort(before, kind="stable")
+    for statistic in (g_statistic, population_stability_index, psi_sampling_noise):
+        value = statistic(before, now)
+        padded = statistic(np.append(before[order], 0), np.append(now[order], 0))
+
+        assert value >= 0
+        assert padded == pytest.approx(value, rel=1e-6, abs=1e-6 * float(before.sum() + now.sum()) + 1e-9)
+        assert statistic(now, before) == pytest.approx(value, rel=1e-6, abs=1e-6)
+
+
+def test_psi_by_hand() -> None:
+    p, q = [50.5 / 101, 50.5 / 101], [90.5 / 101, 10.5 / 101]
+    expected = sum((b - a) * math.log(b / a) for a, b in zip(p, q, strict=True))
+
+    assert population_stability_index([50, 50, 0], [90, 10, 0]) == pytest.approx(expected)
+    assert population_stability_index([7, 0], [9, 0]) == 0
+    assert population_stability_index([0, 0], [0, 0]) == 0
+
+
+def test_psi_of_a_group_that_is_new_is_finite() -> None:
+    p, q = [100.5 / 101, 0.5 / 101], [0.5 / 101, 100.5 / 101]
+    expected = sum((b - a) * math.log(b / a) for a, b in zip(p, q, strict=True))
+
+    assert population_stability_index([100, 0], [0, 100]) == pytest.approx(expected)
+
+
+def test_noise_is_what_sampling_alone_gives(rng: np.random.Generator) -> None:
+    """Tolerance: the mean of 4,000 values of a statistic with a relative deviation of about one half."""
+    shares = np.full(10, 0.1)
+    before = rng.multinomial(2000, shares, size=4000)
+    now = rng.multinomial(500, shares, size=4000)
+    found = np.mean([population_stability_index(b, n) for b, n in zip(before, now, strict=True)])
+
+    assert found == pytest.approx(psi_sampling_noise(before[0], now[0]), rel=0.05)
+    assert psi_sampling_noise(before[0], now[0]) == pytest.approx(9 * (1 / 2000 + 1 / 500))
+
+
+def test_noise_of_an_empty_sample_is_infinite() -> None:
+    assert psi_sampling_noise([0, 0], [1, 2]) == math.inf
+    assert psi_sampling_noise([1, 2], [0, 0]) == math.inf
+
+
+@pytest.mark.parametrize("statistic", [g_statistic, population_stability_index, psi_sampling_noise])
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        ([1, 2], [1, 2, 3], "Expected counts of the same groups, got shapes (2,) and (3,)."),
+        ([[1, 2]], [[1, 2]], "Expected counts of the same groups, got shapes (1, 2) and (1, 2)."),
+    ],
+    ids=["other groups", "tables"],
+)
+def test_other_groups_cannot_be_compared(statistic: object, before: object, now: object, message: str) -> None:
+    assert callable(statistic)
+    with pytest.raises(BinMismatchError) as caught:
+        statistic(before, now)
+
+    assert str(caught.value) == message

@@ -1,0 +1,504 @@
+"""What a scrape sees: valid text in either format, that adds up, and holds each family once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import prometheus_client
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families as text_families
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.baseline import Continuous, Discrete, Distribution
+from flask_boxkite.exposition import ExportedModel, Exposition, ExpositionCollector
+from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.store import Increments, MemoryStore
+from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canonical_number
+from flask_boxkite.payloads import Table
+from flask_boxkite.testing import RecordingSink
+from tests.baseline.strategies import baselines
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 0), (0.0, 20.0, 30.0), missing=2, invalid=4)
+CITY = Discrete("city", ("Bonn", "Ulm"), (12, 7), rare=2)
+SCORE = Continuous("output", (0.25, 0.5), (3, 4, 5), (0.25, 0.5))
+BASELINE = Baseline((AGE, CITY), (SCORE,), 21, "churn", "v1", 1_700_000_000)
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Model:
+    """A model with live counts that a test can raise."""
+
+    def __init__(self, baseline: Baseline | None, name: str = "churn") -> None:
+        self.layout = layout = Layout.of(baseline)
+        self.store = MemoryStore(layout.size, layout.sums_size)
+        self.features = VariableCounter(layout.features, 0, layout.size)
+        self.outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
+        self.exported = ExportedModel(name, baseline, layout, self.store, 1e-5)
+
+    def count(self, features: list[list[Any]], outputs: list[list[Any]]) -> None:
+        """Count rows as answered predictions."""
+        for counter, rows in ((self.features, features), (self.outputs, outputs)):
+            if rows:
+                self.store.add(counter.count(Table(None, rows)))
+        self.raise_cell(self.layout.statuses_start, len(features))
+
+    def raise_cell(self, cell: int, number: int = 1) -> None:
+        """Raise one cell."""
+        increments = Increments([])
+        increments.raise_cell(cell, number)
+        self.store.add(increments)
+
+
+def exposition(*models: Model, **options: Any) -> Exposition:
+    return Exposition(lambda: [model.exported for model in models], None, **options)
+
+
+def export(source: Exposition, accept: str | None = None, names: Collection[str] | None = None) -> str:
+    """Return our own part of the answer."""
+    return source.export(accept, names, with_app=False)[0].decode()
+
+
+def parsed(text: str, *, openmetrics: bool = False) -> list[Metric]:
+    """Parse an answer; each family must stand in it once, and each series once."""
+    found = list((openmetrics_families if openmetrics else text_families)(text))
+    names = [metric.name for metric in found]
+    assert len(names) == len(set(names)), names
+    series = [(sample.name, tuple(sorted(sample.labels.items()))) for metric in found for sample in metric.samples]
+    assert len(series) == len(set(series))
+    return found
+
+
+def values(text: str, name: str, *labels: str, openmetrics: bool = False) -> dict[Any, float]:
+    """Return the values of all series of one name, by some of their labels."""
+    return {
+        tuple(sample.labels[label] for label in labels) if len(labels) != 1 else sample.labels[labels[0]]: sample.value
+        for metric in parsed(text, openmetrics=openmetrics)
+        for sample in metric.samples
+        if sample.name == name
+    }
+
+
+ROWS: list[list[Any]] = [
+    [5.0, "Bonn"],
+    [15.0, "Ulm"],
+    [15.0, "Rome"],
+    [-1, "Bonn"],
+    [99, None],
+    [None, "Bonn"],
+    ["x", []],
+]
+SCORES = [[0.25], [0.3], [-0.5], [0.75], [0.1], [None], ["x"]]
+
+
+@pytest.fixture
+def model() -> Model:
+    found = Model(BASELINE)
+    found.count(ROWS, SCORES)
+    return found
+
+
+# --- both formats ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "OpenMetrics"])
+@settings(max_examples=50)
+@given(baseline=baselines().filter(lambda baseline: "\r" not in repr(baseline)))
+def test_any_baseline_gives_text_that_parses(openmetrics: bool, baseline: Baseline) -> None:
+    text = export(exposition(Model(baseline, "m")), OPENMETRICS if openmetrics else None)
+    trained = values(text, "boxkite_feature_group_baseline_total", "feature", "group", openmetrics=openmetrics)
+    live = values(text, "boxkite_feature_group_total", "feature", "group", openmetrics=openmetrics)
+
+    assert trained == {
+        (item.name, group.name): sum(item.cells[group.start : group.stop])
+        for item in baseline.features
+        for group in item.groups
+    }
+    assert live == dict.fromkeys(trained, 0)
+
+
+def test_the_accept_header_chooses_the_format(model: Model) -> None:
+    source = exposition(model)
+
+    assert source.export(None)[1].startswith("text/plain; version=0.0.4")
+    assert source.export("text/html, */*")[1].startswith("text/plain; version=0.0.4")
+    text, content_type = source.export(OPENMETRICS)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    assert text.endswith(b"\n# EOF\n")
+    assert text.count(b"# EOF") == 1
+
+
+def test_buckets_are_cumulative_and_end_in_the_count(model: Model) -> None:
+    text = export(exposition(model))
+
+    assert values(text, "boxkite_feature_value_bucket", "le") == {"0.0": 1, "10.0": 2, "20.0": 4, "30.0": 4, "+Inf": 5}
+    assert values(text, "boxkite_feature_value_count", "feature") == {"age": 5}
+    assert values(text, "boxkite_feature_value_baseline_bucket", "le") == {
+        "0.0": 0, "10.0": 5, "20.0": 12, "30.0": 15, "+Inf": 15
+    }  # fmt: skip
+    assert values(text, "boxkite_feature_value_baseline_count", "feature") == {"age": 15}
+    assert "_value_sum" not in text
+
+
+def test_openmetrics_has_no_count_without_a_sum(model: Model) -> None:
+    text = export(exposition(model), OPENMETRICS)
+
+    assert values(text, "boxkite_feature_value_bucket", "le", openmetrics=True)["+Inf"] == 5
+    assert "boxkite_feature_value_count" not in text
+    assert "boxkite_inference_value_baseline_count" not in text
+    assert "boxkite_prediction_duration_seconds_count" in text
+
+
+@pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
+def test_groups_add_up_to_all_rows(model: Model, accept: str | None) -> None:
+    text = export(exposition(model), accept)
+    age = {"__below__": 1, "(0.0,20.0]": 3, "(20.0,30.0]": 0, "__above__": 1, "__missing__": 1, "__invalid__": 1}
+    # Training dropped rare cities, so Rome may be one of them.
+    city = {"Bonn": 3, "Ulm": 1, "__rare__": 1, "__unseen__": 0, "__missing__": 1, "__invalid__": 1}
+    expected = {("age", group): count for group, count in age.items()}
+    expected |= {("city", group): count for group, count in city.items()}
+    found = values(text, "boxkite_feature_group_total", "feature", "group", openmetrics=accept is not None)
+
+    assert found == expected
+    assert sum(age.values()) == sum(city.values()) == len(ROWS)
+
+
+def test_categories_and_sums(model: Model) -> None:
+    text = export(exposition(model))
+
+    assert values(text, "boxkite_feature_category_total", "feature", "category") == {
+        ("city", "Bonn"): 3, ("city", "Ulm"): 1, ("city", "__rare__"): 1, ("city", "__unseen__"): 0
+    }  # fmt: skip
+    assert values(text, "boxkite_inference_sum_total", "output", "sign") == {
+        ("output", "positive"): 0.25 + 0.3 + 0.75 + 0.1,
+        ("output", "negative"): 0.5,
+    }
+
+
+def test_what_is_said_of_the_baseline(model: Model) -> None:
+    text = export(exposition(model))
+    about = values(text, "boxkite_baseline_info", "model", "baseline", "version", "created")
+    kinds = values(text, "boxkite_feature_info", "feature", "position", "kind")
+    limits = values(text, "boxkite_feature_drift_limit", "feature") | values(
+        text, "boxkite_inference_drift_limit", "output"
+    )
+
+    assert about == {("churn", BASELINE.fingerprint, "v1", "2023-11-14T22:13:20Z"): 21}
+    assert kinds == {("age", "0", "continuous"): 1, ("city", "1", "discrete"): 1}
+    assert values(text, "boxkite_inference_info", "output", "position", "kind") == {("output", "0", "continuous"): 1}
+    assert values(text, "boxkite_drift_significance", "model") == {"churn": 1e-5 / 3}
+    assert set(limits) == {"age", "city", "output"}
+    assert all(limit > 30 for limit in limits.values())
+
+
+def test_model_and_baseline_are_on_every_series_of_a_model(model: Model) -> None:
+    for metric in parsed(export(exposition(model))):
+        for sample in metric.samples:
+            assert (sample.labels["model"], sample.labels["baseline"]) == ("churn", BASELINE.fingerprint)
+
+
+def test_all_series_exist_from_the_start_at_zero() -> None:
+    """Else Prometheus' increase() would lose what comes first."""
+    model = Model(BASELINE)
+    source = exposition(model)
+    first = {(name, labels) for name, labels, _ in series(export(source))}
+    zeros = [value for name, _, value in series(export(source)) if "baseline" not in name and name.endswith("_total")]
+    model.count(ROWS, SCORES)
+    for cell in range(model.layout.statuses_start, model.layout.size):
+        model.raise_cell(cell)
+
+    assert {(name, labels) for name, labels, _ in series(export(source))} == first
+    assert set(zeros) == {0}
+    text = export(source)
+    assert set(values(text, "boxkite_predictions_total", "status")) == set(STATUSES)
+    assert set(values(text, "boxkite_capture_errors_total", "reason")) == set(CAPTURE_REASONS)
+    durations = values(text, "boxkite_prediction_duration_seconds_bucket", "le")
+    assert list(durations) == [*map(canonical_number, DURATION_BOUNDS), "+Inf"]
+    assert list(durations.values()) == list(range(1, len(DURATION_BOUNDS) + 2))
+
+
+def series(text: str) -> Iterator[tuple[str, Labels, float]]:
+    """Yield name, labels and value of all series."""
+    for metric in parsed(text):
+        for sample in metric.samples:
+            yield sample.name, tuple(sorted(sample.labels.items())), sample.value
+
+
+def test_without_a_baseline_requests_are_counted() -> None:
+    text = export(exposition(Model(None, "plain")))
+
+    assert {metric.name for metric in parsed(text)} == {
+        "boxkite_predictions",
+        "boxkite_capture_errors",
+        "boxkite_prediction_duration_seconds",
+    }
+    assert {labels for _, labels, _ in series(text) if ("baseline", "none") not in labels} == set()
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+def test_odd_names_reach_the_scrape_as_they_are() -> None:
+    names = ['quo"te', "new\nline", "{brace}", "back\\slash", "Größe", "line\u2028sep", '"} 1', "%d"]
+    features: tuple[Distribution, ...] = tuple(Discrete(name, (name,), (1,)) for name in names)
+    model = Model(Baseline(features, (), 1, "m"), 'mo"del\n%s')
+    model.count([names], [])
+    text = export(exposition(model))
+
+    found = values(text, "boxkite_feature_category_total", "model", "feature", "category")
+    assert {key: value for key, value in found.items() if value} == {('mo"del\n%s', name, name): 1 for name in names}
+    for name in ("boxkite_feature_category_total", "boxkite_feature_category_baseline_total"):
+        assert values(export(exposition(model), names={name}), name, "feature", "category")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ({"boxkite_predictions_total"}, {"boxkite_predictions_total"}),
+        ({"boxkite_predictions"}, {"boxkite_predictions_total"}),
+        ({"boxkite_feature_value"}, {"boxkite_feature_value_bucket", "boxkite_feature_value_count"}),
+        ({"boxkite_feature_value_count"}, {"boxkite_feature_value_count"}),
+        ({"boxkite_baseline_info", "up"}, {"boxkite_baseline_info"}),
+        ({"nothing"}, set()),
+        ({""}, set()),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
+def test_a_filter_keeps_families_or_samples_of_a_name(
+    model: Model, names: set[str], found: set[str], accept: str | None
+) -> None:
+    text = export(exposition(model), accept, names)
+    samples = {sample.name for metric in parsed(text, openmetrics=accept is not None) for sample in metric.samples}
+
+    assert samples == {name for name in found if accept is None or not name.endswith("value_count")}
+
+
+def test_records_are_counted_by_what_became_of_them() -> None:
+    sink = RecordingSink()
+    service = ModelMonitoringService(BASELINE, sink=sink)
+    service.log_prediction("", [5.0, "Bonn"], 0.3)
+    sink.wait_for(1)
+    service.close()
+    text = service.export_http({"name[]": ["boxkite_log_records", "boxkite_log_dropped", "boxkite_log_queue_bytes"]})[0]
+
+    found = values(text.decode(), "boxkite_log_records_total", "outcome")
+    assert found == {"accepted": 1, "delivered": 1}
+    assert values(text.decode(), "boxkite_log_dropped_total", "reason") == dict.fromkeys(DROP_REASONS, 0)
+    assert list(values(text.decode(), "boxkite_log_queue_bytes", "sink").values()) == [0]
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_replica_may_leave_the_baseline_out(model: Model) -> None:
+    text = export(exposition(model, with_baseline=False))
+
+    assert {metric.name for metric in parsed(text) if "baseline" in metric.name} == {"boxkite_baseline_info"}
+    assert values(text, "boxkite_feature_value_bucket", "le")
+
+
+def test_groups_alone_are_enough_for_verdicts(model: Model) -> None:
+    text = export(exposition(model, with_bins=False))
+
+    assert "_value" not in text
+    assert "_category" not in text
+    assert values(text, "boxkite_feature_group_total", "group")
+    assert values(text, "boxkite_feature_group_baseline_total", "group")
+
+
+def test_names_of_the_ancestor(model: Model) -> None:
+    text = export(exposition(model, names="boxkite"))
+
+    assert values(text, "feature_0_value_baseline_bucket", "le") == {
+        "0.0": 0, "10.0": 5, "20.0": 12, "30.0": 15, "+Inf": 21
+    }  # fmt: skip
+    assert values(text, "feature_0_value_bucket", "le") == {"0.0": 1, "10.0": 2, "20.0": 4, "30.0": 4, "+Inf": 7}
+    assert values(text, "feature_0_value_count") == {(): 7}
+    assert values(text, "feature_0_value_sum") == {(): 0 + 10 + 20 + 20}
+    assert values(text, "feature_1_value_baseline_total", "bin") == {"Bonn": 12, "Ulm": 7, "__rare__": 2}
+    assert values(text, "feature_1_value_total", "bin") == {
+        "Bonn": 3, "Ulm": 1, "__rare__": 1, "__unseen__": 0, "nan": 1, "None": 1
+    }  # fmt: skip
+    assert values(text, "inference_value_bucket", "le") == {"0.25": 3, "0.5": 4, "+Inf": 7}
+    assert values(text, "baseline_metrics_info", "feature_name", "metric_name", "metric_type") == {
+        ("age", "feature_0_value_baseline", "histogram"): 1,
+        ("city", "feature_1_value_baseline", "counter"): 1,
+        ("Baseline inference values for test set", "inference_value_baseline", "histogram"): 1,
+    }
+    assert "# HELP feature_0_value Real time values for feature: age\n" in text
+    assert "boxkite_feature_value" not in text
+    assert values(text, "boxkite_feature_group_total", "group")
+    parsed(export(exposition(model, names="boxkite"), OPENMETRICS), openmetrics=True)
+
+
+def test_two_models_have_each_family_once() -> None:
+    one, two = Model(BASELINE, "one"), Model(Baseline((CITY,), (), 21, "two"), "two")
+    one.count(ROWS, SCORES)
+    text = export(exposition(one, two))
+
+    assert values(text, "boxkite_predictions_total", "model", "status") == {
+        **{("one", status): len(ROWS) * (status == "ok") for status in STATUSES},
+        **{("two", status): 0 for status in STATUSES},
+    }
+    assert values(text, "boxkite_feature_category_total", "model", "category")["two", "Ulm"] == 0
+
+
+# --- the app's own metrics -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def default_registry(monkeypatch: pytest.MonkeyPatch) -> CollectorRegistry:
+    """Return an empty registry in the place of the process-wide one."""
+    registry = CollectorRegistry(auto_describe=True)
+    monkeypatch.setattr("flask_boxkite.exposition.exposition.REGISTRY", registry)
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    return registry
+
+
+@pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
+def test_metrics_of_the_app_stand_in_the_same_answer(
+    model: Model, default_registry: CollectorRegistry, accept: str | None
+) -> None:
+    prometheus_client.Counter("rides", "Rides so far.", ["city"], registry=default_registry).labels("Bonn").inc(7)
+    text = exposition(model).export(accept)[0].decode()
+
+    assert values(text, "rides_total", "city", openmetrics=accept is not None) == {"Bonn": 7}
+    assert values(text, "boxkite_predictions_total", "status", openmetrics=accept is not None)["ok"] == 7
+
+
+@pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
+def test_our_metrics_stand_there_once_though_registered_with_the_app_too(
+    model: Model, default_registry: CollectorRegistry, accept: str | None
+) -> None:
+    source = exposition(model)
+    prometheus_client.Gauge("temperature", "Degrees.", registry=default_registry).set(21)
+    default_registry.register(ExpositionCollector(source))
+    text = source.export(accept)[0].decode()
+
+    assert values(text, "temperature", openmetrics=accept is not None) == {(): 21}
+    assert values(text, "boxkite_predictions_total", "status", openmetrics=accept is not None)["ok"] == 7
+
+
+@pytest.mark.parametrize("name", ["rides", "rides_total"])
+def test_the_filter_applies_to_metrics_of_the_app(model: Model, default_registry: CollectorRegistry, name: str) -> None:
+    prometheus_client.Counter("rides", "Rides so far.", registry=default_registry).inc(7)
+    prometheus_client.Gauge("temperature", "Degrees.", registry=default_registry).set(21)
+    text = exposition(model).export(None, {name})[0].decode()
+
+    assert values(text, "rides_total") == {(): 7}
+    assert "temperature" not in text
+    assert "boxkite" not in text
+
+
+def test_metrics_of_the_apps_processes_are_added_up(
+    model: Model, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In prometheus_client's multi-process mode, each process has written its own files."""
+    from prometheus_client.mmap_dict import MmapedDict, mmap_key
+
+    for pid, number in ((1, 3.0), (2, 4.0)):
+        stored = MmapedDict(str(tmp_path / f"counter_{pid}.db"))
+        stored.write_value(mmap_key("rides", "rides_total", [], [], "Rides so far."), number, 0.0)
+        stored.close()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+
+    assert values(exposition(model).export(None)[0].decode(), "rides_total") == {(): 7}
+
+
+def test_a_registry_of_the_app_can_hold_our_metrics(model: Model) -> None:
+    registry = CollectorRegistry()
+    collector = ExpositionCollector(exposition(model))
+    registry.register(collector)
+    text = prometheus_client.generate_latest(registry).decode()
+
+    assert set(series(text)) == set(series(export(exposition(model))))
+    with pytest.raises(ValueError, match=r"^Duplicated timeseries in CollectorRegistry"):
+        registry.register(ExpositionCollector(exposition(model)))
+
+
+# --- many at once ----------------------------------------------------------------------------------------------------
+
+
+class CountingStore(MemoryStore):
+    """A store that counts its readings, and lets a test hold them up."""
+
+    def __init__(self, cells: int, sums: int) -> None:
+        super().__init__(cells, sums)
+        self.readings = 0
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def totals(self) -> Any:
+        self.readings += 1
+        self.begun.set()
+        assert self.go_on.wait(10)
+        return super().totals()
+
+
+def test_scrapes_at_once_share_a_rendering_that_began_after_them() -> None:
+    layout = Layout.of(None)
+    store = CountingStore(layout.size, layout.sums_size)
+    source = Exposition(lambda: [ExportedModel("m", None, layout, store, 1e-5)], None)
+    answers: list[str] = []
+
+    def scrape() -> None:
+        answers.append(export(source))
+
+    first = threading.Thread(target=scrape)
+    first.start()
+    assert store.begun.wait(10)
+    # Counted after the first scrape began, but before the others did: they must see it.
+    store.add(Increments([layout.statuses_start]))
+    others = [threading.Thread(target=scrape) for _ in range(20)]
+    for thread in others:
+        thread.start()
+    store.go_on.set()
+    for thread in (first, *others):
+        thread.join(10)
+
+    assert len(answers) == 21
+    assert [values(text, "boxkite_predictions_total", "status")["ok"] for text in answers] == [1] * 21
+    assert store.readings <= 3
+
+
+def test_a_failed_rendering_is_not_taken_for_a_result() -> None:
+    """Who waited for it must not get what was rendered before."""
+    model = Model(None, "m")
+    fails = False
+
+    def models() -> list[ExportedModel]:
+        if fails:
+            raise RuntimeError("broken")
+        return [model.exported]
+
+    source = Exposition(models, None)
+    assert values(export(source), "boxkite_predictions_total", "status")["ok"] == 0
+    fails = True
+    with pytest.raises(RuntimeError, match=r"^broken$"):
+        export(source)
+    fails = False
+    model.raise_cell(model.layout.statuses_start)
+
+    assert values(export(source), "boxkite_predictions_total", "status")["ok"] == 1
+
+
+@settings(max_examples=10)
+@given(st.lists(st.sampled_from(ROWS), max_size=20))
+def test_buckets_never_fall(rows: list[list[Any]]) -> None:
+    model = Model(BASELINE)
+    source = exposition(model)
+    before: dict[tuple[str, Labels], float] = {}
+    for row in rows:
+        model.count([row], [[0.5]])
+        now = {(name, labels): value for name, labels, value in series(export(source))}
+        assert all(now[key] >= value for key, value in before.items())
+        before = now

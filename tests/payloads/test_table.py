@@ -1,0 +1,101 @@
+"""Whatever has the shape of rows becomes a table of them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, namedtuple
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from flask_boxkite.payloads import Table, as_table
+from tests.payloads.test_requests import laid_out
+
+Point = namedtuple("Point", ["x", "y"])
+FRAME = {"a": [1.5, 2.5], "b": ["x", "y"]}
+FRAME_ROWS = (("a", "b"), [[1.5, "x"], [2.5, "y"]])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"a": 1}, (("a",), [[1]])),
+        (OrderedDict(a=1), (("a",), [[1]])),
+        (MappingProxyType({"a": 1}), (("a",), [[1]])),
+        ((1, 2), (None, [[1, 2]])),
+        (Point(1, 2), (None, [[1, 2]])),
+        ([(1, 2), [3, 4]], (None, [[1, 2], [3, 4]])),
+        ([np.array([1, 2])], (None, [[1, 2]])),
+        (np.array([1, 2]), (None, [[1, 2]])),
+        (np.array([[1, 2], [3, 4]]), (None, [[1, 2], [3, 4]])),
+        (np.array([("x", 1)], dtype=[("a", "U1"), ("b", "i4")]), (("a", "b"), [["x", 1]])),
+        (np.ma.array([[1, 2]], mask=[[True, False]]), (None, [[None, 2]])),
+        (pd.DataFrame(FRAME), FRAME_ROWS),
+        (pl.DataFrame(FRAME), FRAME_ROWS),
+        (pa.table(FRAME), FRAME_ROWS),
+        (pd.DataFrame([[1, 2]]), (("0", "1"), [[1, 2]])),
+        (pd.DataFrame(FRAME).iloc[0], (("a", "b"), [[1.5, "x"]])),
+        (pd.Series([1, 2]), (None, [[1, 2]])),
+        (pl.Series([1, 2]), (None, [[1, 2]])),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, tuple) else "",
+)
+def test_shapes_of_rows(value: Any, expected: Any) -> None:
+    assert laid_out(as_table(value)) == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 1, 1.5, "ab", b"ab", {}, [], (), [[]], np.array(1), np.array([]), np.zeros((2, 0)), np.zeros((1, 1, 1))]
+    + [pd.DataFrame(), pd.DataFrame({"a": []}), pl.DataFrame({"a": []}), pd.Series([], dtype=float), object(), {1}],
+    ids=repr,
+)
+def test_what_has_no_rows_is_no_table(value: Any) -> None:
+    assert as_table(value) is None
+
+
+def test_a_frame_of_one_type_stays_an_array() -> None:
+    table = as_table(pd.DataFrame({"a": [1.5, 2.5], "b": [3.5, 4.5]}))
+
+    assert table is not None
+    assert isinstance(table.rows, np.ndarray)
+    assert table.rows.dtype == np.float64
+
+
+def test_single_precision_keeps_its_decimals_beside_other_types() -> None:
+    """In one array for all columns, 0.7 would become 0.699999988079071."""
+    frame = pd.DataFrame({"a": np.array([0.7], dtype=np.float32), "b": [1.0], "c": ["x"]})
+    table = as_table(frame)
+
+    assert table is not None
+    assert str(table.rows[0][0]) == "0.7"
+
+
+@pytest.mark.parametrize("value", [[[1.0, 2.0]], np.array([[1.0, 2.0]]), pd.DataFrame([[1.0, 2.0]])], ids=type)
+def test_a_table_is_a_copy(value: Any) -> None:
+    table = as_table(value)
+    if isinstance(value, list):
+        value[0][0] = 9.0
+    else:
+        value[:] = 9.0
+
+    assert laid_out(table)[1] == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("table", "content"),
+    [
+        (Table(None, [[1, 2]]), [1, 2]),
+        (Table(None, [[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (Table(("a", "b"), [[1, 2]]), {"a": 1, "b": 2}),
+        (Table(("a",), [[1], [2]]), [{"a": 1}, {"a": 2}]),
+        (Table(("a",), np.array([[1], [2]])), [{"a": 1}, {"a": 2}]),
+    ],
+    ids=["row", "rows", "named row", "named rows", "named array"],
+)
+def test_records_keep_rows_as_they_came(table: Table, content: Any) -> None:
+    assert table.content() == content

@@ -1,0 +1,312 @@
+"""Records in files: where they are, that they are whole, and when they go."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_boxkite.config import Settings
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.recorder import Recorder
+from flask_boxkite.sinks.base import Batch
+from flask_boxkite.sinks.files import FileSink
+
+NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()
+MINUTE = 60.0
+DAY = 86400.0
+
+
+def file_sink(directory: Path, *, now: float = NOON, **settings: Any) -> FileSink:
+    """Make a sink whose clock stands still."""
+    given = {"BOXKITE_LOG_DIR": directory, "BOXKITE_POD_NAME": "pod", "BOXKITE_ENDPOINT_ID": "endpoint"}
+    given.update({f"BOXKITE_{name.upper()}": value for name, value in settings.items()})
+    return FileSink(Settings.from_mapping(given, {}), clock=lambda: now)
+
+
+def ship(sink: FileSink, *records: tuple[float, dict[str, Any]]) -> Batch:
+    """Ship one batch of times and records, and return it."""
+    batch = Batch([sink.pack(round(seconds * 1e9), record) for seconds, record in records])
+    sink.ship(batch, 10)
+    return batch
+
+
+def files_in(directory: Path) -> list[str]:
+    """Return the relative paths of all files."""
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+def lines_in(directory: Path) -> list[Any]:
+    """Return the values of all lines, by path; fail on a line that is not whole."""
+    texts = [(directory / name).read_text() for name in files_in(directory)]
+    assert all(text.endswith("\n") for text in texts if text)
+    return [json.loads(line) for text in texts for line in text.split("\n")[:-1]]
+
+
+# --- layout ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_a_line_of_the_file_of_its_minute(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path)
+    ship(sink, (NOON, {"n": 1}), (NOON + 59.999, {"n": 2}), (NOON + 60, {"n": 3}), (NOON + DAY / 2, {"n": 4}))
+    folder, end = "models/predictions/endpoint", f"boxkite-pod-{os.getpid()}.txt"
+    assert files_in(tmp_path) == [
+        f"{folder}/2024-02-29/1200_{end}",
+        f"{folder}/2024-02-29/1201_{end}",
+        f"{folder}/2024-03-01/0000_{end}",
+    ]
+    assert (tmp_path / folder / f"2024-02-29/1200_{end}").read_text() == '{"n":1}\n{"n":2}\n'
+
+
+def test_the_logger_id_is_part_of_the_name(tmp_path: Path) -> None:
+    ship(file_sink(tmp_path, logger_id="canary", fluentd_prefix="a.b.c"), (NOON, {}))
+    assert files_in(tmp_path) == [f"a/b/c/endpoint/2024-02-29/1200_canary-pod-{os.getpid()}.txt"]
+
+
+def test_a_forked_child_writes_to_a_file_of_its_own(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path)
+    ship(sink, (NOON, {"from": "parent"}))
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            ship(sink.forked(), (NOON, {"from": "child"}))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    folder = "models/predictions/endpoint/2024-02-29"
+    assert files_in(tmp_path) == sorted(f"{folder}/1200_boxkite-pod-{pid}.txt" for pid in (os.getpid(), child))
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        pytest.param("../../../etc/passwd", "_.._.._etc_passwd", id="path"),
+        pytest.param("/root", "_root", id="absolute"),
+        pytest.param("..", "_", id="parent"),
+        pytest.param("a b\nc\0d", "a_b_c_d", id="blanks and controls"),
+        pytest.param("[*?]{}", "______", id="patterns"),
+    ],
+)
+def test_odd_names_stay_inside_the_directory(tmp_path: Path, name: str, part: str) -> None:
+    root = tmp_path / "logs"
+    ship(file_sink(root, endpoint_id=name, pod_name=name, logger_id=name), (NOON, {"n": 1}))
+    end = f"1200_{part}-{part}-{os.getpid()}.txt"
+    assert files_in(tmp_path) == [f"logs/models/predictions/{part}/2024-02-29/{end}"]
+
+
+def test_what_json_can_hold_is_read_back_as_it_was(tmp_path: Path) -> None:
+    record = {"text": 'snö\u2028\n"☃"\\', "deep": {"list": [1, 2.5, None, True, -(2**63), 2**64 - 1, 1e300, []]}}
+    sink = file_sink(tmp_path)
+    ship(sink, (NOON, record))
+    assert lines_in(tmp_path) == [record]
+
+
+def test_lone_surrogates_are_replaced(tmp_path: Path) -> None:
+    ship(file_sink(tmp_path), (NOON, {"text": "a\ud800b"}))
+    assert lines_in(tmp_path) == [{"text": "a?b"}]
+
+
+def test_nan_is_refused_since_json_has_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        file_sink(tmp_path).pack(0, {"x": float("nan")})
+
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_directory_that_cannot_be_made_is_said_at_set_up(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        file_sink(tmp_path / "file" / "logs")
+    assert str(caught.value) == (
+        f"'BOXKITE_LOG_DIR': cannot write to '{tmp_path}/file/logs/models/predictions/endpoint'. "
+        "Create it, or give this user the right to."
+    )
+    assert caught.value.key == "BOXKITE_LOG_DIR"
+
+
+def test_a_directory_that_cannot_be_written_is_said_at_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(ConfigError, match=r"^'BOXKITE_LOG_DIR': cannot write to "):
+        file_sink(tmp_path)
+
+
+def test_names_too_long_for_a_file_are_said_at_set_up(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        file_sink(tmp_path, logger_id="l" * 128, pod_name="p" * 128)
+    assert str(caught.value) == (
+        f"'BOXKITE_LOGGER_ID' '{'l' * 128}' and 'BOXKITE_POD_NAME' '{'p' * 128}' are too long for the name of a file. "
+        "Shorten one of them."
+    )
+
+
+# --- links ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_link_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path / "logs")
+    folder = tmp_path / "logs/models/predictions/endpoint/2024-02-29"
+    folder.mkdir()
+    (folder / f"1200_boxkite-pod-{os.getpid()}.txt").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        ship(sink, (NOON, {}))
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_link_in_place_of_a_folder_is_not_followed(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path / "logs")
+    folder = tmp_path / "logs/models/predictions/endpoint/2024-02-29"
+    (tmp_path / "victim").mkdir()
+    folder.symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match=f"^'{folder}' is a symbolic link; records are not written through one$"):
+        ship(sink, (NOON, {}))
+    assert files_in(tmp_path / "victim") == []
+
+
+# --- a full disk ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond *size* bytes: writes come back short, then fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_no_half_line_and_no_line_twice(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path)
+    ship(sink, (NOON, {"n": 0}))
+    batch = Batch(
+        [
+            sink.pack(round((NOON + 5 * MINUTE) * 1e9), {"n": 1}),  # fits
+            sink.pack(round(NOON * 1e9), {"n": 2, "text": "x" * 500}),  # does not
+            sink.pack(round((NOON + 9 * MINUTE) * 1e9), {"n": 3}),
+        ]
+    )
+    with file_size_limit(100):
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large"):
+                sink.ship(batch, 10)
+            assert [line["n"] for line in lines_in(tmp_path)] == [0, 1]
+    sink.ship(batch, 10)
+    assert sorted(line["n"] for line in lines_in(tmp_path)) == [0, 1, 2, 3]
+
+
+def test_nothing_is_lost_uncounted_on_a_full_disk(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path)
+    recorder = Recorder(sink, max_bytes=10_000, shutdown_timeout=10)
+    with file_size_limit(0):
+        for number in range(100):
+            recorder.submit(sink.pack(round(NOON * 1e9), {"n": number, "text": "x" * 200}))
+        assert recorder.flush(0.1) == recorder.counts().waiting
+        assert lines_in(tmp_path) == []
+    assert recorder.close() == 0
+    counts = recorder.counts()
+    assert counts.accepted == 100 == counts.delivered + counts.dropped["queue_full"]
+    assert len(lines_in(tmp_path)) == counts.delivered
+    assert lines_in(tmp_path)[-1]["n"] == 99
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="only root can mount a small disk")
+def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("This system lets nobody mount.")
+    try:
+        sink = file_sink(disk)
+        (disk / "ballast").write_bytes(b"x" * 32 * 1024)
+        batch = Batch([sink.pack(round(NOON * 1e9), {"n": n, "text": "x" * 1000}) for n in range(40)])
+        with pytest.raises(OSError, match="No space left on device"):
+            sink.ship(batch, 10)
+        assert lines_in(disk / "models") == []
+        (disk / "ballast").unlink()
+        sink.ship(batch, 10)
+        assert [line["n"] for line in lines_in(disk / "models")] == list(range(40))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path / "logs")
+    shutil.rmtree(tmp_path / "logs")
+    ship(sink, (NOON, {"n": 1}))
+    assert lines_in(tmp_path) == [{"n": 1}]
+
+
+# --- retention ------------------------------------------------------------------------------------------------------
+
+
+def test_files_past_their_lifetime_are_deleted_and_nothing_else(tmp_path: Path) -> None:
+    root = tmp_path / "models/predictions/endpoint"
+    kept = [
+        "2024-02-27/0000_boxkite-pod-1.txt",
+        "2024-02-26/0000_other-pod-1.txt",
+        "2024-02-26/notes_boxkite-pod-1.txt",
+        "2024-02-26/0000_boxkite-pod-1.txt.gz",
+        "latest/0000_boxkite-pod-1.txt",
+    ]
+    gone = [
+        "2024-02-26/0000_boxkite-pod-1.txt",
+        "2024-02-26/2359_boxkite-elsewhere-2.txt",
+        "2023-01-01/0000_boxkite-a-1.txt",
+    ]
+    for name in kept + gone:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("{}\n")
+    ship(file_sink(tmp_path, log_ttl_days=2), (NOON, {}))
+    assert files_in(root) == sorted([*kept, f"2024-02-29/1200_boxkite-pod-{os.getpid()}.txt"])
+    assert not (root / "2023-01-01").exists()
+    assert (root / "2024-02-26").is_dir()
+
+
+def test_old_files_behind_a_link_are_left_alone(tmp_path: Path) -> None:
+    root = tmp_path / "logs/models/predictions/endpoint"
+    root.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/0000_boxkite-pod-1.txt").write_text("")
+    (root / "2020-01-01").symlink_to(tmp_path / "elsewhere")
+    ship(file_sink(tmp_path / "logs"), (NOON, {}))
+    assert files_in(tmp_path / "elsewhere") == ["0000_boxkite-pod-1.txt"]
+
+
+@pytest.mark.parametrize("days", ["inf", 1_000_000, 1e300], ids=str)
+def test_a_lifetime_beyond_the_calendar_keeps_everything(tmp_path: Path, days: Any) -> None:
+    old = tmp_path / "models/predictions/endpoint/1970-01-01/0000_boxkite-pod-1.txt"
+    old.parent.mkdir(parents=True)
+    old.write_text("")
+    ship(file_sink(tmp_path, log_ttl_days=days), (NOON, {}))
+    assert old.exists()
+
+
+def test_files_that_cannot_be_deleted_do_not_bring_the_batch_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The lines are written by then: as a failure they would be written again, and again."""
+
+    def fail(path: Path) -> Iterator[Path]:
+        raise PermissionError(path)
+
+    sink = file_sink(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", fail)
+    ship(sink, (NOON, {"n": 1}))
+    ship(sink, (NOON, {"n": 2}))
+    assert caplog.messages == [f"Old files in '{tmp_path}/models/predictions/endpoint' could not be deleted."]
+    monkeypatch.undo()
+    assert lines_in(tmp_path) == [{"n": 1}, {"n": 2}]

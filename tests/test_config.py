@@ -1,0 +1,268 @@
+"""Every setting: what it takes, what it refuses and how it says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_boxkite.config import _READERS, Address, Settings
+from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.testing import RecordingSink
+
+SINK = RecordingSink()
+ADDRESS_TEXT = "must be 'host[:24224]', 'unix:///path' or 'tls://host:port'"
+
+
+def hide(record: dict[str, Any]) -> dict[str, Any]:
+    """Stand for a redaction of the user's."""
+    return record
+
+
+def settings(**given: Any) -> Settings:
+    """Read settings that are named without their prefix, in an empty environment."""
+    return Settings.from_mapping({f"BOXKITE_{name.upper()}": value for name, value in given.items()}, {})
+
+
+def test_without_any_key_the_defaults_hold() -> None:
+    expected = Settings(sink="none", pod_name=socket.gethostname())
+    assert Settings.from_mapping({"SECRET_KEY": "other", "boxkite_sink": "other", 7: "other"}, {}) == expected
+
+
+def test_every_setting_can_be_set_and_is_documented() -> None:
+    names = {field.name for field in dataclasses.fields(Settings)}
+    assert set(_READERS) == names
+    text = inspect.getdoc(Settings)
+    assert text is not None
+    documented = re.findall(r"^ {4}(\w+): ``BOXKITE_(\w+)``", text, re.MULTILINE)
+    assert {name for name, _ in documented} == names
+    assert all(name.upper() == key for name, key in documented)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("baseline", "/m/b.prom", "/m/b.prom"),
+        ("baseline", {"a": "/m/a.prom"}, {"a": "/m/a.prom"}),
+        ("baseline", "", None),
+        ("metrics_path", "/internal/metrics", "/internal/metrics"),
+        ("metrics_path", None, None),
+        ("metrics_path", "", None),
+        ("metrics_token", "s3cret", "s3cret"),
+        ("metrics_token", None, None),
+        ("metric_names", "boxkite", "boxkite"),
+        ("sink", SINK, SINK),
+        ("sink", "none", "none"),
+        ("fluentd_addr", "fluentd", Address("fluentd", 24224)),
+        ("fluentd_addr", "fluentd:1", Address("fluentd", 1)),
+        ("fluentd_addr", "tcp://10.0.0.1:99", Address("10.0.0.1", 99)),
+        ("fluentd_addr", "tls://logs.example:65535", Address("logs.example", 65535, tls=True)),
+        ("fluentd_addr", "tls://logs.example", Address("logs.example", 24224, tls=True)),
+        ("fluentd_addr", "[::1]:99", Address("::1", 99)),
+        ("fluentd_addr", "[fe80::1]", Address("fe80::1", 24224)),
+        ("fluentd_addr", "fe80::1", Address("fe80::1", 24224)),
+        ("fluentd_addr", "unix:///run/fluentd.sock", Address("/run/fluentd.sock", None)),
+        ("fluentd_addr", None, None),
+        ("fluentd_prefix", "a.b", "a.b"),
+        ("fluentd_shared_key", "key", "key"),
+        ("fluentd_ca_file", Path("/etc/ca.pem"), "/etc/ca.pem"),
+        ("endpoint_id", "../x", "../x"),
+        ("server_id", "s", "s"),
+        ("pod_name", "p", "p"),
+        ("pod_name", "", socket.gethostname()),
+        ("log_dir", Path("/logs"), "/logs"),
+        ("log_dir", "", None),
+        ("log_ttl_days", "0.5", 0.5),
+        ("log_ttl_days", 7, 7),
+        ("log_ttl_days", "inf", float("inf")),
+        ("logger_id", "canary", "canary"),
+        ("queue_bytes", "1048576", 1048576),
+        ("queue_bytes", 1, 1),
+        ("max_body_bytes", 0, 0),
+        ("sample_rate", "0.25", 0.25),
+        ("sample_rate", 0, 0),
+        ("redact", "ssn", ("ssn",)),
+        ("redact", "ssn, card.number,", ("ssn", "card.number")),
+        ("redact", ["ssn"], ("ssn",)),
+        ("redact", (), ()),
+        ("redact", "", ()),
+        ("redact", hide, hide),
+        ("export_baseline", "false", False),
+        ("export_baseline", 1, True),
+        ("export_bins", "No", False),
+        ("export_bins", "on", True),
+        ("shutdown_timeout", "0.9", 0.9),
+        ("shutdown_timeout", 0, 0),
+        ("drift_alpha", "1e-6", 1e-6),
+        ("enabled", "0", False),
+        ("enabled", "TRUE", True),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
+    assert getattr(settings(**{name: given}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("metrics_path", "metrics", "must be a path that begins with '/', or None for no route, got 'metrics'."),
+        ("metrics_path", "/<name>", "must be a path that begins with '/', or None for no route, got '/<name>'."),
+        ("metrics_path", 7, "must be a path that begins with '/', or None for no route, got 7."),
+        ("metrics_token", 12345, "must be a text that is not empty, got int."),
+        ("metric_names", "prometheus", "must be one of 'labels', 'boxkite', got 'prometheus'."),
+        (
+            "sink",
+            "kafka",
+            "must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got 'kafka'.",
+        ),
+        (
+            "sink",
+            None,
+            "must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got None.",
+        ),
+        (
+            "sink",
+            RecordingSink,
+            "must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got "
+            "<class 'flask_boxkite.testing.RecordingSink'>.",
+        ),
+        ("sink", "fluentd", "is 'fluentd', but there is no address. Set 'BOXKITE_FLUENTD_ADDR' to one."),
+        ("sink", "file", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one."),
+        ("fluentd_addr", 24224, "must be a text that is not empty, got 24224."),
+        ("fluentd_addr", "fluentd:port", f"{ADDRESS_TEXT}, got 'fluentd:port'."),
+        ("fluentd_addr", "fluentd:0", f"{ADDRESS_TEXT}, got 'fluentd:0'."),
+        ("fluentd_addr", "fluentd:65536", f"{ADDRESS_TEXT}, got 'fluentd:65536'."),
+        ("fluentd_addr", ":24224", f"{ADDRESS_TEXT}, got ':24224'."),
+        ("fluentd_addr", "http://fluentd:24224", f"{ADDRESS_TEXT}, got 'http://fluentd:24224'."),
+        ("fluentd_addr", "fluentd:24224/path", f"{ADDRESS_TEXT}, got 'fluentd:24224/path'."),
+        ("fluentd_addr", "fluentd?x=1", f"{ADDRESS_TEXT}, got 'fluentd?x=1'."),
+        ("fluentd_addr", "user@fluentd:24224", f"{ADDRESS_TEXT}, got 'user@fluentd:24224'."),
+        ("fluentd_addr", "flu entd", f"{ADDRESS_TEXT}, got 'flu entd'."),
+        ("fluentd_addr", "[::1", f"{ADDRESS_TEXT}, got '[::1'."),
+        ("fluentd_addr", "unix://fluentd.sock", "must be 'unix://' and an absolute path, got 'unix://fluentd.sock'."),
+        ("fluentd_prefix", "", "must be a text that is not empty, got ''."),
+        ("fluentd_shared_key", b"key", "must be a text that is not empty, got bytes."),
+        ("fluentd_ca_file", 3, "must be a text that is not empty, got 3."),
+        ("endpoint_id", None, "must be a text that is not empty, got None."),
+        ("server_id", 1, "must be a text that is not empty, got 1."),
+        ("pod_name", 1, "must be a text that is not empty, got 1."),
+        ("log_dir", 1, "must be a text that is not empty, got 1."),
+        ("log_ttl_days", 0, "must be a number > 0, got 0."),
+        ("log_ttl_days", "a month", "must be a number > 0, got 'a month'."),
+        ("log_ttl_days", 10**400, f"must be a number > 0, got {10**400}."),
+        ("logger_id", "", "must be a text that is not empty, got ''."),
+        ("queue_bytes", "10k", "must be an integer >= 1, got '10k'."),
+        ("queue_bytes", 0, "must be an integer >= 1, got 0."),
+        ("queue_bytes", 1e6, "must be an integer >= 1, got 1000000.0."),
+        ("queue_bytes", True, "must be an integer >= 1, got True."),
+        ("max_body_bytes", -1, "must be an integer >= 0, got -1."),
+        ("sample_rate", 1.1, "must be a number from 0 to 1, got 1.1."),
+        ("sample_rate", "nan", "must be a number from 0 to 1, got 'nan'."),
+        ("sample_rate", True, "must be a number from 0 to 1, got True."),
+        ("redact", [1], "must be field names or dotted paths, or a callable, got [1]."),
+        ("redact", [""], "must be field names or dotted paths, or a callable, got ['']."),
+        ("redact", None, "must be field names or dotted paths, or a callable, got None."),
+        ("export_baseline", "maybe", "must be true or false, got 'maybe'."),
+        ("export_bins", 2, "must be true or false, got 2."),
+        ("shutdown_timeout", -1, "must be a number from 0 to 86400, got -1."),
+        ("shutdown_timeout", "inf", "must be a number from 0 to 86400, got 'inf'."),
+        ("drift_alpha", 0, "must be a number between 0 and 1, got 0."),
+        ("drift_alpha", 1, "must be a number between 0 and 1, got 1."),
+        ("enabled", None, "must be true or false, got None."),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_wrong_value_is_refused_with_the_key_and_the_remedy(name: str, given: Any, message: str) -> None:
+    key = f"BOXKITE_{name.upper()}"
+    with pytest.raises(ConfigError) as caught:
+        settings(**{name: given})
+    assert str(caught.value) == f"'{key}' {message}"
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        pytest.param(
+            "BOXKITE_FLUENT_ADDR",
+            "'BOXKITE_FLUENT_ADDR' is no setting of flask-boxkite. Did you mean 'BOXKITE_FLUENTD_ADDR'?",
+            id="close to one",
+        ),
+        pytest.param(
+            "BOXKITE_XYZZY_PLUGH", "'BOXKITE_XYZZY_PLUGH' is no setting of flask-boxkite.", id="close to none"
+        ),
+    ],
+)
+def test_an_unknown_key_is_refused(key: str, message: str) -> None:
+    """A misspelt key that is ignored is found out when the records are missed."""
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_mapping({key: "x"}, {})
+    assert str(caught.value) == message
+    assert isinstance(caught.value, BoxkiteError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_certificates_for_an_address_without_tls_are_a_contradiction() -> None:
+    """Whoever sets them believes that the records are encrypted."""
+    with pytest.raises(ConfigError) as caught:
+        settings(fluentd_addr="fluentd:24224", fluentd_ca_file="/etc/ca.pem")
+    assert str(caught.value) == (
+        "'BOXKITE_FLUENTD_CA_FILE' is set, but the address of fluentd is one without TLS. "
+        "Write it as 'tls://host:port', or leave the certificates out."
+    )
+
+
+def test_the_old_names_have_room_for_one_model() -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(metric_names="boxkite", baseline={"a": "/a", "b": "/b"})
+    assert str(caught.value) == (
+        "'BOXKITE_METRIC_NAMES' is 'boxkite', whose names have room for one model only. Use 'labels'."
+    )
+
+
+def test_the_environment_of_the_ancestor_gives_defaults() -> None:
+    environ = {
+        "BEDROCK_FLUENTD_ADDR": "fluentd.logging",
+        "BEDROCK_FLUENTD_PREFIX": "bedrock",
+        "BEDROCK_ENDPOINT_ID": "endpoint",
+        "BEDROCK_SERVER_ID": "server",
+        "BEDROCK_POD_NAME": "pod",
+    }
+    found = Settings.from_mapping({"BOXKITE_SERVER_ID": "mine"}, environ)
+    assert found.fluentd_addr == Address("fluentd.logging", 24224)
+    assert (found.sink, found.fluentd_prefix) == ("fluentd", "bedrock")
+    assert (found.endpoint_id, found.server_id, found.pod_name) == ("endpoint", "mine", "pod")
+
+
+def test_a_key_that_is_set_to_nothing_hides_the_environment() -> None:
+    environ = {"BEDROCK_FLUENTD_ADDR": "fluentd", "BEDROCK_ENDPOINT_ID": ""}
+    found = Settings.from_mapping({"BOXKITE_FLUENTD_ADDR": None}, environ)
+    assert (found.fluentd_addr, found.sink, found.endpoint_id) == (None, "none", "unknown-endpoint")
+
+
+def test_a_wrong_value_in_the_environment_is_refused_under_its_name() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_mapping({}, {"BEDROCK_FLUENTD_ADDR": "fluentd:x"})
+    assert str(caught.value) == f"'BEDROCK_FLUENTD_ADDR' {ADDRESS_TEXT}, got 'fluentd:x'."
+    assert caught.value.key == "BEDROCK_FLUENTD_ADDR"
+
+
+def test_the_process_environment_is_used_where_no_other_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEDROCK_POD_NAME", "from-environment")
+    assert Settings.from_mapping({}).pod_name == "from-environment"
+
+
+def test_settings_do_not_show_secrets() -> None:
+    """They end up in logs and tracebacks."""
+    assert "s3cret" not in repr(settings(metrics_token="s3cret", fluentd_shared_key="s3cret"))
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings().sink = "file"  # type: ignore[misc]

@@ -1,0 +1,236 @@
+"""The package as a whole: what importing it does, which module may know which, what its names promise, its README."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import flask_boxkite
+
+PACKAGE = Path(flask_boxkite.__file__).parent
+ROOT = Path(__file__).parent.parent
+
+MODULES = sorted(module.name for module in pkgutil.walk_packages([str(PACKAGE)], "flask_boxkite."))
+
+# The one way in which imports may point: a module may import those of its own level and of the levels before it.
+LEVELS = (
+    ("errors", "naming", "values"),
+    ("config", "prediction"),
+    ("baseline", "families", "payloads"),
+    ("live", "drift"),
+    ("sinks",),
+    ("recorder",),
+    ("exposition", "provision"),
+    ("service",),
+    ("body", "capture", "views"),
+    ("extension", "middleware"),
+    ("__init__",),
+    ("cli", "testing"),
+)
+WEB_LAYER = {"__init__", "extension", "capture", "body", "middleware", "views", "cli", "testing"}
+WEB_LIBRARIES = {"flask", "werkzeug", "click"}
+
+
+def run(program: str) -> str:
+    """Run a program in a fresh interpreter; return what it prints."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+# --- Importing ------------------------------------------------------------------------------------------------------
+
+
+def test_importing_does_nothing_but_import() -> None:
+    """No thread, no child, no socket, nothing written, nothing printed."""
+    program = """
+import json, sys, threading
+import numpy, flask, prometheus_client, logging.handlers  # which do what they like
+
+events = []
+watched = {
+    "subprocess.Popen", "os.fork", "os.system", "os.mkdir", "os.remove", "os.rename",
+    "os.putenv", "socket.__new__", "socket.connect", "socket.bind", "mmap.__new__", "signal.signal",
+}
+
+
+def watch(event, arguments):
+    if event in watched:
+        events.append([event, repr(arguments)])
+    # Python itself reads sources, and reads and writes their compiled forms.
+    elif event == "open" and not str(arguments[0]).endswith((".py", ".so")) and ".pyc" not in str(arguments[0]):
+        events.append([event, repr(arguments)])
+
+
+threading.Thread.start = lambda thread: events.append(["thread", thread.name])
+sys.addaudithook(watch)
+import flask_boxkite
+print(json.dumps(events))
+"""
+    assert json.loads(run(program)) == []
+
+
+@pytest.mark.parametrize("library", ["pandas", "narwhals", "polars", "pyarrow", "scipy", "sklearn", "fluent"])
+def test_importing_loads_no_library_that_most_do_not_need(library: str) -> None:
+    """Serving starts sooner and smaller without: frames are for training, the sink's libraries for those who use it."""
+    program = f"import sys, flask_boxkite; print({library!r} in sys.modules)"
+    assert run(program).strip() == "False"
+
+
+def test_serving_with_the_fluentd_sink_loads_its_library() -> None:
+    program = """
+import sys
+from flask_boxkite import ModelMonitoringService
+monitor = ModelMonitoringService(sink="fluentd", fluentd_addr="localhost")
+print("fluent.sender" in sys.modules, "narwhals" in sys.modules, "pandas" in sys.modules)
+"""
+    assert run(program).split() == ["True", "False", "False"]
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert flask_boxkite.__version__ == version("flask-boxkite")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+
+
+# --- Which module knows which ---------------------------------------------------------------------------------------
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the full names that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively."
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def sources() -> list[Path]:
+    """Return the package's files."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def unit_of(path: Path) -> str:
+    """Return the module or subpackage right below the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def own_unit(name: str) -> str | None:
+    """Return the same for a full name; None for another package's."""
+    parts = name.split(".")
+    if parts[0] != "flask_boxkite":
+        return None
+    units = {unit_of(path) for path in sources()}
+    return parts[1] if len(parts) > 1 and parts[1] in units else "__init__"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_web_layer_knows_flask(path: Path) -> None:
+    """So the core works in any script, and under any other framework."""
+    if unit_of(path) in WEB_LAYER:
+        return
+    assert [name for name in imports_of(path) if name.split(".")[0] in WEB_LIBRARIES] == []
+
+
+def test_the_linter_holds_the_same_line() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    (names,) = re.findall(r'"flask_boxkite/\{(.*)\}\.py" = \["TID251"\]', text)
+    assert set(names.split(",")) == WEB_LAYER
+    for banned in re.findall(r'^"(?:flask|werkzeug)"\.msg = "Only the web layer \((.*)\) may import', text, re.M):
+        assert {*banned.split(", "), "__init__"} == WEB_LAYER
+
+
+def test_every_module_has_its_level() -> None:
+    known = {unit for level in LEVELS for unit in level}
+    assert {unit_of(path) for path in sources()} <= known, "Give the new module a level in LEVELS."
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    level_of = {unit: number for number, level in enumerate(LEVELS) for unit in level}
+    own = level_of[unit_of(path)]
+    later = [name for name in imports_of(path) if (unit := own_unit(name)) and level_of[unit] > own]
+    assert later == []
+
+
+# --- Names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["flask_boxkite", *MODULES])
+def test_public_names_exist_and_are_explained(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__, f"{name} does not say what it is."
+    public = getattr(module, "__all__", [])
+    assert len(set(public)) == len(public)
+    for word in public:
+        value = getattr(module, word)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert explains_itself(value), f"{name}.{word} has no docstring."
+
+
+@pytest.mark.parametrize("word", sorted(flask_boxkite.__all__))
+def test_everything_that_users_call_is_explained(word: str) -> None:
+    value = getattr(flask_boxkite, word)
+    if not inspect.isclass(value):
+        assert explains_itself(value)
+        return
+    for name, member in vars(value).items():
+        if not name.startswith("_") and (
+            inspect.isfunction(member) or isinstance(member, (classmethod, staticmethod, property))
+        ):
+            assert inspect.getdoc(getattr(value, name)), f"{word}.{name} has no docstring."
+
+
+def explains_itself(value: object) -> bool:
+    """Say whether there is a docstring; the signature that dataclasses put there is none."""
+    text = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
+    return bool(text) and not text.startswith(f"{value.__name__}(")  # type: ignore[attr-defined]
+
+
+# --- README ---------------------------------------------------------------------------------------------------------
+
+
+def python_blocks(path: Path) -> list[tuple[int, str]]:
+    """Return the Python blocks of a Markdown file, each with its line; not those after ``<!-- not run -->``."""
+    text = path.read_text(encoding="utf-8")
+    blocks = re.finditer(r"(<!-- not run -->\s*)?^```python\n(.*?)^```$", text, re.M | re.S)
+    return [(text.count("\n", 0, match.start(2)), match[2]) for match in blocks if not match[1]]
+
+
+def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each in a namespace of its own, one after the other in one directory, as a reader would."""
+    monkeypatch.chdir(tmp_path)
+    path = ROOT / "README.md"
+    for line, source in python_blocks(path):
+        module = ModuleType("readme")
+        module.__file__ = str(path)
+        monkeypatch.setitem(sys.modules, "readme", module)
+        # Tracebacks show the lines of the README.
+        exec(compile("\n" * line + source, path, "exec"), vars(module))
+
+
+def test_blocks_are_found_and_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text(
+        "# A\n\n```python\na = 1\n```\n\n<!-- not run -->\n```python\nb = 2\n```\n"
+        "\n```sh\nls\n```\n\n```python\nc = 3\n```\n"
+    )
+    assert python_blocks(path) == [(3, "a = 1\n"), (16, "c = 3\n")]

@@ -1,0 +1,393 @@
+"""The monitoring of one model without Flask: what is counted, what is recorded, and that it never raises."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flask_boxkite import Baseline, BoxkiteError, ConfigError, ModelMonitoringService
+from flask_boxkite.service import load_baseline
+from flask_boxkite.testing import RecordingSink
+
+
+@pytest.fixture
+def baseline(tmp_path: Path, rng: np.random.Generator) -> Baseline:
+    """Return a baseline of two features and one output."""
+    return ModelMonitoringService.export_text(
+        features={"age": rng.integers(18, 90, 500).astype(float), "city": ["Bern", "Oslo"] * 250},
+        inference=rng.random(500),
+        path=tmp_path / "histogram.prom",
+        model="credit",
+        version="v1",
+    )
+
+
+@contextmanager
+def service_of(baseline: Any = None, **settings: Any) -> Iterator[tuple[ModelMonitoringService, RecordingSink]]:
+    """Make a service that records in memory; close it at the end."""
+    sink = RecordingSink()
+    service = ModelMonitoringService(baseline, sink=sink, **settings)
+    try:
+        yield service, sink
+    finally:
+        service.close()
+
+
+def recorded(service: ModelMonitoringService, sink: RecordingSink) -> list[dict[str, Any]]:
+    """Return all records, once they are delivered."""
+    assert service.flush(30) == 0
+    return sink.records
+
+
+def value(service: ModelMonitoringService, name: str, **labels: str) -> float:
+    """Return the sum of the samples of that name that have these labels."""
+    text = service.export_http()[0].decode()
+    wanted = [f'{label}="{content}"' for label, content in labels.items()]
+    samples = [line for line in text.splitlines() if re.match(rf"{name}[{{ ]", line)]
+    assert samples, f"There is no {name}."
+    return sum(float(line.rpartition(" ")[2]) for line in samples if all(label in line for label in wanted))
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_has_the_fields_of_the_contract(baseline: Baseline) -> None:
+    with service_of(baseline, server_id="server") as (service, sink):
+        before = datetime.now(timezone.utc).timestamp()
+        prediction_id = service.log_prediction('{"age": 41}', {"age": 41, "city": "Bern"}, 0.25)
+        (record,) = recorded(service, sink)
+        server, moment, entity_id = prediction_id.split("/")
+        created_at = record.pop("created_at")
+        assert isinstance(created_at, int)
+        assert int(before) <= created_at <= datetime.now(timezone.utc).timestamp()
+        assert moment == datetime.fromtimestamp(created_at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+        assert record == {
+            "entity_id": entity_id,
+            "features": {"age": 41, "city": "Bern"},
+            "request_body": '{"age": 41}',
+            "server_id": "server",
+            "output": 0.25,
+            "prediction_id": prediction_id,
+            "model": "credit",
+            "baseline": baseline.fingerprint,
+            "version": "v1",
+            "status": "ok",
+            "duration_ms": None,
+            "rows": 1,
+        }
+        assert server == "server"
+
+
+@pytest.mark.parametrize(
+    ("features", "content", "rows"),
+    [
+        pytest.param([41, "Bern"], [41, "Bern"], 1, id="list"),
+        pytest.param([[41, "Bern"], [42, "Oslo"]], [[41, "Bern"], [42, "Oslo"]], 2, id="lists"),
+        pytest.param([{"age": 1}, {"age": 2}], [{"age": 1}, {"age": 2}], 2, id="objects"),
+        pytest.param(np.array([[1.5, 2.5]] * 20), [[1.5, 2.5]] * 20, 20, id="array"),
+        pytest.param(
+            pd.DataFrame({"age": [1, 2], "city": ["Bern", None]}),
+            [{"age": 1, "city": "Bern"}, {"age": 2, "city": None}],
+            2,
+            id="frame",
+        ),
+        pytest.param("nothing of the kind", "nothing of the kind", 1, id="text"),
+        pytest.param(None, None, 1, id="none"),
+    ],
+)
+def test_features_of_every_form_are_recorded(baseline: Baseline, features: Any, content: Any, rows: int) -> None:
+    with service_of(baseline) as (service, sink):
+        service.log_prediction(features=features, output=[0.5] * rows)
+        (record,) = recorded(service, sink)
+        assert (record["features"], record["rows"]) == (content, rows)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        pytest.param(np.float32(0.1), 0.1, id="float32"),
+        pytest.param(np.int64(7), 7, id="int64"),
+        pytest.param(np.bool_(True), True, id="bool"),
+        pytest.param(np.array([1, 2]), [1, 2], id="array"),
+        pytest.param(float("nan"), None, id="nan"),
+        pytest.param(float("inf"), "Infinity", id="inf"),
+        pytest.param(-np.inf, "-Infinity", id="minus inf"),
+        pytest.param(2**64 - 1, 2**64 - 1, id="64 bits"),
+        pytest.param(2**64, str(2**64), id="65 bits"),
+        pytest.param(-(2**63) - 1, str(-(2**63) - 1), id="minus 64 bits"),
+        pytest.param(Decimal("1.5"), 1.5, id="decimal"),
+        pytest.param(UUID(int=1), "00000000-0000-0000-0000-000000000001", id="uuid"),
+        pytest.param(date(2024, 2, 29), "2024-02-29", id="date"),
+        pytest.param(datetime(2024, 2, 29, 12), "2024-02-29T12:00:00", id="datetime"),
+        pytest.param(pd.NaT, None, id="NaT"),
+        pytest.param(b"abc", "abc", id="bytes"),
+        pytest.param(b"\xff", "/w==", id="bytes that are no text"),
+        pytest.param("a\ud800b", "a?b", id="lone surrogate"),
+        pytest.param({"k": (1, {2})}, {"k": [1, [2]]}, id="tuples and sets"),
+        pytest.param({1: "x", None: "y"}, {"1": "x", "None": "y"}, id="keys that are no texts"),
+        pytest.param({"\ud800": 1}, {"?": 1}, id="key with a lone surrogate"),
+        pytest.param("", "", id="empty"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["object", "file"])
+def test_values_that_are_hard_to_encode_are_recorded(tmp_path: Path, kind: str, given: Any, kept: Any) -> None:
+    sink = RecordingSink()
+    options: dict[str, Any] = {"sink": sink} if kind == "object" else {"log_dir": tmp_path}
+    service = ModelMonitoringService(**options)
+    service.log_prediction(features={"x": given, "y": [given]}, output=given)
+    service.close()
+    records = sink.records or [json.loads(path.read_text()) for path in tmp_path.rglob("*.txt")]
+    assert [(record["features"], record["output"]) for record in records] == [({"x": kept, "y": [kept]}, kept)]
+
+
+def nested(depth: int) -> list[Any]:
+    """Return a list in a list, and so on."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+class Malicious:
+    """A value that cannot even be written as text."""
+
+    def __str__(self) -> str:
+        msg = "no text"
+        raise ValueError(msg)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"features": {"x": nested(100_000)}, "output": 1}, id="features too deep"),
+        pytest.param({"features": [1], "output": nested(100_000)}, id="output too deep"),
+        pytest.param({"features": [1], "output": {"x": nested(100)}}, id="too deep for fluentd"),
+        pytest.param({"features": [1], "output": 1, "request_body": nested(100_000)}, id="body too deep"),
+        pytest.param({"features": [Malicious()], "output": 1}, id="no text"),
+        pytest.param({"features": [1], "output": 1, "request_body": Malicious()}, id="body no text"),
+    ],
+)
+def test_what_cannot_be_recorded_is_counted_and_does_not_raise(
+    baseline: Baseline, caplog: pytest.LogCaptureFixture, given: dict[str, Any]
+) -> None:
+    with service_of(baseline) as (service, sink):
+        assert service.log_prediction(**given)
+        assert recorded(service, sink) == []
+        assert value(service, "boxkite_log_records_total", outcome="accepted") == 1
+        assert value(service, "boxkite_log_dropped_total", reason="unencodable") == 1
+        assert value(service, "boxkite_log_dropped_total") == 1
+        assert value(service, "boxkite_predictions_total") == 1
+        assert "A prediction could not be logged; it is counted as dropped." in caplog.messages
+
+
+def test_features_that_cannot_be_read_are_counted_and_their_record_accounted_for() -> None:
+
+    class Odd(Mapping[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            return 1
+
+        def __len__(self) -> int:
+            return 1
+
+        def __iter__(self) -> Iterator[str]:
+            msg = "no keys today"
+            raise RuntimeError(msg)
+
+    with service_of() as (service, sink):
+        service.log_prediction(features=Odd(), output=1)
+        accounted = len(recorded(service, sink)) + value(service, "boxkite_log_dropped_total")
+        assert accounted == value(service, "boxkite_log_records_total", outcome="accepted") == 1
+        assert value(service, "boxkite_capture_errors_total", reason="internal") == 1
+
+
+def test_a_long_body_is_cut_and_flagged() -> None:
+    with service_of(max_body_bytes=4) as (service, sink):
+        service.log_prediction(b"12345", [1], 1)
+        service.log_prediction(b"\xff\xff", [1], 1)
+        cut, binary = recorded(service, sink)
+        assert (cut["request_body"], cut["body_truncated"], "body_encoding" in cut) == ("1234", True, False)
+        assert (binary["request_body"], binary["body_encoding"], "body_truncated" in binary) == (
+            "//8=",
+            "base64",
+            False,
+        )
+
+
+def test_a_share_is_recorded_and_everything_counted() -> None:
+    with service_of(sample_rate=0.25) as (service, sink):
+        ids = [service.log_prediction(features=[1], output=1) for _ in range(400)]
+        sampled = [text for text in ids if int(text.split("/")[2][:8], 16) < 2**30]
+        assert [record["prediction_id"] for record in recorded(service, sink)] == sampled
+        assert 0 < len(sampled) < 400
+        assert value(service, "boxkite_predictions_total") == 400
+        assert value(service, "boxkite_log_records_total", outcome="accepted") == len(sampled)
+
+
+# --- redaction ------------------------------------------------------------------------------------------------------
+
+
+def test_a_secret_is_gone_before_it_is_queued(baseline: Baseline) -> None:
+    release = threading.Event()
+
+    class Held:
+        def emit_batch(self, records: list[dict[str, Any]]) -> None:
+            release.wait(60)
+
+    service = ModelMonitoringService(baseline, sink=Held(), redact="city,card.number")
+    bodies: list[Any] = [{"city": "SECRET", "age": 41}, "city=SECRET", b"SECRET", {"card": {"number": "SECRET"}}]
+    for body in bodies:
+        service.log_prediction(body, {"age": 41, "city": "SECRET"}, {"score": 0.5, "card": {"number": "SECRET"}})
+        service.log_prediction(body, [41, "SECRET"], 0.5)
+    recorder = service._recorder
+    assert recorder is not None
+    shipper = recorder._shipper
+    with shipper._lock:
+        waiting = [*shipper._queue, *(shipper._in_hand.records if shipper._in_hand else ())]
+    assert len(waiting) == 2 * len(bodies)
+    assert b"[redacted]" in waiting[0]
+    assert not any(b"SECRET" in packed for packed in waiting)
+    release.set()
+    service.close()
+
+
+def test_a_redacting_callable_that_fails_drops_the_record(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(record: dict[str, Any]) -> dict[str, Any]:
+        raise KeyError("ssn")
+
+    with service_of(redact=fail) as (service, sink):
+        service.log_prediction(features={"ssn": "SECRET"}, output=1)
+        assert recorded(service, sink) == []
+        assert value(service, "boxkite_log_dropped_total", reason="unencodable") == 1
+        assert "SECRET" not in caplog.text
+
+
+def test_a_redacting_callable_decides_what_is_recorded() -> None:
+    with service_of(redact=lambda record: {"only": np.int8(1)}) as (service, sink):
+        service.log_prediction(features=[1], output=1)
+        assert recorded(service, sink) == [{"only": 1}]
+
+
+# --- counts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_prediction_is_counted_before_the_call_returns(baseline: Baseline) -> None:
+    with service_of(baseline) as (service, _):
+        service.log_prediction(features=[[41, "Bern"], [42, "Rome"], [None, "Oslo"]], output=[0.1, 0.2, None])
+        assert value(service, "boxkite_predictions_total", status="ok") == 3
+        assert value(service, "boxkite_feature_category_total", feature="city", category="Bern") == 1
+        assert value(service, "boxkite_feature_group_total", feature="city", group="__unseen__") == 1
+        assert value(service, "boxkite_feature_group_total", feature="age", group="__missing__") == 1
+        assert value(service, "boxkite_inference_group_total") == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        pytest.param({"features": [1, 2, 3], "output": 0.5}, "features", id="too many features"),
+        pytest.param({"features": {"other": 1}, "output": 0.5}, "features", id="unknown names"),
+        pytest.param({"features": None, "output": 0.5}, "features", id="no features"),
+        pytest.param({"features": [41, "Bern"], "output": None}, "output", id="no output"),
+    ],
+)
+def test_what_cannot_be_matched_is_counted_by_reason(baseline: Baseline, given: dict[str, Any], reason: str) -> None:
+    with service_of(baseline) as (service, sink):
+        service.log_prediction(**given)
+        assert value(service, "boxkite_capture_errors_total", reason=reason) == 1
+        assert value(service, "boxkite_capture_errors_total") == 1
+        assert value(service, "boxkite_predictions_total") == 1
+        assert len(recorded(service, sink)) == 1
+
+
+def test_threads_lose_neither_counts_nor_records(baseline: Baseline) -> None:
+    with service_of(baseline) as (service, sink):
+
+        def predict() -> None:
+            for _ in range(500):
+                service.log_prediction(features=[41, "Bern"], output=0.5)
+
+        threads = [threading.Thread(target=predict) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert value(service, "boxkite_feature_category_total", category="Bern") == 2000
+        assert value(service, "boxkite_log_records_total", outcome="accepted") == 2000
+        records = recorded(service, sink)
+        assert len({record["entity_id"] for record in records}) == len(records) == 2000
+        assert value(service, "boxkite_log_records_total", outcome="delivered") == 2000
+        assert value(service, "boxkite_log_queue_records") == 0
+
+
+# --- set-up and end -------------------------------------------------------------------------------------------------
+
+
+def test_without_a_sink_nothing_is_recorded_and_no_thread_starts(baseline: Baseline) -> None:
+    service = ModelMonitoringService(baseline, sink="none")
+    before = threading.active_count()
+    assert service.log_prediction(features=[41, "Bern"], output=0.5)
+    assert threading.active_count() == before
+    assert value(service, "boxkite_predictions_total") == 1
+    assert "boxkite_log_records_total" not in service.export_http()[0].decode()
+    assert service.flush() == 0
+    service.close()
+
+
+def test_disabled_it_makes_ids_and_nothing_else(baseline: Baseline) -> None:
+    with service_of(baseline, enabled=False) as (service, sink):
+        assert re.fullmatch(r"unknown-server/[-:T\d]+/[-\da-f]{36}", service.log_prediction(features=[1], output=1))
+        assert recorded(service, sink) == []
+        assert value(service, "boxkite_predictions_total") == 0
+
+
+def test_the_default_baseline_may_be_absent(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_boxkite.service.DEFAULT_BASELINE_PATH", "/nowhere/histogram.prom")
+    with service_of() as (service, sink):
+        service.log_prediction(features=[1], output=1)
+        assert recorded(service, sink)[0]["baseline"] is None
+        assert service.model == "default"
+        assert caplog.messages == [
+            "There is no baseline at '/nowhere/histogram.prom': predictions are logged and requests counted, but no "
+            "distributions. Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path."
+        ]
+
+
+def test_a_baseline_of_another_type_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_baseline(7)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "'BOXKITE_BASELINE' must be a path, a Baseline, or a mapping of model names to those, got 7."
+    )
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^'BOXKITE_LOGDIR' is no setting .* Did you mean 'BOXKITE_LOG_DIR'\?$"):
+        ModelMonitoringService(logdir="/logs")
+
+
+def test_drift_needs_a_baseline() -> None:
+    with service_of() as (service, _):
+        with pytest.raises(BoxkiteError) as caught:
+            service.drift()
+        assert str(caught.value) == (
+            "Model 'default' has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
+        )
+
+
+def test_two_services_share_nothing(baseline: Baseline) -> None:
+    with service_of(baseline) as (first, first_sink), service_of(baseline) as (second, second_sink):
+        first.log_prediction(features=[41, "Bern"], output=0.5)
+        assert value(second, "boxkite_predictions_total") == 0
+        assert len(recorded(first, first_sink)) == 1
+        assert recorded(second, second_sink) == []

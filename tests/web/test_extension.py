@@ -1,0 +1,484 @@
+"""Setting up: apps, models, routes, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask, request
+
+from flask_boxkite import Baseline, BaselineError, Boxkite, ConfigError
+from tests.web.twins import ID_HEADER, Records, Samples, Twins, check_counted, training_baseline
+
+Make = Callable[..., Twins]
+
+ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
+
+
+def app_of(baseline: Any, **config: Any) -> Flask:
+    app = Flask("served")
+    app.config.update(BOXKITE_BASELINE=baseline, **config)
+    return app
+
+
+def metrics_of(app: Flask) -> Samples:
+    return Samples(app.test_client().get("/metrics").text)
+
+
+# --- One object, several apps ---------------------------------------------------------------------------------------
+
+
+def test_a_decorator_may_stand_before_and_after_init_app(baseline: Baseline) -> None:
+    monitor = Boxkite()
+    app = app_of(baseline)
+    early = Blueprint("early", "early")
+    early.post("/early")(monitor.predict(lambda: {"score": 0.5}))
+    app.register_blueprint(early)
+    monitor.init_app(app)
+    late = Blueprint("late", "late")
+    late.post("/late")(monitor.predict(lambda: {"score": 0.5}))
+    app.register_blueprint(late)
+    client = app.test_client()
+    for path in ("/early", "/late"):
+        assert client.post(path, json=ANN).status_code == 200
+    check_counted(metrics_of(app), [ANN, ANN], [0.5, 0.5])
+
+
+def test_a_factory_called_twice_makes_two_apps_that_share_nothing(baseline: Baseline) -> None:
+    def create_app() -> tuple[Flask, Records]:
+        sink = Records()
+        app = app_of(baseline, BOXKITE_SINK=sink)
+        monitor = Boxkite(app)
+        app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+        app.extensions["close"] = monitor.close
+        return app, sink
+
+    (first, first_sink), (second, second_sink) = create_app(), create_app()
+    first.test_client().post("/score", json=ANN)
+    check_counted(metrics_of(first), [ANN], [0.5])
+    assert metrics_of(second).statuses() == {}
+    for app in (first, second):
+        app.extensions["close"]()
+    assert (len(first_sink.taken), len(second_sink.taken)) == (1, 0)
+
+
+def test_one_monitor_serves_two_apps_that_share_nothing(baseline: Baseline) -> None:
+    monitor = Boxkite()
+    view = monitor.predict(lambda: {"score": 0.5})
+    sinks = [Records(), Records()]
+    apps = [app_of(baseline, BOXKITE_SINK=sink) for sink in sinks]
+    for app in apps:
+        monitor.init_app(app)
+        app.post("/score")(view)
+    apps[0].test_client().post("/score", json=ANN)
+    apps[1].test_client().post("/score", json=ANN)
+    apps[1].test_client().post("/score", json=ANN)
+    check_counted(metrics_of(apps[0]), [ANN], [0.5])
+    check_counted(metrics_of(apps[1]), [ANN] * 2, [0.5] * 2)
+    with apps[1].app_context():
+        monitor.log_prediction(None, ANN, 0.5)
+    assert metrics_of(apps[0]).statuses() == {"ok": 1}
+    assert metrics_of(apps[1]).statuses() == {"ok": 3}
+    monitor.close()
+    assert [len(sink.taken) for sink in sinks] == [1, 3]
+
+
+def test_a_second_registration_is_refused(baseline: Baseline) -> None:
+    app = app_of(baseline)
+    Boxkite(app)
+    with pytest.raises(ConfigError) as caught:
+        Boxkite(app)
+    assert str(caught.value) == "This Flask app has a Boxkite monitor already. Call 'init_app' once for each app."
+
+
+def test_a_failed_registration_may_be_repeated(baseline: Baseline) -> None:
+    """Nothing of the failed one is left in the app."""
+    app = app_of("/no/such/file")
+    monitor = Boxkite()
+    with pytest.raises(BaselineError):
+        monitor.init_app(app)
+    app.config["BOXKITE_BASELINE"] = baseline
+    monitor.init_app(app)
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    answer = app.test_client().post("/score", json=ANN)
+    assert len(answer.headers.getlist(ID_HEADER)) == 1
+    check_counted(metrics_of(app), [ANN], [0.5])
+
+
+def test_an_app_without_the_monitor_serves_its_views_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    import numpy as np
+
+    monitor, app = Boxkite(), Flask("served")
+
+    @app.post("/score")
+    @monitor.predict
+    def unregistered_score() -> Any:
+        return np.float64(0.5)
+
+    client = app.test_client()
+    for _ in range(3):
+        assert client.post("/score", json=ANN).get_json() == 0.5
+    (message,) = caplog.messages
+    assert message == (
+        "The app that serves "
+        "'test_an_app_without_the_monitor_serves_its_views_and_is_told.<locals>.unregistered_score' "
+        "has no Boxkite monitor, so its predictions are not counted. Did you forget to call 'init_app'?"
+    )
+
+
+# --- Models ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def other_baseline() -> Baseline:
+    """Return the baseline of another model, of one feature."""
+    from flask_boxkite.baseline.build import build_baseline
+
+    return build_baseline({"x": [i / 10 for i in range(1000)]}, ["yes", "no"] * 500, model="other")
+
+
+def test_several_models_count_apart(baseline: Baseline, other_baseline: Baseline) -> None:
+    sink = Records()
+    app = app_of({"risk": baseline, "churn": other_baseline}, BOXKITE_SINK=sink)
+    monitor = Boxkite(app)
+    app.add_url_rule("/risk", "risk", monitor.predict(model="risk")(lambda: {"score": 0.5}), methods=["POST"])
+    app.add_url_rule("/churn", "churn", monitor.predict(model="churn")(lambda: {"label": "yes"}), methods=["POST"])
+    client = app.test_client()
+    client.post("/risk", json=ANN)
+    client.post("/churn", json={"x": 5})
+    client.post("/churn", json={"x": 6})
+    samples = metrics_of(app)
+    assert samples.value("boxkite_predictions_total", model="risk", status="ok") == 1
+    assert samples.value("boxkite_predictions_total", model="churn", status="ok") == 2
+    assert samples.by("group", "boxkite_inference_group_total", model="churn") == {"yes": 2}
+    assert sum(samples.by("group", "boxkite_feature_group_total", feature="age", model="risk").values()) == 1
+    assert samples.errors() == {}
+    monitor.close()
+    assert [(record["model"], record["baseline"]) for record in sink.taken] == [
+        ("risk", baseline.fingerprint),
+        ("churn", other_baseline.fingerprint),
+        ("churn", other_baseline.fingerprint),
+    ]
+
+
+@pytest.mark.parametrize(("model", "fact"), [("rsik", "there is no model 'rsik'"), (None, "no model is named")])
+@pytest.mark.parametrize("is_early", [True, False], ids=["decorated before", "decorated after"])
+def test_a_model_that_is_not_there_is_refused_at_set_up(
+    baseline: Baseline, other_baseline: Baseline, model: str | None, fact: str, is_early: bool
+) -> None:
+    app, monitor = app_of({"risk": baseline, "churn": other_baseline}), Boxkite()
+
+    def decorate() -> None:
+        monitor.predict(model=model)(lambda: None)
+
+    first, second = (decorate, lambda: monitor.init_app(app)) if is_early else (lambda: monitor.init_app(app), decorate)
+    first()
+    with pytest.raises(ConfigError) as caught:
+        second()
+    assert str(caught.value) == f"'BOXKITE_BASELINE' has several models and {fact}. Known: 'risk', 'churn'."
+
+
+def test_a_model_may_be_left_out_where_there_is_one(baseline: Baseline) -> None:
+    app = app_of({"risk": baseline})
+    monitor = Boxkite(app)
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    app.test_client().post("/score", json=ANN)
+    assert metrics_of(app).value("boxkite_predictions_total", model="risk", status="ok") == 1
+
+
+@pytest.mark.parametrize("given", [{}, {"": "x"}, {5: "x"}], ids=str)
+def test_models_must_have_names(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^'BOXKITE_BASELINE' must name at least one model, each by a text, got \{"):
+        Boxkite(app_of(given))
+
+
+# --- Wrong use ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["features", "output"])
+def test_an_option_of_a_wrong_type_is_refused(option: str) -> None:
+    options: dict[str, Any] = {option: 5}
+    with pytest.raises(ConfigError) as caught:
+        Boxkite().predict(**options)
+    assert str(caught.value) == f"'{option}' must be a dotted path, a callable or None, got 5."
+
+
+def test_a_model_given_by_position_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^'predict' takes options by name, such as predict\(model='risk'\)"):
+        Boxkite().predict("risk")  # type: ignore[type-var]
+
+
+def test_a_decorator_above_the_route_is_told(twins: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """It sees no request, which nobody would notice otherwise."""
+
+    def define(app: Flask, predict: Any) -> None:
+        @predict
+        @app.post("/score")
+        def score_upside_down() -> Any:
+            return {"score": 0.5}
+
+    app = twins(define)
+    for _ in range(3):
+        app.send(json=ANN)
+    assert app.scrape().statuses() == {}
+    (message,) = caplog.messages
+    assert message == (
+        "'@monitor.predict' stands above the route of "
+        "'test_a_decorator_above_the_route_is_told.<locals>.define.<locals>.score_upside_down', so it sees no request "
+        "and counts nothing. Write the route first: '@app.post(...)', then '@monitor.predict'."
+    )
+
+
+def test_an_existing_metrics_route_is_refused(baseline: Baseline) -> None:
+    app = app_of(baseline)
+    app.add_url_rule("/metrics", "own", lambda: "own")
+    with pytest.raises(ConfigError) as caught:
+        Boxkite(app)
+    assert str(caught.value) == (
+        "'BOXKITE_METRICS_PATH' is '/metrics', which is the route of 'own' already. Set another path, or None and "
+        "serve monitor.export_http() yourself."
+    )
+
+
+def test_a_metrics_route_that_is_shadowed_is_told(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(baseline)
+    Boxkite(app)
+    app.add_url_rule("/metrics", "own", lambda: "own")
+    app.test_client().get("/")
+    app.test_client().get("/")
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert message == (
+        "Several routes serve '/metrics': 'boxkite.metrics', 'own'. Set 'BOXKITE_METRICS_PATH' to another path."
+    )
+
+
+def test_a_route_of_another_method_is_no_conflict(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(baseline)
+    app.add_url_rule("/metrics", "push", lambda: "pushed", methods=["POST"])
+    Boxkite(app)
+    assert app.test_client().post("/metrics").text == "pushed"
+    assert "boxkite_predictions_total" in app.test_client().get("/metrics").text
+    assert caplog.messages == []
+
+
+def test_routes_without_methods_do_no_harm(baseline: Baseline) -> None:
+    """As websocket extensions add them."""
+    from werkzeug.routing import Rule
+
+    app = app_of(baseline)
+    app.url_map.add(Rule("/metrics", endpoint="socket", websocket=True))
+    Boxkite(app)
+    assert app.test_client().get("/").status_code == 404
+
+
+def test_another_path_and_no_path(baseline: Baseline) -> None:
+    app = app_of(baseline, BOXKITE_METRICS_PATH="/internal/metrics")
+    Boxkite(app)
+    assert app.test_client().get("/metrics").status_code == 404
+    assert "boxkite_predictions_total" in app.test_client().get("/internal/metrics").text
+
+    none = app_of(baseline, BOXKITE_METRICS_PATH=None)
+    monitor = Boxkite(none)
+
+    @none.get("/by-hand")
+    def by_hand() -> Any:
+        body, content_type = monitor.export_http(request.args.to_dict(flat=False), dict(request.headers))
+        return body, 200, {"Content-Type": content_type}
+
+    assert none.test_client().get("/metrics").status_code == 404
+    answer = none.test_client().get("/by-hand?name[]=boxkite_predictions_total", headers={"Accept": "text/plain"})
+    assert answer.content_type.startswith("text/plain; version=0.0.4")
+    assert {line.split("{")[0] for line in answer.text.splitlines() if line[0] != "#"} == {"boxkite_predictions_total"}
+
+
+def test_a_wrong_setting_is_refused_before_anything_is_registered(baseline: Baseline) -> None:
+    app = app_of(baseline, BOXKITE_SAMPEL_RATE=0.5)
+    with pytest.raises(ConfigError) as caught:
+        Boxkite(app)
+    assert str(caught.value) == (
+        "'BOXKITE_SAMPEL_RATE' is no setting of flask-boxkite. Did you mean 'BOXKITE_SAMPLE_RATE'?"
+    )
+    assert "boxkite" not in app.extensions
+    assert app.test_client().get("/metrics").status_code == 404
+
+
+def test_the_default_baseline_may_be_absent_and_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("flask_boxkite.service.DEFAULT_BASELINE_PATH", str(tmp_path / "none.prom"))
+    app = app_of(None)
+    monitor = Boxkite(app)
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    assert app.test_client().post("/score", json=ANN).status_code == 200
+    (message,) = caplog.messages
+    assert message.startswith(f"There is no baseline at '{tmp_path}/none.prom': ")
+    assert metrics_of(app).statuses() == {"ok": 1}
+
+
+def test_the_default_baseline_is_found(monkeypatch: pytest.MonkeyPatch, baseline_path: Path) -> None:
+    monkeypatch.setattr("flask_boxkite.service.DEFAULT_BASELINE_PATH", str(baseline_path))
+    app = app_of(None)
+    monitor = Boxkite(app)
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    app.test_client().post("/score", json=ANN)
+    check_counted(metrics_of(app), [ANN], [0.5])
+
+
+# --- Baselines that cannot be used ----------------------------------------------------------------------------------
+
+
+def damaged(change: Callable[[str], str | bytes]) -> Callable[[str], bytes]:
+    def damage(text: str) -> bytes:
+        after = change(text)
+        assert after != text
+        return after if isinstance(after, bytes) else after.encode()
+
+    return damage
+
+
+def swapped_bounds(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    at = next(i for i, line in enumerate(lines) if "_bucket{" in line)
+    lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    return "".join(lines)
+
+
+def repeated_bounds(text: str) -> str:
+    line = next(line for line in text.splitlines(keepends=True) if "_bucket{" in line)
+    return text.replace(line, line * 2)
+
+
+DAMAGE: dict[str, Callable[[str], str | bytes]] = {
+    "empty": lambda text: "",
+    "binary": lambda text: bytes(range(256)),
+    "not UTF-8": lambda text: text.replace("Paris", "P\xe4ris").encode("latin-1"),
+    "truncated": lambda text: text[: len(text) // 2],
+    "HTML": lambda text: "<!DOCTYPE html><p>404</p>",
+    "pickle": lambda text: pickle.dumps({"age": 1}),
+    "unsorted bounds": swapped_bounds,
+    "repeated bounds": repeated_bounds,
+    "words for counts": lambda text: text.replace(" 1000\n", " many\n"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_baseline_that_cannot_be_read_is_named(
+    damage: Callable[[str], str | bytes], baseline_path: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "damaged.prom"
+    path.write_bytes(damaged(damage)(baseline_path.read_text()))
+    with pytest.raises(BaselineError) as caught:
+        Boxkite(app_of(path))
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_baseline_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match=r"absent\.prom"):
+        Boxkite(app_of(tmp_path / "absent.prom"))
+
+
+def test_a_baseline_of_another_type_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^'BOXKITE_BASELINE' must be a path, a Baseline, .* got 5\.$"):
+        Boxkite(app_of(5))
+
+
+def test_a_file_and_an_object_serve_alike(baseline: Baseline, baseline_path: Path) -> None:
+    texts = []
+    for given in (baseline, baseline_path, str(baseline_path)):
+        app = app_of(given)
+        monitor = Boxkite(app)
+        app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+        app.test_client().post("/score", json=ANN)
+        samples = metrics_of(app)
+        check_counted(samples, [ANN], [0.5])
+        texts.append([line for line in samples.text.splitlines() if "feature" in line or "inference" in line])
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_drift_is_asked_of_the_app(baseline: Baseline) -> None:
+    app = app_of(baseline)
+    monitor = Boxkite(app)
+    app.post("/score")(monitor.predict(lambda: {"predictions": [0.5] * 200}))
+    app.test_client().post("/score", json=[[1000, 1e9, "Oslo"]] * 200)
+    with app.app_context():
+        report = monitor.drift()
+    assert {variable.name: variable.verdict for variable in report.variables}["age"] == "major"
+
+
+def test_names_of_models_and_pods_are_only_text(twins: Make, tmp_path: Path) -> None:
+    """Whatever they hold, files stay below the directory of the logs."""
+    baseline = training_baseline(model="../../evil/../ model.")
+    root = tmp_path / "logs"
+    app = app_of(
+        baseline,
+        BOXKITE_LOG_DIR=root,
+        BOXKITE_ENDPOINT_ID="../../../up/..",
+        BOXKITE_POD_NAME="/etc/passwd .. x",
+        BOXKITE_SERVER_ID="../s",
+        BOXKITE_LOGGER_ID="../l",
+        BOXKITE_FLUENTD_PREFIX="../p/q.r",
+    )
+    monitor = Boxkite(app)
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    assert app.test_client().post("/score", json=ANN).status_code == 200
+    monitor.close()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) == 1
+    assert root in written[0].resolve().parents
+    assert metrics_of(app).labels("model", "boxkite_predictions_total") == {"../../evil/../ model."}
+
+
+# --- Secrets --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"json": {**ANN, "card": "4111-1111"}},
+        {"json": [{**ANN, "card": "4111-1111"}, {**ANN, "card": "4111-1111"}]},
+        {"json": {"client": {"card": "4111-1111"}, **ANN}},
+        {"json": {"features": {**ANN, "card": "4111-1111"}}},
+        {"data": {**{k: str(v) for k, v in ANN.items()}, "card": "4111-1111"}},
+        {"data": "age,income,city,card\n30,2500,Paris,4111-1111\n", "content_type": "text/csv"},
+        {"data": '{"card": "4111-1111", ', "content_type": "application/json"},
+        {"data": b"\xff card=4111-1111", "content_type": "application/octet-stream"},
+        {"json": {**ANN, "card": "4111-1111", "note": "n" * 500}},
+    ],
+    ids=["object", "rows", "deep", "features", "form", "CSV", "broken", "binary", "long"],
+)
+def test_redacted_fields_never_reach_a_sink(twins: Make, sent: dict[str, Any]) -> None:
+    def define(app: Flask, predict: Any) -> None:
+        @app.post("/score")
+        @predict
+        def score() -> Any:
+            request.get_data()
+            return {"score": 0.5, "card": "4111-1111"}
+
+    app = twins(define, BOXKITE_REDACT=["card"], BOXKITE_MAX_BODY_BYTES=300)
+    app.send(**sent)
+    (record,) = app.records()
+    assert "4111" not in repr(record)
+    assert "NDExMS" not in repr(record), "in base64"
+
+
+def test_a_redacting_callable_that_fails_drops_the_record(twins: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """A secret is worth more than a record; the drop is counted."""
+
+    def redact(record: dict[str, Any]) -> Any:
+        raise RuntimeError("no idea")
+
+    def define(app: Flask, predict: Any) -> None:
+        app.post("/score")(predict(lambda: {"score": 0.5}))
+
+    app = twins(define, BOXKITE_REDACT=redact)
+    app.send(json=ANN)
+    assert app.records() == []
+    samples = app.scrape()
+    check_counted(samples, [ANN], [0.5])
+    assert samples.by("reason", "boxkite_log_dropped_total") == {"unencodable": 1}
+    assert samples.value("boxkite_log_records_total", outcome="accepted") == 1

@@ -1,0 +1,323 @@
+"""What a view returns reaches the client as without us; what Flask would refuse becomes its JSON value."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import math
+import uuid
+from collections import OrderedDict, UserDict, defaultdict
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from flask import Flask, Response, abort, jsonify, make_response, redirect, send_file, stream_with_context
+from markupsafe import Markup
+
+from tests.web.twins import ID_HEADER, Twins, check_counted
+
+Make = Callable[..., Twins]
+
+ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
+
+
+def returning(make: Callable[[], Any], **options: Any) -> Callable[[Flask, Any], None]:
+    def define(app: Flask, predict: Any) -> None:
+        @app.route("/score", methods=["GET", "POST"])
+        @predict(**options)
+        def score() -> Any:
+            return make()
+
+    return define
+
+
+NOON = datetime.datetime(2024, 5, 17, 12, tzinfo=datetime.timezone.utc)
+
+
+def wsgi_app(environ: Any, start_response: Any) -> Any:
+    start_response("202 Accepted", [("Content-Type", "text/plain"), ("X-From", "WSGI")])
+    return [b"0.5"]
+
+
+ACCEPTED: dict[str, Callable[[], Any]] = {
+    "text": lambda: "0.5",
+    "bytes": lambda: b"0.5",
+    "bytearray": lambda: bytearray(b"0.5"),
+    "markup": lambda: Markup("<b>0.5</b>"),
+    "dict": lambda: {"score": 0.5},
+    "list": lambda: [0.5],
+    "empty list": list,
+    "nested": lambda: {"score": 0.5, "why": [{"age": [1, None, True]}, {}]},
+    "NaN in a dict": lambda: {"score": math.nan, "high": math.inf},
+    "NumPy's NaN in a dict": lambda: {"score": np.float64("nan"), "high": np.float64("inf"), "text": np.str_("a")},
+    "dates": lambda: {"score": 0.5, "at": NOON, "on": NOON.date(), "id": uuid.UUID(int=5), "price": Decimal("1.50")},
+    "ordered dict": lambda: OrderedDict(score=0.5, at=NOON),
+    "default dict": lambda: defaultdict(list, score=0.5, at=NOON),
+    "list of dates": lambda: [NOON, 0.5],
+    "tuple in a dict": lambda: {"score": 0.5, "pair": (1, NOON)},
+    "status": lambda: ({"score": 0.5}, 201),
+    "status text": lambda: ("0.5", "299 Odd"),
+    "headers": lambda: ({"score": 0.5}, {"X-Model": "3"}),
+    "list of headers": lambda: ("0.5", [("X-Model", "3"), ("X-Model", "4")]),
+    "status and headers": lambda: ([0.5], 206, {"Content-Type": "application/x-scores"}),
+    "jsonify": lambda: jsonify(score=0.5),
+    "make_response": lambda: make_response(("0.5", 203)),
+    "response": lambda: Response("0.5", mimetype="text/plain", headers={"ETag": '"x"'}),
+    "response in a tuple": lambda: (Response("0.5"), 201),
+    "generator": lambda: (part for part in ["0", ".5"]),
+    "iterator": lambda: iter([b"0", b".5"]),
+    "streaming response": lambda: Response((part for part in ["0", ".5"]), mimetype="text/plain"),
+    "stream with context": lambda: Response(stream_with_context(part for part in ["0", ".5"])),
+    "file": lambda: send_file(io.BytesIO(b"0.5"), mimetype="text/plain"),
+    "download": lambda: send_file(Path(__file__), as_attachment=True),
+    "no content": lambda: ("", 204),
+    "redirect": lambda: redirect("/there"),
+    "aborting with a redirect": lambda: abort(redirect("/there")),
+    "aborting with an answer": lambda: abort(make_response({"score": 0.5}, 200)),
+    "WSGI app": lambda: wsgi_app,
+    "gzip": lambda: Response(b"\x1f\x8b\x00", headers={"Content-Encoding": "gzip", "Content-Type": "application/json"}),
+}
+
+
+@pytest.mark.parametrize("make", ACCEPTED.values(), ids=ACCEPTED)
+def test_what_flask_accepts_is_passed_through(twins: Make, make: Callable[[], Any]) -> None:
+    app = twins(returning(make))
+    answer = app.send(json=ANN, buffered=True)
+    samples = app.scrape()
+    assert samples.statuses() == {"ok": 1}
+    assert samples.groups("age") == {samples.group_of("feature", "age", 30): 1}
+    assert answer.headers[ID_HEADER] == app.record()["prediction_id"]
+    assert len(answer.headers.getlist(ID_HEADER)) == 1
+    assert "internal" not in samples.errors()
+
+
+class Thing:
+    """Nothing that Flask or JSON knows."""
+
+
+class Array:
+    """Something array-like that cannot be read."""
+
+    def __array__(self) -> Any:
+        raise RuntimeError("no")
+
+
+REFUSED: dict[str, Callable[[], Any]] = {
+    "None": lambda: None,
+    "object": Thing,
+    "set": lambda: {0.5},
+    "date": lambda: NOON,
+    "mapping": lambda: UserDict(score=0.5),
+    "range": lambda: range(3),
+    "tuple of four": lambda: (0.5, 0.5, 0.5, 0.5),
+    "tuple of one": lambda: (0.5,),
+    "empty tuple": lambda: (),
+    "None with a status": lambda: (None, 200),
+    "object in a dict": lambda: {"score": Thing()},
+    "NumPy keys": lambda: {np.int64(1): 0.5},
+    "complex": lambda: 1j,
+    "coroutine function": lambda: Thing,
+}
+
+
+@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED)
+def test_what_flask_refuses_stays_refused(twins: Make, make: Callable[[], Any]) -> None:
+    """A mistake is not turned into an answer."""
+    app = twins(returning(make))
+    answer = app.send(json=ANN)
+    assert answer.status_code == 500
+    assert app.scrape().statuses() == {"error": 1}
+    assert app.record()["status"] == "error"
+
+
+def test_an_array_that_cannot_be_read_is_the_views_error(twins: Make) -> None:
+    app = twins(returning(Array))
+    assert app.client.post("/score", json=ANN).status_code == 500
+    assert app.scrape().statuses() == {"error": 1}
+
+
+FRAME = pd.DataFrame({"output": [0.25, 0.75]})
+
+CONVERTED: dict[str, tuple[Callable[[], Any], Any, list[float]]] = {
+    "float": (lambda: 0.5, 0.5, [0.5]),
+    "int": (lambda: 1, 1, [1]),
+    "bool": (lambda: True, True, [1]),
+    "decimal": (lambda: Decimal("0.5"), 0.5, [0.5]),
+    "NumPy float": (lambda: np.float64(0.5), 0.5, [0.5]),
+    "narrow float": (lambda: np.float32(0.1), 0.1, [0.1]),
+    "NumPy int": (lambda: np.int64(1), 1, [1]),
+    "NumPy bool": (lambda: np.bool_(True), True, [1]),
+    "NaN": (lambda: math.nan, None, [math.nan]),
+    "NumPy's NaN": (lambda: np.float64("nan"), None, [math.nan]),
+    "infinity": (lambda: np.float64("inf"), "Infinity", [math.inf]),
+    "array of none": (lambda: np.array(0.5), 0.5, [0.5]),
+    "array": (lambda: np.array([0.5]), [0.5], [0.5]),
+    "two rows": (lambda: np.array([0.25, 0.75]), [0.25, 0.75], [0.25, 0.75]),
+    "matrix": (lambda: np.array([[0.25], [0.75]]), [[0.25], [0.75]], [0.25, 0.75]),
+    "narrow array": (lambda: np.array([0.1, 0.7], np.float32), [0.1, 0.7], [0.1, 0.7]),
+    "array in a dict": (lambda: {"predictions": np.array([0.25, 0.75])}, {"predictions": [0.25, 0.75]}, [0.25, 0.75]),
+    "scalar in a dict": (lambda: {"score": np.float32(0.7)}, {"score": 0.7}, [0.7]),
+    "scalars in lists": (lambda: {"predictions": [np.float32(0.7)]}, {"predictions": [0.7]}, [0.7]),
+    "scalars in a tuple": (lambda: {"predictions": (np.int64(1),)}, {"predictions": [1]}, [1]),
+    "in an ordered dict": (lambda: OrderedDict(score=np.float32(0.7)), {"score": 0.7}, [0.7]),
+    "status": (lambda: (np.float64(0.5), 201), 0.5, [0.5]),
+    "number, status and headers": (lambda: (0.5, 202, {"X-Model": "3"}), 0.5, [0.5]),
+    "series": (lambda: FRAME["output"], [0.25, 0.75], [0.25, 0.75]),
+    "frame": (lambda: FRAME, [{"output": 0.25}, {"output": 0.75}], [0.25, 0.75]),
+    "Polars series": (lambda: pl.Series([0.25, 0.75]), [0.25, 0.75], [0.25, 0.75]),
+    "Polars frame": (
+        lambda: pl.DataFrame({"output": [0.25, 0.75]}),
+        [{"output": 0.25}, {"output": 0.75}],
+        [0.25, 0.75],
+    ),
+    "Arrow array": (lambda: pa.array([0.25, 0.75]), [0.25, 0.75], [0.25, 0.75]),
+    "Arrow table": (
+        lambda: pa.table({"output": [0.25, 0.75]}),
+        [{"output": 0.25}, {"output": 0.75}],
+        [0.25, 0.75],
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "value", "outputs"), CONVERTED.values(), ids=CONVERTED)
+def test_a_number_or_array_becomes_its_json_value(
+    twins: Make, make: Callable[[], Any], value: Any, outputs: list[float]
+) -> None:
+    app = twins(returning(make))
+    rows = [ANN] * len(outputs)
+    answer = app.client.post("/score", json=rows if len(rows) > 1 else ANN)
+    assert answer.mimetype == "application/json"
+    assert answer.get_json() == value
+    check_counted(app.scrape(), rows, outputs)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_a_converted_view_answers_every_method(twins: Make, method: str) -> None:
+    """HEAD must not be 500 where GET is 200, and neither HEAD nor OPTIONS is a prediction."""
+    app = twins(returning(lambda: np.float64(0.5)))
+    answer = app.client.open("/score", method=method, json=ANN)
+    assert answer.status_code == 200
+    counted = {"ok": 1} if method in ("GET", "POST") else {}
+    assert app.scrape().statuses() == counted
+    assert len(app.records()) == len(counted)
+    assert (ID_HEADER in answer.headers) == bool(counted)
+
+
+def test_a_view_that_answers_options_itself_is_not_counted_for_it(twins: Make) -> None:
+    def define(app: Flask, predict: Any) -> None:
+        @app.route("/score", methods=["OPTIONS", "HEAD", "GET"])
+        @predict
+        def score() -> Any:
+            return {"score": 0.5}
+
+    app = twins(define)
+    for method in ("OPTIONS", "HEAD"):
+        app.send(method=method)
+    assert app.scrape().statuses() == {}
+    assert app.records() == []
+
+
+def test_a_response_that_is_returned_again_has_the_id_of_its_request(twins: Make) -> None:
+    """Once, not one more each time."""
+    same = Response("0.5")
+    app = twins(returning(lambda: same))
+    ids = [app.client.post("/score", json=ANN).headers.getlist(ID_HEADER) for _ in range(3)]
+    assert ids == [[record["prediction_id"]] for record in app.records()]
+
+
+# --- Streams --------------------------------------------------------------------------------------------------------
+
+
+def test_a_streaming_answer_is_not_consumed_before_the_server_asks(twins: Make) -> None:
+    asked: list[int] = []
+
+    def numbers() -> Any:
+        for i in range(3):
+            asked.append(i)
+            yield str(i)
+
+    app = twins(returning(lambda: Response(numbers())))
+    answer = app.client.post("/score", json=ANN, buffered=False)
+    stream = answer.iter_encoded()
+    asked_before = list(asked)
+    assert app.scrape().statuses() == {"ok": 1}, "counted before the answer is out"
+    assert b"".join(stream) == b"012"
+    answer.close()
+    # The test client itself asks for the first part, to have the headers.
+    assert asked_before in ([], [0])
+
+
+def test_an_endless_answer_can_be_closed(twins: Make) -> None:
+    closed: list[bool] = []
+
+    def numbers() -> Any:
+        try:
+            while True:
+                yield "x"
+        finally:
+            closed.append(True)
+
+    app = twins(returning(lambda: Response(numbers())))
+    answer = app.client.post("/score", json=ANN, buffered=False)
+    answer.close()
+    assert closed == [True]
+    assert app.scrape().statuses() == {"ok": 1}
+
+
+def test_a_stream_that_fails_half_way_is_the_streams_error(twins: Make) -> None:
+    """Its status has been sent: ok is what the client was told."""
+
+    def numbers() -> Any:
+        yield "0"
+        raise RuntimeError("half-way")
+
+    app = twins(returning(lambda: Response(numbers())))
+    answer = app.client.post("/score", json=ANN, buffered=False)
+    with pytest.raises(RuntimeError, match="half-way"):
+        answer.get_data()
+    answer.close()
+    assert app.scrape().statuses() == {"ok": 1}
+
+
+def test_a_response_made_of_a_sequence_of_its_own_is_left_to_it(twins: Make) -> None:
+    """Something with a length is not always a list that may be read twice."""
+    read: list[str] = []
+
+    class Once:
+        def __len__(self) -> int:
+            return 1
+
+        def __iter__(self) -> Any:
+            read.append("read")
+            return iter([b"0.5"])
+
+    app = twins(returning(lambda: Response(Once())))
+    assert app.client.post("/score", json=ANN).get_data() == b"0.5"
+    assert len(read) == 1
+
+
+def test_a_long_json_answer_is_not_parsed(twins: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flask_boxkite import capture
+
+    monkeypatch.setattr(capture, "LONG_BODY_BYTES", 100)
+    app = twins(returning(lambda: Response("[" + "0.5," * 100 + "0.5]", mimetype="application/json")))
+    app.send(json=ANN)
+    assert app.scrape().errors() == {"output": 1}
+
+
+def test_a_deeply_nested_answer_fails_as_without_us(twins: Make) -> None:
+    def deep() -> Any:
+        value: Any = 0.5
+        for _ in range(100_000):
+            value = [value]
+        return value
+
+    app = twins(returning(deep))
+    assert app.send(json=ANN).status_code == 500
+    assert app.scrape().statuses() == {"error": 1}
