@@ -201,7 +201,10 @@ class Capture:
             pick = self._options.output
             if self._request is not None:
                 self._read_late(self._request)
-            self._take_value(pick(returned) if callable(pick) else self._pick(_document_of(returned)))
+            if pick is None:
+                self._take_value(found_output(_document_of(returned), self.service.output_names))
+            else:
+                self._take_value(pick(returned) if callable(pick) else value_at(_document_of(returned), pick))
         except LookupError:
             self.tally.errors.append("output")
         except Exception:
@@ -222,16 +225,14 @@ class Capture:
             if self._request is not None:
                 self._read_late(self._request)
             document = payload_of_text(data, mimetype)
-            self._take_value(pick(document) if callable(pick) else self._pick(document))
+            if pick is None:
+                self._take_value(found_output(document, self.service.output_names))
+            else:
+                self._take_value(pick(document) if callable(pick) else value_at(document, pick))
         except LookupError:
             self.tally.errors.append("output")
         except Exception:
             self._fail()
-
-    def _pick(self, document: Any) -> Any:
-        if isinstance(self._options.output, str):
-            return value_at(document, self._options.output)
-        return found_output(document, self.service.output_names)
 
     def _take_value(self, value: Any) -> None:
         self._output = value

@@ -107,7 +107,12 @@ class Boxkite:
     ) -> Callable[[View], View]: ...
 
     def predict(
-        self, view: View | None = None, /, *, model: str | None = None, features: Pick = None, output: Pick = None
+        self,
+        view: Callable[..., Any] | None = None,
+        *,
+        model: str | None = None,
+        features: Pick = None,
+        output: Pick = None,
     ) -> Any:
         """Decorate a view that predicts: each answered request is counted and logged.
 

@@ -72,7 +72,7 @@ class BoxkiteMiddleware:
             raise
         return answer.passing(body)
 
-    def _metrics(self, environ: dict[str, Any]) -> Any:
+    def _metrics(self, environ: dict[str, Any]) -> Callable[..., Iterable[bytes]]:
         from werkzeug.exceptions import MethodNotAllowed
 
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):

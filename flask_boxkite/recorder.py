@@ -20,7 +20,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask_boxkite.naming import DROP_REASONS
 from flask_boxkite.sinks.base import Batch, Sink
@@ -100,8 +100,13 @@ class Recorder:
 
     @property
     def sink(self) -> Sink:
-        """The sink of this process, for packing."""
+        """The sink of this process."""
         return self._own().sink
+
+    def record(self, time_ns: int, record: dict[str, Any]) -> None:
+        """Pack a record of plain JSON values and queue it; raises what the sink's `pack` does."""
+        shipper = self._own()
+        shipper.submit(shipper.sink.pack(time_ns, record))
 
     def submit(self, packed: bytes) -> None:
         """Queue a packed record. Never waits for anything but other requests doing the same."""

@@ -64,6 +64,10 @@ class ModelMonitoringService:
     Safe to use from any thread, and in processes forked after its creation. It starts a thread only when the first
     prediction is logged, and only if there is a sink.
 
+    Attributes:
+        feature_names: The features that are counted; none without a baseline.
+        output_names: The outputs that are counted.
+
     Args:
         baseline: A `Baseline`, the path of one, or None for ``/artefact/histogram.prom``, which may be absent.
         model: Name of the model; None for the one in the baseline.
@@ -113,6 +117,8 @@ class ModelMonitoringService:
         self._store = MemoryStore(layout.size, layout.sums_size)
         self._features = VariableCounter(layout.features, 0, layout.size, keeps_interpreter=recorder is not None)
         self._outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
+        self.feature_names = self._features.known
+        self.output_names = self._outputs.names
         self._redact = redaction(settings.redact, self._features.names)
         self._last_complaint = -COMPLAINT_SECONDS
         self.exported = ExportedModel(self.model, baseline, layout, self._store, settings.drift_alpha)
@@ -228,16 +234,6 @@ class ModelMonitoringService:
                 self.record(prediction, body, features if table is None else table, output, "ok", tally.rows, None)
         return prediction.text
 
-    @property
-    def feature_names(self) -> frozenset[str]:
-        """Names of the features that are counted; empty without a baseline."""
-        return self._features.known
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the outputs that are counted."""
-        return self._outputs.names
-
     def count_features(self, tally: Tally, table: Table | None) -> Table | None:
         """Find the cells of all features; returns the table."""
         if table is None:
@@ -256,12 +252,12 @@ class ModelMonitoringService:
         if output is None:
             tally.errors.append("output")
             return
-        if not self._outputs.names:
+        if not self.output_names:
             return
-        if type(output) in _SCALARS and tally.rows == 1 and len(self._outputs.names) == 1:
+        if type(output) in _SCALARS and tally.rows == 1 and len(self.output_names) == 1:
             self._outputs.count_value(output, tally)
             return
-        table = output_table(output, self._outputs.names, tally.rows)
+        table = output_table(output, self.output_names, tally.rows)
         if table is None:
             tally.errors.append("output")
             return
@@ -279,7 +275,11 @@ class ModelMonitoringService:
             duration: Seconds from request to response; None if not known.
         """
         increments: Increments = tally if status == "ok" else Increments()
-        increments.raise_cell(self._status_cells[status], tally.rows or 1)
+        rows = tally.rows or 1
+        if rows == 1:
+            increments.cells.append(self._status_cells[status])
+        else:
+            increments.raise_cell(self._status_cells[status], rows)
         for reason in tally.errors:
             increments.raise_cell(self._layout.captures_start + CAPTURE_REASONS.index(reason))
         if duration is not None:
@@ -332,11 +332,9 @@ class ModelMonitoringService:
                 record["body_encoding"] = "base64"
             if self._redact is not None:
                 record = self._redact(record)
-            packed = recorder.sink.pack(prediction.time_ns, record)
+            recorder.record(prediction.time_ns, record)
         except Exception:
             self._lose_record()
-        else:
-            recorder.submit(packed)
 
     def _lose_record(self) -> None:
         """Count a record that cannot be packed or redacted; it must not be sent in part."""

@@ -8,8 +8,13 @@ from collections.abc import Iterator
 import flask
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from tests.peers import free_port
+
+# A busy machine is no fault of the code under test.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture

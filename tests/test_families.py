@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.baseline import Continuous, Discrete
+from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.families import Block, Family, label_text, running_sum, variable_families
 
 
@@ -48,7 +48,7 @@ def test_heads_differ_between_the_formats_for_counters_only() -> None:
 
 
 def test_families_of_variables_follow_the_contract() -> None:
-    variables = [
+    variables: list[Distribution] = [
         Continuous("x", (1.0, 2.0), (0, 0, 0), (1.0, 2.0)),
         Discrete("y", ("a",), (0,)),
     ]

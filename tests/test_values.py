@@ -45,8 +45,10 @@ ANY_JSON = st.recursive(
 
 @pytest.mark.parametrize(
     "value",
-    [1, 1.0, True, "1", " 1.0 ", "1e0", np.int8(1), np.uint64(1), np.float16(1), np.bool_(True), Decimal("1.00")]
-    + [np.array(1), timedelta(seconds=1), np.timedelta64(1000, "ms")],
+    [
+        *(1, 1.0, True, "1", " 1.0 ", "1e0", Decimal("1.00"), timedelta(seconds=1)),
+        *(np.int8(1), np.uint64(1), np.float16(1), np.bool_(True), np.array(1), np.timedelta64(1000, "ms")),
+    ],
     ids=repr,
 )
 def test_every_spelling_of_one_is_the_number_one(value: object) -> None:
@@ -58,8 +60,10 @@ def test_every_spelling_of_one_is_the_number_one(value: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, math.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), np.timedelta64("NaT"), "nan"]
-    + [Decimal("NaN"), Decimal("sNaN"), np.array(math.nan)],
+    [
+        *(None, math.nan, "nan", Decimal("NaN"), Decimal("sNaN"), pd.NA, pd.NaT),
+        *(np.float32("nan"), np.array(math.nan), np.datetime64("NaT"), np.timedelta64("NaT")),
+    ],
     ids=repr,
 )
 def test_missing_values_of_all_kinds_are_nan(value: object) -> None:
@@ -89,8 +93,10 @@ def test_numbers_are_what_a_float64_holds_of_their_shortest_decimals(value: obje
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", "one", "1_000", "1,5", [1], {"a": 1}, (1,), b"1", 1j, date(2024, 1, 1), np.array([1]), object()]
-    + [np.datetime64("2024-01-01"), np.timedelta64(1, "M")],
+    [
+        *("", " ", "one", "1_000", "1,5", [1], {"a": 1}, (1,), b"1", 1j, date(2024, 1, 1), object()),
+        *(np.array([1]), np.datetime64("2024-01-01"), np.timedelta64(1, "M")),
+    ],
     ids=str,
 )
 def test_what_is_no_number_is_invalid(value: object) -> None:

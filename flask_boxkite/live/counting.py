@@ -191,14 +191,18 @@ class VariableCounter:
     def _count_row(self, row: Any, increments: Increments) -> bool:
         """Count a row; return whether it was all plain finite numbers."""
         total = _plain_sum(row) if self._is_continuous else math.nan
-        if total != total:
-            increments.cells += [locate(value) for locate, value in zip(self._locators, row, strict=True)]
-            return False
-        if self._search is not None:
-            increments.raise_cells(self._search(row))
-        else:
-            increments.cells += map(add, self._offsets, map(bisect_left, self._bounds, row))
-        return total - total == 0
+        if total == total:
+            try:
+                if self._search is not None:
+                    increments.raise_cells(self._search(row))
+                else:
+                    increments.cells += list(map(add, self._offsets, map(bisect_left, self._bounds, map(float, row))))
+            except (OverflowError, struct.error):
+                pass  # huge integers of both signs, whose sum is small
+            else:
+                return total - total == 0
+        increments.cells += [locate(value) for locate, value in zip(self._locators, row, strict=True)]
+        return False
 
     def count_value(self, value: Any, increments: Increments) -> None:
         """Count one value of the only variable, adding to *increments*."""
@@ -313,7 +317,8 @@ class _RowSearch:
         """
         keys = self._keys.copy()
         keys.imag = np.frombuffer(self._pack(*row))  # four times as fast as np.array(row)
-        return self._bounds.searchsorted(keys) + self._shifts
+        found: NDArray[np.intp] = self._bounds.searchsorted(keys) + self._shifts
+        return found
 
 
 def _plain_sum(row: Sequence[Any]) -> float:
@@ -334,7 +339,8 @@ def _plain_sum(row: Sequence[Any]) -> float:
 def _row_lists(rows: NDArray[Any]) -> list[list[Any]]:
     """Return an array's rows as lists; narrow floats stay scalars, which are read by their decimals."""
     is_narrow = rows.dtype.kind == "f" and rows.dtype.itemsize < 8
-    return [list(row) for row in rows] if is_narrow else rows.tolist()
+    found: list[list[Any]] = [list(row) for row in rows] if is_narrow else rows.tolist()
+    return found
 
 
 def _is_countable(array: NDArray[Any]) -> bool:

@@ -296,7 +296,7 @@ def test_discrete_names_and_positions_rule_the_features_and_leave_outputs_alone(
     assert [item.kind for item in baseline.features] == ["discrete", "continuous", "discrete"]
     assert [item.kind for item in baseline.outputs] == ["discrete"]
     assert build_baseline(columns, range(100), discrete=["output"]).outputs[0].kind == "discrete"
-    assert build_baseline(columns, range(100), discrete=iter([np.int64(2)])).outputs[0].kind == "continuous"
+    assert build_baseline(columns, range(100), discrete=np.array([2])).outputs[0].kind == "continuous"
 
 
 def test_given_bins_are_used_as_they_are() -> None:

@@ -280,5 +280,6 @@ def test_one_name_may_be_a_feature_and_an_output_but_not_two_features() -> None:
 
 @pytest.mark.parametrize("field", ["model", "version"])
 def test_names_that_utf8_cannot_write_are_refused(field: str) -> None:
+    odd: dict[str, Any] = {field: "\ud800"}
     with pytest.raises(BaselineError, match=r"'\\ud800' cannot be written in UTF-8\.$"):
-        Baseline((AGE,), (), 22, **{field: "\ud800"})
+        Baseline((AGE,), (), 22, **odd)

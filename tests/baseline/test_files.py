@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import re
@@ -295,12 +296,8 @@ def test_a_file_with_a_changed_byte_is_refused_or_means_the_same(tmp_path: Path,
     content = bytearray(writing.render(BASELINE).encode())
     content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
-    try:
-        loaded = Baseline.load(path)
-    except BaselineError as error:
-        assert error.path == str(path)
-    else:
-        assert loaded.fingerprint == BASELINE.fingerprint
+    with contextlib.suppress(BaselineError):
+        assert Baseline.load(path).fingerprint == BASELINE.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -446,7 +443,7 @@ def test_categories_may_come_in_any_order(path: Path) -> None:
 
 
 def test_the_file_can_be_written_by_hand_in_openmetrics(path: Path) -> None:
-    """Its end mark is a comment to us; what we wrote ourselves has no count without a sum, which OpenMetrics forbids."""
+    """Its end mark is a comment to us. OpenMetrics allows no count without a sum, so ours is left out."""
     text = "".join(line for line in writing.render(BASELINE).splitlines(keepends=True) if "_count{" not in line)
     text = re.sub(r"^# (HELP|TYPE) (\w+)_total ", r"# \1 \2 ", text, flags=re.MULTILINE) + "# EOF\n"
     path.write_text(text)

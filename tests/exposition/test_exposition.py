@@ -96,7 +96,7 @@ ROWS: list[list[Any]] = [
     [None, "Bonn"],
     ["x", []],
 ]
-SCORES = [[0.25], [0.3], [-0.5], [0.75], [0.1], [None], ["x"]]
+SCORES: list[list[Any]] = [[0.25], [0.3], [-0.5], [0.75], [0.1], [None], ["x"]]
 
 
 @pytest.fixture

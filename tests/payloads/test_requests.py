@@ -242,8 +242,21 @@ def test_form_fields(fields: dict[str, list[str]], names: frozenset[str], expect
 # --- anything --------------------------------------------------------------------------------------------------------
 
 KEYS = st.sampled_from(
-    ["features", "instances", "inputs", "data", "dataframe_split", "dataframe_records", "columns", "names", "ndarray"]
-    + ["tensor", "shape", "values", "name", "a", "b"]
+    [
+        "features",
+        "instances",
+        "inputs",
+        "data",
+        "dataframe_split",
+        "dataframe_records",
+        "columns",
+        "names",
+        "ndarray",
+        "tensor",
+        "shape",
+        "values",
+        "a",
+    ]
 ) | st.text(max_size=3)
 SCALARS = st.none() | st.booleans() | st.integers(-2, 2**70) | st.floats() | st.text(max_size=3)
 ANY_JSON = st.recursive(

@@ -50,8 +50,11 @@ def test_shapes_of_rows(value: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, 1, 1.5, "ab", b"ab", {}, [], (), [[]], np.array(1), np.array([]), np.zeros((2, 0)), np.zeros((1, 1, 1))]
-    + [pd.DataFrame(), pd.DataFrame({"a": []}), pl.DataFrame({"a": []}), pd.Series([], dtype=float), object(), {1}],
+    [
+        *(None, 1, 1.5, "ab", b"ab", {}, [], (), [[]], {1}, object()),
+        *(np.array(1), np.array([]), np.zeros((2, 0)), np.zeros((1, 1, 1))),
+        *(pd.DataFrame(), pd.DataFrame({"a": []}), pl.DataFrame({"a": []}), pd.Series([], dtype=float)),
+    ],
     ids=repr,
 )
 def test_what_has_no_rows_is_no_table(value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -289,7 +290,7 @@ def test_a_replica_may_leave_out_baseline_and_bins(twins: Make) -> None:
 # --- Under load -----------------------------------------------------------------------------------------------------
 
 
-def test_scrapes_under_load_are_consistent_and_complete(baseline: Baseline) -> None:
+def test_scrapes_under_load_are_consistent_and_complete(baseline: Baseline, hectic_threads: None) -> None:
     """50 at once, again and again, while others write.
 
     In each one the variables have the same number of rows and buckets add up; a scraper never sees a number fall; and
@@ -311,6 +312,7 @@ def test_scrapes_under_load_are_consistent_and_complete(baseline: Baseline) -> N
             except BaseException as error:
                 problems.append(error)
                 done.set()
+                rounds.abort()
 
         return threading.Thread(target=run)
 
@@ -327,7 +329,7 @@ def test_scrapes_under_load_are_consistent_and_complete(baseline: Baseline) -> N
     def scrape() -> None:
         client = app.test_client()
         before = -1.0
-        for _ in range(2):
+        for _ in range(4):
             rounds.wait(60)
             least = sum(finished)
             samples = Samples(client.get("/metrics?" + "&".join(f"name[]={name}" for name in LOAD_NAMES)).text)
@@ -350,6 +352,15 @@ def test_scrapes_under_load_are_consistent_and_complete(baseline: Baseline) -> N
         raise problems[0]
     samples = Samples(app.test_client().get("/metrics").text)
     assert check_consistent(samples) == sum(finished)
+
+
+@pytest.fixture
+def hectic_threads() -> Iterator[None]:
+    """Make threads change places as often as can be, in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
 
 
 LOAD_NAMES = [
