@@ -248,7 +248,7 @@ class _AppState:
         self._is_checked = False
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
         self._services = self._configured_services() if settings.enabled else {}
-        self._configured = settings.enabled and isinstance(settings.baseline, Mapping)
+        self._configured = any(service.baseline for service in self._services.values())
         self.exposition = make_exposition(
             settings,
             lambda: [service.exported for service in list(self._services.values())] if settings.enabled else [],
@@ -274,10 +274,16 @@ class _AppState:
         """Refuse a model that cannot be meant.
 
         Raises:
-            ConfigError: Several models are configured and this is none of them.
+            ConfigError: There are baselines, but none for this model, or no model is named and there are several.
         """
         if not self._configured or model in self._services or (model is None and len(self._services) == 1):
             return
+        if len(self._services) == 1:
+            msg = (
+                f"'BOXKITE_BASELINE' has only the model {next(iter(self._services))!r}, not {model!r}. "
+                f"Set it to a mapping, such as {{{model!r}: path}}."
+            )
+            raise ConfigError(msg, key="BOXKITE_BASELINE")
         known = ", ".join(map(repr, self._services))
         fact = "no model is named" if model is None else f"there is no model {model!r}"
         msg = f"'BOXKITE_BASELINE' has several models and {fact}. Known: {known}."

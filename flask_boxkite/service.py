@@ -52,6 +52,7 @@ class Tally(Increments):
     def __init__(self) -> None:
         # Not by way of the parent's: this runs in every request.
         self.cells = []
+        self.amounts = []
         self.wide = self.block = None
         self.sums = []
         self.rows: int | None = None
@@ -275,13 +276,9 @@ class ModelMonitoringService:
             duration: Seconds from request to response; None if not known.
         """
         increments: Increments = tally if status == "ok" else Increments()
-        rows = tally.rows or 1
-        if rows == 1:
-            increments.cells.append(self._status_cells[status])
-        else:
-            increments.raise_cell(self._status_cells[status], rows)
+        increments.amounts.append((self._status_cells[status], tally.rows or 1))
         for reason in tally.errors:
-            increments.raise_cell(self._layout.captures_start + CAPTURE_REASONS.index(reason))
+            increments.cells.append(self._layout.captures_start + CAPTURE_REASONS.index(reason))
         if duration is not None:
             increments.cells.append(self._layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
             increments.sums.append((self._layout.duration_sum, duration))

@@ -17,12 +17,13 @@ class Increments:
 
     Attributes:
         cells: Cells to raise by one, possibly several times.
+        amounts: Pairs of cell and how much to add to it.
         wide: More cells to raise by one, each once: those of a wide row, as an array. Or None.
         block: Counts to add to all cells, or None.
         sums: Pairs of index and what to add there.
     """
 
-    __slots__ = ("block", "cells", "sums", "wide")
+    __slots__ = ("amounts", "block", "cells", "sums", "wide")
 
     def __init__(
         self,
@@ -32,18 +33,10 @@ class Increments:
         block: NDArray[np.int64] | None = None,
     ) -> None:
         self.cells = [] if cells is None else cells
+        self.amounts: list[tuple[int, int]] = []
         self.wide = wide
         self.block = block
         self.sums: list[tuple[int, float]] = []
-
-    def raise_cell(self, cell: int, number: int = 1) -> None:
-        """Raise one cell by *number*."""
-        if number == 1:
-            self.cells.append(cell)
-        elif self.block is not None:
-            self.block[cell] += number
-        else:
-            self.cells += [cell] * number
 
     def raise_cells(self, cells: NDArray[np.intp]) -> None:
         """Raise cells by one, no cell twice."""
@@ -115,6 +108,8 @@ class MemoryStore:
             cells = block.cells
             for cell in increments.cells:
                 cells[cell] += 1
+            for cell, amount in increments.amounts:
+                cells[cell] += amount
             if increments.wide is not None:
                 block.array[increments.wide] += 1
             if increments.block is not None:

@@ -54,7 +54,7 @@ class Model:
     def raise_cell(self, cell: int, number: int = 1) -> None:
         """Raise one cell."""
         increments = Increments([])
-        increments.raise_cell(cell, number)
+        increments.amounts.append((cell, number))
         self.store.add(increments)
 
 

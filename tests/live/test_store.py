@@ -53,7 +53,7 @@ def test_a_reading_does_not_change_any_more() -> None:
 @pytest.mark.parametrize("block", [None, np.array([0, 1])], ids=["row", "batch"])
 def test_a_cell_can_be_raised_before_it_is_added(number: int, block: np.ndarray | None) -> None:
     increments = Increments([], block=None if block is None else block.copy())
-    increments.raise_cell(0, number)
+    increments.amounts.append((0, number))
     store = MemoryStore(2, 0)
     store.add(increments)
     assert store.totals().cells.tolist() == [number, 0 if block is None else 1]

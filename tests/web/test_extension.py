@@ -182,6 +182,17 @@ def test_a_model_that_is_not_there_is_refused_at_set_up(
     assert str(caught.value) == f"'BOXKITE_BASELINE' has several models and {fact}. Known: 'risk', 'churn'."
 
 
+def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Baseline) -> None:
+    """It would be counted without a baseline, and nobody would know why its drift is never judged."""
+    monitor = Boxkite(app_of(baseline))
+    with pytest.raises(ConfigError) as caught:
+        monitor.predict(model="rsik")
+    assert str(caught.value) == (
+        f"'BOXKITE_BASELINE' has only the model {baseline.model!r}, not 'rsik'. "
+        "Set it to a mapping, such as {'rsik': path}."
+    )
+
+
 def test_a_model_may_be_left_out_where_there_is_one(baseline: Baseline) -> None:
     app = app_of({"risk": baseline})
     monitor = Boxkite(app)
