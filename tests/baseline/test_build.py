@@ -158,6 +158,8 @@ def test_booleans_are_discrete_numbers(hold: Callable[[Any], Any]) -> None:
         ([7] * 9, discrete({"7.0": 9})),
         ([-0.0, 0.0], discrete({"0.0": 2})),
         (np.array([0.1, 0.1], dtype=np.float32), discrete({"0.1": 2})),
+        (np.array([2**53, 2**53 + 1]), discrete({"9.007199254740992e+15": 2})),
+        (np.array([2**63, 2**63 + 1], dtype=np.uint64), discrete({"9.223372036854776e+18": 2})),
         ([[1], {"a": 1}], discrete({}, invalid=2)),
         (["a", ["b"], None], discrete({"a": 1}, missing=1, invalid=1)),
         ([1, {"a": 1}, None], discrete({"1.0": 1}, missing=1, invalid=1)),

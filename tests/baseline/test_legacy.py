@@ -177,6 +177,14 @@ def test_categories_of_texts_are_texts_even_where_some_read_as_numbers(tmp_path:
     assert Baseline.load(path).features == (Discrete("size:eu", ("1", "XL", '""', "1_0"), (3, 2, 1, 1), missing=1),)
 
 
+def test_nothing_is_below_even_where_the_lowest_bucket_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "histogram.prom"
+    buckets = {"0.0": 0, "1.0": 5, "2.0": 9, "+Inf": 9}
+    path.write_text("".join(f'inference_value_baseline_bucket{{le="{le}"}} {n}.0\n' for le, n in buckets.items()))
+
+    assert Baseline.load(path).outputs == (Continuous("output", (0.0, 1.0, 2.0), (0, 5, 4, 0), (-math.inf, 1.0, 2.0)),)
+
+
 @pytest.mark.parametrize(
     ("text", "fact"),
     [

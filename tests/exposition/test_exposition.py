@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canoni
 from flask_boxkite.payloads import Table
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.strategies import baselines
+from tests.peers import wait_for
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 0), (0.0, 20.0, 30.0), missing=2, invalid=4)
@@ -249,10 +251,14 @@ def test_without_a_baseline_requests_are_counted() -> None:
 def test_odd_names_reach_the_scrape_as_they_are() -> None:
     names = ['quo"te', "new\nline", "{brace}", "back\\slash", "Größe", "line\u2028sep", '"} 1', "%d"]
     features: tuple[Distribution, ...] = tuple(Discrete(name, (name,), (1,)) for name in names)
+    features = (*features, Continuous("x\u2028y", (0.0, 1.0), (0, 1, 0), (0.0, 1.0)))
     model = Model(Baseline(features, (), 1, "m"), 'mo"del\n%s')
-    model.count([names], [])
+    model.count([[*names, 0.5]], [])
     text = export(exposition(model))
 
+    assert values(
+        export(exposition(model), names={"boxkite_feature_value_count"}), "boxkite_feature_value_count", "feature"
+    ) == {"x\u2028y": 1}
     found = values(text, "boxkite_feature_category_total", "model", "feature", "category")
     assert {key: value for key, value in found.items() if value} == {('mo"del\n%s', name, name): 1 for name in names}
     for name in ("boxkite_feature_category_total", "boxkite_feature_category_baseline_total"):
@@ -470,8 +476,53 @@ def test_scrapes_at_once_share_a_rendering_that_began_after_them() -> None:
     assert store.readings <= 3
 
 
+def test_who_waited_for_a_rendering_that_failed_gets_no_older_one() -> None:
+    model = Model(None, "m")
+    begun, go_on = threading.Event(), threading.Event()
+    calls: list[str] = []
+    failures: list[RuntimeError] = []
+    answers: list[str] = []
+
+    def models() -> list[ExportedModel]:
+        calls.append(threading.current_thread().name)
+        if len(calls) == 2:
+            raise RuntimeError("broken")
+        if len(calls) == 1:
+            begun.set()
+            assert go_on.wait(10)
+        return [model.exported]
+
+    source = Exposition(models, None)
+
+    def scrape() -> None:
+        try:
+            answers.append(export(source))
+        except RuntimeError as error:
+            failures.append(error)
+
+    first, *others = [threading.Thread(target=scrape) for _ in range(3)]
+    first.start()
+    assert begun.wait(10)
+    for thread in others:
+        thread.start()
+    wait_for(lambda: all(is_in(thread, "get") for thread in others), what="two scrapes that wait for the first")
+    model.raise_cell(model.layout.statuses_start)
+    go_on.set()
+    for thread in (first, *others):
+        thread.join(10)
+
+    assert len(calls) == 3
+    assert list(map(str, failures)) == ["broken"]
+    assert len(answers) == 2
+    assert values(answers[-1], "boxkite_predictions_total", "status")["ok"] == 1
+
+
+def is_in(thread: threading.Thread, function: str) -> bool:
+    """Say whether a thread is just now in a function."""
+    return sys._current_frames()[thread.ident or 0].f_code.co_name == function
+
+
 def test_a_failed_rendering_is_not_taken_for_a_result() -> None:
-    """Who waited for it must not get what was rendered before."""
     model = Model(None, "m")
     fails = False
 

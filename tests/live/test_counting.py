@@ -186,7 +186,7 @@ def test_arrays_of_integers_agree_with_comparing_one_by_one(
 ) -> None:
     variables, rows = case
     limits = np.iinfo(dtype)
-    integers = [[min(max(int(value), limits.min), limits.max) for value in row] for row in rows]
+    integers = [[int(min(max(value, limits.min), limits.max)) for value in row] for row in rows]
 
     assert counted(variables, np.array(integers, dtype=dtype)) == expected_cells(variables, integers)
 
