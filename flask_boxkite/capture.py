@@ -64,42 +64,25 @@ class Capture:
         keeps_long_bodies: Whether to keep long JSON bodies too, for apps that do not parse them with *request*.
     """
 
-    __slots__ = (
-        "_body",
-        "_keeps_long_bodies",
-        "_length",
-        "_options",
-        "_output",
-        "_request",
-        "_started",
-        "_table",
-        "_tee",
-        "answer",
-        "has_raised",
-        "is_finished",
-        "is_logged",
-        "prediction",
-        "service",
-        "tally",
-    )
+    # Defaults stand on the class: most requests set few of them.
+    is_finished = False
+    is_logged: str | None = None
+    has_raised = False
+    answer: Response | None = None
+    _body: bytes | None = None
+    _length: int | None = None
+    _request: Request | None = None  # kept only if the view reads the body by itself
+    _tee: BodyTee | None = None
+    _table: Table | None = None
+    _output: Any = None
 
     def __init__(self, service: ModelMonitoringService, options: Options, *, keeps_long_bodies: bool = False) -> None:
         self._started = perf_counter()
         self.service = service
         self.prediction = service.new_id()
         self.tally = Tally()
-        self.is_finished = False
-        self.is_logged: str | None = None
-        self.has_raised = False
-        self.answer: Response | None = None
         self._options = options
         self._keeps_long_bodies = keeps_long_bodies
-        self._body: bytes | None = None
-        self._length: int | None = None
-        self._request: Request | None = None  # kept only if the view reads the body by itself
-        self._tee: BodyTee | None = None
-        self._table: Table | None = None
-        self._output: Any = None
 
     @property
     def prediction_id(self) -> str:

@@ -171,9 +171,9 @@ class ModelMonitoringService:
             path: Where to write; None for ``/artefact/histogram.prom``. Replaced whole or not at all.
             model: Name of the model.
             version: A name for people. Identity is the hash of the content.
-            discrete: Names or positions of the numeric columns that are discrete; the others are continuous then.
-                None: a numeric column is discrete if it has fewer than 3 distinct values, or fewer than
-                ``min(n, 1000) / 20``. Texts, booleans and categoricals are always discrete.
+            discrete: Names (of outputs too) or positions of the numeric features that are discrete; the other ones are
+                continuous then. None: a numeric column is discrete if it has fewer than 3 distinct values, or fewer
+                than ``min(n, 1000) / 20``. Texts, booleans and categoricals are always discrete.
             bins: Upper bounds for some columns, by name, instead of those chosen from the data.
             max_bins: Most upper bounds of a continuous column (its deciles are always among them).
             max_categories: Most categories of a discrete column, the most frequent; the rest is ``__rare__``.

@@ -25,7 +25,7 @@ def json_table(document: Any, names: frozenset[str]) -> Table | None:
     """
     if type(document) is not dict:
         return as_table(document)
-    if not _BY_KEY.keys().isdisjoint(document):
+    if not document.keys().isdisjoint(_MARKS):
         for key, read in _BY_KEY.items():
             if key in document and key not in names:
                 found = read(document[key], names)
@@ -106,6 +106,7 @@ _BY_KEY: Mapping[str, Callable[[Any, Collection[str]], Table | None]] = {
     "data": _seldon,
     "features": _features,
 }
+_MARKS = frozenset(_BY_KEY)
 
 
 def is_tensor_list(value: Any, names: Collection[str]) -> bool:
