@@ -6,9 +6,6 @@ import contextlib
 import os
 import pickle
 import re
-import resource
-import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete, reading, writing
 from flask_boxkite.baseline.build import build_baseline
 from tests.baseline.strategies import baselines
+from tests.faults import file_size_limit
 
 AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 1), (0.0, 20.0, 30.0), missing=2, invalid=4)
 CITY = Discrete("city", ("Bonn", "Ulm"), (12, 7), rare=2, missing=1)
@@ -157,20 +155,9 @@ def test_a_read_only_folder_keeps_the_old_file(path: Path) -> None:
     assert path.read_text() == "old"
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """Let files grow to 100 bytes only."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(path: Path, full_disk: None) -> None:
+def test_a_full_disk_keeps_the_old_file_and_leaves_no_other(path: Path) -> None:
     path.write_text("old")
-    with pytest.raises(BaselineError) as caught:
+    with pytest.raises(BaselineError) as caught, file_size_limit(100):
         BASELINE.dump(path)
 
     assert str(caught.value).startswith(f"Baseline file '{path}' cannot be written: File too large.")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +18,7 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.recorder import Recorder
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
+from tests.faults import file_size_limit
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()
 MINUTE = 60.0
@@ -175,17 +174,6 @@ def test_a_link_in_place_of_a_folder_is_not_followed(tmp_path: Path) -> None:
 
 
 # --- a full disk ----------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Let no file of this process grow beyond *size* bytes: writes come back short, then fail, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_leaves_no_half_line_and_no_line_twice(tmp_path: Path) -> None:
