@@ -16,6 +16,7 @@ import atexit
 import logging
 import os
 import random
+import sys
 import threading
 import time
 import weakref
@@ -95,7 +96,10 @@ class Recorder:
         if parent is not None:
             self._shippers.pop(parent, None)  # its queue is a copy of records that are the parent's to send
         # Here, not with the first record: that may come in an exit hook, when it is too late for new ones.
-        atexit.register(_close_at_exit, weakref.ref(shipper), self._shutdown_timeout)
+        hook = (weakref.ref(shipper), self._shutdown_timeout)
+        atexit.register(_close_at_exit, *hook)
+        if (multiprocessing := sys.modules.get("multiprocessing.util")) is not None:  # its children skip `atexit`
+            multiprocessing.Finalize(None, _close_at_exit, hook, exitpriority=0)
         return shipper
 
     @property

@@ -326,7 +326,7 @@ def test_pauses_grow_to_a_limit_and_differ(sink: MemorySink, monkeypatch: pytest
     pauses: list[float] = []
 
     def wait_for_nothing(self: threading.Condition, predicate: Callable[[], Any], timeout: float | None = None) -> None:
-        if timeout is not None and sink.attempts:
+        if timeout is not None and self is recorder._shipper._thread_wakes:
             pauses.append(timeout)
 
     sink.problem = lambda batch: refuse(batch) if len(sink.attempts) <= 40 else None

@@ -368,6 +368,39 @@ def test_a_forking_script_delivers_from_both_processes(tmp_path: Path, fluentd: 
     check_all_recorded(fluentd, answered)
 
 
+POOL_SCRIPT = r"""
+import multiprocessing
+import os
+
+from flask_boxkite import ModelMonitoringService
+
+monitor = ModelMonitoringService()
+
+
+def predict():
+    os.write(1, monitor.log_prediction("", [1.0], 0.5).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    predict()
+    children = [multiprocessing.get_context("fork").Process(target=predict) for _ in range(3)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+"""
+
+
+@pytest.mark.peers
+def test_children_of_multiprocessing_deliver_before_they_end(tmp_path: Path, fluentd: FluentServer) -> None:
+    """They end without running what is registered with `atexit`."""
+    result = run_script(tmp_path, POOL_SCRIPT, BEDROCK_FLUENTD_ADDR=fluentd.addr)
+    assert result.returncode == 0, result.stderr
+    answered = result.stdout.split()
+    assert len(answered) == 4
+    check_all_recorded(fluentd, answered)
+
+
 def run_script(tmp_path: Path, source: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a script to its end."""
     script = tmp_path / "script.py"
