@@ -69,6 +69,7 @@ class Capture:
     is_logged: str | None = None
     has_raised = False
     answer: Response | None = None
+    makes_response = False  # whether Flask makes the response anew; else the view may return the same one for ever
     _body: bytes | None = None
     _length: int | None = None
     _request: Request | None = None  # kept only if the view reads the body by itself
@@ -89,7 +90,7 @@ class Capture:
         """The id that the client gets: that of the view's own call of ``log_prediction``, if it made one."""
         text = self.is_logged or self.prediction.text
         # A server's name may be any text, a header's value not.
-        return text if text.isascii() and text.isprintable() else quote(text, safe="/:")
+        return text if self.service.has_header_ids else quote(text, safe="/:")
 
     # --- before the view ---------------------------------------------------------------------------------------------
 
@@ -185,7 +186,8 @@ class Capture:
             if self._request is not None:
                 self._read_late(self._request)
             if pick is None:
-                self._take_value(found_output(_document_of(returned), self.service.output_names))
+                document = returned if type(returned) in _JSON_CONTAINERS else _document_of(returned)
+                self._take_value(found_output(document, self.service.output_names))
             else:
                 self._take_value(pick(returned) if callable(pick) else value_at(_document_of(returned), pick))
         except LookupError:

@@ -68,6 +68,7 @@ class ModelMonitoringService:
     Attributes:
         feature_names: The features that are counted; none without a baseline.
         output_names: The outputs that are counted.
+        has_header_ids: Whether prediction ids can stand in an HTTP header as they are.
 
     Args:
         baseline: A `Baseline`, the path of one, or None for ``/artefact/histogram.prom``, which may be absent.
@@ -112,7 +113,9 @@ class ModelMonitoringService:
         self.baseline = baseline
         self.model = model or (baseline.model if baseline else "default")
         self.new_id = IdMaker(settings.server_id)
+        self.has_header_ids = settings.server_id.isascii() and settings.server_id.isprintable()
         self._recorder = recorder
+        self._logs_all = settings.sample_rate >= 1
         self._layout = layout = Layout.of(baseline)
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self._store = MemoryStore(layout.size, layout.sums_size)
@@ -286,7 +289,7 @@ class ModelMonitoringService:
 
     def wants_record(self, prediction: PredictionId) -> bool:
         """Say whether this prediction is to be logged at all."""
-        return self._recorder is not None and prediction.is_sampled(self.settings.sample_rate)
+        return self._recorder is not None and (self._logs_all or prediction.is_sampled(self.settings.sample_rate))
 
     def record(
         self,
@@ -319,7 +322,9 @@ class ModelMonitoringService:
             record["created_at"] = prediction.time_ns // 1_000_000_000
             record["request_body"] = body.text
             record["features"] = _plain_features(features)
-            record["output"] = output if type(output) in _ATOMS else _plain(output)
+            kind = type(output)
+            is_plain = kind in _ATOMS or (kind is float and output - output == 0)
+            record["output"] = output if is_plain else _plain(output)
             record["status"] = status
             record["duration_ms"] = None if duration is None else int(duration * 1_000_000) / 1000
             record["rows"] = rows or 1

@@ -206,6 +206,11 @@ class VariableCounter:
 
     def count_value(self, value: Any, increments: Increments) -> None:
         """Count one value of the only variable, adding to *increments*."""
+        if self._is_continuous and type(value) is float and value - value == 0:
+            increments.cells.append(self._offsets[0] + bisect_left(self._bounds[0], value))
+            if self._sums is not None and value:
+                increments.sums.append((self._sums + (value < 0), abs(value)))
+            return
         increments.cells.append(self._locators[0](value))
         if self._sums is not None and (number := self._summed(0, value)):
             increments.sums.append((self._sums + (number < 0), abs(number)))
