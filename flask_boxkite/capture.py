@@ -12,33 +12,26 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from time import perf_counter
 from typing import IO, Any, TypeAlias
 from urllib.parse import quote
 
-from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
+from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_text
 from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
-from flask_boxkite.payloads import Table, as_table, csv_output, csv_table, form_table, found_output, json_table
+from flask_boxkite.payloads import Table, as_table, csv_table, form_table, found_output, json_table
 from flask_boxkite.prediction import body_of
 from flask_boxkite.service import ModelMonitoringService, Tally
-from flask_boxkite.values import plain
 
-__all__ = ["Capture", "Options", "Pick", "json_value", "payload_of_text"]
+__all__ = ["Capture", "Options", "Pick"]
 
 Pick: TypeAlias = "str | Callable[[Any], Any] | None"
 
-LONG_BODY_BYTES = 16 * 1024 * 1024
-"""Most that is kept of a body whose features can only be read from its bytes."""
-
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
-_JSON_CONTAINERS = frozenset({dict, list})
 _CONTAINERS = frozenset({dict, list, tuple})
-_LONGEST_LABEL = 256
 
 
 @dataclass(frozen=True)
@@ -121,7 +114,7 @@ class Capture:
             return
         limit = self.service.settings.max_body_bytes
         if self._keeps_long_bodies or request.mimetype == "text/csv":
-            limit = max(limit, LONG_BODY_BYTES)
+            limit = max(limit, LONGEST_PAYLOAD)
         self._tee = BodyTee(request.environ["wsgi.input"], limit)
         request.environ["wsgi.input"] = self._tee
         if not callable(self._options.features):
@@ -181,19 +174,7 @@ class Capture:
 
     def take_output(self, returned: Any) -> None:
         """Take the output from what the view returned."""
-        try:
-            pick = self._options.output
-            if self._request is not None:
-                self._read_late(self._request)
-            if pick is None:
-                document = returned if type(returned) in _JSON_CONTAINERS else _document_of(returned)
-                self._take_value(found_output(document, self.service.output_names))
-            else:
-                self._take_value(pick(returned) if callable(pick) else value_at(_document_of(returned), pick))
-        except LookupError:
-            self.tally.errors.append("output")
-        except Exception:
-            self._fail()
+        self._take(returned, document_of)
 
     def take_raised(self, error: Exception) -> None:
         """Note that the view raised; it may be Werkzeug's way of answering, such as ``abort(redirect(…))``."""
@@ -204,26 +185,27 @@ class Capture:
             self.has_raised = True
 
     def take_payload(self, data: bytes, mimetype: str) -> None:
-        """Take the output from the bytes of a response."""
+        """Take the output from the bytes of a response; a callable that finds it gets them parsed."""
+        self._take(data, lambda data: document_of_text(data, mimetype), is_parsed=True)
+
+    def _take(self, answer: Any, read: Callable[[Any], Any], *, is_parsed: bool = False) -> None:
+        pick = self._options.output
         try:
-            pick = self._options.output
             if self._request is not None:
                 self._read_late(self._request)
-            document = payload_of_text(data, mimetype)
-            if pick is None:
-                self._take_value(found_output(document, self.service.output_names))
+            if callable(pick):
+                value = pick(read(answer) if is_parsed else answer)
+                if value is None:
+                    raise LookupError
             else:
-                self._take_value(pick(document) if callable(pick) else value_at(document, pick))
+                document = read(answer)
+                value = value_at(document, pick) if pick else found_output(document, self.service.output_names)
+            self._output = value
+            self.service.count_output(self.tally, [None] if value is None else value)
         except LookupError:
             self.tally.errors.append("output")
         except Exception:
             self._fail()
-
-    def _take_value(self, value: Any) -> None:
-        self._output = value
-        if value is None and callable(self._options.output):
-            raise LookupError
-        self.service.count_output(self.tally, [None] if value is None else value)
 
     def _read_late(self, request: Request) -> None:
         """Find the features in a body that the view has read by now and that nobody parsed for us."""
@@ -304,104 +286,3 @@ def _json_of(request: Request, body: bytes) -> Any:
 
 def _in_memory(*args: Any, **kwargs: Any) -> IO[bytes]:
     return io.BytesIO()
-
-
-def _document_of(returned: Any) -> Any:
-    """Return the payload in what a view returned: plain values, arrays, or the parsed body of a response.
-
-    Raises:
-        LookupError: It is a stream or nothing, which is left alone.
-    """
-    mimetype = ""
-    if isinstance(returned, tuple) and returned:
-        mimetype = _mimetype_in(returned[-1])
-        returned = returned[0]
-    if type(returned) in _JSON_CONTAINERS:
-        return returned
-    if isinstance(returned, (str, bytes)):
-        return payload_of_text(returned, mimetype)
-    if isinstance(returned, Response):
-        if not returned.is_sequence or returned.direct_passthrough:
-            raise LookupError
-        return payload_of_text(returned.get_data(), returned.mimetype or "")
-    if returned is None or hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
-        raise LookupError
-    return returned
-
-
-def _mimetype_in(headers: Any) -> str:
-    """Return the content type among the headers that a view may return in a tuple."""
-    if not isinstance(headers, (Mapping, list, tuple, Headers)):
-        return ""
-    pairs = headers.items() if isinstance(headers, (Mapping, Headers)) else headers
-    found = next((value for name, value in pairs if str(name).lower() == "content-type"), "")
-    return str(found).partition(";")[0].strip().lower()
-
-
-def payload_of_text(data: str | bytes, mimetype: str) -> Any:
-    """Return the payload of a response body: JSON, CSV, or a label in one short line.
-
-    Raises:
-        LookupError: It is something else.
-    """
-    if len(data) > LONG_BODY_BYTES:
-        raise LookupError
-    try:
-        text = data.decode() if isinstance(data, bytes) else data
-        if mimetype == "text/csv":
-            return csv_output(text)
-        return json.loads(text)
-    except (UnicodeDecodeError, RecursionError, csv.Error) as error:
-        raise LookupError from error
-    except ValueError as error:
-        is_label = 0 < len(text) <= _LONGEST_LABEL and "\n" not in text and "<" not in text
-        if not is_label or mimetype.endswith("json"):
-            raise LookupError from error
-        return text
-
-
-def json_value(returned: Any) -> Any:
-    """Return what a view returned with NumPy, pandas and the like as plain JSON values; itself where it is plain.
-
-    What Flask would refuse for another reason, such as None or an object, is left to Flask.
-    """
-    if isinstance(returned, (dict, list)):
-        return _with_plain_leaves(returned)
-    if isinstance(returned, tuple) and len(returned) in (2, 3):
-        first = json_value(returned[0])
-        return returned if first is returned[0] else (first, *returned[1:])
-    if isinstance(returned, str):  # NumPy's texts too
-        return returned
-    return plain(returned) if isinstance(returned, (int, float, Decimal)) or _is_array(returned) else returned
-
-
-def _with_plain_leaves(value: Any) -> Any:
-    """Convert only what Flask's JSON could not write; floats stay as the view made them, NaN included."""
-    if isinstance(value, dict):
-        if _is_native(value.values()):
-            return value
-        converted = {key: _with_plain_leaves(item) for key, item in value.items()}
-        return value if all(converted[key] is item for key, item in value.items()) else converted
-    if isinstance(value, (list, tuple)):
-        if _is_native(value):
-            return value
-        items = [_with_plain_leaves(item) for item in value]
-        return value if all(a is b for a, b in zip(value, items, strict=True)) else items
-    if isinstance(value, (str, int, float)):  # NumPy's texts and doubles too, as JSON writes them
-        return value
-    return plain(value) if _is_array(value) else value
-
-
-_ARRAY_METHODS = ("tolist", "to_list", "to_dicts", "to_pylist", "to_dict")
-
-
-def _is_array(value: Any) -> bool:
-    """Say whether a value is NumPy's, or of a library whose arrays and frames `plain` can read."""
-    return hasattr(value, "__array__") and any(hasattr(value, method) for method in _ARRAY_METHODS)
-
-
-_NATIVE = frozenset({str, int, float, bool, type(None)})
-
-
-def _is_native(values: Any) -> bool:
-    return set(map(type, values)) <= _NATIVE

@@ -27,8 +27,9 @@ from flask import (
 from prometheus_client import CollectorRegistry
 from werkzeug.wrappers import Request
 
+from flask_boxkite.answers import json_value
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.capture import Capture, Options, Pick, json_value
+from flask_boxkite.capture import Capture, Options, Pick
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError

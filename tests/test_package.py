@@ -34,12 +34,12 @@ LEVELS = (
     ("recorder",),
     ("exposition", "provision"),
     ("service",),
-    ("body", "capture", "views"),
+    ("answers", "body", "capture", "views"),
     ("extension", "middleware"),
     ("__init__",),
     ("cli", "testing"),
 )
-WEB_LAYER = {"__init__", "extension", "capture", "body", "middleware", "views", "cli", "testing"}
+WEB_LAYER = {"__init__", "answers", "extension", "capture", "body", "middleware", "views", "testing"}
 WEB_LIBRARIES = {"flask", "werkzeug", "click"}
 
 

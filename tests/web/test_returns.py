@@ -303,9 +303,9 @@ def test_a_response_made_of_a_sequence_of_its_own_is_left_to_it(twins: Make) -> 
 
 
 def test_a_long_json_answer_is_not_parsed(twins: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flask_boxkite import capture
+    from flask_boxkite import answers
 
-    monkeypatch.setattr(capture, "LONG_BODY_BYTES", 100)
+    monkeypatch.setattr(answers, "LONGEST_PAYLOAD", 100)
     app = twins(returning(lambda: Response("[" + "0.5," * 100 + "0.5]", mimetype="application/json")))
     app.send(json=ANN)
     assert app.scrape().errors() == {"output": 1}

@@ -1,0 +1,122 @@
+"""What a view answers: the payload in what it returned, and what it returned as Flask can send it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response
+
+from flask_boxkite.payloads import csv_output
+from flask_boxkite.values import plain
+
+__all__ = ["LONGEST_PAYLOAD", "document_of", "document_of_text", "json_value"]
+
+LONGEST_PAYLOAD = 16 * 1024 * 1024
+"""In a body longer than this, in bytes, nothing is looked for."""
+
+_LONGEST_LABEL = 256
+_JSON_CONTAINERS = frozenset({dict, list})
+_NATIVE = frozenset({str, int, float, bool, type(None)})
+_ARRAY_METHODS = ("tolist", "to_list", "to_dicts", "to_pylist", "to_dict")
+
+
+def document_of(returned: Any) -> Any:
+    """Return the payload in what a view returned: plain values, arrays, or the parsed body of a response.
+
+    Raises:
+        LookupError: It is a stream or nothing, which is left alone.
+    """
+    if type(returned) in _JSON_CONTAINERS:
+        return returned
+    mimetype = ""
+    if isinstance(returned, tuple) and returned:
+        mimetype = _mimetype_in(returned[-1])
+        returned = returned[0]
+    if type(returned) in _JSON_CONTAINERS:
+        return returned
+    if isinstance(returned, (str, bytes)):
+        return document_of_text(returned, mimetype)
+    if isinstance(returned, Response):
+        if not returned.is_sequence or returned.direct_passthrough:
+            raise LookupError
+        return document_of_text(returned.get_data(), returned.mimetype or "")
+    if returned is None or hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
+        raise LookupError
+    return returned
+
+
+def _mimetype_in(headers: Any) -> str:
+    """Return the content type among the headers that a view may return in a tuple."""
+    if not isinstance(headers, (Mapping, list, tuple, Headers)):
+        return ""
+    pairs = headers.items() if isinstance(headers, (Mapping, Headers)) else headers
+    found = next((value for name, value in pairs if str(name).lower() == "content-type"), "")
+    return str(found).partition(";")[0].strip().lower()
+
+
+def document_of_text(data: str | bytes, mimetype: str) -> Any:
+    """Return the payload of a response body: JSON, CSV, or a label in one short line.
+
+    Raises:
+        LookupError: It is something else.
+    """
+    if len(data) > LONGEST_PAYLOAD:
+        raise LookupError
+    try:
+        text = data.decode() if isinstance(data, bytes) else data
+        if mimetype == "text/csv":
+            return csv_output(text)
+        return json.loads(text)
+    except (UnicodeDecodeError, RecursionError, csv.Error) as error:
+        raise LookupError from error
+    except ValueError as error:
+        is_label = 0 < len(text) <= _LONGEST_LABEL and "\n" not in text and "<" not in text
+        if not is_label or mimetype.endswith("json"):
+            raise LookupError from error
+        return text
+
+
+def json_value(returned: Any) -> Any:
+    """Return what a view returned with NumPy, pandas and the like as plain JSON values; itself where it is plain.
+
+    What Flask would refuse for another reason, such as None or an object, is left to Flask.
+    """
+    if isinstance(returned, (dict, list)):
+        return _with_plain_leaves(returned)
+    if isinstance(returned, tuple) and len(returned) in (2, 3):
+        first = json_value(returned[0])
+        return returned if first is returned[0] else (first, *returned[1:])
+    if isinstance(returned, str):  # NumPy's texts too
+        return returned
+    return plain(returned) if isinstance(returned, (int, float, Decimal)) or _is_array(returned) else returned
+
+
+def _with_plain_leaves(value: Any) -> Any:
+    """Convert only what Flask's JSON could not write; floats stay as the view made them, NaN included."""
+    if isinstance(value, dict):
+        if _is_native(value.values()):
+            return value
+        converted = {key: _with_plain_leaves(item) for key, item in value.items()}
+        return value if all(converted[key] is item for key, item in value.items()) else converted
+    if isinstance(value, (list, tuple)):
+        if _is_native(value):
+            return value
+        items = [_with_plain_leaves(item) for item in value]
+        return value if all(a is b for a, b in zip(value, items, strict=True)) else items
+    if isinstance(value, (str, int, float)):  # NumPy's texts and doubles too, as JSON writes them
+        return value
+    return plain(value) if _is_array(value) else value
+
+
+def _is_array(value: Any) -> bool:
+    """Say whether a value is NumPy's, or of a library whose arrays and frames `plain` can read."""
+    return hasattr(value, "__array__") and any(hasattr(value, method) for method in _ARRAY_METHODS)
+
+
+def _is_native(values: Any) -> bool:
+    return set(map(type, values)) <= _NATIVE
