@@ -150,12 +150,12 @@ class Capture:
         return None
 
     def _table_of(self, document: Any) -> Table | None:
-        if isinstance(self._options.features, str):
-            try:
-                return as_table(value_at(document, self._options.features))
-            except LookupError:
-                return None
-        return json_table(document, self.service.feature_names)
+        if self._options.features is None:
+            return json_table(document, self.service.feature_names)
+        try:
+            return as_table(value_at(document, str(self._options.features)))
+        except LookupError:
+            return None
 
     def _table_of_text(self, request: Request, body: bytes) -> Table | None:
         mimetype = request.mimetype

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from flask_boxkite.process import ForkMark, fork_mark
 from flask_boxkite.values import plain
 
 __all__ = ["Body", "IdMaker", "PredictionId", "body_of", "is_too_deep", "redaction"]
@@ -53,7 +54,7 @@ class IdMaker:
         self._server_id = server_id
         self._clock = clock
         self._start = (-1, "")
-        self._pool: tuple[int, list[str]] = (0, [])
+        self._pool: tuple[ForkMark, list[str]] = (fork_mark(), [])
 
     def __call__(self) -> PredictionId:
         """Return a new id."""
@@ -63,8 +64,8 @@ class IdMaker:
             second = now // 1_000_000_000
             start = f"{self._server_id}/{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}/"
             self._start = (second, start)
-        pid, pool = self._pool
-        if pid != os.getpid():
+        mark, pool = self._pool
+        if not mark[0]:
             pool = self._refill()
         try:
             entity_id = pool.pop()  # atomic: no two threads get the same
@@ -73,10 +74,11 @@ class IdMaker:
         return _new(PredictionId, (start + entity_id, entity_id, now))
 
     def _refill(self) -> list[str]:
-        """Make more random ids. They change together with the process id, so that no child can use its parent's."""
+        """Make more random ids. They change together with the mark, so that no child can use its parent's."""
         digits = os.urandom(16 * _POOL_SIZE).hex()
         pool = [_uuid4(digits[start : start + 32]) for start in range(0, len(digits), 32)]
-        self._pool = (os.getpid(), pool)
+        mark = self._pool[0]
+        self._pool = (mark if mark[0] else fork_mark(), pool)
         return pool
 
 

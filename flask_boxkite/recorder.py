@@ -24,6 +24,7 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from flask_boxkite.naming import DROP_REASONS
+from flask_boxkite.process import fork_mark
 from flask_boxkite.sinks.base import Batch, Sink
 
 __all__ = ["Recorder", "RecorderCounts"]
@@ -80,12 +81,9 @@ class Recorder:
         self._shipper = self._begin(sink)
 
     def _own(self) -> _Shipper:
-        """Return the shipper of this process; a new one where the process was forked.
-
-        By process id, since uWSGI forks without running Python's hooks.
-        """
+        """Return the shipper of this process; a new one where the process was forked."""
         shipper = self._shipper
-        return shipper if shipper.pid == os.getpid() else self._begin(shipper.sink.forked(), parent=shipper.pid)
+        return shipper if shipper.mark[0] else self._begin(shipper.sink.forked(), parent=shipper.pid)
 
     def _begin(self, sink: Sink, parent: int | None = None) -> _Shipper:
         # setdefault is atomic: threads that meet in a new process agree on one shipper without a lock, which a fork
@@ -109,7 +107,9 @@ class Recorder:
 
     def record(self, time_ns: int, record: dict[str, Any]) -> None:
         """Pack a record of plain JSON values and queue it; raises what the sink's `pack` does."""
-        shipper = self._own()
+        shipper = self._shipper
+        if not shipper.mark[0]:
+            shipper = self._own()
         shipper.submit(shipper.sink.pack(time_ns, record))
 
     def submit(self, packed: bytes) -> None:
@@ -155,6 +155,7 @@ class _Shipper:
 
     def __init__(self, pid: int, sink: Sink, max_bytes: int) -> None:
         self.pid = pid
+        self.mark = fork_mark()
         self.sink = sink
         self._max_bytes = max_bytes
         self._batch_bytes = min(BATCH_BYTES, max_bytes // SMALL_QUEUE_PARTS)

@@ -9,6 +9,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.process import fork_mark
+
 __all__ = ["Increments", "MemoryStore", "Store", "Totals"]
 
 
@@ -76,6 +78,7 @@ class _Block:
 
     def __init__(self, pid: int, cells: int, sums: int) -> None:
         self.pid = pid
+        self.mark = fork_mark()
         self.lock = threading.Lock()
         self.cells = [0] * cells
         self.array = np.zeros(cells, dtype=np.int64)
@@ -102,7 +105,7 @@ class MemoryStore:
     def add(self, increments: Increments) -> None:
         """Add under the process's lock; nothing slow happens inside."""
         block = self._block
-        if block.pid != os.getpid():
+        if not block.mark[0]:
             block = self._own_block(block.pid)
         with block.lock:
             cells = block.cells
@@ -120,7 +123,7 @@ class MemoryStore:
     def totals(self) -> Totals:
         """Return a copy of the counts."""
         block = self._block
-        if block.pid != os.getpid():
+        if not block.mark[0]:
             block = self._own_block(block.pid)
         with block.lock:
             return Totals(block.array + np.array(block.cells, dtype=np.int64), np.array(block.sums))

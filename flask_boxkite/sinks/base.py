@@ -103,6 +103,6 @@ def time_left(deadline: float) -> float:
 def packed(value: Any) -> bytes:
     """Return a value of plain JSON types as MessagePack; lone surrogates, which UTF-8 has not, as question marks."""
     try:
-        return msgpack.packb(value)  # type: ignore[no-any-return]
+        return msgpack.Packer().pack(value)  # type: ignore[no-any-return]
     except UnicodeEncodeError:  # asked for only now, since it takes half as long again for every record
         return msgpack.packb(value, unicode_errors="replace")  # type: ignore[no-any-return]
