@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import IO, Any, TypeAlias
 from urllib.parse import quote
 
+import numpy as np
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
@@ -131,7 +132,7 @@ class Capture:
     def _take_table(self, table: Table | None) -> None:
         if table is not None:
             self.service.count_features(self.tally, table)
-            for row in table.rows if type(table.rows) is list and not table.is_numeric else ():
+            for row in () if table.is_numeric or isinstance(table.rows, np.ndarray) else table.rows:
                 if not _CONTAINERS.isdisjoint(map(type, row)):  # which the view may change before they are recorded
                     table = Table(table.names, copy.deepcopy(table.rows))
                     break
@@ -274,7 +275,8 @@ def _json_of(request: Request, body: bytes) -> Any:
     Raises:
         ValueError, RecursionError: It cannot be read.
     """
-    if request.is_json:
+    # Comparing first spares the parsing of the type, which the view may never ask for.
+    if request.environ.get("CONTENT_TYPE") == "application/json" or request.is_json:
         if "_cached_data" in request.__dict__:
             return request.get_json(silent=True)
         document = request.json_module.loads(body)

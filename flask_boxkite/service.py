@@ -243,7 +243,7 @@ class ModelMonitoringService:
         if table is None:
             tally.errors.append("features")
             return None
-        tally.rows = len(table.rows)
+        tally.rows = len(table)
         if self._features.names:
             try:
                 self._features.count(table, tally)
@@ -321,7 +321,8 @@ class ModelMonitoringService:
             record["prediction_id"] = prediction.text
             record["created_at"] = prediction.time_ns // 1_000_000_000
             record["request_body"] = body.text
-            record["features"] = _plain_features(features)
+            is_numeric = isinstance(features, Table) and features.is_numeric  # counted as such, so nothing to convert
+            record["features"] = features.content() if is_numeric else _plain_features(features)
             kind = type(output)
             is_plain = kind in _ATOMS or (kind is float and output - output == 0)
             record["output"] = output if is_plain else _plain(output)
@@ -392,10 +393,8 @@ class ModelMonitoringService:
 
 
 def _plain_features(features: Any) -> Any:
-    """Return features as plain JSON values; a row that was counted as all numbers is that already."""
-    if isinstance(features, Table):
-        return features.content() if features.is_numeric else _plain(features.content())
-    return _plain(features)
+    """Return features as plain JSON values."""
+    return _plain(features.content() if isinstance(features, Table) else features)
 
 
 def _plain(value: Any) -> Any:

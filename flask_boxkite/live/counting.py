@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline.binning import narrow_bounds
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
 from flask_boxkite.live.store import Increments
-from flask_boxkite.payloads.table import Table
+from flask_boxkite.payloads.table import ObjectRow, Table
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
 __all__ = ["UnmatchedError", "VariableCounter"]
@@ -148,6 +148,7 @@ class VariableCounter:
             self._cells.append(_cells_of(distribution, offset))
             offset += len(distribution.cells)
         continuous = [cells for cells in self._cells if isinstance(cells, _ContinuousCells)]
+        self._pick = itemgetter(*self.names) if self.names else itemgetter(0)
         self._locators = [cells.locate for cells in self._cells]
         self._is_text = [isinstance(cells, _DiscreteCells) and cells.is_text for cells in self._cells]
         self._bounds = [cells.bounds for cells in continuous]
@@ -167,14 +168,23 @@ class VariableCounter:
         Raises:
             UnmatchedError: By position, a row is not as long as there are variables; by name, none is known.
         """
-        names = table.names
-        rows = table.rows if names is None or names == self.names else self._in_order(table)
+        if increments is None:
+            increments = Increments()
+        if type(table) is ObjectRow and len(table.object) == len(self._cells) > 1:
+            try:
+                row = self._pick(table.object)
+            except KeyError:
+                pass
+            else:
+                table.is_numeric = self._count_row(row, increments)
+                if self._sums is not None:
+                    self._add_sums([row], increments)
+                return increments
+        names, rows = table.names, self._in_order(table)
         width = rows.shape[1] if isinstance(rows, np.ndarray) else len(rows[0])
         if width != len(self._cells):
             msg = f"{width} values for {len(self._cells)} variables"
             raise UnmatchedError(msg)
-        if increments is None:
-            increments = Increments()
         if len(rows) >= BULK_ROWS:
             increments.add_block(self._count_columns(rows))
         elif len(rows) == 1 and type(rows) is list:
@@ -218,9 +228,10 @@ class VariableCounter:
     # --- names -------------------------------------------------------------------------------------------------------
 
     def _in_order(self, table: Table) -> Any:
-        """Return rows that have names, with their values in the order of the variables."""
+        """Return the rows with their values in the order of the variables."""
         names = table.names
-        assert names is not None
+        if names is None or names == self.names:
+            return table.rows
         if names not in self._name_plans:
             if len(self._name_plans) >= _MAX_PLANS:  # names come from clients
                 self._name_plans.clear()

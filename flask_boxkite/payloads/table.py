@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rows", "Table", "as_table", "from_columns", "from_records", "from_rows"]
+__all__ = ["ObjectRow", "Rows", "Table", "as_table", "from_columns", "from_records", "from_rows"]
 
 Rows: TypeAlias = "list[Any] | NDArray[Any]"
 
@@ -19,30 +19,67 @@ class Table:
     """Values by row.
 
     Attributes:
-        names: Column names, or None if values are known by position only.
-        rows: A list of rows, each as long as there are columns; or an array of shape (rows, columns).
         is_numeric: Whether all values are known to be plain finite numbers. Counting finds out by the way.
     """
 
-    __slots__ = ("_source", "is_numeric", "names", "rows")
+    __slots__ = ("_names", "_rows", "is_numeric")
 
-    def __init__(self, names: tuple[str, ...] | None, rows: Rows, source: dict[str, Any] | None = None) -> None:
-        self.names = names
-        self.rows = rows
+    def __init__(self, names: tuple[str, ...] | None, rows: Rows) -> None:
+        self._names = names
+        self._rows = rows
         self.is_numeric = False
-        self._source = source
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """Column names, or None if values are known by position only."""
+        return self._names
+
+    @property
+    def rows(self) -> Rows:
+        """A list of rows, each as long as there are columns; or an array of shape (rows, columns)."""
+        return self._rows
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._rows)
 
     def content(self) -> Any:
         """Return the rows as a record keeps them: lists, or objects by name; alone if there is just one."""
-        if self._source is not None:
-            return self._source
-        rows: Any = self.rows.tolist() if isinstance(self.rows, np.ndarray) and self.names else self.rows
-        if self.names:
-            rows = [dict(zip(self.names, row, strict=False)) for row in rows]
+        names = self._names
+        rows: Any = self._rows.tolist() if isinstance(self._rows, np.ndarray) and names else self._rows
+        if names:
+            rows = [dict(zip(names, row, strict=False)) for row in rows]
         return rows[0] if len(rows) == 1 else rows
+
+
+class ObjectRow(Table):
+    """One row by name, kept as the object that it came as: names and values are listed only where they are needed.
+
+    Attributes:
+        object: A copy of the object.
+    """
+
+    __slots__ = ("object",)
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self.object = value.copy()
+        self.is_numeric = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys."""
+        return tuple(self.object)
+
+    @property
+    def rows(self) -> list[Any]:
+        """The values."""
+        return [list(self.object.values())]
+
+    def __len__(self) -> int:
+        return 1
+
+    def content(self) -> Any:
+        """Return the object."""
+        return self.object
 
 
 def as_table(value: Any) -> Table | None:
@@ -53,7 +90,7 @@ def as_table(value: Any) -> Table | None:
     """
     kind = type(value)
     if kind is dict:
-        return Table(tuple(value), [list(value.values())], value.copy()) if value else None
+        return ObjectRow(value) if value else None
     if kind is list or kind is tuple:
         return _from_list(value)
     if isinstance(value, np.ndarray):
