@@ -223,7 +223,10 @@ class ModelMonitoringService:
         tally = Tally()
         table: Table | None = None
         try:
-            table = features if isinstance(features, Table) else as_table(features)
+            if type(features) is list and features and type(features[0]) in _SCALARS:
+                table = Table(None, [features])  # not copied: nothing is kept of it when this returns
+            else:
+                table = features if isinstance(features, Table) else as_table(features)
             self.count_features(tally, table)
             self.count_output(tally, output)
         except Exception:

@@ -180,7 +180,8 @@ class VariableCounter:
                 if self._sums is not None:
                     self._add_sums([row], increments)
                 return increments
-        names, rows = table.names, self._in_order(table)
+        names = table.names
+        rows = table.rows if names is None else self._in_order(table, names)
         width = rows.shape[1] if isinstance(rows, np.ndarray) else len(rows[0])
         if width != len(self._cells):
             msg = f"{width} values for {len(self._cells)} variables"
@@ -227,10 +228,9 @@ class VariableCounter:
 
     # --- names -------------------------------------------------------------------------------------------------------
 
-    def _in_order(self, table: Table) -> Any:
+    def _in_order(self, table: Table, names: tuple[str, ...]) -> Any:
         """Return the rows with their values in the order of the variables."""
-        names = table.names
-        if names is None or names == self.names:
+        if names == self.names:
             return table.rows
         if names not in self._name_plans:
             if len(self._name_plans) >= _MAX_PLANS:  # names come from clients
@@ -319,13 +319,20 @@ class _RowSearch:
     """
 
     def __init__(self, bounds: Sequence[tuple[float, ...]], offsets: Sequence[int]) -> None:
-        self._bounds = np.array([complex(index, bound) for index, column in enumerate(bounds) for bound in column])
+        # Filled up with infinity to as many places as each variable has cells, positions are the cells themselves.
+        ends = [*offsets[1:], offsets[-1] + len(bounds[-1]) + 3]
+        self._bounds = np.array(
+            [
+                complex(index, bound)
+                for index, (column, start, end) in enumerate(zip(bounds, offsets, ends, strict=True))
+                for bound in (*column, *[math.inf] * (end - start - len(column)))
+            ]
+        )
         self._keys = np.arange(len(bounds), dtype=np.complex128)
-        starts = np.cumsum([0, *map(len, bounds)])[:-1]
-        self._shifts = np.array(offsets, dtype=np.intp) - starts
+        self._first = offsets[0]
         self._pack = struct.Struct(f"{len(bounds)}d").pack
 
-    def __call__(self, row: Sequence[Any]) -> NDArray[np.intp]:
+    def __call__(self, row: Sequence[float]) -> NDArray[np.intp]:
         """Return the cells.
 
         Raises:
@@ -333,8 +340,8 @@ class _RowSearch:
         """
         keys = self._keys.copy()
         keys.imag = np.frombuffer(self._pack(*row))  # four times as fast as np.array(row)
-        found: NDArray[np.intp] = self._bounds.searchsorted(keys) + self._shifts
-        return found
+        cells = self._bounds.searchsorted(keys)
+        return cells + self._first if self._first else cells
 
 
 def _plain_sum(row: Sequence[Any]) -> float:
