@@ -168,6 +168,16 @@ class Malicious:
         raise ValueError(msg)
 
 
+def test_huge_integers_that_cancel_out_are_recorded_by_their_digits(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Their row looks like plain numbers, whose sum is small."""
+    columns = {name: rng.normal(size=500) for name in ("a", "b", "c")}
+    numbers = ModelMonitoringService.export_text(columns, path=tmp_path / "numbers.prom")
+    with service_of(numbers) as (service, sink):
+        service.log_prediction(features=[10**30, -(10**30), 0.5], output=1.0)
+        sink.wait_for(1)
+        assert sink.records[0]["features"] == [str(10**30), str(-(10**30)), 0.5]
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -14,6 +14,8 @@ from uuid import uuid4
 
 import msgpack
 
+from flask_boxkite.values import plain
+
 __all__ = ["Batch", "ObjectSink", "Sink", "packed", "time_left"]
 
 
@@ -104,5 +106,7 @@ def packed(value: Any) -> bytes:
     """Return a value of plain JSON types as MessagePack; lone surrogates, which UTF-8 has not, as question marks."""
     try:
         return msgpack.Packer().pack(value)  # type: ignore[no-any-return]
+    except OverflowError:  # integers beyond 64 bits, of both signs, in a row that was counted as all numbers
+        return packed(plain(value))
     except UnicodeEncodeError:  # asked for only now, since it takes half as long again for every record
         return msgpack.packb(value, unicode_errors="replace")  # type: ignore[no-any-return]
