@@ -62,7 +62,7 @@ def test_every_spelling_of_one_is_the_number_one(value: object) -> None:
     "value",
     [
         *(None, math.nan, "nan", Decimal("NaN"), Decimal("sNaN"), pd.NA, pd.NaT),
-        *(np.float32("nan"), np.array(math.nan), np.datetime64("NaT"), np.timedelta64("NaT")),
+        *(np.float32("nan"), np.array(math.nan), np.datetime64("NaT"), np.timedelta64("NaT", "s")),
     ],
     ids=repr,
 )
