@@ -62,7 +62,7 @@ def test_every_spelling_of_one_is_the_number_one(value: object) -> None:
     "value",
     [
         *(None, math.nan, "nan", Decimal("NaN"), Decimal("sNaN"), pd.NA, pd.NaT),
-        *(np.float32("nan"), np.array(math.nan), np.datetime64("NaT"), np.timedelta64("NaT", "s")),
+        *(np.float32("nan"), np.array(math.nan), np.datetime64("NaT", "s"), np.timedelta64("NaT", "s")),
     ],
     ids=repr,
 )
@@ -135,7 +135,7 @@ def test_a_category_is_the_values_json_text(value: object, text: str) -> None:
     assert type(found) is str
 
 
-@pytest.mark.parametrize("value", [None, math.nan, pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("NaN")], ids=repr)
+@pytest.mark.parametrize("value", [None, math.nan, pd.NA, pd.NaT, np.datetime64("NaT", "s"), Decimal("NaN")], ids=repr)
 def test_missing_values_are_no_category(value: object) -> None:
     assert to_text(value) is None
 
