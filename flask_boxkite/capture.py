@@ -130,13 +130,13 @@ class Capture:
             self._fail()
 
     def _take_table(self, table: Table | None) -> None:
-        if table is not None:
-            self.service.count_features(self.tally, table)
-            for row in () if table.is_numeric or isinstance(table.rows, np.ndarray) else table.rows:
-                if not _CONTAINERS.isdisjoint(map(type, row)):  # which the view may change before they are recorded
-                    table = Table(table.names, copy.deepcopy(table.rows))
-                    break
-        self._table = table
+        if table is None:
+            return
+        self.service.count_features(self.tally, table)
+        try:
+            self._table = table if table.is_numeric else _kept(table)
+        except RecursionError:  # nested as no features are: as if there were none
+            self.tally = Tally()
 
     def _found(self, request: Request, body: bytes) -> Table | None:
         """Find the features in a body; None if it cannot be read, or fits no convention."""
@@ -251,6 +251,14 @@ class Capture:
     def _fail(self) -> None:
         self.tally.errors.append("internal")
         self.service.complain("A prediction could not be captured; the response is not affected.")
+
+
+def _kept(table: Table) -> Table:
+    """Return a table that no view can change before it is recorded, by way of containers among its values."""
+    rows = table.rows
+    if isinstance(rows, np.ndarray) or all(_CONTAINERS.isdisjoint(map(type, row)) for row in rows):
+        return table
+    return Table(table.names, copy.deepcopy(rows))
 
 
 def value_at(document: Any, path: str) -> Any:
