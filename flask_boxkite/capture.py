@@ -103,7 +103,7 @@ class Capture:
         except LookupError:
             pass
         except Exception:
-            self._fail()
+            self.service.fail(self.tally)
 
     def _watch_body(self, request: Request) -> None:
         """Let the view read a long body itself, and look on."""
@@ -127,7 +127,7 @@ class Capture:
         try:
             self._take_table(self._table_of(document))
         except Exception:
-            self._fail()
+            self.service.fail(self.tally)
 
     def _take_table(self, table: Table | None) -> None:
         if table is None:
@@ -206,7 +206,7 @@ class Capture:
         except LookupError:
             self.tally.errors.append("output")
         except Exception:
-            self._fail()
+            self.service.fail(self.tally)
 
     def _read_late(self, request: Request) -> None:
         """Find the features in a body that the view has read by now and that nobody parsed for us."""
@@ -247,10 +247,6 @@ class Capture:
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
         output = self._output if status == "ok" else None
         self.service.record(self.prediction, body, self._table, output, status, self.tally.rows, duration)
-
-    def _fail(self) -> None:
-        self.tally.errors.append("internal")
-        self.service.complain("A prediction could not be captured; the response is not affected.")
 
 
 def _kept(table: Table) -> Table:

@@ -34,6 +34,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
+from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
@@ -43,11 +44,9 @@ from flask_boxkite.service import (
 )
 from flask_boxkite.views import metrics_response
 
-__all__ = ["PREDICTION_ID_HEADER", "Boxkite"]
+__all__ = ["Boxkite"]
 
 logger = logging.getLogger("flask_boxkite")
-
-PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
 
 _KEY = "boxkite"
 _CAPTURE = "boxkite_capture"

@@ -14,12 +14,11 @@ from werkzeug.wrappers import Request
 
 from flask_boxkite.capture import Capture, Options
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import metrics_response
 
 __all__ = ["BoxkiteMiddleware"]
-
-HEADER = "Boxkite-Prediction-Id"
 
 _READABLE = ("application/json", "text/csv", "text/plain", "text/html")
 _LONGEST_RESPONSE = 16 * 1024 * 1024
@@ -116,7 +115,7 @@ class _Answer:
         self._length = int(length) if length.isdecimal() else None
         if "content-encoding" in found:
             self._mimetype = "encoded"
-        write = self._start_response(status, [*headers, (HEADER, self._capture.prediction_id)], *exc_info)
+        write = self._start_response(status, [*headers, (PREDICTION_ID_HEADER, self._capture.prediction_id)], *exc_info)
 
         def watched(data: bytes) -> Any:
             self._see(data)

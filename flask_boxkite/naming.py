@@ -15,6 +15,7 @@ __all__ = [
     "DROP_REASONS",
     "INVALID",
     "MISSING",
+    "PREDICTION_ID_HEADER",
     "RARE",
     "STATUSES",
     "UNSEEN",
@@ -41,6 +42,8 @@ INVALID = "__invalid__"
 SPECIAL_GROUPS = frozenset({BELOW, ABOVE, RARE, UNSEEN, MISSING, INVALID})
 
 STATUSES = ("ok", "client_error", "error")
+
+PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
 
 # Closed sets: a client cannot add a series.
 CAPTURE_REASONS = ("features", "output", "internal")
