@@ -70,6 +70,8 @@ class Settings:
         redact: ``BOXKITE_REDACT`` (none): field names or dotted paths replaced in every record, or a callable.
         export_baseline: ``BOXKITE_EXPORT_BASELINE`` (true): whether this replica exports the training counts.
         export_bins: ``BOXKITE_EXPORT_BINS`` (true): whether it exports histograms and categories, not only groups.
+        state_dir: ``BOXKITE_STATE_DIR`` (automatic): directory of the counts that the server's processes share. None:
+            that of ``PROMETHEUS_MULTIPROC_DIR``, else one that they find by themselves.
         shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver what waits.
         drift_alpha: ``BOXKITE_DRIFT_ALPHA`` (1e-5): false-alarm probability of one check of a whole model.
         enabled: ``BOXKITE_ENABLED`` (true): false counts, sends and routes nothing.
@@ -96,6 +98,7 @@ class Settings:
     redact: tuple[str, ...] | Callable[[dict[str, Any]], Any] = ()
     export_baseline: bool = True
     export_bins: bool = True
+    state_dir: str | None = None
     shutdown_timeout: float = 5.0
     drift_alpha: float = 1e-5
     enabled: bool = True
@@ -289,6 +292,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "redact": _redact,
     "export_baseline": _boolean,
     "export_bins": _boolean,
+    "state_dir": _optional(_path_text),
     "shutdown_timeout": _number(lambda value: 0 <= value <= 86400, "from 0 to 86400"),
     "drift_alpha": _number(lambda value: 0 < value < 1, "between 0 and 1"),
     "enabled": _boolean,

@@ -34,6 +34,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
+from flask_boxkite.live.shared import Store
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import (
     ModelMonitoringService,
@@ -41,6 +42,7 @@ from flask_boxkite.service import (
     load_baseline,
     make_exposition,
     make_recorder,
+    make_store,
 )
 from flask_boxkite.views import metrics_response
 
@@ -85,7 +87,7 @@ class Boxkite:
         if _KEY in app.extensions:
             msg = "This Flask app has a Boxkite monitor already. Call 'init_app' once for each app."
             raise ConfigError(msg)
-        state = _AppState(self, Settings.from_mapping(app.config))
+        state = _AppState(self, app.import_name, Settings.from_mapping(app.config))
         for predicted in self._predicted:
             state.check_model(predicted.model)
         # First of the list, so that it runs last: other hooks may fail, or change the status.
@@ -192,13 +194,18 @@ class Boxkite:
         """
         registry.register(ExpositionCollector(self._state().exposition))
 
-    def drift(self, model: str | None = None) -> DriftReport:
-        """Compare everything counted since the start with the baseline.
+    def drift(self, model: str | None = None, *, window: str | None = None) -> DriftReport:
+        """Compare what all processes of this server have counted with the baseline.
+
+        Args:
+            model: Which model; None for the only one.
+            window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
 
         Raises:
             BoxkiteError: The model has no baseline.
+            ConfigError: There is no such model or window.
         """
-        return self._state().service(model).drift()
+        return self._state().service(model).drift(window)
 
     def flush(self, timeout: float = 5.0) -> int:
         """Wait until all records are delivered; return how many are left after *timeout* seconds."""
@@ -240,10 +247,11 @@ class _Predicted:
 class _AppState:
     """What belongs to one app: settings, a service per model, and the recorder that they share."""
 
-    def __init__(self, monitor: Boxkite, settings: Settings) -> None:
+    def __init__(self, monitor: Boxkite, app_name: str, settings: Settings) -> None:
         self._monitor = monitor
         self.settings = settings
-        self.recorder = make_recorder(settings)
+        self._store = make_store(settings, app_name)
+        self.recorder = make_recorder(settings, self._store)
         self._lock = threading.Lock()
         self._is_checked = False
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
@@ -251,10 +259,10 @@ class _AppState:
         self._configured = any(service.baseline for service in self._services.values())
         self.exposition = make_exposition(
             settings,
-            lambda: [service.exported for service in list(self._services.values())] if settings.enabled else [],
-            self.recorder,
+            lambda: [service.exported for service in list(self._services.values())],
+            self._store,
         )
-        sink = self.recorder.sink_name if self.recorder else "none"
+        sink = self.recorder.sink.name if self.recorder else "none"
         logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sink)
 
     def _configured_services(self) -> dict[str, ModelMonitoringService]:
@@ -268,7 +276,7 @@ class _AppState:
         return {name: self._new_service(load_baseline(baseline), name) for name, baseline in given.items()}
 
     def _new_service(self, baseline: Baseline | None, model: str | None) -> ModelMonitoringService:
-        return ModelMonitoringService.from_settings(self.settings, baseline, model, self.recorder)
+        return ModelMonitoringService.from_settings(self.settings, baseline, model, self._store, self.recorder)
 
     def check_model(self, model: str | None) -> None:
         """Refuse a model that cannot be meant.
@@ -313,6 +321,7 @@ class _AppState:
             self._is_checked = True
             if self.settings.enabled:
                 _check_routes(current_app, self._monitor.predicted, self.settings.metrics_path)
+                _check_processes(self._store, request.environ)
         current = request._get_current_object()  # type: ignore[attr-defined]
         capture: Capture | None = getattr(current, _CAPTURE, None)
         if capture is not None:
@@ -454,6 +463,15 @@ def _check_routes(app: Any, predicted: Sequence[_Predicted], metrics_path: str |
             "Several routes serve '%s': %s. Set 'BOXKITE_METRICS_PATH' to another path.",
             metrics_path,
             ", ".join(map(repr, rules)),
+        )
+
+
+def _check_processes(store: Store, environ: Mapping[str, Any]) -> None:
+    """Say what to set where a server's processes cannot find each other's counts."""
+    if environ.get("wsgi.multiprocess") and not store.finds_others:
+        logger.warning(
+            "This server runs several processes, and how they belong together cannot be seen, so '/metrics' shows the "
+            "counts of one of them. Set 'BOXKITE_STATE_DIR' to a directory that all of them can write."
         )
 
 

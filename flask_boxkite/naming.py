@@ -12,13 +12,19 @@ __all__ = [
     "ABOVE",
     "BELOW",
     "CAPTURE_REASONS",
+    "DAMAGED",
     "DROP_REASONS",
+    "FOLDED",
+    "FOREIGN",
     "INVALID",
     "MISSING",
+    "OTHER_FORMAT",
     "PREDICTION_ID_HEADER",
     "RARE",
+    "STATE_FILES",
     "STATUSES",
     "UNSEEN",
+    "UNWRITABLE",
     "canonical_number",
     "category_text",
     "category_value",
@@ -47,7 +53,15 @@ PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
 
 # Closed sets: a client cannot add a series.
 CAPTURE_REASONS = ("features", "output", "internal")
-DROP_REASONS = ("queue_full", "too_large", "unencodable", "shutdown")
+DROP_REASONS = ("queue_full", "too_large", "unencodable", "shutdown", "process_died")
+
+# What became of files of counts.
+FOLDED = "folded"
+DAMAGED = "damaged"
+FOREIGN = "foreign"
+OTHER_FORMAT = "other_format"
+UNWRITABLE = "unwritable"
+STATE_FILES = (FOLDED, DAMAGED, FOREIGN, OTHER_FORMAT, UNWRITABLE)
 
 _GO_NUMBER = re.compile(r"-?\d+\.\d+|-?\d(?:\.\d+)?e[+-]\d{2,3}|[+-]Inf")
 

@@ -1,16 +1,20 @@
-"""Noticing that the process was forked, for the price of a memory access instead of a system call.
+"""Which process this is: whether it was forked, whose child it is, and since when a process lives.
 
-Forked processes must not use their parent's locks, random numbers or connections, so every request asks. Hooks of
-Python's own would miss the forks of uWSGI, which runs none.
+Forked processes must not use their parent's locks, random numbers or connections, so every request asks, for the price
+of a memory access instead of a system call. Hooks of Python's own would miss the forks of uWSGI, which runs none.
 """
 
 from __future__ import annotations
 
+import functools
 import mmap
 import os
-from typing import Protocol
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-__all__ = ["ForkMark", "fork_mark"]
+__all__ = ["ForkMark", "ProcessName", "boot_id", "fork_mark", "name_of", "pid_namespace", "server_process"]
 
 _WIPE_ON_FORK = 18
 """Linux's MADV_WIPEONFORK (since 4.14), for which Python has no name: a child finds the page filled with zeros."""
@@ -41,3 +45,75 @@ class _ProcessId:
 
     def __getitem__(self, index: int, /) -> int:
         return self._pid == os.getpid()
+
+
+# --- which server it belongs to --------------------------------------------------------------------------------------
+
+
+class ProcessName(NamedTuple):
+    """Names a process for good, although its id will come again.
+
+    Attributes:
+        pid: Its id.
+        started: When it started, in clock ticks since the boot; empty if that cannot be known. A process that executes
+            another program keeps it, as uWSGI does when it reloads.
+    """
+
+    pid: int
+    started: str
+
+
+def name_of(pid: int) -> ProcessName:
+    """Return the name of a process that runs."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:  # there is no /proc, it hides the processes of others, or the process is gone
+        return ProcessName(pid, "")
+    # Its own name stands there in parentheses, and may hold anything.
+    return ProcessName(pid, stat.rpartition(b")")[2].split()[19].decode())
+
+
+def server_process(environ: Mapping[str, str]) -> ProcessName:
+    """Return the process whose children serve together: this one, or its parent if that is a server's master.
+
+    A worker that imports the app by itself is a child of the master, of which it is a fork: it runs the same command.
+    Where the master imports the app, it is asked itself, and its workers inherit the answer.
+
+    Args:
+        environ: The environment variables, of which gunicorn sets one.
+    """
+    uwsgi = sys.modules.get("uwsgi")
+    if uwsgi is not None and (master := uwsgi.masterpid()):
+        return name_of(master)
+    parent = os.getppid()
+    own, other = _command(os.getpid()), _command(parent)
+    if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
+        # With setproctitle, its processes have titles instead of commands. If they are hidden, it is most likely so.
+        is_master = other is None or other == own or other.startswith(b"gunicorn: master")
+    else:
+        is_master = other is not None and other == own
+    return name_of(parent if is_master else os.getpid())
+
+
+def _command(pid: int) -> bytes | None:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() or None
+    except OSError:
+        return None
+
+
+@functools.cache
+def boot_id() -> str:
+    """Return what names this boot of the machine; empty where the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def pid_namespace() -> str:
+    """Return what tells the process ids of this container from those of others; empty where the system does not say."""
+    try:
+        return os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:
+        return ""

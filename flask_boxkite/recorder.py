@@ -5,9 +5,9 @@ large batches, so that it hardly ever contends with requests for the interpreter
 
     accepted = delivered + waiting + dropped
 
-and every drop is counted by reason. Nothing starts before the first record, so a server may fork as it likes; a forked
-child begins with an empty queue, a lock and a sink of its own, and leaves alone what its parent has in hand. An idle
-process sleeps: nothing is polled.
+and every drop is counted by reason, in a block of the counts that all processes of the server share. Nothing starts
+before the first record, so a server may fork as it likes; a forked child begins with an empty queue, a lock and a sink
+of its own, and leaves alone what its parent has in hand. An idle process sleeps: nothing is polled.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from flask_boxkite.naming import DROP_REASONS
-from flask_boxkite.process import fork_mark
+from flask_boxkite.live.layout import ACCEPTED, DELIVERED, DROPPED, SINK_CELLS, WAITING_BYTES
+from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Block, Section, section_key
 from flask_boxkite.sinks.base import Batch, Sink
+from flask_boxkite.throttle import Throttle
 
-__all__ = ["Recorder", "RecorderCounts"]
+__all__ = ["Recorder", "RecorderCounts", "sink_section"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -50,12 +53,9 @@ FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
 """The pause after a failure doubles from the first to the last; each is shortened at random by up to a half."""
 
-COMPLAINT_SECONDS = 60.0
-"""The same trouble is logged once in this time."""
-
 
 class RecorderCounts(NamedTuple):
-    """What became of the records of this process."""
+    """What became of records."""
 
     accepted: int
     delivered: int
@@ -63,18 +63,33 @@ class RecorderCounts(NamedTuple):
     waiting: int
     waiting_bytes: int
 
+    @classmethod
+    def of(cls, cells: Sequence[int]) -> RecorderCounts:
+        """Read the cells of a sink."""
+        dropped = {reason: cells[cell] for reason, cell in DROPPED.items()}
+        # Of other processes, the cells may have changed while they were read.
+        waiting = max(cells[ACCEPTED] - cells[DELIVERED] - sum(dropped.values()), 0)
+        return cls(cells[ACCEPTED], cells[DELIVERED], dropped, waiting, cells[WAITING_BYTES])
+
+
+def sink_section(sink_name: str) -> Section:
+    """Return the section of the counts in which the records of a sink are counted."""
+    return Section(section_key("sink", sink_name), SINK_CELLS, 0)
+
 
 class Recorder:
     """Takes packed records from any thread and has them shipped; safe to use after a fork.
 
     Args:
         sink: Where they go. Owned by the recorder from here on.
+        store: Where they are counted.
         max_bytes: Bound of what waits. Beyond it, the oldest records are dropped first.
         shutdown_timeout: Seconds that `close` and the end of the process may take to deliver what waits.
     """
 
-    def __init__(self, sink: Sink, *, max_bytes: int, shutdown_timeout: float) -> None:
-        self.sink_name = sink.name
+    def __init__(self, sink: Sink, store: Store, *, max_bytes: int, shutdown_timeout: float) -> None:
+        self.section = sink_section(sink.name)
+        self._store = store
         self._max_bytes = max_bytes
         self._shutdown_timeout = shutdown_timeout
         self._shippers: dict[int, _Shipper] = {}
@@ -89,7 +104,7 @@ class Recorder:
         # setdefault is atomic: threads that meet in a new process agree on one shipper without a lock, which a fork
         # may have left held by a thread that does not exist any more.
         pid = os.getpid()
-        shipper = self._shippers.setdefault(pid, _Shipper(pid, sink, self._max_bytes))
+        shipper = self._shippers.setdefault(pid, _Shipper(pid, sink, self._store.block(self.section), self._max_bytes))
         self._shipper = shipper
         if parent is not None:
             self._shippers.pop(parent, None)  # its queue is a copy of records that are the parent's to send
@@ -149,18 +164,19 @@ def _close_at_exit(shipper: weakref.ref[_Shipper], timeout: float) -> None:
 class _Shipper:
     """The queue, the sink and the thread of one process; knows nothing of forks.
 
-    All numbers are guarded by one lock, under which nothing slow happens. Whoever uses the sink, the thread or a
-    `flush` where there is none, holds the second lock.
+    All numbers are guarded by the lock of the block of counts, under which nothing slow happens. Whoever uses the sink,
+    the thread or a `flush` where there is none, holds the second lock.
     """
 
-    def __init__(self, pid: int, sink: Sink, max_bytes: int) -> None:
+    def __init__(self, pid: int, sink: Sink, block: Block, max_bytes: int) -> None:
         self.pid = pid
-        self.mark = fork_mark()
+        self.mark = block.mark
         self.sink = sink
+        self._block = block
         self._max_bytes = max_bytes
         self._batch_bytes = min(BATCH_BYTES, max_bytes // SMALL_QUEUE_PARTS)
         self._hurry_bytes = min(HURRY_BYTES, max_bytes // SMALL_QUEUE_PARTS)
-        self._lock = threading.Lock()
+        self._lock = block.lock
         self._thread_wakes = threading.Condition(self._lock)
         self._all_settled = threading.Condition(self._lock)
         self._shipping = threading.Lock()
@@ -169,26 +185,25 @@ class _Shipper:
         self._queued_bytes = 0
         self._in_hand: Batch | None = None
         self._in_hand_bytes = 0
-        self._accepted = 0
-        self._delivered = 0
-        self._dropped = dict.fromkeys(DROP_REASONS, 0)
         self._flushes = 0
         self._is_closed = False
-        self._last_complaint = -COMPLAINT_SECONDS
+        self._throttle = Throttle()
 
     # --- in the request ----------------------------------------------------------------------------------------------
 
     def submit(self, packed: bytes) -> None:
         size = len(packed)
         with self._lock:
-            self._accepted += 1
+            cells = self._block.cells
+            cells[ACCEPTED] += 1
             if self._is_closed or size > self._max_bytes:
-                self._dropped["shutdown" if self._is_closed else "too_large"] += 1
+                cells[DROPPED["shutdown" if self._is_closed else "too_large"]] += 1
                 return
             before = self._queued_bytes
             after = before + size
             self._queue.append(packed)
             self._queued_bytes = after
+            cells[WAITING_BYTES] = after + self._in_hand_bytes
             if after + self._in_hand_bytes > self._max_bytes:
                 self._drop_oldest()
             # Only where the thread may sleep for want of this record: a notification costs it a switch of threads.
@@ -200,7 +215,11 @@ class _Shipper:
     def _drop_oldest(self) -> None:
         while self._queued_bytes + self._in_hand_bytes > self._max_bytes:
             self._queued_bytes -= len(self._queue.popleft())
-            self._dropped["queue_full"] += 1
+            self._block.cells[DROPPED["queue_full"]] += 1
+        self._tell_bytes()
+
+    def _tell_bytes(self) -> None:
+        self._block.cells[WAITING_BYTES] = self._queued_bytes + self._in_hand_bytes
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name="boxkite-recorder", daemon=True)
@@ -214,17 +233,14 @@ class _Shipper:
 
     def drop(self, reason: str) -> None:
         with self._lock:
-            self._accepted += 1
-            self._dropped[reason] += 1
+            self._block.cells[ACCEPTED] += 1
+            self._block.cells[DROPPED[reason]] += 1
 
     # --- from outside ------------------------------------------------------------------------------------------------
 
     def counts(self) -> RecorderCounts:
         with self._lock:
-            dropped = dict(self._dropped)
-            waiting = self._accepted - self._delivered - sum(dropped.values())
-            waiting_bytes = self._queued_bytes + self._in_hand_bytes
-            return RecorderCounts(self._accepted, self._delivered, dropped, waiting, waiting_bytes)
+            return RecorderCounts.of(list(self._block.cells))
 
     def _waiting(self) -> int:
         return len(self._queue) + (len(self._in_hand.records) if self._in_hand else 0)
@@ -252,10 +268,11 @@ class _Shipper:
                 return 0
             self._is_closed = True
             dropped = self._waiting()
-            self._dropped["shutdown"] += dropped
+            self._block.cells[DROPPED["shutdown"]] += dropped
             self._queue.clear()
             self._in_hand = None
             self._queued_bytes = self._in_hand_bytes = 0
+            self._tell_bytes()
             self._all_settled.notify_all()
             self._thread_wakes.notify_all()
             thread = self._thread
@@ -342,8 +359,9 @@ class _Shipper:
             return False
         with self._lock:
             if self._in_hand is batch:  # else `close` did not wait for it any longer, and has counted it as dropped
-                self._delivered += len(batch.records)
+                self._block.cells[DELIVERED] += len(batch.records)
                 self._in_hand, self._in_hand_bytes = None, 0
+                self._tell_bytes()
                 if not self._queue:
                     self._all_settled.notify_all()
         return True
@@ -360,9 +378,7 @@ class _Shipper:
                 self._thread_wakes.wait_for(lambda: self._is_closed or self._flushes > 0, seconds)
 
     def _complain(self, records: int) -> None:
-        now = time.monotonic()
-        if now - self._last_complaint >= COMPLAINT_SECONDS:
-            self._last_complaint = now
+        if self._throttle.allows():
             text = "Sink %r did not take %d records; they are kept and tried again while the queue has room."
             logger.warning(text, self.sink.name, records, exc_info=True)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -20,20 +19,21 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
 from flask_boxkite.live.counting import UnmatchedError, VariableCounter
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.store import Increments, MemoryStore
+from flask_boxkite.live.place import Place
+from flask_boxkite.live.shared import Counts, Store
+from flask_boxkite.live.store import Increments
+from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep, redaction
 from flask_boxkite.recorder import Recorder
 from flask_boxkite.sinks import make_sink
+from flask_boxkite.throttle import Throttle
 from flask_boxkite.values import plain
 
 __all__ = ["ModelMonitoringService", "Tally"]
 
 logger = logging.getLogger("flask_boxkite")
-
-COMPLAINT_SECONDS = 60.0
-"""The same kind of internal error is logged with its traceback once in this time; it is counted each time."""
 
 _SCALARS = frozenset({float, int, str, bool})
 _ATOMS = frozenset({str, bool, type(None)})
@@ -95,19 +95,21 @@ class ModelMonitoringService:
         if sink is not None:
             given["BOXKITE_SINK"] = sink
         checked = Settings.from_mapping(given)
-        self._setup(checked, load_baseline(baseline), model, make_recorder(checked))
+        loaded = load_baseline(baseline)
+        store = make_store(checked, model or (loaded.model if loaded else "default"))
+        self._setup(checked, loaded, model, store, make_recorder(checked, store))
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, baseline: Baseline | None, model: str | None, recorder: Recorder | None
+        cls, settings: Settings, baseline: Baseline | None, model: str | None, store: Store, recorder: Recorder | None
     ) -> ModelMonitoringService:
-        """Build one that shares a recorder with others."""
+        """Build one that shares the home of its counts and a recorder with others."""
         service = cls.__new__(cls)
-        service._setup(settings, baseline, model, recorder)
+        service._setup(settings, baseline, model, store, recorder)
         return service
 
     def _setup(
-        self, settings: Settings, baseline: Baseline | None, model: str | None, recorder: Recorder | None
+        self, settings: Settings, baseline: Baseline | None, model: str | None, store: Store, recorder: Recorder | None
     ) -> None:
         self.settings = settings
         self.baseline = baseline
@@ -118,15 +120,15 @@ class ModelMonitoringService:
         self._logs_all = settings.sample_rate >= 1
         self._layout = layout = Layout.of(baseline)
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
-        self._store = MemoryStore(layout.size, layout.sums_size)
+        self.exported = ExportedModel(self.model, baseline, settings.drift_alpha)
+        self._counts = Counts(store, self.exported.section)
         self._features = VariableCounter(layout.features, 0, layout.size, keeps_interpreter=recorder is not None)
         self._outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
         self.feature_names = self._features.known
         self.output_names = self._outputs.names
         self._redact = redaction(settings.redact, self._features.names)
-        self._last_complaint = -COMPLAINT_SECONDS
-        self.exported = ExportedModel(self.model, baseline, layout, self._store, settings.drift_alpha)
-        self._exposition = make_exposition(settings, lambda: [self.exported], recorder)
+        self._throttle = Throttle()
+        self._exposition = make_exposition(settings, lambda: [self.exported], store)
         # All fields of a record, in their order, with those that never change.
         self._template: dict[str, Any] = {
             "entity_id": None,
@@ -288,7 +290,7 @@ class ModelMonitoringService:
         if duration is not None:
             increments.cells.append(self._layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
             increments.sums.append((self._layout.duration_sum, duration))
-        self._store.add(increments)
+        self._counts.add(increments)
 
     def wants_record(self, prediction: PredictionId) -> bool:
         """Say whether this prediction is to be logged at all."""
@@ -355,9 +357,7 @@ class ModelMonitoringService:
 
     def complain(self, message: str) -> None:
         """Log the current exception, at most once in a minute."""
-        now = time.monotonic()
-        if now - self._last_complaint >= COMPLAINT_SECONDS:
-            self._last_complaint = now
+        if self._throttle.allows():
             logger.warning(message, exc_info=True)
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -373,16 +373,24 @@ class ModelMonitoringService:
         """
         return export_http(self._exposition, params, headers)
 
-    def drift(self) -> DriftReport:
-        """Compare everything counted since the start with the baseline.
+    def drift(self, window: str | None = None) -> DriftReport:
+        """Compare what all processes of this server have counted with the baseline.
+
+        Args:
+            window: ``"5m"``, ``"1h"`` or ``"24h"``: the last five minutes, hour or day; None for all since the start.
 
         Raises:
             BoxkiteError: There is no baseline to compare with.
+            ConfigError: There is no such window.
         """
+        if window is not None and window not in WINDOWS:
+            msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
+            raise ConfigError(msg)
         if self.baseline is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
             raise BoxkiteError(msg)
-        cells = self._store.totals().cells[: self._layout.statuses_start].tolist()
+        totals = self._counts.totals() if window is None else self._counts.window(window)
+        cells = totals.cells[: self._layout.statuses_start].tolist()
         return drift_report(self.model, self.baseline, cells, alpha=self.settings.drift_alpha)
 
     def flush(self, timeout: float = 5.0) -> int:
@@ -440,7 +448,22 @@ def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baselin
     return Baseline.load(baseline)
 
 
-def make_recorder(settings: Settings) -> Recorder | None:
+def make_store(settings: Settings, app: str) -> Store:
+    """Build the home of an app's counts; nothing is made on disk before the first prediction.
+
+    Args:
+        settings: Of which it uses ``state_dir``.
+        app: A name for the app, the same in all processes of a server.
+
+    Raises:
+        ConfigError: The directory that is set cannot be used.
+    """
+    if not settings.enabled:
+        return Store(None)
+    return Store(Place(app, replica=settings.pod_name, explicit=settings.state_dir, environ=os.environ))
+
+
+def make_recorder(settings: Settings, store: Store) -> Recorder | None:
     """Build the recorder for the sink that is set; None if there is none.
 
     Raises:
@@ -449,16 +472,15 @@ def make_recorder(settings: Settings) -> Recorder | None:
     sink = make_sink(settings)
     if sink is None:
         return None
-    return Recorder(sink, max_bytes=settings.queue_bytes, shutdown_timeout=settings.shutdown_timeout)
+    return Recorder(sink, store, max_bytes=settings.queue_bytes, shutdown_timeout=settings.shutdown_timeout)
 
 
-def make_exposition(
-    settings: Settings, models: Callable[[], Sequence[ExportedModel]], recorder: Recorder | None
-) -> Exposition:
+def make_exposition(settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store) -> Exposition:
     """Build the exposition that the settings ask for."""
     return Exposition(
         models,
-        recorder,
+        store if settings.enabled else None,
+        alpha=settings.drift_alpha,
         names=settings.metric_names,
         with_baseline=settings.export_baseline,
         with_bins=settings.export_bins,

@@ -316,6 +316,77 @@ class Gunicorn(Program):
         return [pid for pid in started if is_alive(pid)]
 
 
+class Uwsgi(Program):
+    """A uWSGI server for one WSGI app, on a port of its own choice, kept when it is started again.
+
+    Without a master its first worker is the main process, whose end leaves the others behind: `stop` kills them.
+
+    Args:
+        target: The app, as `module:name`.
+        directory: Where it runs and its log is.
+        source: Python source, written to `directory/module.py` first; None: the module exists.
+        workers: Passed on, as *master* and all of *args*.
+        env: Added to the environment.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        directory: Path,
+        *,
+        source: str | None = None,
+        workers: int = 1,
+        master: bool = True,
+        args: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(directory)
+        # The script belongs to this Python; one elsewhere on PATH would serve another.
+        self._binary = Path(sys.executable).with_name("uwsgi")
+        if not self._binary.is_file():
+            missing("The program 'uwsgi'")
+        if source is not None:
+            (directory / f"{target.partition(':')[0]}.py").write_text(textwrap.dedent(source))
+        self.port = 0
+        self._workers = workers
+        self._is_lazy = "--lazy-apps" in args
+        # Unless told otherwise it takes SIGTERM for a wish to start afresh, serves errors if there is no app, and logs
+        # every request.
+        self._options = [f"--module={target}", f"--processes={workers}", "--need-app", "--die-on-term"]
+        self._options.append("--disable-logging")
+        self._options += [*["--master"] * master, *args]
+        paths = [str(directory), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._env = {"PYTHONPATH": os.pathsep.join(paths), **(env or {})}
+
+    def _launch(self) -> None:
+        self._spawn([self._binary, f"--http-socket=127.0.0.1:{self.port}", *self._options], env=self._env)
+        pattern = re.compile(r"bound to TCP address 127\.0\.0\.1:(\d+)")
+        found = self._wait_ready(lambda: pattern.search(self.log()), "uWSGI listens")
+        assert found is not None
+        self.port = int(found[1])
+        self._wait_ready(self._has_workers, "all its workers are ready")
+
+    def _has_workers(self) -> bool:
+        log = self.log()
+        loaded = len(re.findall(r"^WSGI app 0 .* ready ", log, re.M))
+        return log.count("spawned uWSGI worker ") >= self._workers and loaded >= (self._workers if self._is_lazy else 1)
+
+    @property
+    def address(self) -> str:
+        """Host and port, as a Prometheus target."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The root URL, without a slash at the end."""
+        return f"http://{self.address}"
+
+    def worker_pids(self) -> list[int]:
+        """Return the ids of the worker processes that run, oldest first; without a master, also of those killed."""
+        started = re.findall(r"spawned uWSGI worker \d+ .*?pid: (\d+)", self.log(), re.I)
+        return [pid for pid in map(int, started) if is_alive(pid)]
+
+
 def is_alive(pid: int) -> bool:
     """Say whether a process of ours exists; one that ended counts until its parent has taken notice."""
     try:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from flask_boxkite import recorder as recorder_module
+from flask_boxkite.live.shared import Store
 from flask_boxkite.recorder import Recorder
 from flask_boxkite.sinks.base import Batch
 from tests.peers import wait_for
@@ -92,7 +93,7 @@ def sink() -> MemorySink:
 @contextlib.contextmanager
 def recording(sink: MemorySink, *, max_bytes: int = 2**20, shutdown_timeout: float = 10.0) -> Iterator[Recorder]:
     """Make a recorder; at the end close it and check what must hold for any."""
-    recorder = Recorder(sink, max_bytes=max_bytes, shutdown_timeout=shutdown_timeout)
+    recorder = Recorder(sink, Store(None), max_bytes=max_bytes, shutdown_timeout=shutdown_timeout)
     try:
         yield recorder
         assert sink.overlaps == 0
@@ -330,7 +331,7 @@ def test_pauses_grow_to_a_limit_and_differ(sink: MemorySink, monkeypatch: pytest
             pauses.append(timeout)
 
     sink.problem = lambda batch: refuse(batch) if len(sink.attempts) <= 40 else None
-    recorder = Recorder(sink, max_bytes=100, shutdown_timeout=1)
+    recorder = Recorder(sink, Store(None), max_bytes=100, shutdown_timeout=1)
     monkeypatch.setattr(recorder._shipper, "_start_thread", lambda: None)
     recorder.submit(b"x")
     with monkeypatch.context() as patched:

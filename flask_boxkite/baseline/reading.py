@@ -21,7 +21,7 @@ from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval
 
-__all__ = ["load"]
+__all__ = ["load", "loads"]
 
 MAX_BYTES = 256 * 1024 * 1024
 """Files beyond this are refused unread; 10,000 features take about 100 MB."""
@@ -66,6 +66,15 @@ def load(path: Path) -> Baseline:
         where = f", line {error.line}" if error.line is not None else ""
         msg = f"Baseline file '{path}'{where}: {error}"
         raise BaselineError(msg, path=str(path), line=error.line) from error
+
+
+def loads(text: str) -> Baseline:
+    """Read what `writing.render` wrote.
+
+    Raises:
+        BaselineError: It is no such text.
+    """
+    return _assembled(list(_samples(text, {})))
 
 
 def _fail(fact: str, line: int | None = None) -> NoReturn:

@@ -1,5 +1,8 @@
 """One answer to a scrape: our families of all models, and what the app itself registered with `prometheus_client`.
 
+All numbers are those of all processes of the server, from one reading of their counts. That takes in models and
+baselines that this process does not have itself: during a reload, one that is new here and old there.
+
 Concurrent scrapes share one rendering, as long as it began after they arrived: so fifty at once cost two, and each
 sees every prediction that was answered before it.
 """
@@ -7,26 +10,35 @@ sees every prediction that was answered before it.
 from __future__ import annotations
 
 import itertools
+import json
+import logging
 import os
 import threading
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from flask_boxkite.exposition.model import ExportedModel, ModelFamilies
 from flask_boxkite.families import Family, label_text
-from flask_boxkite.naming import DROP_REASONS
-from flask_boxkite.recorder import Recorder
+from flask_boxkite.live.folding import Reading
+from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Totals
+from flask_boxkite.recorder import RecorderCounts
 
 __all__ = ["Exposition"]
+
+logger = logging.getLogger("flask_boxkite")
 
 LOG_RECORDS = Family("boxkite_log_records", "counter", "Records by outcome: accepted from requests, delivered.")
 LOG_DROPPED = Family("boxkite_log_dropped", "counter", "Records that were lost, by reason.")
 LOG_QUEUE_RECORDS = Family("boxkite_log_queue_records", "gauge", "Records that wait to be delivered.")
 LOG_QUEUE_BYTES = Family("boxkite_log_queue_bytes", "gauge", "Bytes of records that wait in memory.")
+STATE_FILES = Family("boxkite_state_files", "counter", "Files of counts that processes left, by what became of them.")
 
 Rendering = list[tuple[Family, str]]
 
@@ -53,11 +65,12 @@ class _Shared:
 
 
 class Exposition:
-    """Renders the metrics of some models and of a recorder.
+    """Renders the metrics of some models and sinks.
 
     Args:
         models: Returns the models; asked at each scrape, since models without a baseline come with their first use.
-        recorder: Where records wait; None if nothing is recorded.
+        store: Where all is counted; None where nothing is.
+        alpha: False-alarm probability of one check of a model that only other processes have.
         names: ``labels`` or ``boxkite``.
         with_baseline: Whether training counts are exported.
         with_bins: Whether histograms and categories are exported, or only groups.
@@ -66,16 +79,20 @@ class Exposition:
     def __init__(
         self,
         models: Callable[[], Sequence[ExportedModel]],
-        recorder: Recorder | None,
+        store: Store | None,
         *,
+        alpha: float,
         names: str = "labels",
         with_baseline: bool = True,
         with_bins: bool = True,
     ) -> None:
         self._models = models
-        self._recorder = recorder
-        self._options: dict[str, Any] = {"names": names, "with_baseline": with_baseline, "with_bins": with_bins}
+        self._store = store
+        self._alpha = alpha
+        self._names = names
+        self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
         self._families: dict[tuple[str, bool], ModelFamilies] = {}
+        self._foreign: dict[str, ExportedModel | None] = {}
         # A fork may happen while a scrape holds the lock, so each process has its own.
         self._shared: dict[tuple[int, bool], _Shared] = {}
 
@@ -105,32 +122,48 @@ class Exposition:
         return shared.get()
 
     def _render(self, openmetrics: bool) -> Rendering:
+        if self._store is None:
+            return []
+        self._store.tidy()
+        reading = self._store.read()
         lines: dict[str, list[str]] = {}
         families: dict[str, Family] = {}
-        for family, text in itertools.chain(self._model_parts(openmetrics), self._recorder_parts()):
+        for family, text in itertools.chain(
+            self._model_parts(reading, openmetrics), _sink_parts(reading), _state_parts(reading)
+        ):
             families.setdefault(family.name, family)
             lines.setdefault(family.name, []).append(text)
         return [(family, text) for name, family in families.items() if (text := "".join(lines[name]))]
 
-    def _model_parts(self, openmetrics: bool) -> Iterator[tuple[Family, str]]:
-        for model in self._models():
-            key = (model.name, openmetrics)
-            families = self._families.get(key)
+    def _model_parts(self, reading: Reading, openmetrics: bool) -> Iterator[tuple[Family, str]]:
+        own = {model.key: model for model in self._models()}
+        for key, model in (own | self._models_elsewhere(reading, own.keys())).items():
+            families = self._families.get((key, openmetrics))
             if families is None:
-                families = self._families[key] = ModelFamilies(model, openmetrics=openmetrics, **self._options)
-            yield from families.render()
+                # The ancestor's names have room for one baseline only.
+                options = {**self._options, "names": self._names if key in own else "labels"}
+                families = self._families[key, openmetrics] = ModelFamilies(model, openmetrics=openmetrics, **options)
+            if (totals := reading.totals.get(key)) is None or len(totals.cells) != model.layout.size:
+                totals = Totals(np.zeros(model.layout.size, np.int64), np.zeros(model.layout.sums_size))
+            yield from families.render(totals)
 
-    def _recorder_parts(self) -> Iterator[tuple[Family, str]]:
-        if self._recorder is None:
-            return
-        counts, sink = self._recorder.counts(), self._recorder.sink_name
-        for outcome, value in (("accepted", counts.accepted), ("delivered", counts.delivered)):
-            yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n"
-        for reason in DROP_REASONS:
-            labels = label_text(sink=sink, reason=reason)
-            yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{labels}}} {counts.dropped[reason]}\n"
-        for family, value in ((LOG_QUEUE_RECORDS, counts.waiting), (LOG_QUEUE_BYTES, counts.waiting_bytes)):
-            yield family, f"{family.name}{{{label_text(sink=sink)}}} {value}\n"
+    def _models_elsewhere(self, reading: Reading, own: Collection[str]) -> dict[str, ExportedModel]:
+        """Return the models, by key, that only other processes have."""
+        found = {}
+        for key in sorted(reading.current.difference(own)):
+            if json.loads(key)[0] == "model":
+                if key not in self._foreign:
+                    self._foreign[key] = self._described(key, reading.descriptions.get(key, b""))
+                if (model := self._foreign[key]) is not None:
+                    found[key] = model
+        return found
+
+    def _described(self, key: str, description: bytes) -> ExportedModel | None:
+        try:
+            return ExportedModel.of_section(key, description, self._alpha)
+        except (ValueError, zlib.error):
+            logger.warning("The counts of %s cannot be shown: their baseline cannot be read.", key, exc_info=True)
+            return None
 
     @staticmethod
     def _selected(rendering: Rendering, names: Collection[str] | None, *, openmetrics: bool) -> Iterator[str]:
@@ -144,6 +177,27 @@ class Exposition:
                 if line and line.partition("{")[0].partition(" ")[0] in names
             ):
                 yield family.header(openmetrics=openmetrics) + kept
+
+
+def _sink_parts(reading: Reading) -> Iterator[tuple[Family, str]]:
+    for key in sorted(reading.current):
+        kind, *names = json.loads(key)
+        if kind != "sink" or key not in reading.totals:
+            continue
+        counts, sink = RecorderCounts.of(reading.totals[key].cells.tolist()), names[0]
+        for outcome, value in (("accepted", counts.accepted), ("delivered", counts.delivered)):
+            yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n"
+        for reason, value in counts.dropped.items():
+            yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{label_text(sink=sink, reason=reason)}}} {value}\n"
+        for family, value in ((LOG_QUEUE_RECORDS, counts.waiting), (LOG_QUEUE_BYTES, counts.waiting_bytes)):
+            yield family, f"{family.name}{{{label_text(sink=sink)}}} {value}\n"
+
+
+def _state_parts(reading: Reading) -> Iterator[tuple[Family, str]]:
+    lines = [
+        f"{STATE_FILES.sample_name}{{{label_text(state=state)}}} {value}\n" for state, value in reading.files.items()
+    ]
+    yield STATE_FILES, "".join(lines)
 
 
 def _chosen(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, legacy
 from flask_boxkite.baseline.distribution import Discrete, Distribution
-from flask_boxkite.baseline.writing import info_lines
+from flask_boxkite.baseline.reading import loads
+from flask_boxkite.baseline.writing import info_lines, render
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.families import Block, Family, label_text, running_sum, variable_families
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.store import Store, Totals
+from flask_boxkite.live.store import Section, Totals, section_key
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES, canonical_number, escape_label
 
 __all__ = ["ExportedModel", "ModelFamilies"]
@@ -35,21 +39,47 @@ class ExportedModel:
     Attributes:
         name: The label ``model``.
         baseline: Its baseline; None if it has none.
-        layout: Where its counts stand.
-        store: Its live counts.
         alpha: False-alarm probability of one check of the whole model.
     """
 
     name: str
     baseline: Baseline | None
-    layout: Layout
-    store: Store
     alpha: float
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where its counts stand."""
+        return Layout.of(self.baseline)
+
+    @cached_property
+    def section(self) -> Section:
+        """Its section of the counts, which tells other processes of its baseline."""
+        description = zlib.compress(render(self.baseline).encode(), 1) if self.baseline else b""
+        return Section(self.key, self.layout.size, self.layout.sums_size, description)
+
+    @classmethod
+    def of_section(cls, key: str, description: bytes, alpha: float) -> ExportedModel:
+        """Return the model whose section another process has described.
+
+        Raises:
+            BaselineError, ValueError, zlib.error: It is none.
+        """
+        _, name, _ = json.loads(key)
+        return cls(name, loads(zlib.decompress(description).decode()) if description else None, alpha)
+
+    @property
+    def key(self) -> str:
+        """The key of its section."""
+        return section_key("model", self.name, self._fingerprint)
 
     @property
     def labels(self) -> str:
         """The labels on all its series."""
-        return label_text(model=self.name, baseline=self.baseline.fingerprint if self.baseline else "none")
+        return label_text(model=self.name, baseline=self._fingerprint)
+
+    @property
+    def _fingerprint(self) -> str:
+        return self.baseline.fingerprint if self.baseline else "none"
 
 
 class ModelFamilies:
@@ -78,12 +108,11 @@ class ModelFamilies:
             self._add_output_sums(model.baseline.outputs)
         self._add_requests()
 
-    def render(self) -> Iterator[tuple[Family, str]]:
-        """Yield each family with its sample lines, as they stand now."""
-        totals: Totals = self._model.store.totals()
+    def render(self, totals: Totals) -> Iterator[tuple[Family, str]]:
+        """Yield each family with its sample lines."""
         running = running_sum(totals.cells)
-        for family, render in self._parts:
-            yield family, render(running, totals.sums)
+        for family, fill_in in self._parts:
+            yield family, fill_in(running, totals.sums)
 
     # --- what there is -----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """From values to cells: which bin, category or special cell each value of a row or a batch falls into.
 
-One row costs a binary search per value in pure Python; a batch is counted column by column with NumPy. All ways give
-the same cells as comparing what `values.to_number` makes of a value with ``(lower, upper]``, bit for bit.
+One row costs a binary search per value in pure Python; a batch is counted with NumPy, all columns at once where a
+`grid` can, else column by column. All ways give the same cells as comparing what `values.to_number` makes of a value
+with ``(lower, upper]``, bit for bit.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import add, itemgetter
 from typing import Any, TypeAlias
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline.binning import narrow_bounds
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.live.grid import Grid, GridColumn
 from flask_boxkite.live.store import Increments
 from flask_boxkite.payloads.table import ObjectRow, Table
 from flask_boxkite.values import InvalidValue, to_number, to_text
@@ -27,13 +30,26 @@ __all__ = ["UnmatchedError", "VariableCounter"]
 BULK_ROWS = 12
 """From this many rows on, counting by column is faster than row by row."""
 
+GRID_VALUES = 640
+"""From this many numbers on, in columns with bins, a grid is faster than a search for each column."""
+
+CALL_VALUES = 128
+"""How many numbers are searched in the time that NumPy's calls for each column take."""
+
+FEW_CATEGORIES, CATEGORY_VALUES, MANY_CATEGORIES = 5, 64, 100
+"""So many categories, one more for so many values, but no more than so many are compared with a column one by one.
+
+A comparison takes 2 µs and 0.2 ns a value; a search 10 µs and 15 to 40 ns a value, as the processor cannot foresee it.
+"""
+
 WIDE_ROW = 8
 """From this many variables on, one search for the whole row is faster than one per value."""
 
 _EXACT = 2**53
 _PLAIN_NUMBERS = frozenset({float, int, bool})
+_ARRAY_ITEMS = frozenset({float, int, bool, type(None)})
 _MAX_PLANS = 256
-_NUMERIC = "iuf"
+_NUMERIC = "biuf"
 
 
 class UnmatchedError(ValueError):
@@ -61,14 +77,15 @@ class _ContinuousCells:
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers."""
         found = np.bincount(
-            np.searchsorted(self._bounds_for(column.dtype), column, side="left"), minlength=len(self.bounds) + 1
+            np.searchsorted(self.bounds_for(column.dtype), column, side="left"), minlength=len(self.bounds) + 1
         )
         missing = int(np.count_nonzero(column != column))
         found[-1] -= missing  # NaN is searched as if above everything
         block[self.offset : self.missing] += found
         block[self.missing] += missing
 
-    def _bounds_for(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+    def bounds_for(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return the bounds to compare numbers of this type with."""
         bounds = self._narrow.get(dtype.char)
         if bounds is None:
             bounds = self._narrow[dtype.char] = narrow_bounds(self.bounds, dtype)
@@ -87,6 +104,7 @@ class _DiscreteCells:
         self._other = rare if distribution.rare else rare + 1
         self.missing = rare + 2
         self.invalid = rare + 3
+        self._sorted: dict[str, tuple[NDArray[np.float64], NDArray[np.intp]]] = {}
 
     def locate(self, value: Any) -> int:
         try:
@@ -103,9 +121,34 @@ class _DiscreteCells:
             for value in column:
                 block[self.locate(value)] += 1
             return
-        values, counts = np.unique(column, return_counts=True)
-        for value, number in zip(values, counts.tolist(), strict=True):
-            block[self.locate(value)] += number
+        categories, cells = self._categories_for(column.dtype)
+        column = column.astype(np.float64)
+        if len(categories) <= min(FEW_CATEGORIES + len(column) // CATEGORY_VALUES, MANY_CATEGORIES):
+            found = np.array([np.count_nonzero(column == category) for category in categories.tolist()])
+        else:
+            nearest = categories.searchsorted(column)
+            found = np.bincount(nearest[categories.take(nearest) == column], minlength=len(categories))
+        missing = int(np.count_nonzero(column != column))
+        block[cells] += found[:-1]
+        block[self.missing] += missing
+        block[self._other] += len(column) - int(found.sum()) - missing
+
+    def _categories_for(self, dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Return the numbers of this type that are categories, ascending, NaN behind them, and the categories' cells.
+
+        A narrow float is the number with its shortest decimals, so a category without such a float is never found.
+        """
+        known = self._sorted.get(dtype.char)
+        if known is None:
+            exact = np.array(sorted(self._cells))
+            numbers = exact
+            if dtype.kind == "f" and dtype.itemsize < 8:
+                narrow = exact.astype(dtype)
+                is_exact = narrow.astype(str).astype(np.float64) == exact
+                exact, numbers = exact[is_exact], narrow[is_exact].astype(np.float64)
+            cells = np.array([self._cells[value] for value in exact.tolist()], dtype=np.intp)
+            known = self._sorted[dtype.char] = np.append(numbers, math.nan), cells
+        return known
 
 
 _Cells: TypeAlias = "_ContinuousCells | _DiscreteCells"
@@ -157,6 +200,8 @@ class VariableCounter:
         is_wide = len(continuous) >= WIDE_ROW and not keeps_interpreter
         self._search = _RowSearch(self._bounds, self._offsets) if is_wide else None
         self._name_plans: dict[tuple[str, ...], list[int] | None] = {}
+        # By type of numbers, made when first needed. Threads that meet make the same one twice.
+        self._grids: dict[str, Grid] = {}
 
     def count(self, table: Table, increments: Increments | None = None) -> Increments:
         """Return what the rows add.
@@ -187,7 +232,9 @@ class VariableCounter:
             msg = f"{width} values for {len(self._cells)} variables"
             raise UnmatchedError(msg)
         if len(rows) >= BULK_ROWS:
-            increments.add_block(self._count_columns(rows))
+            # That a number rounds to infinity, or NaN compares with nothing, is no reason to warn the user.
+            with np.errstate(all="ignore"):
+                increments.add_block(self._count_columns(rows))
         elif len(rows) == 1 and type(rows) is list:
             is_numeric = self._count_row(rows[0], increments)
             # Names that are not counted may hold anything.
@@ -262,14 +309,48 @@ class VariableCounter:
 
     def _count_columns(self, rows: Any) -> NDArray[np.int64]:
         block = np.zeros(self._size, dtype=np.int64)
-        if isinstance(rows, np.ndarray):
-            columns = np.ascontiguousarray(rows.T)
-            for cells, column in zip(self._cells, columns, strict=True):
-                self._count_column(cells, column if _is_countable(column) else column.tolist(), block)
-        else:
-            for cells, values in zip(self._cells, zip(*rows, strict=True), strict=True):
-                self._count_column(cells, _numbers(values, cells), block)
+        numbers = rows if isinstance(rows, np.ndarray) else self._array_of(rows)
+        if numbers is not None and _is_countable(numbers):
+            self._count_numbers(numbers, block)
+            return block
+        columns = [column.tolist() for column in rows.T] if isinstance(rows, np.ndarray) else zip(*rows, strict=True)
+        for cells, values in zip(self._cells, columns, strict=True):
+            self._count_column(cells, _numbers(values, cells), block)
         return block
+
+    def _array_of(self, rows: list[Any]) -> NDArray[np.float64] | None:
+        """Return lists as an array if they hold nothing but numbers and None, and all variables are numeric."""
+        values = [] if any(self._is_text) else list(chain.from_iterable(rows))
+        if not values or not _ARRAY_ITEMS.issuperset(map(type, values)):
+            return None
+        try:
+            return np.array(values, dtype=np.float64).reshape(len(rows), -1)
+        except OverflowError:  # an integer beyond all floats
+            return None
+
+    def _count_numbers(self, rows: NDArray[Any], block: NDArray[np.int64]) -> None:
+        """Count an array of numbers: most columns by a grid, the rest one by one."""
+        rest: Sequence[int] = range(len(self._cells))
+        if (len(rows) + CALL_VALUES) * len(self._bounds) >= GRID_VALUES:
+            grid = self._grid_for(rows.dtype)
+            block += grid.count(rows)
+            rest = [index for index in rest if index not in grid.positions]
+        if rest:
+            columns = np.ascontiguousarray(rows.T if len(rest) == len(self._cells) else rows.T[rest])
+            for index, column in zip(rest, columns, strict=True):
+                self._cells[index].count(column, block)
+
+    def _grid_for(self, dtype: np.dtype[Any]) -> Grid:
+        kind = dtype.char if dtype.kind == "f" else "d"  # integers are compared as float64
+        grid = self._grids.get(kind)
+        if grid is None:
+            columns = [
+                GridColumn(index, cells.bounds_for(dtype).astype(np.float64), cells.offset)
+                for index, cells in enumerate(self._cells)
+                if isinstance(cells, _ContinuousCells)
+            ]
+            grid = self._grids[kind] = Grid(columns, self._size)
+        return grid
 
     @staticmethod
     def _count_column(cells: _Cells, column: Any, block: NDArray[np.int64]) -> None:
@@ -371,9 +452,9 @@ def _is_countable(array: NDArray[Any]) -> bool:
     return array.dtype.kind in _NUMERIC and array.dtype.itemsize <= 8
 
 
-def _numbers(values: tuple[Any, ...], cells: _Cells) -> Any:
-    """Return a column as an array if it holds nothing but numbers and belongs to a numeric variable."""
-    if (isinstance(cells, _DiscreteCells) and cells.is_text) or not set(map(type, values)) <= {float, int, bool}:
+def _numbers(values: Sequence[Any], cells: _Cells) -> Any:
+    """Return a column as an array if it holds nothing but numbers and None and belongs to a numeric variable."""
+    if (isinstance(cells, _DiscreteCells) and cells.is_text) or not _ARRAY_ITEMS.issuperset(map(type, values)):
         return values
     try:
         return np.array(values, dtype=np.float64)

@@ -1,21 +1,43 @@
-"""Where each live count of a model stands in its block of numbers.
+"""Where each live count stands in its block of numbers.
 
-The bins are known before the first request, so the layout is fixed for the life of a baseline: the cells of every
-feature, then of every output (`baseline.distribution`), then request counts. A second, small block holds sums, which
-are floats.
+Of a model: the bins are known before the first request, so the layout is fixed for the life of a baseline: the cells
+of every feature, then of every output (`baseline.distribution`), then request counts. A second, small block holds sums,
+which are floats. Of a sink: what became of its records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import MutableSequence, Sequence
 
 from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATE_FILES, STATUSES
 
-__all__ = ["DURATION_BOUNDS", "Layout"]
+__all__ = [
+    "ACCEPTED",
+    "DELIVERED",
+    "DROPPED",
+    "DURATION_BOUNDS",
+    "FORMAT",
+    "SINK_CELLS",
+    "WAITING_BYTES",
+    "Layout",
+    "count_lost_records",
+]
 
 DURATION_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the duration histogram, in seconds."""
+
+# Cells of a sink. Whoever reads them while they change reads in this order, so that what was accepted is never less
+# than what became of it.
+DELIVERED = 0
+DROPPED = {reason: cell for cell, reason in enumerate(DROP_REASONS, 1)}
+WAITING_BYTES = len(DROP_REASONS) + 1
+ACCEPTED = len(DROP_REASONS) + 2
+SINK_CELLS = len(DROP_REASONS) + 3
+
+FORMAT = zlib.crc32(repr((1, STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, DROP_REASONS, STATE_FILES)).encode())
+"""Changes with all that a layout depends on besides the baseline; numbers of another format are not read."""
 
 
 class Layout:
@@ -49,6 +71,13 @@ class Layout:
     def of(cls, baseline: Baseline | None) -> Layout:
         """Return the layout for a baseline; without one, only requests are counted."""
         return cls(baseline.features, baseline.outputs) if baseline else cls((), ())
+
+
+def count_lost_records(cells: MutableSequence[int]) -> None:
+    """Count what waited in the memory of a process that died as dropped, in the cells of its sink."""
+    waiting = cells[ACCEPTED] - cells[DELIVERED] - sum(cells[cell] for cell in DROPPED.values())
+    cells[DROPPED["process_died"]] += max(waiting, 0)
+    cells[WAITING_BYTES] = 0
 
 
 def _width(distributions: Sequence[Distribution]) -> int:

@@ -1,17 +1,23 @@
-"""Where live counts are kept: the seam between counting and memory, and the store of a single process."""
+"""Where live counts are kept: the numbers of one process, section by section, and what a prediction adds to them.
+
+A *section* is a run of numbers that is counted and exported together: those of one model with one baseline, or those
+of one sink. Every process has a *block* of its own for each section. `shared.Store` puts the blocks of all processes
+of a server where each of them can read all.
+"""
 
 from __future__ import annotations
 
-import os
+import json
 import threading
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.process import fork_mark
+from flask_boxkite.process import ForkMark
 
-__all__ = ["Increments", "MemoryStore", "Store", "Totals"]
+__all__ = ["Block", "Increments", "Section", "Totals", "section_key"]
 
 
 class Increments:
@@ -53,77 +59,112 @@ class Increments:
 
 
 class Totals(NamedTuple):
-    """A consistent reading: every prediction is in it whole or not at all."""
+    """Counts and sums of a section, at one moment."""
 
     cells: NDArray[np.int64]
     sums: NDArray[np.float64]
 
-
-class Store(Protocol):
-    """Home of one model's live counts. Safe to use from any thread and after a fork."""
-
-    def add(self, increments: Increments) -> None:
-        """Add, all at once as a reader sees it."""
-
-    def totals(self) -> Totals:
-        """Return the counts of all processes that share the store."""
+    def plus(self, other: Totals) -> Totals:
+        """Return both together."""
+        return Totals(self.cells + other.cells, self.sums + other.sums)
 
 
-class _Block:
-    """The numbers of one process, and the lock that makes an addition whole.
+def section_key(*parts: str) -> str:
+    """Return the key of a section from what tells it apart, such as ``"model"``, its name and its baseline."""
+    return json.dumps(parts)
 
-    What comes cell by cell is kept in a list, whose items Python raises twice as fast as those of an array; what comes
-    as an array, in an array.
+
+@dataclass(frozen=True)
+class Section:
+    """What a section is.
+
+    Attributes:
+        key: Names what is counted (see `section_key`); equal keys are added up.
+        cells: Number of counts.
+        sums: Number of sums.
+        description: What a process that knows only the key needs to make sense of the numbers: of a model, its baseline
+            file, compressed.
     """
 
-    def __init__(self, pid: int, cells: int, sums: int) -> None:
-        self.pid = pid
-        self.mark = fork_mark()
+    key: str
+    cells: int
+    sums: int
+    description: bytes = b""
+
+
+class Block:
+    """The numbers of one process for one section, and the lock that makes an addition whole.
+
+    They begin in memory: what comes cell by cell in a list, whose items Python raises twice as fast as those of an
+    array; what comes as an array, in an array. Later they move into a file that other processes read, where both are
+    views of the same bytes. Safe to use from any thread of its process.
+
+    Attributes:
+        section: What is counted.
+        mark: Of the process.
+        lock: Guards all numbers; nothing slow happens under it.
+        cells: The counts, item by item: a list, or a view of the file.
+        sums: The sums, likewise.
+        is_shared: Whether others can read them.
+        slot_ends: When the next snapshot for the time windows is due (`windows`).
+    """
+
+    __slots__ = ("array", "cells", "is_shared", "lock", "mark", "section", "slot_ends", "sums")
+
+    def __init__(self, section: Section, mark: ForkMark) -> None:
+        self.section = section
+        self.mark = mark
         self.lock = threading.Lock()
-        self.cells = [0] * cells
-        self.array = np.zeros(cells, dtype=np.int64)
-        self.sums = [0.0] * sums
-
-
-class MemoryStore:
-    """Counts of this process alone. A forked child starts at zero, with a lock of its own."""
-
-    def __init__(self, cells: int, sums: int) -> None:
-        self._shape = (cells, sums)
-        # setdefault is atomic, so threads that meet in a new process agree on one block without a lock,
-        # which a fork may have left held by a thread that does not exist any more.
-        self._blocks: dict[int, _Block] = {}
-        self._block = self._own_block()
-
-    def _own_block(self, parent: int | None = None) -> _Block:
-        pid = os.getpid()
-        block = self._block = self._blocks.setdefault(pid, _Block(pid, *self._shape))
-        if parent is not None:  # its counts are not ours, and its id may come again
-            self._blocks.pop(parent, None)
-        return block
+        self.slot_ends = 0.0
+        self.is_shared = False
+        self.cells: Any = [0] * section.cells
+        self.array = np.zeros(section.cells, dtype=np.int64)
+        self.sums: Any = [0.0] * section.sums
 
     def add(self, increments: Increments) -> None:
-        """Add under the process's lock; nothing slow happens inside."""
-        block = self._block
-        if not block.mark[0]:
-            block = self._own_block(block.pid)
-        with block.lock:
-            cells = block.cells
+        """Add, all at once as any reader in this process sees it."""
+        with self.lock:
+            cells = self.cells
             for cell in increments.cells:
                 cells[cell] += 1
             for cell, amount in increments.amounts:
                 cells[cell] += amount
             if increments.wide is not None:
-                block.array[increments.wide] += 1
+                self.array[increments.wide] += 1
             if increments.block is not None:
-                block.array += increments.block
+                self.array += increments.block
             for index, value in increments.sums:
-                block.sums[index] += value
+                self.sums[index] += value
 
     def totals(self) -> Totals:
-        """Return a copy of the counts."""
-        block = self._block
-        if not block.mark[0]:
-            block = self._own_block(block.pid)
-        with block.lock:
-            return Totals(block.array + np.array(block.cells, dtype=np.int64), np.array(block.sums))
+        """Return a copy of the numbers."""
+        with self.lock:
+            return self.numbers()
+
+    def numbers(self) -> Totals:
+        """Return a copy of the numbers, for one who holds the lock."""
+        sums = np.array(self.sums, dtype=np.float64)
+        if self.is_shared:
+            return Totals(self.array.copy(), sums)
+        return Totals(self.array + np.array(self.cells, dtype=np.int64), sums)
+
+    def move(self, memory: Any) -> None:
+        """Go on counting in *memory*, which holds the same numbers already; for one who holds the lock.
+
+        Args:
+            memory: A writable buffer: the counts as int64, then the sums as float64.
+        """
+        split = 8 * self.section.cells
+        view = memoryview(memory)
+        self.cells = view[:split].cast("q")
+        self.array = np.frombuffer(view, dtype=np.int64, count=self.section.cells)
+        self.sums = view[split : split + 8 * self.section.sums].cast("d")
+        self.is_shared = True
+
+    def leave(self) -> None:
+        """Go on counting in memory that nobody else reads."""
+        with self.lock:
+            cells, sums = self.numbers()
+            self.cells, self.sums = cells.tolist(), sums.tolist()
+            self.array = np.zeros_like(cells)
+            self.is_shared = False

@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from . import batch, imports, load, prediction, request, scrape, training
+from . import batch, bulk, imports, load, prediction, request, scrape, training
 from .bench import Bench
 from .environments import boxkite_python, describe
 from .report import HEADER, Row
@@ -24,6 +24,7 @@ COMPARISONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "request": request.measure,
     "prediction": prediction.measure,
     "batch": batch.measure,
+    "bulk": bulk.measure,
     "training": training.measure,
     "scrape": scrape.measure,
     "import": imports.measure,

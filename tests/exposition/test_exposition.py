@@ -19,8 +19,10 @@ from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.exposition import ExportedModel, Exposition, ExpositionCollector
 from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.folding import Reading
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.store import Increments, MemoryStore
+from flask_boxkite.live.shared import Counts, Store
+from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canonical_number
 from flask_boxkite.payloads import Table
 from flask_boxkite.testing import RecordingSink
@@ -39,29 +41,30 @@ Labels = tuple[tuple[str, str], ...]
 class Model:
     """A model with live counts that a test can raise."""
 
-    def __init__(self, baseline: Baseline | None, name: str = "churn") -> None:
+    def __init__(self, baseline: Baseline | None, name: str = "churn", store: Store | None = None) -> None:
         self.layout = layout = Layout.of(baseline)
-        self.store = MemoryStore(layout.size, layout.sums_size)
+        self.exported = ExportedModel(name, baseline, 1e-5)
+        self.store = store or Store(None)
+        self.counts = Counts(self.store, self.exported.section)
         self.features = VariableCounter(layout.features, 0, layout.size)
         self.outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
-        self.exported = ExportedModel(name, baseline, layout, self.store, 1e-5)
 
     def count(self, features: list[list[Any]], outputs: list[list[Any]]) -> None:
         """Count rows as answered predictions."""
         for counter, rows in ((self.features, features), (self.outputs, outputs)):
             if rows:
-                self.store.add(counter.count(Table(None, rows)))
+                self.counts.add(counter.count(Table(None, rows)))
         self.raise_cell(self.layout.statuses_start, len(features))
 
     def raise_cell(self, cell: int, number: int = 1) -> None:
         """Raise one cell."""
         increments = Increments([])
         increments.amounts.append((cell, number))
-        self.store.add(increments)
+        self.counts.add(increments)
 
 
 def exposition(*models: Model, **options: Any) -> Exposition:
-    return Exposition(lambda: [model.exported for model in models], None, **options)
+    return Exposition(lambda: [model.exported for model in models], models[0].store, alpha=1e-5, **options)
 
 
 def export(source: Exposition, accept: str | None = None, names: Collection[str] | None = None) -> str:
@@ -203,6 +206,8 @@ def test_what_is_said_of_the_baseline(model: Model) -> None:
 
 def test_model_and_baseline_are_on_every_series_of_a_model(model: Model) -> None:
     for metric in parsed(export(exposition(model))):
+        if metric.name == "boxkite_state_files":  # files hold counts of all models
+            continue
         for sample in metric.samples:
             assert (sample.labels["model"], sample.labels["baseline"]) == ("churn", BASELINE.fingerprint)
 
@@ -241,8 +246,10 @@ def test_without_a_baseline_requests_are_counted() -> None:
         "boxkite_predictions",
         "boxkite_capture_errors",
         "boxkite_prediction_duration_seconds",
+        "boxkite_state_files",
     }
-    assert {labels for _, labels, _ in series(text) if ("baseline", "none") not in labels} == set()
+    of_models = [labels for name, labels, _ in series(text) if not name.startswith("boxkite_state_files")]
+    assert {labels for labels in of_models if ("baseline", "none") not in labels} == set()
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
@@ -347,7 +354,8 @@ def test_names_of_the_ancestor(model: Model) -> None:
 
 
 def test_two_models_have_each_family_once() -> None:
-    one, two = Model(BASELINE, "one"), Model(Baseline((CITY,), (), 21, "two"), "two")
+    one = Model(BASELINE, "one")
+    two = Model(Baseline((CITY,), (), 21, "two"), "two", one.store)
     one.count(ROWS, SCORES)
     text = export(exposition(one, two))
 
@@ -434,26 +442,26 @@ def test_a_registry_of_the_app_can_hold_our_metrics(model: Model) -> None:
 # --- many at once ----------------------------------------------------------------------------------------------------
 
 
-class CountingStore(MemoryStore):
+class CountingStore(Store):
     """A store that counts its readings, and lets a test hold them up."""
 
-    def __init__(self, cells: int, sums: int) -> None:
-        super().__init__(cells, sums)
+    def __init__(self) -> None:
+        super().__init__(None)
         self.readings = 0
         self.begun = threading.Event()
         self.go_on = threading.Event()
 
-    def totals(self) -> Any:
+    def read(self) -> Reading:
         self.readings += 1
         self.begun.set()
         assert self.go_on.wait(10)
-        return super().totals()
+        return super().read()
 
 
 def test_scrapes_at_once_share_a_rendering_that_began_after_them() -> None:
-    layout = Layout.of(None)
-    store = CountingStore(layout.size, layout.sums_size)
-    source = Exposition(lambda: [ExportedModel("m", None, layout, store, 1e-5)], None)
+    store = CountingStore()
+    model = Model(None, "m", store)
+    source = exposition(model)
     answers: list[str] = []
 
     def scrape() -> None:
@@ -463,7 +471,7 @@ def test_scrapes_at_once_share_a_rendering_that_began_after_them() -> None:
     first.start()
     assert store.begun.wait(10)
     # Counted after the first scrape began, but before the others did: they must see it.
-    store.add(Increments([layout.statuses_start]))
+    model.counts._block.add(Increments([model.layout.statuses_start]))
     others = [threading.Thread(target=scrape) for _ in range(20)]
     for thread in others:
         thread.start()
@@ -492,7 +500,7 @@ def test_who_waited_for_a_rendering_that_failed_gets_no_older_one() -> None:
             assert go_on.wait(10)
         return [model.exported]
 
-    source = Exposition(models, None)
+    source = Exposition(models, model.store, alpha=1e-5)
 
     def scrape() -> None:
         try:
@@ -531,7 +539,7 @@ def test_a_failed_rendering_is_not_taken_for_a_result() -> None:
             raise RuntimeError("broken")
         return [model.exported]
 
-    source = Exposition(models, None)
+    source = Exposition(models, model.store, alpha=1e-5)
     assert values(export(source), "boxkite_predictions_total", "status")["ok"] == 0
     fails = True
     with pytest.raises(RuntimeError, match=r"^broken$"):

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, UnmatchedError, VariableCounter
-from flask_boxkite.live.store import Increments, MemoryStore
+from flask_boxkite.live.shared import Counts, Store
+from flask_boxkite.live.store import Increments, Section
 from flask_boxkite.payloads import Table
 from tests.baseline.strategies import FLOATS, continuous, discrete
 
@@ -29,9 +30,9 @@ KINDS: list[Distribution] = [X, NUMBER, TEXT]
 
 def cells_of(increments: Increments, size: int) -> list[int]:
     """Return what increments add to each cell, by the store that serves one process."""
-    store = MemoryStore(size, sums=20)
-    store.add(increments)
-    return list(store.totals().cells.tolist())
+    counts = Counts(Store(None), Section('["test"]', size, 20))
+    counts.add(increments)
+    return list(counts.totals().cells.tolist())
 
 
 def counted(
@@ -319,8 +320,30 @@ def test_batches_count_what_their_rows_count(variables: list[Distribution], data
     assert counted(variables, array) == expected
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.0, 0.0],
+        [1, 0.25],
+        [True, None],
+        [None, math.nan],
+        [10**400, 1],
+        [2**53 + 1, -0.0],
+        ["1", 1],
+        [np.float32(0.1), 0],
+    ],
+    ids=str,
+)
+def test_lists_of_numbers_and_none_count_what_their_rows_count(values: list[Any]) -> None:
+    for kinds in ([X], [X, NUMBER], [X, X, NUMBER, X, X, X], [X, TEXT]):
+        rows = [[values[(row + column) % 2] for column in range(len(kinds))] for row in range(2 * BULK_ROWS)]
+        one_by_one = [counted(kinds, [row]) for row in rows]
+
+        assert counted(kinds, rows) == [sum(cells) for cells in zip(*one_by_one, strict=True)]
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4", "u1", "?"])
-@pytest.mark.parametrize("rows", [1, BULK_ROWS])
+@pytest.mark.parametrize("rows", [1, BULK_ROWS, 200])
 def test_arrays_count_what_their_values_count_in_every_kind_of_variable(dtype: str, rows: int) -> None:
     array = np.array([[1, 0, 1]] * rows, dtype=dtype)
     expected = counted(KINDS, [list(array[0])])

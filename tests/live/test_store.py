@@ -1,4 +1,4 @@
-"""Counts of one process: exact under threads, whole in every reading, new after a fork."""
+"""Numbers of one process: exact under threads, whole in every reading, in memory and in a file alike."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flask_boxkite.live.store import Increments, MemoryStore
+from flask_boxkite.live.shared import Counts, Store
+from flask_boxkite.live.store import Block, Increments, Section, section_key
+from tests.live.places import place_at
+
+
+@pytest.fixture(params=["memory", "shared"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Return a store that keeps its numbers in this process, and one that shares them."""
+    return Store(None if request.param == "memory" else place_at(tmp_path))
+
+
+def counts_in(store: Store, cells: int, sums: int) -> Counts:
+    """Return counts of a section of this size."""
+    return Counts(store, Section(section_key("model", "m", "none"), cells, sums))
 
 
 def with_sums(increments: Increments, *sums: tuple[int, float]) -> Increments:
@@ -29,39 +43,42 @@ def with_sums(increments: Increments, *sums: tuple[int, float]) -> Increments:
         pytest.param(Increments([1], block=np.array([5, 0, 0, 7])), [5, 1, 0, 7], id="a batch"),
     ],
 )
-def test_what_is_added_is_read(increments: Increments, cells: list[int]) -> None:
-    store = MemoryStore(4, 0)
+def test_what_is_added_is_read(store: Store, increments: Increments, cells: list[int]) -> None:
+    counts = counts_in(store, 4, 0)
     for _ in range(2):
-        store.add(increments)
-    assert store.totals().cells.tolist() == [2 * count for count in cells]
+        counts.add(increments)
+    assert counts.totals().cells.tolist() == [2 * count for count in cells]
 
 
-def test_sums_are_added() -> None:
-    store = MemoryStore(1, 2)
-    store.add(with_sums(Increments([0]), (0, 1.5), (1, 2.0), (0, 0.25)))
-    assert store.totals().sums.tolist() == [1.75, 2.0]
+def test_sums_are_added(store: Store) -> None:
+    counts = counts_in(store, 1, 2)
+    counts.add(with_sums(Increments([0]), (0, 1.5), (1, 2.0), (0, 0.25)))
+    assert counts.totals().sums.tolist() == [1.75, 2.0]
 
 
-def test_a_reading_does_not_change_any_more() -> None:
-    store = MemoryStore(1, 1)
-    before = store.totals()
-    store.add(with_sums(Increments([0]), (0, 1.0)))
+def test_a_reading_does_not_change_any_more(store: Store) -> None:
+    counts = counts_in(store, 1, 1)
+    before = counts.totals()
+    counts.add(with_sums(Increments([0]), (0, 1.0)))
+    between = counts.totals()
+    counts.add(with_sums(Increments([0]), (0, 1.0)))
     assert (before.cells.tolist(), before.sums.tolist()) == ([0], [0.0])
+    assert (between.cells.tolist(), between.sums.tolist()) == ([1], [1.0])
 
 
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("block", [None, np.array([0, 1])], ids=["row", "batch"])
-def test_a_cell_can_be_raised_before_it_is_added(number: int, block: np.ndarray | None) -> None:
+def test_a_cell_can_be_raised_before_it_is_added(store: Store, number: int, block: np.ndarray | None) -> None:
     increments = Increments([], block=None if block is None else block.copy())
     increments.amounts.append((0, number))
-    store = MemoryStore(2, 0)
-    store.add(increments)
-    assert store.totals().cells.tolist() == [number, 0 if block is None else 1]
+    counts = counts_in(store, 2, 0)
+    counts.add(increments)
+    assert counts.totals().cells.tolist() == [number, 0 if block is None else 1]
 
 
 @pytest.mark.parametrize("first", ["cells", "wide", "block"])
 @pytest.mark.parametrize("second", ["cells", "wide", "block"])
-def test_features_and_outputs_are_added_as_one(first: str, second: str) -> None:
+def test_features_and_outputs_are_added_as_one(store: Store, first: str, second: str) -> None:
     """Both may raise the same cells: neither may hide the other's."""
     ways: dict[str, Callable[[Increments], None]] = {
         "cells": lambda increments: increments.cells.extend([0, 1]),
@@ -71,9 +88,9 @@ def test_features_and_outputs_are_added_as_one(first: str, second: str) -> None:
     both = Increments()
     ways[first](both)
     ways[second](both)
-    store = MemoryStore(2, 0)
-    store.add(both)
-    assert store.totals().cells.tolist() == [2, 2]
+    counts = counts_in(store, 2, 0)
+    counts.add(both)
+    assert counts.totals().cells.tolist() == [2, 2]
 
 
 @pytest.fixture
@@ -86,10 +103,10 @@ def _restless_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_restless_threads")
-def test_threads_lose_no_count_and_every_reading_is_whole() -> None:
-    """Each addition raises all cells, so in any reading they must be equal."""
+def test_threads_lose_no_count_and_every_reading_of_a_block_is_whole(store: Store) -> None:
+    """Each addition raises all cells, so in any reading they must be equal, also while the block moves to and fro."""
     cells = 40
-    store = MemoryStore(cells, 1)
+    counts = counts_in(store, cells, 1)
     kinds = [
         Increments(list(range(cells))),
         Increments(wide=np.arange(cells)),
@@ -103,37 +120,53 @@ def test_threads_lose_no_count_and_every_reading_is_whole() -> None:
     def add() -> None:
         number = 0
         while not enough.is_set():
-            store.add(kinds[number % 3])
+            counts.add(kinds[number % 3])
             number += 1
         added.append(number)
 
+    block = counts._block
     workers = [threading.Thread(target=add) for _ in range(4)]
     for worker in workers:
         worker.start()
     try:
-        for _ in range(2_000):
-            totals = store.totals()
+        for number in range(1_000):
+            totals = block.totals()
             assert len(set(totals.cells.tolist())) == 1
             assert totals.sums[0] == totals.cells[0]
+            if number % 50 == 0 and block.is_shared:
+                move_out_and_in(store, block)
     finally:
         enough.set()
         for worker in workers:
             worker.join()
-    assert store.totals().cells.tolist() == [sum(added)] * cells
+    assert counts.totals().cells.tolist() == [sum(added)] * cells
 
 
-def test_a_child_forked_while_the_lock_is_held_counts_from_zero() -> None:
-    store = MemoryStore(1, 0)
-    store.add(Increments([0]))
-    with store._block.lock:
+def move_out_and_in(store: Store, block: Block) -> None:
+    """Delete the state file, as a person might, and let the store find out."""
+    file = store._process.file
+    assert file is not None
+    file.path.unlink()
+    store.share()
+    assert block.is_shared
+    assert file.path != store._process.file.path  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["memory", "shared"])
+def test_a_child_forked_while_the_locks_are_held_counts(tmp_path: Path, shared: bool) -> None:
+    """Neither the lock of the numbers nor that of the process may be waited for: who holds them is not in the child."""
+    store = Store(place_at(tmp_path) if shared else None)
+    counts = counts_in(store, 1, 0)
+    counts.add(Increments([0]))
+    with counts._block.lock, store._process.lock:
         child = os.fork()
         if child == 0:
             code = 1
             try:
                 signal.alarm(30)
-                store.add(Increments([0, 0, 0]))
-                code = 0 if store.totals().cells.tolist() == [3] and list(store._blocks) == [os.getpid()] else 2
+                counts.add(Increments([0, 0, 0]))
+                code = 0 if counts.totals().cells.tolist() == [4 if shared else 3] else 2
             finally:
                 os._exit(code)
         assert os.waitpid(child, 0)[1] == 0
-    assert store.totals().cells.tolist() == [1]
+    assert counts.totals().cells.tolist() == [4 if shared else 1]

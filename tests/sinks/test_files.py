@@ -15,6 +15,7 @@ import pytest
 
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.live.shared import Store
 from flask_boxkite.recorder import Recorder
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
@@ -197,7 +198,7 @@ def test_a_full_disk_leaves_no_half_line_and_no_line_twice(tmp_path: Path) -> No
 
 def test_nothing_is_lost_uncounted_on_a_full_disk(tmp_path: Path) -> None:
     sink = file_sink(tmp_path)
-    recorder = Recorder(sink, max_bytes=10_000, shutdown_timeout=10)
+    recorder = Recorder(sink, Store(None), max_bytes=10_000, shutdown_timeout=10)
     with file_size_limit(0):
         for number in range(100):
             recorder.submit(sink.pack(round(NOON * 1e9), {"n": number, "text": "x" * 200}))

@@ -8,6 +8,7 @@ import tempfile
 import numpy as np
 from apps import FEATURES, our_app, our_baseline, plain_app
 from bare import prediction_case, scrape_case, training_case
+from bulk_case import bulk_case
 from profile_case import profile_case
 from timing import Case, Figures, serve, summary, time_calls
 from workload import bodies, large_columns, rows
@@ -61,6 +62,8 @@ if __name__ == "__main__":
             "prediction 100": lambda: prediction_case(_service(100), 100),
             "batch of arrays": lambda: _batch(as_lists=False),
             "batch of lists": lambda: _batch(as_lists=True),
+            "bulk 1000": lambda: bulk_case(1_000),
+            "bulk 100000": lambda: bulk_case(100_000),
             "training": _training,
             "scrape": lambda: scrape_case(_service(100), 100),
             "profile": lambda: profile_case(plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=True)),

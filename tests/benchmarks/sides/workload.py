@@ -11,7 +11,7 @@ import json
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["bodies", "feature_names", "large_columns", "rows", "score", "training_data"]
+__all__ = ["bodies", "feature_names", "large_columns", "rows", "score", "shaped_rows", "training_data"]
 
 Array = npt.NDArray[np.float64]
 
@@ -42,6 +42,22 @@ def training_data(features: int) -> tuple[Array, list[float]]:
 def rows(features: int, count: int = DISTINCT_ROWS) -> Array:
     """Return rows to predict, shape (count, features), drawn like the training data."""
     return _draw(1, count, features)
+
+
+def shaped_rows(features: int, count: int, seed: int) -> Array:
+    """Return rows of normal, lognormal, exponential, uniform and bimodal features in turn, shape (count, features)."""
+    generator = np.random.default_rng(seed)
+    frame = np.empty((count, features))
+    for number in range(features):
+        normal = generator.standard_normal(count)
+        frame[:, number] = (1 + number) * (
+            normal,
+            np.exp(normal),
+            generator.standard_exponential(count),
+            generator.random(count),
+            normal + generator.choice([-3.0, 3.0], count),
+        )[number % 5]
+    return frame
 
 
 def large_columns() -> list[tuple[str, Array]]:

@@ -1,0 +1,313 @@
+"""The files of a server's processes, added up; and those of dead ones folded into one.
+
+    fold: lock the directory; of every file without an owner, add the numbers to those in ``retired``, write them with
+          the names of these files and a new generation to another file, rename it to ``retired``, unlink the files.
+    read: read ``retired``; read every live file that it does not name; if its generation changed meanwhile, again.
+
+No lock is taken to read, and no live process is waited for; yet at any moment of a fold, or of a death in the midst of
+it, every count is in a reading exactly once. (Unlinking first, or reading without the second look at the generation,
+makes counters fall.) Sections of different keys never meet, so each baseline keeps its own counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flask_boxkite.live.layout import count_lost_records
+from flask_boxkite.live.statefile import (
+    LIVE,
+    NEW,
+    StateFileError,
+    Stored,
+    composed,
+    locked,
+    new_name,
+    open_private,
+    parsed,
+    read_file,
+    release,
+    take_if_dead,
+    write_all,
+)
+from flask_boxkite.live.store import Totals, section_key
+from flask_boxkite.naming import FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
+
+__all__ = ["Reading", "fold", "read_directory", "windows_path"]
+
+RETIRED = "retired"
+_ABOUT = section_key("retired")
+_FILES = section_key("files")
+
+_ATTEMPTS = 50
+_PATIENCE_SECONDS = 1.0
+
+_UNFINISHED_SECONDS = 600.0
+"""A file that has been in the making for longer than this was left behind."""
+
+_EXPORT_SECONDS = 600.0
+"""How long counts of a baseline are shown after its last process: the last scrapes before it ended missed the last."""
+
+_KEEP_SECONDS = 86400.0
+"""How long they are kept, should it come back; no window reaches further."""
+
+
+@dataclass
+class Reading:
+    """What all processes together have counted.
+
+    Attributes:
+        totals: By section key.
+        descriptions: Of the sections, by key.
+        current: Keys of the sections in which something alive counts, or did a few minutes ago.
+        files: State files by what became of them (`naming.STATE_FILES`).
+    """
+
+    totals: dict[str, Totals] = field(default_factory=dict)
+    descriptions: dict[str, bytes] = field(default_factory=dict)
+    current: set[str] = field(default_factory=set)
+    files: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATE_FILES, 0))
+
+    def add(self, section: Stored) -> None:
+        """Add the numbers of one process."""
+        before = self.totals.get(section.key)
+        if before is None:
+            self.totals[section.key] = section.totals
+            self.descriptions[section.key] = section.description
+        elif [len(part) for part in before] == [len(part) for part in section.totals]:
+            self.totals[section.key] = before.plus(section.totals)
+
+
+@dataclass
+class _Retired:
+    """The file that holds what dead processes counted.
+
+    Attributes:
+        generation: Higher after every fold.
+        names: Files whose numbers are in it; they may still be there.
+        left_out: State by name, of files that could not be read.
+        folded: When a process was last folded into a section, in Unix seconds by key.
+        reading: The numbers.
+    """
+
+    generation: int = 0
+    names: frozenset[str] = frozenset()
+    left_out: dict[str, str] = field(default_factory=dict)
+    folded: dict[str, float] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_directory(directory: Path, own: str = "") -> Reading:
+    """Add up everything that processes, alive or dead, have counted there.
+
+    Args:
+        directory: Where the files are.
+        own: The name of a file to leave out, whose numbers the caller has himself.
+
+    Raises:
+        OSError: The directory cannot be read.
+    """
+    for _ in range(_ATTEMPTS):
+        retired = _read_retired(directory)
+        reading = _with_live_files(retired, directory, own)
+        if _generation(directory) == retired.generation:
+            return reading
+    with _directory_locked(directory, _PATIENCE_SECONDS):  # processes die faster than we can read
+        return _with_live_files(_read_retired(directory), directory, own)
+
+
+def _with_live_files(retired: _Retired, directory: Path, own: str) -> Reading:
+    reading, now = retired.reading, time.time()
+    reading.current |= {key for key, folded in retired.folded.items() if abs(now - folded) < _EXPORT_SECONDS}
+    for name in _live_names(directory):
+        if name != own and name not in retired.names:
+            # Gone: it was just folded, and the generation shows it. Unusable: the fold counts it once it is dead.
+            with contextlib.suppress(OSError, StateFileError):
+                for section in parsed(read_file(directory / name))[1]:
+                    reading.add(section)
+                    reading.current.add(section.key)
+    return reading
+
+
+def _live_names(directory: Path) -> list[str]:
+    return [name for name in os.listdir(directory) if name.startswith(LIVE)]
+
+
+def _generation(directory: Path) -> int:
+    with contextlib.suppress(OSError, StateFileError):
+        return parsed(read_file(directory / RETIRED))[0]
+    return 0
+
+
+def _read_retired(directory: Path) -> _Retired:
+    """Return what is in the file; nothing if there is none. One that cannot be used is counted, and written anew."""
+    try:
+        generation, sections = parsed(read_file(directory / RETIRED))
+    except OSError:
+        return _Retired()
+    except StateFileError as error:
+        broken = _Retired()
+        broken.reading.files[error.state] += 1
+        return broken
+    retired = _Retired(generation)
+    for section in sections:
+        if section.key == _ABOUT:
+            about: dict[str, Any] = json.loads(section.description)
+            retired.names, retired.left_out = frozenset(about["names"]), about["left_out"]
+            retired.folded = about["folded"]
+        elif section.key == _FILES:
+            retired.reading.files = dict(zip(STATE_FILES, section.totals.cells.tolist(), strict=True))
+        else:
+            retired.reading.add(section)
+    return retired
+
+
+# --- folding ---------------------------------------------------------------------------------------------------------
+
+
+def fold(directory: Path) -> None:
+    """Fold the files of dead processes, unless another process is just doing so.
+
+    Raises:
+        OSError: Reading or writing failed; nothing is lost, the next fold tries again.
+    """
+    dead: dict[str, int] = {}
+    with _directory_locked(directory, 0.0) as is_mine:
+        if not is_mine:
+            return
+        try:
+            for name in _live_names(directory):
+                if (descriptor := take_if_dead(directory / name)) is not None:
+                    dead[name] = descriptor
+            if dead:
+                _fold(directory, dead)
+        finally:
+            for descriptor in dead.values():
+                release(descriptor)
+
+
+@contextlib.contextmanager
+def _directory_locked(directory: Path, patience_seconds: float) -> Iterator[bool]:
+    descriptor = open_private(directory, os.O_RDONLY)
+    try:
+        with locked(descriptor, patience_seconds) as is_mine:
+            yield is_mine
+    finally:
+        os.close(descriptor)
+
+
+def _fold(directory: Path, dead: dict[str, int]) -> None:
+    retired = _read_retired(directory)
+    usable, left_out = _sorted_out(directory, dead, retired.names)
+    if usable or left_out.keys() - retired.left_out.keys():
+        _add(retired, usable, left_out)
+        _forget(directory, retired)
+        retired.names = retired.names.intersection(dead).union(usable)
+        _write(directory, retired)
+    for name in dead:
+        if name in retired.names:
+            os.unlink(directory / name)
+    _remove_left_behind(directory, left_out)
+
+
+def _sorted_out(
+    directory: Path, dead: dict[str, int], done: Iterable[str]
+) -> tuple[dict[str, list[Stored]], dict[str, str]]:
+    """Return the sections of those that are to be folded, and what is wrong with the others."""
+    usable: dict[str, list[Stored]] = {}
+    left_out: dict[str, str] = {}
+    for name in dead.keys() - set(done):
+        try:
+            usable[name] = parsed(read_file(directory / name, dead[name]))[1]
+        except StateFileError as error:
+            left_out[name] = error.state
+        except OSError:  # a directory, say
+            left_out[name] = FOREIGN
+    return usable, left_out
+
+
+def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str, str]) -> None:
+    now = time.time()
+    for sections in usable.values():
+        for section in sections:
+            retired.reading.add(_settled(section))
+            retired.folded[section.key] = now
+    retired.reading.files[FOLDED] += len(usable)
+    for name, state in left_out.items():
+        retired.reading.files[state] += name not in retired.left_out
+    retired.left_out = left_out
+
+
+def _settled(section: Stored) -> Stored:
+    """Return the numbers of a dead process: what waited in its memory is lost, and counted so."""
+    if json.loads(section.key)[0] != "sink":
+        return section
+    cells = section.totals.cells.tolist()
+    count_lost_records(cells)
+    return section._replace(totals=Totals(np.array(cells, dtype=np.int64), section.totals.sums))
+
+
+def _forget(directory: Path, retired: _Retired) -> None:
+    """Drop counts of baselines that nothing has served for a day."""
+    now = time.time()
+    old = {key for key, folded in retired.folded.items() if abs(now - folded) > _KEEP_SECONDS}
+    if not old:
+        return
+    for key in old - read_directory(directory).current:
+        if json.loads(key)[0] == "model":
+            for kept in (retired.reading.totals, retired.reading.descriptions, retired.folded):
+                kept.pop(key, None)
+            windows_path(directory, key).unlink(missing_ok=True)
+
+
+def _write(directory: Path, retired: _Retired) -> None:
+    retired.generation = max(retired.generation + 1, time.time_ns())
+    about = {"names": sorted(retired.names), "left_out": retired.left_out, "folded": retired.folded}
+    nothing = np.zeros(0, np.int64), np.zeros(0)
+    reading = retired.reading
+    files = np.array([reading.files[state] for state in STATE_FILES], np.int64)
+    sections = [
+        Stored(_ABOUT, Totals(*nothing), json.dumps(about).encode()),
+        Stored(_FILES, Totals(files, nothing[1]), b""),
+        *(Stored(key, totals, reading.descriptions[key]) for key, totals in reading.totals.items()),
+    ]
+    temporary = directory / new_name()
+    try:
+        descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            write_all(descriptor, composed(retired.generation, sections), 0)
+        finally:
+            os.close(descriptor)
+        os.rename(temporary, directory / RETIRED)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _remove_left_behind(directory: Path, left_out: dict[str, str]) -> None:
+    """Remove what was never finished, and, after a day, dead files of our own that cannot be read; nothing foreign."""
+    now = time.time()
+    for name in os.listdir(directory):
+        is_unfinished = name.startswith(NEW)
+        if is_unfinished or left_out.get(name) == OTHER_FORMAT:
+            path = directory / name
+            age = now - path.lstat().st_mtime
+            if age > (_UNFINISHED_SECONDS if is_unfinished else _KEEP_SECONDS):
+                path.unlink(missing_ok=True)
+
+
+def windows_path(directory: Path, key: str) -> Path:
+    """Return where the time windows of a section are kept."""
+    return directory / f"windows-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -1,0 +1,194 @@
+"""Where the processes of one server find each other's counts: a directory that all of them, and nobody else, come to.
+
+Named explicitly (``BOXKITE_STATE_DIR``, else ``PROMETHEUS_MULTIPROC_DIR``), or made in the machine's shared memory
+under a name that only processes of the same master can have: user, boot, container, the master's process id and its
+time of start. Below that, each app has its own.
+
+The directory is made at first use, in the process that counts, not in a master that may run as another user. When a
+server ends nobody is left who could know that it has, rather than being recycled, so old directories are swept by the
+next start. A script of one process removes its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.live.statefile import can_share, is_unused, locked
+from flask_boxkite.naming import path_segment
+from flask_boxkite.process import ProcessName, boot_id, name_of, pid_namespace, server_process
+
+__all__ = ["Place"]
+
+_SHARED_MEMORY = "/dev/shm"
+_PREFIX = "boxkite-"
+_ABANDONED_SECONDS = 3600.0
+"""After this time without a change, and without a live process, a directory of another container is swept."""
+
+_EXPLICIT_ABANDONED_SECONDS = 7 * 86400.0
+"""Counts in a directory that was asked for outlive a restart, so they are kept for a week."""
+
+_AUTOMATIC = re.compile(r"boxkite-(?P<uid>\d+)-(?P<boot>[^-]*)-(?P<namespace>\d*)-(?P<pid>\d+)-(?P<started>\d*)-.+")
+
+
+class Place:
+    """The directory of the counts of one app.
+
+    Made together with the app: in a master that preloads it, or in each worker. Forked processes use their parent's.
+
+    Args:
+        app: A name for the app; apps of one name in one process are told apart by their order.
+        replica: A name for this server among those that might use the same explicit directory: the pod or host.
+        explicit: The directory that was asked for, or None.
+        environ: The environment variables.
+
+    Raises:
+        ConfigError: The explicit directory cannot be used.
+    """
+
+    def __init__(self, app: str, *, replica: str, explicit: str | None, environ: Mapping[str, str]) -> None:
+        self.made_by = os.getpid()
+        self.server = server_process(environ)
+        self._app = f"{path_segment(app)[:40]}.{_ordinal(app)}"
+        self._replica = path_segment(replica)
+        self._explicit = _checked(explicit) if explicit else _multiproc_directory(environ)
+
+    @property
+    def finds_others(self) -> bool:
+        """Whether other processes of the same server will find the same directory, as far as this one can tell."""
+        own = os.getpid()
+        return self._explicit is not None or self.server.pid != own or self.made_by != own
+
+    def open(self) -> Path | None:
+        """Return the directory, made if need be; None if this system cannot share.
+
+        Raises:
+            OSError: There is none that can be used.
+        """
+        if not can_share:
+            return None
+        if self._explicit is not None:
+            self._explicit.mkdir(mode=0o700, parents=True, exist_ok=True)
+            bases, name = [self._explicit], f"{_PREFIX}{self._replica}-{self._app}"
+        else:
+            bases, name = _automatic_bases(), f"{_automatic_start(self.server)}-{self._app}"
+        for base in bases:
+            try:
+                directory = _made(base / name)
+            except OSError:
+                if base is bases[-1]:
+                    raise
+            else:
+                _sweep(base, directory, is_automatic=self._explicit is None)
+                return directory
+        return None
+
+    def leave(self, directory: Path) -> None:
+        """Remove the directory, if this process is a server by itself and the last one in it."""
+        if self._explicit is None and self.server.pid == self.made_by == os.getpid():
+            remove_unused(directory)
+
+
+_ordinals: dict[str, int] = {}
+
+
+def _ordinal(app: str) -> int:
+    _ordinals[app] = _ordinals.get(app, -1) + 1
+    return _ordinals[app]
+
+
+def _checked(explicit: str) -> Path:
+    """Return the directory that was asked for; it is made later, by whoever counts.
+
+    Raises:
+        ConfigError: It cannot be made or written.
+    """
+    path = Path(explicit).absolute()
+    nearest = next(item for item in (path, *path.parents) if os.path.lexists(item))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        msg = f"'BOXKITE_STATE_DIR': cannot write to '{nearest}'. Name a directory on a local disk that this user owns."
+        raise ConfigError(msg, key="BOXKITE_STATE_DIR")
+    return path
+
+
+def _multiproc_directory(environ: Mapping[str, str]) -> Path | None:
+    """Return the directory of `prometheus_client`'s multi-process mode, where it is on and can be used."""
+    name = environ.get("PROMETHEUS_MULTIPROC_DIR") or environ.get("prometheus_multiproc_dir") or ""
+    return Path(name).absolute() if name and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK) else None
+
+
+def _automatic_bases() -> list[Path]:
+    bases = [Path(tempfile.gettempdir())]
+    return [Path(_SHARED_MEMORY), *bases] if os.path.isdir(_SHARED_MEMORY) else bases
+
+
+def _automatic_start(server: ProcessName) -> str:
+    boot = boot_id().partition("-")[0]
+    return f"{_PREFIX}{os.geteuid()}-{boot}-{pid_namespace()}-{server.pid}-{server.started}"
+
+
+def _made(directory: Path) -> Path:
+    """Make a directory that is ours alone.
+
+    Raises:
+        OSError: There is one that is not, or it cannot be made.
+    """
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    about = directory.lstat()
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid() or about.st_mode & 0o077:
+        msg = f"'{directory}' is not a directory of this user alone"
+        raise PermissionError(msg)
+    return directory
+
+
+# --- old directories -------------------------------------------------------------------------------------------------
+
+
+def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
+    """Remove directories of servers that have ended; never raises."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(base):
+            if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_over(entry, is_automatic=is_automatic):
+                remove_unused(Path(entry.path))
+
+
+def _is_over(entry: os.DirEntry[str], *, is_automatic: bool) -> bool:
+    try:
+        about = entry.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+        return False
+    age = time.time() - about.st_mtime
+    if not is_automatic:
+        return age > _EXPLICIT_ABANDONED_SECONDS
+    parts = _AUTOMATIC.fullmatch(entry.name)
+    if parts is None or not parts["boot"] or not parts["started"]:
+        return age > _ABANDONED_SECONDS
+    if parts["boot"] != boot_id().partition("-")[0]:
+        return True
+    if parts["namespace"] != pid_namespace():
+        return age > _ABANDONED_SECONDS
+    return name_of(int(parts["pid"])).started != parts["started"]
+
+
+def remove_unused(directory: Path) -> None:
+    """Remove a directory and all in it, unless a live process counts there; never raises."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with locked(descriptor) as is_mine:
+                if is_mine and is_unused(directory):
+                    for path in directory.iterdir():
+                        path.unlink()
+                    directory.rmdir()
+        finally:
+            os.close(descriptor)

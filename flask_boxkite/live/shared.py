@@ -1,0 +1,249 @@
+"""The counts of one app, in this process and, where there is a place for it, in all processes of its server.
+
+A section's block begins in this process's memory. With the first prediction it moves into a file that the others read;
+should that fail, on a full disk, say, it stays where it is, is counted and read here all the same, and is tried again
+with every slot of the time windows. The same happens when somebody deletes the files of a running server.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from flask_boxkite.live.folding import Reading, fold, read_directory, windows_path
+from flask_boxkite.live.place import Place
+from flask_boxkite.live.statefile import LiveFile, Stored
+from flask_boxkite.live.store import Block, Increments, Section, Totals
+from flask_boxkite.live.windows import MemoryRing, RingFile, Windows
+from flask_boxkite.naming import UNWRITABLE
+from flask_boxkite.process import fork_mark
+from flask_boxkite.throttle import Throttle
+
+__all__ = ["Counts", "Store"]
+
+logger = logging.getLogger("flask_boxkite")
+
+_RETRY_SECONDS = 10.0
+
+
+class _Process:
+    """What belongs to one process; guarded by its lock."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.mark = fork_mark()
+        self.lock = threading.Lock()
+        self.blocks: dict[str, Block] = {}
+        self.directory: Path | None = None
+        self.file: LiveFile | None = None
+        self.failures = 0
+        self.windows: dict[tuple[Path | None, str], Windows] = {}
+
+    def close(self) -> None:
+        """Let go of the file: others may fold it, or, in a forked child, the parent goes on holding it."""
+        file, self.file = self.file, None
+        if file is not None:
+            file.close()
+
+
+class Store:
+    """Home of the counts of one app. Safe to use from any thread and after a fork.
+
+    Args:
+        place: Where the other processes are found; None to keep everything in this one.
+    """
+
+    def __init__(self, place: Place | None) -> None:
+        self._place = place
+        self._throttle = Throttle()
+        first = _Process()
+        self._process = first
+        # setdefault is atomic, so threads that meet in a forked process agree on one object without a lock,
+        # which the fork may have left held by a thread that does not exist any more.
+        self._processes = {first.pid: first}
+        weakref.finalize(self, _leave, self._processes, place).atexit = False
+        _stores.add(self)
+
+    @property
+    def finds_others(self) -> bool:
+        """Whether other processes of the server would count in the same place."""
+        return self._place is not None and self._place.finds_others
+
+    def _own(self) -> _Process:
+        process = self._process
+        if process.mark[0]:
+            return process
+        fresh = self._process = self._processes.setdefault(os.getpid(), _Process())
+        if self._processes.pop(process.pid, None) is process:  # one thread gets it; its file is the parent's
+            process.close()
+        return fresh
+
+    def block(self, section: Section) -> Block:
+        """Return this process's numbers of a section."""
+        process = self._own()
+        with process.lock:
+            block = process.blocks.get(section.key)
+            if block is None:
+                block = process.blocks[section.key] = Block(section, process.mark)
+            return block
+
+    def share(self) -> None:
+        """Move the blocks that are still in this process's memory to where others can read them; never raises."""
+        process = self._own()
+        with process.lock:
+            if process.file is not None and not process.file.is_linked():
+                logger.warning(
+                    "The state files in '%s' are gone: counts of other processes are lost.", process.directory
+                )
+                process.close()
+                process.directory = None
+                for block in process.blocks.values():
+                    block.leave()
+            waiting = [block for block in process.blocks.values() if not block.is_shared]
+            if waiting:
+                self._move(process, waiting)
+
+    def _move(self, process: _Process, blocks: list[Block]) -> None:
+        try:
+            directory = self._directory(process)
+            if directory is None:
+                return
+            if process.file is None:
+                process.file = LiveFile(directory)
+            for block in blocks:
+                process.file.take(block)
+        except OSError:
+            process.failures += 1
+            process.directory = None if process.file is None else process.directory
+            if self._throttle.allows():
+                text = "Counts cannot be shared with other processes; they stay in this one, and are tried again."
+                logger.warning(text, exc_info=True)
+
+    def _directory(self, process: _Process) -> Path | None:
+        """Return the directory, opened at first use.
+
+        Raises:
+            OSError: There is none.
+        """
+        if process.directory is None and self._place is not None:
+            process.directory = self._place.open()
+            if process.directory is not None:
+                fold(process.directory)
+        return process.directory
+
+    def tidy(self) -> None:
+        """Fold what dead processes counted; never raises."""
+        process = self._own()
+        with process.lock, contextlib.suppress(OSError):
+            directory = self._directory(process)
+            if directory is not None:
+                fold(directory)
+
+    def read(self) -> Reading:
+        """Return what all processes have counted, as of now; never raises."""
+        process = self._own()
+        with process.lock:
+            reading = Reading()
+            with contextlib.suppress(OSError):  # the directory is gone, say, or was never made
+                directory = self._directory(process)
+                if directory is not None:
+                    reading = read_directory(directory, process.file.path.name if process.file else "")
+            for block in process.blocks.values():  # under their locks, so that every prediction is whole
+                reading.add(Stored(block.section.key, block.totals(), block.section.description))
+                reading.current.add(block.section.key)
+            reading.files[UNWRITABLE] += process.failures
+            return reading
+
+    def totals(self, section: Section) -> Totals:
+        """Return what all processes have counted of a section."""
+        found = self.read().totals.get(section.key)
+        return Totals(np.zeros(section.cells, np.int64), np.zeros(section.sums)) if found is None else found
+
+    def windows(self, section: Section) -> Windows:
+        """Return the time windows of a section."""
+        process = self._own()
+        with process.lock:
+            directory = process.directory
+            key = (directory, section.key)
+            if key not in process.windows:
+                place = MemoryRing() if directory is None else RingFile(windows_path(directory, section.key))
+                process.windows[key] = Windows(place, section)
+            return process.windows[key]
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _leave(processes: dict[int, _Process], place: Place | None) -> None:
+    process = processes.get(os.getpid())
+    if process is not None and place is not None and process.directory is not None:
+        process.close()
+        place.leave(process.directory)
+
+
+def _leave_all() -> None:
+    for store in list(_stores):
+        _leave(store._processes, store._place)
+
+
+# As early as can be, so that it runs late: recorders count to the last.
+atexit.register(_leave_all)
+
+
+class Counts:
+    """One section, for those who count in it and ask for it.
+
+    Args:
+        store: Where its numbers live.
+        section: What it is.
+        clock: Returns the monotonic time, by which slots of the time windows begin.
+    """
+
+    def __init__(self, store: Store, section: Section, clock: Callable[[], float] = time.monotonic) -> None:
+        self.section = section
+        self._store = store
+        self._clock = clock
+        self._throttle = Throttle()
+        self._block = store.block(section)
+
+    def add(self, increments: Increments) -> None:
+        """Add, all at once as any reader in this process sees it; never raises on account of other processes."""
+        block = self._block
+        if not block.mark[0]:
+            block = self._block = self._store.block(self.section)
+        if self._clock() >= block.slot_ends:
+            self._begin_slot(block)
+        block.add(increments)
+
+    def _begin_slot(self, block: Block) -> None:
+        """See that others can read the block, and take the snapshots that are due."""
+        if block.slot_ends:  # let other threads go on; but nothing is counted before it is shared for the first time
+            block.slot_ends = self._clock() + _RETRY_SECONDS
+        self._store.share()
+        try:
+            block.slot_ends = self._store.windows(self.section).begin_slot(self.totals)
+        except OSError:
+            block.slot_ends = self._clock() + _RETRY_SECONDS
+            if self._throttle.allows():
+                logger.warning("The counts of the last minutes and hours cannot be kept.", exc_info=True)
+
+    def totals(self) -> Totals:
+        """Return what all processes have counted."""
+        return self._store.totals(self.section)
+
+    def window(self, name: str) -> Totals:
+        """Return what all processes have counted in the last ``5m``, ``1h`` or ``24h``.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        return self._store.windows(self.section).since(name, self.totals)

@@ -1,0 +1,262 @@
+"""The last 5 minutes, hour and day of a section, as differences of snapshots of its totals.
+
+Time is cut into slots. Who first counts in a new slot takes a snapshot of the totals of all processes before it does,
+so that whatever is counted later is not in it. What a window holds is the total now, less the earliest snapshot taken
+since the window began; without any, nothing was counted since. So idle times cost nothing, and processes may come, die
+and be folded as they like: only totals matter. A window reaches back up to one slot less than its name says, and what
+another process counts in the very moment of a snapshot may fall before it.
+
+Memory is bounded: 191 snapshots, 8 bytes a count; 8 MiB for 100 features, written as time goes by. Times are those of
+the monotonic clock, so no step of the wall clock moves a window; they are void after a reboot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.statefile import locked, open_private, write_all
+from flask_boxkite.live.store import Section, Totals
+from flask_boxkite.process import boot_id
+
+__all__ = ["WINDOWS", "MemoryRing", "RingFile", "Windows"]
+
+WINDOWS = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
+"""Seconds by name."""
+
+_SLOT_SECONDS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
+
+_PATIENCE_SECONDS = 0.2
+"""How long the start of a process waits for one that is just making the same ring."""
+
+
+_Labels: TypeAlias = "NDArray[np.float64]"
+"""When each snapshot was taken: 0 where there is none, NaN while it is being written."""
+
+
+class _Ring(NamedTuple):
+    """The snapshots for one window: slot *n* stands at place ``first + n % places``."""
+
+    seconds: float
+    slot: float
+    first: int
+    places: int
+
+    def place(self, now: float) -> int:
+        return self.first + math.floor(now / self.slot) % self.places
+
+    def is_due(self, labels: _Labels, now: float) -> bool:
+        """Say whether the slot of *now* has no snapshot."""
+        taken = labels[self.place(now)]
+        return not (taken > 0 and math.floor(taken / self.slot) == math.floor(now / self.slot))
+
+    def earliest(self, labels: _Labels, now: float) -> int | None:
+        """Return the place of the earliest snapshot that was taken since the window began; None without any."""
+        own = labels[self.first : self.first + self.places]
+        taken = np.where((own >= now - self.seconds) & (own <= now), own, np.inf)
+        place = int(np.argmin(taken))
+        return self.first + place if taken[place] < np.inf else None
+
+
+def _rings() -> dict[str, _Ring]:
+    rings: dict[str, _Ring] = {}
+    first = 0
+    for name, seconds in WINDOWS.items():
+        slot = _SLOT_SECONDS[name]
+        places = math.ceil(seconds / slot) + 2
+        rings[name] = _Ring(seconds, slot, first, places)
+        first += places
+    return rings
+
+
+_RINGS = _rings()
+_PLACES = sum(ring.places for ring in _RINGS.values())
+_SHORTEST = min(_SLOT_SECONDS.values())
+
+_MAGIC = b"boxring\n"
+_HEADER = struct.Struct("=8sQQQ40s")  # magic, format, cells, sums, boot
+
+
+class Ring(Protocol):
+    """Bytes that snapshots are kept in; zero where nothing was written."""
+
+    def read(self, offset: int, size: int) -> bytes: ...
+
+    def write(self, offset: int, data: bytes) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
+        """Keep other processes from writing, and give True; or False if one of them is."""
+
+
+class RingPlace(Protocol):
+    """Where a ring is."""
+
+    def open(self) -> AbstractContextManager[Ring]:
+        """Give the ring, made if need be.
+
+        Raises:
+            OSError: It cannot be opened or made.
+        """
+
+
+class MemoryRing:
+    """Snapshots of a process that shares nothing."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[MemoryRing]:
+        """Give itself."""
+        yield self
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return a copy, shorter at the end."""
+        return bytes(self._data[offset : offset + size])
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Write, and grow as needed."""
+        if len(self._data) < offset:
+            self._data.extend(bytes(offset - len(self._data)))
+        self._data[offset : offset + len(data)] = data
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._data.clear()
+
+    @contextlib.contextmanager
+    def locked(self, patience_seconds: float) -> Iterator[bool]:
+        """Nobody else writes."""
+        yield True
+
+
+class RingFile:
+    """Snapshots that all processes of a server share.
+
+    Opened for each use, a few times a minute: so nothing is held that a forked child could hold too. Never mapped, so
+    that no one who shortens it can hurt.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[_OpenRing]:
+        """Give the open file."""
+        descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
+        try:
+            yield _OpenRing(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class _OpenRing:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, offset)
+
+    def write(self, offset: int, data: bytes) -> None:
+        write_all(self._descriptor, data, offset)
+
+    def clear(self) -> None:
+        os.ftruncate(self._descriptor, 0)
+
+    def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
+        return locked(self._descriptor, patience_seconds)
+
+
+class Windows:
+    """The windows of one section, in one process.
+
+    Args:
+        place: Where the snapshots are.
+        section: What they are of.
+        clock: Returns the monotonic time.
+    """
+
+    def __init__(self, place: RingPlace, section: Section, clock: Callable[[], float] = time.monotonic) -> None:
+        self._place = place
+        self._section = section
+        self._clock = clock
+        boot = boot_id().encode()[:36]
+        self._header = _HEADER.pack(_MAGIC, FORMAT, section.cells, section.sums, boot)
+        self._data_size = 8 * (section.cells + section.sums)
+
+    def begin_slot(self, totals: Callable[[], Totals]) -> float:
+        """Take the snapshots that are due, unless another process is just doing so; return when the next one will be.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        now = self._clock()
+        with self._place.open() as ring:
+            labels = self._labels(ring)
+            if any(item.is_due(labels, now) for item in _RINGS.values()):
+                # The very first snapshot is worth a wait: without it, what is counted now would be in no window.
+                with ring.locked(0.0 if labels.any() else _PATIENCE_SECONDS) as is_mine:
+                    if is_mine:
+                        self._take(ring, now, totals)
+        return (math.floor(now / _SHORTEST) + 1) * _SHORTEST
+
+    def _take(self, ring: Ring, now: float, totals: Callable[[], Totals]) -> None:
+        labels = self._labels(ring)  # once more: another process may have been faster
+        due = [item.place(now) for item in _RINGS.values() if item.is_due(labels, now)]
+        if not due:
+            return
+        if not labels.any():
+            ring.clear()  # it is new, or of another boot or format
+        cells, sums = totals()
+        data = cells.astype(np.int64).tobytes() + sums.astype(np.float64).tobytes()
+        for place in due:
+            label_at = _HEADER.size + 8 * place
+            ring.write(label_at, struct.pack("=d", math.nan))
+            ring.write(self._data_at(place), data)
+            ring.write(label_at, struct.pack("=d", now))
+        ring.write(0, self._header)
+
+    def since(self, name: str, totals: Callable[[], Totals]) -> Totals:
+        """Return what the window of this name holds.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        window = _RINGS[name]
+        with self._place.open() as ring:
+            while (place := window.earliest(labels := self._labels(ring), self._clock())) is not None:
+                data = ring.read(self._data_at(place), self._data_size)
+                # Else it was just overwritten, and another one is the earliest now.
+                if self._labels(ring)[place] == labels[place] and len(data) == self._data_size:
+                    break
+            else:
+                return Totals(np.zeros(self._section.cells, np.int64), np.zeros(self._section.sums))
+        before = Totals(
+            np.frombuffer(data, np.int64, self._section.cells),
+            np.frombuffer(data, np.float64, self._section.sums, 8 * self._section.cells),
+        )
+        now = totals()
+        # Never negative: counts may have been lost with files that somebody deleted.
+        return Totals(np.maximum(now.cells - before.cells, 0), np.maximum(now.sums - before.sums, 0.0))
+
+    def _labels(self, ring: Ring) -> _Labels:
+        data = ring.read(0, _HEADER.size + 8 * _PLACES)
+        if data[: _HEADER.size] != self._header:
+            return np.zeros(_PLACES)
+        return np.frombuffer(data.ljust(_HEADER.size + 8 * _PLACES, b"\0"), np.float64, offset=_HEADER.size)
+
+    def _data_at(self, place: int) -> int:
+        return _HEADER.size + 8 * _PLACES + place * self._data_size
