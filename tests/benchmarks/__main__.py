@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from . import batch, bulk, imports, load, prediction, request, scrape, training
+from . import batch, bulk, imports, load, prediction, request, scrape, shared, training
 from .bench import Bench
 from .environments import boxkite_python, describe
 from .report import HEADER, Row
@@ -27,6 +27,7 @@ COMPARISONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "bulk": bulk.measure,
     "training": training.measure,
     "scrape": scrape.measure,
+    "shared": shared.measure,
     "import": imports.measure,
     "load": load.measure,
 }

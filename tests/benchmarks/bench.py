@@ -83,8 +83,8 @@ class Bench:
         return clean_environment(**extra)
 
     def side(self, name: str, fluentd_address: str = "") -> AbstractContextManager[Side]:
-        """Start the side with this name: ``ours``, ``boxkite`` or ``exporter``."""
-        script = {"ours": "ours.py", "boxkite": "peer_boxkite.py", "exporter": "peer_exporter.py"}[name]
+        """Start the side with this name: ``ours``, ``boxkite``, ``exporter`` or ``prometheus``."""
+        script = "ours.py" if name == "ours" else f"peer_{name}.py"
         python = self.boxkite_python if name == "boxkite" else sys.executable
         return run_side(script, python=python, environment=self.environment(name, fluentd_address))
 

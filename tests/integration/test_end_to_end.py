@@ -234,7 +234,7 @@ def check_nothing_is_counted_yet(world: World, series: Mapping[frozenset[tuple[s
     assert set(found.values()) == {0.0}
     about = {"model": "credit", "baseline": world.baseline.fingerprint}.items()
     for labels in series:
-        if not dict(labels)["__name__"].startswith("boxkite_log_"):
+        if not dict(labels)["__name__"].startswith(("boxkite_log_", "boxkite_state_")):
             assert about <= labels
     assert world.prometheus.value(selector("boxkite_baseline_info", version="2024-02")) == 4000
 

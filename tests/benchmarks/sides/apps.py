@@ -53,12 +53,12 @@ def our_baseline(features: int = FEATURES) -> str:
     )
 
 
-def our_app(fluentd_address: str) -> Flask:
+def our_app(fluentd_address: str, baseline: str = "") -> Flask:
     """Return the application with our extension, set up as its documentation says."""
     from flask_boxkite import Boxkite
 
     app = Flask("ours")
-    app.config["BOXKITE_BASELINE"] = our_baseline()
+    app.config["BOXKITE_BASELINE"] = baseline or our_baseline()
     app.config["BOXKITE_FLUENTD_ADDR"] = fluentd_address
     monitor = Boxkite(app)
 

@@ -10,6 +10,7 @@ from apps import FEATURES, our_app, our_baseline, plain_app
 from bare import prediction_case, scrape_case, training_case
 from bulk_case import bulk_case
 from profile_case import profile_case
+from shared_case import in_memory_case, recycled_case, row_case, workers_case
 from timing import Case, Figures, serve, summary, time_calls
 from workload import bodies, large_columns, rows
 from wsgi import WSGIApp, added_cost_case
@@ -64,6 +65,11 @@ if __name__ == "__main__":
             "batch of lists": lambda: _batch(as_lists=True),
             "bulk 1000": lambda: bulk_case(1_000),
             "bulk 100000": lambda: bulk_case(100_000),
+            "row": row_case,
+            "in memory": in_memory_case,
+            "scrape of 8": workers_case,
+            "scrape recycled": recycled_case,
+            "baseline of 100": lambda: lambda calls: {"path": our_baseline(100)},
             "training": _training,
             "scrape": lambda: scrape_case(_service(100), 100),
             "profile": lambda: profile_case(plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=True)),
