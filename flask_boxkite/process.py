@@ -14,7 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-__all__ = ["ForkMark", "ProcessName", "boot_id", "fork_mark", "name_of", "pid_namespace", "server_process"]
+__all__ = [
+    "ForkMark",
+    "ProcessName",
+    "boot_id",
+    "fork_mark",
+    "is_gunicorn",
+    "name_of",
+    "pid_namespace",
+    "server_process",
+]
 
 _WIPE_ON_FORK = 18
 """Linux's MADV_WIPEONFORK (since 4.14), for which Python has no name: a child finds the page filled with zeros."""
@@ -87,12 +96,17 @@ def server_process(environ: Mapping[str, str]) -> ProcessName:
         return name_of(master)
     parent = os.getppid()
     own, other = _command(os.getpid()), _command(parent)
-    if environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/"):
+    if is_gunicorn(environ):
         # With setproctitle, its processes have titles instead of commands. If they are hidden, it is most likely so.
         is_master = other is None or other == own or other.startswith(b"gunicorn: master")
     else:
         is_master = other is not None and other == own
     return name_of(parent if is_master else os.getpid())
+
+
+def is_gunicorn(environ: Mapping[str, str]) -> bool:
+    """Say whether gunicorn started this process."""
+    return environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/")
 
 
 def _command(pid: int) -> bytes | None:

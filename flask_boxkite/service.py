@@ -380,7 +380,7 @@ class ModelMonitoringService:
             window: ``"5m"``, ``"1h"`` or ``"24h"``: the last five minutes, hour or day; None for all since the start.
 
         Raises:
-            BoxkiteError: There is no baseline to compare with.
+            BoxkiteError: There is no baseline to compare with, or the window cannot be read.
             ConfigError: There is no such window.
         """
         if window is not None and window not in WINDOWS:
@@ -389,7 +389,11 @@ class ModelMonitoringService:
         if self.baseline is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
             raise BoxkiteError(msg)
-        totals = self._counts.totals() if window is None else self._counts.window(window)
+        try:
+            totals = self._counts.totals() if window is None else self._counts.window(window)
+        except OSError as error:
+            msg = f"The counts of the window {window!r} cannot be read: {error}. Is the state directory still there?"
+            raise BoxkiteError(msg) from error
         cells = totals.cells[: self._layout.statuses_start].tolist()
         return drift_report(self.model, self.baseline, cells, alpha=self.settings.drift_alpha)
 

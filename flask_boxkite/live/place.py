@@ -15,6 +15,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from pathlib import Path
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.statefile import can_share, is_unused, locked
 from flask_boxkite.naming import path_segment
-from flask_boxkite.process import ProcessName, boot_id, name_of, pid_namespace, server_process
+from flask_boxkite.process import ProcessName, boot_id, is_gunicorn, name_of, pid_namespace, server_process
 
 __all__ = ["Place"]
 
@@ -54,8 +55,9 @@ class Place:
     """
 
     def __init__(self, app: str, *, replica: str, explicit: str | None, environ: Mapping[str, str]) -> None:
-        self.made_by = os.getpid()
-        self.server = server_process(environ)
+        self._made_by = os.getpid()
+        self._server = server_process(environ)
+        self._is_known_server = "uwsgi" in sys.modules or is_gunicorn(environ)
         self._app = f"{path_segment(app)[:40]}.{_ordinal(app)}"
         self._replica = path_segment(replica)
         self._explicit = _checked(explicit) if explicit else _multiproc_directory(environ)
@@ -64,7 +66,7 @@ class Place:
     def finds_others(self) -> bool:
         """Whether other processes of the same server will find the same directory, as far as this one can tell."""
         own = os.getpid()
-        return self._explicit is not None or self.server.pid != own or self.made_by != own
+        return self._explicit is not None or self._is_known_server or self._server.pid != own or self._made_by != own
 
     def open(self) -> Path | None:
         """Return the directory, made if need be; None if this system cannot share.
@@ -78,7 +80,7 @@ class Place:
             self._explicit.mkdir(mode=0o700, parents=True, exist_ok=True)
             bases, name = [self._explicit], f"{_PREFIX}{self._replica}-{self._app}"
         else:
-            bases, name = _automatic_bases(), f"{_automatic_start(self.server)}-{self._app}"
+            bases, name = _automatic_bases(), f"{_automatic_start(self._server)}-{self._app}"
         for base in bases:
             try:
                 directory = _made(base / name)
@@ -92,7 +94,7 @@ class Place:
 
     def leave(self, directory: Path) -> None:
         """Remove the directory, if this process is a server by itself and the last one in it."""
-        if self._explicit is None and self.server.pid == self.made_by == os.getpid():
+        if self._explicit is None and self._server.pid == self._made_by == os.getpid():
             remove_unused(directory)
 
 

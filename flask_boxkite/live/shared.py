@@ -172,7 +172,9 @@ class Store:
         """Return the time windows of a section."""
         process = self._own()
         with process.lock:
-            directory = process.directory
+            directory = None
+            with contextlib.suppress(OSError):
+                directory = self._directory(process)
             key = (directory, section.key)
             if key not in process.windows:
                 place = MemoryRing() if directory is None else RingFile(windows_path(directory, section.key))
