@@ -260,7 +260,7 @@ class _AppState:
         self.exposition = make_exposition(
             settings,
             lambda: [service.exported for service in list(self._services.values())],
-            self._store,
+            self._store if settings.enabled else None,
         )
         sink = self.recorder.sink.name if self.recorder else "none"
         logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sink)

@@ -479,11 +479,13 @@ def make_recorder(settings: Settings, store: Store) -> Recorder | None:
     return Recorder(sink, store, max_bytes=settings.queue_bytes, shutdown_timeout=settings.shutdown_timeout)
 
 
-def make_exposition(settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store) -> Exposition:
+def make_exposition(
+    settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store | None
+) -> Exposition:
     """Build the exposition that the settings ask for."""
     return Exposition(
         models,
-        store if settings.enabled else None,
+        store,
         alpha=settings.drift_alpha,
         names=settings.metric_names,
         with_baseline=settings.export_baseline,

@@ -16,7 +16,7 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -238,14 +238,18 @@ class Load:
         with self._lock:
             return self._answered_rows
 
-    def wait_answered(self, requests: int) -> None:
-        """Wait until so many more requests have been answered; fail at once if a client or the scraper has failed."""
-        self.wait_until(len(self.answered) + requests)
+    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait until *condition* is true; fail at once if a client or the scraper has failed."""
+        wait_for(lambda: self._failures or condition(), timeout=90, what=what)
+        self._raise_failure()
 
     def wait_until(self, requests: int) -> None:
-        """Wait until so many requests have been answered in all; fail at once if a client or the scraper has."""
-        wait_for(lambda: self._failures or len(self.answered) >= requests, timeout=90, what=f"{requests} answers")
-        self._raise_failure()
+        """Wait until so many requests have been answered in all."""
+        self.wait_for(lambda: len(self.answered) >= requests, f"{requests} answers")
+
+    def wait_answered(self, requests: int) -> None:
+        """Wait until so many more requests have been answered."""
+        self.wait_until(len(self.answered) + requests)
 
     def __enter__(self) -> Load:
         for thread in (*self._clients, self._scraping):

@@ -112,7 +112,7 @@ def test_recycled_workers_leave_their_counts_behind(
     program = start(kind, **{**options, "args": [*options.get("args", ()), *recycles]})
     with Load(program.port, baseline) as load:
         load.wait_until(400)
-        wait_for(lambda: len(load.scraper.pids) > 2 * WORKERS, what="scrapes of recycled workers")
+        load.wait_for(lambda: len(load.scraper.pids) > 2 * WORKERS, "scrapes of recycled workers")
     # Graceful ends cut no request off.
     assert load.unanswered == []
     check_every_process(program, baseline, load)
@@ -141,7 +141,7 @@ def test_killed_workers_leave_their_counts_behind(
     with Load(program.port, baseline) as load:
         killed = kill_some(program, load, rng, times=KILLS)
         load.wait_answered(100)
-        wait_for(lambda: len(load.scraper.pids - set(killed)) >= WORKERS, what="scrapes of the new workers")
+        load.wait_for(lambda: len(load.scraper.pids - set(killed)) >= WORKERS, "scrapes of the new workers")
     assert len(load.unanswered) <= KILLS * CLIENTS
     check_every_process(program, baseline, load, killed=killed)
     check_records(program, load, tmp_path / "app" / "records")
@@ -243,7 +243,7 @@ def test_a_reload_to_a_new_baseline_loses_nothing_of_either(
         new_baseline = train(tmp_path / "histogram.prom", rng, scale=1.5)
         assert new_baseline.fingerprint != baseline.fingerprint
         os.kill(program.pid, signal.SIGHUP)
-        wait_for(lambda: not old_pids & set(program.worker_pids()), what="the end of the old workers")
+        load.wait_for(lambda: not old_pids & set(program.worker_pids()), "the end of the old workers")
         load.wait_answered(150)
     by_generation: dict[str, list[Sent]] = {baseline.fingerprint: [], new_baseline.fingerprint: []}
     for request in load.answered:
