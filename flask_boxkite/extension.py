@@ -261,6 +261,7 @@ class _AppState:
             settings,
             lambda: [service.exported for service in list(self._services.values())],
             self._store if settings.enabled else None,
+            self.recorder,
         )
         sink = self.recorder.sink.name if self.recorder else "none"
         logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sink)

@@ -30,7 +30,7 @@ from flask_boxkite.live.store import Block, Section, section_key
 from flask_boxkite.sinks.base import Batch, Sink
 from flask_boxkite.throttle import Throttle
 
-__all__ = ["Recorder", "RecorderCounts", "sink_section"]
+__all__ = ["Recorder", "RecorderCounts", "records_section"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -72,7 +72,7 @@ class RecorderCounts(NamedTuple):
         return cls(cells[ACCEPTED], cells[DELIVERED], dropped, waiting, cells[WAITING_BYTES])
 
 
-def sink_section(sink_name: str) -> Section:
+def records_section(sink_name: str) -> Section:
     """Return the section of the counts in which the records of a sink are counted."""
     return Section(section_key("sink", sink_name), SINK_CELLS, 0)
 
@@ -88,7 +88,7 @@ class Recorder:
     """
 
     def __init__(self, sink: Sink, store: Store, *, max_bytes: int, shutdown_timeout: float) -> None:
-        self.section = sink_section(sink.name)
+        self.section = records_section(sink.name)
         self._store = store
         self._max_bytes = max_bytes
         self._shutdown_timeout = shutdown_timeout

@@ -128,7 +128,7 @@ class ModelMonitoringService:
         self.output_names = self._outputs.names
         self._redact = redaction(settings.redact, self._features.names)
         self._throttle = Throttle()
-        self._exposition = make_exposition(settings, lambda: [self.exported], store)
+        self._exposition = make_exposition(settings, lambda: [self.exported], store, recorder)
         # All fields of a record, in their order, with those that never change.
         self._template: dict[str, Any] = {
             "entity_id": None,
@@ -480,12 +480,13 @@ def make_recorder(settings: Settings, store: Store) -> Recorder | None:
 
 
 def make_exposition(
-    settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store | None
+    settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store | None, recorder: Recorder | None
 ) -> Exposition:
     """Build the exposition that the settings ask for."""
     return Exposition(
         models,
         store,
+        sink_section=recorder.section if recorder else None,
         alpha=settings.drift_alpha,
         names=settings.metric_names,
         with_baseline=settings.export_baseline,

@@ -18,17 +18,16 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from flask_boxkite.exposition.model import ExportedModel, ModelFamilies
 from flask_boxkite.families import Family, label_text
-from flask_boxkite.live.folding import Reading
+from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Store
-from flask_boxkite.live.store import Totals
-from flask_boxkite.recorder import RecorderCounts
+from flask_boxkite.live.store import Section
+from flask_boxkite.recorder import RecorderCounts, records_section
 
 __all__ = ["Exposition"]
 
@@ -70,6 +69,7 @@ class Exposition:
     Args:
         models: Returns the models; asked at each scrape, since models without a baseline come with their first use.
         store: Where all is counted; None where nothing is.
+        sink_section: Where this process's records are counted; None if nothing is recorded.
         alpha: False-alarm probability of one check of a model that only other processes have.
         names: ``labels`` or ``boxkite``.
         with_baseline: Whether training counts are exported.
@@ -81,6 +81,7 @@ class Exposition:
         models: Callable[[], Sequence[ExportedModel]],
         store: Store | None,
         *,
+        sink_section: Section | None = None,
         alpha: float,
         names: str = "labels",
         with_baseline: bool = True,
@@ -88,6 +89,7 @@ class Exposition:
     ) -> None:
         self._models = models
         self._store = store
+        self._sink_section = sink_section
         self._alpha = alpha
         self._names = names
         self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
@@ -129,7 +131,7 @@ class Exposition:
         lines: dict[str, list[str]] = {}
         families: dict[str, Family] = {}
         for family, text in itertools.chain(
-            self._model_parts(reading, openmetrics), _sink_parts(reading), _state_parts(reading)
+            self._model_parts(reading, openmetrics), self._sink_parts(reading), _state_parts(reading)
         ):
             families.setdefault(family.name, family)
             lines.setdefault(family.name, []).append(text)
@@ -143,9 +145,7 @@ class Exposition:
                 # The ancestor's names have room for one baseline only.
                 options = {**self._options, "names": self._names if key in own else "labels"}
                 families = self._families[key, openmetrics] = ModelFamilies(model, openmetrics=openmetrics, **options)
-            if (totals := reading.totals.get(key)) is None or len(totals.cells) != model.layout.size:
-                totals = Totals(np.zeros(model.layout.size, np.int64), np.zeros(model.layout.sums_size))
-            yield from families.render(totals)
+            yield from families.render(reading.totals(model.section))
 
     def _models_elsewhere(self, reading: Reading, own: Collection[str]) -> dict[str, ExportedModel]:
         """Return the models, by key, that only other processes have."""
@@ -153,7 +153,7 @@ class Exposition:
         for key in sorted(reading.current.difference(own)):
             if json.loads(key)[0] == "model":
                 if key not in self._foreign:
-                    self._foreign[key] = self._described(key, reading.descriptions.get(key, b""))
+                    self._foreign[key] = self._described(key, reading.description(key))
                 if (model := self._foreign[key]) is not None:
                     found[key] = model
         return found
@@ -164,6 +164,15 @@ class Exposition:
         except (ValueError, zlib.error):
             logger.warning("The counts of %s cannot be shown: their baseline cannot be read.", key, exc_info=True)
             return None
+
+    def _sink_parts(self, reading: Reading) -> Iterator[tuple[Family, str]]:
+        """Yield what became of records in all processes; our own sink's from the start."""
+        keys = reading.current.union({self._sink_section.key} if self._sink_section else ())
+        for key in sorted(keys):
+            kind, *names = json.loads(key)
+            if kind == "sink":
+                counts = RecorderCounts.of(reading.totals(records_section(names[0])).cells.tolist())
+                yield from _sink_lines(names[0], counts)
 
     @staticmethod
     def _selected(rendering: Rendering, names: Collection[str] | None, *, openmetrics: bool) -> Iterator[str]:
@@ -179,18 +188,13 @@ class Exposition:
                 yield family.header(openmetrics=openmetrics) + kept
 
 
-def _sink_parts(reading: Reading) -> Iterator[tuple[Family, str]]:
-    for key in sorted(reading.current):
-        kind, *names = json.loads(key)
-        if kind != "sink" or key not in reading.totals:
-            continue
-        counts, sink = RecorderCounts.of(reading.totals[key].cells.tolist()), names[0]
-        for outcome, value in (("accepted", counts.accepted), ("delivered", counts.delivered)):
-            yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n"
-        for reason, value in counts.dropped.items():
-            yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{label_text(sink=sink, reason=reason)}}} {value}\n"
-        for family, value in ((LOG_QUEUE_RECORDS, counts.waiting), (LOG_QUEUE_BYTES, counts.waiting_bytes)):
-            yield family, f"{family.name}{{{label_text(sink=sink)}}} {value}\n"
+def _sink_lines(sink: str, counts: RecorderCounts) -> Iterator[tuple[Family, str]]:
+    for outcome, value in (("accepted", counts.accepted), ("delivered", counts.delivered)):
+        yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n"
+    for reason, value in counts.dropped.items():
+        yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{label_text(sink=sink, reason=reason)}}} {value}\n"
+    for family, value in ((LOG_QUEUE_RECORDS, counts.waiting), (LOG_QUEUE_BYTES, counts.waiting_bytes)):
+        yield family, f"{family.name}{{{label_text(sink=sink)}}} {value}\n"
 
 
 def _state_parts(reading: Reading) -> Iterator[tuple[Family, str]]:

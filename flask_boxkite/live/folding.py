@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.live.layout import count_lost_records
+from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import (
     LIVE,
     NEW,
@@ -42,7 +43,7 @@ from flask_boxkite.live.statefile import (
 from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
 
-__all__ = ["Reading", "fold", "read_directory", "windows_path"]
+__all__ = ["fold", "read_directory", "windows_path"]
 
 RETIRED = "retired"
 _ABOUT = section_key("retired")
@@ -59,32 +60,6 @@ _EXPORT_SECONDS = 600.0
 
 _KEEP_SECONDS = 86400.0
 """How long they are kept, should it come back; no window reaches further."""
-
-
-@dataclass
-class Reading:
-    """What all processes together have counted.
-
-    Attributes:
-        totals: By section key.
-        descriptions: Of the sections, by key.
-        current: Keys of the sections in which something alive counts, or did a few minutes ago.
-        files: State files by what became of them (`naming.STATE_FILES`).
-    """
-
-    totals: dict[str, Totals] = field(default_factory=dict)
-    descriptions: dict[str, bytes] = field(default_factory=dict)
-    current: set[str] = field(default_factory=set)
-    files: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATE_FILES, 0))
-
-    def add(self, section: Stored) -> None:
-        """Add the numbers of one process."""
-        before = self.totals.get(section.key)
-        if before is None:
-            self.totals[section.key] = section.totals
-            self.descriptions[section.key] = section.description
-        elif [len(part) for part in before] == [len(part) for part in section.totals]:
-            self.totals[section.key] = before.plus(section.totals)
 
 
 @dataclass
@@ -162,15 +137,18 @@ def _read_retired(directory: Path) -> _Retired:
         broken.reading.files[error.state] += 1
         return broken
     retired = _Retired(generation)
+    rest: dict[str, list[list[float]]] = {}
     for section in sections:
         if section.key == _ABOUT:
             about: dict[str, Any] = json.loads(section.description)
             retired.names, retired.left_out = frozenset(about["names"]), about["left_out"]
-            retired.folded = about["folded"]
+            retired.folded, rest = about["folded"], about["rest"]
         elif section.key == _FILES:
             retired.reading.files = dict(zip(STATE_FILES, section.totals.cells.tolist(), strict=True))
         else:
             retired.reading.add(section)
+    for key, parts in rest.items():
+        retired.reading.sections[key].parts += map(np.array, parts)
     return retired
 
 
@@ -267,21 +245,28 @@ def _forget(directory: Path, retired: _Retired) -> None:
         return
     for key in old - read_directory(directory).current:
         if json.loads(key)[0] == "model":
-            for kept in (retired.reading.totals, retired.reading.descriptions, retired.folded):
-                kept.pop(key, None)
+            retired.reading.sections.pop(key, None)
+            retired.folded.pop(key, None)
             windows_path(directory, key).unlink(missing_ok=True)
 
 
 def _write(directory: Path, retired: _Retired) -> None:
     retired.generation = max(retired.generation + 1, time.time_ns())
-    about = {"names": sorted(retired.names), "left_out": retired.left_out, "folded": retired.folded}
-    nothing = np.zeros(0, np.int64), np.zeros(0)
     reading = retired.reading
+    for item in reading.sections.values():
+        item.compact()
+    about = {
+        "names": sorted(retired.names),
+        "left_out": retired.left_out,
+        "folded": retired.folded,
+        "rest": {key: [part.tolist() for part in item.parts[1:]] for key, item in reading.sections.items()},
+    }
+    nothing = np.zeros(0, np.int64), np.zeros(0)
     files = np.array([reading.files[state] for state in STATE_FILES], np.int64)
     sections = [
         Stored(_ABOUT, Totals(*nothing), json.dumps(about).encode()),
         Stored(_FILES, Totals(files, nothing[1]), b""),
-        *(Stored(key, totals, reading.descriptions[key]) for key, totals in reading.totals.items()),
+        *(Stored(key, Totals(item.cells, item.parts[0]), item.description) for key, item in reading.sections.items()),
     ]
     temporary = directory / new_name()
     try:
@@ -303,9 +288,10 @@ def _remove_left_behind(directory: Path, left_out: dict[str, str]) -> None:
         is_unfinished = name.startswith(NEW)
         if is_unfinished or left_out.get(name) == OTHER_FORMAT:
             path = directory / name
-            age = now - path.lstat().st_mtime
-            if age > (_UNFINISHED_SECONDS if is_unfinished else _KEEP_SECONDS):
-                path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # finished, and renamed, just now
+                age = now - path.lstat().st_mtime
+                if age > (_UNFINISHED_SECONDS if is_unfinished else _KEEP_SECONDS):
+                    path.unlink()
 
 
 def windows_path(directory: Path, key: str) -> Path:

@@ -17,10 +17,9 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from flask_boxkite.live.folding import Reading, fold, read_directory, windows_path
+from flask_boxkite.live.folding import fold, read_directory, windows_path
 from flask_boxkite.live.place import Place
+from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.store import Block, Increments, Section, Totals
 from flask_boxkite.live.windows import MemoryRing, RingFile, Windows
@@ -94,6 +93,8 @@ class Store:
             block = process.blocks.get(section.key)
             if block is None:
                 block = process.blocks[section.key] = Block(section, process.mark)
+                if process.file is not None:
+                    self._move(process, [block])
             return block
 
     def share(self) -> None:
@@ -137,7 +138,8 @@ class Store:
         if process.directory is None and self._place is not None:
             process.directory = self._place.open()
             if process.directory is not None:
-                fold(process.directory)
+                with contextlib.suppress(OSError):  # a full disk, say: what is there is read all the same
+                    fold(process.directory)
         return process.directory
 
     def tidy(self) -> None:
@@ -165,8 +167,7 @@ class Store:
 
     def totals(self, section: Section) -> Totals:
         """Return what all processes have counted of a section."""
-        found = self.read().totals.get(section.key)
-        return Totals(np.zeros(section.cells, np.int64), np.zeros(section.sums)) if found is None else found
+        return self.read().totals(section)
 
     def windows(self, section: Section) -> Windows:
         """Return the time windows of a section."""

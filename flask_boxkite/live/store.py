@@ -64,9 +64,10 @@ class Totals(NamedTuple):
     cells: NDArray[np.int64]
     sums: NDArray[np.float64]
 
-    def plus(self, other: Totals) -> Totals:
-        """Return both together."""
-        return Totals(self.cells + other.cells, self.sums + other.sums)
+    @classmethod
+    def zero(cls, section: Section) -> Totals:
+        """Return those of a section in which nothing was counted."""
+        return cls(np.zeros(section.cells, np.int64), np.zeros(section.sums))
 
 
 def section_key(*parts: str) -> str:

@@ -243,7 +243,7 @@ class Windows:
                 if self._labels(ring)[place] == labels[place] and len(data) == self._data_size:
                     break
             else:
-                return Totals(np.zeros(self._section.cells, np.int64), np.zeros(self._section.sums))
+                return Totals.zero(self._section)
         before = Totals(
             np.frombuffer(data, np.int64, self._section.cells),
             np.frombuffer(data, np.float64, self._section.sums, 8 * self._section.cells),

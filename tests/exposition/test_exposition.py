@@ -19,8 +19,8 @@ from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.exposition import ExportedModel, Exposition, ExpositionCollector
 from flask_boxkite.live.counting import VariableCounter
-from flask_boxkite.live.folding import Reading
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canonical_number

@@ -1,0 +1,93 @@
+"""The numbers of many processes, added up: exactly, so that no counter falls however they are grouped and ordered."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.live.statefile import Stored
+from flask_boxkite.live.store import Section, Totals
+from flask_boxkite.naming import STATE_FILES
+
+__all__ = ["Reading", "SectionSum"]
+
+
+@dataclass
+class SectionSum:
+    """A section, as far as it is added up.
+
+    Attributes:
+        cells: The counts.
+        parts: Sums whose total is meant, each of shape (sums,). They are added up at the end, and exactly: added one by
+            one in an order that changes from scrape to scrape, rounding would make a counter fall now and then.
+        description: What the section is.
+    """
+
+    cells: NDArray[np.int64]
+    parts: list[NDArray[np.float64]]
+    description: bytes
+
+    def totals(self) -> Totals:
+        """Return the numbers, with sums correctly rounded."""
+        sums = [_rounded_sum(column) for column in zip(*self.parts, strict=True)]
+        return Totals(self.cells, np.array(sums, dtype=np.float64))
+
+    def compact(self) -> None:
+        """Replace the parts by as few as have exactly the same total."""
+        columns = [_exact_parts(column) for column in zip(*self.parts, strict=True)]
+        rows = itertools.zip_longest(*columns, fillvalue=0.0)
+        self.parts = [np.array(row) for row in rows] or self.parts[:1]
+
+
+@dataclass
+class Reading:
+    """What all processes together have counted.
+
+    Attributes:
+        current: Keys of the sections in which something alive counts, or did a few minutes ago.
+        files: State files by what became of them (`naming.STATE_FILES`).
+    """
+
+    sections: dict[str, SectionSum] = field(default_factory=dict)
+    current: set[str] = field(default_factory=set)
+    files: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATE_FILES, 0))
+
+    def add(self, section: Stored) -> None:
+        """Add the numbers of one process; ignored where their shape is not that of others of the same key."""
+        before = self.sections.get(section.key)
+        if before is None:
+            self.sections[section.key] = SectionSum(section.totals.cells, [section.totals.sums], section.description)
+        elif len(before.cells) == len(section.totals.cells) and len(before.parts[0]) == len(section.totals.sums):
+            before.cells = before.cells + section.totals.cells
+            before.parts.append(section.totals.sums)
+
+    def totals(self, section: Section) -> Totals:
+        """Return the numbers of a section."""
+        found = self.sections.get(section.key)
+        if found is None or (len(found.cells), len(found.parts[0])) != (section.cells, section.sums):
+            return Totals.zero(section)
+        return found.totals()
+
+    def description(self, key: str) -> bytes:
+        """Return what processes say of a section; empty if there is none."""
+        return self.sections[key].description if key in self.sections else b""
+
+
+def _rounded_sum(numbers: Sequence[float]) -> float:
+    try:
+        return math.fsum(numbers)
+    except OverflowError:
+        return math.inf
+
+
+def _exact_parts(numbers: Sequence[float]) -> list[float]:
+    """Return as few numbers as have exactly the same sum: that sum rounded, what was rounded away, and so on."""
+    parts = [_rounded_sum(numbers)]
+    while math.isfinite(parts[-1]) and (rest := _rounded_sum([*numbers, *(-part for part in parts)])):
+        parts.append(rest)
+    return parts
