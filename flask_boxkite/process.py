@@ -101,7 +101,8 @@ def server_process(environ: Mapping[str, str]) -> ProcessName:
         is_master = other is None or other == own or other.startswith(b"gunicorn: master")
     else:
         is_master = other is not None and other == own
-    return name_of(parent if is_master else os.getpid())
+    # Parent 0 is one outside of the container, to its first process or one that came in by 'docker exec'.
+    return name_of(parent if is_master and parent else os.getpid())
 
 
 def is_gunicorn(environ: Mapping[str, str]) -> bool:

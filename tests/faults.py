@@ -1,10 +1,21 @@
-"""Faults that tests provoke in their own process."""
+"""Faults that tests provoke: in their own process, in forked ones, and on disks of their own."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
-from collections.abc import Iterator
+import signal
+import subprocess
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+__all__ = ["ended", "file_size_limit", "fill", "fork", "killed", "mounted", "no_more_files", "run_in_child"]
+
+CHILD_SECONDS = 30
 
 
 @contextlib.contextmanager
@@ -19,3 +30,87 @@ def file_size_limit(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextlib.contextmanager
+def no_more_files(spare: int = 0) -> Iterator[None]:
+    """Let this process open only *spare* files more, as when clients hold all the connections that it may have.
+
+    Gaps among the descriptors in use are filled, since only the highest number is limited.
+    """
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(map(int, os.listdir("/proc/self/fd")))
+    fillers = [os.open(os.devnull, os.O_RDONLY)]
+    while fillers[-1] < highest:
+        fillers.append(os.open(os.devnull, os.O_RDONLY))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (fillers[-1] + 1 + spare, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for filler in fillers:
+            os.close(filler)
+
+
+@contextlib.contextmanager
+def mounted(directory: Path, size: str) -> Iterator[None]:
+    """Mount a disk of this size, in memory; skip the test where that is not allowed."""
+    directory.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "boxkite-test", str(directory)]
+    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("Only root can mount a disk.")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+def fill(filler: Path) -> None:
+    """Fill a disk with a file of this name, to the last page."""
+    descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(descriptor, bytes(4096))
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+# --- forked processes ------------------------------------------------------------------------------------------------
+
+
+def fork(work: Callable[[], object], seconds: int = CHILD_SECONDS) -> int:
+    """Run *work* in a forked process, which ends with it and without Python's exit; return its id."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(seconds)
+            work()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return child
+
+
+def ended(child: int) -> int:
+    """Wait for a forked process; return its exit code, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run_in_child(work: Callable[[], object], seconds: int = CHILD_SECONDS) -> None:
+    """Run *work* in a forked process, and fail if it fails or hangs there."""
+    assert ended(fork(work, seconds)) == 0
+
+
+def killed(work: Callable[[], object]) -> None:
+    """Run *work* in a forked process that is killed when it has done it."""
+
+    def work_and_die() -> None:
+        work()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert ended(fork(work_and_die)) == -signal.SIGKILL

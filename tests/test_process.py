@@ -1,4 +1,4 @@
-"""Noticing forks."""
+"""Noticing forks, and which server a process belongs to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from flask_boxkite.process import fork_mark
+from flask_boxkite import process
+from flask_boxkite.process import fork_mark, name_of, server_process
 
 
 def without_wiping(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,3 +57,53 @@ def test_a_child_makes_a_mark_of_its_own(
 def test_a_page_is_used_where_there_is_one() -> None:
     """It is what makes asking cheap."""
     assert isinstance(fork_mark(), mmap.mmap)
+
+
+# --- which server it belongs to --------------------------------------------------------------------------------------
+
+GUNICORN = {"SERVER_SOFTWARE": "gunicorn/23.0.0"}
+
+
+def with_commands(monkeypatch: pytest.MonkeyPatch, own: bytes | None, parent: bytes | None) -> None:
+    """Have this process and its parent run these commands; None is one that is hidden."""
+    monkeypatch.setattr(process, "_command", {os.getpid(): own, os.getppid(): parent}.__getitem__)
+
+
+def test_a_name_holds_for_the_life_of_a_process() -> None:
+    assert name_of(os.getpid()) == name_of(os.getpid())
+    assert name_of(os.getpid()).started.isdigit()
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert name_of(child).started == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "own", "parent", "is_parent"),
+    [
+        ({}, b"python\0app.py", b"python\0app.py", True),
+        ({}, b"python\0app.py", b"bash", False),
+        ({}, b"python\0app.py", None, False),
+        (GUNICORN, b"gunicorn\0app:app", b"gunicorn\0app:app", True),
+        (GUNICORN, b"gunicorn: worker [app]", b"gunicorn: master [app]", True),
+        (GUNICORN, b"gunicorn\0app:app", b"bash", False),
+        (GUNICORN, b"gunicorn\0app:app", None, True),
+        (GUNICORN, None, None, True),
+    ],
+    ids=["fork", "script", "hidden parent", "worker", "titles", "master", "hidden master", "all hidden"],
+)
+def test_a_server_is_the_parent_that_runs_the_same(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], own: bytes | None, parent: bytes | None, is_parent: bool
+) -> None:
+    with_commands(monkeypatch, own, parent)
+    assert server_process(environ) == name_of(os.getppid() if is_parent else os.getpid())
+
+
+def test_a_parent_outside_of_the_container_is_no_master(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The master is the first process of a container, or came in by 'docker exec': its parent is 0 to it.
+
+    Were that taken for its master, all servers of the container would be one.
+    """
+    monkeypatch.setattr(os, "getppid", lambda: 0)
+    assert server_process(GUNICORN) == name_of(os.getpid())

@@ -12,11 +12,12 @@ makes counters fall.) Sections of different keys never meet, so each baseline ke
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,16 @@ from flask_boxkite.live.statefile import (
     write_all,
 )
 from flask_boxkite.live.store import Totals, section_key
-from flask_boxkite.naming import FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
+from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 
-__all__ = ["fold", "read_directory", "windows_path"]
+__all__ = ["fold", "is_ours", "is_passing", "read_directory", "windows_path"]
 
 RETIRED = "retired"
+_WINDOWS = "windows-"
 _ABOUT = section_key("retired")
-_FILES = section_key("files")
+
+_AT_ONCE = 16
+"""How many files a fold holds open: a thousand processes may have died together."""
 
 _ATTEMPTS = 50
 _PATIENCE_SECONDS = 1.0
@@ -109,11 +113,25 @@ def _with_live_files(retired: _Retired, directory: Path, own: str) -> Reading:
     for name in _live_names(directory):
         if name != own and name not in retired.names:
             # Gone: it was just folded, and the generation shows it. Unusable: the fold counts it once it is dead.
-            with contextlib.suppress(OSError, StateFileError):
+            with _unless_passing(), contextlib.suppress(StateFileError):
                 for section in parsed(read_file(directory / name))[1]:
                     reading.add(section)
                     reading.current.add(section.key)
     return reading
+
+
+def is_passing(error: OSError) -> bool:
+    """Say whether a file could not be read for reasons that are not its own, such as too many open ones."""
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+
+
+@contextlib.contextmanager
+def _unless_passing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_passing(error):
+            raise
 
 
 def _live_names(directory: Path) -> list[str]:
@@ -121,7 +139,7 @@ def _live_names(directory: Path) -> list[str]:
 
 
 def _generation(directory: Path) -> int:
-    with contextlib.suppress(OSError, StateFileError):
+    with _unless_passing(), contextlib.suppress(StateFileError):
         return parsed(read_file(directory / RETIRED))[0]
     return 0
 
@@ -130,11 +148,13 @@ def _read_retired(directory: Path) -> _Retired:
     """Return what is in the file; nothing if there is none. One that cannot be used is counted, and written anew."""
     try:
         generation, sections = parsed(read_file(directory / RETIRED))
-    except OSError:
+    except OSError as error:
+        if is_passing(error):
+            raise  # to take it for nothing would be to write it anew
         return _Retired()
     except StateFileError as error:
         broken = _Retired()
-        broken.reading.files[error.state] += 1
+        broken.reading.count_file(error.state)
         return broken
     retired = _Retired(generation)
     rest: dict[str, list[list[float]]] = {}
@@ -143,8 +163,6 @@ def _read_retired(directory: Path) -> _Retired:
             about: dict[str, Any] = json.loads(section.description)
             retired.names, retired.left_out = frozenset(about["names"]), about["left_out"]
             retired.folded, rest = about["folded"], about["rest"]
-        elif section.key == _FILES:
-            retired.reading.files = dict(zip(STATE_FILES, section.totals.cells.tolist(), strict=True))
         else:
             retired.reading.add(section)
     for key, parts in rest.items():
@@ -161,19 +179,24 @@ def fold(directory: Path) -> None:
     Raises:
         OSError: Reading or writing failed; nothing is lost, the next fold tries again.
     """
-    dead: dict[str, int] = {}
     with _directory_locked(directory, 0.0) as is_mine:
-        if not is_mine:
-            return
-        try:
-            for name in _live_names(directory):
-                if (descriptor := take_if_dead(directory / name)) is not None:
-                    dead[name] = descriptor
-            if dead:
-                _fold(directory, dead)
-        finally:
-            for descriptor in dead.values():
-                release(descriptor)
+        if is_mine:
+            names = _live_names(directory)
+            for first in range(0, len(names), _AT_ONCE):
+                _fold_some(directory, names[first : first + _AT_ONCE], names)
+
+
+def _fold_some(directory: Path, some: Iterable[str], names: Collection[str]) -> None:
+    dead: dict[str, int] = {}
+    try:
+        for name in some:
+            if (descriptor := take_if_dead(directory / name)) is not None:
+                dead[name] = descriptor
+        if dead:
+            _fold(directory, dead, names)
+    finally:
+        for descriptor in dead.values():
+            release(descriptor)
 
 
 @contextlib.contextmanager
@@ -186,13 +209,15 @@ def _directory_locked(directory: Path, patience_seconds: float) -> Iterator[bool
         os.close(descriptor)
 
 
-def _fold(directory: Path, dead: dict[str, int]) -> None:
+def _fold(directory: Path, dead: dict[str, int], names: Collection[str]) -> None:
     retired = _read_retired(directory)
     usable, left_out = _sorted_out(directory, dead, retired.names)
     if usable or left_out.keys() - retired.left_out.keys():
         _add(retired, usable, left_out)
         _forget(directory, retired)
-        retired.names = retired.names.intersection(dead).union(usable)
+        # Of all that are still there: one that cannot be taken just now is in the numbers all the same.
+        retired.names = retired.names.intersection(names).union(usable)
+        retired.left_out = {name: state for name, state in retired.left_out.items() if name in names}
         _write(directory, retired)
     for name in dead:
         if name in retired.names:
@@ -222,10 +247,10 @@ def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str,
         for section in sections:
             retired.reading.add(_settled(section))
             retired.folded[section.key] = now
-    retired.reading.files[FOLDED] += len(usable)
-    for name, state in left_out.items():
-        retired.reading.files[state] += name not in retired.left_out
-    retired.left_out = left_out
+        retired.reading.count_file(FOLDED)
+    for name in left_out.keys() - retired.left_out.keys():
+        retired.reading.count_file(left_out[name])
+    retired.left_out = {name: state for name, state in retired.left_out.items() if name not in usable} | left_out
 
 
 def _settled(section: Stored) -> Stored:
@@ -261,11 +286,8 @@ def _write(directory: Path, retired: _Retired) -> None:
         "folded": retired.folded,
         "rest": {key: [part.tolist() for part in item.parts[1:]] for key, item in reading.sections.items()},
     }
-    nothing = np.zeros(0, np.int64), np.zeros(0)
-    files = np.array([reading.files[state] for state in STATE_FILES], np.int64)
     sections = [
-        Stored(_ABOUT, Totals(*nothing), json.dumps(about).encode()),
-        Stored(_FILES, Totals(files, nothing[1]), b""),
+        Stored(_ABOUT, Totals(np.zeros(0, np.int64), np.zeros(0)), json.dumps(about).encode()),
         *(Stored(key, Totals(item.cells, item.parts[0]), item.description) for key, item in reading.sections.items()),
     ]
     temporary = directory / new_name()
@@ -286,7 +308,7 @@ def _remove_left_behind(directory: Path, left_out: dict[str, str]) -> None:
     now = time.time()
     for name in os.listdir(directory):
         is_unfinished = name.startswith(NEW)
-        if is_unfinished or left_out.get(name) == OTHER_FORMAT:
+        if is_unfinished or left_out.get(name) in (DAMAGED, OTHER_FORMAT):
             path = directory / name
             with contextlib.suppress(FileNotFoundError):  # finished, and renamed, just now
                 age = now - path.lstat().st_mtime
@@ -294,6 +316,11 @@ def _remove_left_behind(directory: Path, left_out: dict[str, str]) -> None:
                     path.unlink()
 
 
+def is_ours(name: str) -> bool:
+    """Say whether a file of this name is one of those that are made here."""
+    return name == RETIRED or name.startswith((LIVE, NEW, _WINDOWS))
+
+
 def windows_path(directory: Path, key: str) -> Path:
     """Return where the time windows of a section are kept."""
-    return directory / f"windows-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return directory / f"{_WINDOWS}{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import MutableSequence, Sequence
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.live.store import Section, section_key
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATE_FILES, STATUSES
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "DELIVERED",
     "DROPPED",
     "DURATION_BOUNDS",
+    "FILES",
     "FORMAT",
     "SINK_CELLS",
     "WAITING_BYTES",
@@ -35,6 +37,9 @@ DROPPED = {reason: cell for cell, reason in enumerate(DROP_REASONS, 1)}
 WAITING_BYTES = len(DROP_REASONS) + 1
 ACCEPTED = len(DROP_REASONS) + 2
 SINK_CELLS = len(DROP_REASONS) + 3
+
+FILES = Section(section_key("files"), len(STATE_FILES), 0)
+"""What became of files of counts, by `naming.STATE_FILES`."""
 
 FORMAT = zlib.crc32(repr((1, STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, DROP_REASONS, STATE_FILES)).encode())
 """Changes with all that a layout depends on besides the baseline; numbers of another format are not read."""

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.live.folding import is_ours
 from flask_boxkite.live.statefile import can_share, is_unused, locked
 from flask_boxkite.naming import path_segment
 from flask_boxkite.process import ProcessName, boot_id, is_gunicorn, name_of, pid_namespace, server_process
@@ -58,7 +59,7 @@ class Place:
         self._made_by = os.getpid()
         self._server = server_process(environ)
         self._is_known_server = "uwsgi" in sys.modules or is_gunicorn(environ)
-        self._app = f"{path_segment(app)[:40]}.{_ordinal(app)}"
+        self._app = _numbered(path_segment(app)[:40])
         self._replica = path_segment(replica)
         self._explicit = _checked(explicit) if explicit else _multiproc_directory(environ)
 
@@ -77,7 +78,8 @@ class Place:
         if not can_share:
             return None
         if self._explicit is not None:
-            self._explicit.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for missing in reversed([item for item in (self._explicit, *self._explicit.parents) if not item.exists()]):
+                missing.mkdir(mode=0o700, exist_ok=True)
             bases, name = [self._explicit], f"{_PREFIX}{self._replica}-{self._app}"
         else:
             bases, name = _automatic_bases(), f"{_automatic_start(self._server)}-{self._app}"
@@ -101,9 +103,9 @@ class Place:
 _ordinals: dict[str, int] = {}
 
 
-def _ordinal(app: str) -> int:
+def _numbered(app: str) -> str:
     _ordinals[app] = _ordinals.get(app, -1) + 1
-    return _ordinals[app]
+    return f"{app}.{_ordinals[app]}"
 
 
 def _checked(explicit: str) -> Path:
@@ -173,13 +175,28 @@ def _is_over(entry: os.DirEntry[str], *, is_automatic: bool) -> bool:
     if not is_automatic:
         return age > _EXPLICIT_ABANDONED_SECONDS
     parts = _AUTOMATIC.fullmatch(entry.name)
-    if parts is None or not parts["boot"] or not parts["started"]:
-        return age > _ABANDONED_SECONDS
-    if parts["boot"] != boot_id().partition("-")[0]:
+    if parts is None:
+        return False
+    boot = boot_id().partition("-")[0]
+    if boot and parts["boot"] and boot != parts["boot"]:
         return True
-    if parts["namespace"] != pid_namespace():
-        return age > _ABANDONED_SECONDS
-    return name_of(int(parts["pid"])).started != parts["started"]
+    if boot == parts["boot"] and parts["started"] and parts["namespace"] == pid_namespace():
+        pid = int(parts["pid"])
+        started = name_of(pid).started
+        if started or _is_gone(pid):
+            return started != parts["started"]
+    return age > _ABANDONED_SECONDS
+
+
+def _is_gone(pid: int) -> bool:
+    """Say whether there is no such process; what is hidden in ``/proc`` may live."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def remove_unused(directory: Path) -> None:
@@ -188,7 +205,7 @@ def remove_unused(directory: Path) -> None:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             with locked(descriptor) as is_mine:
-                if is_mine and is_unused(directory):
+                if is_mine and all(map(is_ours, os.listdir(directory))) and is_unused(directory):
                     for path in directory.iterdir():
                         path.unlink()
                     directory.rmdir()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.live.layout import FILES
 from flask_boxkite.live.statefile import Stored
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.naming import STATE_FILES
@@ -49,13 +50,12 @@ class Reading:
     """What all processes together have counted.
 
     Attributes:
+        sections: By key.
         current: Keys of the sections in which something alive counts, or did a few minutes ago.
-        files: State files by what became of them (`naming.STATE_FILES`).
     """
 
     sections: dict[str, SectionSum] = field(default_factory=dict)
     current: set[str] = field(default_factory=set)
-    files: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STATE_FILES, 0))
 
     def add(self, section: Stored) -> None:
         """Add the numbers of one process; ignored where their shape is not that of others of the same key."""
@@ -65,6 +65,16 @@ class Reading:
         elif len(before.cells) == len(section.totals.cells) and len(before.parts[0]) == len(section.totals.sums):
             before.cells = before.cells + section.totals.cells
             before.parts.append(section.totals.sums)
+
+    @property
+    def files(self) -> dict[str, int]:
+        """State files by what became of them."""
+        return dict(zip(STATE_FILES, self.totals(FILES).cells.tolist(), strict=True))
+
+    def count_file(self, state: str) -> None:
+        """Count a state file."""
+        cells = np.array([state == known for known in STATE_FILES], np.int64)
+        self.add(Stored(FILES.key, Totals(cells, np.zeros(0)), b""))
 
     def totals(self, section: Section) -> Totals:
         """Return the numbers of a section."""

@@ -17,13 +17,14 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-from flask_boxkite.live.folding import fold, read_directory, windows_path
+from flask_boxkite.live.folding import fold, is_passing, read_directory, windows_path
+from flask_boxkite.live.layout import FILES
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.store import Block, Increments, Section, Totals
 from flask_boxkite.live.windows import MemoryRing, RingFile, Windows
-from flask_boxkite.naming import UNWRITABLE
+from flask_boxkite.naming import STATE_FILES, UNWRITABLE
 from flask_boxkite.process import fork_mark
 from flask_boxkite.throttle import Throttle
 
@@ -44,8 +45,13 @@ class _Process:
         self.blocks: dict[str, Block] = {}
         self.directory: Path | None = None
         self.file: LiveFile | None = None
-        self.failures = 0
         self.windows: dict[tuple[Path | None, str], Windows] = {}
+
+    def count_failure(self) -> None:
+        """Count that the file could not be written; shown by others once it can."""
+        block = self.blocks.setdefault(FILES.key, Block(FILES, self.mark))
+        with block.lock:
+            block.cells[STATE_FILES.index(UNWRITABLE)] += 1
 
     def close(self) -> None:
         """Let go of the file: others may fold it, or, in a forked child, the parent goes on holding it."""
@@ -59,9 +65,11 @@ class Store:
 
     Args:
         place: Where the other processes are found; None to keep everything in this one.
+        clock: Returns the monotonic time, by which slots of the time windows begin.
     """
 
-    def __init__(self, place: Place | None) -> None:
+    def __init__(self, place: Place | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self._place = place
         self._throttle = Throttle()
         first = _Process()
@@ -123,7 +131,7 @@ class Store:
             for block in blocks:
                 process.file.take(block)
         except OSError:
-            process.failures += 1
+            process.count_failure()
             process.directory = None if process.file is None else process.directory
             if self._throttle.allows():
                 text = "Counts cannot be shared with other processes; they stay in this one, and are tried again."
@@ -155,14 +163,20 @@ class Store:
         process = self._own()
         with process.lock:
             reading = Reading()
-            with contextlib.suppress(OSError):  # the directory is gone, say, or was never made
+            has_left = False
+            try:
                 directory = self._directory(process)
                 if directory is not None:
                     reading = read_directory(directory, process.file.path.name if process.file else "")
+                    has_left = process.file is None
+            except OSError as error:  # the directory is gone, say, or was never made
+                if is_passing(error):
+                    raise  # what others have counted is there: without it, counters would fall
             for block in process.blocks.values():  # under their locks, so that every prediction is whole
+                if has_left and block.is_shared:  # at exit: its file, which nobody holds any more, was read
+                    continue
                 reading.add(Stored(block.section.key, block.totals(), block.section.description))
                 reading.current.add(block.section.key)
-            reading.files[UNWRITABLE] += process.failures
             return reading
 
     def totals(self, section: Section) -> Totals:
@@ -178,8 +192,8 @@ class Store:
                 directory = self._directory(process)
             key = (directory, section.key)
             if key not in process.windows:
-                place = MemoryRing() if directory is None else RingFile(windows_path(directory, section.key))
-                process.windows[key] = Windows(place, section)
+                place = MemoryRing(section) if directory is None else RingFile(windows_path(directory, section.key))
+                process.windows[key] = Windows(place, section, self.clock)
             return process.windows[key]
 
 
@@ -208,13 +222,12 @@ class Counts:
     Args:
         store: Where its numbers live.
         section: What it is.
-        clock: Returns the monotonic time, by which slots of the time windows begin.
     """
 
-    def __init__(self, store: Store, section: Section, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Store, section: Section) -> None:
         self.section = section
         self._store = store
-        self._clock = clock
+        self._clock = store.clock
         self._throttle = Throttle()
         self._block = store.block(section)
 

@@ -103,13 +103,13 @@ def parsed(data: bytes) -> tuple[int, list[Stored]]:
     _, version, generation, checksum = _FILE.unpack_from(data)
     if version != FORMAT:
         raise StateFileError(OTHER_FORMAT)
-    if checksum and checksum != _checksum(data):
+    if checksum and checksum != _checksum(generation, memoryview(data)[PAGE:]):
         raise StateFileError(DAMAGED)
     return generation, list(_sections(data))
 
 
-def _checksum(data: bytes) -> int:
-    return zlib.crc32(memoryview(data)[PAGE:]) or 1
+def _checksum(generation: int, body: bytes | memoryview) -> int:
+    return zlib.crc32(body, zlib.crc32(struct.pack("=Q", generation))) or 1
 
 
 def _sections(data: bytes) -> Iterator[Stored]:
@@ -128,7 +128,7 @@ def _section(data: bytes) -> Stored:
     cells, sums, key_size, description_size, checksum = _SECTION.unpack_from(data, _LENGTH.size)
     texts = _NUMBERS + 8 * (cells + sums)
     end = texts + key_size + description_size
-    if end > len(data) or checksum != _heading(cells, sums, key_size, data[texts:end])[1]:
+    if _pages(end) != len(data) or checksum != _heading(cells, sums, key_size, data[texts:end])[1]:
         raise StateFileError(DAMAGED)
     totals = Totals(
         np.frombuffer(data, np.int64, cells, _NUMBERS), np.frombuffer(data, np.float64, sums, _NUMBERS + 8 * cells)
@@ -176,15 +176,19 @@ def _composed_section(section: Stored) -> bytes:
     cells, sums = section.totals
     texts = key + section.description
     numbers = cells.astype(np.int64).tobytes() + sums.astype(np.float64).tobytes()
-    length = -(-(_NUMBERS + len(numbers) + len(texts)) // PAGE) * PAGE
+    length = _pages(_NUMBERS + len(numbers) + len(texts))
     heading = _LENGTH.pack(length) + _heading(len(cells), len(sums), len(key), texts)[0]
     return (heading.ljust(_NUMBERS, b"\0") + numbers + texts).ljust(length, b"\0")
+
+
+def _pages(size: int) -> int:
+    return -(-size // PAGE) * PAGE
 
 
 def composed(generation: int, sections: Iterable[Stored]) -> bytes:
     """Return a whole file, with a checksum."""
     body = b"".join(map(_composed_section, sections))
-    return _header(generation, zlib.crc32(body) or 1) + body
+    return _header(generation, _checksum(generation, body)) + body
 
 
 def _header(generation: int, checksum: int) -> bytes:
@@ -273,6 +277,11 @@ def _reserve(descriptor: int, offset: int, size: int) -> None:
         write_all(descriptor, bytes(size), offset)  # a system or a disk that cannot reserve
 
 
+def _identity(descriptor: int) -> tuple[int, int]:
+    about = os.fstat(descriptor)
+    return about.st_dev, about.st_ino
+
+
 class LiveFile:
     """The file of this process: made with the first block that moves into it, locked until the process ends.
 
@@ -288,8 +297,11 @@ class LiveFile:
 
     def __init__(self, directory: Path) -> None:
         temporary = directory / new_name()
+        self._lock = self._data = -1
+        self._identity = (0, 0)
+        _inherited.add(self)  # first of all: another thread may fork at any time
         self._lock = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        self._data = -1
+        self._identity = _identity(self._lock)
         try:
             self._data = open_private(temporary, os.O_RDWR)
             if not _try_lock(self._lock):
@@ -305,11 +317,12 @@ class LiveFile:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        _inherited.add(self)
 
     def is_linked(self) -> bool:
         """Say whether others can still find it."""
-        return self._lock >= 0 and os.fstat(self._lock).st_nlink > 0
+        with contextlib.suppress(OSError):
+            return _identity(self._lock) == self._identity and os.fstat(self._lock).st_nlink > 0
+        return False
 
     def take(self, block: Block) -> None:
         """Move a block's numbers into a new section; readers see all of it or nothing.
@@ -335,8 +348,10 @@ class LiveFile:
     def close(self) -> None:
         """Let go of the lock; what is mapped stays mapped. In a forked child, the parent keeps its lock."""
         for descriptor in (self._lock, self._data):
-            if descriptor >= 0:
-                os.close(descriptor)
+            # A process that became a daemon may have closed it, and opened another file under its number.
+            with contextlib.suppress(OSError):
+                if _identity(descriptor) == self._identity:
+                    os.close(descriptor)
         self._lock = self._data = -1
 
 

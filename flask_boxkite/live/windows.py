@@ -6,7 +6,7 @@ since the window began; without any, nothing was counted since. So idle times co
 and be folded as they like: only totals matter. A window reaches back up to one slot less than its name says, and what
 another process counts in the very moment of a snapshot may fall before it.
 
-Memory is bounded: 191 snapshots, 8 bytes a count; 8 MiB for 100 features, written as time goes by. Times are those of
+Memory is bounded: 192 snapshots, 8 bytes a count; 8 MiB for 100 features, written as time goes by. Times are those of
 the monotonic clock, so no step of the wall clock moves a window; they are void after a reboot.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import mmap
 import os
 import struct
 import time
@@ -59,12 +60,13 @@ class _Ring(NamedTuple):
     def is_due(self, labels: _Labels, now: float) -> bool:
         """Say whether the slot of *now* has no snapshot."""
         taken = labels[self.place(now)]
-        return not (taken > 0 and math.floor(taken / self.slot) == math.floor(now / self.slot))
+        return not (0 < taken < math.inf and math.floor(taken / self.slot) == math.floor(now / self.slot))
 
     def earliest(self, labels: _Labels, now: float) -> int | None:
         """Return the place of the earliest snapshot that was taken since the window began; None without any."""
         own = labels[self.first : self.first + self.places]
-        taken = np.where((own >= now - self.seconds) & (own <= now), own, np.inf)
+        # Where the machine runs for less than a window, 0, for none, would be within it.
+        taken = np.where((own > 0) & (own >= now - self.seconds) & (own <= now), own, np.inf)
         place = int(np.argmin(taken))
         return self.first + place if taken[place] < np.inf else None
 
@@ -88,6 +90,10 @@ _MAGIC = b"boxring\n"
 _HEADER = struct.Struct("=8sQQQ40s")  # magic, format, cells, sums, boot
 
 
+def _data_size(section: Section) -> int:
+    return 8 * (section.cells + section.sums)
+
+
 class Ring(Protocol):
     """Bytes that snapshots are kept in; zero where nothing was written."""
 
@@ -96,6 +102,8 @@ class Ring(Protocol):
     def write(self, offset: int, data: bytes) -> None: ...
 
     def clear(self) -> None: ...
+
+    def size(self) -> int: ...
 
     def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
         """Keep other processes from writing, and give True; or False if one of them is."""
@@ -115,8 +123,9 @@ class RingPlace(Protocol):
 class MemoryRing:
     """Snapshots of a process that shares nothing."""
 
-    def __init__(self) -> None:
-        self._data = bytearray()
+    def __init__(self, section: Section) -> None:
+        self._size = _HEADER.size + 8 * _PLACES + _PLACES * _data_size(section)
+        self.clear()
 
     @contextlib.contextmanager
     def open(self) -> Iterator[MemoryRing]:
@@ -124,18 +133,20 @@ class MemoryRing:
         yield self
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return a copy, shorter at the end."""
-        return bytes(self._data[offset : offset + size])
+        """Return a copy."""
+        return self._data[offset : offset + size]
 
     def write(self, offset: int, data: bytes) -> None:
-        """Write, and grow as needed."""
-        if len(self._data) < offset:
-            self._data.extend(bytes(offset - len(self._data)))
+        """Write in place."""
         self._data[offset : offset + len(data)] = data
 
     def clear(self) -> None:
         """Forget everything."""
-        self._data.clear()
+        self._data = mmap.mmap(-1, self._size)  # takes memory only where it is written
+
+    def size(self) -> int:
+        """Return where it ends."""
+        return self._size
 
     @contextlib.contextmanager
     def locked(self, patience_seconds: float) -> Iterator[bool]:
@@ -176,6 +187,9 @@ class _OpenRing:
     def clear(self) -> None:
         os.ftruncate(self._descriptor, 0)
 
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
     def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
         return locked(self._descriptor, patience_seconds)
 
@@ -195,7 +209,7 @@ class Windows:
         self._clock = clock
         boot = boot_id().encode()[:36]
         self._header = _HEADER.pack(_MAGIC, FORMAT, section.cells, section.sums, boot)
-        self._data_size = 8 * (section.cells + section.sums)
+        self._data_size = _data_size(section)
 
     def begin_slot(self, totals: Callable[[], Totals]) -> float:
         """Take the snapshots that are due, unless another process is just doing so; return when the next one will be.
@@ -239,8 +253,8 @@ class Windows:
         with self._place.open() as ring:
             while (place := window.earliest(labels := self._labels(ring), self._clock())) is not None:
                 data = ring.read(self._data_at(place), self._data_size)
-                # Else it was just overwritten, and another one is the earliest now.
-                if self._labels(ring)[place] == labels[place] and len(data) == self._data_size:
+                # Else it was just overwritten, or cut off, and another one is the earliest now.
+                if self._labels(ring)[place] == labels[place]:
                     break
             else:
                 return Totals.zero(self._section)
@@ -256,7 +270,10 @@ class Windows:
         data = ring.read(0, _HEADER.size + 8 * _PLACES)
         if data[: _HEADER.size] != self._header:
             return np.zeros(_PLACES)
-        return np.frombuffer(data.ljust(_HEADER.size + 8 * _PLACES, b"\0"), np.float64, offset=_HEADER.size)
+        labels = np.frombuffer(data.ljust(_HEADER.size + 8 * _PLACES, b"\0"), np.float64, offset=_HEADER.size)
+        # Someone may have cut the file: there is no snapshot beyond its end.
+        whole = (ring.size() - self._data_at(0)) // self._data_size
+        return np.where(np.arange(_PLACES) < whole, labels, 0.0)
 
     def _data_at(self, place: int) -> int:
         return _HEADER.size + 8 * _PLACES + place * self._data_size

@@ -1,0 +1,485 @@
+"""Which directory processes come to, who else may not, and what becomes of those that servers left."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flask_boxkite import ConfigError, ModelMonitoringService
+from flask_boxkite.live import place as module
+from flask_boxkite.live.place import Place, remove_unused
+from flask_boxkite.live.shared import Counts, Store
+from flask_boxkite.live.statefile import LiveFile
+from flask_boxkite.live.store import Increments
+from flask_boxkite.process import ProcessName, boot_id, name_of, pid_namespace
+from tests.faults import ended, fork, run_in_child
+from tests.live.places import model_section, place_at
+
+ROOT = Path(__file__).parents[2]
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="Only root can be somebody else.")
+NOBODY = 65534
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the only place for automatic directories."""
+    base = tmp_path / "base"
+    base.mkdir()
+    monkeypatch.setattr(module, "_automatic_bases", lambda: [base])
+    return base
+
+
+def automatic(app: str = "app") -> Place:
+    """Return a place that is found by itself."""
+    return Place(app, replica="replica", explicit=None, environ={})
+
+
+def opened(place: Place) -> Path:
+    """Return its directory."""
+    directory = place.open()
+    assert directory is not None
+    return directory
+
+
+def said_by(child: Callable[[], object]) -> str:
+    """Return what a forked process says."""
+    read, write = os.pipe()
+    assert ended(fork(lambda: os.write(write, str(child()).encode()))) == 0
+    os.close(write)
+    with open(read) as pipe:
+        return pipe.read()
+
+
+# --- found by itself -------------------------------------------------------------------------------------------------
+
+
+def test_forks_of_the_builder_come_to_its_directory(base: Path) -> None:
+    place = automatic()
+    assert said_by(lambda: opened(place)) == said_by(lambda: said_by(lambda: opened(place))) == str(opened(place))
+
+
+def test_each_app_has_a_directory_of_its_own(base: Path) -> None:
+    places = [automatic("a"), automatic("a"), automatic("b")]
+    assert len({opened(place) for place in places}) == 3
+
+
+@pytest.mark.parametrize("names", [("eu/churn", "eu_churn"), ("x" * 40 + "1", "x" * 40 + "2")], ids=["slash", "long"])
+@pytest.mark.parametrize("explicit", [False, True], ids=["automatic", "explicit"])
+def test_apps_whose_names_look_alike_share_nothing(
+    base: Path, tmp_path: Path, names: tuple[str, str], explicit: bool
+) -> None:
+    first, second = (place_at(tmp_path, name) if explicit else automatic(name) for name in names)
+    assert opened(first) != opened(second)
+
+
+NAME = """
+import sys
+sys.path.insert(0, {root!r})
+from flask_boxkite.live.place import Place
+print(Place("only", replica="replica", explicit=None, environ={{}}).open())
+"""
+
+
+def test_an_unrelated_process_of_the_same_program_comes_to_another() -> None:
+    command = [sys.executable, "-c", NAME.format(root=str(ROOT))]
+    found = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    assert found[0] != found[1]
+    for line in found:
+        remove_unused(Path(line.strip()))
+
+
+def test_the_name_says_whose_it_is(base: Path) -> None:
+    directory = opened(automatic("my app"))
+    own = name_of(os.getpid())
+    boot = boot_id().partition("-")[0]
+    start = f"boxkite-{os.geteuid()}-{boot}-{pid_namespace()}-{own.pid}-{own.started}-my_app."
+    assert directory.name.startswith(start)
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_it_is_private_whatever_the_umask(base: Path, umask: int) -> None:
+    def check() -> None:
+        os.umask(umask)
+        store = Store(automatic())
+        Counts(store, model_section()).add(Increments([0]))
+        (directory,) = base.iterdir()
+        assert directory.stat().st_mode & 0o7777 == 0o700
+        for path in directory.iterdir():
+            assert path.stat().st_mode & 0o7777 == 0o600
+
+    run_in_child(check)
+
+
+def test_a_system_without_locks_keeps_counts_in_memory(monkeypatch: pytest.MonkeyPatch, base: Path) -> None:
+    monkeypatch.setattr(module, "can_share", False)
+    assert automatic().open() is None
+    counts = Counts(Store(automatic()), model_section())
+    counts.add(Increments([0]))
+    assert counts.totals().cells.tolist() == [1]
+    assert list(base.iterdir()) == []
+
+
+# --- somebody else's -------------------------------------------------------------------------------------------------
+
+
+def open_to_all(path: Path) -> None:
+    path.mkdir()
+    path.chmod(0o755)
+
+
+def of_another(path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("Only root can be somebody else.")
+    path.mkdir(0o700)
+    os.chown(path, NOBODY, NOBODY)
+
+
+def a_link(path: Path) -> None:
+    target = path.parent.parent / "target"
+    target.mkdir(0o700)
+    path.symlink_to(target)
+
+
+def a_file(path: Path) -> None:
+    path.touch(0o600)
+
+
+@pytest.mark.parametrize("make", [open_to_all, of_another, a_link, a_file])
+def test_what_is_not_ours_alone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
+) -> None:
+    """The next base is used; without any, counts stay in memory, and that is said once."""
+    bases = [tmp_path / "first", tmp_path / "second"]
+    for base in bases:
+        base.mkdir()
+    monkeypatch.setattr(module, "_automatic_bases", lambda: bases[:1])
+    place = automatic()
+    name = opened(place).name
+    (bases[0] / name).rmdir()
+    make(bases[0] / name)
+    counts = Counts(Store(place), model_section())
+    for number in range(3):
+        counts._block.slot_ends = 0.0
+        counts.add(Increments([0]))
+        assert counts.totals().cells.tolist() == [number + 1]
+    assert sum("cannot be shared" in record.getMessage() for record in caplog.records) == 1
+    monkeypatch.setattr(module, "_automatic_bases", lambda: bases)
+    assert opened(place) == bases[1] / name
+    if make is a_link:
+        assert list((tmp_path / "target").iterdir()) == []
+
+
+# --- asked for -------------------------------------------------------------------------------------------------------
+
+
+def message(path: Path) -> str:
+    """Return what is said of a directory that cannot be written."""
+    return re.escape(
+        f"'BOXKITE_STATE_DIR': cannot write to '{path}'. Name a directory on a local disk that this user owns."
+    )
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError, match=f"^{message(tmp_path / 'file')}$") as raised:
+            place_at(path)
+        assert raised.value.key == "BOXKITE_STATE_DIR"
+
+
+def test_a_link_to_nowhere_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=message(tmp_path / "link")):
+        place_at(tmp_path / "link")
+
+
+@needs_root
+def test_a_directory_that_this_user_cannot_write_is_refused(tmp_path: Path) -> None:
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    (tmp_path / "state").mkdir(0o755)
+
+    def check() -> None:
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        for path in (tmp_path / "state", tmp_path / "state" / "below" / "it"):
+            with pytest.raises(ConfigError, match=f"^{message(tmp_path / 'state')}$"):
+                place_at(path)
+
+    try:
+        run_in_child(check)
+    finally:
+        for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            parent.chmod(0o700)
+
+
+def test_a_missing_parent_is_made_with_the_first_prediction(tmp_path: Path) -> None:
+    state = tmp_path / "a" / "b"
+    service = ModelMonitoringService(sink="none", state_dir=str(state), model="m")
+    assert not (tmp_path / "a").exists()
+    service.log_prediction(None, [1.0], 1.0)
+    assert len(list(state.iterdir())) == 1
+
+
+def test_the_directory_of_the_multiprocess_client_is_used(tmp_path: Path) -> None:
+    place = Place("app", replica="pod", explicit=None, environ={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
+    assert opened(place).parent == tmp_path
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_a_multiprocess_directory_that_cannot_be_used_is_passed_over(base: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    place = Place("app", replica="pod", explicit=None, environ={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / name)})
+    assert opened(place).parent == base
+
+
+MULTIPROCESS = """
+    import os, sys
+    sys.path.insert(0, {root!r})
+    from prometheus_client import Counter
+    from flask_boxkite import ModelMonitoringService
+    counter = Counter("mine", "Of the app.")
+    service = ModelMonitoringService(sink="none", model="m")
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            counter.inc()
+            service.log_prediction(None, [1.0], 1.0)
+            os._exit(0)
+        os.waitpid(child, 0)
+    print(service.export_http()[0].decode())
+"""
+
+
+def test_the_multiprocess_collector_is_not_disturbed(tmp_path: Path) -> None:
+    script = textwrap.dedent(MULTIPROCESS.format(root=str(ROOT)))
+    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    text = subprocess.run(
+        [sys.executable, "-c", script], env=environ, check=True, capture_output=True, text=True
+    ).stdout
+    assert "mine_total 3.0" in text
+    assert 'boxkite_predictions_total{model="m",baseline="none",status="ok"} 3' in text
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_apps_of_one_process_share_nothing(tmp_path: Path, base: Path, explicit: bool) -> None:
+    options = {"state_dir": str(tmp_path / "state")} if explicit else {}
+    services = [ModelMonitoringService(sink="none", model="m", **options) for _ in range(2)]
+    services[0].log_prediction(None, [1.0], 1.0)
+    for service, number in zip(services, (1, 0), strict=True):
+        assert f'status="ok"}} {number}' in service.export_http()[0].decode()
+
+
+# --- old directories -------------------------------------------------------------------------------------------------
+
+
+def left(base: Path, name: str, *, age: float = 0.0, files: tuple[str, ...] = ("retired", "live-x")) -> Path:
+    """Return a directory that a server left."""
+    directory = base / name
+    directory.mkdir(0o700)
+    for file in files:
+        (directory / file).touch()
+    os.utime(directory, (time.time() - age,) * 2)
+    return directory
+
+
+def automatic_name(*, boot: str | None = None, namespace: str | None = None, pid: int = 0, started: str = "1") -> str:
+    """Return the name of a directory of some server."""
+    boot = boot_id().partition("-")[0] if boot is None else boot
+    namespace = pid_namespace() if namespace is None else namespace
+    return f"boxkite-{os.geteuid()}-{boot}-{namespace}-{pid}-{started}-app.0"
+
+
+def dead_pid() -> int:
+    """Return the id of a process that has ended."""
+    child = fork(lambda: None)
+    assert ended(child) == 0
+    return child
+
+
+def test_the_directory_of_a_dead_server_is_removed(base: Path) -> None:
+    gone = left(base, automatic_name(pid=dead_pid()))
+    opened(automatic())
+    assert not gone.exists()
+
+
+def test_an_id_that_came_again_does_not_keep_a_directory(base: Path) -> None:
+    gone = left(base, automatic_name(pid=os.getppid(), started="1"))
+    opened(automatic())
+    assert not gone.exists()
+
+
+def test_the_directory_of_a_live_server_stays_however_old(base: Path) -> None:
+    parent = name_of(os.getppid())
+    kept = left(base, automatic_name(pid=parent.pid, started=parent.started), age=1e7)
+    opened(automatic())
+    assert kept.exists()
+
+
+def test_a_directory_in_which_a_process_counts_stays(base: Path) -> None:
+    kept = left(base, automatic_name(pid=dead_pid()))
+    file = LiveFile(kept)
+    opened(automatic())
+    assert kept.exists()
+    file.close()
+    opened(automatic())
+    assert not kept.exists()
+
+
+def test_what_another_boot_left_is_removed(base: Path) -> None:
+    gone = left(base, automatic_name(boot="0a0a0a0a", pid=os.getppid()))
+    opened(automatic())
+    assert not gone.exists()
+
+
+@pytest.mark.parametrize(("age", "stays"), [(3500, True), (3700, False)])
+@pytest.mark.parametrize(
+    "name",
+    [automatic_name(namespace="12345", pid=1), automatic_name(pid=1, started=""), automatic_name(boot="", pid=1)],
+    ids=["another container", "hidden server", "unknown boot"],
+)
+def test_what_nobody_can_judge_is_removed_after_an_hour(base: Path, name: str, age: float, stays: bool) -> None:
+    found = left(base, name, age=age)
+    opened(automatic())
+    assert found.exists() is stays
+
+
+def test_a_server_whose_processes_are_hidden_is_not_taken_for_dead(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its master runs as root, say, and '/proc' is mounted with 'hidepid'."""
+    kept = left(base, automatic_name(pid=os.getppid(), started="12345"))
+    monkeypatch.setattr(module, "name_of", lambda pid: ProcessName(pid, ""))
+    opened(automatic())
+    assert kept.exists()
+
+
+def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = left(base, automatic_name(pid=os.getppid()))
+    monkeypatch.setattr(module, "boot_id", lambda: "")
+    monkeypatch.setattr(module, "pid_namespace", lambda: "")
+    opened(automatic())
+    assert kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("other", ("retired",)),
+        ("boxkite-experiments", ("notes.txt", "model.pkl")),
+        ("boxkite-", ("notes.txt",)),
+        (automatic_name(pid=4194305), ("retired", "notes.txt")),
+    ],
+    ids=["another name", "a user's own", "the prefix", "a user's file in ours"],
+)
+def test_what_is_not_ours_is_never_removed(base: Path, name: str, files: tuple[str, ...]) -> None:
+    found = left(base, name, age=1e7, files=files)
+    opened(automatic())
+    assert sorted(path.name for path in found.iterdir() if path.name != "retired") == sorted(set(files) - {"retired"})
+
+
+@pytest.mark.parametrize("files", [("notes.txt",), ("live-x", "notes.txt")])
+def test_what_is_not_ours_is_never_removed_from_a_directory_that_was_asked_for(
+    tmp_path: Path, files: tuple[str, ...]
+) -> None:
+    found = left(tmp_path, "boxkite-backup", age=1e7, files=files)
+    opened(place_at(tmp_path))
+    assert (found / "notes.txt").exists()
+
+
+@pytest.mark.parametrize(("age", "stays"), [(6 * 86400, True), (8 * 86400, False)])
+def test_what_another_replica_left_is_removed_after_a_week(tmp_path: Path, age: float, stays: bool) -> None:
+    found = left(tmp_path, "boxkite-pod-app.0", age=age)
+    opened(place_at(tmp_path))
+    assert found.exists() is stays
+
+
+@needs_root
+def test_what_belongs_to_somebody_else_is_left_alone(base: Path) -> None:
+    found = left(base, automatic_name(pid=dead_pid()))
+    os.chown(found, NOBODY, NOBODY)
+    opened(automatic())
+    assert found.exists()
+
+
+def test_a_link_is_not_followed(base: Path, tmp_path: Path) -> None:
+    target = left(tmp_path, "target")
+    (base / automatic_name(pid=dead_pid())).symlink_to(target)
+    opened(automatic())
+    assert len(list(target.iterdir())) == 2
+
+
+def test_what_is_in_use_is_not_removed(base: Path) -> None:
+    directory = opened(automatic())
+    file = LiveFile(directory)
+    remove_unused(directory)
+    assert file.path.exists()
+    file.close()
+
+
+# --- scripts ---------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+    import os, sys
+    sys.path.insert(0, {root!r})
+    from flask_boxkite import ModelMonitoringService
+    service = ModelMonitoringService(sink="none", model="m")
+    service.log_prediction(None, [1.0], 1.0)
+    print(service._exposition._store._process.directory, flush=True)
+    {end}
+"""
+FORKS = """
+    ready, tell = os.pipe()
+    if not os.fork():
+        service.log_prediction(None, [1.0], 1.0)
+        os.write(tell, b"x")
+        sys.stdin.read()
+        os._exit(0)
+    os.read(ready, 1)
+"""
+
+
+@pytest.fixture
+def script() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Return what starts a script with this end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(end: str) -> subprocess.Popen[str]:
+        text = textwrap.dedent(SCRIPT).format(root=str(ROOT), end=textwrap.dedent(end).strip())
+        pipe = subprocess.PIPE
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", text], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.communicate()
+
+
+@pytest.mark.parametrize("end", ["", "raise ValueError", "sys.exit(3)"], ids=["end", "exception", "exit"])
+def test_a_script_leaves_no_directory(script: Callable[[str], subprocess.Popen[str]], end: str) -> None:
+    process = script(end)
+    assert process.stdout is not None
+    directory = Path(process.stdout.readline().strip())
+    process.wait(30)
+    assert directory.parent.is_dir()
+    assert not directory.exists()
+
+
+def test_a_script_leaves_its_directory_to_children_that_count(script: Callable[[str], subprocess.Popen[str]]) -> None:
+    process = script(FORKS)
+    assert process.stdout is not None
+    directory = Path(process.stdout.readline().strip())
+    process.wait(30)
+    assert len(list(directory.glob("live-*"))) == 2
+    process.communicate()
+    remove_unused(directory)

@@ -1,0 +1,412 @@
+"""What the windows hold, against a plain list of what happened when, over processes, files and damage."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flask_boxkite import ModelMonitoringService
+from flask_boxkite.live import windows as module
+from flask_boxkite.live.folding import fold, windows_path
+from flask_boxkite.live.shared import Counts, Store
+from flask_boxkite.live.store import Increments
+from flask_boxkite.live.windows import WINDOWS, RingFile
+from tests.faults import ended, file_size_limit, fork, killed, run_in_child
+from tests.live.places import directory_of, model_section, same_place
+
+SLOTS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
+ONE = model_section(2, 1)
+
+
+class Clock:
+    """A monotonic time that moves when told to."""
+
+    def __init__(self, now: float = 1_000_003.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """Processes of one server, as far as files go, and a list of what they have counted when."""
+
+    def __init__(self, base: Path, clock: Clock | None = None) -> None:
+        self.base = base
+        self.clock = clock or Clock()
+        self.processes: dict[int, Counts] = {}
+        self.events: list[float] = []
+
+    def process(self, number: int) -> Counts:
+        """Return a process, started if need be."""
+        if number not in self.processes:
+            store = Store(same_place(self.base), self.clock)
+            self.processes[number] = Counts(store, ONE)
+        return self.processes[number]
+
+    def count(self, number: int) -> None:
+        """Count one row in a process."""
+        increments = Increments([0, 1, 1])
+        increments.sums.append((0, 0.5))
+        self.process(number).add(increments)
+        self.events.append(self.clock.now)
+
+    def end(self, number: int) -> None:
+        """End a process."""
+        self.processes.pop(number, None)
+
+    def check(self, number: int = 0) -> None:
+        """Compare what a process reads with the list.
+
+        A window reaches back up to one slot less than its name says: nothing older is in it, and all that is younger.
+        """
+        for name, seconds in WINDOWS.items():
+            totals = self.process(number).window(name)
+            begins = self.clock.now - seconds
+            most = sum(event >= begins for event in self.events)
+            least = sum(event >= begins + SLOTS[name] for event in self.events)
+            rows = int(totals.cells[0])
+            assert least <= rows <= most, (name, rows, least, most)
+            assert totals.cells.tolist() == [rows, 2 * rows]
+            assert totals.sums.tolist() == [0.5 * rows]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.5, 3.0, 9.5, 10.0, 59.0, 299.0, 300.0, 301.0, 900.0, 3599.0, 7200.0, 86399.0, 90000.0])
+        | st.floats(0, 700),
+        st.integers(0, 2),
+        st.sampled_from(["count", "count", "count", "read", "end", "fold"]),
+    ),
+    max_size=60,
+)
+
+
+@given(begins=st.sampled_from([4e5, 1e9]) | st.floats(90_000, 2e5), steps=STEPS)
+@settings(max_examples=60)
+def test_windows_hold_what_was_counted_since(begins: float, steps: list[tuple[float, int, str]]) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        server = Server(Path(base), Clock(begins))
+        for seconds, number, act in steps:
+            server.clock.now += seconds
+            if act == "count":
+                server.count(number)
+            elif act == "end":
+                server.end(number)
+            elif act == "fold" and directory_of(server.base).exists():
+                fold(directory_of(server.base))
+            server.check(number)
+
+
+@pytest.mark.parametrize("uptime", [0.0, 5.0, 200.0, 1000.0, 5000.0, 80_000.0])
+def test_windows_may_reach_back_beyond_the_start_of_the_machine(tmp_path: Path, uptime: float) -> None:
+    def check() -> None:
+        server = Server(tmp_path, Clock(uptime + 0.25))
+        server.check()
+        for _ in range(3):
+            server.count(0)
+            server.check()
+            server.clock.now += 7
+            server.check()
+            server.count(1)
+            server.check(1)
+            server.clock.now += 1000
+
+    run_in_child(check, 5)
+
+
+def test_counts_of_before_the_last_start_of_the_machine_are_in_no_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay in a directory that was asked for; the machine runs for a shorter time than the window is long."""
+    server = Server(tmp_path)
+    server.count(0)
+    server.end(0)
+    monkeypatch.setattr(module, "boot_id", lambda: "another")
+    server.clock.now = 5000.0
+    server.events.clear()
+    server.check()
+    server.count(0)
+    server.check()
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_rows_leave_the_window_in_time(tmp_path: Path, name: str) -> None:
+    server = Server(tmp_path)
+    began = server.clock.now
+    server.count(0)
+    for part in (0.5, 0.9, 1 - SLOTS[name] / WINDOWS[name], 1.0):
+        server.clock.now = began + part * WINDOWS[name]
+        assert server.process(1).window(name).cells[0] == 1
+    server.clock.now = began + WINDOWS[name] + 0.001
+    assert server.process(1).window(name).cells[0] == 0
+
+
+def test_a_busy_day_is_followed_to_the_slot(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    for number in range(1500):
+        server.clock.now += 61.7
+        server.count(number % 3)
+        if number % 10 == 0:
+            server.end(number % 4)
+            server.check(number % 2)
+
+
+def test_a_day_of_snapshots_is_bounded(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    for _ in range(3000):
+        server.clock.now += 60
+        server.count(0)
+    path = windows_path(directory_of(tmp_path), ONE.key)
+    assert path.stat().st_size <= 200 * 8 * 3 + 200 * 8 + 64
+
+
+def test_without_a_place_windows_are_kept_in_memory() -> None:
+    clock = Clock()
+    counts = Counts(Store(None, clock), ONE)
+    counts.add(Increments([0]))
+    clock.now += 299
+    counts.add(Increments([0]))
+    assert counts.window("5m").cells[0] == 2
+    clock.now += 2
+    assert counts.window("5m").cells[0] == 1
+    assert counts.window("1h").cells[0] == 2
+
+
+# --- who reads -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", ["nothing", "a reading"])
+def test_a_process_that_has_not_counted_yet_reads_windows(tmp_path: Path, after: str) -> None:
+    server = Server(tmp_path)
+    server.count(0)
+    other = server.process(1)
+    if after == "a reading":
+        other.totals()
+    assert other.window("5m").cells.tolist() == [1, 2]
+
+
+def test_drift_of_the_last_minutes_is_seen_by_every_process(tmp_path: Path, rng: np.random.Generator) -> None:
+    baseline = ModelMonitoringService.export_text(
+        {"x": rng.normal(size=1000)}, rng.normal(size=1000), tmp_path / "histogram.prom"
+    )
+    service = ModelMonitoringService(baseline, sink="none", state_dir=str(tmp_path / "state"))
+
+    def count() -> None:
+        for _ in range(50):
+            service.log_prediction(None, [0.0], 0.0)
+
+    killed(count)
+
+    def read() -> None:
+        assert service.drift("5m")["x"].live_rows == 50
+
+    run_in_child(read)
+    assert service.drift("5m")["x"].live_rows == 50
+
+
+# --- restarts and clocks ---------------------------------------------------------------------------------------------
+
+
+def test_windows_go_on_after_a_restart(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    for _ in range(5):
+        server.count(0)
+        server.clock.now += 100
+        server.end(0)
+        server.check()
+        server.end(0)
+
+
+def test_steps_of_the_wall_clock_move_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(tmp_path)
+    for offset in (0.0, 1e9, -1e6, 86400.0 * 3):
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda now=now, offset=offset: now + offset)
+        server.clock.now += 100
+        server.count(0)
+        server.end(0)
+        server.check(1)
+
+
+def test_a_ring_of_another_boot_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(tmp_path)
+    server.count(0)
+    server.end(0)
+    monkeypatch.setattr(module, "boot_id", lambda: "another")
+    server.events.clear()
+    server.check()
+    server.count(0)
+    server.check()
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+def ring_of(server: Server) -> Path:
+    """Return the path of the ring."""
+    return windows_path(directory_of(server.base), ONE.key)
+
+
+def usable(server: Server) -> None:
+    """Fail unless windows can be read, are not negative, and are right again after a day."""
+    for name in WINDOWS:
+        totals = server.process(0).window(name)
+        assert (totals.cells >= 0).all()
+        assert (totals.sums >= 0).all()
+    server.count(0)
+    server.clock.now += 100_000
+    server.events.clear()
+    server.count(0)
+    server.check()
+
+
+def busy(base: Path) -> Server:
+    """Return a server that has snapshots in every ring."""
+    server = Server(base)
+    for _ in range(40):
+        server.count(0)
+        server.clock.now += 11
+    return server
+
+
+def test_a_ring_that_is_cut_anywhere_can_be_used(tmp_path: Path) -> None:
+    def check() -> None:
+        server = busy(tmp_path)
+        data = ring_of(server).read_bytes()
+        began = server.clock.now
+        for size in [*range(0, 2000, 97), *range(2000, len(data), 403)]:
+            server.clock.now = began
+            server.end(0)
+            ring_of(server).write_bytes(data[:size])
+            usable(server)
+
+    run_in_child(check, 10)
+
+
+LABELS = [math.inf, -math.inf, math.nan, -1.0, 1e300, 5e-324]
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_labels_that_cannot_be_are_not_used(tmp_path: Path, label: float) -> None:
+    server = busy(tmp_path)
+    with ring_of(server).open("r+b") as file:
+        file.seek(module._HEADER.size)
+        file.write(struct.pack("=d", label) * module._PLACES)
+    usable(server)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_ring_of_random_bytes_can_be_used(tmp_path: Path, rng: np.random.Generator) -> None:
+    for _ in range(20):
+        server = busy(tmp_path)
+        size = ring_of(server).stat().st_size
+        data = rng.bytes(size)
+        ring_of(server).write_bytes(data)
+        usable(server)
+        ring_of(server).write_bytes(server.process(0)._store.windows(ONE)._header + data)
+        usable(server)
+        server.end(0)
+
+
+def test_a_snapshot_that_was_cut_short_is_not_used(tmp_path: Path) -> None:
+    """As by a kill, or a full disk, between its label and its end."""
+    server = busy(tmp_path)
+    ring = RingFile(ring_of(server))
+    with ring.open() as opened:
+        before = opened.read(0, 1_000_000)
+    for size in range(len(before) - 200, len(before), 8):
+        with file_size_limit(size):
+            server.clock.now += 11
+            server.count(0)
+            server.check()
+
+
+def test_a_crash_in_the_midst_of_a_snapshot_leaves_none_that_is_wrong(tmp_path: Path) -> None:
+    """Every place of the ring for five minutes is written over again and again, at last by one that crashes."""
+    for writes in range(1, 5):
+        base = tmp_path / f"{writes}"
+        base.mkdir()
+        server = Server(base)
+        for _ in range(40):
+            server.count(0)
+            server.clock.now += 10
+
+        def crash(server: Server = server, writes: int = writes) -> None:
+            real, seen = module.write_all, []
+
+            def write_all(*arguments: Any) -> None:
+                real(*arguments)
+                seen.append(1)
+                if len(seen) == writes:
+                    os._exit(77)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(module, "write_all", write_all)
+                server.count(1)
+
+        server.clock.now += 20
+        assert ended(fork(crash)) == 77
+        server.check(2)
+        for _ in range(40):
+            server.clock.now += 10
+            server.count(2)
+            server.check(2)
+
+
+def test_a_disk_that_is_full_makes_no_prediction_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(tmp_path)
+    server.count(0)
+    size = ring_of(server).stat().st_size
+    for _ in range(100):
+        with file_size_limit(size // 4):
+            server.clock.now += 11
+            server.count(0)
+    assert server.process(0).totals().cells[0] == 101
+    assert sum("last minutes" in record.getMessage() for record in caplog.records) <= 1
+    server.events.clear()
+    server.clock.now += 100_000
+    server.count(0)
+    server.check()
+
+
+# --- threads and processes at once -----------------------------------------------------------------------------------
+
+
+def test_what_is_counted_in_a_slot_is_not_in_its_snapshot(tmp_path: Path) -> None:
+    """The snapshot comes first, so that the row that begins a slot is in every window that begins with it."""
+    clock = Clock()
+    counts = Counts(Store(same_place(tmp_path), clock), ONE)
+    counts.add(Increments([0]))
+    for _ in range(3):
+        clock.now += 400
+        counts.add(Increments([0]))
+        assert counts.window("5m").cells[0] == 1
+
+
+def test_a_snapshot_that_another_process_takes_is_not_waited_for(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.count(0)
+    server.clock.now += 1000
+    with RingFile(ring_of(server)).open() as ring, ring.locked(0.0) as is_mine:
+        assert is_mine
+        began = time.monotonic()
+        server.count(0)
+        assert time.monotonic() - began < 1
+    assert server.process(0).totals().cells[0] == 2
+
+
+def test_places_are_as_many_as_are_said() -> None:
+    for ring in module._RINGS.values():
+        assert ring.places * ring.slot >= ring.seconds + ring.slot
+    assert f"{module._PLACES} snapshots" in (module.__doc__ or "")
