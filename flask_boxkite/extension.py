@@ -34,7 +34,6 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
-from flask_boxkite.live.shared import Store
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import (
     ModelMonitoringService,
@@ -322,7 +321,7 @@ class _AppState:
             self._is_checked = True
             if self.settings.enabled:
                 _check_routes(current_app, self._monitor.predicted, self.settings.metrics_path)
-                _check_processes(self._store, request.environ)
+                self._store.check_server(request.environ)
         current = request._get_current_object()  # type: ignore[attr-defined]
         capture: Capture | None = getattr(current, _CAPTURE, None)
         if capture is not None:
@@ -464,15 +463,6 @@ def _check_routes(app: Any, predicted: Sequence[_Predicted], metrics_path: str |
             "Several routes serve '%s': %s. Set 'BOXKITE_METRICS_PATH' to another path.",
             metrics_path,
             ", ".join(map(repr, rules)),
-        )
-
-
-def _check_processes(store: Store, environ: Mapping[str, Any]) -> None:
-    """Say what to set where a server's processes cannot find each other's counts."""
-    if environ.get("wsgi.multiprocess") and not store.finds_others:
-        logger.warning(
-            "This server runs several processes, and how they belong together cannot be seen, so '/metrics' shows the "
-            "counts of one of them. Set 'BOXKITE_STATE_DIR' to a directory that all of them can write."
         )
 
 

@@ -52,9 +52,13 @@ class BoxkiteMiddleware:
         self._service = service
         self._routes = {path: _options(path, given) for path, given in routes.items()}
         self._metrics_path = metrics_path if service.settings.enabled else None
+        self._is_checked = False
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
+        if not self._is_checked:
+            self._is_checked = True
+            self._service.check_server(environ)
         path = environ.get("PATH_INFO", "")
         if path == self._metrics_path:
             return self._metrics(environ)(environ, start_response)

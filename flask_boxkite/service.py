@@ -68,6 +68,7 @@ class ModelMonitoringService:
     Attributes:
         feature_names: The features that are counted; none without a baseline.
         output_names: The outputs that are counted.
+        check_server: To be called once, with the environment of a WSGI request: warns of processes that do not share.
         has_header_ids: Whether prediction ids can stand in an HTTP header as they are.
 
     Args:
@@ -121,6 +122,7 @@ class ModelMonitoringService:
         self._layout = layout = Layout.of(baseline)
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self.exported = ExportedModel(self.model, baseline, settings.drift_alpha)
+        self.check_server = store.check_server
         self._counts = Counts(store, self.exported.section)
         self._features = VariableCounter(layout.features, 0, layout.size, keeps_interpreter=recorder is not None)
         self._outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)

@@ -14,8 +14,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from flask_boxkite.live.folding import fold, is_passing, read_directory, windows_path
 from flask_boxkite.live.layout import FILES
@@ -80,10 +81,17 @@ class Store:
         weakref.finalize(self, _leave, self._processes, place).atexit = False
         _stores.add(self)
 
-    @property
-    def finds_others(self) -> bool:
-        """Whether other processes of the server would count in the same place."""
-        return self._place is not None and self._place.finds_others
+    def check_server(self, environ: Mapping[str, Any]) -> None:
+        """Say what to set where a server's processes cannot find each other's counts.
+
+        Args:
+            environ: Of a WSGI request.
+        """
+        if environ.get("wsgi.multiprocess") and self._place is not None and not self._place.finds_others:
+            logger.warning(
+                "This server runs several processes, and how they belong together cannot be seen, so '/metrics' shows "
+                "the counts of one of them. Set 'BOXKITE_STATE_DIR' to a directory that all of them can write."
+            )
 
     def _own(self) -> _Process:
         process = self._process

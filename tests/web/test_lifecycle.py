@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, re
 from flask.views import MethodView, View
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteError
+from tests.faults import run_in_child
 from tests.web.twins import ID_HEADER, Records, Samples, Twins, check_counted, check_nothing_counted
 
 Make = Callable[..., Twins]
@@ -630,3 +632,60 @@ def test_disabled_monitoring_leaves_ids_and_conversion(baseline: Baseline) -> No
         assert b"boxkite" not in monitor.export_http()[0]
     assert sink.taken == []
     monitor.close()
+
+
+# --- Several processes ----------------------------------------------------------------------------------------------
+
+SEVERAL = {"wsgi.multiprocess": True}
+WHAT_TO_SET = (
+    "This server runs several processes, and how they belong together cannot be seen, so '/metrics' shows the counts "
+    "of one of them. Set 'BOXKITE_STATE_DIR' to a directory that all of them can write."
+)
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was said about several processes."""
+    return [message for message in caplog.messages if "several processes" in message]
+
+
+def test_an_unknown_server_of_several_processes_is_told_once_what_to_set(
+    baseline: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask("served")
+    app.config["BOXKITE_BASELINE"] = baseline
+    Boxkite(app)
+    for _ in range(3):
+        app.test_client().get("/metrics", environ_overrides=SEVERAL)
+    assert warnings_of(caplog) == [WHAT_TO_SET]
+
+
+@pytest.mark.parametrize("set_up", ["one process", "explicit directory", "gunicorn", "fork", "disabled"])
+def test_who_counts_together_is_told_nothing(
+    baseline: Baseline,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    set_up: str,
+) -> None:
+    if set_up == "gunicorn":
+        monkeypatch.setenv("SERVER_SOFTWARE", "gunicorn/23.0.0")
+    app = Flask("served")
+    app.config["BOXKITE_BASELINE"] = baseline
+    if set_up == "explicit directory":
+        app.config["BOXKITE_STATE_DIR"] = str(tmp_path)
+    app.config["BOXKITE_ENABLED"] = set_up != "disabled"
+    Boxkite(app)
+
+    def is_quiet() -> bool:
+        app.test_client().get("/metrics", environ_overrides=SEVERAL if set_up != "one process" else {})
+        return warnings_of(caplog) == []
+
+    if set_up == "fork":
+        run_in_child(lambda: assert_true(is_quiet()))
+    else:
+        assert is_quiet()
+
+
+def assert_true(value: bool) -> None:
+    """Fail in a child, whose exit code tells."""
+    assert value

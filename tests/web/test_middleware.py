@@ -647,3 +647,13 @@ def test_threads_count_exactly(pair: Any) -> None:
     assert problems == []
     check_counted(app.scrape(), [ANN] * 320, [0.3] * 320)
     assert len(app.records()) == 320
+
+
+def test_an_unknown_server_of_several_processes_is_told_once(
+    baseline: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = BoxkiteMiddleware(Flask("other"), ModelMonitoringService(baseline, sink="none"), routes={})
+    for _ in range(3):
+        Client(app).get("/metrics", environ_overrides={"wsgi.multiprocess": True})
+    assert [message for message in caplog.messages if "'BOXKITE_STATE_DIR'" in message] == caplog.messages
+    assert len(caplog.messages) == 1
