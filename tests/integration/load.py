@@ -213,20 +213,27 @@ class RowMaker:
 class Load:
     """Clients that send until told to end, and the scraper beside them; a context.
 
+    Args:
+        port: Of the server.
+        baseline: Its bounds are among the values that are sent.
+        already: What is known to be counted when the load begins; without durations.
+
     Attributes:
+        already: As given.
         answered: Requests answered with 200, in the order in which their answers came.
         unanswered: Requests that were sent, and may or may not have been counted.
         scraper: Holds what its scrapes showed.
     """
 
-    def __init__(self, port: int, baseline: Baseline) -> None:
+    def __init__(self, port: int, baseline: Baseline, *, already: Sequence[Sent] = ()) -> None:
+        self.already = list(already)
         self.answered: list[Sent] = []
         self.unanswered: list[Sent] = []
         self.scraper = Scraper(port, self)
         self._port = port
         self._makers = [RowMaker(baseline, seed) for seed in range(CLIENTS)]
         self._lock = threading.Lock()
-        self._answered_rows = 0
+        self._answered_rows = len(all_rows(already))
         self._may_end = threading.Event()
         self._failures: list[BaseException] = []
         self._clients = [threading.Thread(target=self._guard, args=(self._send, maker)) for maker in self._makers]
@@ -431,9 +438,25 @@ class Bounds:
         return self.low <= value <= self.high
 
 
-def check_counts(samples: Samples, baseline: Baseline, answered: Sequence[Sent], unanswered: Sequence[Sent]) -> None:
-    """Check every live count of a baseline: exactly what was answered, if nothing was left unanswered."""
-    low, high = Expected.of(baseline, answered), Expected.of(baseline, [*answered, *unanswered])
+def check_counts(
+    samples: Samples,
+    baseline: Baseline,
+    answered: Sequence[Sent],
+    unanswered: Sequence[Sent] = (),
+    *,
+    by_hand: Sequence[Sent] = (),
+) -> None:
+    """Check every live count of a baseline: exactly what was answered, if nothing was left unanswered.
+
+    Args:
+        samples: A scrape.
+        baseline: Whose counts.
+        answered: Requests that must be counted.
+        unanswered: Requests that may be counted, whole or, if their process was killed meanwhile, in part.
+        by_hand: Predictions that must be counted, and have no duration.
+    """
+    low = Expected.of(baseline, answered, by_hand)
+    high = Expected.of(baseline, [*answered, *unanswered], by_hand)
     assert low.counts.keys() == high.counts.keys()
     found = {key: select_counts(samples, baseline, key) for key in low.counts}
     wrong = []
@@ -466,11 +489,11 @@ class Expected:
     sums: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, baseline: Baseline, requests: Sequence[Sent]) -> Expected:
+    def of(cls, baseline: Baseline, requests: Sequence[Sent], by_hand: Sequence[Sent]) -> Expected:
         """Count the values of all rows, one by one."""
         expected = cls()
         counts = expected.counts
-        rows = all_rows(requests)
+        rows = all_rows([*requests, *by_hand])
         for feature in baseline.features:
             expected._count("feature", feature, [row[feature.name] for row in rows])
         (output,) = baseline.outputs

@@ -21,6 +21,7 @@ from tests.integration.load import (
     CLIENTS,
     SCORING_APP,
     Load,
+    Row,
     Samples,
     Sent,
     Server,
@@ -64,6 +65,7 @@ def start(tmp_path: Path, baseline: Baseline) -> Iterator[Start]:
             kind: type[Gunicorn] | type[Uwsgi],
             *,
             name: str = "app",
+            source: str = SCORING_APP,
             args: tuple[str, ...] | list[str] = (),
             env: dict[str, str] | None = None,
             **options: Any,
@@ -74,7 +76,7 @@ def start(tmp_path: Path, baseline: Baseline) -> Iterator[Start]:
                 **(env or {}),
             }
             directory = tmp_path / name
-            server = kind("scoring:app", directory, source=SCORING_APP, workers=WORKERS, args=args, env=env, **options)
+            server = kind("scoring:app", directory, source=source, workers=WORKERS, args=args, env=env, **options)
             return stack.enter_context(server)
 
         yield start
@@ -166,6 +168,25 @@ def test_killed_workers_without_a_master_leave_their_counts_behind(
     check_records(program, load, tmp_path / "app" / "records")
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param((Gunicorn, {"preload": True, "args": GUNICORN_RECYCLES}), id="gunicorn"),
+        pytest.param((Uwsgi, {"args": [*UWSGI, *UWSGI_RECYCLES]}), id="uWSGI"),
+        pytest.param((Uwsgi, {"master": False}), id="uWSGI, no master"),
+    ],
+)
+def test_what_was_counted_before_the_fork_counts_once(start: Start, baseline: Baseline, server: Setup) -> None:
+    """A master that predicts, to warm its model up, has counted and has a file when it forks; uWSGI tells nobody."""
+    kind, options = server
+    row: Row = {"amount": 12.5, "temperature": None, "visits": 2, "city": "Oslo"}
+    source = f"{SCORING_APP}\n\nfor _ in range(7):\n    monitor.log_prediction('', {row!r}, rate({row!r}))\n"
+    program = start(kind, source=source, **options)
+    with Load(program.port, baseline, already=[Sent((row,))] * 7) as load:
+        load.wait_until(300)
+    check_every_process(program, baseline, load)
+
+
 def check_every_process(
     server: Server, baseline: Baseline, load: Load, *, killed: list[int] | None = None
 ) -> dict[int, Samples]:
@@ -174,7 +195,7 @@ def check_every_process(
     found = scrape_all(server, without=killed or ())
     for samples in found.values():
         check_histograms(samples)
-        check_counts(samples, baseline, load.answered, load.unanswered)
+        check_counts(samples, baseline, load.answered, load.unanswered, by_hand=load.already)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flask_boxkite import Baseline
 from tests.integration.load import RowMaker, Sent, check_counts, check_histograms, parse, score, train
 
-CHILDREN = 1000
 AT_ONCE = 4
+
+WATCHERS = 2
 
 SCRIPT = """
 import json
@@ -25,21 +26,32 @@ import sys
 
 from flask_boxkite import ModelMonitoringService
 
-baseline, state, plan, at_once, is_inherited, peaks = sys.argv[1:]
+baseline, state, plan, at_once, watchers, kind = sys.argv[1:]
 predictions = json.loads(open(plan).read())
+watched = ["boxkite_predictions_total", "boxkite_feature_group_total", "boxkite_inference_sum_total"]
 
 
 def make_service():
     return ModelMonitoringService(baseline, sink="none", state_dir=state)
 
 
-def run(number):
+def fork(run, *arguments):
+    child = os.fork()
+    if child == 0:
+        try:
+            run(*arguments)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return child
+
+
+def predict(number):
     service = inherited or make_service()
     for row, output in predictions[number]:
         service.log_prediction("", row, output)
     if number % 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    os._exit(0)
 
 
 def scrape():
@@ -47,60 +59,72 @@ def scrape():
     os.write(1, json.dumps([len(ends), text]).encode() + b"\\n")
 
 
-def scrape_elsewhere():
-    child = os.fork()
-    if child == 0:
-        scrape()
-        os._exit(0)
-    os.waitpid(child, 0)
+# Others fold meanwhile, in the midst of a scrape too.
+def watch(number):
+    service = inherited or make_service()
+    seen, falls, scrapes = {}, [], 0
+    while not os.path.exists("all have ended"):
+        lines = service.export_http({"name[]": watched})[0].decode().splitlines()
+        parts = [line.rpartition(" ") for line in lines if line.startswith("boxkite")]
+        values = {name: float(value) for name, _, value in parts}
+        falls += [(name, before, values.get(name)) for name, before in seen.items() if values.get(name, 0) < before]
+        seen = values
+        scrapes += 1
+    with open(f"watched-{number}.json", "w") as file:
+        json.dump({"falls": falls, "scrapes": scrapes}, file)
 
 
 def files():
     return sum(len(names) for _, _, names in os.walk(state))
 
 
-inherited = make_service() if is_inherited == "inherited" else None
+inherited = make_service() if kind == "inherited" else None
+watching = [fork(watch, number) for number in range(int(watchers))]
 ends, most = [], 0
 for first in range(0, len(predictions), int(at_once)):
-    children = []
-    for number in range(first, min(first + int(at_once), len(predictions))):
-        children.append(os.fork())
-        if children[-1] == 0:
-            run(number)
+    children = [fork(predict, number) for number in range(first, min(first + int(at_once), len(predictions)))]
     ends += [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     most = max(most, files())
     if first % 100 == 0:
-        scrape_elsewhere()
+        os.waitpid(fork(scrape), 0)
+open("all have ended", "w").close()
+for watcher in watching:
+    os.waitpid(watcher, 0)
 scrape()
-with open(peaks, "w") as file:
+with open("found.json", "w") as file:
     json.dump({"ends": ends, "most": most, "left": files()}, file)
 """
 
 
-@pytest.mark.parametrize("kind", ["inherited", "own"])
-def test_a_thousand_ended_processes_leave_counts_and_no_files(
-    tmp_path: Path, rng: np.random.Generator, kind: str
+@pytest.mark.parametrize(
+    ("kind", "children"),
+    [
+        pytest.param("inherited", 1000, id="1000 with what they inherited"),
+        pytest.param("own", 300, id="300 with a service of their own"),
+    ],
+)
+def test_ended_processes_leave_counts_and_no_files(
+    tmp_path: Path, rng: np.random.Generator, kind: str, children: int
 ) -> None:
-    """Half of them exit, half are killed; each counts with what it inherited, or with a service of its own."""
+    """Half of them exit, half are killed; others scrape all the while."""
     baseline = train(tmp_path / "histogram.prom", rng)
-    requests = plan(baseline)
+    maker = RowMaker(baseline, seed=0)
+    requests = [[Sent((maker.row(),)) for _ in range(1 + number % 3)] for number in range(children)]
     scrapes, found = run(tmp_path, requests, kind)
-    assert found["ends"] == [0, -9] * (CHILDREN // 2)
+    assert found["ends"] == [0, -signal.SIGKILL] * (children // 2)
+    assert len(scrapes) >= children / 100
     for ended, text in scrapes:
         samples = parse(text)
         check_histograms(samples)
-        check_without_durations(samples, baseline, requests[:ended])
-    assert len(scrapes) > 10
+        check_counts(samples, baseline, [], by_hand=[sent for process in requests[:ended] for sent in process])
+    for number in range(WATCHERS):
+        watched = json.loads((tmp_path / f"watched-{number}.json").read_text())
+        assert watched["falls"] == []
+        assert watched["scrapes"] >= 100
     live, baselines = 1, 1
     assert found["left"] <= live + 1 + baselines
-    # Those of the processes that have just ended are there until the next looks.
+    # Those of the processes that have just ended are there until somebody looks.
     assert found["most"] <= 100
-
-
-def plan(baseline: Baseline) -> list[list[Sent]]:
-    """Return what each process is to count: a few predictions of one row."""
-    maker = RowMaker(baseline, seed=0)
-    return [[Sent((maker.row(),)) for _ in range(1 + number % 3)] for number in range(CHILDREN)]
 
 
 def run(tmp_path: Path, requests: list[list[Sent]], kind: str) -> tuple[list[tuple[int, str]], dict[str, Any]]:
@@ -109,7 +133,7 @@ def run(tmp_path: Path, requests: list[list[Sent]], kind: str) -> tuple[list[tup
     (tmp_path / "plan.json").write_text(json.dumps(document))
     (tmp_path / "script.py").write_text(SCRIPT)
     (tmp_path / "state").mkdir()
-    arguments = ["histogram.prom", "state", "plan.json", str(AT_ONCE), kind, "found.json"]
+    arguments = ["histogram.prom", "state", "plan.json", str(AT_ONCE), str(WATCHERS), kind]
     result = subprocess.run(
         [sys.executable, "script.py", *arguments],
         cwd=tmp_path,
@@ -119,11 +143,3 @@ def run(tmp_path: Path, requests: list[list[Sent]], kind: str) -> tuple[list[tup
     assert result.returncode == 0, result.stderr.decode()
     scrapes = [tuple(json.loads(line)) for line in result.stdout.splitlines()]
     return scrapes, json.loads((tmp_path / "found.json").read_text())
-
-
-def check_without_durations(samples: dict[str, float], baseline: Baseline, processes: list[list[Sent]]) -> None:
-    """Check every live count; predictions logged by hand have no duration."""
-    requests = [sent for process in processes for sent in process]
-    name = f'boxkite_prediction_duration_seconds_count{{model="credit",baseline="{baseline.fingerprint}"}}'
-    assert samples[name] == 0
-    check_counts({**samples, name: float(len(requests))}, baseline, requests, [])
