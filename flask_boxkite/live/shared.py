@@ -121,6 +121,9 @@ class Store:
                 logger.warning(
                     "The state files in '%s' are gone: counts of other processes are lost.", process.directory
                 )
+                # Should it be there all the same, and only our lock be lost, nobody may fold what moves on with us.
+                with contextlib.suppress(OSError):
+                    process.file.path.unlink()
                 process.close()
                 process.directory = None
                 for block in process.blocks.values():

@@ -59,11 +59,11 @@ NEW = "new-"
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 MAGIC = b"boxkite\n"
-_FILE = struct.Struct("=8sQQI")  # magic, format, generation, checksum of what follows the header or 0
+_FILE = struct.Struct("=8sQQI")
+"""Magic, format, generation, and a checksum of it and of what follows the header; 0 where that changes all the time."""
 _LENGTH = struct.Struct("=Q")
-_SECTION = struct.Struct(
-    "=QQIII"
-)  # cells, sums, bytes of key and of description, checksum of these four and both texts
+_SECTION = struct.Struct("=QQIII")
+"""After the length: cells, sums, bytes of the key, of the description, and a checksum of all four and both texts."""
 _NUMBERS = 64
 """Where a section's numbers begin, seen from its start."""
 

@@ -390,3 +390,26 @@ def left_behind() -> tuple[int, int, list[str]]:
     maps = Path("/proc/self/maps").read_text().splitlines()
     own = [name for name in os.listdir("/dev/shm") if f"-{os.getpid()}-" in name]
     return len(os.listdir("/proc/self/fd")), sum("live-" in line for line in maps), sorted(own)
+
+
+def test_a_process_whose_descriptors_were_closed_counts_on(tmp_path: Path) -> None:
+    """As those that become daemons do: the lock is lost with them, but nothing may be counted twice."""
+
+    def work() -> None:
+        now = [1000.0]
+        counts = counts_in(tmp_path, lambda: now[0])
+        counts.add(Increments([0]))
+        file = counts._store._process.file
+        assert file is not None
+        os.closerange(3, 256)
+        strangers = [os.open("/dev/null", os.O_RDONLY) for _ in range(32)]
+        now[0] += 3600
+        for _ in range(3):
+            counts.add(Increments([0]))
+        other = counts_in(tmp_path)
+        other._store.tidy()
+        assert [each.totals().cells.tolist()[0] for each in (counts, other)] == [4, 4]
+        for stranger in strangers:
+            os.fstat(stranger)  # still open
+
+    run_in_child(work)
