@@ -382,7 +382,7 @@ class ModelMonitoringService:
             window: ``"5m"``, ``"1h"`` or ``"24h"``: the last five minutes, hour or day; None for all since the start.
 
         Raises:
-            BoxkiteError: There is no baseline to compare with, or the window cannot be read.
+            BoxkiteError: There is no baseline to compare with, or the counts cannot be read.
             ConfigError: There is no such window.
         """
         if window is not None and window not in WINDOWS:
@@ -394,7 +394,10 @@ class ModelMonitoringService:
         try:
             totals = self._counts.totals() if window is None else self._counts.window(window)
         except OSError as error:
-            msg = f"The counts of the window {window!r} cannot be read: {error}. Is the state directory still there?"
+            what = f"of the window {window!r}" if window else "since the start"
+            msg = (
+                f"The counts {what} cannot be read: {error}. Is the state directory there, and are files not too many?"
+            )
             raise BoxkiteError(msg) from error
         cells = totals.cells[: self._layout.statuses_start].tolist()
         return drift_report(self.model, self.baseline, cells, alpha=self.settings.drift_alpha)

@@ -37,7 +37,9 @@ LOG_RECORDS = Family("boxkite_log_records", "counter", "Records by outcome: acce
 LOG_DROPPED = Family("boxkite_log_dropped", "counter", "Records that were lost, by reason.")
 LOG_QUEUE_RECORDS = Family("boxkite_log_queue_records", "gauge", "Records that wait to be delivered.")
 LOG_QUEUE_BYTES = Family("boxkite_log_queue_bytes", "gauge", "Bytes of records that wait in memory.")
-STATE_FILES = Family("boxkite_state_files", "counter", "Files of counts that processes left, by what became of them.")
+STATE_FILES = Family(
+    "boxkite_state_files", "counter", "State files by what became of them; unwritable: failed attempts to make one."
+)
 
 Rendering = list[tuple[Family, str]]
 

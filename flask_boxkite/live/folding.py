@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from flask_boxkite.live.layout import count_lost_records
+from flask_boxkite.live.layout import FORMAT, count_lost_records
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import (
     LIVE,
@@ -44,9 +44,10 @@ from flask_boxkite.live.statefile import (
 from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 
-__all__ = ["fold", "is_ours", "is_passing", "read_directory", "windows_path"]
+__all__ = ["fold", "generation", "is_ours", "is_passing", "read_directory", "windows_path"]
 
-RETIRED = "retired"
+# A release that counts in another format leaves that of an older one alone: during an upgrade both are at work.
+RETIRED = f"retired-{FORMAT:08x}"
 _WINDOWS = "windows-"
 _ABOUT = section_key("retired")
 
@@ -101,9 +102,11 @@ def read_directory(directory: Path, own: str = "") -> Reading:
     for _ in range(_ATTEMPTS):
         retired = _read_retired(directory)
         reading = _with_live_files(retired, directory, own)
-        if _generation(directory) == retired.generation:
+        if generation(directory) == retired.generation:
             return reading
-    with _directory_locked(directory, _PATIENCE_SECONDS):  # processes die faster than we can read
+    with _directory_locked(directory, _PATIENCE_SECONDS) as is_mine:  # processes die faster than we can read
+        if not is_mine:
+            raise OSError(errno.EIO, "the state directory is locked all the time")
         return _with_live_files(_read_retired(directory), directory, own)
 
 
@@ -138,7 +141,8 @@ def _live_names(directory: Path) -> list[str]:
     return [name for name in os.listdir(directory) if name.startswith(LIVE)]
 
 
-def _generation(directory: Path) -> int:
+def generation(directory: Path) -> int:
+    """Return that of the latest fold: when it was, in Unix nanoseconds, or a little more; 0 if there was none."""
     with _unless_passing(), contextlib.suppress(StateFileError):
         return parsed(read_file(directory / RETIRED))[0]
     return 0
@@ -147,7 +151,7 @@ def _generation(directory: Path) -> int:
 def _read_retired(directory: Path) -> _Retired:
     """Return what is in the file; nothing if there is none. One that cannot be used is counted, and written anew."""
     try:
-        generation, sections = parsed(read_file(directory / RETIRED))
+        number, sections = parsed(read_file(directory / RETIRED))
     except OSError as error:
         if is_passing(error):
             raise  # to take it for nothing would be to write it anew
@@ -156,7 +160,16 @@ def _read_retired(directory: Path) -> _Retired:
         broken = _Retired()
         broken.reading.count_file(error.state)
         return broken
-    retired = _Retired(generation)
+    try:
+        return _retired_of(number, sections)
+    except (KeyError, TypeError, ValueError):  # what no release of this format writes
+        broken = _Retired()
+        broken.reading.count_file(DAMAGED)
+        return broken
+
+
+def _retired_of(number: int, sections: Iterable[Stored]) -> _Retired:
+    retired = _Retired(number)
     rest: dict[str, list[list[float]]] = {}
     for section in sections:
         if section.key == _ABOUT:
@@ -236,8 +249,9 @@ def _sorted_out(
             usable[name] = parsed(read_file(directory / name, dead[name]))[1]
         except StateFileError as error:
             left_out[name] = error.state
-        except OSError:  # a directory, say
-            left_out[name] = FOREIGN
+        except OSError as error:
+            if not is_passing(error):  # a directory, say
+                left_out[name] = FOREIGN
     return usable, left_out
 
 
@@ -318,9 +332,9 @@ def _remove_left_behind(directory: Path, left_out: dict[str, str]) -> None:
 
 def is_ours(name: str) -> bool:
     """Say whether a file of this name is one of those that are made here."""
-    return name == RETIRED or name.startswith((LIVE, NEW, _WINDOWS))
+    return name.startswith((LIVE, NEW, _WINDOWS, "retired-"))
 
 
 def windows_path(directory: Path, key: str) -> Path:
     """Return where the time windows of a section are kept."""
-    return directory / f"{_WINDOWS}{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return directory / f"{_WINDOWS}{hashlib.sha256(f'{FORMAT} {key}'.encode()).hexdigest()[:16]}"

@@ -67,10 +67,17 @@ class Place:
     def finds_others(self) -> bool:
         """Whether other processes of the same server will find the same directory, as far as this one can tell."""
         own = os.getpid()
+        if self._explicit is None and not self._has_name:
+            return False
         return self._explicit is not None or self._is_known_server or self._server.pid != own or self._made_by != own
 
+    @property
+    def _has_name(self) -> bool:
+        """Whether the server has a name that no other will ever have; not on a system without ``/proc``."""
+        return bool(self._server.started or boot_id())
+
     def open(self) -> Path | None:
-        """Return the directory, made if need be; None if this system cannot share.
+        """Return the directory, made if need be; None if this system cannot share, or not by itself.
 
         Raises:
             OSError: There is none that can be used.
@@ -81,6 +88,8 @@ class Place:
             for missing in reversed([item for item in (self._explicit, *self._explicit.parents) if not item.exists()]):
                 missing.mkdir(mode=0o700, exist_ok=True)
             bases, name = [self._explicit], f"{_PREFIX}{self._replica}-{self._app}"
+        elif not self._has_name:
+            return None
         else:
             bases, name = _automatic_bases(), f"{_automatic_start(self._server)}-{self._app}"
         for base in bases:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_boxkite.live.folding import fold, is_passing, read_directory, windows_path
+from flask_boxkite.live.folding import fold, generation, is_passing, read_directory, windows_path
 from flask_boxkite.live.layout import FILES
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
@@ -114,23 +114,30 @@ class Store:
             return block
 
     def share(self) -> None:
-        """Move the blocks that are still in this process's memory to where others can read them; never raises."""
+        """Move blocks that are still in this process's memory to where others can read them; never raises OSError."""
         process = self._own()
         with process.lock:
             if process.file is not None and not process.file.is_linked():
-                logger.warning(
-                    "The state files in '%s' are gone: counts of other processes are lost.", process.directory
-                )
-                # Should it be there all the same, and only our lock be lost, nobody may fold what moves on with us.
-                with contextlib.suppress(OSError):
-                    process.file.path.unlink()
-                process.close()
-                process.directory = None
-                for block in process.blocks.values():
-                    block.leave()
+                self._leave_lost_file(process, process.file)
             waiting = [block for block in process.blocks.values() if not block.is_shared]
             if waiting:
                 self._move(process, waiting)
+
+    def _leave_lost_file(self, process: _Process, file: LiveFile) -> None:
+        """Take the numbers out of a file that others do not find any more, or whose lock was lost."""
+        was_folded = False
+        try:
+            file.path.unlink()  # only the lock was lost: nobody may fold what moves on with us
+        except OSError:  # somebody deleted it; or it was taken for that of a dead process
+            with contextlib.suppress(OSError):
+                was_folded = process.directory is not None and generation(process.directory) > file.born
+        if self._throttle.allows():
+            logger.warning("The state file '%s' of this process is gone; it makes another one.", file.path)
+        process.close()
+        process.directory = None
+        for block in process.blocks.values():
+            if block.is_shared:
+                block.leave(keeps_numbers=not was_folded)
 
     def _move(self, process: _Process, blocks: list[Block]) -> None:
         try:
@@ -162,7 +169,8 @@ class Store:
         return process.directory
 
     def tidy(self) -> None:
-        """Fold what dead processes counted; never raises."""
+        """Let others see that this process is there, and fold what dead processes counted; never raises OSError."""
+        self.share()
         process = self._own()
         with process.lock, contextlib.suppress(OSError):
             directory = self._directory(process)
@@ -170,7 +178,11 @@ class Store:
                 fold(directory)
 
     def read(self) -> Reading:
-        """Return what all processes have counted, as of now; never raises."""
+        """Return what all processes have counted, as of now.
+
+        Raises:
+            OSError: What others have counted cannot be read just now, for want of descriptors, say.
+        """
         process = self._own()
         with process.lock:
             reading = Reading()
@@ -191,7 +203,7 @@ class Store:
             return reading
 
     def totals(self, section: Section) -> Totals:
-        """Return what all processes have counted of a section."""
+        """Return what all processes have counted of a section; raises as `read` does."""
         return self.read().totals(section)
 
     def windows(self, section: Section) -> Windows:
@@ -255,16 +267,20 @@ class Counts:
         """See that others can read the block, and take the snapshots that are due."""
         if block.slot_ends:  # let other threads go on; but nothing is counted before it is shared for the first time
             block.slot_ends = self._clock() + _RETRY_SECONDS
-        self._store.share()
         try:
+            self._store.share()
             block.slot_ends = self._store.windows(self.section).begin_slot(self.totals)
-        except OSError:
+        except Exception:  # whatever it is, it must not cost a prediction
             block.slot_ends = self._clock() + _RETRY_SECONDS
             if self._throttle.allows():
                 logger.warning("The counts of the last minutes and hours cannot be kept.", exc_info=True)
 
     def totals(self) -> Totals:
-        """Return what all processes have counted."""
+        """Return what all processes have counted.
+
+        Raises:
+            OSError: It cannot be read just now.
+        """
         return self._store.totals(self.section)
 
     def window(self, name: str) -> Totals:

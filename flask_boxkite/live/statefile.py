@@ -19,7 +19,7 @@ import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, sleep, time_ns
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -277,6 +277,13 @@ def _reserve(descriptor: int, offset: int, size: int) -> None:
         write_all(descriptor, bytes(size), offset)  # a system or a disk that cannot reserve
 
 
+def _mapped(descriptor: int, size: int, offset: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(descriptor, size, offset=offset)
+    except ValueError as error:  # somebody has just shortened the file
+        raise OSError(errno.EIO, str(error)) from error
+
+
 def _identity(descriptor: int) -> tuple[int, int]:
     about = os.fstat(descriptor)
     return about.st_dev, about.st_ino
@@ -291,12 +298,17 @@ class LiveFile:
     Args:
         directory: Where to.
 
+    Attributes:
+        path: Where it is.
+        born: When it was made, in Unix nanoseconds.
+
     Raises:
         OSError: There is no room, or no right to.
     """
 
     def __init__(self, directory: Path) -> None:
         temporary = directory / new_name()
+        self.born = time_ns()
         self._lock = self._data = -1
         self._identity = (0, 0)
         _inherited.add(self)  # first of all: another thread may fork at any time
@@ -321,21 +333,24 @@ class LiveFile:
     def is_linked(self) -> bool:
         """Say whether others can still find it."""
         with contextlib.suppress(OSError):
-            return _identity(self._lock) == self._identity and os.fstat(self._lock).st_nlink > 0
+            is_held = _identity(self._lock) == _identity(self._data) == self._identity
+            return is_held and os.fstat(self._lock).st_nlink > 0
         return False
 
     def take(self, block: Block) -> None:
         """Move a block's numbers into a new section; readers see all of it or nothing.
 
         Raises:
-            OSError: There is no room; the block stays where it is.
+            OSError: There is no room, or the file is not ours any more; the block stays where it is.
         """
+        if not self.is_linked():
+            raise OSError(errno.EBADF, "the state file of this process is gone")
         with block.lock:
             section = block.section
             data = _composed_section(Stored(section.key, block.numbers(), section.description))
             try:
                 _reserve(self._data, self._end, len(data))
-                memory = mmap.mmap(self._data, len(data), offset=self._end)
+                memory = _mapped(self._data, len(data), self._end)
                 write_all(self._data, data[_LENGTH.size :], self._end + _LENGTH.size)
             except BaseException:
                 with contextlib.suppress(OSError):

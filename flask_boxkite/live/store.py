@@ -103,7 +103,7 @@ class Block:
     Attributes:
         section: What is counted.
         mark: Of the process.
-        lock: Guards all numbers; nothing slow happens under it.
+        lock: Guards all numbers; nothing slow happens under it, but for the move to a file.
         cells: The counts, item by item: a list, or a view of the file.
         sums: The sums, likewise.
         is_shared: Whether others can read them.
@@ -162,10 +162,10 @@ class Block:
         self.sums = view[split : split + 8 * self.section.sums].cast("d")
         self.is_shared = True
 
-    def leave(self) -> None:
-        """Go on counting in memory that nobody else reads."""
+    def leave(self, *, keeps_numbers: bool) -> None:
+        """Go on counting in memory that nobody else reads, from what was counted so far or from zero."""
         with self.lock:
-            cells, sums = self.numbers()
+            cells, sums = self.numbers() if keeps_numbers else Totals.zero(self.section)
             self.cells, self.sums = cells.tolist(), sums.tolist()
             self.array = np.zeros_like(cells)
             self.is_shared = False

@@ -4,7 +4,7 @@ Time is cut into slots. Who first counts in a new slot takes a snapshot of the t
 so that whatever is counted later is not in it. What a window holds is the total now, less the earliest snapshot taken
 since the window began; without any, nothing was counted since. So idle times cost nothing, and processes may come, die
 and be folded as they like: only totals matter. A window reaches back up to one slot less than its name says, and what
-another process counts in the very moment of a snapshot may fall before it.
+another process or thread counts in the very moment of a snapshot may fall before it.
 
 Memory is bounded: 192 snapshots, 8 bytes a count; 8 MiB for 100 features, written as time goes by. Times are those of
 the monotonic clock, so no step of the wall clock moves a window; they are void after a reboot.
@@ -13,6 +13,7 @@ the monotonic clock, so no step of the wall clock moves a window; they are void 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import mmap
 import os
@@ -37,6 +38,9 @@ WINDOWS = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
 """Seconds by name."""
 
 _SLOT_SECONDS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
+
+_SHARE = 2
+"""A disk must have room for this many times as much as the snapshots of a day will take: the counts come first."""
 
 _PATIENCE_SECONDS = 0.2
 """How long the start of a process waits for one that is just making the same ring."""
@@ -105,6 +109,8 @@ class Ring(Protocol):
 
     def size(self) -> int: ...
 
+    def room(self) -> float: ...
+
     def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
         """Keep other processes from writing, and give True; or False if one of them is."""
 
@@ -148,6 +154,10 @@ class MemoryRing:
         """Return where it ends."""
         return self._size
 
+    def room(self) -> float:
+        """Return how much more may be written."""
+        return math.inf
+
     @contextlib.contextmanager
     def locked(self, patience_seconds: float) -> Iterator[bool]:
         """Nobody else writes."""
@@ -189,6 +199,10 @@ class _OpenRing:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def room(self) -> float:
+        disk = os.fstatvfs(self._descriptor)
+        return disk.f_bavail * disk.f_frsize
 
     def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
         return locked(self._descriptor, patience_seconds)
@@ -234,6 +248,8 @@ class Windows:
             return
         if not labels.any():
             ring.clear()  # it is new, or of another boot or format
+            if ring.room() < _SHARE * _PLACES * self._data_size:
+                raise OSError(errno.ENOSPC, "snapshots would take the room that the counts themselves need")
         cells, sums = totals()
         data = cells.astype(np.int64).tobytes() + sums.astype(np.float64).tobytes()
         for place in due:

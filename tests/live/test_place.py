@@ -15,6 +15,7 @@ import pytest
 
 from flask_boxkite import ConfigError, ModelMonitoringService
 from flask_boxkite.live import place as module
+from flask_boxkite.live.folding import RETIRED
 from flask_boxkite.live.place import Place, remove_unused
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.statefile import LiveFile
@@ -281,7 +282,7 @@ def test_apps_of_one_process_share_nothing(tmp_path: Path, base: Path, explicit:
 # --- old directories -------------------------------------------------------------------------------------------------
 
 
-def left(base: Path, name: str, *, age: float = 0.0, files: tuple[str, ...] = ("retired", "live-x")) -> Path:
+def left(base: Path, name: str, *, age: float = 0.0, files: tuple[str, ...] = (RETIRED, "live-x")) -> Path:
     """Return a directory that a server left."""
     directory = base / name
     directory.mkdir(0o700)
@@ -371,17 +372,17 @@ def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path, monkeypatch
 @pytest.mark.parametrize(
     ("name", "files"),
     [
-        ("other", ("retired",)),
+        ("other", (RETIRED,)),
         ("boxkite-experiments", ("notes.txt", "model.pkl")),
         ("boxkite-", ("notes.txt",)),
-        (automatic_name(pid=4194305), ("retired", "notes.txt")),
+        (automatic_name(pid=4194305), (RETIRED, "notes.txt")),
     ],
     ids=["another name", "a user's own", "the prefix", "a user's file in ours"],
 )
 def test_what_is_not_ours_is_never_removed(base: Path, name: str, files: tuple[str, ...]) -> None:
     found = left(base, name, age=1e7, files=files)
     opened(automatic())
-    assert sorted(path.name for path in found.iterdir() if path.name != "retired") == sorted(set(files) - {"retired"})
+    assert sorted(path.name for path in found.iterdir() if path.name != RETIRED) == sorted(set(files) - {RETIRED})
 
 
 @pytest.mark.parametrize("files", [("notes.txt",), ("live-x", "notes.txt")])

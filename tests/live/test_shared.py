@@ -327,7 +327,7 @@ def test_a_deleted_directory_is_made_again(tmp_path: Path, caplog: pytest.LogCap
     add(counts)
     assert total(counts) == 9
     assert total(counts_in(tmp_path)) == 9
-    assert sum("are gone" in text for text in warnings(caplog)) == 1
+    assert sum("of this process is gone; it makes another one" in text for text in warnings(caplog)) == 1
 
 
 def test_a_deleted_directory_takes_no_window_down(tmp_path: Path) -> None:
@@ -413,3 +413,45 @@ def test_a_process_whose_descriptors_were_closed_counts_on(tmp_path: Path) -> No
             os.fstat(stranger)  # still open
 
     run_in_child(work)
+
+
+def test_a_file_that_was_folded_while_its_owner_lives_is_not_counted_twice(tmp_path: Path) -> None:
+    """Its descriptors were closed, and with them its lock; another process took it for that of a dead one."""
+
+    def work() -> None:
+        now = [1000.0]
+        counts = counts_in(tmp_path, lambda: now[0])
+        add(counts, 5)
+        os.closerange(3, 256)
+        other = counts_in(tmp_path)
+        other._store.tidy()
+        assert total(other) == 5
+        now[0] += 3600
+        add(counts)
+        assert (total(counts), total(other)) == (6, 6)
+
+    run_in_child(work)
+
+
+def test_a_new_section_is_not_written_into_a_file_of_others(tmp_path: Path) -> None:
+    """After descriptors were closed, their numbers may be those of the app's own files."""
+
+    def work() -> None:
+        counts = counts_in(tmp_path / "state")
+        add(counts, 1)
+        os.closerange(3, 256)
+        files = [os.open(tmp_path / f"user{number}", os.O_RDWR | os.O_CREAT) for number in range(32)]
+        counts._store.block(model_section("another"))
+        assert [os.fstat(file).st_size for file in files] == [0] * 32
+
+    (tmp_path / "state").mkdir(mode=0o700)
+    run_in_child(work)
+
+
+def test_no_trouble_with_the_files_costs_a_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it may be: a prediction is counted in this process all the same."""
+    counts = counts_in(tmp_path)
+    monkeypatch.setattr(counts._store, "share", lambda: 1 / 0)
+    add(counts, 2)
+    add(counts, 3)
+    assert counts._block.totals().cells[0] == 5
