@@ -177,10 +177,14 @@ def test_killed_workers_without_a_master_leave_their_counts_behind(
     ],
 )
 def test_what_was_counted_before_the_fork_counts_once(start: Start, baseline: Baseline, server: Setup) -> None:
-    """A master that predicts, to warm its model up, has counted and has a file when it forks; uWSGI tells nobody."""
+    """A master that predicts, to warm its model up, has counted and has a file when it forks; uWSGI tells nobody.
+
+    Nor does it hold the interpreter's lock when it forks: a thread that runs just then takes it along into the child,
+    which waits for it for ever. So the recorder's must have come to rest.
+    """
     kind, options = server
     row: Row = {"amount": 12.5, "temperature": None, "visits": 2, "city": "Oslo"}
-    source = f"{SCORING_APP}\n\nfor _ in range(7):\n    monitor.log_prediction('', {row!r}, rate({row!r}))\n"
+    source = f"{SCORING_APP}\n\nfor _ in range(7):\n    monitor.log_prediction('', {row!r}, rate({row!r}))\nmonitor.flush()\n"
     program = start(kind, source=source, **options)
     with Load(program.port, baseline, already=[Sent((row,))] * 7) as load:
         load.wait_until(300)
