@@ -184,8 +184,8 @@ def test_what_was_counted_before_the_fork_counts_once(start: Start, baseline: Ba
     """
     kind, options = server
     row: Row = {"amount": 12.5, "temperature": None, "visits": 2, "city": "Oslo"}
-    source = f"{SCORING_APP}\n\nfor _ in range(7):\n    monitor.log_prediction('', {row!r}, rate({row!r}))\nmonitor.flush()\n"
-    program = start(kind, source=source, **options)
+    warm_up = f"for _ in range(7):\n    monitor.log_prediction('', {row!r}, rate({row!r}))\nmonitor.flush()\n"
+    program = start(kind, source=f"{SCORING_APP}\n\n{warm_up}", **options)
     with Load(program.port, baseline, already=[Sent((row,))] * 7) as load:
         load.wait_until(300)
     check_every_process(program, baseline, load)
