@@ -103,9 +103,14 @@ class Place:
                 return directory
         return None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process is a server by itself, whose directory nobody will want when it has ended."""
+        return self._explicit is None and self._server.pid == self._made_by == os.getpid()
+
     def leave(self, directory: Path) -> None:
         """Remove the directory, if this process is a server by itself and the last one in it."""
-        if self._explicit is None and self._server.pid == self._made_by == os.getpid():
+        if self.is_alone:
             remove_unused(directory)
 
 

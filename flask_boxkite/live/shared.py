@@ -231,8 +231,10 @@ def _leave(processes: dict[int, _Process], place: Place | None) -> None:
 
 
 def _leave_all() -> None:
+    """Remove what a script leaves. A worker keeps its file until it is gone: some thread may still count."""
     for store in list(_stores):
-        _leave(store._processes, store._place)
+        if store._place is not None and store._place.is_alone:
+            _leave(store._processes, store._place)
 
 
 # As early as can be, so that it runs late: recorders count to the last.

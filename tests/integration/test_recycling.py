@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.integration.load import RowMaker, Sent, check_counts, check_histograms, parse, score, train
+from tests.integration.load import RowMaker, Sent, check_counts, check_histograms, parse, row_totals, score, train
 
 AT_ONCE = 4
 
@@ -143,3 +143,47 @@ def run(tmp_path: Path, requests: list[list[Sent]], kind: str) -> tuple[list[tup
     assert result.returncode == 0, result.stderr.decode()
     scrapes = [tuple(json.loads(line)) for line in result.stdout.splitlines()]
     return scrapes, json.loads((tmp_path / "found.json").read_text())
+
+
+FORKING_SCRIPT = """
+import ctypes
+import os
+import sys
+
+from flask_boxkite import ModelMonitoringService
+
+baseline, kind, children, predictions = sys.argv[1:]
+# Held through the call, as a server does that forks in C: the child goes on with this thread.
+fork = os.fork if kind == "os.fork" else ctypes.PyDLL(None).fork
+service = ModelMonitoringService(baseline, sink="none")
+
+
+def predict():
+    for _ in range(int(predictions)):
+        service.log_prediction("", {"amount": 12.5, "temperature": None, "visits": 2, "city": "Oslo"}, 0.25)
+
+
+predict()
+pids = []
+for _ in range(int(children)):
+    pids.append(fork())
+    if pids[-1] == 0:
+        predict()
+        os._exit(0)
+for pid in pids:
+    os.waitpid(pid, 0)
+os.write(1, service.export_http()[0])
+"""
+
+
+@pytest.mark.parametrize("kind", ["os.fork", "fork"])
+def test_forked_processes_that_count_at_once_lose_nothing(tmp_path: Path, rng: np.random.Generator, kind: str) -> None:
+    """They have inherited the very memory in which their parent counts; a fork in C says nothing to Python."""
+    baseline = train(tmp_path / "histogram.prom", rng)
+    (tmp_path / "script.py").write_text(FORKING_SCRIPT)
+    children, predictions = 3, 10_000
+    arguments = ["script.py", "histogram.prom", kind, str(children), str(predictions)]
+    result = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    samples = parse(result.stdout)
+    assert set(row_totals(samples).values()) == {(1 + children) * predictions}
