@@ -179,7 +179,7 @@ os.write(1, service.export_http()[0])
 @pytest.mark.parametrize("kind", ["os.fork", "fork"])
 def test_forked_processes_that_count_at_once_lose_nothing(tmp_path: Path, rng: np.random.Generator, kind: str) -> None:
     """They have inherited the very memory in which their parent counts; a fork in C says nothing to Python."""
-    baseline = train(tmp_path / "histogram.prom", rng)
+    train(tmp_path / "histogram.prom", rng)
     (tmp_path / "script.py").write_text(FORKING_SCRIPT)
     children, predictions = 3, 10_000
     arguments = ["script.py", "histogram.prom", kind, str(children), str(predictions)]
