@@ -723,3 +723,13 @@ def test_records_add_up_while_processes_come_and_go(tmp_path: Path, state: Path)
 
 def test_the_states_of_files_are_those_of_the_wire() -> None:
     assert STATE_FILES == (FOLDED, DAMAGED, FOREIGN, OTHER_FORMAT, "unwritable")
+
+
+def test_what_another_release_has_folded_is_left_alone(tmp_path: Path, state: Path) -> None:
+    """During an upgrade the processes of two releases may be at work in one directory."""
+    theirs = state / "retired-00000000"
+    theirs.write_bytes(b"in another format")
+    dies(tmp_path, 2)
+    fold(state)
+    assert theirs.read_bytes() == b"in another format"
+    assert (state / RETIRED).exists()

@@ -410,3 +410,14 @@ def test_places_are_as_many_as_are_said() -> None:
     for ring in module._RINGS.values():
         assert ring.places * ring.slot >= ring.seconds + ring.slot
     assert f"{module._PLACES} snapshots" in (module.__doc__ or "")
+
+
+def test_snapshots_do_not_take_the_room_of_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk with little room there are no windows, but the counts go on."""
+    monkeypatch.setattr("flask_boxkite.live.windows._OpenRing.room", lambda self: 1000)
+    counts = Counts(Store(same_place(tmp_path)), ONE)
+    for _ in range(3):
+        counts.add(Increments([0]))
+    assert counts.totals().cells[0] == 3
+    assert counts._block.is_shared
+    assert counts.window("5m").cells[0] == 0
