@@ -339,7 +339,7 @@ class _Shipper:
                     self._queue.clear()
                 else:
                     records, size = self._take_oldest()
-                self._in_hand, self._in_hand_bytes = Batch(records), size
+                self._in_hand, self._in_hand_bytes = Batch(records, self.sink.tag), size
                 self._queued_bytes -= size
             return self._in_hand
 

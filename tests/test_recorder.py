@@ -32,6 +32,7 @@ class MemorySink:
     """
 
     name = "memory"
+    tag = ""
 
     def __init__(self) -> None:
         self.shipped: list[bytes] = []

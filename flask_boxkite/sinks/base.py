@@ -25,10 +25,12 @@ class Batch:
 
     Attributes:
         records: What the sink's `pack` returned, oldest first.
+        tag: The `tag` of the sink that packed them: another process's, where that has died and left them on disk.
         id: Tells a receiver that it has this batch already.
     """
 
     records: Sequence[bytes]
+    tag: str
     id: str = field(default_factory=lambda: uuid4().hex)
 
 
@@ -37,9 +39,11 @@ class Sink(Protocol):
 
     Attributes:
         name: The label ``sink`` of its metrics.
+        tag: Under which heading its records are filed: the tag of fluentd, the folder of the files.
     """
 
     name: str
+    tag: str
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Return a record of plain JSON values in the form that `ship` takes, never empty.
@@ -66,6 +70,7 @@ class ObjectSink:
     """
 
     name = "custom"
+    tag = ""
 
     def __init__(self, target: Any) -> None:
         self._emit_batch: Callable[[list[dict[str, Any]]], object] = target.emit_batch

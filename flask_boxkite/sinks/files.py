@@ -54,7 +54,9 @@ class FileSink:
         assert settings.log_dir is not None
         self._clock = clock
         prefix = [path_segment(part) for part in settings.fluentd_prefix.split(".")]
-        self._root = Path(settings.log_dir, *prefix, path_segment(settings.endpoint_id))
+        self.tag = "/".join((*prefix, path_segment(settings.endpoint_id)))
+        self._base = Path(settings.log_dir)
+        self._root = self._base / self.tag
         self._lifetime_seconds = settings.log_ttl_days * DAY_SECONDS
         self._logger = path_segment(settings.logger_id)
         self._pod = path_segment(settings.pod_name)
@@ -73,7 +75,7 @@ class FileSink:
         if not is_writable:
             msg = f"'BOXKITE_LOG_DIR': cannot write to '{self._root}'. Create it, or give this user the right to."
             raise ConfigError(msg, key="BOXKITE_LOG_DIR")
-        if len(os.fsencode(self._path(0).name)) > LONGEST_NAME:
+        if len(os.fsencode(self._path(0, self.tag).name)) > LONGEST_NAME:
             msg = (
                 f"'BOXKITE_LOGGER_ID' {self._logger!r} and 'BOXKITE_POD_NAME' {self._pod!r} are too long for the name "
                 "of a file. Shorten one of them."
@@ -95,13 +97,13 @@ class FileSink:
             self._unfinished_batch, self._written = batch.id, set()
         for minute, lines in minutes.items():
             if minute not in self._written:
-                _append(self._path(minute), b"".join(lines))
+                _append(self._path(minute, batch.tag), b"".join(lines))
                 self._written.add(minute)
         self._sweep()
 
-    def _path(self, minute: int) -> Path:
+    def _path(self, minute: int, tag: str) -> Path:
         day, hour_minute = strftime("%Y-%m-%d %H%M", gmtime(minute * 60)).split()
-        return self._root / day / f"{hour_minute}_{self._logger}-{self._pod}-{os.getpid()}.txt"
+        return self._base / tag / day / f"{hour_minute}_{self._logger}-{self._pod}-{os.getpid()}.txt"
 
     def _sweep(self) -> None:
         """Delete files of days past their lifetime, once a day; only such as this logger writes."""

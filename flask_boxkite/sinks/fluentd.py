@@ -253,8 +253,11 @@ class FluentdSink:
     def __init__(self, settings: Settings) -> None:
         address = settings.fluentd_addr
         assert address is not None
+        self.tag = ".".join(
+            (settings.fluentd_prefix, tag_segment(settings.endpoint_id), tag_segment(settings.pod_name))
+        )
         self._connection = ForwardConnection(
-            ".".join((settings.fluentd_prefix, tag_segment(settings.endpoint_id), tag_segment(settings.pod_name))),
+            self.tag,
             address,
             shared_key=settings.fluentd_shared_key,
             ca_file=settings.fluentd_ca_file,
@@ -272,7 +275,7 @@ class FluentdSink:
         """Send a batch and wait for its acknowledgement."""
         option = {"chunk": batch.id, "size": len(batch.records)}
         entries = b"".join(batch.records)
-        message = packed([self._connection.tag, entries, option])
+        message = packed([batch.tag, entries, option])
         self._connection.deliver(message, batch.id, timeout)
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ def test_an_object_gets_records_as_they_were_when_packed() -> None:
     record = {"features": [1, 2.5, None], "text": "snö", "big": 2**64 - 1}
     packed = sink.pack(0, record)
     record["text"] = "changed"
-    sink.ship(Batch([packed]), 1)
+    sink.ship(Batch([packed], sink.tag), 1)
     assert target.records == [{"features": [1, 2.5, None], "text": "snö", "big": 2**64 - 1}]
 
 

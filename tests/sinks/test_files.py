@@ -35,7 +35,7 @@ def file_sink(directory: Path, *, now: float = NOON, **settings: Any) -> FileSin
 
 def ship(sink: FileSink, *records: tuple[float, dict[str, Any]]) -> Batch:
     """Ship one batch of times and records, and return it."""
-    batch = Batch([sink.pack(round(seconds * 1e9), record) for seconds, record in records])
+    batch = Batch([sink.pack(round(seconds * 1e9), record) for seconds, record in records], sink.tag)
     sink.ship(batch, 10)
     return batch
 
@@ -185,7 +185,8 @@ def test_a_full_disk_leaves_no_half_line_and_no_line_twice(tmp_path: Path) -> No
             sink.pack(round((NOON + 5 * MINUTE) * 1e9), {"n": 1}),  # fits
             sink.pack(round(NOON * 1e9), {"n": 2, "text": "x" * 500}),  # does not
             sink.pack(round((NOON + 9 * MINUTE) * 1e9), {"n": 3}),
-        ]
+        ],
+        sink.tag,
     )
     with file_size_limit(100):
         for _ in range(2):
@@ -221,7 +222,7 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
     try:
         sink = file_sink(disk)
         (disk / "ballast").write_bytes(b"x" * 32 * 1024)
-        batch = Batch([sink.pack(round(NOON * 1e9), {"n": n, "text": "x" * 1000}) for n in range(40)])
+        batch = Batch([sink.pack(round(NOON * 1e9), {"n": n, "text": "x" * 1000}) for n in range(40)], sink.tag)
         with pytest.raises(OSError, match="No space left on device"):
             sink.ship(batch, 10)
         assert lines_in(disk / "models") == []

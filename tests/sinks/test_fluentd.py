@@ -40,7 +40,7 @@ def fluentd_sink(addr: str, **settings: Any) -> Iterator[FluentdSink]:
 
 def batch_of(sink: FluentdSink, *records: dict[str, Any]) -> Batch:
     """Pack records into one batch."""
-    return Batch([sink.pack(NOON_NS + number, record) for number, record in enumerate(records)])
+    return Batch([sink.pack(NOON_NS + number, record) for number, record in enumerate(records)], sink.tag)
 
 
 # --- the wire -------------------------------------------------------------------------------------------------------
