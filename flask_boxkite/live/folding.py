@@ -24,27 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from flask_boxkite.files import is_passing, locked, open_private, read_file, release, take_if_dead, write_all
 from flask_boxkite.live.layout import FORMAT, count_lost_records
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.statefile import (
-    LIVE,
-    NEW,
-    StateFileError,
-    Stored,
-    composed,
-    locked,
-    new_name,
-    open_private,
-    parsed,
-    read_file,
-    release,
-    take_if_dead,
-    write_all,
-)
+from flask_boxkite.live.statefile import LIVE, NEW, StateFileError, Stored, composed, new_name, parsed
 from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 
-__all__ = ["fold", "generation", "is_ours", "is_passing", "read_directory", "windows_path"]
+__all__ = ["fold", "generation", "is_ours", "read_directory", "windows_path"]
 
 # A release that counts in another format leaves that of an older one alone: during an upgrade both are at work.
 RETIRED = f"retired-{FORMAT:08x}"
@@ -121,11 +108,6 @@ def _with_live_files(retired: _Retired, directory: Path, own: str) -> Reading:
                     reading.add(section)
                     reading.current.add(section.key)
     return reading
-
-
-def is_passing(error: OSError) -> bool:
-    """Say whether a file could not be read for reasons that are not its own, such as too many open ones."""
-    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
 @contextlib.contextmanager

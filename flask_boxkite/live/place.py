@@ -22,8 +22,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.files import can_lock, locked
 from flask_boxkite.live.folding import is_ours
-from flask_boxkite.live.statefile import can_share, is_unused, locked
+from flask_boxkite.live.statefile import is_unused
 from flask_boxkite.naming import path_segment
 from flask_boxkite.process import ProcessName, boot_id, is_gunicorn, name_of, pid_namespace, server_process
 
@@ -82,7 +83,7 @@ class Place:
         Raises:
             OSError: There is none that can be used.
         """
-        if not can_share:
+        if not can_lock:
             return None
         if self._explicit is not None:
             for missing in reversed([item for item in (self._explicit, *self._explicit.parents) if not item.exists()]):

@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_boxkite.live.folding import fold, generation, is_passing, read_directory, windows_path
+from flask_boxkite.files import is_passing
+from flask_boxkite.live.folding import fold, generation, read_directory, windows_path
 from flask_boxkite.live.layout import FILES
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading

@@ -5,7 +5,7 @@ key and description, in the machine's byte order. A section that is not complete
 its readers. The owner maps its own file and counts in place; everybody else reads copies, since to map a file that
 someone may shorten is to risk SIGBUS. A file is reserved in full before it is mapped, for the same reason.
 
-Its owner holds a lock on it (``flock``) for life, so a file whose lock can be taken belongs to nobody any more.
+Its owner holds a lock on it for life, so a file whose lock can be taken belongs to nobody any more.
 """
 
 from __future__ import annotations
@@ -15,42 +15,30 @@ import errno
 import mmap
 import os
 import struct
-import weakref
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from time import monotonic, sleep, time_ns
+from time import time_ns
 from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
+from flask_boxkite.files import OwnerLock, mapped, open_private, release, reserve, take_if_dead, write_all
 from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Block, Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = [
     "LIVE",
     "LiveFile",
     "StateFileError",
     "Stored",
-    "can_share",
     "composed",
     "is_unused",
-    "locked",
     "new_name",
-    "open_private",
     "parsed",
-    "read_file",
-    "release",
-    "take_if_dead",
-    "write_all",
 ]
 
 LIVE = "live-"
@@ -66,9 +54,6 @@ _SECTION = struct.Struct("=QQIII")
 """After the length: cells, sums, bytes of the key, of the description, and a checksum of all four and both texts."""
 _NUMBERS = 64
 """Where a section's numbers begin, seen from its start."""
-
-can_share = fcntl is not None and hasattr(os, "pwrite")
-"""Whether this system has what sharing needs."""
 
 
 class StateFileError(Exception):
@@ -140,26 +125,6 @@ def _section(data: bytes) -> Stored:
     return Stored(key, totals, data[texts + key_size : end])
 
 
-def read_file(path: str | os.PathLike[str], descriptor: int | None = None) -> bytes:
-    """Return the content of a file that may grow meanwhile; follows no link.
-
-    Raises:
-        OSError: It is not there, or cannot be read.
-    """
-    own = open_private(path, os.O_RDONLY) if descriptor is None else descriptor
-    try:
-        size = os.fstat(own).st_size
-        parts = []
-        offset = 0
-        while offset < size and (part := os.pread(own, size - offset, offset)):
-            parts.append(part)
-            offset += len(part)
-        return b"".join(parts)
-    finally:
-        if descriptor is None:
-            os.close(own)
-
-
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
@@ -200,63 +165,6 @@ def new_name() -> str:
     return NEW + uuid4().hex
 
 
-def open_private(path: str | os.PathLike[str], flags: int) -> int:
-    """Open a file that is ours alone and no link; a forked and executed program does not inherit it."""
-    # Not to wait, should it be a pipe that somebody put there.
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-
-
-def write_all(descriptor: int, data: bytes, offset: int) -> None:
-    """Write every byte, or raise."""
-    rest = memoryview(data)
-    while rest:
-        written = os.pwrite(descriptor, rest, offset)
-        rest, offset = rest[written:], offset + written
-
-
-@contextlib.contextmanager
-def locked(descriptor: int, patience_seconds: float = 0.0) -> Iterator[bool]:
-    """Hold the lock of an open file or directory, and yield True; or False if another process has it.
-
-    It is unlocked, not only closed, at the end: a process forked meanwhile has a copy of the descriptor.
-    """
-    deadline = monotonic() + patience_seconds
-    while not (is_mine := _try_lock(descriptor)) and monotonic() < deadline:
-        sleep(0.001)
-    try:
-        yield is_mine
-    finally:
-        if is_mine:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def take_if_dead(path: Path) -> int | None:
-    """Return an open descriptor that holds the lock of a file without an owner; None if it has one, or is gone."""
-    try:
-        descriptor = open_private(path, os.O_RDONLY)
-    except OSError:
-        return None
-    if _try_lock(descriptor):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def release(descriptor: int) -> None:
-    """Unlock and close what `take_if_dead` gave; a process forked meanwhile has the lock too, until it is unlocked."""
-    with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
-
-
 def is_unused(directory: Path) -> bool:
     """Say whether no live process counts there."""
     for path in directory.glob(f"{LIVE}*"):
@@ -267,33 +175,8 @@ def is_unused(directory: Path) -> bool:
     return True
 
 
-def _reserve(descriptor: int, offset: int, size: int) -> None:
-    """Make sure that the disk holds these bytes, all zero."""
-    try:
-        os.posix_fallocate(descriptor, offset, size)
-    except (AttributeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-            raise
-        write_all(descriptor, bytes(size), offset)  # a system or a disk that cannot reserve
-
-
-def _mapped(descriptor: int, size: int, offset: int) -> mmap.mmap:
-    try:
-        return mmap.mmap(descriptor, size, offset=offset)
-    except ValueError as error:  # somebody has just shortened the file
-        raise OSError(errno.EIO, str(error)) from error
-
-
-def _identity(descriptor: int) -> tuple[int, int]:
-    about = os.fstat(descriptor)
-    return about.st_dev, about.st_ino
-
-
 class LiveFile:
     """The file of this process: made with the first block that moves into it, locked until the process ends.
-
-    The lock belongs to a descriptor of its own. Maps keep a descriptor open too, which a forked child cannot close
-    while it still refers to a block, and with it the lock would live on in the child.
 
     Args:
         directory: Where to.
@@ -309,18 +192,12 @@ class LiveFile:
     def __init__(self, directory: Path) -> None:
         temporary = directory / new_name()
         self.born = time_ns()
-        self._lock = self._data = -1
-        self._identity = (0, 0)
-        _inherited.add(self)  # first of all: another thread may fork at any time
-        self._lock = open_private(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        self._identity = _identity(self._lock)
+        self._lock = OwnerLock(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        self._data = -1
         try:
             self._data = open_private(temporary, os.O_RDWR)
-            if not _try_lock(self._lock):
-                msg = "the lock of a new file is taken"
-                raise OSError(msg)
-            _reserve(self._lock, 0, PAGE)
-            write_all(self._lock, _header(0, 0), 0)
+            reserve(self._data, 0, PAGE)
+            write_all(self._data, _header(0, 0), 0)
             self._end = PAGE
             self.path = directory / (LIVE + temporary.name.removeprefix(NEW))
             os.rename(temporary, self.path)
@@ -332,10 +209,7 @@ class LiveFile:
 
     def is_linked(self) -> bool:
         """Say whether others can still find it."""
-        with contextlib.suppress(OSError):
-            is_held = _identity(self._lock) == _identity(self._data) == self._identity
-            return is_held and os.fstat(self._lock).st_nlink > 0
-        return False
+        return self._lock.is_linked() and self._lock.owns(self._data)
 
     def take(self, block: Block) -> None:
         """Move a block's numbers into a new section; readers see all of it or nothing.
@@ -349,8 +223,8 @@ class LiveFile:
             section = block.section
             data = _composed_section(Stored(section.key, block.numbers(), section.description))
             try:
-                _reserve(self._data, self._end, len(data))
-                memory = _mapped(self._data, len(data), self._end)
+                reserve(self._data, self._end, len(data))
+                memory = mapped(self._data, len(data), self._end)
                 write_all(self._data, data[_LENGTH.size :], self._end + _LENGTH.size)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -362,25 +236,7 @@ class LiveFile:
 
     def close(self) -> None:
         """Let go of the lock; what is mapped stays mapped. In a forked child, the parent keeps its lock."""
-        for descriptor in (self._lock, self._data):
-            # A process that became a daemon may have closed it, and opened another file under its number.
-            with contextlib.suppress(OSError):
-                if _identity(descriptor) == self._identity:
-                    os.close(descriptor)
-        self._lock = self._data = -1
-
-
-_inherited: weakref.WeakSet[LiveFile] = weakref.WeakSet()
-
-
-def _close_inherited() -> None:
-    """Let go of the parent's files in a forked child: their locks would live as long as the child.
-
-    uWSGI runs no such hooks; there the child does so when it counts for the first time.
-    """
-    for file in list(_inherited):
-        file.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_inherited)
+        if self._lock.owns(self._data):
+            os.close(self._data)
+        self._data = -1
+        self._lock.close()

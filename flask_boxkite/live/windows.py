@@ -27,8 +27,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.files import locked, open_private, write_all
 from flask_boxkite.live.layout import FORMAT
-from flask_boxkite.live.statefile import locked, open_private, write_all
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.process import boot_id
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flask_boxkite.files import take_if_dead
 from flask_boxkite.live import folding, shared
 from flask_boxkite.live.folding import RETIRED, fold, read_directory, windows_path
 from flask_boxkite.live.layout import ACCEPTED, DELIVERED, DROPPED, FORMAT, SINK_CELLS, WAITING_BYTES
 from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.statefile import take_if_dead
 from flask_boxkite.live.store import Increments, Section
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
 from flask_boxkite.recorder import RecorderCounts, records_section

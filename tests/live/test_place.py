@@ -120,7 +120,7 @@ def test_it_is_private_whatever_the_umask(base: Path, umask: int) -> None:
 
 
 def test_a_system_without_locks_keeps_counts_in_memory(monkeypatch: pytest.MonkeyPatch, base: Path) -> None:
-    monkeypatch.setattr(module, "can_share", False)
+    monkeypatch.setattr(module, "can_lock", False)
     assert automatic().open() is None
     counts = Counts(Store(automatic()), model_section())
     counts.add(Increments([0]))

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from flask_boxkite import ModelMonitoringService
+from flask_boxkite.files import take_if_dead
 from flask_boxkite.live import place as place_module
 from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.statefile import take_if_dead
 from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import UNWRITABLE
 from tests.faults import ended, fill, fork, killed, mounted, run_in_child

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
+from flask_boxkite.files import can_lock, locked, read_file, release, take_if_dead
 from flask_boxkite.live import statefile
 from flask_boxkite.live.folding import fold, read_directory
 from flask_boxkite.live.layout import FORMAT
@@ -25,11 +26,7 @@ from flask_boxkite.live.statefile import (
     Stored,
     composed,
     is_unused,
-    locked,
     parsed,
-    read_file,
-    release,
-    take_if_dead,
 )
 from flask_boxkite.live.store import Block, Increments, Section, Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
@@ -413,4 +410,4 @@ def test_a_lock_is_let_go_although_a_child_was_forked_meanwhile(tmp_path: Path) 
 
 def test_the_format_is_in_every_file(live: LiveFile) -> None:
     assert struct.unpack_from("=Q", read_file(live.path), 8) == (FORMAT,)
-    assert statefile.can_share
+    assert can_lock

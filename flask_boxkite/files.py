@@ -1,0 +1,208 @@
+"""Files of one process that others may look at: private, reserved in full, and locked while their owner lives.
+
+A lock (``flock``) ends with its process, however that ends, so a file whose lock can be taken belongs to nobody any
+more. No link is followed, and nothing is opened in a way that could wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "OwnerLock",
+    "can_lock",
+    "identity",
+    "is_passing",
+    "locked",
+    "mapped",
+    "open_private",
+    "read_file",
+    "release",
+    "reserve",
+    "take_if_dead",
+    "write_all",
+]
+
+can_lock = fcntl is not None and hasattr(os, "pwrite")
+"""Whether this system has what all this needs."""
+
+
+def open_private(path: str | os.PathLike[str], flags: int) -> int:
+    """Open a file that is ours alone and no link; a forked and executed program does not inherit it."""
+    # Not to wait, should it be a pipe that somebody put there.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+
+
+def read_file(path: str | os.PathLike[str], descriptor: int | None = None) -> bytes:
+    """Return the content of a file that may grow meanwhile; follows no link.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+    """
+    own = open_private(path, os.O_RDONLY) if descriptor is None else descriptor
+    try:
+        size = os.fstat(own).st_size
+        parts = []
+        offset = 0
+        while offset < size and (part := os.pread(own, size - offset, offset)):
+            parts.append(part)
+            offset += len(part)
+        return b"".join(parts)
+    finally:
+        if descriptor is None:
+            os.close(own)
+
+
+def write_all(descriptor: int, data: bytes, offset: int) -> None:
+    """Write every byte, or raise."""
+    rest = memoryview(data)
+    while rest:
+        written = os.pwrite(descriptor, rest, offset)
+        rest, offset = rest[written:], offset + written
+
+
+def reserve(descriptor: int, offset: int, size: int) -> None:
+    """Make sure that the disk holds these bytes, all zero."""
+    try:
+        os.posix_fallocate(descriptor, offset, size)
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+            raise
+        write_all(descriptor, bytes(size), offset)  # a system or a disk that cannot reserve
+
+
+def mapped(descriptor: int, size: int, offset: int = 0) -> mmap.mmap:
+    """Map bytes that were reserved."""
+    try:
+        return mmap.mmap(descriptor, size, offset=offset)
+    except ValueError as error:  # somebody has just shortened the file
+        raise OSError(errno.EIO, str(error)) from error
+
+
+def identity(descriptor: int) -> tuple[int, int]:
+    """Return what tells an open file from all others."""
+    about = os.fstat(descriptor)
+    return about.st_dev, about.st_ino
+
+
+def is_passing(error: OSError) -> bool:
+    """Say whether a file could not be read for reasons that are not its own, such as too many open ones."""
+    return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+
+
+# --- locks -----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def locked(descriptor: int, patience_seconds: float = 0.0) -> Iterator[bool]:
+    """Hold the lock of an open file or directory, and yield True; or False if another process has it.
+
+    It is unlocked, not only closed, at the end: a process forked meanwhile has a copy of the descriptor.
+    """
+    deadline = monotonic() + patience_seconds
+    while not (is_mine := _try_lock(descriptor)) and monotonic() < deadline:
+        sleep(0.001)
+    try:
+        yield is_mine
+    finally:
+        if is_mine:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def take_if_dead(path: Path) -> int | None:
+    """Return an open descriptor that holds the lock of a file without an owner; None if it has one, or is gone."""
+    try:
+        descriptor = open_private(path, os.O_RDONLY)
+    except OSError:
+        return None
+    if _try_lock(descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def release(descriptor: int) -> None:
+    """Unlock and close what `take_if_dead` gave; a process forked meanwhile has the lock too, until it is unlocked."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+class OwnerLock:
+    """The lock of a file of this process, held until it ends; its forked children do not inherit it.
+
+    The descriptor serves the lock alone. Maps keep a descriptor open too, which a forked child cannot close while it
+    still refers to a map, and with it the lock would live on in the child.
+
+    Args:
+        path: Of the file.
+        flags: How to open it, such as ``os.O_RDWR``.
+
+    Attributes:
+        descriptor: Of the open file; -1 once closed.
+
+    Raises:
+        OSError: It cannot be opened, or another process has its lock.
+    """
+
+    def __init__(self, path: Path, flags: int) -> None:
+        self.descriptor = -1
+        self._identity = (0, 0)
+        _held.add(self)  # first of all: another thread may fork at any time
+        self.descriptor = open_private(path, flags)
+        self._identity = identity(self.descriptor)
+        if not _try_lock(self.descriptor):
+            self.close()
+            raise OSError(errno.EAGAIN, f"the lock of '{path}' is taken")
+
+    def owns(self, descriptor: int) -> bool:
+        """Say whether a descriptor is of the locked file: a process that became a daemon may have closed it."""
+        with contextlib.suppress(OSError):
+            return identity(descriptor) == self._identity
+        return False
+
+    def is_linked(self) -> bool:
+        """Say whether the file is locked and others can still find it."""
+        return self.owns(self.descriptor) and os.fstat(self.descriptor).st_nlink > 0
+
+    def close(self) -> None:
+        """Let go of the lock. In a forked child, the parent keeps it."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if self.owns(descriptor):  # else it may have become the number of another file
+            os.close(descriptor)
+
+
+_held: weakref.WeakSet[OwnerLock] = weakref.WeakSet()
+
+
+def _close_inherited() -> None:
+    """Let go of the parent's locks in a forked child: they would live as long as the child.
+
+    uWSGI runs no such hooks; there the child does so when it comes to use what is locked.
+    """
+    for lock in list(_held):
+        lock.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited)
