@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 __all__ = [
     "ForkMark",
     "ProcessName",
+    "ServerName",
     "boot_id",
     "fork_mark",
     "is_gunicorn",
@@ -105,6 +106,50 @@ def server_process(environ: Mapping[str, str]) -> ProcessName:
     return name_of(parent if is_master and parent else os.getpid())
 
 
+class ServerName(NamedTuple):
+    """Names a server, on this machine or another, for good.
+
+    Attributes:
+        boot: Which boot of which machine; empty where the system does not say.
+        namespace: Which container, likewise.
+        pid: Process id of the master, or of the only process.
+        started: When that started; empty if that cannot be known.
+    """
+
+    boot: str
+    namespace: str
+    pid: int
+    started: str
+
+    @classmethod
+    def of(cls, process: ProcessName) -> ServerName:
+        """Name the server of a process that runs here."""
+        return cls(_boot(), pid_namespace(), process.pid, process.started)
+
+    def is_of_another_boot(self) -> bool:
+        """Say whether it ran before this machine was started, or on another machine."""
+        return bool(self.boot and _boot()) and self.boot != _boot()
+
+    def has_ended(self) -> bool | None:
+        """Say whether the server is gone; None if that cannot be known from here."""
+        if self.boot == _boot() and self.started and self.namespace == pid_namespace():
+            started = name_of(self.pid).started
+            if started or _is_gone(self.pid):
+                return started != self.started
+        return None
+
+
+def _is_gone(pid: int) -> bool:
+    """Say whether there is no such process; what is hidden in ``/proc`` may live."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def is_gunicorn(environ: Mapping[str, str]) -> bool:
     """Say whether gunicorn started this process."""
     return environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/")
@@ -124,6 +169,10 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def _boot() -> str:
+    return boot_id().partition("-")[0]
 
 
 def pid_namespace() -> str:

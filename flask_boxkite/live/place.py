@@ -26,7 +26,7 @@ from flask_boxkite.files import can_lock, locked
 from flask_boxkite.live.folding import is_ours
 from flask_boxkite.live.statefile import is_unused
 from flask_boxkite.naming import path_segment
-from flask_boxkite.process import ProcessName, boot_id, is_gunicorn, name_of, pid_namespace, server_process
+from flask_boxkite.process import ServerName, is_gunicorn, server_process
 
 __all__ = ["Place"]
 
@@ -52,13 +52,16 @@ class Place:
         explicit: The directory that was asked for, or None.
         environ: The environment variables.
 
+    Attributes:
+        server: Whose processes come to it.
+
     Raises:
         ConfigError: The explicit directory cannot be used.
     """
 
     def __init__(self, app: str, *, replica: str, explicit: str | None, environ: Mapping[str, str]) -> None:
         self._made_by = os.getpid()
-        self._server = server_process(environ)
+        self.server = ServerName.of(server_process(environ))
         self._is_known_server = "uwsgi" in sys.modules or is_gunicorn(environ)
         self._app = _numbered(path_segment(app)[:40])
         self._replica = path_segment(replica)
@@ -70,12 +73,12 @@ class Place:
         own = os.getpid()
         if self._explicit is None and not self._has_name:
             return False
-        return self._explicit is not None or self._is_known_server or self._server.pid != own or self._made_by != own
+        return self._explicit is not None or self._is_known_server or self.server.pid != own or self._made_by != own
 
     @property
     def _has_name(self) -> bool:
         """Whether the server has a name that no other will ever have; not on a system without ``/proc``."""
-        return bool(self._server.started or boot_id())
+        return bool(self.server.started or self.server.boot)
 
     def open(self) -> Path | None:
         """Return the directory, made if need be; None if this system cannot share, or not by itself.
@@ -92,7 +95,7 @@ class Place:
         elif not self._has_name:
             return None
         else:
-            bases, name = _automatic_bases(), f"{_automatic_start(self._server)}-{self._app}"
+            bases, name = _automatic_bases(), f"{_automatic_start(self.server)}-{self._app}"
         for base in bases:
             try:
                 directory = _made(base / name)
@@ -107,7 +110,7 @@ class Place:
     @property
     def is_alone(self) -> bool:
         """Whether this process is a server by itself, whose directory nobody will want when it has ended."""
-        return self._explicit is None and self._server.pid == self._made_by == os.getpid()
+        return self._explicit is None and self.server.pid == self._made_by == os.getpid()
 
     def leave(self, directory: Path) -> None:
         """Remove the directory, if this process is a server by itself and the last one in it."""
@@ -148,9 +151,8 @@ def _automatic_bases() -> list[Path]:
     return [Path(_SHARED_MEMORY), *bases] if os.path.isdir(_SHARED_MEMORY) else bases
 
 
-def _automatic_start(server: ProcessName) -> str:
-    boot = boot_id().partition("-")[0]
-    return f"{_PREFIX}{os.geteuid()}-{boot}-{pid_namespace()}-{server.pid}-{server.started}"
+def _automatic_start(server: ServerName) -> str:
+    return f"{_PREFIX}{os.geteuid()}-{server.boot}-{server.namespace}-{server.pid}-{server.started}"
 
 
 def _made(directory: Path) -> Path:
@@ -192,26 +194,9 @@ def _is_over(entry: os.DirEntry[str], *, is_automatic: bool) -> bool:
     parts = _AUTOMATIC.fullmatch(entry.name)
     if parts is None:
         return False
-    boot = boot_id().partition("-")[0]
-    if boot and parts["boot"] and boot != parts["boot"]:
-        return True
-    if boot == parts["boot"] and parts["started"] and parts["namespace"] == pid_namespace():
-        pid = int(parts["pid"])
-        started = name_of(pid).started
-        if started or _is_gone(pid):
-            return started != parts["started"]
-    return age > _ABANDONED_SECONDS
-
-
-def _is_gone(pid: int) -> bool:
-    """Say whether there is no such process; what is hidden in ``/proc`` may live."""
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:
-        pass
-    return False
+    server = ServerName(parts["boot"], parts["namespace"], int(parts["pid"]), parts["started"])
+    has_ended = server.is_of_another_boot() or server.has_ended()
+    return age > _ABANDONED_SECONDS if has_ended is None else has_ended
 
 
 def remove_unused(directory: Path) -> None:

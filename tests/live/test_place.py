@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_boxkite import ConfigError, ModelMonitoringService
+from flask_boxkite import ConfigError, ModelMonitoringService, process
 from flask_boxkite.live import place as module
 from flask_boxkite.live.folding import RETIRED
 from flask_boxkite.live.place import Place, remove_unused
@@ -356,15 +356,15 @@ def test_what_nobody_can_judge_is_removed_after_an_hour(base: Path, name: str, a
 def test_a_server_whose_processes_are_hidden_is_not_taken_for_dead(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its master runs as root, say, and '/proc' is mounted with 'hidepid'."""
     kept = left(base, automatic_name(pid=os.getppid(), started="12345"))
-    monkeypatch.setattr(module, "name_of", lambda pid: ProcessName(pid, ""))
+    monkeypatch.setattr(process, "name_of", lambda pid: ProcessName(pid, ""))
     opened(automatic())
     assert kept.exists()
 
 
 def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = left(base, automatic_name(pid=os.getppid()))
-    monkeypatch.setattr(module, "boot_id", lambda: "")
-    monkeypatch.setattr(module, "pid_namespace", lambda: "")
+    monkeypatch.setattr(process, "boot_id", lambda: "")
+    monkeypatch.setattr(process, "pid_namespace", lambda: "")
     opened(automatic())
     assert kept.exists()
 
@@ -462,8 +462,8 @@ def script() -> Iterator[Callable[[str], subprocess.Popen[str]]]:
         return started[-1]
 
     yield start
-    for process in started:
-        process.communicate()
+    for script in started:
+        script.communicate()
 
 
 @pytest.mark.parametrize("end", ["", "raise ValueError", "sys.exit(3)"], ids=["end", "exception", "exit"])
