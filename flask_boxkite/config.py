@@ -38,6 +38,13 @@ class Address:
     port: int | None
     tls: bool = False
 
+    def __str__(self) -> str:
+        """Return it as `BOXKITE_FLUENTD_ADDR` takes it."""
+        if self.port is None:
+            return f"unix://{self.host}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'tls://' if self.tls else ''}{host}:{self.port}"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -49,13 +56,17 @@ class Settings:
         metrics_path: ``BOXKITE_METRICS_PATH`` (``/metrics``): the route of the metrics; None for no route.
         metrics_token: ``BOXKITE_METRICS_TOKEN`` (None): bearer token that the route asks for.
         metric_names: ``BOXKITE_METRIC_NAMES`` (``labels``): or ``boxkite``, the names of boxkite 0.0.5.
-        sink: ``BOXKITE_SINK`` (``auto``): ``fluentd``, ``file``, ``none``, or an object with ``emit_batch(records)``.
-            ``auto`` is fluentd if an address is set, else files if a directory is, else none.
+        sink: ``BOXKITE_SINK`` (``auto``): ``fluentd``, ``file``, ``none``, or an object with ``emit_batch(records)``;
+            several as a list, or with commas between. ``auto`` is fluentd if an address is set, else files if a
+            directory is, else none. Here a tuple, empty for ``none``.
         fluentd_addr: ``BOXKITE_FLUENTD_ADDR`` (env ``BEDROCK_FLUENTD_ADDR``): ``host[:24224]``, ``unix:///path`` or
-            ``tls://host:port``.
+            ``tls://host:port``; several with commas between, of which the next is tried when one fails.
         fluentd_prefix: ``BOXKITE_FLUENTD_PREFIX`` (env ``BEDROCK_FLUENTD_PREFIX``, ``models.predictions``): start of
             the tag.
         fluentd_shared_key: ``BOXKITE_FLUENTD_SHARED_KEY`` (None): the key of fluentd's ``<security>`` section.
+        fluentd_user: ``BOXKITE_FLUENTD_USER`` (None): for servers that ask for one; with a password and a shared key.
+        fluentd_password: ``BOXKITE_FLUENTD_PASSWORD`` (None): the user's; it never crosses the network.
+        fluentd_gzip: ``BOXKITE_FLUENTD_GZIP`` (false): whether to compress; the server must be fluentd 0.14.5 or later.
         fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for those of the
             system.
         endpoint_id: ``BOXKITE_ENDPOINT_ID`` (env ``BEDROCK_ENDPOINT_ID``, ``unknown-endpoint``): in tag and path.
@@ -64,7 +75,10 @@ class Settings:
         log_dir: ``BOXKITE_LOG_DIR`` (None): root of the file sink.
         log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted; ``inf`` for never.
         logger_id: ``BOXKITE_LOGGER_ID`` (``boxkite``): part of its file names.
-        queue_bytes: ``BOXKITE_QUEUE_BYTES`` (16 MiB): bound of the records that wait in memory.
+        spool_dir: ``BOXKITE_SPOOL_DIR`` (None): directory in which records wait until they are delivered; None for
+            memory. To be shared by all processes, and by servers that deliver to the same place.
+        spool_bytes: ``BOXKITE_SPOOL_BYTES`` (1 GiB): bound of all files in it.
+        queue_bytes: ``BOXKITE_QUEUE_BYTES`` (16 MiB): bound of the records that wait in memory, for each sink.
         max_body_bytes: ``BOXKITE_MAX_BODY_BYTES`` (64 KiB): longer request bodies are cut in the record, and flagged.
         sample_rate: ``BOXKITE_SAMPLE_RATE`` (1.0): share of records sent to the sink; counts always see every row.
         redact: ``BOXKITE_REDACT`` (none): field names or dotted paths replaced in every record, or a callable.
@@ -81,10 +95,13 @@ class Settings:
     metrics_path: str | None = "/metrics"
     metrics_token: str | None = field(default=None, repr=False)
     metric_names: str = "labels"
-    sink: Any = "auto"
-    fluentd_addr: Address | None = None
+    sink: tuple[Any, ...] = ("auto",)
+    fluentd_addr: tuple[Address, ...] | None = None
     fluentd_prefix: str = "models.predictions"
     fluentd_shared_key: str | None = field(default=None, repr=False)
+    fluentd_user: str | None = None
+    fluentd_password: str | None = field(default=None, repr=False)
+    fluentd_gzip: bool = False
     fluentd_ca_file: str | None = None
     endpoint_id: str = "unknown-endpoint"
     server_id: str = "unknown-server"
@@ -92,6 +109,8 @@ class Settings:
     log_dir: str | None = None
     log_ttl_days: float = 30
     logger_id: str = "boxkite"
+    spool_dir: str | None = None
+    spool_bytes: int = 1024 * 1024 * 1024
     queue_bytes: int = 16 * 1024 * 1024
     max_body_bytes: int = 64 * 1024
     sample_rate: float = 1.0
@@ -130,20 +149,33 @@ class Settings:
 
     def _checked(self) -> Settings:
         """Resolve ``auto`` and check what belongs together."""
-        if self.sink == "auto":
-            sink = "fluentd" if self.fluentd_addr else "file" if self.log_dir else "none"
+        if "auto" in self.sink:
+            sink = ("fluentd",) if self.fluentd_addr else ("file",) if self.log_dir else ()
             return dataclasses.replace(self, sink=sink)._checked()
-        if self.sink == "fluentd":
+        if "fluentd" in self.sink:
             if self.fluentd_addr is None:
                 _fail("BOXKITE_SINK", "is 'fluentd', but there is no address. Set 'BOXKITE_FLUENTD_ADDR' to one.")
-            if self.fluentd_ca_file and not self.fluentd_addr.tls:
+            if self.fluentd_ca_file and not any(address.tls for address in self.fluentd_addr):
                 remedy = "Write it as 'tls://host:port', or leave the certificates out."
                 _fail("BOXKITE_FLUENTD_CA_FILE", f"is set, but the address of fluentd is one without TLS. {remedy}")
-        if self.sink == "file" and self.log_dir is None:
+            self._check_fluentd_user()
+        if "file" in self.sink and self.log_dir is None:
             _fail("BOXKITE_SINK", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one.")
         if self.metric_names == "boxkite" and isinstance(self.baseline, Mapping) and len(self.baseline) > 1:
             _fail("BOXKITE_METRIC_NAMES", "is 'boxkite', whose names have room for one model only. Use 'labels'.")
         return self
+
+    def _check_fluentd_user(self) -> None:
+        if self.fluentd_password is not None and self.fluentd_user is None:
+            _fail("BOXKITE_FLUENTD_PASSWORD", "is set, but there is no user. Set 'BOXKITE_FLUENTD_USER' too.")
+        if self.fluentd_user is None:
+            return
+        if self.fluentd_password is None:
+            _fail("BOXKITE_FLUENTD_USER", "is set, but there is no password. Set 'BOXKITE_FLUENTD_PASSWORD' too.")
+        if self.fluentd_shared_key is None:
+            reason = "without which fluentd asks for no user"
+            remedy = "Set 'BOXKITE_FLUENTD_SHARED_KEY' too."
+            _fail("BOXKITE_FLUENTD_USER", f"is set, but there is no shared key, {reason}. {remedy}")
 
 
 def _fail(key: str, text: str) -> NoReturn:
@@ -201,11 +233,20 @@ def _choice(*choices: str) -> Callable[[str, Any], Any]:
     return read
 
 
+def _sinks(key: str, value: Any) -> tuple[Any, ...]:
+    items = [item.strip() for item in value.split(",")] if isinstance(value, str) else value
+    sinks = [_sink(key, item) for item in (items if isinstance(items, (list, tuple)) else [items])]
+    if len(sinks) > 1 and ("auto" in sinks or "none" in sinks):
+        _fail(key, f"is 'auto' or 'none' among others, got {value!r}. Name the others alone.")
+    return () if sinks == ["none"] else tuple(sinks)
+
+
 def _sink(key: str, value: Any) -> Any:
     if callable(getattr(value, "emit_batch", None)) and not isinstance(value, type):
         return value
-    if value not in ("auto", "fluentd", "file", "none"):
-        _fail(key, f"must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got {value!r}.")
+    if not isinstance(value, str) or value not in ("auto", "fluentd", "file", "none"):
+        text = "must be 'auto', 'fluentd', 'file', 'none', an object with 'emit_batch(records)', or a list of those"
+        _fail(key, f"{text}, got {value!r}.")
     return value
 
 
@@ -250,11 +291,15 @@ def _redact(key: str, value: Any) -> Any:
     return tuple(names)
 
 
-def _address(key: str, value: Any) -> Address:
-    text = _text(key, value)
+def _addresses(key: str, value: Any) -> tuple[Address, ...]:
+    texts = [text.strip() for text in _text(key, value).split(",")]
+    return tuple(_address(key, text) for text in texts)
+
+
+def _address(key: str, text: str) -> Address:
     if text.startswith("unix://"):
         if not text[7:].startswith("/"):
-            _fail(key, f"must be 'unix://' and an absolute path, got {value!r}.")
+            _fail(key, f"must be 'unix://' and an absolute path, got {text!r}.")
         return Address(text[7:], None)
     scheme, _, rest = text.rpartition("://")
     if rest.count(":") > 1 and not rest.startswith("["):
@@ -266,7 +311,7 @@ def _address(key: str, value: Any) -> Address:
         host, port = None, 0
     is_only_host_and_port = not re.search(r"[\s/?#@]", rest)
     if scheme not in ("", "tcp", "tls") or not host or not port or not is_only_host_and_port:
-        _fail(key, f"must be 'host[:{FORWARD_PORT}]', 'unix:///path' or 'tls://host:port', got {value!r}.")
+        _fail(key, f"must be 'host[:{FORWARD_PORT}]', 'unix:///path' or 'tls://host:port', got {text!r}.")
     return Address(host, port, tls=scheme == "tls")
 
 
@@ -275,10 +320,13 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "metrics_path": _optional(_route),
     "metrics_token": _optional(_secret),
     "metric_names": _choice("labels", "boxkite"),
-    "sink": _sink,
-    "fluentd_addr": _optional(_address),
+    "sink": _sinks,
+    "fluentd_addr": _optional(_addresses),
     "fluentd_prefix": _text,
     "fluentd_shared_key": _optional(_secret),
+    "fluentd_user": _optional(_text),
+    "fluentd_password": _optional(_secret),
+    "fluentd_gzip": _boolean,
     "fluentd_ca_file": _optional(_path_text),
     "endpoint_id": _text,
     "server_id": _text,
@@ -286,6 +334,8 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "log_dir": _optional(_path_text),
     "log_ttl_days": _number(lambda value: value > 0, "> 0"),
     "logger_id": _text,
+    "spool_dir": _optional(_path_text),
+    "spool_bytes": _integer(1024 * 1024),
     "queue_bytes": _integer(1),
     "max_body_bytes": _integer(0),
     "sample_rate": _number(lambda value: 0 <= value <= 1, "from 0 to 1"),

@@ -40,7 +40,7 @@ from flask_boxkite.service import (
     export_http,
     load_baseline,
     make_exposition,
-    make_recorder,
+    make_recorders,
     make_store,
 )
 from flask_boxkite.views import metrics_response
@@ -207,15 +207,17 @@ class Boxkite:
         return self._state().service(model).drift(window)
 
     def flush(self, timeout: float = 5.0) -> int:
-        """Wait until all records are delivered; return how many are left after *timeout* seconds."""
-        recorder = self._state().recorder
-        return recorder.flush(timeout) if recorder else 0
+        """Wait until all records are delivered; return how many are left after *timeout* seconds.
+
+        With several sinks, a record counts for each that has not got it. With a spool, what dead processes left there
+        is delivered too, as far as it is this one's to deliver.
+        """
+        return self._state().recorders.flush(timeout)
 
     def close(self) -> None:
         """Deliver what waits, within the shutdown timeout. Needed only where a process ends without `atexit`."""
         for state in self._states:
-            if state.recorder:
-                state.recorder.close()
+            state.recorders.close()
 
     def _state(self) -> _AppState:
         """Return the state of the current app; outside of any, that of the only one."""
@@ -244,13 +246,13 @@ class _Predicted:
 
 
 class _AppState:
-    """What belongs to one app: settings, a service per model, and the recorder that they share."""
+    """What belongs to one app: settings, a service per model, and the recorders that they share."""
 
     def __init__(self, monitor: Boxkite, app_name: str, settings: Settings) -> None:
         self._monitor = monitor
         self.settings = settings
         self._store = make_store(settings, app_name)
-        self.recorder = make_recorder(settings, self._store)
+        self.recorders = make_recorders(settings, self._store)
         self._lock = threading.Lock()
         self._is_checked = False
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
@@ -260,10 +262,10 @@ class _AppState:
             settings,
             lambda: [service.exported for service in list(self._services.values())],
             self._store if settings.enabled else None,
-            self.recorder,
+            self.recorders,
         )
-        sink = self.recorder.sink.name if self.recorder else "none"
-        logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sink)
+        sinks = ", ".join(recorder.sink.name for recorder in self.recorders)
+        logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sinks or "none")
 
     def _configured_services(self) -> dict[str, ModelMonitoringService]:
         given = self.settings.baseline
@@ -276,7 +278,7 @@ class _AppState:
         return {name: self._new_service(load_baseline(baseline), name) for name, baseline in given.items()}
 
     def _new_service(self, baseline: Baseline | None, model: str | None) -> ModelMonitoringService:
-        return ModelMonitoringService.from_settings(self.settings, baseline, model, self._store, self.recorder)
+        return ModelMonitoringService.from_settings(self.settings, baseline, model, self._store, self.recorders)
 
     def check_model(self, model: str | None) -> None:
         """Refuse a model that cannot be meant.
@@ -322,6 +324,7 @@ class _AppState:
             if self.settings.enabled:
                 _check_routes(current_app, self._monitor.predicted, self.settings.metrics_path)
                 self._store.check_server(request.environ)
+                self.recorders.attend()
         current = request._get_current_object()  # type: ignore[attr-defined]
         capture: Capture | None = getattr(current, _CAPTURE, None)
         if capture is not None:

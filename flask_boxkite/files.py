@@ -26,12 +26,14 @@ __all__ = [
     "identity",
     "is_passing",
     "locked",
+    "make_private",
     "mapped",
     "open_private",
     "read_file",
     "release",
     "reserve",
     "take_if_dead",
+    "unwritable",
     "write_all",
 ]
 
@@ -89,6 +91,22 @@ def mapped(descriptor: int, size: int, offset: int = 0) -> mmap.mmap:
         return mmap.mmap(descriptor, size, offset=offset)
     except ValueError as error:  # somebody has just shortened the file
         raise OSError(errno.EIO, str(error)) from error
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory, and those above it, that are not there yet, for this user alone.
+
+    Raises:
+        OSError: One cannot be made.
+    """
+    for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+
+
+def unwritable(directory: Path) -> Path | None:
+    """Return what stands in the way of making and writing a directory; None if nothing does."""
+    nearest = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
+    return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
 
 
 def identity(descriptor: int) -> tuple[int, int]:
@@ -184,6 +202,12 @@ class OwnerLock:
     def is_linked(self) -> bool:
         """Say whether the file is locked and others can still find it."""
         return self.owns(self.descriptor) and os.fstat(self.descriptor).st_nlink > 0
+
+    def release(self) -> None:
+        """Unlock and close; not for a forked child, whose parent would lose the lock."""
+        if self.owns(self.descriptor):
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        self.close()
 
     def close(self) -> None:
         """Let go of the lock. In a forked child, the parent keeps it."""

@@ -53,7 +53,16 @@ PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
 
 # Closed sets: a client cannot add a series.
 CAPTURE_REASONS = ("features", "output", "internal")
-DROP_REASONS = ("queue_full", "too_large", "unencodable", "shutdown", "process_died")
+DROP_REASONS = (
+    "queue_full",
+    "spool_full",
+    "too_large",
+    "unencodable",
+    "refused",
+    "damaged",
+    "shutdown",
+    "process_died",
+)
 
 # What became of files of counts.
 FOLDED = "folded"

@@ -14,9 +14,11 @@ from typing import Any
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
+from flask_boxkite.delivery import Recorder, Recorders, Spooling
 from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
+from flask_boxkite.files import can_lock, unwritable
 from flask_boxkite.live.counting import UnmatchedError, VariableCounter
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.place import Place
@@ -26,8 +28,7 @@ from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep, redaction
-from flask_boxkite.recorder import Recorder
-from flask_boxkite.sinks import make_sink
+from flask_boxkite.sinks import make_sinks
 from flask_boxkite.throttle import Throttle
 from flask_boxkite.values import plain
 
@@ -98,39 +99,40 @@ class ModelMonitoringService:
         checked = Settings.from_mapping(given)
         loaded = load_baseline(baseline)
         store = make_store(checked, model or (loaded.model if loaded else "default"))
-        self._setup(checked, loaded, model, store, make_recorder(checked, store))
+        self._setup(checked, loaded, model, store, make_recorders(checked, store))
 
     @classmethod
     def from_settings(
-        cls, settings: Settings, baseline: Baseline | None, model: str | None, store: Store, recorder: Recorder | None
+        cls, settings: Settings, baseline: Baseline | None, model: str | None, store: Store, recorders: Recorders
     ) -> ModelMonitoringService:
-        """Build one that shares the home of its counts and a recorder with others."""
+        """Build one that shares the home of its counts and recorders with others."""
         service = cls.__new__(cls)
-        service._setup(settings, baseline, model, store, recorder)
+        service._setup(settings, baseline, model, store, recorders)
         return service
 
     def _setup(
-        self, settings: Settings, baseline: Baseline | None, model: str | None, store: Store, recorder: Recorder | None
+        self, settings: Settings, baseline: Baseline | None, model: str | None, store: Store, recorders: Recorders
     ) -> None:
         self.settings = settings
         self.baseline = baseline
         self.model = model or (baseline.model if baseline else "default")
         self.new_id = IdMaker(settings.server_id)
         self.has_header_ids = settings.server_id.isascii() and settings.server_id.isprintable()
-        self._recorder = recorder
+        self._recorders = recorders
+        self._has_sink = bool(recorders)
         self._logs_all = settings.sample_rate >= 1
         self._layout = layout = Layout.of(baseline)
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self.exported = ExportedModel(self.model, baseline, settings.drift_alpha)
         self.check_server = store.check_server
         self._counts = Counts(store, self.exported.section)
-        self._features = VariableCounter(layout.features, 0, layout.size, keeps_interpreter=recorder is not None)
+        self._features = VariableCounter(layout.features, 0, layout.size, keeps_interpreter=self._has_sink)
         self._outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
         self.feature_names = self._features.known
         self.output_names = self._outputs.names
         self._redact = redaction(settings.redact, self._features.names)
         self._throttle = Throttle()
-        self._exposition = make_exposition(settings, lambda: [self.exported], store, recorder)
+        self._exposition = make_exposition(settings, lambda: [self.exported], store, recorders)
         # All fields of a record, in their order, with those that never change.
         self._template: dict[str, Any] = {
             "entity_id": None,
@@ -296,7 +298,7 @@ class ModelMonitoringService:
 
     def wants_record(self, prediction: PredictionId) -> bool:
         """Say whether this prediction is to be logged at all."""
-        return self._recorder is not None and (self._logs_all or prediction.is_sampled(self.settings.sample_rate))
+        return self._has_sink and (self._logs_all or prediction.is_sampled(self.settings.sample_rate))
 
     def record(
         self,
@@ -319,8 +321,7 @@ class ModelMonitoringService:
             rows: How many; None if not known.
             duration: Seconds from request to response; None if not known.
         """
-        recorder = self._recorder
-        if recorder is None:
+        if not self._has_sink:
             return
         try:
             record = self._template.copy()
@@ -342,14 +343,13 @@ class ModelMonitoringService:
                 record["body_encoding"] = "base64"
             if self._redact is not None:
                 record = self._redact(record)
-            recorder.record(prediction.time_ns, record)
+            self._recorders.record(prediction.time_ns, record)
         except Exception:
             self._lose_record()
 
     def _lose_record(self) -> None:
-        """Count a record that cannot be packed or redacted; it must not be sent in part."""
-        assert self._recorder is not None
-        self._recorder.drop("unencodable")
+        """Count a record that cannot be made or redacted; it must not be sent in part."""
+        self._recorders.drop("unencodable")
         self.complain("A prediction could not be logged; it is counted as dropped.")
 
     def fail(self, tally: Tally) -> None:
@@ -403,13 +403,16 @@ class ModelMonitoringService:
         return drift_report(self.model, self.baseline, cells, alpha=self.settings.drift_alpha)
 
     def flush(self, timeout: float = 5.0) -> int:
-        """Wait until all records are delivered; return how many are left after *timeout* seconds."""
-        return self._recorder.flush(timeout) if self._recorder else 0
+        """Wait until all records are delivered; return how many are left after *timeout* seconds.
+
+        With several sinks, a record counts for each that has not got it. With a spool, what dead processes left there
+        is delivered too, as far as it is this one's to deliver.
+        """
+        return self._recorders.flush(timeout)
 
     def close(self) -> None:
-        """Deliver what waits, within the shutdown timeout; count the rest as dropped."""
-        if self._recorder:
-            self._recorder.close()
+        """Deliver what waits, within the shutdown timeout; the rest is counted as dropped, or stays in the spool."""
+        self._recorders.close()
 
 
 def _plain_features(features: Any) -> Any:
@@ -472,26 +475,42 @@ def make_store(settings: Settings, app: str) -> Store:
     return Store(Place(app, replica=settings.pod_name, explicit=settings.state_dir, environ=os.environ))
 
 
-def make_recorder(settings: Settings, store: Store) -> Recorder | None:
-    """Build the recorder for the sink that is set; None if there is none.
+def make_recorders(settings: Settings, store: Store) -> Recorders:
+    """Build a recorder for each sink that is set.
 
     Raises:
-        ConfigError: The sink cannot work.
+        ConfigError: A sink, or the spool, cannot work.
     """
-    sink = make_sink(settings)
-    if sink is None:
-        return None
-    return Recorder(sink, store, max_bytes=settings.queue_bytes, shutdown_timeout=settings.shutdown_timeout)
+    options: dict[str, Any] = {"max_bytes": settings.queue_bytes, "shutdown_timeout": settings.shutdown_timeout}
+    if settings.spool_dir is not None:
+        options["spooling"] = Spooling(_checked_spool(settings.spool_dir), settings.spool_bytes)
+    return Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])
+
+
+def _checked_spool(directory: str) -> Path:
+    """Return the directory of the spool; it is made later, by the process that writes to it.
+
+    Raises:
+        ConfigError: It cannot be made or written, or this system cannot have one.
+    """
+    path = Path(directory).absolute()
+    if not can_lock:
+        msg = "'BOXKITE_SPOOL_DIR' needs file locks as Linux and macOS have them. Leave it out on this system."
+        raise ConfigError(msg, key="BOXKITE_SPOOL_DIR")
+    if (obstacle := unwritable(path)) is not None:
+        msg = f"'BOXKITE_SPOOL_DIR': cannot write to '{obstacle}'. Name a directory on a local disk of this user."
+        raise ConfigError(msg, key="BOXKITE_SPOOL_DIR")
+    return path
 
 
 def make_exposition(
-    settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store | None, recorder: Recorder | None
+    settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store | None, recorders: Recorders
 ) -> Exposition:
     """Build the exposition that the settings ask for."""
     return Exposition(
         models,
         store,
-        sink_section=recorder.section if recorder else None,
+        recorders=recorders,
         alpha=settings.drift_alpha,
         names=settings.metric_names,
         with_baseline=settings.export_baseline,

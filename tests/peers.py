@@ -530,16 +530,26 @@ class FluentServer(Program):
         directory: For the entries and its log.
         port: 0 chooses a free one at the first start.
         shared_key: Turns authentication on; *hostname* is then the server's name, and no client may have the same.
+        user: Name and password to ask for, beside the key.
     """
 
     def __init__(
-        self, directory: Path, *, port: int = 0, shared_key: str | None = None, hostname: str = "fluent-server"
+        self,
+        directory: Path,
+        *,
+        port: int = 0,
+        shared_key: str | None = None,
+        hostname: str = "fluent-server",
+        user: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(directory)
         self.port = port
         self._node, self._modules = require("node"), npm_modules()
         self._output = directory / "entries.jsonl"
         self._security = [] if shared_key is None else [f"--shared-key={shared_key}", f"--hostname={hostname}"]
+        if user is not None:
+            assert shared_key is not None, "The protocol asks for no user without a key."
+            self._security += [f"--user={user[0]}", f"--password={user[1]}"]
 
     def _launch(self) -> None:
         script = HERE / "integration" / "fluent_server.js"
@@ -569,3 +579,58 @@ class FluentServer(Program):
         written = self._output.read_bytes() if self._output.exists() else b""
         # What follows the last line end is still being written.
         return [json.loads(line) for line in written.split(b"\n")[:-1]]
+
+
+class Receiver(Program):
+    """What users run to receive records, with one of our example configurations; on a port kept over restarts.
+
+    No package registry that the tests install from has it: where it is not on PATH the test skips, in CI too.
+
+    Args:
+        directory: For its log.
+        config: The configuration file.
+        env: Added to the environment.
+    """
+
+    program: str
+    is_ready: str
+
+    def __init__(self, directory: Path, config: Path, env: Mapping[str, str]) -> None:
+        super().__init__(directory)
+        self.binary = shutil.which(self.program) or pytest.skip(f"The program '{self.program}' is missing.")
+        self.port = free_port()
+        self.config = config
+        self.env = {"LISTEN_PORT": str(self.port), **env}
+
+    @property
+    def addr(self) -> str:
+        """Host and port, as `BOXKITE_FLUENTD_ADDR` takes them."""
+        return f"127.0.0.1:{self.port}"
+
+    def _launch(self) -> None:
+        self._spawn([self.binary, "--config", self.config], env=self.env)
+        self._wait_ready(lambda: self.is_ready in self.log(), f"{self.program} listens")
+
+
+class Fluentd(Receiver):
+    """fluentd itself."""
+
+    program = "fluentd"
+    is_ready = "fluentd worker is now running"
+
+    def dry_run(self) -> str:
+        """Have it check its configuration; return what it says of it."""
+        command = [self.binary, "--dry-run", "--config", str(self.config)]
+        done = subprocess.run(command, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+    def flush(self) -> None:
+        """Have it write what it holds back for the minute to end."""
+        os.kill(self.pid, signal.SIGUSR1)
+
+
+class FluentBit(Receiver):
+    """Fluent Bit. It uploads what it holds back when it is stopped."""
+
+    program = "fluent-bit"
+    is_ready = "listening on"

@@ -16,6 +16,7 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.testing import RecordingSink
 
 SINK = RecordingSink()
+SINK_TEXT = "must be 'auto', 'fluentd', 'file', 'none', an object with 'emit_batch(records)', or a list of those"
 ADDRESS_TEXT = "must be 'host[:24224]', 'unix:///path' or 'tls://host:port'"
 
 
@@ -30,7 +31,7 @@ def settings(**given: Any) -> Settings:
 
 
 def test_without_any_key_the_defaults_hold() -> None:
-    expected = Settings(sink="none", pod_name=socket.gethostname())
+    expected = Settings(sink=(), pod_name=socket.gethostname())
     assert Settings.from_mapping({"SECRET_KEY": "other", "boxkite_sink": "other", 7: "other"}, {}) == expected
 
 
@@ -56,20 +57,37 @@ def test_every_setting_can_be_set_and_is_documented() -> None:
         ("metrics_token", "s3cret", "s3cret"),
         ("metrics_token", None, None),
         ("metric_names", "boxkite", "boxkite"),
-        ("sink", SINK, SINK),
-        ("sink", "none", "none"),
-        ("fluentd_addr", "fluentd", Address("fluentd", 24224)),
-        ("fluentd_addr", "fluentd:1", Address("fluentd", 1)),
-        ("fluentd_addr", "tcp://10.0.0.1:99", Address("10.0.0.1", 99)),
-        ("fluentd_addr", "tls://logs.example:65535", Address("logs.example", 65535, tls=True)),
-        ("fluentd_addr", "tls://logs.example", Address("logs.example", 24224, tls=True)),
-        ("fluentd_addr", "[::1]:99", Address("::1", 99)),
-        ("fluentd_addr", "[fe80::1]", Address("fe80::1", 24224)),
-        ("fluentd_addr", "fe80::1", Address("fe80::1", 24224)),
-        ("fluentd_addr", "unix:///run/fluentd.sock", Address("/run/fluentd.sock", None)),
+        ("sink", SINK, (SINK,)),
+        ("sink", "none", ()),
+        ("sink", ["none"], ()),
+        ("fluentd_addr", "fluentd", (Address("fluentd", 24224),)),
+        ("fluentd_addr", "fluentd:1", (Address("fluentd", 1),)),
+        ("fluentd_addr", "tcp://10.0.0.1:99", (Address("10.0.0.1", 99),)),
+        ("fluentd_addr", "tls://logs.example:65535", (Address("logs.example", 65535, tls=True),)),
+        ("fluentd_addr", "tls://logs.example", (Address("logs.example", 24224, tls=True),)),
+        ("fluentd_addr", "[::1]:99", (Address("::1", 99),)),
+        ("fluentd_addr", "[fe80::1]", (Address("fe80::1", 24224),)),
+        ("fluentd_addr", "fe80::1", (Address("fe80::1", 24224),)),
+        ("fluentd_addr", "unix:///run/fluentd.sock", (Address("/run/fluentd.sock", None),)),
+        (
+            "fluentd_addr",
+            "host1,host2:24225, tls://h3,unix:///run/f.sock,::1",
+            (
+                Address("host1", 24224),
+                Address("host2", 24225),
+                Address("h3", 24224, tls=True),
+                Address("/run/f.sock", None),
+                Address("::1", 24224),
+            ),
+        ),
         ("fluentd_addr", None, None),
+        ("fluentd_addr", "", None),
         ("fluentd_prefix", "a.b", "a.b"),
         ("fluentd_shared_key", "key", "key"),
+        ("fluentd_user", "", None),
+        ("fluentd_password", None, None),
+        ("fluentd_gzip", "true", True),
+        ("fluentd_gzip", 0, False),
         ("fluentd_ca_file", Path("/etc/ca.pem"), "/etc/ca.pem"),
         ("endpoint_id", "../x", "../x"),
         ("server_id", "s", "s"),
@@ -119,19 +137,21 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         (
             "sink",
             "kafka",
-            "must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got 'kafka'.",
+            f"{SINK_TEXT}, got 'kafka'.",
         ),
         (
             "sink",
             None,
-            "must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got None.",
+            f"{SINK_TEXT}, got None.",
         ),
         (
             "sink",
             RecordingSink,
-            "must be 'auto', 'fluentd', 'file', 'none' or an object with 'emit_batch(records)', got "
-            "<class 'flask_boxkite.testing.RecordingSink'>.",
+            f"{SINK_TEXT}, got <class 'flask_boxkite.testing.RecordingSink'>.",
         ),
+        ("sink", ["file", "kafka"], f"{SINK_TEXT}, got 'kafka'."),
+        ("sink", "none,file", "is 'auto' or 'none' among others, got 'none,file'. Name the others alone."),
+        ("spool_bytes", 1000, "must be an integer >= 1048576, got 1000."),
         ("sink", "fluentd", "is 'fluentd', but there is no address. Set 'BOXKITE_FLUENTD_ADDR' to one."),
         ("sink", "file", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one."),
         ("fluentd_addr", 24224, "must be a text that is not empty, got 24224."),
@@ -145,9 +165,15 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("fluentd_addr", "user@fluentd:24224", f"{ADDRESS_TEXT}, got 'user@fluentd:24224'."),
         ("fluentd_addr", "flu entd", f"{ADDRESS_TEXT}, got 'flu entd'."),
         ("fluentd_addr", "[::1", f"{ADDRESS_TEXT}, got '[::1'."),
+        ("fluentd_addr", "fluentd,http://other", f"{ADDRESS_TEXT}, got 'http://other'."),
+        ("fluentd_addr", "fluentd,", f"{ADDRESS_TEXT}, got ''."),
+        ("fluentd_addr", ",", f"{ADDRESS_TEXT}, got ''."),
         ("fluentd_addr", "unix://fluentd.sock", "must be 'unix://' and an absolute path, got 'unix://fluentd.sock'."),
         ("fluentd_prefix", "", "must be a text that is not empty, got ''."),
         ("fluentd_shared_key", b"key", "must be a text that is not empty, got bytes."),
+        ("fluentd_user", 7, "must be a text that is not empty, got 7."),
+        ("fluentd_password", 12345, "must be a text that is not empty, got int."),
+        ("fluentd_gzip", "gzip", "must be true or false, got 'gzip'."),
         ("fluentd_ca_file", 3, "must be a text that is not empty, got 3."),
         ("endpoint_id", None, "must be a text that is not empty, got None."),
         ("server_id", 1, "must be a text that is not empty, got 1."),
@@ -211,11 +237,55 @@ def test_an_unknown_key_is_refused(key: str, message: str) -> None:
 def test_certificates_for_an_address_without_tls_are_a_contradiction() -> None:
     """Whoever sets them believes that the records are encrypted."""
     with pytest.raises(ConfigError) as caught:
-        settings(fluentd_addr="fluentd:24224", fluentd_ca_file="/etc/ca.pem")
+        settings(fluentd_addr="fluentd:24224,other:24224", fluentd_ca_file="/etc/ca.pem")
     assert str(caught.value) == (
         "'BOXKITE_FLUENTD_CA_FILE' is set, but the address of fluentd is one without TLS. "
         "Write it as 'tls://host:port', or leave the certificates out."
     )
+
+
+def test_certificates_serve_the_addresses_with_tls() -> None:
+    found = settings(fluentd_addr="fluentd,tls://other", fluentd_ca_file="/etc/ca.pem")
+    assert found.fluentd_ca_file == "/etc/ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        pytest.param(
+            {"fluentd_user": "bob", "fluentd_shared_key": "key"},
+            "'BOXKITE_FLUENTD_USER' is set, but there is no password. Set 'BOXKITE_FLUENTD_PASSWORD' too.",
+            id="no password",
+        ),
+        pytest.param(
+            {"fluentd_password": "s3cret", "fluentd_shared_key": "key"},
+            "'BOXKITE_FLUENTD_PASSWORD' is set, but there is no user. Set 'BOXKITE_FLUENTD_USER' too.",
+            id="no user",
+        ),
+        pytest.param(
+            {"fluentd_user": "bob", "fluentd_password": "s3cret"},
+            "'BOXKITE_FLUENTD_USER' is set, but there is no shared key, without which fluentd asks for no user. "
+            "Set 'BOXKITE_FLUENTD_SHARED_KEY' too.",
+            id="no shared key",
+        ),
+    ],
+)
+def test_a_user_needs_a_password_and_a_shared_key(given: dict[str, str], message: str) -> None:
+    """Without the key, the protocol has no message in which a user could be named."""
+    with pytest.raises(ConfigError) as caught:
+        settings(fluentd_addr="fluentd", **given)
+    assert str(caught.value) == message
+
+
+def test_a_user_with_a_password_and_a_shared_key() -> None:
+    found = settings(fluentd_addr="fluentd", fluentd_shared_key="k", fluentd_user="bob", fluentd_password="p")
+    assert (found.fluentd_shared_key, found.fluentd_user, found.fluentd_password) == ("k", "bob", "p")
+
+
+@pytest.mark.parametrize("text", ["fluentd:24224", "[::1]:99", "tls://logs.example:1", "tls://[::1]:1", "unix:///a/b"])
+def test_an_address_is_shown_as_it_is_set(text: str) -> None:
+    (address,) = settings(fluentd_addr=text).fluentd_addr
+    assert str(address) == text
 
 
 def test_the_old_names_have_room_for_one_model() -> None:
@@ -228,22 +298,22 @@ def test_the_old_names_have_room_for_one_model() -> None:
 
 def test_the_environment_of_the_ancestor_gives_defaults() -> None:
     environ = {
-        "BEDROCK_FLUENTD_ADDR": "fluentd.logging",
+        "BEDROCK_FLUENTD_ADDR": "fluentd.logging,spare",
         "BEDROCK_FLUENTD_PREFIX": "bedrock",
         "BEDROCK_ENDPOINT_ID": "endpoint",
         "BEDROCK_SERVER_ID": "server",
         "BEDROCK_POD_NAME": "pod",
     }
     found = Settings.from_mapping({"BOXKITE_SERVER_ID": "mine"}, environ)
-    assert found.fluentd_addr == Address("fluentd.logging", 24224)
-    assert (found.sink, found.fluentd_prefix) == ("fluentd", "bedrock")
+    assert found.fluentd_addr == (Address("fluentd.logging", 24224), Address("spare", 24224))
+    assert (found.sink, found.fluentd_prefix) == (("fluentd",), "bedrock")
     assert (found.endpoint_id, found.server_id, found.pod_name) == ("endpoint", "mine", "pod")
 
 
 def test_a_key_that_is_set_to_nothing_hides_the_environment() -> None:
     environ = {"BEDROCK_FLUENTD_ADDR": "fluentd", "BEDROCK_ENDPOINT_ID": ""}
     found = Settings.from_mapping({"BOXKITE_FLUENTD_ADDR": None}, environ)
-    assert (found.fluentd_addr, found.sink, found.endpoint_id) == (None, "none", "unknown-endpoint")
+    assert (found.fluentd_addr, found.sink, found.endpoint_id) == (None, (), "unknown-endpoint")
 
 
 def test_a_wrong_value_in_the_environment_is_refused_under_its_name() -> None:
@@ -260,9 +330,10 @@ def test_the_process_environment_is_used_where_no_other_is_given(monkeypatch: py
 
 def test_settings_do_not_show_secrets() -> None:
     """They end up in logs and tracebacks."""
-    assert "s3cret" not in repr(settings(metrics_token="s3cret", fluentd_shared_key="s3cret"))
+    secrets = dict.fromkeys(["metrics_token", "fluentd_shared_key", "fluentd_password"], "s3cret")
+    assert "s3cret" not in repr(settings(fluentd_user="bob", **secrets))
 
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings().sink = "file"  # type: ignore[misc]
+        settings().sink = ("file",)  # type: ignore[misc]

@@ -22,12 +22,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from flask_boxkite.delivery import RecorderCounts, Recorders, records_section
 from flask_boxkite.exposition.model import ExportedModel, ModelFamilies
 from flask_boxkite.families import Family, label_text
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Store
-from flask_boxkite.live.store import Section
-from flask_boxkite.recorder import RecorderCounts, records_section
 
 __all__ = ["Exposition"]
 
@@ -37,6 +36,17 @@ LOG_RECORDS = Family("boxkite_log_records", "counter", "Records by outcome: acce
 LOG_DROPPED = Family("boxkite_log_dropped", "counter", "Records that were lost, by reason.")
 LOG_QUEUE_RECORDS = Family("boxkite_log_queue_records", "gauge", "Records that wait to be delivered.")
 LOG_QUEUE_BYTES = Family("boxkite_log_queue_bytes", "gauge", "Bytes of records that wait in memory.")
+LOG_SPOOL_BYTES = Family("boxkite_log_spool_bytes", "gauge", "Bytes of the disk that the spool takes.")
+LOG_UNSPOOLED = Family(
+    "boxkite_log_unspooled", "counter", "Records that the spool could not take, kept in memory."
+)
+LOG_RETRIES = Family("boxkite_log_retries", "counter", "Batches that were sent again.")
+LOG_BACKOFF = Family(
+    "boxkite_log_backoff_seconds", "gauge", "Pause before the next attempt, the longest of all processes; 0: none."
+)
+LOG_LAST_DELIVERY = Family(
+    "boxkite_log_last_delivery_timestamp_seconds", "gauge", "When the sink last took something; 0: never."
+)
 STATE_FILES = Family(
     "boxkite_state_files", "counter", "State files by what became of them; unwritable: failed attempts to make one."
 )
@@ -71,7 +81,7 @@ class Exposition:
     Args:
         models: Returns the models; asked at each scrape, since models without a baseline come with their first use.
         store: Where all is counted; None where nothing is.
-        sink_section: Where this process's records are counted; None if nothing is recorded.
+        recorders: Of this process, for the sinks that it has; None if nothing is recorded.
         alpha: False-alarm probability of one check of a model that only other processes have.
         names: ``labels`` or ``boxkite``.
         with_baseline: Whether training counts are exported.
@@ -83,7 +93,7 @@ class Exposition:
         models: Callable[[], Sequence[ExportedModel]],
         store: Store | None,
         *,
-        sink_section: Section | None = None,
+        recorders: Recorders | None = None,
         alpha: float,
         names: str = "labels",
         with_baseline: bool = True,
@@ -91,7 +101,7 @@ class Exposition:
     ) -> None:
         self._models = models
         self._store = store
-        self._sink_section = sink_section
+        self._recorders = recorders or Recorders(())
         self._alpha = alpha
         self._names = names
         self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
@@ -129,6 +139,7 @@ class Exposition:
         if self._store is None:
             return []
         self._store.tidy()
+        self._recorders.attend()
         reading = self._store.read()
         lines: dict[str, list[str]] = {}
         families: dict[str, Family] = {}
@@ -169,12 +180,13 @@ class Exposition:
 
     def _sink_parts(self, reading: Reading) -> Iterator[tuple[Family, str]]:
         """Yield what became of records in all processes; our own sink's from the start."""
-        keys = reading.current.union({self._sink_section.key} if self._sink_section else ())
-        for key in sorted(keys):
+        own = {recorder.section.key: recorder for recorder in self._recorders}
+        for key in sorted(reading.current.union(own)):
             kind, *names = json.loads(key)
             if kind == "sink":
                 counts = RecorderCounts.of(reading.totals(records_section(names[0])).cells.tolist())
-                yield from _sink_lines(names[0], counts)
+                spool_bytes = own[key].spool_bytes() if key in own else 0
+                yield from _sink_lines(names[0], counts, spool_bytes)
 
     @staticmethod
     def _selected(rendering: Rendering, names: Collection[str] | None, *, openmetrics: bool) -> Iterator[str]:
@@ -190,13 +202,21 @@ class Exposition:
                 yield family.header(openmetrics=openmetrics) + kept
 
 
-def _sink_lines(sink: str, counts: RecorderCounts) -> Iterator[tuple[Family, str]]:
+def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator[tuple[Family, str]]:
     for outcome, value in (("accepted", counts.accepted), ("delivered", counts.delivered)):
         yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n"
     for reason, value in counts.dropped.items():
         yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{label_text(sink=sink, reason=reason)}}} {value}\n"
-    for family, value in ((LOG_QUEUE_RECORDS, counts.waiting), (LOG_QUEUE_BYTES, counts.waiting_bytes)):
-        yield family, f"{family.name}{{{label_text(sink=sink)}}} {value}\n"
+    for family, number in (
+        (LOG_QUEUE_RECORDS, counts.waiting),
+        (LOG_QUEUE_BYTES, counts.waiting_bytes),
+        (LOG_SPOOL_BYTES, spool_bytes),
+        (LOG_UNSPOOLED, counts.unspooled),
+        (LOG_RETRIES, counts.retries),
+        (LOG_BACKOFF, counts.backoff),
+        (LOG_LAST_DELIVERY, counts.last_delivery),
+    ):
+        yield family, f"{family.sample_name}{{{label_text(sink=sink)}}} {number}\n"
 
 
 def _state_parts(reading: Reading) -> Iterator[tuple[Family, str]]:

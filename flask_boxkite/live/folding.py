@@ -25,11 +25,12 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.files import is_passing, locked, open_private, read_file, release, take_if_dead, write_all
-from flask_boxkite.live.layout import FORMAT, count_lost_records
+from flask_boxkite.live.layout import FORMAT, count_lost_records, is_sink
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LIVE, NEW, StateFileError, Stored, composed, new_name, parsed
 from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
+from flask_boxkite.spool import waiting_records
 
 __all__ = ["fold", "generation", "is_ours", "read_directory", "windows_path"]
 
@@ -251,10 +252,12 @@ def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str,
 
 def _settled(section: Stored) -> Stored:
     """Return the numbers of a dead process: what waited in its memory is lost, and counted so."""
-    if json.loads(section.key)[0] != "sink":
+    if not is_sink(section.key):
         return section
     cells = section.totals.cells.tolist()
-    count_lost_records(cells)
+    # A sink that spools says where; what is there will be delivered by whoever takes it over.
+    spooled = waiting_records(Path(os.fsdecode(section.description))) if section.description else 0
+    count_lost_records(cells, spooled)
     return section._replace(totals=Totals(np.array(cells, dtype=np.int64), section.totals.sums))
 
 

@@ -16,15 +16,23 @@ from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATE_FILES, STA
 
 __all__ = [
     "ACCEPTED",
+    "BACKOFF_MS",
     "DELIVERED",
     "DROPPED",
     "DURATION_BOUNDS",
     "FILES",
     "FORMAT",
+    "HIGHEST",
+    "LAST_DELIVERY_MS",
+    "RETRIES",
     "SINK_CELLS",
+    "TAKEN_OVER",
+    "UNSPOOLED",
     "WAITING_BYTES",
     "Layout",
     "count_lost_records",
+    "is_sink",
+    "waiting_of_process",
 ]
 
 DURATION_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -34,14 +42,18 @@ DURATION_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 # than what became of it.
 DELIVERED = 0
 DROPPED = {reason: cell for cell, reason in enumerate(DROP_REASONS, 1)}
-WAITING_BYTES = len(DROP_REASONS) + 1
-ACCEPTED = len(DROP_REASONS) + 2
-SINK_CELLS = len(DROP_REASONS) + 3
+WAITING_BYTES, RETRIES, UNSPOOLED, LAST_DELIVERY_MS, BACKOFF_MS, TAKEN_OVER, ACCEPTED = range(
+    len(DROP_REASONS) + 1, len(DROP_REASONS) + 8
+)
+SINK_CELLS = ACCEPTED + 1
+
+HIGHEST = (LAST_DELIVERY_MS, BACKOFF_MS)
+"""Of several processes, the highest of these is meant, not the sum."""
 
 FILES = Section(section_key("files"), len(STATE_FILES), 0)
 """What became of files of counts, by `naming.STATE_FILES`."""
 
-FORMAT = zlib.crc32(repr((1, STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, DROP_REASONS, STATE_FILES)).encode())
+FORMAT = zlib.crc32(repr((2, STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, DROP_REASONS, STATE_FILES)).encode())
 """Changes with all that a layout depends on besides the baseline; numbers of another format are not read."""
 
 
@@ -78,11 +90,31 @@ class Layout:
         return cls(baseline.features, baseline.outputs) if baseline else cls((), ())
 
 
-def count_lost_records(cells: MutableSequence[int]) -> None:
-    """Count what waited in the memory of a process that died as dropped, in the cells of its sink."""
-    waiting = cells[ACCEPTED] - cells[DELIVERED] - sum(cells[cell] for cell in DROPPED.values())
-    cells[DROPPED["process_died"]] += max(waiting, 0)
-    cells[WAITING_BYTES] = 0
+def is_sink(key: str) -> bool:
+    """Say whether a section is that of a sink."""
+    return key.startswith('["sink"')
+
+
+def waiting_of_process(cells: Sequence[int]) -> int:
+    """Return how many records wait in one process.
+
+    What it delivered for a dead process, whose own cells have it as accepted, stands in a cell of its own.
+    """
+    gone = cells[DELIVERED] + sum(cells[cell] for cell in DROPPED.values())
+    return cells[ACCEPTED] + cells[TAKEN_OVER] - gone
+
+
+def count_lost_records(cells: MutableSequence[int], spooled: int) -> None:
+    """Count what waited in the memory of a process that died as dropped, in the cells of its sink.
+
+    Args:
+        cells: Of the process.
+        spooled: How many of its records wait on disk. Killed just between, it may have counted one of them not yet.
+    """
+    waiting = waiting_of_process(cells)
+    cells[DROPPED["process_died"]] += max(waiting - spooled, 0)
+    cells[ACCEPTED] += max(spooled - waiting, 0)
+    cells[WAITING_BYTES] = cells[BACKOFF_MS] = 0
 
 
 def _width(distributions: Sequence[Distribution]) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.files import can_lock, locked
+from flask_boxkite.files import can_lock, locked, make_private, unwritable
 from flask_boxkite.live.folding import is_ours
 from flask_boxkite.live.statefile import is_unused
 from flask_boxkite.naming import path_segment
@@ -89,8 +89,7 @@ class Place:
         if not can_lock:
             return None
         if self._explicit is not None:
-            for missing in reversed([item for item in (self._explicit, *self._explicit.parents) if not item.exists()]):
-                missing.mkdir(mode=0o700, exist_ok=True)
+            make_private(self._explicit)
             bases, name = [self._explicit], f"{_PREFIX}{self._replica}-{self._app}"
         elif not self._has_name:
             return None
@@ -133,9 +132,8 @@ def _checked(explicit: str) -> Path:
         ConfigError: It cannot be made or written.
     """
     path = Path(explicit).absolute()
-    nearest = next(item for item in (path, *path.parents) if os.path.lexists(item))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        msg = f"'BOXKITE_STATE_DIR': cannot write to '{nearest}'. Name a directory on a local disk that this user owns."
+    if (obstacle := unwritable(path)) is not None:
+        msg = f"'BOXKITE_STATE_DIR': cannot write to '{obstacle}'. Name a directory of this user on a local disk."
         raise ConfigError(msg, key="BOXKITE_STATE_DIR")
     return path
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.live.layout import FILES
+from flask_boxkite.live.layout import FILES, HIGHEST, is_sink
 from flask_boxkite.live.statefile import Stored
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.naming import STATE_FILES
@@ -63,7 +63,11 @@ class Reading:
         if before is None:
             self.sections[section.key] = SectionSum(section.totals.cells, [section.totals.sums], section.description)
         elif len(before.cells) == len(section.totals.cells) and len(before.parts[0]) == len(section.totals.sums):
-            before.cells = before.cells + section.totals.cells
+            cells = before.cells + section.totals.cells
+            if is_sink(section.key):
+                for cell in HIGHEST:
+                    cells[cell] = max(before.cells[cell], section.totals.cells[cell])
+            before.cells = cells
             before.parts.append(section.totals.sums)
 
     @property

@@ -27,7 +27,7 @@ from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.store import Block, Increments, Section, Totals
 from flask_boxkite.live.windows import MemoryRing, RingFile, Windows
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
-from flask_boxkite.process import fork_mark
+from flask_boxkite.process import ServerName, fork_mark, name_of
 from flask_boxkite.throttle import Throttle
 
 __all__ = ["Counts", "Store"]
@@ -202,6 +202,17 @@ class Store:
                 reading.add(Stored(block.section.key, block.totals(), block.section.description))
                 reading.current.add(block.section.key)
             return reading
+
+    @property
+    def server(self) -> ServerName:
+        """The server whose processes count together."""
+        return self._place.server if self._place is not None else ServerName.of(name_of(os.getpid()))
+
+    def home(self) -> tuple[Path | None, str]:
+        """Return the directory in which this server counts, and the file of this process; None and "" if in memory."""
+        process = self._own()
+        with process.lock:
+            return process.directory, str(process.file.path) if process.file else ""
 
     def totals(self, section: Section) -> Totals:
         """Return what all processes have counted of a section; raises as `read` does."""

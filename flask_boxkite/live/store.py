@@ -84,7 +84,7 @@ class Section:
         cells: Number of counts.
         sums: Number of sums.
         description: What a process that knows only the key needs to make sense of the numbers: of a model, its baseline
-            file, compressed.
+            file, compressed; of a sink, the path of this process's records on disk.
     """
 
     key: str

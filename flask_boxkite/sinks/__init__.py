@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask_boxkite.config import Settings
-from flask_boxkite.sinks.base import Batch, ObjectSink, Sink
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.sinks.base import Batch, ObjectSink, RefusedError, Sink
 
-__all__ = ["Batch", "ObjectSink", "Sink", "make_sink"]
+__all__ = ["Batch", "ObjectSink", "RefusedError", "Sink", "make_sinks"]
 
 
-def make_sink(settings: Settings) -> Sink | None:
-    """Build the sink that the settings name; None for ``none``.
+def make_sinks(settings: Settings) -> list[Sink]:
+    """Build the sinks that the settings name; none for ``none``.
 
     Raises:
-        ConfigError: It cannot work, for example because its directory cannot be written.
+        ConfigError: One cannot work, for example because its directory cannot be written, or two have one name.
     """
-    if settings.sink == "none" or not settings.enabled:
-        return None
-    if settings.sink == "fluentd":
+    if not settings.enabled:
+        return []
+    sinks = [_made(sink, settings) for sink in settings.sink]
+    names = [sink.name for sink in sinks]
+    for name in names:
+        if names.count(name) > 1:
+            msg = f"'BOXKITE_SINK' has two sinks named {name!r}. Give objects different names by an attribute 'name'."
+            raise ConfigError(msg, key="BOXKITE_SINK")
+    return sinks
+
+
+def _made(sink: Any, settings: Settings) -> Sink:
+    # What only some need is imported only then.
+    if sink == "fluentd":
         from flask_boxkite.sinks.fluentd import FluentdSink
 
         return FluentdSink(settings)
-    if settings.sink == "file":
+    if sink == "file":
         from flask_boxkite.sinks.files import FileSink
 
         return FileSink(settings)
-    return ObjectSink(settings.sink)
+    return ObjectSink(sink)

@@ -16,7 +16,7 @@ import msgpack
 
 from flask_boxkite.values import plain
 
-__all__ = ["Batch", "ObjectSink", "Sink", "packed", "time_left"]
+__all__ = ["Batch", "ObjectSink", "RefusedError", "Sink", "packed", "time_left"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,10 @@ class Batch:
     records: Sequence[bytes]
     tag: str
     id: str = field(default_factory=lambda: uuid4().hex)
+
+
+class RefusedError(OSError):
+    """The sink seems to work, but did not take this batch: it may be refusing a record in it."""
 
 
 class Sink(Protocol):
@@ -54,7 +58,12 @@ class Sink(Protocol):
         """
 
     def ship(self, batch: Batch, timeout: float) -> None:
-        """Deliver a batch, or raise, upon which it is tried again later. Must not take much longer than *timeout*."""
+        """Deliver a batch, or raise, upon which it is tried again later. Must not take much longer than *timeout*.
+
+        Raises:
+            RefusedError: It may be that a record in it cannot be delivered at all. Any other exception means that
+                nothing can be, for now.
+        """
 
     def close(self) -> None:
         """Let go of sockets and files. Called once, at the end."""
@@ -66,13 +75,16 @@ class Sink(Protocol):
 class ObjectSink:
     """Wraps a user's object: anything with ``emit_batch(records)``, which takes a list of records as dicts.
 
+    Its attribute ``name``, if it has one, is the label ``sink`` of the metrics.
+
     A forked child uses the object as it is: one that holds connections must look after forks itself.
     """
 
-    name = "custom"
     tag = ""
 
     def __init__(self, target: Any) -> None:
+        name = getattr(target, "name", None)
+        self.name = name if isinstance(name, str) and name else "custom"
         self._emit_batch: Callable[[list[dict[str, Any]]], object] = target.emit_batch
         self._close: object = getattr(target, "close", None)
 
@@ -81,8 +93,18 @@ class ObjectSink:
         return packed(record)
 
     def ship(self, batch: Batch, timeout: float) -> None:
-        """Hand the records over; an exception means that they were not taken."""
-        self._emit_batch([msgpack.unpackb(record) for record in batch.records])
+        """Hand the records over; an exception means that they were not taken.
+
+        Raises:
+            RefusedError: It was one of another kind than those of connections and files.
+        """
+        try:
+            self._emit_batch([msgpack.unpackb(record) for record in batch.records])
+        except OSError:
+            raise
+        except Exception as error:
+            msg = f"'emit_batch' raised {type(error).__name__}: {error}"
+            raise RefusedError(msg) from error
 
     def close(self) -> None:
         """Close the object, if it can be closed."""

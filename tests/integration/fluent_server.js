@@ -1,6 +1,7 @@
 // A real Forward-protocol server, from the npm package @fluent-org/logger, that keeps what it receives.
 //
-// Usage: node fluent_server.js --output FILE [--port PORT] [--shared-key KEY --hostname NAME]
+// Usage: node fluent_server.js --output FILE [--port PORT] [--shared-key KEY --hostname NAME
+//        [--user NAME --password PASSWORD]]
 //
 // Prints "listening PORT", then appends to FILE one JSON line per entry:
 //   {"tag": ..., "time": nanoseconds since the epoch, "event_time": true if sent as EventTime, "record": {...}}
@@ -56,6 +57,8 @@ async function main() {
       port: { type: "string", default: "0" },
       "shared-key": { type: "string" },
       hostname: { type: "string", default: "fluent-server" },
+      user: { type: "string" },
+      password: { type: "string" },
     },
   });
   const options = { listenOptions: { host: "127.0.0.1", port: Number(values.port) } };
@@ -63,8 +66,8 @@ async function main() {
     options.security = {
       serverHostname: values.hostname,
       sharedKey: values["shared-key"],
-      authorize: false,
-      userDict: {},
+      authorize: values.user !== undefined,
+      userDict: values.user === undefined ? {} : { [values.user]: values.password },
     };
   }
   const server = new RecordingServer(values.output, options);

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flask_boxkite.delivery import RecorderCounts, records_section
 from flask_boxkite.files import take_if_dead
 from flask_boxkite.live import folding, shared
 from flask_boxkite.live.folding import RETIRED, fold, read_directory, windows_path
@@ -22,7 +23,6 @@ from flask_boxkite.live.layout import ACCEPTED, DELIVERED, DROPPED, FORMAT, SINK
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments, Section
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
-from flask_boxkite.recorder import RecorderCounts, records_section
 from tests.faults import ended, fill, fork, killed, mounted, no_more_files
 from tests.live.places import directory_of, model_section, same_place, share
 from tests.peers import wait_for

@@ -184,7 +184,7 @@ def test_what_is_not_ours_alone_is_refused(
 def message(path: Path) -> str:
     """Return what is said of a directory that cannot be written."""
     return re.escape(
-        f"'BOXKITE_STATE_DIR': cannot write to '{path}'. Name a directory on a local disk that this user owns."
+        f"'BOXKITE_STATE_DIR': cannot write to '{path}'. Name a directory of this user on a local disk."
     )
 
 

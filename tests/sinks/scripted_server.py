@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import socket
 import ssl
@@ -81,7 +82,7 @@ class ScriptedServer:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.batches: list[tuple[Peer, str, bytes, dict[str, Any]]] = []
-        self.received_bytes = b""
+        self.received_bytes = bytearray()
         self.connections = 0
         self.closing = threading.Event()
         self._script = list(script)
@@ -133,7 +134,11 @@ class ScriptedServer:
 
     def records(self) -> list[Any]:
         """Return the records of all batches received."""
-        return [record for _, _, entries, _ in self.batches for _, record in entries_of(entries)]
+        found = []
+        for _, _, entries, option in self.batches:
+            plain = gzip.decompress(entries) if option.get("compressed") == "gzip" else entries
+            found += [record for _, record in entries_of(plain)]
+        return found
 
     def close(self) -> None:
         """Hang up everywhere and stop listening."""
@@ -215,6 +220,26 @@ def answer(data: bytes) -> Behaviour:
     return behave
 
 
+def acknowledge_in_crumbs(peer: Peer) -> None:
+    """Acknowledge every batch, a byte at a time."""
+    while True:
+        _, _, option = peer.receive_batch()
+        for byte in msgpack.packb({"ack": option["chunk"]}):
+            peer.connection.sendall(bytes([byte]))
+            peer.server.closing.wait(0.002)
+
+
+def say_more(extra: Any) -> Behaviour:
+    """Acknowledge a batch and say *extra* in the same breath; hear nothing more."""
+
+    def behave(peer: Peer) -> None:
+        _, _, option = peer.receive_batch()
+        peer.connection.sendall(msgpack.packb({"ack": option["chunk"]}) + msgpack.packb(extra))
+        peer.wait_until_gone()
+
+    return behave
+
+
 def half_an_answer(peer: Peer) -> None:
     """Take a batch, acknowledge it by half, and close."""
     _, _, option = peer.receive_batch()
@@ -231,24 +256,55 @@ def dribble(peer: Peer) -> None:
         peer.connection.sendall(b"x")
 
 
-def greet(key: bytes, helo: Any = None, pong: Callable[[list[Any]], Any] | None = None, **options: Any) -> Behaviour:
-    """Ask for a shared key, then acknowledge.
+def greet(
+    key: bytes,
+    helo: Any = None,
+    pong: Callable[[list[Any]], Any] | None = None,
+    user: tuple[str, str] | None = None,
+    **options: Any,
+) -> Behaviour:
+    """Ask for a shared key, and perhaps a user; then acknowledge.
 
     Args:
         key: What the server takes for the key.
         helo: What it says first, instead of the right thing.
         pong: From what it would answer to what it answers.
+        user: Name and password to ask for.
         **options: Of the packer, for its greeting.
     """
     nonce = b"\x80\xffnonce"
+    auth: Any = b"\x81\xfesalt" if user else ""
 
     def behave(peer: Peer) -> None:
-        peer.send(["HELO", {"nonce": nonce, "auth": "", "keepalive": True}] if helo is None else helo, **options)
-        _, hostname, salt, digest, _, _ = peer.receive()
-        expected = hashlib.sha512(salt + hostname.encode() + nonce + key).hexdigest()
-        proof = hashlib.sha512(salt + b"server" + nonce + key).hexdigest()
-        answer = ["PONG", digest == expected, "" if digest == expected else "shared key mismatch", "server", proof]
+        peer.send(["HELO", {"nonce": nonce, "auth": auth, "keepalive": True}] if helo is None else helo, **options)
+        _, hostname, salt, digest, *claim = peer.receive()
+        expected = sha512(salt, hostname.encode(), nonce, key)
+        refusal = ""
+        if digest != expected:
+            refusal = "shared key mismatch"
+        elif claim != ([user[0], sha512(auth, *(word.encode() for word in user))] if user else ["", ""]):
+            refusal = "username/password mismatch"
+        answer = ["PONG", not refusal, refusal, "server", sha512(salt, b"server", nonce, key)]
         peer.send(pong(answer) if pong else answer)
         acknowledge(peer)
 
     return behave
+
+
+def sha512(*parts: bytes) -> str:
+    """Return the digest of parts, one after the other, in hexadecimal digits."""
+    return hashlib.sha512(b"".join(parts)).hexdigest()
+
+
+def reflect(peer: Peer) -> None:
+    """Without knowing the key, send the client's own name and proof back to it."""
+    peer.send(["HELO", {"nonce": b"nonce", "auth": "", "keepalive": True}])
+    _, hostname, _, digest, _, _ = peer.receive()
+    peer.send(["PONG", True, "", hostname, digest])
+    acknowledge(peer)
+
+
+def say_too_much(peer: Peer) -> None:
+    """Greet, and acknowledge what was never asked."""
+    peer.connection.sendall(msgpack.packb(["HELO", {"nonce": b"n"}]) + msgpack.packb({"ack": "x"}))
+    peer.wait_until_gone()

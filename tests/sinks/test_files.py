@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from flask_boxkite.config import Settings
+from flask_boxkite.delivery import Recorder
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.shared import Store
-from flask_boxkite.recorder import Recorder
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
 from tests.faults import file_size_limit

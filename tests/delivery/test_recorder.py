@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from flask_boxkite import recorder as recorder_module
+from flask_boxkite.delivery import Recorder
+from flask_boxkite.delivery import shipper as shipper_module
 from flask_boxkite.live.shared import Store
-from flask_boxkite.recorder import Recorder
 from flask_boxkite.sinks.base import Batch
 from tests.peers import wait_for
 
@@ -135,7 +135,7 @@ def test_records_arrive_by_themselves_in_order(sink: MemorySink) -> None:
             recorder.submit(record)
         settle(recorder)
         assert sink.shipped == records
-        assert recorder.counts() == (1000, 1000, dict.fromkeys(recorder.counts().dropped, 0), 0, 0)
+        assert recorder.counts()[:5] == (1000, 1000, dict.fromkeys(recorder.counts().dropped, 0), 0, 0)
 
 
 def test_records_that_come_together_go_together(sink: MemorySink) -> None:
@@ -147,7 +147,7 @@ def test_records_that_come_together_go_together(sink: MemorySink) -> None:
 
 
 def test_a_batch_is_bounded(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recorder_module, "BATCH_BYTES", 10)
+    monkeypatch.setattr(shipper_module, "BATCH_BYTES", 10)
     sizes: list[int] = []
     sink.problem = lambda batch: sizes.append(sum(map(len, batch.records)))
     with recording(sink) as recorder:
@@ -277,15 +277,15 @@ def test_trouble_is_logged_once_a_minute_with_its_traceback(sink: MemorySink, ca
         recorder.submit(b"x")
         wait_for(lambda: len(sink.attempts) >= 3, what="three attempts")
         assert [record.getMessage() for record in caplog.records] == [
-            "Sink 'memory' did not take 1 records; they are kept and tried again while the queue has room."
+            "Sink 'memory' did not take 1 records; they are tried again."
         ]
         assert "ConnectionError: the sink is down" in caplog.text
 
 
 def test_new_records_do_not_cut_a_pause_short(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a busy server asks a sink that is down at every request."""
-    monkeypatch.setattr(recorder_module, "FIRST_BACKOFF_SECONDS", 3600)
-    monkeypatch.setattr(recorder_module, "HURRY_BYTES", 1)
+    monkeypatch.setattr(shipper_module, "FIRST_BACKOFF_SECONDS", 3600)
+    monkeypatch.setattr(shipper_module, "HURRY_BYTES", 1)
     sink.problem = refuse
     with recording(sink) as recorder:
         recorder.submit(b"x")
@@ -298,8 +298,8 @@ def test_new_records_do_not_cut_a_pause_short(sink: MemorySink, monkeypatch: pyt
 
 def test_flush_cuts_a_pause_short_and_tries_often(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for a flush would otherwise sit out a long pause though the sink is back."""
-    monkeypatch.setattr(recorder_module, "LAST_BACKOFF_SECONDS", 3600)
-    monkeypatch.setattr(recorder_module.random, "uniform", lambda low, high: 10_000)
+    monkeypatch.setattr(shipper_module, "LAST_BACKOFF_SECONDS", 3600)
+    monkeypatch.setattr(shipper_module.random, "uniform", lambda low, high: 10_000)
 
     def fail_at_first(batch: Batch) -> None:
         if len(sink.attempts) <= 5:
@@ -337,7 +337,7 @@ def test_pauses_grow_to_a_limit_and_differ(sink: MemorySink, monkeypatch: pytest
     recorder.submit(b"x")
     with monkeypatch.context() as patched:
         patched.setattr(threading.Condition, "wait_for", wait_for_nothing)
-        recorder._shipper._ship_waiting(None)
+        recorder._shipper._ship_all(time.monotonic() + 1e6)
     assert len(pauses) == 40
     assert all(0.05 * 2**n <= pause <= 0.1 * 2**n for n, pause in enumerate(pauses[:6]))
     assert all(5 <= pause <= 10 for pause in pauses[7:])

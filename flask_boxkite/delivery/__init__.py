@@ -1,0 +1,7 @@
+"""From a packed record to its sink: the queue, the thread that ships it, and what became of every record."""
+
+from flask_boxkite.delivery.counts import RecorderCounts, records_section
+from flask_boxkite.delivery.recorder import Recorder, Spooling
+from flask_boxkite.delivery.recorders import Recorders
+
+__all__ = ["Recorder", "RecorderCounts", "Recorders", "Spooling", "records_section"]

@@ -1,0 +1,74 @@
+"""What became of records. At all times, accepted = delivered + waiting + dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from flask_boxkite.live.layout import (
+    ACCEPTED,
+    BACKOFF_MS,
+    DELIVERED,
+    DROPPED,
+    LAST_DELIVERY_MS,
+    RETRIES,
+    SINK_CELLS,
+    UNSPOOLED,
+    WAITING_BYTES,
+)
+from flask_boxkite.live.store import Section, section_key
+
+__all__ = ["RecorderCounts", "records_section"]
+
+
+class RecorderCounts(NamedTuple):
+    """What became of the records of one sink.
+
+    Attributes:
+        accepted: Taken from requests, or from the spool of a server that has ended.
+        delivered: Acknowledged by the sink.
+        dropped: By reason (`naming.DROP_REASONS`).
+        waiting: In memory or on disk.
+        waiting_bytes: Bytes in memory.
+        retries: How often a batch was shipped again.
+        unspooled: Records that were kept in memory since they could not be spooled.
+        last_delivery: When the sink acknowledged something last, in Unix seconds; 0 for never.
+        backoff: The pause before the next attempt, in seconds; 0 while the sink takes what it gets.
+    """
+
+    accepted: int
+    delivered: int
+    dropped: dict[str, int]
+    waiting: int
+    waiting_bytes: int
+    retries: int
+    unspooled: int
+    last_delivery: float
+    backoff: float
+
+    @classmethod
+    def of(cls, cells: Sequence[int]) -> RecorderCounts:
+        """Read the cells of a sink."""
+        dropped = {reason: cells[cell] for reason, cell in DROPPED.items()}
+        return cls(
+            accepted=cells[ACCEPTED],
+            delivered=cells[DELIVERED],
+            dropped=dropped,
+            # Of other processes, the cells may have changed while they were read.
+            waiting=max(cells[ACCEPTED] - cells[DELIVERED] - sum(dropped.values()), 0),
+            waiting_bytes=cells[WAITING_BYTES],
+            retries=cells[RETRIES],
+            unspooled=cells[UNSPOOLED],
+            last_delivery=cells[LAST_DELIVERY_MS] / 1000,
+            backoff=cells[BACKOFF_MS] / 1000,
+        )
+
+
+def records_section(sink_name: str, spool: bytes = b"") -> Section:
+    """Return the section of the counts in which the records of a sink are counted.
+
+    Args:
+        sink_name: Of the sink.
+        spool: Path of this process's records on disk; empty if there are none.
+    """
+    return Section(section_key("sink", sink_name), SINK_CELLS, 0, spool)

@@ -1,0 +1,155 @@
+"""What is in hand: records on their way to the sink, and what to try next when it does not take them.
+
+A sink that is down says so, and everything waits. A sink that works but does not take a batch may be refusing a single
+record in it, one that is too large for it, say. Such a batch is split, until one record is left; that is put aside and
+tried again after others were delivered. If the sink takes others and, several times in turn, not this one, it is given
+up. A sink that takes nothing at all refuses nothing, however long that lasts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask_boxkite.delivery.queues import Chunk
+from flask_boxkite.sinks.base import Batch
+
+__all__ = ["Hand"]
+
+REFUSALS_BEFORE_SPLIT = 3
+REFUSALS_BEFORE_GIVING_UP = 3
+MOST_SUSPECTS = 16
+"""So many records are put aside at most: in an outage that looks like a refusal, the rest stays together."""
+
+
+@dataclass
+class _OpenChunk:
+    chunk: Chunk
+    batches: int
+
+
+@dataclass(eq=False)
+class _Trial:
+    batch: Batch
+    chunk: _OpenChunk
+    attempts: int = 0
+    refusals: int = 0
+    """How often the sink worked and did not take it; of a suspect, only when it had just taken another."""
+
+
+class Hand:
+    """The batches that were taken from a queue and are not settled.
+
+    Args:
+        settle: Called with each chunk that is done with, in the order in which they were added.
+    """
+
+    def __init__(self, settle: Callable[[Chunk], None]) -> None:
+        self._settle = settle
+        self._chunks: deque[_OpenChunk] = deque()
+        self._fresh: deque[_Trial] = deque()
+        self._suspects: deque[_Trial] = deque()
+        self._has_proof = False  # the sink took something since the last attempt with a suspect
+        self._trial: _Trial | None = None
+
+    def add(self, chunk: Chunk, tag: str) -> None:
+        """Take a chunk in hand; one without any record is settled at once."""
+        opened = _OpenChunk(chunk, batches=1)
+        self._chunks.append(opened)
+        if chunk.records:
+            self._fresh.append(_Trial(Batch(chunk.records, tag), opened))
+        else:
+            self._finish(opened)
+
+    def next(self, *, is_all: bool) -> Batch | None:
+        """Return what to try now; None if nothing.
+
+        Args:
+            is_all: Whether there is nothing more that could be added: then suspects are tried without proof.
+        """
+        if self._suspects and (self._has_proof or (is_all and not self._fresh)):
+            self._trial = self._suspects[0]
+        elif self._fresh:
+            self._trial = self._fresh[0]
+        else:
+            return None
+        return self._trial.batch
+
+    @property
+    def chunk(self) -> Chunk:
+        """The chunk of which the batch that `next` returned is a part."""
+        assert self._trial is not None
+        return self._trial.chunk.chunk
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the batch that `next` returned was tried before."""
+        return self._trial is not None and self._trial.attempts > 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is in hand."""
+        return not self._chunks
+
+    def delivered(self) -> None:
+        """Note that the sink has what `next` returned."""
+        trial = self._tried()
+        (self._suspects if self._is_suspect(trial) else self._fresh).popleft()
+        self._has_proof = True
+        self._finish(trial.chunk)
+
+    def failed(self, *, is_refusal: bool) -> Batch | None:
+        """Note that it has not.
+
+        Args:
+            is_refusal: Whether the sink seems to work all the same.
+
+        Returns:
+            A batch that is given up; as a rule None.
+        """
+        trial = self._tried()
+        trial.attempts += 1
+        if self._is_suspect(trial):
+            return self._suspect_failed(trial, is_refusal=is_refusal)
+        if is_refusal:
+            trial.refusals += 1
+            if trial.refusals >= REFUSALS_BEFORE_SPLIT and len(self._suspects) < MOST_SUSPECTS:
+                self._fresh.popleft()
+                self._break_up(trial)
+        return None
+
+    def _tried(self) -> _Trial:
+        trial, self._trial = self._trial, None
+        assert trial is not None
+        return trial
+
+    def _is_suspect(self, trial: _Trial) -> bool:
+        return bool(self._suspects) and self._suspects[0] is trial
+
+    def _suspect_failed(self, trial: _Trial, *, is_refusal: bool) -> Batch | None:
+        self._suspects.rotate(-1)
+        if is_refusal and self._has_proof:
+            trial.refusals += 1
+        self._has_proof = False
+        if trial.refusals < REFUSALS_BEFORE_GIVING_UP:
+            return None
+        self._suspects.remove(trial)
+        self._finish(trial.chunk)
+        return trial.batch
+
+    def _break_up(self, trial: _Trial) -> None:
+        records, tag = trial.batch.records, trial.batch.tag
+        if len(records) == 1:
+            self._suspects.append(_Trial(trial.batch, trial.chunk, trial.attempts))
+            return
+        middle = len(records) // 2
+        trial.chunk.batches += 1
+        for half in (records[middle:], records[:middle]):
+            part = _Trial(Batch(half, tag), trial.chunk, refusals=REFUSALS_BEFORE_SPLIT - 1)
+            self._fresh.appendleft(part)
+
+    def _finish(self, chunk: _OpenChunk) -> None:
+        chunk.batches -= 1
+        while self._chunks and self._chunks[0].batches == 0:
+            self._settle(self._chunks.popleft().chunk)

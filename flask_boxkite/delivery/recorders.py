@@ -1,0 +1,64 @@
+"""All recorders of an app, one for each sink: none waits for another, or loses what another cannot take."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flask_boxkite.delivery.recorder import Recorder
+from flask_boxkite.throttle import Throttle
+
+__all__ = ["Recorders"]
+
+logger = logging.getLogger("flask_boxkite")
+
+
+class Recorders:
+    """Hands every record to all sinks. False if there are none.
+
+    Args:
+        recorders: One for each sink.
+    """
+
+    def __init__(self, recorders: Sequence[Recorder]) -> None:
+        self._recorders = tuple(recorders)
+        self._throttle = Throttle()
+
+    def __bool__(self) -> bool:
+        return bool(self._recorders)
+
+    def __iter__(self) -> Iterator[Recorder]:
+        return iter(self._recorders)
+
+    def record(self, time_ns: int, record: dict[str, Any]) -> None:
+        """Pack a record of plain JSON values and queue it, for every sink; what one cannot pack is counted there."""
+        for recorder in self._recorders:
+            try:
+                recorder.record(time_ns, record)
+            except Exception:
+                recorder.drop("unencodable")
+                if self._throttle.allows():
+                    text = "A prediction could not be packed for the sink %r; it is counted as dropped."
+                    logger.warning(text, recorder.sink.name, exc_info=True)
+
+    def drop(self, reason: str) -> None:
+        """Count a record that never came to be."""
+        for recorder in self._recorders:
+            recorder.drop(reason)
+
+    def attend(self) -> None:
+        """See that records which dead processes left on disk are delivered."""
+        for recorder in self._recorders:
+            recorder.attend()
+
+    def flush(self, timeout: float) -> int:
+        """Wait until everything is delivered; return how many records are left after *timeout* seconds, by sink."""
+        deadline = time.monotonic() + timeout
+        return sum(recorder.flush(max(deadline - time.monotonic(), 0)) for recorder in self._recorders)
+
+    def close(self) -> None:
+        """Deliver what can be delivered in time, and stop."""
+        for recorder in self._recorders:
+            recorder.close()

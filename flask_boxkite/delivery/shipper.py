@@ -1,0 +1,344 @@
+"""The queue, the sink and the thread of one process; knows nothing of forks.
+
+A request only puts bytes into a bounded queue; the thread ships them seldom and in large batches, so that it hardly
+ever contends with requests for the interpreter. What the sink did not take is tried again, after pauses that grow, and
+that a timer ends: no new record is needed for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from typing import Any
+
+from flask_boxkite.delivery.counts import RecorderCounts
+from flask_boxkite.delivery.hand import Hand
+from flask_boxkite.delivery.queues import Chunk, Queue
+from flask_boxkite.live.layout import (
+    ACCEPTED,
+    BACKOFF_MS,
+    DELIVERED,
+    DROPPED,
+    LAST_DELIVERY_MS,
+    RETRIES,
+    TAKEN_OVER,
+    UNSPOOLED,
+    WAITING_BYTES,
+    waiting_of_process,
+)
+from flask_boxkite.live.store import Block
+from flask_boxkite.sinks.base import Batch, RefusedError, Sink
+from flask_boxkite.throttle import Throttle
+
+__all__ = ["Shipper"]
+
+logger = logging.getLogger("flask_boxkite")
+
+LINGER_SECONDS = 0.2
+"""How long the thread lets records gather before it ships them."""
+
+HURRY_BYTES = 512 * 1024
+"""With this much waiting, it does not."""
+
+BATCH_BYTES = 1024 * 1024
+"""What a batch holds at most, unless a single record is larger."""
+
+SMALL_QUEUE_PARTS = 4
+"""Both are at most this part of the queue: a batch in hand is not dropped to make room for newer records."""
+
+SHIP_TIMEOUT_SECONDS = 10.0
+"""How long the sink may take for one batch."""
+
+FIRST_BACKOFF_SECONDS = 0.1
+LAST_BACKOFF_SECONDS = 10.0
+"""The pause after a failure doubles from the first to the last; each is shortened at random by up to a half."""
+
+
+class Shipper:
+    """Ships the records of one process, whose numbers are in a block of the counts.
+
+    All numbers are guarded by the lock of the block, under which nothing slow happens. Whoever uses the sink, the
+    thread or a `flush` where there is none, holds the second lock.
+
+    Args:
+        pid: Of the process.
+        sink: Where records go.
+        queue: Where they wait.
+        block: Where they are counted.
+        max_bytes: Bound of the queue in memory, and so of a record.
+    """
+
+    def __init__(self, pid: int, sink: Sink, queue: Queue, block: Block, max_bytes: int) -> None:
+        self.pid = pid
+        self.mark = block.mark
+        self.sink = sink
+        self._queue = queue
+        self._block = block
+        self._max_bytes = max_bytes
+        self._batch_bytes = min(BATCH_BYTES, max_bytes // SMALL_QUEUE_PARTS)
+        self._hurry_bytes = min(HURRY_BYTES, max_bytes // SMALL_QUEUE_PARTS)
+        self._lock = block.lock
+        self._thread_wakes = threading.Condition(self._lock)
+        self._all_settled = threading.Condition(self._lock)
+        self._shipping = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._hand = Hand(self._settle)
+        self._flushes = 0
+        self._backoff_seconds = 0.0
+        self._is_closed = False
+        self._throttle = Throttle()
+
+    # --- in the request ----------------------------------------------------------------------------------------------
+
+    def submit(self, packed: bytes) -> None:
+        """Queue a packed record."""
+        size = len(packed)
+        queue = self._queue
+        with self._lock:
+            cells = self._block.cells
+            cells[ACCEPTED] += 1
+            if self._is_closed or size > self._max_bytes:
+                cells[DROPPED["shutdown" if self._is_closed else "too_large"]] += 1
+                return
+            if not queue.put(packed):
+                cells[UNSPOOLED] += 1
+            cells[WAITING_BYTES] = queue.memory_bytes
+            if queue.has_losses:
+                self._count_losses()
+            after = queue.unread_bytes
+            before = after - size
+            # Only where the thread may sleep for want of this record: a notification costs it a switch of threads.
+            if before <= 0 or before < self._hurry_bytes <= after:
+                self._thread_wakes.notify()
+            if self._thread is None:
+                self._start_thread()
+
+    def drop(self, reason: str) -> None:
+        """Count a record that could not even be packed."""
+        with self._lock:
+            self._block.cells[ACCEPTED] += 1
+            self._block.cells[DROPPED[reason]] += 1
+
+    def _count_losses(self) -> None:
+        for reason, count in self._queue.collect_losses().items():
+            self._block.cells[DROPPED[reason]] += count
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name="boxkite-recorder", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # Python is shutting down and starts none any more, so `close` ships by itself; or the system has too many
+            # threads, and the next record tries again.
+            return
+        self._thread = thread
+
+    # --- from outside ------------------------------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """Start the thread without a record, to look for the records of dead processes."""
+        with self._lock:
+            if self._thread is None and not self._is_closed and self._queue.pause is not None:
+                self._start_thread()
+
+    def counts(self) -> RecorderCounts:
+        """Return what became of this process's records, and of those that it took over."""
+        with self._lock:
+            cells = list(self._block.cells)
+        cells[ACCEPTED] += cells[TAKEN_OVER]
+        return RecorderCounts.of(cells)
+
+    def flush(self, timeout: float) -> int:
+        """Wait until nothing waits; return how many records are left after *timeout* seconds."""
+        deadline = time.monotonic() + timeout
+        self.attend()
+        with self._lock:
+            self._flushes += 1
+            self._queue.hurry()
+            self._thread_wakes.notify_all()
+            is_alone = self._thread is None
+        try:
+            if is_alone:
+                self._ship_all(deadline)
+            with self._lock:
+                self._all_settled.wait_for(lambda: self._queue.is_settled, max(deadline - time.monotonic(), 0))
+                return self._queue.left
+        finally:
+            with self._lock:
+                self._flushes -= 1
+
+    def close(self, timeout: float) -> int:
+        """Ship what can be shipped in time, count what is then lost as dropped, and stop; return how many those are."""
+        self.flush(timeout)
+        with self._lock:
+            if self._is_closed:
+                return 0
+            self._is_closed = True
+            cells = self._block.cells
+            on_disk = self._queue.close()
+            self._count_losses()
+            dropped = max(waiting_of_process(cells) - on_disk, 0)
+            cells[DROPPED["shutdown"]] += dropped
+            cells[WAITING_BYTES] = cells[BACKOFF_MS] = 0
+            self._all_settled.notify_all()
+            self._thread_wakes.notify_all()
+            thread = self._thread
+        if dropped:
+            logger.warning("Dropped %d records that the sink %r did not take in time.", dropped, self.sink.name)
+        if thread is None:
+            self._close_sink()
+        else:  # it closes the sink, at once or, while it hangs in a server that does not answer, some time later
+            thread.join(0.0 if dropped or on_disk else 1.0)
+        return dropped
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._backoff_seconds > 0
+
+    def forget(self) -> None:
+        """In a forked child: let go of what is the parent's."""
+        self._queue.forget()
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._sleep_until_needed():
+                self._ship_next(time.monotonic() + SHIP_TIMEOUT_SECONDS)
+                if self._backoff_seconds:
+                    self._pause(self._backoff_seconds)
+            self._close_sink()
+        finally:
+            with self._lock:
+                self._thread = None  # if something ended it that is no Exception, the next record starts another
+
+    def _ship_all(self, deadline: float) -> None:
+        """Do the work of the thread where there is none."""
+        while self._ship_next(deadline) and time.monotonic() < deadline:
+            if self._backoff_seconds:
+                self._pause(min(self._backoff_seconds, max(deadline - time.monotonic(), 0)))
+
+    def _sleep_until_needed(self) -> bool:
+        """Sleep while nothing waits, then while records gather; return False once closed.
+
+        What came during a batch gathers too: shipped at once, it would be a few records at a time, without a pause,
+        and every acknowledgement a moment in which a request waits for the interpreter.
+        """
+        queue = self._queue
+        with self._lock:
+            self._thread_wakes.wait_for(
+                lambda: self._is_closed or not queue.is_settled or not self._hand.is_empty, queue.pause
+            )
+            self._thread_wakes.wait_for(
+                lambda: self._is_closed or self._flushes > 0 or queue.unread_bytes >= self._hurry_bytes, LINGER_SECONDS
+            )
+            return not self._is_closed
+
+    def _ship_next(self, deadline: float) -> bool:
+        """Look after the queue and ship a batch, if there is one; return whether there was."""
+        if not self._shipping.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            return False
+        try:
+            self._tend()
+            try:
+                batch = self._next_batch()
+            except Exception:
+                self._complain("Records for sink %r could not be read; they are kept.", self.sink.name)
+                self._back_off()
+                return True
+            if batch is not None:
+                self._ship(batch, max(deadline - time.monotonic(), 0))
+            return batch is not None
+        finally:
+            self._shipping.release()
+            with self._lock:
+                if self._queue.is_settled:
+                    self._all_settled.notify_all()
+
+    def _tend(self) -> None:
+        try:
+            self._queue.tend()
+        except Exception:
+            self._complain("The records that wait for sink %r could not be looked after.", self.sink.name)
+        if self._queue.has_losses:
+            with self._lock:
+                self._count_losses()
+
+    def _next_batch(self) -> Batch | None:
+        hand = self._hand
+        while (batch := hand.next(is_all=False)) is None:
+            chunk = self._queue.take(self._batch_bytes)
+            if chunk is None:
+                return hand.next(is_all=True)
+            if chunk.damaged:
+                self._count("damaged", chunk.damaged, chunk)
+            hand.add(chunk, self.sink.tag if chunk.tag is None else chunk.tag)
+        return batch
+
+    def _ship(self, batch: Batch, timeout: float) -> None:
+        chunk = self._hand.chunk
+        if self._hand.is_again:
+            with self._lock:
+                self._block.cells[RETRIES] += 1
+        try:
+            self.sink.ship(batch, timeout)
+        except Exception as error:  # whatever goes wrong in a sink must not end the thread
+            self._complain("Sink %r did not take %d records; they are tried again.", self.sink.name, len(batch.records))
+            self._back_off()
+            if self._hand.failed(is_refusal=isinstance(error, RefusedError)) is not None:
+                logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
+                self._count("refused", 1, chunk)
+            return
+        # Counted before it is forgotten: a process killed just between delivers twice, and counts it once.
+        self._count(None, len(batch.records), chunk)
+        self._hand.delivered()
+        self._backoff_seconds = 0.0
+
+    def _count(self, reason: str | None, records: int, chunk: Chunk) -> None:
+        """Count records as delivered, or as dropped for a reason."""
+        with self._lock:
+            cells = self._block.cells
+            if self._is_closed and not chunk.taken:  # `close` did not wait for it any longer, and has counted it
+                return
+            cells[DELIVERED if reason is None else DROPPED[reason]] += records
+            if chunk.is_of_dead:
+                cells[TAKEN_OVER if chunk.is_counted else ACCEPTED] += records
+            if reason is None:
+                cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
+                cells[BACKOFF_MS] = 0
+
+    def _settle(self, chunk: Chunk) -> None:
+        self._queue.settle(chunk)
+        with self._lock:
+            self._block.cells[WAITING_BYTES] = self._queue.memory_bytes
+
+    def _back_off(self) -> None:
+        """Make the next pause longer."""
+        longer = min(max(2 * self._backoff_seconds, FIRST_BACKOFF_SECONDS), LAST_BACKOFF_SECONDS)
+        self._backoff_seconds = longer
+
+    def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt. Only a flush or the end cuts that short; new records do not."""
+        seconds *= random.uniform(0.5, 1.0)
+        with self._lock:
+            self._block.cells[BACKOFF_MS] = int(seconds * 1000)
+            if self._flushes:  # someone waits, and not for long: try more often
+                seconds = min(seconds, FIRST_BACKOFF_SECONDS)
+                self._thread_wakes.wait_for(lambda: self._is_closed, seconds)
+            else:
+                self._thread_wakes.wait_for(lambda: self._is_closed or self._flushes > 0, seconds)
+
+    def _complain(self, text: str, *values: Any) -> None:
+        """Log the current exception, at most once in a minute."""
+        if self._throttle.allows():
+            logger.warning(text, *values, exc_info=True)
+
+    def _close_sink(self) -> None:
+        with self._shipping:
+            try:
+                self.sink.close()
+            except Exception:
+                logger.warning("Sink %r could not be closed.", self.sink.name, exc_info=True)

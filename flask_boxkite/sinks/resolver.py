@@ -1,0 +1,96 @@
+"""Host names to addresses with a deadline, which the system's lookup does not know.
+
+A lookup cannot be broken off, and may take half a minute where a name server does not answer. So it runs in a daemon
+thread: who asks stops waiting in time, and who asks next waits for the same lookup, never for one more thread.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import Any
+
+from flask_boxkite.sinks.base import time_left
+
+__all__ = ["Resolver"]
+
+LATE_ANSWER_SECONDS = 30.0
+"""An answer for which nobody waited any longer serves the next who asks, if not older than this."""
+
+
+class Resolver:
+    """Looks up one host, anew whenever it is asked: in a cluster, a restarted server comes back under another address.
+
+    Used by one thread at a time, of the process that made it: a lookup under way has no thread in a forked child.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._unfinished: _Lookup | None = None
+
+    def addresses(self, deadline: float) -> list[tuple[int, Any]]:
+        """Return family and address of each way to the host, best first, as `socket.connect` takes them.
+
+        Args:
+            deadline: How long to wait at most, a time of `time.monotonic`.
+
+        Raises:
+            OSError: There is no such host; TimeoutError where nobody has said so in time.
+            UnicodeError: The name cannot be one.
+        """
+        try:
+            return _look_up(self._host, self._port, socket.AI_NUMERICHOST)  # asks nobody, so it needs no thread
+        except socket.gaierror:
+            pass
+        lookup = self._unfinished
+        if lookup is None or lookup.is_useless():
+            lookup = self._unfinished = _Lookup(self._host, self._port)
+            lookup.start()
+        if not lookup.is_done.wait(time_left(deadline)):
+            msg = f"the lookup of the host {self._host!r} takes too long"
+            raise TimeoutError(msg)
+        self._unfinished = None
+        if lookup.error is not None:
+            raise lookup.error
+        return lookup.addresses
+
+
+class _Lookup:
+    """One lookup, and what came of it."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.is_done = threading.Event()
+        self.addresses: list[tuple[int, Any]] = []
+        self.error: Exception | None = None
+        self._host = host
+        self._port = port
+        self._ended = 0.0
+
+    def start(self) -> None:
+        thread = threading.Thread(target=self._run, name="boxkite-lookup", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # Python is shutting down and starts none any more: better to wait too long than not to deliver.
+            self._run()
+
+    def _run(self) -> None:
+        try:
+            self.addresses = _look_up(self._host, self._port)
+        except Exception as error:
+            self.error = error
+        finally:
+            self._ended = time.monotonic()
+            self.is_done.set()
+
+    def is_useless(self) -> bool:
+        """Say whether it has failed, or ended long ago."""
+        is_old = time.monotonic() - self._ended > LATE_ANSWER_SECONDS
+        return self.is_done.is_set() and (self.error is not None or is_old)
+
+
+def _look_up(host: str, port: int, flags: int = 0) -> list[tuple[int, Any]]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [(family, address) for family, _, _, _, address in found]

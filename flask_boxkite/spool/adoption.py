@@ -1,0 +1,104 @@
+"""Records of dead processes, found by those that live.
+
+Whoever gets the lock of an owner file has its directory for himself. Two more questions decide. Is it his to deliver?
+That of a process of his own server at once; that of another server once it has ended, which others of that server
+would know better. And were the records counted as accepted? If their process counted in the directory in which this
+server counts, they are in its numbers as soon as these are folded; it is waited for, so that they are counted once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from flask_boxkite.files import OwnerLock
+from flask_boxkite.spool.log import NEW, DeadLog, directories
+from flask_boxkite.spool.owner import OWNER, Owner
+
+__all__ = ["find_dead"]
+
+_IDLE_SECONDS = 30.0
+"""A server of which nothing can be known from here has ended if nothing was written for so long."""
+
+_UNFOLDED_SECONDS = 60.0
+"""Counts that were not folded after this time never will be."""
+
+_UNFINISHED_SECONDS = 3600.0
+
+
+def find_dead(root: Path, own: Owner, counts_directory: Path | None, fold: Callable[[], object]) -> DeadLog | None:
+    """Take over the records of one dead process; None if there are none that may be taken now.
+
+    Args:
+        root: The spool.
+        own: Describes this process.
+        counts_directory: Where this server's processes count; None where each does so in its own memory.
+        fold: Folds the counts of dead processes.
+    """
+    found = directories(root, own.sink)
+    random.shuffle(found)  # so that processes share the work
+    for directory in found:
+        with contextlib.suppress(OSError, ValueError):
+            if (log := _taken_over(directory, own, counts_directory, fold)) is not None:
+                return log
+    _sweep(root)
+    return None
+
+
+def _taken_over(
+    directory: Path, own: Owner, counts_directory: Path | None, fold: Callable[[], object]
+) -> DeadLog | None:
+    lock = OwnerLock(directory / OWNER, os.O_RDONLY)
+    with contextlib.ExitStack() as stack:
+        stack.callback(lock.release)
+        # Another process may have delivered it all just now, and removed it.
+        if not lock.is_linked() or os.fstat(lock.descriptor).st_uid != os.geteuid():
+            return None
+        owner = Owner.load(directory / OWNER)
+        if not _is_ours_to_take(directory, owner, own):
+            return None
+        is_counted = bool(owner.counts) and Path(owner.counts).parent == counts_directory
+        if is_counted:
+            fold()
+            if os.path.lexists(owner.counts):
+                if _idle_seconds(directory) < _UNFOLDED_SECONDS:
+                    return None
+                is_counted = False
+        log = DeadLog(directory, owner, lock, is_counted=is_counted)
+        stack.pop_all()
+        return log
+
+
+def _is_ours_to_take(directory: Path, owner: Owner, own: Owner) -> bool:
+    if owner.sink != own.sink:
+        return False
+    if owner.server == own.server:
+        return True
+    has_ended = owner.server.has_ended()
+    return _idle_seconds(directory) > _IDLE_SECONDS if has_ended is None else has_ended
+
+
+def _idle_seconds(directory: Path) -> float:
+    return time.time() - max(entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(directory))
+
+
+def _sweep(root: Path) -> None:
+    """Remove directories that were never finished; never raises."""
+    with contextlib.suppress(OSError):
+        for directory in _unfinished(root):
+            for path in directory.iterdir():
+                path.unlink()
+            directory.rmdir()
+
+
+def _unfinished(root: Path) -> Iterator[Path]:
+    for entry in os.scandir(root):
+        if (
+            entry.name.startswith(NEW)
+            and time.time() - entry.stat(follow_symlinks=False).st_mtime > _UNFINISHED_SECONDS
+        ):
+            yield Path(entry.path)

@@ -1,0 +1,398 @@
+"""A directory of segments: the one to which this process writes, and those that dead processes left.
+
+The processes that share a spool bound its size together: each looks at all files before it adds one. Beyond the bound,
+a process gives up its own oldest records, but none that are just being delivered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from flask_boxkite.files import OwnerLock, is_passing, locked, make_private, open_private, write_all
+from flask_boxkite.naming import path_segment
+from flask_boxkite.spool.owner import OWNER, Owner
+from flask_boxkite.spool.segment import HEADER, Segment, SegmentError, Taken, room_for
+
+__all__ = ["NEW", "DeadLog", "Log", "SpoolFullError", "directories", "spool_bytes", "waiting_records"]
+
+NEW = "new-"
+SUFFIX = ".seg"
+SPARE = "spare"
+
+_PARTS = 64
+_SMALLEST, _LARGEST = 16 * 1024, 1024 * 1024
+"""A segment is this part of the bound, within these limits: few records are given up at once."""
+
+_BLOCK = 4096
+_PATIENCE_SECONDS = 0.05
+
+
+class SpoolFullError(Exception):
+    """The bound is reached by records that this process may not give up."""
+
+
+# --- all of a spool --------------------------------------------------------------------------------------------------
+
+
+def directories(root: Path, sink: str = "") -> list[Path]:
+    """Return the directories of all processes, alive or dead, in no order; those of one sink if it is named."""
+    start = f"{path_segment(sink)}-" if sink else ""
+    with contextlib.suppress(OSError):
+        return [Path(entry.path) for entry in os.scandir(root) if entry.name.startswith(start) and _is_real(entry)]
+    return []
+
+
+def _is_real(entry: os.DirEntry[str]) -> bool:
+    with contextlib.suppress(OSError):
+        return entry.is_dir(follow_symlinks=False)
+    return False
+
+
+def spool_bytes(root: Path, sink: str = "") -> int:
+    """Return how many bytes of the disk the spool takes, or one sink's part of it."""
+    total = 0
+    for directory in directories(root, sink):
+        with contextlib.suppress(OSError):  # just removed
+            total += sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(directory))
+    return total
+
+
+def waiting_records(directory: Path) -> int:
+    """Return how many records of a dead process are not settled; 0 if its directory is gone.
+
+    Raises:
+        OSError: A segment cannot be read.
+    """
+    total = 0
+    for path in _paths(directory):
+        with contextlib.suppress(SegmentError, FileNotFoundError):
+            total += Segment.unsettled(path)
+    return total
+
+
+def _paths(directory: Path) -> list[Path]:
+    return sorted(directory.glob(f"*{SUFFIX}"))
+
+
+# --- of this process -------------------------------------------------------------------------------------------------
+
+
+class Log:
+    """The records of this process, from the request until they are settled. Nothing is on disk before the first.
+
+    `append` and `append_all` may come from any thread; `prepare`, `take` and `settle` from one at a time.
+
+    Args:
+        directory: Where; its parent is the spool.
+        owner: What the directory says of itself.
+        max_bytes: Bound of the whole spool.
+
+    Attributes:
+        waiting: How many are not settled.
+        unread: How many of those were not handed out yet.
+    """
+
+    def __init__(self, directory: Path, owner: Owner, max_bytes: int) -> None:
+        self.directory = directory
+        self.waiting = self.unread = 0
+        self.owner = owner
+        self._root = directory.parent
+        self._max_bytes = max_bytes
+        self._segment_bytes = min(max(max_bytes // _PARTS, _SMALLEST), _LARGEST)
+        self._numbers = itertools.count(1)
+        self._owner_lock: OwnerLock | None = None
+        self._lock = threading.RLock()  # guards what follows
+        self._segments: deque[Segment] = deque()
+        self._spare: Segment | None = None
+        self._being_read: Segment | None = None
+
+    def append(self, record: bytes) -> int:
+        """Add a record; return how many older ones had to be given up for it.
+
+        Raises:
+            OSError: The disk is full, say.
+            SpoolFullError: The bound is reached.
+        """
+        with self._lock:
+            given_up = 0
+            if not self._append(record):
+                given_up = self._begin_segment(HEADER + room_for(len(record)))
+                self._append(record)
+            self.waiting += 1
+            self.unread += 1
+            return given_up
+
+    def _append(self, record: bytes) -> bool:
+        segments = self._segments
+        return bool(segments) and segments[-1].is_open and segments[-1].append(record)
+
+    def _begin_segment(self, size: int) -> int:
+        if self._segments:
+            self._seal(self._segments[-1])
+        segment, self._spare = self._spare, None
+        given_up = 0
+        if segment is None or segment.size < size:
+            if segment is not None:
+                segment.remove()
+            segment, given_up = self._make_segment(size)
+        segment.move(self.directory / f"{next(self._numbers):012}{SUFFIX}")
+        self._segments.append(segment)
+        return given_up
+
+    def _seal(self, segment: Segment) -> None:
+        segment.seal()
+        if segment.settled == segment.count:
+            self._remove(segment)
+
+    def prepare(self) -> int:
+        """Make the next segment ready, so that no request has to; return how many records were given up for it.
+
+        Raises:
+            OSError: The disk is full, say.
+            SpoolFullError: The bound is reached.
+        """
+        if self._spare is not None or not self._segments:
+            return 0
+        spare, given_up = self._make_segment(0)
+        with self._lock:
+            if self._spare is None:
+                self._spare = spare
+            else:
+                spare.remove()
+        return given_up
+
+    def _make_segment(self, least_bytes: int) -> tuple[Segment, int]:
+        size = max(self._segment_bytes, -(-least_bytes // _BLOCK) * _BLOCK)
+        self._open()
+        with self._bound_locked():
+            given_up = self._make_room(size)
+            return Segment.create(self.directory / f"{SPARE}-{uuid4().hex}", size), given_up
+
+    def _open(self) -> None:
+        """Make the directory: nobody sees it before it is locked."""
+        with self._lock:
+            if self._owner_lock is not None:
+                return
+            make_private(self._root)
+            temporary = self._root / f"{NEW}{uuid4().hex}"
+            temporary.mkdir(mode=0o700)
+            lock = OwnerLock(temporary / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            try:
+                write_all(lock.descriptor, self.owner.dump(), 0)
+                temporary.rename(self.directory)
+            except BaseException:
+                lock.close()
+                raise
+            self._owner_lock = lock
+
+    def _make_room(self, size: int) -> int:
+        given_up = 0
+        while spool_bytes(self._root) + size > self._max_bytes:
+            with self._lock:
+                oldest = next(filter(self._may_give_up, self._segments), None)
+                if oldest is None:
+                    raise SpoolFullError
+                count = oldest.count - oldest.settled
+                self._remove(oldest)
+                self.waiting -= count
+                self.unread -= count
+            given_up += count
+        return given_up
+
+    def _may_give_up(self, segment: Segment) -> bool:
+        return not segment.is_open and segment is not self._being_read and segment.taken == segment.settled
+
+    @contextlib.contextmanager
+    def _bound_locked(self) -> Iterator[None]:
+        """Keep others from adding segments meanwhile; but rather exceed the bound by one than wait for long."""
+        descriptor = open_private(self._root, os.O_RDONLY)
+        try:
+            with locked(descriptor, _PATIENCE_SECONDS):
+                yield
+        finally:
+            os.close(descriptor)
+
+    def _remove(self, segment: Segment) -> None:
+        with contextlib.suppress(OSError):
+            segment.remove()
+        with contextlib.suppress(ValueError):
+            self._segments.remove(segment)
+
+    # --- delivering --------------------------------------------------------------------------------------------------
+
+    def take(self, most_bytes: int) -> Taken | None:
+        """Hand out the oldest records that are not yet; None if there are none.
+
+        Raises:
+            OSError: They cannot be read just now.
+        """
+        with self._lock:
+            segment = next((segment for segment in self._segments if segment.taken < segment.count), None)
+            self._being_read = segment
+        if segment is None:
+            return None
+        try:
+            taken = segment.take(most_bytes)
+        except OSError as error:
+            if is_passing(error):
+                raise
+            taken = segment.lose()
+        finally:
+            self._being_read = None
+        with self._lock:
+            self.unread -= taken.entries
+        return taken
+
+    def settle(self, taken: Taken) -> None:
+        """Forget records that were handed out before all that are not settled; never raises OSError."""
+        segment = taken.segment
+        with self._lock, contextlib.suppress(OSError):
+            self.waiting -= taken.entries
+            if segment.is_open:
+                segment.settle(taken)
+                return
+        with contextlib.suppress(OSError):  # at worst they come again
+            segment.settle(taken)
+        if segment.settled == segment.count:
+            with self._lock:
+                self._remove(segment)
+
+    # --- looking after it --------------------------------------------------------------------------------------------
+
+    def is_lost(self) -> bool:
+        """Say whether somebody deleted the directory."""
+        return self._owner_lock is not None and not self._owner_lock.is_linked()
+
+    def leave(self) -> tuple[list[bytes], int]:
+        """Begin anew after the directory was deleted: return what is still in memory, and how many records are lost."""
+        rescued: list[bytes] = []
+        with self._lock:
+            for segment in self._segments:
+                if segment.is_open and segment.taken < segment.count:
+                    rescued += segment.take(segment.size).records
+            in_hand = sum(segment.taken - segment.settled for segment in self._segments) - len(rescued)
+            lost = self.waiting - in_hand - len(rescued)
+            self.waiting, self.unread = in_hand, 0
+            self._segments.clear()
+            self._spare = None
+            self._close()
+        return rescued, lost
+
+    def describe(self, owner: Owner) -> None:
+        """Say something new about the directory; never raises OSError."""
+        if owner != self.owner:
+            self.owner = owner
+            with contextlib.suppress(OSError):
+                if self._owner_lock is not None:
+                    write_all(self._owner_lock.descriptor, owner.dump().ljust(_BLOCK), 0)
+
+    def close(self) -> int:
+        """Remove the directory if nothing waits; else keep it, and its lock, until the process ends.
+
+        Returns:
+            How many records wait.
+        """
+        with self._lock:
+            if self.waiting == 0 and self._owner_lock is not None:
+                self._segments.clear()
+                self._spare = None
+                _remove_directory(self.directory)
+                self._close()
+            return self.waiting
+
+    def forget(self) -> None:
+        """In a forked child: let go of the lock, which is the parent's."""
+        self._close()
+
+    def _close(self) -> None:
+        lock, self._owner_lock = self._owner_lock, None
+        if lock is not None:
+            lock.close()
+
+
+# --- of a dead process -----------------------------------------------------------------------------------------------
+
+
+class DeadLog:
+    """Records that a dead process left, taken over by this one: nobody else has them while this exists.
+
+    Args:
+        directory: Where they are.
+        owner: Whose they were.
+        lock: Of the owner file.
+        is_counted: Whether they are among the records that this server has accepted.
+
+    Attributes:
+        waiting: How many are not settled.
+        in_hand: How many of those were handed out.
+    """
+
+    def __init__(self, directory: Path, owner: Owner, lock: OwnerLock, *, is_counted: bool) -> None:
+        self.directory = directory
+        self.owner = owner
+        self.is_counted = is_counted
+        self.waiting = waiting_records(directory)
+        self.in_hand = 0
+        self._lock = lock
+        self._paths = deque(_paths(directory))
+        self._segment: Segment | None = None
+
+    def take(self, most_bytes: int) -> Taken | None:
+        """Hand out the oldest records that are not yet; None if there are none.
+
+        Raises:
+            OSError: They cannot be read just now.
+        """
+        while self._segment is None or self._segment.taken == self._segment.count:
+            if not self._paths:
+                return None
+            self._segment = self._load(self._paths[0])
+            self._paths.popleft()
+        taken = self._segment.take(most_bytes)
+        self.in_hand += taken.entries
+        return taken
+
+    def _load(self, path: Path) -> Segment | None:
+        """Return a segment of which something is left; one that is empty, or cut to nothing, is removed."""
+        with contextlib.suppress(SegmentError, FileNotFoundError):
+            segment = Segment.load(path)
+            if segment.taken < segment.count:
+                return segment
+        path.unlink(missing_ok=True)
+        return None
+
+    def settle(self, taken: Taken) -> None:
+        """Forget records that were handed out before all that are not settled; never raises OSError."""
+        self.waiting -= taken.entries
+        self.in_hand -= taken.entries
+        with contextlib.suppress(OSError):
+            taken.segment.settle(taken)
+            if taken.segment.settled == taken.segment.count:
+                taken.segment.remove()
+
+    def close(self) -> None:
+        """Remove the directory if all is settled; else leave it to another process."""
+        if self.waiting <= 0 and not self._paths:
+            _remove_directory(self.directory)
+        self._lock.release()
+
+    def forget(self) -> None:
+        """In a forked child: let go of the lock, which is the parent's."""
+        self._lock.close()
+
+
+def _remove_directory(directory: Path) -> None:
+    """Remove what is empty of records; never raises."""
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            if path.name != OWNER:  # last, since whoever holds its lock has the directory
+                path.unlink()
+        (directory / OWNER).unlink(missing_ok=True)
+        directory.rmdir()

@@ -1,0 +1,288 @@
+"""One file of a spool: entries one after the other, and how far the sink has them.
+
+A segment is reserved in full when it is made, all zero. An entry is a payload, then, in the eight bytes before it and
+by a single store, its length and checksum: so a process that is killed leaves whole entries, and at length zero they
+end. Only a loss of power, or a bad disk, can leave damaged ones; the checksum tells them, and those behind are read
+all the same. In the header stand how many entries there are, once no more will come, and how far they are settled.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+from flask_boxkite.files import mapped, open_private, read_file, reserve
+
+__all__ = ["HEADER", "Segment", "SegmentError", "Taken", "room_for"]
+
+MAGIC = b"boxkite1"
+HEADER = 64
+_WORD = struct.Struct("=Q")
+_HEADER = struct.Struct("=8sQQ")
+"""Magic, number of entries once sealed with its checksum, and how far they are settled: offset, number << 32."""
+
+_SEALED_AT, _SETTLED_AT = 8, 16
+_CHECKED_AT_ONCE = 4096
+"""`crc32` lets go of the interpreter for more than 5 KiB, and a request would wait to get it back."""
+
+
+class SegmentError(Exception):
+    """A file is no segment, or not one any more."""
+
+
+class Taken(NamedTuple):
+    """Entries that were handed out, to be settled once the sink has them.
+
+    Attributes:
+        segment: Where they stand.
+        records: Their payloads.
+        entries: How many entries they are, damaged ones included.
+        end: Offset behind the last one.
+    """
+
+    segment: Segment
+    records: list[bytes]
+    entries: int
+    end: int
+
+
+class _Found(NamedTuple):
+    records: list[bytes]
+    entries: int
+    end: int
+
+
+def room_for(size: int) -> int:
+    """Return how many bytes an entry of *size* bytes takes: heads of entries are aligned, to be stored at once."""
+    return (8 + size + 7) & ~7
+
+
+class Segment:
+    """A segment: being written by this process, or written before, by it or another.
+
+    Attributes:
+        path: Where it is.
+        size: Bytes on the disk.
+        end: Offset behind the last entry.
+        count: Number of entries.
+        taken: How many of them were handed out to be delivered.
+        settled: How many of them the sink has, or are given up.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.end = self._taken_end = HEADER
+        self.count = self.taken = self.settled = 0
+        self._bytes: memoryview | None = None
+        self._words: memoryview | None = None
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: Path, size: int) -> Segment:
+        """Make a segment to write to.
+
+        Raises:
+            OSError: There is no room, or there is such a file.
+        """
+        descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            reserve(descriptor, 0, size)
+            memory = mapped(descriptor, size)
+            memory[:HEADER] = _HEADER.pack(MAGIC, 0, _packed(HEADER, 0)).ljust(HEADER, b"\0")
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+        segment = cls(path, size)
+        segment._bytes = memoryview(memory)
+        segment._words = segment._bytes[: size & ~7].cast("Q")
+        return segment
+
+    @property
+    def is_open(self) -> bool:
+        """Whether entries can be added."""
+        return self._words is not None
+
+    def append(self, record: bytes) -> bool:
+        """Add an entry, unless there is no room for it. Takes about 2 µs and calls nothing that could wait."""
+        assert self._bytes is not None
+        assert self._words is not None
+        start = self.end
+        end = start + room_for(len(record))
+        if end > self.size:
+            return False
+        self._bytes[start + 8 : start + 8 + len(record)] = record
+        self._words[start >> 3] = len(record) | _checksum(record) << 32
+        self.end = end
+        self.count += 1
+        return True
+
+    def seal(self) -> None:
+        """Add no more entries."""
+        if self._words is not None:
+            self._words[_SEALED_AT >> 3] = _sealed(self.count)
+            self._bytes = self._words = None
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: Path) -> Segment:
+        """Return a segment as its process left it.
+
+        Raises:
+            SegmentError: It is none.
+            OSError: It cannot be read.
+        """
+        data = read_file(path)
+        if len(data) < HEADER or not data.startswith(MAGIC):
+            msg = f"'{path}' is no segment of a spool"
+            raise SegmentError(msg)
+        _, sealed, settled = _HEADER.unpack_from(data)
+        segment = cls(path, len(data))
+        segment._taken_end, segment.settled = min(max(settled & 0xFFFFFFFF, HEADER), len(data)), settled >> 32
+        segment.taken = segment.settled
+        found = _entries(data, segment._taken_end, len(data))
+        segment.end = found.end
+        # Of a file that was cut or damaged, more are missing than can be read.
+        segment.count = max(segment.settled + found.entries, _unsealed(sealed) or 0)
+        return segment
+
+    @staticmethod
+    def unsettled(path: Path) -> int:
+        """Return how many entries of a file are not settled, without reading it all if it is sealed.
+
+        Raises:
+            SegmentError: It is no segment.
+            OSError: It cannot be read.
+        """
+        descriptor = open_private(path, os.O_RDONLY)
+        try:
+            head = os.pread(descriptor, HEADER, 0)
+        finally:
+            os.close(descriptor)
+        if len(head) == HEADER and head.startswith(MAGIC):
+            sealed, settled = map(int, _HEADER.unpack_from(head)[1:])
+            count = _unsealed(sealed)
+            if count is not None:
+                return max(count - (settled >> 32), 0)
+        segment = Segment.load(path)
+        return segment.count - segment.settled
+
+    def take(self, most_bytes: int) -> Taken:
+        """Hand out the next entries: as many as hold *most_bytes*, at least one if there is any.
+
+        What cannot be read of a sealed segment is handed out too, as entries without a record.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        memory, end = self._bytes, self.end
+        if memory is not None:
+            found = _entries(memory, self._taken_end, end, most_bytes)
+        else:
+            data = read_file(self.path)
+            found = _entries(data, self._taken_end, min(end, len(data)), most_bytes)
+            if not found.entries:
+                return self.lose()
+        self.taken, self._taken_end = self.taken + found.entries, found.end
+        return Taken(self, found.records, found.entries, found.end)
+
+    def lose(self) -> Taken:
+        """Hand out the entries that are left as ones that cannot be read."""
+        taken = Taken(self, [], self.count - self.taken, self.end)
+        self.taken, self._taken_end = self.count, self.end
+        return taken
+
+    def settle(self, taken: Taken) -> None:
+        """Note that the entries that were handed out next are done with.
+
+        Raises:
+            OSError: It cannot be written; they may come again after a restart.
+        """
+        self.settled += taken.entries
+        word = _packed(taken.end, self.settled)
+        if self._words is not None:
+            self._words[_SETTLED_AT >> 3] = word
+            return
+        descriptor = open_private(self.path, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, _WORD.pack(word), _SETTLED_AT)
+        finally:
+            os.close(descriptor)
+
+    def move(self, path: Path) -> None:
+        """Give the file another name.
+
+        Raises:
+            OSError: It is gone.
+        """
+        os.rename(self.path, path)
+        self.path = path
+
+    def remove(self) -> None:
+        """Delete the file.
+
+        Raises:
+            OSError: It cannot be.
+        """
+        self._bytes = self._words = None
+        self.path.unlink(missing_ok=True)
+
+
+def _sealed(count: int) -> int:
+    """Return how a number of entries is written, so that it is told from zeros and chance."""
+    return count | crc32(_WORD.pack(count)) << 32
+
+
+def _unsealed(word: int) -> int | None:
+    """Return the number that `_sealed` wrote; None if it did not."""
+    count = word & 0xFFFFFFFF
+    return count if word == _sealed(count) else None
+
+
+def _packed(offset: int, count: int) -> int:
+    return offset | count << 32
+
+
+def _checksum(record: bytes | memoryview) -> int:
+    if len(record) <= _CHECKED_AT_ONCE:
+        return crc32(record)
+    value = 0
+    view = memoryview(record)
+    for start in range(0, len(view), _CHECKED_AT_ONCE):
+        value = crc32(view[start : start + _CHECKED_AT_ONCE], value)
+    return value
+
+
+def _entries(data: bytes | memoryview, start: int, end: int, most_bytes: int = sys.maxsize) -> _Found:
+    """Read entries; damaged ones at the very end are none: they were never finished."""
+    records: list[bytes] = []
+    entries, position = 0, start
+    for number, (record, after) in enumerate(_walk(data, start, end), 1):
+        if records and after - start > most_bytes:
+            break
+        if record is not None:
+            records.append(record)
+            entries, position = number, after
+    return _Found(records, entries, position)
+
+
+def _walk(data: bytes | memoryview, position: int, end: int) -> Iterator[tuple[bytes | None, int]]:
+    """Yield each payload, None for a damaged one, and the offset behind it."""
+    while position + 8 <= end:
+        word: int = _WORD.unpack_from(data, position)[0]
+        length = word & 0xFFFFFFFF
+        after = position + room_for(length)
+        if length == 0 or position + 8 + length > end:
+            return
+        record = bytes(data[position + 8 : position + 8 + length])
+        yield (record if _checksum(record) == word >> 32 else None), after
+        position = after
