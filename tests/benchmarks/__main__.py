@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from . import batch, bulk, imports, load, prediction, request, scrape, shared, training
+from . import batch, bulk, delivery, imports, load, prediction, request, scrape, shared, training
 from .bench import Bench
 from .environments import boxkite_python, describe
 from .report import HEADER, Row
@@ -28,6 +28,7 @@ COMPARISONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "training": training.measure,
     "scrape": scrape.measure,
     "shared": shared.measure,
+    "delivery": delivery.measure,
     "import": imports.measure,
     "load": load.measure,
 }

@@ -27,6 +27,7 @@ class Row:
         unit: Unit of both.
         max_ratio: The bar: figure / peer must not exceed it.
         max_figure: The bar: the figure must not exceed it.
+        min_figure: The bar: the figure must reach it.
     """
 
     what: str
@@ -37,6 +38,7 @@ class Row:
     who: str = "ours"
     max_ratio: float | None = None
     max_figure: float | None = None
+    min_figure: float | None = None
 
     @property
     def is_met(self) -> bool | None:
@@ -45,6 +47,8 @@ class Row:
             return self.figure <= self.max_ratio * self.peer
         if self.max_figure is not None:
             return self.figure <= self.max_figure
+        if self.min_figure is not None:
+            return self.figure >= self.min_figure
         return None
 
     def __str__(self) -> str:
@@ -66,4 +70,6 @@ class Row:
     def _bar(self) -> str:
         if self.max_ratio is not None:
             return f"≤ 1/{1 / self.max_ratio:.0f}" if self.max_ratio < 1 else f"≤ {self.max_ratio:g}"
+        if self.min_figure is not None:
+            return f"≥ {self.min_figure:,} {self.unit}"
         return f"≤ {self.max_figure:g} {self.unit}" if self.max_figure is not None else ""

@@ -53,13 +53,14 @@ def our_baseline(features: int = FEATURES) -> str:
     )
 
 
-def our_app(fluentd_address: str, baseline: str = "") -> Flask:
-    """Return the application with our extension, set up as its documentation says."""
+def our_app(fluentd_address: str, baseline: str = "", **settings: object) -> Flask:
+    """Return the application with our extension, set up as its documentation says, and with other settings."""
     from flask_boxkite import Boxkite
 
     app = Flask("ours")
     app.config["BOXKITE_BASELINE"] = baseline or our_baseline()
     app.config["BOXKITE_FLUENTD_ADDR"] = fluentd_address
+    app.config.update(settings)
     monitor = Boxkite(app)
 
     @app.post("/score")

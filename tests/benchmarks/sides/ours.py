@@ -10,6 +10,7 @@ from apps import FEATURES, our_app, our_baseline, plain_app
 from bare import prediction_case, scrape_case, training_case
 from bulk_case import bulk_case
 from profile_case import profile_case
+from records_case import logger_records_case, our_records_case
 from shared_case import in_memory_case, recycled_case, row_case, workers_case
 from timing import Case, Figures, serve, summary, time_calls
 from workload import bodies, large_columns, rows
@@ -30,8 +31,12 @@ def _training() -> Case:
     return training_case(lambda: ModelMonitoringService.export_text(features=columns, path=path))
 
 
-def _monitored() -> WSGIApp:
-    return our_app(os.environ["BOXKITE_FLUENTD_ADDR"]).wsgi_app
+def _monitored(**settings: object) -> WSGIApp:
+    return our_app(os.environ["BOXKITE_FLUENTD_ADDR"], **settings).wsgi_app
+
+
+def _spooled() -> WSGIApp:
+    return _monitored(BOXKITE_SPOOL_DIR=tempfile.mkdtemp(prefix="benchmark-"))
 
 
 def _batch(*, as_lists: bool) -> Case:
@@ -59,6 +64,11 @@ if __name__ == "__main__":
             "request by position": lambda: added_cost_case(
                 plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=False)
             ),
+            "request, spooled": lambda: added_cost_case(
+                plain_app().wsgi_app, _spooled(), bodies(FEATURES, by_name=True)
+            ),
+            "records": lambda: our_records_case(FEATURES),
+            "records, fluent-logger": lambda: logger_records_case(FEATURES),
             "prediction 30": lambda: prediction_case(_service(30), 30),
             "prediction 100": lambda: prediction_case(_service(100), 100),
             "batch of arrays": lambda: _batch(as_lists=False),

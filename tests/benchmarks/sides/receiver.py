@@ -1,11 +1,13 @@
 """A fluentd that throws everything away: reads Forward messages, acknowledges chunks and counts records.
 
 Runs in a process of its own, so that its work is on nobody's account. Order ``port``: where it listens; order
-``counts``: records received, by tag.
+``counts``: records received, by tag; orders ``silent port`` and ``black hole port``: where one listens that accepts
+connections and never reads, and one to which no connection comes about.
 """
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import threading
 from collections import Counter
@@ -78,18 +80,48 @@ class Connection(socketserver.BaseRequestHandler):
             self.request.sendall(msgpack.packb({"ack": option["chunk"]}))
 
 
+def silent_listener() -> socket.socket:
+    """Listen, and leave every connection in the queue of the system, which accepts it but reads little."""
+    return socket.create_server(("127.0.0.1", 0), backlog=64)
+
+
+def black_hole() -> list[socket.socket]:
+    """Listen with a queue that is full, so that the system drops every attempt to connect."""
+    sockets = [socket.create_server(("127.0.0.1", 0), backlog=0)]
+    for _ in range(8):
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(sockets[0].getsockname())
+        sockets.append(client)
+    return sockets
+
+
 def main() -> None:
     """Receive in the background, answer the driver in the foreground."""
     receiver = Receiver()
+    silent, hole = silent_listener(), black_hole()
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
 
     def port(calls: int) -> Figures:
         return {"port": receiver.server_address[1]}
 
+    def silent_port(calls: int) -> Figures:
+        return {"port": silent.getsockname()[1]}
+
+    def black_hole_port(calls: int) -> Figures:
+        return {"port": hole[0].getsockname()[1]}
+
     def counts(calls: int) -> Figures:
         return dict(receiver.counts)
 
-    serve({"port": lambda: port, "counts": lambda: counts})
+    serve(
+        {
+            "port": lambda: port,
+            "counts": lambda: counts,
+            "silent port": lambda: silent_port,
+            "black hole port": lambda: black_hole_port,
+        }
+    )
 
 
 if __name__ == "__main__":
