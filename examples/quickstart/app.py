@@ -13,6 +13,7 @@ RUN = Path(__file__).parent / "run"
 app = Flask(__name__)
 app.config["BOXKITE_BASELINE"] = RUN / "baseline.prom"
 app.config["BOXKITE_LOG_DIR"] = RUN / "records"
+app.config.from_prefixed_env()  # FLASK_BOXKITE_... in the environment comes before all this
 monitor = Boxkite(app)
 
 model = pickle.loads((RUN / "model.pickle").read_bytes())

@@ -2,12 +2,13 @@
 
 A sink that is down says so, and everything waits. A sink that works but does not take a batch may be refusing a single
 record in it, one that is too large for it, say. Such a batch is split, until one record is left; that is put aside and
-tried again after others were delivered. If the sink takes others and, several times in turn, not this one, it is given
-up. A sink that takes nothing at all refuses nothing, however long that lasts.
+tried again, after growing pauses in which others were delivered. If the sink takes others and, several times in turn,
+not this one, it is given up. A sink that takes nothing at all refuses nothing, however long that lasts.
 """
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ from flask_boxkite.sinks.base import Batch
 __all__ = ["Hand"]
 
 REFUSALS_BEFORE_SPLIT = 3
-REFUSALS_BEFORE_GIVING_UP = 3
+REFUSALS_BEFORE_GIVING_UP = 5
+FIRST_REST_SECONDS = 1.0
+"""How long a suspect rests before it is tried again; twice as long each time. A sink that is only overloaded now and
+then takes it meanwhile."""
+
 MOST_SUSPECTS = 16
 """So many records are put aside at most: in an outage that looks like a refusal, the rest stays together."""
 
@@ -36,6 +41,8 @@ class _Trial:
     attempts: int = 0
     refusals: int = 0
     """How often the sink worked and did not take it; of a suspect, only when it had just taken another."""
+
+    rests_until: float = 0.0
 
 
 class Hand:
@@ -68,13 +75,14 @@ class Hand:
         Args:
             is_all: Whether there is nothing more that could be added: then suspects are tried without proof.
         """
-        if self._suspects and (self._has_proof or (is_all and not self._fresh)):
-            self._trial = self._suspects[0]
-        elif self._fresh:
-            self._trial = self._fresh[0]
-        else:
-            return None
-        return self._trial.batch
+        suspect = self._rested_suspect() if self._has_proof or (is_all and not self._fresh) else None
+        trial = suspect or (self._fresh[0] if self._fresh else None)
+        self._trial = trial
+        return trial.batch if trial else None
+
+    def _rested_suspect(self) -> _Trial | None:
+        now = time.monotonic()
+        return next((suspect for suspect in self._suspects if suspect.rests_until <= now), None)
 
     @property
     def chunk(self) -> Chunk:
@@ -95,7 +103,7 @@ class Hand:
     def delivered(self) -> None:
         """Note that the sink has what `next` returned."""
         trial = self._tried()
-        (self._suspects if self._is_suspect(trial) else self._fresh).popleft()
+        (self._suspects if trial in self._suspects else self._fresh).remove(trial)
         self._has_proof = True
         self._finish(trial.chunk)
 
@@ -110,7 +118,7 @@ class Hand:
         """
         trial = self._tried()
         trial.attempts += 1
-        if self._is_suspect(trial):
+        if trial in self._suspects:
             return self._suspect_failed(trial, is_refusal=is_refusal)
         if is_refusal:
             trial.refusals += 1
@@ -124,14 +132,11 @@ class Hand:
         assert trial is not None
         return trial
 
-    def _is_suspect(self, trial: _Trial) -> bool:
-        return bool(self._suspects) and self._suspects[0] is trial
-
     def _suspect_failed(self, trial: _Trial, *, is_refusal: bool) -> Batch | None:
-        self._suspects.rotate(-1)
         if is_refusal and self._has_proof:
             trial.refusals += 1
         self._has_proof = False
+        trial.rests_until = time.monotonic() + FIRST_REST_SECONDS * 2**trial.refusals
         if trial.refusals < REFUSALS_BEFORE_GIVING_UP:
             return None
         self._suspects.remove(trial)
@@ -141,7 +146,8 @@ class Hand:
     def _break_up(self, trial: _Trial) -> None:
         records, tag = trial.batch.records, trial.batch.tag
         if len(records) == 1:
-            self._suspects.append(_Trial(trial.batch, trial.chunk, trial.attempts))
+            rests_until = time.monotonic() + FIRST_REST_SECONDS
+            self._suspects.append(_Trial(trial.batch, trial.chunk, trial.attempts, rests_until=rests_until))
             return
         middle = len(records) // 2
         trial.chunk.batches += 1

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
+from enum import Enum
 from typing import NamedTuple, Protocol
 
-from flask_boxkite.spool import DeadLog, Log, Owner, SpoolFullError, Taken
+from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken
 
-__all__ = ["Chunk", "MemoryQueue", "Queue", "SpoolQueue"]
+__all__ = ["Chunk", "Loss", "MemoryQueue", "Origin", "Queue", "SpoolQueue"]
 
 SCAN_SECONDS = 5.0
 """How often a process looks for the records of dead ones."""
@@ -26,6 +27,14 @@ RECOVERY_SECONDS = 1.0
 _MOVED_AT_ONCE = 64
 
 
+class Origin(Enum):
+    """Who has counted a record as accepted."""
+
+    OWN = "this process"
+    SERVER = "a dead process of this server"
+    ELSEWHERE = "another server"
+
+
 class Chunk(NamedTuple):
     """Records that were taken from a queue, to be settled when the sink has them.
 
@@ -33,24 +42,36 @@ class Chunk(NamedTuple):
         records: Oldest first.
         tag: Under which they are filed; None for that of the sink.
         taken: Where they stand on disk, and the directory; None for those in memory.
-        damaged: How many more there were that cannot be read.
     """
 
     records: Sequence[bytes]
     tag: str | None = None
     taken: tuple[Log | DeadLog, Taken] | None = None
-    damaged: int = 0
 
     @property
-    def is_of_dead(self) -> bool:
-        """Whether another process took them from its requests."""
-        return self.taken is not None and isinstance(self.taken[0], DeadLog)
+    def origin(self) -> Origin:
+        """Who has counted them."""
+        return _origin(self.taken[0]) if self.taken else Origin.OWN
 
-    @property
-    def is_counted(self) -> bool:
-        """Whether they are among the records that this server has accepted."""
-        log = self.taken[0] if self.taken else None
-        return not isinstance(log, DeadLog) or log.is_counted
+
+def _origin(log: Log | DeadLog) -> Origin:
+    if isinstance(log, DeadLog):
+        return Origin.SERVER if log.is_counted else Origin.ELSEWHERE
+    return Origin.OWN
+
+
+class Loss(NamedTuple):
+    """Records that were given up.
+
+    Attributes:
+        reason: One of `naming.DROP_REASONS`.
+        records: How many.
+        origin: Who has counted them.
+    """
+
+    reason: str
+    records: int
+    origin: Origin = Origin.OWN
 
 
 class Queue(Protocol):
@@ -112,8 +133,8 @@ class Queue(Protocol):
     def forget(self) -> None:
         """In a forked child: let go of what is the parent's."""
 
-    def collect_losses(self) -> dict[str, int]:
-        """Return how many records were given up since the last call, by reason."""
+    def collect_losses(self) -> list[Loss]:
+        """Return what was given up since the last call."""
 
 
 class MemoryQueue:
@@ -219,10 +240,10 @@ class MemoryQueue:
     def forget(self) -> None:
         pass
 
-    def collect_losses(self) -> dict[str, int]:
+    def collect_losses(self) -> list[Loss]:
         with self._lock:
             given_up, self._given_up = self._given_up, 0
-        return {"queue_full": given_up} if given_up else {}
+        return [Loss("queue_full", given_up)] if given_up else []
 
 
 class SpoolQueue:
@@ -232,22 +253,18 @@ class SpoolQueue:
         log: Of this process, on disk.
         memory: What to fall back to.
         find_dead: Returns the records of a process that has died, if there are any to take over.
-        describe: Returns what the log is to say of this process now.
     """
 
-    def __init__(
-        self, log: Log, memory: MemoryQueue, find_dead: Callable[[], DeadLog | None], describe: Callable[[], Owner]
-    ) -> None:
+    def __init__(self, log: Log, memory: MemoryQueue, find_dead: Callable[[], DeadLog | None]) -> None:
         self._log = log
         self._memory = memory
         self._find_dead = find_dead
-        self._describe = describe
         self._dead: DeadLog | None = None
         self._was_own_turn = False
         self._next_scan = self._next_recovery = 0.0
         self._record_bytes = 0
         self._lock = threading.Lock()
-        self._losses: Counter[str] = Counter()
+        self._losses: list[Loss] = []
         self._must_scan = False
         # While it is True, records go to memory, so that none overtakes those that are there already.
         self._is_degraded = False
@@ -295,7 +312,7 @@ class SpoolQueue:
         given_up = self._log.append(record)
         self._record_bytes = len(record)
         if given_up:
-            self._losses["spool_full"] += given_up
+            self._losses.append(Loss("spool_full", given_up))
 
     # --- in the thread -----------------------------------------------------------------------------------------------
 
@@ -325,9 +342,11 @@ class SpoolQueue:
             dead.close()
         return None
 
-    @staticmethod
-    def _chunk(log: Log | DeadLog, taken: Taken) -> Chunk:
-        return Chunk(taken.records, log.owner.tag, (log, taken), taken.entries - len(taken.records))
+    def _chunk(self, log: Log | DeadLog, taken: Taken) -> Chunk:
+        damaged = taken.entries - len(taken.records)
+        if damaged:
+            self._lose("damaged", damaged, _origin(log))
+        return Chunk(taken.records, log.owner.tag, (log, taken))
 
     def settle(self, chunk: Chunk) -> None:
         if chunk.taken is None:
@@ -341,24 +360,34 @@ class SpoolQueue:
 
     def tend(self) -> None:
         """Look after the log and the disk, and for dead processes; never raises OSError."""
-        self._log.describe(self._describe())
+        self._log.describe()
         if self._log.is_lost():
             self._save_what_is_left()
         if self._is_degraded and time.monotonic() >= self._next_recovery:
             self._next_recovery = time.monotonic() + RECOVERY_SECONDS
             self._recover()
         with contextlib.suppress(OSError, SpoolFullError):
-            given_up = self._log.prepare()
-            if given_up:
-                with self._lock:
-                    self._losses["spool_full"] += given_up
+            self._prepare()
         self._look_for_dead()
+
+    def _prepare(self) -> None:
+        """Have room for records that come, at the expense of the oldest, which are those of a dead process."""
+        dead = self._dead
+        while dead is not None and self._log.lacks_room() and (given_up := dead.give_up_oldest()):
+            self._lose("spool_full", given_up, _origin(dead))
+        if given_up := self._log.prepare():
+            self._lose("spool_full", given_up, Origin.OWN)
+
+    def _lose(self, reason: str, records: int, origin: Origin) -> None:
+        with self._lock:
+            self._losses.append(Loss(reason, records, origin))
 
     def _save_what_is_left(self) -> None:
         with self._lock:
             records, lost = self._log.leave()
             self._memory.put_first(records)
-            self._losses["damaged"] += lost
+            if lost:
+                self._losses.append(Loss("damaged", lost))
             self._is_degraded = True
 
     def _recover(self) -> None:
@@ -387,8 +416,7 @@ class SpoolQueue:
             self._dead.forget()
         self._dead = None
 
-    def collect_losses(self) -> dict[str, int]:
+    def collect_losses(self) -> list[Loss]:
         with self._lock:
-            losses = dict(self._losses)
-            self._losses.clear()
-        return losses | self._memory.collect_losses()
+            losses, self._losses = self._losses, []
+        return losses + self._memory.collect_losses()

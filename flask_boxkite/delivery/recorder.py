@@ -99,14 +99,14 @@ class Recorder:
         store, server = self._store, self._store.server
 
         def describe() -> Owner:
-            return Owner(sink.name, sink.tag, server, store.home()[1])
+            return Owner(sink.name, sink.tag, server, store.file())
 
         def find() -> DeadLog | None:
-            return find_dead(spooling.root, describe(), store.home()[0], store.tidy)
+            return find_dead(spooling.root, describe(), store.directory(), store.tidy)
 
         # The block knows the directory: of threads that meet in a forked process, the first one's.
         directory = Path(os.fsdecode(block.section.description))
-        return SpoolQueue(Log(directory, describe(), spooling.max_bytes), memory, find, describe)
+        return SpoolQueue(Log(directory, describe, spooling.max_bytes), memory, find)
 
     @property
     def sink(self) -> Sink:

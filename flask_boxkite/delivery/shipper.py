@@ -15,7 +15,7 @@ from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.delivery.hand import Hand
-from flask_boxkite.delivery.queues import Chunk, Queue
+from flask_boxkite.delivery.queues import Chunk, Origin, Queue
 from flask_boxkite.live.layout import (
     ACCEPTED,
     BACKOFF_MS,
@@ -122,8 +122,15 @@ class Shipper:
             self._block.cells[DROPPED[reason]] += 1
 
     def _count_losses(self) -> None:
-        for reason, count in self._queue.collect_losses().items():
-            self._block.cells[DROPPED[reason]] += count
+        for reason, records, origin in self._queue.collect_losses():
+            self._add(DROPPED[reason], records, origin)
+
+    def _add(self, cell: int, records: int, origin: Origin) -> None:
+        """Count what became of records; those that another process took from its requests, as accepted too."""
+        cells = self._block.cells
+        cells[cell] += records
+        if origin is not Origin.OWN:
+            cells[TAKEN_OVER if origin is Origin.SERVER else ACCEPTED] += records
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name="boxkite-recorder", daemon=True)
@@ -152,11 +159,14 @@ class Shipper:
 
     def flush(self, timeout: float) -> int:
         """Wait until nothing waits; return how many records are left after *timeout* seconds."""
-        deadline = time.monotonic() + timeout
         self.attend()
+        self._queue.hurry()
+        return self._flush(timeout)
+
+    def _flush(self, timeout: float) -> int:
+        deadline = time.monotonic() + timeout
         with self._lock:
             self._flushes += 1
-            self._queue.hurry()
             self._thread_wakes.notify_all()
             is_alone = self._thread is None
         try:
@@ -171,7 +181,7 @@ class Shipper:
 
     def close(self, timeout: float) -> int:
         """Ship what can be shipped in time, count what is then lost as dropped, and stop; return how many those are."""
-        self.flush(timeout)
+        self._flush(timeout)
         with self._lock:
             if self._is_closed:
                 return 0
@@ -249,9 +259,11 @@ class Shipper:
                 self._complain("Records for sink %r could not be read; they are kept.", self.sink.name)
                 self._back_off()
                 return True
-            if batch is not None:
-                self._ship(batch, max(deadline - time.monotonic(), 0))
-            return batch is not None
+            if batch is None:
+                self._calm_down()
+                return False
+            self._ship(batch, max(deadline - time.monotonic(), 0))
+            return True
         finally:
             self._shipping.release()
             with self._lock:
@@ -273,8 +285,9 @@ class Shipper:
             chunk = self._queue.take(self._batch_bytes)
             if chunk is None:
                 return hand.next(is_all=True)
-            if chunk.damaged:
-                self._count("damaged", chunk.damaged, chunk)
+            if self._queue.has_losses:
+                with self._lock:
+                    self._count_losses()
             hand.add(chunk, self.sink.tag if chunk.tag is None else chunk.tag)
         return batch
 
@@ -290,25 +303,20 @@ class Shipper:
             self._back_off()
             if self._hand.failed(is_refusal=isinstance(error, RefusedError)) is not None:
                 logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
-                self._count("refused", 1, chunk)
+                self._count(DROPPED["refused"], 1, chunk)
             return
         # Counted before it is forgotten: a process killed just between delivers twice, and counts it once.
-        self._count(None, len(batch.records), chunk)
+        self._count(DELIVERED, len(batch.records), chunk)
         self._hand.delivered()
-        self._backoff_seconds = 0.0
+        self._calm_down()
 
-    def _count(self, reason: str | None, records: int, chunk: Chunk) -> None:
-        """Count records as delivered, or as dropped for a reason."""
+    def _count(self, cell: int, records: int, chunk: Chunk) -> None:
         with self._lock:
-            cells = self._block.cells
-            if self._is_closed and not chunk.taken:  # `close` did not wait for it any longer, and has counted it
+            if self._is_closed and chunk.taken is None:  # `close` did not wait for it any longer, and has counted it
                 return
-            cells[DELIVERED if reason is None else DROPPED[reason]] += records
-            if chunk.is_of_dead:
-                cells[TAKEN_OVER if chunk.is_counted else ACCEPTED] += records
-            if reason is None:
-                cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
-                cells[BACKOFF_MS] = 0
+            self._add(cell, records, chunk.origin)
+            if cell == DELIVERED:
+                self._block.cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
 
     def _settle(self, chunk: Chunk) -> None:
         self._queue.settle(chunk)
@@ -319,6 +327,12 @@ class Shipper:
         """Make the next pause longer."""
         longer = min(max(2 * self._backoff_seconds, FIRST_BACKOFF_SECONDS), LAST_BACKOFF_SECONDS)
         self._backoff_seconds = longer
+
+    def _calm_down(self) -> None:
+        if self._backoff_seconds:
+            self._backoff_seconds = 0.0
+            with self._lock:
+                self._block.cells[BACKOFF_MS] = 0
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next attempt. Only a flush or the end cuts that short; new records do not."""

@@ -37,9 +37,7 @@ LOG_DROPPED = Family("boxkite_log_dropped", "counter", "Records that were lost, 
 LOG_QUEUE_RECORDS = Family("boxkite_log_queue_records", "gauge", "Records that wait to be delivered.")
 LOG_QUEUE_BYTES = Family("boxkite_log_queue_bytes", "gauge", "Bytes of records that wait in memory.")
 LOG_SPOOL_BYTES = Family("boxkite_log_spool_bytes", "gauge", "Bytes of the disk that the spool takes.")
-LOG_UNSPOOLED = Family(
-    "boxkite_log_unspooled", "counter", "Records that the spool could not take, kept in memory."
-)
+LOG_UNSPOOLED = Family("boxkite_log_unspooled", "counter", "Records that the spool could not take, kept in memory.")
 LOG_RETRIES = Family("boxkite_log_retries", "counter", "Batches that were sent again.")
 LOG_BACKOFF = Family(
     "boxkite_log_backoff_seconds", "gauge", "Pause before the next attempt, the longest of all processes; 0: none."

@@ -208,11 +208,18 @@ class Store:
         """The server whose processes count together."""
         return self._place.server if self._place is not None else ServerName.of(name_of(os.getpid()))
 
-    def home(self) -> tuple[Path | None, str]:
-        """Return the directory in which this server counts, and the file of this process; None and "" if in memory."""
+    def file(self) -> str:
+        """Return the path of the file in which this process counts; empty if it does so in memory."""
         process = self._own()
         with process.lock:
-            return process.directory, str(process.file.path) if process.file else ""
+            return str(process.file.path) if process.file else ""
+
+    def directory(self) -> Path | None:
+        """Return the directory in which this server counts, made if need be; None if there is none."""
+        process = self._own()
+        with process.lock, contextlib.suppress(OSError):
+            return self._directory(process)
+        return None
 
     def totals(self, section: Section) -> Totals:
         """Return what all processes have counted of a section; raises as `read` does."""

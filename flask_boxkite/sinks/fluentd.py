@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 
 from flask_boxkite.config import Settings
 from flask_boxkite.naming import tag_segment
-from flask_boxkite.sinks.base import Batch, packed, time_left
-from flask_boxkite.sinks.forward import Credentials, ForwardConnection, ForwardError, tls_context
+from flask_boxkite.sinks.base import Batch, RefusedError, packed, time_left
+from flask_boxkite.sinks.forward import Credentials, ForwardConnection, ForwardError, UnacknowledgedError, tls_context
 
 __all__ = ["FluentdSink", "ForwardError"]
 
@@ -73,7 +73,8 @@ class FluentdSink:
         """Send a batch and wait for its acknowledgement; a server that gives none may use only its share of the time.
 
         Raises:
-            OSError: No server acknowledged it.
+            RefusedError: A server took the connection, and none acknowledged it.
+            OSError: There is no server.
             ValueError: The only server's address or certificates cannot be used.
         """
         deadline = time.monotonic() + timeout
@@ -105,7 +106,9 @@ class FluentdSink:
 def _credentials(settings: Settings) -> Credentials | None:
     if settings.fluentd_shared_key is None:
         return None
-    return Credentials(settings.pod_name, settings.fluentd_shared_key, settings.fluentd_user, settings.fluentd_password)
+    # A server must not have our name, and one on the same machine might have the pod's.
+    hostname = f"boxkite-{settings.pod_name}"
+    return Credentials(hostname, settings.fluentd_shared_key, settings.fluentd_user, settings.fluentd_password)
 
 
 def _message(batch: Batch, *, is_compressed: bool) -> bytes:
@@ -131,5 +134,7 @@ def _fail(failures: list[tuple[ForwardConnection, Exception]]) -> NoReturn:
     if len(failures) == 1:
         raise last
     said = "; ".join(f"{connection.address}: {error}" for connection, error in failures)
+    is_refused = any(isinstance(error, RefusedError) for _, error in failures)
+    kind = UnacknowledgedError if is_refused else ForwardError
     msg = f"no fluentd took the batch: {said}"
-    raise ForwardError(msg) from last
+    raise kind(msg) from last

@@ -25,10 +25,10 @@ from fluent.sender import FluentSender
 
 from flask_boxkite.config import Address
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.sinks.base import time_left
+from flask_boxkite.sinks.base import RefusedError, time_left
 from flask_boxkite.sinks.resolver import Resolver
 
-__all__ = ["Credentials", "ForwardConnection", "ForwardError", "tls_context"]
+__all__ = ["Credentials", "ForwardConnection", "ForwardError", "UnacknowledgedError", "tls_context"]
 
 MAX_ANSWER_BYTES = 64 * 1024
 """A server that answers more than this without making sense is dropped."""
@@ -36,6 +36,10 @@ MAX_ANSWER_BYTES = 64 * 1024
 
 class ForwardError(OSError):
     """The server answered something that the protocol does not allow, or refused us."""
+
+
+class UnacknowledgedError(ForwardError, RefusedError):
+    """The server, with which there is a connection, does not acknowledge a batch."""
 
 
 @dataclass(frozen=True)
@@ -86,21 +90,29 @@ class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger ha
         """Send one message and wait until the server acknowledges *chunk*.
 
         Raises:
-            OSError: It did not, within *timeout* seconds. The connection is closed.
+            UnacknowledgedError: It took the connection, and did not, within *timeout* seconds.
+            OSError: There is no connection.
             ValueError: The address or the certificates cannot be used.
         """
         deadline = time.monotonic() + timeout
         with self.lock:
+            is_all = False
             try:
-                stream = self._connected(deadline)
-                _send(stream, message, deadline)
-                answer, is_all = _receive(stream, deadline)
-                _check_acknowledged(answer, chunk)
-            except BaseException:
-                self._close()
-                raise
-            if not is_all:
-                self._close()
+                is_all = self._exchange(self._connected(deadline), message, chunk, deadline)
+            finally:
+                if not is_all:
+                    self._close()
+
+    @staticmethod
+    def _exchange(stream: socket.socket, message: bytes, chunk: str, deadline: float) -> bool:
+        """Send a message and take its acknowledgement; return whether the server said nothing else."""
+        try:
+            _send(stream, message, deadline)
+            answer, is_all = _receive(stream, deadline)
+            _check_acknowledged(answer, chunk)
+        except OSError as error:
+            raise UnacknowledgedError(str(error)) from error
+        return is_all
 
     def _connected(self, deadline: float) -> socket.socket:
         """Return the connection that is open, or else a new one."""
@@ -206,7 +218,7 @@ def _authenticate(stream: socket.socket, own: Credentials, deadline: float) -> N
         _refuse(f"fluentd refused us: {_shortened(reason)}")
     server_name = _as_bytes(server_name)
     if server_name == hostname:  # or else anyone could send us back our own proof
-        _refuse(f"fluentd calls itself {own.hostname!r}, which is our name ('BOXKITE_POD_NAME')")
+        _refuse(f"fluentd calls itself {own.hostname!r}, which is our name")
     if not hmac.compare_digest(_as_bytes(proof), key_digest(server_name).encode()):
         _refuse("the server does not know the shared key itself")
 

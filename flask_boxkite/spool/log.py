@@ -11,7 +11,7 @@ import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -91,7 +91,7 @@ class Log:
 
     Args:
         directory: Where; its parent is the spool.
-        owner: What the directory says of itself.
+        describe: Returns what the directory is to say of itself now.
         max_bytes: Bound of the whole spool.
 
     Attributes:
@@ -99,10 +99,11 @@ class Log:
         unread: How many of those were not handed out yet.
     """
 
-    def __init__(self, directory: Path, owner: Owner, max_bytes: int) -> None:
+    def __init__(self, directory: Path, describe: Callable[[], Owner], max_bytes: int) -> None:
         self.directory = directory
         self.waiting = self.unread = 0
-        self.owner = owner
+        self.owner = describe()
+        self._describe = describe
         self._root = directory.parent
         self._max_bytes = max_bytes
         self._segment_bytes = min(max(max_bytes // _PARTS, _SMALLEST), _LARGEST)
@@ -151,6 +152,11 @@ class Log:
         if segment.settled == segment.count:
             self._remove(segment)
 
+    def lacks_room(self) -> bool:
+        """Say whether the next segment would exceed the bound."""
+        is_needed = self._spare is None and bool(self._segments)
+        return is_needed and spool_bytes(self._root) + self._segment_bytes > self._max_bytes
+
     def prepare(self) -> int:
         """Make the next segment ready, so that no request has to; return how many records were given up for it.
 
@@ -181,6 +187,7 @@ class Log:
             if self._owner_lock is not None:
                 return
             make_private(self._root)
+            self.owner = self._describe()
             temporary = self._root / f"{NEW}{uuid4().hex}"
             temporary.mkdir(mode=0o700)
             lock = OwnerLock(temporary / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -285,8 +292,9 @@ class Log:
             self._close()
         return rescued, lost
 
-    def describe(self, owner: Owner) -> None:
-        """Say something new about the directory; never raises OSError."""
+    def describe(self) -> None:
+        """Let the directory say what is true now; never raises OSError."""
+        owner = self._describe()
         if owner != self.owner:
             self.owner = owner
             with contextlib.suppress(OSError):
@@ -358,6 +366,23 @@ class DeadLog:
         taken = self._segment.take(most_bytes)
         self.in_hand += taken.entries
         return taken
+
+    def give_up_oldest(self) -> int:
+        """Delete the oldest segment that is not in hand; return how many records were given up, 0 if there is none.
+
+        Raises:
+            OSError: It cannot be deleted.
+        """
+        while self._paths:
+            path, count = self._paths[0], 0
+            with contextlib.suppress(SegmentError, FileNotFoundError):
+                count = Segment.unsettled(path)
+            path.unlink(missing_ok=True)
+            self._paths.popleft()
+            self.waiting -= count
+            if count:
+                return count
+        return 0
 
     def _load(self, path: Path) -> Segment | None:
         """Return a segment of which something is left; one that is empty, or cut to nothing, is removed."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from flask_boxkite.sinks.base import RefusedError
 from flask_boxkite.sinks.fluentd import ForwardError
 from tests.peers import FluentServer
 from tests.sinks import scripted_server as script
@@ -111,7 +112,7 @@ def test_a_compressed_batch_goes_again_as_it_was() -> None:
         fluentd_sink(server.addr, fluentd_gzip=True) as sink,
     ):
         batch = batch_of(sink, {"n": 1})
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(RefusedError):
             sink.ship(batch, 10)
         sink.ship(batch, 10)
         lost, kept = (message[1:] for message in server.batches)

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from flask_boxkite.sinks import resolver
+from flask_boxkite.sinks.base import RefusedError
 from flask_boxkite.sinks.resolver import Resolver
 from tests.peers import wait_for
 from tests.sinks import scripted_server as script
@@ -142,7 +143,7 @@ def test_the_name_is_looked_up_for_every_connection(names: Names) -> None:
     ):
         batch = batch_of(sink, {})
         names.hosts["fluentd"] = [("127.0.0.1", before.port)]
-        with pytest.raises(ConnectionResetError):
+        with pytest.raises(RefusedError):
             sink.ship(batch, 10)
         names.hosts["fluentd"] = [("127.0.0.1", after.port)]
         sink.ship(batch, 10)
