@@ -7,6 +7,7 @@ time. Nothing is lost uncounted: what had to be given up is handed over by `coll
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -15,8 +16,11 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken
+from flask_boxkite.throttle import Throttle
 
 __all__ = ["Chunk", "Loss", "MemoryQueue", "Origin", "Queue", "SpoolQueue"]
+
+logger = logging.getLogger("flask_boxkite")
 
 SCAN_SECONDS = 5.0
 """How often a process looks for the records of dead ones."""
@@ -266,6 +270,8 @@ class SpoolQueue:
         self._lock = threading.Lock()
         self._losses: list[Loss] = []
         self._must_scan = False
+        self._failure: Exception | None = None
+        self._throttle = Throttle()
         # While it is True, records go to memory, so that none overtakes those that are there already.
         self._is_degraded = False
 
@@ -301,8 +307,8 @@ class SpoolQueue:
             if not self._is_degraded:
                 try:
                     self._append(record)
-                except (OSError, SpoolFullError):
-                    self._is_degraded = True
+                except (OSError, SpoolFullError) as error:
+                    self._is_degraded, self._failure = True, error
                 else:
                     return True
             self._memory.put(record)
@@ -363,6 +369,11 @@ class SpoolQueue:
         self._log.describe()
         if self._log.is_lost():
             self._save_what_is_left()
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            if self._throttle.allows():
+                text = "Records cannot be written to the spool; they wait in memory until they can."
+                logger.warning(text, exc_info=failure)
         if self._is_degraded and time.monotonic() >= self._next_recovery:
             self._next_recovery = time.monotonic() + RECOVERY_SECONDS
             self._recover()
@@ -386,6 +397,7 @@ class SpoolQueue:
         with self._lock:
             records, lost = self._log.leave()
             self._memory.put_first(records)
+            self._failure = FileNotFoundError("the directory of this process was deleted")
             if lost:
                 self._losses.append(Loss("damaged", lost))
             self._is_degraded = True

@@ -27,6 +27,7 @@ _IDLE_SECONDS = 30.0
 _UNFOLDED_SECONDS = 60.0
 """Counts that were not folded after this time never will be."""
 
+_PATIENCE_SECONDS = 0.5
 _UNFINISHED_SECONDS = 3600.0
 
 
@@ -62,12 +63,10 @@ def _taken_over(
         if not _is_ours_to_take(directory, owner, own):
             return None
         is_counted = bool(owner.counts) and Path(owner.counts).parent == counts_directory
-        if is_counted:
-            fold()
-            if os.path.lexists(owner.counts):
-                if _idle_seconds(directory) < _UNFOLDED_SECONDS:
-                    return None
-                is_counted = False
+        if is_counted and not _is_folded(owner.counts, fold):
+            if _idle_seconds(directory) < _UNFOLDED_SECONDS:
+                return None
+            is_counted = False
         log = DeadLog(directory, owner, lock, is_counted=is_counted)
         stack.pop_all()
         return log
@@ -80,6 +79,18 @@ def _is_ours_to_take(directory: Path, owner: Owner, own: Owner) -> bool:
         return True
     has_ended = owner.server.has_ended()
     return _idle_seconds(directory) > _IDLE_SECONDS if has_ended is None else has_ended
+
+
+def _is_folded(counts: str, fold: Callable[[], object]) -> bool:
+    """Have a dead process's counts folded; another process may be at it, which takes milliseconds."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    fold()
+    while os.path.lexists(counts):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+        fold()
+    return True
 
 
 def _idle_seconds(directory: Path) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ _PARTS = 64
 _SMALLEST, _LARGEST = 16 * 1024, 1024 * 1024
 """A segment is this part of the bound, within these limits: few records are given up at once."""
 
+_NAME = re.compile(r"(?P<sink>.+)-[0-9a-f]{32}")
 _BLOCK = 4096
 _PATIENCE_SECONDS = 0.05
 
@@ -37,21 +39,24 @@ _PATIENCE_SECONDS = 0.05
 class SpoolFullError(Exception):
     """The bound is reached by records that this process may not give up."""
 
+    def __init__(self) -> None:
+        super().__init__("the bound of the spool ('BOXKITE_SPOOL_BYTES') is reached by records of others")
+
 
 # --- all of a spool --------------------------------------------------------------------------------------------------
 
 
 def directories(root: Path, sink: str = "") -> list[Path]:
     """Return the directories of all processes, alive or dead, in no order; those of one sink if it is named."""
-    start = f"{path_segment(sink)}-" if sink else ""
     with contextlib.suppress(OSError):
-        return [Path(entry.path) for entry in os.scandir(root) if entry.name.startswith(start) and _is_real(entry)]
+        return [Path(entry.path) for entry in os.scandir(root) if _is_of(entry, path_segment(sink) if sink else None)]
     return []
 
 
-def _is_real(entry: os.DirEntry[str]) -> bool:
+def _is_of(entry: os.DirEntry[str], sink: str | None) -> bool:
+    name = _NAME.fullmatch(entry.name)
     with contextlib.suppress(OSError):
-        return entry.is_dir(follow_symlinks=False)
+        return name is not None and sink in (None, name["sink"]) and entry.is_dir(follow_symlinks=False)
     return False
 
 
@@ -87,7 +92,7 @@ def _paths(directory: Path) -> list[Path]:
 class Log:
     """The records of this process, from the request until they are settled. Nothing is on disk before the first.
 
-    `append` and `append_all` may come from any thread; `prepare`, `take` and `settle` from one at a time.
+    `append` may come from any thread; `prepare`, `take` and `settle` from one at a time.
 
     Args:
         directory: Where; its parent is the spool.
@@ -190,12 +195,15 @@ class Log:
             self.owner = self._describe()
             temporary = self._root / f"{NEW}{uuid4().hex}"
             temporary.mkdir(mode=0o700)
-            lock = OwnerLock(temporary / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+            lock = None
             try:
+                lock = OwnerLock(temporary / OWNER, os.O_RDWR | os.O_CREAT | os.O_EXCL)
                 write_all(lock.descriptor, self.owner.dump(), 0)
                 temporary.rename(self.directory)
             except BaseException:
-                lock.close()
+                if lock is not None:
+                    lock.close()
+                _remove_directory(temporary)
                 raise
             self._owner_lock = lock
 
@@ -278,7 +286,10 @@ class Log:
         return self._owner_lock is not None and not self._owner_lock.is_linked()
 
     def leave(self) -> tuple[list[bytes], int]:
-        """Begin anew after the directory was deleted: return what is still in memory, and how many records are lost."""
+        """Begin anew after the directory was deleted: return what is still in memory, and how many records are lost.
+
+        Of a directory of which only a part was deleted, the rest is removed.
+        """
         rescued: list[bytes] = []
         with self._lock:
             for segment in self._segments:
@@ -289,6 +300,7 @@ class Log:
             self.waiting, self.unread = in_hand, 0
             self._segments.clear()
             self._spare = None
+            _remove_directory(self.directory)
             self._close()
         return rescued, lost
 
