@@ -290,7 +290,7 @@ class SpoolQueue:
 
     @property
     def is_settled(self) -> bool:
-        return self.left == 0 and not self._must_scan
+        return self.left == 0 and self._dead is None and not self._must_scan
 
     @property
     def has_losses(self) -> bool:
