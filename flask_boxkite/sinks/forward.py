@@ -197,17 +197,16 @@ def _is_quiet(stream: socket.socket) -> bool:
 def _authenticate(stream: socket.socket, own: Credentials, deadline: float) -> None:
     """Prove that we know the shared key and the password, and let the server prove the key too: HELO, PING, PONG."""
     nonce, auth_salt = _greeting(_receive_alone(stream, deadline))
-    if auth_salt and own.user is None:
-        _refuse("fluentd asks for a user and password, but 'BOXKITE_FLUENTD_USER' is not set")
-    salt = os.urandom(16)
+    salt = os.urandom(16).hex()  # a text: Fluent Bit takes no bytes, fluentd takes both
 
     def key_digest(hostname: bytes) -> str:
         return _digest(salt, hostname, nonce, own.shared_key)
 
     hostname = own.hostname.encode("utf-8", "replace")
     user, password_digest = "", ""
-    if auth_salt:
-        user, password_digest = own.user or "", _digest(auth_salt, own.user, own.password)
+    # Servers send a salt also if they ask for no user; whether they do, the PONG tells.
+    if auth_salt and own.user is not None:
+        user, password_digest = own.user, _digest(auth_salt, own.user, own.password)
     ping = ["PING", hostname.decode(), salt, key_digest(hostname), user, password_digest]
     _send(stream, msgpack.packb(ping, unicode_errors="surrogateescape"), deadline)
     pong = _receive_alone(stream, deadline)
@@ -215,7 +214,9 @@ def _authenticate(stream: socket.socket, own: Credentials, deadline: float) -> N
         _refuse(f"fluentd answered {_shortened(pong)}, expected PONG")
     _, is_welcome, reason, server_name, proof = pong
     if not is_welcome:
-        _refuse(f"fluentd refused us: {_shortened(reason)}")
+        is_of_user = own.user is None and b"key" not in _as_bytes(reason)
+        hint = " (does it ask for a user? Set 'BOXKITE_FLUENTD_USER')" if is_of_user else ""
+        _refuse(f"fluentd refused us: {_shortened(reason)}{hint}")
     server_name = _as_bytes(server_name)
     if server_name == hostname:  # or else anyone could send us back our own proof
         _refuse(f"fluentd calls itself {own.hostname!r}, which is our name")

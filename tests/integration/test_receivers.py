@@ -86,22 +86,23 @@ def test_fluentd_has_every_record_once_after_restarts(tmp_path: Path, signum: in
     with files.server as server:
         service = service_for(server.addr)
         log(service, 100)
-        assert service.flush(60) == 0
+        assert service.flush(20) == 0
         server.flush()
         wait_for(lambda: files.line_count() == 100, what="the first records")
         log(service, 100)  # acknowledged, and still in the buffer: they come to the file of the same minute
-        assert service.flush(60) == 0
+        assert service.flush(20) == 0
         server.stop(signum)
         log(service, 100)
         assert service.flush(0.1) == 100
         server.start()
-        assert service.flush(60) == 0
+        assert service.flush(20) == 0
         service.close()
         server.flush()
         wait_for(lambda: files.line_count() >= 300, what="all records")
     found = Counter(check_files(files.read()))
     assert len(found) == 300
-    assert set(found.values()) == {1}
+    if signum == signal.SIGTERM:  # one that is killed may have written what it has not yet struck off
+        assert set(found.values()) == {1}
 
 
 @pytest.mark.peers
@@ -120,12 +121,12 @@ def test_fluentd_takes_nothing_more_when_its_buffer_is_full(tmp_path: Path) -> N
     with files.server as server:
         service = service_for(server.addr)
         log(service, 100)  # a batch of which the buffer is full
-        assert service.flush(60) == 0
+        assert service.flush(20) == 0
         log(service, 50)
         wait_for(lambda: "buffer overflow" in server.log(), what="the refusal")
         assert service.flush(0) == 50
         server.flush()
-        assert service.flush(60) == 0
+        assert service.flush(20) == 0
         service.close()
         server.flush()
         wait_for(lambda: files.line_count() >= 150, what="all records")
@@ -138,7 +139,7 @@ def test_fluentd_keeps_records_under_a_prefix_it_does_not_expect(tmp_path: Path)
     with files.server as server:
         service = service_for(server.addr, fluentd_prefix="ml")
         log(service, 10)
-        assert service.flush(60) == 0
+        assert service.flush(20) == 0
         service.close()
         server.flush()
         wait_for(lambda: files.line_count() == 10, what="the records")
@@ -157,7 +158,7 @@ def test_fluentd_with_tls(tmp_path: Path) -> None:
     with files.server as server:
         service = service_for(f"tls://{server.addr}", fluentd_ca_file=str(authority.ca_file))
         log(service, 10)
-        assert service.flush(60) == 0
+        assert service.flush(20) == 0
         service.close()
         server.flush()
         wait_for(lambda: files.line_count() == 10, what="the records")
@@ -203,7 +204,8 @@ def bucket() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 @pytest.mark.peers
-def test_fluent_bit_has_every_record_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+def test_fluent_bit_has_every_record_once_after_restarts(tmp_path: Path, signum: int) -> None:
     with bucket() as (url, objects):
         env = {"SHARED_KEY": KEY, "LOGGER_ID": "eu-1", "STATE_DIR": str(tmp_path / "state"), "TZ": "JST-9"}
         env |= {"S3_BUCKET": "records", "S3_ENDPOINT": url, "AWS_REGION": "us-east-1"}
@@ -212,19 +214,22 @@ def test_fluent_bit_has_every_record_once(tmp_path: Path) -> None:
             service, stray = service_for(server.addr), service_for(server.addr, fluentd_prefix="ml")
             for _ in range(2):
                 log(service, 100)
-                assert service.flush(60) == 0
-                server.stop(signal.SIGTERM)
+                assert service.flush(20) == 0
+                server.stop(signum)
                 server.start()
             service.close()
             log(stray, 10)
-            assert stray.flush(60) == 0
+            assert stray.flush(20) == 0
             stray.close()
+            # What is left there when it stops is only sent after the next start.
+            wait_for(lambda: not list((tmp_path / "state/buffer").rglob("*.flb")), what="an empty buffer")
             server.stop(signal.SIGTERM)
         unmatched = {path: objects.pop(path) for path in list(objects) if path.startswith("unmatched/")}
     assert sum(content.count("\n") for content in unmatched.values()) == 10
     found = Counter(check_files(objects))
     assert len(found) == 200
-    assert set(found.values()) == {1}
+    if signum == signal.SIGTERM:
+        assert set(found.values()) == {1}
 
 
 # --- what holds without them ----------------------------------------------------------------------------------------

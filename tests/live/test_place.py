@@ -183,9 +183,7 @@ def test_what_is_not_ours_alone_is_refused(
 
 def message(path: Path) -> str:
     """Return what is said of a directory that cannot be written."""
-    return re.escape(
-        f"'BOXKITE_STATE_DIR': cannot write to '{path}'. Name a directory of this user on a local disk."
-    )
+    return re.escape(f"'BOXKITE_STATE_DIR': cannot write to '{path}'. Name a directory of this user on a local disk.")
 
 
 def test_a_file_is_no_directory(tmp_path: Path) -> None:

@@ -261,6 +261,7 @@ def greet(
     helo: Any = None,
     pong: Callable[[list[Any]], Any] | None = None,
     user: tuple[str, str] | None = None,
+    auth: bytes = b"\x81\xfesalt",
     **options: Any,
 ) -> Behaviour:
     """Ask for a shared key, and perhaps a user; then acknowledge.
@@ -270,21 +271,22 @@ def greet(
         helo: What it says first, instead of the right thing.
         pong: From what it would answer to what it answers.
         user: Name and password to ask for.
+        auth: The salt for the password, which fluentd sends whether it asks for a user or not.
         **options: Of the packer, for its greeting.
     """
     nonce = b"\x80\xffnonce"
-    auth: Any = b"\x81\xfesalt" if user else ""
 
     def behave(peer: Peer) -> None:
         peer.send(["HELO", {"nonce": nonce, "auth": auth, "keepalive": True}] if helo is None else helo, **options)
         _, hostname, salt, digest, *claim = peer.receive()
-        expected = sha512(salt, hostname.encode(), nonce, key)
+        assert isinstance(salt, str), "Fluent Bit takes no bytes."
+        expected = sha512(salt.encode(), hostname.encode(), nonce, key)
         refusal = ""
         if digest != expected:
             refusal = "shared key mismatch"
-        elif claim != ([user[0], sha512(auth, *(word.encode() for word in user))] if user else ["", ""]):
+        elif user and claim != [user[0], sha512(auth, *(word.encode() for word in user))]:
             refusal = "username/password mismatch"
-        answer = ["PONG", not refusal, refusal, "server", sha512(salt, b"server", nonce, key)]
+        answer = ["PONG", not refusal, refusal, "server", sha512(salt.encode(), b"server", nonce, key)]
         peer.send(pong(answer) if pong else answer)
         acknowledge(peer)
 
