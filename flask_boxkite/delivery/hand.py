@@ -8,6 +8,7 @@ not this one, it is given up. A sink that takes nothing at all refuses nothing, 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,13 +26,16 @@ FIRST_REST_SECONDS = 1.0
 then takes it meanwhile."""
 
 MOST_SUSPECTS = 16
-"""So many records are put aside at most: in an outage that looks like a refusal, the rest stays together."""
+"""So many of those put aside are tried; others wait for their turn. If the sink takes something only now and then, not
+too many can be given up for that."""
 
 
 @dataclass
 class _OpenChunk:
     chunk: Chunk
-    batches: int
+    """Without its records, which the batches have: what is delivered is not kept for want of what is not."""
+
+    batches: int = 1
 
 
 @dataclass(eq=False)
@@ -49,7 +53,8 @@ class Hand:
     """The batches that were taken from a queue and are not settled.
 
     Args:
-        settle: Called with each chunk that is done with, in the order in which they were added.
+        settle: Called with each chunk from a disk that is done with, in the order in which they were added. What comes
+            from memory is forgotten by whoever delivers it, batch by batch: one suspect would keep all after it there.
     """
 
     def __init__(self, settle: Callable[[Chunk], None]) -> None:
@@ -62,8 +67,9 @@ class Hand:
 
     def add(self, chunk: Chunk, tag: str) -> None:
         """Take a chunk in hand; one without any record is settled at once."""
-        opened = _OpenChunk(chunk, batches=1)
-        self._chunks.append(opened)
+        opened = _OpenChunk(chunk._replace(records=()))
+        if chunk.taken is not None:
+            self._chunks.append(opened)
         if chunk.records:
             self._fresh.append(_Trial(Batch(chunk.records, tag), opened))
         else:
@@ -82,11 +88,12 @@ class Hand:
 
     def _rested_suspect(self) -> _Trial | None:
         now = time.monotonic()
-        return next((suspect for suspect in self._suspects if suspect.rests_until <= now), None)
+        tried = itertools.islice(self._suspects, MOST_SUSPECTS)
+        return next((suspect for suspect in tried if suspect.rests_until <= now), None)
 
     @property
     def chunk(self) -> Chunk:
-        """The chunk of which the batch that `next` returned is a part."""
+        """The chunk of which the batch that `next` returned is a part, without its records."""
         assert self._trial is not None
         return self._trial.chunk.chunk
 
@@ -98,7 +105,7 @@ class Hand:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is in hand."""
-        return not self._chunks
+        return not self._fresh and not self._suspects
 
     def delivered(self) -> None:
         """Note that the sink has what `next` returned."""
@@ -122,7 +129,7 @@ class Hand:
             return self._suspect_failed(trial, is_refusal=is_refusal)
         if is_refusal:
             trial.refusals += 1
-            if trial.refusals >= REFUSALS_BEFORE_SPLIT and len(self._suspects) < MOST_SUSPECTS:
+            if trial.refusals >= REFUSALS_BEFORE_SPLIT:
                 self._fresh.popleft()
                 self._break_up(trial)
         return None

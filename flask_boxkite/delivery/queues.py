@@ -294,7 +294,7 @@ class SpoolQueue:
 
     @property
     def has_losses(self) -> bool:
-        return bool(self._losses) or self._memory.has_losses
+        return bool(self._losses) or self._log.given_up > 0 or self._memory.has_losses
 
     @property
     def pause(self) -> float:
@@ -315,10 +315,8 @@ class SpoolQueue:
             return False
 
     def _append(self, record: bytes) -> None:
-        given_up = self._log.append(record)
+        self._log.append(record)
         self._record_bytes = len(record)
-        if given_up:
-            self._losses.append(Loss("spool_full", given_up))
 
     # --- in the thread -----------------------------------------------------------------------------------------------
 
@@ -352,7 +350,7 @@ class SpoolQueue:
         damaged = taken.entries - len(taken.records)
         if damaged:
             self._lose("damaged", damaged, _origin(log))
-        return Chunk(taken.records, log.owner.tag, (log, taken))
+        return Chunk(taken.records, log.owner.tag, (log, taken._replace(records=[])))  # to keep them only once
 
     def settle(self, chunk: Chunk) -> None:
         if chunk.taken is None:
@@ -386,8 +384,7 @@ class SpoolQueue:
         dead = self._dead
         while dead is not None and self._log.lacks_room() and (given_up := dead.give_up_oldest()):
             self._lose("spool_full", given_up, _origin(dead))
-        if given_up := self._log.prepare():
-            self._lose("spool_full", given_up, Origin.OWN)
+        self._log.prepare()
 
     def _lose(self, reason: str, records: int, origin: Origin) -> None:
         with self._lock:
@@ -416,7 +413,8 @@ class SpoolQueue:
             self._must_scan = False
 
     def close(self) -> int:
-        if self._dead is not None:
+        # What is in hand may just be delivered: its lock is kept until the process ends.
+        if self._dead is not None and self._dead.in_hand == 0:
             self._dead.close()
             self._dead = None
         self._memory.close()
@@ -431,4 +429,6 @@ class SpoolQueue:
     def collect_losses(self) -> list[Loss]:
         with self._lock:
             losses, self._losses = self._losses, []
+        if given_up := self._log.collect_given_up():
+            losses.append(Loss("spool_full", given_up))
         return losses + self._memory.collect_losses()

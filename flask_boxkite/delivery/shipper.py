@@ -128,9 +128,9 @@ class Shipper:
     def _add(self, cell: int, records: int, origin: Origin) -> None:
         """Count what became of records; those that another process took from its requests, as accepted too."""
         cells = self._block.cells
-        cells[cell] += records
-        if origin is not Origin.OWN:
+        if origin is not Origin.OWN:  # first: whoever reads meanwhile must not see less accepted than delivered
             cells[TAKEN_OVER if origin is Origin.SERVER else ACCEPTED] += records
+        cells[cell] += records
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name="boxkite-recorder", daemon=True)
@@ -303,20 +303,25 @@ class Shipper:
             self._back_off()
             if self._hand.failed(is_refusal=isinstance(error, RefusedError)) is not None:
                 logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
-                self._count(DROPPED["refused"], 1, chunk)
+                self._count(DROPPED["refused"], batch, chunk)
             return
         # Counted before it is forgotten: a process killed just between delivers twice, and counts it once.
-        self._count(DELIVERED, len(batch.records), chunk)
+        self._count(DELIVERED, batch, chunk)
         self._hand.delivered()
         self._calm_down()
 
-    def _count(self, cell: int, records: int, chunk: Chunk) -> None:
+    def _count(self, cell: int, batch: Batch, chunk: Chunk) -> None:
+        """Count what became of a batch; if it was in memory, it is forgotten at the same moment."""
         with self._lock:
-            if self._is_closed and chunk.taken is None:  # `close` did not wait for it any longer, and has counted it
-                return
-            self._add(cell, records, chunk.origin)
+            cells = self._block.cells
+            if chunk.taken is None:
+                if self._is_closed:  # `close` did not wait for it any longer, and has counted it
+                    return
+                self._queue.settle(Chunk(batch.records))
+                cells[WAITING_BYTES] = self._queue.memory_bytes
+            self._add(cell, len(batch.records), chunk.origin)
             if cell == DELIVERED:
-                self._block.cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
+                cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
 
     def _settle(self, chunk: Chunk) -> None:
         self._queue.settle(chunk)

@@ -12,11 +12,11 @@ import contextlib
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from flask_boxkite.files import OwnerLock
-from flask_boxkite.spool.log import NEW, DeadLog, directories
+from flask_boxkite.spool.log import NEW, DeadLog, directories, remove_directory
 from flask_boxkite.spool.owner import OWNER, Owner
 
 __all__ = ["find_dead"]
@@ -44,6 +44,8 @@ def find_dead(root: Path, own: Owner, counts_directory: Path | None, fold: Calla
     random.shuffle(found)  # so that processes share the work
     for directory in found:
         with contextlib.suppress(OSError, ValueError):
+            directory.rmdir()  # if a process died just before it could
+        with contextlib.suppress(OSError, ValueError):
             if (log := _taken_over(directory, own, counts_directory, fold)) is not None:
                 return log
     _sweep(root)
@@ -53,7 +55,8 @@ def find_dead(root: Path, own: Owner, counts_directory: Path | None, fold: Calla
 def _taken_over(
     directory: Path, own: Owner, counts_directory: Path | None, fold: Callable[[], object]
 ) -> DeadLog | None:
-    lock = OwnerLock(directory / OWNER, os.O_RDONLY)
+    # To write, though nothing is written there: on a disk that became read-only, the same would be delivered for ever.
+    lock = OwnerLock(directory / OWNER, os.O_RDWR)
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
         # Another process may have delivered it all just now, and removed it.
@@ -99,17 +102,8 @@ def _idle_seconds(directory: Path) -> float:
 
 def _sweep(root: Path) -> None:
     """Remove directories that were never finished; never raises."""
-    with contextlib.suppress(OSError):
-        for directory in _unfinished(root):
-            for path in directory.iterdir():
-                path.unlink()
-            directory.rmdir()
-
-
-def _unfinished(root: Path) -> Iterator[Path]:
-    for entry in os.scandir(root):
-        if (
-            entry.name.startswith(NEW)
-            and time.time() - entry.stat(follow_symlinks=False).st_mtime > _UNFINISHED_SECONDS
-        ):
-            yield Path(entry.path)
+    for directory in directories(root):
+        with contextlib.suppress(OSError):
+            age = time.time() - directory.stat().st_mtime
+            if directory.name.startswith(NEW) and age > _UNFINISHED_SECONDS:
+                remove_directory(directory)

@@ -16,14 +16,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from flask_boxkite.files import OwnerLock, is_passing, locked, make_private, open_private, write_all
+from flask_boxkite.files import OwnerLock, is_passing, locked, make_private, write_all
 from flask_boxkite.naming import path_segment
 from flask_boxkite.spool.owner import OWNER, Owner
 from flask_boxkite.spool.segment import HEADER, Segment, SegmentError, Taken, room_for
 
-__all__ = ["NEW", "DeadLog", "Log", "SpoolFullError", "directories", "spool_bytes", "waiting_records"]
+__all__ = [
+    "NEW",
+    "DeadLog",
+    "Log",
+    "SpoolFullError",
+    "directories",
+    "remove_directory",
+    "spool_bytes",
+    "waiting_records",
+]
 
-NEW = "new-"
+NEW = ".new-"  # no sink's name begins so
 SUFFIX = ".seg"
 SPARE = "spare"
 
@@ -77,7 +86,7 @@ def waiting_records(directory: Path) -> int:
     """
     total = 0
     for path in _paths(directory):
-        with contextlib.suppress(SegmentError, FileNotFoundError):
+        with contextlib.suppress(SegmentError):
             total += Segment.unsettled(path)
     return total
 
@@ -102,11 +111,12 @@ class Log:
     Attributes:
         waiting: How many are not settled.
         unread: How many of those were not handed out yet.
+        given_up: How many had to make room for newer ones, of those that `collect_given_up` did not return yet.
     """
 
     def __init__(self, directory: Path, describe: Callable[[], Owner], max_bytes: int) -> None:
         self.directory = directory
-        self.waiting = self.unread = 0
+        self.waiting = self.unread = self.given_up = 0
         self.owner = describe()
         self._describe = describe
         self._root = directory.parent
@@ -119,38 +129,34 @@ class Log:
         self._spare: Segment | None = None
         self._being_read: Segment | None = None
 
-    def append(self, record: bytes) -> int:
-        """Add a record; return how many older ones had to be given up for it.
+    def append(self, record: bytes) -> None:
+        """Add a record; the oldest may be given up for it.
 
         Raises:
             OSError: The disk is full, say.
             SpoolFullError: The bound is reached.
         """
         with self._lock:
-            given_up = 0
             if not self._append(record):
-                given_up = self._begin_segment(HEADER + room_for(len(record)))
+                self._begin_segment(HEADER + room_for(len(record)))
                 self._append(record)
             self.waiting += 1
             self.unread += 1
-            return given_up
 
     def _append(self, record: bytes) -> bool:
         segments = self._segments
         return bool(segments) and segments[-1].is_open and segments[-1].append(record)
 
-    def _begin_segment(self, size: int) -> int:
+    def _begin_segment(self, size: int) -> None:
         if self._segments:
             self._seal(self._segments[-1])
         segment, self._spare = self._spare, None
-        given_up = 0
         if segment is None or segment.size < size:
             if segment is not None:
                 segment.remove()
-            segment, given_up = self._make_segment(size)
+            segment = self._make_segment(size)
         segment.move(self.directory / f"{next(self._numbers):012}{SUFFIX}")
         self._segments.append(segment)
-        return given_up
 
     def _seal(self, segment: Segment) -> None:
         segment.seal()
@@ -162,29 +168,28 @@ class Log:
         is_needed = self._spare is None and bool(self._segments)
         return is_needed and spool_bytes(self._root) + self._segment_bytes > self._max_bytes
 
-    def prepare(self) -> int:
-        """Make the next segment ready, so that no request has to; return how many records were given up for it.
+    def prepare(self) -> None:
+        """Make the next segment ready, so that no request has to; the oldest records may be given up for it.
 
         Raises:
             OSError: The disk is full, say.
             SpoolFullError: The bound is reached.
         """
         if self._spare is not None or not self._segments:
-            return 0
-        spare, given_up = self._make_segment(0)
+            return
+        spare = self._make_segment(0)
         with self._lock:
             if self._spare is None:
                 self._spare = spare
             else:
                 spare.remove()
-        return given_up
 
-    def _make_segment(self, least_bytes: int) -> tuple[Segment, int]:
+    def _make_segment(self, least_bytes: int) -> Segment:
         size = max(self._segment_bytes, -(-least_bytes // _BLOCK) * _BLOCK)
         self._open()
         with self._bound_locked():
-            given_up = self._make_room(size)
-            return Segment.create(self.directory / f"{SPARE}-{uuid4().hex}", size), given_up
+            self._make_room(size)
+            return Segment.create(self.directory / f"{SPARE}-{uuid4().hex}", size)
 
     def _open(self) -> None:
         """Make the directory: nobody sees it before it is locked."""
@@ -203,23 +208,35 @@ class Log:
             except BaseException:
                 if lock is not None:
                     lock.close()
-                _remove_directory(temporary)
+                remove_directory(temporary)
                 raise
             self._owner_lock = lock
 
-    def _make_room(self, size: int) -> int:
-        given_up = 0
-        while spool_bytes(self._root) + size > self._max_bytes:
-            with self._lock:
-                oldest = next(filter(self._may_give_up, self._segments), None)
-                if oldest is None:
-                    raise SpoolFullError
-                count = oldest.count - oldest.settled
-                self._remove(oldest)
+    def _make_room(self, size: int) -> None:
+        excess = spool_bytes(self._root) + size - self._max_bytes
+        if excess <= 0:
+            return
+        with self._lock:
+            oldest = []
+            for segment in filter(self._may_give_up, self._segments):
+                oldest.append(segment)
+                excess -= segment.size
+                if excess <= 0:
+                    break
+            else:  # so that nothing is given up in vain
+                raise SpoolFullError
+            for segment in oldest:
+                count = segment.count - segment.settled
+                self._remove(segment)
                 self.waiting -= count
                 self.unread -= count
-            given_up += count
-        return given_up
+                self.given_up += count
+
+    def collect_given_up(self) -> int:
+        """Return how many records had to make room for newer ones since the last call."""
+        with self._lock:
+            given_up, self.given_up = self.given_up, 0
+            return given_up
 
     def _may_give_up(self, segment: Segment) -> bool:
         return not segment.is_open and segment is not self._being_read and segment.taken == segment.settled
@@ -227,7 +244,7 @@ class Log:
     @contextlib.contextmanager
     def _bound_locked(self) -> Iterator[None]:
         """Keep others from adding segments meanwhile; but rather exceed the bound by one than wait for long."""
-        descriptor = open_private(self._root, os.O_RDONLY)
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_CLOEXEC)  # may be a link, if somebody wants the spool so
         try:
             with locked(descriptor, _PATIENCE_SECONDS):
                 yield
@@ -283,7 +300,8 @@ class Log:
 
     def is_lost(self) -> bool:
         """Say whether somebody deleted the directory."""
-        return self._owner_lock is not None and not self._owner_lock.is_linked()
+        lock = self._owner_lock
+        return lock is not None and not lock.is_linked()
 
     def leave(self) -> tuple[list[bytes], int]:
         """Begin anew after the directory was deleted: return what is still in memory, and how many records are lost.
@@ -300,18 +318,17 @@ class Log:
             self.waiting, self.unread = in_hand, 0
             self._segments.clear()
             self._spare = None
-            _remove_directory(self.directory)
+            remove_directory(self.directory)
             self._close()
         return rescued, lost
 
     def describe(self) -> None:
         """Let the directory say what is true now; never raises OSError."""
-        owner = self._describe()
-        if owner != self.owner:
-            self.owner = owner
-            with contextlib.suppress(OSError):
-                if self._owner_lock is not None:
-                    write_all(self._owner_lock.descriptor, owner.dump().ljust(_BLOCK), 0)
+        owner, lock = self._describe(), self._owner_lock
+        if lock is not None and owner != self.owner:
+            with contextlib.suppress(OSError):  # tried again next time
+                write_all(lock.descriptor, owner.dump().ljust(_BLOCK), 0)
+                self.owner = owner
 
     def close(self) -> int:
         """Remove the directory if nothing waits; else keep it, and its lock, until the process ends.
@@ -323,7 +340,7 @@ class Log:
             if self.waiting == 0 and self._owner_lock is not None:
                 self._segments.clear()
                 self._spare = None
-                _remove_directory(self.directory)
+                remove_directory(self.directory)
                 self._close()
             return self.waiting
 
@@ -383,13 +400,13 @@ class DeadLog:
         """Delete the oldest segment that is not in hand; return how many records were given up, 0 if there is none.
 
         Raises:
-            OSError: It cannot be deleted.
+            OSError: It cannot be read just now.
         """
         while self._paths:
             path, count = self._paths[0], 0
-            with contextlib.suppress(SegmentError, FileNotFoundError):
+            with contextlib.suppress(SegmentError):
                 count = Segment.unsettled(path)
-            path.unlink(missing_ok=True)
+            _unlink(path)
             self._paths.popleft()
             self.waiting -= count
             if count:
@@ -398,11 +415,11 @@ class DeadLog:
 
     def _load(self, path: Path) -> Segment | None:
         """Return a segment of which something is left; one that is empty, or cut to nothing, is removed."""
-        with contextlib.suppress(SegmentError, FileNotFoundError):
+        with contextlib.suppress(SegmentError):
             segment = Segment.load(path)
             if segment.taken < segment.count:
                 return segment
-        path.unlink(missing_ok=True)
+        _unlink(path)
         return None
 
     def settle(self, taken: Taken) -> None:
@@ -417,7 +434,7 @@ class DeadLog:
     def close(self) -> None:
         """Remove the directory if all is settled; else leave it to another process."""
         if self.waiting <= 0 and not self._paths:
-            _remove_directory(self.directory)
+            remove_directory(self.directory)
         self._lock.release()
 
     def forget(self) -> None:
@@ -425,11 +442,16 @@ class DeadLog:
         self._lock.close()
 
 
-def _remove_directory(directory: Path) -> None:
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):  # gone already; or a directory, which is none of ours
+        path.unlink()
+
+
+def remove_directory(directory: Path) -> None:
     """Remove what is empty of records; never raises."""
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
             if path.name != OWNER:  # last, since whoever holds its lock has the directory
-                path.unlink()
+                _unlink(path)
         (directory / OWNER).unlink(missing_ok=True)
         directory.rmdir()

@@ -8,6 +8,7 @@ all the same. In the header stand how many entries there are, once no more will 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from flask_boxkite.files import mapped, open_private, read_file, reserve
+from flask_boxkite.files import is_passing, mapped, open_private, read_file, reserve
 
 __all__ = ["HEADER", "Segment", "SegmentError", "Taken", "room_for"]
 
@@ -79,6 +80,7 @@ class Segment:
         self.size = size
         self.end = self._taken_end = HEADER
         self.count = self.taken = self.settled = 0
+        self._is_sealed = False
         self._bytes: memoryview | None = None
         self._words: memoryview | None = None
 
@@ -129,6 +131,7 @@ class Segment:
         """Add no more entries."""
         if self._words is not None:
             self._words[_SEALED_AT >> 3] = _sealed(self.count)
+            self._is_sealed = True
             self._bytes = self._words = None
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -138,10 +141,11 @@ class Segment:
         """Return a segment as its process left it.
 
         Raises:
-            SegmentError: It is none.
-            OSError: It cannot be read.
+            SegmentError: It is none, or gone.
+            OSError: It cannot be read just now.
         """
-        data = read_file(path)
+        with _none_if_unusable(path):
+            data = read_file(path)
         if len(data) < HEADER or not data.startswith(MAGIC):
             msg = f"'{path}' is no segment of a spool"
             raise SegmentError(msg)
@@ -151,8 +155,9 @@ class Segment:
         segment.taken = segment.settled
         found = _entries(data, segment._taken_end, len(data))
         segment.end = found.end
-        # Of a file that was cut or damaged, more are missing than can be read.
-        segment.count = max(segment.settled + found.entries, _unsealed(sealed) or 0)
+        count = _unsealed(sealed)
+        segment._is_sealed = count is not None
+        segment.count = segment.settled + found.entries if count is None else max(count, segment.settled)
         return segment
 
     @staticmethod
@@ -160,14 +165,15 @@ class Segment:
         """Return how many entries of a file are not settled, without reading it all if it is sealed.
 
         Raises:
-            SegmentError: It is no segment.
-            OSError: It cannot be read.
+            SegmentError: It is no segment, or gone.
+            OSError: It cannot be read just now.
         """
-        descriptor = open_private(path, os.O_RDONLY)
-        try:
-            head = os.pread(descriptor, HEADER, 0)
-        finally:
-            os.close(descriptor)
+        with _none_if_unusable(path):
+            descriptor = open_private(path, os.O_RDONLY)
+            try:
+                head = os.pread(descriptor, HEADER, 0)
+            finally:
+                os.close(descriptor)
         if len(head) == HEADER and head.startswith(MAGIC):
             sealed, settled = map(int, _HEADER.unpack_from(head)[1:])
             count = _unsealed(sealed)
@@ -190,10 +196,13 @@ class Segment:
         else:
             data = read_file(self.path)
             found = _entries(data, self._taken_end, min(end, len(data)), most_bytes)
-            if not found.entries:
+            if not found.records:
                 return self.lose()
-        self.taken, self._taken_end = self.taken + found.entries, found.end
-        return Taken(self, found.records, found.entries, found.end)
+        # Behind a damaged length, there may seem to be any number of damaged entries. If it is known how many there are
+        # in all, it is seen in the end how many are missing.
+        entries = len(found.records) if self._is_sealed else found.entries
+        self.taken, self._taken_end = self.taken + entries, found.end
+        return Taken(self, found.records, entries, found.end)
 
     def lose(self) -> Taken:
         """Hand out the entries that are left as ones that cannot be read."""
@@ -235,6 +244,18 @@ class Segment:
         """
         self._bytes = self._words = None
         self.path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _none_if_unusable(path: Path) -> Iterator[None]:
+    """Take what is a link, a directory or not ours for no segment: it must not keep others from being read."""
+    try:
+        yield
+    except OSError as error:
+        if is_passing(error):
+            raise
+        msg = f"'{path}' cannot be used: {error.strerror}"
+        raise SegmentError(msg) from error
 
 
 def _sealed(count: int) -> int:
