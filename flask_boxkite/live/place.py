@@ -173,8 +173,8 @@ def _made(directory: Path) -> Path:
 
 def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
     """Remove directories of servers that have ended; never raises."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(base):
+    with contextlib.suppress(OSError), os.scandir(base) as entries:
+        for entry in entries:
             if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_over(entry, is_automatic=is_automatic):
                 remove_unused(Path(entry.path))
 

@@ -97,7 +97,8 @@ def _is_folded(counts: str, fold: Callable[[], object]) -> bool:
 
 
 def _idle_seconds(directory: Path) -> float:
-    return time.time() - max(entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(directory))
+    with os.scandir(directory) as entries:
+        return time.time() - max(entry.stat(follow_symlinks=False).st_mtime for entry in entries)
 
 
 def _sweep(root: Path) -> None:

@@ -57,8 +57,9 @@ class SpoolFullError(Exception):
 
 def directories(root: Path, sink: str = "") -> list[Path]:
     """Return the directories of all processes, alive or dead, in no order; those of one sink if it is named."""
-    with contextlib.suppress(OSError):
-        return [Path(entry.path) for entry in os.scandir(root) if _is_of(entry, path_segment(sink) if sink else None)]
+    name = path_segment(sink) if sink else None
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        return [Path(entry.path) for entry in entries if _is_of(entry, name)]
     return []
 
 
@@ -71,10 +72,15 @@ def _is_of(entry: os.DirEntry[str], sink: str | None) -> bool:
 
 def spool_bytes(root: Path, sink: str = "") -> int:
     """Return how many bytes of the disk the spool takes, or one sink's part of it."""
+    return sum(map(_bytes_in, directories(root, sink)))
+
+
+def _bytes_in(directory: Path) -> int:
     total = 0
-    for directory in directories(root, sink):
-        with contextlib.suppress(OSError):  # just removed
-            total += sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(directory))
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # just removed
+                total += entry.stat(follow_symlinks=False).st_size
     return total
 
 
