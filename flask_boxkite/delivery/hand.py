@@ -36,6 +36,8 @@ class _OpenChunk:
     """Without its records, which the batches have: what is delivered is not kept for want of what is not."""
 
     batches: int = 1
+    delivered: int = 0
+    given_up: int = 0
 
 
 @dataclass(eq=False)
@@ -53,11 +55,12 @@ class Hand:
     """The batches that were taken from a queue and are not settled.
 
     Args:
-        settle: Called with each chunk from a disk that is done with, in the order in which they were added. What comes
-            from memory is forgotten by whoever delivers it, batch by batch: one suspect would keep all after it there.
+        settle: Called with each chunk from a disk that is done with, in the order in which they were added, with how
+            many of its records were delivered, and how many given up. What comes from memory is forgotten by whoever
+            delivers it, batch by batch: one suspect would keep all after it there.
     """
 
-    def __init__(self, settle: Callable[[Chunk], None]) -> None:
+    def __init__(self, settle: Callable[[Chunk, int, int], None]) -> None:
         self._settle = settle
         self._chunks: deque[_OpenChunk] = deque()
         self._fresh: deque[_Trial] = deque()
@@ -112,6 +115,7 @@ class Hand:
         trial = self._tried()
         (self._suspects if trial in self._suspects else self._fresh).remove(trial)
         self._has_proof = True
+        trial.chunk.delivered += len(trial.batch.records)
         self._finish(trial.chunk)
 
     def failed(self, *, is_refusal: bool) -> Batch | None:
@@ -147,6 +151,7 @@ class Hand:
         if trial.refusals < REFUSALS_BEFORE_GIVING_UP:
             return None
         self._suspects.remove(trial)
+        trial.chunk.given_up += len(trial.batch.records)
         self._finish(trial.chunk)
         return trial.batch
 
@@ -165,4 +170,5 @@ class Hand:
     def _finish(self, chunk: _OpenChunk) -> None:
         chunk.batches -= 1
         while self._chunks and self._chunks[0].batches == 0:
-            self._settle(self._chunks.popleft().chunk)
+            done = self._chunks.popleft()
+            self._settle(done.chunk, done.delivered, done.given_up)

@@ -346,10 +346,8 @@ class SpoolQueue:
             dead.close()
         return None
 
-    def _chunk(self, log: Log | DeadLog, taken: Taken) -> Chunk:
-        damaged = taken.entries - len(taken.records)
-        if damaged:
-            self._lose("damaged", damaged, _origin(log))
+    @staticmethod
+    def _chunk(log: Log | DeadLog, taken: Taken) -> Chunk:
         return Chunk(taken.records, log.owner.tag, (log, taken._replace(records=[])))  # to keep them only once
 
     def settle(self, chunk: Chunk) -> None:

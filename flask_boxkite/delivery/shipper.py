@@ -305,28 +305,38 @@ class Shipper:
                 logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
                 self._count(DROPPED["refused"], batch, chunk)
             return
-        # Counted before it is forgotten: a process killed just between delivers twice, and counts it once.
         self._count(DELIVERED, batch, chunk)
         self._hand.delivered()
         self._calm_down()
 
     def _count(self, cell: int, batch: Batch, chunk: Chunk) -> None:
-        """Count what became of a batch; if it was in memory, it is forgotten at the same moment."""
+        """Count what became of a batch from memory, and forget it at the same moment; for others, see `_settle`."""
         with self._lock:
             cells = self._block.cells
-            if chunk.taken is None:
-                if self._is_closed:  # `close` did not wait for it any longer, and has counted it
-                    return
-                self._queue.settle(Chunk(batch.records))
-                cells[WAITING_BYTES] = self._queue.memory_bytes
-            self._add(cell, len(batch.records), chunk.origin)
             if cell == DELIVERED:
                 cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
+            # Once closed: `close` did not wait for it any longer, and has counted it.
+            if chunk.taken is None and not self._is_closed:
+                self._queue.settle(Chunk(batch.records))
+                cells[WAITING_BYTES] = self._queue.memory_bytes
+                self._add(cell, len(batch.records), Origin.OWN)
 
-    def _settle(self, chunk: Chunk) -> None:
-        self._queue.settle(chunk)
+    def _settle(self, chunk: Chunk, delivered: int, given_up: int) -> None:
+        """Count what became of records on disk, and strike them off there.
+
+        Both only now, not batch by batch: what a process that is killed has not struck off is delivered again, and then
+        counted. The count comes first; for a death in between, a fold of the process's counts makes up.
+        """
+        assert chunk.taken is not None
+        damaged = chunk.taken[1].entries - delivered - given_up
         with self._lock:
-            self._block.cells[WAITING_BYTES] = self._queue.memory_bytes
+            for cell, records in (
+                (DELIVERED, delivered),
+                (DROPPED["refused"], given_up),
+                (DROPPED["damaged"], damaged),
+            ):
+                self._add(cell, records, chunk.origin)
+        self._queue.settle(chunk)
 
     def _back_off(self) -> None:
         """Make the next pause longer."""

@@ -210,9 +210,9 @@ class Store:
 
     def file(self) -> str:
         """Return the path of the file in which this process counts; empty if it does so in memory."""
-        process = self._own()
-        with process.lock:
-            return str(process.file.path) if process.file else ""
+        # Without the lock, under which others wait for that of a block, while whoever asks may have that of a block.
+        file = self._own().file
+        return str(file.path) if file is not None else ""
 
     def directory(self) -> Path | None:
         """Return the directory in which this server counts, made if need be; None if there is none."""

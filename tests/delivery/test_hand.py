@@ -47,9 +47,13 @@ class Delivery:
         self.now = 0.0
         self.hand = Hand(self._settle)
 
-    def _settle(self, chunk: Chunk) -> None:
+    def _settle(self, chunk: Chunk, delivered: int, given_up: int) -> None:
         assert chunk.taken is not None
-        self.settled.append(chunk.taken[1].end)
+        number = chunk.taken[1].end
+        records = self.chunks[number].records
+        assert delivered == len(set(records) & set(self.delivered))
+        assert given_up == len(records) - delivered
+        self.settled.append(number)
 
     def step(self) -> bool:
         """Try what is next, as the shipper does; return whether there was anything. Time passes in any case."""

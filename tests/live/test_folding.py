@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import signal
@@ -19,13 +20,25 @@ from flask_boxkite.delivery import RecorderCounts, records_section
 from flask_boxkite.files import take_if_dead
 from flask_boxkite.live import folding, shared
 from flask_boxkite.live.folding import RETIRED, fold, read_directory, windows_path
-from flask_boxkite.live.layout import ACCEPTED, DELIVERED, DROPPED, FORMAT, SINK_CELLS, WAITING_BYTES
+from flask_boxkite.live.layout import (
+    ACCEPTED,
+    BACKOFF_MS,
+    DELIVERED,
+    DROPPED,
+    FORMAT,
+    LAST_DELIVERY_MS,
+    RETRIES,
+    SINK_CELLS,
+    WAITING_BYTES,
+)
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments, Section
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
+from flask_boxkite.spool.segment import Segment
 from tests.faults import ended, fill, fork, killed, mounted, no_more_files
 from tests.live.places import directory_of, model_section, same_place, share
 from tests.peers import wait_for
+from tests.spool.logs import fill_up, made
 
 ONE = model_section()
 SINK = records_section("file")
@@ -674,6 +687,67 @@ def test_what_waited_in_a_dead_process_is_dropped(tmp_path: Path, state: Path) -
         "process_died": 3,
     }
     del alive
+
+
+def test_what_waits_on_disk_of_a_dead_process_goes_on_waiting(tmp_path: Path, state: Path) -> None:
+    log = made(tmp_path / "spool")
+    fill_up(log, 10, 4)
+    (log.directory / "0.seg").mkdir()  # what is no file of records must not stop the fold
+    section = records_section("file", os.fsencode(log.directory))
+    killed(lambda: share(tmp_path, section, sink_cells(10, 3, 0, 500)))
+    fold(state)
+    after = records(state)
+    assert (after.accepted, after.waiting, after.dropped["process_died"], after.waiting_bytes) == (10, 4, 3, 0)
+
+
+def test_what_another_has_delivered_before_the_fold_does_not_wait_any_more(tmp_path: Path, state: Path) -> None:
+    section = records_section("file", os.fsencode(tmp_path / "spool" / "gone"))
+    killed(lambda: share(tmp_path, section, sink_cells(10, 3, 0, 0)))
+    fold(state)
+    after = records(state)
+    assert (after.accepted, after.waiting, after.dropped["process_died"]) == (10, 0, 7)
+
+
+def test_records_that_cannot_be_counted_for_want_of_descriptors_are_not_taken_for_lost(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = made(tmp_path / "spool")
+    fill_up(log, 10, 4)
+    section = records_section("file", os.fsencode(log.directory))
+    killed(lambda: share(tmp_path, section, sink_cells(4, 0, 0, 0)))
+
+    def fail(path: Path) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "unsettled", fail)
+        with pytest.raises(OSError, match="Too many open files"):
+            fold(state)
+    fold(state)
+    assert (records(state).waiting, records(state).dropped["process_died"]) == (4, 0)
+
+
+def test_of_some_numbers_of_a_sink_the_highest_counts(tmp_path: Path, state: Path) -> None:
+    stores = []
+    for delivery, backoff in ((3000, 50), (9000, 10), (5000, 30)):
+        cells = sink_cells(1, 1, 0, 0)
+        cells[LAST_DELIVERY_MS], cells[BACKOFF_MS], cells[RETRIES] = delivery, backoff, 2
+        if delivery == 9000:
+            killed(lambda cells=cells: share(tmp_path, SINK, cells))  # type: ignore[misc]
+        else:
+            stores.append(share(tmp_path, SINK, cells))
+    for is_folded in (False, True):
+        if is_folded:
+            fold(state)
+        counts = records(state)
+        # What is dead waits for nothing.
+        assert (counts.last_delivery, counts.backoff, counts.retries, counts.accepted) == (9.0, 0.05, 6, 3)
+
+
+def test_the_highest_is_not_taken_of_numbers_of_models(tmp_path: Path, state: Path) -> None:
+    wide = model_section(cells=SINK_CELLS, baseline="wide")
+    stores = [share(tmp_path, wide, [5] * SINK_CELLS) for _ in range(2)]
+    assert stores[0].totals(wide).cells.tolist() == [10] * SINK_CELLS
 
 
 def test_records_add_up_while_processes_come_and_go(tmp_path: Path, state: Path) -> None:

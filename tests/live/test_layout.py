@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from hypothesis import given
+from hypothesis import strategies as st
 
 from flask_boxkite import Baseline
-from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.live.layout import (
+    ACCEPTED,
+    BACKOFF_MS,
+    DELIVERED,
+    DROPPED,
+    DURATION_BOUNDS,
+    RETRIES,
+    SINK_CELLS,
+    TAKEN_OVER,
+    WAITING_BYTES,
+    Layout,
+    count_lost_records,
+    waiting_of_process,
+)
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from tests.baseline.strategies import baselines
 
@@ -27,3 +42,33 @@ def test_without_a_baseline_only_requests_are_counted() -> None:
     layout = Layout.of(None)
 
     assert (layout.features, layout.outputs, layout.statuses_start, layout.duration_sum) == ((), (), 0, 0)
+
+
+def sink_cells(waiting: int, *, taken_over: int = 0) -> list[int]:
+    """Return the cells of a sink of a process in which so many records wait."""
+    cells = [0] * SINK_CELLS
+    cells[ACCEPTED], cells[TAKEN_OVER] = 20 + waiting, taken_over
+    cells[DELIVERED], cells[DROPPED["queue_full"]], cells[DROPPED["refused"]] = 15 + taken_over, 4, 1
+    cells[WAITING_BYTES], cells[BACKOFF_MS], cells[RETRIES] = 700, 5000, 3
+    return cells
+
+
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
+def test_of_a_dead_process_just_what_is_on_disk_still_waits(waiting: int, spooled: int, taken_over: int) -> None:
+    """It may have been killed after it had written a record, and before it counted it; then it is counted now."""
+    cells = sink_cells(waiting, taken_over=taken_over)
+    assert waiting_of_process(cells) == waiting
+    count_lost_records(cells, spooled)
+    assert waiting_of_process(cells) == spooled
+    assert cells[DROPPED["process_died"]] == max(waiting - spooled, 0)
+    assert cells[ACCEPTED] == 20 + max(waiting, spooled)
+    assert (cells[TAKEN_OVER], cells[DELIVERED], cells[RETRIES]) == (taken_over, 15 + taken_over, 3)
+    assert (cells[WAITING_BYTES], cells[BACKOFF_MS]) == (0, 0)
+
+
+def test_those_of_a_dead_process_that_another_delivers_are_in_the_sum_once() -> None:
+    dead, alive = sink_cells(5), sink_cells(0, taken_over=5)
+    count_lost_records(dead, 5)
+    counts = RecorderCounts.of([a + b for a, b in zip(dead, alive, strict=True)])
+    assert (counts.accepted, counts.delivered, counts.waiting) == (45, 35, 0)
+    assert sum(counts.dropped.values()) == 10
