@@ -27,8 +27,8 @@ from tests.peers import FluentServer, wait_for
 
 MOST_DOUBLES = 0.01
 MOST_GROWTH_MIB = 8.0
-WARM_UP = 0.1
-"""The share of records after which memory counts as that of the beginning: buffers and queues have their size then."""
+WARM_UP = 0.25
+"""The share of records after which memory counts as that of the beginning: queues have been full by then."""
 
 FEATURES = [1.5] * 20
 WRITER = "from tests.soak import write; write()"
@@ -76,13 +76,22 @@ def start_writer(number: int, orders: dict[str, object]) -> subprocess.Popen[str
 def harass(server: FluentServer, writers: list[subprocess.Popen[str]], pause: float) -> int:
     """Kill the server and start it again until the writers are done; return how often."""
     restarts = 0
-    while any(writer.poll() is None for writer in writers):
-        time.sleep(pause)
+    while not have_ended(writers, pause):
         server.kill()
-        time.sleep(pause / 6)
+        have_ended(writers, pause / 6)
         server.start()
         restarts += 1
     return restarts
+
+
+def have_ended(writers: list[subprocess.Popen[str]], seconds: float) -> bool:
+    """Wait so long, or until all have ended."""
+    deadline = time.monotonic() + seconds
+    while any(writer.poll() is None for writer in writers):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def received(entries: Path) -> Iterator[tuple[int, int, str]]:

@@ -86,12 +86,16 @@ class Queue(Protocol):
         memory_bytes: Of the records in memory, taken or not.
         left: Records that are not settled, and are this process's to deliver.
         is_settled: Whether there are none, as far as is known.
+        is_behind: Whether there is more to take than has just come, so that it is better taken at once.
         has_losses: Whether records were given up that were not collected yet.
         pause: Seconds after which `tend` has work to do though nothing is put; None if never.
     """
 
     @property
     def pause(self) -> float | None: ...
+
+    @property
+    def is_behind(self) -> bool: ...
 
     @property
     def has_losses(self) -> bool: ...
@@ -149,6 +153,7 @@ class MemoryQueue:
     """
 
     pause: float | None = None
+    is_behind = False
 
     def __init__(self, max_bytes: int) -> None:
         self.unread_bytes = 0
@@ -295,6 +300,10 @@ class SpoolQueue:
     @property
     def has_losses(self) -> bool:
         return bool(self._losses) or self._log.given_up > 0 or self._memory.has_losses
+
+    @property
+    def is_behind(self) -> bool:
+        return self._dead is not None or self._log.is_behind
 
     @property
     def pause(self) -> float:

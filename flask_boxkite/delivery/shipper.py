@@ -216,8 +216,9 @@ class Shipper:
 
     def _run(self) -> None:
         try:
-            while self._sleep_until_needed():
-                self._ship_next(time.monotonic() + SHIP_TIMEOUT_SECONDS)
+            is_busy = False
+            while self._sleep_until_needed(is_busy=is_busy):
+                is_busy = self._ship_next(time.monotonic() + SHIP_TIMEOUT_SECONDS)
                 if self._backoff_seconds:
                     self._pause(self._backoff_seconds)
             self._close_sink()
@@ -231,7 +232,7 @@ class Shipper:
             if self._backoff_seconds:
                 self._pause(min(self._backoff_seconds, max(deadline - time.monotonic(), 0)))
 
-    def _sleep_until_needed(self) -> bool:
+    def _sleep_until_needed(self, *, is_busy: bool) -> bool:
         """Sleep while nothing waits, then while records gather; return False once closed.
 
         What came during a batch gathers too: shipped at once, it would be a few records at a time, without a pause,
@@ -242,10 +243,12 @@ class Shipper:
             self._thread_wakes.wait_for(
                 lambda: self._is_closed or not queue.is_settled or not self._hand.is_empty, queue.pause
             )
-            self._thread_wakes.wait_for(
-                lambda: self._is_closed or self._flushes > 0 or queue.unread_bytes >= self._hurry_bytes, LINGER_SECONDS
-            )
+            if not (is_busy and queue.is_behind):
+                self._thread_wakes.wait_for(self._is_hurried, LINGER_SECONDS)
             return not self._is_closed
+
+    def _is_hurried(self) -> bool:
+        return self._is_closed or self._flushes > 0 or self._queue.unread_bytes >= self._hurry_bytes
 
     def _ship_next(self, deadline: float) -> bool:
         """Look after the queue and ship a batch, if there is one; return whether there was."""
@@ -275,9 +278,9 @@ class Shipper:
             self._queue.tend()
         except Exception:
             self._complain("The records that wait for sink %r could not be looked after.", self.sink.name)
-        if self._queue.has_losses:
-            with self._lock:
-                self._count_losses()
+        with self._lock:
+            self._count_losses()
+            self._block.cells[WAITING_BYTES] = self._queue.memory_bytes  # some may have moved to the disk, or back
 
     def _next_batch(self) -> Batch | None:
         hand = self._hand

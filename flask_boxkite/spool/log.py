@@ -7,6 +7,7 @@ a process gives up its own oldest records, but none that are just being delivere
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import re
@@ -169,6 +170,13 @@ class Log:
         if segment.settled == segment.count:
             self._remove(segment)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether records wait to be handed out that are not the newest."""
+        with self._lock:
+            oldest = next((segment for segment in self._segments if segment.taken < segment.count), None)
+            return oldest is not None and not oldest.is_open
+
     def lacks_room(self) -> bool:
         """Say whether the next segment would exceed the bound."""
         is_needed = self._spare is None and bool(self._segments)
@@ -279,7 +287,7 @@ class Log:
         try:
             taken = segment.take(most_bytes)
         except OSError as error:
-            if is_passing(error):
+            if is_passing(error) and error.errno != errno.EIO:  # a bad sector does not get better
                 raise
             taken = segment.lose()
         finally:

@@ -9,6 +9,7 @@ all the same. In the header stand how many entries there are, once no more will 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import sys
@@ -252,7 +253,7 @@ def _none_if_unusable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if is_passing(error):
+        if is_passing(error) and error.errno != errno.EIO:  # a bad sector does not get better
             raise
         msg = f"'{path}' cannot be used: {error.strerror}"
         raise SegmentError(msg) from error

@@ -169,7 +169,8 @@ def test_while_the_disk_is_full_records_wait_in_memory_and_are_counted(tmp_path:
                 recorder.submit(b"%d" % number)
             counts = recorder.counts()
             assert (counts.unspooled, counts.waiting, counts.waiting_bytes) == (3, 3, 3)
-        wait_for(lambda: recorder.spool_bytes() > 0, what="the records to move to the disk")
+        wait_for(lambda: recorder.counts().waiting_bytes == 0, what="the records to move to the disk")
+        assert recorder.spool_bytes() > 0
         sink.problem = lambda batch: None
         recorder.submit(b"3")
         settle(recorder)

@@ -46,7 +46,7 @@ from tests.peers import FluentServer, Gunicorn, PythonServer, Uwsgi, fetch, free
 from tests.sinks.scripted_server import Peer
 
 WORKERS = 4
-ROUNDS = 5
+ROUNDS = 4
 
 Setup = tuple[type[Gunicorn] | type[Uwsgi], dict[str, Any]]
 Start = Callable[..., Any]
