@@ -99,7 +99,8 @@ def test_what_a_server_misses_while_it_is_down_comes_when_it_is_up(
         fluentd.start()
         wait_for(lambda: not compare(clients, arrived(fluentd)).missing, timeout=60, what="what is missing")
         account = settled(server.port)
-        books = check_all_arrived(clients, arrived(fluentd))
+        # A server that is killed may have kept a batch, and not acknowledged it.
+        books = check_all_arrived(clients, arrived(fluentd), most_doubles=1)
     assert clients.scrapes
     assert not clients.unanswered
     assert account.accepted == account.delivered == books.received == len(clients.answered)
@@ -462,9 +463,9 @@ def test_an_outage_of_a_server_that_takes_connections_is_no_refusal(keeping: dic
     """However long it lasts: a load balancer, say, whose servers are all gone."""
     with Keeper(*[script.hang_up] * 60, keep) as server, service_for(server, keeping) as service:
         writer = Writer(service)
-        while server.connections <= 60:
-            writer.log(1)
-            time.sleep(0.01)
+        writer.log(3)  # so few that each is tried alone, often enough to be given up
+        wait_for(lambda: server.connections > 60, what="the end of the outage")
+        writer.log(100)
         wait_for(lambda: account_of(service).waiting == 0, what="delivery of all")
         account = account_of(service)
         assert account.accepted == account.delivered == len(writer.ids)
