@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument("--restart-every", type=float, default=3.0, help="seconds between kills of the server")
     parser.add_argument("--memory", action="store_true", help="records wait in memory instead of on disk")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server ends too
     each = options.records // options.processes
     with tempfile.TemporaryDirectory(prefix="boxkite-soak-") as name:
         directory = Path(name)

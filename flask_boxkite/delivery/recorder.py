@@ -17,8 +17,9 @@ from typing import Any
 from uuid import uuid4
 
 from flask_boxkite.delivery.counts import RecorderCounts, records_section
-from flask_boxkite.delivery.queues import MemoryQueue, Queue, SpoolQueue
+from flask_boxkite.delivery.queues import MemoryQueue, Queue
 from flask_boxkite.delivery.shipper import Shipper
+from flask_boxkite.delivery.spooling import SpoolQueue
 from flask_boxkite.live.shared import Store
 from flask_boxkite.live.store import Block, Section
 from flask_boxkite.naming import path_segment

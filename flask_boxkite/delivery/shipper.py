@@ -148,6 +148,7 @@ class Shipper:
         """Start the thread without a record, to look for the records of dead processes."""
         with self._lock:
             if self._thread is None and not self._is_closed and self._queue.pause is not None:
+                self._queue.hurry()
                 self._start_thread()
 
     def counts(self) -> RecorderCounts:

@@ -1,14 +1,17 @@
 """Records on disk, before their response leaves and until the sink has them.
 
-    {spool_dir}/{sink}-{uuid}/owner     of one process, locked while it lives; says whose records these are
-                             /{n}.seg   records in the order in which they came, and how many of them the sink has
+    {spool_dir}/{sink}-{uuid}/owner         of one process, locked while it lives; says whose records these are
+                             /{number}.seg  records in the order in which they came, and how many the sink has
+                             /spare-{uuid}  the next segment, made ready
 
 Written by copying into mapped memory, which survives the process and takes 2 µs; nothing is synced to the disk for each
 record, so what was written in the last seconds before a loss of power may be lost.
 """
 
 from flask_boxkite.spool.adoption import find_dead
-from flask_boxkite.spool.log import DeadLog, Log, SpoolFullError, spool_bytes, waiting_records
+from flask_boxkite.spool.dead import DeadLog
+from flask_boxkite.spool.directory import spool_bytes, waiting_records
+from flask_boxkite.spool.log import Log, SpoolFullError
 from flask_boxkite.spool.owner import Owner
 from flask_boxkite.spool.segment import Taken
 

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask_boxkite.files import OwnerLock
-from flask_boxkite.spool.log import NEW, DeadLog, directories, remove_directory
+from flask_boxkite.spool.dead import DeadLog
+from flask_boxkite.spool.directory import NEW, directories, remove_directory
 from flask_boxkite.spool.owner import OWNER, Owner
 
 __all__ = ["find_dead"]

@@ -1,4 +1,4 @@
-"""A directory of segments: the one to which this process writes, and those that dead processes left.
+"""The records of this process: a directory of segments, to the last of which it writes.
 
 The processes that share a spool bound its size together: each looks at all files before it adds one. Beyond the bound,
 a process gives up its own oldest records, but none that are just being delivered.
@@ -10,7 +10,6 @@ import contextlib
 import errno
 import itertools
 import os
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,30 +17,16 @@ from pathlib import Path
 from uuid import uuid4
 
 from flask_boxkite.files import OwnerLock, is_passing, locked, make_private, write_all
-from flask_boxkite.naming import path_segment
+from flask_boxkite.spool.directory import NEW, SPARE, SUFFIX, remove_directory, spool_bytes
 from flask_boxkite.spool.owner import OWNER, Owner
-from flask_boxkite.spool.segment import HEADER, Segment, SegmentError, Taken, room_for
+from flask_boxkite.spool.segment import HEADER, Segment, Taken, room_for
 
-__all__ = [
-    "NEW",
-    "DeadLog",
-    "Log",
-    "SpoolFullError",
-    "directories",
-    "remove_directory",
-    "spool_bytes",
-    "waiting_records",
-]
-
-NEW = ".new-"  # no sink's name begins so
-SUFFIX = ".seg"
-SPARE = "spare"
+__all__ = ["Log", "SpoolFullError"]
 
 _PARTS = 64
 _SMALLEST, _LARGEST = 16 * 1024, 1024 * 1024
 """A segment is this part of the bound, within these limits: few records are given up at once."""
 
-_NAME = re.compile(r"(?P<sink>.+)-[0-9a-f]{32}")
 _BLOCK = 4096
 _PATIENCE_SECONDS = 0.05
 
@@ -51,58 +36,6 @@ class SpoolFullError(Exception):
 
     def __init__(self) -> None:
         super().__init__("the bound of the spool ('BOXKITE_SPOOL_BYTES') is reached by records of others")
-
-
-# --- all of a spool --------------------------------------------------------------------------------------------------
-
-
-def directories(root: Path, sink: str = "") -> list[Path]:
-    """Return the directories of all processes, alive or dead, in no order; those of one sink if it is named."""
-    name = path_segment(sink) if sink else None
-    with contextlib.suppress(OSError), os.scandir(root) as entries:
-        return [Path(entry.path) for entry in entries if _is_of(entry, name)]
-    return []
-
-
-def _is_of(entry: os.DirEntry[str], sink: str | None) -> bool:
-    name = _NAME.fullmatch(entry.name)
-    with contextlib.suppress(OSError):
-        return name is not None and sink in (None, name["sink"]) and entry.is_dir(follow_symlinks=False)
-    return False
-
-
-def spool_bytes(root: Path, sink: str = "") -> int:
-    """Return how many bytes of the disk the spool takes, or one sink's part of it."""
-    return sum(map(_bytes_in, directories(root, sink)))
-
-
-def _bytes_in(directory: Path) -> int:
-    total = 0
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):  # just removed
-                total += entry.stat(follow_symlinks=False).st_size
-    return total
-
-
-def waiting_records(directory: Path) -> int:
-    """Return how many records of a dead process are not settled; 0 if its directory is gone.
-
-    Raises:
-        OSError: A segment cannot be read.
-    """
-    total = 0
-    for path in _paths(directory):
-        with contextlib.suppress(SegmentError):
-            total += Segment.unsettled(path)
-    return total
-
-
-def _paths(directory: Path) -> list[Path]:
-    return sorted(directory.glob(f"*{SUFFIX}"))
-
-
-# --- of this process -------------------------------------------------------------------------------------------------
 
 
 class Log:
@@ -366,106 +299,3 @@ class Log:
         lock, self._owner_lock = self._owner_lock, None
         if lock is not None:
             lock.close()
-
-
-# --- of a dead process -----------------------------------------------------------------------------------------------
-
-
-class DeadLog:
-    """Records that a dead process left, taken over by this one: nobody else has them while this exists.
-
-    Args:
-        directory: Where they are.
-        owner: Whose they were.
-        lock: Of the owner file.
-        is_counted: Whether they are among the records that this server has accepted.
-
-    Attributes:
-        waiting: How many are not settled.
-        in_hand: How many of those were handed out.
-    """
-
-    def __init__(self, directory: Path, owner: Owner, lock: OwnerLock, *, is_counted: bool) -> None:
-        self.directory = directory
-        self.owner = owner
-        self.is_counted = is_counted
-        self.waiting = waiting_records(directory)
-        self.in_hand = 0
-        self._lock = lock
-        self._paths = deque(_paths(directory))
-        self._segment: Segment | None = None
-
-    def take(self, most_bytes: int) -> Taken | None:
-        """Hand out the oldest records that are not yet; None if there are none.
-
-        Raises:
-            OSError: They cannot be read just now.
-        """
-        while self._segment is None or self._segment.taken == self._segment.count:
-            if not self._paths:
-                return None
-            self._segment = self._load(self._paths[0])
-            self._paths.popleft()
-        taken = self._segment.take(most_bytes)
-        self.in_hand += taken.entries
-        return taken
-
-    def give_up_oldest(self) -> int:
-        """Delete the oldest segment that is not in hand; return how many records were given up, 0 if there is none.
-
-        Raises:
-            OSError: It cannot be read just now.
-        """
-        while self._paths:
-            path, count = self._paths[0], 0
-            with contextlib.suppress(SegmentError):
-                count = Segment.unsettled(path)
-            _unlink(path)
-            self._paths.popleft()
-            self.waiting -= count
-            if count:
-                return count
-        return 0
-
-    def _load(self, path: Path) -> Segment | None:
-        """Return a segment of which something is left; one that is empty, or cut to nothing, is removed."""
-        with contextlib.suppress(SegmentError):
-            segment = Segment.load(path)
-            if segment.taken < segment.count:
-                return segment
-        _unlink(path)
-        return None
-
-    def settle(self, taken: Taken) -> None:
-        """Forget records that were handed out before all that are not settled; never raises OSError."""
-        self.waiting -= taken.entries
-        self.in_hand -= taken.entries
-        with contextlib.suppress(OSError):
-            taken.segment.settle(taken)
-            if taken.segment.settled == taken.segment.count:
-                taken.segment.remove()
-
-    def close(self) -> None:
-        """Remove the directory if all is settled; else leave it to another process."""
-        if self.waiting <= 0 and not self._paths:
-            remove_directory(self.directory)
-        self._lock.release()
-
-    def forget(self) -> None:
-        """In a forked child: let go of the lock, which is the parent's."""
-        self._lock.close()
-
-
-def _unlink(path: Path) -> None:
-    with contextlib.suppress(OSError):  # gone already; or a directory, which is none of ours
-        path.unlink()
-
-
-def remove_directory(directory: Path) -> None:
-    """Remove what is empty of records; never raises."""
-    with contextlib.suppress(OSError):
-        for path in directory.iterdir():
-            if path.name != OWNER:  # last, since whoever holds its lock has the directory
-                _unlink(path)
-        (directory / OWNER).unlink(missing_ok=True)
-        directory.rmdir()

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.delivery import queues
-from flask_boxkite.delivery.queues import Chunk, Loss, MemoryQueue, Origin, SpoolQueue
+from flask_boxkite.delivery import spooling
+from flask_boxkite.delivery.queues import Chunk, Loss, MemoryQueue, Origin
+from flask_boxkite.delivery.spooling import SpoolQueue
 from flask_boxkite.spool import DeadLog
 from tests.faults import file_size_limit
 from tests.spool.logs import adopted, dies, fill_up, made
@@ -93,8 +94,8 @@ def test_what_is_settled_after_the_end_is_not_counted_again() -> None:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a queue look after everything whenever it is asked to."""
-    monkeypatch.setattr(queues, "SCAN_SECONDS", 0.0)
-    monkeypatch.setattr(queues, "RECOVERY_SECONDS", 0.0)
+    monkeypatch.setattr(spooling, "SCAN_SECONDS", 0.0)
+    monkeypatch.setattr(spooling, "RECOVERY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
         assert not all(taken)
         assert taken == sorted(taken, reverse=True)
         queue.tend()
-        assert queue.pause == queues.RECOVERY_SECONDS
+        assert queue.pause == spooling.RECOVERY_SECONDS
         assert queue.memory_bytes == 1000 * taken.count(False)
         assert caplog.messages == ["Records cannot be written to the spool; they wait in memory until they can."]
         first = queue.take(3500)
@@ -268,7 +269,7 @@ def test_a_process_is_looked_for_now_and_then_or_when_somebody_waits(
     tmp_path: Path, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.tend()
-    monkeypatch.setattr(queues, "SCAN_SECONDS", 3600.0)
+    monkeypatch.setattr(spooling, "SCAN_SECONDS", 3600.0)
     queue.tend()
     assert queue.pause == 3600.0
     left_behind(tmp_path, 2)

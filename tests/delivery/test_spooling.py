@@ -17,8 +17,8 @@ import pytest
 
 from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling
 from flask_boxkite.delivery import hand as hand_module
-from flask_boxkite.delivery import queues as queues_module
 from flask_boxkite.delivery import shipper as shipper_module
+from flask_boxkite.delivery import spooling as spooling_module
 from flask_boxkite.delivery.recorder import _close_at_exit
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Store
@@ -34,8 +34,8 @@ from tests.peers import wait_for
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for dead processes, and whether the disk has room again, all the time."""
-    monkeypatch.setattr(queues_module, "SCAN_SECONDS", 0.01)
-    monkeypatch.setattr(queues_module, "RECOVERY_SECONDS", 0.01)
+    monkeypatch.setattr(spooling_module, "SCAN_SECONDS", 0.01)
+    monkeypatch.setattr(spooling_module, "RECOVERY_SECONDS", 0.01)
 
 
 def recorder_of(root: Path, store: Store, sink: MemorySink) -> Recorder:

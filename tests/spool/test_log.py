@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken, spool_bytes, waiting_records
-from flask_boxkite.spool.log import NEW, directories
+from flask_boxkite.spool.directory import NEW, directories
 from flask_boxkite.spool.owner import OWNER
 from flask_boxkite.spool.segment import HEADER
 from tests.faults import file_size_limit, fill, mounted, no_more_files

@@ -1,0 +1,99 @@
+"""What a dead process left, for the one that takes it over."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from pathlib import Path
+
+from flask_boxkite.files import OwnerLock
+from flask_boxkite.spool.directory import remove_directory, segments, unlink, waiting_records
+from flask_boxkite.spool.owner import Owner
+from flask_boxkite.spool.segment import Segment, SegmentError, Taken
+
+__all__ = ["DeadLog"]
+
+
+class DeadLog:
+    """Records that a dead process left, taken over by this one: nobody else has them while this exists.
+
+    Args:
+        directory: Where they are.
+        owner: Whose they were.
+        lock: Of the owner file.
+        is_counted: Whether they are among the records that this server has accepted.
+
+    Attributes:
+        waiting: How many are not settled.
+        in_hand: How many of those were handed out.
+    """
+
+    def __init__(self, directory: Path, owner: Owner, lock: OwnerLock, *, is_counted: bool) -> None:
+        self.directory = directory
+        self.owner = owner
+        self.is_counted = is_counted
+        self.waiting = waiting_records(directory)
+        self.in_hand = 0
+        self._lock = lock
+        self._paths = deque(segments(directory))
+        self._segment: Segment | None = None
+
+    def take(self, most_bytes: int) -> Taken | None:
+        """Hand out the oldest records that are not yet; None if there are none.
+
+        Raises:
+            OSError: They cannot be read just now.
+        """
+        while self._segment is None or self._segment.taken == self._segment.count:
+            if not self._paths:
+                return None
+            self._segment = self._load(self._paths[0])
+            self._paths.popleft()
+        taken = self._segment.take(most_bytes)
+        self.in_hand += taken.entries
+        return taken
+
+    def give_up_oldest(self) -> int:
+        """Delete the oldest segment that is not in hand; return how many records were given up, 0 if there is none.
+
+        Raises:
+            OSError: It cannot be read just now.
+        """
+        while self._paths:
+            path, count = self._paths[0], 0
+            with contextlib.suppress(SegmentError):
+                count = Segment.unsettled(path)
+            unlink(path)
+            self._paths.popleft()
+            self.waiting -= count
+            if count:
+                return count
+        return 0
+
+    def _load(self, path: Path) -> Segment | None:
+        """Return a segment of which something is left; one that is empty, or cut to nothing, is removed."""
+        with contextlib.suppress(SegmentError):
+            segment = Segment.load(path)
+            if segment.taken < segment.count:
+                return segment
+        unlink(path)
+        return None
+
+    def settle(self, taken: Taken) -> None:
+        """Forget records that were handed out before all that are not settled; never raises OSError."""
+        self.waiting -= taken.entries
+        self.in_hand -= taken.entries
+        with contextlib.suppress(OSError):
+            taken.segment.settle(taken)
+            if taken.segment.settled == taken.segment.count:
+                taken.segment.remove()
+
+    def close(self) -> None:
+        """Remove the directory if all is settled; else leave it to another process."""
+        if self.waiting <= 0 and not self._paths:
+            remove_directory(self.directory)
+        self._lock.release()
+
+    def forget(self) -> None:
+        """In a forked child: let go of the lock, which is the parent's."""
+        self._lock.close()

@@ -1,0 +1,93 @@
+"""What stands where in a spool: the names of its directories and files, their sizes, and how many records wait."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from pathlib import Path
+
+from flask_boxkite.naming import path_segment
+from flask_boxkite.spool.owner import OWNER
+from flask_boxkite.spool.segment import Segment, SegmentError
+
+__all__ = [
+    "NEW",
+    "SPARE",
+    "SUFFIX",
+    "directories",
+    "remove_directory",
+    "segments",
+    "spool_bytes",
+    "unlink",
+    "waiting_records",
+]
+
+NEW = ".new-"  # no sink's name begins so
+SUFFIX = ".seg"
+SPARE = "spare"
+
+_NAME = re.compile(r"(?P<sink>.+)-[0-9a-f]{32}")
+
+
+def directories(root: Path, sink: str = "") -> list[Path]:
+    """Return the directories of all processes, alive or dead, in no order; those of one sink if it is named."""
+    name = path_segment(sink) if sink else None
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        return [Path(entry.path) for entry in entries if _is_of(entry, name)]
+    return []
+
+
+def _is_of(entry: os.DirEntry[str], sink: str | None) -> bool:
+    name = _NAME.fullmatch(entry.name)
+    with contextlib.suppress(OSError):
+        return name is not None and sink in (None, name["sink"]) and entry.is_dir(follow_symlinks=False)
+    return False
+
+
+def spool_bytes(root: Path, sink: str = "") -> int:
+    """Return how many bytes of the disk the spool takes, or one sink's part of it."""
+    return sum(map(_bytes_in, directories(root, sink)))
+
+
+def _bytes_in(directory: Path) -> int:
+    total = 0
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):  # just removed
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def waiting_records(directory: Path) -> int:
+    """Return how many records of a dead process are not settled; 0 if its directory is gone.
+
+    Raises:
+        OSError: A segment cannot be read.
+    """
+    total = 0
+    for path in segments(directory):
+        with contextlib.suppress(SegmentError):
+            total += Segment.unsettled(path)
+    return total
+
+
+def segments(directory: Path) -> list[Path]:
+    """Return the paths of the segments, oldest first."""
+    return sorted(directory.glob(f"*{SUFFIX}"))
+
+
+def unlink(path: Path) -> None:
+    """Delete a file; never raises."""
+    with contextlib.suppress(OSError):  # gone already; or a directory, which is none of ours
+        path.unlink()
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove what is empty of records; never raises."""
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            if path.name != OWNER:  # last, since whoever holds its lock has the directory
+                unlink(path)
+        (directory / OWNER).unlink(missing_ok=True)
+        directory.rmdir()
