@@ -200,6 +200,10 @@ class Boxkite:
             model: Which model; None for the only one.
             window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
 
+        Returns:
+            A report: ``print`` it, or take ``to_dict()``, ``to_rows()`` for a data frame, ``to_markdown()``,
+            ``report["age"].verdict`` or ``report.drifted``.
+
         Raises:
             BoxkiteError: The model has no baseline.
             ConfigError: There is no such model or window.

@@ -12,6 +12,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.delivery import Recorder, Recorders, Spooling
@@ -24,7 +27,7 @@ from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
-from flask_boxkite.live.windows import WINDOWS
+from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep, redaction
@@ -381,6 +384,10 @@ class ModelMonitoringService:
         Args:
             window: ``"5m"``, ``"1h"`` or ``"24h"``: the last five minutes, hour or day; None for all since the start.
 
+        Returns:
+            A report: ``print`` it, or take ``to_dict()``, ``to_rows()`` for a data frame, ``to_markdown()``,
+            ``report["age"].verdict`` or ``report.drifted``.
+
         Raises:
             BoxkiteError: There is no baseline to compare with, or the counts cannot be read.
             ConfigError: There is no such window.
@@ -392,15 +399,26 @@ class ModelMonitoringService:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
             raise BoxkiteError(msg)
         try:
-            totals = self._counts.totals() if window is None else self._counts.window(window)
+            if window is None:
+                cells, slots = self._counts.totals().cells, self._slots_since_start()
+            else:
+                slots = self._counts.slots(window)
+                cells = slots.sum(axis=0)
         except OSError as error:
             what = f"of the window {window!r}" if window else "since the start"
             msg = (
                 f"The counts {what} cannot be read: {error}. Is the state directory there, and are files not too many?"
             )
             raise BoxkiteError(msg) from error
-        cells = totals.cells[: self._layout.statuses_start].tolist()
-        return drift_report(self.model, self.baseline, cells, alpha=self.settings.drift_alpha)
+        alpha = self.settings.drift_alpha
+        return drift_report(self.model, self.baseline, cells, alpha=alpha, slots=slots, window=window)
+
+    def _slots_since_start(self) -> NDArray[np.int64] | None:
+        """Return the slots of the longest window; None if they cannot be read: the counts do not depend on them."""
+        try:
+            return self._counts.slots(LONGEST)
+        except OSError:
+            return None
 
     def flush(self, timeout: float = 5.0) -> int:
         """Wait until all records are delivered; return how many are left after *timeout* seconds.

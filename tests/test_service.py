@@ -18,7 +18,9 @@ import pandas as pd
 import pytest
 
 from flask_boxkite import Baseline, BoxkiteError, ConfigError, ModelMonitoringService
-from flask_boxkite.service import load_baseline
+from flask_boxkite.config import Settings
+from flask_boxkite.live.shared import Store
+from flask_boxkite.service import load_baseline, make_recorders
 from flask_boxkite.testing import RecordingSink
 
 
@@ -389,6 +391,42 @@ def test_drift_needs_a_baseline() -> None:
         assert str(caught.value) == (
             "Model 'default' has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
         )
+
+
+@pytest.mark.parametrize("window", ["5m", "1h", "24h", None])
+def test_rows_that_come_in_heaps_are_no_drift(baseline: Baseline, window: str | None) -> None:
+    """In each slot, all rows are those of one visitor."""
+    clock = [1_000_000.0]
+    store = Store(None, lambda: clock[0])
+    settings = Settings.from_mapping({"BOXKITE_SINK": "none"})
+    service = ModelMonitoringService.from_settings(settings, baseline, None, store, make_recorders(settings, store))
+    slot = {"5m": 10, "1h": 60}.get(window or "24h", 900)
+    for city in ("Oslo", "Oslo", "Oslo", "Bern", "Oslo", "Oslo", "Oslo", "Oslo", "Oslo"):
+        for _ in range(20):
+            service.log_prediction(None, [30.0, city], 0.5)
+        clock[0] += slot
+    found = service.drift(window)["city"]
+
+    assert found.live_rows == 180
+    assert found.judgement.g > found.judgement.limit
+    assert found.judgement.dispersion == pytest.approx(180 / 8)
+    assert found.verdict == "stable"
+    assert service.drift(window).window == window
+
+
+def test_windows_that_cannot_be_read_are_no_reason_to_judge_nothing(
+    baseline: Baseline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = ModelMonitoringService(baseline, sink="none")
+    service.log_prediction(None, [30.0, "Bern"], 0.5)
+
+    def fail(*arguments: object) -> None:
+        raise OSError("too many files")
+
+    monkeypatch.setattr("flask_boxkite.live.shared.Counts.slots", fail)
+    assert service.drift()["city"].live_rows == 1
+    with pytest.raises(BoxkiteError, match=r"^The counts of the window '1h' cannot be read: too many files\."):
+        service.drift("1h")
 
 
 def test_two_services_share_nothing(baseline: Baseline) -> None:

@@ -78,10 +78,10 @@ def traffic() -> tuple[list[dict[str, float | None]], list[dict[str, float | Non
 def report(title: str) -> None:
     """Print the verdicts of all variables that are not stable."""
     variables = json.loads(call("/drift"))["variables"]
-    moved = [item for item in variables if item["judgement"]["verdict"] not in ("stable", "not enough data")]
+    moved = [item for item in variables if item["verdict"] not in ("stable", "not enough data")]
     print(f"\n{title}: {len(moved)} of {len(variables)} variables moved")
     for item in moved:
-        verdict, size = item["judgement"]["verdict"], item["judgement"]["size"]
+        verdict, size = item["verdict"], item["size"]
         shares = f"{item['share_before']:.0%} -> {item['share_now']:.0%}"
         print(f"  {item['name']:<15} {verdict:<8} size {size:.2f}   most in {item['moved_most']}: {shares}")
 

@@ -2,7 +2,8 @@
 
 The G-test on the groups says whether live rows can still come from the training population; the population stability
 index, less what sampling alone gives it, says how far they have moved. A large window makes small shifts real but not
-big; a small window makes big-looking shifts that are not real.
+big; a small window makes big-looking shifts that are not real. Rows that repeat each other count for less: G is divided
+by the `dispersion` of the window.
 """
 
 from __future__ import annotations
@@ -37,25 +38,28 @@ class Judgement:
         verdict: ``not enough data``, ``stable`` (not significant), ``shifted`` (significant, but small), ``drifted``
             (size >= 0.1) or ``major`` (size >= 0.25).
         g: The G statistic.
-        limit: What it must exceed to be significant.
+        dispersion: What it is divided by, φ, since rows may repeat each other.
+        limit: What G/φ must exceed to be significant.
         psi: The population stability index.
         size: PSI less its sampling noise, at least 0.
     """
 
     verdict: Verdict
     g: float
+    dispersion: float
     limit: float
     psi: float
     size: float
 
 
-def judge(baseline: ArrayLike, live: ArrayLike, *, alpha: float) -> Judgement:
+def judge(baseline: ArrayLike, live: ArrayLike, *, alpha: float, dispersion: float = 1.0) -> Judgement:
     """Judge one variable.
 
     Args:
         baseline: Training counts per group, shape (groups,).
         live: Live counts of the same groups.
         alpha: Probability of calling a variable drifted that is not.
+        dispersion: Of the window's time slots, at least 1; 1 where nothing is known of it.
 
     Raises:
         BinMismatchError: The shapes differ.
@@ -64,7 +68,8 @@ def judge(baseline: ArrayLike, live: ArrayLike, *, alpha: float) -> Judgement:
     size = max(psi - psi_sampling_noise(baseline, live), 0.0)
     g = g_statistic(baseline, live)
     limit = chi_squared_limit(alpha, np.size(baseline) - 1)
-    return Judgement(_verdict(np.sum(baseline), np.sum(live), g > limit, size), g, limit, psi, size)
+    verdict = _verdict(np.sum(baseline), np.sum(live), g / dispersion > limit, size)
+    return Judgement(verdict, g, dispersion, limit, psi, size)
 
 
 def _verdict(trained: float, served: float, is_significant: bool, size: float) -> Verdict:

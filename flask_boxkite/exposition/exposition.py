@@ -18,15 +18,19 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from flask_boxkite.delivery import RecorderCounts, Recorders, records_section
+from flask_boxkite.exposition.dispersion import LiveDispersion
 from flask_boxkite.exposition.model import ExportedModel, ModelFamilies
 from flask_boxkite.families import Family, label_text
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Totals
 
 __all__ = ["Exposition"]
 
@@ -104,6 +108,7 @@ class Exposition:
         self._names = names
         self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
         self._families: dict[tuple[str, bool], ModelFamilies] = {}
+        self._dispersions: dict[str, LiveDispersion] = {}
         self._foreign: dict[str, ExportedModel | None] = {}
         # A fork may happen while a scrape holds the lock, so each process has its own.
         self._shared: dict[tuple[int, bool], _Shared] = {}
@@ -156,7 +161,15 @@ class Exposition:
                 # The ancestor's names have room for one baseline only.
                 options = {**self._options, "names": self._names if key in own else "labels"}
                 families = self._families[key, openmetrics] = ModelFamilies(model, openmetrics=openmetrics, **options)
-            yield from families.render(reading.totals(model.section))
+            totals = reading.totals(model.section)
+            yield from families.render(totals, self._dispersions_of(key, model, totals))
+
+    def _dispersions_of(self, key: str, model: ExportedModel, totals: Totals) -> NDArray[np.float64]:
+        """Return φ of the model's features and outputs."""
+        assert self._store is not None  # else there would be no reading
+        if key not in self._dispersions:
+            self._dispersions[key] = LiveDispersion(model)
+        return self._dispersions[key].of(self._store.windows(model.section), totals)
 
     def _models_elsewhere(self, reading: Reading, own: Collection[str]) -> dict[str, ExportedModel]:
         """Return the models, by key, that only other processes have."""

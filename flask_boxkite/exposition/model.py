@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,22 @@ CAPTURE_ERRORS = Family("boxkite_capture_errors", "counter", "Requests whose fea
 SIGNIFICANCE = Family("boxkite_drift_significance", "gauge", "False-alarm probability of one check of one variable.")
 OUTPUT_SUMS = Family("boxkite_inference_sum", "counter", "Sum of positive, and of the size of negative outputs.")
 
-Render = Callable[[NDArray[np.int64], NDArray[np.float64]], str]
+
+class Numbers(NamedTuple):
+    """What a scrape fills in.
+
+    Attributes:
+        running: The `running_sum` of all cells.
+        sums: The sums.
+        dispersions: φ of each feature and output.
+    """
+
+    running: NDArray[np.int64]
+    sums: NDArray[np.float64]
+    dispersions: NDArray[np.float64]
+
+
+Render = Callable[[Numbers], str]
 
 
 @dataclass(frozen=True)
@@ -105,22 +121,28 @@ class ModelFamilies:
                 with_bins = False
             self._add_variables(model.baseline, with_baseline, with_bins)
             self._add_drift_limits(model.baseline)
+            self._add_dispersions(model.baseline)
             self._add_output_sums(model.baseline.outputs)
         self._add_requests()
 
-    def render(self, totals: Totals) -> Iterator[tuple[Family, str]]:
-        """Yield each family with its sample lines."""
-        running = running_sum(totals.cells)
+    def render(self, totals: Totals, dispersions: NDArray[np.float64]) -> Iterator[tuple[Family, str]]:
+        """Yield each family with its sample lines.
+
+        Args:
+            totals: What was counted.
+            dispersions: φ of each feature and output in the last hour.
+        """
+        numbers = Numbers(running_sum(totals.cells), totals.sums, dispersions)
         for family, fill_in in self._parts:
-            yield family, fill_in(running, totals.sums)
+            yield family, fill_in(numbers)
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
     def _add_text(self, family: Family, text: str) -> None:
-        self._parts.append((family, lambda running, sums: text))
+        self._parts.append((family, lambda numbers: text))
 
     def _add_block(self, family: Family, block: Block) -> None:
-        self._parts.append((family, lambda running, sums: block.render(running)))
+        self._parts.append((family, lambda numbers: block.render(numbers.running)))
 
     def _add_variables(self, baseline: Baseline, with_baseline: bool, with_bins: bool) -> None:
         for family, text in info_lines(baseline, self._model.labels):
@@ -153,7 +175,7 @@ class ModelFamilies:
         self._add_text(*legacy.info_family(baseline))
 
     def _add_legacy_family(self, item: legacy.LegacyFamily) -> None:
-        self._parts.append((item.family, lambda running, sums: item.render(running)))
+        self._parts.append((item.family, lambda numbers: item.render(numbers.running)))
 
     def _add_drift_limits(self, baseline: Baseline) -> None:
         alpha = self._model.alpha / max(len(baseline.features) + len(baseline.outputs), 1)
@@ -170,6 +192,19 @@ class ModelFamilies:
             lines = [self._line(family, thing, item.name, "", limits[len(item.groups) - 1]) for item in variables]
             self._add_text(family, "".join(lines))
 
+    def _add_dispersions(self, baseline: Baseline) -> None:
+        start = 0
+        for side, thing, variables in (
+            ("feature", "feature", baseline.features),
+            ("inference", "output", baseline.outputs),
+        ):
+            family = Family(
+                f"boxkite_{side}_dispersion", "gauge", f"What G of each {thing} is divided by, in the last hour."
+            )
+            heads = [self._line(family, thing, item.name, "", None) for item in variables]
+            self._parts.append((family, _GaugeLines(heads, start)))
+            start += len(heads)
+
     def _add_output_sums(self, outputs: tuple[Distribution, ...]) -> None:
         heads = [
             (self._line(OUTPUT_SUMS, "output", item.name, f',sign="{sign}"', None), 2 * index + offset)
@@ -178,7 +213,7 @@ class ModelFamilies:
             for offset, sign in enumerate(("positive", "negative"))
         ]
         self._parts.append(
-            (OUTPUT_SUMS, lambda running, sums: "".join(f"{head} {float(sums[at])!r}\n" for head, at in heads))
+            (OUTPUT_SUMS, lambda numbers: "".join(f"{head} {float(numbers.sums[at])!r}\n" for head, at in heads))
         )
 
     def _line(self, family: Family, thing: str, name: str, more: str, value: float | None) -> str:
@@ -201,9 +236,28 @@ class ModelFamilies:
         self._parts.append(
             (
                 DURATIONS,
-                lambda running, sums: f"{block.render(running)}{sum_head} {float(sums[layout.duration_sum])!r}\n",
+                lambda numbers: (
+                    f"{block.render(numbers.running)}{sum_head} {float(numbers.sums[layout.duration_sum])!r}\n"
+                ),
             )
         )
+
+
+class _GaugeLines:
+    """Fills in the dispersions of all features or all outputs.
+
+    Args:
+        heads: The samples without their values.
+        start: Which of all variables is the first.
+    """
+
+    def __init__(self, heads: list[str], start: int) -> None:
+        self._heads = heads
+        self._places = slice(start, start + len(heads))
+
+    def __call__(self, numbers: Numbers) -> str:
+        values = numbers.dispersions[self._places].tolist()
+        return "".join(f"{head} {value!r}\n" for head, value in zip(self._heads, values, strict=True))
 
 
 def _duration_lines(labels: str, start: int) -> Iterator[tuple[str, int, int]]:

@@ -18,6 +18,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flask_boxkite.files import is_passing
 from flask_boxkite.live.folding import fold, generation, read_directory, windows_path
 from flask_boxkite.live.layout import FILES
@@ -25,7 +28,7 @@ from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.store import Block, Increments, Section, Totals
-from flask_boxkite.live.windows import MemoryRing, RingFile, Windows
+from flask_boxkite.live.windows import MemoryRing, RingFile, Windows, slot_counts
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
 from flask_boxkite.process import ServerName, fork_mark, name_of
 from flask_boxkite.throttle import Throttle
@@ -311,3 +314,12 @@ class Counts:
             OSError: It cannot be read.
         """
         return self._store.windows(self.section).since(name, self.totals)
+
+    def slots(self, name: str) -> NDArray[np.int64]:
+        """Return what all processes have counted in a window slot by slot, shape (slots, cells); see `slot_counts`.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        snapshots = self._store.windows(self.section).snapshots(name)
+        return slot_counts(snapshots, self.totals())

@@ -32,10 +32,13 @@ from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.process import boot_id
 
-__all__ = ["WINDOWS", "MemoryRing", "RingFile", "Windows"]
+__all__ = ["LONGEST", "WINDOWS", "MemoryRing", "RingFile", "Snapshots", "Windows", "slot_counts"]
 
 WINDOWS = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
 """Seconds by name."""
+
+LONGEST = "24h"
+"""The window whose slots stand for all time since the start."""
 
 _SLOT_SECONDS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
 
@@ -66,13 +69,14 @@ class _Ring(NamedTuple):
         taken = labels[self.place(now)]
         return not (0 < taken < math.inf and math.floor(taken / self.slot) == math.floor(now / self.slot))
 
-    def earliest(self, labels: _Labels, now: float) -> int | None:
-        """Return the place of the earliest snapshot that was taken since the window began; None without any."""
+    def within(self, labels: _Labels, now: float) -> list[int]:
+        """Return the places of the snapshots that were taken since the window began, in the order of their times."""
         own = labels[self.first : self.first + self.places]
         # Where the machine runs for less than a window, 0, for none, would be within it.
-        taken = np.where((own > 0) & (own >= now - self.seconds) & (own <= now), own, np.inf)
-        place = int(np.argmin(taken))
-        return self.first + place if taken[place] < np.inf else None
+        is_within = (own > 0) & (own >= now - self.seconds) & (own <= now)
+        taken = np.where(is_within, own, np.inf)
+        order = np.argsort(taken, kind="stable")[: np.count_nonzero(is_within)]
+        return [self.first + int(place) for place in order]
 
 
 def _rings() -> dict[str, _Ring]:
@@ -208,6 +212,18 @@ class _OpenRing:
         return locked(self._descriptor, patience_seconds)
 
 
+class Snapshots(NamedTuple):
+    """The totals at the beginnings of a window's slots.
+
+    Attributes:
+        taken: When, in ascending order: equal times are the same snapshots.
+        cells: The counts, shape (snapshots, cells).
+    """
+
+    taken: tuple[float, ...]
+    cells: NDArray[np.int64]
+
+
 class Windows:
     """The windows of one section, in one process.
 
@@ -267,7 +283,8 @@ class Windows:
         """
         window = _RINGS[name]
         with self._place.open() as ring:
-            while (place := window.earliest(labels := self._labels(ring), self._clock())) is not None:
+            while places := window.within(labels := self._labels(ring), self._clock()):
+                place = places[0]
                 data = ring.read(self._data_at(place), self._data_size)
                 # Else it was just overwritten, or cut off, and another one is the earliest now.
                 if self._labels(ring)[place] == labels[place]:
@@ -282,6 +299,30 @@ class Windows:
         # Never negative: counts may have been lost with files that somebody deleted.
         return Totals(np.maximum(now.cells - before.cells, 0), np.maximum(now.sums - before.sums, 0.0))
 
+    def snapshots(self, name: str, known: Snapshots | None = None) -> Snapshots:
+        """Return the snapshots of the window of this name, for its counts slot by slot (`slot_counts`).
+
+        Args:
+            name: Of the window.
+            known: What was returned before; returned again, without reading more than labels, if nothing is newer.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        window = _RINGS[name]
+        with self._place.open() as ring:
+            labels = self._labels(ring)
+            places = window.within(labels, self._clock())
+            taken = tuple(labels[places].tolist())
+            if known is not None and known.taken == taken:
+                return known
+            read = {place: ring.read(self._data_at(place), 8 * self._section.cells) for place in places}
+            after = self._labels(ring)
+        # Else it was just overwritten, or cut off.
+        kept = [place for place in places if after[place] == labels[place]]
+        cells = np.frombuffer(b"".join(read[place] for place in kept), np.int64)
+        return Snapshots(tuple(labels[kept].tolist()), cells.reshape(len(kept), self._section.cells))
+
     def _labels(self, ring: Ring) -> _Labels:
         data = ring.read(0, _HEADER.size + 8 * _PLACES)
         if data[: _HEADER.size] != self._header:
@@ -293,3 +334,16 @@ class Windows:
 
     def _data_at(self, place: int) -> int:
         return _HEADER.size + 8 * _PLACES + place * self._data_size
+
+
+def slot_counts(snapshots: Snapshots, totals: Totals) -> NDArray[np.int64]:
+    """Return what was counted slot by slot, shape (slots, cells); the last slot is not over yet.
+
+    They add up to what the window holds. A slot in which nothing was counted has none. Never negative: counts may have
+    been lost with files that somebody deleted.
+
+    Args:
+        snapshots: Of the window.
+        totals: Counts as of now, read after the snapshots.
+    """
+    return np.maximum(np.diff(snapshots.cells, axis=0, append=totals.cells[np.newaxis]), 0)

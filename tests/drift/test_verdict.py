@@ -50,6 +50,15 @@ def test_a_judgement_says_what_it_was_made_from() -> None:
     assert found.psi - found.size == pytest.approx(9 * (1 / 10**4 + 1 / 10**4))
 
 
+def test_g_is_judged_after_division_by_the_dispersion() -> None:
+    """G is 405.4 and its limit 39.3: 10.3 times as much."""
+    found = [judge(EVEN, shifted(0.06, 10**4), alpha=ALPHA, dispersion=value) for value in (1.0, 10.0, 11.0)]
+
+    assert [item.verdict for item in found] == ["shifted", "shifted", "stable"]
+    assert [item.dispersion for item in found] == [1.0, 10.0, 11.0]
+    assert len({(item.g, item.limit, item.psi, item.size) for item in found}) == 1
+
+
 def test_size_is_never_negative() -> None:
     assert judge(EVEN, [3] * 10, alpha=ALPHA).size == 0
     assert judge(EVEN, [0] * 10, alpha=ALPHA).size == 0

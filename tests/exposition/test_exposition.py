@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 import prometheus_client
@@ -17,16 +18,19 @@ from prometheus_client.parser import text_string_to_metric_families as text_fami
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
+from flask_boxkite.drift.dispersion import dispersion
 from flask_boxkite.exposition import ExportedModel, Exposition, ExpositionCollector
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
+from flask_boxkite.live.windows import _OpenRing
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canonical_number
 from flask_boxkite.payloads import Table
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.strategies import baselines
+from tests.live.places import same_place
 from tests.peers import wait_for
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -250,6 +254,109 @@ def test_without_a_baseline_requests_are_counted() -> None:
     }
     of_models = [labels for name, labels, _ in series(text) if not name.startswith("boxkite_state_files")]
     assert {labels for labels in of_models if ("baseline", "none") not in labels} == set()
+
+
+# --- dispersion ------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """A monotonic time that moves when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def in_heaps(store: Store, clock: Clock) -> Model:
+    """Return a model that got ten minutes of one city and one age each."""
+    model = Model(BASELINE, store=store)
+    for minute in range(10):
+        model.count([[5.0, "Bonn" if minute % 2 else "Ulm"]] * 6, [[0.1 * minute]] * 6)
+        clock.now += 60
+    clock.now -= 60
+    return model
+
+
+GAUGES = ("boxkite_feature_dispersion", "boxkite_inference_dispersion")
+
+
+def dispersions(text: str, *, openmetrics: bool = False) -> dict[str, float]:
+    """Return the gauges by variable."""
+    features = values(text, GAUGES[0], "feature", openmetrics=openmetrics)
+    return features | values(text, GAUGES[1], "output", openmetrics=openmetrics)
+
+
+@pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
+@pytest.mark.parametrize(
+    "options", [{}, {"with_bins": False, "with_baseline": False}, {"names": "boxkite"}], ids=["all", "groups", "old"]
+)
+def test_dispersions_are_those_of_the_slots_of_an_hour(accept: str | None, options: dict[str, Any]) -> None:
+    """60 rows of two cities, six of the same in each of ten slots: χ² is 60, with 9 degrees of freedom."""
+    clock = Clock()
+    source = exposition(in_heaps(Store(None, clock), clock), **options)
+    found = dispersions(export(source, accept), openmetrics=accept is not None)
+
+    assert found == {"age": 1, "city": pytest.approx(60 / 9), "output": pytest.approx(60 * 2 / (2 * 9))}
+
+
+def test_without_traffic_dispersions_are_one() -> None:
+    assert dispersions(export(exposition(Model(BASELINE)))) == {"age": 1, "city": 1, "output": 1}
+
+
+def test_dispersions_are_current_and_forget(tmp_path: Path) -> None:
+    """Also the row that was counted just now is in it; after an hour, nothing is left."""
+    clock = Clock()
+    store = Store(same_place(tmp_path), clock)
+    model = in_heaps(store, clock)
+    source = exposition(model)
+    for city in ("Bonn", "Ulm", "Rome"):
+        model.count([[5.0, city]], [[0.1]])
+        table = model.counts.slots("1h")[:, 7:10]
+        assert dispersions(export(source))["city"] == pytest.approx(dispersion(table))
+    clock.now += 3700
+    assert dispersions(export(source))["city"] == 1
+
+
+def test_dispersions_are_those_of_all_processes(tmp_path: Path) -> None:
+    clock = Clock()
+    in_heaps(Store(same_place(tmp_path), clock), clock)
+    other = exposition(Model(BASELINE, store=Store(same_place(tmp_path), clock)))
+    foreign = exposition(Model(None, "another", store=Store(same_place(tmp_path), clock)))
+
+    assert dispersions(export(other))["city"] == pytest.approx(60 / 9)
+    assert dispersions(export(foreign))["city"] == pytest.approx(60 / 9)
+
+
+def test_a_scrape_reads_finished_slots_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    source = exposition(in_heaps(Store(same_place(tmp_path), clock), clock))
+    read: list[int] = []
+    real = _OpenRing.read
+
+    def counting(ring: _OpenRing, offset: int, size: int) -> bytes:
+        read.append(size)
+        return real(ring, offset, size)
+
+    monkeypatch.setattr(_OpenRing, "read", counting)
+    export(source)
+    first = len(read)
+    export(source)
+    assert (first, len(read) - first) == (12, 1)  # ten snapshots and labels twice; labels only
+
+
+def test_windows_that_cannot_be_read_fail_no_scrape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    source = exposition(in_heaps(Store(same_place(tmp_path), clock), clock))
+
+    def fail(*arguments: object) -> None:
+        raise OSError("too many files")
+
+    monkeypatch.setattr("flask_boxkite.live.windows.RingFile.open", fail)
+    text = export(source)
+    assert dispersions(text) == {"age": 1, "city": 1, "output": 1}
+    assert values(text, "boxkite_predictions_total", "status")["ok"] == 60
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import struct
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from flask_boxkite.live import windows as module
 from flask_boxkite.live.folding import fold, windows_path
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
-from flask_boxkite.live.windows import WINDOWS, RingFile
+from flask_boxkite.live.windows import WINDOWS, RingFile, slot_counts
 from tests.faults import ended, file_size_limit, fork, killed, run_in_child
 from tests.live.places import directory_of, model_section, same_place
 
@@ -79,6 +80,16 @@ class Server:
             assert least <= rows <= most, (name, rows, least, most)
             assert totals.cells.tolist() == [rows, 2 * rows]
             assert totals.sums.tolist() == [0.5 * rows]
+            slots = self.process(number).slots(name)
+            assert slots.sum(axis=0).tolist() == totals.cells.tolist()
+            self.check_slots(slots[:, 0].tolist(), SLOTS[name], rows)
+
+    def check_slots(self, counted: list[int], seconds: float, rows: int) -> None:
+        """Compare counts slot by slot with the list: those of the slots in which something happened, in their order."""
+        last = self.events[len(self.events) - rows :]
+        by_slot = Counter(math.floor(event / seconds) for event in last)
+        # A process that crashes after a snapshot leaves a slot without rows.
+        assert [count for count in counted if count] == list(by_slot.values()), (counted, by_slot)
 
 
 STEPS = st.lists(
@@ -183,6 +194,66 @@ def test_without_a_place_windows_are_kept_in_memory() -> None:
     assert counts.window("1h").cells[0] == 2
 
 
+# --- slot by slot ----------------------------------------------------------------------------------------------------
+
+
+def test_slots_of_all_processes_stand_in_their_order(tmp_path: Path) -> None:
+    server = Server(tmp_path, Clock(1_000_000.0))
+    for number, rows in enumerate((3, 1, 0, 2)):
+        for _ in range(rows):
+            server.count(number % 2)
+        server.clock.now += 60
+    server.clock.now -= 60
+
+    assert server.process(2).slots("1h").tolist() == [[3, 6], [1, 2], [2, 4]]
+    assert server.process(0).slots("24h").tolist() == [[6, 12]]
+
+
+def test_before_the_first_row_there_is_no_slot(tmp_path: Path) -> None:
+    for counts in (Server(tmp_path).process(0), Counts(Store(None), ONE)):
+        assert counts.slots("1h").shape == (0, 2)
+
+
+def test_snapshots_are_not_read_again_in_the_same_slot(tmp_path: Path) -> None:
+    server = Server(tmp_path, Clock(1_000_000.0))
+    server.count(0)
+    windows = server.process(0)._store.windows(ONE)
+    first = windows.snapshots("1h")
+    server.count(0)
+
+    assert windows.snapshots("1h", first) is first
+    server.clock.now += 60
+    assert windows.snapshots("1h", first) is first  # nothing was counted since
+    server.count(0)
+    second = windows.snapshots("1h", first)
+    assert (len(first.taken), len(second.taken)) == (1, 2)
+    assert second.cells.tolist() == [[0, 0], [2, 4]]
+    server.clock.now += 3590
+    assert windows.snapshots("1h", second).taken == second.taken[1:]
+
+
+def test_a_snapshot_that_is_written_over_meanwhile_is_left_out(tmp_path: Path) -> None:
+    """The slots beside it become one."""
+    server = Server(tmp_path, Clock(1_000_000.0))
+    for _ in range(4):
+        server.count(0)
+        server.clock.now += 60
+    windows = server.process(0)._store.windows(ONE)
+    real, calls = windows._labels, []
+
+    def labels(ring: Any) -> Any:
+        calls.append(1)
+        found = real(ring).copy()
+        if len(calls) == 2:
+            found[np.flatnonzero(found == 1_000_060.0)] = math.nan
+        return found
+
+    windows._labels = labels  # type: ignore[method-assign]
+    snapshots = windows.snapshots("1h")
+    assert snapshots.taken == (1_000_000.0, 1_000_120.0, 1_000_180.0)
+    assert slot_counts(snapshots, server.process(0).totals())[:, 0].tolist() == [2, 1, 1]
+
+
 # --- who reads -------------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +333,7 @@ def usable(server: Server) -> None:
     """Fail unless windows can be read, are not negative, and are right again after a day."""
     for name in WINDOWS:
         totals = server.process(0).window(name)
+        assert (server.process(0).slots(name) >= 0).all()
         assert (totals.cells >= 0).all()
         assert (totals.sums >= 0).all()
     server.count(0)

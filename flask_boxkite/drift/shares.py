@@ -1,0 +1,59 @@
+"""Shares of rows that have no place among a variable's trained values: missing, invalid, out of range, unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, UNSEEN
+
+__all__ = ["Change", "special_changes"]
+
+SPECIAL = {
+    "missing": frozenset({MISSING}),
+    "invalid": frozenset({INVALID}),
+    "out_of_range": frozenset({BELOW, ABOVE}),
+    "unseen": frozenset({UNSEEN}),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A share of the rows of a variable.
+
+    Attributes:
+        before: In training.
+        now: Live.
+    """
+
+    before: float
+    now: float
+
+    @property
+    def difference(self) -> float:
+        """How much it rose, in [-1, 1]."""
+        return self.now - self.before
+
+
+def special_changes(names: Sequence[str], baseline: Sequence[int], live: Sequence[int]) -> dict[str, Change]:
+    """Return the shares of ``missing``, ``invalid``, ``out_of_range`` and ``unseen`` rows, in training and live.
+
+    Each is Σ of the counts of its groups over that of all groups: (d / n) beside (c / N), range [0, 1]. 0 where the
+    sample is empty, or the variable has no such groups.
+
+    Args:
+        names: Of the groups.
+        baseline: Training counts per group.
+        live: Live counts of the same groups.
+
+    >>> special_changes(["a", "__unseen__", "__missing__"], [9, 0, 1], [6, 2, 2])["missing"]
+    Change(before=0.1, now=0.2)
+    """
+    rows = max(sum(baseline), 1), max(sum(live), 1)
+    found = {}
+    for kind, groups in SPECIAL.items():
+        places = [place for place, name in enumerate(names) if name in groups]
+        found[kind] = Change(
+            sum(baseline[place] for place in places) / rows[0], sum(live[place] for place in places) / rows[1]
+        )
+    return found

@@ -1,0 +1,62 @@
+"""Two rows of counts that are compared, and the groups of all variables of a model as sums of their cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.errors import BinMismatchError
+
+__all__ = ["GroupSums", "counts_of", "shares_of"]
+
+
+def counts_of(baseline: ArrayLike, live: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return two rows of counts as floats.
+
+    Raises:
+        BinMismatchError: They are not rows of one length.
+    """
+    c, d = np.asarray(baseline, dtype=np.float64), np.asarray(live, dtype=np.float64)
+    if c.shape != d.shape or c.ndim != 1:
+        msg = f"Expected counts of the same groups, got shapes {c.shape} and {d.shape}."
+        raise BinMismatchError(msg)
+    return c, d
+
+
+def shares_of(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return counts as shares that add up to 1; NaN where there are none."""
+    total = counts.sum()
+    return counts / total if total > 0 else np.full_like(counts, np.nan)
+
+
+class GroupSums:
+    """Adds up the cells of several variables, one after the other, to their groups.
+
+    Attributes:
+        firsts: For each variable, which of all groups is its first, shape (variables,).
+    """
+
+    def __init__(self, variables: Sequence[Distribution]) -> None:
+        starts: list[int] = []
+        stops: list[int] = []
+        firsts: list[int] = []
+        offset = 0
+        for variable in variables:
+            firsts.append(len(starts))
+            starts += [offset + group.start for group in variable.groups]
+            stops += [offset + group.stop for group in variable.groups]
+            offset += len(variable.cells)
+        self.firsts = np.array(firsts, dtype=np.intp)
+        self._starts = np.array(starts, dtype=np.intp)
+        self._stops = np.array(stops, dtype=np.intp)
+        self._cells = offset
+
+    def of(self, cells: ArrayLike) -> NDArray[np.int64]:
+        """Return the counts of all groups, shape (…, groups), from those of cells; more cells may follow."""
+        counts = np.asarray(cells)[..., : self._cells]
+        running = np.zeros((*counts.shape[:-1], self._cells + 1), dtype=np.int64)
+        np.cumsum(counts, axis=-1, out=running[..., 1:])
+        return running[..., self._stops] - running[..., self._starts]

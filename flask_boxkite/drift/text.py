@@ -1,0 +1,145 @@
+"""A drift report for people: as plain text of at most 100 columns, and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flask_boxkite.naming import parse_interval
+
+__all__ = ["as_markdown", "as_text"]
+
+COLUMNS = 100
+
+_NAME = 22
+_QUIET = ("stable", "not enough data")
+_SPECIAL = ("missing", "invalid", "out_of_range", "unseen")
+_DISTANCES = {
+    "jensen_shannon": "Jensen-Shannon",
+    "hellinger": "Hellinger",
+    "kl_live": "KL of live",
+    "kl_baseline": "of training",
+    "kolmogorov_smirnov": "K-S",
+    "kolmogorov_smirnov_limit": "its limit",
+    "wasserstein": "Wasserstein",
+}
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """Return the text of a report that is given as a dict; in the order of its variables."""
+    variables: Sequence[Mapping[str, Any]] = report["variables"]
+    width = max([len("variable"), *(min(len(_title(item)), _NAME) for item in variables)])
+    lines = [
+        _cut(_summary(report), COLUMNS),
+        "",
+        f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'G/φ':>8} {'limit':>6} {'φ':>6} {'rows':>8}  moved most",
+    ]
+    for item in variables:
+        line = (
+            f"{_cut(_title(item), width):<{width}} {item['verdict']:<15} {_number(item['size'], 5, 2)} "
+            f"{_number(item['g'] / item['dispersion'], 8, 1)} {_number(item['limit'], 6, 1)} "
+            f"{_number(item['dispersion'], 6, 2)} {_number(item['live_rows'], 8, 0)}  "
+        )
+        lines.append(line + _moved(item, COLUMNS - len(line)))
+    for item in variables:
+        if item["verdict"] not in _QUIET or _is_uneven(item):
+            text = f"{_cut(_title(item), COLUMNS - 4)}: " + ", ".join(_details(item))
+            lines += ["", *textwrap.wrap(text, COLUMNS, subsequent_indent="  ", break_long_words=True)]
+    return "\n".join(lines)
+
+
+def as_markdown(report: Mapping[str, Any]) -> str:
+    """Return the same as a Markdown table, with a line about the whole before it."""
+    head = ("variable", "verdict", "size", "PSI", "G/φ", "limit", "φ", "rows", "moved most", "missing", "unseen")
+    lines = [_plain(_summary(report)), "", _row(head), _row(["---"] * len(head))]
+    for item in report["variables"]:
+        moved = f"{_group(item)} {item['share_before']:.1%} → {item['share_now']:.1%}"
+        lines.append(
+            _row(
+                [
+                    _title(item),
+                    item["verdict"],
+                    f"{item['size']:.3f}",
+                    f"{item['psi']:.3f}",
+                    f"{item['g'] / item['dispersion']:.1f}",
+                    f"{item['limit']:.1f}",
+                    f"{item['dispersion']:.2f}",
+                    str(item["live_rows"]),
+                    moved,
+                    f"{item['missing_now']:.1%}",
+                    f"{item['unseen_now']:.1%}",
+                ]
+            )
+        )
+    return "\n".join(lines)
+
+
+def _summary(report: Mapping[str, Any]) -> str:
+    variables = report["variables"]
+    moved = sum(item["verdict"] in ("drifted", "major") for item in variables)
+    window = f"in the last {report['window']}" if report["window"] else "since the start"
+    return (
+        f"{moved} of {len(variables)} variables drifted {window}. "
+        f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
+    )
+
+
+def _title(item: Mapping[str, Any]) -> str:
+    name = _printable(item["name"])
+    return name if item["side"] == "feature" else f"{name} (output)"
+
+
+def _moved(item: Mapping[str, Any], room: int) -> str:
+    shares = f" {item['share_before']:.0%} -> {item['share_now']:.0%}"
+    return _cut(_group(item), room - len(shares)) + shares
+
+
+def _group(item: Mapping[str, Any]) -> str:
+    """Name the group that moved most; bounds of intervals are read here, not compared, so four digits are enough."""
+    name: str = item["moved_most"]
+    if item["kind"] == "continuous" and name.startswith("("):
+        lower, upper = parse_interval(name)
+        return f"({lower:.4g},{upper:.4g}]"
+    return _printable(name)
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def _is_uneven(item: Mapping[str, Any]) -> bool:
+    """Say whether only its dispersion keeps a variable from being called."""
+    return bool(item["verdict"] == "stable" and item["g"] > item["limit"])
+
+
+def _details(item: Mapping[str, Any]) -> Iterator[str]:
+    if _is_uneven(item):
+        yield f"not called, for within the window it varies {item['dispersion']:.3g} times as much as by chance"
+    yield f"PSI {item['psi']:.3g} over {item['live_rows']} live and {item['baseline_rows']} training rows"
+    for kind in _SPECIAL:
+        before, now = item[f"{kind}_before"], item[f"{kind}_now"]
+        if before or now:
+            yield f"{kind.replace('_', ' ')} {before:.1%} -> {now:.1%}"
+    for key, title in _DISTANCES.items():
+        if item[key] is not None:
+            yield f"{title} {item[key]:.3g}"
+
+
+def _number(value: float, width: int, digits: int) -> str:
+    """Write a number right-aligned; one that is too long with an exponent."""
+    text = f"{value:.{digits}f}"
+    return f"{text if len(text) <= width else f'{value:.0e}':>{width}}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(_plain, cells)) + " |"
+
+
+def _plain(text: str) -> str:
+    """Keep Markdown from taking parts of a name for its own."""
+    return "".join(f"\\{letter}" if letter in "\\|*_`[]<>#" else letter for letter in text)

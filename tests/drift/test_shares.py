@@ -1,0 +1,60 @@
+"""Shares of missing, invalid, out-of-range and unseen rows, and groups as sums of cells."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from flask_boxkite import Baseline
+from flask_boxkite.drift.shares import Change, special_changes
+from flask_boxkite.drift.tables import GroupSums
+from tests.baseline.strategies import baselines
+
+NAMES = ("__below__", "(0.0,1.0]", "__above__", "__missing__", "__invalid__")
+
+
+def test_shares_by_hand() -> None:
+    found = special_changes(NAMES, [0, 16, 0, 3, 1], [1, 4, 2, 1, 2])
+
+    assert found == {
+        "missing": Change(0.15, 0.1),
+        "invalid": Change(0.05, 0.2),
+        "out_of_range": Change(0.0, 0.3),
+        "unseen": Change(0.0, 0.0),
+    }
+    assert found["missing"].difference == pytest.approx(-0.05)
+
+
+def test_unseen_categories() -> None:
+    found = special_changes(["a", "__rare__", "__unseen__", "__missing__"], [9, 1, 0, 0], [5, 0, 5, 0])
+
+    assert found["unseen"] == Change(0.0, 0.5)
+    assert found["out_of_range"] == Change(0.0, 0.0)
+
+
+def test_no_rows_have_no_share() -> None:
+    assert set(special_changes(NAMES, [0] * 5, [0] * 5).values()) == {Change(0.0, 0.0)}
+
+
+@given(baselines())
+def test_groups_are_sums_of_cells(baseline: Baseline) -> None:
+    variables = (*baseline.features, *baseline.outputs)
+    cells = [cell for item in variables for cell in item.cells]
+    expected = [sum(item.cells[group.start : group.stop]) for item in variables for group in item.groups]
+    sums = GroupSums(variables)
+
+    assert sums.of([*cells, 7, 7]).tolist() == expected
+    assert sums.of(np.array([cells, cells], dtype=np.int64)).tolist() == [expected, expected]
+    assert np.diff(sums.firsts, append=len(expected)).tolist() == [len(item.groups) for item in variables]
+
+
+@pytest.mark.parametrize("name", ["statistics", "distances", "dispersion", "shares"])
+def test_examples_in_docstrings_are_right(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"flask_boxkite.drift.{name}"))
+
+    assert found.attempted > 0
+    assert found.failed == 0
