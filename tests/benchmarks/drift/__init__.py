@@ -1,0 +1,1 @@
+"""How often drift is called where there is none, and how often where there is, by simulation."""
