@@ -26,7 +26,7 @@ from flask_boxkite.drift.distances import (
     wasserstein_distance,
 )
 from flask_boxkite.drift.shares import Change, special_changes
-from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.drift.text import as_markdown, as_text
 from flask_boxkite.drift.verdict import Judgement, Verdict, judge
 
@@ -235,7 +235,7 @@ def _variable(
         item.kind,
         rows_before,
         rows_now,
-        judge(before, now, alpha=alpha, dispersion=dispersion),
+        judge(before, now, alpha=alpha, dispersion=dispersion, degrees=degrees_of_freedom(item)),
         _distances(item, cells, before, now, alpha),
         item.groups[most].name,
         *shares[most],

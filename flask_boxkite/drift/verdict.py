@@ -52,7 +52,9 @@ class Judgement:
     size: float
 
 
-def judge(baseline: ArrayLike, live: ArrayLike, *, alpha: float, dispersion: float = 1.0) -> Judgement:
+def judge(
+    baseline: ArrayLike, live: ArrayLike, *, alpha: float, dispersion: float = 1.0, degrees: int | None = None
+) -> Judgement:
     """Judge one variable.
 
     Args:
@@ -60,6 +62,7 @@ def judge(baseline: ArrayLike, live: ArrayLike, *, alpha: float, dispersion: flo
         live: Live counts of the same groups.
         alpha: Probability of calling a variable drifted that is not.
         dispersion: Of the window's time slots, at least 1; 1 where nothing is known of it.
+        degrees: Degrees of freedom of G (`degrees_of_freedom`); None for one less than there are groups.
 
     Raises:
         BinMismatchError: The shapes differ.
@@ -67,7 +70,7 @@ def judge(baseline: ArrayLike, live: ArrayLike, *, alpha: float, dispersion: flo
     psi = population_stability_index(baseline, live)
     size = max(psi - psi_sampling_noise(baseline, live), 0.0)
     g = g_statistic(baseline, live)
-    limit = chi_squared_limit(alpha, np.size(baseline) - 1)
+    limit = chi_squared_limit(alpha, np.size(baseline) - 1 if degrees is None else degrees)
     verdict = _verdict(np.sum(baseline), np.sum(live), g / dispersion > limit, size)
     return Judgement(verdict, g, dispersion, limit, psi, size)
 

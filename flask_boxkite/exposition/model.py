@@ -17,6 +17,7 @@ from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.reading import loads
 from flask_boxkite.baseline.writing import info_lines, render
 from flask_boxkite.drift.statistics import chi_squared_limit
+from flask_boxkite.drift.tables import degrees_of_freedom
 from flask_boxkite.families import Block, Family, label_text, running_sum, variable_families
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.store import Section, Totals, section_key
@@ -182,14 +183,14 @@ class ModelFamilies:
         self._add_text(SIGNIFICANCE, f"{SIGNIFICANCE.name}{{{self._model.labels}}} {alpha!r}\n")
         limits = {
             degrees: chi_squared_limit(alpha, degrees)
-            for degrees in {len(item.groups) - 1 for item in baseline.features + baseline.outputs}
+            for degrees in set(map(degrees_of_freedom, baseline.features + baseline.outputs))
         }
         for side, thing, variables in (
             ("feature", "feature", baseline.features),
             ("inference", "output", baseline.outputs),
         ):
             family = Family(f"boxkite_{side}_drift_limit", "gauge", f"What G of each {thing} must exceed to be real.")
-            lines = [self._line(family, thing, item.name, "", limits[len(item.groups) - 1]) for item in variables]
+            lines = [self._line(family, thing, item.name, "", limits[degrees_of_freedom(item)]) for item in variables]
             self._add_text(family, "".join(lines))
 
     def _add_dispersions(self, baseline: Baseline) -> None:

@@ -25,7 +25,7 @@ from .drift.populations import Population, populations
 
 SEED = 5
 
-FULL = Plan(trainings=2000, windows=100, shifted_trainings=400, shifted_windows=20)
+FULL = Plan(trainings=2000, windows=100, shifted_trainings=1000, shifted_windows=20)
 QUICK = Plan(trainings=200, windows=100, shifted_trainings=100, shifted_windows=20)
 MONTHS, QUICK_MONTHS = 10, 1
 TRAINED_IN_MONTHS = (10_000, 1000)

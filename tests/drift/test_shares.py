@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import doctest
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 
 from flask_boxkite import Baseline
+from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.drift.shares import Change, special_changes
-from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from tests.baseline.strategies import baselines
 
 NAMES = ("__below__", "(0.0,1.0]", "__above__", "__missing__", "__invalid__")
@@ -50,6 +52,36 @@ def test_groups_are_sums_of_cells(baseline: Baseline) -> None:
     assert sums.of([*cells, 7, 7]).tolist() == expected
     assert sums.of(np.array([cells, cells], dtype=np.int64)).tolist() == [expected, expected]
     assert np.diff(sums.firsts, append=len(expected)).tolist() == [len(item.groups) for item in variables]
+
+
+VALUES = Continuous("x", (0.0, 1.0, 2.0), (0, 5, 5, 0), (0.0, 1.0, 2.0))
+WORDS = Discrete("x", ("a", "b"), (5, 5))
+
+
+@pytest.mark.parametrize(
+    ("item", "degrees"),
+    [
+        pytest.param(VALUES, 4, id="two intervals, below, above, missing"),
+        pytest.param(replace(VALUES, missing=1), 4, id="with missing"),
+        pytest.param(replace(VALUES, invalid=1), 5, id="with invalid"),
+        pytest.param(replace(VALUES, counts=(0, 0, 5, 0)), 4, id="an empty interval"),
+        pytest.param(WORDS, 3, id="two categories, unseen, missing"),
+        pytest.param(replace(WORDS, rare=1), 4, id="with rare ones"),
+        pytest.param(Discrete("x", tuple("abcdefghijk"), (5,) * 11), 10, id="more than eight categories"),
+        pytest.param(Discrete("x", ("a",), (5,)), 2, id="a constant"),
+        pytest.param(Discrete("x", (), (), missing=5), 1, id="always missing"),
+        pytest.param(Discrete("x", (), ()), 1, id="no rows"),
+    ],
+)
+def test_groups_that_stay_empty_give_no_degree_of_freedom(item: Distribution, degrees: int) -> None:
+    assert degrees_of_freedom(item) == degrees
+
+
+@given(baselines())
+def test_there_is_a_degree_for_every_group_that_training_filled_but_one(baseline: Baseline) -> None:
+    for item in (*baseline.features, *baseline.outputs):
+        filled = sum(any(item.cells[group.start : group.stop]) for group in item.groups)
+        assert max(filled - 1, 1) <= degrees_of_freedom(item) <= max(len(item.groups) - 1, 1)
 
 
 @pytest.mark.parametrize("name", ["statistics", "distances", "dispersion", "shares"])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.drift.statistics import chi_squared_limit
-from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.drift.verdict import DRIFTED_SIZE
 
 from .populations import NO_SHIFT, SHIFTS, Population, Shift
@@ -122,7 +122,7 @@ class _Training:
         self._sums = GroupSums([item])
         self._cells = np.array(item.cells, dtype=float)
         self._groups = self._sums.of(item.cells).astype(float)
-        self._limit = chi_squared_limit(ALPHA, len(item.groups) - 1)
+        self._limit = chi_squared_limit(ALPHA, degrees_of_freedom(item))
 
     def judge(self, rng: np.random.Generator, visits: NDArray[np.int64], repeats: int) -> NDArray[np.bool_]:
         """Say what each rule calls drift, shape (rules, windows)."""

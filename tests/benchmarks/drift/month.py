@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.drift.dispersion import Spread
 from flask_boxkite.drift.statistics import chi_squared_limit
-from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 
 from .cells import trainings
@@ -83,7 +83,7 @@ def _checks(
     minutes = rng.multinomial(rows, shares / shares.sum())
     running = np.cumsum(np.vstack([np.zeros((1, minutes.shape[1]), np.int64), minutes]), axis=0)
     live = running[WINDOW:] - running[:-WINDOW]
-    limit = chi_squared_limit(ALPHA / FEATURES, len(item.groups) - 1)
+    limit = chi_squared_limit(ALPHA / FEATURES, degrees_of_freedom(item))
     g = g_statistics(trained, live)
     called = (g > limit) & (live.sum(axis=1) >= MINIMUM_ROWS)
     for at in np.flatnonzero(called):
