@@ -386,11 +386,11 @@ def test_scrapes_at_once_share_the_work(twins: Make, monkeypatch: pytest.MonkeyP
     may_render = threading.Event()
     render = ModelFamilies.render
 
-    def counted(self: ModelFamilies, totals: Any) -> Any:
+    def counted(self: ModelFamilies, *arguments: Any) -> Any:
         nonlocal renderings
         renderings += 1
         assert may_render.wait(30)
-        return render(self, totals)
+        return render(self, *arguments)
 
     class Shared(exposition._Shared):
         def get(self) -> Any:
