@@ -47,7 +47,10 @@ class LiveDispersion:
             finished = np.maximum(np.diff(snapshots.cells, axis=0), 0)
             last = Snapshots(snapshots.taken, snapshots.cells[-1:].copy())
             known = self._known = (last, self._spread(finished))
-        return known[1].plus(self._spread(slot_counts(known[0], totals))).dispersions()
+        spread = known[1]
+        for running in self._sums.of(slot_counts(known[0], totals)):  # one, or none
+            spread = spread.then(running)
+        return spread.dispersions()
 
     def _spread(self, slots: NDArray[np.int64]) -> Spread:
         return Spread.of(self._sums.of(slots), self._sums.firsts)

@@ -171,8 +171,8 @@ def test_without_rows_there_are_no_distances() -> None:
 def test_rows_that_come_in_heaps_are_judged_by_their_dispersion() -> None:
     """Ten slots of one city each: 1,000 rows that say as much as ten."""
     slots = np.zeros((10, len(LIVE)), dtype=np.int64)
-    slots[:, 6] = [100] * 7 + [0] * 3
-    slots[:, 7] = [0] * 7 + [100] * 3
+    slots[:, 6] = [100, 100, 0, 100, 0, 100, 100, 0, 100, 100]
+    slots[:, 7] = 100 - slots[:, 6]
     live = slots.sum(axis=0)
     alone = drift_report("m", BASELINE, live, alpha=1e-5)["city"]
     city = drift_report("m", BASELINE, live, alpha=1e-5, slots=slots)["city"]

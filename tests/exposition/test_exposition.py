@@ -275,7 +275,7 @@ def in_heaps(store: Store, clock: Clock) -> Model:
     """Return a model that got ten minutes of one city and one age each."""
     model = Model(BASELINE, store=store)
     for minute in range(10):
-        model.count([[5.0, "Bonn" if minute % 2 else "Ulm"]] * 6, [[0.1 * minute]] * 6)
+        model.count([[5.0, "Bonn" if minute % 2 else "Ulm"]] * 6, [[0.1 * (7 * minute % 10)]] * 6)
         clock.now += 60
     clock.now -= 60
     return model
