@@ -4,7 +4,8 @@
     python -m tests.benchmarks.drift_quality --quick    # rough, a minute
     python -m tests.benchmarks.drift_quality --only cells --population normal
 
-One variable at a significance of 0.001 beside fixed limits; then a month of checks of a whole model at the default.
+One variable at a significance of 0.001 beside fixed limits; a month of checks of a whole model at the default; how long
+a change takes to be called.
 Ends with status 1 if a bar is missed. Needs the dependency group ``tests``.
 """
 
@@ -19,6 +20,7 @@ from functools import partial
 from flask_boxkite.drift.verdict import DRIFTED_SIZE
 
 from .drift.cells import ALPHA, FINE_PSI_LIMIT, KL_LIMIT, KS_LIMIT, PSI_LIMIT, SLOTS, TRAINED, Cell, Plan, cells_of
+from .drift.delay import NEVER, Delay, delays
 from .drift.month import ALPHA as MODEL_ALPHA
 from .drift.month import FEATURES, TRAFFIC, Month, month_of
 from .drift.populations import Population, populations
@@ -28,6 +30,7 @@ SEED = 5
 FULL = Plan(trainings=2000, windows=100, shifted_trainings=1000, shifted_windows=20)
 QUICK = Plan(trainings=200, windows=100, shifted_trainings=100, shifted_windows=20)
 MONTHS, QUICK_MONTHS = 10, 1
+RUNS, QUICK_RUNS = 21, 5
 TRAINED_IN_MONTHS = (10_000, 1000)
 
 HEAD = (
@@ -51,7 +54,7 @@ Beside it, by fixed limits on the same rows, without regard to their number:
   KL, K-S  the ancestor's: symmetric KL with one added to each bin, limit {KL_LIMIT}; largest distance of cumulative
            shares, limit {KS_LIMIT}; both on the same bins, missing values in the last
 Then {months} months of {FEATURES} features at the default significance, {MODEL_ALPHA:g} for the model, checked
-every minute over sliding windows of 1 h.
+every minute over sliding windows of 1 h. Last, how many minutes after a change in full traffic such a check calls it.
 """
 
 
@@ -105,13 +108,29 @@ def _month(case: tuple[int, float], months: int) -> Month:
     return month_of(populations(), *case, months, SEED)
 
 
+def show_delays(runs: int) -> None:
+    """Print how long changes take to be called; there is no bar."""
+    print()
+    for delay in delays(runs, SEED):
+        print(delay_line(delay), flush=True)
+
+
+def delay_line(delay: Delay) -> str:
+    """Return the line of a change."""
+    minutes = "not within the hour" if delay.minutes >= NEVER else f"after {delay.minutes:.0f} min"
+    return (
+        f"{delay.change:<22}{delay.rate:>4} a minute, server up {delay.before} min: called {minutes:<20}"
+        f"(were rows known to be independent: {delay.alone:.0f} min)"
+    )
+
+
 def arguments() -> argparse.Namespace:
     """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.drift_quality", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions; rougher figures, and wider errors")
-    parser.add_argument("--only", choices=["cells", "months"], help="one of the two parts")
+    parser.add_argument("--only", choices=["cells", "months", "delays"], help="one of the parts")
     parser.add_argument("--population", action="append", help="only cells of this population; repeatable")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     return parser.parse_args()
@@ -127,10 +146,12 @@ def main() -> int:
     chosen = tuple(known[name] for name in options.population or known)
     print(about(plan, months))
     met: list[bool] = []
-    if options.only != "months":
+    if options.only in (None, "cells"):
         met += show_cells(chosen, plan, options.jobs)
-    if options.only != "cells":
+    if options.only in (None, "months"):
         met += show_months(months, options.jobs)
+    if options.only in (None, "delays"):
+        show_delays(QUICK_RUNS if options.quick else RUNS)
     print(f"\n{sum(met)} of {len(met)} bars met.")
     return 0 if all(met) else 1
 

@@ -18,6 +18,7 @@ from flask_boxkite.drift.verdict import judge
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.payloads import Table
 from tests.benchmarks.drift.cells import Plan, cells_of, trainings
+from tests.benchmarks.drift.delay import delays
 from tests.benchmarks.drift.month import _runs
 from tests.benchmarks.drift.populations import NO_SHIFT, SHIFTS, Population, populations
 from tests.benchmarks.drift.rules import (
@@ -130,3 +131,11 @@ def test_episodes_are_runs() -> None:
     assert _runs(np.array([0, 1, 1, 0, 1, 0, 0, 1], dtype=bool)) == 3
     assert _runs(np.array([1, 1], dtype=bool)) == 1
     assert _runs(np.zeros(3, dtype=bool)) == 0
+
+
+def test_a_failure_is_called_within_minutes() -> None:
+    """Though most of the window is as it was."""
+    for delay in delays(1, seed=1):
+        assert delay.alone <= delay.minutes
+        if "missing" in delay.change:
+            assert delay.minutes <= 10, delay
