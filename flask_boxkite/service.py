@@ -39,6 +39,9 @@ __all__ = ["ModelMonitoringService", "Tally"]
 
 logger = logging.getLogger("flask_boxkite")
 
+_ENOUGH_SLOTS = 10
+"""How many slots tell repeated rows from a change."""
+
 _SCALARS = frozenset({float, int, str, bool})
 _ATOMS = frozenset({str, bool, type(None)})
 
@@ -400,7 +403,8 @@ class ModelMonitoringService:
             raise BoxkiteError(msg)
         try:
             if window is None:
-                cells, slots = self._counts.totals().cells, self._slots_since_start()
+                cells = self._counts.totals().cells
+                slots = self._slots_since_start(int(cells.sum()))
             else:
                 slots = self._counts.slots(window)
                 cells = slots.sum(axis=0)
@@ -413,12 +417,23 @@ class ModelMonitoringService:
         alpha = self.settings.drift_alpha
         return drift_report(self.model, self.baseline, cells, alpha=alpha, slots=slots, window=window)
 
-    def _slots_since_start(self) -> NDArray[np.int64] | None:
-        """Return the slots of the longest window; None if they cannot be read: the counts do not depend on them."""
+    def _slots_since_start(self, rows: int) -> NDArray[np.int64] | None:
+        """Return the slots of the longest window; None if they cannot be read: the counts do not depend on them.
+
+        A server that has just started has one or two of these, which differ by any change as they would by repeated
+        rows. So while a shorter window holds all *rows* that there are, and in more slots, it is taken instead.
+        """
         try:
-            return self._counts.slots(LONGEST)
+            found = self._counts.slots(LONGEST)
+            for name in sorted(WINDOWS, key=lambda name: -WINDOWS[name])[1:]:
+                if len(found) >= _ENOUGH_SLOTS:
+                    break
+                finer = self._counts.slots(name)
+                if len(finer) >= _ENOUGH_SLOTS and finer.sum() >= rows:
+                    found = finer
         except OSError:
             return None
+        return found
 
     def flush(self, timeout: float = 5.0) -> int:
         """Wait until all records are delivered; return how many are left after *timeout* seconds.

@@ -414,6 +414,24 @@ def test_rows_that_come_in_heaps_are_no_drift(baseline: Baseline, window: str | 
     assert service.drift(window).window == window
 
 
+@pytest.mark.parametrize("seconds", [0, 10, 75, 900])
+def test_a_change_is_seen_on_a_server_that_has_just_started(
+    baseline: Baseline, rng: np.random.Generator, seconds: int
+) -> None:
+    """24 times some rows, half of them without a feature: all in one slot of the longest window, in two, or in each."""
+    clock = [1_000_800.0]  # at the beginning of a slot of every window
+    store = Store(None, lambda: clock[0])
+    settings = Settings.from_mapping({"BOXKITE_SINK": "none"})
+    service = ModelMonitoringService.from_settings(settings, baseline, None, store, make_recorders(settings, store))
+    for number in range(24):
+        for age in rng.integers(18, 90, 20).tolist():
+            service.log_prediction(None, [None if number >= 12 else float(age), "Bern"], 0.5)
+        clock[0] += seconds
+    found = service.drift()["age"]
+
+    assert (found.live_rows, found.verdict) == (480, "major")
+
+
 def test_windows_that_cannot_be_read_are_no_reason_to_judge_nothing(
     baseline: Baseline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
