@@ -38,8 +38,9 @@ LEVELS = (
     ("extension", "middleware"),
     ("__init__",),
     ("cli", "testing"),
+    ("__main__",),
 )
-WEB_LAYER = {"__init__", "answers", "extension", "capture", "body", "middleware", "views", "testing"}
+WEB_LAYER = {"__init__", "answers", "extension", "capture", "body", "middleware", "views", "cli", "testing"}
 WEB_LIBRARIES = {"flask", "werkzeug", "click"}
 
 

@@ -1,0 +1,132 @@
+"""``flask boxkite …``: what the monitoring around an app needs to be told, printed.
+
+The group is an entry point of Flask (``flask.commands``), so serving never imports this module, and commands that need
+no app find none to load. Exit codes: 0 done, 1 it cannot be done (one line on standard error says why), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.provision import RuleOptions, rules_text, scrape_config_text
+
+__all__ = ["boxkite"]
+
+_DEFAULTS = RuleOptions()
+
+
+class _Group(click.Group):
+    """Turns our errors into one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BoxkiteError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group("boxkite", cls=_Group)
+def boxkite() -> None:
+    """Prepare the monitoring of the models that an app serves."""
+
+
+def _output_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    option = click.option(
+        "--output",
+        type=click.File("w", encoding="utf-8", lazy=True, atomic=True),
+        default="-",
+        help="File to write to, in one piece.  [default: standard output]",
+    )
+    return option(command)
+
+
+@boxkite.command()
+@click.option(
+    "--window",
+    "windows",
+    multiple=True,
+    default=_DEFAULTS.windows,
+    show_default=True,
+    help="Span of time over which live rows are judged; repeatable, shortest first. At least 20 scrapes long.",
+)
+@click.option(
+    "--scrape-interval",
+    default=_DEFAULTS.scrape_interval,
+    show_default=True,
+    help="How often Prometheus scrapes the app.",
+)
+@click.option(
+    "--minimum-size",
+    type=float,
+    default=_DEFAULTS.minimum_size,
+    show_default=True,
+    help="From which size on a shift that is more than chance is drift; up to 0.25.",
+)
+@click.option(
+    "--for",
+    "hold",
+    default=_DEFAULTS.hold,
+    show_default=True,
+    help="How long something must last before there is an alert.",
+)
+@click.option("--severity", default=_DEFAULTS.severity, show_default=True, help="Label 'severity' of the alerts.")
+@click.option(
+    "--group-by",
+    multiple=True,
+    default=_DEFAULTS.group_by,
+    show_default=True,
+    help="Label of the targets by which replicas belong together; repeatable.",
+)
+@_output_option
+def rules(output: Any, **options: Any) -> None:
+    """Write recording and alerting rules for Prometheus.
+
+    They are for all models, baselines, features and outputs that Prometheus scrapes, now or later; no app is needed.
+
+    \b
+    Examples:
+      flask boxkite rules --output boxkite-rules.yml
+      flask boxkite rules --window 1h --scrape-interval 30s --group-by job --group-by cluster
+      promtool check rules boxkite-rules.yml
+    """
+    output.write(rules_text(RuleOptions(**options)))
+
+
+@boxkite.command("scrape-config")
+@click.option("--job", help="Name of the job.  [default: the app's name]")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=("localhost:5000",),
+    show_default=True,
+    help="Host and port of a server; repeatable.",
+)
+@click.option("--scrape-interval", default=_DEFAULTS.scrape_interval, show_default=True, help="As for the rules.")
+@click.option(
+    "--credentials-file",
+    default="/etc/prometheus/boxkite-token",
+    show_default=True,
+    help="Where Prometheus finds the token, if the app asks for one.",
+)
+@_output_option
+@with_appcontext
+def scrape_config(output: Any, job: str | None, **options: Any) -> None:
+    """Write the scrape job of this app for Prometheus.
+
+    \b
+    Examples:
+      flask --app scoring boxkite scrape-config --target scoring-1:8000 --target scoring-2:8000
+      flask --app scoring boxkite scrape-config --job scoring --credentials-file /run/secrets/metrics-token
+    """
+    state = current_app.extensions.get("boxkite")
+    if state is None:
+        msg = "The app has no Boxkite monitor. Did you forget to call 'init_app'?"
+        raise ConfigError(msg)
+    output.write(scrape_config_text(state.settings, job=job or current_app.name, **options))

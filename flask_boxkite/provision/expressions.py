@@ -1,0 +1,188 @@
+"""The statistics of `flask_boxkite.drift` in PromQL, over all variables of all models at once.
+
+Each is a template. ``$live`` and ``$base`` are recorded counts per group, ``$rows`` and ``$trained`` their sums. What
+is recorded of a window carries the label ``window``, which what is known of training does not; so vectors of both
+match ``ignoring (window)``. Live counts are summed over replicas, training counts taken once (``max``): no number
+depends on how many replicas there are.
+
+Where there is nothing to divide by there is no sample, and never NaN: that would not alert.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ALL_ROWS",
+    "BASELINE_COUNTS",
+    "BASELINE_ROWS",
+    "BINNED_ROWS",
+    "BOTH",
+    "DISPERSION",
+    "GROUPS",
+    "G_STATISTIC",
+    "HALFWAY_LIMIT",
+    "HELD_GROUPS",
+    "KS",
+    "KS_LIMIT",
+    "LAST_DISPERSION",
+    "LIMIT",
+    "LIVE_COUNTS",
+    "LIVE_ROWS",
+    "MOVED_MOST",
+    "ONE_WINDOW_LIMIT",
+    "PSI",
+    "SHARE",
+    "SHIFT",
+    "SIGNIFICANCE",
+    "SIZE",
+    "TRAINED_BINNED_ROWS",
+    "VERDICT",
+    "WORST_DISPERSION",
+]
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+BASELINE_COUNTS = "max by ($by, group) (last_over_time(boxkite_${side}_group_baseline_total[$lookback]))"
+
+BASELINE_ROWS = "sum without (group) ($base)"
+
+GROUPS = "count without (group) ($base)"
+
+ONE_WINDOW_LIMIT = "max by ($by) (last_over_time(boxkite_${side}_drift_limit[$lookback]))"
+
+# The exported limit leaves some probability to chance. Which one leaves a w-th of it, for w windows? Along x, the
+# logarithm of the tail of χ² with k degrees of freedom falls by its hazard, (x + 2 - k - 2·(2 - k) / (x + 6 - k)) / 2x:
+# the first terms of the continued fraction of the incomplete gamma function (Abramowitz and Stegun, 6.5.31). So one
+# midpoint step of ln w leads from the one limit to the other, for any model, though the tail itself is nothing that
+# PromQL could write. It is off by 0.004 % at most where the probability is 1e-5 or less, by 0.02 % where it is 1e-3.
+HALFWAY_LIMIT = "$one + $log_windows * $one / ($one + 3 - $groups)"
+
+LIMIT = """\
+$one
++ 2 * $log_windows * $halfway
+  / ($halfway + 3 - $groups + 2 * ($groups - 3) / ($halfway + 7 - $groups))"""
+
+# --- live ------------------------------------------------------------------------------------------------------------
+
+LIVE_COUNTS = "sum by ($by, group) (increase(boxkite_${side}_group_total[$window]))"
+
+LIVE_ROWS = "sum without (group) ($live)"
+
+# That of the most dispersed replica; 1 where none says.
+DISPERSION = """\
+max by ($by) ($dispersion_of_window)
+or
+0 * sum without (window) ($rows) + 1"""
+
+LAST_DISPERSION = "last_over_time(boxkite_${side}_dispersion[$lookback])"
+
+# The gauge speaks of one hour, so a longer window takes the worst of those in it.
+WORST_DISPERSION = "max_over_time(boxkite_${side}_dispersion[$hours])"
+
+# --- is it real? -----------------------------------------------------------------------------------------------------
+
+BOTH = "($live + ignoring (window) $base)"
+
+ALL_ROWS = "($rows + ignoring (window) $trained)"
+
+# G as Σ x·ln x over the cells of the table of groups by samples, less that over its margins, plus that of its total:
+# the definition with its logarithms of quotients taken apart, so that nothing has to be joined.
+G_STATISTIC = """\
+2 * clamp_min(
+  sum without (group) ($live * ln(clamp_min($live, 1e-9)))
+  + ignoring (window)
+  sum without (group) ($base * ln(clamp_min($base, 1e-9)))
+  - ignoring (window)
+  sum without (group) ($both * ln(clamp_min($both, 1e-9)))
+  - ignoring (window)
+  $rows * ln(clamp_min($rows, 1e-9))
+  - ignoring (window)
+  $trained * ln(clamp_min($trained, 1e-9))
+  + ignoring (window)
+  $all_rows * ln(clamp_min($all_rows, 1e-9)),
+  0
+)"""
+
+# --- is it big? ------------------------------------------------------------------------------------------------------
+
+HELD_GROUPS = "count without (group) ($both > 0)"
+
+# Σ (q - p)·ln(q / p). Both q and p sum to 1, so their denominators can leave the logarithm; and a group that is empty
+# on both sides adds 0.5·ln 1 = 0.
+PSI = """\
+sum without (group) (
+  ($live + 0.5) * ignoring (window) ln(($live + 0.5) / ignoring (window) ($base + 0.5))
+)
+/ ignoring (window)
+($rows + 0.5 * $held)
+- ignoring (window)
+sum without (group) (
+  ($base + 0.5) * ignoring (window) ln(($live + 0.5) / ignoring (window) ($base + 0.5))
+)
+/ ignoring (window)
+($trained + ignoring (window) 0.5 * $held)"""
+
+SIZE = """\
+clamp_min(
+  $psi
+  - ignoring (window)
+  ($held - 1) * ignoring (window) (1 / clamp_min($rows, 1e-9) + ignoring (window) 1 / $trained),
+  0
+)"""
+
+# --- so what? --------------------------------------------------------------------------------------------------------
+
+VERDICT = """\
+($rows >= bool $minimum_rows)
+* ignoring (window)
+($trained >= bool $minimum_rows)
+* ignoring (window)
+(
+  1
+  + ($g / $dispersion > bool ignoring (window) $limit)
+  * ignoring (window)
+  (1 + ($size >= bool $minimum_size) * (1 + ($size >= bool $major_size)))
+)"""
+
+# --- described, not judged -------------------------------------------------------------------------------------------
+
+SHARE = "sum without (group) ($live_of_groups) / ($rows > 0)"
+
+SHIFT = """\
+  $live / ignoring (group) group_left () ($rows > 0)
+  - ignoring (window)
+  $base / ignoring (group) group_left () ($trained > 0)"""
+
+# Of two groups that moved as far, the one that grew.
+MOVED_MOST = """\
+(
+$shift
+)
+and
+topk without (group) (1, abs(
+$shift
+  + 1e-9
+) > 2e-9)"""
+
+KS = """\
+max without (le) (abs(
+  sum by ($by, le) (increase(boxkite_${side}_value_bucket[$window]))
+  / ignoring (le) group_left ()
+  ($binned > 0)
+  -
+  max by ($by, le) (last_over_time(boxkite_${side}_value_baseline_bucket[$lookback]))
+  / ignoring (le) group_left ()
+  ($trained_binned > 0)
+))"""
+
+KS_LIMIT = """\
+sqrt(
+  (1 / ($binned > 0) + 1 / ($trained_binned > 0))
+  * on ($by_model) group_left ()
+  (-ln($significance / (2 * $windows)) / 2)
+)"""
+
+BINNED_ROWS = """sum by ($by) (increase(boxkite_${side}_value_bucket{le="+Inf"}[$window]))"""
+
+TRAINED_BINNED_ROWS = """max by ($by) (last_over_time(boxkite_${side}_value_baseline_bucket{le="+Inf"}[$lookback]))"""
+
+SIGNIFICANCE = "max by ($by_model) (last_over_time(boxkite_drift_significance[$lookback]))"

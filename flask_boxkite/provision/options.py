@@ -1,0 +1,91 @@
+"""What the rules can be told, checked once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from flask_boxkite.drift.verdict import DRIFTED_SIZE, MAJOR_SIZE
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.provision.durations import duration_seconds, duration_text
+
+__all__ = ["LEAST_SCRAPES", "RuleOptions"]
+
+LEAST_SCRAPES = 20
+"""Scrapes that a window must hold: `increase` extrapolates, and of five scrapes it makes a quarter more rows."""
+
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_OWN_LABELS = {"model", "baseline", "feature", "output", "group", "window", "le", "sink", "reason", "severity"}
+
+
+@dataclass(frozen=True)
+class RuleOptions:
+    """Options of the rules.
+
+    Attributes:
+        windows: Over which live rows are judged, shortest first. The false-alarm probability is divided among them.
+        scrape_interval: How often Prometheus scrapes the app.
+        minimum_size: From which size on a shift that is more than chance is drift.
+        hold: How long something must last before there is an alert; ``0s`` for at once.
+        severity: The label ``severity`` of the alerts.
+        group_by: Labels, beside those of the metrics, by which replicas belong together.
+
+    Raises:
+        ConfigError: One of them is malformed, or the windows are too short or out of order.
+    """
+
+    windows: tuple[str, ...] = ("1h", "24h")
+    scrape_interval: str = "15s"
+    minimum_size: float = DRIFTED_SIZE
+    hold: str = "5m"
+    severity: str = "warning"
+    group_by: tuple[str, ...] = ("job", "namespace")
+
+    def __post_init__(self) -> None:
+        self._check_windows()
+        if self.hold != "0s":
+            duration_seconds(self.hold, what="The time that an alert waits")
+        if not 0 < self.minimum_size <= MAJOR_SIZE:
+            msg = f"The minimum size must be above 0 and at most {MAJOR_SIZE:g}, got {self.minimum_size!r}."
+            raise ConfigError(msg)
+        for label in self.group_by:
+            if not _LABEL.fullmatch(label) or label in _OWN_LABELS or label.startswith("__"):
+                msg = f"{label!r} is no label to group by. Name labels of the targets, such as 'job' or 'cluster'."
+                raise ConfigError(msg)
+
+    def _check_windows(self) -> None:
+        if not self.windows:
+            msg = "The rules need at least one window."
+            raise ConfigError(msg)
+        least = LEAST_SCRAPES * duration_seconds(self.scrape_interval, what="The scrape interval")
+        lengths = [duration_seconds(window, what="A window") for window in self.windows]
+        for window, length in zip(self.windows, lengths, strict=True):
+            if length < least:
+                fact = (
+                    f"A window of {window} holds fewer than {LEAST_SCRAPES} scrapes, one every {self.scrape_interval}"
+                )
+                msg = f"{fact}: too few to count rows by. Make it {duration_text(least)} or longer, or scrape oftener."
+                raise ConfigError(msg)
+        if any(a >= b for a, b in pairwise(lengths)):
+            msg = f"The windows must be named shortest first, each once, got {', '.join(self.windows)}."
+            raise ConfigError(msg)
+
+    def interval(self, window: str) -> str:
+        """Return how often rules of *window* are evaluated: 60 times in it, but at least every 5 minutes."""
+        return self._every(duration_seconds(window, what="A window") / 60)
+
+    def bins_interval(self, window: str) -> str:
+        """Return how often rules on all bins are, which cost more: 12 times in a window, or every 5 minutes."""
+        return self._every(duration_seconds(window, what="A window") / 12)
+
+    @property
+    def common_interval(self) -> str:
+        """How often what has no window is evaluated: at least once a minute."""
+        shortest = duration_seconds(self.interval(self.windows[0]), what="The interval")
+        return duration_text(min(shortest, 60.0))
+
+    def _every(self, seconds: float) -> str:
+        """Between two scrapes nothing changes; what is older than 5 minutes, Prometheus takes for gone."""
+        scrape = duration_seconds(self.scrape_interval, what="The scrape interval")
+        return duration_text(min(max(scrape, seconds), 300.0))

@@ -1,0 +1,152 @@
+"""The recording rules: which series there are, under which names, made by which expression.
+
+``boxkite:feature:…`` and ``boxkite:inference:…`` (outputs) have the same ones. Their names are part of what users
+rely on, like those of the metrics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from string import Template
+
+from flask_boxkite.drift.verdict import MAJOR_SIZE, MINIMUM_ROWS
+from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, UNSEEN
+from flask_boxkite.provision import expressions
+from flask_boxkite.provision.durations import duration_seconds, duration_text
+from flask_boxkite.provision.options import RuleOptions
+from flask_boxkite.provision.rulefile import Recording
+
+__all__ = ["FEATURES", "OUTPUTS", "Side", "bin_rules", "filled", "training_rules", "window_rules"]
+
+LOOKBACK = "10m"
+"""How long gauges and training counts outlive their last scrape: a replica that restarts leaves no gap."""
+
+DISPERSION_SECONDS = 3600
+"""Of how many seconds the exported dispersion speaks."""
+
+SHARES = {
+    "missing_share": MISSING,
+    "invalid_share": INVALID,
+    "out_of_range_share": f"{BELOW}|{ABOVE}",
+    "unseen_share": UNSEEN,
+}
+"""The recorded shares of rows, and the groups that they are of."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Features or outputs: *name* in the names of metrics, *label* on their series."""
+
+    name: str
+    label: str
+
+    def series(self, what: str, window: str | None = None) -> str:
+        """Write the selector of a recorded series: of training, or of a window."""
+        return f"boxkite:{self.name}{what}" + ("" if window is None else f'{{window="{window}"}}')
+
+
+FEATURES = Side("feature", "feature")
+OUTPUTS = Side("inference", "output")
+
+
+def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
+    """Yield what is known without a window: training counts and the limits of G."""
+
+    def record(what: str, template: str) -> Recording:
+        return Recording(side.series(what), filled(template, common))
+
+    common = _common(side, options) | {
+        "one": side.series(":g_limit_of_one_window"),
+        "halfway": side.series(":g_limit_halfway"),
+        "groups": side.series(":groups"),
+        "log_windows": repr(math.log(len(options.windows))),
+    }
+    yield record("_group:baseline", expressions.BASELINE_COUNTS)
+    yield record(":baseline_rows", expressions.BASELINE_ROWS)
+    yield record(":groups", expressions.GROUPS)
+    yield record(":g_limit_of_one_window", expressions.ONE_WINDOW_LIMIT)
+    if len(options.windows) == 1:
+        yield record(":g_limit", "$one")
+    else:
+        yield record(":g_limit_halfway", expressions.HALFWAY_LIMIT)
+        yield record(":g_limit", expressions.LIMIT)
+
+
+def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recording]:
+    """Yield what is known of one window: live counts, statistics, verdict, shares."""
+
+    def record(what: str, template: str, **parts: str) -> Recording:
+        return Recording(side.series(what), filled(template, common | parts), {"window": window})
+
+    common = _common(side, options) | {
+        "window": window,
+        "live": side.series("_group:live", window),
+        "rows": side.series(":live_rows", window),
+        "held": side.series(":held_groups", window),
+    }
+    for name in ("g", "dispersion", "psi", "size"):
+        common[name] = side.series(f":{name}", window)
+    for name, template in (
+        ("both", expressions.BOTH),
+        ("all_rows", expressions.ALL_ROWS),
+        ("shift", expressions.SHIFT),
+        ("dispersion_of_window", _dispersion_of(window)),
+    ):
+        common[name] = filled(template, common)
+    yield record("_group:live", expressions.LIVE_COUNTS)
+    yield record(":live_rows", expressions.LIVE_ROWS)
+    yield record(":dispersion", expressions.DISPERSION)
+    yield record(":g", expressions.G_STATISTIC)
+    yield record(":held_groups", expressions.HELD_GROUPS)
+    yield record(":psi", expressions.PSI)
+    yield record(":size", expressions.SIZE)
+    yield record(":verdict", expressions.VERDICT)
+    yield record(":moved_most", expressions.MOVED_MOST)
+    for name, groups in SHARES.items():
+        matches = "=~" if "|" in groups else "="
+        of_groups = f'{side.series("_group:live")}{{window="{window}",group{matches}"{groups}"}}'
+        yield record(f":{name}", expressions.SHARE, live_of_groups=of_groups)
+
+
+def bin_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recording]:
+    """Yield the Kolmogorov-Smirnov distance and its limit, for variables whose bins are exported."""
+    common = _common(side, options) | {"window": window, "windows": str(len(options.windows))}
+    for name, template in (
+        ("binned", expressions.BINNED_ROWS),
+        ("trained_binned", expressions.TRAINED_BINNED_ROWS),
+        ("significance", expressions.SIGNIFICANCE),
+    ):
+        common[name] = filled(template, common)
+    for name, template in (("ks", expressions.KS), ("ks_limit", expressions.KS_LIMIT)):
+        yield Recording(side.series(f":{name}"), filled(template, common), {"window": window})
+
+
+def filled(template: str, parts: dict[str, str]) -> str:
+    """Fill in a template; every name in it must be given."""
+    return Template(template).substitute(parts)
+
+
+def _common(side: Side, options: RuleOptions) -> dict[str, str]:
+    by_model = ", ".join((*options.group_by, "model", "baseline"))
+    return {
+        "side": side.name,
+        "by_model": by_model,
+        "by": f"{by_model}, {side.label}",
+        "lookback": LOOKBACK,
+        "base": side.series("_group:baseline"),
+        "trained": side.series(":baseline_rows"),
+        "limit": side.series(":g_limit"),
+        "minimum_rows": str(MINIMUM_ROWS),
+        "minimum_size": f"{options.minimum_size:g}",
+        "major_size": f"{MAJOR_SIZE:g}",
+    }
+
+
+def _dispersion_of(window: str) -> str:
+    """The gauge at a time speaks of the hour before it, so its course over all but one hour covers the window."""
+    more = duration_seconds(window, what="A window") - DISPERSION_SECONDS
+    if more <= 0:
+        return expressions.LAST_DISPERSION
+    return expressions.WORST_DISPERSION.replace("$hours", duration_text(more))

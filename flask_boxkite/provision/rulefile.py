@@ -1,0 +1,117 @@
+"""A Prometheus rule file: groups of rules as values, and as YAML that people read and compare.
+
+Written by hand rather than by a YAML library: expressions stand in literal blocks, long texts are folded where their
+authors broke the line, and each group says in a comment what it is for, which a library would leave out. Only what is
+written here needs to be expressed; what could be taken for something else is quoted as JSON, which is YAML.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Alert", "Group", "Recording", "file_text", "scalar"]
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z_:]*|\d+(?:ms|[smhdw])")
+_NOT_TEXTS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A rule that records *expr* as the series *name*."""
+
+    name: str
+    expr: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> Iterator[str]:
+        """Yield its YAML."""
+        yield f"- record: {self.name}"
+        yield from _literal("expr", self.expr)
+        yield from _mapping("labels", self.labels)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A rule that alerts.
+
+    Attributes:
+        name: Name of the alert.
+        expr: What must have a value.
+        hold: For how long, as a duration.
+        labels: Labels added to those of the expression.
+        summary: One line, a template.
+        description: A few sentences, a template; its line breaks become blanks.
+    """
+
+    name: str
+    expr: str
+    hold: str
+    labels: dict[str, str]
+    summary: str
+    description: str
+
+    def lines(self) -> Iterator[str]:
+        """Yield its YAML."""
+        yield f"- alert: {self.name}"
+        yield from _literal("expr", self.expr)
+        yield f"  for: {scalar(self.hold)}"
+        yield from _mapping("labels", self.labels)
+        yield "  annotations:"
+        yield f"    summary: {scalar(self.summary)}"
+        yield "    description: >-"
+        yield from textwrap.indent(self.description, " " * 6).splitlines()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rules that are evaluated together, one after the other."""
+
+    name: str
+    comment: str
+    interval: str
+    rules: Sequence[Recording | Alert]
+
+    def lines(self) -> Iterator[str]:
+        """Yield its YAML."""
+        yield from _comment(self.comment)
+        yield f"- name: {self.name}"
+        yield f"  interval: {self.interval}"
+        yield "  rules:"
+        for number, rule in enumerate(self.rules):
+            if number:
+                yield ""
+            for line in rule.lines():
+                yield f"  {line}" if line else ""
+
+
+def file_text(header: str, groups: Sequence[Group]) -> str:
+    """Return the file: *header* as a comment, then the groups."""
+    lines = [*_comment(header), "", "groups:"]
+    for number, group in enumerate(groups):
+        lines += [""] * (number > 0) + [f"  {line}" if line else "" for line in group.lines()]
+    return "\n".join(lines) + "\n"
+
+
+def scalar(text: str) -> str:
+    """Write a text on one line, in quotes where YAML could take it for something else."""
+    plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXTS
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _literal(key: str, text: str) -> Iterator[str]:
+    yield f"  {key}: |-"
+    yield from textwrap.indent(text, " " * 4).splitlines()
+
+
+def _mapping(key: str, items: dict[str, str]) -> Iterator[str]:
+    if items:
+        yield f"  {key}:"
+        yield from (f"    {name}: {scalar(value)}" for name, value in items.items())
+
+
+def _comment(text: str) -> Iterator[str]:
+    yield from (f"# {line}".rstrip() for line in text.split("\n"))

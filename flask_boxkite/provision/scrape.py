@@ -1,0 +1,53 @@
+"""The scrape job of an app, as Prometheus' configuration has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask_boxkite.config import Settings
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.provision.durations import duration_seconds
+from flask_boxkite.provision.rulefile import scalar
+
+__all__ = ["scrape_config_text"]
+
+
+def scrape_config_text(
+    settings: Settings, *, job: str, targets: Sequence[str], scrape_interval: str, credentials_file: str
+) -> str:
+    """Return the section ``scrape_configs`` with one job.
+
+    Args:
+        settings: Of the app: route of the metrics, and whether it asks for a token. The token itself is not shown.
+        job: Name of the job.
+        targets: Hosts and ports.
+        scrape_interval: As a duration; the one that the rules were made for.
+        credentials_file: Where Prometheus finds the token.
+
+    Raises:
+        ConfigError: The app serves no metrics, or the interval is no duration.
+    """
+    duration_seconds(scrape_interval, what="The scrape interval")
+    if not settings.enabled or settings.metrics_path is None:
+        key = "BOXKITE_METRICS_PATH" if settings.enabled else "BOXKITE_ENABLED"
+        msg = f"The app serves no metrics, since '{key}' says so. Name the path that serves them in a job of your own."
+        raise ConfigError(msg, key=key)
+    lines = [
+        "scrape_configs:",
+        f"  - job_name: {scalar(job)}",
+        f"    scrape_interval: {scrape_interval}",
+        f"    metrics_path: {scalar(settings.metrics_path)}",
+    ]
+    if settings.metrics_token is not None:
+        lines += [
+            "    authorization:",
+            "      type: Bearer",
+            "      # Holds what 'BOXKITE_METRICS_TOKEN' is, and nothing else; only Prometheus may read it.",
+            f"      credentials_file: {scalar(credentials_file)}",
+        ]
+    lines += [
+        "    static_configs:",
+        "      # Each server once, however many worker processes it has.",
+        f"      - targets: [{', '.join(map(scalar, targets))}]",
+    ]
+    return "\n".join(lines) + "\n"
