@@ -494,6 +494,11 @@ class Prometheus(Program):
         active: list[dict[str, Any]] = self._api("targets")["activeTargets"]
         return active
 
+    def rule_groups(self) -> list[dict[str, Any]]:
+        """Return the groups of rules as Prometheus describes them: `name`, `rules`, `evaluationTime`, ..."""
+        groups: list[dict[str, Any]] = self._api("rules")["groups"]
+        return groups
+
     def wait_scraped(self, after: float | None = None) -> None:
         """Wait until the latest scrape of every target succeeded, began after the Unix time *after* and can be queried.
 

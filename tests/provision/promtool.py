@@ -1,0 +1,184 @@
+"""``promtool test rules`` with the metrics of real services: how rules are evaluated in a test, exactly.
+
+A `Replica` is a service whose metrics were read before and after some predictions. Its series stand at the first value
+until the end, where they take the second: so every window that reaches back to the start holds exactly what was
+predicted, with nothing to extrapolate.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.families import label_text
+from tests.peers import require
+
+Labels = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample of a replica: its value before and after."""
+
+    name: str
+    labels: Labels
+    before: float
+    after: float
+
+    def is_of(self, variable: str) -> bool:
+        """Say whether it is about a feature or output."""
+        return variable in (self.labels.get("feature"), self.labels.get("output"))
+
+
+class Replica:
+    """One server of a model.
+
+    Args:
+        baseline: Its baseline.
+        rows: The features of each prediction.
+        outputs: What the model said to each.
+        instance: Its address.
+        labels: What else Prometheus adds to its series.
+        settings: Settings of the service.
+    """
+
+    def __init__(
+        self,
+        baseline: Baseline,
+        rows: Sequence[Any] = (),
+        outputs: Sequence[Any] = (),
+        *,
+        instance: str = "a:80",
+        labels: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
+        service = ModelMonitoringService(baseline, sink="none", **settings)
+        before = _samples(service)
+        if len(rows):
+            service.log_prediction(features=list(rows), output=list(outputs))
+        after = _samples(service)
+        about = {"job": "app", "namespace": "prod", "instance": instance} | dict(labels or {})
+        self.samples = [
+            Sample(name, dict(own) | about, before[name, own], value) for (name, own), value in after.items()
+        ]
+
+    def counts(self, family: str, variable: str, by: str = "group") -> dict[str, float]:
+        """Return what was counted of one variable, by one label."""
+        return {
+            sample.labels[by]: sample.after - sample.before
+            for sample in self.samples
+            if sample.name == family and sample.is_of(variable)
+        }
+
+    def series(self, minutes: int) -> dict[str, str]:
+        """Return its series as promtool's tests have them, one sample a minute, the last at *minutes*."""
+        return {
+            series(sample.name, **sample.labels): f"{sample.before!r}+0x{minutes - 1} {sample.after!r}"
+            for sample in self.samples
+        }
+
+
+def _samples(service: ModelMonitoringService) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(service.export_http()[0].decode())
+        for sample in family.samples
+        if sample.name.startswith("boxkite_")
+    }
+
+
+def series(name: str, **labels: str) -> str:
+    """Write a series."""
+    return f"{name}{{{label_text(**labels)}}}"
+
+
+def check(path: Path) -> str:
+    """Have promtool check a rule file; return what it says.
+
+    Raises:
+        AssertionError: It does not like it.
+    """
+    done = subprocess.run([require("promtool"), "check", "rules", str(path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Rules:
+    """A rule file under test.
+
+    Args:
+        directory: For the files.
+        text: The rules.
+        every: How often they are evaluated in tests.
+    """
+
+    def __init__(self, directory: Path, text: str, every: str = "1h") -> None:
+        self._directory = directory
+        self._every = every
+        self._groups = re.findall(r"^  - name: (.*)$", text, re.M)
+        (directory / "rules.yml").write_text(text, encoding="utf-8")
+
+    def evaluate(
+        self, replicas: Iterable[Replica | Mapping[str, str]], expressions: Sequence[str], *, minutes: int = 60
+    ) -> list[list[tuple[Labels, float]]]:
+        """Return the samples of each expression at *minutes*; replicas may also be series as promtool has them."""
+        # promtool says what it got where that is not what was expected.
+        impossible = [{"labels": "impossible", "value": -1}]
+        tests = [
+            {"expr": expression, "eval_time": f"{minutes}m", "exp_samples": impossible} for expression in expressions
+        ]
+        output = self._run(replicas, minutes, promql_expr_test=tests)
+        found = re.findall(r"^ +got: (.*)$", output, re.M)
+        assert len(found) == len(expressions), output
+        return [_parsed(text) for text in found]
+
+    def alerts(
+        self, replicas: Iterable[Replica | Mapping[str, str]], name: str, *, minutes: int
+    ) -> list[tuple[Labels, Labels]]:
+        """Return the labels and annotations of the alerts of that name that fire at *minutes*."""
+        impossible = [{"exp_labels": {"impossible": "yes"}, "exp_annotations": {}}]
+        test = {"eval_time": f"{minutes}m", "alertname": name, "exp_alerts": impossible}
+        got = self._run(replicas, minutes, alert_rule_test=[test]).partition("got:[")[2]
+        labels = [_labels(text) for text in re.findall(r"^\s*Labels:(\{.*\}),?$", got, re.M)]
+        annotations = [_labels(text) for text in re.findall(r"^\s*Annotations:(\{.*\}),?$", got, re.M)]
+        return list(zip(labels, annotations, strict=True))
+
+    def _run(self, replicas: Iterable[Replica | Mapping[str, str]], minutes: int, **test: Any) -> str:
+        given: dict[str, str] = {}
+        for replica in replicas:
+            given |= replica.series(minutes) if isinstance(replica, Replica) else replica
+        inputs = [{"series": name, "values": values} for name, values in given.items()]
+        document = {
+            "rule_files": ["rules.yml"],
+            "evaluation_interval": self._every,
+            # Else in any order, so that some would have to do with what others recorded an hour ago.
+            "group_eval_order": self._groups,
+            "tests": [{"interval": "1m", "input_series": inputs, **test}],
+        }
+        path = self._directory / "test.yml"
+        path.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
+        done = subprocess.run([require("promtool"), "test", "rules", str(path)], capture_output=True, text=True)
+        output = done.stdout + done.stderr
+        assert "FAILED" in output, output
+        return output
+
+
+_LABEL = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*")')
+_SAMPLE = re.compile(r'(\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\}) (\S+?)(?:, |$)')
+
+
+def _labels(text: str) -> Labels:
+    return {name: json.loads(value) for name, value in _LABEL.findall(text)}
+
+
+def _parsed(text: str) -> list[tuple[Labels, float]]:
+    """Read ``{a="b"} 1E+00, {…} …``."""
+    return [(_labels(labels), float(value)) for labels, value in _SAMPLE.findall(text)]

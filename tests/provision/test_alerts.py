@@ -1,0 +1,285 @@
+"""When there are alerts, when there are none, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.provision import RuleOptions, rules_text
+from tests.provision.promtool import Replica, Rules, series
+
+pytestmark = pytest.mark.peers
+
+ALERTS = (
+    "BoxkiteFeatureDrift",
+    "BoxkiteOutputDrift",
+    "BoxkiteFeatureStopped",
+    "BoxkiteNoTraffic",
+    "BoxkiteTwoBaselines",
+    "BoxkiteRecordsDropped",
+    "BoxkiteSinkStalled",
+    "BoxkiteCaptureErrors",
+)
+DAY = 1440
+TARGET = {"job": "app", "namespace": "prod", "instance": "a:80"}
+MODEL = {**TARGET, "model": "churn"}
+SINK = {**TARGET, "sink": "fluentd"}
+
+
+def train(tmp_path: Path, table: Mapping[str, Any], outputs: Any = None, version: str = "v1") -> Baseline:
+    """Return a baseline."""
+    return ModelMonitoringService.export_text(table, outputs, tmp_path / "b.prom", model="churn", version=version)
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Rules:
+    """Return rules whose alerts do not wait, evaluated now and then."""
+    return Rules(tmp_path, rules_text(RuleOptions(windows=("1h",), hold="0s")), "5m")
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Rules:
+    """Return the rules as they are by default, evaluated every minute."""
+    return Rules(tmp_path, rules_text(RuleOptions()), "1m")
+
+
+@pytest.fixture
+def flag(tmp_path: Path) -> Baseline:
+    """Return a baseline of one feature, half one thing, half the other."""
+    return train(tmp_path, {"flag": ["a"] * 50 + ["b"] * 50})
+
+
+MOSTLY_A = [["a"]] * 90 + [["b"]] * 10
+
+
+def names_of_alerts(rules: Rules, replicas: list[Any], *, minutes: int = 60) -> set[str]:
+    """Return which alerts fire."""
+    return {name for name in ALERTS if rules.alerts(replicas, name, minutes=minutes)}
+
+
+# --- drift -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drifted_feature_alerts_and_says_what_moved(rules: Rules, flag: Baseline) -> None:
+    """G as in the hand-worked example of the statistics; the limit is that of χ² with 5 degrees of freedom at 1e-5."""
+    ((labels, texts),) = rules.alerts([Replica(flag, MOSTLY_A)], "BoxkiteFeatureDrift", minutes=60)
+
+    assert labels == {
+        "alertname": "BoxkiteFeatureDrift",
+        "job": "app",
+        "namespace": "prod",
+        "model": "churn",
+        "baseline": flag.fingerprint,
+        "feature": "flag",
+        "window": "1h",
+        "severity": "warning",
+    }
+    assert texts == {
+        "summary": "Feature flag of model churn has drifted from training",
+        "description": (
+            f"Feature flag of model churn (version v1, baseline {flag.fingerprint}) over the last 1h: "
+            "size 0.83, drift from 0.1 on; G 40.7, its limit 30.9; 100 rows. "
+            "Group a moved most: its share of rows changed by 40%."
+        ),
+    }
+
+
+def test_a_drifted_output_alerts(tmp_path: Path, rules: Rules, rng: np.random.Generator) -> None:
+    baseline = train(tmp_path, {"x": rng.normal(size=200)}, rng.choice(["yes", "no"], 200))
+    replica = Replica(baseline, rng.normal(size=(100, 1)).tolist(), ["yes"] * 100)
+
+    assert names_of_alerts(rules, [replica]) == {"BoxkiteOutputDrift"}
+    ((labels, texts),) = rules.alerts([replica], "BoxkiteOutputDrift", minutes=60)
+    assert labels["output"] == "output"
+    assert texts["summary"] == "Output output of model churn has drifted from training"
+
+
+def test_no_drift_and_no_traffic_are_no_alert(tmp_path: Path, rules: Rules, rng: np.random.Generator) -> None:
+    baseline = train(tmp_path, {"x": rng.normal(size=200)}, rng.random(200))
+    like_training = Replica(baseline, rng.normal(size=(300, 1)).tolist(), rng.random(300).tolist())
+
+    assert names_of_alerts(rules, [like_training]) == set()
+    assert names_of_alerts(rules, [Replica(baseline)]) == set()
+
+
+def test_a_handful_of_rows_is_no_alert(tmp_path: Path, rules: Rules, rng: np.random.Generator) -> None:
+    baseline = train(tmp_path, {"x": rng.normal(size=200)})
+    assert names_of_alerts(rules, [Replica(baseline, [[9.0]] * 29)]) == set()
+    assert names_of_alerts(rules, [Replica(baseline, [[9.0]] * 30)]) == {"BoxkiteFeatureDrift"}
+
+
+def test_the_minimum_size_is_an_option(tmp_path: Path) -> None:
+    """A shift that is real, and of size 0.13."""
+    replica = Replica(train(tmp_path, {"flag": ["a"] * 1000 + ["b"] * 1000}), [["a"]] * 680 + [["b"]] * 320)
+    fires = {}
+    for size in (0.1, 0.2):
+        options = RuleOptions(windows=("1h",), hold="0s", minimum_size=size)
+        fires[size] = names_of_alerts(Rules(tmp_path, rules_text(options), "5m"), [replica])
+    assert fires == {0.1: {"BoxkiteFeatureDrift"}, 0.2: set()}
+
+
+def test_drift_must_last(patient: Rules, flag: Baseline) -> None:
+    lasting = {name: f"{values}+0x30" for name, values in Replica(flag, MOSTLY_A).series(60).items()}
+
+    assert patient.alerts([lasting], "BoxkiteFeatureDrift", minutes=64) == []
+    windows = [labels["window"] for labels, _ in patient.alerts([lasting], "BoxkiteFeatureDrift", minutes=65)]
+    assert sorted(windows) == ["1h", "24h"]
+
+
+@pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "Größe (m²)", "{{ braces }}", "two\nlines", "%s"])
+def test_any_name_can_be_looked_up(tmp_path: Path, rules: Rules, name: str) -> None:
+    baseline = train(tmp_path, {name: ["a"] * 50 + ["b"] * 50})
+    ((labels, texts),) = rules.alerts([Replica(baseline, MOSTLY_A)], "BoxkiteFeatureDrift", minutes=60)
+
+    assert labels["feature"] == name
+    assert texts["description"].endswith("100 rows. Group a moved most: its share of rows changed by 40%.")
+
+
+def test_a_rollout_of_a_version_with_the_same_baseline_names_both(tmp_path: Path, rules: Rules) -> None:
+    """Labels stay as they are, so the alert does not start anew."""
+    table = {"flag": ["a"] * 50 + ["b"] * 50}
+    old = Replica(train(tmp_path, table, version="v1"), MOSTLY_A, instance="a")
+    new = Replica(train(tmp_path, table, version="v2"), MOSTLY_A, instance="b")
+    ((_, texts),) = rules.alerts([old, new], "BoxkiteFeatureDrift", minutes=60)
+
+    assert "(version v1 v2, baseline" in texts["description"]
+
+
+def test_severity_and_labels_are_options(tmp_path: Path, flag: Baseline) -> None:
+    options = RuleOptions(windows=("1h",), hold="0s", severity="page", group_by=("cluster",))
+    rules = Rules(tmp_path, rules_text(options), "5m")
+    replicas = [
+        Replica(flag, MOSTLY_A[::2], instance=name, labels={"cluster": "eu", "job": name}) for name in ("a", "b")
+    ]
+    ((labels, texts),) = rules.alerts(replicas, "BoxkiteFeatureDrift", minutes=60)
+
+    assert labels.items() >= {"severity": "page", "cluster": "eu"}.items()
+    assert "job" not in labels
+    assert "; 100 rows." in texts["description"]
+
+
+# --- a feature that stopped ------------------------------------------------------------------------------------------
+
+
+def test_a_feature_that_stopped_arriving(tmp_path: Path, rules: Rules) -> None:
+    """Not one that was rarely there in training."""
+    table = {"age": [1.0, 2.0, 3.0, 4.0] * 50, "note": ["x"] * 20 + [None] * 180, "flag": ["a", "b"] * 100}
+    rows = [[None, None, "a"], [None, None, "b"]] * 20
+    ((labels, texts),) = rules.alerts([Replica(train(tmp_path, table), rows)], "BoxkiteFeatureStopped", minutes=60)
+
+    assert (labels["feature"], labels["severity"]) == ("age", "warning")
+    assert texts["summary"] == "Feature age of model churn no longer arrives"
+    assert texts["description"].startswith(
+        "In 100% of the rows of the last 1h, feature age of model churn (version v1, baseline "
+    )
+    assert rules.alerts([Replica(train(tmp_path, table), rows[:29])], "BoxkiteFeatureStopped", minutes=60) == []
+
+
+# --- traffic ---------------------------------------------------------------------------------------------------------
+
+
+def predictions(values: str, **labels: str) -> dict[str, str]:
+    """Return the counter of predictions."""
+    return {series("boxkite_predictions_total", status="ok", **{**MODEL, "baseline": "b", **labels}): values}
+
+
+def test_traffic_that_ended_since_yesterday(rules: Rules) -> None:
+    """Yesterday's last hour had 60 rows, today's none. A model that rests at this time of the day is not missed."""
+    ended = predictions(f"0+1x{DAY} {DAY}+0x120")
+    resting = predictions(f"0+1x20 20+0x{DAY + 100}", model="nightly")
+    minutes = DAY + 90
+    ((labels, texts),) = rules.alerts([ended, resting], "BoxkiteNoTraffic", minutes=minutes)
+
+    assert labels["model"] == "churn"
+    assert texts["summary"] == "Model churn no longer gets requests"
+    assert texts["description"] == (
+        "Model churn predicted nothing in the last 1h; at this time yesterday, it predicted 60 rows in as long."
+    )
+    # A new baseline goes on with the model.
+    moved = predictions(f"0+0x{DAY} 1+1x120", baseline="c")
+    assert rules.alerts([ended, moved], "BoxkiteNoTraffic", minutes=minutes) == []
+
+
+def test_replicas_that_are_gone_have_no_traffic_either(rules: Rules) -> None:
+    gone = predictions(f"0+1x{DAY} _x200")
+    assert len(rules.alerts([gone], "BoxkiteNoTraffic", minutes=DAY + 90)) == 1
+
+
+# --- baselines -------------------------------------------------------------------------------------------------------
+
+
+def test_two_baselines_for_too_long(tmp_path: Path) -> None:
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=("1h",))), "1m")
+    info = {series("boxkite_baseline_info", version="v", baseline=name, **MODEL): "9+0x200" for name in ("a", "b")}
+    other = {series("boxkite_baseline_info", version="v", baseline="c", **{**MODEL, "model": "other"}): "9+0x200"}
+
+    assert rules.alerts([info, other], "BoxkiteTwoBaselines", minutes=59) == []
+    ((labels, texts),) = rules.alerts([info, other], "BoxkiteTwoBaselines", minutes=61)
+    assert labels["model"] == "churn"
+    assert texts["summary"] == "Model churn is served with 2 baselines"
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def test_records_that_are_lost(rules: Rules) -> None:
+    dropped = {
+        series("boxkite_log_dropped_total", reason="queue_full", **SINK): "0+0x30 7+0x60",
+        series("boxkite_log_dropped_total", reason="refused", **SINK): "5+0x90",
+    }
+    ((labels, texts),) = rules.alerts([dropped], "BoxkiteRecordsDropped", minutes=60)
+
+    assert (labels["sink"], labels["reason"]) == ("fluentd", "queue_full")
+    assert texts["description"] == "About 7 records for sink fluentd were lost in the last 1h, reason queue_full."
+
+
+def sink(queue: str, last_delivery: str) -> dict[str, str]:
+    """Return the gauges of a sink; times count from the start of the test."""
+    return {
+        series("boxkite_log_queue_records", **SINK): queue,
+        series("boxkite_log_last_delivery_timestamp_seconds", **SINK): last_delivery,
+        series("boxkite_log_backoff_seconds", **SINK): "10+0x200",
+    }
+
+
+def test_a_sink_that_stalls(rules: Rules) -> None:
+    stalled = sink("0+0x40 5+1x100", "0+60x40 2400+0x100")
+    assert rules.alerts([stalled], "BoxkiteSinkStalled", minutes=45) == []
+    ((labels, texts),) = rules.alerts([stalled], "BoxkiteSinkStalled", minutes=60)
+
+    assert labels["sink"] == "fluentd"
+    assert texts["description"] == (
+        "24 records wait, and for 10m sink fluentd has taken none of some replica. Pause between its attempts: 10s."
+    )
+
+
+@pytest.mark.parametrize(
+    ("queue", "last_delivery"),
+    [("5+0x60", "0+60x60"), ("0+0x60", "60+0x60"), ("0+0x59 5", "60+0x60")],
+    ids=["busy", "idle", "idle until just now"],
+)
+def test_a_sink_that_does_not_stall(rules: Rules, queue: str, last_delivery: str) -> None:
+    assert rules.alerts([sink(queue, last_delivery)], "BoxkiteSinkStalled", minutes=60) == []
+
+
+# --- capture ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("failed", "is_alert"), [(0, False), (1, False), (2, True)])
+def test_requests_that_are_not_understood(rules: Rules, failed: int, is_alert: bool) -> None:
+    """One in a hundred may fail, more may not."""
+    given = {
+        series("boxkite_capture_errors_total", reason="features", baseline="b", **MODEL): f"0+0x59 {failed}",
+        series("boxkite_capture_errors_total", reason="output", baseline="b", **MODEL): "0+0x60",
+        series("boxkite_prediction_duration_seconds_count", baseline="b", **MODEL): "0+0x59 100",
+    }
+    found = rules.alerts([given], "BoxkiteCaptureErrors", minutes=60)
+
+    assert [(labels["reason"], texts["description"]) for labels, texts in found] == [
+        ("features", "In 2% of the requests to model churn in the last 1h, something was not captured: features.")
+    ] * is_alert

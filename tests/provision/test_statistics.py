@@ -1,0 +1,391 @@
+"""What the rules record of real services' metrics, evaluated by promtool, is what Python says of the same counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.drift.statistics import (
+    chi_squared_limit,
+    chi_squared_tail,
+    g_statistic,
+    population_stability_index,
+    psi_sampling_noise,
+)
+from flask_boxkite.drift.verdict import judge
+from flask_boxkite.provision import RuleOptions, rules_text
+from tests.provision.promtool import Replica, Rules, Sample, series
+
+pytestmark = pytest.mark.peers
+
+FEATURES = ("age", "city", "constant", "gaps", "visits")
+ALPHA = 1e-5 / (len(FEATURES) + 1)
+# In the order of their numbers.
+VERDICTS = ("not enough data", "stable", "shifted", "drifted", "major")
+ONE_WINDOW = RuleOptions(windows=("1h",))
+OF_TRAINING = {"baseline_rows", "groups", "g_limit"}
+
+
+def columns(rng: np.random.Generator, rows: int, shift: float = 0.0) -> dict[str, Any]:
+    """Return columns; with a shift, some of them drift."""
+    gaps = rng.normal(size=rows)
+    gaps[rng.random(rows) < 0.05 + shift / 8] = math.nan
+    return {
+        "age": rng.normal(shift, 1 + shift, rows),
+        "city": rng.choice(["Bonn", "Köln", "Ulm", 'a "b"'], rows, p=[0.4 - shift / 4, 0.3, 0.2, 0.1 + shift / 4]),
+        "constant": np.full(rows, 7.0),
+        "gaps": gaps,
+        "visits": rng.integers(0, 30, rows).astype(float),
+    }
+
+
+def rows_of(table: dict[str, Any]) -> list[list[Any]]:
+    """Return columns as rows."""
+    return [list(row) for row in zip(*(column.tolist() for column in table.values()), strict=True)]
+
+
+def train(tmp_path: Path, table: dict[str, Any], outputs: Any) -> Baseline:
+    """Return a baseline."""
+    return ModelMonitoringService.export_text(table, outputs, tmp_path / "b.prom", model="churn", version="v1")
+
+
+@pytest.fixture
+def baseline(tmp_path: Path, rng: np.random.Generator) -> Baseline:
+    """Return a baseline with features of several kinds."""
+    return train(tmp_path, columns(rng, 900), rng.random(900))
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Rules:
+    """Return the rules of one window, for which the exported limit holds."""
+    return Rules(tmp_path, rules_text(ONE_WINDOW))
+
+
+@pytest.fixture(params=[(37, 1.0), (400, 0.0), (400, 0.3), (5000, 0.15), (29, 1.5)], ids=str)
+def replicas(request: pytest.FixtureRequest, baseline: Baseline, rng: np.random.Generator) -> list[Replica]:
+    """Return two replicas with unequal shares of the traffic: rows in all, and their shift."""
+    size, shift = request.param
+    rows, outputs = rows_of(columns(rng, size, shift)), (rng.random(size) ** (1 + shift)).tolist()
+    split = size // 3
+    return [
+        Replica(baseline, rows[:split], outputs[:split], instance="a"),
+        Replica(baseline, rows[split:], outputs[split:], instance="b"),
+    ]
+
+
+def recorded(
+    rules: Rules, replicas: Sequence[Any], *names: str, window: str = "1h", minutes: int = 60
+) -> list[dict[str, float]]:
+    """Return, for each name, the recorded values by variable."""
+    selectors = [
+        f"boxkite:{name}" + ("" if name.rpartition(":")[2] in OF_TRAINING else f'{{window="{window}"}}')
+        for name in names
+    ]
+    return [
+        {labels.get("feature") or labels["output"]: value for labels, value in samples}
+        for samples in rules.evaluate(replicas, selectors, minutes=minutes)
+    ]
+
+
+def all_values(rules: Rules, replicas: Sequence[Any]) -> dict[str, float]:
+    """Return everything recorded, by its labels; not which of two groups moved most that moved as far."""
+    (found,) = rules.evaluate(replicas, ['{__name__=~"boxkite:.+",__name__!~".+:moved_most"}'])
+    return {str(sorted(labels.items())): value for labels, value in found}
+
+
+def tables(replicas: Sequence[Replica], variable: str, side: str = "feature") -> tuple[Any, Any]:
+    """Return the counts per group of one variable, of training and live."""
+    before = {
+        sample.labels["group"]: sample.after
+        for sample in replicas[0].samples
+        if sample.name == f"boxkite_{side}_group_baseline_total" and sample.is_of(variable)
+    }
+    live = [replica.counts(f"boxkite_{side}_group_total", variable) for replica in replicas]
+    return np.array([*before.values()]), np.array([sum(one[group] for one in live) for group in before])
+
+
+# Sums run in an order of Prometheus' own, so last digits differ.
+def same(expected: Any) -> Any:
+    """Compare to nine digits."""
+    return pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def test_statistics_and_verdicts_equal_those_of_python(rules: Rules, replicas: list[Replica]) -> None:
+    names = ("g", "g_limit", "psi", "size", "verdict", "live_rows", "baseline_rows", "groups", "dispersion")
+    for side, variables in (("feature", FEATURES), ("inference", ("output",))):
+        found = recorded(rules, replicas, *(f"{side}:{name}" for name in names))
+        values = dict(zip(names, found, strict=True))
+        assert all(of.keys() == set(variables) for of in found)
+        for variable in variables:
+            c, d = tables(replicas, variable, side)
+            expected = {
+                "g": g_statistic(c, d),
+                "g_limit": chi_squared_limit(ALPHA, len(c) - 1),
+                "psi": population_stability_index(c, d),
+                "size": max(population_stability_index(c, d) - psi_sampling_noise(c, d), 0),
+                "verdict": VERDICTS.index(judge(c, d, alpha=ALPHA).verdict),
+                "live_rows": d.sum(),
+                "baseline_rows": c.sum(),
+                "groups": len(c),
+                "dispersion": 1,
+            }
+            # Where G is nothing but what is left of the difference of large sums, digits are of those.
+            assert {name: values[name][variable] for name in names} == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_a_hand_worked_example(tmp_path: Path, rules: Rules) -> None:
+    """Two categories, half and half in training, nine tenths and one tenth live.
+
+    G = 2·(50·ln(0.5/0.7) + 50·ln(0.5/0.3) + 90·ln(0.9/0.7) + 10·ln(0.1/0.3)), and with q = 90.5/101 and 10.5/101,
+    PSI = (q1 - 0.5)·ln(q1/0.5) + (q2 - 0.5)·ln(q2/0.5).
+    """
+    baseline = train(tmp_path, {"flag": ["a"] * 50 + ["b"] * 50}, None)
+    replica = Replica(baseline, [["a"]] * 90 + [["b"]] * 10)
+    g, psi, size, verdict = recorded(rules, [replica], "feature:g", "feature:psi", "feature:size", "feature:verdict")
+
+    assert (round(g["flag"], 4), round(psi["flag"], 4)) == (40.6997, 0.8531)
+    assert size["flag"] == pytest.approx(psi["flag"] - (1 / 100 + 1 / 100))
+    assert verdict["flag"] == 4
+
+
+def test_large_numbers_keep_their_digits(rules: Rules, baseline: Baseline) -> None:
+    """A hundred million rows of training, a million live: G is the small difference of large numbers."""
+    replica = Replica(baseline)
+    rng = np.random.default_rng(3)
+    sizes = {"boxkite_feature_group_total": 100_000, "boxkite_feature_group_baseline_total": 10_000_000}
+    counts: dict[str, list[float]] = {name: [] for name in sizes}
+    for index, sample in enumerate(replica.samples):
+        if sample.name in sizes and sample.is_of("age"):
+            count = float(round(sizes[sample.name] * rng.uniform(0.99, 1.01)))
+            counts[sample.name].append(count)
+            before = 0.0 if sample.name == "boxkite_feature_group_total" else count
+            replica.samples[index] = Sample(sample.name, sample.labels, before, count)
+    (g,) = recorded(rules, [replica], "feature:g")
+
+    d, c = counts.values()
+    assert g["age"] == pytest.approx(g_statistic(c, d), rel=1e-6)
+
+
+def test_shares_of_special_groups(tmp_path: Path, rules: Rules) -> None:
+    baseline = train(tmp_path, {"age": [float(n) for n in range(100)], "city": ["a", "b"] * 50}, None)
+    rows: list[list[Any]] = [[5.0, "a"]] * 5 + [[None, None]] * 2 + [[500.0, "z"]] + [[-1.0, "a"]] + [[["list"], "a"]]
+    names = ("missing_share", "invalid_share", "out_of_range_share", "unseen_share")
+    found = recorded(rules, [Replica(baseline, rows)], *(f"feature:{name}" for name in names))
+
+    assert found == [
+        same({"age": 0.2, "city": 0.2}),
+        same({"age": 0.1, "city": 0.0}),
+        same({"age": 0.2}),
+        same({"city": 0.1}),
+    ]
+
+
+def test_the_group_that_moved_most(rules: Rules, replicas: list[Replica]) -> None:
+    (found,) = rules.evaluate(replicas, ['boxkite:feature:moved_most{window="1h"}'])
+    for labels, value in found:
+        groups = list(replicas[0].counts("boxkite_feature_group_total", labels["feature"]))
+        c, d = tables(replicas, labels["feature"])
+        shifts = dict(zip(groups, (d / d.sum() - c / c.sum()).tolist(), strict=True))
+        assert value == same(shifts[labels["group"]])
+        assert abs(value) == pytest.approx(max(map(abs, shifts.values())), abs=1e-8)
+    # What never varies never moves.
+    assert {labels["feature"] for labels, _ in found} == {*FEATURES} - {"constant"}
+
+
+def test_of_two_that_moved_as_far_the_one_that_grew_is_named(tmp_path: Path, rules: Rules) -> None:
+    baseline = train(tmp_path, {"flag": ["a"] * 50 + ["b"] * 50}, None)
+    for more, less in (("a", "b"), ("b", "a")):
+        replica = Replica(baseline, [[more]] * 90 + [[less]] * 10)
+        ((labels, value),) = rules.evaluate([replica], ["boxkite:feature:moved_most"])[0]
+        assert (labels["group"], value) == (more, same(0.4))
+
+
+def test_kolmogorov_smirnov(rules: Rules, replicas: list[Replica], baseline: Baseline) -> None:
+    found, limits = recorded(rules, replicas, "feature:ks", "feature:ks_limit")
+    for variable in ("age", "gaps"):
+        live = [replica.counts("boxkite_feature_value_bucket", variable, by="le") for replica in replicas]
+        bounds = sorted(live[0], key=float)
+        now = np.array([sum(one[bound] for one in live) for bound in bounds])
+        (trained,) = (item for item in baseline.features if item.name == variable)
+        before = np.cumsum(trained.counts)  # type: ignore[union-attr]
+        assert found[variable] == same(np.abs(now / now[-1] - before / before[-1]).max())
+        assert limits[variable] == same(math.sqrt(-math.log(ALPHA / 2) / 2 * (1 / now[-1] + 1 / before[-1])))
+    assert "city" not in found
+
+
+def test_without_bins_everything_else_is_recorded(rules: Rules, baseline: Baseline, rng: np.random.Generator) -> None:
+    replica = Replica(baseline, rows_of(columns(rng, 100)), export_bins=False)
+    ks, verdict = recorded(rules, [replica], "feature:ks", "feature:verdict")
+
+    assert ks == {}
+    assert verdict.keys() == set(FEATURES)
+
+
+# --- replicas --------------------------------------------------------------------------------------------------------
+
+
+def test_two_replicas_are_one_with_the_sum(rules: Rules, baseline: Baseline, rng: np.random.Generator) -> None:
+    rows, outputs = rows_of(columns(rng, 300, 0.4)), rng.random(300).tolist()
+    one = all_values(rules, [Replica(baseline, rows, outputs)])
+    two = all_values(
+        rules,
+        [
+            Replica(baseline, rows[:100], outputs[:100], instance="a"),
+            Replica(baseline, rows[100:], outputs[100:], instance="b"),
+        ],
+    )
+
+    assert two == same(one)
+    assert len(one) > 150
+
+
+def test_more_replicas_change_nothing(rules: Rules, baseline: Baseline, rng: np.random.Generator) -> None:
+    """The same traffic, over twice as many servers, of which some get none and some export no training counts."""
+    rows = rows_of(columns(rng, 300, 0.4))
+    two = [Replica(baseline, rows[:100], instance="a"), Replica(baseline, rows[100:], instance="b")]
+    idle = Replica(baseline, instance="c")
+    quiet = Replica(baseline, instance="d", export_baseline=False)
+
+    assert all_values(rules, [*two, idle, quiet]) == same(all_values(rules, two))
+
+
+def test_another_baseline_stays_apart(
+    tmp_path: Path, rules: Rules, baseline: Baseline, rng: np.random.Generator
+) -> None:
+    old = Replica(baseline, rows_of(columns(rng, 300)), instance="a")
+    alone = all_values(rules, [old])
+    other = train(tmp_path, columns(rng, 500, 1.0), None)
+    new = Replica(other, rows_of(columns(rng, 200)), instance="b")
+    both = all_values(rules, [old, new])
+
+    assert {key: both[key] for key in alone} == same(alone)
+    assert {key for key in both if other.fingerprint in key} == both.keys() - alone.keys()
+    assert both.keys() > alone.keys()
+
+
+def test_other_jobs_stay_apart(rules: Rules, baseline: Baseline, rng: np.random.Generator) -> None:
+    replicas = [
+        Replica(baseline, rows_of(columns(rng, 100))),
+        Replica(baseline, labels={"job": "canary"}),
+        Replica(baseline, labels={"job": "plain", "namespace": ""}),
+    ]
+    (found,) = rules.evaluate(replicas, ['boxkite:feature:live_rows{feature="age"}'])
+
+    assert {(labels["job"], labels.get("namespace", "")): value for labels, value in found} == {
+        ("app", "prod"): 100,
+        ("canary", "prod"): 0,
+        ("plain", ""): 0,
+    }
+
+
+def test_no_traffic_has_a_verdict_and_no_nan(rules: Rules, baseline: Baseline) -> None:
+    (everything,) = rules.evaluate([Replica(baseline)], ['{__name__=~"boxkite:.+"}'])
+    assert everything
+    assert all(math.isfinite(value) for _, value in everything)
+    names = ("feature:g", "feature:size", "feature:verdict", "feature:missing_share")
+    g, size, verdict, share = recorded(rules, [Replica(baseline)], *names)
+    assert g == pytest.approx(dict.fromkeys(FEATURES, 0.0), abs=1e-9)
+    assert size == dict.fromkeys(FEATURES, 0.0)
+    assert verdict == dict.fromkeys(FEATURES, 0.0)
+    assert share == {}
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_window_forgets_what_is_older(tmp_path: Path, baseline: Baseline, rng: np.random.Generator) -> None:
+    rules = Rules(tmp_path, rules_text(RuleOptions()))
+    replica = Replica(baseline, rows_of(columns(rng, 60)))
+    # Two more hours at the counts that it ended with.
+    later = {name: f"{values}+0x120" for name, values in replica.series(60).items()}
+    hour, day = (recorded(rules, [later], "feature:live_rows", window=w, minutes=180)[0] for w in ("1h", "24h"))
+
+    assert hour == dict.fromkeys(FEATURES, 0.0)
+    assert day == same(dict.fromkeys(FEATURES, 60.0))
+
+
+@pytest.mark.parametrize("windows", [("1h", "24h"), ("5m", "1h", "6h")], ids=" ".join)
+def test_alpha_is_divided_among_the_windows(tmp_path: Path, baseline: Baseline, windows: tuple[str, ...]) -> None:
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=windows)))
+    groups, limits = recorded(rules, [Replica(baseline)], "feature:groups", "feature:g_limit")
+
+    assert limits.keys() == set(FEATURES)
+    for feature, limit in limits.items():
+        degrees = int(groups[feature]) - 1
+        assert limit == pytest.approx(chi_squared_limit(ALPHA / len(windows), degrees), rel=4e-5)
+        assert chi_squared_tail(limit, degrees) == pytest.approx(ALPHA / len(windows), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "limit_error", "alpha_error"), [(1e-3, 2e-4, 3e-3), (1e-5, 4e-5, 1e-3), (1e-9, 1e-5, 4e-4)]
+)
+def test_the_divided_limit_is_exact_enough_for_any_variable(
+    tmp_path: Path, alpha: float, limit_error: float, alpha_error: float
+) -> None:
+    """From 4 to 14 groups, which are all that there can be; limits given by hand."""
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=("5m", "1h", "24h"))))
+    given = {}
+    for degrees in range(3, 14):
+        labels = {"job": "app", "model": "m", "baseline": "b", "feature": str(degrees)}
+        given[series("boxkite_feature_drift_limit", **labels)] = f"{chi_squared_limit(alpha, degrees)!r}+0x60"
+        for group in range(degrees + 1):
+            given[series("boxkite_feature_group_baseline_total", group=str(group), **labels)] = "10+0x60"
+    (found,) = rules.evaluate([given], ["boxkite:feature:g_limit"])
+
+    assert len(found) == 11
+    for labels, value in found:
+        degrees = int(labels["feature"])
+        assert value == pytest.approx(chi_squared_limit(alpha / 3, degrees), rel=limit_error)
+        assert chi_squared_tail(value, degrees) == pytest.approx(alpha / 3, rel=alpha_error)
+
+
+# --- dispersion ------------------------------------------------------------------------------------------------------
+
+
+def dispersion(replica: Replica, values: str, feature: str = "age") -> dict[str, str]:
+    """Return the gauge of one feature of a replica, with values as promtool has them."""
+    about = replica.samples[0].labels
+    labels = {name: about[name] for name in ("job", "namespace", "instance", "model", "baseline")}
+    return {series("boxkite_feature_dispersion", feature=feature, **labels): values}
+
+
+def without_dispersion(replica: Replica) -> Replica:
+    """Return the replica as one that says nothing of dispersion."""
+    replica.samples = [sample for sample in replica.samples if not sample.name.endswith("_dispersion")]
+    return replica
+
+
+def test_dispersion_divides_g(rules: Rules, baseline: Baseline, rng: np.random.Generator) -> None:
+    """The most dispersed replica counts; the other features have none, so 1."""
+    rows = rows_of(columns(rng, 400, 1.0))
+    a, b = (
+        without_dispersion(Replica(baseline, some, instance=name))
+        for name, some in (("a", rows[:200]), ("b", rows[200:]))
+    )
+    given = [a, b, dispersion(a, "1+0x60"), dispersion(b, "50+0x59 40")]
+    names = ("feature:g", "feature:dispersion", "feature:verdict")
+    plain, with_gauge = (recorded(rules, replicas, *names) for replicas in ([a, b], given))
+
+    assert with_gauge[0] == same(plain[0])
+    assert plain[1] == dict.fromkeys(FEATURES, 1.0)
+    assert with_gauge[1] == {**dict.fromkeys(FEATURES, 1.0), "age": 40.0}
+    assert (plain[2]["age"], with_gauge[2]["age"]) == (4, 1)
+
+
+def test_a_day_has_the_dispersion_of_its_worst_hour(tmp_path: Path, baseline: Baseline) -> None:
+    rules = Rules(tmp_path, rules_text(RuleOptions()))
+    replica = without_dispersion(Replica(baseline))
+    given = [replica, dispersion(replica, "9+0x59 3+0x600 1+0x779")]
+    hour, day = (recorded(rules, given, "feature:dispersion", window=w, minutes=1440)[0] for w in ("1h", "24h"))
+
+    # What the gauge said before the first hour was over was of hours before the day.
+    assert (hour["age"], day["age"]) == (1, 3)
