@@ -1,4 +1,4 @@
-"""The real programs that the tests talk to: WSGI servers, Prometheus, a Forward-protocol server, boxkite 0.0.5.
+"""The real programs that the tests talk to: WSGI servers, Prometheus, Alertmanager, a Forward server, boxkite 0.0.5.
 
 `python3 tests/run.py` installs them. A test asks for what it needs by using it: where it is missing the test skips, or
 fails in CI. Each program is a context manager that owns one process group; at the end nothing of it is left, and if
@@ -43,8 +43,9 @@ P = TypeVar("P", bound="Program")
 
 def require(program: str) -> Path:
     """Return the path of an installed *program*; skip the test, or fail it in CI, where it is missing."""
-    # Prometheus is unpacked rather than installed, so that no server of it runs all the time.
-    search = os.pathsep.join([os.environ.get("PATH", os.defpath), str(PEERS / "prometheus/usr/bin")])
+    # Unpacked rather than installed, so that no server of it runs all the time.
+    unpacked = [str(PEERS / name / "usr/bin") for name in ("prometheus", "prometheus-alertmanager")]
+    search = os.pathsep.join([os.environ.get("PATH", os.defpath), *unpacked])
     found = shutil.which(program, path=search)
     return Path(found) if found else missing(f"The program '{program}'")
 
@@ -427,6 +428,7 @@ class Prometheus(Program):
         interval: Seconds between scrapes, and between evaluations of rules.
         token: Bearer token for the targets.
         rule_files: Files with recording and alerting rules.
+        alertmanagers: Where alerts go, given as `host:port`.
     """
 
     def __init__(
@@ -438,6 +440,7 @@ class Prometheus(Program):
         metrics_path: str = "/metrics",
         token: str | None = None,
         rule_files: Sequence[Path] = (),
+        alertmanagers: Sequence[str] = (),
     ) -> None:
         super().__init__(directory)
         self._binary = require("prometheus")
@@ -455,6 +458,7 @@ class Prometheus(Program):
             "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
             "rule_files": [str(path.resolve()) for path in rule_files],
             "scrape_configs": [job],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
         }
         # JSON is YAML.
         (directory / "prometheus.yml").write_text(json.dumps(config, indent=2))
@@ -499,6 +503,17 @@ class Prometheus(Program):
         groups: list[dict[str, Any]] = self._api("rules")["groups"]
         return groups
 
+    def wait_evaluated(self, group: str) -> None:
+        """Wait until a group of rules was evaluated from what can be queried now."""
+
+        def last() -> str:
+            (found,) = (one["lastEvaluation"] for one in self.rule_groups() if one["name"] == group)
+            return str(found)
+
+        for _ in range(2):  # one may have begun before
+            before = last()
+            wait_for(lambda before=before: last() != before, what=f"an evaluation of '{group}'")  # type: ignore[misc]
+
     def wait_scraped(self, after: float | None = None) -> None:
         """Wait until the latest scrape of every target succeeded, began after the Unix time *after* and can be queried.
 
@@ -523,6 +538,33 @@ class Prometheus(Program):
         answer = fetch(f"{self.url}/api/v1/{path}").json()
         assert answer["status"] == "success", answer
         return answer["data"]
+
+
+class Alertmanager(Program):
+    """An Alertmanager that keeps what it receives and tells nobody; on a port kept over restarts."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._binary = require("prometheus-alertmanager")
+        self.address = f"127.0.0.1:{free_port()}"
+        config = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+        (directory / "alertmanager.yml").write_text(json.dumps(config))
+
+    def _launch(self) -> None:
+        command: list[str | Path] = [
+            self._binary,
+            "--config.file=alertmanager.yml",
+            "--storage.path=data",
+            f"--web.listen-address={self.address}",
+            "--cluster.listen-address=",
+        ]
+        self._spawn(command, env={})
+        self._wait_ready(lambda: fetch(f"http://{self.address}/-/ready").status == 200, "Alertmanager is ready")
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Return the alerts that fire: `labels`, `annotations`, `startsAt`, ..."""
+        found: list[dict[str, Any]] = fetch(f"http://{self.address}/api/v2/alerts").json()
+        return found
 
 
 class FluentServer(Program):

@@ -195,7 +195,8 @@ def install_peers() -> None:
     """Install every peer that is not there yet; name those that cannot be, and go on."""
     PEERS.mkdir(parents=True, exist_ok=True)
     peers = {
-        "Prometheus": install_prometheus,
+        "Prometheus": lambda: install_unpacked("prometheus", "prometheus", "promtool"),
+        "Alertmanager": install_alertmanager,
         "Node.js": install_node,
         f"npm package {NPM_LOGGER}": install_npm_logger,
         "boxkite 0.0.5": install_boxkite,
@@ -207,22 +208,35 @@ def install_peers() -> None:
             say(f"Without {name}, whose tests {'fail' if in_ci() else 'skip'}: {error}")
 
 
-def install_prometheus() -> None:
-    """Unpack Debian's package into the peers directory.
+def install_unpacked(package: str, *programs: str) -> None:
+    """Unpack a package of Debian's into the peers directory, unless its programs are there.
 
     Installed the usual way it would start a server now and at every boot; the tests want only the programs, which
     need no other package than the C library.
     """
-    unpacked = PEERS / "prometheus"
-    if (unpacked / "usr/bin/prometheus").is_file() or (shutil.which("prometheus") and shutil.which("promtool")):
+    unpacked = PEERS / package
+    if all((unpacked / "usr/bin" / program).is_file() or shutil.which(program) for program in programs):
         return
-    say("Installing Prometheus")
+    say(f"Installing {package}")
     with tempfile.TemporaryDirectory(prefix="boxkite-apt-") as scratch:
-        apt_get("download", "prometheus", cwd=Path(scratch))
-        (package,) = Path(scratch).glob("prometheus_*.deb")
-        partial = PEERS / "prometheus.partial"
-        quietly("dpkg-deb", "--extract", str(package), str(partial))
+        apt_get("download", package, cwd=Path(scratch))
+        (archive,) = Path(scratch).glob(f"{package}_*.deb")
+        partial = PEERS / f"{package}.partial"
+        quietly("dpkg-deb", "--extract", str(archive), str(partial))
     partial.rename(unpacked)
+
+
+def install_alertmanager() -> None:
+    """Unpack Debian's package, and put its templates where the program looks for them."""
+    install_unpacked("prometheus-alertmanager", "prometheus-alertmanager")
+    templates = Path("/usr/share/prometheus/alertmanager")
+    unpacked = PEERS / "prometheus-alertmanager" / templates.relative_to("/")
+    if templates.exists() or not unpacked.is_dir():
+        return
+    try:
+        shutil.copytree(unpacked, templates)
+    except OSError as error:
+        raise InstallError(f"'{templates}' cannot be made: {error.strerror}.") from None
 
 
 def install_node() -> None:
