@@ -7,6 +7,7 @@ no app find none to load. Exit codes: 0 done, 1 it cannot be done (one line on s
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -39,11 +40,21 @@ def boxkite() -> None:
 def _output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     option = click.option(
         "--output",
-        type=click.File("w", encoding="utf-8", lazy=True, atomic=True),
-        default="-",
-        help="File to write to, in one piece.  [default: standard output]",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="File to write to.  [default: standard output]",
     )
     return option(command)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        msg = f"'{output}' cannot be written: {error.strerror}. Is its folder there and writable?"
+        raise BoxkiteError(msg) from error
 
 
 @boxkite.command()
@@ -84,7 +95,7 @@ def _output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Label of the targets by which replicas belong together; repeatable.",
 )
 @_output_option
-def rules(output: Any, **options: Any) -> None:
+def rules(output: Path | None, **options: Any) -> None:
     """Write recording and alerting rules for Prometheus.
 
     They are for all models, baselines, features and outputs that Prometheus scrapes, now or later; no app is needed.
@@ -95,7 +106,7 @@ def rules(output: Any, **options: Any) -> None:
       flask boxkite rules --window 1h --scrape-interval 30s --group-by job --group-by cluster
       promtool check rules boxkite-rules.yml
     """
-    output.write(rules_text(RuleOptions(**options)))
+    _write(rules_text(RuleOptions(**options)), output)
 
 
 @boxkite.command("scrape-config")
@@ -117,7 +128,7 @@ def rules(output: Any, **options: Any) -> None:
 )
 @_output_option
 @with_appcontext
-def scrape_config(output: Any, job: str | None, **options: Any) -> None:
+def scrape_config(output: Path | None, job: str | None, **options: Any) -> None:
     """Write the scrape job of this app for Prometheus.
 
     \b
@@ -129,4 +140,4 @@ def scrape_config(output: Any, job: str | None, **options: Any) -> None:
     if state is None:
         msg = "The app has no Boxkite monitor. Did you forget to call 'init_app'?"
         raise ConfigError(msg)
-    output.write(scrape_config_text(state.settings, job=job or current_app.name, **options))
+    _write(scrape_config_text(state.settings, job=job or current_app.name, **options), output)

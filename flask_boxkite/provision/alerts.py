@@ -122,11 +122,11 @@ sum by ($by) (increase(boxkite_predictions_total[$window])) > 0"""
 
 TWO_BASELINES = "count by ($by) (count by ($by, baseline) (boxkite_baseline_info)) > 1"
 
-DROPPED = "sum by ($by, sink, reason) (increase(boxkite_log_dropped_total[$window])) > 0"
+DROPPED = "sum by ($by, reason) (increase(boxkite_log_dropped_total[$window])) > 0"
 
 # Of each replica: the queue was never seen empty, and nothing has left it.
 STALLED_SINK = """\
-sum by ($by, sink) (
+sum by ($by) (
   boxkite_log_queue_records
   and
   min_over_time(boxkite_log_queue_records[$stalled]) > 0
@@ -160,7 +160,7 @@ def serving_alerts(options: RuleOptions) -> tuple[Alert, ...]:
         "capture_error_share": f"{CAPTURE_ERROR_SHARE:g}",
     }
     of_model = parts | {"by": ", ".join((*options.group_by, "model"))}
-    of_sink = parts | {"by": ", ".join(options.group_by)}
+    of_sink = parts | {"by": ", ".join(sink_labels)}
 
     def alert(
         name: str, expr: str, summary: str, description: str, parts: dict[str, str], hold: str = options.hold

@@ -49,6 +49,9 @@ class RuleOptions:
         if not 0 < self.minimum_size <= MAJOR_SIZE:
             msg = f"The minimum size must be above 0 and at most {MAJOR_SIZE:g}, got {self.minimum_size!r}."
             raise ConfigError(msg)
+        if not self.severity:
+            msg = "The severity must be a text that is not empty."
+            raise ConfigError(msg)
         for label in self.group_by:
             if not _LABEL.fullmatch(label) or label in _OWN_LABELS or label.startswith("__"):
                 msg = f"{label!r} is no label to group by. Name labels of the targets, such as 'job' or 'cluster'."

@@ -6,6 +6,7 @@ after the other, so each may use what the one before has just recorded.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from flask_boxkite.provision.alerts import drift_alert, serving_alerts, stopped_alert
@@ -68,6 +69,6 @@ def _command(options: RuleOptions) -> str:
     """Return the command that makes this file, all options named."""
     words = [f"--window {window}" for window in options.windows]
     words += [f"--scrape-interval {options.scrape_interval}", f"--minimum-size {options.minimum_size:g}"]
-    words += [f"--for {options.hold}", f"--severity {options.severity}"]
+    words += [f"--for {options.hold}", f"--severity {shlex.quote(options.severity)}"]
     words += [f"--group-by {label}" for label in options.group_by]
     return " ".join(["flask boxkite rules", *words])

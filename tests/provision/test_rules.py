@@ -1,0 +1,220 @@
+"""The rule file: what Prometheus makes of it, how it reads, and that it speaks of metrics that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flask_boxkite import ModelMonitoringService
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.provision import RuleOptions, rules_text
+from flask_boxkite.provision.durations import duration_seconds, duration_text
+from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text, scalar
+from flask_boxkite.testing import RecordingSink
+from tests.provision.promtool import check
+
+OPTIONS = [
+    RuleOptions(),
+    RuleOptions(windows=("1h",), hold="0s", group_by=()),
+    RuleOptions(windows=("5m", "1h", "6h", "7d"), severity="page: now", group_by=("cluster",), minimum_size=0.25),
+    RuleOptions(windows=("20s",), scrape_interval="1s"),
+]
+IDS = ["default", "one window", "four windows", "short"]
+# Another part of the project exports these; the rules do without.
+MAY_BE_ABSENT = {"boxkite_feature_dispersion", "boxkite_inference_dispersion"}
+
+
+def rules_of(text: str) -> list[dict[str, Any]]:
+    """Return all rules of a file, as YAML has them."""
+    return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+# --- the whole file --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("options", OPTIONS, ids=IDS)
+def test_prometheus_takes_it(tmp_path: Path, options: RuleOptions) -> None:
+    path = tmp_path / "rules.yml"
+    path.write_text(rules_text(options), encoding="utf-8")
+    found = re.search(r"(\d+) rules found", check(path))
+
+    assert found is not None
+    assert int(found[1]) == len(rules_of(rules_text(options)))
+
+
+def test_every_metric_that_it_names_exists(tmp_path: Path) -> None:
+    """What it reads is either exported by a service or recorded by itself."""
+    numbers = [number / 7 for number in range(100)]
+    table = {"x": numbers, "c": ["a", "b"] * 50}
+    baseline = ModelMonitoringService.export_text(table, numbers, tmp_path / "b.prom")
+    service = ModelMonitoringService(baseline, sink=RecordingSink())
+    service.log_prediction("body", [[1.0, "a"]], [0.5])
+    service.flush()
+    exported = set(re.findall(r"^(boxkite_\w+)", service.export_http()[0].decode(), re.M))
+    text = rules_text(RuleOptions())
+    recorded = {rule["record"] for rule in rules_of(text) if "record" in rule}
+    read = {rule["expr"] for rule in rules_of(text)} | {
+        rule["annotations"]["description"] for rule in rules_of(text) if "alert" in rule
+    }
+    service.close()
+
+    assert set(re.findall(r"\bboxkite_\w+", " ".join(read))) - exported - MAY_BE_ABSENT == set()
+    assert set(re.findall(r"\bboxkite:[\w:]+", " ".join(read))) - recorded == set()
+
+
+def test_features_and_outputs_have_the_same_rules() -> None:
+    names = [rule["record"] for rule in rules_of(rules_text(RuleOptions())) if "record" in rule]
+    features, outputs = (
+        {name.replace(side, "") for name in names if side in name} for side in ("feature", "inference")
+    )
+    assert features == outputs
+    assert len(features) * 2 == len(set(names))
+
+
+def test_groups_are_evaluated_as_often_as_their_window_needs() -> None:
+    groups = yaml.safe_load(rules_text(RuleOptions(windows=("5m", "1h", "24h"))))["groups"]
+    assert {group["name"]: group["interval"] for group in groups} == {
+        "boxkite-training": "15s",
+        "boxkite-5m": "15s",
+        "boxkite-1h": "1m",
+        "boxkite-24h": "5m",
+        "boxkite-5m-bins": "25s",
+        "boxkite-1h-bins": "5m",
+        "boxkite-24h-bins": "5m",
+        "boxkite-serving": "15s",
+    }
+
+
+def test_the_file_says_how_it_was_made() -> None:
+    first = rules_text(OPTIONS[2]).split("\n")[1]
+    assert first == (
+        "#   flask boxkite rules --window 5m --window 1h --window 6h --window 7d --scrape-interval 15s "
+        "--minimum-size 0.25 --for 5m --severity 'page: now' --group-by cluster"
+    )
+
+
+# --- YAML ------------------------------------------------------------------------------------------------------------
+
+
+def test_yaml_gives_every_text_back() -> None:
+    """Whatever would mean something in YAML."""
+    rules = [
+        Recording("a:b", 'sum(\n  x{y=~"#: \'.*"}\n)', {"yes": "no", "n": "1", "window": "1h"}),
+        Alert("Loud", "x > 1", "0s", {"severity": "page: now"}, 'it\'s "{{ $value }}" # so', "one\ntwo: {{ x }}\n- 3"),
+    ]
+    text = file_text("A file.\n\nOf rules.", [Group("g", "Why.", "1m", rules)])
+
+    assert yaml.safe_load(text) == {
+        "groups": [
+            {
+                "name": "g",
+                "interval": "1m",
+                "rules": [
+                    {"record": "a:b", "expr": rules[0].expr, "labels": {True: "no", "n": "1", "window": "1h"}},
+                    {
+                        "alert": "Loud",
+                        "expr": "x > 1",
+                        "for": "0s",
+                        "labels": {"severity": "page: now"},
+                        "annotations": {
+                            "summary": 'it\'s "{{ $value }}" # so',
+                            "description": "one two: {{ x }} - 3",
+                        },
+                    },
+                ],
+            }
+        ]
+    }
+    assert text.startswith("# A file.\n#\n# Of rules.\n\ngroups:\n  # Why.\n  - name: g\n")
+
+
+@pytest.mark.parametrize("text", ["plain", "1h", "yes", "null", "1", "1.5", "", "a: b", "# x", "é", "- x", "[x", "~"])
+def test_scalars_stay_texts(text: str) -> None:
+    assert yaml.safe_load(scalar(text)) == text
+
+
+def test_all_texts_survive_the_file() -> None:
+    """Each expression and text is read back as the rules have it: no line begins a comment or another key."""
+    for rule in rules_of(rules_text(RuleOptions())):
+        assert isinstance(rule["expr"], str)
+        assert rule["expr"].count("(") == rule["expr"].count(")")
+        if "alert" in rule:
+            assert "\n" not in rule["annotations"]["description"]
+            assert rule["annotations"]["description"].count("{{") == rule["annotations"]["description"].count("}}")
+
+
+# --- options ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"windows": ("4m", "1h")},
+            "A window of 4m holds fewer than 20 scrapes, one every 15s: too few to count rows by. "
+            "Make it 5m or longer, or scrape oftener.",
+        ),
+        (
+            {"scrape_interval": "5m"},
+            "A window of 1h holds fewer than 20 scrapes, one every 5m: too few to count rows by. "
+            "Make it 100m or longer, or scrape oftener.",
+        ),
+        ({"windows": ()}, "The rules need at least one window."),
+        ({"windows": ("24h", "1h")}, "The windows must be named shortest first, each once, got 24h, 1h."),
+        ({"windows": ("1h", "60m")}, "The windows must be named shortest first, each once, got 1h, 60m."),
+        (
+            {"windows": ("an hour",)},
+            "A window must be a duration as Prometheus writes it, such as '15s' or '1h', got 'an hour'.",
+        ),
+        (
+            {"scrape_interval": "0s"},
+            "The scrape interval must be a duration as Prometheus writes it, such as '15s' or '1h', got '0s'.",
+        ),
+        (
+            {"hold": "soon"},
+            "The time that an alert waits must be a duration as Prometheus writes it, such as '15s' or '1h', "
+            "got 'soon'.",
+        ),
+        ({"minimum_size": 0.0}, "The minimum size must be above 0 and at most 0.25, got 0.0."),
+        ({"minimum_size": 0.3}, "The minimum size must be above 0 and at most 0.25, got 0.3."),
+        ({"minimum_size": float("nan")}, "The minimum size must be above 0 and at most 0.25, got nan."),
+        (
+            {"group_by": ("job", "model")},
+            "'model' is no label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
+        ),
+        (
+            {"group_by": ("a b",)},
+            "'a b' is no label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
+        ),
+        ({"severity": ""}, "The severity must be a text that is not empty."),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        RuleOptions(**options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("15s", 15), ("1h30m", 5400), ("7d", 604800), ("1w", 604800), ("250ms", 0.25), ("1m", 60)]
+)
+def test_durations_are_read(text: str, seconds: float) -> None:
+    assert duration_seconds(text, what="It") == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "1.5h", "-1h", "1s1h", "1H", " 1h", "0h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        duration_seconds(text, what="It")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(82800, "23h"), (90, "90s"), (60, "1m"), (0.5, "500ms"), (100, "100s")])
+def test_durations_are_written(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+    assert duration_seconds(text, what="It") == pytest.approx(seconds)
