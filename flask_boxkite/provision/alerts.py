@@ -48,8 +48,12 @@ G {{ range query (printf `$g{window="$window",%[1]s} / $dispersion{window="$wind
 }}{{ printf "%.1f" .Value }}{{ end }},
 its limit {{ range query (printf `$g_limit{%s}` $$of) }}{{ printf "%.1f" .Value }}{{ end }};
 {{ range query (printf `$live_rows{window="$window",%s}` $$of) }}{{ printf "%.0f" .Value }}{{ end }} rows.
-{{ range query (printf `$moved_most{window="$window",%s}` $$of)
-}}Group {{ .Labels.group }} moved most: its share of rows changed by {{ humanizePercentage .Value }}.{{ end }}"""
+{{ range query (printf `$moved_most{window="$window",%s}` $$of) }}Group {{ .Labels.group }} moved most{{ end }},
+from {{ range query (printf `$group_baseline{%[1]s} / ignoring (group) group_left () $baseline_rows{%[1]s}
+and ignoring (window) $moved_most{window="$window",%[1]s}` $$of) }}{{ humanizePercentage .Value }}{{ end }}
+to {{ range query (printf `$group_live{window="$window",%[1]s} / ignoring (group) group_left ()
+$live_rows{window="$window",%[1]s} and $moved_most{window="$window",%[1]s}` $$of)
+}}{{ humanizePercentage .Value }}{{ end }} of rows."""
 
 # A feature that was mostly missing in training, too, has not stopped.
 STOPPED = """\
@@ -100,6 +104,7 @@ def _parts(side: Side, options: RuleOptions, window: str) -> dict[str, str]:
         **{name: side.series(f":{name}") for name in (*names, "baseline_rows")},
         **{f"{name}_now": side.series(f":{name}", window) for name in names},
         "group_baseline": side.series("_group:baseline"),
+        "group_live": side.series("_group:live"),
         "Thing": side.label.capitalize(),
         "label": side.label,
         "window": window,

@@ -11,11 +11,10 @@ Where there is nothing to divide by there is no sample, and never NaN: that woul
 from __future__ import annotations
 
 __all__ = [
-    "ALL_ROWS",
     "BASELINE_COUNTS",
+    "BASELINE_PART",
     "BASELINE_ROWS",
     "BINNED_ROWS",
-    "BOTH",
     "DISPERSION",
     "GROUPS",
     "G_STATISTIC",
@@ -31,9 +30,9 @@ __all__ = [
     "ONE_WINDOW_LIMIT",
     "PSI",
     "SHARE",
-    "SHIFT",
     "SIGNIFICANCE",
     "SIZE",
+    "TOTAL",
     "TRAINED_BINNED_ROWS",
     "VERDICT",
     "WORST_DISPERSION",
@@ -80,31 +79,31 @@ WORST_DISPERSION = "max_over_time(boxkite_${side}_dispersion[$hours])"
 
 # --- is it real? -----------------------------------------------------------------------------------------------------
 
-BOTH = "($live + ignoring (window) $base)"
-
-ALL_ROWS = "($rows + ignoring (window) $trained)"
+TOTAL = "$live + ignoring (window) $base"
 
 # G as Σ x·ln x over the cells of the table of groups by samples, less that over its margins, plus that of its total:
-# the definition with its logarithms of quotients taken apart, so that nothing has to be joined.
+# the definition with its logarithms of quotients taken apart, so that nothing has to be joined. What does not depend
+# on live rows is recorded by itself; joins of all groups are what the rules cost.
+BASELINE_PART = """\
+sum without (group) ($base * ln(clamp_min($base, 1e-9)))
+- $trained * ln(clamp_min($trained, 1e-9))"""
+
 G_STATISTIC = """\
 2 * clamp_min(
   sum without (group) ($live * ln(clamp_min($live, 1e-9)))
+  - $rows * ln(clamp_min($rows, 1e-9))
   + ignoring (window)
-  sum without (group) ($base * ln(clamp_min($base, 1e-9)))
+  $baseline_part
   - ignoring (window)
-  sum without (group) ($both * ln(clamp_min($both, 1e-9)))
-  - ignoring (window)
-  $rows * ln(clamp_min($rows, 1e-9))
-  - ignoring (window)
-  $trained * ln(clamp_min($trained, 1e-9))
+  sum without (group) ($total * ln(clamp_min($total, 1e-9)))
   + ignoring (window)
-  $all_rows * ln(clamp_min($all_rows, 1e-9)),
+  ($rows + ignoring (window) $trained) * ln(clamp_min($rows + ignoring (window) $trained, 1e-9)),
   0
 )"""
 
 # --- is it big? ------------------------------------------------------------------------------------------------------
 
-HELD_GROUPS = "count without (group) ($both > 0)"
+HELD_GROUPS = "count without (group) ($total > 0)"
 
 # Σ (q - p)·ln(q / p). Both q and p sum to 1, so their denominators can leave the logarithm; and a group that is empty
 # on both sides adds 0.5·ln 1 = 0.
@@ -147,19 +146,12 @@ VERDICT = """\
 
 SHARE = "sum without (group) ($live_of_groups) / ($rows > 0)"
 
-SHIFT = """\
+# The value is by how much its share of rows changed. Of two groups that moved as far, the one that grew.
+MOVED_MOST = """\
+topk without (group) (1, abs(
   $live / ignoring (group) group_left () ($rows > 0)
   - ignoring (window)
-  $base / ignoring (group) group_left () ($trained > 0)"""
-
-# Of two groups that moved as far, the one that grew.
-MOVED_MOST = """\
-(
-$shift
-)
-and
-topk without (group) (1, abs(
-$shift
+  $base / ignoring (group) group_left () ($trained > 0)
   + 1e-9
 ) > 2e-9)"""
 

@@ -65,6 +65,7 @@ def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
     }
     yield record("_group:baseline", expressions.BASELINE_COUNTS)
     yield record(":baseline_rows", expressions.BASELINE_ROWS)
+    yield record(":baseline_part_of_g", expressions.BASELINE_PART)
     yield record(":groups", expressions.GROUPS)
     yield record(":g_limit_of_one_window", expressions.ONE_WINDOW_LIMIT)
     if len(options.windows) == 1:
@@ -84,20 +85,17 @@ def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Reco
         "window": window,
         "live": side.series("_group:live", window),
         "rows": side.series(":live_rows", window),
+        "total": side.series("_group:total", window),
+        "baseline_part": side.series(":baseline_part_of_g"),
         "held": side.series(":held_groups", window),
     }
     for name in ("g", "dispersion", "psi", "size"):
         common[name] = side.series(f":{name}", window)
-    for name, template in (
-        ("both", expressions.BOTH),
-        ("all_rows", expressions.ALL_ROWS),
-        ("shift", expressions.SHIFT),
-        ("dispersion_of_window", _dispersion_of(window)),
-    ):
-        common[name] = filled(template, common)
+    common["dispersion_of_window"] = filled(_dispersion_of(window), common)
     yield record("_group:live", expressions.LIVE_COUNTS)
     yield record(":live_rows", expressions.LIVE_ROWS)
     yield record(":dispersion", expressions.DISPERSION)
+    yield record("_group:total", expressions.TOTAL)
     yield record(":g", expressions.G_STATISTIC)
     yield record(":held_groups", expressions.HELD_GROUPS)
     yield record(":psi", expressions.PSI)

@@ -197,4 +197,7 @@ def check_alerts(found: list[dict[str, Any]]) -> None:
     texts = alerts["BoxkiteFeatureDrift"]["annotations"]
     assert texts["summary"] == "Feature age of model moving has drifted from training"
     assert re.search(r"\(version v1, baseline \w{12}\) over the last 60s: size \d\.\d\d, ", texts["description"])
-    assert re.search(r"G \d+\.\d, its limit \d+\.\d; \d+ rows\. Group \S+ moved most: ", texts["description"])
+    assert re.search(
+        r"G \d+\.\d, its limit \d+\.\d; \d+ rows\. Group \S+ moved most, from \S+% to \S+% of rows\.$",
+        texts["description"],
+    )

@@ -84,7 +84,7 @@ def test_a_drifted_feature_alerts_and_says_what_moved(rules: Rules, flag: Baseli
         "description": (
             f"Feature flag of model churn (version v1, baseline {flag.fingerprint}) over the last 1h: "
             "size 0.83, drift from 0.1 on; G 40.7, its limit 30.9; 100 rows. "
-            "Group a moved most: its share of rows changed by 40%."
+            "Group a moved most, from 50% to 90% of rows."
         ),
     }
 
@@ -137,7 +137,7 @@ def test_any_name_can_be_looked_up(tmp_path: Path, rules: Rules, name: str) -> N
     ((labels, texts),) = rules.alerts([Replica(baseline, MOSTLY_A)], "BoxkiteFeatureDrift", minutes=60)
 
     assert labels["feature"] == name
-    assert texts["description"].endswith("100 rows. Group a moved most: its share of rows changed by 40%.")
+    assert texts["description"].endswith("100 rows. Group a moved most, from 50% to 90% of rows.")
 
 
 def test_a_rollout_of_a_version_with_the_same_baseline_names_both(tmp_path: Path, rules: Rules) -> None:
