@@ -15,8 +15,8 @@ __all__ = [
     "BASELINE_PART",
     "BASELINE_ROWS",
     "BINNED_ROWS",
+    "DEGREES",
     "DISPERSION",
-    "GROUPS",
     "G_STATISTIC",
     "HALFWAY_LIMIT",
     "HELD_GROUPS",
@@ -44,7 +44,13 @@ BASELINE_COUNTS = "max by ($by, group) (last_over_time(boxkite_${side}_group_bas
 
 BASELINE_ROWS = "sum without (group) ($base)"
 
-GROUPS = "count without (group) ($base)"
+# As in `drift.tables.degrees_of_freedom`: groups less one, and less those that only other populations can fill.
+DEGREES = """\
+clamp_min(
+  count without (group) ($base) - 1
+  - (count without (group) ($never == 0) or 0 * count without (group) ($base)),
+  1
+)"""
 
 ONE_WINDOW_LIMIT = "max by ($by) (last_over_time(boxkite_${side}_drift_limit[$lookback]))"
 
@@ -53,12 +59,12 @@ ONE_WINDOW_LIMIT = "max by ($by) (last_over_time(boxkite_${side}_drift_limit[$lo
 # the first terms of the continued fraction of the incomplete gamma function (Abramowitz and Stegun, 6.5.31). So one
 # midpoint step of ln w leads from the one limit to the other, for any model, though the tail itself is nothing that
 # PromQL could write. It is off by 0.004 % at most where the probability is 1e-5 or less, by 0.02 % where it is 1e-3.
-HALFWAY_LIMIT = "$one + $log_windows * $one / ($one + 3 - $groups)"
+HALFWAY_LIMIT = "$one + $log_windows * $one / ($one + 2 - $degrees)"
 
 LIMIT = """\
 $one
 + 2 * $log_windows * $halfway
-  / ($halfway + 3 - $groups + 2 * ($groups - 3) / ($halfway + 7 - $groups))"""
+  / ($halfway + 2 - $degrees + 2 * ($degrees - 2) / ($halfway + 6 - $degrees))"""
 
 # --- live ------------------------------------------------------------------------------------------------------------
 

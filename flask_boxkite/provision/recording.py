@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from string import Template
 
 from flask_boxkite.drift.verdict import MAJOR_SIZE, MINIMUM_ROWS
-from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, UNSEEN
+from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
 from flask_boxkite.provision import expressions
 from flask_boxkite.provision.durations import duration_seconds, duration_text
 from flask_boxkite.provision.options import RuleOptions
@@ -60,13 +60,14 @@ def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
     common = _common(side, options) | {
         "one": side.series(":g_limit_of_one_window"),
         "halfway": side.series(":g_limit_halfway"),
-        "groups": side.series(":groups"),
+        "degrees": side.series(":degrees"),
+        "never": f'{side.series("_group:baseline")}{{group=~"{INVALID}|{RARE}"}}',
         "log_windows": repr(math.log(len(options.windows))),
     }
     yield record("_group:baseline", expressions.BASELINE_COUNTS)
     yield record(":baseline_rows", expressions.BASELINE_ROWS)
     yield record(":baseline_part_of_g", expressions.BASELINE_PART)
-    yield record(":groups", expressions.GROUPS)
+    yield record(":degrees", expressions.DEGREES)
     yield record(":g_limit_of_one_window", expressions.ONE_WINDOW_LIMIT)
     if len(options.windows) == 1:
         yield record(":g_limit", "$one")

@@ -66,7 +66,7 @@ def names_of_alerts(rules: Rules, replicas: list[Any], *, minutes: int = 60) -> 
 
 
 def test_a_drifted_feature_alerts_and_says_what_moved(rules: Rules, flag: Baseline) -> None:
-    """G as in the hand-worked example of the statistics; the limit is that of χ² with 5 degrees of freedom at 1e-5."""
+    """G as in the hand-worked example of the statistics; the limit is that of χ² with 3 degrees of freedom at 1e-5."""
     ((labels, texts),) = rules.alerts([Replica(flag, MOSTLY_A)], "BoxkiteFeatureDrift", minutes=60)
 
     assert labels == {
@@ -83,7 +83,7 @@ def test_a_drifted_feature_alerts_and_says_what_moved(rules: Rules, flag: Baseli
         "summary": "Feature flag of model churn has drifted from training",
         "description": (
             f"Feature flag of model churn (version v1, baseline {flag.fingerprint}) over the last 1h: "
-            "size 0.83, drift from 0.1 on; G 40.7, its limit 30.9; 100 rows. "
+            "size 0.83, drift from 0.1 on; G 40.7, its limit 25.9; 100 rows. "
             "Group a moved most, from 50% to 90% of rows."
         ),
     }

@@ -18,6 +18,7 @@ from flask_boxkite.drift.statistics import (
     population_stability_index,
     psi_sampling_noise,
 )
+from flask_boxkite.drift.tables import degrees_of_freedom
 from flask_boxkite.drift.verdict import judge
 from flask_boxkite.provision import RuleOptions, rules_text
 from tests.provision.promtool import Replica, Rules, Sample, series
@@ -29,7 +30,7 @@ ALPHA = 1e-5 / (len(FEATURES) + 1)
 # In the order of their numbers.
 VERDICTS = ("not enough data", "stable", "shifted", "drifted", "major")
 ONE_WINDOW = RuleOptions(windows=("1h",))
-OF_TRAINING = {"baseline_rows", "groups", "g_limit"}
+OF_TRAINING = {"baseline_rows", "degrees", "g_limit"}
 
 
 def columns(rng: np.random.Generator, rows: int, shift: float = 0.0) -> dict[str, Any]:
@@ -119,23 +120,27 @@ def same(expected: Any) -> Any:
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def test_statistics_and_verdicts_equal_those_of_python(rules: Rules, replicas: list[Replica]) -> None:
-    names = ("g", "g_limit", "psi", "size", "verdict", "live_rows", "baseline_rows", "groups", "dispersion")
+def test_statistics_and_verdicts_equal_those_of_python(
+    rules: Rules, replicas: list[Replica], baseline: Baseline
+) -> None:
+    items = {item.name: item for item in baseline.features + baseline.outputs}
+    names = ("g", "g_limit", "psi", "size", "verdict", "live_rows", "baseline_rows", "degrees", "dispersion")
     for side, variables in (("feature", FEATURES), ("inference", ("output",))):
         found = recorded(rules, replicas, *(f"{side}:{name}" for name in names))
         values = dict(zip(names, found, strict=True))
         assert all(of.keys() == set(variables) for of in found)
         for variable in variables:
             c, d = tables(replicas, variable, side)
+            degrees = degrees_of_freedom(items[variable])
             expected = {
                 "g": g_statistic(c, d),
-                "g_limit": chi_squared_limit(ALPHA, len(c) - 1),
+                "g_limit": chi_squared_limit(ALPHA, degrees),
                 "psi": population_stability_index(c, d),
                 "size": max(population_stability_index(c, d) - psi_sampling_noise(c, d), 0),
-                "verdict": VERDICTS.index(judge(c, d, alpha=ALPHA).verdict),
+                "verdict": VERDICTS.index(judge(c, d, alpha=ALPHA, degrees=degrees).verdict),
                 "live_rows": d.sum(),
                 "baseline_rows": c.sum(),
-                "groups": len(c),
+                "degrees": degrees,
                 "dispersion": 1,
             }
             # Where G is nothing but what is left of the difference of large sums, digits are of those.
@@ -316,11 +321,11 @@ def test_a_window_forgets_what_is_older(tmp_path: Path, baseline: Baseline, rng:
 @pytest.mark.parametrize("windows", [("1h", "24h"), ("5m", "1h", "6h")], ids=" ".join)
 def test_alpha_is_divided_among_the_windows(tmp_path: Path, baseline: Baseline, windows: tuple[str, ...]) -> None:
     rules = Rules(tmp_path, rules_text(RuleOptions(windows=windows)))
-    groups, limits = recorded(rules, [Replica(baseline)], "feature:groups", "feature:g_limit")
+    degrees_of, limits = recorded(rules, [Replica(baseline)], "feature:degrees", "feature:g_limit")
 
     assert limits.keys() == set(FEATURES)
     for feature, limit in limits.items():
-        degrees = int(groups[feature]) - 1
+        degrees = int(degrees_of[feature])
         assert limit == pytest.approx(chi_squared_limit(ALPHA / len(windows), degrees), rel=4e-5)
         assert chi_squared_tail(limit, degrees) == pytest.approx(ALPHA / len(windows), rel=1e-3)
 
