@@ -44,7 +44,8 @@ def about(plan: Plan, months: int) -> str:
     return f"""\
 Training samples of {TRAINED:,} rows, baselines as export_text builds them. Without a shift {plan.trainings:,} trainings
 of {plan.windows} windows each, with one {plan.shifted_trainings} of {plan.shifted_windows}; seed {SEED}. Standard
-errors are those between trainings; a bar is met if it is so by two of them. Rows come at any time of {SLOTS} slots;
+errors are those between trainings; a bar is met if it is so by two of them
+(with --quick, missed if it is so by two). Rows come at any time of {SLOTS} slots;
 those that are repeated, at once.
   called   G/φ above its limit at a significance of {ALPHA}: all verdicts but stable
   drifted  called, and the size is at least {DRIFTED_SIZE}
@@ -58,9 +59,9 @@ every minute over sliding windows of 1 h. Last, how many minutes after a change 
 """
 
 
-def line(cell: Cell) -> str:
+def line(cell: Cell, *, quick: bool) -> str:
     """Return the line of a cell."""
-    verdict = {True: "pass", False: "MISS", None: ""}[cell.is_met]
+    verdict = {True: "pass", False: "MISS", None: ""}[cell.is_met(quick=quick)]
     shift = cell.shift.name if cell.repeats == 1 else f"none, rows x{cell.repeats}"
     return (
         f"{cell.population:<23}{shift:<14}{cell.rows:>6}  {cell.called:>8.3%} {cell.error:>7.3%} {cell.bar:>8} "
@@ -84,9 +85,9 @@ def show_cells(chosen: tuple[Population, ...], plan: Plan, jobs: int) -> Iterato
     with ProcessPoolExecutor(jobs) as pool:
         for cells in pool.map(partial(_cells, plan=plan), names):
             for cell in cells:
-                print(line(cell), flush=True)
-                if cell.is_met is not None:
-                    yield cell.is_met
+                print(line(cell, quick=plan == QUICK), flush=True)
+                if (met := cell.is_met(quick=plan == QUICK)) is not None:
+                    yield met
 
 
 def _cells(name: str, plan: Plan) -> list[Cell]:

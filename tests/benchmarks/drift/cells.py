@@ -74,12 +74,16 @@ class Cell:
             return f"≤ {self._most:.2%}"
         return f"≥ {POWER:.0%}" if self._needs_power else ""
 
-    @property
-    def is_met(self) -> bool | None:
-        """Whether the bar is met, beyond what two standard errors leave open; None without a bar."""
+    def is_met(self, *, quick: bool) -> bool | None:
+        """Say whether the bar is met, beyond what two standard errors leave open; None without a bar.
+
+        Args:
+            quick: Whether there are too few windows for that: then only a bar that is missed beyond doubt is.
+        """
+        doubt = 2 * self.error * (-1 if quick else 1)
         if self.shift == NO_SHIFT:
-            return self.called + 2 * self.error <= self._most
-        return self.called - 2 * self.error >= POWER if self._needs_power else None
+            return self.called + doubt <= self._most
+        return self.called - doubt >= POWER if self._needs_power else None
 
     @property
     def _most(self) -> float:
