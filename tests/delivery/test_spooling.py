@@ -412,8 +412,10 @@ def test_over_many_kills_every_record_is_delivered_and_counted_once(
         def __init__(self, most: int) -> None:
             super().__init__()
             self.problem = lambda batch: os.kill(os.getpid(), signal.SIGKILL) if len(self.attempts) > most else None
+            self.is_all = threading.Event()
 
         def ship(self, batch: Batch, timeout: float) -> None:
+            self.is_all.wait(60)
             super().ship(batch, timeout)
             with delivered.open("ab") as file:
                 file.write(b"".join(batch.records))
@@ -422,10 +424,12 @@ def test_over_many_kills_every_record_is_delivered_and_counted_once(
         logging.disable()
         own_store = Store(place)
         own_store.share()
-        recorder = recorder_of(tmp_path, own_store, FileSink(most=1))
+        sink = FileSink(most=1)
+        recorder = recorder_of(tmp_path, own_store, sink)
         own_store.share()
         for number in range(start, start + 20):
             recorder.submit(b"%04d" % number)
+        sink.is_all.set()
         recorder.flush(30)
 
     with recording(tmp_path, store) as recorder:
