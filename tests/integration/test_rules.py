@@ -111,16 +111,29 @@ def test_recorded_statistics_are_those_of_the_counts(
     servers, baselines = replicas
     targets = [one.address for one in servers]
     with Prometheus(tmp_path / "prometheus", targets, interval=SCRAPE_SECONDS, rule_files=[rules]) as prometheus:
-        scrapes = 'min(count_over_time(up{job="app"}[60s]))'
-        wait_for(lambda: prometheus.value(scrapes) > SCRAPES, timeout=120.0, what="enough scrapes")
-        for one, rows, shift in zip(servers, (300, 500, 400), (0.2, 0.6, 0.0), strict=True):
-            send(one, "churn", columns(rng, rows, shift))
+        prometheus.wait_scraped()
+        send_some(servers, rng)
+        # Time passes, so that there is traffic that only a window as long as it says still sees.
+        wait_for_scrapes(prometheus)
+        send_some(servers, rng)
         prometheus.wait_scraped()
         prometheus.wait_evaluated("boxkite-60s")
         for baseline in baselines:
             for side, label, variables in (("feature", "feature", FEATURES), ("inference", "output", ("output",))):
                 for variable in variables:
                     check_variable(prometheus, side, baseline=baseline.fingerprint, **{label: variable})
+
+
+def wait_for_scrapes(prometheus: Prometheus) -> None:
+    """Wait until series are old enough to be counted by."""
+    scrapes = 'min(count_over_time(up{job="app"}[60s]))'
+    wait_for(lambda: prometheus.value(scrapes) > SCRAPES, timeout=120.0, what="enough scrapes")
+
+
+def send_some(servers: list[Gunicorn], rng: np.random.Generator) -> None:
+    """Send each replica some rows, of which those of the last are like in training."""
+    for one, rows, shift in zip(servers, (150, 250, 200), (0.2, 0.6, 0.0), strict=True):
+        send(one, "churn", columns(rng, rows, shift))
 
 
 def check_variable(prometheus: Prometheus, side: str, **labels: str) -> None:
@@ -164,7 +177,7 @@ def test_alertmanager_hears_of_drift_and_only_of_drift(tmp_path: Path, rules: Pa
                 alertmanagers=[alertmanager.address],
             )
         )
-        prometheus.wait_scraped()
+        wait_for_scrapes(prometheus)
         for one in servers:
             send(one, "steady", columns(rng, 200))
             send(one, "moving", columns(rng, 200))
