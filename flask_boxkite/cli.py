@@ -32,7 +32,7 @@ class _Group(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group("boxkite", cls=_Group)
+@click.group("boxkite", cls=_Group, context_settings={"show_default": True})
 def boxkite() -> None:
     """Prepare the monitoring of the models that an app serves."""
 
@@ -63,35 +63,30 @@ def _write(text: str, output: Path | None) -> None:
     "windows",
     multiple=True,
     default=_DEFAULTS.windows,
-    show_default=True,
     help="Span of time over which live rows are judged; repeatable, shortest first. At least 20 scrapes long.",
 )
 @click.option(
     "--scrape-interval",
     default=_DEFAULTS.scrape_interval,
-    show_default=True,
     help="How often Prometheus scrapes the app.",
 )
 @click.option(
     "--minimum-size",
     type=float,
     default=_DEFAULTS.minimum_size,
-    show_default=True,
     help="From which size on a shift that is more than chance is drift; up to 0.25.",
 )
 @click.option(
     "--for",
     "hold",
     default=_DEFAULTS.hold,
-    show_default=True,
     help="How long something must last before there is an alert.",
 )
-@click.option("--severity", default=_DEFAULTS.severity, show_default=True, help="Label 'severity' of the alerts.")
+@click.option("--severity", default=_DEFAULTS.severity, help="Label 'severity' of the alerts.")
 @click.option(
     "--group-by",
     multiple=True,
     default=_DEFAULTS.group_by,
-    show_default=True,
     help="Label of the targets by which replicas belong together; repeatable.",
 )
 @_output_option
@@ -116,14 +111,12 @@ def rules(output: Path | None, **options: Any) -> None:
     "targets",
     multiple=True,
     default=("localhost:5000",),
-    show_default=True,
     help="Host and port of a server; repeatable.",
 )
-@click.option("--scrape-interval", default=_DEFAULTS.scrape_interval, show_default=True, help="As for the rules.")
+@click.option("--scrape-interval", default=_DEFAULTS.scrape_interval, help="As for the rules.")
 @click.option(
     "--credentials-file",
     default="/etc/prometheus/boxkite-token",
-    show_default=True,
     help="Where Prometheus finds the token, if the app asks for one.",
 )
 @_output_option

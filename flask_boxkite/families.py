@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
 from flask_boxkite.naming import RARE, UNSEEN, canonical_number, escape_help, escape_label
@@ -63,10 +62,11 @@ class Block:
         return self._template % tuple((running[self._stops] - running[self._starts]).tolist())
 
 
-def running_sum(cells: Any) -> NDArray[np.int64]:
-    """Return the sums of the first 0, 1, 2, … cells, so that any run's sum is one difference."""
-    running = np.zeros(len(cells) + 1, dtype=np.int64)
-    np.cumsum(cells, out=running[1:])
+def running_sum(cells: ArrayLike) -> NDArray[np.int64]:
+    """Return the sums of the first 0, 1, 2, … cells, so that any run's sum is one difference; along the last axis."""
+    counts = np.asarray(cells)
+    running = np.zeros((*counts.shape[:-1], counts.shape[-1] + 1), dtype=np.int64)
+    np.cumsum(counts, axis=-1, out=running[..., 1:])
     return running
 
 

@@ -7,14 +7,12 @@ lock and a sink of its own, and leaves alone what its parent has in hand.
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from flask_boxkite.delivery.counts import RecorderCounts, records_section
 from flask_boxkite.delivery.queues import MemoryQueue, Queue
@@ -22,13 +20,10 @@ from flask_boxkite.delivery.shipper import Shipper
 from flask_boxkite.delivery.spooling import SpoolQueue
 from flask_boxkite.live.shared import Store
 from flask_boxkite.live.store import Block, Section
-from flask_boxkite.naming import path_segment
 from flask_boxkite.sinks.base import Sink
-from flask_boxkite.spool import DeadLog, Log, Owner, find_dead, spool_bytes
+from flask_boxkite.spool import DeadLog, Log, Owner, find_dead, new_directory, spool_bytes
 
 __all__ = ["Recorder", "Spooling"]
-
-logger = logging.getLogger("flask_boxkite")
 
 SPOOL_EXIT_SECONDS = 0.5
 """At exit, what is on disk need not be waited for: a server would be stopped for as long. A healthy sink gets this."""
@@ -91,7 +86,7 @@ class Recorder:
         memory = MemoryQueue(self._max_bytes)
         if self._spooling is None:
             return Shipper(pid, sink, memory, self._store.block(records_section(sink.name)), self._max_bytes)
-        directory = self._spooling.root / f"{path_segment(sink.name)}-{uuid4().hex}"
+        directory = new_directory(self._spooling.root, sink.name)
         block = self._store.block(records_section(sink.name, os.fsencode(directory)))
         queue = self._spool_queue(sink, block, memory, self._spooling)
         return Shipper(pid, sink, queue, block, self._max_bytes)

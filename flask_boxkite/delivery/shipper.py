@@ -289,9 +289,6 @@ class Shipper:
             chunk = self._queue.take(self._batch_bytes)
             if chunk is None:
                 return hand.next(is_all=True)
-            if self._queue.has_losses:
-                with self._lock:
-                    self._count_losses()
             hand.add(chunk, self.sink.tag if chunk.tag is None else chunk.tag)
         return batch
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.errors import BinMismatchError
+from flask_boxkite.families import running_sum
 from flask_boxkite.naming import INVALID, RARE
 
 __all__ = ["GroupSums", "counts_of", "degrees_of_freedom", "shares_of"]
@@ -75,7 +76,5 @@ class GroupSums:
 
     def of(self, cells: ArrayLike) -> NDArray[np.int64]:
         """Return the counts of all groups, shape (…, groups), from those of cells; more cells may follow."""
-        counts = np.asarray(cells)[..., : self._cells]
-        running = np.zeros((*counts.shape[:-1], self._cells + 1), dtype=np.int64)
-        np.cumsum(counts, axis=-1, out=running[..., 1:])
+        running = running_sum(np.asarray(cells)[..., : self._cells])
         return running[..., self._stops] - running[..., self._starts]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from pathlib import Path
+from uuid import uuid4
 
 from flask_boxkite.naming import path_segment
 from flask_boxkite.spool.owner import OWNER
@@ -16,6 +17,7 @@ __all__ = [
     "SPARE",
     "SUFFIX",
     "directories",
+    "new_directory",
     "remove_directory",
     "segments",
     "spool_bytes",
@@ -28,6 +30,11 @@ SUFFIX = ".seg"
 SPARE = "spare"
 
 _NAME = re.compile(r"(?P<sink>.+)-[0-9a-f]{32}")
+
+
+def new_directory(root: Path, sink: str) -> Path:
+    """Return where a process may have its records; nothing is made."""
+    return root / f"{path_segment(sink)}-{uuid4().hex}"
 
 
 def directories(root: Path, sink: str = "") -> list[Path]:

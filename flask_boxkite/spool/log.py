@@ -7,7 +7,6 @@ a process gives up its own oldest records, but none that are just being delivere
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 import threading
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from flask_boxkite.files import OwnerLock, is_passing, locked, make_private, write_all
+from flask_boxkite.files import OwnerLock, locked, make_private, write_all
 from flask_boxkite.spool.directory import NEW, SPARE, SUFFIX, remove_directory, spool_bytes
 from flask_boxkite.spool.owner import OWNER, Owner
 from flask_boxkite.spool.segment import HEADER, Segment, Taken, room_for
@@ -219,10 +218,6 @@ class Log:
             return None
         try:
             taken = segment.take(most_bytes)
-        except OSError as error:
-            if is_passing(error) and error.errno != errno.EIO:  # a bad sector does not get better
-                raise
-            taken = segment.lose()
         finally:
             self._being_read = None
         with self._lock:

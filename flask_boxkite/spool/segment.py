@@ -145,8 +145,7 @@ class Segment:
             SegmentError: It is none, or gone.
             OSError: It cannot be read just now.
         """
-        with _none_if_unusable(path):
-            data = read_file(path)
+        data = _read(path)
         if len(data) < HEADER or not data.startswith(MAGIC):
             msg = f"'{path}' is no segment of a spool"
             raise SegmentError(msg)
@@ -189,23 +188,26 @@ class Segment:
         What cannot be read of a sealed segment is handed out too, as entries without a record.
 
         Raises:
-            OSError: The file cannot be read.
+            OSError: The file cannot be read just now.
         """
         memory, end = self._bytes, self.end
         if memory is not None:
             found = _entries(memory, self._taken_end, end, most_bytes)
         else:
-            data = read_file(self.path)
+            try:
+                data = _read(self.path)
+            except SegmentError:
+                return self._lose()
             found = _entries(data, self._taken_end, min(end, len(data)), most_bytes)
             if not found.records:
-                return self.lose()
+                return self._lose()
         # Behind a damaged length, there may seem to be any number of damaged entries. If it is known how many there are
         # in all, it is seen in the end how many are missing.
         entries = len(found.records) if self._is_sealed else found.entries
         self.taken, self._taken_end = self.taken + entries, found.end
         return Taken(self, found.records, entries, found.end)
 
-    def lose(self) -> Taken:
+    def _lose(self) -> Taken:
         """Hand out the entries that are left as ones that cannot be read."""
         taken = Taken(self, [], self.count - self.taken, self.end)
         self.taken, self._taken_end = self.count, self.end
@@ -245,6 +247,11 @@ class Segment:
         """
         self._bytes = self._words = None
         self.path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> bytes:
+    with _none_if_unusable(path):
+        return read_file(path)
 
 
 @contextlib.contextmanager

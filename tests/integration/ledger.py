@@ -9,18 +9,17 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from flask_boxkite import ModelMonitoringService
 from tests.integration.load import (
     NotSentError,
     Samples,
+    Traffic,
     UnansweredError,
     exchange,
     parse,
@@ -69,7 +68,7 @@ def write_baseline(path: Path) -> Path:
 # --- What was sent --------------------------------------------------------------------------------------------------
 
 
-class Clients:
+class Clients(Traffic):
     """Clients that send numbered requests until told to end, and a scraper beside them; a context.
 
     Attributes:
@@ -78,53 +77,22 @@ class Clients:
         scrapes: How many scrapes were answered, and checked.
     """
 
+    patience_seconds = 60.0
+
     def __init__(self, port: int, *, scrapes: bool = True) -> None:
         self.answered: dict[int, str] = {}
         self.unanswered: set[int] = set()
         self.scrapes = 0
         self._port = port
         self._numbers = itertools.count()
-        self._may_end = threading.Event()
-        self._failures: list[BaseException] = []
-        works = [self._send] * CLIENTS + [self._scrape] * scrapes
-        self._threads = [threading.Thread(target=self._guard, args=(work,)) for work in works]
-
-    def wait_answered(self, requests: int) -> None:
-        """Wait until so many more requests have been answered; fail at once if a client has failed."""
-        wanted = len(self.answered) + requests
-        wait_for(lambda: self._failures or len(self.answered) >= wanted, timeout=60, what=f"{wanted} answers")
-        self._raise_failure()
-
-    def __enter__(self) -> Clients:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._may_end.set()
-        for thread in self._threads:
-            thread.join()
-        if error is None:
-            self._raise_failure()
-
-    def _raise_failure(self) -> None:
-        if self._failures:
-            raise self._failures[0]
-
-    def _guard(self, work: Callable[[], None]) -> None:
-        try:
-            while not self._may_end.is_set():
-                work()
-        except BaseException as error:
-            self._failures.append(error)
-            self._may_end.set()
+        super().__init__([self._send] * CLIENTS + [self._scrape] * scrapes)
 
     def _send(self) -> None:
         number = next(self._numbers)
         try:
             reply = exchange(self._port, post("/score", {"number": number}))
         except NotSentError:
-            self._may_end.wait(0.01)  # a server that is not there is not to be asked all the time
+            self.may_end.wait(0.01)  # a server that is not there is not to be asked all the time
             return
         except UnansweredError:
             self.unanswered.add(number)
@@ -136,7 +104,7 @@ class Clients:
         try:
             _, samples = scrape(self._port)
         except (NotSentError, UnansweredError):
-            self._may_end.wait(0.01)
+            self.may_end.wait(0.01)
             return
         Account.of(samples)
         self.scrapes += 1

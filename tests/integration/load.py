@@ -16,11 +16,12 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -210,7 +211,68 @@ class RowMaker:
         return choices[int(self._rng.integers(len(choices)))]
 
 
-class Load:
+T = TypeVar("T", bound="Traffic")
+
+
+class Traffic:
+    """Threads that work until told to end; a context, which fails with the first of their failures.
+
+    Args:
+        works: What each thread does over and over.
+
+    Attributes:
+        answered: The requests that were answered.
+        may_end: Set when the threads are to end.
+    """
+
+    patience_seconds = 90.0
+    answered: Sized
+
+    def __init__(self, works: Iterable[Callable[[], object]]) -> None:
+        self.may_end = threading.Event()
+        self._failures: list[BaseException] = []
+        self._threads = [threading.Thread(target=self._guard, args=(work,)) for work in works]
+
+    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait until *condition* is true; fail at once if a thread has failed."""
+        wait_for(lambda: self._failures or condition(), timeout=self.patience_seconds, what=what)
+        self._raise_failure()
+
+    def wait_until(self, requests: int) -> None:
+        """Wait until so many requests have been answered in all."""
+        self.wait_for(lambda: len(self.answered) >= requests, f"{requests} answers")
+
+    def wait_answered(self, requests: int) -> None:
+        """Wait until so many more requests have been answered."""
+        self.wait_until(len(self.answered) + requests)
+
+    def __enter__(self: T) -> T:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.may_end.set()
+        for thread in self._threads:
+            thread.join()
+        if error is None:
+            self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failures:
+            raise self._failures[0]
+
+    def _guard(self, work: Callable[[], object]) -> None:
+        """Run something in a thread and keep its failure for the test; the others then need not go on."""
+        try:
+            while not self.may_end.is_set():
+                work()
+        except BaseException as error:
+            self._failures.append(error)
+            self.may_end.set()
+
+
+class Load(Traffic):
     """Clients that send until told to end, and the scraper beside them; a context.
 
     Args:
@@ -231,57 +293,16 @@ class Load:
         self.unanswered: list[Sent] = []
         self.scraper = Scraper(port, self)
         self._port = port
-        self._makers = [RowMaker(baseline, seed) for seed in range(CLIENTS)]
         self._lock = threading.Lock()
         self._answered_rows = len(all_rows(already))
-        self._may_end = threading.Event()
-        self._failures: list[BaseException] = []
-        self._clients = [threading.Thread(target=self._guard, args=(self._send, maker)) for maker in self._makers]
-        self._scraping = threading.Thread(target=self._guard, args=(self._scrape,))
+        makers = [RowMaker(baseline, seed) for seed in range(CLIENTS)]
+        super().__init__([*(partial(self._send, maker) for maker in makers), self.scraper.scrape])
 
     @property
     def answered_rows(self) -> int:
         """How many rows have been answered; no more than a scrape that begins now must show."""
         with self._lock:
             return self._answered_rows
-
-    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
-        """Wait until *condition* is true; fail at once if a client or the scraper has failed."""
-        wait_for(lambda: self._failures or condition(), timeout=90, what=what)
-        self._raise_failure()
-
-    def wait_until(self, requests: int) -> None:
-        """Wait until so many requests have been answered in all."""
-        self.wait_for(lambda: len(self.answered) >= requests, f"{requests} answers")
-
-    def wait_answered(self, requests: int) -> None:
-        """Wait until so many more requests have been answered."""
-        self.wait_until(len(self.answered) + requests)
-
-    def __enter__(self) -> Load:
-        for thread in (*self._clients, self._scraping):
-            thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._may_end.set()
-        for thread in (*self._clients, self._scraping):
-            thread.join()
-        if error is None:
-            self._raise_failure()
-
-    def _raise_failure(self) -> None:
-        if self._failures:
-            raise self._failures[0]
-
-    def _guard(self, run: Any, *arguments: Any) -> None:
-        """Run something in a thread and keep its failure for the test; the others then need not go on."""
-        try:
-            while not self._may_end.is_set():
-                run(*arguments)
-        except BaseException as error:
-            self._failures.append(error)
-            self._may_end.set()
 
     def _send(self, maker: RowMaker) -> None:
         rows = maker.request()
@@ -297,9 +318,6 @@ class Load:
         with self._lock:
             self._answered_rows += len(rows)
         self.answered.append(Sent(rows, reply.headers["x-baseline"]))
-
-    def _scrape(self) -> None:
-        self.scraper.scrape()
 
 
 # --- Scrapes --------------------------------------------------------------------------------------------------------
