@@ -1,12 +1,7 @@
-"""``flask boxkite …``: what the monitoring around an app needs to be told, printed.
-
-The group is an entry point of Flask (``flask.commands``), so serving never imports this module, and commands that need
-no app find none to load. Exit codes: 0 done, 1 it cannot be done (one line on standard error says why), 2 wrong usage.
-"""
+"""Commands that print what the monitoring around an app needs to be told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +9,13 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.cli.group import boxkite, output_option, write
+from flask_boxkite.errors import ConfigError
 from flask_boxkite.provision import RuleOptions, rules_text, scrape_config_text
 
-__all__ = ["boxkite"]
+__all__ = ["rules", "scrape_config"]
 
 _DEFAULTS = RuleOptions()
-
-
-class _Group(click.Group):
-    """Turns our errors into one line."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BoxkiteError as error:
-            raise click.ClickException(str(error)) from error
-
-
-@click.group("boxkite", cls=_Group, context_settings={"show_default": True})
-def boxkite() -> None:
-    """Prepare the monitoring of the models that an app serves."""
-
-
-def _output_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    option = click.option(
-        "--output",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="File to write to.  [default: standard output]",
-    )
-    return option(command)
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        msg = f"'{output}' cannot be written: {error.strerror}. Is its folder there and writable?"
-        raise BoxkiteError(msg) from error
 
 
 @boxkite.command()
@@ -89,7 +50,7 @@ def _write(text: str, output: Path | None) -> None:
     default=_DEFAULTS.group_by,
     help="Label of the targets by which replicas belong together; repeatable.",
 )
-@_output_option
+@output_option
 def rules(output: Path | None, **options: Any) -> None:
     """Write recording and alerting rules for Prometheus.
 
@@ -101,7 +62,7 @@ def rules(output: Path | None, **options: Any) -> None:
       flask boxkite rules --window 1h --scrape-interval 30s --group-by job --group-by cluster
       promtool check rules boxkite-rules.yml
     """
-    _write(rules_text(RuleOptions(**options)), output)
+    write(rules_text(RuleOptions(**options)), output)
 
 
 @boxkite.command("scrape-config")
@@ -119,7 +80,7 @@ def rules(output: Path | None, **options: Any) -> None:
     default="/etc/prometheus/boxkite-token",
     help="Where Prometheus finds the token, if the app asks for one.",
 )
-@_output_option
+@output_option
 @with_appcontext
 def scrape_config(output: Path | None, job: str | None, **options: Any) -> None:
     """Write the scrape job of this app for Prometheus.
@@ -133,4 +94,4 @@ def scrape_config(output: Path | None, job: str | None, **options: Any) -> None:
     if state is None:
         msg = "The app has no Boxkite monitor. Did you forget to call 'init_app'?"
         raise ConfigError(msg)
-    _write(scrape_config_text(state.settings, job=job or current_app.name, **options), output)
+    write(scrape_config_text(state.settings, job=job or current_app.name, **options), output)

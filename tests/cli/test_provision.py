@@ -1,4 +1,4 @@
-"""The commands: what they print, how they fail, and that they work as users start them."""
+"""The commands that print configuration: what they print, how they fail, and that they work as users start them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.provision import RuleOptions, rules_text, scrape_config_text
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
