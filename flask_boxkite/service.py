@@ -8,17 +8,15 @@ from __future__ import annotations
 import logging
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.delivery import Recorder, Recorders, Spooling
-from flask_boxkite.drift import DriftReport, drift_report
+from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
 from flask_boxkite.files import can_lock, unwritable
@@ -29,6 +27,7 @@ from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.observation import CoursePoint, Observation, course, observe
 from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep, redaction
 from flask_boxkite.sinks import make_sinks
@@ -38,9 +37,6 @@ from flask_boxkite.values import plain
 __all__ = ["ModelMonitoringService", "Tally"]
 
 logger = logging.getLogger("flask_boxkite")
-
-_ENOUGH_SLOTS = 10
-"""How many slots tell repeated rows from a change."""
 
 _SCALARS = frozenset({float, int, str, bool})
 _ATOMS = frozenset({str, bool, type(None)})
@@ -395,45 +391,37 @@ class ModelMonitoringService:
             BoxkiteError: There is no baseline to compare with, or the counts cannot be read.
             ConfigError: There is no such window.
         """
+        observation = self.observe(window)
+        if observation.report is None:
+            msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
+            raise BoxkiteError(msg)
+        return observation.report
+
+    def observe(self, window: str | None = None) -> Observation:
+        """Return what all processes of this server have counted: verdicts, requests, latency; works without a baseline.
+
+        Args:
+            window: As `drift` takes it.
+
+        Raises:
+            BoxkiteError: The counts cannot be read.
+            ConfigError: There is no such window.
+        """
         if window is not None and window not in WINDOWS:
             msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
             raise ConfigError(msg)
-        if self.baseline is None:
-            msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
-            raise BoxkiteError(msg)
-        try:
-            if window is None:
-                cells = self._counts.totals().cells
-                slots = self._slots_since_start(int(cells.sum()))
-            else:
-                slots = self._counts.slots(window)
-                cells = slots.sum(axis=0)
-        except OSError as error:
-            what = f"of the window {window!r}" if window else "since the start"
-            msg = (
-                f"The counts {what} cannot be read: {error}. Is the state directory there, and are files not too many?"
-            )
-            raise BoxkiteError(msg) from error
         alpha = self.settings.drift_alpha
-        return drift_report(self.model, self.baseline, cells, alpha=alpha, slots=slots, window=window)
+        with _readable(window):
+            return observe(self.model, self.baseline, self._layout, self._counts, window=window, alpha=alpha)
 
-    def _slots_since_start(self, rows: int) -> NDArray[np.int64] | None:
-        """Return the slots of the longest window; None if they cannot be read: the counts do not depend on them.
+    def course(self, variable: Distribution) -> list[CoursePoint]:
+        """Return how far one of the baseline's variables was from training in the course of the last day.
 
-        A server that has just started has one or two of these, which differ by any change as they would by repeated
-        rows. So while a shorter window holds all *rows* that there are, and in more slots, it is taken instead.
+        Raises:
+            BoxkiteError: The counts cannot be read.
         """
-        try:
-            found = self._counts.slots(LONGEST)
-            for name in sorted(WINDOWS, key=lambda name: -WINDOWS[name])[1:]:
-                if len(found) >= _ENOUGH_SLOTS:
-                    break
-                finer = self._counts.slots(name)
-                if len(finer) >= _ENOUGH_SLOTS and finer.sum() >= rows:
-                    found = finer
-        except OSError:
-            return None
-        return found
+        with _readable(LONGEST):
+            return course(self._layout, self._counts, variable)
 
     def flush(self, timeout: float = 5.0) -> int:
         """Wait until all records are delivered; return how many are left after *timeout* seconds.
@@ -446,6 +434,17 @@ class ModelMonitoringService:
     def close(self) -> None:
         """Deliver what waits, within the shutdown timeout; the rest is counted as dropped, or stays in the spool."""
         self._recorders.close()
+
+
+@contextmanager
+def _readable(window: str | None) -> Iterator[None]:
+    """Say what it means that counts cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        what = f"of the window {window!r}" if window else "since the start"
+        msg = f"The counts {what} cannot be read: {error}. Is the state directory there, and are files not too many?"
+        raise BoxkiteError(msg) from error
 
 
 def _plain_features(features: Any) -> Any:

@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from flask_boxkite.naming import STATE_FILES, UNWRITABLE
 from flask_boxkite.process import ServerName, fork_mark, name_of
 from flask_boxkite.throttle import Throttle
 
-__all__ = ["Counts", "Store"]
+__all__ = ["Counts", "Slots", "Store"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -263,6 +263,18 @@ def _leave_all() -> None:
 atexit.register(_leave_all)
 
 
+class Slots(NamedTuple):
+    """What was counted in a window, slot by slot; see `slot_counts`.
+
+    Attributes:
+        ages: How many seconds ago each slot began, shape (slots,), falling.
+        cells: The counts, shape (slots, cells).
+    """
+
+    ages: NDArray[np.float64]
+    cells: NDArray[np.int64]
+
+
 class Counts:
     """One section, for those who count in it and ask for it.
 
@@ -307,19 +319,12 @@ class Counts:
         """
         return self._store.totals(self.section)
 
-    def window(self, name: str) -> Totals:
-        """Return what all processes have counted in the last ``5m``, ``1h`` or ``24h``.
-
-        Raises:
-            OSError: It cannot be read.
-        """
-        return self._store.windows(self.section).since(name, self.totals)
-
-    def slots(self, name: str) -> NDArray[np.int64]:
-        """Return what all processes have counted in a window slot by slot, shape (slots, cells); see `slot_counts`.
+    def slots(self, name: str) -> Slots:
+        """Return what all processes have counted in the last ``5m``, ``1h`` or ``24h``, slot by slot.
 
         Raises:
             OSError: It cannot be read.
         """
         snapshots = self._store.windows(self.section).snapshots(name)
-        return slot_counts(snapshots, self.totals())
+        counts = slot_counts(snapshots, self.totals())
+        return Slots(self._clock() - np.array(snapshots.taken), counts)

@@ -95,11 +95,11 @@ _PLACES = sum(ring.places for ring in _RINGS.values())
 _SHORTEST = min(_SLOT_SECONDS.values())
 
 _MAGIC = b"boxring\n"
-_HEADER = struct.Struct("=8sQQQ40s")  # magic, format, cells, sums, boot
+_HEADER = struct.Struct("=8sQQ40s")  # magic, format, cells, boot
 
 
 def _data_size(section: Section) -> int:
-    return 8 * (section.cells + section.sums)
+    return 8 * section.cells
 
 
 class Ring(Protocol):
@@ -238,7 +238,7 @@ class Windows:
         self._section = section
         self._clock = clock
         boot = boot_id().encode()[:36]
-        self._header = _HEADER.pack(_MAGIC, FORMAT, section.cells, section.sums, boot)
+        self._header = _HEADER.pack(_MAGIC, FORMAT, section.cells, boot)
         self._data_size = _data_size(section)
 
     def begin_slot(self, totals: Callable[[], Totals]) -> float:
@@ -266,38 +266,13 @@ class Windows:
             ring.clear()  # it is new, or of another boot or format
             if ring.room() < _SHARE * _PLACES * self._data_size:
                 raise OSError(errno.ENOSPC, "snapshots would take the room that the counts themselves need")
-        cells, sums = totals()
-        data = cells.astype(np.int64).tobytes() + sums.astype(np.float64).tobytes()
+        data = totals().cells.astype(np.int64).tobytes()
         for place in due:
             label_at = _HEADER.size + 8 * place
             ring.write(label_at, struct.pack("=d", math.nan))
             ring.write(self._data_at(place), data)
             ring.write(label_at, struct.pack("=d", now))
         ring.write(0, self._header)
-
-    def since(self, name: str, totals: Callable[[], Totals]) -> Totals:
-        """Return what the window of this name holds.
-
-        Raises:
-            OSError: It cannot be read.
-        """
-        window = _RINGS[name]
-        with self._place.open() as ring:
-            while places := window.within(labels := self._labels(ring), self._clock()):
-                place = places[0]
-                data = ring.read(self._data_at(place), self._data_size)
-                # Else it was just overwritten, or cut off, and another one is the earliest now.
-                if self._labels(ring)[place] == labels[place]:
-                    break
-            else:
-                return Totals.zero(self._section)
-        before = Totals(
-            np.frombuffer(data, np.int64, self._section.cells),
-            np.frombuffer(data, np.float64, self._section.sums, 8 * self._section.cells),
-        )
-        now = totals()
-        # Never negative: counts may have been lost with files that somebody deleted.
-        return Totals(np.maximum(now.cells - before.cells, 0), np.maximum(now.sums - before.sums, 0.0))
 
     def snapshots(self, name: str, known: Snapshots | None = None) -> Snapshots:
         """Return the snapshots of the window of this name, for its counts slot by slot (`slot_counts`).
@@ -316,7 +291,7 @@ class Windows:
             taken = tuple(labels[places].tolist())
             if known is not None and known.taken == taken:
                 return known
-            read = {place: ring.read(self._data_at(place), 8 * self._section.cells) for place in places}
+            read = {place: ring.read(self._data_at(place), self._data_size) for place in places}
             after = self._labels(ring)
         # Else it was just overwritten, or cut off.
         kept = [place for place in places if after[place] == labels[place]]

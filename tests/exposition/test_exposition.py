@@ -315,7 +315,7 @@ def test_dispersions_are_current_and_forget(tmp_path: Path) -> None:
     source = exposition(model)
     for city in ("Bonn", "Ulm", "Rome"):
         model.count([[5.0, city]], [[0.1]])
-        table = model.counts.slots("1h")[:, 7:10]
+        table = model.counts.slots("1h").cells[:, 7:10]
         assert dispersions(export(source))["city"] == pytest.approx(dispersion(table))
     clock.now += 3700
     assert dispersions(export(source))["city"] == 1
