@@ -88,6 +88,7 @@ class Settings:
             that of ``PROMETHEUS_MULTIPROC_DIR``, else one that they find by themselves.
         shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver what waits.
         drift_alpha: ``BOXKITE_DRIFT_ALPHA`` (1e-5): false-alarm probability of one check of a whole model.
+        dashboard_path: ``BOXKITE_DASHBOARD_PATH`` (``/boxkite`` in debug mode, else none): the drift page.
         enabled: ``BOXKITE_ENABLED`` (true): false counts, sends and routes nothing.
     """
 
@@ -120,6 +121,7 @@ class Settings:
     state_dir: str | None = None
     shutdown_timeout: float = 5.0
     drift_alpha: float = 1e-5
+    dashboard_path: str | None = None
     enabled: bool = True
 
     @classmethod
@@ -345,6 +347,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "state_dir": _optional(_path_text),
     "shutdown_timeout": _number(lambda value: 0 <= value <= 86400, "from 0 to 86400"),
     "drift_alpha": _number(lambda value: 0 < value < 1, "between 0 and 1"),
+    "dashboard_path": _optional(_route),
     "enabled": _boolean,
 }
 

@@ -31,6 +31,9 @@ from flask_boxkite.answers import json_value
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.capture import Capture, Options, Pick
 from flask_boxkite.config import Settings
+from flask_boxkite.dashboard import Guard, dashboard_blueprint
+from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.doctor import Finding
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
@@ -50,6 +53,7 @@ __all__ = ["Boxkite"]
 logger = logging.getLogger("flask_boxkite")
 
 _KEY = "boxkite"
+DEFAULT_DASHBOARD_PATH = "/boxkite"
 _CAPTURE = "boxkite_capture"
 """Attribute of the request object under which its capture waits. Not on `flask.g`, which a view that calls its own app
 in a test shares with the inner request."""
@@ -68,9 +72,16 @@ class Boxkite:
 
     Args:
         app: The app to register with; or call `init_app` later.
+        dashboard_guard: Decides who may see the drift page, instead of the token: called before each of its requests,
+            as a function given to `flask.Flask.before_request` is. It returns None to let the visitor in, or a response
+            such as a redirection to a login; or it aborts.
     """
 
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(self, app: Flask | None = None, *, dashboard_guard: Guard | None = None) -> None:
+        if dashboard_guard is not None and not callable(dashboard_guard):
+            msg = f"'dashboard_guard' must be a callable without arguments, got {dashboard_guard!r}."
+            raise ConfigError(msg)
+        self._dashboard_guard = dashboard_guard
         self._states: WeakSet[_AppState] = WeakSet()
         self._predicted: list[_Predicted] = []
         if app is not None:
@@ -93,6 +104,7 @@ class Boxkite:
         app.after_request_funcs.setdefault(None, []).insert(0, state.after_request)
         if state.settings.enabled:
             _add_metrics_route(app, state)
+            _add_dashboard(app, state, self._dashboard_guard)
             got_request_exception.connect(state.request_failed, app)
         app.extensions[_KEY] = state
         self._states.add(state)
@@ -264,7 +276,7 @@ class _AppState:
         self._configured = any(service.baseline for service in self._services.values())
         self.exposition = make_exposition(
             settings,
-            lambda: [service.exported for service in list(self._services.values())],
+            lambda: [service.exported for service in self.services()],
             self._store if settings.enabled else None,
             self.recorders,
         )
@@ -283,6 +295,23 @@ class _AppState:
 
     def _new_service(self, baseline: Baseline | None, model: str | None) -> ModelMonitoringService:
         return ModelMonitoringService.from_settings(self.settings, baseline, model, self._store, self.recorders)
+
+    def services(self) -> Sequence[ModelMonitoringService]:
+        """Return the models."""
+        return list(self._services.values())
+
+    def sinks(self) -> Mapping[str, RecorderCounts]:
+        """Return what became of records in all processes, by sink."""
+        self._store.tidy()
+        reading = self._store.read()
+        return {
+            recorder.sink.name: RecorderCounts.of(reading.totals(recorder.section).cells.tolist())
+            for recorder in self.recorders
+        }
+
+    def findings(self) -> Sequence[Finding]:
+        """Return what the doctor says of the set-up."""
+        return []
 
     def check_model(self, model: str | None) -> None:
         """Refuse a model that cannot be meant.
@@ -430,13 +459,12 @@ def _add_metrics_route(app: Flask, state: _AppState) -> None:
     path = state.settings.metrics_path
     if path is None:
         return
-    for rule in app.url_map.iter_rules():
-        if rule.rule == path and "GET" in (rule.methods or ()):
-            msg = (
-                f"'BOXKITE_METRICS_PATH' is '{path}', which is the route of {rule.endpoint!r} already. Set another "
-                "path, or None and serve monitor.export_http() yourself."
-            )
-            raise ConfigError(msg, key="BOXKITE_METRICS_PATH")
+    if (endpoint := _endpoint_at(app, path)) is not None:
+        msg = (
+            f"'BOXKITE_METRICS_PATH' is '{path}', which is the route of {endpoint!r} already. Set another "
+            "path, or None and serve monitor.export_http() yourself."
+        )
+        raise ConfigError(msg, key="BOXKITE_METRICS_PATH")
     blueprint = Blueprint("boxkite", __name__)
 
     def metrics() -> Any:
@@ -448,6 +476,28 @@ def _add_metrics_route(app: Flask, state: _AppState) -> None:
 
     blueprint.add_url_rule(path, "metrics", metrics, methods=["GET"])
     app.register_blueprint(blueprint)
+
+
+def _add_dashboard(app: Flask, state: _AppState, guard: Guard | None) -> None:
+    """Add the drift page: where the settings say, or, if they say nothing, in debug mode."""
+    is_set = "BOXKITE_DASHBOARD_PATH" in app.config
+    path = state.settings.dashboard_path if is_set else DEFAULT_DASHBOARD_PATH
+    if path is None:
+        return
+    if (endpoint := _endpoint_at(app, f"{path.rstrip('/')}/")) is not None:
+        if not is_set:
+            return
+        msg = f"'BOXKITE_DASHBOARD_PATH' is '{path}', which is the route of {endpoint!r} already. Set another path."
+        raise ConfigError(msg, key="BOXKITE_DASHBOARD_PATH")
+    app.register_blueprint(dashboard_blueprint(state, path, guard, only_in_debug=not is_set))
+
+
+def _endpoint_at(app: Flask, path: str) -> str | None:
+    """Return the endpoint that answers GET at *path*, or None."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule == path and "GET" in (rule.methods or ()):
+            return str(rule.endpoint)
+    return None
 
 
 def _check_routes(app: Any, predicted: Sequence[_Predicted], metrics_path: str | None) -> None:

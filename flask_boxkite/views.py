@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from werkzeug.wrappers import Request, Response
 
-__all__ = ["metrics_response"]
+__all__ = ["has_token", "metrics_response"]
 
 Export = Callable[[Mapping[str, Sequence[str]], Mapping[str, str]], "tuple[bytes, str]"]
 
@@ -24,7 +24,7 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
         export: Renders the metrics, given query parameters and headers.
         token: Bearer token to ask for, or None.
     """
-    if token is not None and not _has_token(request, token):
+    if token is not None and not has_token(request, token):
         return Response("A bearer token is needed.\n", 401, {"WWW-Authenticate": 'Bearer realm="metrics"'})
     body, content_type = export(request.args.to_dict(flat=False), dict(request.headers))
     headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
@@ -34,8 +34,8 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
     return Response(body, 200, headers)
 
 
-def _has_token(request: Request, token: str) -> bool:
-    """Compare in constant time, so that the answer's delay tells nothing."""
+def has_token(request: Request, token: str) -> bool:
+    """Say whether a request bears the token; compares in constant time, so that the answer's delay tells nothing."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     # WSGI hands headers on as Latin-1, whatever they are.
     sent = given.strip().encode("latin-1", "replace")

@@ -32,16 +32,29 @@ LEVELS = (
     ("live", "drift"),
     ("sinks",),
     ("delivery",),
+    ("doctor",),
     ("exposition", "observation", "provision"),
     ("page",),
     ("service",),
     ("answers", "body", "capture", "views"),
+    ("dashboard",),
     ("extension", "middleware"),
     ("__init__",),
     ("cli", "testing"),
     ("__main__",),
 )
-WEB_LAYER = {"__init__", "answers", "extension", "capture", "body", "middleware", "views", "cli", "testing"}
+WEB_LAYER = {
+    "__init__",
+    "answers",
+    "extension",
+    "capture",
+    "body",
+    "dashboard",
+    "middleware",
+    "views",
+    "cli",
+    "testing",
+}
 WEB_LIBRARIES = {"flask", "werkzeug", "click"}
 
 

@@ -104,6 +104,8 @@ class VariableDrift:
             "baseline_rows": self.baseline_rows,
             "live_rows": self.live_rows,
             **{name: judged[name] for name in ("g", "dispersion", "limit", "psi", "size")},
+            "psi_noise": _finite(self.judgement.noise),
+            "psi_limit": _finite(self.judgement.psi_limit),
             "moved_most": self.moved_most,
             "share_before": self.share_before,
             "share_now": self.share_now,
@@ -155,10 +157,10 @@ class DriftReport:
 
         Keys: ``model``, ``baseline``, ``window``, ``alpha``, and ``variables``, a list of dicts with ``name``,
         ``side``, ``kind``, ``verdict``, ``baseline_rows``, ``live_rows``; ``g``, ``dispersion``, ``limit``, ``psi``,
-        ``size`` (see `Judgement`); ``moved_most``, ``share_before``, ``share_now``; ``missing_before``,
-        ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``, ``kl_live``,
-        ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``, ``wasserstein`` (see
-        `Distances`). Keys may be added, in a later release; none goes or changes its meaning.
+        ``size``, ``psi_noise``, ``psi_limit`` (see `Judgement`); ``moved_most``, ``share_before``, ``share_now``;
+        ``missing_before``, ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``,
+        ``kl_live``, ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``,
+        ``wasserstein`` (see `Distances`). Keys may be added, in a later release; none goes or changes its meaning.
         """
         return {
             "model": self.model,
@@ -261,4 +263,8 @@ def _distances(
         limit,
         wasserstein,
     )
-    return Distances(*(number if math.isfinite(number) else None for number in numbers))
+    return Distances(*map(_finite, numbers))
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

@@ -21,7 +21,7 @@ from flask_boxkite.drift.statistics import (
     psi_sampling_noise,
 )
 
-__all__ = ["MINIMUM_ROWS", "Judgement", "Verdict", "judge"]
+__all__ = ["DRIFTED_SIZE", "MAJOR_SIZE", "MINIMUM_ROWS", "Judgement", "Verdict", "judge"]
 
 Verdict: TypeAlias = Literal["not enough data", "stable", "shifted", "drifted", "major"]
 
@@ -41,7 +41,8 @@ class Judgement:
         dispersion: What it is divided by, φ, since rows may repeat each other.
         limit: What G/φ must exceed to be significant.
         psi: The population stability index.
-        size: PSI less its sampling noise, at least 0.
+        noise: What sampling alone gives it; infinite without rows.
+        size: PSI less that, at least 0.
     """
 
     verdict: Verdict
@@ -49,7 +50,13 @@ class Judgement:
     dispersion: float
     limit: float
     psi: float
+    noise: float
     size: float
+
+    @property
+    def psi_limit(self) -> float:
+        """What PSI must reach to be called drift, if it is significant."""
+        return self.noise + DRIFTED_SIZE
 
 
 def judge(
@@ -68,11 +75,12 @@ def judge(
         BinMismatchError: The shapes differ.
     """
     psi = population_stability_index(baseline, live)
-    size = max(psi - psi_sampling_noise(baseline, live), 0.0)
+    noise = psi_sampling_noise(baseline, live)
+    size = max(psi - noise, 0.0)
     g = g_statistic(baseline, live)
     limit = chi_squared_limit(alpha, np.size(baseline) - 1 if degrees is None else degrees)
     verdict = _verdict(np.sum(baseline), np.sum(live), g / dispersion > limit, size)
-    return Judgement(verdict, g, dispersion, limit, psi, size)
+    return Judgement(verdict, g, dispersion, limit, psi, noise, size)
 
 
 def _verdict(trained: float, served: float, is_significant: bool, size: float) -> Verdict:

@@ -1,0 +1,180 @@
+"""The drift page over HTTP: who may see it, and which address shows what. What it shows is `flask_boxkite.page`."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from flask import Blueprint, abort, current_app, request
+from werkzeug.wrappers import Response
+
+from flask_boxkite.config import Settings
+from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.doctor import Finding
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.windows import WINDOWS
+from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
+from flask_boxkite.service import ModelMonitoringService
+from flask_boxkite.views import has_token
+
+__all__ = ["Guard", "Monitored", "dashboard_blueprint"]
+
+Guard = Callable[[], Any]
+"""Called before the page is shown: returns None to let a visitor in, or a response; or it aborts."""
+
+_SINCE_START = "start"
+
+# The page needs nothing but what it brings. Script and style are files of its own, so an app may be as strict.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+class Monitored(Protocol):
+    """The app whose state is shown."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    def services(self) -> Sequence[ModelMonitoringService]:
+        """Return its models."""
+
+    def sinks(self) -> Mapping[str, RecorderCounts]:
+        """Return what became of records, by sink."""
+
+    def findings(self) -> Sequence[Finding]:
+        """Return what the doctor says."""
+
+
+def dashboard_blueprint(monitored: Monitored, path: str, guard: Guard | None, *, only_in_debug: bool) -> Blueprint:
+    """Return the routes of the page.
+
+    Args:
+        monitored: The app.
+        path: Where the page is.
+        guard: Decides who may see it, instead of the token.
+        only_in_debug: Whether the page is there only while the app is in debug mode, which may begin after set-up.
+    """
+    pages = _Pages(monitored)
+    blueprint = Blueprint("boxkite_dashboard", __name__)
+    root = path.rstrip("/")
+    for address, view in (
+        ("/", pages.overview),
+        ("/variable", pages.variable),
+        ("/drift.json", pages.json),
+        ("/report.html", pages.report),
+    ):
+        blueprint.add_url_rule(root + address, view.__name__, view)
+    for name in ASSETS:
+        blueprint.add_url_rule(f"{root}/{name}", name.replace(".", "_"), _asset, defaults={"name": name})
+
+    @blueprint.before_request
+    def admit() -> Any:
+        if only_in_debug and not current_app.debug:
+            abort(404)
+        return guard() if guard is not None else _ask_for_token(monitored.settings.metrics_token)
+
+    return blueprint
+
+
+def _ask_for_token(token: str | None) -> Response | None:
+    """Refuse a visitor who has not got the token: as a bearer, or as the password that a browser asks for."""
+    if token is None or has_token(request, token):
+        return None
+    given = request.authorization
+    password = given.password if given is not None and given.type == "basic" else None
+    if password is not None and hmac.compare_digest(password.encode("utf-8", "replace"), token.encode()):
+        return None
+    text = "The token is needed: as a bearer, or as the password, with any user name.\n"
+    return Response(text, 401, {"WWW-Authenticate": 'Basic realm="boxkite", charset="UTF-8"'})
+
+
+def _asset(name: str) -> Response:
+    return _answer(asset(name), ASSETS[name], cache="private, max-age=300")
+
+
+class _Pages:
+    """The views of one app."""
+
+    def __init__(self, monitored: Monitored) -> None:
+        self._monitored = monitored
+
+    def overview(self) -> Response:
+        """All variables of all models."""
+        return self._show(overview_html)
+
+    def json(self) -> Response:
+        """The same for programs."""
+        return self._show(drift_json, "application/json")
+
+    def report(self) -> Response:
+        """The same as a file to keep."""
+        response = self._show(report_html, policy=_REPORT_POLICY)
+        response.headers["Content-Disposition"] = 'attachment; filename="drift.html"'
+        return response
+
+    def variable(self) -> Response:
+        """One variable."""
+        names = [request.args.get(key, "") for key in ("model", "side", "variable")]
+        services = [service for service in self._monitored.services() if service.model == names[0]]
+        app = self._app(services)
+        if app.failures:
+            return _answer(overview_html(app), status=503)
+        model = next(iter(app.models), None)
+        view = model.variable(*names[1:]) if model else None
+        if model is None or view is None:
+            abort(404, f"There is no {names[1] or 'variable'} {names[2]!r} of a model {names[0]!r}.")
+        return _answer(variable_html(app, model, view, services[0].course(view.trained)))
+
+    def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
+        app = self._app(self._monitored.services())
+        return _answer(render(app), kind, status=503 if app.failures else 200, **options)
+
+    def _app(self, services: Sequence[ModelMonitoringService]) -> App:
+        query = _query()
+        observations, failures = [], []
+        for service in services:
+            try:
+                observations.append(service.observe(query.window))
+            except BoxkiteError as error:
+                failures.append(str(error))
+        return App(
+            current_app.name,
+            query,
+            observations,
+            sinks=self._monitored.sinks(),
+            findings=self._monitored.findings(),
+            now=time.time(),
+            failures=failures,
+        )
+
+
+def _query() -> Query:
+    window = request.args.get("window", "1h")
+    if window not in (*WINDOWS, _SINCE_START):
+        abort(400, f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.")
+    return Query(
+        None if window == _SINCE_START else window, request.args.get("name", ""), request.args.get("verdict", "")
+    )
+
+
+def _answer(
+    text: str,
+    kind: str = "text/html; charset=utf-8",
+    *,
+    status: int = 200,
+    policy: str = _POLICY,
+    cache: str = "no-store",
+) -> Response:
+    headers = {
+        "Content-Type": kind,
+        "Cache-Control": cache,
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(text, status, headers)

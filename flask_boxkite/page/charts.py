@@ -1,0 +1,258 @@
+"""Charts as inline SVG. Sizes are in units of the view box; colours come from the style sheet, by class.
+
+What was in training is an outline, what is live a filled shape. Nothing here is a `style` attribute, which a strict
+Content-Security-Policy would refuse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from markupsafe import Markup, escape
+from numpy.typing import ArrayLike, NDArray
+
+from flask_boxkite.baseline.distribution import Continuous
+from flask_boxkite.observation import CoursePoint
+from flask_boxkite.page.shape import Bar, Categories, Histogram, Shape
+from flask_boxkite.page.words import number, percent
+
+__all__ = ["course_chart", "cumulative_chart", "large_chart", "small_chart"]
+
+_SMALL = (168, 36)
+_WIDTH, _HEIGHT = 560, 250
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 12, 30
+_ROW = 26
+_SLOT = 96
+"""Width of a special bar, with room for its name."""
+
+
+class _Plot:
+    """The drawing area of a large chart, and where numbers lie in it."""
+
+    def __init__(self, x: tuple[float, float], top: float, *, right: float = _WIDTH - _RIGHT) -> None:
+        self.left, self.right = _LEFT, right
+        self._lower, self._upper = x
+        self._top = top or 1.0
+
+    def x(self, value: float) -> float:
+        # Divided first, so that no difference of two huge numbers is infinite.
+        unit = max(abs(self._lower), abs(self._upper)) or 1.0
+        span = self._upper / unit - self._lower / unit
+        place = (value / unit - self._lower / unit) / span if span else 0.5
+        return self.left + min(max(place, 0.0), 1.0) * (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        return _HEIGHT - _BOTTOM - min(value / self._top, 1.0) * (_HEIGHT - _BOTTOM - _TOP)
+
+    def axes(self, *, as_percent: bool) -> Iterator[str]:
+        """Draw the vertical axis and its lines."""
+        for tick in _ticks(0.0, self._top):
+            y = self.y(tick)
+            text = percent(tick) if as_percent else number(tick)
+            yield f'<path class="grid" d="M{self.left} {y:.1f}H{_WIDTH - _RIGHT}"/>'
+            yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
+
+    def scale(self) -> Iterator[str]:
+        """Draw the numbers below, as far as they do not meet what stands to the right."""
+        for tick in _ticks(self._lower, self._upper, max(int((self.right - self.left) / 80), 1)):
+            if self.x(tick) < self.right - 12 or self.right == _WIDTH - _RIGHT:
+                yield f'<text x="{self.x(tick):.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{number(tick)}</text>'
+
+
+def _ticks(lower: float, upper: float, most: int = 5) -> list[float]:
+    """Return round numbers from *lower* to *upper*."""
+    span = upper / most - lower / most
+    if not (span > 0 and math.isfinite(span)):
+        return [lower]
+    power = 10.0 ** math.floor(math.log10(span))
+    step = next((power * factor for factor in (1, 2, 5, 10) if power * factor >= span), 0.0)
+    if not step or not math.isfinite(step):
+        return [lower, upper]
+    first = math.ceil(lower / step)
+    return [place * step for place in range(first, math.floor(upper / step + 1e-9) + 1)]
+
+
+def _svg(size: tuple[float, float], label: str, parts: Sequence[str], kind: str) -> Markup:
+    head = f'<svg class="{kind}" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img" aria-label="{escape(label)}"'
+    head += ' preserveAspectRatio="none">' if kind == "small" else ">"
+    return Markup(head + "".join(parts) + "</svg>")
+
+
+def _filled(xs: NDArray[np.float64], ys: NDArray[np.float64], floor: float) -> str:
+    """Return the path of bars side by side, down to *floor*; *xs* are their edges."""
+    return f"M{xs[0]:.1f} {floor:.1f}" + _steps(xs, ys) + f"V{floor:.1f}Z"
+
+
+def _steps(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> str:
+    return "".join(f"V{y:.1f}H{x:.1f}" for x, y in zip(xs[1:].tolist(), ys.tolist(), strict=True))
+
+
+# --- small -----------------------------------------------------------------------------------------------------------
+
+
+def small_chart(shape: Shape, label: str) -> Markup:
+    """Draw a shape in a line of a table."""
+    width, height = _SMALL
+    special = 12 * len(shape.specials)
+    room = width - special - (4 if special else 0)
+    tallest = _tallest(shape)
+    parts = []
+    if isinstance(shape, Histogram):
+        xs = np.linspace(0, room, len(shape.now) + 1)
+        now, before = (height - (height - 2) * share / tallest for share in (shape.now, shape.before))
+        parts.append(f'<path class="live" d="{_filled(xs, now, height)}"/>')
+        parts.append(f'<path class="training" d="{_filled(xs, before, height)}"/>')
+    else:
+        parts += _small_bars(shape.bars, 0, room / max(len(shape.bars), 1), height, tallest)
+    parts += _small_bars(shape.specials, width - special, 12, height, tallest, "live special")
+    return _svg(_SMALL, label, parts, "small")
+
+
+def _small_bars(
+    bars: Sequence[Bar], left: float, slot: float, height: float, tallest: float, live: str = "live"
+) -> Iterator[str]:
+    gap = min(slot / 5, 3)
+    for place, bar in enumerate(bars):
+        x = left + place * slot + gap / 2
+        for kind, share in ((live, bar.now), ("training", bar.before)):
+            tall = (height - 2) * share / tallest
+            yield f'<path class="{kind}" d="M{x:.1f} {height}v{-tall:.1f}h{slot - gap:.1f}v{tall:.1f}z"/>'
+
+
+def _tallest(shape: Shape) -> float:
+    bars = [*shape.specials, *(shape.bars if isinstance(shape, Categories) else ())]
+    shares = [share for bar in bars for share in (bar.before, bar.now)]
+    if isinstance(shape, Histogram):
+        shares += [float(shape.before.max()), float(shape.now.max())]
+    return max(shares, default=0.0) or 1.0
+
+
+# --- large -----------------------------------------------------------------------------------------------------------
+
+
+def large_chart(shape: Shape, label: str) -> Markup:
+    """Draw a shape with its scale: a histogram upright, categories in lines."""
+    return _large_histogram(shape, label) if isinstance(shape, Histogram) else _large_categories(shape, label)
+
+
+def _large_histogram(shape: Histogram, label: str) -> Markup:
+    right = _WIDTH - _RIGHT - _SLOT * len(shape.specials)
+    plot = _Plot((shape.lower, shape.upper), _tallest(shape), right=right)
+    xs = np.linspace(plot.left, plot.right, len(shape.now) + 1)
+    floor = plot.y(0.0)
+    now, before = (np.array([plot.y(share) for share in shares.tolist()]) for shares in (shape.now, shape.before))
+    parts = [
+        *plot.axes(as_percent=True),
+        f'<path class="live" d="{_filled(xs, now, floor)}"/>',
+        f'<path class="training" d="{_filled(xs, before, floor)}"/>',
+        *_hints(shape, xs, floor),
+        *plot.scale(),
+    ]
+    for place, bar in enumerate(shape.specials):
+        parts += _special(bar, right + _SLOT * place, plot)
+    return _svg((_WIDTH, _HEIGHT), label, parts, "large")
+
+
+def _hints(shape: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[str]:
+    """Let the pointer ask each cell for its numbers."""
+    ends = shape.lower + np.linspace(0, 1, len(xs)) * (shape.upper / 2 - shape.lower / 2) * 2
+    for place, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
+        text = f"{number(ends[place])} to {number(ends[place + 1])}: training {percent(before)}, live {percent(now)}"
+        x, width = xs[place], xs[place + 1] - xs[place]
+        box = f'x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{floor - _TOP:.1f}"'
+        yield f'<rect class="hint" {box}><title>{text}</title></rect>'
+
+
+def _special(bar: Bar, left: float, plot: _Plot) -> Iterator[str]:
+    x, width, floor = left + 30, 32, plot.y(0.0)
+    for kind, share in (("live special", bar.now), ("training", bar.before)):
+        y = plot.y(share)
+        yield f'<path class="{kind}" d="M{x:.1f} {floor:.1f}V{y:.1f}h{width}V{floor:.1f}z"/>'
+    text = f"{bar.label}: training {percent(bar.before)}, live {percent(bar.now)}"
+    yield f'<rect class="hint" x="{x - 10:.1f}" y="{_TOP}" width="{width + 20}" height="{floor - _TOP:.1f}">'
+    yield f"<title>{text}</title></rect>"
+    yield f'<text x="{x + width / 2:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{bar.label}</text>'
+
+
+def _large_categories(shape: Categories, label: str) -> Markup:
+    bars = [*shape.bars, *shape.specials]
+    left, right = 150, 90
+    tallest = _tallest(shape)
+    parts: list[str] = []
+    for place, bar in enumerate(bars):
+        y = _ROW * place + 4
+        text = bar.label if len(bar.label) <= 17 else f"{bar.label[:16]}…"
+        parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(text)}</text>')
+        kind = "live special" if place >= len(shape.bars) else "live"
+        for name, share in ((kind, bar.now), ("training", bar.before)):
+            long = (_WIDTH - left - right) * share / tallest
+            parts.append(f'<path class="{name}" d="M{left} {y}h{long:.1f}v{_ROW - 8}H{left}z"/>')
+        end = left + (_WIDTH - left - right) * max(bar.before, bar.now) / tallest + 6
+        parts.append(f'<text x="{end:.1f}" y="{y + 14}">{percent(bar.before)} → {percent(bar.now)}</text>')
+    return _svg((_WIDTH, _ROW * max(len(bars), 1) + 4), label, parts, "large")
+
+
+def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, label: str) -> Markup:
+    """Draw the share of rows up to each bound, and where training and live are furthest apart: Kolmogorov-Smirnov."""
+    bounds = np.array(variable.upper_bounds)
+    before, now = (
+        np.cumsum(counts) / max(np.sum(counts), 1)
+        for counts in (np.array(variable.counts), np.asarray(live)[: len(variable.counts)])
+    )
+    plot = _Plot((shape.lower, shape.upper), 1.0)
+    furthest = int(np.argmax(np.abs(before - now)[:-1]))
+    parts = [*plot.axes(as_percent=True), *plot.scale()]
+    for kind, running in (("live-line", now), ("training", before)):
+        points = " ".join(
+            f"{plot.x(bound):.1f},{plot.y(share):.1f}"
+            for bound, share in zip([shape.lower, *bounds.tolist()], [0.0, *running[:-1].tolist()], strict=True)
+            if shape.lower <= bound <= shape.upper
+        )
+        parts.append(f'<polyline class="{kind}" points="{points}"/>')
+    x = plot.x(float(bounds[furthest]))
+    ends = plot.y(float(before[furthest])), plot.y(float(now[furthest]))
+    distance = abs(float(before[furthest] - now[furthest]))
+    side, anchor = (8, "start") if x < _WIDTH / 2 else (-8, "end")
+    parts.append(f'<path class="mark" d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}"/>')
+    parts.append(
+        f'<text class="mark-text" x="{x + side:.1f}" y="{sum(ends) / 2 + 4:.1f}" text-anchor="{anchor}">'
+        f"K-S {number(distance)} at {number(float(bounds[furthest]))}</text>"
+    )
+    return _svg((_WIDTH, _HEIGHT), label, parts, "large")
+
+
+def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
+    """Draw the population stability index over the day, with the limit that it must reach."""
+    tallest = max([*(point.psi for point in points), *(point.limit for point in points)], default=1.0)
+    plot = _Plot((-24.0, 0.0), tallest * 1.1)
+    parts = list(plot.axes(as_percent=False))
+    for hours in range(-24, 1, 6):
+        text = "now" if hours == 0 else f"{-hours} h ago"
+        anchor = "end" if hours == 0 else "middle" if hours > -24 else "start"
+        parts.append(f'<text x="{plot.x(hours):.1f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{text}</text>')
+    for run in _runs(points):
+        for kind, values in (("limit", [p.limit for p in run]), ("live-line", [p.psi for p in run])):
+            places = [(plot.x(-p.age / 3600), plot.y(value)) for p, value in zip(run, values, strict=True)]
+            if len(places) == 1:  # a line that can be seen
+                places.insert(0, (places[0][0] - 12, places[0][1]))
+            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            parts.append(f'<polyline class="{kind}" points="{line}"/>')
+    for point in points:
+        text = f"{number(point.age / 3600)} h ago: PSI {number(point.psi)}, limit {number(point.limit)}"
+        place = f'cx="{plot.x(-point.age / 3600):.1f}" cy="{plot.y(point.psi):.1f}"'
+        parts.append(f'<circle class="dot" {place} r="2.5"><title>{text}, {point.rows} rows</title></circle>')
+    return _svg((_WIDTH, _HEIGHT), label, parts, "large")
+
+
+def _runs(points: Sequence[CoursePoint], longest_gap: float = 2000.0) -> Iterator[list[CoursePoint]]:
+    """Yield points in runs without a gap, which no line should bridge."""
+    run: list[CoursePoint] = []
+    for point in points:
+        if run and run[-1].age - point.age > longest_gap:
+            yield run
+            run = []
+        run.append(point)
+    if run:
+        yield run

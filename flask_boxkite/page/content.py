@@ -1,0 +1,224 @@
+"""What the page shows: observations, sorted and filtered, with all that a template needs to say of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline.distribution import Continuous
+from flask_boxkite.delivery.counts import RecorderCounts
+from flask_boxkite.doctor import Finding
+from flask_boxkite.drift import VariableDrift
+from flask_boxkite.drift.verdict import Verdict
+from flask_boxkite.observation import CoursePoint, Observation
+from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
+from flask_boxkite.page.shape import Histogram, Shape, shape_of
+from flask_boxkite.page.words import MEANINGS, VERDICTS, group_text, percent
+
+__all__ = ["App", "ModelView", "Query", "VariableView", "course_picture"]
+
+_MOVED = ("drifted", "major")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a visitor asks for.
+
+    Attributes:
+        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
+        name: Part of a variable's name; empty for all.
+        verdict: One verdict; empty for all.
+    """
+
+    window: str | None = "1h"
+    name: str = ""
+    verdict: str = ""
+
+    def link(self, **changes: Any) -> str:
+        """Return the query string of this with changes; without what is empty or usual."""
+        values = {"window": self.window or "start", "name": self.name, "verdict": self.verdict} | changes
+        return "?" + urlencode({key: value for key, value in values.items() if value})
+
+
+class VariableView:
+    """One variable of a model.
+
+    Args:
+        drift: What is known of it.
+        trained: Its training counts.
+        live: Its live counts.
+    """
+
+    def __init__(self, drift: VariableDrift, trained: Distribution, live: Any) -> None:
+        self.drift = drift
+        self.trained = trained
+        self.live = live
+        self.row = drift.to_row()
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What its charts draw."""
+        return shape_of(self.trained, self.live)
+
+    @property
+    def meaning(self) -> str:
+        """The verdict, as a sentence goes on after the name."""
+        return MEANINGS[self.drift.verdict]
+
+    @property
+    def moved(self) -> str:
+        """Which group moved most."""
+        return group_text(self.drift.moved_most, self.drift.kind)
+
+    @property
+    def small_chart(self) -> Markup:
+        """A picture for a line of a table."""
+        return small_chart(self.shape, self._label)
+
+    @property
+    def large_chart(self) -> Markup:
+        """The same, large and with scales."""
+        return large_chart(self.shape, self._label)
+
+    @property
+    def cumulative_chart(self) -> Markup | None:
+        """Cumulative shares; None where values have no order."""
+        if not isinstance(self.trained, Continuous) or not isinstance(self.shape, Histogram):
+            return None
+        label = f"Cumulative shares of {self.drift.name}, training and live"
+        return cumulative_chart(self.trained, self.live, self.shape, label)
+
+    @property
+    def groups(self) -> list[tuple[str, float, float]]:
+        """The groups that the verdict is about: name, share in training, share live."""
+        before, now = self.trained.cells, self.live.tolist()
+        total = max(sum(before), 1), max(sum(now), 1)
+        return [
+            (
+                group_text(group.name, self.drift.kind),
+                sum(before[group.start : group.stop]) / total[0],
+                sum(now[group.start : group.stop]) / total[1],
+            )
+            for group in self.trained.groups
+        ]
+
+    @property
+    def _label(self) -> str:
+        change = f"{percent(self.drift.share_before)} to {percent(self.drift.share_now)}"
+        return f"Shares of {self.drift.name}, training and live; most moved: {self.moved}, {change}"
+
+
+class ModelView:
+    """One model in the window asked for.
+
+    Args:
+        observation: What was counted.
+        query: What to show of it.
+    """
+
+    def __init__(self, observation: Observation, query: Query) -> None:
+        self.observation = observation
+        self.query = query
+        self.name = observation.model
+        self.baseline = observation.baseline
+        self.window = observation.window
+
+    @cached_property
+    def variables(self) -> list[VariableView]:
+        """All variables, most worrying first."""
+        report, baseline = self.observation.report, self.baseline
+        if report is None or baseline is None:
+            return []
+        trained = {("feature", item.name): item for item in baseline.features}
+        trained |= {("output", item.name): item for item in baseline.outputs}
+        found = []
+        for drift in report:
+            item = trained[drift.side, drift.name]
+            found.append(VariableView(drift, item, self.observation.live(item)))
+        return found
+
+    @property
+    def shown(self) -> list[VariableView]:
+        """Those that the query asks for."""
+        name, verdict = self.query.name.casefold(), self.query.verdict
+        return [
+            view
+            for view in self.variables
+            if name in view.drift.name.casefold() and verdict in ("", view.drift.verdict)
+        ]
+
+    @property
+    def moved(self) -> list[VariableView]:
+        """Those that are drifted or major."""
+        return [view for view in self.variables if view.drift.verdict in _MOVED]
+
+    @property
+    def worst(self) -> str:
+        """The most worrying verdict."""
+        return self.variables[0].drift.verdict if self.variables else "not enough data"
+
+    def variable(self, side: str, name: str) -> VariableView | None:
+        """Return one variable."""
+        return next((view for view in self.variables if (view.drift.side, view.drift.name) == (side, name)), None)
+
+
+class App:
+    """Everything that the page shows of an app.
+
+    Args:
+        name: Of the app.
+        query: What is asked for.
+        observations: Of its models.
+        sinks: What became of records, by sink.
+        findings: What the doctor says.
+        now: Unix seconds.
+        failures: What could not be read, as texts.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        query: Query,
+        observations: Sequence[Observation],
+        *,
+        sinks: Mapping[str, RecorderCounts] | None = None,
+        findings: Sequence[Finding] = (),
+        now: float,
+        failures: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.query = query
+        self.models = [ModelView(observation, query) for observation in observations]
+        self.sinks = sinks or {}
+        self.findings = findings
+        self.now = now
+        self.failures = failures
+
+    @property
+    def verdicts(self) -> list[tuple[Verdict, int]]:
+        """Each verdict and how many variables have it."""
+        counts = Counter(view.drift.verdict for model in self.models for view in model.variables)
+        return [(verdict, counts[verdict]) for verdict in VERDICTS]
+
+    @property
+    def problems(self) -> list[Finding]:
+        """What needs somebody's attention."""
+        return [finding for finding in self.findings if finding.level == "problem"]
+
+    @property
+    def hints(self) -> list[Finding]:
+        """What could be turned on."""
+        return [finding for finding in self.findings if finding.level != "problem"]
+
+
+def course_picture(view: VariableView, points: Sequence[CoursePoint]) -> Markup | None:
+    """Draw the day of a variable; None where no hour had enough rows."""
+    label = f"Population stability index of {view.drift.name} over the last 24 hours, with its limit"
+    return course_chart(points, label) if points else None

@@ -1,0 +1,129 @@
+"""HTML and JSON from what the page shows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from flask_boxkite.delivery.counts import RecorderCounts
+from flask_boxkite.observation import CoursePoint
+from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
+from flask_boxkite.page.words import ago, fixed, number, percent, seconds, statistics, window_text
+
+__all__ = ["ASSETS", "asset", "drift_json", "overview_html", "report_html", "variable_html"]
+
+FORMAT = 1
+"""Of the JSON: raised when a key goes or changes its meaning."""
+
+ASSETS = {"boxkite.css": "text/css; charset=utf-8", "boxkite.js": "text/javascript; charset=utf-8"}
+
+
+@lru_cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("flask_boxkite.page"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(
+        number=number, percent=percent, seconds=seconds, moment=_moment, ago=ago, fixed=fixed, window=window_text
+    )
+    return environment
+
+
+@lru_cache
+def asset(name: str) -> str:
+    """Return the style sheet or the script."""
+    return files("flask_boxkite.page").joinpath("assets", name).read_text("utf-8")
+
+
+def overview_html(app: App) -> str:
+    """Return the page of all variables."""
+    return _environment().get_template("overview.html").render(app=app, query=app.query)
+
+
+def variable_html(app: App, model: ModelView, view: VariableView, points: Sequence[CoursePoint]) -> str:
+    """Return the page of one variable.
+
+    Args:
+        app: Its app.
+        model: Its model.
+        view: The variable.
+        points: Its course over the day.
+    """
+    return (
+        _environment()
+        .get_template("variable.html")
+        .render(
+            app=app,
+            query=app.query,
+            model=model,
+            view=view,
+            course=course_picture(view, points),
+            statistics=list(statistics(view.row)),
+        )
+    )
+
+
+def report_html(app: App) -> str:
+    """Return a page that stands alone, to be kept or sent: every variable, with its style and without links."""
+    style = Markup(asset("boxkite.css"))
+    return _environment().get_template("report.html").render(app=app, query=app.query, style=style)
+
+
+def drift_json(app: App) -> str:
+    """Return the same as JSON, for programs.
+
+    Keys: ``format`` (1), ``time`` (ISO 8601, UTC), ``window`` (null: since the start), ``models``, ``sinks``,
+    ``findings`` and ``failures`` (texts). A model has ``model``, ``baseline``, ``version``, ``rows`` by status,
+    ``latency_seconds`` (``p50``, ``p95``, ``p99``; null where nothing was timed) and ``drift``, as
+    `DriftReport.to_dict` has it (null without a baseline). A sink has ``name``, ``accepted``, ``delivered``,
+    ``waiting``, ``dropped`` by reason, ``last_delivery`` (null: never) and ``backoff_seconds``. A finding has ``level``
+    (``problem`` or ``hint``), ``what`` and ``remedy``. Keys may be added, in a later release.
+    """
+    content = {
+        "format": FORMAT,
+        "time": _moment(app.now),
+        "window": app.query.window,
+        "models": [_model_dict(model) for model in app.models],
+        "sinks": [{"name": name, **_sink_dict(counts)} for name, counts in app.sinks.items()],
+        "findings": [finding._asdict() for finding in app.findings],
+        "failures": list(app.failures),
+    }
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+def _model_dict(model: ModelView) -> dict[str, Any]:
+    seen = model.observation
+    return {
+        "model": model.name,
+        "baseline": model.baseline.fingerprint if model.baseline else None,
+        "version": model.baseline.version if model.baseline else None,
+        "rows": seen.rows,
+        "latency_seconds": {f"p{part}": seen.latency(part / 100) for part in (50, 95, 99)},
+        "drift": seen.report.to_dict() if seen.report else None,
+    }
+
+
+def _sink_dict(counts: RecorderCounts) -> dict[str, Any]:
+    return {
+        "accepted": counts.accepted,
+        "delivered": counts.delivered,
+        "waiting": counts.waiting,
+        "dropped": counts.dropped,
+        "last_delivery": _moment(counts.last_delivery) if counts.last_delivery else None,
+        "backoff_seconds": counts.backoff,
+    }
+
+
+def _moment(time: float) -> str:
+    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,188 @@
+"""The shape of a variable: shares of training and live rows, cut into the cells of a picture.
+
+Bins are of unequal width, so a picture of bins would show their widths. Here the rows of a bin are spread evenly over
+it and collected in cells of equal width; a bin that is narrower than a cell, such as the one that holds all zeros of a
+feature, still stands out. Shares are of all rows, so that missing ones can be drawn to the same scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
+from flask_boxkite.page.words import SPECIAL_WORDS, category_label, number
+
+__all__ = ["Bar", "Categories", "Histogram", "Shape", "shape_of"]
+
+CELLS = 48
+"""How many cells a histogram has."""
+
+CATEGORIES = 20
+"""How many categories are drawn; all others are one more."""
+
+WIDE = 0.25
+"""An outermost bin that would take up more of the picture becomes a bar of its own: nobody knows its shape."""
+
+LEAST_BINS = 5
+"""So many bins stay in the picture."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A named share of rows.
+
+    Attributes:
+        label: What it is of.
+        before: In training, in [0, 1].
+        now: Live.
+    """
+
+    label: str
+    before: float
+    now: float
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A continuous variable.
+
+    Attributes:
+        lower: Where the picture begins, in the variable's unit.
+        upper: Where it ends.
+        before: Share of training rows per cell, shape (cells,), cells of equal width.
+        now: Share of live rows.
+        specials: What has no place among the cells; only what there is.
+    """
+
+    lower: float
+    upper: float
+    before: NDArray[np.float64]
+    now: NDArray[np.float64]
+    specials: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
+class Categories:
+    """A discrete variable.
+
+    Attributes:
+        bars: Its categories: numbers ascending, texts by their frequency in training.
+        specials: What is none of them; only what there is.
+    """
+
+    bars: tuple[Bar, ...]
+    specials: tuple[Bar, ...]
+
+
+Shape = Histogram | Categories
+
+
+def shape_of(variable: Distribution, live: ArrayLike) -> Shape:
+    """Return the shape of a variable.
+
+    Args:
+        variable: Its training counts.
+        live: Live counts, in the order of its cells.
+    """
+    before, now = _shares(variable.cells), _shares(live)
+    if isinstance(variable, Discrete):
+        return _categories(variable, before, now)
+    return _histogram(variable, before, now)
+
+
+def _shares(counts: ArrayLike) -> NDArray[np.float64]:
+    cells: NDArray[np.float64] = np.asarray(counts, dtype=np.float64)
+    cells = cells / max(float(cells.sum()), 1.0)
+    return cells
+
+
+def _specials(
+    variable: Distribution, before: NDArray[np.float64], now: NDArray[np.float64], names: Sequence[str]
+) -> tuple[Bar, ...]:
+    groups = {group.name: slice(group.start, group.stop) for group in variable.groups}
+    bars = [
+        Bar(SPECIAL_WORDS[name], float(before[groups[name]].sum()), float(now[groups[name]].sum()))
+        for name in names
+        if name in groups
+    ]
+    return tuple(bar for bar in bars if bar.before or bar.now)
+
+
+# --- discrete --------------------------------------------------------------------------------------------------------
+
+
+def _categories(variable: Discrete, before: NDArray[np.float64], now: NDArray[np.float64]) -> Categories:
+    places = list(range(len(variable.categories)))
+    shown, rest = places[:CATEGORIES], places[CATEGORIES:]
+    if not variable.is_text:
+        shown.sort(key=lambda place: variable.values[place])
+    bars = [Bar(category_label(variable.categories[place]), float(before[place]), float(now[place])) for place in shown]
+    if rest:
+        bars.append(Bar(f"{len(rest)} others", float(before[rest].sum()), float(now[rest].sum())))
+    rare = len(variable.categories)
+    if before[rare] or now[rare]:
+        bars.append(Bar(SPECIAL_WORDS[RARE], float(before[rare]), float(now[rare])))
+    return Categories(tuple(bars), _specials(variable, before, now, (UNSEEN, MISSING, INVALID)))
+
+
+# --- continuous ------------------------------------------------------------------------------------------------------
+
+
+def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[np.float64]) -> Histogram:
+    bounds = np.array(variable.upper_bounds)
+    first = next((group.stop for group in variable.groups if group.name == BELOW), 0)
+    edges = bounds[first - 1 :] if first else np.concatenate([[_lower_edge(bounds)], bounds])
+    # Divided first, so that no difference of two huge bounds is infinite.
+    scaled = edges / (float(np.abs(edges).max()) or 1.0)
+    begin, end = _view(scaled)
+    inside = slice(first + begin, first + end)
+    grid = np.linspace(scaled[begin], scaled[end], CELLS + 1)
+    tails = (
+        (f"up to {number(float(edges[begin]))}", slice(first, inside.start)),
+        (f"over {number(float(edges[end]))}", slice(inside.stop, len(bounds))),
+    )
+    bars = [Bar(label, float(before[cells].sum()), float(now[cells].sum())) for label, cells in tails]
+    return Histogram(
+        float(edges[begin]),
+        float(edges[end]),
+        _collected(scaled[begin : end + 1], before[inside], grid),
+        _collected(scaled[begin : end + 1], now[inside], grid),
+        (
+            *(bar for bar in bars if bar.before or bar.now),
+            *_specials(variable, before, now, (BELOW, ABOVE, MISSING, INVALID)),
+        ),
+    )
+
+
+def _lower_edge(bounds: NDArray[np.float64]) -> float:
+    """Return where the lowest bin of a file begins that does not say it: as wide as the next one."""
+    width = bounds[1] - bounds[0] if len(bounds) > 1 else max(abs(bounds[0]), 1.0)
+    return float(bounds[0] - width if np.isfinite(bounds[0] - width) else bounds[0])
+
+
+def _view(edges: NDArray[np.float64]) -> tuple[int, int]:
+    """Return which edges the picture begins and ends at: without tails that are one bin, and most of the width."""
+    begin, end = 0, len(edges) - 1
+    while end - begin > LEAST_BINS:
+        width = (edges[end] - edges[begin]) * WIDE
+        left, right = edges[begin + 1] - edges[begin], edges[end] - edges[end - 1]
+        if max(left, right) <= width:
+            break
+        if left > right:
+            begin += 1
+        else:
+            end -= 1
+    return begin, end
+
+
+def _collected(
+    edges: NDArray[np.float64], shares: NDArray[np.float64], grid: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Spread shares evenly over their bins and collect them in cells."""
+    return np.diff(np.interp(grid, edges, np.concatenate([[0.0], np.cumsum(shares)])))
