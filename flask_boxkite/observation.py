@@ -16,7 +16,7 @@ from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.shared import Counts
-from flask_boxkite.live.windows import LONGEST, WINDOWS
+from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 
 __all__ = ["CoursePoint", "Observation", "course", "observe"]
@@ -170,7 +170,8 @@ def course(layout: Layout, counts: Counts, variable: Distribution) -> list[Cours
     mine = slice(sums.firsts[place], sums.firsts[place] + len(variable.groups))
     table = sums.of(cells)[:, mine]
     before = [sum(variable.cells[group.start : group.stop]) for group in variable.groups]
-    ends = np.append(ages[1:], 0.0)
+    # A slot ends with the next one; but where nothing was counted, that came late.
+    ends = np.maximum(np.append(ages[1:], 0.0), ages - SLOT_SECONDS[LONGEST])
     points = []
     for end in ends.tolist():
         now = table[(ends >= end) & (ends < end + _HOUR_SECONDS)].sum(axis=0)

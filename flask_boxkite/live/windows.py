@@ -32,7 +32,7 @@ from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.process import boot_id
 
-__all__ = ["LONGEST", "WINDOWS", "MemoryRing", "RingFile", "Snapshots", "Windows", "slot_counts"]
+__all__ = ["LONGEST", "SLOT_SECONDS", "WINDOWS", "MemoryRing", "RingFile", "Snapshots", "Windows", "slot_counts"]
 
 WINDOWS = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
 """Seconds by name."""
@@ -40,7 +40,8 @@ WINDOWS = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
 LONGEST = "24h"
 """The window whose slots stand for all time since the start."""
 
-_SLOT_SECONDS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
+SLOT_SECONDS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
+"""How long a slot lasts, by window."""
 
 _SHARE = 2
 """A disk must have room for this many times as much as the snapshots of a day will take: the counts come first."""
@@ -83,7 +84,7 @@ def _rings() -> dict[str, _Ring]:
     rings: dict[str, _Ring] = {}
     first = 0
     for name, seconds in WINDOWS.items():
-        slot = _SLOT_SECONDS[name]
+        slot = SLOT_SECONDS[name]
         places = math.ceil(seconds / slot) + 2
         rings[name] = _Ring(seconds, slot, first, places)
         first += places
@@ -92,7 +93,7 @@ def _rings() -> dict[str, _Ring]:
 
 _RINGS = _rings()
 _PLACES = sum(ring.places for ring in _RINGS.values())
-_SHORTEST = min(_SLOT_SECONDS.values())
+_SHORTEST = min(SLOT_SECONDS.values())
 
 _MAGIC = b"boxring\n"
 _HEADER = struct.Struct("=8sQQ40s")  # magic, format, cells, boot

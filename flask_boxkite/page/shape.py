@@ -7,6 +7,7 @@ feature, still stands out. Shares are of all rows, so that missing ones can be d
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
 from flask_boxkite.page.words import SPECIAL_WORDS, category_label, number
 
 __all__ = ["Bar", "Categories", "Histogram", "Shape", "shape_of"]
+
+FLOAT_MAX = sys.float_info.max
 
 CELLS = 48
 """How many cells a histogram has."""
@@ -137,20 +140,22 @@ def _categories(variable: Discrete, before: NDArray[np.float64], now: NDArray[np
 def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[np.float64]) -> Histogram:
     bounds = np.array(variable.upper_bounds)
     first = next((group.stop for group in variable.groups if group.name == BELOW), 0)
-    edges = bounds[first - 1 :] if first else np.concatenate([[_lower_edge(bounds)], bounds])
-    # Divided first, so that no difference of two huge bounds is infinite.
-    scaled = edges / (float(np.abs(edges).max()) or 1.0)
+    # Scaled first, so that no difference of two huge bounds is infinite.
+    unit = float(np.abs(bounds).max()) or 1.0
+    scaled = bounds / unit
+    scaled = scaled[first - 1 :] if first else np.concatenate([[_lower_edge(scaled)], scaled])
     begin, end = _view(scaled)
+    lower, upper = (max(-FLOAT_MAX, min(float(edge) * unit, FLOAT_MAX)) for edge in scaled[[begin, end]])
     inside = slice(first + begin, first + end)
     grid = np.linspace(scaled[begin], scaled[end], CELLS + 1)
     tails = (
-        (f"up to {number(float(edges[begin]))}", slice(first, inside.start)),
-        (f"over {number(float(edges[end]))}", slice(inside.stop, len(bounds))),
+        (f"up to {number(lower)}", slice(first, inside.start)),
+        (f"over {number(upper)}", slice(inside.stop, len(bounds))),
     )
     bars = [Bar(label, float(before[cells].sum()), float(now[cells].sum())) for label, cells in tails]
     return Histogram(
-        float(edges[begin]),
-        float(edges[end]),
+        lower,
+        upper,
         _collected(scaled[begin : end + 1], before[inside], grid),
         _collected(scaled[begin : end + 1], now[inside], grid),
         (
@@ -162,8 +167,7 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
 
 def _lower_edge(bounds: NDArray[np.float64]) -> float:
     """Return where the lowest bin of a file begins that does not say it: as wide as the next one."""
-    width = bounds[1] - bounds[0] if len(bounds) > 1 else max(abs(bounds[0]), 1.0)
-    return float(bounds[0] - width if np.isfinite(bounds[0] - width) else bounds[0])
+    return float(bounds[0] - (bounds[1] - bounds[0] if len(bounds) > 1 else 1.0))
 
 
 def _view(edges: NDArray[np.float64]) -> tuple[int, int]:

@@ -1,0 +1,353 @@
+"""The drift page over HTTP: who may see it, where it is, and that it shows what `monitor.drift()` says."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask, abort, redirect, request
+from flask.testing import FlaskClient
+
+from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.testing import RecordingSink
+
+PAGES = ("/boxkite/", "/boxkite/drift.json", "/boxkite/report.html", "/boxkite/boxkite.css", "/boxkite/boxkite.js")
+TOKEN = "open-sesame"
+
+
+def make_app(baseline: Any, *, guard: Any = None, **config: Any) -> Flask:
+    """Return an app with the page."""
+    app = Flask("scoring")
+    settings = {"BOXKITE_BASELINE": baseline, "BOXKITE_SINK": "none", "BOXKITE_DASHBOARD_PATH": "/boxkite"} | config
+    app.config.update({key: value for key, value in settings.items() if value is not ...})
+    monitor = Boxkite(app, dashboard_guard=guard)
+
+    @app.post("/score")
+    @monitor.predict(model="fraud" if isinstance(baseline, dict) else None)
+    def score() -> Any:
+        if request.get_json()["age"] == "raise":
+            abort(422)
+        return {"score": 0.5}
+
+    app.monitor = monitor  # type: ignore[attr-defined]
+    return app
+
+
+def send(app: Flask, rows: int = 50, **changes: Any) -> None:
+    """Have rows predicted."""
+    client = app.test_client()
+    for number in range(rows):
+        client.post("/score", json={"age": 20 + number, "income": 2500.0, "city": "Paris"} | changes)
+
+
+def variable_path(name: str, side: str = "feature", model: str = "default") -> str:
+    """Return the address of a variable's page."""
+    return f"/boxkite/variable?model={model}&side={side}&variable={name}"
+
+
+class Outline(HTMLParser):
+    """The elements of a page, and whether each is closed that must be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in {"meta", "link", "input"}:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def client(baseline: Baseline) -> FlaskClient:
+    """Return a client of an app that has seen some traffic."""
+    app = make_app(baseline)
+    send(app)
+    return app.test_client()
+
+
+# --- what it shows ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/boxkite/", variable_path("age"), variable_path("city"), "/boxkite/report.html"])
+@pytest.mark.parametrize("window", ["5m", "1h", "24h", "start"])
+def test_pages_are_whole_and_need_nothing_inline(client: FlaskClient, path: str, window: str) -> None:
+    answer = client.get(path, query_string=None if "?" in path else {"window": window})
+    assert answer.status_code == 200
+    outline = Outline(answer.text)
+    ids = [attributes["id"] for _, attributes in outline.elements if "id" in attributes]
+
+    assert len(ids) == len(set(ids))
+    for tag, attributes in outline.elements:
+        assert "style" not in attributes
+        assert not any(name.startswith("on") for name in attributes)
+        assert (tag == "script") <= ("src" in attributes)
+
+
+def test_json_has_the_numbers_of_the_report(baseline: Baseline) -> None:
+    app = make_app(baseline, BOXKITE_SINK=RecordingSink())
+    send(app)
+    send(app, 3, age="raise")
+    content = app.test_client().get("/boxkite/drift.json").get_json()
+    with app.app_context():
+        assert content["models"][0]["drift"] == json.loads(json.dumps(app.monitor.drift(window="1h").to_dict()))
+        app.monitor.close()
+
+    assert list(content) == ["format", "time", "window", "models", "sinks", "findings", "failures"]
+    assert (content["format"], content["window"], content["failures"]) == (1, "1h", [])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", content["time"])
+    (model,) = content["models"]
+    assert list(model) == ["model", "baseline", "version", "rows", "latency_seconds", "drift"]
+    assert (model["model"], model["baseline"], model["version"]) == ("default", baseline.fingerprint, "v1")
+    assert model["rows"] == {"ok": 50, "client_error": 3, "error": 0}
+    assert 0 < model["latency_seconds"]["p50"] <= model["latency_seconds"]["p99"]
+    (sink,) = content["sinks"]
+    assert list(sink) == [
+        *("name", "accepted", "delivered", "waiting", "dropped", "last_delivery", "backoff_seconds"),
+    ]
+    assert sink["accepted"] == 53
+
+
+def test_the_window_is_passed_on(client: FlaskClient) -> None:
+    assert client.get("/boxkite/drift.json?window=5m").get_json()["models"][0]["drift"]["window"] == "5m"
+    assert client.get("/boxkite/drift.json?window=start").get_json()["window"] is None
+
+
+def test_before_the_first_prediction_the_page_says_so(baseline: Baseline) -> None:
+    client = make_app(baseline).test_client()
+
+    assert "No prediction was answered in the last hour." in client.get("/boxkite/").text
+    latency = client.get("/boxkite/drift.json").get_json()["models"][0]["latency_seconds"]
+    assert latency == {"p50": None, "p95": None, "p99": None}
+    assert client.get(variable_path("age")).status_code == 200
+
+
+def test_a_few_rows_are_not_called_stable(baseline: Baseline) -> None:
+    app = make_app(baseline)
+    send(app, 3)
+    assert "Not enough data to tell" in app.test_client().get("/boxkite/").text
+
+
+def test_without_a_baseline_requests_are_shown() -> None:
+    app = make_app(...)
+    send(app, 3)
+    client = app.test_client()
+    text = client.get("/boxkite/").text
+
+    assert "There is no baseline to compare with." in text
+    assert re.search(r"<dt>Predictions</dt><dd>3</dd>", text)
+    assert client.get("/boxkite/drift.json").get_json()["models"][0]["drift"] is None
+
+
+def test_several_models_are_shown_each_with_its_variables(baseline: Baseline) -> None:
+    app = make_app({"fraud": baseline, "churn": baseline})
+    client = app.test_client()
+
+    assert re.findall(r'<h2 id="model-\d">(\w+)</h2>', client.get("/boxkite/").text) == ["fraud", "churn"]
+    assert client.get(variable_path("age", model="churn")).status_code == 200
+    assert [model["model"] for model in client.get("/boxkite/drift.json").get_json()["models"]] == ["fraud", "churn"]
+
+
+def test_variables_are_filtered_by_name_and_verdict(client: FlaskClient) -> None:
+    def names(query: str) -> list[str]:
+        return re.findall(r'<th role="rowheader" scope="row"><a [^>]*>(\w+)</a>', client.get(f"/boxkite/?{query}").text)
+
+    assert sorted(names("")) == ["age", "city", "income", "output"]
+    assert names("name=CIT") == ["city"]
+    assert names("verdict=major&name=o") + names("verdict=stable&name=o") == [name for name in names("") if "o" in name]
+    assert names("name=nothing") == []
+    assert "0 of 4 variables shown" in client.get("/boxkite/?name=nothing").text
+
+
+def test_names_are_shown_and_not_executed(tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>\"'&"
+    baseline = ModelMonitoringService.export_text(
+        {name: [name] * 40 + ["b"] * 40}, None, tmp_path / "b.prom", model=name, version=name
+    )
+    client = make_app(baseline).test_client()
+    query = {"model": name, "side": "feature", "variable": name, "name": name}
+    for path in ("/boxkite/", "/boxkite/variable", "/boxkite/report.html"):
+        answer = client.get(path, query_string=query)
+        assert answer.status_code == 200
+        tags = {tag for tag, _ in Outline(answer.text).elements}
+        assert "img" not in tags
+
+
+def test_the_report_stands_alone(client: FlaskClient) -> None:
+    answer = client.get("/boxkite/report.html")
+    used = {name for _, attributes in Outline(answer.text).elements for name in attributes}
+
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="drift.html"'
+    assert used.isdisjoint({"href", "src", "action"})
+    assert "url(" not in answer.text
+    assert "--major" in answer.text
+
+
+# --- where it is -----------------------------------------------------------------------------------------------------
+
+
+def test_it_is_not_there_unless_asked_for(baseline: Baseline) -> None:
+    client = make_app(baseline, BOXKITE_DASHBOARD_PATH=...).test_client()
+    assert [client.get(path).status_code for path in PAGES] == [404] * len(PAGES)
+
+
+def test_in_debug_mode_it_is_there(baseline: Baseline) -> None:
+    """Also where that begins after set-up, as `app.run(debug=True)` has it."""
+    app = make_app(baseline, BOXKITE_DASHBOARD_PATH=...)
+    app.debug = True
+    assert app.test_client().get("/boxkite/").status_code == 200
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_it_can_be_turned_off_in_debug_mode_too(baseline: Baseline, value: Any) -> None:
+    app = make_app(baseline, BOXKITE_DASHBOARD_PATH=value)
+    app.debug = True
+    assert app.test_client().get("/boxkite/").status_code == 404
+
+
+def test_disabled_there_is_no_page(baseline: Baseline) -> None:
+    client = make_app(baseline, BOXKITE_ENABLED=False).test_client()
+    assert client.get("/boxkite/").status_code == 404
+
+
+@pytest.mark.parametrize(("path", "address"), [("/", "/"), ("/a/b", "/a/b/"), ("/a/", "/a/")])
+def test_it_is_where_it_was_put(baseline: Baseline, path: str, address: str) -> None:
+    client = make_app(baseline, BOXKITE_DASHBOARD_PATH=path).test_client()
+
+    assert client.get(address).status_code == 200
+    assert client.get(f"{address}boxkite.css").status_code == 200
+    assert client.get(f"{address}variable?model=default&side=feature&variable=age").status_code == 200
+
+
+def test_without_its_slash_it_is_found(client: FlaskClient) -> None:
+    answer = client.get("/boxkite")
+    assert (answer.status_code, answer.headers["Location"]) == (308, "http://localhost/boxkite/")
+
+
+def test_a_route_that_exists_is_not_taken(baseline: Baseline) -> None:
+    """Asked for, that is an error; of its own accord, the page stays away."""
+
+    def make(**config: Any) -> Flask:
+        app = Flask("scoring")
+        app.add_url_rule("/boxkite/", "kites", lambda: "kites")
+        app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_SINK="none", **config)
+        Boxkite(app)
+        app.debug = True
+        return app
+
+    text = "'BOXKITE_DASHBOARD_PATH' is '/boxkite', which is the route of 'kites' already. Set another path."
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        make(BOXKITE_DASHBOARD_PATH="/boxkite")
+    assert make().test_client().get("/boxkite/").text == "kites"
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/boxkite/?window=2h", 400),
+        ("/boxkite/drift.json?window=", 400),
+        (variable_path("weight"), 404),
+        (variable_path("age", side="output"), 404),
+        (variable_path("age", model="other"), 404),
+        ("/boxkite/variable", 404),
+        ("/boxkite/boxkite.txt", 404),
+    ],
+)
+def test_what_is_not_there_is_said_so(client: FlaskClient, path: str, status: int) -> None:
+    assert client.get(path).status_code == status
+
+
+def test_nothing_can_be_posted(client: FlaskClient) -> None:
+    assert client.post("/boxkite/").status_code == 405
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_headers_keep_the_page_to_itself(client: FlaskClient, path: str) -> None:
+    headers = client.get(path).headers
+
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert ("'unsafe-inline'" in headers["Content-Security-Policy"]) == path.endswith("report.html")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == ("private, max-age=300" if path[-3:] in ("css", ".js") else "no-store")
+
+
+def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No response of the app but the page is concerned."""
+    app = make_app(baseline)
+    (service,) = app.extensions["boxkite"].services()
+    monkeypatch.setattr(service._counts, "slots", lambda name: (_ for _ in ()).throw(OSError(24, "Too many files")))
+    client = app.test_client()
+
+    for path in ("/boxkite/", "/boxkite/drift.json", variable_path("age")):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "cannot be read" in answer.text
+
+
+# --- who may see it --------------------------------------------------------------------------------------------------
+
+
+def basic(password: str, user: str = "me") -> dict[str, str]:
+    """Return what a browser sends when somebody has typed a password."""
+    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize("path", [*PAGES, variable_path("age")])
+def test_without_the_token_nothing_is_shown(baseline: Baseline, path: str) -> None:
+    client = make_app(baseline, BOXKITE_METRICS_TOKEN=TOKEN).test_client()
+    refused = [{}, basic("wrong"), basic(""), {"Authorization": "Bearer wrong"}, {"Authorization": "Basic %%%"}]
+
+    for headers in refused:
+        answer = client.get(path, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == 'Basic realm="boxkite", charset="UTF-8"'
+        assert "age" not in answer.text
+    for headers in (basic(TOKEN), basic(TOKEN, user=""), {"Authorization": f"Bearer {TOKEN}"}):
+        assert client.get(path, headers=headers).status_code == 200
+
+
+def test_a_token_of_any_letters_can_be_typed(baseline: Baseline) -> None:
+    client = make_app(baseline, BOXKITE_METRICS_TOKEN="Schlüssel: €").test_client()
+    assert client.get("/boxkite/", headers=basic("Schlüssel: €")).status_code == 200
+
+
+def test_a_guard_decides_instead_of_the_token(baseline: Baseline) -> None:
+    def guard() -> Any:
+        if request.args.get("user") == "nobody":
+            abort(403)
+        return None if request.args.get("user") == "me" else redirect("/login")
+
+    client = make_app(baseline, guard=guard, BOXKITE_METRICS_TOKEN=TOKEN).test_client()
+    for path in PAGES:
+        assert client.get(f"{path}?user=me").status_code == 200
+        assert client.get(f"{path}?user=nobody").status_code == 403
+        assert client.get(path).headers["Location"] == "/login"
+    assert client.get("/metrics").status_code == 401
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_guard_that_answers_yes_or_no_lets_nobody_in(baseline: Baseline, value: bool) -> None:
+    """It is one of `before_request`: None lets in. Whoever mistakes that must not open the page to all."""
+    client = make_app(baseline, guard=lambda: value).test_client()
+    assert client.get("/boxkite/").status_code == 500
+
+
+def test_a_guard_must_be_callable(baseline: Baseline) -> None:
+    with pytest.raises(ConfigError, match="'dashboard_guard' must be a callable without arguments, got 'admin'"):
+        make_app(baseline, guard="admin")
