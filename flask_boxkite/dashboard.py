@@ -17,7 +17,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.service import ModelMonitoringService
-from flask_boxkite.views import has_token
+from flask_boxkite.views import compressed, has_token
 
 __all__ = ["Guard", "Monitored", "dashboard_blueprint"]
 
@@ -177,4 +177,4 @@ def _answer(
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
-    return Response(text, status, headers)
+    return compressed(request, text.encode(), headers, status)

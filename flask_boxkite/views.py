@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from werkzeug.wrappers import Request, Response
 
-__all__ = ["has_token", "metrics_response"]
+__all__ = ["compressed", "has_token", "metrics_response"]
 
 Export = Callable[[Mapping[str, Sequence[str]], Mapping[str, str]], "tuple[bytes, str]"]
 
 _GZIP_LEVEL = 1
-"""The fastest: metrics shrink to a twentieth at any level, and a scrape should not cost more than a prediction."""
+"""The fastest: metrics and pages shrink to a twentieth at any level, and should not cost more than a prediction."""
 
 
 def metrics_response(request: Request, export: Export, token: str | None) -> Response:
@@ -27,11 +27,18 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
     if token is not None and not has_token(request, token):
         return Response("A bearer token is needed.\n", 401, {"WWW-Authenticate": 'Bearer realm="metrics"'})
     body, content_type = export(request.args.to_dict(flat=False), dict(request.headers))
-    headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept, Accept-Encoding"}
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept"}
+    return compressed(request, body, headers)
+
+
+def compressed(request: Request, body: bytes, headers: Mapping[str, str], status: int = 200) -> Response:
+    """Answer with *body*, compressed if the request allows it."""
+    response = Response(body, status, dict(headers))
+    response.vary.add("Accept-Encoding")
     if request.accept_encodings["gzip"] > 0:
-        body = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Response(body, 200, headers)
+        response.data = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+        response.content_encoding = "gzip"
+    return response
 
 
 def has_token(request: Request, token: str) -> bool:

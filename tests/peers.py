@@ -56,11 +56,16 @@ def boxkite_python() -> Path:
     return python if (PEERS / "boxkite" / "boxkite.stamp").is_file() else missing("boxkite 0.0.5")
 
 
-def npm_modules() -> Path:
-    """Return the directory with the npm packages; skip the test, or fail it in CI, where they are missing."""
+def npm_modules(package: str) -> Path:
+    """Return the directory with the npm packages; skip the test, or fail it in CI, where *package* is missing."""
     modules = PEERS / "node_modules"
-    installed = (modules / "@fluent-org/logger/package.json").is_file()
-    return modules if installed else missing("The npm package '@fluent-org/logger'")
+    installed = (modules / package / "package.json").is_file()
+    return modules if installed else missing(f"The npm package '{package}'")
+
+
+def chromium() -> Path:
+    """Return the path of a browser; skip the test, or fail it in CI, where there is none."""
+    return require("google-chrome" if shutil.which("google-chrome") else "chromium")
 
 
 def missing(what: str) -> NoReturn:
@@ -591,7 +596,7 @@ class FluentServer(Program):
     ) -> None:
         super().__init__(directory)
         self.port = port
-        self._node, self._modules = require("node"), npm_modules()
+        self._node, self._modules = require("node"), npm_modules("@fluent-org/logger")
         self._output = directory / "entries.jsonl"
         self._security = [] if shared_key is None else [f"--shared-key={shared_key}", f"--hostname={hostname}"]
         if user is not None:

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("BOXKITE_TEST_VENV") or ROOT / ".venv").resolve()
 PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve()
 
-NPM_LOGGER = "@fluent-org/logger"
+NPM_PACKAGES = {"@fluent-org/logger": "^1", "axe-core": "^4"}
 # boxkite 0.0.5 wants NumPy 1, whose last wheels are for Python 3.12.
 BOXKITE_PYTHONS = ("3.12", "3.11", "3.10")
 # What the tests read besides themselves; the package must come from the wheel.
@@ -198,7 +198,8 @@ def install_peers() -> None:
         "Prometheus": lambda: install_unpacked("prometheus", "prometheus", "promtool"),
         "Alertmanager": install_alertmanager,
         "Node.js": install_node,
-        f"npm package {NPM_LOGGER}": install_npm_logger,
+        "npm packages": install_npm_packages,
+        "Chromium": install_chromium,
         "boxkite 0.0.5": install_boxkite,
     }
     for name, install in peers.items():
@@ -247,12 +248,21 @@ def install_node() -> None:
         apt_get("install", "--yes", "--no-install-recommends", *packages)
 
 
-def install_npm_logger() -> None:
-    """Install the Forward-protocol server of the npm package."""
-    if (PEERS / "node_modules" / NPM_LOGGER / "package.json").is_file():
+def install_npm_packages() -> None:
+    """Install a Forward-protocol server and a checker of accessibility."""
+    missing = [name for name in NPM_PACKAGES if not (PEERS / "node_modules" / name / "package.json").is_file()]
+    if not missing:
         return
-    say(f"Installing npm package {NPM_LOGGER}")
-    quietly("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(PEERS), f"{NPM_LOGGER}@^1")
+    say(f"Installing npm packages {' and '.join(missing)}")
+    wanted = [f"{name}@{NPM_PACKAGES[name]}" for name in missing]
+    quietly("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(PEERS), *wanted)
+
+
+def install_chromium() -> None:
+    """Install the browser that shows the drift page, with apt, where there is none."""
+    if not any(map(shutil.which, ("chromium", "google-chrome"))):
+        say("Installing chromium")
+        apt_get("install", "--yes", "--no-install-recommends", "chromium")
 
 
 def install_boxkite() -> None:

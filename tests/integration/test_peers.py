@@ -65,7 +65,7 @@ def test_missing_packages_skip_the_test(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(pytest.skip.Exception, match=r"^boxkite 0\.0\.5 is missing\."):
         boxkite_python()
     with pytest.raises(pytest.skip.Exception, match=r"^The npm package '@fluent-org/logger' is missing\."):
-        peers.npm_modules()
+        peers.npm_modules("@fluent-org/logger")
 
 
 # --- Waiting --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,316 @@
+"""The drift page in a real browser, of a real server whose traffic has drifted."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Error, Page, expect
+
+from flask_boxkite import ModelMonitoringService
+from tests.peers import Gunicorn, fetch, npm_modules
+
+pytestmark = pytest.mark.peers
+
+APP = """
+from flask import Flask, request
+
+from flask_boxkite import Boxkite
+
+app = Flask("scoring")
+app.config.from_prefixed_env("APP")
+monitor = Boxkite(app)
+
+
+@app.post("/score")
+@monitor.predict
+def score():
+    return {"predictions": [0.5 for _ in request.get_json()]}
+
+
+@app.get("/report")
+def report():
+    return monitor.drift(window=request.args.get("window")).to_dict()
+"""
+
+MARKUP = "<img src=x onerror=window.hacked=1>"
+TOKEN = "open-sesame"
+Open = Callable[..., Page]
+
+
+def table(rng: np.random.Generator, rows: int, *, drifted: bool) -> dict[str, Any]:
+    """Return features: of the drifted ones, one moved, one partly stopped arriving, one has a category too many."""
+    columns: dict[str, Any] = {
+        "age": rng.normal(60 if drifted else 40, 10, rows).round(2).tolist(),
+        "city": rng.choice(["Bonn", "Köln", "Wien"], rows, p=[0.4, 0.3, 0.3] if drifted else [0.6, 0.4, 0.0]).tolist(),
+        "income": rng.lognormal(10, 1, rows).round(2).tolist(),
+        "height": rng.normal(170, 10, rows).round(2).tolist(),
+        MARKUP: rng.uniform(0, 1, rows).round(3).tolist(),
+    }
+    if drifted:
+        columns["income"] = [None if place % 3 == 0 else value for place, value in enumerate(columns["income"])]
+    return columns
+
+
+def send(server: Gunicorn, columns: dict[str, Any]) -> None:
+    """Have rows predicted, many at a time, by whichever worker."""
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for start in range(0, len(rows), 50):
+        assert fetch(f"{server.url}/score", json_body=rows[start : start + 50]).status == 200
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gunicorn]:
+    """Return a server of two workers that has seen drifting traffic."""
+    directory = tmp_path_factory.mktemp("scoring")
+    rng = np.random.default_rng(0)
+    trained = table(rng, 2000, drifted=False)
+    ModelMonitoringService.export_text(
+        trained, rng.uniform(0, 1, 2000), directory / "histogram.prom", model="credit", version=MARKUP
+    )
+    env = {
+        "APP_BOXKITE_BASELINE": str(directory / "histogram.prom"),
+        "APP_BOXKITE_DASHBOARD_PATH": "/boxkite",
+        "APP_BOXKITE_METRICS_TOKEN": json.dumps(TOKEN),
+    }
+    with Gunicorn("scoring:app", directory, source=APP, workers=2, env=env) as server:
+        send(server, table(rng, 400, drifted=True))
+        yield server
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Gunicorn) -> Iterator[Open]:
+    """Return a function that opens a page; whatever the browser complains of fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(path: str = "/boxkite/", *, base: str | None = None, **options: Any) -> Page:
+        settings = {
+            "http_credentials": {"username": "me", "password": TOKEN},
+            "viewport": {"width": 1280, "height": 900},
+        }
+        contexts.append(browser.new_context(**(settings | options)))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.goto((base or server.url) + path)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def variable_path(name: str) -> str:
+    """Return the address of a feature's page."""
+    return f"/boxkite/variable?model=credit&side=feature&variable={name}"
+
+
+def shown(page: Page) -> dict[str, str]:
+    """Return the verdict of each variable, as shown, in the order of the lines."""
+    lines = page.locator("table.variables tbody tr")
+    return {
+        line.locator("a").inner_text(): line.locator(".verdict").inner_text().split(maxsplit=1)[1]
+        for line in lines.all()
+    }
+
+
+# --- what it says ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("window", "link"), [("1h", None), ("5m", "5 minutes"), ("24h", "24 hours"), (None, "since start")]
+)
+def test_verdicts_are_those_of_the_report(
+    open_page: Open, server: Gunicorn, window: str | None, link: str | None
+) -> None:
+    """Whichever worker answers the one, and whichever the other."""
+    page = open_page()
+    if link:
+        page.get_by_role("link", name=link).click()
+    report = fetch(f"{server.url}/report" + (f"?window={window}" if window else "")).json()
+
+    expect(page.locator(".windows [aria-current]")).to_have_text(link or "1 hour")
+    assert list(shown(page).items()) == [(item["name"], item["verdict"]) for item in report["variables"]]
+    moved = [item["name"] for item in report["variables"] if item["verdict"] in ("drifted", "major")]
+    assert page.locator(".summary a").all_inner_texts() == moved
+    assert {"age", "city", "income"} <= set(moved)
+    psi = page.locator("table.variables td[data-label=PSI]").all_inner_texts()
+    for text, item in zip(psi, report["variables"], strict=True):
+        value, limit = re.findall(r"[\d.]+", text)
+        assert float(value) == pytest.approx(item["psi"], abs=0.0101)
+        assert float(limit) == pytest.approx(item["psi_limit"], abs=0.0051)
+
+
+def test_a_variable_has_a_page_of_its_own(open_page: Open, server: Gunicorn) -> None:
+    page = open_page()
+    page.get_by_role("link", name="age", exact=True).first.click()
+    items = {item["name"]: item for item in fetch(f"{server.url}/report?window=1h").json()["variables"]}
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("age")
+    expect(page.locator(".summary .verdict")).to_contain_text(items["age"]["verdict"])
+    assert page.locator("figure svg").count() == 3
+    distance = (page.locator(".mark-text").text_content() or "").split()[1]
+    assert float(distance) == pytest.approx(items["age"]["kolmogorov_smirnov"], rel=0.005)
+    row = page.locator("table.statistics tr", has_text="Kolmogorov-Smirnov")
+    assert row.locator("[data-label=Value]").inner_text() == distance
+    page.get_by_role("link", name="scoring").click()
+    expect(page.get_by_role("heading", name="credit")).to_be_visible()
+
+
+# --- how it is used --------------------------------------------------------------------------------------------------
+
+
+def test_typing_filters_at_once(open_page: Open) -> None:
+    page = open_page()
+    page.get_by_label("Variable", exact=True).fill("cit")
+    expect(page.locator("table.variables tbody tr")).to_have_count(1)
+    expect(page.locator("table.variables tbody th")).to_have_text("city")
+    assert page.get_by_label("Variable", exact=True).evaluate("element => element === document.activeElement")
+    page.get_by_label("Variable", exact=True).fill("")
+    page.get_by_label("Verdict").select_option("stable")
+    expect(page.locator("table.variables tbody tr .verdict.stable")).to_have_count(2)
+    page.get_by_role("link", name="Show all").click()
+    expect(page.locator("table.variables tbody tr")).to_have_count(6)
+
+
+def test_it_works_without_scripts(open_page: Open) -> None:
+    page = open_page(java_script_enabled=False)
+    assert page.get_by_role("button", name="Refreshes itself").count() == 0
+    page.get_by_label("Variable", exact=True).fill("age")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("table.variables tbody tr")).to_have_count(1)
+    page.get_by_role("link", name="24 hours").click()
+    expect(page.locator("table.variables tbody tr")).to_have_count(1)
+    page.locator("table.variables tbody a").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("age")
+
+
+def test_it_refreshes_itself(open_page: Open, server: Gunicorn) -> None:
+    page = open_page()
+    page.clock.install()
+    page.reload()
+    predictions = page.locator(".tiles dd").first
+    before = int(predictions.inner_text())
+    send(server, table(np.random.default_rng(1), 50, drifted=True))
+    page.clock.fast_forward(16_000)
+    expect(predictions).to_have_text(str(before + 50))
+
+    page.get_by_role("button", name="Refreshes itself").click()
+    expect(page.get_by_role("button", name="Stands still")).to_be_visible()
+    send(server, table(np.random.default_rng(2), 50, drifted=True))
+    page.clock.fast_forward(60_000)
+    expect(predictions).to_have_text(str(before + 50))
+
+
+def test_the_keyboard_is_enough(open_page: Open) -> None:
+    page = open_page()
+    reached: list[str] = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        reached.append(focused.inner_text() or focused.get_attribute("name") or "")
+        assert focused.evaluate("element => getComputedStyle(element).outlineStyle") != "none"
+        if focused.evaluate("element => element.closest('table') !== null"):
+            break
+    first = reached[-1]
+    assert reached[:2] == ["To the content", "5 minutes"]
+    assert {"Refreshes itself", "name", "Show"} <= set(reached)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(first)
+
+
+# --- how it looks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
+def test_it_follows_the_colour_scheme(open_page: Open, scheme: str, is_dark: bool) -> None:
+    page = open_page(color_scheme=scheme)
+    colours = page.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    ground, text = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+    assert (ground < text) == is_dark
+
+
+@pytest.mark.parametrize("path", ["/boxkite/", variable_path("age"), variable_path("city")], ids=["all", "age", "city"])
+def test_nothing_is_cut_off_on_any_screen(open_page: Open, path: str) -> None:
+    page = open_page(path)
+    for width in (320, 390, 600, 768, 1024, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("path", ["/boxkite/", variable_path("age"), variable_path("city")], ids=["all", "age", "city"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_axe_finds_nothing(open_page: Open, path: str, scheme: str, width: int) -> None:
+    page = open_page(path, color_scheme=scheme, viewport={"width": width, "height": 800})
+    page.evaluate((npm_modules("axe-core") / "axe-core/axe.min.js").read_text("utf-8"))
+    found = page.evaluate("axe.run()")
+
+    assert found["passes"]
+    assert [(item["id"], item["nodes"][0]["html"]) for item in found["violations"]] == []
+
+
+def test_two_hundred_features_load_in_a_second(open_page: Open, tmp_path: Path, rng: np.random.Generator) -> None:
+    """The best of some attempts, as the machine may be busy with other things."""
+    columns = {f"feature {number}": rng.normal(0, 1, 500).round(3).tolist() for number in range(200)}
+    ModelMonitoringService.export_text(columns, None, tmp_path / "histogram.prom")
+    env = {"APP_BOXKITE_BASELINE": str(tmp_path / "histogram.prom"), "APP_BOXKITE_DASHBOARD_PATH": "/boxkite"}
+    with Gunicorn("scoring:app", tmp_path, source=APP, env=env) as many:
+        send(many, {name: values[:100] for name, values in columns.items()})
+        page = open_page(base=many.url)
+        assert page.locator("table.variables tbody tr").count() == 200
+        times = []
+        for _ in range(5):
+            page.reload()
+            times.append(page.evaluate("performance.getEntriesByType('navigation')[0].duration"))
+        assert 0 < min(times) < 1000
+        page.get_by_label("Variable", exact=True).fill("feature 17")
+        expect(page.locator("table.variables tbody tr")).to_have_count(11)
+
+
+# --- what it must not do ---------------------------------------------------------------------------------------------
+
+
+def test_names_with_markup_are_shown_and_not_executed(open_page: Open) -> None:
+    page = open_page()
+    expect(page.locator("table.variables th", has_text=MARKUP)).to_be_visible()
+    expect(page.locator(".facts").first).to_contain_text(f"version {MARKUP}")
+    page.locator("table.variables a", has_text=MARKUP).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(MARKUP)
+    assert page.locator("main img").count() == 0
+    assert page.evaluate("window.hacked") is None
+
+
+def test_without_the_token_nothing_is_seen(browser: Browser, server: Gunicorn) -> None:
+    context = browser.new_context(http_credentials={"username": "me", "password": "wrong"})
+    page = context.new_page()
+    for path in ("/boxkite/", variable_path("age"), "/boxkite/drift.json"):
+        answer = page.goto(server.url + path)
+        assert answer is not None
+        assert answer.status == 401
+        assert "age" not in page.content()
+    context.close()
+    context = browser.new_context()
+    with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):  # nobody there who could type it
+        context.new_page().goto(f"{server.url}/boxkite/")
+    context.close()
+
+
+def test_the_file_to_keep_opens_anywhere(open_page: Open, browser: Browser, tmp_path: Path) -> None:
+    page = open_page()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="As a file to keep").click()
+    path = tmp_path / "drift.html"
+    download.value.save_as(path)
+    page = open_page("", base=path.as_uri())
+
+    assert page.locator("table.variables tbody tr").count() == 6
+    assert page.locator(".moved figure svg").count() >= 3
+    assert page.evaluate("getComputedStyle(document.querySelector('.verdict.major')).color") == "rgb(255, 255, 255)"
