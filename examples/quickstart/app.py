@@ -13,6 +13,7 @@ RUN = Path(__file__).parent / "run"
 app = Flask(__name__)
 app.config["BOXKITE_BASELINE"] = RUN / "baseline.prom"
 app.config["BOXKITE_LOG_DIR"] = RUN / "records"
+app.config["BOXKITE_DASHBOARD_PATH"] = "/boxkite"
 app.config.from_prefixed_env()  # FLASK_BOXKITE_... in the environment comes before all this
 monitor = Boxkite(app)
 
@@ -24,8 +25,3 @@ model = pickle.loads((RUN / "model.pickle").read_bytes())
 def score():
     row = pd.DataFrame([request.get_json()], columns=model.feature_names_in_)
     return {"score": float(model.predict_proba(row.fillna(0))[0, 1])}
-
-
-@app.get("/drift")
-def drift():
-    return monitor.drift().to_dict()

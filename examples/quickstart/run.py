@@ -77,7 +77,7 @@ def traffic() -> tuple[list[dict[str, float | None]], list[dict[str, float | Non
 
 def report(title: str) -> None:
     """Print the verdicts of all variables that are not stable."""
-    variables = json.loads(call("/drift"))["variables"]
+    variables = json.loads(call("/boxkite/drift.json"))["models"][0]["drift"]["variables"]
     moved = [item for item in variables if item["verdict"] not in ("stable", "not enough data")]
     print(f"\n{title}: {len(moved)} of {len(variables)} variables moved")
     for item in moved:
@@ -111,8 +111,8 @@ def main() -> None:
         report(f"After {len(bad)} more, which had drifted")
         wait_for_records()
         print("\nWhere to look")
+        print(f"  what drifted               {URL}/boxkite/")
         print(f"  live counts and baseline   {URL}/metrics")
-        print(f"  verdicts                   {URL}/drift")
         records = sum(len(path.read_text("utf-8").splitlines()) for path in (RUN / "records").rglob("*.txt"))
         print(f"  every prediction           {(RUN / 'records').relative_to(ROOT)}/ ({records} records)")
         print(f"  the baseline               {(RUN / 'baseline.prom').relative_to(ROOT)}")
