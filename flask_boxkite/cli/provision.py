@@ -10,10 +10,10 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_boxkite.cli.group import boxkite, output_option, write
-from flask_boxkite.errors import ConfigError
+from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.provision import RuleOptions, rules_text, scrape_config_text
 
-__all__ = ["rules", "scrape_config"]
+__all__ = ["grafana", "rules", "scrape_config"]
 
 _DEFAULTS = RuleOptions()
 
@@ -63,6 +63,37 @@ def rules(output: Path | None, **options: Any) -> None:
       promtool check rules boxkite-rules.yml
     """
     write(rules_text(RuleOptions(**options)), output)
+
+
+@boxkite.command()
+@click.option("--title", default="Model drift", help="Title of the dashboard.")
+@click.option(
+    "--window",
+    "windows",
+    multiple=True,
+    default=_DEFAULTS.windows,
+    help="Window to choose from; repeatable. Those that the rules were made for.",
+)
+@click.option("--scrape-interval", default=_DEFAULTS.scrape_interval, help="As for the rules.")
+@click.option("--group-by", multiple=True, default=_DEFAULTS.group_by, help="As for the rules.")
+@output_option
+def grafana(output: Path | None, title: str, **options: Any) -> None:
+    """Write a dashboard for Grafana.
+
+    It shows what the rules record and what apps export, of any model; no app is needed. Import the file in Grafana, or
+    provision it. Needs the extra "grafana".
+
+    \b
+    Examples:
+      flask boxkite grafana --output dashboard.json
+      flask boxkite grafana --title "Credit scoring" --window 1h --group-by job --group-by cluster
+    """
+    try:
+        from flask_boxkite.provision.grafana import dashboard_text
+    except ModuleNotFoundError as error:
+        msg = "'grafana-foundation-sdk' is not installed. Install it with pip install 'flask-boxkite[grafana]'."
+        raise BoxkiteError(msg) from error
+    write(dashboard_text(RuleOptions(**options), title=title), output)
 
 
 @boxkite.command("scrape-config")

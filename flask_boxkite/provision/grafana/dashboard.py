@@ -1,0 +1,253 @@
+"""The dashboard: which panels there are, in which rows, and what a visitor can choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard as models
+
+from flask_boxkite.provision.grafana.panels import (
+    DATASOURCE,
+    Panel,
+    alerts_table,
+    baselines_table,
+    groups_chart,
+    lines,
+    overview_table,
+    value,
+    values_over_time,
+)
+from flask_boxkite.provision.grafana.queries import Queries
+from flask_boxkite.provision.options import RuleOptions
+from flask_boxkite.provision.recording import FEATURES, OUTPUTS, Side
+
+__all__ = ["dashboard_text"]
+
+UID = "flask-boxkite"
+WIDTH = 24
+"""Columns of Grafana's grid."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Panels side by side, each with its width.
+
+    Attributes:
+        title: Heading above; empty for none.
+        height: Of the panels, in units of the grid.
+        panels: From left to right.
+    """
+
+    title: str
+    height: int
+    panels: Sequence[tuple[int, Panel]]
+
+
+def dashboard_text(options: RuleOptions, *, title: str) -> str:
+    """Return the dashboard as JSON.
+
+    Args:
+        options: Those of the rules, whose series it shows.
+        title: Of the dashboard.
+    """
+    board = dashboard.Dashboard(title).uid(UID).tags(["flask-boxkite", "drift"]).refresh("1m").time("now-6h", "now")
+    board.timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR).editable()
+    board.description("What models see and say in production, beside training. Made by flask boxkite grafana.")
+    board.link(_link("Alerts", "/alerting/list?search=Boxkite"))
+    queries = Queries(options.group_by)
+    for variable in _variables(options, queries):
+        board.with_variable(variable)
+    place, numbers = 0, count(1)
+    for row in _rows(queries):
+        if row.title:
+            heading = dashboard.Row(row.title).id(next(numbers))
+            board.with_row(heading.grid_pos(models.GridPos(h=1, w=WIDTH, x=0, y=place)))
+            place += 1
+        left = 0
+        for width, panel in row.panels:
+            board.with_panel(panel.id(next(numbers)).grid_pos(models.GridPos(h=row.height, w=width, x=left, y=place)))
+            left += width
+        place += row.height
+    return JSONEncoder(sort_keys=True, indent=2).encode(board.build()) + "\n"
+
+
+def _link(title: str, url: str) -> dashboard.DashboardLink:
+    return dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url).icon("bell")
+
+
+# --- what can be chosen ----------------------------------------------------------------------------------------------
+
+
+def _variables(options: RuleOptions, queries: Queries) -> Iterator[Any]:
+    yield dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+    for label in options.group_by:
+        yield _choice(label, queries.known("boxkite_baseline_info", label, ""), several=True)
+    yield _choice("model", queries.known("boxkite_baseline_info", "model", queries.targets))
+    yield _choice("version", queries.known("boxkite_baseline_info", "version", queries.of_model), several=True)
+    yield _choice("baseline", queries.known("boxkite_baseline_info", "baseline", queries.of_version), several=True)
+    for side in (FEATURES, OUTPUTS):
+        yield _choice(side.label, queries.known(f"boxkite:{side.name}:verdict", side.label, queries.model))
+    windows = dashboard.CustomVariable("window").label("Window").values(",".join(options.windows))
+    first = options.windows[0]
+    yield windows.current(models.VariableOption(selected=True, text=first, value=first))
+
+
+def _choice(name: str, query: str, *, several: bool = False) -> dashboard.QueryVariable:
+    """Return a variable whose values Prometheus knows; *several*: any number of them, all at first."""
+    variable = dashboard.QueryVariable(name).label(name.capitalize()).query(query).datasource(DATASOURCE)
+    variable.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.NATURAL_ASC)
+    if several:
+        # All is whatever there is, also where the label is missing.
+        variable.multi(True).include_all(True).all_value(".*")
+        variable.current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
+    return variable
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def _rows(queries: Queries) -> Iterator[_Row]:
+    yield _Row("", 4, list(_headlines(queries)))
+    yield _Row("", 11, [(WIDTH, _overview(queries))])
+    yield _Row("", 6, [(14, _alerts(queries)), (10, _baselines(queries))])
+    for side in (FEATURES, OUTPUTS):
+        yield from _variable_rows(side, queries)
+    yield from _serving_rows(queries)
+    yield from _record_rows(queries)
+
+
+def _headlines(queries: Queries) -> Iterator[tuple[int, Panel]]:
+    drifted = "Features and outputs whose verdict is drifted or major."
+    yield 5, value("Drifted", drifted, queries.drifted(), "none", bad_from=1)
+    yield 5, value("Predictions", "Answered rows a second.", queries.predictions("ok"), "reqps")
+    yield 5, value("Errors", "Share of rows whose view failed.", queries.error_share(), "percentunit", bad_from=0.01)
+    yield 5, value("Latency", "Time within which 99 of 100 requests are answered.", queries.latency(0.99), "s")
+    yield 4, value("Records lost", "In the span of time shown, of all sinks.", queries.lost(), "short", bad_from=1)
+
+
+def _overview(queries: Queries) -> Panel:
+    columns = [
+        (queries.every("verdict"), "Verdict"),
+        (queries.every("size"), "Size"),
+        (queries.every("psi"), "PSI"),
+        (queries.significance(), "G/φ of limit"),
+        (queries.every("moved_most", keep=("group",)), "Moved most"),
+        (queries.every("missing_share"), "Missing"),
+        (queries.every_outside(), "Outside training"),
+        (queries.every("live_rows"), "Rows"),
+    ]
+    meaning = (
+        "All features and outputs over the chosen window. Shifted: real, but small; drifted and major: real, and size "
+        "at least 0.1 and 0.25. Above 1, G/φ is beyond its limit: more than chance does."
+    )
+    return overview_table("All variables", meaning, columns, queries.labels)
+
+
+def _alerts(queries: Queries) -> Panel:
+    return alerts_table("Alerts", "Those of flask-boxkite that are pending or firing.", queries.alerts())
+
+
+def _baselines(queries: Queries) -> Panel:
+    meaning = "What is in service; several of one model only while it is rolled out."
+    return baselines_table("Baselines", meaning, queries.baselines())
+
+
+def _variable_rows(side: Side, queries: Queries) -> Iterator[_Row]:
+    what = f"${side.label}"
+    charts = [
+        (
+            12,
+            groups_chart(
+                f"{what}: training and live",
+                "Share of rows in each group on which drift is judged.",
+                queries.trained_shares(side),
+                queries.live_shares(side),
+            ),
+        ),
+        (
+            12,
+            values_over_time(
+                f"{what}: values over time",
+                "Rows by bin; of continuous ones whose bins are exported.",
+                queries.bins(side),
+            ),
+        ),
+    ]
+    yield _Row(f"{side.label.capitalize()} {what}", 9, charts)
+    yield _Row("", 8, list(_statistics(side, queries)))
+    shares = [
+        (queries.of(side, "missing_share"), "missing"),
+        (queries.of(side, "invalid_share"), "invalid"),
+        (queries.outside(side), "outside training"),
+    ]
+    special = "Shares of rows. Outside training are values out of its range, and categories that it never saw."
+    panels = [(12, lines("Missing, invalid, outside training", special, shares, "percentunit"))]
+    if side is OUTPUTS:
+        mean = [(queries.mean(side), "mean")]
+        panels.append((12, lines(f"{what}: mean", "Mean of the output; none if it is a label.", mean, "short")))
+    else:
+        live = [(queries.live_shares(side), "{{group}}")]
+        panels.append(
+            (12, lines(f"{what}: groups", "Live shares of groups.", live, "percentunit", stacked=True, top=1))
+        )
+    yield _Row("", 8, panels)
+
+
+def _statistics(side: Side, queries: Queries) -> Iterator[tuple[int, Panel]]:
+    sizes = [(queries.of(side, "size"), "size"), (queries.of(side, "psi"), "PSI")]
+    yield 8, lines("Is it big?", "Size is PSI less what sampling alone gives it.", sizes, "short", limits=True)
+    real = [(queries.g(side), "G/φ"), (queries.of(side, "g_limit", windowed=False), "limit")]
+    yield 8, lines("Is it real?", "Above the limit, it is more than chance does.", real, "short")
+    distance = [(queries.of(side, "ks"), "K-S"), (queries.of(side, "ks_limit"), "limit")]
+    meaning = "Largest distance of cumulative shares; not judged, and of continuous ones only."
+    yield 8, lines("Kolmogorov-Smirnov", meaning, distance, "short", top=1)
+
+
+def _serving_rows(queries: Queries) -> Iterator[_Row]:
+    latencies = [(queries.latency(part), f"p{part * 100:g}") for part in (0.5, 0.95, 0.99)]
+    traffic = [(queries.predictions(), "{{status}}")]
+    errors = [(queries.capture_errors(), "{{reason}}")]
+    yield _Row(
+        "Traffic",
+        8,
+        [
+            (8, lines("Predictions by status", "Rows a second.", traffic, "reqps", stacked=True)),
+            (8, lines("Latency", "From request to response.", latencies, "s")),
+            (8, lines("Not understood", "Requests a second in which something was not found.", errors, "reqps")),
+        ],
+    )
+
+
+def _record_rows(queries: Queries) -> Iterator[_Row]:
+    def gauge(title: str, meaning: str, metric: str, unit: str, *, total: str = "sum") -> tuple[int, Panel]:
+        series = [(queries.by_sink(f"boxkite_log_{metric}", total=total), "{{sink}}")]
+        return 8, lines(title, meaning, series, unit)
+
+    yield _Row(
+        "Records",
+        8,
+        [
+            (
+                8,
+                lines(
+                    "Given and delivered", "Records a second.", [(queries.records(), "{{sink}}: {{outcome}}")], "wps"
+                ),
+            ),
+            gauge("Waiting", "Records in memory or on disk.", "queue_records", "short"),
+            (8, lines("Dropped", "Lost records, by reason.", [(queries.dropped(), "{{sink}}: {{reason}}")], "short")),
+        ],
+    )
+    yield _Row(
+        "",
+        8,
+        [
+            (8, lines("Since the last delivery", "By sink.", [(queries.since_delivery(), "{{sink}}")], "s")),
+            gauge("Back-off", "Longest pause before the next attempt.", "backoff_seconds", "s", total="max"),
+            gauge("Spool", "Bytes on disk.", "spool_bytes", "bytes", total="max"),
+        ],
+    )

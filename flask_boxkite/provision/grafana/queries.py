@@ -1,0 +1,174 @@
+"""The expressions of the dashboard, on what the rules record and what apps export.
+
+``$name`` stands for a variable of the dashboard. A feature and an output are both a *variable* to the overview, so
+there both have the label ``variable``, and ``side`` says which of the two they are. Live numbers are summed over
+replicas, training taken once: nothing depends on how many replicas there are.
+"""
+
+from __future__ import annotations
+
+from flask_boxkite.provision.recording import FEATURES, OUTPUTS, Side
+
+__all__ = ["Queries"]
+
+
+class Queries:
+    """Writes expressions that are restricted to what the visitor has chosen.
+
+    Attributes:
+        labels: Those of targets, by which replicas belong together.
+        targets: Selects the targets that are chosen.
+        of_model: Of these, the chosen model.
+        of_version: Of that, the chosen versions.
+        model: Of that, the chosen baselines.
+
+    Args:
+        group_by: Labels, beside those of the metrics, by which replicas belong together.
+    """
+
+    def __init__(self, group_by: tuple[str, ...]) -> None:
+        self.labels = group_by
+        chosen = [f'{label}=~"${label}"' for label in group_by]
+        self.targets = ",".join(chosen)
+        self.of_model = ",".join([*chosen, 'model="$model"'])
+        self.of_version = ",".join([*chosen, 'model="$model"', 'version=~"$version"'])
+        self.model = ",".join([*chosen, 'model="$model"', 'baseline=~"$baseline"'])
+        self._alerts = ",".join([*chosen, 'alertname=~"Boxkite.*"'])
+
+    def known(self, metric: str, label: str, selector: str) -> str:
+        """Return the values of a label, for a variable of the dashboard."""
+        return f"label_values({metric}{{{selector}}}, {label})"
+
+    # --- all variables -----------------------------------------------------------------------------------------------
+
+    def every(self, what: str, *, windowed: bool = True, keep: tuple[str, ...] = ()) -> str:
+        """Return a recorded number of every feature and output.
+
+        Args:
+            what: The name after ``boxkite:feature:``.
+            windowed: Whether it is of a window; what is known of training is not.
+            keep: Further labels to keep.
+        """
+        by = ", ".join([*self.labels, "model", "baseline", "side", "variable", *keep])
+        parts = [self._named(side, self._recorded(side, what, windowed=windowed)) for side in (FEATURES, OUTPUTS)]
+        return f"max by ({by}) (\n  {parts[0]}\n  or\n  {parts[1]}\n)"
+
+    def every_outside(self) -> str:
+        """Return the share of values that training never saw: out of range if continuous, else unseen."""
+        return f"{self.every('out_of_range_share')}\nor\n{self.every('unseen_share')}"
+
+    def significance(self) -> str:
+        """Return G, less what rows that repeat each other add to it, as a multiple of its limit."""
+        return f"{self.every('g')}\n/\n{self.every('dispersion')}\n/\n{self.every('g_limit', windowed=False)}"
+
+    def drifted(self) -> str:
+        """Return how many features and outputs are drifted or major."""
+        return f"count({self.every('verdict')} >= 3) or vector(0)"
+
+    def _recorded(self, side: Side, what: str, *, windowed: bool) -> str:
+        window = ',window="$window"' if windowed else ""
+        return f"boxkite:{side.name}:{what}{{{self.model}{window}}}"
+
+    def _named(self, side: Side, series: str) -> str:
+        named = f'label_replace({series}, "variable", "$1", "{side.label}", "(.*)")'
+        return f'label_replace({named}, "side", "{side.label}", "", "")'
+
+    # --- one variable ------------------------------------------------------------------------------------------------
+
+    def of(self, side: Side, what: str, *, windowed: bool = True) -> str:
+        """Return a recorded number of the feature or output that is chosen."""
+        window = ',window="$window"' if windowed else ""
+        return f"max(boxkite:{side.name}:{what}{{{self._one(side)}{window}}})"
+
+    def g(self, side: Side) -> str:
+        """Return G of the chosen one, less what rows that repeat each other add to it."""
+        return f"{self.of(side, 'g')} / {self.of(side, 'dispersion')}"
+
+    def outside(self, side: Side) -> str:
+        """Return the share of values that training never saw: out of range if continuous, else unseen."""
+        return f"{self.of(side, 'out_of_range_share')} or {self.of(side, 'unseen_share')}"
+
+    def trained_shares(self, side: Side) -> str:
+        """Return the share of training rows in each group."""
+        return self._shares(f"boxkite:{side.name}_group:baseline{{{self._one(side)}}}")
+
+    def live_shares(self, side: Side) -> str:
+        """Return the share of live rows in each group."""
+        return self._shares(f'boxkite:{side.name}_group:live{{{self._one(side)},window="$window"}}')
+
+    def bins(self, side: Side) -> str:
+        """Return rows by bin, cumulative as a heat map takes them."""
+        return f"sum by (le) (increase(boxkite_{side.name}_value_bucket{{{self._one(side)}}}[$__rate_interval]))"
+
+    def mean(self, side: Side) -> str:
+        """Return the mean of the chosen output."""
+        total = " - ".join(
+            f'sum(rate(boxkite_{side.name}_sum_total{{{self._one(side)},sign="{sign}"}}[$__rate_interval]))'
+            for sign in ("positive", "negative")
+        )
+        rows = f"sum(rate(boxkite_{side.name}_group_total{{{self._one(side)}}}[$__rate_interval]))"
+        return f"({total}) / ({rows} > 0)"
+
+    def _one(self, side: Side) -> str:
+        return f'{self.model},{side.label}="${side.label}"'
+
+    def _shares(self, series: str) -> str:
+        return f"sum by (group) ({series}) / scalar(sum({series}))"
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def predictions(self, status: str = "") -> str:
+        """Return predicted rows a second."""
+        chosen = f',status="{status}"' if status else ""
+        return f"sum by (status) (rate(boxkite_predictions_total{{{self.model}{chosen}}}[$__rate_interval]))"
+
+    def error_share(self) -> str:
+        """Return the share of rows whose view failed."""
+        rate = f"rate(boxkite_predictions_total{{{self.model}%s}}[$__rate_interval])"
+        failed = rate % ',status="error"'
+        return f"sum({failed}) / (sum({rate % ''}) > 0)"
+
+    def latency(self, quantile: float) -> str:
+        """Return a quantile of the seconds from request to response."""
+        series = f"boxkite_prediction_duration_seconds_bucket{{{self.model}}}"
+        return f"histogram_quantile({quantile:g}, sum by (le) (rate({series}[$__rate_interval])))"
+
+    def capture_errors(self) -> str:
+        """Return requests a second in which something was not found."""
+        return f"sum by (reason) (rate(boxkite_capture_errors_total{{{self.model}}}[$__rate_interval]))"
+
+    def baselines(self) -> str:
+        """Return the baselines in service, with their versions and training rows."""
+        by = ", ".join([*self.labels, "model", "version", "baseline", "created"])
+        return f"max by ({by}) (boxkite_baseline_info{{{self.model}}})"
+
+    # --- records and alerts ------------------------------------------------------------------------------------------
+
+    def records(self) -> str:
+        """Return records a second that sinks were given, and have."""
+        return f"sum by (sink, outcome) (rate(boxkite_log_records_total{{{self.targets}}}[$__rate_interval]))"
+
+    def dropped(self) -> str:
+        """Return records that were lost in the span of time shown."""
+        return f"sum by (sink, reason) (increase(boxkite_log_dropped_total{{{self.targets}}}[$__range])) > 0"
+
+    def lost(self) -> str:
+        """Return how many records were lost in the span of time shown."""
+        return f"sum(increase(boxkite_log_dropped_total{{{self.targets}}}[$__range]))"
+
+    def by_sink(self, metric: str, *, total: str = "sum") -> str:
+        """Return a gauge by sink: the sum or the maximum of all replicas."""
+        return f"{total} by (sink) ({metric}{{{self.targets}}})"
+
+    def retries(self) -> str:
+        """Return batches a second that were sent again."""
+        return f"sum by (sink) (rate(boxkite_log_retries_total{{{self.targets}}}[$__rate_interval]))"
+
+    def since_delivery(self) -> str:
+        """Return seconds since a sink took something last; none if it never did."""
+        series = f"boxkite_log_last_delivery_timestamp_seconds{{{self.targets}}}"
+        return f"time() - max by (sink) ({series} > 0)"
+
+    def alerts(self) -> str:
+        """Return the alerts that are pending or firing."""
+        return f"ALERTS{{{self._alerts}}}"

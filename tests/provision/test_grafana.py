@@ -1,0 +1,106 @@
+"""The dashboard as a document: whole, in order, and the same each time."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from string import ascii_uppercase
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from flask_boxkite.cli import boxkite
+from flask_boxkite.provision import RuleOptions
+from flask_boxkite.provision.grafana import dashboard_text
+
+BUILT_IN = {"__rate_interval", "__range", "__value", "__dashboard", "__url_time_range"}
+
+
+def dashboard(*, group_by: tuple[str, ...] = ("job", "namespace"), **options: Any) -> dict[str, Any]:
+    """Return the dashboard."""
+    text = dashboard_text(RuleOptions(group_by=group_by, **options), title="Drift")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def test_it_is_the_same_each_time() -> None:
+    assert dashboard() == dashboard()
+
+
+def test_the_sdk_reads_it_back() -> None:
+    read = Dashboard.from_json(dashboard())
+    assert (read.uid, read.title) == ("flask-boxkite", "Drift")
+    assert read.panels
+
+
+def test_panels_fill_the_grid_without_meeting() -> None:
+    taken: set[tuple[int, int]] = set()
+    rows: dict[int, int] = {}
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        fields = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert taken.isdisjoint(fields), panel["title"]
+        taken |= fields
+        rows[place["y"]] = rows.get(place["y"], 0) + place["w"]
+    assert set(rows.values()) == {24}
+    assert len(taken) == 24 * (max(y for _, y in taken) + 1)
+
+
+def test_every_panel_says_what_it_means() -> None:
+    ids = set()
+    for panel in dashboard()["panels"]:
+        ids.add(panel["id"])
+        if panel["type"] != "row":
+            assert re.fullmatch(r"[A-Z].*[.]", panel["description"]), panel["title"]
+            assert [target["refId"] for target in panel["targets"]] == list(ascii_uppercase[: len(panel["targets"])])
+            assert all(target["expr"] for target in panel["targets"])
+    assert len(ids) == len(dashboard()["panels"])
+
+
+@pytest.mark.parametrize("group_by", [("job", "namespace"), ("cluster",), ()], ids=str)
+def test_every_variable_that_is_used_can_be_chosen(group_by: tuple[str, ...]) -> None:
+    board = dashboard(group_by=group_by)
+    known = {variable["name"] for variable in board["templating"]["list"]}
+    used = {first or second for first, second in re.findall(r"\$(?:(\w+)|\{(\w+))", json.dumps(board))} - {"1", "__all"}
+
+    assert known == {"datasource", *group_by, "model", "version", "baseline", "feature", "output", "window"}
+    assert used - BUILT_IN == known
+
+
+def test_without_labels_of_targets_expressions_are_still_whole() -> None:
+    text = json.dumps(dashboard(group_by=()))
+    assert "{," not in text
+    assert ",}" not in text
+    assert "by (, " not in text
+
+
+def test_the_windows_are_those_of_the_rules() -> None:
+    (windows,) = (item for item in dashboard(windows=("30m", "6h"))["templating"]["list"] if item["name"] == "window")
+    assert (windows["query"], windows["current"]["value"]) == ("30m,6h", "30m")
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_it() -> None:
+    words = ["grafana", "--title", "Scoring", "--window", "30m", "--group-by", "cluster"]
+    result = CliRunner().invoke(boxkite, words)
+    expected = dashboard_text(RuleOptions(windows=("30m",), group_by=("cluster",)), title="Scoring")
+
+    assert (result.exit_code, result.output) == (0, expected)
+
+
+def test_without_the_extra_it_names_it() -> None:
+    program = (
+        "import sys; sys.modules['grafana_foundation_sdk'] = None; from flask_boxkite.cli import boxkite; boxkite()"
+    )
+    result = subprocess.run([sys.executable, "-c", program, "grafana"], capture_output=True, text=True)
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        "Error: 'grafana-foundation-sdk' is not installed. Install it with pip install 'flask-boxkite[grafana]'.\n"
+    )
