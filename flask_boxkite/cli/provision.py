@@ -50,8 +50,9 @@ _DEFAULTS = RuleOptions()
     default=_DEFAULTS.group_by,
     help="Label of the targets by which replicas belong together; repeatable.",
 )
+@click.option("--kubernetes", metavar="NAME", help="Write a PrometheusRule of this name, for the Prometheus operator.")
 @output_option
-def rules(output: Path | None, **options: Any) -> None:
+def rules(output: Path | None, kubernetes: str | None, **options: Any) -> None:
     """Write recording and alerting rules for Prometheus.
 
     They are for all models, baselines, features and outputs that Prometheus scrapes, now or later; no app is needed.
@@ -60,9 +61,10 @@ def rules(output: Path | None, **options: Any) -> None:
     Examples:
       flask boxkite rules --output boxkite-rules.yml
       flask boxkite rules --window 1h --scrape-interval 30s --group-by job --group-by cluster
+      flask boxkite rules --kubernetes flask-boxkite | kubectl apply --filename -
       promtool check rules boxkite-rules.yml
     """
-    write(rules_text(RuleOptions(**options)), output)
+    write(rules_text(RuleOptions(**options), kubernetes=kubernetes), output)
 
 
 @boxkite.command()

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Alert", "Group", "Recording", "file_text", "scalar"]
+__all__ = ["Alert", "Group", "Recording", "file_text", "manifest_text", "scalar"]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z_:]*|\d+(?:ms|[smhdw])")
 _NOT_TEXTS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
@@ -84,16 +84,44 @@ class Group:
         for number, rule in enumerate(self.rules):
             if number:
                 yield ""
-            for line in rule.lines():
-                yield f"  {line}" if line else ""
+            yield from _indented(rule.lines())
 
 
 def file_text(header: str, groups: Sequence[Group]) -> str:
     """Return the file: *header* as a comment, then the groups."""
-    lines = [*_comment(header), "", "groups:"]
+    return "\n".join([*_comment(header), "", *_groups(groups)]) + "\n"
+
+
+def manifest_text(header: str, groups: Sequence[Group], *, name: str) -> str:
+    """Return the same as a PrometheusRule, which the Prometheus operator takes.
+
+    Args:
+        header: A comment.
+        groups: The groups.
+        name: Of the object.
+    """
+    manifest = [
+        *_comment(header),
+        "",
+        "apiVersion: monitoring.coreos.com/v1",
+        "kind: PrometheusRule",
+        "metadata:",
+        f"  name: {name}",
+        "spec:",
+        *_indented(_groups(groups)),
+    ]
+    return "\n".join(manifest) + "\n"
+
+
+def _groups(groups: Sequence[Group]) -> Iterator[str]:
+    yield "groups:"
     for number, group in enumerate(groups):
-        lines += [""] * (number > 0) + [f"  {line}" if line else "" for line in group.lines()]
-    return "\n".join(lines) + "\n"
+        yield from [""] * (number > 0)
+        yield from _indented(group.lines())
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    yield from (f"  {line}" if line else "" for line in lines)
 
 
 def scalar(text: str) -> str:

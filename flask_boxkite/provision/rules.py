@@ -6,17 +6,21 @@ after the other, so each may use what the one before has just recorded.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 
+from flask_boxkite.errors import ConfigError
 from flask_boxkite.provision.alerts import drift_alert, serving_alerts, stopped_alert
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import FEATURES, OUTPUTS, bin_rules, training_rules, window_rules
-from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text
+from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text, manifest_text
 
 __all__ = ["rules_text"]
 
 SIDES = (FEATURES, OUTPUTS)
+
+_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 HEADER = """\
 Recording and alerting rules of flask-boxkite, for all models, baselines, features and outputs. Made by
@@ -37,9 +41,24 @@ Per window and feature (outputs: "inference" in place of "feature"), recorded as
 and boxkite:feature_group:live, boxkite:feature_group:baseline: rows per group."""
 
 
-def rules_text(options: RuleOptions) -> str:
-    """Return the rule file as YAML."""
-    return file_text(HEADER.format(command=_command(options)), list(_groups(options)))
+def rules_text(options: RuleOptions, *, kubernetes: str | None = None) -> str:
+    """Return the rule file as YAML.
+
+    Args:
+        options: What it is to be like.
+        kubernetes: Name of the PrometheusRule that it is to be instead, for the Prometheus operator.
+
+    Raises:
+        ConfigError: That is no name for an object of Kubernetes.
+    """
+    groups = list(_groups(options))
+    if kubernetes is None:
+        return file_text(HEADER.format(command=_command(options)), groups)
+    if not _OBJECT_NAME.fullmatch(kubernetes):
+        msg = f"{kubernetes!r} is no name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
+        raise ConfigError(msg)
+    command = f"{_command(options)} --kubernetes {kubernetes}"
+    return manifest_text(HEADER.format(command=command), groups, name=kubernetes)
 
 
 def _groups(options: RuleOptions) -> Iterator[Group]:

@@ -57,6 +57,17 @@ def test_rules_go_to_a_file(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == rules_text(RuleOptions())
 
 
+def test_rules_become_an_object_of_kubernetes() -> None:
+    result = CliRunner().invoke(boxkite, ["rules", "--kubernetes", "scoring.rules"])
+    assert (result.exit_code, result.output) == (0, rules_text(RuleOptions(), kubernetes="scoring.rules"))
+
+    result = CliRunner().invoke(boxkite, ["rules", "--kubernetes", "Scoring rules"])
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: 'Scoring rules' is no name for an object of Kubernetes. Use small letters, digits, '-' and '.'.\n",
+    )
+
+
 def test_a_mistake_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "rules.yml"
     path.write_text("before")
@@ -89,17 +100,17 @@ def test_wrong_usage_has_another_exit_code() -> None:
     assert CliRunner().invoke(boxkite, ["rule"]).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["rules", "scrape-config"])
+@pytest.mark.parametrize("command", ["grafana", "rules", "scrape-config"])
 def test_examples_of_the_help_are_commands(command: str) -> None:
     """Each names options that there are."""
     text = CliRunner().invoke(boxkite, [command, "--help"]).output
     options = set(re.findall(r"^  (--[\w-]+)", text, re.M))
-    examples = re.findall(r"^ +flask .*boxkite (.*)$", text, re.M)
+    examples = re.findall(r"^ +flask .*?boxkite (.*)$", text, re.M)
 
     assert len(examples) >= 2
     for example in examples:
         assert example.startswith(command)
-        assert set(re.findall(r"--[\w-]+", example)) <= options
+        assert set(re.findall(r"--[\w-]+", example.partition("|")[0])) <= options
 
 
 # --- scrape-config ---------------------------------------------------------------------------------------------------
