@@ -1,8 +1,8 @@
 """Distances of two distributions. They describe a change; none of them judges it, for none knows what chance does.
 
 Jensen-Shannon, Kullback-Leibler and Hellinger take groups in any order. Kolmogorov-Smirnov and Wasserstein need an
-order, so they take the bins of a continuous variable. All take counts, baseline first; with an empty sample there is no
-distribution, and they are NaN.
+order, so they take the bins of a continuous variable. All take counts, shape (groups,) or (bins,), baseline first; the
+larger, the further apart. With an empty sample there is no distribution, and they are NaN.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ def jensen_shannon_distance(baseline: ArrayLike, live: ArrayLike) -> float:
 
     sqrt(Σ [p·log2(p/m) + q·log2(q/m)] / 2) with shares p, q and m = (p + q)/2. A metric: symmetric, range [0, 1]; 1 if
     no group is filled on both sides. An empty group adds nothing on its side.
+
+    Args:
+        baseline: Counts per group, of which p are the shares.
+        live: Counts of the same groups, of which q are the shares.
 
     Raises:
         BinMismatchError: The shapes differ.
@@ -87,6 +91,10 @@ def hellinger_distance(baseline: ArrayLike, live: ArrayLike) -> float:
     sqrt(Σ (√p - √q)² / 2) with shares p and q. A metric: symmetric, range [0, 1]; 1 if no group is filled on both
     sides. A group that is empty on both sides adds nothing.
 
+    Args:
+        baseline: Counts per group, of which p are the shares.
+        live: Counts of the same groups, of which q are the shares.
+
     Raises:
         BinMismatchError: The shapes differ.
 
@@ -104,8 +112,8 @@ def hellinger_distance(baseline: ArrayLike, live: ArrayLike) -> float:
 def kolmogorov_smirnov(baseline: ArrayLike, live: ArrayLike) -> float:
     """Return the Kolmogorov-Smirnov statistic on bins: the largest distance of the cumulative shares.
 
-    max |F - G| at the bounds of bins; between them it can only be larger, so bins understate it. Range [0, 1]. Empty
-    bins change nothing.
+    max |F - G| at the bounds of bins, F and G the shares of rows up to there; between bounds it can only be larger, so
+    bins understate it. Symmetric, range [0, 1]. Empty bins change nothing.
 
     Args:
         baseline: Counts per bin, ascending. Missing and invalid rows have no place among them: leave them out.
@@ -127,8 +135,9 @@ def kolmogorov_smirnov(baseline: ArrayLike, live: ArrayLike) -> float:
 def kolmogorov_smirnov_limit(trained: float, served: float, alpha: float) -> float:
     """Return what `kolmogorov_smirnov` exceeds with a probability of at most about *alpha* without drift.
 
-    sqrt(-ln(alpha/2)/2 · (1/N + 1/n)): the asymptotic limit for continuous values, so on the safe side for bins. It
-    knows nothing of repeated rows. Infinite if a sample is empty.
+    sqrt(-ln(alpha/2)/2 · (1/N + 1/n)): the asymptotic limit for continuous values, so on the safe side for bins. Range
+    (0, inf); it falls as samples grow, and what lies above it is more than chance. It knows nothing of repeated rows.
+    Infinite if a sample is empty.
 
     Args:
         trained: Training rows N that have a value.
@@ -149,9 +158,10 @@ def kolmogorov_smirnov_limit(trained: float, served: float, alpha: float) -> flo
 def wasserstein_distance(baseline: ArrayLike, live: ArrayLike, bounds: ArrayLike) -> float:
     """Return the Wasserstein (earth mover's) distance on bins, in the unit of the variable.
 
-    ∫ |F - G| dx, with every row at the centre of its bin; at the lowest bound if it is at or below that, at the highest
-    if it is above. So it is off by at most the width of a bin, and how far outside of the bounds values lie is not in
-    it. Range [0, highest - lowest bound]; infinite where that is more than a float holds. Empty bins change nothing.
+    ∫ |F - G| dx over the shares of rows up to x, with every row at the centre of its bin; at the lowest bound if it is
+    at or below that, at the highest if it is above. So it is off by at most the width of a bin, and how far outside of
+    the bounds values lie is not in it. Symmetric, range [0, highest - lowest bound]; infinite where that is more than a
+    float holds. Empty bins change nothing.
 
     Args:
         baseline: Counts per bin, one more than there are bounds. Missing and invalid rows are left out.

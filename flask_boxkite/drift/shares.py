@@ -38,8 +38,8 @@ class Change:
 def special_changes(names: Sequence[str], baseline: Sequence[int], live: Sequence[int]) -> dict[str, Change]:
     """Return the shares of ``missing``, ``invalid``, ``out_of_range`` and ``unseen`` rows, in training and live.
 
-    Each is Σ of the counts of its groups over that of all groups: (d / n) beside (c / N), range [0, 1]. 0 where the
-    sample is empty, or the variable has no such groups.
+    Each is the sum of the counts of its groups over that of all groups, in [0, 1]; the larger its difference, the
+    further apart. 0 where the sample is empty, or the variable has no such groups.
 
     Args:
         names: Of the groups.

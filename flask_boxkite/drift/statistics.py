@@ -1,6 +1,7 @@
 """The numbers that verdicts are made of: is it real, and is it big. `verdict` decides; `distances` has others.
 
-All take counts per group, shape (groups,), of the same groups in the same order, in training and live.
+Those of two samples take counts per group, shape (groups,), of the same groups in training and live; which order the
+groups are in does not matter. The larger they are, the less alike the samples.
 """
 
 from __future__ import annotations
@@ -54,11 +55,16 @@ def g_statistic(baseline: ArrayLike, live: ArrayLike) -> float:
 
 
 def population_stability_index(baseline: ArrayLike, live: ArrayLike) -> float:
-    """Return the population stability index.
+    """Return the population stability index, with half a count added to each group.
 
     PSI = Σ (q - p)·ln(q / p) over the K groups that are not empty on both sides, with p = (c + 0.5) / (N + 0.5·K) and
-    q likewise. Range [0, inf); 0 with fewer than two such groups. Sampling alone makes it positive: see
+    q = (d + 0.5) / (n + 0.5·K). Symmetric, range [0, inf); 0 with fewer than two such groups. A group that is empty on
+    one side adds a finite amount; an empty sample counts as equal shares. Sampling alone makes it positive: see
     `psi_sampling_noise`.
+
+    Args:
+        baseline: Counts c per group, N in all.
+        live: Counts d per group, n in all.
 
     Raises:
         BinMismatchError: The shapes differ.
@@ -79,15 +85,23 @@ def population_stability_index(baseline: ArrayLike, live: ArrayLike) -> float:
 
 
 def psi_sampling_noise(baseline: ArrayLike, live: ArrayLike) -> float:
-    """Return about how much PSI two samples of one population have: (K - 1)·(1/N + 1/n).
+    """Return about how much PSI two samples of one population have, on average.
 
-    K counts the groups that are not empty on both sides; infinite if a sample is empty.
+    (K - 1)·(1/N + 1/n), with K the number of groups that are not empty on both sides. Range [0, inf); it falls as
+    samples grow, and is infinite if one is empty.
+
+    Args:
+        baseline: Counts per group, N in all.
+        live: Counts per group, n in all.
 
     Raises:
         BinMismatchError: The shapes differ.
 
     References:
         Yurdakul and Naranjo, Statistical Properties of the Population Stability Index, 2020.
+
+    >>> round(psi_sampling_noise([50, 30, 20], [20, 20, 10]), 4)
+    0.06
     """
     c, d = counts_of(baseline, live)
     if c.sum() == 0 or d.sum() == 0:
@@ -96,9 +110,21 @@ def psi_sampling_noise(baseline: ArrayLike, live: ArrayLike) -> float:
 
 
 def chi_squared_tail(value: float, degrees: int) -> float:
-    """Return the probability that χ² with *degrees* (a whole number >= 1) degrees of freedom exceeds *value*.
+    """Return the probability that χ² exceeds *value*; a closed form, exact but for rounding.
 
-    Exact for whole degrees: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.4.4 and 26.4.5.
+    With half = value/2 it is exp(-half)·Σ half^i / i! over i < degrees/2 for even degrees; for odd ones
+    erfc(√half) + exp(-half)·Σ half^(i - 1/2) / Γ(i + 1/2) over 1 <= i < degrees/2. Range [0, 1]; it falls as *value*
+    grows, and is 1 up to 0.
+
+    Args:
+        value: What χ² is to exceed.
+        degrees: Degrees of freedom, a whole number >= 1.
+
+    References:
+        Abramowitz and Stegun, Handbook of Mathematical Functions, 1964, 26.4.4 and 26.4.5.
+
+    >>> round(chi_squared_tail(3.8415, 1), 4)
+    0.05
     """
     if value <= 0:
         return 1.0
@@ -115,7 +141,15 @@ def chi_squared_tail(value: float, degrees: int) -> float:
 
 @lru_cache(maxsize=256)
 def chi_squared_limit(alpha: float, degrees: int) -> float:
-    """Return the value that χ² exceeds with probability *alpha*, by bisection to the last bit that matters."""
+    """Return the value that χ² exceeds with probability *alpha*, by bisection of `chi_squared_tail` to the last bit.
+
+    Args:
+        alpha: A probability in (0, 1). The smaller, the higher the limit.
+        degrees: Degrees of freedom, a whole number >= 1.
+
+    >>> round(chi_squared_limit(0.05, 1), 4)
+    3.8415
+    """
     low, high = 0.0, 10.0
     while chi_squared_tail(high, degrees) > alpha:
         high *= 2

@@ -26,8 +26,11 @@ __all__ = ["DRIFTED_SIZE", "MAJOR_SIZE", "MINIMUM_ROWS", "Judgement", "Verdict",
 Verdict: TypeAlias = Literal["not enough data", "stable", "shifted", "drifted", "major"]
 
 MINIMUM_ROWS = 30
+"""Rows, of training and live each, below which nothing is judged."""
+
 DRIFTED_SIZE = 0.1
 MAJOR_SIZE = 0.25
+"""From which size on a significant shift is ``drifted``, ``major``: the usual marks for PSI."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,9 @@ def judge(
 
     Raises:
         BinMismatchError: The shapes differ.
+
+    >>> judge([50, 50], [90, 10], alpha=1e-5).verdict
+    'major'
     """
     psi = population_stability_index(baseline, live)
     noise = psi_sampling_noise(baseline, live)

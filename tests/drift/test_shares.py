@@ -84,7 +84,7 @@ def test_there_is_a_degree_for_every_group_that_training_filled_but_one(baseline
         assert max(filled - 1, 1) <= degrees_of_freedom(item) <= max(len(item.groups) - 1, 1)
 
 
-@pytest.mark.parametrize("name", ["statistics", "distances", "dispersion", "shares"])
+@pytest.mark.parametrize("name", ["statistics", "distances", "dispersion", "shares", "verdict"])
 def test_examples_in_docstrings_are_right(name: str) -> None:
     found = doctest.testmod(importlib.import_module(f"flask_boxkite.drift.{name}"))
 

@@ -38,6 +38,15 @@ def test_the_chi_squared_limit_is_scipys(alpha: float, degrees: int) -> None:
     assert chi_squared_tail(limit, degrees) <= alpha
 
 
+def test_chi_squared_by_hand() -> None:
+    """The square of a normal value, the sum of two (an exponential one), and a line of any printed table."""
+    assert chi_squared_tail(1.96**2, 1) == pytest.approx(math.erfc(1.96 / 2**0.5))
+    assert chi_squared_tail(10.0, 2) == pytest.approx(math.exp(-5))
+    assert chi_squared_tail(10.0, 4) == pytest.approx(math.exp(-5) * (1 + 5))
+    assert chi_squared_limit(0.05, 2) == pytest.approx(-2 * math.log(0.05))
+    assert [round(chi_squared_limit(0.001, degrees), 3) for degrees in (1, 3, 9)] == [10.828, 16.266, 27.877]
+
+
 @given(COUNTS)
 def test_g_is_scipys_likelihood_ratio(counts: list[tuple[int, int]]) -> None:
     before, now = np.array(counts).T
@@ -86,6 +95,14 @@ def test_psi_by_hand() -> None:
     assert population_stability_index([0, 0], [0, 0]) == 0
 
 
+@given(COUNTS)
+def test_psi_is_scipys_two_relative_entropies(counts: list[tuple[int, int]]) -> None:
+    before, now = np.array([row for row in counts if any(row)] or [(0, 0)]).T + 0.5
+    expected = stats.entropy(now, before) + stats.entropy(before, now)
+
+    assert population_stability_index(*np.array(counts).T) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
 def test_psi_of_a_group_that_is_new_is_finite() -> None:
     p, q = [100.5 / 101, 0.5 / 101], [0.5 / 101, 100.5 / 101]
     expected = sum((b - a) * math.log(b / a) for a, b in zip(p, q, strict=True))
@@ -102,6 +119,12 @@ def test_noise_is_what_sampling_alone_gives(rng: np.random.Generator) -> None:
 
     assert found == pytest.approx(psi_sampling_noise(before[0], now[0]), rel=0.05)
     assert psi_sampling_noise(before[0], now[0]) == pytest.approx(9 * (1 / 2000 + 1 / 500))
+
+
+def test_noise_by_hand() -> None:
+    """Three groups of which one is empty on both sides: one degree, samples of 100 and 50."""
+    assert psi_sampling_noise([60, 40, 0], [25, 25, 0]) == pytest.approx(1 / 100 + 1 / 50)
+    assert psi_sampling_noise([60, 40, 0], [25, 24, 1]) == pytest.approx(2 / 100 + 2 / 50)
 
 
 def test_noise_of_an_empty_sample_is_infinite() -> None:
