@@ -112,19 +112,16 @@ G_STATISTIC = """\
 HELD_GROUPS = "count without (group) ($total > 0)"
 
 # Σ (q - p)·ln(q / p). Both q and p sum to 1, so their denominators can leave the logarithm; and a group that is empty
-# on both sides adds 0.5·ln 1 = 0.
+# on both sides adds 0, for ln 1 = 0.
 PSI = """\
 sum without (group) (
-  ($live + 0.5) * ignoring (window) ln(($live + 0.5) / ignoring (window) ($base + 0.5))
-)
-/ ignoring (window)
-($rows + 0.5 * $held)
-- ignoring (window)
-sum without (group) (
-  ($base + 0.5) * ignoring (window) ln(($live + 0.5) / ignoring (window) ($base + 0.5))
-)
-/ ignoring (window)
-($trained + ignoring (window) 0.5 * $held)"""
+  (
+    ($live + 0.5) / ignoring (group) group_left () ($rows + 0.5 * $held)
+    - ignoring (window)
+    ($base + 0.5) / ignoring (group) group_left () ($trained + ignoring (window) 0.5 * $held)
+  )
+  * ln(($live + 0.5) / ignoring (window) ($base + 0.5))
+)"""
 
 SIZE = """\
 clamp_min(
