@@ -182,5 +182,6 @@ def tag_segment(name: str) -> str:
 
 
 def path_segment(name: str) -> str:
-    """Make *name* safe as one folder or file name: no separators, no leading dot, at most 128 characters."""
-    return (re.sub(r"[^\w.-]", "_", name).lstrip(".") or "_")[:128]
+    """Make *name* safe as one folder or file name: no separators, no leading dot, at most 128 bytes."""
+    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".") or "_"
+    return safe.encode()[:128].decode(errors="ignore")

@@ -172,8 +172,9 @@ def test_tag_segments_have_no_separators(name: str, tag: str) -> None:
         ("a/b c", "a_b_c"),
         ("v1.2", "v1.2"),
         ("x" * 300, "x" * 128),
+        ("xü" * 100, "xü" * 42 + "x"),
     ],
-    ids=["up", "hidden", "dots", "empty", "separators", "plain", "long"],
+    ids=["up", "hidden", "dots", "empty", "separators", "plain", "long", "long, not ASCII"],
 )
 def test_path_segments_stay_in_their_folder(name: str, segment: str) -> None:
     assert naming.path_segment(name) == segment

@@ -28,6 +28,9 @@ __all__ = ["Recorder", "Spooling"]
 SPOOL_EXIT_SECONDS = 0.5
 """At exit, what is on disk need not be waited for: a server would be stopped for as long. A healthy sink gets this."""
 
+SPOOL_PARTS = 4
+"""So many times the largest record fits into the spool."""
+
 
 @dataclass(frozen=True)
 class Spooling:
@@ -85,11 +88,14 @@ class Recorder:
     def _make_shipper(self, pid: int, sink: Sink) -> Shipper:
         memory = MemoryQueue(self._max_bytes)
         if self._spooling is None:
-            return Shipper(pid, sink, memory, self._store.block(records_section(sink.name)), self._max_bytes)
+            block = self._store.block(records_section(sink.name))
+            return Shipper(pid, sink, memory, block, self._max_bytes, self._max_bytes)
         directory = new_directory(self._spooling.root, sink.name)
         block = self._store.block(records_section(sink.name, os.fsencode(directory)))
         queue = self._spool_queue(sink, block, memory, self._spooling)
-        return Shipper(pid, sink, queue, block, self._max_bytes)
+        # Beside a record there must be room for what is just being written, or it would never get to disk.
+        largest = min(self._max_bytes, self._spooling.max_bytes // SPOOL_PARTS)
+        return Shipper(pid, sink, queue, block, self._max_bytes, largest)
 
     def _spool_queue(self, sink: Sink, block: Block, memory: MemoryQueue, spooling: Spooling) -> Queue:
         store, server = self._store, self._store.server

@@ -67,16 +67,17 @@ class Shipper:
         sink: Where records go.
         queue: Where they wait.
         block: Where they are counted.
-        max_bytes: Bound of the queue in memory, and so of a record.
+        max_bytes: Bound of the queue in memory.
+        max_record_bytes: Bound of a record.
     """
 
-    def __init__(self, pid: int, sink: Sink, queue: Queue, block: Block, max_bytes: int) -> None:
+    def __init__(self, pid: int, sink: Sink, queue: Queue, block: Block, max_bytes: int, max_record_bytes: int) -> None:
         self.pid = pid
         self.mark = block.mark
         self.sink = sink
         self._queue = queue
         self._block = block
-        self._max_bytes = max_bytes
+        self._max_record_bytes = max_record_bytes
         self._batch_bytes = min(BATCH_BYTES, max_bytes // SMALL_QUEUE_PARTS)
         self._hurry_bytes = min(HURRY_BYTES, max_bytes // SMALL_QUEUE_PARTS)
         self._lock = block.lock
@@ -99,7 +100,7 @@ class Shipper:
         with self._lock:
             cells = self._block.cells
             cells[ACCEPTED] += 1
-            if self._is_closed or size > self._max_bytes:
+            if self._is_closed or size > self._max_record_bytes:
                 cells[DROPPED["shutdown" if self._is_closed else "too_large"]] += 1
                 return
             if not queue.put(packed):

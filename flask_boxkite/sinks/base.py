@@ -84,7 +84,8 @@ class ObjectSink:
 
     def __init__(self, target: Any) -> None:
         name = getattr(target, "name", None)
-        self.name = name if isinstance(name, str) and name else "custom"
+        # Half of a surrogate pair has no bytes in UTF-8, so no metric could have it.
+        self.name = name.encode(errors="replace").decode() if isinstance(name, str) and name else "custom"
         self._emit_batch: Callable[[list[dict[str, Any]]], object] = target.emit_batch
         self._close: object = getattr(target, "close", None)
 
@@ -105,6 +106,11 @@ class ObjectSink:
         except Exception as error:
             msg = f"'emit_batch' raised {type(error).__name__}: {error}"
             raise RefusedError(msg) from error
+        except KeyboardInterrupt:  # somebody who waits in `flush` wants to end the process
+            raise
+        except BaseException as error:  # a timeout of gevent, a task that was cancelled: no reason to end the thread
+            msg = f"'emit_batch' was interrupted by {type(error).__name__}: {error}"
+            raise InterruptedError(msg) from error
 
     def close(self) -> None:
         """Close the object, if it can be closed."""

@@ -62,6 +62,16 @@ def check(counts: RecorderCounts) -> None:
     assert counts.accepted == counts.delivered + counts.waiting + sum(counts.dropped.values())
 
 
+def test_a_record_that_is_too_large_for_the_spool_keeps_no_others_from_it(tmp_path: Path) -> None:
+    sink = MemorySink()
+    sink.problem = refuse
+    with recording(tmp_path, sink=sink) as recorder:
+        for size in (100, 300_000, 100, 900_000, 100):
+            recorder.submit(b"x" * size)
+        counts = recorder.counts()
+        assert (counts.waiting, counts.dropped["too_large"], counts.unspooled) == (3, 2, 0)
+
+
 def totals(store: Store, recorder: Recorder) -> RecorderCounts:
     """Return what all processes have counted, dead ones included."""
     store.tidy()

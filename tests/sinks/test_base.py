@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +67,19 @@ def test_two_sinks_of_one_name_are_refused(tmp_path: Path, sinks: list[Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"), [(ConnectionError("down"), ConnectionError), (ValueError("no such column"), RefusedError)]
+    ("error", "kind"),
+    [
+        (ConnectionError("down"), ConnectionError),
+        (ValueError("no such column"), RefusedError),
+        (CancelledError("stop"), InterruptedError),
+        (SystemExit(3), InterruptedError),
+        (KeyboardInterrupt("stop"), KeyboardInterrupt),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
-def test_what_an_object_raises_tells_whether_it_refuses_or_is_down(error: Exception, kind: type[Exception]) -> None:
+def test_what_an_object_raises_tells_whether_it_refuses_or_is_down(
+    error: BaseException, kind: type[BaseException]
+) -> None:
     class Target:
         def emit_batch(self, records: list[Any]) -> None:
             raise error
@@ -94,3 +105,12 @@ def test_an_object_that_can_be_closed_is() -> None:
     ObjectSink(target).close()
     assert target.is_closed
     ObjectSink(RecordingSink()).close()
+
+
+def test_a_name_that_no_metric_can_have_is_replaced() -> None:
+    class Nameless:
+        name = "half \ud800"
+
+        def emit_batch(self, records: list[Any]) -> None: ...
+
+    assert ObjectSink(Nameless()).name == "half ?"
