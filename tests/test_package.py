@@ -30,7 +30,7 @@ LEVELS = (
     ("config", "prediction"),
     ("baseline", "families", "payloads", "spool"),
     ("live", "drift"),
-    ("sinks",),
+    ("sinks", "records"),
     ("delivery",),
     ("doctor",),
     ("exposition", "observation", "provision"),
@@ -99,7 +99,9 @@ print(json.dumps(events))
     assert json.loads(run(program)) == []
 
 
-@pytest.mark.parametrize("library", ["pandas", "narwhals", "polars", "pyarrow", "scipy", "sklearn", "fluent"])
+@pytest.mark.parametrize(
+    "library", ["pandas", "narwhals", "polars", "pyarrow", "scipy", "sklearn", "fluent", "fsspec", "msgspec"]
+)
 def test_importing_loads_no_library_that_most_do_not_need(library: str) -> None:
     """Serving starts sooner and smaller without: frames are for training, the sink's libraries for those who use it."""
     program = f"import sys, flask_boxkite; print({library!r} in sys.modules)"

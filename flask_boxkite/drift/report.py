@@ -28,11 +28,9 @@ from flask_boxkite.drift.distances import (
 from flask_boxkite.drift.shares import Change, special_changes
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.drift.text import as_markdown, as_text
-from flask_boxkite.drift.verdict import Judgement, Verdict, judge
+from flask_boxkite.drift.verdict import WORST_FIRST, Judgement, Verdict, judge
 
 __all__ = ["Distances", "DriftReport", "VariableDrift", "drift_report"]
-
-_ORDER: tuple[Verdict, ...] = ("major", "drifted", "shifted", "stable", "not enough data")
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,8 @@ class DriftReport:
     Attributes:
         model: The model.
         baseline: Fingerprint of its baseline.
-        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
+        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start; of records the period, as
+            ``2026-01-01T00:00:00Z/2026-01-02T00:00:00Z``.
         alpha: False-alarm probability of one check of the whole model.
         variables: One per feature and output.
     """
@@ -186,6 +185,7 @@ def drift_report(
     *,
     alpha: float,
     slots: ArrayLike | None = None,
+    dispersions: ArrayLike | None = None,
     window: str | None = None,
 ) -> DriftReport:
     """Judge every variable.
@@ -196,14 +196,17 @@ def drift_report(
         cells: Live counts of features and outputs, in the baseline's order; more may follow.
         alpha: False-alarm probability for the whole model, divided among the variables (Bonferroni).
         slots: The same counts by time slot, shape (slots, cells), from which dispersions follow; None if not known.
-        window: The name of the window that the counts are of.
+        dispersions: φ of each variable, where it is known already; *slots* are not needed then.
+        window: The name of the window that the counts are of, or the period, ``start/end`` as ISO 8601 has it.
     """
     variables = (*baseline.features, *baseline.outputs)
     sums = GroupSums(variables)
     counts = np.asarray(cells, dtype=np.int64)
     groups = sums.of(counts).tolist()
-    table = sums.of(slots) if slots is not None else np.zeros((0, len(groups)))
-    dispersions = Spread.of(table, sums.firsts).dispersions().tolist()
+    if dispersions is None:
+        table = sums.of(slots) if slots is not None else np.zeros((0, len(groups)))
+        dispersions = Spread.of(table, sums.firsts).dispersions()
+    phis = np.asarray(dispersions, dtype=np.float64).tolist()
     firsts = [*sums.firsts.tolist(), len(groups)]
     found = []
     start = 0
@@ -216,11 +219,11 @@ def drift_report(
                 counts[start:stop],
                 groups[firsts[number] : firsts[number + 1]],
                 alpha=alpha / len(variables),
-                dispersion=dispersions[number],
+                dispersion=phis[number],
             )
         )
         start = stop
-    found.sort(key=lambda item: (_ORDER.index(item.verdict), -item.judgement.size))
+    found.sort(key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size))
     return DriftReport(model, baseline.fingerprint, window, alpha, tuple(found))
 
 

@@ -8,7 +8,18 @@ from typing import Any
 
 from flask_boxkite.naming import parse_interval
 
-__all__ = ["as_markdown", "as_text"]
+__all__ = [
+    "COLUMNS",
+    "as_markdown",
+    "as_text",
+    "cut",
+    "escaped",
+    "markdown_row",
+    "moved_most",
+    "printable",
+    "title",
+    "when",
+]
 
 COLUMNS = 100
 
@@ -29,22 +40,22 @@ _DISTANCES = {
 def as_text(report: Mapping[str, Any]) -> str:
     """Return the text of a report that is given as a dict; in the order of its variables."""
     variables: Sequence[Mapping[str, Any]] = report["variables"]
-    width = max([len("variable"), *(min(len(_title(item)), _NAME) for item in variables)])
+    width = max([len("variable"), *(min(len(title(item)), _NAME) for item in variables)])
     lines = [
-        _cut(_summary(report), COLUMNS),
+        *textwrap.wrap(_summary(report), COLUMNS),
         "",
         f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'G/φ':>8} {'limit':>6} {'φ':>6} {'rows':>8}  moved most",
     ]
     for item in variables:
         line = (
-            f"{_cut(_title(item), width):<{width}} {item['verdict']:<15} {_number(item['size'], 5, 2)} "
+            f"{cut(title(item), width):<{width}} {item['verdict']:<15} {_number(item['size'], 5, 2)} "
             f"{_number(item['g'] / item['dispersion'], 8, 1)} {_number(item['limit'], 6, 1)} "
             f"{_number(item['dispersion'], 6, 2)} {_number(item['live_rows'], 8, 0)}  "
         )
-        lines.append(line + _moved(item, COLUMNS - len(line)))
+        lines.append(line + moved_most(item, COLUMNS - len(line)))
     for item in variables:
         if item["verdict"] not in _QUIET or _is_uneven(item):
-            text = f"{_cut(_title(item), COLUMNS - 4)}: " + ", ".join(_details(item))
+            text = f"{cut(title(item), COLUMNS - 4)}: " + ", ".join(_details(item))
             lines += ["", *textwrap.wrap(text, COLUMNS, subsequent_indent="  ", break_long_words=True)]
     return "\n".join(lines)
 
@@ -52,13 +63,13 @@ def as_text(report: Mapping[str, Any]) -> str:
 def as_markdown(report: Mapping[str, Any]) -> str:
     """Return the same as a Markdown table, with a line about the whole before it."""
     head = ("variable", "verdict", "size", "PSI", "G/φ", "limit", "φ", "rows", "moved most", "missing", "unseen")
-    lines = [_plain(_summary(report)), "", _row(head), _row(["---"] * len(head))]
+    lines = [escaped(_summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
         moved = f"{_group(item)} {item['share_before']:.1%} → {item['share_now']:.1%}"
         lines.append(
-            _row(
+            markdown_row(
                 [
-                    _title(item),
+                    title(item),
                     item["verdict"],
                     f"{item['size']:.3f}",
                     f"{item['psi']:.3f}",
@@ -78,21 +89,30 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 def _summary(report: Mapping[str, Any]) -> str:
     variables = report["variables"]
     moved = sum(item["verdict"] in ("drifted", "major") for item in variables)
-    window = f"in the last {report['window']}" if report["window"] else "since the start"
     return (
-        f"{moved} of {len(variables)} variables drifted {window}. "
+        f"{moved} of {len(variables)} variables drifted {when(report['window'])}. "
         f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
     )
 
 
-def _title(item: Mapping[str, Any]) -> str:
-    name = _printable(item["name"])
+def when(window: str | None) -> str:
+    """Say in words which window or period it is."""
+    if window is None:
+        return "since the start"
+    start, slash, end = window.partition("/")
+    return f"from {start} to {end}" if slash else f"in the last {window}"
+
+
+def title(item: Mapping[str, Any]) -> str:
+    """Name a variable."""
+    name = printable(item["name"])
     return name if item["side"] == "feature" else f"{name} (output)"
 
 
-def _moved(item: Mapping[str, Any], room: int) -> str:
+def moved_most(item: Mapping[str, Any], room: int) -> str:
+    """Say which group of a variable moved most, and from what share to what, in *room* columns."""
     shares = f" {item['share_before']:.0%} -> {item['share_now']:.0%}"
-    return _cut(_group(item), room - len(shares)) + shares
+    return cut(_group(item), room - len(shares)) + shares
 
 
 def _group(item: Mapping[str, Any]) -> str:
@@ -101,10 +121,11 @@ def _group(item: Mapping[str, Any]) -> str:
     if item["kind"] == "continuous" and name.startswith("("):
         lower, upper = parse_interval(name)
         return f"({lower:.4g},{upper:.4g}]"
-    return _printable(name)
+    return printable(name)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return the text without what would move the cursor."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
@@ -132,14 +153,16 @@ def _number(value: float, width: int, digits: int) -> str:
     return f"{text if len(text) <= width else f'{value:.0e}':>{width}}"
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
+    """Return the text in at most *width* columns."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(map(_plain, cells)) + " |"
+def markdown_row(cells: Sequence[str]) -> str:
+    """Return a row of a Markdown table."""
+    return "| " + " | ".join(map(escaped, cells)) + " |"
 
 
-def _plain(text: str) -> str:
+def escaped(text: str) -> str:
     """Keep Markdown from taking parts of a name for its own."""
     return "".join(f"\\{letter}" if letter in "\\|*_`[]<>#" else letter for letter in text)

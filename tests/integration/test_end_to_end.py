@@ -24,19 +24,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite import Baseline
 from tests.integration.traffic import (
     AMOUNT,
-    CITIES,
+    APP,
     FEATURES,
     NUMERIC,
     OTHERS,
-    PLANS,
     Client,
     Sent,
     as_json,
     recount_buckets,
     recount_groups,
+    train,
 )
 from tests.peers import FluentServer, Gunicorn, Prometheus, fetch, wait_for
 
@@ -48,65 +48,10 @@ TOKEN = "open-sesame"
 ENDPOINT_ID, POD_NAME, SERVER_ID = "credit.eu", "pod-1.zone/a", "server-1"
 TAG = "ml.predictions.credit_eu.pod-1_zone_a"
 
-APP = '''
-from flask import Flask, abort, request
-
-from flask_boxkite import Boxkite
-
-app = Flask(__name__)
-app.config.from_prefixed_env("APP")
-monitor = Boxkite(app)
-
-
-def rate(row):
-    """Return something of every kind that a model may say: a number, a huge one, or nothing."""
-    amount = row.get(app.config["AMOUNT"]) if isinstance(row, dict) else row[0]
-    if isinstance(amount, bool) or not isinstance(amount, (int, float)):
-        return None
-    return 3.0 - amount / 2
-
-
-@app.post("/score")
-@monitor.predict
-def score():
-    document = request.get_json()
-    match request.args.get("fail"):
-        case "crash":
-            raise RuntimeError("the model crashed")
-        case "answer":
-            return {"error": "no"}, 422
-        case None:
-            pass
-        case status:
-            abort(int(status))
-    if isinstance(document, list) and isinstance(document[0], (list, dict)):
-        return {"predictions": [rate(row) for row in document]}
-    return {"prediction": rate(document) or 0.0}
-
-
-@app.get("/")
-def index():
-    return "not a prediction"
-'''
-
 
 @pytest.fixture
 def baseline(tmp_path: Path, rng: np.random.Generator) -> Baseline:
-    """Train: a continuous feature with a heavy tail, one around zero, numbers and texts to be told apart, a boolean."""
-    size = 4000
-    features = {
-        AMOUNT: rng.lognormal(3, 1, size),
-        "temperature": rng.normal(-2, 8, size).astype(np.float32),
-        "visits": rng.integers(0, 4, size),
-        # More cities than are kept, so that the others are "rare".
-        "city": rng.choice(CITIES, size, p=[0.3, 0.2, 0.15, 0.1, 0.1, 0.07, 0.05, 0.03]).tolist(),
-        "plan": rng.choice(PLANS, size).tolist(),
-        "member": rng.random(size) < 0.4,
-    }
-    scores = 3.0 - np.asarray(features[AMOUNT]) / 2
-    return ModelMonitoringService.export_text(
-        features, scores, tmp_path / "histogram.prom", model="credit", version="2024-02", max_categories=6
-    )
+    return train(tmp_path / "histogram.prom", rng)
 
 
 @dataclass

@@ -1,4 +1,6 @@
-"""Clients that send all that clients send, and a recount of what they sent: by hand, with nothing of the package.
+"""An app, clients that send it all that clients send, and a recount of what they sent.
+
+The recount is made by hand, with nothing of the package.
 
 The recount reads bounds and groups from the labels that Prometheus shows and compares each single value with them.
 """
@@ -13,10 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from flask_boxkite import Baseline, ModelMonitoringService
 from tests.peers import Answer, fetch
 
 # A name may hold anything that JSON may.
@@ -25,6 +29,68 @@ FEATURES = (AMOUNT, "temperature", "visits", "city", "plan", "member")
 NUMERIC = (AMOUNT, "temperature", "visits", "member")
 CITIES = ("Zürich", "", 'St. "John"', "back\\slash", "São\nPaulo", "Oslo", "Lyon", "Rome")
 PLANS = ("basic", "plus", "1")
+
+
+# --- What they send it to --------------------------------------------------------------------------------------------
+
+APP = '''
+from flask import Flask, abort, request
+
+from flask_boxkite import Boxkite
+
+app = Flask(__name__)
+app.config.from_prefixed_env("APP")
+monitor = Boxkite(app)
+
+
+def rate(row):
+    """Return something of every kind that a model may say: a number, a huge one, or nothing."""
+    amount = row.get(app.config["AMOUNT"]) if isinstance(row, dict) else row[0]
+    if isinstance(amount, bool) or not isinstance(amount, (int, float)):
+        return None
+    return 3.0 - amount / 2
+
+
+@app.post("/score")
+@monitor.predict
+def score():
+    document = request.get_json()
+    match request.args.get("fail"):
+        case "crash":
+            raise RuntimeError("the model crashed")
+        case "answer":
+            return {"error": "no"}, 422
+        case None:
+            pass
+        case status:
+            abort(int(status))
+    if isinstance(document, list) and isinstance(document[0], (list, dict)):
+        return {"predictions": [rate(row) for row in document]}
+    return {"prediction": rate(document) or 0.0}
+
+
+@app.get("/")
+def index():
+    return "not a prediction"
+'''
+
+
+def train(path: Path, rng: np.random.Generator) -> Baseline:
+    """Train: a continuous feature with a heavy tail, one around zero, numbers and texts to be told apart, a boolean."""
+    size = 4000
+    features = {
+        AMOUNT: rng.lognormal(3, 1, size),
+        "temperature": rng.normal(-2, 8, size).astype(np.float32),
+        "visits": rng.integers(0, 4, size),
+        # More cities than are kept, so that the others are "rare".
+        "city": rng.choice(CITIES, size, p=[0.3, 0.2, 0.15, 0.1, 0.1, 0.07, 0.05, 0.03]).tolist(),
+        "plan": rng.choice(PLANS, size).tolist(),
+        "member": rng.random(size) < 0.4,
+    }
+    scores = 3.0 - np.asarray(features[AMOUNT]) / 2
+    return ModelMonitoringService.export_text(
+        features, scores, path, model="credit", version="2024-02", max_categories=6
+    )
 
 
 # --- What clients send ----------------------------------------------------------------------------------------------

@@ -1,0 +1,19 @@
+"""Logged predictions, read back: as frames, as drift of any past period, as a new baseline.
+
+Needs the extra ``records``: fsspec, which reaches files anywhere, and msgspec, which reads JSON fast.
+"""
+
+from flask_boxkite.errors import BoxkiteError
+
+try:
+    import fsspec as _fsspec  # noqa: F401
+    import msgspec as _msgspec  # noqa: F401
+except ImportError as error:
+    msg = f"Reading records back needs more packages: {error}. Run: pip install 'flask-boxkite[records]'"
+    raise BoxkiteError(msg) from error
+
+from flask_boxkite.records.archive import Records
+from flask_boxkite.records.reading import ReadCounts
+from flask_boxkite.records.segments import Segment, SegmentReport
+
+__all__ = ["ReadCounts", "Records", "Segment", "SegmentReport"]

@@ -1,0 +1,119 @@
+"""From records to rows: values in the order of known names, whatever form the client sent them in.
+
+The same rules as while serving, on what a record has kept: features by position must be as many as are known, of those
+by name at least one must be known, an output must have a row for each row of features. So what is counted from records
+is what was counted live.
+
+Two things a record does not tell apart. A single row whose values are lists, from lists of several lengths, which were
+no rows: it is read as a row. A lone output of NaN, from one that was not found: neither is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from flask_boxkite.payloads import Table, as_table, output_table
+from flask_boxkite.records.decoding import NOT_THERE
+from flask_boxkite.records.reading import Record
+
+__all__ = ["Aligner", "Row"]
+
+Row: TypeAlias = "Sequence[Any]"
+
+_SCALARS = frozenset({float, int, str, bool})
+_features, _output, _rows = map(attrgetter, ("features", "output", "rows"))
+
+
+class Aligner:
+    """Lays out features and outputs.
+
+    Args:
+        features: Their names, in the order in which they come by position.
+        outputs: Likewise.
+        others: Names of more features, which are only there when they come by name; they stand behind the rest.
+    """
+
+    def __init__(self, features: Sequence[str], outputs: Sequence[str], others: Sequence[str] = ()) -> None:
+        self._width = len(features)
+        self.features = (*features, *others)
+        self.outputs = tuple(outputs)
+        self._known = frozenset(self.features)
+        self._no_others = [None] * len(others)
+        self._nothing = (NOT_THERE,) * len(self.features)
+
+    def single_rows(self, records: Sequence[Record]) -> tuple[list[Row], list[Row]] | None:
+        """Return one row of features and one of outputs for each record: the fast way for the most common form.
+
+        A row of features with no known name holds nothing but `NOT_THERE`.
+
+        Returns:
+            None if some record has another form than the rest, several rows, or none that fits.
+        """
+        features, outputs = list(map(_features, records)), list(map(_output, records))
+        kinds = set(map(type, features))
+        if set(map(_rows, records)) != {1} or len(kinds) != 1 or not _SCALARS.issuperset(map(type, outputs)):
+            return None
+        if len(self.outputs) > 1:
+            return None
+        if kinds == {list}:
+            if self._no_others or set(map(len, features)) != {self._width}:
+                return None
+        elif issubclass(kinds.pop(), Struct):
+            features = list(map(astuple, features))
+        else:
+            return None
+        return features, list(zip(outputs, strict=True))
+
+    def has_known(self, row: Row) -> bool:
+        """Say whether a row of `single_rows` has any feature that is known."""
+        return row != self._nothing
+
+    def feature_rows(self, record: Record) -> list[Row] | None:
+        """Return the rows of features, or None if there are none that fit."""
+        features = record.features
+        kind = type(features)
+        if record.rows > 1:
+            table = as_table(features)
+            return None if table is None else self._in_order(table)
+        if kind is list:
+            return [features + self._no_others] if len(features) == self._width > 0 else None
+        if kind is dict:
+            return None if self._known.isdisjoint(features) else [[features.get(name) for name in self.features]]
+        if not isinstance(features, Struct):
+            return None
+        row = astuple(features)
+        return None if row == self._nothing else [row]
+
+    def output_rows(self, record: Record) -> list[Row] | None:
+        """Return the rows of outputs, or None if there are none that fit."""
+        output = record.output
+        if output is None or not self.outputs:
+            return None
+        has_rows = bool(record.features) and type(record.features) not in _SCALARS
+        if has_rows and record.rows == 1 == len(self.outputs) and type(output) in _SCALARS:
+            return [[output]]
+        table = output_table(output, self.outputs, record.rows if has_rows else None)
+        return None if table is None else _ordered(table, self.outputs)
+
+    def _in_order(self, table: Table) -> list[Row] | None:
+        if table.names is None:
+            rows = table.rows
+            return [row + self._no_others for row in rows] if len(rows[0]) == self._width > 0 else None
+        return _ordered(table, self.features)
+
+
+def _ordered(table: Table, names: tuple[str, ...]) -> list[Row] | None:
+    """Return rows with their values in the order of *names*; None if none of these is among theirs."""
+    if table.names is None or table.names == names:
+        return list(table.rows) if len(table.rows[0]) == len(names) else None
+    places: Mapping[str, int] = {name: place for place, name in enumerate(table.names)}
+    if places.keys().isdisjoint(names):
+        return None
+    order = [places.get(name, -1) for name in names]
+    # A name that is not there is taken from the end.
+    return [[row[place] for place in order] for row in ([*row, None] for row in table.rows)]

@@ -1,0 +1,273 @@
+"""The records of a period, wherever they are kept: as objects, as frames, as drift, as a new baseline."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import msgspec
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.config import Settings
+from flask_boxkite.drift.report import DriftReport
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.layout import Layout
+from flask_boxkite.records.columns import Columns, columns_of_records
+from flask_boxkite.records.counting import Counter, Counts, is_answered
+from flask_boxkite.records.decoding import decoder
+from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
+from flask_boxkite.records.frames import ENGINES, Frame
+from flask_boxkite.records.period import Moment, Period
+from flask_boxkite.records.reading import Filter, ReadCounts, Record, read_records
+from flask_boxkite.records.segmentation import Segmentation
+from flask_boxkite.records.segments import Judging, SegmentReport
+
+__all__ = ["Records"]
+
+logger = logging.getLogger("flask_boxkite")
+
+SLACK_SECONDS = 300.0
+
+AnyBaseline = Baseline | str | os.PathLike[str]
+
+
+class Records:
+    """Records in files of the layout that the file sink and the receivers of ``examples/fluentd`` write.
+
+    Nothing is read before it is asked for, and then anew each time, with a few megabytes in memory and 120 bytes for
+    each record, by which doubles are known. Not to be used by several threads at once.
+
+    Args:
+        location: A directory, or any URL that fsspec knows (``s3://bucket/models``); all in it is found.
+        start: Only records made from then on: a datetime, a date or an ISO 8601 text; UTC unless it says otherwise.
+        end: Only records made before then. Of files that are further than *slack_seconds* outside only names are read.
+        model: Only records of this model.
+        version: Only those of this version of it.
+        fingerprint: Only those that were served with this baseline.
+        slack_seconds: How far from the minute in a file's name the time of a record in it may lie. Fluent Bit names a
+            file by its first record, whatever follows: after it was out of reach for an hour, that may be hours.
+        options: For fsspec, such as credentials.
+
+    Raises:
+        BoxkiteError: A bound is no time, or the URL is of no kind that can be read here.
+    """
+
+    def __init__(
+        self,
+        location: str | os.PathLike[str],
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        model: str | None = None,
+        version: str | None = None,
+        fingerprint: str | None = None,
+        slack_seconds: float = SLACK_SECONDS,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._wanted = Filter(Period.of(start, end), model, version, fingerprint)
+        self._folder = Folder(location, options or {})
+        self._slack_seconds = slack_seconds
+        self._counts = ReadCounts()
+
+    @property
+    def counts(self) -> ReadCounts:
+        """What the latest reading found: files, records, rows, doubles, damaged lines. Complete when it has ended."""
+        return self._counts
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield each record as a dict of all its fields."""
+        for chunk in self._chunks(None, is_whole=True):
+            yield from map(msgspec.structs.asdict, chunk)
+
+    # --- frames ------------------------------------------------------------------------------------------------------
+
+    def to_frame(self, engine: str = "polars", baseline: AnyBaseline | None = None) -> Any:
+        """Return one row per predicted row: features, outputs, and what is known of the prediction.
+
+        Columns are features and outputs by name, then ``prediction_id`` (row i of a batch: ``{id}/{i}``),
+        ``entity_id``, ``created_at``, ``model``, ``baseline``, ``version``, ``status``, ``duration_ms`` and
+        ``server_id``. A feature that is called like one of those, or like an output, has the column ``feature.NAME``;
+        such an output ``output.NAME``. Numbers are float64, everything else is text; what does not fit is null, as are
+        the features of rows that do not fit the model. Rows that were refused or failed are there too: ``status``
+        tells.
+
+        Args:
+            engine: ``"polars"``: a LazyFrame; ``"duckdb"``: a relation; both read anew whenever they are executed.
+                ``"pyarrow"``: a RecordBatchReader, which can be read once; ``"pandas"``: a DataFrame, in memory.
+            baseline: Whose features and outputs become columns. None: all that the records have; to find them, they
+                are read once more, now.
+
+        Raises:
+            BoxkiteError: There is no such engine, it is not installed, or the records cannot be read.
+        """
+        if engine not in ENGINES:
+            msg = f"'engine' must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}."
+            raise BoxkiteError(msg)
+        return ENGINES[engine](self.frame(baseline))
+
+    def frame(self, baseline: AnyBaseline | None = None) -> Frame:
+        """Return the same for any other engine: an object with Arrow's stream interface, and ``batches()``.
+
+        Args:
+            baseline: As in `to_frame`.
+        """
+        columns = self._columns(baseline)
+        return Frame(columns, lambda: self._chunks(columns.features))
+
+    def _columns(self, baseline: AnyBaseline | None) -> Columns:
+        if baseline is not None:
+            return Columns.of(_loaded(baseline))
+        return columns_of_records(self._chunks(None))
+
+    # --- drift -------------------------------------------------------------------------------------------------------
+
+    @overload
+    def drift(
+        self, baseline: AnyBaseline, *, by: None = None, against: Records | None = None, alpha: float = ...
+    ) -> DriftReport: ...
+
+    @overload
+    def drift(
+        self,
+        baseline: AnyBaseline,
+        *,
+        by: str,
+        against: Records | None = None,
+        alpha: float = ...,
+        most_segments: int = ...,
+    ) -> SegmentReport: ...
+
+    def drift(
+        self,
+        baseline: AnyBaseline,
+        *,
+        by: str | None = None,
+        against: Records | None = None,
+        alpha: float = Settings.drift_alpha,
+        most_segments: int = 20,
+    ) -> DriftReport | SegmentReport:
+        """Compare what was answered in the period with the baseline: the same counts and verdicts as live.
+
+        Of records that were sampled, or lost, only those that are there are counted.
+
+        Args:
+            baseline: What to compare with; in its bins everything is counted.
+            by: A feature, an output, or ``model``, ``baseline``, ``version`` or ``server_id``: gives a report for each
+                of its values (for each group of values, where the baseline has it as continuous), without the variable
+                itself. It may be a feature that the baseline has not, if it comes by name.
+            against: Records of an earlier period, whose counts take the place of those of training: who has moved
+                since?
+            alpha: False-alarm probability of the whole, divided among variables and segments.
+            most_segments: How many segments are told apart, the largest; all others together are ``__rare__``.
+
+        Raises:
+            BoxkiteError: The records are of several models, or cannot be read.
+        """
+        known = _loaded(baseline)
+        counts, period = self._counted(known, by)
+        self._warn_of_others(known)
+        model = self._wanted.model or next(iter(self._counts.models), None) or known.model
+        before = span = None
+        if against is not None:
+            before, span = against._counted(known, by)
+        judging = Judging(model, known, alpha, str(period), None if span is None else str(span))
+        if by is None:
+            none = Counts.none(Layout.of(known).statuses_start)
+            earlier = None if before is None else before.get("", none)
+            return judging.report(counts.get("", none), earlier)
+        return judging.segments(Segmentation(by, known), by, counts, before, most_segments)
+
+    def _counted(self, baseline: Baseline, by: str | None) -> tuple[dict[str, Counts], Period]:
+        """Count in the cells of a baseline, by segment; return the period too."""
+        segmentation = None if by is None else Segmentation(by, baseline)
+        others = segmentation.others if segmentation else ()
+        files = self._files()
+        span = self._span(files)
+        counter = Counter(baseline, span.slot_seconds, others, segmentation)
+        for chunk in self._chunks(counter.aligner.features, files=files):
+            counter.add(chunk)
+            if by != "model" and len(self._counts.models) > 1:
+                names = ", ".join(sorted(map(repr, self._counts.models)))
+                msg = f"The records are of several models: {names}. Name one of them as 'model'."
+                raise BoxkiteError(msg)
+        return counter.segments, self._wanted.period.bounded_by(span)
+
+    def _warn_of_others(self, baseline: Baseline) -> None:
+        served = self._counts.rows_by_baseline
+        others = {name: rows for name, rows in served.items() if name != baseline.fingerprint}
+        if others:
+            logger.warning(
+                "%d of %d rows were served with another baseline than %s: %s. They are counted in its bins all the "
+                "same; 'fingerprint' leaves them out.",
+                sum(others.values()),
+                self._counts.rows,
+                baseline.fingerprint,
+                ", ".join(f"{name or 'none'} ({rows})" for name, rows in others.items()),
+            )
+
+    # --- a new baseline ----------------------------------------------------------------------------------------------
+
+    def to_baseline(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        baseline: AnyBaseline | None = None,
+        *,
+        model: str | None = None,
+        version: str | None = None,
+        **options: Any,
+    ) -> Baseline:
+        """Make a new baseline from what was answered, as `export_text` makes one from training data. In memory.
+
+        Args:
+            path: Where to write it; None: nowhere.
+            baseline: Whose features and outputs it is to have; None: all that the records have.
+            model: Name of the model; None: that of the records.
+            version: A name for people.
+            **options: ``discrete``, ``bins``, ``max_bins``, ``max_categories``, as in `export_text`.
+
+        Raises:
+            BaselineError: There are no records, or an option cannot be used.
+        """
+        from flask_boxkite.baseline.build import build_baseline  # for training only
+
+        columns = self._columns(baseline)
+        frame = Frame(columns, lambda: self._answered(columns.features))
+        table = frame.reader().read_all()
+        sides = []
+        for called in (columns.feature_columns, columns.output_columns):
+            sides.append({name: table.column(column) for name, column in called.items()})
+        features, outputs = sides
+        name = model or self._wanted.model or next(iter(self._counts.models), None) or "default"
+        found = build_baseline(features, outputs or None, model=name, version=version, **options)
+        if path is not None:
+            found.dump(path)
+        return found
+
+    def _answered(self, names: Sequence[str]) -> Iterator[list[Record]]:
+        for chunk in self._chunks(names):
+            yield [record for record in chunk if is_answered(record)]
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _chunks(
+        self, names: Sequence[str] | None, *, is_whole: bool = False, files: Sequence[RecordFile] | None = None
+    ) -> Iterator[list[Record]]:
+        """Read anew."""
+        self._counts = counts = ReadCounts()
+        decode = decoder(names, is_whole=is_whole)
+        return read_records(self._folder, self._files() if files is None else files, decode, self._wanted, counts)
+
+    def _files(self) -> list[RecordFile]:
+        return self._folder.files(self._wanted.period, self._slack_seconds)
+
+    def _span(self, files: Sequence[RecordFile]) -> Period:
+        """Return the period, as far as there are files in it."""
+        if not files:
+            return self._wanted.period
+        return self._wanted.period.within(Period(files[0].minute, files[-1].minute + MINUTE_SECONDS))
+
+
+def _loaded(baseline: AnyBaseline) -> Baseline:
+    return baseline if isinstance(baseline, Baseline) else Baseline.load(baseline)

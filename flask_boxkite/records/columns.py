@@ -1,0 +1,133 @@
+"""What the columns of a frame of records are called, and what they hold.
+
+A feature or output has its own name, unless that is also the name of a field or of one of the other side: then it is
+``feature.NAME`` or ``output.NAME``. Fields always have their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from flask_boxkite.baseline import Baseline, Continuous
+from flask_boxkite.records.alignment import Row
+from flask_boxkite.records.reading import Record
+from flask_boxkite.values import InvalidValue, to_number, to_text
+
+__all__ = ["FIELDS", "Columns", "columns_of_records"]
+
+FIELDS = (
+    "prediction_id",
+    "entity_id",
+    "created_at",
+    "model",
+    "baseline",
+    "version",
+    "status",
+    "duration_ms",
+    "server_id",
+)
+"""Columns that are neither feature nor output."""
+
+_INFINITE = ("Infinity", "-Infinity")
+"""How a record, whose JSON has no infinity, writes it."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The features and outputs of a frame.
+
+    Attributes:
+        features: Their names, as they come by position.
+        outputs: Their names.
+        texts: Those of both that are textual, as pairs of ``feature`` or ``output`` and the name; the others are
+            numbers.
+    """
+
+    features: tuple[str, ...]
+    outputs: tuple[str, ...]
+    texts: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, baseline: Baseline) -> Columns:
+        """Return those of a baseline."""
+        sides = (("feature", baseline.features), ("output", baseline.outputs))
+        texts = {
+            (side, item.name)
+            for side, items in sides
+            for item in items
+            if not isinstance(item, Continuous) and item.is_text
+        }
+        features, outputs = (tuple(item.name for item in items) for _, items in sides)
+        return cls(features, outputs, frozenset(texts))
+
+    @property
+    def feature_columns(self) -> dict[str, str]:
+        """What the column of each feature is called."""
+        return self._called("feature", self.features)
+
+    @property
+    def output_columns(self) -> dict[str, str]:
+        """What the column of each output is called."""
+        return self._called("output", self.outputs)
+
+    def _called(self, side: str, names: Sequence[str]) -> dict[str, str]:
+        taken = Counter((*FIELDS, *self.features, *self.outputs))
+        called = {}
+        for name in names:
+            column = name
+            while taken[column] > (column == name):
+                column = f"{side}.{column}"
+            called[name] = column
+        return called
+
+
+def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
+    """Find out what features and outputs records have; what is always a number, or missing, is one.
+
+    Features by position are called ``feature_0``, ``feature_1``, …; outputs likewise; a single one ``output``.
+
+    Args:
+        chunks: Records, whose features by name are objects.
+    """
+    kinds: dict[str, dict[str, bool]] = {"feature": {}, "output": {}}
+    for chunk in chunks:
+        for record in chunk:
+            for side, value in (("feature", record.features), ("output", record.output)):
+                for row in value if record.rows > 1 and isinstance(value, list) else [value]:
+                    _note(side, row, kinds[side])
+    texts = {(side, name) for side, found in kinds.items() for name, is_text in found.items() if is_text}
+    return Columns(tuple(kinds["feature"]), tuple(kinds["output"]), frozenset(texts))
+
+
+def _note(side: str, row: Row | object, is_text: dict[str, bool]) -> None:
+    """Note the names in a row, and whether any value of each is a text."""
+    if isinstance(row, list) and side == "output" and len(row) == 1:
+        row = row[0]
+    if isinstance(row, dict):
+        named = row.items()
+    elif isinstance(row, list):
+        named = {f"{side}_{index}": value for index, value in enumerate(row)}.items()
+    elif side == "output" and row is not None:
+        named = {side: row}.items()
+    else:
+        return
+    for name, value in named:
+        is_text[name] = is_text.get(name, False) or (isinstance(value, str) and value not in _INFINITE)
+
+
+def number_or_none(value: object) -> float | None:
+    """Return a value as a number; None where it is none."""
+    try:
+        return to_number(value)
+    except InvalidValue:
+        return None
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a value as a text; None where it is none."""
+    try:
+        return to_text(value)
+    except InvalidValue:
+        return None

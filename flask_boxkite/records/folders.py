@@ -1,0 +1,130 @@
+"""The files that hold records: found by the dates and times in their paths, so that no other one is opened.
+
+``…/{YYYY-MM-DD}/{HHMM}_{logger_id}-{replica_id}.txt`` is written by the file sink, and by the receivers of
+``examples/fluentd``; ``.gz`` and ``.txt.gz`` are compressed ones. Anything else, and symbolic links, are ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import IO, Any, NamedTuple
+
+from fsspec.core import url_to_fs
+
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.records.period import Period
+
+__all__ = ["Folder", "RecordFile"]
+
+DAY_SECONDS = 86400.0
+MINUTE_SECONDS = 60.0
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_FILE = re.compile(r"([01]\d|2[0-3])([0-5]\d)_.+\.(txt|gz|txt\.gz)")
+
+
+class RecordFile(NamedTuple):
+    """A file of one minute.
+
+    Attributes:
+        minute: When the minute begins, in Unix seconds.
+        path: In its file system.
+    """
+
+    minute: float
+    path: str
+
+
+class Folder:
+    """Where records are: a directory of this machine, or the URL of one anywhere else.
+
+    Args:
+        location: A path, or any URL that fsspec knows: ``s3://bucket/models``, ``memory://``. Whatever lies above or
+            below the dated folders: all in it is found.
+        options: For the file system, such as credentials.
+
+    Raises:
+        BoxkiteError: The URL is of no known kind, or fsspec needs a package for it that is not installed.
+    """
+
+    def __init__(self, location: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
+        try:
+            self._system, self._root = url_to_fs(os.fspath(location), **options)
+        except (ImportError, ValueError) as error:  # a package for this URL is missing, or nobody knows it
+            msg = f"Records at '{location}' cannot be reached: {error}"
+            raise BoxkiteError(msg) from error
+        self.location = os.fspath(location)
+
+    def files(self, period: Period, slack_seconds: float) -> list[RecordFile]:
+        """Return the files that may hold records of a period, in the order of time.
+
+        Args:
+            period: Of the records.
+            slack_seconds: How far from its file's minute the time of a record may lie.
+
+        Raises:
+            BoxkiteError: There is no such directory, or it cannot be read.
+        """
+        wide = Period(period.start - slack_seconds - MINUTE_SECONDS, period.end + slack_seconds)
+        try:
+            found = list(self._walk(self._root, _date_of(self._root), wide))
+        except OSError as error:
+            msg = f"Records at '{self.location}' cannot be listed: {error}. Name a directory that holds some."
+            raise BoxkiteError(msg) from error
+        return sorted(found)
+
+    def open(self, file: RecordFile) -> IO[bytes]:
+        """Open a file; a compressed one gives its content.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        stream: IO[bytes] = self._system.open(file.path, "rb")
+        return io.BufferedReader(_Unzipped(stream)) if file.path.endswith(".gz") else stream
+
+    def _walk(self, path: str, day: float | None, wide: Period) -> Iterator[RecordFile]:
+        for entry in self._system.ls(path, detail=True):
+            name = entry["name"].rstrip("/").rpartition("/")[2]
+            if entry.get("islink") or name.startswith("."):
+                continue
+            if entry["type"] == "directory":
+                own_day = _date_of(name)
+                if own_day is None or (own_day < wide.end and own_day + DAY_SECONDS > wide.start):
+                    yield from self._walk_if_there(entry["name"], own_day, wide)
+            elif day is not None and entry["type"] == "file" and (parts := _FILE.fullmatch(name)):
+                minute = day + 3600.0 * int(parts[1]) + 60.0 * int(parts[2])
+                if wide.start < minute < wide.end:
+                    yield RecordFile(minute, entry["name"])
+
+    def _walk_if_there(self, path: str, day: float | None, wide: Period) -> Iterator[RecordFile]:
+        with contextlib.suppress(FileNotFoundError):  # past its lifetime, it was deleted just now
+            yield from self._walk(path, day, wide)
+
+
+class _Unzipped(gzip.GzipFile):
+    """A gzip stream that closes the file below it, too."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        super().__init__(fileobj=stream, mode="rb")
+        self._below = stream
+
+    def close(self) -> None:
+        super().close()
+        self._below.close()
+
+
+def _date_of(path: str) -> float | None:
+    """Return when the day begins that a folder is named by, in Unix seconds; None if it is another folder."""
+    name = path.rstrip("/").rpartition("/")[2]
+    if not _DAY.fullmatch(name):
+        return None
+    try:
+        return datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:  # such as the 31st of February
+        return None

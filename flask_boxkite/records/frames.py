@@ -1,0 +1,195 @@
+"""Records as a frame: one row per predicted row, made a chunk at a time, in the engine that the user works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.records.alignment import Aligner, Row
+from flask_boxkite.records.columns import FIELDS, Columns, number_or_none, text_or_none
+from flask_boxkite.records.reading import Record
+
+__all__ = ["ENGINES", "Frame"]
+
+_PLAIN = frozenset({float, int, bool, type(None)})
+_TYPES = {"created_at": "timestamp", "duration_ms": "number"}
+"""Fields that are no texts."""
+
+
+class _Column(NamedTuple):
+    """A column of features or outputs: where its values stand in a row, and whether they are texts."""
+
+    name: str
+    place: int
+    is_text: bool
+
+
+class Frame:
+    """Makes Arrow record batches of records, and what an engine takes of them. Needs pyarrow.
+
+    Args:
+        columns: Features and outputs.
+        read: Starts to read anew, and gives the records chunk by chunk.
+
+    Raises:
+        BoxkiteError: pyarrow is not installed.
+    """
+
+    def __init__(self, columns: Columns, read: Callable[[], Iterator[list[Record]]]) -> None:
+        self._arrow = _required("pyarrow")
+        self._read = read
+        self._aligner = Aligner(columns.features, columns.outputs)
+        self._features = _columns("feature", columns.feature_columns, columns)
+        self._outputs = _columns("output", columns.output_columns, columns)
+        self.schema = self._schema()
+
+    def _schema(self) -> Any:
+        arrow = self._arrow
+        types = {"timestamp": arrow.timestamp("us", tz="UTC"), "number": arrow.float64(), "text": arrow.string()}
+        variables = [(item.name, "text" if item.is_text else "number") for item in (*self._features, *self._outputs)]
+        fields = [(name, _TYPES.get(name, "text")) for name in FIELDS]
+        return arrow.schema([(name, types[kind]) for name, kind in (*variables, *fields)])
+
+    def batches(self) -> Iterator[Any]:
+        """Read anew, and yield a record batch for each chunk that has rows."""
+        for chunk in self._read():
+            if chunk:
+                yield self._batch(chunk)
+
+    def reader(self) -> Any:
+        """Return a `pyarrow.RecordBatchReader` that reads anew."""
+        return self._arrow.RecordBatchReader.from_batches(self.schema, self.batches())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Read anew, as any library that knows Arrow's stream interface asks for it."""
+        return self.reader().__arrow_c_stream__(requested_schema)
+
+    def _batch(self, records: Sequence[Record]) -> Any:
+        rows = np.array([record.rows for record in records])
+        features, outputs = self._aligner.single_rows(records) or self._rows(records)
+        arrays = [*self._arrays(self._features, features), *self._arrays(self._outputs, outputs)]
+        arrays += self._field_arrays(records, rows)
+        return self._arrow.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _rows(self, records: Sequence[Record]) -> tuple[list[Row], list[Row]]:
+        """Return as many rows of features, and of outputs, as were predicted."""
+        features: list[Row] = []
+        outputs: list[Row] = []
+        for record in records:
+            features += _filled(self._aligner.feature_rows(record), record.rows, len(self._features))
+            outputs += _filled(self._aligner.output_rows(record), record.rows, len(self._outputs))
+        return features, outputs
+
+    def _arrays(self, columns: Sequence[_Column], rows: list[Row]) -> Iterator[Any]:
+        table = _numbers(rows) if columns and not any(column.is_text for column in columns) else None
+        for column in columns:
+            if table is not None:
+                yield self._arrow.array(np.ascontiguousarray(table[:, column.place]), from_pandas=True)
+                continue
+            values = [row[column.place] for row in rows]
+            if column.is_text:
+                yield self._arrow.array(map(text_or_none, values), self._arrow.string(), size=len(values))
+            else:
+                numbers = np.array([number_or_none(value) for value in values], dtype=np.float64)
+                yield self._arrow.array(numbers, from_pandas=True)
+
+    def _field_arrays(self, records: Sequence[Record], rows: Any) -> Iterator[Any]:
+        repeats = np.repeat(np.arange(len(records)), rows)
+        is_one_each = len(repeats) == len(records)
+        for name in FIELDS:
+            values: Any = [getattr(record, name) for record in records]
+            if name == "prediction_id" and not is_one_each:
+                values = list(_row_ids(records))
+                yield self._arrow.array(values, self._arrow.string())
+                continue
+            if name == "created_at":
+                values = np.array(values, dtype="datetime64[s]").astype("datetime64[us]")
+            array = self._arrow.array(values, self.schema.field(name).type)
+            yield array if is_one_each else array.take(self._arrow.array(repeats))
+
+
+def _columns(side: str, called: dict[str, str], columns: Columns) -> list[_Column]:
+    return [_Column(called[name], place, (side, name) in columns.texts) for place, name in enumerate(called)]
+
+
+def _filled(rows: list[Row] | None, count: int, width: int) -> list[Row]:
+    """Return as many rows as there are predictions; empty ones where there are none that fit."""
+    return rows if rows is not None and len(rows) == count else [[None] * width] * count
+
+
+def _numbers(rows: list[Row]) -> Any:
+    """Return rows of nothing but numbers and None as an array; None if there is anything else."""
+    values = list(chain.from_iterable(rows))
+    if not _PLAIN.issuperset(map(type, values)):
+        return None
+    try:
+        return np.array(values, dtype=np.float64).reshape(len(rows), -1)
+    except OverflowError:  # an integer beyond all floats
+        return None
+
+
+def _row_ids(records: Sequence[Record]) -> Iterator[str | None]:
+    """Yield the id of each row; those of a batch have their number behind it."""
+    for record in records:
+        if record.rows == 1 or record.prediction_id is None:
+            yield from [record.prediction_id] * record.rows
+        else:
+            yield from (f"{record.prediction_id}/{row}" for row in range(record.rows))
+
+
+# --- engines ---------------------------------------------------------------------------------------------------------
+
+
+def _polars(frame: Frame) -> Any:
+    """Return a LazyFrame, which reads only when it is collected, and then anew."""
+    polars = _required("polars")
+    from polars.io.plugins import register_io_source
+
+    def source(with_columns: Any, predicate: Any, n_rows: int | None, batch_size: int | None) -> Iterator[Any]:
+        for batch in frame.batches():
+            found = polars.from_arrow(batch)
+            if n_rows is not None:
+                found = found.head(n_rows)
+                n_rows -= len(found)
+            if predicate is not None:
+                found = found.filter(predicate)
+            yield found if with_columns is None else found.select(with_columns)
+            if n_rows == 0:
+                return
+
+    schema = polars.from_arrow(frame.schema.empty_table()).schema
+    return register_io_source(source, schema=schema)
+
+
+def _duckdb(frame: Frame) -> Any:
+    """Return a relation, which reads anew whenever it is executed."""
+    return _required("duckdb").from_arrow(frame)
+
+
+def _pandas(frame: Frame) -> Any:
+    """Return a DataFrame, in memory."""
+    _required("pandas")
+    return frame.reader().read_pandas()
+
+
+ENGINES: dict[str, Callable[[Frame], Any]] = {
+    "polars": _polars,
+    "pandas": _pandas,
+    "pyarrow": Frame.reader,
+    "duckdb": _duckdb,
+}
+"""What `Records.to_frame` can make."""
+
+
+def _required(package: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        msg = f"This frame of records needs {package!r}. Run: pip install {package}"
+        raise BoxkiteError(msg) from error

@@ -1,0 +1,94 @@
+"""A stretch of time that records are read from, and the slots that it is cut into."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import TypeAlias
+
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.windows import SLOT_SECONDS, WINDOWS
+
+__all__ = ["Moment", "Period", "parse_moment"]
+
+Moment: TypeAlias = "datetime | date | str | None"
+"""A date or time; without a time zone it is UTC, without a time of day midnight. None: no bound."""
+
+MOST_SLOTS = 672
+"""A week of a day's slots; a longer period has longer slots, so that memory stays bounded."""
+
+_LONGEST_SLOT = max(SLOT_SECONDS.values())
+
+
+@dataclass(frozen=True)
+class Period:
+    """Times from *start* on and before *end*, in Unix seconds."""
+
+    start: float = -math.inf
+    end: float = math.inf
+
+    @classmethod
+    def of(cls, start: Moment, end: Moment) -> Period:
+        """Read the bounds as users give them.
+
+        Raises:
+            BoxkiteError: One is no time, or the end is not after the start.
+        """
+        period = cls(parse_moment("start", start, -math.inf), parse_moment("end", end, math.inf))
+        if period.start >= period.end:
+            msg = f"'end' must be after 'start', got {start!r} and {end!r}. The end itself is not part of the period."
+            raise BoxkiteError(msg)
+        return period
+
+    def within(self, other: Period) -> Period:
+        """Return what both have in common; itself if that is nothing."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Period(start, end) if start < end else self
+
+    def bounded_by(self, other: Period) -> Period:
+        """Return this one, with the bounds of the other where it has none."""
+        start = self.start if math.isfinite(self.start) else other.start
+        return Period(start, self.end if math.isfinite(self.end) else other.end)
+
+    @property
+    def slot_seconds(self) -> float:
+        """How long a slot is: as in the live window that is as long as the period, or the next longer one."""
+        seconds = self.end - self.start
+        for name, window in WINDOWS.items():
+            if seconds <= window:
+                return SLOT_SECONDS[name]
+        if not math.isfinite(seconds):
+            return _LONGEST_SLOT
+        return max(1, math.ceil(seconds / MOST_SLOTS / _LONGEST_SLOT)) * _LONGEST_SLOT
+
+    def __str__(self) -> str:
+        """Return the interval as ISO 8601 writes it, ``..`` for a bound that there is not."""
+        return f"{_iso(self.start)}/{_iso(self.end)}"
+
+
+def parse_moment(name: str, value: Moment, default: float) -> float:
+    """Return a time in Unix seconds; *default* for None.
+
+    Raises:
+        BoxkiteError: It is no time; names the parameter *name*.
+    """
+    if value is None:
+        return default
+    try:
+        # Before 3.11, Python does not know the Z.
+        moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00")) if isinstance(value, str) else value
+        if not isinstance(moment, datetime):
+            moment = datetime(moment.year, moment.month, moment.day)
+    except (AttributeError, ValueError) as error:
+        msg = f"{name!r} must be a datetime or an ISO 8601 text such as '2026-01-31T08:00', got {value!r}."
+        raise BoxkiteError(msg) from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _iso(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return ".."
+    # Not by fromtimestamp(), which refuses times before 1970 on Windows.
+    moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="seconds") + "Z"

@@ -1,0 +1,106 @@
+"""Which segment a row belongs to: the value, or the group of values, that it has in one column."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import Any
+
+from flask_boxkite.baseline import Baseline, Continuous, Distribution
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, category_text
+from flask_boxkite.records.alignment import Row
+from flask_boxkite.records.columns import FIELDS, Columns
+from flask_boxkite.records.reading import Record
+from flask_boxkite.values import InvalidValue, to_number, to_text
+
+__all__ = ["Segmentation"]
+
+MOST_COUNTED = 1000
+"""So many values have counts of their own while reading; rows with any that comes later share `RARE`."""
+
+SEGMENT_FIELDS = ("model", "baseline", "version", "server_id")
+
+
+class Segmentation:
+    """Names the segment of each row.
+
+    Attributes:
+        others: The feature that it needs and the baseline has not, if there is one.
+        variable: Side and name of the variable of the baseline that it goes by, or None.
+
+    Args:
+        by: A column, as frames call it; or a feature that comes by name only, and that the baseline has not.
+        baseline: Whose variables they may be. A continuous one gives a segment for each of its groups.
+
+    Raises:
+        BoxkiteError: Rows cannot be segmented by this field.
+    """
+
+    def __init__(self, by: str, baseline: Baseline) -> None:
+        columns = Columns.of(baseline)
+        self.others: tuple[str, ...] = ()
+        self.variable: tuple[str, str] | None = None
+        self._known: set[str] = set()
+        sides = (
+            ("feature", baseline.features, columns.feature_columns),
+            ("output", baseline.outputs, columns.output_columns),
+        )
+        for side, items, called in sides:
+            for place, item in enumerate(items):
+                if called[item.name] == by:
+                    self.variable = (side, item.name)
+                    self._value = _value_at(place, is_output=side == "output")
+                    self._label = _labels_of(item)
+                    return
+        self._label = _text_label
+        if by in SEGMENT_FIELDS:
+            self._value = lambda record, row, output: getattr(record, by)
+        elif by in FIELDS:
+            msg = (
+                f"Rows cannot be segmented by {by!r}. Take a feature, an output, or one of {', '.join(SEGMENT_FIELDS)}."
+            )
+            raise BoxkiteError(msg)
+        else:
+            self.others = (by,)
+            self._value = _value_at(len(baseline.features), is_output=False)
+
+    def __call__(self, record: Record, row: Row | None, output: Row | None) -> str:
+        """Return the segment of a row."""
+        label = self._label(self._value(record, row, output))
+        if label not in self._known:
+            if len(self._known) >= MOST_COUNTED:
+                return RARE
+            self._known.add(label)
+        return label
+
+
+def _value_at(place: int, *, is_output: bool) -> Callable[[Record, Row | None, Row | None], Any]:
+    def value(record: Record, row: Row | None, output: Row | None) -> Any:
+        values = output if is_output else row
+        return None if values is None else values[place]
+
+    return value
+
+
+def _labels_of(item: Distribution) -> Callable[[Any], str]:
+    if not isinstance(item, Continuous):
+        return _text_label if item.is_text else _number_label
+    names = [group.name for group in item.groups for _ in range(group.start, group.stop)]
+    return lambda value: _number_label(value, lambda number: names[bisect_left(item.upper_bounds, number)])
+
+
+def _number_label(value: Any, label: Callable[[float], str] = canonical_number) -> str:
+    try:
+        number = to_number(value)
+    except InvalidValue:
+        return INVALID
+    return label(number) if number == number else MISSING
+
+
+def _text_label(value: Any) -> str:
+    try:
+        text = to_text(value)
+    except InvalidValue:
+        return INVALID
+    return MISSING if text is None else category_text(text)

@@ -1,0 +1,65 @@
+"""A report of segments for people: as plain text of at most 100 columns, and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask_boxkite.drift.text import COLUMNS, cut, escaped, markdown_row, moved_most, printable, title, when
+
+__all__ = ["as_markdown", "as_text"]
+
+_NAME = 24
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """Return the text of a report that is given as a dict; in the order of its segments."""
+    segments: Sequence[Mapping[str, Any]] = report["segments"]
+    width = max([len("segment"), *(min(len(printable(item["name"])), _NAME) for item in segments)])
+    lines = [
+        *textwrap.wrap(_summary(report), COLUMNS),
+        "",
+        f"{'segment':<{width}} {'rows':>9} {'verdict':<15} {'drifted':>7}  moved most",
+    ]
+    for item in segments:
+        line = (
+            f"{cut(printable(item['name']), width):<{width}} {item['rows']:>9} {item['verdict']:<15} "
+            f"{_drifted(item):>7}  "
+        )
+        lines.append(line + _moved(item, COLUMNS - len(line)))
+    return "\n".join(lines)
+
+
+def as_markdown(report: Mapping[str, Any]) -> str:
+    """Return the same as a Markdown table, with a line about the whole before it."""
+    head = ("segment", "rows", "verdict", "drifted", "moved most")
+    lines = [escaped(_summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
+    for item in report["segments"]:
+        cells = [printable(item["name"]), str(item["rows"]), item["verdict"], _drifted(item), _moved(item, COLUMNS)]
+        lines.append(markdown_row(cells))
+    return "\n".join(lines)
+
+
+def _summary(report: Mapping[str, Any]) -> str:
+    segments = report["segments"]
+    drifted = sum(item["verdict"] in ("drifted", "major") for item in segments)
+    against = f", against the same {when(report['against'])}" if report["against"] else ""
+    return (
+        f"{drifted} of {len(segments)} segments by {printable(report['by'])!r} drifted {when(report['window'])}"
+        f"{against}. Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
+    )
+
+
+def _drifted(segment: Mapping[str, Any]) -> str:
+    variables = segment["variables"]
+    return f"{sum(item['verdict'] in ('drifted', 'major') for item in variables)}/{len(variables)}"
+
+
+def _moved(segment: Mapping[str, Any], room: int) -> str:
+    """Name the variable that moved most, and how; nothing where there are too few rows to say."""
+    if not segment["variables"] or segment["verdict"] == "not enough data":
+        return "-"
+    worst = segment["variables"][0]
+    name = cut(title(worst), _NAME)
+    return f"{name} {moved_most(worst, room - len(name) - 1)}"

@@ -1,0 +1,243 @@
+"""Records as frames: one row per predicted row, the same in every engine."""
+
+from __future__ import annotations
+
+import re
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.records import Records, reading
+from tests.records.archives import record, write
+
+FIELDS = [
+    "prediction_id",
+    "entity_id",
+    "created_at",
+    "model",
+    "baseline",
+    "version",
+    "status",
+    "duration_ms",
+    "server_id",
+]
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Baseline:
+    """Return a baseline with two features, one of them textual, and one output."""
+    rng = np.random.default_rng(1)
+    features = {"amount": rng.normal(size=200), "city": rng.choice(["Oslo", "Rome"], 200).tolist()}
+    return ModelMonitoringService.export_text(features, rng.random(200), tmp_path / "baseline.prom")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a directory with records of every form."""
+    root = tmp_path / "records"
+    write(
+        root,
+        record([1.5, "Oslo"], output=0.25, entity_id="a", version="2"),
+        record({"city": "Rome", "amount": 2, "more": 1}, output=[0.5], entity_id="b"),
+        record([[3.5, None], ["x", 7]], rows=2, output=[0.75, None], entity_id="c"),
+        record([{"amount": True}, {"city": "Zürich"}], rows=2, output=[1], entity_id="d"),
+        record(None, output=None, entity_id="e", status="error", duration_ms=None),
+        record([1.0, 2.0, 3.0], output="nothing", entity_id="f"),
+        record({"amount": "Infinity", "city": ["Oslo"]}, output={"output": 0.125}, entity_id="g"),
+    )
+    return root
+
+
+EXPECTED = {
+    "amount": [1.5, 2.0, 3.5, None, 1.0, None, None, None, float("inf")],
+    "city": ["Oslo", "Rome", None, "7", None, "Zürich", None, None, None],
+    "output": [0.25, 0.5, 0.75, None, None, None, None, None, 0.125],
+    "entity_id": ["a", "b", "c", "c", "d", "d", "e", "f", "g"],
+    "version": ["2"] + [None] * 8,
+    "status": ["ok"] * 6 + ["error"] + ["ok"] * 2,
+    "duration_ms": [1.25] * 6 + [None] + [1.25] * 2,
+    "server_id": ["server-1"] * 9,
+    "created_at": [datetime(2026, 1, 1, 8, 0, 30, tzinfo=timezone.utc)] * 9,
+}
+
+
+def to_lists(frame: Any) -> dict[str, list[Any]]:
+    """Return a frame of any engine as lists."""
+    if isinstance(frame, pl.LazyFrame):
+        frame = frame.collect().to_arrow()
+    elif isinstance(frame, duckdb.DuckDBPyRelation):
+        frame = frame.to_arrow_table()
+    elif isinstance(frame, pa.RecordBatchReader):
+        frame = frame.read_all()
+    else:
+        assert isinstance(frame, pd.DataFrame)
+        frame = pa.Table.from_pandas(frame, preserve_index=False)
+    found: dict[str, list[Any]] = frame.to_pydict()
+    return found
+
+
+@pytest.mark.parametrize("engine", ["polars", "pandas", "pyarrow", "duckdb"])
+def test_every_predicted_row_is_a_row(root: Path, trained: Baseline, engine: str) -> None:
+    found = to_lists(Records(root).to_frame(engine, trained))
+    assert list(found) == ["amount", "city", "output", *FIELDS]
+    ids = [name.rpartition("server-1/2026-01-01T08:00:30/")[2] for name in found["prediction_id"]]
+    assert ids == ["a", "b", "c/0", "c/1", "d/0", "d/1", "e", "f", "g"]
+    assert {name: found[name] for name in EXPECTED} == EXPECTED
+
+
+@pytest.mark.parametrize("by_name", [True, False], ids=["by name", "by position"])
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_rows_of_one_form_are_as_those_of_many(tmp_path: Path, by_name: bool, outputs: int) -> None:
+    """The fast way for the most common form, beside what was written."""
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(100, 3))
+    scores = {"low": rng.random(100), "high": rng.random(100)} if outputs == 2 else {"output": rng.random(100)}
+    trained = ModelMonitoringService.export_text(
+        dict(zip("abc", values.T, strict=True)), scores, tmp_path / "baseline.prom"
+    )
+    rows = values.tolist()
+    rows[7][1] = None
+    write(
+        tmp_path,
+        *(
+            record(
+                dict(zip("abc", row, strict=True)) if by_name else row,
+                output={name: column[place] for name, column in scores.items()}
+                if outputs == 2
+                else scores["output"][place],
+            )
+            for place, row in enumerate(rows)
+        ),
+    )
+    found = to_lists(Records(tmp_path).to_frame("pyarrow", trained))
+    assert [list(row) for row in zip(*(found[name] for name in "abc"), strict=True)] == rows
+    for name, column in scores.items():
+        assert found[name] == column.tolist()
+
+
+def test_without_a_baseline_all_features_and_outputs_become_columns(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        record({"amount": 1, "city": "Oslo", "note": None}, output={"score": 0.5, "label": "yes"}),
+        record([{"amount": "Infinity"}, {"flag": True, "city": 7}], rows=2, output=[{"score": 1}, {"score": 2}]),
+    )
+    found = to_lists(Records(tmp_path).to_frame("pyarrow"))
+    assert list(found) == ["amount", "city", "note", "flag", "score", "label", *FIELDS]
+    assert found["amount"] == [1.0, float("inf"), None]
+    assert found["city"] == ["Oslo", None, "7"]
+    assert found["note"] == [None, None, None]
+    assert found["flag"] == [None, None, 1.0]
+    assert found["score"] == [0.5, 1.0, 2.0]
+    assert found["label"] == ["yes", None, None]
+
+
+def test_without_a_baseline_features_by_position_are_numbered(tmp_path: Path) -> None:
+    write(tmp_path, record([1, "a"], output=[0.1, 0.9]), record([[2, "b"], [3, "c"]], rows=2, output=[[0, 1], [1, 0]]))
+    found = to_lists(Records(tmp_path).to_frame("pyarrow"))
+    assert list(found) == ["feature_0", "feature_1", "output_0", "output_1", *FIELDS]
+    assert found["feature_0"] == [1.0, 2.0, 3.0]
+    assert found["feature_1"] == ["a", "b", "c"]
+    assert found["output_1"] == [0.9, 1.0, 0.0]
+
+
+def test_names_that_two_things_have_say_which_is_meant(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        record(
+            {"model": "T", "score": 1, "feature.model": 2, "plain": 3}, output={"score": 4, "status": 5, "other": 6}
+        ),
+    )
+    found = to_lists(Records(tmp_path).to_frame("pyarrow"))
+    assert list(found) == [
+        "feature.feature.model",
+        "feature.score",
+        "feature.model",
+        "plain",
+        "output.score",
+        "output.status",
+        "other",
+        *FIELDS,
+    ]
+    assert found["feature.feature.model"] == ["T"]
+    assert found["feature.model"] == [2.0]
+    assert (found["feature.score"], found["output.score"]) == ([1.0], [4.0])
+    assert (found["model"], found["status"], found["output.status"]) == (["credit"], ["ok"], [5.0])
+
+
+def test_names_that_json_must_escape(tmp_path: Path) -> None:
+    names = ['quo"te', "back\\slash", "new\nline", "Größe \N{SNOWMAN}", ""]
+    trained = ModelMonitoringService.export_text({name: range(50) for name in names}, None, tmp_path / "b.prom")
+    write(tmp_path, *(record(dict.fromkeys(names, number)) for number in range(3)))
+    found = to_lists(Records(tmp_path).to_frame("pyarrow", trained))
+    assert [found[name] for name in names] == [[0.0, 1.0, 2.0]] * 5
+
+
+def test_polars_reads_only_when_it_collects_and_then_anew(root: Path, trained: Baseline) -> None:
+    records = Records(root)
+    lazy = records.to_frame("polars", trained)
+    assert records.counts.files == 0
+    query = lazy.filter(pl.col("amount") > 1).select("city", pl.col("amount") * 2)
+    assert query.collect().rows() == [("Oslo", 3.0), ("Rome", 4.0), (None, 7.0), (None, float("inf"))]
+    assert lazy.head(3).select("entity_id").collect().to_series().to_list() == ["a", "b", "c"]
+    write(root, record([9.0, "Oslo"], "2026-01-01T09:00:00"))
+    assert len(query.collect()) == 5
+    assert records.counts.rows == 10
+
+
+def test_polars_stops_reading_when_it_has_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 100)
+    for minute in range(10):
+        write(tmp_path, *(record([float(minute)], f"2026-01-01T08:0{minute}:00") for _ in range(3)))
+    records = Records(tmp_path)
+    lazy = records.to_frame("polars")
+    assert lazy.head(4).collect()["feature_0"].to_list() == [0.0, 0.0, 0.0, 1.0]
+    assert records.counts.files < 10
+
+
+def test_duckdb_reads_anew_whenever_it_is_asked(root: Path, trained: Baseline) -> None:
+    relation = Records(root).to_frame("duckdb", trained)
+    count = "SELECT city, count(*) FROM relation WHERE status = 'ok' GROUP BY city ORDER BY 2 DESC, 1"
+    before = duckdb.sql(count).fetchall()
+    assert before[0] == (None, 4)
+    write(root, record([9.0, "Rome"], "2026-01-01T09:00:00"))
+    assert relation.aggregate("count(*)").fetchall() == [(10,)]
+    assert dict(duckdb.sql(count).fetchall())["Rome"] == dict(before)["Rome"] + 1
+
+
+def test_any_library_that_knows_arrow_can_read(root: Path, trained: Baseline) -> None:
+    frame = Records(root).frame(trained)
+    assert pl.DataFrame(frame).equals(pl.from_arrow(pa.table(frame)))
+    assert sum(batch.num_rows for batch in frame.batches()) == 9
+
+
+def test_no_records_are_a_frame_without_rows(tmp_path: Path, trained: Baseline) -> None:
+    records = Records(tmp_path)
+    for engine in ("polars", "pandas", "pyarrow", "duckdb"):
+        found = to_lists(records.to_frame(engine, trained))
+        assert list(found) == ["amount", "city", "output", *FIELDS]
+        assert set(map(len, found.values())) == {0}
+
+
+def test_an_engine_that_is_not_known_is_an_error(tmp_path: Path) -> None:
+    message = "'engine' must be one of 'polars', 'pandas', 'pyarrow', 'duckdb', got 'dask'."
+    with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
+        Records(tmp_path).to_frame("dask")
+
+
+def test_an_engine_that_is_not_installed_is_named(
+    root: Path, trained: Baseline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    message = "This frame of records needs 'duckdb'. Run: pip install duckdb"
+    with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
+        Records(root).to_frame("duckdb", trained)
