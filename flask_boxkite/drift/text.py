@@ -17,6 +17,7 @@ __all__ = [
     "markdown_row",
     "moved_most",
     "printable",
+    "short_interval",
     "title",
     "when",
 ]
@@ -116,12 +117,15 @@ def moved_most(item: Mapping[str, Any], room: int) -> str:
 
 
 def _group(item: Mapping[str, Any]) -> str:
-    """Name the group that moved most; bounds of intervals are read here, not compared, so four digits are enough."""
+    """Name the group that moved most."""
     name: str = item["moved_most"]
-    if item["kind"] == "continuous" and name.startswith("("):
-        lower, upper = parse_interval(name)
-        return f"({lower:.4g},{upper:.4g}]"
-    return printable(name)
+    return short_interval(name) if item["kind"] == "continuous" and name.startswith("(") else printable(name)
+
+
+def short_interval(name: str) -> str:
+    """Shorten the bounds of an interval, which are read here, not compared: four digits are enough."""
+    lower, upper = parse_interval(name)
+    return f"({lower:.4g},{upper:.4g}]"
 
 
 def printable(text: str) -> str:

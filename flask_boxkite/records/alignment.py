@@ -4,9 +4,9 @@ The same rules as while serving, on what a record has kept: features by position
 by name at least one must be known, an output must have a row for each row of features. So what is counted from records
 is what was counted live.
 
-Two things a record does not tell apart. A single row whose values are lists or that has none, from features that were no
-rows, such as lists of several lengths: they are read as a row. A lone output of NaN, from one that was not found:
-neither is counted.
+Two things a record does not tell apart: a single row whose values are lists, or that has none, from features that were
+no rows, such as lists of several lengths (read as a row); a lone output of NaN from one that was not found (neither is
+counted).
 """
 
 from __future__ import annotations

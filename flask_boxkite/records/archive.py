@@ -9,10 +9,10 @@ from typing import Any, overload
 
 import msgspec
 
-from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline import Baseline, Discrete
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.report import DriftReport
-from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.records.columns import Columns, columns_of_records
 from flask_boxkite.records.counting import Counter, Counts, is_answered
@@ -222,7 +222,8 @@ class Records:
 
         Args:
             path: Where to write it; None: nowhere.
-            baseline: Whose features and outputs it is to have; None: all that the records have.
+            baseline: Whose features and outputs it is to have, discrete where they are discrete there; None: all that
+                the records have.
             model: Name of the model; None: that of the records.
             version: A name for people.
             **options: ``discrete``, ``bins``, ``max_bins``, ``max_categories``, as in `export_text`.
@@ -232,15 +233,26 @@ class Records:
         """
         from flask_boxkite.baseline.build import build_baseline  # for training only
 
-        columns = self._columns(baseline)
-        frame = Frame(columns, lambda: self._answered(columns.features))
-        table = frame.reader().read_all()
-        sides = []
-        for called in (columns.feature_columns, columns.output_columns):
-            sides.append({name: table.column(column) for name, column in called.items()})
-        features, outputs = sides
-        name = model or self._wanted.model or next(iter(self._counts.models), None) or "default"
-        found = build_baseline(features, outputs or None, model=name, version=version, **options)
+        known = None if baseline is None else _loaded(baseline)
+        columns = self._columns(known)
+        table = Frame(columns, lambda: self._answered(columns.features)).reader().read_all()
+        if not len(table):
+            msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
+            raise BaselineError(msg)
+        if known is not None:
+            variables = (*known.features, *known.outputs)
+            options.setdefault("discrete", [item.name for item in variables if isinstance(item, Discrete)])
+        features, outputs = (
+            table.select(list(called.values())).rename_columns(list(called))
+            for called in (columns.feature_columns, columns.output_columns)
+        )
+        found = build_baseline(
+            features if columns.features else {},
+            outputs if columns.outputs else None,
+            model=model or self._wanted.model or next(iter(self._counts.models), None) or "default",
+            version=version,
+            **options,
+        )
         if path is not None:
             found.dump(path)
         return found

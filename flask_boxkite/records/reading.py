@@ -21,7 +21,7 @@ from flask_boxkite.records.decoding import UNREADABLE, Decode
 from flask_boxkite.records.folders import Folder, RecordFile
 from flask_boxkite.records.period import Period
 
-__all__ = ["Filter", "ReadCounts", "Record", "read_records"]
+__all__ = ["Filter", "ReadCounts", "Record", "new_ones", "read_records"]
 
 Record: TypeAlias = Any
 """What `decoding.decoder` makes of a line."""
@@ -121,12 +121,12 @@ def read_records(
             chunk = list(map(decode, lines))
         except UNREADABLE:
             chunk = [record for line in lines if (record := _decoded(line, decode, counts)) is not None]
-        chunk = _new_ones(wanted.of(chunk), seen, counts)
+        chunk = new_ones(wanted.of(chunk), seen, counts)
         counts.add(chunk)
         yield chunk
 
 
-def _new_ones(records: list[Record], seen: set[bytes], counts: ReadCounts) -> list[Record]:
+def new_ones(records: list[Record], seen: set[bytes], counts: ReadCounts) -> list[Record]:
     """Return the records whose ids were not *seen*; they are now."""
     keys = _keys(list(map(_entity_id, records)))
     found = set(keys)

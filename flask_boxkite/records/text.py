@@ -6,7 +6,17 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.drift.text import COLUMNS, cut, escaped, markdown_row, moved_most, printable, title, when
+from flask_boxkite.drift.text import (
+    COLUMNS,
+    cut,
+    escaped,
+    markdown_row,
+    moved_most,
+    printable,
+    short_interval,
+    title,
+    when,
+)
 
 __all__ = ["as_markdown", "as_text"]
 
@@ -16,17 +26,15 @@ _NAME = 24
 def as_text(report: Mapping[str, Any]) -> str:
     """Return the text of a report that is given as a dict; in the order of its segments."""
     segments: Sequence[Mapping[str, Any]] = report["segments"]
-    width = max([len("segment"), *(min(len(printable(item["name"])), _NAME) for item in segments)])
+    names = [cut(_name(item), _NAME) for item in segments]
+    width = max(map(len, ["segment", *names]))
     lines = [
         *textwrap.wrap(_summary(report), COLUMNS),
         "",
         f"{'segment':<{width}} {'rows':>9} {'verdict':<15} {'drifted':>7}  moved most",
     ]
-    for item in segments:
-        line = (
-            f"{cut(printable(item['name']), width):<{width}} {item['rows']:>9} {item['verdict']:<15} "
-            f"{_drifted(item):>7}  "
-        )
+    for item, name in zip(segments, names, strict=True):
+        line = f"{name:<{width}} {item['rows']:>9} {item['verdict']:<15} {_drifted(item):>7}  "
         lines.append(line + _moved(item, COLUMNS - len(line)))
     return "\n".join(lines)
 
@@ -36,7 +44,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     head = ("segment", "rows", "verdict", "drifted", "moved most")
     lines = [escaped(_summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["segments"]:
-        cells = [printable(item["name"]), str(item["rows"]), item["verdict"], _drifted(item), _moved(item, COLUMNS)]
+        cells = [_name(item), str(item["rows"]), item["verdict"], _drifted(item), _moved(item, COLUMNS)]
         lines.append(markdown_row(cells))
     return "\n".join(lines)
 
@@ -49,6 +57,13 @@ def _summary(report: Mapping[str, Any]) -> str:
         f"{drifted} of {len(segments)} segments by {printable(report['by'])!r} drifted {when(report['window'])}"
         f"{against}. Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
     )
+
+
+def _name(segment: Mapping[str, Any]) -> str:
+    try:
+        return short_interval(segment["name"])
+    except ValueError:
+        return printable(segment["name"])
 
 
 def _drifted(segment: Mapping[str, Any]) -> str:

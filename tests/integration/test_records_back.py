@@ -21,11 +21,14 @@ CLIENTS = 3
 REQUESTS = 80
 
 # Alone, NaN is null in a record, as an output that was not found; in a list it is known to be the output of a row.
-SOURCE = APP.replace("rate(document) or 0.0", "[rate(document)]") + '''
+SOURCE = (
+    APP.replace("rate(document) or 0.0", "[rate(document)]")
+    + """
 @app.get("/drift")
 def drift():
     return monitor.drift().to_dict()
-'''
+"""
+)
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,9 @@ FIRST = VALUES.filter(lambda value: not isinstance(value, (list, dict)))
 
 BY_POSITION = st.tuples(FIRST, VALUES, VALUES).map(list) | st.tuples(FIRST, VALUES).map(list)
 BY_NAME = st.dictionaries(NAMES, VALUES, min_size=1, max_size=4)
-BATCHES = st.integers(2, 4).flatmap(lambda n: st.lists(st.lists(FIRST, min_size=n, max_size=n), min_size=1, max_size=20))
+BATCHES = st.integers(2, 4).flatmap(
+    lambda n: st.lists(st.lists(FIRST, min_size=n, max_size=n), min_size=1, max_size=20)
+)
 OUTPUTS = st.one_of(
     # A record has null for NaN, and for an output that was not found.
     VALUES.filter(lambda value: value == value),

@@ -1,0 +1,196 @@
+"""Lines that are no records, records that come twice, files that are compressed, cut or gone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.records import Records, reading
+from flask_boxkite.records.decoding import decoder
+from flask_boxkite.records.folders import Folder, RecordFile
+from flask_boxkite.records.period import Period
+from tests.records.archives import record, write
+
+
+def line(item: dict[str, Any]) -> bytes:
+    """Return a record as a line."""
+    return json.dumps(item).encode() + b"\n"
+
+
+DAMAGED = {
+    "torn": line(record([1.0]))[:80] + b"\n",
+    "no JSON": b"hello\n",
+    "no object": b"[1, 2]\n",
+    "another object": b'{"a": 1}\n',
+    "no id": line({key: value for key, value in record([1.0]).items() if key != "entity_id"}),
+    "an id that is no text": line(record([1.0]) | {"entity_id": 7}),
+    "a time that is none": line(record([1.0]) | {"created_at": "now"}),
+    "a time that no calendar has": line(record([1.0]) | {"created_at": 10**17}),
+    "no rows": line(record([1.0], rows=0)),
+    "more rows than can be": line(record([1.0], rows=10**12)),
+    "not UTF-8": line(record(["X"])).replace(b'"X"', b'"\xff\xfe"'),
+    "nested too deeply": line(record(["X"])).replace(b'"X"', b"[" * 100_000 + b"]" * 100_000),
+    "NaN, which is no JSON": line(record(["X"])).replace(b'"X"', b"NaN"),
+    "binary": bytes(range(1, 256)).replace(b"\n", b"") + b"\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_line_is_counted_and_all_others_are_read(tmp_path: Path, damage: bytes) -> None:
+    write(tmp_path, record([1.0]), damage, record([2.0]), b"\n", b"  \n", record([3.0]))
+    records = Records(tmp_path)
+    assert [item["features"] for item in records] == [[1.0], [2.0], [3.0]]
+    assert records.counts.damaged == 1
+    # Once more, as the reader of some features only sees it.
+    counts = reading.ReadCounts()
+    chunks = reading.read_records(
+        Folder(tmp_path, {}),
+        Folder(tmp_path, {}).files(Period(), 0),
+        decoder(["a"]),
+        reading.Filter(Period()),
+        counts,
+    )
+    assert [item.features for chunk in chunks for item in chunk] == [[1.0], [2.0], [3.0]]
+    assert counts.damaged == 1
+
+
+def test_the_record_behind_a_torn_one_is_not_lost(tmp_path: Path) -> None:
+    """A receiver whose disk was full leaves the beginning of a line, and later writes all again right behind it."""
+    first, second = record([1.0]), record([2.0])
+    write(tmp_path, first, line(second)[:70], first, second)
+    records = Records(tmp_path)
+    assert [item["features"] for item in records] == [[1.0], [2.0]]
+    assert (records.counts.damaged, records.counts.doubles) == (1, 1)
+
+
+def test_a_record_that_comes_again_is_left_out_wherever_it_stands(tmp_path: Path) -> None:
+    same, other = record([1.0], entity_id="5e0e7b1c-6a52-4a1f-9d2f-0a1b2c3d4e5f"), record([2.0], entity_id="no uuid")
+    write(tmp_path, same, other, same)
+    write(tmp_path, {**same, "entity_id": same["entity_id"].upper()}, other, name="boxkite-pod-2")
+    records = Records(tmp_path)
+    assert [item["features"] for item in records] == [[1.0], [2.0]]
+    assert records.counts.doubles == 3
+    assert records.counts.records == 2
+
+
+@given(names=st.lists(st.sampled_from("abcdef"), max_size=30), size=st.integers(1, 400))
+def test_each_id_is_read_once_whatever_the_chunks(names: list[str], size: int) -> None:
+    """Against a dict, over all ways in which doubles can be spread over chunks."""
+    wanted = reading.Filter(Period())
+    counts, seen = reading.ReadCounts(), set[bytes]()
+    decode = decoder(None)
+    items = [decode(line(record([1.0], entity_id=f"{name * 8}-0000-4000-8000-000000000000"))) for name in names]
+    kept = []
+    for start in range(0, len(items), size):
+        kept += reading.new_ones(wanted.of(items[start : start + size]), seen, counts)
+    assert [item.entity_id[0] for item in kept] == list(dict.fromkeys(names))
+    assert counts.doubles == len(names) - len(kept)
+
+
+@pytest.mark.parametrize("suffix", [".txt.gz", ".gz"])
+def test_compressed_files_are_read(tmp_path: Path, suffix: str) -> None:
+    write(tmp_path, record([1.0]), record([2.0]), suffix=suffix)
+    assert [item["features"] for item in Records(tmp_path)] == [[1.0], [2.0]]
+
+
+def test_a_compressed_file_that_was_cut_is_damage(tmp_path: Path) -> None:
+    path = write(tmp_path, *(record([float(index)]) for index in range(1000)), suffix=".txt.gz")
+    path.write_bytes(path.read_bytes()[:-500])
+    write(tmp_path, record([1.0]), name="boxkite-pod-2")
+    path.with_name("0800_boxkite-pod-3.txt.gz").write_bytes(b"no gzip at all")
+    records = Records(tmp_path)
+    assert len(list(records)) >= 1
+    assert records.counts.damaged == 2
+    assert records.counts.files == 3
+
+
+def test_a_compressed_file_of_no_lines_is_no_damage(tmp_path: Path) -> None:
+    path = write(tmp_path, record([1.0]))
+    path.with_name("0800_boxkite-pod-3.txt.gz").write_bytes(gzip.compress(b""))
+    path.with_name("0800_boxkite-pod-4.txt").write_bytes(b"")
+    records = Records(tmp_path)
+    assert len(list(records)) == 1
+    assert (records.counts.damaged, records.counts.files) == (0, 3)
+
+
+def test_a_file_that_vanishes_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
+    path = write(tmp_path, record([1.0]))
+    gone = path.with_name("0759_boxkite-pod-1.txt")
+    folder, counts = Folder(tmp_path, {}), reading.ReadCounts()
+    files = [RecordFile(0, str(gone)), *folder.files(Period(), 0)]
+    chunks = list(reading.read_records(folder, files, decoder(None), reading.Filter(Period()), counts))
+    assert [item.features for chunk in chunks for item in chunk] == [[1.0]]
+    assert (counts.vanished, counts.files) == (1, 1)
+
+
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, {})
+    files = [RecordFile(0, str(tmp_path))]
+    with pytest.raises(BoxkiteError, match=r"Records in '.*' cannot be read: .*\. Give this user the right to"):
+        list(reading.read_records(folder, files, decoder(None), reading.Filter(Period()), reading.ReadCounts()))
+
+
+def test_lines_longer_than_a_chunk_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 100)
+    write(tmp_path, *(record([float(index)]) for index in range(50)), b'{"entity_id":')
+    records = Records(tmp_path)
+    assert [item["features"] for item in records] == [[float(index)] for index in range(50)]
+    assert records.counts.damaged == 1
+
+
+def test_a_reading_can_be_repeated_and_sees_what_is_new(tmp_path: Path) -> None:
+    write(tmp_path, record([1.0]))
+    records = Records(tmp_path)
+    assert len(list(records)) == len(list(records)) == 1
+    write(tmp_path, record([2.0]))
+    assert len(list(records)) == 2
+    assert records.counts.records == 2
+
+
+def test_records_come_whole(tmp_path: Path) -> None:
+    """Fields that only some have are there too."""
+    item = record({"city": "Zürich \N{SNOWMAN}"}, request_body="YWJj", body_encoding="base64", body_truncated=True)
+    write(tmp_path, item)
+    assert list(Records(tmp_path)) == [item]
+
+
+def test_records_of_boxkite_are_read(tmp_path: Path) -> None:
+    fields = ("entity_id", "features", "request_body", "server_id", "output", "created_at")
+    write(tmp_path, {name: value for name, value in record([1.0, 2.0], output=0.5).items() if name in fields})
+    (item,) = Records(tmp_path)
+    assert (item["features"], item["output"], item["rows"], item["status"]) == ([1.0, 2.0], 0.5, 1, None)
+
+
+def test_only_records_of_a_model_version_or_baseline(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        record([1.0], model="a", version="1", baseline="aaa"),
+        record([2.0], model="a", version="2", baseline="bbb"),
+        record([3.0], model="b", version="2", baseline="ccc"),
+    )
+
+    def features(**options: Any) -> list[float]:
+        return [item["features"][0] for item in Records(tmp_path, **options)]
+
+    assert features() == [1.0, 2.0, 3.0]
+    assert features(model="a") == [1.0, 2.0]
+    assert features(version="2") == [2.0, 3.0]
+    assert features(model="a", version="2") == [2.0]
+    assert features(fingerprint="ccc") == [3.0]
+    assert features(model="nobody") == []
+
+
+def test_rows_are_counted_by_baseline(tmp_path: Path) -> None:
+    write(tmp_path, record([[1.0], [2.0]], rows=2, baseline="aaa"), record([1.0]), record([1.0], baseline="aaa"))
+    records = Records(tmp_path)
+    list(records)
+    assert records.counts.rows == 4
+    assert records.counts.rows_by_baseline == {"aaa": 3, None: 1}
+    assert records.counts.models == {"credit"}
