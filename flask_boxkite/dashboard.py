@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from werkzeug.wrappers import Response
 
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.doctor import Finding
+from flask_boxkite.doctor import findings
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
@@ -46,9 +47,6 @@ class Monitored(Protocol):
     def sinks(self) -> Mapping[str, RecorderCounts]:
         """Return what became of records, by sink."""
 
-    def findings(self) -> Sequence[Finding]:
-        """Return what the doctor says."""
-
 
 def dashboard_blueprint(monitored: Monitored, path: str, guard: Guard | None, *, only_in_debug: bool) -> Blueprint:
     """Return the routes of the page.
@@ -59,7 +57,7 @@ def dashboard_blueprint(monitored: Monitored, path: str, guard: Guard | None, *,
         guard: Decides who may see it, instead of the token.
         only_in_debug: Whether the page is there only while the app is in debug mode, which may begin after set-up.
     """
-    pages = _Pages(monitored)
+    pages = _Pages(monitored, has_guard=guard is not None)
     blueprint = Blueprint("boxkite_dashboard", __name__)
     root = path.rstrip("/")
     for address, view in (
@@ -100,8 +98,9 @@ def _asset(name: str) -> Response:
 class _Pages:
     """The views of one app."""
 
-    def __init__(self, monitored: Monitored) -> None:
+    def __init__(self, monitored: Monitored, *, has_guard: bool) -> None:
         self._monitored = monitored
+        self._is_open = not has_guard and monitored.settings.metrics_token is None
 
     def overview(self) -> Response:
         """All variables of all models."""
@@ -142,12 +141,20 @@ class _Pages:
                 observations.append(service.observe(query.window))
             except BoxkiteError as error:
                 failures.append(str(error))
+        sinks = self._monitored.sinks()
+        lost = sum((Counter(observation.capture_errors) for observation in observations), Counter())
         return App(
             current_app.name,
             query,
             observations,
-            sinks=self._monitored.sinks(),
-            findings=self._monitored.findings(),
+            sinks=sinks,
+            findings=findings(
+                self._monitored.settings,
+                models={service.model: service.baseline is not None for service in services},
+                sinks=sinks,
+                capture_errors=lost,
+                is_open=self._is_open and not current_app.debug,
+            ),
             now=time.time(),
             failures=failures,
         )

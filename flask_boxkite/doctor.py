@@ -1,15 +1,96 @@
-"""What is off in a set-up, and how to turn it on."""
+"""What is off in a set-up, and how to turn it on: a look at settings and counts, which costs nothing."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
 
-__all__ = ["Finding"]
+from flask_boxkite.config import Settings
+from flask_boxkite.delivery import RecorderCounts
+
+__all__ = ["Finding", "findings"]
+
+_LOSSES = {
+    "queue_full": "Raise 'BOXKITE_QUEUE_BYTES', or set 'BOXKITE_SPOOL_DIR', so that they wait on disk.",
+    "spool_full": "Raise 'BOXKITE_SPOOL_BYTES', or see why the sink does not take them.",
+    "too_large": "Lower 'BOXKITE_MAX_BODY_BYTES', or raise 'BOXKITE_QUEUE_BYTES'.",
+    "unencodable": "The log says what could not be written.",
+    "refused": "The log says what the sink had against them.",
+    "damaged": "See to the disk of 'BOXKITE_SPOOL_DIR'.",
+    "shutdown": "Raise 'BOXKITE_SHUTDOWN_TIMEOUT', or set 'BOXKITE_SPOOL_DIR'.",
+    "process_died": "Set 'BOXKITE_SPOOL_DIR': what is on disk outlives a process that is killed.",
+}
+"""What to do against lost records, by reason."""
 
 
 class Finding(NamedTuple):
-    """One thing that the doctor noticed."""
+    """One thing that is off.
 
-    level: str
+    Attributes:
+        level: ``problem``, which needs somebody's attention, or ``hint``.
+        what: What is off, as a sentence.
+        remedy: How to turn it on, or mend it.
+    """
+
+    level: Literal["problem", "hint"]
     what: str
     remedy: str
+
+
+def findings(
+    settings: Settings,
+    *,
+    models: Mapping[str, bool],
+    sinks: Mapping[str, RecorderCounts],
+    capture_errors: Mapping[str, int],
+    is_open: bool,
+) -> list[Finding]:
+    """Return what is off, problems first.
+
+    Args:
+        settings: Of the app.
+        models: By name, whether it has a baseline.
+        sinks: What became of records, by sink.
+        capture_errors: Requests in which something was not found, by reason.
+        is_open: Whether everybody may see the drift page.
+    """
+    return [*_of_models(models, capture_errors), *_of_losses(sinks), *_of_settings(settings, is_open=is_open)]
+
+
+def _of_models(models: Mapping[str, bool], capture_errors: Mapping[str, int]) -> Iterator[Finding]:
+    for name, has_baseline in models.items():
+        if not has_baseline:
+            remedy = "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path."
+            yield Finding("problem", f"Model {name!r} has no baseline, so nothing can drift.", remedy)
+    for reason in ("features", "output"):
+        if count := capture_errors.get(reason, 0):
+            remedy = f"Say where they are: @monitor.predict({reason}=…)."
+            yield Finding("problem", f"In {count:,} requests {reason} were not found.", remedy)
+    if count := capture_errors.get("internal", 0):
+        yield Finding("problem", f"{count:,} requests could not be captured.", "The log says why.")
+
+
+def _of_losses(sinks: Mapping[str, RecorderCounts]) -> Iterator[Finding]:
+    for name, counts in sinks.items():
+        for reason, count in counts.dropped.items():
+            if count:
+                yield Finding("problem", f"Sink {name!r} has lost {count:,} records ({reason}).", _LOSSES[reason])
+
+
+def _of_settings(settings: Settings, *, is_open: bool) -> Iterator[Finding]:
+    if is_open:
+        remedy = "Set 'BOXKITE_METRICS_TOKEN', or give Boxkite a 'dashboard_guard'."
+        yield Finding("hint", "Everybody who reaches the server can see this page.", remedy)
+    if not settings.sink:
+        remedy = "Set 'BOXKITE_FLUENTD_ADDR', or 'BOXKITE_LOG_DIR' for files."
+        yield Finding("hint", "Predictions are counted, but not recorded.", remedy)
+    elif settings.spool_dir is None and settings.sink != ("file",):
+        remedy = "Set 'BOXKITE_SPOOL_DIR' to a directory on a local disk."
+        yield Finding("hint", "Records wait in memory, and are lost with a process that is killed.", remedy)
+    if settings.sink and settings.sample_rate < 1:
+        what = f"Only {settings.sample_rate:.3g} of all predictions are recorded."
+        yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to have them all.")
+    if settings.metrics_path is None:
+        yield Finding(
+            "hint", "There is no route for Prometheus.", "Set 'BOXKITE_METRICS_PATH', or serve export_http()."
+        )

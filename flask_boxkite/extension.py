@@ -33,7 +33,6 @@ from flask_boxkite.capture import Capture, Options, Pick
 from flask_boxkite.config import Settings
 from flask_boxkite.dashboard import Guard, dashboard_blueprint
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.doctor import Finding
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
@@ -308,10 +307,6 @@ class _AppState:
             recorder.sink.name: RecorderCounts.of(reading.totals(recorder.section).cells.tolist())
             for recorder in self.recorders
         }
-
-    def findings(self) -> Sequence[Finding]:
-        """Return what the doctor says of the set-up."""
-        return []
 
     def check_model(self, model: str | None) -> None:
         """Refuse a model that cannot be meant.

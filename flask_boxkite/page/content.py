@@ -16,11 +16,11 @@ from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.doctor import Finding
 from flask_boxkite.drift import VariableDrift
-from flask_boxkite.drift.verdict import Verdict
+from flask_boxkite.drift.verdict import WORST_FIRST, Verdict
 from flask_boxkite.observation import CoursePoint, Observation
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from flask_boxkite.page.shape import Histogram, Shape, shape_of
-from flask_boxkite.page.words import MEANINGS, VERDICTS, group_text, percent
+from flask_boxkite.page.words import MEANINGS, group_text, percent
 
 __all__ = ["App", "ModelView", "Query", "VariableView", "course_picture"]
 
@@ -205,7 +205,7 @@ class App:
     def verdicts(self) -> list[tuple[Verdict, int]]:
         """Each verdict and how many variables have it."""
         counts = Counter(view.drift.verdict for model in self.models for view in model.variables)
-        return [(verdict, counts[verdict]) for verdict in VERDICTS]
+        return [(verdict, counts[verdict]) for verdict in WORST_FIRST]
 
     @property
     def problems(self) -> list[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from flask_boxkite.drift.verdict import MINIMUM_ROWS, Verdict
+from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import (
     ABOVE,
     BELOW,
@@ -21,7 +21,6 @@ from flask_boxkite.naming import (
 __all__ = [
     "MEANINGS",
     "SPECIAL_WORDS",
-    "VERDICTS",
     "Statistic",
     "ago",
     "category_label",
@@ -45,9 +44,6 @@ SPECIAL_WORDS = {
     INVALID: "invalid",
 }
 """What special groups are called."""
-
-VERDICTS: tuple[Verdict, ...] = ("major", "drifted", "shifted", "stable", "not enough data")
-"""Most worrying first."""
 
 MEANINGS = {
     "major": "has moved far from training",

@@ -14,7 +14,11 @@ from flask import Flask, abort, redirect, request
 from flask.testing import FlaskClient
 
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
+from flask_boxkite.config import Settings
+from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.doctor import findings
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.naming import DROP_REASONS
 from flask_boxkite.testing import RecordingSink
 
 PAGES = ("/boxkite/", "/boxkite/drift.json", "/boxkite/report.html", "/boxkite/boxkite.css", "/boxkite/boxkite.js")
@@ -196,6 +200,68 @@ def test_the_report_stands_alone(client: FlaskClient) -> None:
     assert used.isdisjoint({"href", "src", "action"})
     assert "url(" not in answer.text
     assert "--major" in answer.text
+
+
+# --- the doctor ------------------------------------------------------------------------------------------------------
+
+
+def found(app: Flask) -> dict[str, str]:
+    """Return what the doctor says, and how bad it is."""
+    content = app.test_client().get("/boxkite/drift.json", headers={"Authorization": f"Bearer {TOKEN}"}).get_json()
+    assert all(item["remedy"] for item in content["findings"])
+    return {item["what"]: item["level"] for item in content["findings"]}
+
+
+def test_the_doctor_says_what_is_off(baseline: Baseline, tmp_path: Path) -> None:
+    everything = {
+        "BOXKITE_SINK": "file",
+        "BOXKITE_LOG_DIR": tmp_path / "records",
+        "BOXKITE_METRICS_TOKEN": TOKEN,
+    }
+    app = make_app(baseline, **everything)
+    send(app)
+    app.extensions["boxkite"].recorders.flush(10)
+    assert found(app) == {}
+    app.extensions["boxkite"].recorders.close()
+
+    bare = make_app(..., BOXKITE_METRICS_PATH=None)
+    assert found(bare) == {
+        "Model 'default' has no baseline, so nothing can drift.": "problem",
+        "Everybody who reaches the server can see this page.": "hint",
+        "Predictions are counted, but not recorded.": "hint",
+        "There is no route for Prometheus.": "hint",
+    }
+    bare.debug = True
+    assert "Everybody who reaches the server can see this page." not in found(bare)
+
+
+def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:
+    app = make_app(
+        baseline,
+        BOXKITE_SINK=RecordingSink(),
+        BOXKITE_QUEUE_BYTES=10,
+        BOXKITE_METRICS_TOKEN=TOKEN,
+        BOXKITE_SAMPLE_RATE=0.5,
+    )
+    app.monitor.log_prediction(features={"nothing": "that is known"}, output=0.5)  # type: ignore[attr-defined]
+    with app.app_context():
+        app.monitor.close()
+    said = found(app)
+
+    assert said["In 1 requests features were not found."] == "problem"
+    assert said["Records wait in memory, and are lost with a process that is killed."] == "hint"
+    assert said["Only 0.5 of all predictions are recorded."] == "hint"
+    page = app.test_client().get("/boxkite/", headers=basic(TOKEN)).text
+    assert "In 1 requests features were not found." in page
+    assert "Worth turning on" in page
+
+
+@pytest.mark.parametrize("reason", DROP_REASONS)
+def test_there_is_a_remedy_for_every_loss(reason: str) -> None:
+    dropped = dict.fromkeys(DROP_REASONS, 0) | {reason: 1200}
+    counts = RecorderCounts(1200, 0, dropped, 0, 0, 0, 0, 0.0, 0.0)
+    (finding,) = findings(Settings(sink=("file",)), models={}, sinks={"file": counts}, capture_errors={}, is_open=False)
+    assert (finding.level, finding.what) == ("problem", f"Sink 'file' has lost 1,200 records ({reason}).")
 
 
 # --- where it is -----------------------------------------------------------------------------------------------------
