@@ -189,4 +189,7 @@ def _collected(
     edges: NDArray[np.float64], shares: NDArray[np.float64], grid: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Spread shares evenly over their bins and collect them in cells."""
-    return np.diff(np.interp(grid, edges, np.concatenate([[0.0], np.cumsum(shares)])))
+    running = np.interp(grid, edges, np.concatenate([[0.0], np.cumsum(shares)]))
+    # A bin that is narrower than floats can tell at this scale would fall out at either end.
+    running[0], running[-1] = 0.0, shares.sum()
+    return np.diff(running)

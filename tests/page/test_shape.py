@@ -71,6 +71,14 @@ def test_rows_of_a_bin_are_spread_over_its_width() -> None:
     np.testing.assert_allclose(shape.before, expected, atol=2e-4)
 
 
+def test_bins_too_narrow_for_the_scale_are_drawn_all_the_same() -> None:
+    variable = Continuous("x", (0.0, 2e-156, 1.0, 8e167), (0, 0, 0, 0, 0), (-math.inf, 8e167))
+    shape = shape_of(variable, [0, 1, 0, 0, 0, 0, 0])
+
+    assert isinstance(shape, Histogram)
+    assert shape.now.sum() == 1.0
+
+
 def test_a_value_that_many_rows_have_stands_in_one_cell(rng: np.random.Generator) -> None:
     values = np.where(rng.random(5000) < 0.6, 0.0, rng.uniform(0, 100, 5000))
     (variable,) = build_baseline({"x": values}).features
