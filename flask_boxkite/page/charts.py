@@ -157,7 +157,8 @@ def _large_histogram(shape: Histogram, label: str) -> Markup:
 
 def _hints(shape: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[str]:
     """Let the pointer ask each cell for its numbers."""
-    ends = shape.lower + np.linspace(0, 1, len(xs)) * (shape.upper / 2 - shape.lower / 2) * 2
+    parts = np.linspace(0, 1, len(xs))
+    ends = shape.lower * (1 - parts) + shape.upper * parts
     for place, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
         text = f"{number(ends[place])} to {number(ends[place + 1])}: training {percent(before)}, live {percent(now)}"
         x, width = xs[place], xs[place + 1] - xs[place]
