@@ -92,7 +92,8 @@ def named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
 def _has_columns(inference: Any) -> bool:
     if isinstance(inference, (list, tuple)):
         return bool(inference) and (isinstance(inference[0], (list, tuple)) or getattr(inference[0], "ndim", 0) > 0)
-    return isinstance(inference, Mapping) or getattr(inference, "ndim", 1) == 2 or hasattr(inference, "columns")
+    # Of the type: a lazy frame would have to find its columns first, and Polars warns of that.
+    return isinstance(inference, Mapping) or getattr(inference, "ndim", 1) == 2 or hasattr(type(inference), "columns")
 
 
 def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:

@@ -1,7 +1,4 @@
-"""The group of commands, and what they have in common: where output goes, and what becomes of errors.
-
-Exit codes: 0 done, 1 it cannot be done (one line on standard error says why), 2 wrong usage.
-"""
+"""The group of commands, and what they have in common: where output goes, and what becomes of errors."""
 
 from __future__ import annotations
 
@@ -15,6 +12,8 @@ from flask_boxkite.errors import BoxkiteError
 
 __all__ = ["boxkite", "output_option", "write"]
 
+_CLI_PACKAGES = frozenset({"polars", "rich"})
+
 
 class _Group(click.Group):
     """Turns our errors into one line."""
@@ -24,11 +23,25 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except BoxkiteError as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            name = (error.name or "").partition(".")[0]
+            if name not in _CLI_PACKAGES:
+                raise
+            msg = f'This command needs the package {name!r}. Run: pip install "flask-boxkite[cli]"'
+            raise click.ClickException(msg) from error
 
 
 @click.group("boxkite", cls=_Group, context_settings={"show_default": True})
 def boxkite() -> None:
-    """Prepare the monitoring of the models that an app serves."""
+    """Prepare and watch the monitoring of the models that an app serves.
+
+    \b
+    Exit codes:
+      0  done
+      1  it cannot be done, or something is wrong; one line on standard error says what
+      2  wrong usage
+      3  drift was found, at or above what --fail-on names
+    """
 
 
 def output_option(command: Callable[..., Any]) -> Callable[..., Any]:

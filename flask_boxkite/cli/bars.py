@@ -1,0 +1,56 @@
+"""Shares as pictures made of letters."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["bar", "column_chart", "sparkline"]
+
+_RISING = " ▁▂▃▄▅▆▇█"
+_GROWING = " ▏▎▍▌▋▊▉█"
+_EIGHTHS = 8
+
+
+def sparkline(shares: ArrayLike, width: int) -> str:
+    """Draw shares as columns of one letter's height.
+
+    Args:
+        shares: Shape (n,); where *width* divides n, neighbours share a letter.
+        width: Most letters.
+    """
+    return column_chart(_narrowed(shares, width), 1)[0]
+
+
+def column_chart(shares: ArrayLike, height: int, letters: int = 1) -> list[str]:
+    """Draw shares as columns, the largest of which reaches to the top; what is not zero is always seen.
+
+    Args:
+        shares: Shape (n,).
+        height: Lines.
+        letters: How many a column is wide.
+    """
+    values = np.asarray(shares, dtype=np.float64)
+    full = height * _EIGHTHS
+    highest = float(values.max(initial=0.0)) or 1.0
+    eighths = np.where(values > 0, np.maximum(np.rint(values / highest * full), 1), 0).astype(int)
+    lines = []
+    for line in range(height - 1, -1, -1):
+        parts = np.clip(eighths - line * _EIGHTHS, 0, _EIGHTHS)
+        lines.append("".join(_RISING[part] * letters for part in parts))
+    return lines
+
+
+def bar(share: float, width: int) -> str:
+    """Draw a share in [0, 1] as a line to the right, *width* letters long for 1; what is not zero is always seen."""
+    eighths = round(share * width * _EIGHTHS) or (share > 0)
+    whole, part = divmod(int(eighths), _EIGHTHS)
+    return "█" * whole + (_GROWING[part] if part else "")
+
+
+def _narrowed(shares: ArrayLike, width: int) -> NDArray[np.float64]:
+    values = np.asarray(shares, dtype=np.float64)
+    together = -(-len(values) // width) if len(values) else 1
+    padded = np.pad(values, (0, -len(values) % together))
+    summed: NDArray[np.float64] = padded.reshape(-1, together).sum(axis=1)
+    return summed

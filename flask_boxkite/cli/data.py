@@ -1,0 +1,132 @@
+"""Training data in files, read by Polars: lazily, so that nothing is in memory that need not be."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from flask_boxkite.errors import BaselineError
+
+__all__ = ["FORMATS", "MISSING_TEXTS", "check_columns", "is_data", "readable", "scan"]
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+"""Formats by suffix; ``.gz`` may follow those that are text."""
+
+MISSING_TEXTS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None")
+"""What a missing value is often written as in CSV, besides an empty field."""
+
+
+def is_data(name: str) -> bool:
+    """Say whether a file is data, by its suffix."""
+    return _format(name) is not None
+
+
+def _format(name: str) -> str | None:
+    plain = name.removesuffix(".gz")
+    found = FORMATS.get(Path(plain).suffix.lower())
+    return None if found == "parquet" and plain != name else found
+
+
+def scan(names: Sequence[str], missing: Collection[str] = MISSING_TEXTS) -> pl.LazyFrame:
+    """Return the rows of all files, one after the other.
+
+    Args:
+        names: Files, patterns such as ``data/*.parquet``, or URLs that Polars knows.
+        missing: Texts that stand for a missing value in CSV.
+
+    Raises:
+        BaselineError: There is no such file, one is of no known kind, cannot be read, has no rows or other columns.
+    """
+    paths = [path for name in names for path in _expanded(name)]
+    frames = [_scan_file(path, missing) for path in paths]
+    columns = _columns(frames[0], paths[0])
+    for path, frame in zip(paths[1:], frames[1:], strict=True):
+        other = _columns(frame, path)
+        if lacking := set(columns) ^ set(other):
+            (name, *_) = sorted(lacking)
+            having, without = (paths[0], path) if name in columns else (path, paths[0])
+            msg = f"'{without}' has no column {name!r}, which '{having}' has. All files must have the same columns."
+            raise BaselineError(msg)
+    with readable(", ".join(names)):
+        whole = pl.concat([frame.select(columns) for frame in frames], how="vertical_relaxed")
+        if not whole.head(1).collect().height:
+            msg = f"There are no rows in {', '.join(map(repr, names))}."
+            raise BaselineError(msg)
+    return whole
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what Polars says of a file into one line.
+
+    Raises:
+        BaselineError: It cannot be read.
+    """
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).partition("\n")[0].strip().rstrip(".")
+        msg = f"'{name}' cannot be read: {reason}. Is it whole, and in UTF-8 if it is text?"
+        raise BaselineError(msg) from error
+
+
+def check_columns(option: str, given: Collection[str], columns: Sequence[str]) -> None:
+    """Refuse names that the data does not have.
+
+    Raises:
+        BaselineError: There is one; says which was probably meant.
+    """
+    for name in given:
+        if name not in columns:
+            close = difflib.get_close_matches(name, columns, 1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(map(repr, columns))}."
+            msg = f"'{option}' names {name!r}, which the data does not have. {hint}"
+            raise BaselineError(msg)
+
+
+def _expanded(name: str) -> list[str]:
+    if "://" in name or Path(name).is_file():
+        return [name]
+    if Path(name).is_dir():
+        msg = f"'{name}' is a folder. Name the files in it, for example '{Path(name) / '*.parquet'}'."
+        raise BaselineError(msg)
+    if found := sorted(glob.glob(name, recursive=True)):
+        return found
+    msg = f"There is no file '{name}'."
+    raise BaselineError(msg)
+
+
+def _scan_file(path: str, missing: Collection[str]) -> pl.LazyFrame:
+    kind = _format(path)
+    if kind is None:
+        msg = f"'{path}' is of no known kind. It should end in {', '.join(FORMATS)}, or, of text, in '.gz' after that."
+        raise BaselineError(msg)
+    # Types are those that all rows have in common, not only the first ones.
+    if kind == "parquet":
+        return pl.scan_parquet(path)
+    if kind == "jsonl":
+        return pl.scan_ndjson(path, infer_schema_length=None)
+    separator = "\t" if kind == "tsv" else ","
+    return pl.scan_csv(path, separator=separator, infer_schema_length=None, null_values=list(missing))
+
+
+def _columns(frame: pl.LazyFrame, path: str) -> list[str]:
+    with readable(path):
+        schema = frame.collect_schema()
+    for name, kind in schema.items():
+        if kind.is_nested():
+            msg = f"Column {name!r} of '{path}' holds lists or objects. Give each value in it a column of its own."
+            raise BaselineError(msg)
+    return list(schema)

@@ -1,0 +1,90 @@
+"""``inspect``: what is in a baseline file."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.cli.group import boxkite, output_option, write
+from flask_boxkite.errors import BaselineError
+
+__all__ = ["inspect", "variable_named"]
+
+
+@boxkite.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--variable", metavar="NAME", help="Show only this feature or output, in large.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to write it.")
+@output_option
+def inspect(file: Path, variable: str | None, form: str, output: Path | None) -> None:
+    """Show the distributions in a baseline file.
+
+    \b
+    Examples:
+      flask boxkite inspect baseline.prom
+      flask boxkite inspect baseline.prom --variable "mean radius"
+      flask boxkite inspect baseline.prom --format json | jq '.features[].name'
+    """
+    baseline = Baseline.load(file)
+    item = variable_named(baseline, variable) if variable is not None else None
+    if form == "json":
+        content = _variable_dict(item) if item is not None else _baseline_dict(baseline)
+        write(json.dumps(content, indent=2, ensure_ascii=False) + "\n", output)
+        return
+    from flask_boxkite.cli.pictures import show_baseline, show_variable
+    from flask_boxkite.cli.terminal import printing
+
+    with printing(output) as console:
+        if item is not None:
+            show_variable(console, item)
+        else:
+            show_baseline(console, baseline, _created(baseline))
+
+
+def variable_named(baseline: Baseline, name: str) -> Distribution:
+    """Return a feature or output.
+
+    Raises:
+        BaselineError: There is none of that name; says which was probably meant.
+    """
+    variables = {item.name: item for item in (*baseline.outputs, *baseline.features)}
+    if name in variables:
+        return variables[name]
+    close = difflib.get_close_matches(name, variables, 1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(map(repr, variables))}."
+    msg = f"The baseline has no variable {name!r}. {hint}"
+    raise BaselineError(msg)
+
+
+def _created(baseline: Baseline) -> str:
+    return datetime.fromtimestamp(baseline.created, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _baseline_dict(baseline: Baseline) -> dict[str, Any]:
+    return {
+        "model": baseline.model,
+        "version": baseline.version,
+        "baseline": baseline.fingerprint,
+        "created": _created(baseline),
+        "rows": baseline.rows,
+        "features": list(map(_variable_dict, baseline.features)),
+        "outputs": list(map(_variable_dict, baseline.outputs)),
+    }
+
+
+def _variable_dict(item: Distribution) -> dict[str, Any]:
+    """Return a variable's counts; of a continuous one, there is one more than bounds: what is above them all."""
+    common = {"name": item.name, "kind": item.kind, "rows": item.rows, "missing": item.missing, "invalid": item.invalid}
+    groups = {group.name: sum(item.cells[group.start : group.stop]) for group in item.groups}
+    if isinstance(item, Continuous):
+        return {**common, "upper_bounds": item.upper_bounds, "counts": item.counts, "groups": groups}
+    assert isinstance(item, Discrete)
+    categories = dict(zip(item.categories, item.counts, strict=True))
+    return {**common, "categories": categories, "rare": item.rare, "groups": groups}

@@ -1,0 +1,105 @@
+"""Distributions drawn in a terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.cli.bars import bar, column_chart, sparkline
+from flask_boxkite.drift.text import printable
+from flask_boxkite.page.shape import CELLS, Categories, Histogram, shape_of
+from flask_boxkite.page.words import group_text, number, percent
+
+__all__ = ["plain_table", "show_baseline", "show_variable"]
+
+_WIDE = 100
+_TOP = 3
+_HEIGHT = 10
+_COLOUR = "cyan"
+_NONE = "\N{EN DASH}"
+
+
+def plain_table() -> Table:
+    """Return a table without lines between cells, as others in terminals are."""
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
+
+
+def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
+    """Print a line for each variable."""
+    version = f", version {baseline.version}" if baseline.version else ""
+    console.print(f"Model {baseline.model!r}{version}, baseline {baseline.fingerprint}", soft_wrap=True)
+    console.print(f"{baseline.rows:,} rows, made {created}\n", soft_wrap=True)
+    is_wide = console.width >= _WIDE
+    width = CELLS // 2 if is_wide else CELLS // 3
+    table = plain_table()
+    table.add_column("variable", no_wrap=True, overflow="ellipsis", max_width=28 if is_wide else 20)
+    table.add_column("kind", no_wrap=True, min_width=10)
+    table.add_column("distribution", no_wrap=True, style=_COLOUR, min_width=width)
+    table.add_column("values", no_wrap=True, overflow="ellipsis")
+    table.add_column("missing", justify="right", no_wrap=True, min_width=7)
+    for side, items in (("", baseline.features), (" (output)", baseline.outputs)):
+        for item in items:
+            table.add_row(printable(item.name) + side, item.kind, *_line(item, width), _share_missing(item))
+    console.print(table)
+
+
+def _share_missing(item: Distribution) -> str:
+    return percent(item.missing / item.rows) if item.missing else _NONE
+
+
+def _line(item: Distribution, width: int) -> tuple[str, str]:
+    """Return the picture and the words for one variable."""
+    shape = shape_of(item, item.cells)
+    if isinstance(shape, Histogram):
+        return sparkline(shape.before, width), f"{number(shape.lower)} to {number(shape.upper)}"
+    by_share = sorted(shape.bars, key=lambda one: -one.before)
+    words = [f"{printable(one.label)} {percent(one.before)}" for one in by_share[:_TOP]]
+    if len(by_share) > _TOP:
+        words.append(f"{len(by_share) - _TOP} more")
+    return sparkline([one.before for one in shape.bars], width), ", ".join(words)
+
+
+def show_variable(console: Console, item: Distribution) -> None:
+    """Print one variable in large, and the groups that drift is judged on."""
+    console.print(f"{printable(item.name)}: {item.kind}, {item.rows:,} rows\n", soft_wrap=True)
+    shape = shape_of(item, item.cells)
+    if isinstance(shape, Histogram):
+        _show_histogram(console, shape)
+    else:
+        _show_categories(console, shape)
+    console.print()
+    table = plain_table()
+    table.add_column("group", no_wrap=True, overflow="ellipsis")
+    table.add_column("rows", justify="right")
+    table.add_column("share", justify="right")
+    for group in item.groups:
+        rows = sum(item.cells[group.start : group.stop])
+        table.add_row(printable(group_text(group.name, item.kind)), f"{rows:,}", percent(rows / max(item.rows, 1)))
+    console.print(table)
+
+
+def _show_histogram(console: Console, shape: Histogram) -> None:
+    letters = max(min((console.width - 8) // len(shape.before), 2), 1)
+    top = percent(float(shape.before.max(initial=0.0)))
+    for number_of_line, line in enumerate(column_chart(shape.before, _HEIGHT, letters)):
+        console.print(Text(f"{top if number_of_line == 0 else '':>6} "), Text(line.rstrip(), style=_COLOUR), sep="")
+    width = letters * len(shape.before)
+    lower, upper = number(shape.lower), number(shape.upper)
+    console.print(" " * 7 + "─" * width)
+    console.print(" " * 7 + lower + upper.rjust(width - len(lower)))
+    for one in shape.specials:
+        console.print(f"       {one.label}: {percent(one.before)}")
+
+
+def _show_categories(console: Console, shape: Categories) -> None:
+    bars = [*shape.bars, *shape.specials]
+    name_width = min(max((len(one.label) for one in bars), default=0), console.width // 3)
+    highest = max((one.before for one in bars), default=0.0) or 1.0
+    room = console.width - name_width - 9
+    for one in bars:
+        label = Text(printable(one.label))
+        label.truncate(name_width, overflow="ellipsis", pad=True)
+        console.print(label, f"{percent(one.before):>6}", Text(bar(one.before / highest, room), style=_COLOUR))

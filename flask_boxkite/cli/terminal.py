@@ -1,0 +1,51 @@
+"""What all commands that talk to people share: terminals, their width, and what to show while they wait."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO, TextIOWrapper
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from flask_boxkite.cli.group import write
+from flask_boxkite.drift.text import COLUMNS
+
+__all__ = ["printing", "waiting"]
+
+
+@contextmanager
+def printing(output: Path | None) -> Iterator[Console]:
+    """Give where to print: standard output, or a file, which is written when all is printed.
+
+    It is as wide as the terminal; where there is none, as our reports in text. A terminal that cannot show a letter
+    shows a question mark.
+
+    Raises:
+        BoxkiteError: The file cannot be written.
+    """
+    if output is not None:
+        page = StringIO()
+        yield Console(width=COLUMNS, file=page, highlight=False, markup=False, emoji=False)
+        write(page.getvalue(), output)
+        return
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = COLUMNS
+    yield console
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show on a terminal that work goes on, and for how long; nothing of it stays."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    errors = Console(stderr=True, highlight=False, markup=False)
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        progress.add_task(what, total=None)
+        yield

@@ -1,0 +1,121 @@
+"""``baseline``: what `ModelMonitoringService.export_text` does, for data in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.cli.group import boxkite
+from flask_boxkite.errors import BaselineError
+from flask_boxkite.service import ModelMonitoringService
+
+__all__ = ["baseline"]
+
+_SHOWN = 5
+
+
+@boxkite.command()
+@click.argument("data", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Baseline file to write.")
+@click.option(
+    "--output-column",
+    "outputs",
+    multiple=True,
+    metavar="NAME",
+    help="Column that the model says, rather than sees; repeatable.",
+)
+@click.option("--exclude", multiple=True, metavar="NAME", help="Column to leave out; repeatable.")
+@click.option("--model", default="default", help="Name of the model.")
+@click.option("--version", help="Version of the model, for people.")
+@click.option(
+    "--discrete",
+    multiple=True,
+    metavar="NAME",
+    help="Numeric column that is discrete; repeatable. All others are continuous then.  [default: those with few "
+    "distinct values]",
+)
+@click.option("--max-bins", type=int, default=50, help="Most bounds of a continuous column.")
+@click.option("--max-categories", type=int, default=50, help="Most categories of a discrete column.")
+@click.option(
+    "--names", type=click.Choice(["labels", "boxkite"]), default="labels", help="Metric names; those of boxkite 0.0.5."
+)
+@click.option(
+    "--missing-text",
+    "missing",
+    multiple=True,
+    metavar="TEXT",
+    help="What stands for a missing value in CSV, beside an empty field; repeatable.  [default: NA, N/A, NaN, nan, "
+    "null, NULL, None]",
+)
+def baseline(
+    data: tuple[str, ...],
+    out: Path,
+    outputs: tuple[str, ...],
+    exclude: tuple[str, ...],
+    model: str,
+    version: str | None,
+    discrete: tuple[str, ...],
+    max_bins: int,
+    max_categories: int,
+    names: str,
+    missing: tuple[str, ...],
+) -> None:
+    """Count training data and write the baseline file.
+
+    DATA is one or more files: CSV, TSV, JSON lines (.jsonl, .ndjson), each also as .gz, or Parquet.
+    Every row counts.
+
+    \b
+    Examples:
+      flask boxkite baseline train.parquet --out baseline.prom
+      flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
+      flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
+    """
+    from flask_boxkite.cli.data import MISSING_TEXTS, check_columns, readable, scan
+    from flask_boxkite.cli.terminal import waiting
+
+    frame = scan(data, missing or MISSING_TEXTS)
+    columns = frame.collect_schema().names()
+    for option, given in (("--output-column", outputs), ("--exclude", exclude), ("--discrete", discrete)):
+        check_columns(option, given, columns)
+    features = [name for name in columns if name not in {*outputs, *exclude}]
+    if "" in features:
+        msg = "A column has no name, as the index that pandas writes. Give it one, or leave it out: --exclude ''"
+        raise BaselineError(msg)
+    with waiting(f"Counting {len(features) + len(outputs)} columns"), readable(", ".join(data)):
+        made = ModelMonitoringService.export_text(
+            features=frame.select(features),
+            inference=frame.select(outputs) if outputs else None,
+            path=out,
+            model=model,
+            version=version,
+            discrete=discrete or None,
+            max_bins=max_bins,
+            max_categories=max_categories,
+            names=names,
+        )
+    for line in _summary(made, out):
+        click.echo(line)
+
+
+def _summary(made: Baseline, out: Path) -> Iterator[str]:
+    variables = (*made.features, *made.outputs)
+    version = f", version {made.version}" if made.version else ""
+    yield f"{out}: {made.rows:,} rows, model {made.model!r}{version}, baseline {made.fingerprint}"
+    for title, items in (("features", made.features), ("outputs", made.outputs)):
+        if items:
+            discrete = [item.name for item in items if item.kind == "discrete"]
+            yield f"  {title}: {len(items) - len(discrete)} continuous, {len(discrete)} discrete{_some(discrete)}"
+    gaps = sorted((item for item in variables if item.missing), key=lambda item: -item.missing)
+    if gaps:
+        yield f"  with missing values: {len(gaps)}{_some([f'{v.name} {v.missing / v.rows:.1%}' for v in gaps])}"
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return ""
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f" ({', '.join(names[:_SHOWN])}{rest})"
