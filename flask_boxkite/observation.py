@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,27 @@ from flask_boxkite.drift.statistics import population_stability_index, psi_sampl
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.shared import Counts
+from flask_boxkite.live.shared import Slots
+from flask_boxkite.live.store import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 
-__all__ = ["CoursePoint", "Observation", "course", "observe"]
+__all__ = ["CoursePoint", "LiveCounts", "Observation", "course", "observe"]
 
 _ENOUGH_SLOTS = 10
 """How many slots tell repeated rows from a change."""
 
 _HOUR_SECONDS = 3600.0
+
+
+class LiveCounts(Protocol):
+    """Where to read what was counted of a model; both raise OSError if it cannot be read just now."""
+
+    def totals(self) -> Totals:
+        """Return what was counted since the start."""
+
+    def slots(self, name: str) -> Slots:
+        """Return what was counted in the last ``5m``, ``1h`` or ``24h``, slot by slot."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ class Observation:
 
 
 def observe(
-    model: str, baseline: Baseline | None, layout: Layout, counts: Counts, *, window: str | None, alpha: float
+    model: str, baseline: Baseline | None, layout: Layout, counts: LiveCounts, *, window: str | None, alpha: float
 ) -> Observation:
     """Read what all processes have counted.
 
@@ -120,7 +131,7 @@ def observe(
     return Observation(model, baseline, window, alpha, layout, cells, slots)
 
 
-def _slots_since_start(counts: Counts, rows: int) -> NDArray[np.int64] | None:
+def _slots_since_start(counts: LiveCounts, rows: int) -> NDArray[np.int64] | None:
     """Return the slots of the longest window; None if they cannot be read: the counts do not depend on them.
 
     A server that has just started has one or two of these, which differ by any change as they would by repeated
@@ -155,7 +166,7 @@ class CoursePoint(NamedTuple):
     limit: float
 
 
-def course(layout: Layout, counts: Counts, variable: Distribution) -> list[CoursePoint]:
+def course(layout: Layout, counts: LiveCounts, variable: Distribution) -> list[CoursePoint]:
     """Return how far one variable was from training in the course of the last day, oldest first.
 
     Each point is about the hour before it, and left out if that had fewer rows than a verdict needs.

@@ -61,10 +61,10 @@ def as_text(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(report: Mapping[str, Any]) -> str:
-    """Return the same as a Markdown table, with a line about the whole before it."""
+def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
+    """Return the same as a Markdown table, with a line about the whole, or another heading, before it."""
     head = ("variable", "verdict", "size", "PSI", "G/φ", "limit", "φ", "rows", "moved most", "missing", "unseen")
-    lines = [escaped(_summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
+    lines = [escaped(heading or _summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
         moved = f"{_group(item)} {item['share_before']:.1%} → {item['share_now']:.1%}"
         lines.append(

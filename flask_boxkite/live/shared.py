@@ -28,7 +28,7 @@ from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.store import Block, Increments, Section, Totals
-from flask_boxkite.live.windows import MemoryRing, RingFile, Windows, slot_counts
+from flask_boxkite.live.windows import MemoryRing, RingFile, Snapshots, Windows, slot_counts
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
 from flask_boxkite.process import ServerName, fork_mark, name_of
 from flask_boxkite.throttle import Throttle
@@ -274,6 +274,11 @@ class Slots(NamedTuple):
     ages: NDArray[np.float64]
     cells: NDArray[np.int64]
 
+    @classmethod
+    def of(cls, snapshots: Snapshots, totals: Totals, now: float) -> Slots:
+        """Return what was counted between snapshots, and since the last: in totals read after them."""
+        return cls(now - np.array(snapshots.taken), slot_counts(snapshots, totals))
+
 
 class Counts:
     """One section, for those who count in it and ask for it.
@@ -326,5 +331,4 @@ class Counts:
             OSError: It cannot be read.
         """
         snapshots = self._store.windows(self.section).snapshots(name)
-        counts = slot_counts(snapshots, self.totals())
-        return Slots(self._clock() - np.array(snapshots.taken), counts)
+        return Slots.of(snapshots, self.totals(), self._clock())

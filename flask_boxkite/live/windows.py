@@ -174,15 +174,20 @@ class RingFile:
 
     Opened for each use, a few times a minute: so nothing is held that a forked child could hold too. Never mapped, so
     that no one who shortens it can hurt.
+
+    Args:
+        path: Of the file.
+        is_read_only: Whether it is another server's: then it is not made, should there be none.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         self._path = path
+        self._flags = os.O_RDONLY if is_read_only else os.O_RDWR | os.O_CREAT
 
     @contextlib.contextmanager
     def open(self) -> Iterator[_OpenRing]:
         """Give the open file."""
-        descriptor = open_private(self._path, os.O_RDWR | os.O_CREAT)
+        descriptor = open_private(self._path, self._flags)
         try:
             yield _OpenRing(descriptor)
         finally:

@@ -1,0 +1,161 @@
+"""``compare``: whether a new training set is another population than that of a baseline."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.cli.group import boxkite
+from flask_boxkite.cli.inspecting import variable_named
+from flask_boxkite.cli.reports import Findings, finish, report_options
+from flask_boxkite.config import Settings
+from flask_boxkite.drift import drift_report
+from flask_boxkite.errors import BaselineError, BinMismatchError
+
+__all__ = ["compare"]
+
+Cells: TypeAlias = "NDArray[np.int64]"
+Count: TypeAlias = Callable[[str, Distribution], Cells]
+"""Counts a variable, given which side it is on; raises BinMismatchError, with the reason, where it cannot."""
+
+
+@boxkite.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", nargs=-1, required=True)
+@click.option("--exclude", multiple=True, metavar="NAME", help="Variable to leave out; repeatable.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=Settings.drift_alpha,
+    help="Probability that drift is found where there is none.",
+)
+@report_options("json", "markdown")
+def compare(
+    first: Path,
+    second: tuple[str, ...],
+    exclude: tuple[str, ...],
+    alpha: float,
+    form: str,
+    output: Path | None,
+    fail_on: str | None,
+    shows_all: bool,
+) -> None:
+    """Compare a baseline (FIRST) with other data, or with another baseline (SECOND).
+
+    Data, in one or more files, is counted in the baseline's bins. Of another baseline, only variables with the same
+    bins, or finer ones, can be compared; where some cannot, --fail-on fails.
+
+    \b
+    Examples:
+      flask boxkite compare baseline.prom new.parquet
+      flask boxkite compare baseline.prom 'new/*.csv' --fail-on drifted
+      flask boxkite compare january.prom february.prom --format markdown
+    """
+    from flask_boxkite.cli.data import is_data
+
+    if is_data(str(first)):
+        msg = f"'{first}' is data. Make a baseline of it: flask boxkite baseline {first} --out baseline.prom"
+        raise BaselineError(msg)
+    baseline = Baseline.load(first)
+    count: Count
+    if len(second) > 1 or is_data(second[0]):
+        wanted, count = _of_data(_without(baseline, exclude), second)
+    else:
+        wanted, count = _without(baseline, exclude), _of_baseline(Baseline.load(second[0]))
+    compared, cells, reasons = _compared(wanted, count)
+    for name, reason in reasons.items():
+        click.echo(f"Not compared: {name!r}, since {reason}.", err=True)
+    if not cells:
+        msg = f"Nothing in '{second[0]}' can be compared with '{first}'. Give the data that it was made from instead."
+        raise BaselineError(msg)
+    report = drift_report(baseline.model, compared, np.concatenate(cells), alpha=alpha).to_dict()
+    about = {"model": baseline.model, "baseline": baseline.fingerprint, "version": baseline.version}
+    content = {
+        "format": 1,
+        "window": None,
+        "models": [{**about, "drift": {**report, "baseline": baseline.fingerprint}}],
+    }
+    finish(Findings(content, f"in {', '.join(second)}"), form, output, fail_on, shows_all=shows_all)
+    if fail_on and reasons:
+        msg = f"{len(reasons)} variables could not be compared. Give the data instead, or leave them out: --exclude"
+        raise BaselineError(msg)
+
+
+def _without(baseline: Baseline, names: Sequence[str]) -> Baseline:
+    for name in names:
+        variable_named(baseline, name)
+    features, outputs = (
+        tuple(item for item in items if item.name not in names) for items in (baseline.features, baseline.outputs)
+    )
+    return replace(baseline, features=features, outputs=outputs)
+
+
+def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], dict[str, str]]:
+    """Count each variable; return those that could be, their counts, and why the others could not, by name."""
+    cells: list[Cells] = []
+    reasons: dict[str, str] = {}
+    kept: dict[str, list[Distribution]] = {"feature": [], "output": []}
+    for side, items in (("feature", baseline.features), ("output", baseline.outputs)):
+        for item in items:
+            try:
+                cells.append(count(side, item))
+            except BinMismatchError as error:
+                reasons[item.name] = str(error)
+            else:
+                kept[side].append(item)
+    compared = replace(baseline, features=tuple(kept["feature"]), outputs=tuple(kept["output"]))
+    return compared, cells, reasons
+
+
+def _of_baseline(other: Baseline) -> Count:
+    from flask_boxkite.cli.recounting import recount
+
+    theirs = {("feature", item.name): item for item in other.features}
+    theirs |= {("output", item.name): item for item in other.outputs}
+
+    def count(side: str, item: Distribution) -> Cells:
+        if (side, item.name) not in theirs:
+            msg = f"the other baseline has no such {side}"
+            raise BinMismatchError(msg)
+        return recount(item, theirs[side, item.name])
+
+    return count
+
+
+def _of_data(baseline: Baseline, names: Sequence[str]) -> tuple[Baseline, Count]:
+    """Return the variables that data must have, and how to count them; what the model says need not be there.
+
+    Raises:
+        BaselineError: It cannot be read, or lacks a feature.
+    """
+    from flask_boxkite.cli.data import readable, scan
+    from flask_boxkite.cli.recounting import count_column
+    from flask_boxkite.cli.terminal import waiting
+
+    frame = scan(names)
+    columns = frame.collect_schema().names()
+    _check_features(baseline, columns)
+    known = {item.name for item in (*baseline.features, *baseline.outputs)}
+    if unknown := [name for name in columns if name not in known]:
+        click.echo(f"Not in the baseline, so left out: {', '.join(map(repr, unknown))}.", err=True)
+    with waiting("Reading"), readable(", ".join(names)):
+        data = frame.select([name for name in columns if name in known]).collect()
+    outputs = tuple(item for item in baseline.outputs if item.name in columns)
+    return replace(baseline, outputs=outputs), lambda _side, item: count_column(item, data[item.name])
+
+
+def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:
+    for item in baseline.features:
+        if item.name not in columns:
+            close = difflib.get_close_matches(item.name, columns, 1)
+            hint = f"Did you mean its {close[0]!r}?" if close else f"It has: {', '.join(map(repr, columns))}."
+            msg = f"The data has no column {item.name!r}, which the baseline has. {hint} (--exclude leaves it out.)"
+            raise BaselineError(msg)

@@ -1,0 +1,85 @@
+"""Rows and counts of one population, counted in the bins of another's baseline."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.errors import BinMismatchError
+from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.payloads import Table
+
+__all__ = ["count_column", "recount"]
+
+
+def count_column(item: Distribution, column: pl.Series) -> NDArray[np.int64]:
+    """Count values as a server would, in the cells of a variable."""
+    held = column.drop_nulls()
+    if held.dtype.is_decimal():
+        held = held.cast(pl.Float64)
+    if isinstance(item, Continuous) and held.dtype.is_numeric():
+        cells = _count(item, held.to_numpy()[:, np.newaxis]) if len(held) else np.zeros(len(item.cells), np.int64)
+    else:
+        cells = _count_distinct(item, held)
+    (missing,) = _count(item, [[None]]).nonzero()
+    cells[missing] += len(column) - len(held)
+    return cells
+
+
+def _count_distinct(item: Distribution, held: pl.Series) -> NDArray[np.int64]:
+    """Count equal values at once: there are few."""
+    cells = np.zeros(len(item.cells), np.int64)
+    distinct = held.value_counts(name="rows")
+    values = distinct.to_series(0)
+    # Scalars of NumPy keep what type a number has; a narrow float is read by its decimals.
+    found = values.to_numpy() if values.dtype.is_numeric() else values.to_list()
+    for value, rows in zip(found, distinct["rows"].to_list(), strict=True):
+        cells += rows * _count(item, [[value]])
+    return cells
+
+
+def _count(item: Distribution, rows: NDArray[np.generic] | list[list[object]]) -> NDArray[np.int64]:
+    added = VariableCounter([item], 0, len(item.cells)).count(Table(None, rows))
+    cells = np.zeros(len(item.cells), np.int64) if added.block is None else added.block
+    np.add.at(cells, added.cells, 1)
+    return cells
+
+
+def recount(item: Distribution, other: Distribution) -> NDArray[np.int64]:
+    """Return the counts of another distribution in the cells of this one, where they tell.
+
+    Raises:
+        BinMismatchError: They do not.
+    """
+    if isinstance(item, Continuous) and isinstance(other, Continuous):
+        return np.array([*_recounted_bins(item, other), other.missing, other.invalid], np.int64)
+    if isinstance(item, Discrete) and isinstance(other, Discrete):
+        return _recounted_categories(item, other)
+    msg = f"it is {item.kind} in one, {other.kind} in the other"
+    raise BinMismatchError(msg)
+
+
+def _recounted_bins(item: Continuous, other: Continuous) -> list[int]:
+    places = {bound: place for place, bound in enumerate(other.upper_bounds, 1)}
+    if not places.keys() >= set(item.upper_bounds):
+        msg = "it has other bins"
+        raise BinMismatchError(msg)
+    ends = [0, *(places[bound] for bound in item.upper_bounds), len(other.counts)]
+    return [sum(other.counts[start:end]) for start, end in pairwise(ends)]
+
+
+def _recounted_categories(item: Discrete, other: Discrete) -> NDArray[np.int64]:
+    counts = dict(zip(other.categories, other.counts, strict=True))
+    known = [counts.pop(label, None) for label in item.categories]
+    if other.rare and None in known:
+        msg = "what one has as a category, the other counts as rare"
+        raise BinMismatchError(msg)
+    rest = sum(counts.values()) + other.rare
+    rare, unseen = (rest, 0) if item.rare else (0, rest)
+    cells = [*(count or 0 for count in known), rare, unseen, other.missing, other.invalid]
+    return np.array(cells, np.int64)

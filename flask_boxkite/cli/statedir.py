@@ -1,0 +1,102 @@
+"""What a server has counted, read from its state directory by somebody else: without a lock, and without a trace."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from pathlib import Path
+
+from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.exposition import ExportedModel
+from flask_boxkite.live.folding import is_ours, read_directory, windows_path
+from flask_boxkite.live.layout import is_sink
+from flask_boxkite.live.shared import Slots
+from flask_boxkite.live.store import Section, Totals
+from flask_boxkite.live.windows import RingFile, Windows
+from flask_boxkite.observation import Observation, observe
+from flask_boxkite.page import App, Query
+
+__all__ = ["app_of"]
+
+
+def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -> App:
+    """Return what the page of the server would show.
+
+    Args:
+        path: Its state directory, or what ``BOXKITE_STATE_DIR`` names.
+        model: Which model; None for all.
+        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
+        alpha: False-alarm probability of one check of a whole model.
+
+    Raises:
+        BoxkiteError: There are no counts, or those of several servers, or they cannot be read.
+    """
+    try:
+        directory = _directory(path)
+        observations = _observations(directory, model, window, alpha)
+        sections = read_directory(directory).sections
+    except OSError as error:
+        msg = f"The counts in '{path}' cannot be read: {error.strerror}."
+        raise BoxkiteError(msg) from error
+    except (ValueError, zlib.error) as error:
+        msg = f"What is counted in '{path}' cannot be understood: {error} Is it of this release?"
+        raise BoxkiteError(msg) from error
+    sinks = {
+        json.loads(key)[1]: RecorderCounts.of(found.cells.tolist()) for key, found in sections.items() if is_sink(key)
+    }
+    return App(directory.name, Query(window), observations, sinks=sinks, now=time.time())
+
+
+def _directory(path: Path) -> Path:
+    names = sorted(entry.name for entry in path.iterdir())
+    if any(map(is_ours, names)):
+        return path
+    found = [path / name for name in names if name.startswith("boxkite-") and (path / name).is_dir()]
+    if not found:
+        msg = f"There are no counts in '{path}'. Name the directory that 'BOXKITE_STATE_DIR' names."
+        raise BoxkiteError(msg)
+    if len(found) > 1:
+        msg = f"There are counts of several servers in '{path}'. Name one of: {', '.join(map(str, found))}."
+        raise BoxkiteError(msg)
+    return found[0]
+
+
+def _observations(directory: Path, model: str | None, window: str | None, alpha: float) -> list[Observation]:
+    reading = read_directory(directory)
+    # Of a server that has ended, nothing is current any more.
+    keys = sorted(reading.current) or sorted(reading.sections)
+    models = [
+        ExportedModel.of_section(key, reading.description(key), alpha)
+        for key in keys
+        if json.loads(key)[0] == "model" and model in (None, json.loads(key)[1])
+    ]
+    if not models:
+        of = f"of a model {model!r} " if model is not None else ""
+        msg = f"Nothing {of}was counted in '{directory}'."
+        raise BoxkiteError(msg)
+    return [
+        observe(
+            item.name, item.baseline, item.layout, _Counts(directory, item.section), window=window, alpha=item.alpha
+        )
+        for item in models
+    ]
+
+
+class _Counts:
+    """What all processes of a server have counted of one section."""
+
+    def __init__(self, directory: Path, section: Section) -> None:
+        self._directory = directory
+        self._section = section
+        self._windows = Windows(RingFile(windows_path(directory, section.key), is_read_only=True), section)
+
+    def totals(self) -> Totals:
+        """Return what was counted since the start."""
+        return read_directory(self._directory).totals(self._section)
+
+    def slots(self, name: str) -> Slots:
+        """Return what was counted in a window, slot by slot."""
+        snapshots = self._windows.snapshots(name)
+        return Slots.of(snapshots, self.totals(), time.monotonic())

@@ -1,0 +1,89 @@
+"""Drift as a table in a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from flask_boxkite.cli.pictures import plain_table
+from flask_boxkite.drift.text import printable
+from flask_boxkite.page.words import group_text, percent, seconds
+
+__all__ = ["show_model"]
+
+_WIDE = 100
+_STYLES = {"major": "bold red", "drifted": "red", "shifted": "yellow", "stable": "green", "not enough data": "dim"}
+_QUIET = ("stable", "not enough data")
+
+
+def show_model(console: Console, model: Mapping[str, Any], heading: str, *, shows_all: bool) -> None:
+    """Print a model: a line about the whole, about its requests, and one for each variable that moved.
+
+    Args:
+        console: Where to.
+        model: As the drift page tells it to programs.
+        heading: The first line.
+        shows_all: Whether variables that have not moved are listed too.
+    """
+    console.print(printable(heading), style="bold", soft_wrap=True)
+    if "rows" in model:
+        console.print(_requests(model), soft_wrap=True)
+    if model["drift"] is None:
+        return
+    variables: Sequence[Mapping[str, Any]] = model["drift"]["variables"]
+    listed = [item for item in variables if shows_all or item["verdict"] not in _QUIET]
+    if listed:
+        console.print()
+        _show_variables(console, listed)
+    if len(listed) < len(variables):
+        quiet = Counter(item["verdict"] for item in variables if item["verdict"] in _QUIET)
+        parts = [f"{quiet[verdict]} {words}" for verdict, words in _QUIET_WORDS.items() if quiet[verdict]]
+        console.print(f"\n{', '.join(parts)} (--all lists them)")
+
+
+_QUIET_WORDS = {"stable": "stable", "not enough data": "with not enough data"}
+
+
+def _requests(model: Mapping[str, Any]) -> str:
+    rows, latency = model["rows"], model["latency_seconds"]
+    words = f"{rows['ok']:,} predictions, {rows['client_error']:,} client errors, {rows['error']:,} errors"
+    if latency["p50"] is None:
+        return words
+    return f"{words}; half within {seconds(latency['p50'])}, 99 of 100 within {seconds(latency['p99'])}"
+
+
+def _show_variables(console: Console, items: Sequence[Mapping[str, Any]]) -> None:
+    is_wide = console.width >= _WIDE
+    table = plain_table()
+    table.add_column("variable", no_wrap=True, overflow="ellipsis", max_width=28 if is_wide else 20)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    if is_wide:
+        for name in ("G/φ", "limit", "φ"):
+            table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("moved most", no_wrap=True, overflow="ellipsis")
+    table.add_column("from", justify="right", no_wrap=True)
+    table.add_column("to", justify="right", no_wrap=True)
+    for item in items:
+        numbers = [f"{item['g'] / item['dispersion']:,.1f}", f"{item['limit']:.1f}", f"{item['dispersion']:.2f}"]
+        table.add_row(
+            _name(item),
+            Text(item["verdict"], style=_STYLES[item["verdict"]]),
+            f"{item['size']:.2f}",
+            *(numbers if is_wide else ()),
+            f"{item['live_rows']:,}",
+            printable(group_text(item["moved_most"], item["kind"])),
+            percent(item["share_before"]),
+            percent(item["share_now"]),
+        )
+    console.print(table)
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    name = printable(item["name"])
+    return name if item["side"] == "feature" else f"{name} (output)"
