@@ -80,7 +80,7 @@ def _of_losses(sinks: Mapping[str, RecorderCounts]) -> Iterator[Finding]:
 def _of_settings(settings: Settings, *, is_open: bool) -> Iterator[Finding]:
     if is_open:
         remedy = "Set 'BOXKITE_METRICS_TOKEN', or give Boxkite a 'dashboard_guard'."
-        yield Finding("hint", "Everybody who reaches the server can see this page.", remedy)
+        yield Finding("hint", "Everybody who reaches the server can see the drift page.", remedy)
     if not settings.sink:
         remedy = "Set 'BOXKITE_FLUENTD_ADDR', or 'BOXKITE_LOG_DIR' for files."
         yield Finding("hint", "Predictions are counted, but not recorded.", remedy)

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
+from pathlib import Path
 from typing import Any, TypeVar, overload
 from weakref import WeakSet
 
@@ -246,6 +247,11 @@ class Boxkite:
         raise BoxkiteError(msg)
 
     @property
+    def has_guard(self) -> bool:
+        """Whether a function of the user's decides who sees the drift page."""
+        return self._dashboard_guard is not None
+
+    @property
     def predicted(self) -> Sequence[_Predicted]:
         """The decorated views."""
         return self._predicted
@@ -307,6 +313,15 @@ class _AppState:
             recorder.sink.name: RecorderCounts.of(reading.totals(recorder.section).cells.tolist())
             for recorder in self.recorders
         }
+
+    def state_directory(self) -> Path | None:
+        """Return where the processes of this server count together, made if need be; None if each does so alone."""
+        return self._store.directory()
+
+    @property
+    def has_guard(self) -> bool:
+        """Whether the user's own function decides who sees the drift page."""
+        return self._monitor.has_guard
 
     def check_model(self, model: str | None) -> None:
         """Refuse a model that cannot be meant.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.cli.group import boxkite
 from flask_boxkite.cli.inspecting import variable_named
-from flask_boxkite.cli.reports import Findings, finish, report_options
+from flask_boxkite.cli.reports import Models, finish, report_options
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
 from flask_boxkite.errors import BaselineError, BinMismatchError
@@ -77,13 +77,8 @@ def compare(
         msg = f"Nothing in '{second[0]}' can be compared with '{first}'. Give the data that it was made from instead."
         raise BaselineError(msg)
     report = drift_report(baseline.model, compared, np.concatenate(cells), alpha=alpha).to_dict()
-    about = {"model": baseline.model, "baseline": baseline.fingerprint, "version": baseline.version}
-    content = {
-        "format": 1,
-        "window": None,
-        "models": [{**about, "drift": {**report, "baseline": baseline.fingerprint}}],
-    }
-    finish(Findings(content, f"in {', '.join(second)}"), form, output, fail_on, shows_all=shows_all)
+    found = Models.of_report(report, baseline, f"in {', '.join(second)}")
+    finish(found, form, output, fail_on, shows_all=shows_all)
     if fail_on and reasons:
         msg = f"{len(reasons)} variables could not be compared. Give the data instead, or leave them out: --exclude"
         raise BaselineError(msg)

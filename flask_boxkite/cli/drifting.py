@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flask_boxkite.cli.group import boxkite
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.cli.group import boxkite, write
 from flask_boxkite.cli.remote import fetch_json, fetch_report
-from flask_boxkite.cli.reports import Findings, finish, report_options
+from flask_boxkite.cli.reports import Findings, Models, finish, report_options
 from flask_boxkite.config import Settings
+from flask_boxkite.drift.text import when
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.page.words import window_text
+
+if TYPE_CHECKING:
+    from flask_boxkite.records import SegmentReport
 
 __all__ = ["drift"]
 
@@ -32,8 +40,15 @@ __all__ = ["drift"]
     help="State directory of a server on this machine, running or not.",
 )
 @click.option(
-    "--window", type=click.Choice([*WINDOWS, "start"]), default="1h", help="The last minutes, hour or day, or all."
+    "--window",
+    type=click.Choice([*WINDOWS, "start"]),
+    help="Of a server: the last minutes, hour or day, or all since its start.  [default: 1h]",
 )
+@click.option("--records", metavar="LOCATION", help="Where logged predictions are: a folder, or a URL such as s3://…")
+@click.option("--baseline", type=click.Path(path_type=Path), help="Of records: the baseline file to compare with.")
+@click.option("--start", help="Of records: the time from which on they are read, as 2026-01-31T12:00; UTC.")
+@click.option("--end", help="Of records: the time before which they are read.")
+@click.option("--by", metavar="NAME", help="Of records: compare each value of this feature or output by itself.")
 @click.option("--model", metavar="NAME", help="Which model.  [default: all]")
 @click.option(
     "--alpha",
@@ -46,37 +61,50 @@ def drift(
     url: str | None,
     token: str | None,
     state_dir: Path | None,
-    window: str,
-    model: str | None,
-    alpha: float,
+    records: str | None,
     form: str,
     output: Path | None,
     fail_on: str | None,
     shows_all: bool,
+    **options: Any,
 ) -> None:
-    """Compare what a server has seen with training.
+    """Compare what a model has seen with training.
 
-    It is asked by its drift page (--url), or its counts are read on the same machine (--state-dir).
+    A server is asked by its drift page (--url), or its counts are read on the same machine (--state-dir), or logged
+    predictions are counted (--records).
 
     \b
     Examples:
       flask boxkite drift --url http://localhost:8000/boxkite
       flask boxkite drift --url https://scoring/boxkite --window 24h --fail-on drifted
       flask boxkite drift --state-dir /run/boxkite --format html --output drift.html
+      flask boxkite drift --records /var/log/models --baseline fraud.prom --start 2026-01-01 --by country
     """
-    if (url is None) == (state_dir is None):
-        msg = "Say where to look: either --url or --state-dir."
+    if [url, state_dir, records].count(None) != 2:
+        msg = "Say where to look, by one of --url, --state-dir and --records."
         raise click.UsageError(msg)
-    span = None if window == "start" else window
-    if url is not None:
-        found = _of_page(url, token, span, model)
-        if form == "html" and model is not None:
-            msg = "The page makes one report of all models: leave out --model."
-            raise click.UsageError(msg)
+    _check_options(options, {"baseline", "start", "end", "by"} if records is None else {"window"})
+    if form == "html" and (records is not None or (url is not None and options["model"] is not None)):
+        msg = "There is an HTML report of a server as a whole: by --state-dir, or by --url without --model."
+        raise click.UsageError(msg)
+    found: Findings
+    if records is not None:
+        found = _of_records(records, **{key: value for key, value in options.items() if key != "window"})
     else:
-        assert state_dir is not None
-        found = _of_directory(state_dir, span, model, alpha)
+        window = None if options["window"] == "start" else options["window"] or "1h"
+        if url is not None:
+            found = _of_page(url, token, window, options["model"])
+        else:
+            assert state_dir is not None
+            found = _of_directory(state_dir, window, options["model"], options["alpha"])
     finish(found, form, output, fail_on, shows_all=shows_all)
+
+
+def _check_options(options: dict[str, Any], useless: Collection[str]) -> None:
+    for name in sorted(useless):
+        if options[name] is not None:
+            msg = f"'--{name}' is not for this source."
+            raise click.UsageError(msg)
 
 
 def _of_page(url: str, token: str | None, window: str | None, model: str | None) -> Findings:
@@ -86,11 +114,8 @@ def _of_page(url: str, token: str | None, window: str | None, model: str | None)
         known = ", ".join(repr(item["model"]) for item in content["models"])
         msg = f"The server has no model {model!r}. It has: {known or 'none'}."
         raise BoxkiteError(msg)
-    return Findings(
-        {**content, "models": models},
-        window_text(content["window"]),
-        lambda: fetch_report(url, window=window, token=token),
-    )
+    page = partial(fetch_report, url, window=window, token=token)
+    return Models({**content, "models": models}, window_text(content["window"]), page)
 
 
 def _of_directory(directory: Path, window: str | None, model: str | None, alpha: float) -> Findings:
@@ -99,4 +124,53 @@ def _of_directory(directory: Path, window: str | None, model: str | None, alpha:
     from flask_boxkite.page import drift_json, report_html
 
     app = app_of(directory, model=model, window=window, alpha=alpha)
-    return Findings(json.loads(drift_json(app)), window_text(window), lambda: report_html(app))
+    return Models(json.loads(drift_json(app)), window_text(window), partial(report_html, app))
+
+
+def _of_records(
+    location: str,
+    *,
+    baseline: Path | None,
+    start: str | None,
+    end: str | None,
+    by: str | None,
+    model: str | None,
+    alpha: float,
+) -> Findings:
+    from flask_boxkite.cli.terminal import waiting
+    from flask_boxkite.records import Records
+
+    if baseline is None:
+        msg = "'--records' needs '--baseline' to compare with."
+        raise click.UsageError(msg)
+    trained = Baseline.load(baseline)
+    source = Records(location, start=start, end=end, model=model)
+    with waiting("Reading records"):
+        if by is not None:
+            return _Segments(source.drift(trained, by=by, alpha=alpha))
+        report = source.drift(trained, alpha=alpha)
+    return Models.of_report(report.to_dict(), trained, when(report.window))
+
+
+class _Segments:
+    """Drift of each segment of one model."""
+
+    def __init__(self, report: SegmentReport) -> None:
+        self._report = report
+
+    @property
+    def verdicts(self) -> Sequence[tuple[str, str]]:
+        """Name and verdict of each variable of all segments."""
+        return [(item.name, item.verdict) for segment in self._report for item in segment.report]
+
+    def to_json(self) -> Any:
+        """Return what `SegmentReport.to_dict` gives."""
+        return self._report.to_dict()
+
+    def to_markdown(self) -> str:
+        """Return a table of the segments."""
+        return self._report.to_markdown()
+
+    def show(self, output: Path | None, *, shows_all: bool) -> None:
+        """Print a table of the segments."""
+        write(f"{self._report}\n", output)

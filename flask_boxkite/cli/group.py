@@ -10,7 +10,7 @@ import click
 
 from flask_boxkite.errors import BoxkiteError
 
-__all__ = ["boxkite", "output_option", "write"]
+__all__ = ["boxkite", "counted", "output_option", "write"]
 
 _CLI_PACKAGES = frozenset({"polars", "rich"})
 
@@ -68,3 +68,8 @@ def write(text: str, output: Path | None) -> None:
     except OSError as error:
         msg = f"'{output}' cannot be written: {error.strerror}. Is its folder there and writable?"
         raise BoxkiteError(msg) from error
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with what is counted: "1 row", "2 rows"."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -16,6 +16,7 @@ _TIMEOUT_SECONDS = 30.0
 _REMEDIES = {
     401: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
     403: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
+    503: "It cannot read its own counts just now; its page says why.",
     404: "Is the drift page on ('BOXKITE_DASHBOARD_PATH'), and is this its address?",
 }
 

@@ -6,14 +6,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
-from flask_boxkite.cli.group import output_option, write
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.cli.group import counted, output_option, write
 from flask_boxkite.drift.text import as_markdown
 
-__all__ = ["DRIFT_FOUND", "Findings", "finish", "report_options"]
+__all__ = ["DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
 
 DRIFT_FOUND = 3
 """The exit code."""
@@ -21,9 +22,26 @@ DRIFT_FOUND = 3
 _WORST_FIRST = ("major", "drifted", "shifted")
 
 
+class Findings(Protocol):
+    """What a command has found."""
+
+    @property
+    def verdicts(self) -> Sequence[tuple[str, str]]:
+        """Name and verdict of each variable, of all models or segments."""
+
+    def to_json(self) -> Any:
+        """Return JSON values."""
+
+    def to_markdown(self) -> str:
+        """Return Markdown."""
+
+    def show(self, output: Path | None, *, shows_all: bool) -> None:
+        """Print a table, or write it to a file."""
+
+
 @dataclass(frozen=True)
-class Findings:
-    """What a command has found.
+class Models:
+    """Drift of whole models.
 
     Attributes:
         content: As the drift page tells it to programs (`flask_boxkite.page.drift_json`): at least ``models``, each
@@ -36,10 +54,61 @@ class Findings:
     when: str
     html: Callable[[], str] | None = None
 
+    @classmethod
+    def of_report(cls, report: Mapping[str, Any], baseline: Baseline, when: str) -> Models:
+        """Return those of one report, made here.
+
+        Args:
+            report: As `DriftReport.to_dict` gives it.
+            baseline: What was compared with.
+            when: Completes "2 of 31 variables drifted …".
+        """
+        drift = {**report, "baseline": baseline.fingerprint}
+        model = {
+            "model": report["model"],
+            "baseline": baseline.fingerprint,
+            "version": baseline.version,
+            "drift": drift,
+        }
+        return cls({"format": 1, "window": report["window"], "models": [model]}, when)
+
     @property
-    def reports(self) -> list[Mapping[str, Any]]:
+    def _reports(self) -> list[Mapping[str, Any]]:
         """The drift of each model that has a baseline, as `DriftReport.to_dict` gives it."""
         return [model["drift"] for model in self.content["models"] if model["drift"] is not None]
+
+    @property
+    def verdicts(self) -> Sequence[tuple[str, str]]:
+        """Name and verdict of each variable of all models."""
+        return [(item["name"], item["verdict"]) for report in self._reports for item in report["variables"]]
+
+    def to_json(self) -> Any:
+        """Return the content."""
+        return self.content
+
+    def to_markdown(self) -> str:
+        """Return a table for each model."""
+        return "\n\n".join(as_markdown(report, self._heading(report)) for report in self._reports)
+
+    def show(self, output: Path | None, *, shows_all: bool) -> None:
+        """Print a table for each model."""
+        from flask_boxkite.cli.tables import show_model, show_problems
+        from flask_boxkite.cli.terminal import printing
+
+        with printing(output) as console:
+            for number, model in enumerate(self.content["models"]):
+                if number:
+                    console.print()
+                report = model["drift"]
+                heading = self._heading(report) if report else f"{model['model']}: there is no baseline."
+                show_model(console, model, heading, shows_all=shows_all)
+            show_problems(console, self.content.get("findings", ()))
+
+    def _heading(self, report: Mapping[str, Any]) -> str:
+        variables: Sequence[Mapping[str, Any]] = report["variables"]
+        moved = sum(item["verdict"] in ("drifted", "major") for item in variables)
+        count = f"{moved} of {len(variables)} variables drifted {self.when}"
+        return f"{report['model']}: {count}. Baseline {report['baseline']}."
 
 
 def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -73,44 +142,23 @@ def finish(found: Findings, form: str, output: Path | None, fail_on: str | None,
 
     Args:
         found: What.
-        form: ``table``, ``json``, ``markdown`` or ``html``.
+        form: ``table``, ``json``, ``markdown``, or ``html`` if there is that.
         output: File to write to; None for standard output.
         fail_on: The verdict from which on the exit code is `DRIFT_FOUND`; None for never.
         shows_all: Whether a table lists variables that have not moved.
     """
     if form == "json":
-        write(json.dumps(found.content, indent=2) + "\n", output)
+        write(json.dumps(found.to_json(), indent=2) + "\n", output)
     elif form == "markdown":
-        parts = [as_markdown(report, _heading(report, found.when)) for report in found.reports]
-        write("\n\n".join(parts) + "\n", output)
+        write(found.to_markdown() + "\n", output)
     elif form == "html":
+        assert isinstance(found, Models)
         assert found.html is not None
         write(found.html(), output)
     else:
-        _show(found, output, shows_all=shows_all)
+        found.show(output, shows_all=shows_all)
     bad = _WORST_FIRST[: _WORST_FIRST.index(fail_on) + 1] if fail_on else ()
-    names = [item["name"] for report in found.reports for item in report["variables"] if item["verdict"] in bad]
+    names = [name for name, verdict in found.verdicts if verdict in bad]
     if names:
-        click.echo(
-            f"Drift found: {len(names)} {'variable' if len(names) == 1 else 'variables'}, {fail_on} or worse.", err=True
-        )
+        click.echo(f"Drift found: {counted(len(names), 'variable')}, {fail_on} or worse.", err=True)
         click.get_current_context().exit(DRIFT_FOUND)
-
-
-def _heading(report: Mapping[str, Any], when: str) -> str:
-    variables: Sequence[Mapping[str, Any]] = report["variables"]
-    moved = sum(item["verdict"] in ("drifted", "major") for item in variables)
-    return f"{report['model']}: {moved} of {len(variables)} variables drifted {when}. Baseline {report['baseline']}."
-
-
-def _show(found: Findings, output: Path | None, *, shows_all: bool) -> None:
-    from flask_boxkite.cli.tables import show_model
-    from flask_boxkite.cli.terminal import printing
-
-    with printing(output) as console:
-        for number, model in enumerate(found.content["models"]):
-            if number:
-                console.print()
-            report = model["drift"]
-            heading = _heading(report, found.when) if report else f"{model['model']}: there is no baseline."
-            show_model(console, model, heading, shows_all=shows_all)

@@ -9,15 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.pictures import plain_table
 from flask_boxkite.drift.text import printable
 from flask_boxkite.page.words import group_text, percent, seconds
 
-__all__ = ["show_model"]
+__all__ = ["show_model", "show_problems"]
 
 _WIDE = 100
 _STYLES = {"major": "bold red", "drifted": "red", "shifted": "yellow", "stable": "green", "not enough data": "dim"}
-_QUIET = ("stable", "not enough data")
+_QUIET = {"stable": "stable", "not enough data": "with not enough data"}
 
 
 def show_model(console: Console, model: Mapping[str, Any], heading: str, *, shows_all: bool) -> None:
@@ -40,17 +41,23 @@ def show_model(console: Console, model: Mapping[str, Any], heading: str, *, show
         console.print()
         _show_variables(console, listed)
     if len(listed) < len(variables):
-        quiet = Counter(item["verdict"] for item in variables if item["verdict"] in _QUIET)
-        parts = [f"{quiet[verdict]} {words}" for verdict, words in _QUIET_WORDS.items() if quiet[verdict]]
+        quiet = Counter(item["verdict"] for item in variables)
+        parts = [f"{quiet[verdict]} {words}" for verdict, words in _QUIET.items() if quiet[verdict]]
         console.print(f"\n{', '.join(parts)} (--all lists them)")
 
 
-_QUIET_WORDS = {"stable": "stable", "not enough data": "with not enough data"}
+def show_problems(console: Console, findings: Sequence[Mapping[str, Any]]) -> None:
+    """Print what the doctor says needs attention."""
+    for finding in findings:
+        if finding["level"] == "problem":
+            console.print(f"\n✗ {finding['what']}", style="red", soft_wrap=True)
+            console.print(f"  {finding['remedy']}", soft_wrap=True)
 
 
 def _requests(model: Mapping[str, Any]) -> str:
     rows, latency = model["rows"], model["latency_seconds"]
-    words = f"{rows['ok']:,} predictions, {rows['client_error']:,} client errors, {rows['error']:,} errors"
+    counts = (("ok", "prediction"), ("client_error", "client error"), ("error", "error"))
+    words = ", ".join(counted(rows[status], word) for status, word in counts)
     if latency["p50"] is None:
         return words
     return f"{words}; half within {seconds(latency['p50'])}, 99 of 100 within {seconds(latency['p99'])}"

@@ -227,12 +227,12 @@ def test_the_doctor_says_what_is_off(baseline: Baseline, tmp_path: Path) -> None
     bare = make_app(..., BOXKITE_METRICS_PATH=None)
     assert found(bare) == {
         "Model 'default' has no baseline, so nothing can drift.": "problem",
-        "Everybody who reaches the server can see this page.": "hint",
+        "Everybody who reaches the server can see the drift page.": "hint",
         "Predictions are counted, but not recorded.": "hint",
         "There is no route for Prometheus.": "hint",
     }
     bare.debug = True
-    assert "Everybody who reaches the server can see this page." not in found(bare)
+    assert "Everybody who reaches the server can see the drift page." not in found(bare)
 
 
 def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:

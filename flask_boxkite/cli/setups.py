@@ -1,0 +1,138 @@
+"""What is set up, by an app or by the environment, and what can be said of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flask import Flask
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.cli.group import counted
+from flask_boxkite.cli.probes import Outcome
+from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
+from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.doctor import findings
+from flask_boxkite.errors import ConfigError
+
+__all__ = ["Setup", "outcomes", "setup_of_app", "setup_of_environment"]
+
+_PREFIX = "FLASK"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is set up.
+
+    Attributes:
+        source: Where that was found, as a sentence.
+        settings: The settings.
+        models: The baseline of each model; None where there is none.
+        sinks: What became of records, by sink.
+        capture_errors: Requests in which something was not found, by reason.
+        directory: Where processes count together; None if each does so in its memory, or there is no app to tell.
+        has_guard: Whether the user's own function decides who sees the drift page.
+    """
+
+    source: str
+    settings: Settings
+    models: Mapping[str, Baseline | None]
+    sinks: Mapping[str, RecorderCounts] = field(default_factory=dict)
+    capture_errors: Mapping[str, int] = field(default_factory=dict)
+    directory: Path | None = None
+    has_guard: bool = False
+
+
+def setup_of_app(app: Flask) -> Setup:
+    """Return the set-up of an app.
+
+    Raises:
+        ConfigError: It has no monitor.
+        BoxkiteError: What was counted cannot be read.
+    """
+    state = app.extensions.get("boxkite")
+    if state is None:
+        msg = f"App {app.name!r} has no Boxkite monitor. Did you forget to call 'init_app'?"
+        raise ConfigError(msg)
+    services = state.services()
+    return Setup(
+        f"App {app.name!r} has a monitor, whose settings are right.",
+        state.settings,
+        {service.model: service.baseline for service in services},
+        sinks=state.sinks(),
+        capture_errors=sum((Counter(service.observe().capture_errors) for service in services), Counter()),
+        directory=state.state_directory(),
+        has_guard=state.has_guard,
+    )
+
+
+def setup_of_environment() -> Setup:
+    """Return the set-up that ``FLASK_BOXKITE_…`` gives to any app that reads them by ``config.from_prefixed_env()``.
+
+    Raises:
+        ConfigError: A setting is wrong.
+        BaselineError: A baseline is missing or invalid.
+    """
+    config = Flask("check").config
+    config.from_prefixed_env(_PREFIX)
+    settings = Settings.from_mapping(config)
+    names = sorted(f"{_PREFIX}_{key}" for key in config if key.startswith("BOXKITE_"))
+    source = f"There is no app; the environment sets {', '.join(names) or 'nothing'}."
+    return Setup(source, settings, _baselines(settings.baseline))
+
+
+def _baselines(given: object) -> dict[str, Baseline | None]:
+    if isinstance(given, Mapping):
+        return {name: Baseline.load(path) for name, path in given.items()}
+    path = str(given or DEFAULT_BASELINE_PATH)
+    if given is None and not Path(path).exists():
+        return {"default": None}
+    baseline = Baseline.load(path)
+    return {baseline.model: baseline}
+
+
+def outcomes(setup: Setup) -> Iterator[Outcome]:
+    """Yield what can be said without trying anything out."""
+    yield Outcome("ok", setup.source)
+    settings = setup.settings
+    if not settings.enabled:
+        yield Outcome("hint", "Monitoring is off.", "Set 'BOXKITE_ENABLED' to true.")
+        return
+    for model, baseline in setup.models.items():
+        if baseline is not None:
+            yield _of_baseline(model, baseline)
+    if setup.directory is not None:
+        # Found by itself, the name is made of the server's process, which this one is not.
+        where = f"in '{setup.directory}'" if settings.state_dir else f"below '{setup.directory.parent}'"
+        yield Outcome("ok", f"Processes of a server count together {where}.")
+    if settings.metrics_path is not None:
+        who = "whoever has the token" if settings.metrics_token else "everybody who reaches the server"
+        yield Outcome("ok", f"Metrics are at '{settings.metrics_path}', for {who}.")
+    for finding in findings(
+        settings,
+        models={name: baseline is not None for name, baseline in setup.models.items()},
+        sinks=setup.sinks,
+        capture_errors=setup.capture_errors,
+        is_open=settings.dashboard_path is not None and settings.metrics_token is None and not setup.has_guard,
+    ):
+        yield Outcome(*finding)
+
+
+def _of_baseline(model: str, baseline: Baseline) -> Outcome:
+    sides = ", ".join(
+        counted(number, word)
+        for number, word in (
+            (len(baseline.features), "feature"),
+            (len(baseline.outputs), "output"),
+            (baseline.rows, "training row"),
+        )
+    )
+    if baseline.model != model:
+        what = f"The baseline of model {model!r} says that it is of {baseline.model!r}: {sides}."
+        return Outcome("hint", what, "Is it the right file? Else export it with this model's name.")
+    if not baseline.outputs:
+        what = f"The baseline of model {model!r} has no output, so drift of what the model says is not seen: {sides}."
+        return Outcome("hint", what, "Export it with 'inference', or --output-column.")
+    return Outcome("ok", f"Model {model!r} has a baseline: {sides}.")
