@@ -135,7 +135,8 @@ def _of_data(baseline: Baseline, names: Sequence[str]) -> tuple[Baseline, Count]
     from flask_boxkite.cli.recounting import count_column
     from flask_boxkite.cli.terminal import waiting
 
-    frame = scan(names)
+    with waiting("Looking at the data"):
+        frame = scan(names)
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
     known = {item.name for item in (*baseline.features, *baseline.outputs)}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import glob
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -113,13 +114,16 @@ def _scan_file(path: str, missing: Collection[str]) -> pl.LazyFrame:
     if kind is None:
         msg = f"'{path}' is of no known kind. It should end in {', '.join(FORMATS)}, or, of text, in '.gz' after that."
         raise BaselineError(msg)
-    # Types are those that all rows have in common, not only the first ones.
     if kind == "parquet":
         return pl.scan_parquet(path)
+    read: Callable[..., pl.LazyFrame]
     if kind == "jsonl":
-        return pl.scan_ndjson(path, infer_schema_length=None)
-    separator = "\t" if kind == "tsv" else ","
-    return pl.scan_csv(path, separator=separator, infer_schema_length=None, null_values=list(missing))
+        read = partial(pl.scan_ndjson, path)
+    else:
+        read = partial(pl.scan_csv, path, separator="\t" if kind == "tsv" else ",", null_values=list(missing))
+    # Types are those that all rows have in common, not only the first ones; looked for once, not by every reader.
+    with readable(path):
+        return read(schema=read(infer_schema_length=None).collect_schema())
 
 
 def _columns(frame: pl.LazyFrame, path: str) -> list[str]:

@@ -77,7 +77,8 @@ def baseline(
     from flask_boxkite.cli.data import MISSING_TEXTS, check_columns, readable, scan
     from flask_boxkite.cli.terminal import waiting
 
-    frame = scan(data, missing or MISSING_TEXTS)
+    with waiting("Looking at the data"):
+        frame = scan(data, missing or MISSING_TEXTS)
     columns = frame.collect_schema().names()
     for option, given in (("--output-column", outputs), ("--exclude", exclude), ("--discrete", discrete)):
         check_columns(option, given, columns)
