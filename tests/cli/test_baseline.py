@@ -1,0 +1,244 @@
+"""Training data in files: `baseline` writes what the API would; what is wrong with a file is said in a line."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.cli import boxkite
+from tests.cli.commands import ROOT, people, run, run_python
+
+Write = Callable[[pl.DataFrame, Path], None]
+
+
+def write_gz(content: bytes, path: Path) -> None:
+    with gzip.open(path, "wb") as file:
+        file.write(content)
+
+
+FORMATS: dict[str, Write] = {
+    "csv": lambda frame, path: frame.write_csv(path),
+    "tsv": lambda frame, path: frame.write_csv(path, separator="\t"),
+    "csv.gz": lambda frame, path: write_gz(frame.write_csv().encode(), path),
+    "jsonl": lambda frame, path: frame.write_ndjson(path),
+    "ndjson.gz": lambda frame, path: write_gz(frame.write_ndjson().encode(), path),
+    "parquet": lambda frame, path: frame.write_parquet(path),
+}
+
+
+def made(*words: str | Path) -> Baseline:
+    """Run the command in this process; return what it wrote."""
+    result = CliRunner().invoke(boxkite, ["baseline", *map(str, words)])
+    assert result.exit_code == 0, result.output
+    return Baseline.load(words[words.index("--out") + 1])
+
+
+def refused(*words: str | Path) -> str:
+    """Run the command, which must fail and leave no file; return the line that it prints."""
+    result = CliRunner().invoke(boxkite, ["baseline", *map(str, words), "--out", "never.prom"])
+    assert result.exit_code == 1, result.output
+    assert not Path("never.prom").exists()
+    (line,) = result.output.splitlines()
+    return line
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+
+def test_a_process_writes_the_file_and_says_what_is_in_it(directory: Path, rng: np.random.Generator) -> None:
+    frame = people(rng)
+    frame.write_csv("train.csv")
+    done = run("baseline", "train.csv", "--output-column", "score", "--model", "m", "--out", "b.prom", cwd=directory)
+
+    baseline = Baseline.load("b.prom")
+    missing = frame["income"].null_count() / len(frame)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        f"b.prom: 600 rows, model 'm', baseline {baseline.fingerprint}",
+        "  features: 2 continuous, 3 discrete (city, kids, member)",
+        "  outputs: 1 continuous, 0 discrete",
+        f"  with missing values: 1 (income {missing:.1%})",
+    ]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_gives_what_the_api_gives(kind: str, directory: Path, rng: np.random.Generator) -> None:
+    frame = people(rng)
+    FORMATS[kind](frame, directory / f"train.{kind}")
+    expected = ModelMonitoringService.export_text(frame.drop("score"), frame["score"].rename("score").to_frame(), "a")
+
+    assert made(f"train.{kind}", "--output-column", "score", "--out", "b").fingerprint == expected.fingerprint
+
+
+def test_every_option_is_passed_on(rng: np.random.Generator) -> None:
+    frame = people(rng)
+    frame.write_parquet("train.parquet")
+    expected = ModelMonitoringService.export_text(
+        frame.select("income", "city", "kids", "member"), discrete=["kids"], max_bins=20, max_categories=2, path="a"
+    )
+    options = "--exclude age --exclude score --discrete kids --max-bins 20 --max-categories 2 --version 7 --model m"
+    baseline = made("train.parquet", *options.split(), "--out", "b")
+
+    assert baseline.fingerprint == expected.fingerprint
+    assert (baseline.model, baseline.version) == ("m", "7")
+
+
+def test_several_files_and_patterns_are_one_table(directory: Path, rng: np.random.Generator) -> None:
+    """Columns may stand in another order, and be whole numbers in one file only."""
+    first, second = people(rng), people(rng)
+    first.write_csv("one.csv")
+    second.select(reversed(second.columns)).with_columns(pl.col("age").round().cast(pl.Int64)).write_csv("two.csv")
+    both = pl.concat([first, second.with_columns(pl.col("age").round())])
+
+    assert made("*.csv", "--out", "b").fingerprint == ModelMonitoringService.export_text(both, path="a").fingerprint
+
+
+def test_types_are_those_of_all_rows() -> None:
+    """Of the first hundred alone, the last row would be an error, and the text a number."""
+    Path("late.csv").write_text("x,y\n" + "1,1\n" * 300 + "2.5,a\n")
+    x, y = made("late.csv", "--out", "b", "--discrete", "x").features
+    assert (x.categories, y.categories) == (("1.0", "2.5"), ("1", "a"))  # type: ignore[union-attr]
+
+
+def test_texts_that_mean_missing_can_be_chosen() -> None:
+    Path("gaps.csv").write_text("x,y\n" + "1,1\n2,1\n3,1\n" * 20 + "NA,1\n,1\n-,1\n")
+    (usual,) = made("gaps.csv", "--exclude", "y", "--out", "b").features
+    assert (usual.missing, usual.categories) == (2, ("1", "2", "3", "-"))  # type: ignore[union-attr]
+    (chosen,) = made("gaps.csv", "--exclude", "y", "--out", "b", "--missing-text", "-", "--missing-text", "NA").features
+    assert (chosen.missing, chosen.kind) == (3, "continuous")
+
+
+def test_names_of_boxkite_are_written() -> None:
+    Path("x.csv").write_text("x\n" + "1\n2\n" * 20)
+    made("x.csv", "--names", "boxkite", "--out", "b")
+    assert "feature_0_value_baseline" in Path("b").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals.")
+def test_a_terminal_sees_that_work_goes_on(directory: Path, rng: np.random.Generator) -> None:
+    import pty
+    import subprocess
+
+    people(rng).write_csv("train.csv")
+    main, side = pty.openpty()
+    command = [sys.executable, "-m", "flask_boxkite", "baseline", "train.csv", "--out", "b"]
+    env = {**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH") or str(ROOT), "TERM": "xterm"}
+    with subprocess.Popen(command, cwd=directory, env=env, stderr=side, stdout=subprocess.PIPE) as process:
+        os.close(side)
+        seen = b""
+        try:
+            while data := os.read(main, 4096):
+                seen += data
+        except OSError:  # how Linux says that the other side is closed
+            pass
+        os.close(main)
+    assert process.returncode == 0
+    assert b"Counting 6 columns" in seen
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+BAD_FILES = {
+    "empty.csv": b"",
+    "latin.csv": "stra\xdfe\n\xfc\n".encode("latin-1"),
+    "ragged.csv": b"x,y\n1,2\n3,4,5\n",
+    "cut.csv.gz": gzip.compress(b"x\n" + b"1\n" * 1000)[:20],
+    "broken.parquet": b"PAR1 and no more",
+    "broken.jsonl": b'{"x": 1}\n{"x":\n',
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_file_that_cannot_be_read_is_one_line(name: str) -> None:
+    Path(name).write_bytes(BAD_FILES[name])
+    line = refused(name)
+    assert line.startswith(f"Error: '{name}' cannot be read: ")
+    assert line.endswith("Is it whole, and in UTF-8 if it is text?")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        pytest.param("none.csv", "There is no file 'none.csv'.", id="no file"),
+        pytest.param("none*.csv", "There is no file 'none*.csv'.", id="no file of a pattern"),
+        pytest.param(".", f"'.' is a folder. Name the files in it, for example '{Path('*.parquet')}'.", id="folder"),
+        pytest.param(
+            "notes.txt",
+            "'notes.txt' is of no known kind. It should end in .csv, .tsv, .parquet, .pq, .jsonl, .ndjson, or, "
+            "of text, in '.gz' after that.",
+            id="unknown kind",
+        ),
+        pytest.param("head.csv", "There are no rows in 'head.csv'.", id="no rows"),
+        pytest.param(
+            "nested.jsonl",
+            "Column 'x' of 'nested.jsonl' holds lists or objects. Give each value in it a column of its own.",
+            id="nested",
+        ),
+        pytest.param(
+            "index.csv",
+            "A column has no name, as the index that pandas writes. Give it one, or leave it out: --exclude ''",
+            id="index",
+        ),
+        pytest.param(
+            "x.csv y.csv",
+            "'x.csv' has no column 'age', which 'y.csv' has. All files must have the same columns.",
+            id="other columns",
+        ),
+        pytest.param(
+            "x.csv --output-column incom",
+            "'--output-column' names 'incom', which the data does not have. Did you mean 'income'?",
+            id="misspelt",
+        ),
+        pytest.param(
+            "x.csv --exclude q",
+            "'--exclude' names 'q', which the data does not have. There are: 'income'.",
+            id="unknown",
+        ),
+        pytest.param("x.csv --max-bins 0", "'max_bins' must be an integer >= 1, got 0.", id="the API's own"),
+    ],
+)
+def test_a_mistake_is_one_line(words: str, message: str) -> None:
+    for name, text in {
+        "notes.txt": "x\n1\n",
+        "head.csv": "x,y\n",
+        "nested.jsonl": '{"x": [1]}\n',
+        "index.csv": ",income\n0,1\n1,2\n",
+        "x.csv": "income\n1\n2\n",
+        "y.csv": "age\n1\n2\n",
+    }.items():
+        Path(name).write_text(text)
+    assert refused(*words.split()) == f"Error: {message}"
+
+
+def test_a_file_that_cannot_be_written_is_one_line(directory: Path) -> None:
+    Path("x.csv").write_text("x\n1\n2\n")
+    done = run("baseline", "x.csv", "--out", "nowhere/b.prom", cwd=directory)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Error: Baseline file 'nowhere/b.prom' cannot be written: No such file or directory. "
+        "Is its folder there and writable?\n"
+    )
+
+
+def test_without_the_extra_the_command_names_it_and_others_work(directory: Path) -> None:
+    start = "import sys; sys.modules['polars'] = sys.modules['rich'] = None; from flask_boxkite.cli import boxkite; "
+    Path("x.csv").write_text("x\n1\n2\n")
+    done = run_python("-c", f"{start}boxkite(['baseline', 'x.csv', '--out', 'b'])", cwd=directory)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("Error: This command needs the package 'polars'. Run: pip install \"flask-boxkite[cli]\"\n")
+    assert run_python("-c", f"{start}boxkite(['rules'])", cwd=directory).returncode == 0
