@@ -1,0 +1,271 @@
+"""Is a new training set another population? The numbers are those that serving it would have given."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.cli import boxkite
+from flask_boxkite.cli.recounting import count_column, recount
+from flask_boxkite.drift import drift_report
+from flask_boxkite.errors import BinMismatchError
+from tests.cli.commands import people, run
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> Path:
+    """Go where there are a baseline, data like it, data of older people, and baselines of both."""
+    monkeypatch.chdir(tmp_path)
+    for name, frame in {"a": people(rng), "same": people(rng), "older": people(rng, older=8)}.items():
+        frame.write_parquet(f"{name}.parquet")
+        ModelMonitoringService.export_text(frame.drop("score"), frame.select("score"), f"{name}.prom", model="m")
+    return tmp_path
+
+
+def compare(*words: str) -> Result:
+    return CliRunner(env={"COLUMNS": "100"}).invoke(boxkite, ["compare", *words])
+
+
+def variables(*words: str) -> list[dict[str, Any]]:
+    """Return the variables of the only model of the JSON."""
+    result = compare(*words, "--format", "json")
+    assert result.exit_code == 0, result.output
+    (model,) = json.loads(result.stdout)["models"]
+    found: list[dict[str, Any]] = model["drift"]["variables"]
+    return found
+
+
+def served(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return what a server would say that had answered all rows."""
+    service = ModelMonitoringService("a.prom", sink="none")
+    service.log_prediction(
+        features=[list(row) for row in frame.drop("score").iter_rows()], output=frame["score"].to_list()
+    )
+    return service.drift().to_rows()
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_data_is_judged_as_if_it_had_been_served(kind: str) -> None:
+    frame = pl.read_parquet("older.parquet")
+    frame.write_csv("older.csv")
+    frame.write_ndjson("older.jsonl")
+    found = variables("a.prom", f"older.{kind}")
+    assert found == served(frame)
+    assert [item["name"] for item in found if item["verdict"] == "major"] == ["age", "kids"]
+
+
+def test_a_process_shows_what_moved_and_how_far(directory: Path) -> None:
+    done = run("compare", "a.prom", "older.parquet", cwd=directory)
+    (age, kids, *_) = served(pl.read_parquet("older.parquet"))
+    fingerprint = Baseline.load("a.prom").fingerprint
+    lines = done.stdout.splitlines()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lines[0] == f"m: 2 of 6 variables drifted in older.parquet. Baseline {fingerprint}."
+    assert lines[4].split()[:3] == ["age", "major", f"{age['size']:.2f}"]
+    assert lines[5].split()[:3] == ["kids", "major", f"{kids['size']:.2f}"]
+    assert lines[-1] == "4 stable (--all lists them)"
+
+
+def test_all_variables_are_listed_if_asked_for() -> None:
+    lines = compare("a.prom", "same.parquet", "--all").output.splitlines()
+    assert [line.split()[0] for line in lines[4:]] == [item["name"] for item in served(pl.read_parquet("same.parquet"))]
+
+
+def test_values_that_training_had_not_are_counted_as_a_server_counts_them() -> None:
+    frame = pl.DataFrame(
+        {
+            "age": [1e9, -1e9, float("nan"), float("inf"), None, 40.0],
+            "income": [1.0, 2.0, 3.0, 4.0, 5.0, None],
+            "city": ["Paris", "", None, "Rome", "rome", "Oslo"],
+            "kids": [99, 0, 1, None, 2, 3],
+            "member": [True, False, None, True, True, True],
+            "score": [0.5, 0.1, 0.2, None, 0.3, 2.0],
+        }
+    )
+    frame.write_parquet("odd.parquet")
+    counted = ["live_rows", "missing_now", "invalid_now", "out_of_range_now", "unseen_now", "share_now", "moved_most"]
+    ours, theirs = (
+        {item["name"]: item for item in rows} for rows in (variables("a.prom", "odd.parquet"), served(frame))
+    )
+    assert {name: [item[key] for key in counted] for name, item in ours.items()} == {
+        name: [item[key] for key in counted] for name, item in theirs.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pytest.param(pl.Series([0.1, 0.7, 0.3, None, 0.1], dtype=pl.Float32), id="narrow floats"),
+        pytest.param(pl.Series([1, 2, None, 2**40]), id="integers"),
+        pytest.param(pl.Series(["0.1", "x", None, "0.7"]), id="texts"),
+        pytest.param(pl.Series([True, None, False]), id="booleans"),
+        pytest.param(pl.Series(["0.1", "0.7", None]).cast(pl.Decimal(10, 2)), id="decimals"),
+        pytest.param(pl.Series([], dtype=pl.Float64), id="none"),
+        pytest.param(pl.Series([None, None]), id="nulls"),
+    ],
+)
+@pytest.mark.parametrize(
+    "item",
+    [
+        Continuous("x", (0.1, 0.7, 3.0), (1, 1, 1, 0), (0.1, 0.7, 3.0)),
+        Discrete("x", ("0.1", "1.0"), (2, 1)),
+        Discrete("x", ("x", "0.7"), (2, 1), rare=1),
+    ],
+    ids=["continuous", "numbers", "texts with rare ones"],
+)
+def test_a_column_is_counted_value_by_value_as_a_server_does(item: Continuous | Discrete, column: pl.Series) -> None:
+    service = ModelMonitoringService(Baseline((item,), (), 3), sink="none")
+    values = column.to_numpy() if column.dtype == pl.Float32 else column.to_list()
+    for value in values:
+        service.log_prediction(features={"x": None if value != value else value})
+    assert count_column(item, column).tolist() == service.observe().live(item).tolist()
+
+
+def test_a_feature_that_is_not_there_is_named() -> None:
+    pl.read_parquet("same.parquet").rename({"age": "Age"}).write_csv("new.csv")
+    result = compare("a.prom", "new.csv")
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: The data has no column 'age', which the baseline has. Did you mean its 'Age'? (--exclude leaves it "
+        "out.)\n",
+    )
+    result = compare("a.prom", "new.csv", "--exclude", "age")
+    assert (result.exit_code, result.stderr) == (0, "Not in the baseline, so left out: 'Age'.\n")
+    assert "0 of 5 variables" in result.stdout
+
+
+def test_outputs_need_not_be_in_the_data() -> None:
+    pl.read_parquet("same.parquet").drop("score").write_csv("new.csv")
+    result = compare("a.prom", "new.csv", "--fail-on", "shifted")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "0 of 5 variables" in result.stdout
+
+
+# --- another baseline ------------------------------------------------------------------------------------------------
+
+
+def test_a_baseline_is_as_itself() -> None:
+    result = compare("a.prom", "a.prom", "--fail-on", "shifted")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert all(item["psi"] == 0 for item in variables("a.prom", "a.prom"))
+
+
+def test_finer_bins_give_the_numbers_of_the_data_itself() -> None:
+    frame = pl.read_parquet("older.parquet").drop("score", "income")
+    bounds = Baseline.load("a.prom").features[0].upper_bounds  # type: ignore[union-attr]
+    finer = sorted({*bounds, *np.linspace(bounds[0], bounds[-1], 30).tolist()})
+    ModelMonitoringService.export_text(frame, path="finer.prom", bins={"age": finer})
+    words = "--exclude", "score", "--exclude", "income"
+    assert variables("a.prom", "finer.prom", *words) == variables("a.prom", "older.parquet", *words)
+
+
+def test_other_bins_cannot_be_compared() -> None:
+    result = compare("a.prom", "same.prom")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        f"Not compared: {name!r}, since it has other bins." for name in ("age", "income", "score")
+    ]
+    assert "0 of 3 variables" in result.stdout
+
+
+def test_what_cannot_be_compared_has_not_passed() -> None:
+    result = compare("a.prom", "same.prom", "--fail-on", "major")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "Error: 3 variables could not be compared. Give the data instead, or leave them out: --exclude"
+    )
+
+
+def test_where_nothing_can_be_compared_the_data_is_asked_for() -> None:
+    ModelMonitoringService.export_text({"other": [1.0, 2.0, 3.0]}, path="other.prom")
+    result = compare("a.prom", "other.prom")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[0] == "Not compared: 'age', since the other baseline has no such feature."
+    assert result.stderr.splitlines()[-1] == (
+        "Error: Nothing in 'other.prom' can be compared with 'a.prom'. Give the data that it was made from instead."
+    )
+
+
+def test_bins_are_added_up_where_they_tell() -> None:
+    coarse = Continuous("x", (1.0, 3.0), (1, 1, 1), (1.0, 3.0))
+    fine = Continuous("x", (0.0, 1.0, 2.0, 3.0, 4.0), (1, 2, 4, 8, 16, 32), (0.0, 4.0), missing=5, invalid=7)
+    assert recount(coarse, fine).tolist() == [3, 12, 48, 5, 7]
+    with pytest.raises(BinMismatchError, match=r"^it has other bins$"):
+        recount(fine, coarse)
+
+
+def test_categories_are_matched_by_name_where_they_tell() -> None:
+    ours = Discrete("x", ("a", "b"), (5, 3))
+    assert recount(ours, Discrete("x", ("b", "c"), (7, 2), missing=1)).tolist() == [0, 7, 0, 2, 1, 0]
+    with_rare = Discrete("x", ("a", "b"), (5, 3), rare=1)
+    assert recount(with_rare, Discrete("x", ("b", "a", "c"), (7, 4, 2), rare=6)).tolist() == [4, 7, 8, 0, 0, 0]
+    with pytest.raises(BinMismatchError, match=r"^what one has as a category, the other counts as rare$"):
+        recount(ours, Discrete("x", ("b",), (7,), rare=1))
+    with pytest.raises(BinMismatchError, match=r"^it is discrete in one, continuous in the other$"):
+        recount(ours, Continuous("x", (1.0, 3.0), (1, 1, 1), (1.0, 3.0)))
+
+
+# --- how it is written, and what it means ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("limit", "code"), [("shifted", 3), ("drifted", 3), ("major", 3)])
+def test_drift_at_or_above_a_verdict_has_an_exit_code(limit: str, code: int) -> None:
+    result = compare("a.prom", "older.parquet", "--fail-on", limit)
+    assert result.exit_code == code
+    assert result.stderr == f"Drift found: 2 variables, {limit} or worse.\n"
+    assert compare("a.prom", "same.parquet", "--fail-on", limit).exit_code == 0
+    assert compare("a.prom", "older.parquet").exit_code == 0
+
+
+def test_a_verdict_below_the_limit_passes() -> None:
+    """A shift that is real, but small: 0.25 standard deviations of age."""
+    rng = np.random.default_rng(1)
+    small = pl.concat([people(rng, 6000), people(rng, 6000, older=4)])
+    for name, frame in (("big", people(rng, 12000)), ("small", small)):
+        frame.select("age").write_parquet(f"{name}.parquet")
+    ModelMonitoringService.export_text(pl.read_parquet("big.parquet"), path="big.prom")
+    assert [item["verdict"] for item in variables("big.prom", "small.parquet")] == ["shifted"]
+    assert compare("big.prom", "small.parquet", "--fail-on", "drifted").exit_code == 0
+    assert compare("big.prom", "small.parquet", "--fail-on", "shifted").exit_code == 3
+
+
+def test_markdown_is_a_table_of_all() -> None:
+    lines = compare("a.prom", "older.parquet", "--format", "markdown", "--output", "drift.md").output
+    assert lines == ""
+    text = Path("drift.md").read_text("utf-8").splitlines()
+    assert text[0].startswith("m: 2 of 6 variables drifted in older.parquet.")
+    assert [line.split(" | ")[0] for line in text[4:]] == [
+        f"| {item['name']}" + (" (output)" if item["side"] == "output" else "")
+        for item in served(pl.read_parquet("older.parquet"))
+    ]
+
+
+def test_alpha_decides_what_is_more_than_chance() -> None:
+    frame = pl.read_parquet("older.parquet")
+    baseline = Baseline.load("a.prom")
+    service = ModelMonitoringService(baseline, sink="none")
+    service.log_prediction(
+        features=[list(row) for row in frame.drop("score").iter_rows()], output=frame["score"].to_list()
+    )
+    expected = drift_report("m", baseline, service.observe().cells, alpha=0.01).to_rows()
+    assert variables("a.prom", "older.parquet", "--alpha", "0.01") == expected
+
+
+def test_data_in_the_place_of_a_baseline_is_told_what_to_do() -> None:
+    result = compare("a.parquet", "same.parquet")
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: 'a.parquet' is data. Make a baseline of it: flask boxkite baseline a.parquet --out baseline.prom\n",
+    )
