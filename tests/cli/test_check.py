@@ -1,0 +1,184 @@
+"""The doctor in a terminal: what is right, what is wrong, and what tells a CI job so."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flask_boxkite import ModelMonitoringService
+from flask_boxkite.cli.probes import TAG
+from tests.cli.commands import people, run, run_python
+from tests.peers import FluentServer
+
+SOURCE = """
+from flask import Flask
+from flask_boxkite import Boxkite
+
+app = Flask("scoring")
+app.config.from_prefixed_env()
+monitor = Boxkite(app)
+"""
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Return a directory with an app and a baseline."""
+    frame = people(rng)
+    ModelMonitoringService.export_text(frame.drop("score"), frame["score"], tmp_path / "b.prom", model="credit")
+    (tmp_path / "scoring.py").write_text(SOURCE)
+    return tmp_path
+
+
+def check(cwd: Path, *words: str, app: str | None = "scoring", **settings: str | Path) -> Done:
+    """Run the command for an app, or for the environment alone; settings are named without ``BOXKITE_``."""
+    env = {f"FLASK_BOXKITE_{key}": str(value) for key, value in settings.items()} | {"COLUMNS": "200"}
+    if app is None:
+        return run("check", *words, cwd=cwd, **env)
+    return run_python("-m", "flask", "--app", app, "boxkite", "check", *words, cwd=cwd, **env)
+
+
+def lines(done: Done) -> list[str]:
+    assert done.stderr == ""
+    return [line.rstrip() for line in done.stdout.splitlines()]
+
+
+def test_an_app_in_order_has_no_problem(directory: Path) -> None:
+    settings = {"BASELINE": "b.prom", "STATE_DIR": directory / "state", "LOG_DIR": directory / "records"}
+    done = check(directory, METRICS_TOKEN="secret", **settings)
+    found = lines(done)
+
+    assert done.returncode == 0
+    assert found[:2] == [
+        "✓ App 'scoring' has a monitor, whose settings are right.",
+        "✓ Model 'credit' has a baseline: 5 features, 1 output, 600 training rows.",
+    ]
+    assert found[2].startswith(f"✓ Processes of a server count together in '{directory / 'state'}")
+    assert found[3] == "✓ Metrics are at '/metrics', for whoever has the token."
+    assert found[4].startswith(f"✓ State directory: '{directory / 'state'}' can be written; ")
+    assert found[5].startswith(f"✓ Files of records: '{directory / 'records'}' can be written; ")
+    assert found[6:] == ["", "0 problems, 0 hints"]
+    assert "secret" not in done.stdout
+
+
+def test_what_the_doctor_says_is_there_with_its_remedy(directory: Path) -> None:
+    done = check(directory, BASELINE="b.prom", DASHBOARD_PATH="/drift")
+    found = lines(done)
+    place = found.index("! Everybody who reaches the server can see the drift page.")
+    assert found[place + 1] == "  Set 'BOXKITE_METRICS_TOKEN', or give Boxkite a 'dashboard_guard'."
+    assert (done.returncode, found[-1]) == (0, "0 problems, 2 hints")
+
+
+def test_a_problem_has_an_exit_code(directory: Path) -> None:
+    done = check(directory, LOG_DIR=directory / "records")
+    assert "✗ Model 'default' has no baseline, so nothing can drift." in lines(done)
+    assert (done.returncode, lines(done)[-1]) == (1, "1 problem, 0 hints")
+
+
+def test_problems_of_the_running_server_are_seen(directory: Path) -> None:
+    """Where its counts are in a directory that has a name."""
+    program = """
+from scoring import app, monitor
+with app.app_context():
+    monitor.log_prediction(features=None, output=0.5)
+"""
+    settings = {"BASELINE": "b.prom", "STATE_DIR": directory / "state", "LOG_DIR": directory / "records"}
+    env = {f"FLASK_BOXKITE_{key}": str(value) for key, value in settings.items()}
+    assert run_python("-c", program, cwd=directory, **env).returncode == 0
+    done = check(directory, **settings)
+    assert "✗ In 1 requests features were not found." in lines(done)
+    assert done.returncode == 1
+
+
+def test_a_wrong_setting_is_a_problem(directory: Path) -> None:
+    done = check(directory, LOGDIR="records")
+    assert lines(done)[0] == "✗ 'BOXKITE_LOGDIR' is no setting of flask-boxkite. Did you mean 'BOXKITE_LOG_DIR'?"
+    assert done.returncode == 1
+
+
+def test_a_missing_baseline_is_a_problem(directory: Path) -> None:
+    done = check(directory, BASELINE="none.prom")
+    assert lines(done)[0].startswith("✗ Baseline file 'none.prom': it cannot be read: No such file or directory.")
+    assert done.returncode == 1
+
+
+def test_an_app_without_a_monitor_is_told_so(directory: Path) -> None:
+    (directory / "plain.py").write_text("from flask import Flask\napp = Flask('plain')\n")
+    done = check(directory, app="plain")
+    assert lines(done)[0] == "✗ App 'plain' has no Boxkite monitor. Did you forget to call 'init_app'?"
+    assert done.returncode == 1
+
+
+def test_an_app_that_is_not_there_is_wrong_usage(directory: Path) -> None:
+    done = check(directory, app="nothing")
+    assert done.returncode == 2
+    assert "Could not import 'nothing'." in done.stderr
+
+
+def test_monitoring_that_is_off_is_only_said(directory: Path) -> None:
+    done = check(directory, ENABLED="false")
+    assert (done.returncode, lines(done)[1]) == (0, "! Monitoring is off.")
+
+
+def test_without_an_app_the_environment_is_looked_at(directory: Path) -> None:
+    """Even where there is an ``app.py`` that flask would find."""
+    (directory / "app.py").write_text("raise SystemExit(9)")
+    done = check(directory, app=None, BASELINE="b.prom", LOG_DIR="records")
+    assert lines(done)[:2] == [
+        "✓ There is no app; the environment sets FLASK_BOXKITE_BASELINE, FLASK_BOXKITE_LOG_DIR.",
+        "✓ Model 'credit' has a baseline: 5 features, 1 output, 600 training rows.",
+    ]
+    assert done.returncode == 0
+    assert not (directory / "records").exists()
+
+
+def test_a_baseline_of_another_model_is_a_hint(directory: Path) -> None:
+    done = check(directory, app=None, BASELINE='{"fraud": "b.prom"}', LOG_DIR="records")
+    assert lines(done)[1].startswith("! The baseline of model 'fraud' says that it is of 'credit': 5 features")
+
+
+def test_a_directory_that_cannot_be_written_is_a_problem(directory: Path) -> None:
+    (directory / "file").touch()
+    (directory / "readable").mkdir()
+    done = check(
+        directory, app=None, BASELINE="b.prom", LOG_DIR="file/records", SPOOL_DIR="readable", SPOOL_BYTES="9" * 17
+    )
+    found = lines(done)
+    place = found.index(f"✗ Files of records: '{directory / 'file'}' cannot be written.")
+    assert found[place + 1] == "  Name another directory in 'BOXKITE_LOG_DIR'."
+    assert any(line.startswith(f"! Spool: '{directory / 'readable'}' has room for ") for line in found)
+    assert list((directory / "readable").iterdir()) == []
+    assert done.returncode == 1
+
+
+# --- fluentd ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.peers
+def test_a_receiver_acknowledges_one_record_of_its_own_tag(directory: Path) -> None:
+    with FluentServer(directory / "server", shared_key="key") as server:
+        done = check(directory, BASELINE="b.prom", FLUENTD_ADDR=server.addr, FLUENTD_SHARED_KEY="key")
+        assert done.returncode == 0, done.stdout
+        assert f"✓ fluentd at {server.addr} acknowledged a record (tag boxkite.check) in " in done.stdout
+        assert [record["tag"] for record in server.records()] == [TAG]
+
+        done = check(directory, BASELINE="b.prom", FLUENTD_ADDR=server.addr, FLUENTD_SHARED_KEY="other")
+        assert done.returncode == 1
+        assert f"✗ fluentd at {server.addr} does not acknowledge: fluentd refused us: " in done.stdout
+
+
+def test_each_address_is_tried_unless_offline(directory: Path, free_tcp_port: int) -> None:
+    addresses = f"127.0.0.1:{free_tcp_port},nowhere.invalid:1"
+    done = check(directory, BASELINE="b.prom", FLUENTD_ADDR=addresses)
+    assert f"✗ fluentd at 127.0.0.1:{free_tcp_port} does not acknowledge: [Errno 111] Connection refused." in lines(
+        done
+    )
+    assert any(line.startswith("✗ fluentd at nowhere.invalid:1 does not acknowledge: ") for line in lines(done))
+    assert done.returncode == 1
+
+    done = check(directory, "--offline", BASELINE="b.prom", FLUENTD_ADDR=addresses)
+    assert "fluentd at" not in done.stdout
+    assert done.returncode == 0

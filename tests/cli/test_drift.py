@@ -1,0 +1,341 @@
+"""Drift of a real server with two workers, by its page and from its state directory, and of logged records."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from flask_boxkite import ModelMonitoringService
+from flask_boxkite.cli import boxkite
+from flask_boxkite.records import Records
+from tests.cli.commands import people, run
+from tests.peers import Gunicorn, fetch, wait_for
+
+TOKEN = "open-sesame"
+SOURCE = f"""
+from flask import Flask, request
+from flask_boxkite import Boxkite
+
+app = Flask(__name__)
+app.config.from_prefixed_env()
+app.config.update(BOXKITE_METRICS_TOKEN={TOKEN!r}, BOXKITE_DASHBOARD_PATH="/boxkite")
+monitor = Boxkite(app)
+
+@app.post("/score")
+@monitor.predict
+def score():
+    return {{"predictions": [row.pop("score") for row in request.get_json()]}}
+"""
+
+
+class World:
+    """A server that has answered two populations, of which the second has drifted."""
+
+    def __init__(self, directory: Path) -> None:
+        rng = np.random.default_rng(0)
+        frame = people(rng)
+        self.directory = directory
+        self.baseline = directory / "baseline.prom"
+        self.state = directory / "state"
+        self.records = directory / "records"
+        ModelMonitoringService.export_text(
+            frame.drop("score"), frame["score"], self.baseline, model="credit", version="7"
+        )
+        self.rows = people(rng, 400, older=8).to_dicts()
+        env = {"BASELINE": self.baseline, "STATE_DIR": self.state, "LOG_DIR": self.records}
+        self.server = Gunicorn(
+            "scoring:app",
+            directory,
+            source=SOURCE,
+            workers=2,
+            env={f"FLASK_BOXKITE_{key}": str(path) for key, path in env.items()},
+        )
+        self.url = ""
+
+    def load(self) -> None:
+        """Send all rows, in batches, so that both workers answer some."""
+        self.url = f"{self.server.url}/boxkite"
+        for start in range(0, len(self.rows), 20):
+            answer = fetch(f"{self.server.url}/score", json_body=self.rows[start : start + 20])
+            assert answer.status == 200, answer.text
+        wait_for(lambda: self.page()["sinks"][0]["waiting"] == 0, what="records in files")
+
+    def page(self, window: str = "start") -> dict[str, Any]:
+        """Return what the page tells programs."""
+        answer = fetch(f"{self.url}/drift.json?window={window}", headers={"Authorization": f"Bearer {TOKEN}"})
+        content: dict[str, Any] = answer.json()
+        return content
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    world = World(tmp_path_factory.mktemp("drift"))
+    with world.server:
+        world.load()
+        yield world
+
+
+def drift(*words: str | Path, **env: str) -> Result:
+    return CliRunner(env={"COLUMNS": "100", **env}).invoke(boxkite, ["drift", *map(str, words)])
+
+
+def content(result: Result) -> dict[str, Any]:
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def served(world: World) -> list[dict[str, Any]]:
+    """Return what one process says that has answered all rows."""
+    service = ModelMonitoringService(world.baseline, sink="none")
+    service.log_prediction(
+        features=[{key: row[key] for key in row if key != "score"} for row in world.rows],
+        output=[row["score"] for row in world.rows],
+    )
+    return service.drift().to_rows()
+
+
+def without_dispersion(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what depends on when rows came, and the order that follows from it."""
+    kept = [{key: row[key] for key in row if key not in ("dispersion", "verdict")} for row in rows]
+    return sorted(kept, key=lambda row: str(row["name"]))
+
+
+# --- a running server ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", ["1h", "start"])
+def test_page_and_state_directory_say_the_same(world: World, window: str) -> None:
+    """All of it: requests, latency and sinks too."""
+    page = world.page(window)
+    by_page = content(drift("--url", world.url, "--token", TOKEN, "--window", window, "--format", "json"))
+    by_state = content(drift("--state-dir", world.state, "--window", window, "--format", "json"))
+
+    assert {**by_page, "time": ""} == {**page, "time": ""}
+    assert {**by_state, "time": "", "findings": []} == {**page, "time": "", "findings": []}
+    assert without_dispersion(page["models"][0]["drift"]["variables"]) == without_dispersion(served(world))
+
+
+def test_a_process_shows_what_drifted(world: World) -> None:
+    done = run("drift", "--state-dir", world.state, "--fail-on", "drifted", cwd=world.directory)
+    report = world.page("1h")["models"][0]["drift"]
+    moved = [item for item in report["variables"] if item["verdict"] in ("drifted", "major")]
+    lines = done.stdout.splitlines()
+
+    assert [item["name"] for item in moved] == ["age", "kids"]
+    assert (done.returncode, done.stderr) == (3, "Drift found: 2 variables, drifted or worse.\n")
+    assert lines[0] == f"credit: 2 of 6 variables drifted in the last hour. Baseline {report['baseline']}."
+    assert lines[1].startswith("400 predictions, 0 client errors, 0 errors; half within ")
+    assert [line.split()[:3] for line in lines[5:7]] == [
+        [item["name"], item["verdict"], f"{item['size']:.2f}"] for item in moved
+    ]
+
+
+def test_the_token_may_be_in_the_environment(world: World) -> None:
+    assert drift("--url", world.url, BOXKITE_METRICS_TOKEN=TOKEN).exit_code == 0
+
+
+def test_reading_leaves_no_trace(world: World) -> None:
+    def state() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in world.state.rglob("*") if path.is_file()}
+
+    before = state()
+    assert drift("--state-dir", world.state, "--window", "5m").exit_code == 0
+    assert state() == before
+
+
+@pytest.mark.parametrize("source", ["page", "state"])
+def test_html_stands_alone(world: World, source: str, tmp_path: Path) -> None:
+    words = ["--url", world.url, "--token", TOKEN] if source == "page" else ["--state-dir", str(world.state)]
+    assert drift(*words, "--format", "html", "--output", tmp_path / "drift.html").exit_code == 0
+    text = (tmp_path / "drift.html").read_text("utf-8")
+    assert "<strong>2 of 6 variables have drifted</strong>" in text
+    assert "<style>" in text
+    assert "<link" not in text
+
+
+def test_markdown_has_all_variables(world: World) -> None:
+    lines = drift("--state-dir", world.state, "--format", "markdown").stdout.splitlines()
+    assert len(lines) == 4 + 6
+    assert lines[4].startswith("| age | major | ")
+
+
+def test_one_model_is_picked(world: World) -> None:
+    assert drift("--state-dir", world.state, "--model", "credit").exit_code == 0
+    result = drift("--state-dir", world.state, "--model", "fraud")
+    assert result.stderr.startswith("Error: Nothing of a model 'fraud' was counted in '")
+    result = drift("--url", world.url, "--token", TOKEN, "--model", "fraud")
+    assert (result.exit_code, result.stderr) == (1, "Error: The server has no model 'fraud'. It has: 'credit'.\n")
+
+
+def test_counts_outlive_the_server(world: World, tmp_path: Path) -> None:
+    """Here in a copy, which has no live process."""
+    shutil.copytree(world.state, tmp_path / "state")
+    rows = content(drift("--state-dir", tmp_path / "state", "--format", "json"))["models"][0]["rows"]
+    assert rows == {"ok": 400, "client_error": 0, "error": 0}
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, list[str | None]]]:
+    """Serve one answer to everything; give the address, and the tokens that came."""
+    tokens: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            tokens.append(self.headers["Authorization"])
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", tokens
+        server.shutdown()
+        thread.join()
+
+
+def test_a_page_that_cannot_be_had_is_one_line(world: World, free_tcp_port: int) -> None:
+    asked, closed, other = "drift.json?window=1h", f"http://127.0.0.1:{free_tcp_port}", f"{world.server.url}/metrics"
+    for url, message in {
+        world.url: f"'{world.url}/{asked}' answered 401 UNAUTHORIZED. "
+        "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
+        other: f"'{other}/{asked}' answered 404 NOT FOUND. "
+        "Is the drift page on ('BOXKITE_DASHBOARD_PATH'), and is this its address?",
+        closed: f"'{closed}/{asked}' cannot be reached: [Errno 111] Connection refused. "
+        "Does the server run, and is this its address?",
+        "file:///etc": "'--url' must begin with http:// or https://, got 'file:///etc'.",
+    }.items():
+        result = drift("--url", url)
+        assert (result.exit_code, result.output) == (1, f"Error: {message}\n")
+
+
+@pytest.mark.parametrize("body", [b"<html>Log in</html>", b"[]", b'{"format": 2}', b"\xff"])
+def test_what_is_no_page_is_said(body: bytes) -> None:
+    with answering(200, body) as (url, _):
+        result = drift("--url", url)
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1
+    assert url in result.output
+
+
+def test_a_token_is_not_taken_to_another_server() -> None:
+    with answering(200, b"{}") as (other, tokens), answering(302, b"", Location=other) as (url, own):
+        result = drift("--url", url, "--token", TOKEN)
+    assert (tokens, own) == ([], [f"Bearer {TOKEN}"])
+    assert result.output.endswith(f"answered 302 Found. Name that address, if it is the server's: {other}.\n")
+
+
+def test_problems_that_the_page_knows_are_shown(world: World) -> None:
+    page = world.page()
+    page["findings"] = [{"level": "problem", "what": "Sink 'x' has lost 3 records.", "remedy": "Do this."}]
+    with answering(200, json.dumps(page).encode()) as (url, _):
+        lines = drift("--url", url).stdout.splitlines()
+    assert lines[-2:] == ["✗ Sink 'x' has lost 3 records.", "  Do this."]
+
+
+def test_a_model_without_a_baseline_has_no_drift() -> None:
+    rows, latency = {"ok": 1, "client_error": 0, "error": 2}, {"p50": None, "p95": None, "p99": None}
+    model = {"model": "m", "baseline": None, "version": None, "rows": rows, "latency_seconds": latency, "drift": None}
+    page = {"format": 1, "window": "1h", "models": [model]}
+    with answering(200, json.dumps(page).encode()) as (url, _):
+        result = drift("--url", url, "--fail-on", "shifted")
+    lines = ["m: there is no baseline.", "1 prediction, 0 client errors, 2 errors"]
+    assert (result.exit_code, result.stdout.splitlines()) == (0, lines)
+
+
+def test_a_directory_without_counts_is_one_line(tmp_path: Path) -> None:
+    remedy = "Name the directory that 'BOXKITE_STATE_DIR' names."
+    for path, message in {
+        tmp_path: f"There are no counts in '{tmp_path}'. {remedy}",
+        tmp_path / "none": f"The counts in '{tmp_path / 'none'}' cannot be read: No such file or directory.",
+        Path(__file__): f"The counts in '{__file__}' cannot be read: Not a directory.",
+    }.items():
+        result = drift("--state-dir", path)
+        assert (result.exit_code, result.output) == (1, f"Error: {message}\n")
+
+
+def test_several_servers_in_one_place_are_named(world: World, tmp_path: Path) -> None:
+    (directory,) = world.state.iterdir()
+    for name in ("boxkite-a", "boxkite-b"):
+        shutil.copytree(directory, tmp_path / name)
+    result = drift("--state-dir", tmp_path)
+    assert result.stderr == (
+        f"Error: There are counts of several servers in '{tmp_path}'. "
+        f"Name one of: {tmp_path / 'boxkite-a'}, {tmp_path / 'boxkite-b'}.\n"
+    )
+    assert drift("--state-dir", tmp_path / "boxkite-b").exit_code == 0
+
+
+def test_damaged_counts_are_left_out(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world.state, tmp_path / "state")
+    for path in (tmp_path / "state").rglob("live-*"):
+        os.truncate(path, 100)
+    result = drift("--state-dir", tmp_path / "state")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: Nothing was counted in '")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "--url http://x --state-dir y",
+        "--url http://x --by age",
+        "--records x",
+        "--records x --baseline y --window 1h",
+        "--records x --baseline y --format html",
+        "--state-dir x --window 2h",
+        "--state-dir x --alpha 0",
+    ],
+)
+def test_wrong_usage_has_a_code_of_its_own(words: str) -> None:
+    assert drift(*words.split()).exit_code == 2
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def test_records_give_what_the_api_gives(world: World) -> None:
+    done = run(
+        "drift", "--records", world.records, "--baseline", world.baseline, "--format", "json", cwd=world.directory
+    )
+    (model,) = json.loads(done.stdout)["models"]
+    assert model["drift"] == Records(world.records).drift(world.baseline).to_dict()
+    assert (model["model"], model["version"]) == ("credit", "7")
+    assert without_dispersion(model["drift"]["variables"]) == without_dispersion(served(world))
+
+
+def test_records_are_of_a_period(world: World) -> None:
+    result = drift(
+        "--records", world.records, "--baseline", world.baseline, "--end", "2020-01-01", "--fail-on", "shifted"
+    )
+    assert result.exit_code == 0
+    assert "6 with not enough data" in result.stdout
+
+
+def test_each_segment_has_verdicts(world: World) -> None:
+    words = ["--records", world.records, "--baseline", world.baseline, "--by", "city"]
+    expected = Records(world.records).drift(world.baseline, by="city")
+    assert content(drift(*words, "--format", "json")) == expected.to_dict()
+    assert drift(*words).stdout == f"{expected}\n"
+    assert drift(*words, "--format", "markdown").stdout == expected.to_markdown() + "\n"
+    assert drift(*words, "--fail-on", "major").exit_code == 3
