@@ -100,12 +100,12 @@ def test_wrong_usage_has_another_exit_code() -> None:
     assert CliRunner().invoke(boxkite, ["rule"]).exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["grafana", "rules", "scrape-config"])
+@pytest.mark.parametrize("command", sorted(boxkite.commands))
 def test_examples_of_the_help_are_commands(command: str) -> None:
     """Each names options that there are."""
     text = CliRunner().invoke(boxkite, [command, "--help"]).output
     options = set(re.findall(r"^  (--[\w-]+)", text, re.M))
-    examples = re.findall(r"^ +flask .*?boxkite (.*)$", text, re.M)
+    examples = re.findall(r"^ +(?:flask|FLASK_\S+ python) .*?boxkite (.*)$", text, re.M)
 
     assert len(examples) >= 2
     for example in examples:
