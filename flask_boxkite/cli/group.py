@@ -27,7 +27,7 @@ class _Group(click.Group):
             name = (error.name or "").partition(".")[0]
             if name not in _CLI_PACKAGES:
                 raise
-            msg = f'This command needs the package {name!r}. Run: pip install "flask-boxkite[cli]"'
+            msg = f"This command needs the package {name!r}. Run: pip install 'flask-boxkite[cli]'"
             raise click.ClickException(msg) from error
 
 

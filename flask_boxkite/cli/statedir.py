@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 import zlib
@@ -97,6 +98,13 @@ class _Counts:
         return read_directory(self._directory).totals(self._section)
 
     def slots(self, name: str) -> Slots:
-        """Return what was counted in a window, slot by slot."""
-        snapshots = self._windows.snapshots(name)
+        """Return what was counted in a window, slot by slot.
+
+        Raises:
+            OSError: It cannot be read, or there was no room for snapshots.
+        """
+        try:
+            snapshots = self._windows.snapshots(name)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, "it has no snapshots. Only '--window start' needs none") from error
         return Slots.of(snapshots, self.totals(), time.monotonic())

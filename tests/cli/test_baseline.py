@@ -86,11 +86,18 @@ def test_every_format_gives_what_the_api_gives(kind: str, directory: Path, rng: 
 
 
 def test_every_option_is_passed_on(rng: np.random.Generator) -> None:
-    frame = people(rng)
+    frame = people(rng).with_columns(grade=pl.col("kids") // 2)
     frame.write_parquet("train.parquet")
     expected = ModelMonitoringService.export_text(
-        frame.select("income", "city", "kids", "member"), discrete=["kids"], max_bins=20, max_categories=2, path="a"
+        frame.drop("age", "score"), discrete=["kids"], max_bins=20, max_categories=2, path="a"
     )
+    assert [item.kind for item in expected.features] == [  # that of the last one by --discrete alone
+        "continuous",
+        "discrete",
+        "discrete",
+        "discrete",
+        "continuous",
+    ]
     options = "--exclude age --exclude score --discrete kids --max-bins 20 --max-categories 2 --version 7 --model m"
     baseline = made("train.parquet", *options.split(), "--out", "b")
 
@@ -240,5 +247,5 @@ def test_without_the_extra_the_command_names_it_and_others_work(directory: Path)
     Path("x.csv").write_text("x\n1\n2\n")
     done = run_python("-c", f"{start}boxkite(['baseline', 'x.csv', '--out', 'b'])", cwd=directory)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == ("Error: This command needs the package 'polars'. Run: pip install \"flask-boxkite[cli]\"\n")
+    assert done.stderr == ("Error: This command needs the package 'polars'. Run: pip install 'flask-boxkite[cli]'\n")
     assert run_python("-c", f"{start}boxkite(['rules'])", cwd=directory).returncode == 0

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.cli import boxkite
+from flask_boxkite.live.folding import fold
 from flask_boxkite.records import Records
 from tests.cli.commands import people, run
 from tests.peers import Gunicorn, fetch, wait_for
@@ -179,11 +181,34 @@ def test_one_model_is_picked(world: World) -> None:
     assert (result.exit_code, result.stderr) == (1, "Error: The server has no model 'fraud'. It has: 'credit'.\n")
 
 
-def test_counts_outlive_the_server(world: World, tmp_path: Path) -> None:
-    """Here in a copy, which has no live process."""
+def test_counts_outlive_the_server(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here in a copy, which has no live process; folded, and an hour later, none that was alive just now either."""
     shutil.copytree(world.state, tmp_path / "state")
-    rows = content(drift("--state-dir", tmp_path / "state", "--format", "json"))["models"][0]["rows"]
-    assert rows == {"ok": 400, "client_error": 0, "error": 0}
+    words = ["--state-dir", str(tmp_path / "state"), "--window", "start", "--format", "json"]
+    (directory,) = (tmp_path / "state").iterdir()
+    later = time.time() + 3600
+    for step in ("dead", "folded", "later"):
+        if step == "folded":
+            fold(directory)
+            assert not list(directory.glob("live-*"))
+        if step == "later":
+            monkeypatch.setattr(time, "time", lambda: later)
+        rows = content(drift(*words))["models"][0]["rows"]
+        assert rows == {"ok": 400, "client_error": 0, "error": 0}
+
+
+def test_without_snapshots_there_is_all_since_the_start(world: World, tmp_path: Path) -> None:
+    shutil.copytree(world.state, tmp_path / "state")
+    (windows,) = (tmp_path / "state").rglob("windows-*")
+    windows.unlink()
+    result = drift("--state-dir", tmp_path / "state")
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: The counts in '{tmp_path / 'state'}' cannot be read: it has no snapshots. "
+        "Only '--window start' needs none.\n",
+    )
+    assert drift("--state-dir", tmp_path / "state", "--window", "start").exit_code == 0
+    assert not windows.exists()
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
