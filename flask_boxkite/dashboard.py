@@ -16,6 +16,7 @@ from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.doctor import findings
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import WINDOWS
+from flask_boxkite.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import compressed, has_token
@@ -120,9 +121,11 @@ class _Pages:
         """One variable."""
         names = [request.args.get(key, "") for key in ("model", "side", "variable")]
         services = [service for service in self._monitored.services() if service.model == names[0]]
-        app = self._app(services)
-        if app.failures:
-            return _answer(overview_html(app), status=503)
+        query = _query()
+        observations, failures = _observed(services, query)
+        if failures:
+            return _answer(overview_html(self._app(query, services, observations, failures)), status=503)
+        app = App(current_app.name, query, observations, now=time.time())
         model = next(iter(app.models), None)
         view = model.variable(*names[1:]) if model else None
         if model is None or view is None:
@@ -130,17 +133,18 @@ class _Pages:
         return _answer(variable_html(app, model, view, services[0].course(view.trained)))
 
     def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
-        app = self._app(self._monitored.services())
+        services, query = self._monitored.services(), _query()
+        app = self._app(query, services, *_observed(services, query))
         return _answer(render(app), kind, status=503 if app.failures else 200, **options)
 
-    def _app(self, services: Sequence[ModelMonitoringService]) -> App:
-        query = _query()
-        observations, failures = [], []
-        for service in services:
-            try:
-                observations.append(service.observe(query.window))
-            except BoxkiteError as error:
-                failures.append(str(error))
+    def _app(
+        self,
+        query: Query,
+        services: Sequence[ModelMonitoringService],
+        observations: Sequence[Observation],
+        failures: Sequence[str],
+    ) -> App:
+        """Return all that there is to say: of sinks and set-up, too."""
         sinks = self._monitored.sinks()
         lost = sum((Counter(observation.capture_errors) for observation in observations), Counter())
         return App(
@@ -158,6 +162,17 @@ class _Pages:
             now=time.time(),
             failures=failures,
         )
+
+
+def _observed(services: Sequence[ModelMonitoringService], query: Query) -> tuple[Sequence[Observation], Sequence[str]]:
+    """Return what the models have seen, and of those whose counts cannot be read, why."""
+    observations, failures = [], []
+    for service in services:
+        try:
+            observations.append(service.observe(query.window))
+        except BoxkiteError as error:
+            failures.append(str(error))
+    return observations, failures
 
 
 def _query() -> Query:

@@ -247,11 +247,6 @@ class Boxkite:
         raise BoxkiteError(msg)
 
     @property
-    def has_guard(self) -> bool:
-        """Whether a function of the user's decides who sees the drift page."""
-        return self._dashboard_guard is not None
-
-    @property
     def predicted(self) -> Sequence[_Predicted]:
         """The decorated views."""
         return self._predicted
@@ -321,7 +316,7 @@ class _AppState:
     @property
     def has_guard(self) -> bool:
         """Whether the user's own function decides who sees the drift page."""
-        return self._monitor.has_guard
+        return self._monitor._dashboard_guard is not None
 
     def check_model(self, model: str | None) -> None:
         """Refuse a model that cannot be meant.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
 from flask_boxkite.drift.tables import GroupSums
@@ -97,13 +98,18 @@ class Observation:
 
     def live(self, variable: Distribution) -> NDArray[np.int64]:
         """Return the live counts of one variable, in the order of its cells."""
-        start = 0
-        for item in (*self.layout.features, *self.layout.outputs):
-            if item is variable:
-                return self.cells[start : start + len(item.cells)]
-            start += len(item.cells)
-        msg = f"{variable.name!r} is no variable of this model."
-        raise KeyError(msg)
+        if id(variable) not in self._live:
+            msg = f"{variable.name!r} is no variable of this model."
+            raise KeyError(msg)
+        return self._live[id(variable)]
+
+    @cached_property
+    def _live(self) -> dict[int, NDArray[np.int64]]:
+        """Live counts by the identity of the variable: the layout keeps it, and its value is long to compare."""
+        variables = (*self.layout.features, *self.layout.outputs)
+        ends = np.cumsum([len(item.cells) for item in variables])
+        parts = np.split(self.cells[: ends[-1] if len(ends) else 0], ends[:-1])
+        return {id(item): part for item, part in zip(variables, parts, strict=False)}
 
 
 def observe(
@@ -180,7 +186,7 @@ def course(layout: Layout, counts: LiveCounts, variable: Distribution) -> list[C
     place = next(number for number, item in enumerate(variables) if item is variable)
     mine = slice(sums.firsts[place], sums.firsts[place] + len(variable.groups))
     table = sums.of(cells)[:, mine]
-    before = [sum(variable.cells[group.start : group.stop]) for group in variable.groups]
+    before = group_counts(variable, variable.cells)
     # A slot ends with the next one; but where nothing was counted, that came late.
     ends = np.maximum(np.append(ages[1:], 0.0), ages - SLOT_SECONDS[LONGEST])
     points = []

@@ -31,7 +31,17 @@ from flask_boxkite.naming import (
     is_canonical_number,
 )
 
-__all__ = ["MAX_COUNT", "Continuous", "Discrete", "Distribution", "Span", "category_labels", "check_text", "merge"]
+__all__ = [
+    "MAX_COUNT",
+    "Continuous",
+    "Discrete",
+    "Distribution",
+    "Span",
+    "category_labels",
+    "check_text",
+    "group_counts",
+    "merge",
+]
 
 MAX_COUNT = 2**53
 """Prometheus' numbers are floats, which count no further exactly."""
@@ -217,6 +227,11 @@ def category_labels(values: Sequence[str]) -> list[str]:
     if labels and all(map(is_canonical_number, labels)):
         return [f'"{label}"' for label in labels]
     return labels
+
+
+def group_counts(variable: Distribution, cells: Sequence[int]) -> list[int]:
+    """Return the counts of a variable's groups, given those of its cells."""
+    return [sum(cells[group.start : group.stop]) for group in variable.groups]
 
 
 def merge(left: Distribution, right: Distribution) -> Distribution:

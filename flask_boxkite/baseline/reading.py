@@ -14,7 +14,7 @@ from re import compile as regex
 from typing import NoReturn
 
 from flask_boxkite.baseline import legacy
-from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.baseline.samples import Sample, parse_any_sample, read_buckets, read_count, unescape
 from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT
@@ -239,8 +239,8 @@ def _discrete(variable: _Variable, groups: dict[str, int]) -> Distribution:
 
 def _check_groups(variable: _Variable, distribution: Distribution, groups: dict[str, int]) -> None:
     """Compare the groups in the file with the sums of its bins."""
-    cells = distribution.cells
-    expected = {group.name: sum(cells[group.start : group.stop]) for group in distribution.groups}
+    names = [group.name for group in distribution.groups]
+    expected = dict(zip(names, group_counts(distribution, distribution.cells), strict=True))
     if expected != groups:
         name, _ = min(expected.items() ^ groups.items())
         line = next((sample.line for sample in variable.groups if sample.labels["group"] == name), variable.line)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import click
 
 from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.baseline.distribution import Continuous, Discrete, group_counts
 from flask_boxkite.cli.group import boxkite, output_option, write
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.page.words import moment
 
 __all__ = ["inspect", "variable_named"]
 
@@ -45,7 +45,7 @@ def inspect(file: Path, variable: str | None, form: str, output: Path | None) ->
         if item is not None:
             show_variable(console, item)
         else:
-            show_baseline(console, baseline, _created(baseline))
+            show_baseline(console, baseline, moment(baseline.created))
 
 
 def variable_named(baseline: Baseline, name: str) -> Distribution:
@@ -63,16 +63,12 @@ def variable_named(baseline: Baseline, name: str) -> Distribution:
     raise BaselineError(msg)
 
 
-def _created(baseline: Baseline) -> str:
-    return datetime.fromtimestamp(baseline.created, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _baseline_dict(baseline: Baseline) -> dict[str, Any]:
     return {
         "model": baseline.model,
         "version": baseline.version,
         "baseline": baseline.fingerprint,
-        "created": _created(baseline),
+        "created": moment(baseline.created),
         "rows": baseline.rows,
         "features": list(map(_variable_dict, baseline.features)),
         "outputs": list(map(_variable_dict, baseline.outputs)),
@@ -82,7 +78,8 @@ def _baseline_dict(baseline: Baseline) -> dict[str, Any]:
 def _variable_dict(item: Distribution) -> dict[str, Any]:
     """Return a variable's counts; of a continuous one, there is one more than bounds: what is above them all."""
     common = {"name": item.name, "kind": item.kind, "rows": item.rows, "missing": item.missing, "invalid": item.invalid}
-    groups = {group.name: sum(item.cells[group.start : group.stop]) for group in item.groups}
+    names = [group.name for group in item.groups]
+    groups = dict(zip(names, group_counts(item, item.cells), strict=True))
     if isinstance(item, Continuous):
         return {**common, "upper_bounds": item.upper_bounds, "counts": item.counts, "groups": groups}
     assert isinstance(item, Discrete)

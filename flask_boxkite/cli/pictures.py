@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.cli.bars import bar, column_chart, sparkline
 from flask_boxkite.drift.text import printable
 from flask_boxkite.page.shape import CELLS, Categories, Histogram, shape_of
@@ -75,8 +76,7 @@ def show_variable(console: Console, item: Distribution) -> None:
     table.add_column("group", no_wrap=True, overflow="ellipsis")
     table.add_column("rows", justify="right")
     table.add_column("share", justify="right")
-    for group in item.groups:
-        rows = sum(item.cells[group.start : group.stop])
+    for group, rows in zip(item.groups, group_counts(item, item.cells), strict=True):
         table.add_row(printable(group_text(group.name, item.kind)), f"{rows:,}", percent(rows / max(item.rows, 1)))
     console.print(table)
 

@@ -13,13 +13,15 @@ import click
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import counted, output_option, write
 from flask_boxkite.drift.text import as_markdown
+from flask_boxkite.drift.verdict import MOVED, WORST_FIRST
 
 __all__ = ["DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
 
 DRIFT_FOUND = 3
 """The exit code."""
 
-_WORST_FIRST = ("major", "drifted", "shifted")
+_FAILING = WORST_FIRST[: WORST_FIRST.index("shifted") + 1]
+"""Verdicts that may set it."""
 
 
 class Findings(Protocol):
@@ -106,7 +108,7 @@ class Models:
 
     def _heading(self, report: Mapping[str, Any]) -> str:
         variables: Sequence[Mapping[str, Any]] = report["variables"]
-        moved = sum(item["verdict"] in ("drifted", "major") for item in variables)
+        moved = sum(item["verdict"] in MOVED for item in variables)
         count = f"{moved} of {len(variables)} variables drifted {self.when}"
         return f"{report['model']}: {count}. Baseline {report['baseline']}."
 
@@ -123,7 +125,7 @@ def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[...
             click.option("--all", "shows_all", is_flag=True, help="List also variables that have not moved."),
             click.option(
                 "--fail-on",
-                type=click.Choice(_WORST_FIRST[::-1]),
+                type=click.Choice(_FAILING[::-1]),
                 help=f"Exit with code {DRIFT_FOUND} if any variable has this verdict, or a worse one.",
             ),
             output_option,
@@ -157,7 +159,7 @@ def finish(found: Findings, form: str, output: Path | None, fail_on: str | None,
         write(found.html(), output)
     else:
         found.show(output, shows_all=shows_all)
-    bad = _WORST_FIRST[: _WORST_FIRST.index(fail_on) + 1] if fail_on else ()
+    bad = _FAILING[: _FAILING.index(fail_on) + 1] if fail_on else ()
     names = [name for name, verdict in found.verdicts if verdict in bad]
     if names:
         click.echo(f"Drift found: {counted(len(names), 'variable')}, {fail_on} or worse.", err=True)

@@ -13,6 +13,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.folding import is_ours, read_directory, windows_path
 from flask_boxkite.live.layout import is_sink
+from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Slots
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.live.windows import RingFile, Windows
@@ -36,8 +37,8 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
     """
     try:
         directory = _directory(path)
-        observations = _observations(directory, model, window, alpha)
-        sections = read_directory(directory).sections
+        reading = read_directory(directory)
+        observations = _observations(directory, reading, model, window, alpha)
     except OSError as error:
         msg = f"The counts in '{path}' cannot be read: {error.strerror}."
         raise BoxkiteError(msg) from error
@@ -45,7 +46,9 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
         msg = f"What is counted in '{path}' cannot be understood: {error} Is it of this release?"
         raise BoxkiteError(msg) from error
     sinks = {
-        json.loads(key)[1]: RecorderCounts.of(found.cells.tolist()) for key, found in sections.items() if is_sink(key)
+        json.loads(key)[1]: RecorderCounts.of(found.cells.tolist())
+        for key, found in reading.sections.items()
+        if is_sink(key)
     }
     return App(directory.name, Query(window), observations, sinks=sinks, now=time.time())
 
@@ -64,8 +67,9 @@ def _directory(path: Path) -> Path:
     return found[0]
 
 
-def _observations(directory: Path, model: str | None, window: str | None, alpha: float) -> list[Observation]:
-    reading = read_directory(directory)
+def _observations(
+    directory: Path, reading: Reading, model: str | None, window: str | None, alpha: float
+) -> list[Observation]:
     # Of a server that has ended, nothing is current any more.
     keys = sorted(reading.current) or sorted(reading.sections)
     models = [

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.pictures import plain_table
-from flask_boxkite.drift.text import printable
+from flask_boxkite.drift.text import printable, title
 from flask_boxkite.page.words import group_text, percent, seconds
 
 __all__ = ["show_model", "show_problems"]
@@ -79,7 +79,7 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]]) -> Non
     for item in items:
         numbers = [f"{item['g'] / item['dispersion']:,.1f}", f"{item['limit']:.1f}", f"{item['dispersion']:.2f}"]
         table.add_row(
-            _name(item),
+            title(item),
             Text(item["verdict"], style=_STYLES[item["verdict"]]),
             f"{item['size']:.2f}",
             *(numbers if is_wide else ()),
@@ -89,8 +89,3 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]]) -> Non
             percent(item["share_now"]),
         )
     console.print(table)
-
-
-def _name(item: Mapping[str, Any]) -> str:
-    name = printable(item["name"])
-    return name if item["side"] == "feature" else f"{name} (output)"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.baseline.distribution import Continuous
+from flask_boxkite.baseline.distribution import Continuous, group_counts
 from flask_boxkite.drift.dispersion import Spread
 from flask_boxkite.drift.distances import (
     hellinger_distance,
@@ -28,7 +28,7 @@ from flask_boxkite.drift.distances import (
 from flask_boxkite.drift.shares import Change, special_changes
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.drift.text import as_markdown, as_text
-from flask_boxkite.drift.verdict import WORST_FIRST, Judgement, Verdict, judge
+from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Judgement, Verdict, judge
 
 __all__ = ["Distances", "DriftReport", "VariableDrift", "drift_report"]
 
@@ -145,7 +145,7 @@ class DriftReport:
     @property
     def drifted(self) -> tuple[VariableDrift, ...]:
         """The variables whose verdict is ``drifted`` or ``major``."""
-        return tuple(variable for variable in self.variables if variable.verdict in ("drifted", "major"))
+        return tuple(variable for variable in self.variables if variable.verdict in MOVED)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat dict per variable, all with the same keys: what ``pandas.DataFrame(...)`` takes."""
@@ -230,7 +230,7 @@ def drift_report(
 def _variable(
     side: str, item: Distribution, cells: ArrayLike, now: Sequence[int], *, alpha: float, dispersion: float
 ) -> VariableDrift:
-    before = [sum(item.cells[group.start : group.stop]) for group in item.groups]
+    before = group_counts(item, item.cells)
     rows_before, rows_now = sum(before), sum(now)
     shares = [(c / max(rows_before, 1), d / max(rows_now, 1)) for c, d in zip(before, now, strict=True)]
     most = max(range(len(shares)), key=lambda index: abs(shares[index][1] - shares[index][0]))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.families import running_sum
 from flask_boxkite.naming import INVALID, RARE
@@ -46,8 +47,9 @@ def degrees_of_freedom(item: Distribution) -> int:
     population do fall there, since bounds and categories are those of a sample; missing may be empty by chance: so
     these count.
     """
+    counts = group_counts(item, item.cells)
     filled = [
-        group for group in item.groups if group.name not in _EMPTY_FOR_GOOD or any(item.cells[group.start : group.stop])
+        group for group, count in zip(item.groups, counts, strict=True) if group.name not in _EMPTY_FOR_GOOD or count
     ]
     return max(len(filled) - 1, 1)
 

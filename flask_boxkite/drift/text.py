@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flask_boxkite.drift.verdict import MOVED
 from flask_boxkite.naming import parse_interval
 
 __all__ = [
@@ -89,7 +90,7 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
 
 def _summary(report: Mapping[str, Any]) -> str:
     variables = report["variables"]
-    moved = sum(item["verdict"] in ("drifted", "major") for item in variables)
+    moved = sum(item["verdict"] in MOVED for item in variables)
     return (
         f"{moved} of {len(variables)} variables drifted {when(report['window'])}. "
         f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."

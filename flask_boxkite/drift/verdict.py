@@ -21,12 +21,15 @@ from flask_boxkite.drift.statistics import (
     psi_sampling_noise,
 )
 
-__all__ = ["DRIFTED_SIZE", "MAJOR_SIZE", "MINIMUM_ROWS", "WORST_FIRST", "Judgement", "Verdict", "judge"]
+__all__ = ["DRIFTED_SIZE", "MAJOR_SIZE", "MINIMUM_ROWS", "MOVED", "WORST_FIRST", "Judgement", "Verdict", "judge"]
 
 Verdict: TypeAlias = Literal["not enough data", "stable", "shifted", "drifted", "major"]
 
 WORST_FIRST: tuple[Verdict, ...] = ("major", "drifted", "shifted", "stable", "not enough data")
 """The order in which things are shown."""
+
+MOVED = frozenset({"drifted", "major"})
+"""Verdicts of what has drifted, and alerts are for."""
 
 MINIMUM_ROWS = 30
 """Rows, of training and live each, below which nothing is judged."""

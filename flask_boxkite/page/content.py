@@ -12,19 +12,17 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from flask_boxkite.baseline import Distribution
-from flask_boxkite.baseline.distribution import Continuous
+from flask_boxkite.baseline.distribution import Continuous, group_counts
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.doctor import Finding
 from flask_boxkite.drift import VariableDrift
-from flask_boxkite.drift.verdict import WORST_FIRST, Verdict
+from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
 from flask_boxkite.observation import CoursePoint, Observation
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from flask_boxkite.page.shape import Histogram, Shape, shape_of
 from flask_boxkite.page.words import MEANINGS, group_text, percent
 
 __all__ = ["App", "ModelView", "Query", "VariableView", "course_picture"]
-
-_MOVED = ("drifted", "major")
 
 
 @dataclass(frozen=True)
@@ -98,16 +96,12 @@ class VariableView:
     @property
     def groups(self) -> list[tuple[str, float, float]]:
         """The groups that the verdict is about: name, share in training, share live."""
-        before, now = self.trained.cells, self.live.tolist()
-        total = max(sum(before), 1), max(sum(now), 1)
-        return [
-            (
-                group_text(group.name, self.drift.kind),
-                sum(before[group.start : group.stop]) / total[0],
-                sum(now[group.start : group.stop]) / total[1],
-            )
-            for group in self.trained.groups
+        names = [group_text(group.name, self.drift.kind) for group in self.trained.groups]
+        shares = [
+            [count / max(sum(cells), 1) for count in group_counts(self.trained, cells)]
+            for cells in (self.trained.cells, self.live.tolist())
         ]
+        return list(zip(names, *shares, strict=True))
 
     @property
     def _label(self) -> str:
@@ -157,7 +151,7 @@ class ModelView:
     @property
     def moved(self) -> list[VariableView]:
         """Those that are drifted or major."""
-        return [view for view in self.variables if view.drift.verdict in _MOVED]
+        return [view for view in self.variables if view.drift.verdict in MOVED]
 
     @property
     def worst(self) -> str:

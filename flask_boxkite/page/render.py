@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -15,7 +14,7 @@ from markupsafe import Markup
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.observation import CoursePoint
 from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
-from flask_boxkite.page.words import ago, fixed, number, percent, seconds, statistics, window_text
+from flask_boxkite.page.words import ago, fixed, moment, number, percent, seconds, statistics, window_text
 
 __all__ = ["ASSETS", "asset", "drift_json", "overview_html", "report_html", "variable_html"]
 
@@ -35,7 +34,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(
-        number=number, percent=percent, seconds=seconds, moment=_moment, ago=ago, fixed=fixed, window=window_text
+        number=number, percent=percent, seconds=seconds, moment=moment, ago=ago, fixed=fixed, window=window_text
     )
     return environment
 
@@ -92,7 +91,7 @@ def drift_json(app: App) -> str:
     """
     content = {
         "format": FORMAT,
-        "time": _moment(app.now),
+        "time": moment(app.now),
         "window": app.query.window,
         "models": [_model_dict(model) for model in app.models],
         "sinks": [{"name": name, **_sink_dict(counts)} for name, counts in app.sinks.items()],
@@ -120,10 +119,6 @@ def _sink_dict(counts: RecorderCounts) -> dict[str, Any]:
         "delivered": counts.delivered,
         "waiting": counts.waiting,
         "dropped": counts.dropped,
-        "last_delivery": _moment(counts.last_delivery) if counts.last_delivery else None,
+        "last_delivery": moment(counts.last_delivery) if counts.last_delivery else None,
         "backoff_seconds": counts.backoff,
     }
-
-
-def _moment(time: float) -> str:
-    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
@@ -26,6 +27,7 @@ __all__ = [
     "category_label",
     "fixed",
     "group_text",
+    "moment",
     "number",
     "percent",
     "seconds",
@@ -86,6 +88,11 @@ def seconds(value: float | None) -> str:
     if value is None:
         return _NONE
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def moment(time: float) -> str:
+    """Write a time, given in Unix seconds, as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ago(value: float) -> str:

@@ -17,6 +17,7 @@ from flask_boxkite.drift.text import (
     title,
     when,
 )
+from flask_boxkite.drift.verdict import MOVED
 
 __all__ = ["as_markdown", "as_text"]
 
@@ -51,7 +52,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
 
 def _summary(report: Mapping[str, Any]) -> str:
     segments = report["segments"]
-    drifted = sum(item["verdict"] in ("drifted", "major") for item in segments)
+    drifted = sum(item["verdict"] in MOVED for item in segments)
     against = f", against the same {when(report['against'])}" if report["against"] else ""
     return (
         f"{drifted} of {len(segments)} segments by {printable(report['by'])!r} drifted {when(report['window'])}"
@@ -68,7 +69,7 @@ def _name(segment: Mapping[str, Any]) -> str:
 
 def _drifted(segment: Mapping[str, Any]) -> str:
     variables = segment["variables"]
-    return f"{sum(item['verdict'] in ('drifted', 'major') for item in variables)}/{len(variables)}"
+    return f"{sum(item['verdict'] in MOVED for item in variables)}/{len(variables)}"
 
 
 def _moved(segment: Mapping[str, Any], room: int) -> str:
