@@ -145,7 +145,11 @@ class _Pages:
         failures: Sequence[str],
     ) -> App:
         """Return all that there is to say: of sinks and set-up, too."""
-        sinks = self._monitored.sinks()
+        sinks: Mapping[str, RecorderCounts] = {}
+        try:
+            sinks = self._monitored.sinks()
+        except OSError as error:
+            failures = [*failures, f"What became of records cannot be read: {error}. Are files not too many?"]
         lost = sum((Counter(observation.capture_errors) for observation in observations), Counter())
         return App(
             current_app.name,

@@ -366,6 +366,19 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
         assert "cannot be read" in answer.text
 
 
+def test_sinks_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(baseline)
+    state = app.extensions["boxkite"]
+    monkeypatch.setattr(state, "sinks", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
+    client = app.test_client()
+
+    for path in ("/boxkite/", "/boxkite/drift.json"):
+        answer = client.get(path)
+        assert answer.status_code == 503
+        assert "What became of records cannot be read" in answer.text
+    assert client.get(variable_path("age")).status_code == 200
+
+
 # --- who may see it --------------------------------------------------------------------------------------------------
 
 
