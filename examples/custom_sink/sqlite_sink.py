@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS predictions (
@@ -26,8 +26,11 @@ class SQLiteSink:
     def __init__(self, path):
         self._path = str(path)
         with self._connected() as connection:
-            connection.execute("PRAGMA journal_mode = WAL")  # so that readers and a writer do not wait for each other
             connection.execute(TABLE)
+            # So that readers and a writer do not wait for each other. It holds for good; one of several processes that
+            # start at once does it, and SQLite does not let the others wait for that.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL")
 
     def emit_batch(self, records):
         """Store all of a batch or, if this raises, nothing; a batch that comes again is not stored again."""

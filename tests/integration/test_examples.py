@@ -78,6 +78,38 @@ def test_the_custom_sink_stores_a_batch_that_comes_again_only_once(tmp_path: Pat
     assert done.returncode == 0, done.stderr
 
 
+def test_the_custom_sink_can_be_made_by_many_at_once(tmp_path: Path) -> None:
+    """As the workers of a server do that starts with no database yet."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, tmp_path], cwd=CUSTOM_SINK, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+AT_ONCE = """
+import sqlite3, sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from threading import Barrier
+from sqlite_sink import SQLiteSink
+
+WORKERS = 8
+barrier = Barrier(WORKERS)
+
+def make(path):
+    barrier.wait()
+    SQLiteSink(path)
+
+with ThreadPoolExecutor(WORKERS) as pool:
+    for number in range(30):
+        path = f"{sys.argv[1]}/{number}.sqlite"
+        list(pool.map(make, [path] * WORKERS))
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert connection.execute("SELECT count(*) FROM predictions").fetchone() == (0,)
+"""
+
+
 TWICE = """
 import sqlite3, sys
 from sqlite_sink import SQLiteSink
