@@ -2,6 +2,8 @@
 
 A lock (``flock``) ends with its process, however that ends, so a file whose lock can be taken belongs to nobody any
 more. No link is followed, and nothing is opened in a way that could wait.
+
+Also how a file that is made for others is written: whole, or not at all (`write_whole`).
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ import contextlib
 import errno
 import mmap
 import os
+import shutil
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from time import monotonic, sleep
 
 try:
@@ -35,6 +39,7 @@ __all__ = [
     "take_if_dead",
     "unwritable",
     "write_all",
+    "write_whole",
 ]
 
 can_lock = fcntl is not None and hasattr(os, "pwrite")
@@ -73,6 +78,31 @@ def write_all(descriptor: int, data: bytes, offset: int) -> None:
     while rest:
         written = os.pwrite(descriptor, rest, offset)
         rest, offset = rest[written:], offset + written
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it: no reader sees half of it, and no fault costs the old one.
+
+    A link stays, and what it leads to is replaced; a device or a pipe is written to.
+
+    Raises:
+        OSError: It cannot be written; what was there before still is.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+        return
+    temporary = path.parent / f".{token_hex(8)}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+        if path.exists():
+            shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def reserve(descriptor: int, offset: int, size: int) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from secrets import token_hex
 
 from flask_boxkite.baseline import legacy
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.families import Family, label_text, running_sum, variable_families
+from flask_boxkite.files import write_whole
 
 __all__ = ["BASELINE_INFO", "CREATED_FORMAT", "dump", "info_lines", "render"]
 
@@ -24,7 +22,7 @@ CREATED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def dump(baseline: Baseline, path: Path, *, names: str) -> None:
-    """Write *baseline* under a temporary name and rename it, so that no reader sees half a file.
+    """Write *baseline*, whole or not at all.
 
     Raises:
         BaselineError: The names are unknown, or the file cannot be written.
@@ -33,16 +31,8 @@ def dump(baseline: Baseline, path: Path, *, names: str) -> None:
         msg = f"'names' must be 'labels' or 'boxkite', got {names!r}."
         raise BaselineError(msg)
     data = (render(baseline) if names == "labels" else legacy.render_file(baseline)).encode()
-    temporary = path.parent / f".{token_hex(8)}.tmp"
     try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        write_whole(path, data)
     except OSError as error:
         msg = f"Baseline file '{path}' cannot be written: {error.strerror}. Is its folder there and writable?"
         raise BaselineError(msg, path=str(path)) from error

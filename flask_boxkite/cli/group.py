@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.files import write_whole
 
 __all__ = ["boxkite", "counted", "output_option", "write"]
 
@@ -55,16 +56,20 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def write(text: str, output: Path | None) -> None:
-    """Write what a command has made.
+    """Write what a command has made, to a file in UTF-8.
 
     Raises:
-        BoxkiteError: The file cannot be written.
+        BoxkiteError: The file, or the text, cannot be written.
     """
-    if output is None:
-        click.echo(text, nl=False)
-        return
     try:
-        output.write_text(text, encoding="utf-8")
+        if output is None:
+            click.echo(text, nl=False)
+        else:
+            write_whole(output, text.encode())
+    except UnicodeEncodeError as error:
+        fact = f"{error.object[error.start]!a} cannot be written in {error.encoding.upper()}"
+        msg = f"{fact}. Is an argument damaged? Otherwise, name a file with --output, or set PYTHONUTF8=1."
+        raise BoxkiteError(msg) from error
     except OSError as error:
         msg = f"'{output}' cannot be written: {error.strerror}. Is its folder there and writable?"
         raise BoxkiteError(msg) from error

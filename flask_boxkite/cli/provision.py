@@ -11,7 +11,7 @@ from flask.cli import with_appcontext
 
 from flask_boxkite.cli.group import boxkite, output_option, write
 from flask_boxkite.errors import BoxkiteError, ConfigError
-from flask_boxkite.provision import RuleOptions, rules_text, scrape_config_text
+from flask_boxkite.provision import ObjectMeta, RuleOptions, rules_text, scrape_config_text
 
 __all__ = ["grafana", "rules", "scrape_config"]
 
@@ -51,8 +51,15 @@ _DEFAULTS = RuleOptions()
     help="Label of the targets by which replicas belong together; repeatable.",
 )
 @click.option("--kubernetes", metavar="NAME", help="Write a PrometheusRule of this name, for the Prometheus operator.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Label of the PrometheusRule, by which an operator may choose; repeatable.",
+)
 @output_option
-def rules(output: Path | None, kubernetes: str | None, **options: Any) -> None:
+def rules(output: Path | None, kubernetes: str | None, labels: tuple[str, ...], **options: Any) -> None:
     """Write recording and alerting rules for Prometheus.
 
     They are for all models, baselines, features and outputs that Prometheus scrapes, now or later; no app is needed.
@@ -61,10 +68,14 @@ def rules(output: Path | None, kubernetes: str | None, **options: Any) -> None:
     Examples:
       flask boxkite rules --output boxkite-rules.yml
       flask boxkite rules --window 1h --scrape-interval 30s --group-by job --group-by cluster
-      flask boxkite rules --kubernetes flask-boxkite | kubectl apply --filename -
+      flask boxkite rules --kubernetes flask-boxkite --label release=prometheus | kubectl apply --filename -
       promtool check rules boxkite-rules.yml
     """
-    write(rules_text(RuleOptions(**options), kubernetes=kubernetes), output)
+    if labels and kubernetes is None:
+        msg = "'--label' is for a PrometheusRule. Name it with '--kubernetes'."
+        raise click.UsageError(msg)
+    meta = None if kubernetes is None else ObjectMeta.of(kubernetes, labels)
+    write(rules_text(RuleOptions(**options), kubernetes=meta), output)
 
 
 @boxkite.command()
@@ -77,6 +88,7 @@ def rules(output: Path | None, kubernetes: str | None, **options: Any) -> None:
     help="Window to choose from; repeatable. Those that the rules were made for.",
 )
 @click.option("--scrape-interval", default=_DEFAULTS.scrape_interval, help="As for the rules.")
+@click.option("--minimum-size", type=float, default=_DEFAULTS.minimum_size, help="As for the rules.")
 @click.option("--group-by", multiple=True, default=_DEFAULTS.group_by, help="As for the rules.")
 @output_option
 def grafana(output: Path | None, title: str, **options: Any) -> None:

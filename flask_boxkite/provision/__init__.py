@@ -1,7 +1,8 @@
 """What the monitoring around an app needs to be told, generated: Prometheus' rules and its scrape job."""
 
+from flask_boxkite.provision.kubernetes import ObjectMeta
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.rules import rules_text
 from flask_boxkite.provision.scrape import scrape_config_text
 
-__all__ = ["RuleOptions", "rules_text", "scrape_config_text"]
+__all__ = ["ObjectMeta", "RuleOptions", "rules_text", "scrape_config_text"]

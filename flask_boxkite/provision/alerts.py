@@ -129,10 +129,13 @@ TWO_BASELINES = "count by ($by) (count by ($by, baseline) (boxkite_baseline_info
 
 DROPPED = "sum by ($by, reason) (increase(boxkite_log_dropped_total[$window])) > 0"
 
-# Of each replica: the queue was never seen empty, and nothing has left it.
+# Of each replica: the queue was never seen empty, and nothing has left it. A sink that has never delivered has had its
+# chance only when it has been seen for that long.
 STALLED_SINK = """\
 sum by ($by) (
   boxkite_log_queue_records
+  and
+  boxkite_log_queue_records offset $stalled
   and
   min_over_time(boxkite_log_queue_records[$stalled]) > 0
   and
@@ -142,8 +145,8 @@ sum by ($by) (
 STALLED_DESCRIPTION = """\
 {{ $$of := printf `$selector` $labels -}}
 {{ $$value }} records wait, and for $stalled sink {{ $$labels.sink }} has taken none of some replica.
-Pause between its attempts: {{ range query (printf `max(boxkite_log_backoff_seconds{%s})` $$of)
-}}{{ humanizeDuration .Value }}{{ end }}."""
+{{- range query (printf `max(boxkite_log_backoff_seconds{%s})` $$of)
+}} Pause between its attempts: {{ humanizeDuration .Value }}.{{ end }}"""
 
 CAPTURE_ERRORS = """\
 sum by ($by, reason) (increase(boxkite_capture_errors_total[$window]))

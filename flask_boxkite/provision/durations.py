@@ -8,8 +8,11 @@ from flask_boxkite.errors import ConfigError
 
 __all__ = ["duration_seconds", "duration_text"]
 
-_UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_DURATION = re.compile("".join(rf"(?:(\d+){unit})?" for unit in _UNITS))
+_UNITS = {"y": 31536000.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_LONGEST = 2**63 / 1e9
+"""Seconds; Prometheus counts nanoseconds in 64 bits."""
+
+_DURATION = re.compile("".join(rf"(?:([0-9]{{1,18}}){unit})?" for unit in _UNITS))
 
 
 def duration_seconds(text: str, *, what: str) -> float:
@@ -20,7 +23,7 @@ def duration_seconds(text: str, *, what: str) -> float:
         what: Names it in the error.
 
     Raises:
-        ConfigError: It is no duration, or none of any length.
+        ConfigError: It is no duration, none of any length, or too long.
 
     >>> duration_seconds("1h30m", what="The window")
     5400.0
@@ -30,6 +33,9 @@ def duration_seconds(text: str, *, what: str) -> float:
     seconds = sum(int(count) * size for count, size in zip(counts, _UNITS.values(), strict=False))
     if seconds <= 0:
         msg = f"{what} must be a duration as Prometheus writes it, such as '15s' or '1h', got {text!r}."
+        raise ConfigError(msg)
+    if seconds >= _LONGEST:
+        msg = f"{what} must be shorter than 292 years, which is all that Prometheus can count, got {text!r}."
         raise ConfigError(msg)
     return seconds
 

@@ -16,7 +16,14 @@ LEAST_SCRAPES = 20
 """Scrapes that a window must hold: `increase` extrapolates, and of five scrapes it makes a quarter more rows."""
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_OWN_LABELS = {"model", "baseline", "feature", "output", "group", "window", "le", "sink", "reason", "severity"}
+_METRIC_LABELS = {
+    *("model", "baseline", "version", "created", "feature", "output", "position", "kind", "category", "group", "le"),
+    *("status", "sign", "sink", "reason", "outcome", "state"),
+}
+_RULE_LABELS = {"window", "severity", "alertname", "alertstate"}
+_DASHBOARD_NAMES = {"datasource", "side", "variable"}
+_OWN_LABELS = _METRIC_LABELS | _RULE_LABELS | _DASHBOARD_NAMES
+_SEVERITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]*")
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class RuleOptions:
         group_by: Labels, beside those of the metrics, by which replicas belong together.
 
     Raises:
-        ConfigError: One of them is malformed, or the windows are too short or out of order.
+        ConfigError: One of them is malformed, the windows are too short or out of order, or a label is one of ours.
     """
 
     windows: tuple[str, ...] = ("1h", "24h")
@@ -49,13 +56,16 @@ class RuleOptions:
         if not 0 < self.minimum_size <= MAJOR_SIZE:
             msg = f"The minimum size must be above 0 and at most {MAJOR_SIZE:g}, got {self.minimum_size!r}."
             raise ConfigError(msg)
-        if not self.severity:
-            msg = "The severity must be a text that is not empty."
+        if not _SEVERITY.fullmatch(self.severity):
+            msg = f"The severity must be a word such as 'warning' or 'page', got {self.severity!r}."
             raise ConfigError(msg)
         for label in self.group_by:
             if not _LABEL.fullmatch(label) or label in _OWN_LABELS or label.startswith("__"):
                 msg = f"{label!r} is no label to group by. Name labels of the targets, such as 'job' or 'cluster'."
                 raise ConfigError(msg)
+        if len(set(self.group_by)) < len(self.group_by):
+            msg = f"The labels to group by must be named once each, got {', '.join(self.group_by)}."
+            raise ConfigError(msg)
 
     def _check_windows(self) -> None:
         if not self.windows:

@@ -10,12 +10,16 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from flask_boxkite.provision.kubernetes import ObjectMeta
 
 __all__ = ["Alert", "Group", "Recording", "file_text", "manifest_text", "scalar"]
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z_:]*|\d+(?:ms|[smhdw])")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z_:]*(?:-[A-Za-z_]+)*|[0-9]+(?:ms|[smhdwy])")
+# What JSON leaves as it is, and YAML takes for a break or refuses.
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_TEXTS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
 
@@ -92,13 +96,13 @@ def file_text(header: str, groups: Sequence[Group]) -> str:
     return "\n".join([*_comment(header), "", *_groups(groups)]) + "\n"
 
 
-def manifest_text(header: str, groups: Sequence[Group], *, name: str) -> str:
+def manifest_text(header: str, groups: Sequence[Group], meta: ObjectMeta) -> str:
     """Return the same as a PrometheusRule, which the Prometheus operator takes.
 
     Args:
         header: A comment.
         groups: The groups.
-        name: Of the object.
+        meta: Name and labels of the object.
     """
     manifest = [
         *_comment(header),
@@ -106,7 +110,8 @@ def manifest_text(header: str, groups: Sequence[Group], *, name: str) -> str:
         "apiVersion: monitoring.coreos.com/v1",
         "kind: PrometheusRule",
         "metadata:",
-        f"  name: {name}",
+        f"  name: {scalar(meta.name)}",
+        *_mapping("labels", meta.labels),
         "spec:",
         *_indented(_groups(groups)),
     ]
@@ -127,7 +132,11 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
 def scalar(text: str) -> str:
     """Write a text on one line, in quotes where YAML could take it for something else."""
     plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXTS
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return (
+        text
+        if plain
+        else _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+    )
 
 
 def _literal(key: str, text: str) -> Iterator[str]:
@@ -135,7 +144,7 @@ def _literal(key: str, text: str) -> Iterator[str]:
     yield from textwrap.indent(text, " " * 4).splitlines()
 
 
-def _mapping(key: str, items: dict[str, str]) -> Iterator[str]:
+def _mapping(key: str, items: Mapping[str, str]) -> Iterator[str]:
     if items:
         yield f"  {key}:"
         yield from (f"    {name}: {scalar(value)}" for name, value in items.items())

@@ -6,12 +6,11 @@ after the other, so each may use what the one before has just recorded.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 
-from flask_boxkite.errors import ConfigError
 from flask_boxkite.provision.alerts import drift_alert, serving_alerts, stopped_alert
+from flask_boxkite.provision.kubernetes import ObjectMeta
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import FEATURES, OUTPUTS, bin_rules, training_rules, window_rules
 from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text, manifest_text
@@ -19,8 +18,6 @@ from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text,
 __all__ = ["rules_text"]
 
 SIDES = (FEATURES, OUTPUTS)
-
-_OBJECT_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 HEADER = """\
 Recording and alerting rules of flask-boxkite, for all models, baselines, features and outputs. Made by
@@ -41,24 +38,18 @@ Per window and feature (outputs: "inference" in place of "feature"), recorded as
 and boxkite:feature_group:live, boxkite:feature_group:baseline: rows per group."""
 
 
-def rules_text(options: RuleOptions, *, kubernetes: str | None = None) -> str:
+def rules_text(options: RuleOptions, *, kubernetes: ObjectMeta | None = None) -> str:
     """Return the rule file as YAML.
 
     Args:
         options: What it is to be like.
-        kubernetes: Name of the PrometheusRule that it is to be instead, for the Prometheus operator.
-
-    Raises:
-        ConfigError: That is no name for an object of Kubernetes.
+        kubernetes: The PrometheusRule that it is to be instead, for the Prometheus operator.
     """
     groups = list(_groups(options))
+    words = ["flask boxkite rules", *_words(options)]
     if kubernetes is None:
-        return file_text(HEADER.format(command=_command(options)), groups)
-    if not _OBJECT_NAME.fullmatch(kubernetes):
-        msg = f"{kubernetes!r} is no name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
-        raise ConfigError(msg)
-    command = f"{_command(options)} --kubernetes {kubernetes}"
-    return manifest_text(HEADER.format(command=command), groups, name=kubernetes)
+        return file_text(HEADER.format(command=" ".join(words)), groups)
+    return manifest_text(HEADER.format(command=" ".join([*words, *kubernetes.options()])), groups, kubernetes)
 
 
 def _groups(options: RuleOptions) -> Iterator[Group]:
@@ -84,10 +75,9 @@ def _window_rules(options: RuleOptions, window: str) -> Iterator[Recording | Ale
         yield stopped_alert(FEATURES, options, window)
 
 
-def _command(options: RuleOptions) -> str:
-    """Return the command that makes this file, all options named."""
-    words = [f"--window {window}" for window in options.windows]
-    words += [f"--scrape-interval {options.scrape_interval}", f"--minimum-size {options.minimum_size:g}"]
-    words += [f"--for {options.hold}", f"--severity {shlex.quote(options.severity)}"]
-    words += [f"--group-by {label}" for label in options.group_by]
-    return " ".join(["flask boxkite rules", *words])
+def _words(options: RuleOptions) -> Iterator[str]:
+    """Yield all options, named as the command line has them."""
+    yield from (f"--window {window}" for window in options.windows)
+    yield f"--scrape-interval {options.scrape_interval} --minimum-size {options.minimum_size:g}"
+    yield f"--for {options.hold} --severity {shlex.quote(options.severity)}"
+    yield from (f"--group-by {label}" for label in options.group_by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
@@ -25,9 +26,11 @@ def scrape_config_text(
         credentials_file: Where Prometheus finds the token.
 
     Raises:
-        ConfigError: The app serves no metrics, or the interval is no duration.
+        ConfigError: The app serves no metrics, the interval is no duration, or a target no host and port.
     """
     duration_seconds(scrape_interval, what="The scrape interval")
+    for target in targets:
+        _check_target(target)
     if not settings.enabled or settings.metrics_path is None:
         key = "BOXKITE_METRICS_PATH" if settings.enabled else "BOXKITE_ENABLED"
         msg = f"The app serves no metrics, since '{key}' says so. Name the path that serves them in a job of your own."
@@ -51,3 +54,15 @@ def scrape_config_text(
         f"      - targets: [{', '.join(map(scalar, targets))}]",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _check_target(target: str) -> None:
+    """Refuse what Prometheus could not connect to: a URL, nothing, no port that there is."""
+    try:
+        parts = urlsplit(f"//{target}")
+        known = bool(parts.hostname) and parts.netloc == target and parts.port != 0
+    except ValueError:  # of a port, or of an IPv6 address
+        known = False
+    if not known or not target.isprintable() or target.endswith(":") or set(" @") & set(target):
+        msg = f"{target!r} is no target. Write host and port, as in 'scoring:8000', without scheme or path."
+        raise ConfigError(msg)

@@ -18,7 +18,7 @@ from flask_boxkite import Boxkite
 from flask_boxkite.cli import boxkite
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.provision import RuleOptions, rules_text, scrape_config_text
+from flask_boxkite.provision import ObjectMeta, RuleOptions, rules_text, scrape_config_text
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -58,14 +58,46 @@ def test_rules_go_to_a_file(tmp_path: Path) -> None:
 
 
 def test_rules_become_an_object_of_kubernetes() -> None:
-    result = CliRunner().invoke(boxkite, ["rules", "--kubernetes", "scoring.rules"])
-    assert (result.exit_code, result.output) == (0, rules_text(RuleOptions(), kubernetes="scoring.rules"))
+    words = ["rules", "--kubernetes", "scoring.rules", "--label", "release=prometheus", "--label", "a.b/c="]
+    result = CliRunner().invoke(boxkite, words)
+    meta = ObjectMeta("scoring.rules", {"release": "prometheus", "a.b/c": ""})
 
-    result = CliRunner().invoke(boxkite, ["rules", "--kubernetes", "Scoring rules"])
-    assert (result.exit_code, result.output) == (
-        1,
-        "Error: 'Scoring rules' is no name for an object of Kubernetes. Use small letters, digits, '-' and '.'.\n",
+    assert (result.exit_code, result.output) == (0, rules_text(RuleOptions(), kubernetes=meta))
+    assert " --kubernetes scoring.rules --label release=prometheus --label a.b/c=\n" in result.output
+    manifest = yaml.safe_load(result.output)
+    assert manifest["metadata"] == {"name": "scoring.rules", "labels": dict(meta.labels)}
+    assert manifest["spec"] == yaml.safe_load(rules_text(RuleOptions()))
+
+
+@pytest.mark.parametrize("name", ["123", "true", "null", "1e3", "a.b-c.9"])
+def test_every_name_stays_a_text(name: str) -> None:
+    text = rules_text(RuleOptions(), kubernetes=ObjectMeta(name, {"release": name}))
+    assert yaml.safe_load(text)["metadata"] == {"name": name, "labels": {"release": name}}
+
+
+@pytest.mark.parametrize("name", ["", "Scoring rules", "a..b", "a.-b", "-a", "a-", "a.", "a_b", "a\n", "a" * 64, "é"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ObjectMeta(name)
+    assert str(caught.value) == (
+        f"{name!r} is no name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
     )
+
+
+@pytest.mark.parametrize("label", ["", "=a", "a b=c", "a=b c", "/a=b", "A.b/c=d", "a=-", "a/b/c=d", "a=" + "b" * 64])
+def test_what_is_no_label_is_refused(label: str) -> None:
+    result = CliRunner().invoke(boxkite, ["rules", "--kubernetes", "a", "--label", label])
+    assert result.exit_code == 1
+    assert "is no label for an object of Kubernetes. Write it as 'release=prometheus'." in result.output
+
+
+def test_labels_are_given_once_and_to_an_object() -> None:
+    result = CliRunner().invoke(boxkite, ["rules", "--kubernetes", "a", "--label", "a=b", "--label", "a=c"])
+    assert (result.exit_code, result.output) == (1, "Error: Labels must be given once each, got a=b, a=c.\n")
+
+    result = CliRunner().invoke(boxkite, ["rules", "--label", "a=b"])
+    assert result.exit_code == 2
+    assert "'--label' is for a PrometheusRule. Name it with '--kubernetes'." in result.output
 
 
 def test_a_mistake_leaves_the_file_as_it_was(tmp_path: Path) -> None:
@@ -74,6 +106,24 @@ def test_a_mistake_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     result = CliRunner().invoke(boxkite, ["rules", "--output", str(path), "--window", "1m"])
 
     assert result.exit_code == 1
+    assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize("output", [False, True], ids=["printed", "file"])
+def test_a_text_that_cannot_be_written_is_one_line(tmp_path: Path, output: bool) -> None:
+    """A title of bytes that are no text, as a shell with another encoding passes them on."""
+    path = tmp_path / "dashboard.json"
+    path.write_text("before")
+    words = ["scrape-config", "--job", b"\xff".decode(errors="surrogateescape")]
+    app = Flask("scoring")
+    Boxkite(app)
+    result = FlaskCliRunner(app).invoke(boxkite, words + (["--output", str(path)] if output else []))
+
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: '\\udcff' cannot be written in UTF-8. Is an argument damaged? "
+        "Otherwise, name a file with --output, or set PYTHONUTF8=1.\n"
+    )
     assert path.read_text() == "before"
 
 
@@ -153,6 +203,24 @@ def test_an_app_that_serves_no_metrics_has_no_job(settings: Settings, key: str) 
         scrape_config_text(settings, job="a", targets=["b"], scrape_interval="15s", credentials_file="t")
     assert str(caught.value) == (
         f"The app serves no metrics, since '{key}' says so. Name the path that serves them in a job of your own."
+    )
+
+
+@pytest.mark.parametrize("target", ["a:80", "a", "10.0.0.1:8000", "[::1]:8000", "scoring.svc:80"])
+def test_targets_may_be_hosts_with_or_without_ports(target: str) -> None:
+    text = scrape_config_text(Settings(), job="a", targets=[target], scrape_interval="15s", credentials_file="t")
+    assert yaml.safe_load(text)["scrape_configs"][0]["static_configs"] == [{"targets": [target]}]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["", "http://a:80", "a b", "a:99999", "a:0", "a:", ":80", "a:b", "a/metrics", "u@a:80", "::1", "a\n", "a:80,b:80"],
+)
+def test_what_is_no_target_is_refused(app: Flask, target: str) -> None:
+    result = FlaskCliRunner(app).invoke(boxkite, ["scrape-config", "--target", target])
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: {target!r} is no target. Write host and port, as in 'scoring:8000', without scheme or path.\n"
     )
 
 

@@ -23,12 +23,20 @@ pytestmark = pytest.mark.peers
 SCRAPE_SECONDS = 0.25
 OPTIONS = RuleOptions(windows=("10s", "60s"), scrape_interval="250ms", hold="0s")
 
-APP = """
+AGE = 'age "in\' years\\\n{le="1"} $model'
+RISK = "risk's \\d"
+ALL = ".*"
+MODEL = 'churn "b" \\'
+VERSION = "v1.0+cpu"
+"""Names that would end strings, be escapes or mean something to Grafana."""
+
+APP = f"""
 from flask import Flask, request
 
 from flask_boxkite import Boxkite
 
 
+AGE, RISK = {AGE!r}, {RISK!r}
 app = Flask("scoring")
 app.config.from_prefixed_env("APP")
 monitor = Boxkite(app)
@@ -38,7 +46,7 @@ monitor = Boxkite(app)
 @monitor.predict
 def score():
     rows = request.get_json()["instances"]
-    return {"predictions": [{"risk": row["age"] / 10, "label": row["city"]} for row in rows]}
+    return {{"predictions": [{{RISK: row[AGE] / 10, "label": row["city"]}} for row in rows]}}
 """
 
 
@@ -50,12 +58,16 @@ class Stack:
     dashboard: dict[str, Any]
     choices: dict[str, str]
 
-    def filled(self, text: str, **more: str) -> str:
-        """Return a text with all its variables filled in."""
-        for name, value in {**self.choices, **more}.items():
-            text = re.sub(rf"\$({name}\b|{{{name}(:\w+)?}})", lambda _, value=value: value, text)  # type: ignore[misc]
-        assert "$" not in text.replace('"$1"', ""), text
-        return text
+    def filled(self, text: str) -> str:
+        """Return a text with all its variables filled in, as Grafana does."""
+
+        def fill(match: re.Match[str]) -> str:
+            plain, name, form = match.groups()
+            value = self.choices[plain or name]
+            # All is not escaped.
+            return re.sub(r"[\\^$*+?.()|[\]{}/]", r"\\\g<0>", value) if form == "regex" and value != ALL else value
+
+        return re.sub(r"\$(?:([a-z_]+)|\{(\w+):(raw|regex)\})", fill, text)
 
     def answer(self, expression: str) -> list[dict[str, Any]]:
         """Evaluate an expression of the dashboard."""
@@ -69,7 +81,7 @@ def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
 
 def columns(rng: np.random.Generator, rows: int, shift: float) -> dict[str, list[Any]]:
     """Return the features, moved by *shift* standard deviations."""
-    return {"age": rng.normal(shift, 1, rows).tolist(), "city": rng.choice(["Bonn", "Ulm"], rows).tolist()}
+    return {AGE: rng.normal(shift, 1, rows).tolist(), "city": rng.choice(["Bonn", "Ulm"], rows).tolist()}
 
 
 def send(server: Gunicorn, table: dict[str, list[Any]]) -> None:
@@ -84,9 +96,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Start two replicas, one of which exports neither baseline nor bins, and drift their traffic."""
     directory, rng = tmp_path_factory.mktemp("stack"), np.random.default_rng(0)
     trained = columns(rng, 2000, 0.0)
-    outputs = {"risk": [age / 10 for age in trained["age"]], "label": trained["city"]}
+    outputs = {RISK: [age / 10 for age in trained[AGE]], "label": trained["city"]}
     path = directory / "histogram.prom"
-    ModelMonitoringService.export_text(trained, outputs, path, model="churn", version="v1")
+    ModelMonitoringService.export_text(trained, outputs, path, model=MODEL, version=VERSION)
     (directory / "rules.yml").write_text(rules_text(OPTIONS), encoding="utf-8")
     env = {
         "APP_BOXKITE_BASELINE": str(path),
@@ -99,8 +111,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     ]
     dashboard = json.loads(dashboard_text(OPTIONS, title="Drift"))
     choices = {
-        **{"job": ".*", "namespace": ".*", "model": "churn", "version": ".*", "baseline": ".*"},
-        **{"feature": "age", "output": "risk", "window": "60s", "__rate_interval": "60s", "__range": "120s"},
+        **{"job": ALL, "namespace": ALL, "model": MODEL, "version": VERSION, "baseline": ALL},
+        **{"feature": AGE, "output": RISK, "window": "60s", "__rate_interval": "60s", "__range": "120s"},
     }
     with servers[0] as full, servers[1] as bare:
         targets = [full.address, bare.address]
@@ -145,8 +157,8 @@ def test_every_choice_has_values(stack: Stack) -> None:
 
     assert found.pop("baseline")
     assert found == {
-        **{"job": ["app"], "namespace": [], "model": ["churn"], "version": ["v1"]},
-        **{"feature": ["age", "city"], "output": ["label", "risk"]},
+        **{"job": ["app"], "namespace": [], "model": [MODEL], "version": [VERSION]},
+        **{"feature": [AGE, "city"], "output": ["label", RISK]},
     }
 
 
@@ -164,13 +176,13 @@ def test_the_overview_says_what_the_rules_say(stack: Stack) -> None:
     """One line a variable, however many replicas there are."""
     (table,) = (panel for panel in panels(stack.dashboard) if panel["title"] == "All variables")
     answers = [stack.answer(target["expr"]) for target in table["targets"]]
-    variables = {("feature", "age"), ("feature", "city"), ("output", "risk"), ("output", "label")}
+    variables = {("feature", AGE), ("feature", "city"), ("output", RISK), ("output", "label")}
 
     for answer in answers:
         assert {(series["metric"]["side"], series["metric"]["variable"]) for series in answer} == variables
         assert len(answer) == 4
     verdicts = {series["metric"]["variable"]: series["value"] for series in answers[0]}
-    assert verdicts == {"age": 4, "risk": 4, "city": 1, "label": 1}
+    assert verdicts == {AGE: 4, RISK: 4, "city": 1, "label": 1}
     assert stack.answer(panels(stack.dashboard)[0]["targets"][0]["expr"])[0]["value"] == 2
 
 

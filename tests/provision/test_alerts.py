@@ -258,6 +258,15 @@ def test_a_sink_that_stalls(rules: Rules) -> None:
     )
 
 
+def test_a_sink_that_has_never_delivered_has_its_ten_minutes_too(rules: Rules) -> None:
+    never = sink("5+0x60", "-100000+0x60")
+    del never[series("boxkite_log_backoff_seconds", **SINK)]
+    assert rules.alerts([never], "BoxkiteSinkStalled", minutes=9) == []
+    ((_, texts),) = rules.alerts([never], "BoxkiteSinkStalled", minutes=11)
+
+    assert texts["description"] == "5 records wait, and for 10m sink fluentd has taken none of some replica."
+
+
 @pytest.mark.parametrize(
     ("queue", "last_delivery"),
     [("5+0x60", "0+60x60"), ("0+0x60", "60+0x60"), ("0+0x59 5", "60+0x60")],

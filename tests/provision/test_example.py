@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from flask_boxkite.config import Settings
-from flask_boxkite.provision import RuleOptions, rules_text, scrape_config_text
+from flask_boxkite.provision import ObjectMeta, RuleOptions, rules_text, scrape_config_text
 from flask_boxkite.provision.grafana import dashboard_text
 from tests.peers import require
 
@@ -25,7 +25,7 @@ def test_the_rules_are_those_that_the_command_writes() -> None:
 def test_the_manifest_has_the_same_rules() -> None:
     """After a change of them, the commands that README.md has."""
     manifest = (STACK / "kubernetes/prometheus-rule.yaml").read_text(encoding="utf-8")
-    assert manifest == rules_text(RuleOptions(), kubernetes="flask-boxkite")
+    assert manifest == rules_text(RuleOptions(), kubernetes=ObjectMeta("flask-boxkite"))
     content = yaml.safe_load(manifest)
     assert (content["kind"], content["metadata"]) == ("PrometheusRule", {"name": "flask-boxkite"})
     assert content["spec"] == yaml.safe_load(rules_text(RuleOptions()))

@@ -83,13 +83,21 @@ def test_the_windows_are_those_of_the_rules() -> None:
     assert (windows["query"], windows["current"]["value"]) == ("30m,6h", "30m")
 
 
+def test_limits_of_size_are_those_of_the_rules() -> None:
+    text = json.dumps(dashboard(minimum_size=0.15), ensure_ascii=False)
+    panel = next(panel for panel in json.loads(text)["panels"] if panel["title"] == "Is it big?")
+
+    assert "at least 0.15 and 0.25" in text
+    assert [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]] == [None, 0.15, 0.25]
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
 def test_the_command_prints_it() -> None:
-    words = ["grafana", "--title", "Scoring", "--window", "30m", "--group-by", "cluster"]
+    words = ["grafana", "--title", "Scoring", "--window", "30m", "--minimum-size", "0.2", "--group-by", "cluster"]
     result = CliRunner().invoke(boxkite, words)
-    expected = dashboard_text(RuleOptions(windows=("30m",), group_by=("cluster",)), title="Scoring")
+    expected = dashboard_text(RuleOptions(windows=("30m",), minimum_size=0.2, group_by=("cluster",)), title="Scoring")
 
     assert (result.exit_code, result.output) == (0, expected)
 

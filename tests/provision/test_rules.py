@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from flask_boxkite import ModelMonitoringService
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.provision import RuleOptions, rules_text
 from flask_boxkite.provision.durations import duration_seconds, duration_text
+from flask_boxkite.provision.grafana import dashboard_text
 from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text, scalar
 from flask_boxkite.testing import RecordingSink
 from tests.provision.promtool import check
@@ -24,13 +26,30 @@ OPTIONS = [
     RuleOptions(windows=("20s",), scrape_interval="1s"),
 ]
 IDS = ["default", "one window", "four windows", "short"]
+# Labels of what prometheus_client tells of Python.
+PYTHON_INFO = {"implementation", "major", "minor", "patchlevel", "generation"}
 # Another part of the project exports these; the rules do without.
+PYTHON_INFO = {"implementation", "major", "minor", "patchlevel", "generation"}
+"""Labels of metrics that prometheus_client adds."""
 MAY_BE_ABSENT = {"boxkite_feature_dispersion", "boxkite_inference_dispersion"}
 
 
 def rules_of(text: str) -> list[dict[str, Any]]:
     """Return all rules of a file, as YAML has them."""
     return [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+
+
+def exported_text(directory: Path) -> str:
+    """Return what a service exports that has predicted and logged something."""
+    numbers = [number / 7 for number in range(100)]
+    table = {"x": numbers, "c": ["a", "b"] * 50}
+    baseline = ModelMonitoringService.export_text(table, numbers, directory / "b.prom")
+    service = ModelMonitoringService(baseline, sink=RecordingSink())
+    service.log_prediction("body", [[1.0, "a"]], [0.5])
+    service.flush()
+    text = service.export_http()[0].decode()
+    service.close()
+    return text
 
 
 # --- the whole file --------------------------------------------------------------------------------------------------
@@ -49,19 +68,12 @@ def test_prometheus_takes_it(tmp_path: Path, options: RuleOptions) -> None:
 
 def test_every_metric_that_it_names_exists(tmp_path: Path) -> None:
     """What it reads is either exported by a service or recorded by itself."""
-    numbers = [number / 7 for number in range(100)]
-    table = {"x": numbers, "c": ["a", "b"] * 50}
-    baseline = ModelMonitoringService.export_text(table, numbers, tmp_path / "b.prom")
-    service = ModelMonitoringService(baseline, sink=RecordingSink())
-    service.log_prediction("body", [[1.0, "a"]], [0.5])
-    service.flush()
-    exported = set(re.findall(r"^(boxkite_\w+)", service.export_http()[0].decode(), re.M))
+    exported = set(re.findall(r"^(boxkite_\w+)", exported_text(tmp_path), re.M))
     text = rules_text(RuleOptions())
     recorded = {rule["record"] for rule in rules_of(text) if "record" in rule}
     read = {rule["expr"] for rule in rules_of(text)} | {
         rule["annotations"]["description"] for rule in rules_of(text) if "alert" in rule
     }
-    service.close()
 
     assert set(re.findall(r"\bboxkite_\w+", " ".join(read))) - exported - MAY_BE_ABSENT == set()
     assert set(re.findall(r"\bboxkite:[\w:]+", " ".join(read))) - recorded == set()
@@ -133,7 +145,27 @@ def test_yaml_gives_every_text_back() -> None:
     assert text.startswith("# A file.\n#\n# Of rules.\n\ngroups:\n  # Why.\n  - name: g\n")
 
 
-@pytest.mark.parametrize("text", ["plain", "1h", "yes", "null", "1", "1.5", "", "a: b", "# x", "é", "- x", "[x", "~"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        "1h",
+        "yes",
+        "null",
+        "1",
+        "1.5",
+        "",
+        "a: b",
+        "a\x85b",
+        "\x7f\ufeff\u2028",
+        "😀",
+        "# x",
+        "é",
+        "- x",
+        "[x",
+        "~",
+    ],
+)
 def test_scalars_stay_texts(text: str) -> None:
     assert yaml.safe_load(scalar(text)) == text
 
@@ -191,7 +223,15 @@ def test_all_texts_survive_the_file() -> None:
             {"group_by": ("a b",)},
             "'a b' is no label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
         ),
-        ({"severity": ""}, "The severity must be a text that is not empty."),
+        ({"group_by": ("job", "job")}, "The labels to group by must be named once each, got job, job."),
+        ({"severity": ""}, "The severity must be a word such as 'warning' or 'page', got ''."),
+        ({"severity": "{{ x }}"}, "The severity must be a word such as 'warning' or 'page', got '{{ x }}'."),
+        ({"severity": "page\x85now"}, "The severity must be a word such as 'warning' or 'page', got 'page\\x85now'."),
+        (
+            {"hold": "300y"},
+            "The time that an alert waits must be shorter than 292 years, which is all that Prometheus "
+            "can count, got '300y'.",
+        ),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -201,14 +241,34 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -
     assert str(caught.value) == message
 
 
+def test_no_label_of_ours_groups_replicas(tmp_path: Path) -> None:
+    """Neither one that is exported or recorded, nor a name that the dashboard uses."""
+    rules = rules_text(RuleOptions())
+    used = {label for rule in rules_of(rules) for label in rule.get("labels", {})}
+    for listed in re.findall(r"by \(([^)]+)\)", rules):
+        used |= set(listed.split(", "))
+    used |= set(re.findall(r"[{,](\w+)=", exported_text(tmp_path)))
+    dashboard = json.loads(dashboard_text(RuleOptions(), title="Drift"))
+    used |= {variable["name"] for variable in dashboard["templating"]["list"]}
+
+    assert len(used) > 20
+    for label in used - {"job", "namespace"} - PYTHON_INFO:
+        with pytest.raises(ConfigError, match="is no label to group by"):
+            RuleOptions(group_by=(label,))
+
+
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("15s", 15), ("1h30m", 5400), ("7d", 604800), ("1w", 604800), ("250ms", 0.25), ("1m", 60)]
+    ("text", "seconds"),
+    [("1y", 31536000), ("15s", 15), ("1h30m", 5400), ("7d", 604800), ("1w", 604800), ("250ms", 0.25), ("1m", 60)],
 )
 def test_durations_are_read(text: str, seconds: float) -> None:
     assert duration_seconds(text, what="It") == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "1", "h", "1.5h", "-1h", "1s1h", "1H", " 1h", "0h"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "1", "h", "1.5h", "-1h", "1s1h", "1H", " 1h", "0h", "\u0661h", "1" * 5000 + "s", "9" * 18 + "y"],
+)
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         duration_seconds(text, what="It")

@@ -11,6 +11,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
+from flask_boxkite.drift.verdict import MAJOR_SIZE
 from flask_boxkite.provision.grafana.panels import (
     DATASOURCE,
     Panel,
@@ -63,7 +64,7 @@ def dashboard_text(options: RuleOptions, *, title: str) -> str:
     for variable in _variables(options, queries):
         board.with_variable(variable)
     place, numbers = 0, count(1)
-    for row in _rows(queries):
+    for row in _rows(queries, options.minimum_size):
         if row.title:
             heading = dashboard.Row(row.title).id(next(numbers))
             board.with_row(heading.grid_pos(models.GridPos(h=1, w=WIDTH, x=0, y=place)))
@@ -111,12 +112,12 @@ def _choice(name: str, query: str, *, several: bool = False) -> dashboard.QueryV
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 
-def _rows(queries: Queries) -> Iterator[_Row]:
+def _rows(queries: Queries, minimum_size: float) -> Iterator[_Row]:
     yield _Row("", 4, list(_headlines(queries)))
-    yield _Row("", 11, [(WIDTH, _overview(queries))])
+    yield _Row("", 11, [(WIDTH, _overview(queries, minimum_size))])
     yield _Row("", 6, [(14, _alerts(queries)), (10, _baselines(queries))])
     for side in (FEATURES, OUTPUTS):
-        yield from _variable_rows(side, queries)
+        yield from _variable_rows(side, queries, minimum_size)
     yield from _serving_rows(queries)
     yield from _record_rows(queries)
 
@@ -130,7 +131,7 @@ def _headlines(queries: Queries) -> Iterator[tuple[int, Panel]]:
     yield 4, value("Records lost", "In the span of time shown, of all sinks.", queries.lost(), "short", bad_from=1)
 
 
-def _overview(queries: Queries) -> Panel:
+def _overview(queries: Queries, minimum_size: float) -> Panel:
     columns = [
         (queries.every("verdict"), "Verdict"),
         (queries.every("size"), "Size"),
@@ -143,7 +144,7 @@ def _overview(queries: Queries) -> Panel:
     ]
     meaning = (
         "All features and outputs over the chosen window. Shifted: real, but small; drifted and major: real, and size "
-        "at least 0.1 and 0.25. Above 1, G/φ is beyond its limit: more than chance does."
+        f"at least {minimum_size:g} and {MAJOR_SIZE:g}. Above 1, G/φ is beyond its limit: more than chance does."
     )
     return overview_table("All variables", meaning, columns, queries.labels)
 
@@ -157,7 +158,7 @@ def _baselines(queries: Queries) -> Panel:
     return baselines_table("Baselines", meaning, queries.baselines())
 
 
-def _variable_rows(side: Side, queries: Queries) -> Iterator[_Row]:
+def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterator[_Row]:
     what = f"${side.label}"
     charts = [
         (
@@ -179,7 +180,7 @@ def _variable_rows(side: Side, queries: Queries) -> Iterator[_Row]:
         ),
     ]
     yield _Row(f"{side.label.capitalize()} {what}", 9, charts)
-    yield _Row("", 8, list(_statistics(side, queries)))
+    yield _Row("", 8, list(_statistics(side, queries, minimum_size)))
     shares = [
         (queries.of(side, "missing_share"), "missing"),
         (queries.of(side, "invalid_share"), "invalid"),
@@ -198,9 +199,10 @@ def _variable_rows(side: Side, queries: Queries) -> Iterator[_Row]:
     yield _Row("", 8, panels)
 
 
-def _statistics(side: Side, queries: Queries) -> Iterator[tuple[int, Panel]]:
+def _statistics(side: Side, queries: Queries, minimum_size: float) -> Iterator[tuple[int, Panel]]:
     sizes = [(queries.of(side, "size"), "size"), (queries.of(side, "psi"), "PSI")]
-    yield 8, lines("Is it big?", "Size is PSI less what sampling alone gives it.", sizes, "short", limits=True)
+    meaning = "Size is PSI less what sampling alone gives it."
+    yield 8, lines("Is it big?", meaning, sizes, "short", limits=(minimum_size, MAJOR_SIZE))
     real = [(queries.g(side), "G/φ"), (queries.of(side, "g_limit", windowed=False), "limit")]
     yield 8, lines("Is it real?", "Above the limit, it is more than chance does.", real, "short")
     distance = [(queries.of(side, "ks"), "K-S"), (queries.of(side, "ks_limit"), "limit")]

@@ -20,8 +20,6 @@ from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from flask_boxkite.drift.verdict import DRIFTED_SIZE, MAJOR_SIZE
-
 __all__ = [
     "DATASOURCE",
     "Panel",
@@ -84,7 +82,14 @@ def value(title: str, meaning: str, expression: str, unit: str, *, bad_from: flo
 
 
 def lines(
-    title: str, meaning: str, series: Series, unit: str, *, limits: bool = False, stacked: bool = False, top: float = 0
+    title: str,
+    meaning: str,
+    series: Series,
+    unit: str,
+    *,
+    limits: Sequence[float] = (),
+    stacked: bool = False,
+    top: float = 0,
 ) -> Panel:
     """Return numbers over time.
 
@@ -93,7 +98,7 @@ def lines(
         meaning: What it means, in a sentence.
         series: Expressions and legends; a legend "limit" is drawn dashed.
         unit: Of the numbers, as Grafana names it.
-        limits: Whether to draw the sizes from which on drift is drifted and major.
+        limits: To be drawn: from where on it is bad, and worse.
         stacked: Whether the numbers add up.
         top: The highest number that there can be; 0 for any.
     """
@@ -102,7 +107,7 @@ def lines(
         common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI).sort(common_models.SortOrder.DESCENDING)
     )
     if limits:
-        panel.thresholds(_thresholds((None, "transparent"), (DRIFTED_SIZE, ORANGE), (MAJOR_SIZE, RED)))
+        panel.thresholds(_thresholds((None, "transparent"), *zip(limits, (ORANGE, RED), strict=True)))
         style = common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
         panel.thresholds_style(style)
     if stacked:

@@ -1,8 +1,12 @@
 """The expressions of the dashboard, on what the rules record and what apps export.
 
-``$name`` stands for a variable of the dashboard. A feature and an output are both a *variable* to the overview, so
-there both have the label ``variable``, and ``side`` says which of the two they are. Live numbers are summed over
-replicas, training taken once: nothing depends on how many replicas there are.
+``${name:raw}`` stands for what is chosen for a variable of the dashboard, ``${name:regex}`` for a pattern of all that
+is. Both stand in backquotes: Grafana fills in what the names are, without escaping them for a string of PromQL (what it
+would do by itself breaks quotes), and only there is nothing to be escaped. A name with a backquote is beyond that.
+
+A feature and an output are both a *variable* to the overview, so there both have the label ``variable``, and ``side``
+says which of the two they are. Live numbers are summed over replicas, training taken once: nothing depends on how many
+replicas there are.
 """
 
 from __future__ import annotations
@@ -28,11 +32,11 @@ class Queries:
 
     def __init__(self, group_by: tuple[str, ...]) -> None:
         self.labels = group_by
-        chosen = [f'{label}=~"${label}"' for label in group_by]
+        chosen = list(map(_any_chosen, group_by))
         self.targets = ",".join(chosen)
-        self.of_model = ",".join([*chosen, 'model="$model"'])
-        self.of_version = ",".join([*chosen, 'model="$model"', 'version=~"$version"'])
-        self.model = ",".join([*chosen, 'model="$model"', 'baseline=~"$baseline"'])
+        self.of_model = ",".join([*chosen, _chosen("model")])
+        self.of_version = ",".join([self.of_model, _any_chosen("version")])
+        self.model = ",".join([self.of_model, _any_chosen("baseline")])
         self._alerts = ",".join([*chosen, 'alertname=~"Boxkite.*"'])
 
     def known(self, metric: str, label: str, selector: str) -> str:
@@ -70,7 +74,7 @@ class Queries:
         return f"boxkite:{side.name}:{what}{{{self.model}{window}}}"
 
     def _named(self, side: Side, series: str) -> str:
-        named = f'label_replace({series}, "variable", "$1", "{side.label}", "(.*)")'
+        named = f'label_replace({series}, "variable", "$1", "{side.label}", "((?s).*)")'
         return f'label_replace({named}, "side", "{side.label}", "", "")'
 
     # --- one variable ------------------------------------------------------------------------------------------------
@@ -110,7 +114,7 @@ class Queries:
         return f"({total}) / ({rows} > 0)"
 
     def _one(self, side: Side) -> str:
-        return f'{self.model},{side.label}="${side.label}"'
+        return f"{self.model},{_chosen(side.label)}"
 
     def _shares(self, series: str) -> str:
         return f"sum by (group) ({series}) / scalar(sum({series}))"
@@ -172,3 +176,13 @@ class Queries:
     def alerts(self) -> str:
         """Return the alerts that are pending or firing."""
         return f"ALERTS{{{self._alerts}}}"
+
+
+def _chosen(label: str) -> str:
+    """Return the matcher of the one value that is chosen."""
+    return f"{label}=`${{{label}:raw}}`"
+
+
+def _any_chosen(label: str) -> str:
+    """Return the matcher of all values that are chosen."""
+    return f"{label}=~`${{{label}:regex}}`"
