@@ -6,15 +6,13 @@ lock and a sink of its own, and leaves alone what its parent has in hand.
 
 from __future__ import annotations
 
-import atexit
 import os
-import sys
-import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts, records_section
+from flask_boxkite.delivery.ending import close_at_exit
 from flask_boxkite.delivery.queues import MemoryQueue, Queue
 from flask_boxkite.delivery.shipper import Shipper
 from flask_boxkite.delivery.spooling import SpoolQueue
@@ -24,9 +22,6 @@ from flask_boxkite.sinks.base import Sink
 from flask_boxkite.spool import DeadLog, Log, Owner, find_dead, new_directory, spool_bytes
 
 __all__ = ["Recorder", "Spooling"]
-
-SPOOL_EXIT_SECONDS = 0.5
-"""At exit, what is on disk need not be waited for: a server would be stopped for as long. A healthy sink gets this."""
 
 SPOOL_PARTS = 4
 """So many times the largest record fits into the spool."""
@@ -78,11 +73,7 @@ class Recorder:
         shipper = self._shipper = self._shippers.setdefault(pid, self._make_shipper(pid, sink))
         if parent is not None and self._shippers.pop(parent.pid, None) is parent:
             parent.forget()  # its queue is a copy of records that are the parent's to send
-        # Here, not with the first record: that may come in an exit hook, when it is too late for new ones.
-        hook = (weakref.ref(shipper), self._shutdown_timeout, self._spooling is not None)
-        atexit.register(_close_at_exit, *hook)
-        if (multiprocessing := sys.modules.get("multiprocessing.util")) is not None:  # its children skip `atexit`
-            multiprocessing.Finalize(None, _close_at_exit, hook, exitpriority=0)
+        close_at_exit(shipper, self._shutdown_timeout, is_spooling=self._spooling is not None)
         return shipper
 
     def _make_shipper(self, pid: int, sink: Sink) -> Shipper:
@@ -152,6 +143,10 @@ class Recorder:
         """Wait until everything queued is delivered; return how many records are left after *timeout* seconds."""
         return self._own().flush(timeout)
 
+    def ending(self) -> tuple[Shipper, float]:
+        """Return the shipper of this process, and the seconds that it may take to deliver what waits at the end."""
+        return self._own(), self._shutdown_timeout
+
     def close(self, timeout: float | None = None) -> int:
         """Deliver what can be delivered in time and stop; the rest stays on disk, or is counted as dropped.
 
@@ -162,11 +157,3 @@ class Recorder:
             How many records were dropped.
         """
         return self._own().close(self._shutdown_timeout if timeout is None else timeout)
-
-
-def _close_at_exit(shipper: weakref.ref[Shipper], timeout: float, is_spooling: bool) -> None:
-    # One that is gone had nothing waiting: its thread would hold it. Forked children inherit the hook.
-    if (alive := shipper()) is not None and alive.pid == os.getpid():
-        if is_spooling:
-            timeout = 0.0 if alive.is_stalled else min(timeout, SPOOL_EXIT_SECONDS)
-        alive.close(timeout)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from flask_boxkite.delivery.ending import close_together
 from flask_boxkite.delivery.recorder import Recorder
 from flask_boxkite.throttle import Throttle
 
@@ -59,6 +60,5 @@ class Recorders:
         return sum(recorder.flush(max(deadline - time.monotonic(), 0)) for recorder in self._recorders)
 
     def close(self) -> None:
-        """Deliver what can be delivered in time, and stop."""
-        for recorder in self._recorders:
-            recorder.close()
+        """Deliver what can be delivered in time, all sinks side by side, and stop."""
+        close_together(recorder.ending() for recorder in self._recorders)

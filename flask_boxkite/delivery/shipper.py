@@ -51,6 +51,10 @@ SMALL_QUEUE_PARTS = 4
 SHIP_TIMEOUT_SECONDS = 10.0
 """How long the sink may take for one batch."""
 
+CLOSE_SECONDS = 1.0
+HUNG_SECONDS = 0.1
+"""How long the end waits until the sink is closed: longer if it is not busy with a batch, so that it should be soon."""
+
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
 """The pause after a failure doubles from the first to the last; each is shortened at random by up to a half."""
@@ -165,6 +169,12 @@ class Shipper:
         self._queue.hurry()
         return self._flush(timeout)
 
+    def hasten(self) -> None:
+        """From now on, lose no time: the end is near."""
+        with self._lock:
+            self._flushes += 1
+            self._thread_wakes.notify_all()
+
     def _flush(self, timeout: float) -> int:
         deadline = time.monotonic() + timeout
         with self._lock:
@@ -183,6 +193,8 @@ class Shipper:
 
     def close(self, timeout: float) -> int:
         """Ship what can be shipped in time, count what is then lost as dropped, and stop; return how many those are."""
+        if self._is_closed:
+            return 0
         self._flush(timeout)
         with self._lock:
             if self._is_closed:
@@ -202,7 +214,7 @@ class Shipper:
         if thread is None:
             self._close_sink()
         else:  # it closes the sink, at once or, while it hangs in a server that does not answer, some time later
-            thread.join(0.0 if dropped or on_disk else 1.0)
+            thread.join(HUNG_SECONDS if self._shipping.locked() else CLOSE_SECONDS)
         return dropped
 
     @property
@@ -257,6 +269,8 @@ class Shipper:
         if not self._shipping.acquire(timeout=max(deadline - time.monotonic(), 0)):
             return False
         try:
+            if self._is_closed:  # by another thread; what is in hand has been counted
+                return False
             self._tend()
             try:
                 batch = self._next_batch()

@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 from uuid import uuid4
+from zlib import crc32
 
 from flask_boxkite.naming import path_segment
 from flask_boxkite.spool.owner import OWNER
@@ -34,12 +35,18 @@ _NAME = re.compile(r"(?P<sink>.+)-[0-9a-f]{32}")
 
 def new_directory(root: Path, sink: str) -> Path:
     """Return where a process may have its records; nothing is made."""
-    return root / f"{path_segment(sink)}-{uuid4().hex}"
+    return root / f"{_name_of(sink)}-{uuid4().hex}"
+
+
+def _name_of(sink: str) -> str:
+    """Return a name for files that no other sink has, though two may look the same without what no file can have."""
+    name = path_segment(sink)
+    return name if name == sink else f"{name}-{crc32(sink.encode()):08x}"
 
 
 def directories(root: Path, sink: str = "") -> list[Path]:
     """Return the directories of all processes, alive or dead, in no order; those of one sink if it is named."""
-    name = path_segment(sink) if sink else None
+    name = _name_of(sink) if sink else None
     with contextlib.suppress(OSError), os.scandir(root) as entries:
         return [Path(entry.path) for entry in entries if _is_of(entry, name)]
     return []

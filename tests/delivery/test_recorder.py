@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flask_boxkite.delivery import Recorder
+from flask_boxkite.delivery import Recorder, Recorders
 from flask_boxkite.delivery import shipper as shipper_module
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch
@@ -405,6 +405,63 @@ def test_a_second_close_does_nothing(sink: MemorySink) -> None:
         recorder.submit(b"x")
         assert [recorder.close(), recorder.close()] == [0, 0]
         assert sink.close_calls == 1
+
+
+def test_what_was_counted_as_dropped_is_not_shipped_after_all(
+    sink: MemorySink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a thread, as while Python ends: neither a second close nor a flush takes up what was in hand."""
+
+    def start(thread: threading.Thread) -> None:
+        msg = "can't create new thread at interpreter shutdown"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    sink.problem = refuse
+    with recording(sink) as recorder:
+        recorder.submit(b"x")
+        assert recorder.close(0.05) == 1
+        sink.problem = lambda batch: None
+        assert [recorder.close(), recorder.flush(1.0)] == [0, 0]
+        assert (sink.shipped, sink.close_calls) == ([], 1)
+
+
+def test_a_sink_that_is_down_is_closed_before_close_returns(sink: MemorySink) -> None:
+    """At exit there is no later."""
+    sink.problem = refuse
+    with recording(sink) as recorder:
+        recorder.submit(b"x")
+        assert recorder.close(0.05) == 1
+        assert sink.close_calls == 1
+        assert recorder_threads() == []
+
+
+def test_sinks_share_the_time_at_the_end() -> None:
+    """Each that is down would use it up; all have the same."""
+    sinks = [MemorySink() for _ in range(3)]
+    for number, sink in enumerate(sinks):
+        sink.name = f"memory {number}"
+    for sink in sinks[:2]:
+        sink.problem = refuse
+    store = Store(None)
+    recorders = [Recorder(sink, store, max_bytes=2**20, shutdown_timeout=0.2) for sink in sinks]
+    for recorder in recorders:
+        recorder.submit(b"x")
+    waits = []
+    for recorder in recorders:
+        shipper = recorder._shipper
+
+        def close(timeout: float, close: Callable[[float], int] = shipper.close) -> int:
+            waits.append(timeout)
+            return close(timeout)
+
+        shipper.close = close  # type: ignore[method-assign]
+    Recorders(recorders).close()
+
+    assert 0.1 < waits[0] <= 0.2
+    assert waits[1:] == [0, 0]
+    assert [sink.shipped for sink in sinks] == [[], [], [b"x"]]
+    assert [sink.close_calls for sink in sinks] == [1, 1, 1]
 
 
 def test_records_after_the_end_are_counted_as_dropped(sink: MemorySink) -> None:

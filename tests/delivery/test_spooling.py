@@ -9,17 +9,15 @@ import shutil
 import signal
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling
+from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling, ending
 from flask_boxkite.delivery import hand as hand_module
 from flask_boxkite.delivery import shipper as shipper_module
 from flask_boxkite.delivery import spooling as spooling_module
-from flask_boxkite.delivery.recorder import _close_at_exit
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Store
 from flask_boxkite.process import ProcessName, ServerName
@@ -151,23 +149,33 @@ def test_what_was_in_hand_at_the_end_and_is_taken_after_all_is_counted(tmp_path:
     wait_for(lambda: sink.close_calls == 1, what="the thread to end")
 
 
-def test_a_stalled_sink_is_not_waited_for_at_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_exit_a_stalled_sink_is_not_waited_for_and_others_not_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they do not deliver stays on disk."""
     waits: list[float] = []
+
+    def close(timeout: float) -> int:
+        waits.append(timeout)
+        return 0
+
     sink = MemorySink()
     sink.problem = refuse
     with recording(tmp_path, sink=sink) as recorder:
         recorder.submit(b"x")
         wait_for(lambda: recorder._shipper.is_stalled, what="a failure")
-        monkeypatch.setattr(recorder._shipper, "close", waits.append)
-        for is_spooling in (True, False):
-            _close_at_exit(weakref.ref(recorder._shipper), 10.0, is_spooling)
-        monkeypatch.undo()
+        monkeypatch.setattr(ending, "_at_exit", {recorder._shipper: (10.0, True)})
+        with monkeypatch.context() as patch:
+            patch.setattr(recorder._shipper, "close", close)
+            ending.close_all()
         sink.problem = lambda batch: None
         assert recorder.flush(30) == 0
-        monkeypatch.setattr(recorder._shipper, "close", waits.append)
-        _close_at_exit(weakref.ref(recorder._shipper), 10.0, True)
-        monkeypatch.undo()
-    assert waits == [0.0, 10.0, 0.5]
+        with monkeypatch.context() as patch:
+            patch.setattr(recorder._shipper, "close", close)
+            ending.close_all()
+    stalled, healthy = waits
+    assert stalled == 0
+    assert 0 < healthy <= 0.5
 
 
 def test_while_the_disk_is_full_records_wait_in_memory_and_are_counted(tmp_path: Path) -> None:

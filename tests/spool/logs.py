@@ -6,12 +6,10 @@ import os
 import struct
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 from zlib import crc32
 
-from flask_boxkite.naming import path_segment
 from flask_boxkite.process import ServerName, name_of
-from flask_boxkite.spool import DeadLog, Log, Owner, find_dead
+from flask_boxkite.spool import DeadLog, Log, Owner, find_dead, new_directory
 
 __all__ = ["OWN", "adopted", "dies", "fill_up", "made", "stored", "take_all"]
 
@@ -21,8 +19,10 @@ OWN = Owner("memory", "tag", ServerName.of(name_of(os.getpid())))
 
 def made(root: Path, max_bytes: int = 2**20, owner: Owner = OWN, number: int | None = None) -> Log:
     """Return the log of a process that has just started; its directory has this number for a name, or a random one."""
-    name = uuid4().hex if number is None else f"{number:032x}"
-    return Log(root / f"{path_segment(owner.sink)}-{name}", lambda: owner, max_bytes)
+    directory = new_directory(root, owner.sink)
+    if number is not None:
+        directory = directory.with_name(f"{directory.name[:-32]}{number:032x}")
+    return Log(directory, lambda: owner, max_bytes)
 
 
 def dies(log: Log | DeadLog) -> None:

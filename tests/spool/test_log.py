@@ -624,11 +624,14 @@ def test_an_empty_directory_whose_process_died_while_it_left_is_removed(tmp_path
 
 
 def test_the_size_of_one_sinks_part_is_its_own(tmp_path: Path) -> None:
-    for sink in ("file", "file-x", "new"):
+    """Also where the name has what no file can have."""
+    sinks = ("file", "file-x", "new", "a/b", "a_b", "long" * 100, "long" * 101)
+    for sink in sinks:
         made(tmp_path, owner=replace(OWN, sink=sink)).append(b"x" * 10)
-    sizes = {sink: spool_bytes(tmp_path, sink) for sink in ("file", "file-x", "new", "x", "")}
-    assert all(SEGMENT < sizes[sink] < 2 * SEGMENT for sink in ("file", "file-x", "new"))
-    assert (sizes["x"], sizes[""]) == (0, sizes["file"] + sizes["file-x"] + sizes["new"])
+    sizes = {sink: spool_bytes(tmp_path, sink) for sink in sinks}
+    assert all(SEGMENT < size < 2 * SEGMENT for size in sizes.values())
+    assert spool_bytes(tmp_path, "x") == 0
+    assert spool_bytes(tmp_path) == sum(sizes.values())
 
 
 # --- threads ---------------------------------------------------------------------------------------------------------
