@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from . import batch, bulk, delivery, imports, load, prediction, request, scrape, shared, training
+from . import batch, bulk, delivery, imports, load, prediction, reading, request, scrape, shared, training
 from .bench import Bench
 from .environments import boxkite_python, describe
 from .report import HEADER, Row
@@ -29,6 +29,7 @@ COMPARISONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "scrape": scrape.measure,
     "shared": shared.measure,
     "delivery": delivery.measure,
+    "reading": reading.measure,
     "import": imports.measure,
     "load": load.measure,
 }
