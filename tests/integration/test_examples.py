@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from flask_boxkite import Baseline
 from tests.peers import Gunicorn, fetch, wait_for
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -128,3 +132,24 @@ except sqlite3.Error:
     pass
 assert names() == ["a", "b", "c"], names()  # of a batch that fails, nothing is stored
 """
+
+
+def test_the_records_example_finds_who_has_moved(tmp_path: Path) -> None:
+    directory = tmp_path / "records"
+    shutil.copytree(EXAMPLES / "records", directory, ignore=shutil.ignore_patterns("run"))
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    told = ""
+    for script in ("predict.py", "analyse.py"):
+        command = [sys.executable, directory / script]
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+        told += done.stdout
+
+    assert "Logged 5000 predictions." in told
+    assert re.search(r"^income +shifted ", told, re.M)
+    assert re.search(r"^CH +\d+ major +2/3 +income ", told, re.M)
+    assert len(re.findall(r"^(AT|DE) +\d+ stable +0/3 ", told, re.M)) == 2
+    assert len(re.findall(r"^│ (AT|CH) ", told, re.M)) == 8
+    assert "A new baseline of 5000 predictions" in told
+    new = Baseline.load(directory / "run/new.prom")
+    assert [variable.name for variable in new.features] == ["age", "income", "country"]
