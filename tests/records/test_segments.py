@@ -182,6 +182,21 @@ def test_against_an_earlier_period_only_what_moved_since_has_drifted(tmp_path: P
         assert report[name].judgement.dispersion == pytest.approx(dispersion(slots), rel=1e-9)
 
 
+def test_rows_that_come_again_and_again_are_no_drift(tmp_path: Path, trained: Baseline) -> None:
+    """Returning users, each for a minute: chance alone moves G many times as far."""
+    rows = [
+        (features, output, f"{at[:-2]}{number:02}")
+        for features, output, at in traffic(1, moved=None, rows=200)
+        for number in range(30)
+    ]
+    report = Records(write_rows(tmp_path / "records", rows)).drift(trained)
+    judged = {item.name: item.judgement for item in report}
+
+    assert {item.verdict for item in report} == {"stable"}
+    assert all(15 < each.dispersion < 60 for each in judged.values())
+    assert any(each.g > each.limit for each in judged.values())
+
+
 def test_records_of_another_baseline_are_counted_and_said(
     tmp_path: Path, trained: Baseline, caplog: pytest.LogCaptureFixture
 ) -> None:
