@@ -13,7 +13,9 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from flask_boxkite.baseline.artifacts import download, is_artifact
 from flask_boxkite.baseline.distribution import Discrete, Distribution, check_text, merge
 from flask_boxkite.errors import BaselineError, BinMismatchError
 
@@ -59,12 +61,19 @@ class Baseline:
     def load(cls, path: str | os.PathLike[str]) -> Baseline:
         """Read a baseline file, ours or one of boxkite 0.0.5.
 
+        Args:
+            path: Of the file, or the URI of an artifact of MLflow, such as ``runs:/RUN_ID/baseline.prom``, which needs
+                the extra ``mlflow``.
+
         Raises:
             BaselineError: The file is missing, unreadable, or not a valid baseline; names file and line.
         """
         from flask_boxkite.baseline.reading import load  # which imports this module
 
-        return load(Path(path))
+        if not is_artifact(path):
+            return load(Path(path))
+        with TemporaryDirectory() as directory:
+            return load(download(str(path), directory))
 
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.

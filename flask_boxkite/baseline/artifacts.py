@@ -1,0 +1,39 @@
+"""Baselines that are artifacts of MLflow: beside the model, under the id of the run that trained it.
+
+Needs the extra ``mlflow``, which is asked where ``MLFLOW_TRACKING_URI`` says.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flask_boxkite.errors import BaselineError
+
+__all__ = ["download", "is_artifact"]
+
+_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
+
+
+def is_artifact(path: str | os.PathLike[str]) -> bool:
+    """Say whether this is the URI of an artifact: ``runs:/RUN_ID/baseline.prom``, ``models:/NAME/VERSION/…``."""
+    return isinstance(path, str) and path.startswith(_SCHEMES)
+
+
+def download(uri: str, directory: str) -> Path:
+    """Copy an artifact into a directory and return its path there.
+
+    Raises:
+        BaselineError: MLflow is not installed, cannot be reached, or has no such artifact.
+    """
+    try:
+        from mlflow.artifacts import download_artifacts
+    except ModuleNotFoundError as error:
+        msg = f"'{uri}' needs MLflow. Install it with pip install 'flask-boxkite[mlflow]'."
+        raise BaselineError(msg, path=uri) from error
+    try:
+        return Path(download_artifacts(artifact_uri=uri, dst_path=directory))
+    except Exception as error:  # of MLflow, or of whatever keeps its artifacts
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        msg = f"MLflow does not give '{uri}': {reason}. Is MLFLOW_TRACKING_URI that of the run?"
+        raise BaselineError(msg, path=uri) from error
