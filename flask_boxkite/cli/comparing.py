@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.cli.group import boxkite
+from flask_boxkite.cli.group import PATH, boxkite, listed, meant
 from flask_boxkite.cli.inspecting import variable_named
 from flask_boxkite.cli.reports import Models, finish, report_options
 from flask_boxkite.config import Settings
@@ -28,7 +27,7 @@ Count: TypeAlias = Callable[[str, Distribution], Cells]
 
 
 @boxkite.command()
-@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("first", type=PATH)
 @click.argument("second", nargs=-1, required=True)
 @click.option("--exclude", multiple=True, metavar="NAME", help="Variable to leave out; repeatable.")
 @click.option(
@@ -141,7 +140,7 @@ def _of_data(baseline: Baseline, names: Sequence[str]) -> tuple[Baseline, Count]
     _check_features(baseline, columns)
     known = {item.name for item in (*baseline.features, *baseline.outputs)}
     if unknown := [name for name in columns if name not in known]:
-        click.echo(f"Not in the baseline, so left out: {', '.join(map(repr, unknown))}.", err=True)
+        click.echo(f"Not in the baseline, so left out: {listed(list(map(repr, unknown)))}.", err=True)
     with waiting("Reading"), readable(", ".join(names)):
         data = frame.select([name for name in columns if name in known]).collect()
     outputs = tuple(item for item in baseline.outputs if item.name in columns)
@@ -151,7 +150,6 @@ def _of_data(baseline: Baseline, names: Sequence[str]) -> tuple[Baseline, Count]
 def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:
     for item in baseline.features:
         if item.name not in columns:
-            close = difflib.get_close_matches(item.name, columns, 1)
-            hint = f"Did you mean its {close[0]!r}?" if close else f"It has: {', '.join(map(repr, columns))}."
+            hint = meant(item.name, columns)
             msg = f"The data has no column {item.name!r}, which the baseline has. {hint} (--exclude leaves it out.)"
             raise BaselineError(msg)

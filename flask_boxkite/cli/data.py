@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from flask_boxkite.cli.group import listed, meant
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["FORMATS", "MISSING_TEXTS", "check_columns", "is_data", "readable", "scan"]
@@ -24,6 +25,9 @@ FORMATS = {
     ".ndjson": "jsonl",
 }
 """Formats by suffix; ``.gz`` may follow those that are text."""
+
+_SEPARATORS = {"csv": ",", "tsv": "\t"}
+_ALL_SEPARATORS = frozenset(",;|\t")
 
 MISSING_TEXTS = ("NA", "N/A", "NaN", "nan", "null", "NULL", "None")
 """What a missing value is often written as in CSV, besides an empty field."""
@@ -60,10 +64,10 @@ def scan(names: Sequence[str], missing: Collection[str] = MISSING_TEXTS) -> pl.L
             having, without = (paths[0], path) if name in columns else (path, paths[0])
             msg = f"'{without}' has no column {name!r}, which '{having}' has. All files must have the same columns."
             raise BaselineError(msg)
-    with readable(", ".join(names)):
+    with readable(listed(names)):
         whole = pl.concat([frame.select(columns) for frame in frames], how="vertical_relaxed")
         if not whole.head(1).collect().height:
-            msg = f"There are no rows in {', '.join(map(repr, names))}."
+            msg = f"There are no rows in {listed(list(map(repr, names)))}."
             raise BaselineError(msg)
     return whole
 
@@ -91,21 +95,19 @@ def check_columns(option: str, given: Collection[str], columns: Sequence[str]) -
     """
     for name in given:
         if name not in columns:
-            close = difflib.get_close_matches(name, columns, 1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(map(repr, columns))}."
-            msg = f"'{option}' names {name!r}, which the data does not have. {hint}"
+            msg = f"'{option}' names {name!r}, which the data does not have. {meant(name, columns)}"
             raise BaselineError(msg)
 
 
 def _expanded(name: str) -> list[str]:
-    if "://" in name or Path(name).is_file():
+    if "://" in name or os.path.isfile(name):
         return [name]
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         msg = f"'{name}' is a folder. Name the files in it, for example '{Path(name) / '*.parquet'}'."
         raise BaselineError(msg)
     if found := sorted(glob.glob(name, recursive=True)):
         return found
-    msg = f"There is no file '{name}'."
+    msg = f"There is no file '{name}', or its folder cannot be read."
     raise BaselineError(msg)
 
 
@@ -120,7 +122,7 @@ def _scan_file(path: str, missing: Collection[str]) -> pl.LazyFrame:
     if kind == "jsonl":
         read = partial(pl.scan_ndjson, path)
     else:
-        read = partial(pl.scan_csv, path, separator="\t" if kind == "tsv" else ",", null_values=list(missing))
+        read = partial(pl.scan_csv, path, separator=_SEPARATORS[kind], null_values=list(missing))
     # Types are those that all rows have in common, not only the first ones; looked for once, not by every reader.
     with readable(path):
         return read(schema=read(infer_schema_length=None).collect_schema())
@@ -133,4 +135,13 @@ def _columns(frame: pl.LazyFrame, path: str) -> list[str]:
         if kind.is_nested():
             msg = f"Column {name!r} of '{path}' holds lists or objects. Give each value in it a column of its own."
             raise BaselineError(msg)
+    _check_separator(path, list(schema))
     return list(schema)
+
+
+def _check_separator(path: str, columns: Sequence[str]) -> None:
+    """Refuse text that has another separator than it should: all of it would be one column."""
+    own = _SEPARATORS.get(_format(path) or "")
+    if own is not None and len(columns) == 1 and (others := sorted((_ALL_SEPARATORS - {own}) & set(columns[0]))):
+        msg = f"'{path}' has only the column {columns[0]!r}. Write {own!r} between values, not {others[0]!r}."
+        raise BaselineError(msg)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.cli.group import boxkite, write
+from flask_boxkite.cli.group import PATH, boxkite, listed, write
 from flask_boxkite.cli.remote import fetch_json, fetch_report
 from flask_boxkite.cli.reports import Findings, Models, finish, report_options
 from flask_boxkite.config import Settings
@@ -36,7 +36,7 @@ __all__ = ["drift"]
 )
 @click.option(
     "--state-dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="State directory of a server on this machine, running or not.",
 )
 @click.option(
@@ -45,7 +45,7 @@ __all__ = ["drift"]
     help="Of a server: the last minutes, hour or day, or all since its start.  [default: 1h]",
 )
 @click.option("--records", metavar="LOCATION", help="Where logged predictions are: a folder, or a URL such as s3://…")
-@click.option("--baseline", type=click.Path(path_type=Path), help="Of records: the baseline file to compare with.")
+@click.option("--baseline", type=PATH, help="Of records: the baseline file to compare with.")
 @click.option("--start", help="Of records: the time from which on they are read, as 2026-01-31T12:00; UTC.")
 @click.option("--end", help="Of records: the time before which they are read.")
 @click.option("--by", metavar="NAME", help="Of records: compare each value of this feature or output by itself.")
@@ -111,7 +111,7 @@ def _of_page(url: str, token: str | None, window: str | None, model: str | None)
     content = fetch_json(url, window=window, token=token)
     models = [item for item in content["models"] if model in (None, item["model"])]
     if not models:
-        known = ", ".join(repr(item["model"]) for item in content["models"])
+        known = listed([repr(item["model"]) for item in content["models"]])
         msg = f"The server has no model {model!r}. It has: {known or 'none'}."
         raise BoxkiteError(msg)
     page = partial(fetch_report, url, window=window, token=token)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from flask_boxkite.drift.text import printable
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.files import write_whole
 
-__all__ = ["boxkite", "counted", "output_option", "write"]
+__all__ = ["PATH", "boxkite", "counted", "listed", "meant", "output_option", "write", "writing"]
+
+PATH = click.Path(path_type=Path, readable=False)
+"""A file or folder: what is wrong with it is said by whoever opens it."""
+
+_MOST_NAMES = 20
+"""So many of a table's columns fit into a line that is read."""
 
 _CLI_PACKAGES = frozenset({"polars", "rich"})
 
@@ -23,7 +32,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except BoxkiteError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
         except ModuleNotFoundError as error:
             name = (error.name or "").partition(".")[0]
             if name not in _CLI_PACKAGES:
@@ -39,7 +48,7 @@ def boxkite() -> None:
     \b
     Exit codes:
       0  done
-      1  it cannot be done, or something is wrong; one line on standard error says what
+      1  it cannot be done, or something is wrong, as a line on standard error says; or it was interrupted
       2  wrong usage
       3  drift was found, at or above what --fail-on names
     """
@@ -47,11 +56,7 @@ def boxkite() -> None:
 
 def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--output``: a file, or standard output."""
-    option = click.option(
-        "--output",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="File to write to.  [default: standard output]",
-    )
+    option = click.option("--output", type=PATH, help="File to write to.  [default: standard output]")
     return option(command)
 
 
@@ -61,20 +66,50 @@ def write(text: str, output: Path | None) -> None:
     Raises:
         BoxkiteError: The file, or the text, cannot be written.
     """
-    try:
+    with writing(output):
         if output is None:
             click.echo(text, nl=False)
         else:
             write_whole(output, text.encode())
+
+
+@contextmanager
+def writing(output: Path | None) -> Iterator[None]:
+    """Turn what goes wrong while something is written into a line, but for a reader who has read enough.
+
+    Args:
+        output: The file; None for standard output.
+
+    Raises:
+        BoxkiteError: It cannot be written.
+    """
+    try:
+        yield
     except UnicodeEncodeError as error:
         fact = f"{error.object[error.start]!a} cannot be written in {error.encoding.upper()}"
         msg = f"{fact}. Is an argument damaged? Otherwise, name a file with --output, or set PYTHONUTF8=1."
         raise BoxkiteError(msg) from error
+    except BrokenPipeError:
+        raise  # click ends it quietly
     except OSError as error:
-        msg = f"'{output}' cannot be written: {error.strerror}. Is its folder there and writable?"
+        name = "Standard output" if output is None else f"'{output}'"
+        remedy = "Is there room where it goes?" if output is None else "Is its folder there and writable?"
+        msg = f"{name} cannot be written: {error.strerror}. {remedy}"
         raise BoxkiteError(msg) from error
 
 
 def counted(number: int, word: str) -> str:
     """Return a number with what is counted: "1 row", "2 rows"."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def listed(texts: Sequence[str], most: int = _MOST_NAMES) -> str:
+    """Return texts with commas between; of very many, the first and how many more there are."""
+    rest = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + rest
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Say which name was probably meant by one that is not known, or which there are."""
+    close = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {close[0]!r}?" if close else f"There are: {listed(list(map(repr, known)))}."

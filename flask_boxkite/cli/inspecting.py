@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import click
 
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.distribution import Continuous, Discrete, group_counts
-from flask_boxkite.cli.group import boxkite, output_option, write
+from flask_boxkite.cli.group import PATH, boxkite, meant, output_option, write
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.page.words import moment
 
@@ -19,7 +18,7 @@ __all__ = ["inspect", "variable_named"]
 
 
 @boxkite.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 @click.option("--variable", metavar="NAME", help="Show only this feature or output, in large.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to write it.")
 @output_option
@@ -57,9 +56,7 @@ def variable_named(baseline: Baseline, name: str) -> Distribution:
     variables = {item.name: item for item in (*baseline.outputs, *baseline.features)}
     if name in variables:
         return variables[name]
-    close = difflib.get_close_matches(name, variables, 1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(map(repr, variables))}."
-    msg = f"The baseline has no variable {name!r}. {hint}"
+    msg = f"The baseline has no variable {name!r}. {meant(name, list(variables))}"
     raise BaselineError(msg)
 
 

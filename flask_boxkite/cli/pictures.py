@@ -10,6 +10,7 @@ from rich.text import Text
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.cli.bars import bar, column_chart, sparkline
+from flask_boxkite.cli.group import counted
 from flask_boxkite.drift.text import printable
 from flask_boxkite.page.shape import CELLS, Categories, Histogram, shape_of
 from flask_boxkite.page.words import group_text, number, percent
@@ -31,8 +32,9 @@ def plain_table() -> Table:
 def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
     """Print a line for each variable."""
     version = f", version {baseline.version}" if baseline.version else ""
-    console.print(f"Model {baseline.model!r}{version}, baseline {baseline.fingerprint}", soft_wrap=True)
-    console.print(f"{baseline.rows:,} rows, made {created}\n", soft_wrap=True)
+    about = f"Model {baseline.model!r}{version}, baseline {baseline.fingerprint}"
+    console.print(printable(about), soft_wrap=True)
+    console.print(f"{counted(baseline.rows, 'row')}, made {created}\n", soft_wrap=True)
     is_wide = console.width >= _WIDE
     width = CELLS // 2 if is_wide else CELLS // 3
     table = plain_table()
@@ -65,7 +67,7 @@ def _line(item: Distribution, width: int) -> tuple[str, str]:
 
 def show_variable(console: Console, item: Distribution) -> None:
     """Print one variable in large, and the groups that drift is judged on."""
-    console.print(f"{printable(item.name)}: {item.kind}, {item.rows:,} rows\n", soft_wrap=True)
+    console.print(f"{printable(item.name)}: {item.kind}, {counted(item.rows, 'row')}\n", soft_wrap=True)
     shape = shape_of(item, item.cells)
     if isinstance(shape, Histogram):
         _show_histogram(console, shape)

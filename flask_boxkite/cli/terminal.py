@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from flask_boxkite.cli.group import write
+from flask_boxkite.cli.group import write, writing
 from flask_boxkite.drift.text import COLUMNS
 
 __all__ = ["printing", "waiting"]
@@ -26,7 +26,7 @@ def printing(output: Path | None) -> Iterator[Console]:
     shows a question mark.
 
     Raises:
-        BoxkiteError: The file cannot be written.
+        BoxkiteError: It cannot be written.
     """
     if output is not None:
         page = StringIO()
@@ -38,7 +38,8 @@ def printing(output: Path | None) -> Iterator[Console]:
     console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = COLUMNS
-    yield console
+    with writing(None):
+        yield console
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.cli.group import boxkite
+from flask_boxkite.cli.group import PATH, boxkite, counted, listed, write
+from flask_boxkite.drift.text import printable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.service import ModelMonitoringService
 
@@ -19,7 +20,7 @@ _SHOWN = 5
 
 @boxkite.command()
 @click.argument("data", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Baseline file to write.")
+@click.option("--out", type=PATH, required=True, help="Baseline file to write.")
 @click.option(
     "--output-column",
     "outputs",
@@ -74,9 +75,13 @@ def baseline(
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
-    from flask_boxkite.cli.data import MISSING_TEXTS, check_columns, readable, scan
+    from flask_boxkite.cli.data import MISSING_TEXTS, check_columns, is_data, readable, scan
     from flask_boxkite.cli.terminal import waiting
 
+    if is_data(str(out)):
+        # It may be the training data itself, by a slip.
+        msg = f"'{out}' is a name for data. Call the baseline otherwise, such as 'baseline.prom'."
+        raise BaselineError(msg)
     with waiting("Looking at the data"):
         frame = scan(data, missing or MISSING_TEXTS)
     columns = frame.collect_schema().names()
@@ -86,7 +91,7 @@ def baseline(
     if "" in features:
         msg = "A column has no name, as the index that pandas writes. Give it one, or leave it out: --exclude ''"
         raise BaselineError(msg)
-    with waiting(f"Counting {len(features) + len(outputs)} columns"), readable(", ".join(data)):
+    with waiting(f"Counting {len(features) + len(outputs)} columns"), readable(listed(data)):
         made = ModelMonitoringService.export_text(
             features=frame.select(features),
             inference=frame.select(outputs) if outputs else None,
@@ -98,14 +103,13 @@ def baseline(
             max_categories=max_categories,
             names=names,
         )
-    for line in _summary(made, out):
-        click.echo(line)
+    write("".join(f"{printable(line)}\n" for line in _summary(made, out)), None)
 
 
 def _summary(made: Baseline, out: Path) -> Iterator[str]:
     variables = (*made.features, *made.outputs)
     version = f", version {made.version}" if made.version else ""
-    yield f"{out}: {made.rows:,} rows, model {made.model!r}{version}, baseline {made.fingerprint}"
+    yield f"{out}: {counted(made.rows, 'row')}, model {made.model!r}{version}, baseline {made.fingerprint}"
     for title, items in (("features", made.features), ("outputs", made.outputs)):
         if items:
             discrete = [item.name for item in items if item.kind == "discrete"]
@@ -118,5 +122,4 @@ def _summary(made: Baseline, out: Path) -> Iterator[str]:
 def _some(names: list[str]) -> str:
     if not names:
         return ""
-    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f" ({', '.join(names[:_SHOWN])}{rest})"
+    return f" ({listed(names, _SHOWN)})"

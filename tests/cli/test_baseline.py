@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from click.testing import CliRunner
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.cli import boxkite
+from flask_boxkite.cli.data import scan
+from flask_boxkite.errors import BaselineError
 from tests.cli.commands import ROOT, people, run, run_python
 
 Write = Callable[[pl.DataFrame, Path], None]
@@ -130,6 +134,17 @@ def test_texts_that_mean_missing_can_be_chosen() -> None:
     assert (chosen.missing, chosen.kind) == (3, "continuous")
 
 
+def test_what_would_move_the_cursor_is_not_printed(directory: Path) -> None:
+    pl.DataFrame({"x\x1b[2J": ["a", "b"]}).write_csv("x.csv")
+    done = run("baseline", "x.csv", "--version", "7\x1b[2J", "--out", "b\n.prom", cwd=directory)
+    fingerprint = Baseline.load("b\n.prom").fingerprint
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"b�.prom: 2 rows, model 'default', version 7�[2J, baseline {fingerprint}",
+        "  features: 0 continuous, 1 discrete (x�[2J)",
+    ]
+
+
 def test_names_of_boxkite_are_written() -> None:
     Path("x.csv").write_text("x\n" + "1\n2\n" * 20)
     made("x.csv", "--names", "boxkite", "--out", "b")
@@ -181,8 +196,10 @@ def test_a_file_that_cannot_be_read_is_one_line(name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        pytest.param("none.csv", "There is no file 'none.csv'.", id="no file"),
-        pytest.param("none*.csv", "There is no file 'none*.csv'.", id="no file of a pattern"),
+        pytest.param("none.csv", "There is no file 'none.csv', or its folder cannot be read.", id="no file"),
+        pytest.param(
+            "none*.csv", "There is no file 'none*.csv', or its folder cannot be read.", id="no file of a pattern"
+        ),
         pytest.param(".", f"'.' is a folder. Name the files in it, for example '{Path('*.parquet')}'.", id="folder"),
         pytest.param(
             "notes.txt",
@@ -191,6 +208,11 @@ def test_a_file_that_cannot_be_read_is_one_line(name: str) -> None:
             id="unknown kind",
         ),
         pytest.param("head.csv", "There are no rows in 'head.csv'.", id="no rows"),
+        pytest.param(
+            "semicolons.csv",
+            "'semicolons.csv' has only the column 'x;y'. Write ',' between values, not ';'.",
+            id="other separator",
+        ),
         pytest.param(
             "nested.jsonl",
             "Column 'x' of 'nested.jsonl' holds lists or objects. Give each value in it a column of its own.",
@@ -223,6 +245,7 @@ def test_a_mistake_is_one_line(words: str, message: str) -> None:
     for name, text in {
         "notes.txt": "x\n1\n",
         "head.csv": "x,y\n",
+        "semicolons.csv": "x;y\n1;2\n",
         "nested.jsonl": '{"x": [1]}\n',
         "index.csv": ",income\n0,1\n1,2\n",
         "x.csv": "income\n1\n2\n",
@@ -240,6 +263,48 @@ def test_a_file_that_cannot_be_written_is_one_line(directory: Path) -> None:
         "Error: Baseline file 'nowhere/b.prom' cannot be written: No such file or directory. "
         "Is its folder there and writable?\n"
     )
+
+
+def test_training_data_is_not_overwritten(directory: Path) -> None:
+    Path("x.csv").write_text("x\n1\n2\n")
+    result = CliRunner().invoke(boxkite, ["baseline", "x.csv", "--out", "x.csv"])
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: 'x.csv' is a name for data. Call the baseline otherwise, such as 'baseline.prom'.\n",
+    )
+    assert Path("x.csv").read_text() == "x\n1\n2\n"
+
+
+def test_of_many_columns_only_some_are_named() -> None:
+    pl.DataFrame({f"c{number}": [1, 2] for number in range(1000)}).write_csv("wide.csv")
+    line = refused("wide.csv", "--exclude", "zzz")
+    assert line.endswith("There are: 'c0', 'c1', " + ", ".join(f"'c{n}'" for n in range(2, 20)) + " and 980 more.")
+
+
+def test_an_error_is_one_line_whatever_the_names() -> None:
+    assert refused("a\nb.csv") == "Error: There is no file 'a�b.csv', or its folder cannot be read."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions.")
+def test_a_folder_that_cannot_be_read_is_one_line(directory: Path) -> None:
+    (directory / "locked").mkdir(mode=0)
+    for name in ("locked/x.csv", "locked/*.csv"):
+        reason = re.escape(f"There is no file '{name}', or its folder cannot be read.")
+        with unprivileged(), pytest.raises(BaselineError, match=f"^{reason}$"):
+            scan([name])
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be somebody who may not read everything."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
 
 
 def test_without_the_extra_the_command_names_it_and_others_work(directory: Path) -> None:

@@ -138,8 +138,7 @@ def test_a_feature_that_is_not_there_is_named() -> None:
     result = compare("a.prom", "new.csv")
     assert (result.exit_code, result.output) == (
         1,
-        "Error: The data has no column 'age', which the baseline has. Did you mean its 'Age'? (--exclude leaves it "
-        "out.)\n",
+        "Error: The data has no column 'age', which the baseline has. Did you mean 'Age'? (--exclude leaves it out.)\n",
     )
     result = compare("a.prom", "new.csv", "--exclude", "age")
     assert (result.exit_code, result.stderr) == (0, "Not in the baseline, so left out: 'Age'.\n")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +25,7 @@ from flask_boxkite import ModelMonitoringService
 from flask_boxkite.cli import boxkite
 from flask_boxkite.live.folding import fold
 from flask_boxkite.records import Records
-from tests.cli.commands import people, run
+from tests.cli.commands import ROOT, people, run
 from tests.peers import Gunicorn, fetch, wait_for
 
 TOKEN = "open-sesame"
@@ -260,6 +264,20 @@ def test_what_is_no_page_is_said(body: bytes) -> None:
     assert result.exit_code == 1
     assert len(result.output.splitlines()) == 1
     assert url in result.output
+
+
+def test_who_interrupts_it_is_asked_for_no_more() -> None:
+    """While it waits for an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        command = [sys.executable, "-m", "flask_boxkite", "drift", "--url", url]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            connection, _ = server.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                assert process.communicate(timeout=60) == ("", "\nAborted!\n")
+    assert process.returncode == 1
 
 
 def test_a_token_is_not_taken_to_another_server() -> None:

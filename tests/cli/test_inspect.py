@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -103,6 +104,13 @@ def test_a_variable_that_is_not_there_is_named(path: Path) -> None:
     )
 
 
+def test_what_is_written_for_people_is_one_line_each(tmp_path: Path) -> None:
+    ModelMonitoringService.export_text({"x": [1.0]}, path=tmp_path / "b", version="\x1b[2J")
+    assert shown(tmp_path / "b")[0].startswith("Model 'default', version �[2J, ")
+    assert shown(tmp_path / "b")[1].startswith("1 row, made ")
+    assert shown(tmp_path / "b", "--variable", "x")[0] == "x: discrete, 1 row"
+
+
 @pytest.mark.parametrize("content", [b"x,y\n1,2\n", b"\xff\xfe", b""], ids=["data", "not text", "empty"])
 def test_what_is_no_baseline_is_one_line(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "b.prom").write_bytes(content)
@@ -113,9 +121,22 @@ def test_what_is_no_baseline_is_one_line(content: bytes, tmp_path: Path) -> None
 
 
 def test_who_reads_no_further_ends_it_quietly(path: Path) -> None:
-    command = f"'{sys.executable}' -m flask_boxkite inspect '{path}' --format json | head -1"
+    """As ``| head`` does; here the reader is gone before there is anything to read."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "flask_boxkite", "inspect", path, "--format", "json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such device.")
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_full_disk_is_one_line(path: Path, form: str) -> None:
+    command = f"'{sys.executable}' -m flask_boxkite inspect '{path}' --format {form} >/dev/full"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.stdout, done.stderr) == ("{\n", "")
+    line = "Error: Standard output cannot be written: No space left on device. Is there room where it goes?\n"
+    assert (done.returncode, done.stderr) == (1, line)
 
 
 def test_a_terminal_without_the_letters_shows_question_marks(path: Path, tmp_path: Path) -> None:
