@@ -29,6 +29,9 @@ Record: TypeAlias = Any
 CHUNK_BYTES = 4 << 20
 """Lines that are read at once."""
 
+LONGEST_LINE_BYTES = 64 << 20
+"""A line beyond it is no record: a file of something else, say, that never ends one."""
+
 # With it every record begins. A disk that was full leaves the beginning of a line, and behind it the whole of another.
 _BEGINNING = b'{"entity_id":'
 
@@ -183,11 +186,21 @@ def _chunks(folder: Folder, files: Iterable[RecordFile], counts: ReadCounts) -> 
 
 def _blocks(stream: IO[bytes], counts: ReadCounts) -> Iterator[list[bytes]]:
     rest = b""
+    is_passing_over = False
     try:
         while data := stream.read(CHUNK_BYTES):
-            lines = (rest + data).split(b"\n")
-            rest = lines.pop()
-            yield lines
+            first, *lines = data.split(b"\n")
+            if not is_passing_over:
+                first = rest + first
+            if lines:
+                rest = lines.pop()
+                yield lines if is_passing_over else [first, *lines]
+                is_passing_over = False
+            elif not is_passing_over:
+                rest = first
+                if len(rest) > LONGEST_LINE_BYTES:
+                    counts.damaged += 1
+                    rest, is_passing_over = b"", True
     except (EOFError, zlib.error, BadGzipFile):
         counts.damaged += 1
     else:

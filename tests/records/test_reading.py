@@ -61,6 +61,20 @@ def test_a_damaged_line_is_counted_and_all_others_are_read(tmp_path: Path, damag
     assert counts.damaged == 1
 
 
+@pytest.mark.parametrize("chunk_bytes", [64, 100, 1 << 20])
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["ends", "ends with the file"])
+def test_a_line_without_an_end_is_passed_over_in_little_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int, end: bytes
+) -> None:
+    monkeypatch.setattr(reading, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(reading, "LONGEST_LINE_BYTES", 1000)
+    rest = [record([2.0])] if end else []
+    write(tmp_path, record([1.0]), b"x" * 5000 + end, *rest)
+    records = Records(tmp_path)
+    assert [item["features"] for item in records] == [[1.0], [2.0]][: 1 + len(rest)]
+    assert records.counts.damaged == 1
+
+
 def test_the_record_behind_a_torn_one_is_not_lost(tmp_path: Path) -> None:
     """A receiver whose disk was full leaves the beginning of a line, and later writes all again right behind it."""
     first, second = record([1.0]), record([2.0])
