@@ -1,4 +1,4 @@
-"""boxkite's own environment: it needs older releases of NumPy and prometheus_client than we do."""
+"""Environments of their own for peers that need other releases of what we need: boxkite, whylogs, evidently."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ import os
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .bench import ROOT
 
-__all__ = ["boxkite_python", "describe"]
+__all__ = ["boxkite_python", "describe", "profiler_python"]
 
-BOXKITE_ENVIRONMENT = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve() / "boxkite"
+ENVIRONMENTS = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve()
 """The same place as for ``tests/run.py``."""
 
 BOXKITE_REQUIREMENT = "boxkite==0.0.5"
+
+PROFILERS = {
+    "whylogs": ("whylogs==1.6.4", "pandas>=2.2"),
+    "evidently": ("evidently==0.7.23", "pandas>=2.2,<3"),
+}
+"""What each needs; evidently imports what pandas 3 has no longer."""
 
 SHARED = ("flask", "werkzeug", "gunicorn")
 """Installed there in our versions, so that the plain application is the same on both sides."""
@@ -67,19 +74,39 @@ def _wanted() -> dict[str, str]:
 
 def boxkite_python() -> str:
     """Return the interpreter of boxkite's environment, made or completed if need be (this asks the package index)."""
-    python = BOXKITE_ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if not python.exists():
-        venv.create(BOXKITE_ENVIRONMENT, with_pip=True)
-    found = _versions(str(python))
+    python = _made("boxkite")
+    found = _versions(python)
     missing = [
         requirement for name, requirement in _wanted().items() if requirement != f"{name}=={found.get(name, '')}"
     ]
-    if missing:
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *missing]
+    _install(python, missing)
+    return python
+
+
+def profiler_python(name: str) -> str:
+    """Return the interpreter of the environment of one of `PROFILERS`, made at the first call."""
+    python = _made(name)
+    ready = ENVIRONMENTS / name / "ready"
+    wanted = "\n".join(PROFILERS[name])
+    if not ready.is_file() or ready.read_text(encoding="utf-8") != wanted:
+        _install(python, PROFILERS[name])
+        ready.write_text(wanted, encoding="utf-8")
+    return python
+
+
+def _made(name: str) -> str:
+    python = ENVIRONMENTS / name / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not python.exists():
+        venv.create(ENVIRONMENTS / name, with_pip=True)
+    return str(python)
+
+
+def _install(python: str, requirements: Sequence[str]) -> None:
+    if requirements:
+        command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            sys.exit(f"Cannot install {', '.join(missing)} in {BOXKITE_ENVIRONMENT}.\n{done.stderr}")
-    return str(python)
+            sys.exit(f"Cannot install {', '.join(requirements)} for {python}.\n{done.stderr}")
 
 
 def describe(boxkite: str) -> str:

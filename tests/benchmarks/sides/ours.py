@@ -31,6 +31,29 @@ def _training() -> Case:
     return training_case(lambda: ModelMonitoringService.export_text(features=columns, path=path))
 
 
+def _training_of_a_frame() -> Case:
+    """Return a case that makes a baseline of what whylogs profiles; nothing is written."""
+    from frames import large_frame  # pandas, which other cases are to be without
+
+    frame = large_frame()
+    return training_case(lambda: ModelMonitoringService.export_text(features=frame, path=os.devnull))
+
+
+def _drift_report() -> Case:
+    """Return a case that does all of the work: a baseline of one frame, the counts of another, and the report."""
+    from frames import compared_frames
+
+    before, now = compared_frames()
+
+    def report() -> None:
+        baseline = ModelMonitoringService.export_text(features=before, path=os.devnull)
+        service = ModelMonitoringService(baseline, sink="none")
+        service.log_prediction(features=now)
+        assert len(service.drift().to_dict()["variables"]) == before.shape[1]
+
+    return training_case(report)
+
+
 def _monitored(**settings: object) -> WSGIApp:
     return our_app(os.environ["BOXKITE_FLUENTD_ADDR"], **settings).wsgi_app
 
@@ -81,6 +104,8 @@ if __name__ == "__main__":
             "scrape recycled": recycled_case,
             "baseline of 100": lambda: lambda calls: {"path": our_baseline(100)},
             "training": _training,
+            "training of a frame": _training_of_a_frame,
+            "drift report": _drift_report,
             "scrape": lambda: scrape_case(_service(100), 100),
             "profile": lambda: profile_case(plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=True)),
         }
