@@ -15,7 +15,7 @@ import pytest
 
 __all__ = ["ended", "file_size_limit", "fill", "fork", "killed", "mounted", "no_more_files", "run_in_child"]
 
-CHILD_SECONDS = 30
+CHILD_SECONDS = 120
 
 
 @contextlib.contextmanager

@@ -105,11 +105,18 @@ def wait_for(condition: Callable[[], T], *, timeout: float = 30.0, what: str = "
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that was free a moment ago, for programs that cannot choose one themselves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 on which nothing listens, for programs that cannot choose one themselves.
+
+    It belongs to this process until its end, so that nobody else gets it meanwhile, not even while a server on it is
+    started again: a port that is bound, and not listened on, is not given to others by the system, but may be bound by
+    name, since every server asks for SO_REUSEADDR.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port: int = holder.getsockname()[1]
+    holder.detach()
+    return port
 
 
 @dataclass(frozen=True)
@@ -253,7 +260,7 @@ class Program:
 
 
 class Gunicorn(Program):
-    """A gunicorn server for one WSGI app, on a port of its own choice, kept when it is started again.
+    """A gunicorn server for one WSGI app, on a free port, kept when it is started again.
 
     It is ready when all its workers are: a signal that meets one in its first moments, before it has handlers of its
     own, is lost on it.
@@ -285,7 +292,7 @@ class Gunicorn(Program):
         super().__init__(directory)
         if source is not None:
             (directory / f"{target.partition(':')[0]}.py").write_text(textwrap.dedent(source))
-        self.port = 0
+        self.port = free_port()
         self._cwd = cwd
         self._workers = workers
         config = directory / "gunicorn_ready.py"
@@ -300,10 +307,6 @@ class Gunicorn(Program):
     def _launch(self) -> None:
         command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{self.port}", *self._options, self._target]
         self._spawn(command, env=self._env, cwd=self._cwd)
-        pattern = re.compile(r"Listening at: http://127\.0\.0\.1:(\d+)")
-        found = self._wait_ready(lambda: pattern.search(self.log()), "gunicorn listens")
-        assert found is not None
-        self.port = int(found[1])
         self._wait_ready(lambda: self.log().count("Worker is ready") >= self._workers, "all its workers are ready")
 
     @property
@@ -323,7 +326,7 @@ class Gunicorn(Program):
 
 
 class Uwsgi(Program):
-    """A uWSGI server for one WSGI app, on a port of its own choice, kept when it is started again.
+    """A uWSGI server for one WSGI app, on a free port, kept when it is started again.
 
     Without a master its first worker is the main process, whose end leaves the others behind: `stop` kills them.
 
@@ -353,7 +356,7 @@ class Uwsgi(Program):
             missing("The program 'uwsgi'")
         if source is not None:
             (directory / f"{target.partition(':')[0]}.py").write_text(textwrap.dedent(source))
-        self.port = 0
+        self.port = free_port()
         self._workers = workers
         self._is_lazy = "--lazy-apps" in args
         # Unless told otherwise it takes SIGTERM for a wish to start afresh, serves errors if there is no app, and logs
@@ -366,10 +369,6 @@ class Uwsgi(Program):
 
     def _launch(self) -> None:
         self._spawn([self._binary, f"--http-socket=127.0.0.1:{self.port}", *self._options], env=self._env)
-        pattern = re.compile(r"bound to TCP address 127\.0\.0\.1:(\d+)")
-        found = self._wait_ready(lambda: pattern.search(self.log()), "uWSGI listens")
-        assert found is not None
-        self.port = int(found[1])
         self._wait_ready(self._has_workers, "all its workers are ready")
 
     def _has_workers(self) -> bool:
@@ -580,7 +579,7 @@ class FluentServer(Program):
 
     Args:
         directory: For the entries and its log.
-        port: 0 chooses a free one at the first start.
+        port: None means a free one.
         shared_key: Turns authentication on; *hostname* is then the server's name, and no client may have the same.
         user: Name and password to ask for, beside the key.
     """
@@ -589,13 +588,13 @@ class FluentServer(Program):
         self,
         directory: Path,
         *,
-        port: int = 0,
+        port: int | None = None,
         shared_key: str | None = None,
         hostname: str = "fluent-server",
         user: tuple[str, str] | None = None,
     ) -> None:
         super().__init__(directory)
-        self.port = port
+        self.port = free_port() if port is None else port
         self._node, self._modules = require("node"), npm_modules("@fluent-org/logger")
         self._output = directory / "entries.jsonl"
         self._security = [] if shared_key is None else [f"--shared-key={shared_key}", f"--hostname={hostname}"]
@@ -613,9 +612,7 @@ class FluentServer(Program):
             *self._security,
         ]
         self._spawn(command, env={"NODE_PATH": str(self._modules)})
-        found = self._wait_ready(lambda: re.search(r"^listening (\d+)$", self.log(), re.M), "the server listens")
-        assert found is not None
-        self.port = int(found[1])
+        self._wait_ready(lambda: "listening" in self.log(), "the server listens")
 
     @property
     def addr(self) -> str:

@@ -1,5 +1,7 @@
 """Install what the tests need and run them: ``python3 tests/run.py [options] [pytest arguments]``.
 
+The tests run in several processes at once; `-n 0` runs them in one, as plain pytest does.
+
 Needs nothing but Python 3.10 or newer. Everything goes into two git-ignored directories, `.venv` (the project and its
 test group) and `.peers` (the real programs that the project talks to), and is installed once: a second run starts
 pytest at once. A peer that cannot be installed is named in one line; its tests then skip, or fail where CI=true.
@@ -26,6 +28,11 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("BOXKITE_TEST_VENV") or ROOT / ".venv").resolve()
 PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve()
 
+# One more than processors, as tests wait for other programs about a third of their time. Each goes on where another has
+# not begun, so that all end at once; arguments of the caller come later and win.
+WORKERS = (os.cpu_count() or 1) + 1
+IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
+
 NPM_PACKAGES = {"@fluent-org/logger": "^1", "axe-core": "^4"}
 # boxkite 0.0.5 wants NumPy 1, whose last wheels are for Python 3.12.
 BOXKITE_PYTHONS = ("3.12", "3.11", "3.10")
@@ -49,6 +56,9 @@ def main(arguments: list[str]) -> int:
     options, pytest_arguments = parser.parse_known_args(arguments)
 
     os.environ["BOXKITE_TEST_PEERS"] = str(PEERS)
+    os.environ.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(WORKERS))
+    # Tests start hundreds of Pythons, and each would compile the package anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         if options.wheel:
             install_peers()
@@ -61,7 +71,7 @@ def main(arguments: list[str]) -> int:
     if options.install_only:
         return 0
     os.chdir(ROOT)
-    os.execv(python, [str(python), "-m", "pytest", *pytest_arguments])
+    os.execv(python, [str(python), "-m", "pytest", *IN_PARALLEL, *pytest_arguments])
 
 
 # --- The project ----------------------------------------------------------------------------------------------------
@@ -143,7 +153,8 @@ def run_wheel_tests(pytest_arguments: list[str]) -> int:
         install_wheel(python, build_wheel(python, Path(scratch)))
         copy = copy_tests(Path(scratch) / "copy")
         check_installed(python, copy, environment)
-        return subprocess.run([python, "-m", "pytest", *pytest_arguments], cwd=copy, env=environment).returncode
+        command = [python, "-m", "pytest", *IN_PARALLEL, *pytest_arguments]
+        return subprocess.run(command, cwd=copy, env=environment).returncode
 
 
 def build_wheel(python: Path, scratch: Path) -> Path:

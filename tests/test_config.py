@@ -109,7 +109,7 @@ def test_every_setting_can_be_set_and_is_documented() -> None:
         ("redact", ["ssn"], ("ssn",)),
         ("redact", (), ()),
         ("redact", "", ()),
-        ("redact", hide, hide),
+        pytest.param("redact", hide, hide, id="redact-function"),
         ("export_baseline", "false", False),
         ("export_baseline", 1, True),
         ("export_bins", "No", False),

@@ -392,7 +392,7 @@ def test_odd_names_reach_the_scrape_as_they_are() -> None:
         ({"nothing"}, set()),
         ({""}, set()),
     ],
-    ids=str,
+    ids=lambda names: " ".join(sorted(names)),
 )
 @pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
 def test_a_filter_keeps_families_or_samples_of_a_name(

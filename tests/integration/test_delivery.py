@@ -40,7 +40,7 @@ from tests.integration.ledger import (
     write_baseline,
 )
 from tests.integration.load import scrape, select, total
-from tests.peers import FluentServer, Gunicorn, free_port, wait_for
+from tests.peers import FluentServer, Gunicorn, wait_for
 from tests.sinks import scripted_server as script
 from tests.sinks.scripted_server import Behaviour, Peer
 
@@ -83,7 +83,7 @@ def test_what_a_server_misses_while_it_is_down_comes_when_it_is_up(
     tmp_path: Path, start: Start, key: str | None
 ) -> None:
     """Down at the start, killed under load and back, and in the end nobody sends or scrapes any more."""
-    fluentd = FluentServer(tmp_path / "fluentd", port=free_port(), shared_key=key)
+    fluentd = FluentServer(tmp_path / "fluentd", shared_key=key)
     with ExitStack() as stack:
         server = start(fluentd.addr, **({} if key is None else {"fluentd_shared_key": key}))
         with Clients(server.port) as clients:
@@ -189,7 +189,7 @@ def test_a_server_is_stopped_although_fluentd_is_a_black_hole(tmp_path: Path, st
 @pytest.mark.peers
 @pytest.mark.parametrize("keeping", ["memory"], indirect=True)
 def test_a_full_queue_drops_the_oldest_and_counts_them_but_every_row_is_counted(tmp_path: Path, start: Start) -> None:
-    fluentd = FluentServer(tmp_path / "fluentd", port=free_port())
+    fluentd = FluentServer(tmp_path / "fluentd")
     server = start(fluentd.addr, queue_bytes=20_000)
     clients = send(server.port, 300)
     with fluentd:

@@ -42,7 +42,7 @@ from tests.integration.ledger import (
     write_baseline,
 )
 from tests.integration.load import scrape, total
-from tests.peers import FluentServer, Gunicorn, PythonServer, Uwsgi, fetch, free_port, wait_for
+from tests.peers import FluentServer, Gunicorn, PythonServer, Uwsgi, fetch, wait_for
 from tests.sinks.scripted_server import Peer
 
 WORKERS = 4
@@ -82,7 +82,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 @pytest.fixture
 def fluentd(tmp_path: Path) -> FluentServer:
     """Return a server that is down, and knows its port."""
-    return FluentServer(tmp_path / "fluentd", port=free_port())
+    return FluentServer(tmp_path / "fluentd")
 
 
 def kill_workers(server: Any) -> None:

@@ -102,7 +102,7 @@ def brute_force_cell(bounds: Sequence[float], value: float) -> int:
         ("ten", 6),
         ([1], 6),
         ({"a": 1}, 6),
-        (object(), 6),
+        pytest.param(object(), 6, id="object"),
     ],
     ids=str,
 )

@@ -51,7 +51,8 @@ def test_shapes_of_rows(value: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *(None, 1, 1.5, "ab", b"ab", {}, [], (), [[]], {1}, object()),
+        *(None, 1, 1.5, "ab", b"ab", {}, [], (), [[]], {1}),
+        pytest.param(object(), id="object"),
         *(np.array(1), np.array([]), np.zeros((2, 0)), np.zeros((1, 1, 1))),
         *(pd.DataFrame(), pd.DataFrame({"a": []}), pl.DataFrame({"a": []}), pd.Series([], dtype=float)),
     ],
