@@ -134,8 +134,8 @@ def create_venv(directory: Path, base: str) -> None:
 
 
 def pip(python: Path, *arguments: str) -> None:
-    """Run `pip install` in the environment of *python*."""
-    quietly(str(python), "-m", "pip", "install", "--disable-pip-version-check", *arguments)
+    """Run `pip install` in the environment of *python*; what is imported gets compiled then, which is a small part."""
+    quietly(str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", *arguments)
 
 
 # --- The wheel ------------------------------------------------------------------------------------------------------
@@ -160,9 +160,7 @@ def run_wheel_tests(pytest_arguments: list[str]) -> int:
 def build_wheel(python: Path, scratch: Path) -> Path:
     """Build the wheel of the checkout into *scratch*; return its path."""
     say("Building the wheel")
-    pip(python, "build")
-    # Not from the checkout: its directory build/, if there is one, would be taken for the module.
-    quietly(str(python), "-m", "build", "--wheel", "--outdir", str(scratch), str(ROOT), cwd=scratch)
+    quietly(str(python), "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(scratch), str(ROOT))
     (wheel,) = scratch.glob("*.whl")
     return wheel
 
