@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["bar", "column_chart", "sparkline"]
+__all__ = ["bar", "column_chart", "narrowed", "sparkline"]
 
 _RISING = " ▁▂▃▄▅▆▇█"
 _GROWING = " ▏▎▍▌▋▊▉█"
@@ -13,13 +13,8 @@ _EIGHTHS = 8
 
 
 def sparkline(shares: ArrayLike, width: int) -> str:
-    """Draw shares as columns of one letter's height.
-
-    Args:
-        shares: Shape (n,); where *width* divides n, neighbours share a letter.
-        width: Most letters.
-    """
-    return column_chart(_narrowed(shares, width), 1)[0]
+    """Draw shares as columns of one letter's height, *width* of them at most."""
+    return column_chart(narrowed(shares, width), 1)[0]
 
 
 def column_chart(shares: ArrayLike, height: int, letters: int = 1) -> list[str]:
@@ -48,9 +43,10 @@ def bar(share: float, width: int) -> str:
     return "█" * whole + (_GROWING[part] if part else "")
 
 
-def _narrowed(shares: ArrayLike, width: int) -> NDArray[np.float64]:
+def narrowed(shares: ArrayLike, width: int) -> NDArray[np.float64]:
+    """Add up neighbours, each time as many, until there are *width* shares at most; the last may be of fewer."""
     values = np.asarray(shares, dtype=np.float64)
-    together = -(-len(values) // width) if len(values) else 1
+    together = -(-len(values) // max(width, 1)) if len(values) else 1
     padded = np.pad(values, (0, -len(values) % together))
     summed: NDArray[np.float64] = padded.reshape(-1, together).sum(axis=1)
     return summed

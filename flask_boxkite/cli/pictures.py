@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.distribution import group_counts
-from flask_boxkite.cli.bars import bar, column_chart, sparkline
+from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import counted
 from flask_boxkite.drift.text import printable
 from flask_boxkite.page.shape import CELLS, Categories, Histogram, shape_of
 from flask_boxkite.page.words import group_text, number, percent
 
-__all__ = ["plain_table", "show_baseline", "show_variable"]
+__all__ = ["plain_table", "shortened", "show_baseline", "show_variable"]
 
 _WIDE = 100
+_NARROW = 64
 _TOP = 3
 _HEIGHT = 10
 _COLOUR = "cyan"
@@ -29,23 +31,35 @@ def plain_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
 
 
+def shortened(text: str) -> Text:
+    """Return the text for a cell that is cut where others, which are not, need the room."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
 def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
     """Print a line for each variable."""
     version = f", version {baseline.version}" if baseline.version else ""
     about = f"Model {baseline.model!r}{version}, baseline {baseline.fingerprint}"
     console.print(printable(about), soft_wrap=True)
     console.print(f"{counted(baseline.rows, 'row')}, made {created}\n", soft_wrap=True)
-    is_wide = console.width >= _WIDE
+    is_wide, is_narrow = console.width >= _WIDE, console.width < _NARROW
     width = CELLS // 2 if is_wide else CELLS // 3
     table = plain_table()
-    table.add_column("variable", no_wrap=True, overflow="ellipsis", max_width=28 if is_wide else 20)
-    table.add_column("kind", no_wrap=True, min_width=10)
-    table.add_column("distribution", no_wrap=True, style=_COLOUR, min_width=width)
-    table.add_column("values", no_wrap=True, overflow="ellipsis")
-    table.add_column("missing", justify="right", no_wrap=True, min_width=7)
+    table.add_column("variable", max_width=28 if is_wide else 20)
+    if not is_narrow:
+        table.add_column("kind", no_wrap=True)
+    table.add_column("distribution", no_wrap=True, style=_COLOUR)
+    if not is_narrow:
+        table.add_column("values")
+    table.add_column("missing", justify="right", no_wrap=True)
     for side, items in (("", baseline.features), (" (output)", baseline.outputs)):
         for item in items:
-            table.add_row(printable(item.name) + side, item.kind, *_line(item, width), _share_missing(item))
+            name, missing = shortened(printable(item.name) + side), _share_missing(item)
+            picture, values = _line(item, width)
+            if is_narrow:
+                table.add_row(name, picture, missing)
+            else:
+                table.add_row(name, item.kind, picture, shortened(values), missing)
     console.print(table)
 
 
@@ -75,20 +89,23 @@ def show_variable(console: Console, item: Distribution) -> None:
         _show_categories(console, shape)
     console.print()
     table = plain_table()
-    table.add_column("group", no_wrap=True, overflow="ellipsis")
-    table.add_column("rows", justify="right")
-    table.add_column("share", justify="right")
+    table.add_column("group")
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
     for group, rows in zip(item.groups, group_counts(item, item.cells), strict=True):
-        table.add_row(printable(group_text(group.name, item.kind)), f"{rows:,}", percent(rows / max(item.rows, 1)))
+        name = shortened(printable(group_text(group.name, item.kind)))
+        table.add_row(name, f"{rows:,}", percent(rows / max(item.rows, 1)))
     console.print(table)
 
 
 def _show_histogram(console: Console, shape: Histogram) -> None:
-    letters = max(min((console.width - 8) // len(shape.before), 2), 1)
-    top = percent(float(shape.before.max(initial=0.0)))
-    for number_of_line, line in enumerate(column_chart(shape.before, _HEIGHT, letters)):
+    room = console.width - 8
+    shares = narrowed(shape.before, room)
+    letters = max(min(room // len(shares), 2), 1)
+    top = percent(float(shares.max(initial=0.0)))
+    for number_of_line, line in enumerate(column_chart(shares, _HEIGHT, letters)):
         console.print(Text(f"{top if number_of_line == 0 else '':>6} "), Text(line.rstrip(), style=_COLOUR), sep="")
-    width = letters * len(shape.before)
+    width = letters * len(shares)
     lower, upper = number(shape.lower), number(shape.upper)
     console.print(" " * 7 + "─" * width)
     console.print(" " * 7 + lower + upper.rjust(width - len(lower)))
@@ -98,9 +115,9 @@ def _show_histogram(console: Console, shape: Histogram) -> None:
 
 def _show_categories(console: Console, shape: Categories) -> None:
     bars = [*shape.bars, *shape.specials]
-    name_width = min(max((len(one.label) for one in bars), default=0), console.width // 3)
+    name_width = min(max((cell_len(printable(one.label)) for one in bars), default=0), console.width // 3)
     highest = max((one.before for one in bars), default=0.0) or 1.0
-    room = console.width - name_width - 9
+    room = max(console.width - name_width - 9, 1)
     for one in bars:
         label = Text(printable(one.label))
         label.truncate(name_width, overflow="ellipsis", pad=True)

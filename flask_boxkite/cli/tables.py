@@ -10,13 +10,14 @@ from rich.console import Console
 from rich.text import Text
 
 from flask_boxkite.cli.group import counted
-from flask_boxkite.cli.pictures import plain_table
+from flask_boxkite.cli.pictures import plain_table, shortened
 from flask_boxkite.drift.text import printable, title
 from flask_boxkite.page.words import group_text, percent, seconds
 
 __all__ = ["show_model", "show_problems"]
 
 _WIDE = 100
+_NARROW = 72
 _STYLES = {"major": "bold red", "drifted": "red", "shifted": "yellow", "stable": "green", "not enough data": "dim"}
 _QUIET = {"stable": "stable", "not enough data": "with not enough data"}
 
@@ -64,28 +65,36 @@ def _requests(model: Mapping[str, Any]) -> str:
 
 
 def _show_variables(console: Console, items: Sequence[Mapping[str, Any]]) -> None:
-    is_wide = console.width >= _WIDE
+    is_wide, is_narrow = console.width >= _WIDE, console.width < _NARROW
     table = plain_table()
-    table.add_column("variable", no_wrap=True, overflow="ellipsis", max_width=28 if is_wide else 20)
+    table.add_column("variable", max_width=28 if is_wide else 20)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    if is_wide:
-        for name in ("G/φ", "limit", "φ"):
-            table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("moved most", no_wrap=True, overflow="ellipsis")
-    table.add_column("from", justify="right", no_wrap=True)
-    table.add_column("to", justify="right", no_wrap=True)
+    numbers = ["size", *(("G/φ", "limit", "φ") if is_wide else ()), *(() if is_narrow else ("rows",))]
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    if not is_narrow:
+        table.add_column("moved most")
+        table.add_column("from", justify="right", no_wrap=True)
+        table.add_column("to", justify="right", no_wrap=True)
     for item in items:
-        numbers = [f"{item['g'] / item['dispersion']:,.1f}", f"{item['limit']:.1f}", f"{item['dispersion']:.2f}"]
-        table.add_row(
-            title(item),
-            Text(item["verdict"], style=_STYLES[item["verdict"]]),
-            f"{item['size']:.2f}",
-            *(numbers if is_wide else ()),
-            f"{item['live_rows']:,}",
-            printable(group_text(item["moved_most"], item["kind"])),
-            percent(item["share_before"]),
-            percent(item["share_now"]),
-        )
+        cells = _numbers(item)
+        verdict = Text(item["verdict"], style=_STYLES[item["verdict"]])
+        moved = () if is_narrow else _moved(item)
+        table.add_row(shortened(title(item)), verdict, *(cells[name] for name in numbers), *moved)
     console.print(table)
+
+
+def _numbers(item: Mapping[str, Any]) -> Mapping[str, str]:
+    return {
+        "size": f"{item['size']:.2f}",
+        "G/φ": f"{item['g'] / item['dispersion']:,.1f}",
+        "limit": f"{item['limit']:.1f}",
+        "φ": f"{item['dispersion']:.2f}",
+        "rows": f"{item['live_rows']:,}",
+    }
+
+
+def _moved(item: Mapping[str, Any]) -> tuple[Text, str, str]:
+    """Return which group moved most, and its shares before and now."""
+    group = shortened(printable(group_text(item["moved_most"], item["kind"])))
+    return group, percent(item["share_before"]), percent(item["share_now"])

@@ -240,6 +240,17 @@ def test_a_verdict_below_the_limit_passes() -> None:
     assert compare("big.prom", "small.parquet", "--fail-on", "shifted").exit_code == 3
 
 
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_a_table_fits_and_has_names_verdicts_and_sizes_first(columns: int) -> None:
+    words = ["compare", "a.prom", "older.parquet", "--all"]
+    result = CliRunner(env={"COLUMNS": str(columns)}).invoke(boxkite, words)
+    lines = result.stdout.splitlines()[4:]
+    assert max(map(len, lines)) <= columns
+    assert [line.replace(" (output)", "").split()[:3] for line in lines] == [
+        [item["name"], item["verdict"], f"{item['size']:.2f}"] for item in variables("a.prom", "older.parquet")
+    ]
+
+
 def test_markdown_is_a_table_of_all() -> None:
     lines = compare("a.prom", "older.parquet", "--format", "markdown", "--output", "drift.md").output
     assert lines == ""
