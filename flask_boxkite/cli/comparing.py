@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.cli.group import PATH, boxkite, listed, meant
+from flask_boxkite.cli.group import PATH, boxkite, counted, listed, meant
 from flask_boxkite.cli.inspecting import variable_named
 from flask_boxkite.cli.reports import Models, finish, report_options
 from flask_boxkite.config import Settings
@@ -26,6 +26,10 @@ Count: TypeAlias = Callable[[str, Distribution], Cells]
 """Counts a variable, given which side it is on; raises BinMismatchError, with the reason, where it cannot."""
 
 
+_PIECE_ROWS = 100_000
+"""So many rows of data are in memory at once, and a few more that are read ahead."""
+
+
 @boxkite.command()
 @click.argument("first", type=PATH)
 @click.argument("second", nargs=-1, required=True)
@@ -36,7 +40,7 @@ Count: TypeAlias = Callable[[str, Distribution], Cells]
     default=Settings.drift_alpha,
     help="Probability that drift is found where there is none.",
 )
-@report_options("json", "markdown")
+@report_options("json", "markdown", "html")
 def compare(
     first: Path,
     second: tuple[str, ...],
@@ -49,14 +53,14 @@ def compare(
 ) -> None:
     """Compare a baseline (FIRST) with other data, or with another baseline (SECOND).
 
-    Data, in one or more files, is counted in the baseline's bins. Of another baseline, only variables with the same
-    bins, or finer ones, can be compared; where some cannot, --fail-on fails.
+    Data, in one or more files, is counted in the baseline's bins, a piece at a time. Of another baseline, only
+    variables with the same bins, or finer ones, can be compared; where some cannot, --fail-on fails.
 
     \b
     Examples:
       flask boxkite compare baseline.prom new.parquet
       flask boxkite compare baseline.prom 'new/*.csv' --fail-on drifted
-      flask boxkite compare january.prom february.prom --format markdown
+      flask boxkite compare january.prom february.prom --format html --output february.html
     """
     from flask_boxkite.cli.data import is_data
 
@@ -66,17 +70,20 @@ def compare(
     baseline = Baseline.load(first)
     count: Count
     if len(second) > 1 or is_data(second[0]):
-        wanted, count = _of_data(_without(baseline, exclude), second)
+        wanted, count = _of_data(_without(baseline, exclude), second, exclude)
     else:
         wanted, count = _without(baseline, exclude), _of_baseline(Baseline.load(second[0]))
     compared, cells, reasons = _compared(wanted, count)
     for name, reason in reasons.items():
         click.echo(f"Not compared: {name!r}, since {reason}.", err=True)
     if not cells:
-        msg = f"Nothing in '{second[0]}' can be compared with '{first}'. Give the data that it was made from instead."
+        remedy = "Give the data that it was made from instead." if reasons else "Leave out less by --exclude."
+        msg = f"Nothing in '{second[0]}' can be compared with '{first}'. {remedy}"
         raise BaselineError(msg)
-    report = drift_report(baseline.model, compared, np.concatenate(cells), alpha=alpha).to_dict()
-    found = Models.of_report(report, baseline, f"in {', '.join(second)}")
+    counts = np.concatenate(cells)
+    report = replace(drift_report(baseline.model, compared, counts, alpha=alpha), baseline=baseline.fingerprint)
+    source = listed(second)
+    found = Models.of_report(report, compared, counts, source=source, when=f"in {source}")
     finish(found, form, output, fail_on, shows_all=shows_all)
     if fail_on and reasons:
         msg = f"{len(reasons)} variables could not be compared. Give the data instead, or leave them out: --exclude"
@@ -124,27 +131,31 @@ def _of_baseline(other: Baseline) -> Count:
     return count
 
 
-def _of_data(baseline: Baseline, names: Sequence[str]) -> tuple[Baseline, Count]:
-    """Return the variables that data must have, and how to count them; what the model says need not be there.
+def _of_data(baseline: Baseline, names: Sequence[str], excluded: Sequence[str]) -> tuple[Baseline, Count]:
+    """Count data; return the variables that it has, and their counts: what the model says need not be there.
 
     Raises:
         BaselineError: It cannot be read, or lacks a feature.
     """
     from flask_boxkite.cli.data import readable, scan
-    from flask_boxkite.cli.recounting import count_column
+    from flask_boxkite.cli.recounting import ColumnCounter
     from flask_boxkite.cli.terminal import waiting
 
     with waiting("Looking at the data"):
         frame = scan(names)
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
-    known = {item.name for item in (*baseline.features, *baseline.outputs)}
-    if unknown := [name for name in columns if name not in known]:
-        click.echo(f"Not in the baseline, so left out: {listed(list(map(repr, unknown)))}.", err=True)
-    with waiting("Reading"), readable(", ".join(names)):
-        data = frame.select([name for name in columns if name in known]).collect()
     outputs = tuple(item for item in baseline.outputs if item.name in columns)
-    return replace(baseline, outputs=outputs), lambda _side, item: count_column(item, data[item.name])
+    counters = {("feature", item.name): ColumnCounter(item) for item in baseline.features}
+    counters |= {("output", item.name): ColumnCounter(item) for item in outputs}
+    known = {name for _, name in counters}
+    if unknown := [name for name in columns if name not in known and name not in excluded]:
+        click.echo(f"Not in the baseline, so left out: {listed(list(map(repr, unknown)))}.", err=True)
+    with waiting(f"Counting {counted(len(known), 'column')}"), readable(listed(names)):
+        for piece in frame.select(sorted(known)).collect_batches(chunk_size=_PIECE_ROWS, maintain_order=False):
+            for (_, name), counter in counters.items():
+                counter.add(piece[name])
+    return replace(baseline, outputs=outputs), lambda side, item: counters[side, item.name].cells
 
 
 def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:

@@ -84,8 +84,8 @@ def drift(
         msg = "Say where to look, by one of --url, --state-dir and --records."
         raise click.UsageError(msg)
     _check_options(options, {"baseline", "start", "end", "by"} if records is None else {"window"})
-    if form == "html" and (records is not None or (url is not None and options["model"] is not None)):
-        msg = "There is an HTML report of a server as a whole: by --state-dir, or by --url without --model."
+    if form == "html" and (options["by"] is not None or (url is not None and options["model"] is not None)):
+        msg = "There is no HTML report by segment (--by), nor, by --url, of one model."
         raise click.UsageError(msg)
     found: Findings
     if records is not None:
@@ -148,8 +148,8 @@ def _of_records(
     with waiting("Reading records"):
         if by is not None:
             return _Segments(source.drift(trained, by=by, alpha=alpha))
-        report = source.drift(trained, alpha=alpha)
-    return Models.of_report(report.to_dict(), trained, when(report.window))
+        report, cells = source.observed(trained, alpha=alpha)
+    return Models.of_report(report, trained, cells, source=location, when=when(report.window))
 
 
 class _Segments:

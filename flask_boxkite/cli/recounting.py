@@ -14,40 +14,51 @@ from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.payloads import Table
 
-__all__ = ["count_column", "recount"]
+__all__ = ["ColumnCounter", "recount"]
 
 
-def count_column(item: Distribution, column: pl.Series) -> NDArray[np.int64]:
-    """Count values as a server would, in the cells of a variable."""
-    held = column.drop_nulls()
-    if held.dtype.is_decimal():
-        held = held.cast(pl.Float64)
-    if isinstance(item, Continuous) and held.dtype.is_numeric():
-        cells = _count(item, held.to_numpy()[:, np.newaxis]) if len(held) else np.zeros(len(item.cells), np.int64)
-    else:
-        cells = _count_distinct(item, held)
-    (missing,) = _count(item, [[None]]).nonzero()
-    cells[missing] += len(column) - len(held)
-    return cells
+class ColumnCounter:
+    """Counts the values of one variable, piece by piece, as a server would.
 
+    Args:
+        item: The variable.
 
-def _count_distinct(item: Distribution, held: pl.Series) -> NDArray[np.int64]:
-    """Count equal values at once: there are few."""
-    cells = np.zeros(len(item.cells), np.int64)
-    distinct = held.value_counts(name="rows")
-    values = distinct.to_series(0)
-    # Scalars of NumPy keep what type a number has; a narrow float is read by its decimals.
-    found = values.to_numpy() if values.dtype.is_numeric() else values.to_list()
-    for value, rows in zip(found, distinct["rows"].to_list(), strict=True):
-        cells += rows * _count(item, [[value]])
-    return cells
+    Attributes:
+        cells: The counts, in the order of its cells.
+    """
 
+    def __init__(self, item: Distribution) -> None:
+        self.cells = np.zeros(len(item.cells), np.int64)
+        self._counter = VariableCounter([item], 0, len(item.cells))
+        self._is_text = isinstance(item, Discrete) and item.is_text
 
-def _count(item: Distribution, rows: NDArray[np.generic] | list[list[object]]) -> NDArray[np.int64]:
-    added = VariableCounter([item], 0, len(item.cells)).count(Table(None, rows))
-    cells = np.zeros(len(item.cells), np.int64) if added.block is None else added.block
-    np.add.at(cells, added.cells, 1)
-    return cells
+    def add(self, column: pl.Series) -> None:
+        """Count a piece of a column."""
+        held = column.drop_nulls()
+        if held.dtype.is_decimal():
+            held = held.cast(pl.Float64)
+        if held.dtype.is_numeric() and not self._is_text:
+            self._add(held.to_numpy()[:, np.newaxis])
+        else:
+            self._add_distinct(held)
+        self._add([[None]], len(column) - len(held))
+
+    def _add_distinct(self, held: pl.Series) -> None:
+        """Count equal values at once: there are few."""
+        distinct = held.value_counts(name="rows")
+        values = distinct.to_series(0)
+        # Scalars of NumPy keep what type a number has; a narrow float is read by its decimals.
+        found = values.to_numpy() if values.dtype.is_numeric() else values.to_list()
+        for value, rows in zip(found, distinct["rows"].to_list(), strict=True):
+            self._add([[value]], rows)
+
+    def _add(self, rows: NDArray[np.generic] | list[list[object]], times: int = 1) -> None:
+        if not len(rows):
+            return
+        added = self._counter.count(Table(None, rows))
+        if added.block is not None:
+            self.cells += times * added.block
+        np.add.at(self.cells, added.cells, times)
 
 
 def recount(item: Distribution, other: Distribution) -> NDArray[np.int64]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import counted, output_option, write
+from flask_boxkite.drift import DriftReport
 from flask_boxkite.drift.text import as_markdown
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST
 
@@ -54,25 +58,31 @@ class Models:
 
     content: Mapping[str, Any]
     when: str
-    html: Callable[[], str] | None = None
+    html: Callable[[], str]
 
     @classmethod
-    def of_report(cls, report: Mapping[str, Any], baseline: Baseline, when: str) -> Models:
+    def of_report(
+        cls, report: DriftReport, baseline: Baseline, cells: NDArray[np.int64], *, source: str, when: str
+    ) -> Models:
         """Return those of one report, made here.
 
         Args:
-            report: As `DriftReport.to_dict` gives it.
+            report: The report.
             baseline: What was compared with.
+            cells: The counts that it is of, in the order of the baseline's cells.
+            source: Where they come from, for people.
             when: Completes "2 of 31 variables drifted …".
         """
-        drift = {**report, "baseline": baseline.fingerprint}
-        model = {
-            "model": report["model"],
-            "baseline": baseline.fingerprint,
-            "version": baseline.version,
-            "drift": drift,
-        }
-        return cls({"format": 1, "window": report["window"], "models": [model]}, when)
+        about = {"model": report.model, "baseline": report.baseline, "version": baseline.version}
+        content = {"format": 1, "window": report.window, "models": [{**about, "drift": report.to_dict()}]}
+
+        def html() -> str:
+            from flask_boxkite.page import ModelView, comparison_html
+
+            view = ModelView(report.model, baseline, report, cells, when=when)
+            return comparison_html(source, view, time.time())
+
+        return cls(content, when, html)
 
     @property
     def _reports(self) -> list[Mapping[str, Any]]:
@@ -155,7 +165,6 @@ def finish(found: Findings, form: str, output: Path | None, fail_on: str | None,
         write(found.to_markdown() + "\n", output)
     elif form == "html":
         assert isinstance(found, Models)
-        assert found.html is not None
         write(found.html(), output)
     else:
         found.show(output, shows_all=shows_all)

@@ -1,6 +1,25 @@
 """The drift page: what `flask_boxkite.observation` has found, as HTML, as a file to keep, and as JSON. No Flask."""
 
-from flask_boxkite.page.content import App, Query
-from flask_boxkite.page.render import ASSETS, asset, drift_json, overview_html, report_html, variable_html
+from flask_boxkite.page.content import App, ModelView, Query
+from flask_boxkite.page.render import (
+    ASSETS,
+    asset,
+    comparison_html,
+    drift_json,
+    overview_html,
+    report_html,
+    variable_html,
+)
 
-__all__ = ["ASSETS", "App", "Query", "asset", "drift_json", "overview_html", "report_html", "variable_html"]
+__all__ = [
+    "ASSETS",
+    "App",
+    "ModelView",
+    "Query",
+    "asset",
+    "comparison_html",
+    "drift_json",
+    "overview_html",
+    "report_html",
+    "variable_html",
+]

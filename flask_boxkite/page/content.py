@@ -9,18 +9,20 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
-from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.distribution import Continuous, group_counts
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.doctor import Finding
-from flask_boxkite.drift import VariableDrift
+from flask_boxkite.drift import DriftReport, VariableDrift
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
 from flask_boxkite.observation import CoursePoint, Observation
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from flask_boxkite.page.shape import Histogram, Shape, shape_of
-from flask_boxkite.page.words import MEANINGS, group_text, percent
+from flask_boxkite.page.words import MEANINGS, group_text, percent, window_text
 
 __all__ = ["App", "ModelView", "Query", "VariableView", "course_picture"]
 
@@ -110,33 +112,69 @@ class VariableView:
 
 
 class ModelView:
-    """One model in the window asked for.
+    """One model, and what was counted of it.
 
     Args:
-        observation: What was counted.
+        name: Of the model.
+        baseline: The variables that it is compared with; None if there is none.
+        report: Its drift; None without a baseline.
+        cells: The counts of features and outputs, in the baseline's order; more may follow.
+        when: Completes "2 of 31 variables have drifted …".
         query: What to show of it.
+        observation: What is known of its requests; None if it was not served.
     """
 
-    def __init__(self, observation: Observation, query: Query) -> None:
+    def __init__(
+        self,
+        name: str,
+        baseline: Baseline | None,
+        report: DriftReport | None,
+        cells: NDArray[np.int64],
+        *,
+        when: str,
+        query: Query | None = None,
+        observation: Observation | None = None,
+    ) -> None:
+        self.name = name
+        self.baseline = baseline
+        self.when = when
+        self.query = query or Query()
         self.observation = observation
-        self.query = query
-        self.name = observation.model
-        self.baseline = observation.baseline
-        self.window = observation.window
+        self._report = report
+        self._cells = cells
+
+    @classmethod
+    def of(cls, seen: Observation, query: Query) -> ModelView:
+        """Return the view of a model that is served."""
+        when = window_text(seen.window)
+        return cls(seen.model, seen.baseline, seen.report, seen.cells, when=when, query=query, observation=seen)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the baseline which was compared with, of which there may be only some variables here."""
+        return self._report.baseline if self._report is not None else None
+
+    @property
+    def rows(self) -> int:
+        """How many rows were answered, or, not served, had a value for some variable, or lacked it."""
+        if self.observation is not None:
+            return self.observation.rows["ok"]
+        return max((view.drift.live_rows for view in self.variables), default=0)
 
     @cached_property
     def variables(self) -> list[VariableView]:
         """All variables, most worrying first."""
-        report, baseline = self.observation.report, self.baseline
-        if report is None or baseline is None:
+        if self._report is None or self.baseline is None:
             return []
-        trained = {("feature", item.name): item for item in baseline.features}
-        trained |= {("output", item.name): item for item in baseline.outputs}
-        found = []
-        for drift in report:
-            item = trained[drift.side, drift.name]
-            found.append(VariableView(drift, item, self.observation.live(item)))
-        return found
+        sides = (("feature", self.baseline.features), ("output", self.baseline.outputs))
+        known: dict[tuple[str, str], tuple[Distribution, NDArray[np.int64]]] = {}
+        start = 0
+        for side, items in sides:
+            for item in items:
+                stop = start + len(item.cells)
+                known[side, item.name] = item, self._cells[start:stop]
+                start = stop
+        return [VariableView(drift, *known[drift.side, drift.name]) for drift in self._report]
 
     @property
     def shown(self) -> list[VariableView]:
@@ -189,7 +227,7 @@ class App:
     ) -> None:
         self.name = name
         self.query = query
-        self.models = [ModelView(observation, query) for observation in observations]
+        self.models = [ModelView.of(observation, query) for observation in observations]
         self.sinks = sinks or {}
         self.findings = findings
         self.now = now

@@ -14,9 +14,9 @@ from markupsafe import Markup
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.observation import CoursePoint
 from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
-from flask_boxkite.page.words import ago, fixed, moment, number, percent, seconds, statistics, window_text
+from flask_boxkite.page.words import ago, fixed, moment, number, percent, seconds, statistics
 
-__all__ = ["ASSETS", "asset", "drift_json", "overview_html", "report_html", "variable_html"]
+__all__ = ["ASSETS", "asset", "comparison_html", "drift_json", "overview_html", "report_html", "variable_html"]
 
 FORMAT = 1
 """Of the JSON: raised when a key goes or changes its meaning."""
@@ -33,9 +33,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(
-        number=number, percent=percent, seconds=seconds, moment=moment, ago=ago, fixed=fixed, window=window_text
-    )
+    environment.filters.update(number=number, percent=percent, seconds=seconds, moment=moment, ago=ago, fixed=fixed)
     return environment
 
 
@@ -75,8 +73,24 @@ def variable_html(app: App, model: ModelView, view: VariableView, points: Sequen
 
 def report_html(app: App) -> str:
     """Return a page that stands alone, to be kept or sent: every variable, with its style and without links."""
+    return _report(app.name, app.models, app.now, app.failures)
+
+
+def comparison_html(source: str, model: ModelView, now: float) -> str:
+    """Return the same of other counts than a server's.
+
+    Args:
+        source: What was counted, such as the name of a file.
+        model: The counts, compared.
+        now: Unix seconds.
+    """
+    return _report(source, [model], now)
+
+
+def _report(name: str, models: Sequence[ModelView], now: float, failures: Sequence[str] = ()) -> str:
     style = Markup(asset("boxkite.css"))
-    return _environment().get_template("report.html").render(app=app, query=app.query, style=style)
+    template = _environment().get_template("report.html")
+    return template.render(name=name, models=models, now=now, failures=failures, style=style)
 
 
 def drift_json(app: App) -> str:
@@ -103,6 +117,7 @@ def drift_json(app: App) -> str:
 
 def _model_dict(model: ModelView) -> dict[str, Any]:
     seen = model.observation
+    assert seen is not None
     return {
         "model": model.name,
         "baseline": model.baseline.fingerprint if model.baseline else None,

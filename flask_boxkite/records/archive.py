@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Discrete
 from flask_boxkite.config import Settings
@@ -165,6 +167,27 @@ class Records:
         Raises:
             BoxkiteError: The records are of several models, or cannot be read.
         """
+        if by is None:
+            return self.observed(baseline, against=against, alpha=alpha)[0]
+        judging, counts, before = self._compared(baseline, by, against, alpha)
+        return judging.segments(Segmentation(by, judging.baseline), by, counts, before, most_segments)
+
+    def observed(
+        self, baseline: AnyBaseline, *, against: Records | None = None, alpha: float = Settings.drift_alpha
+    ) -> tuple[DriftReport, NDArray[np.int64]]:
+        """Return what `drift` returns, and the counts: of features and outputs, in the order of the baseline's cells.
+
+        Arguments and errors are those of `drift`.
+        """
+        judging, counts, before = self._compared(baseline, None, against, alpha)
+        none = Counts.none(Layout.of(judging.baseline).statuses_start)
+        found = counts.get("", none)
+        return judging.report(found, None if before is None else before.get("", none)), found.cells
+
+    def _compared(
+        self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float
+    ) -> tuple[Judging, dict[str, Counts], dict[str, Counts] | None]:
+        """Count this period, and the earlier one if there is one, by segment; return how to judge them, too."""
         known = _loaded(baseline)
         counts, period = self._counted(known, by)
         self._warn_of_others(known)
@@ -173,11 +196,7 @@ class Records:
         if against is not None:
             before, span = against._counted(known, by)
         judging = Judging(model, known, alpha, str(period), None if span is None else str(span))
-        if by is None:
-            none = Counts.none(Layout.of(known).statuses_start)
-            earlier = None if before is None else before.get("", none)
-            return judging.report(counts.get("", none), earlier)
-        return judging.segments(Segmentation(by, known), by, counts, before, most_segments)
+        return judging, counts, before
 
     def _counted(self, baseline: Baseline, by: str | None) -> tuple[dict[str, Counts], Period]:
         """Count in the cells of a baseline, by segment; return the period too."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ from click.testing import CliRunner, Result
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline.distribution import Continuous, Discrete
-from flask_boxkite.cli import boxkite
-from flask_boxkite.cli.recounting import count_column, recount
+from flask_boxkite.cli import boxkite, comparing
+from flask_boxkite.cli.recounting import ColumnCounter, recount
 from flask_boxkite.drift import drift_report
 from flask_boxkite.errors import BinMismatchError
+from flask_boxkite.page.words import fixed
 from tests.cli.commands import people, run
 
 
@@ -56,7 +59,9 @@ def served(frame: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
-def test_data_is_judged_as_if_it_had_been_served(kind: str) -> None:
+def test_data_is_judged_as_if_it_had_been_served(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In pieces, of which there are several here."""
+    monkeypatch.setattr(comparing, "_PIECE_ROWS", 64)
     frame = pl.read_parquet("older.parquet")
     frame.write_csv("older.csv")
     frame.write_ndjson("older.jsonl")
@@ -130,7 +135,10 @@ def test_a_column_is_counted_value_by_value_as_a_server_does(item: Continuous | 
     values = column.to_numpy() if column.dtype == pl.Float32 else column.to_list()
     for value in values:
         service.log_prediction(features={"x": None if value != value else value})
-    assert count_column(item, column).tolist() == service.observe().live(item).tolist()
+    counter = ColumnCounter(item)
+    for piece in (column[:2], column[2:]):
+        counter.add(piece)
+    assert counter.cells.tolist() == service.observe().live(item).tolist()
 
 
 def test_a_feature_that_is_not_there_is_named() -> None:
@@ -143,6 +151,18 @@ def test_a_feature_that_is_not_there_is_named() -> None:
     result = compare("a.prom", "new.csv", "--exclude", "age")
     assert (result.exit_code, result.stderr) == (0, "Not in the baseline, so left out: 'Age'.\n")
     assert "0 of 5 variables" in result.stdout
+
+
+def test_what_is_left_out_is_not_told_as_unknown() -> None:
+    words = [word for item in variables("a.prom", "same.parquet")[1:] for word in ("--exclude", item["name"])]
+    result = compare("a.prom", "same.parquet", *words)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "0 of 1 variables" in result.stdout
+    result = compare("a.prom", "same.parquet", *words, "--exclude", variables("a.prom", "same.parquet")[0]["name"])
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: Nothing in 'same.parquet' can be compared with 'a.prom'. Leave out less by --exclude.\n",
+    )
 
 
 def test_outputs_need_not_be_in_the_data() -> None:
@@ -260,6 +280,38 @@ def test_markdown_is_a_table_of_all() -> None:
         f"| {item['name']}" + (" (output)" if item["side"] == "output" else "")
         for item in served(pl.read_parquet("older.parquet"))
     ]
+
+
+def test_html_stands_alone_and_has_the_numbers_of_the_others() -> None:
+    pl.read_parquet("older.parquet").rename({"city": "c<i>ty"}).write_parquet("new.parquet")
+    ModelMonitoringService.export_text(
+        pl.read_parquet("a.parquet").drop("score").rename({"city": "c<i>ty"}), path="b.prom", version="<7>"
+    )
+    words = ["b.prom", "new.parquet", "--exclude", "member"]
+    assert compare(*words, "--format", "html", "--output", "drift.html").output.startswith("Not in the baseline")
+    text = Path("drift.html").read_text("utf-8")
+
+    assert "<strong>2 of 4 variables have drifted</strong>\nin new.parquet:" in text
+    fingerprint = Baseline.load("b.prom").fingerprint
+    assert f"version &lt;7&gt;, baseline {fingerprint}, 600 training rows" in " ".join(text.split())
+    assert "Live is here what was counted in new.parquet." in text
+    assert re.findall(r'<th role="rowheader" scope="row">(.+?)</th>', text) == [
+        escape(item["name"]) for item in variables(*words)
+    ]
+    assert re.findall(r'class="number"><span>(.+?) <small>', text) == [
+        escape(fixed(item["psi"])) for item in variables(*words)
+    ]
+    assert "Predictions" not in text
+    assert "<link" not in text
+    ids = re.findall(r' id="(.+?)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_html_of_another_baseline_has_what_can_be_compared() -> None:
+    result = compare("a.prom", "same.prom", "--format", "html")
+    assert result.exit_code == 0
+    assert "<strong>No variable has drifted</strong> in same.prom." in result.stdout
+    assert f"baseline {Baseline.load('a.prom').fingerprint}, " in result.stdout
 
 
 def test_alpha_decides_what_is_more_than_chance() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -345,7 +346,8 @@ def test_damaged_counts_are_left_out(world: World, tmp_path: Path) -> None:
         "--url http://x --by age",
         "--records x",
         "--records x --baseline y --window 1h",
-        "--records x --baseline y --format html",
+        "--records x --baseline y --by z --format html",
+        "--url http://x --model m --format html",
         "--state-dir x --window 2h",
         "--state-dir x --alpha 0",
     ],
@@ -365,6 +367,18 @@ def test_records_give_what_the_api_gives(world: World) -> None:
     assert model["drift"] == Records(world.records).drift(world.baseline).to_dict()
     assert (model["model"], model["version"]) == ("credit", "7")
     assert without_dispersion(model["drift"]["variables"]) == without_dispersion(served(world))
+
+
+def test_html_of_records_has_what_the_server_says(world: World) -> None:
+    result = drift("--records", world.records, "--baseline", world.baseline, "--format", "html")
+    assert result.exit_code == 0
+    assert "<strong>2 of 6 variables have drifted</strong>\nfrom 20" in result.stdout
+    assert f"Live is here what was counted in {world.records}." in result.stdout
+
+    server = drift("--state-dir", world.state, "--format", "html").stdout
+    rows = re.compile(r'class="picture">.*?</tr>', re.DOTALL)
+    assert len(rows.findall(server)) == 6
+    assert sorted(rows.findall(result.stdout)) == sorted(rows.findall(server))
 
 
 def test_records_are_of_a_period(world: World) -> None:
