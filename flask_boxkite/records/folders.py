@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import os
 import re
+import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import IO, Any, NamedTuple
@@ -20,10 +21,16 @@ from fsspec.core import url_to_fs
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.period import Period
 
-__all__ = ["Folder", "RecordFile"]
+__all__ = ["GZIP_DAMAGE", "Folder", "RecordFile"]
+
+GZIP_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
+"""What reading a compressed file raises that was cut, or is none."""
 
 DAY_SECONDS = 86400.0
 MINUTE_SECONDS = 60.0
+
+_PART_BYTES = 1 << 18
+"""Of a compressed file that are read at once: what a call has found when it meets damage is lost."""
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FILE = re.compile(r"([01]\d|2[0-3])([0-5]\d)_.+\.(txt|gz|txt\.gz)")
@@ -86,7 +93,7 @@ class Folder:
             OSError: It cannot be opened.
         """
         stream: IO[bytes] = self._system.open(file.path, "rb")
-        return io.BufferedReader(_Unzipped(stream)) if file.path.endswith(".gz") else stream
+        return _Unzipped(stream) if file.path.endswith(".gz") else stream  # type: ignore[return-value]
 
     def _walk(self, path: str, day: float | None, wide: Period) -> Iterator[RecordFile]:
         for entry in self._system.ls(path, detail=True):
@@ -108,11 +115,34 @@ class Folder:
 
 
 class _Unzipped(gzip.GzipFile):
-    """A gzip stream that closes the file below it, too."""
+    """A gzip stream that gives all that stands before damage, and closes the file below it, too."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(fileobj=stream, mode="rb")
         self._below = stream
+        self._damage: Exception | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return *size* bytes; fewer before the end, or before damage, which the next call raises.
+
+        Raises:
+            EOFError: The stream ends too early.
+            zlib.error: It is damaged.
+            BadGzipFile: It is none, or damaged.
+        """
+        if self._damage:
+            raise self._damage
+        parts: list[bytes] = []
+        rest = sys.maxsize if size is None or size < 0 else size
+        try:
+            while rest and (part := self.read1(min(rest, _PART_BYTES))):
+                parts.append(part)
+                rest -= len(part)
+        except GZIP_DAMAGE as error:
+            if not parts:
+                raise
+            self._damage = error
+        return b"".join(parts)
 
     def close(self) -> None:
         super().close()

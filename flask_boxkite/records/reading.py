@@ -7,18 +7,16 @@ stand in any file again: with Python's own share 120 MB for a million records.
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from gzip import BadGzipFile
 from operator import attrgetter
 from typing import IO, Any, TypeAlias
 from uuid import UUID
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.decoding import UNREADABLE, Decode
-from flask_boxkite.records.folders import Folder, RecordFile
+from flask_boxkite.records.folders import GZIP_DAMAGE, Folder, RecordFile
 from flask_boxkite.records.period import Period
 
 __all__ = ["Filter", "ReadCounts", "Record", "new_ones", "read_records"]
@@ -201,7 +199,7 @@ def _blocks(stream: IO[bytes], counts: ReadCounts) -> Iterator[list[bytes]]:
                 if len(rest) > LONGEST_LINE_BYTES:
                     counts.damaged += 1
                     rest, is_passing_over = b"", True
-    except (EOFError, zlib.error, BadGzipFile):
+    except GZIP_DAMAGE:
         counts.damaged += 1
     else:
         yield [rest] if rest else []

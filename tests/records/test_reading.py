@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +115,26 @@ def test_compressed_files_are_read(tmp_path: Path, suffix: str) -> None:
     assert [item["features"] for item in Records(tmp_path)] == [[1.0], [2.0]]
 
 
-def test_a_compressed_file_that_was_cut_is_damage(tmp_path: Path) -> None:
+def test_of_a_compressed_file_that_was_cut_all_before_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, *(record([float(index)]) for index in range(1000)), suffix=".txt.gz")
-    path.write_bytes(path.read_bytes()[:-500])
+    cut = path.read_bytes()[:-500]
+    path.write_bytes(cut)
+    whole_lines = zlib.decompressobj(wbits=31).decompress(cut).count(b"\n")
     write(tmp_path, record([1.0]), name="boxkite-pod-2")
     path.with_name("0800_boxkite-pod-3.txt.gz").write_bytes(b"no gzip at all")
     records = Records(tmp_path)
-    assert len(list(records)) >= 1
+    assert len(list(records)) == whole_lines + 1 > 900
     assert records.counts.damaged == 2
     assert records.counts.files == 3
+
+
+@pytest.mark.parametrize("behind", [b"garbage", gzip.compress(b"{}")[:12]], ids=["garbage", "a second stream, cut"])
+def test_damage_behind_a_compressed_file_loses_nothing(tmp_path: Path, behind: bytes) -> None:
+    path = write(tmp_path, *(record([float(index)]) for index in range(5)), suffix=".txt.gz")
+    path.write_bytes(path.read_bytes() + behind)
+    records = Records(tmp_path)
+    assert [item["features"] for item in records] == [[float(index)] for index in range(5)]
+    assert (records.counts.damaged, records.counts.files) == (1, 1)
 
 
 def test_a_compressed_file_of_no_lines_is_no_damage(tmp_path: Path) -> None:
