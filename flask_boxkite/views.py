@@ -44,6 +44,6 @@ def compressed(request: Request, body: bytes, headers: Mapping[str, str], status
 def has_token(request: Request, token: str) -> bool:
     """Say whether a request bears the token; compares in constant time, so that the answer's delay tells nothing."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    # WSGI hands headers on as Latin-1, whatever they are.
-    sent = given.strip().encode("latin-1", "replace")
+    # WSGI hands headers on as Latin-1, whatever they are: a byte that ends a letter may look like some kind of blank.
+    sent = given.strip(" \t").encode("latin-1", "replace")
     return scheme.lower() == "bearer" and hmac.compare_digest(sent, token.encode())

@@ -211,7 +211,7 @@ def test_compression(twins: Make, encodings: str | None, is_compressed: bool) ->
     assert answer.content_length == len(answer.data)
 
 
-@pytest.mark.parametrize("token", ["open-sesame", "größe"])
+@pytest.mark.parametrize("token", ["open-sesame", "größe", "voilà"])
 def test_a_token_is_asked_for(twins: Make, token: str) -> None:
     app = twins(scoring, BOXKITE_METRICS_TOKEN=token)
     # As it comes over the wire, where headers are bytes and WSGI hands them on as Latin-1.
