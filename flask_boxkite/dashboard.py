@@ -67,7 +67,8 @@ def dashboard_blueprint(monitored: Monitored, path: str, guard: Guard | None, *,
         ("/drift.json", pages.json),
         ("/report.html", pages.report),
     ):
-        blueprint.add_url_rule(root + address, view.__name__, view)
+        # Strict also where the app is not: the page's links lead nowhere from an address without its slash.
+        blueprint.add_url_rule(root + address, view.__name__, view, strict_slashes=True)
     for name in ASSETS:
         blueprint.add_url_rule(f"{root}/{name}", name.replace(".", "_"), _asset, defaults={"name": name})
 
@@ -75,7 +76,9 @@ def dashboard_blueprint(monitored: Monitored, path: str, guard: Guard | None, *,
     def admit() -> Any:
         if only_in_debug and not current_app.debug:
             abort(404)
-        return guard() if guard is not None else _ask_for_token(monitored.settings.metrics_token)
+        if guard is not None:
+            return current_app.ensure_sync(guard)()
+        return _ask_for_token(monitored.settings.metrics_token)
 
     return blueprint
 

@@ -300,8 +300,14 @@ def test_it_is_where_it_was_put(baseline: Baseline, path: str, address: str) -> 
     assert client.get(f"{address}variable?model=default&side=feature&variable=age").status_code == 200
 
 
-def test_without_its_slash_it_is_found(client: FlaskClient) -> None:
-    answer = client.get("/boxkite")
+@pytest.mark.parametrize("is_strict", [True, False])
+def test_without_its_slash_it_is_found(is_strict: bool) -> None:
+    """Never shown there, where its links lead nowhere."""
+    app = Flask("scoring")
+    app.url_map.strict_slashes = is_strict
+    app.config.update(BOXKITE_SINK="none", BOXKITE_DASHBOARD_PATH="/boxkite")
+    Boxkite(app)
+    answer = app.test_client().get("/boxkite")
     assert (answer.status_code, answer.headers["Location"]) == (308, "http://localhost/boxkite/")
 
 
@@ -418,6 +424,17 @@ def test_a_guard_decides_instead_of_the_token(baseline: Baseline) -> None:
         assert client.get(f"{path}?user=nobody").status_code == 403
         assert client.get(path).headers["Location"] == "/login"
     assert client.get("/metrics").status_code == 401
+
+
+def test_a_guard_may_be_async(baseline: Baseline) -> None:
+    """As a function given to `before_request` may."""
+
+    async def guard() -> Any:
+        return None if request.args.get("user") == "me" else redirect("/login")
+
+    client = make_app(baseline, guard=guard).test_client()
+    assert client.get("/boxkite/?user=me").status_code == 200
+    assert client.get("/boxkite/").headers["Location"] == "/login"
 
 
 @pytest.mark.parametrize("value", [True, False])
