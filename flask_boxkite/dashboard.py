@@ -15,7 +15,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.doctor import findings
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.live.windows import WINDOWS
+from flask_boxkite.live.windows import WINDOWS, Shortage
 from flask_boxkite.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.service import ModelMonitoringService
@@ -47,6 +47,12 @@ class Monitored(Protocol):
 
     def sinks(self) -> Mapping[str, RecorderCounts]:
         """Return what became of records, by sink."""
+
+    def is_alone(self) -> bool:
+        """Say whether nobody else can read what this process counts."""
+
+    def shortage(self) -> Shortage | None:
+        """Return what room is lacking for time windows."""
 
 
 def dashboard_blueprint(monitored: Monitored, path: str, guard: Guard | None, *, only_in_debug: bool) -> Blueprint:
@@ -153,6 +159,7 @@ class _Pages:
             sinks = self._monitored.sinks()
         except OSError as error:
             failures = [*failures, f"What became of records cannot be read: {error}. Are files not too many?"]
+        has_others = bool(request.environ.get("wsgi.multiprocess"))
         lost = sum((Counter(observation.capture_errors) for observation in observations), Counter())
         return App(
             current_app.name,
@@ -165,6 +172,8 @@ class _Pages:
                 sinks=sinks,
                 capture_errors=lost,
                 is_open=self._is_open and not current_app.debug,
+                alone="problem" if has_others and self._monitored.is_alone() else None,
+                shortage=self._monitored.shortage(),
             ),
             now=time.time(),
             failures=failures,

@@ -7,8 +7,12 @@ from typing import Literal, NamedTuple
 
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.files import can_lock
+from flask_boxkite.live.windows import Shortage
 
-__all__ = ["Finding", "findings"]
+__all__ = ["Finding", "Level", "bytes_text", "findings"]
+
+Level = Literal["problem", "hint"]
 
 _LOSSES = {
     "queue_full": "Raise 'BOXKITE_QUEUE_BYTES', or set 'BOXKITE_SPOOL_DIR', so that they wait on disk.",
@@ -32,7 +36,7 @@ class Finding(NamedTuple):
         remedy: How to turn it on, or mend it.
     """
 
-    level: Literal["problem", "hint"]
+    level: Level
     what: str
     remedy: str
 
@@ -44,6 +48,8 @@ def findings(
     sinks: Mapping[str, RecorderCounts],
     capture_errors: Mapping[str, int],
     is_open: bool,
+    alone: Level | None = None,
+    shortage: Shortage | None = None,
 ) -> list[Finding]:
     """Return what is off, problems first.
 
@@ -53,8 +59,26 @@ def findings(
         sinks: What became of records, by sink.
         capture_errors: Requests in which something was not found, by reason.
         is_open: Whether everybody may see the drift page.
+        alone: How bad it is that each process counts for itself: ``problem`` where there are several, ``hint`` where
+            there may be; None where they count together, or there is one.
+        shortage: What room is lacking for time windows.
     """
-    return [*_of_models(models, capture_errors), *_of_losses(sinks), *_of_settings(settings, is_open=is_open)]
+    found = [
+        *_of_models(models, capture_errors),
+        *_of_counts(settings, alone, shortage),
+        *_of_losses(sinks),
+        *_of_settings(settings, is_open=is_open),
+    ]
+    return sorted(found, key=lambda finding: finding.level != "problem")
+
+
+def bytes_text(number: float) -> str:
+    """Write a number of bytes in a fitting unit."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:,.0f} GiB"
 
 
 def _of_models(models: Mapping[str, bool], capture_errors: Mapping[str, int]) -> Iterator[Finding]:
@@ -68,6 +92,25 @@ def _of_models(models: Mapping[str, bool], capture_errors: Mapping[str, int]) ->
             yield Finding("problem", f"In {count:,} requests {reason} were not found.", remedy)
     if count := capture_errors.get("internal", 0):
         yield Finding("problem", f"{count:,} requests could not be captured.", "The log says why.")
+
+
+def _of_counts(settings: Settings, alone: Level | None, shortage: Shortage | None) -> Iterator[Finding]:
+    if alone is not None:
+        if not can_lock:
+            remedy = "Run one process, with threads: this system has not the locks of files by which they could."
+        elif settings.state_dir is not None:
+            remedy = "See the log: 'BOXKITE_STATE_DIR' must be on a local disk with room, and of this user."
+        else:
+            remedy = "Set 'BOXKITE_STATE_DIR' to a directory on a local disk that all of them can write."
+        what = "Each process counts in its own memory, so of several, metrics and page show the one that answers."
+        yield Finding(alone, what, remedy)
+    if shortage is not None:
+        room = f"need {bytes_text(shortage.needed)} free, and there are {bytes_text(shortage.free)}"
+        what = f"The last 5 minutes, hour and day stay empty: their snapshots {room}."
+        remedy = "Give '/dev/shm' more room (Docker: --shm-size), or set 'BOXKITE_STATE_DIR' to a local disk with room."
+        if settings.state_dir is not None:
+            remedy = "Make room in 'BOXKITE_STATE_DIR'."
+        yield Finding("problem", what, remedy)
 
 
 def _of_losses(sinks: Mapping[str, RecorderCounts]) -> Iterator[Finding]:
@@ -90,6 +133,10 @@ def _of_settings(settings: Settings, *, is_open: bool) -> Iterator[Finding]:
     if settings.sink and settings.sample_rate < 1:
         what = f"Only {settings.sample_rate:.3g} of all predictions are recorded."
         yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to have them all.")
+    if not settings.export_bins:
+        what = "Prometheus is given groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms."
+        remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 135 series, instead of 30."
+        yield Finding("hint", what, remedy)
     if settings.metrics_path is None:
         yield Finding(
             "hint", "There is no route for Prometheus.", "Set 'BOXKITE_METRICS_PATH', or serve export_http()."

@@ -6,6 +6,7 @@ Constructor arguments are what a programmer decides, ``BOXKITE_*`` what a deploy
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import threading
@@ -37,6 +38,7 @@ from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
+from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import (
     ModelMonitoringService,
@@ -312,6 +314,18 @@ class _AppState:
     def state_directory(self) -> Path | None:
         """Return where the processes of this server count together, made if need be; None if each does so alone."""
         return self._store.directory()
+
+    def is_alone(self) -> bool:
+        """Say whether nobody else can read what this process counts, as far as it can tell."""
+        return self._store.is_alone()
+
+    def shortage(self) -> Shortage | None:
+        """Return what room is lacking for the time windows of a model; None if of none."""
+        for service in self.services():
+            with contextlib.suppress(OSError):  # that it cannot be read is said elsewhere
+                if (found := self._store.windows(service.exported.section).shortage()) is not None:
+                    return found
+        return None
 
     @property
     def has_guard(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flask_boxkite.config import Address, Settings
+from flask_boxkite.doctor import bytes_text
 from flask_boxkite.files import OwnerLock, can_lock, open_private, reserve, unwritable
 
 __all__ = ["TAG", "Outcome", "probe_directory", "probe_fluentd", "probes"]
@@ -75,9 +76,9 @@ def probe_directory(title: str, key: str, directory: str, *, room: int = 0) -> O
     disk = os.statvfs(nearest)
     free = disk.f_bavail * disk.f_frsize
     if free < room:
-        what = f"{title}: '{path}' has room for {_size(free)}, and may come to hold {_size(room)}."
+        what = f"{title}: '{path}' has room for {bytes_text(free)}, and may come to hold {bytes_text(room)}."
         return Outcome("hint", what, "Make room, or lower its bound.")
-    return Outcome("ok", f"{title}: '{path}' can be written; {_size(free)} free.")
+    return Outcome("ok", f"{title}: '{path}' can be written; {bytes_text(free)} free.")
 
 
 def _write_to(directory: Path) -> None:
@@ -91,14 +92,6 @@ def _write_to(directory: Path) -> None:
             os.close(descriptor)
         if can_lock:
             OwnerLock(path, os.O_RDWR).release()
-
-
-def _size(number: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:,.0f} GiB"
 
 
 def probe_fluentd(settings: Settings, address: Address) -> Outcome:

@@ -14,8 +14,9 @@ from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.doctor import findings
+from flask_boxkite.doctor import Level, findings
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.live.windows import Shortage
 
 __all__ = ["Setup", "outcomes", "setup_of_app", "setup_of_environment"]
 
@@ -33,6 +34,8 @@ class Setup:
         sinks: What became of records, by sink.
         capture_errors: Requests in which something was not found, by reason.
         directory: Where processes count together; None if each does so in its memory, or there is no app to tell.
+        alone: ``hint`` if each does so in its memory.
+        shortage: What room is lacking for time windows.
         has_guard: Whether the user's own function decides who sees the drift page.
     """
 
@@ -42,6 +45,8 @@ class Setup:
     sinks: Mapping[str, RecorderCounts] = field(default_factory=dict)
     capture_errors: Mapping[str, int] = field(default_factory=dict)
     directory: Path | None = None
+    alone: Level | None = None
+    shortage: Shortage | None = None
     has_guard: bool = False
 
 
@@ -57,13 +62,16 @@ def setup_of_app(app: Flask) -> Setup:
         msg = f"App {app.name!r} has no Boxkite monitor. Did you forget to call 'init_app'?"
         raise ConfigError(msg)
     services = state.services()
+    directory = state.state_directory()
     return Setup(
         f"App {app.name!r} has a monitor, whose settings are right.",
         state.settings,
         {service.model: service.baseline for service in services},
         sinks=state.sinks(),
         capture_errors=sum((Counter(service.observe().capture_errors) for service in services), Counter()),
-        directory=state.state_directory(),
+        directory=directory,
+        alone="hint" if directory is None else None,
+        shortage=state.shortage(),
         has_guard=state.has_guard,
     )
 
@@ -116,6 +124,8 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
         sinks=setup.sinks,
         capture_errors=setup.capture_errors,
         is_open=settings.dashboard_path is not None and settings.metrics_token is None and not setup.has_guard,
+        alone=setup.alone,
+        shortage=setup.shortage,
     ):
         yield Outcome(*finding)
 

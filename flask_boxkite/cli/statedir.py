@@ -95,7 +95,8 @@ class _Counts:
     def __init__(self, directory: Path, section: Section) -> None:
         self._directory = directory
         self._section = section
-        self._windows = Windows(RingFile(windows_path(directory, section.key), is_read_only=True), section)
+        self._ring = windows_path(directory, section.key)
+        self._windows = Windows(RingFile(self._ring, is_read_only=True), section)
 
     def totals(self) -> Totals:
         """Return what was counted since the start."""
@@ -107,8 +108,8 @@ class _Counts:
         Raises:
             OSError: It cannot be read, or there was no room for snapshots.
         """
-        try:
-            snapshots = self._windows.snapshots(name)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(errno.ENOENT, "it has no snapshots. Only '--window start' needs none") from error
+        # Without room for snapshots, there is an empty file.
+        if not self._ring.exists() or not self._ring.stat().st_size:
+            raise FileNotFoundError(errno.ENOENT, "it has no snapshots. Only '--window start' needs none")
+        snapshots = self._windows.snapshots(name)
         return Slots.of(snapshots, self.totals(), time.monotonic())

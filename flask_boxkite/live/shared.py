@@ -224,6 +224,14 @@ class Store:
             return self._directory(process)
         return None
 
+    def is_alone(self) -> bool:
+        """Say whether nobody else can read what this process counts, as far as it can tell."""
+        self.share()
+        process = self._own()
+        with process.lock:
+            is_shared = all(block.is_shared for block in process.blocks.values())
+        return not is_shared or self._place is None or not self._place.finds_others
+
     def totals(self, section: Section) -> Totals:
         """Return what all processes have counted of a section; raises as `read` does."""
         return self.read().totals(section)

@@ -32,7 +32,17 @@ from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.process import boot_id
 
-__all__ = ["LONGEST", "SLOT_SECONDS", "WINDOWS", "MemoryRing", "RingFile", "Snapshots", "Windows", "slot_counts"]
+__all__ = [
+    "LONGEST",
+    "SLOT_SECONDS",
+    "WINDOWS",
+    "MemoryRing",
+    "RingFile",
+    "Shortage",
+    "Snapshots",
+    "Windows",
+    "slot_counts",
+]
 
 WINDOWS = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
 """Seconds by name."""
@@ -230,6 +240,18 @@ class Snapshots(NamedTuple):
     cells: NDArray[np.int64]
 
 
+class Shortage(NamedTuple):
+    """Too little room for snapshots to begin.
+
+    Attributes:
+        needed: How many bytes must be free.
+        free: How many are.
+    """
+
+    needed: float
+    free: float
+
+
 class Windows:
     """The windows of one section, in one process.
 
@@ -270,7 +292,7 @@ class Windows:
             return
         if not labels.any():
             ring.clear()  # it is new, or of another boot or format
-            if ring.room() < _SHARE * _PLACES * self._data_size:
+            if self._lack(ring):
                 raise OSError(errno.ENOSPC, "snapshots would take the room that the counts themselves need")
         data = totals().cells.astype(np.int64).tobytes()
         for place in due:
@@ -279,6 +301,19 @@ class Windows:
             ring.write(self._data_at(place), data)
             ring.write(label_at, struct.pack("=d", now))
         ring.write(0, self._header)
+
+    def shortage(self) -> Shortage | None:
+        """Return what room is lacking for the first snapshot; None if there is one, or could be.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        with self._place.open() as ring:
+            return None if self._labels(ring).any() else self._lack(ring)
+
+    def _lack(self, ring: Ring) -> Shortage | None:
+        needed, free = _SHARE * _PLACES * self._data_size, ring.room()
+        return Shortage(needed, free) if free < needed else None
 
     def snapshots(self, name: str, known: Snapshots | None = None) -> Snapshots:
         """Return the snapshots of the window of this name, for its counts slot by slot (`slot_counts`).

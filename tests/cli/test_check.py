@@ -93,6 +93,20 @@ with app.app_context():
     assert done.returncode == 1
 
 
+def test_processes_that_would_count_for_themselves_are_a_hint(directory: Path) -> None:
+    """Here somebody's file has the name of the directory that they would share."""
+    (directory / "state").mkdir()
+    (directory / "state" / "boxkite-pod-scoring.0").touch()
+    done = check(directory, BASELINE="b.prom", STATE_DIR="state", POD_NAME="pod", SINK="none")
+    found = lines(done)
+    place = found.index(
+        "! Each process counts in its own memory, so of several, metrics and page show the one that answers."
+    )
+    assert found[place + 1].startswith("  See the log: 'BOXKITE_STATE_DIR' must be on a local disk")
+    assert not any("count together" in line for line in found)
+    assert done.returncode == 0
+
+
 def test_a_wrong_setting_is_a_problem(directory: Path) -> None:
     done = check(directory, LOGDIR="records")
     assert lines(done)[0] == "✗ 'BOXKITE_LOGDIR' is no setting of flask-boxkite. Did you mean 'BOXKITE_LOG_DIR'?"

@@ -202,10 +202,13 @@ def test_counts_outlive_the_server(world: World, tmp_path: Path, monkeypatch: py
         assert rows == {"ok": 400, "client_error": 0, "error": 0}
 
 
-def test_without_snapshots_there_is_all_since_the_start(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_there", [False, True], ids=["no file", "an empty one"])
+def test_without_snapshots_there_is_all_since_the_start(world: World, tmp_path: Path, is_there: bool) -> None:
     shutil.copytree(world.state, tmp_path / "state")
     (windows,) = (tmp_path / "state").rglob("windows-*")
     windows.unlink()
+    if is_there:
+        windows.touch(mode=0o600)
     result = drift("--state-dir", tmp_path / "state")
     assert (result.exit_code, result.output) == (
         1,
@@ -213,7 +216,7 @@ def test_without_snapshots_there_is_all_since_the_start(world: World, tmp_path: 
         "Only '--window start' needs none.\n",
     )
     assert drift("--state-dir", tmp_path / "state", "--window", "start").exit_code == 0
-    assert not windows.exists()
+    assert windows.exists() == is_there
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------

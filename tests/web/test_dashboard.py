@@ -20,6 +20,7 @@ from flask_boxkite.doctor import findings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import DROP_REASONS
 from flask_boxkite.testing import RecordingSink
+from tests.faults import mounted
 
 PAGES = ("/boxkite/", "/boxkite/drift.json", "/boxkite/report.html", "/boxkite/boxkite.css", "/boxkite/boxkite.js")
 TOKEN = "open-sesame"
@@ -205,9 +206,10 @@ def test_the_report_stands_alone(client: FlaskClient) -> None:
 # --- the doctor ------------------------------------------------------------------------------------------------------
 
 
-def found(app: Flask) -> dict[str, str]:
+def found(app: Flask, **environ: Any) -> dict[str, str]:
     """Return what the doctor says, and how bad it is."""
-    content = app.test_client().get("/boxkite/drift.json", headers={"Authorization": f"Bearer {TOKEN}"}).get_json()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    content = app.test_client().get("/boxkite/drift.json", headers=headers, environ_overrides=environ).get_json()
     assert all(item["remedy"] for item in content["findings"])
     return {item["what"]: item["level"] for item in content["findings"]}
 
@@ -230,6 +232,11 @@ def test_the_doctor_says_what_is_off(baseline: Baseline, tmp_path: Path) -> None
         "Everybody who reaches the server can see the drift page.": "hint",
         "Predictions are counted, but not recorded.": "hint",
         "There is no route for Prometheus.": "hint",
+    }
+    lean = make_app(baseline, BOXKITE_METRICS_TOKEN=TOKEN, BOXKITE_EXPORT_BINS=False)
+    assert found(lean) == {
+        "Prometheus is given groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms.": "hint",
+        "Predictions are counted, but not recorded.": "hint",
     }
     bare.debug = True
     assert "Everybody who reaches the server can see the drift page." not in found(bare)
@@ -254,6 +261,42 @@ def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:
     page = app.test_client().get("/boxkite/", headers=basic(TOKEN)).text
     assert "In 1 requests features were not found." in page
     assert "Worth turning on" in page
+
+
+def test_the_doctor_sees_processes_that_count_for_themselves(baseline: Baseline, tmp_path: Path) -> None:
+    """Of a server that is not known to share; then with a directory; then without it, for somebody took its place."""
+    said = "Each process counts in its own memory, so of several, metrics and page show the one that answers."
+    several = {"wsgi.multiprocess": True}
+    automatic, explicit = make_app(baseline), make_app(baseline, BOXKITE_STATE_DIR=tmp_path / "state")
+    assert said not in found(automatic)
+    assert found(automatic, **several)[said] == "problem"
+    assert said not in found(explicit, **several)
+
+    lost = make_app(baseline, BOXKITE_STATE_DIR=tmp_path / "lost")
+    (tmp_path / "lost").write_text("")
+    assert found(lost, **several)[said] == "problem"
+
+
+def test_the_doctor_sees_windows_that_stay_empty(baseline: Baseline, tmp_path: Path) -> None:
+    with mounted(tmp_path, "128k"):
+        app = make_app(baseline, BOXKITE_STATE_DIR=tmp_path)
+        send(app)
+        (said,) = (what for what in found(app) if "stay empty" in what)
+        client = app.test_client()
+        rows = {window: rows_in(client, window) for window in ("1h", "start")}
+    assert re.fullmatch(
+        r"The last 5 minutes, hour and day stay empty: their snapshots need \d+ KiB free, and there are \d+ KiB\.", said
+    )
+    assert rows == {"1h": 0, "start": 50}
+    with mounted(tmp_path, "8m"):
+        app = make_app(baseline, BOXKITE_STATE_DIR=tmp_path)
+        assert not [what for what in found(app) if "stay empty" in what]
+
+
+def rows_in(client: FlaskClient, window: str) -> int:
+    """Return how many rows were answered in a window."""
+    (model,) = client.get("/boxkite/drift.json", query_string={"window": window}).get_json()["models"]
+    return int(model["rows"]["ok"])
 
 
 @pytest.mark.parametrize("reason", DROP_REASONS)
