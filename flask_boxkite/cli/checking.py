@@ -13,11 +13,16 @@ from flask.cli import NoAppException, ScriptInfo
 from flask_boxkite.cli.group import boxkite, counted
 from flask_boxkite.cli.probes import Outcome, probes
 from flask_boxkite.cli.setups import outcomes, setup_of_app, setup_of_environment
+from flask_boxkite.drift.text import printable
 from flask_boxkite.errors import BoxkiteError
 
 __all__ = ["check"]
 
-_MARKS = {"ok": ("✓", "green"), "problem": ("✗", "bold red"), "hint": ("!", "yellow")}
+_MARKS = {"ok": "✓", "problem": "✗", "hint": "!"}
+_PLAIN_MARKS = {"ok": "+", "problem": "x", "hint": "!"}
+"""For terminals that have only ASCII: all of them would be question marks."""
+
+_STYLES = {"ok": "green", "problem": "bold red", "hint": "yellow"}
 
 
 @boxkite.command()
@@ -77,12 +82,12 @@ def _show(found: Sequence[Outcome]) -> None:
     from flask_boxkite.cli.terminal import printing
 
     table = Table.grid(padding=(0, 1))
-    for outcome in found:
-        mark, style = _MARKS[outcome.level]
-        table.add_row(Text(mark, style=style), outcome.what)
-        if outcome.remedy:
-            table.add_row("", Text(outcome.remedy, style="dim"))
     levels = Counter(outcome.level for outcome in found)
     with printing(None) as console:
+        marks = _PLAIN_MARKS if console.options.ascii_only else _MARKS
+        for outcome in found:
+            table.add_row(Text(marks[outcome.level], style=_STYLES[outcome.level]), printable(outcome.what))
+            if outcome.remedy:
+                table.add_row("", Text(printable(outcome.remedy), style="dim"))
         console.print(table)
         console.print(f"\n{counted(levels['problem'], 'problem')}, {counted(levels['hint'], 'hint')}")

@@ -113,6 +113,16 @@ def test_a_wrong_setting_is_a_problem(directory: Path) -> None:
     assert done.returncode == 1
 
 
+def test_what_would_move_the_cursor_is_not_printed(directory: Path) -> None:
+    done = check(directory, BASELINE="x\n\x1b[31m.prom")
+    assert lines(done)[0].startswith("✗ Baseline file 'x��[31m.prom': it cannot be read")
+
+
+def test_a_terminal_of_few_letters_tells_problems_from_what_is_right(directory: Path) -> None:
+    done = run("check", cwd=directory, PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert [line[:2] for line in lines(done)[:4]] == ["+ ", "+ ", "x ", "  "]
+
+
 def test_a_missing_baseline_is_a_problem(directory: Path) -> None:
     done = check(directory, BASELINE="none.prom")
     assert lines(done)[0].startswith("✗ Baseline file 'none.prom': it cannot be read: No such file or directory.")
