@@ -112,7 +112,8 @@ def _of_page(url: str, token: str | None, window: str | None, model: str | None)
     models = [item for item in content["models"] if model in (None, item["model"])]
     if not models:
         known = listed([repr(item["model"]) for item in content["models"]])
-        msg = f"The server has no model {model!r}. It has: {known or 'none'}."
+        of = f"no model {model!r}" if model is not None else "no model"
+        msg = f"The server has {of}. It has: {known or 'none'}."
         raise BoxkiteError(msg)
     page = partial(fetch_report, url, window=window, token=token)
     return Models({**content, "models": models}, window_text(content["window"]), page)

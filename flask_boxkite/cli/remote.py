@@ -6,13 +6,19 @@ import json
 import urllib.error
 import urllib.request
 from typing import Any, NoReturn
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
 
 from flask_boxkite.errors import BoxkiteError
 
 __all__ = ["fetch_json", "fetch_report"]
 
 _TIMEOUT_SECONDS = 30.0
+_MOST_BYTES = 256 * 1024 * 1024
+"""No page is longer, but something else might never end."""
+
+_KEYS = frozenset({"model", "baseline", "version", "rows", "latency_seconds", "drift"})
+"""What is told of each model."""
+
 _REMEDIES = {
     401: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
     403: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
@@ -37,10 +43,18 @@ def fetch_json(url: str, *, window: str | None, token: str | None) -> dict[str, 
         content = json.loads(text)
     except ValueError:
         content = None
-    if not isinstance(content, dict) or content.get("format") != 1:
+    if not _is_page(content):
         msg = f"'{url}' is no drift page that this release can read. Give the address of the page itself."
         raise BoxkiteError(msg)
-    return content
+    page: dict[str, Any] = content
+    return page
+
+
+def _is_page(content: Any) -> bool:
+    if not isinstance(content, dict) or content.get("format") != 1 or "window" not in content:
+        return False
+    models = content.get("models")
+    return isinstance(models, list) and all(isinstance(item, dict) and item.keys() >= _KEYS for item in models)
 
 
 def fetch_report(url: str, *, window: str | None, token: str | None) -> str:
@@ -56,15 +70,16 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
-    if urlsplit(url).scheme not in ("http", "https"):
-        msg = f"'--url' must begin with http:// or https://, got {url!r}."
-        raise BoxkiteError(msg)
-    address = f"{url.rstrip('/')}/{what}?{urlencode({'window': window or 'start'})}"
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    address = _address(url, what, window)
+    headers = {"Authorization": _bearer(token)} if token else {}
     opener = urllib.request.build_opener(_NoRedirect)
     try:
         with opener.open(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT_SECONDS) as answer:
-            return str(answer.read().decode())
+            text = answer.read(_MOST_BYTES + 1)
+            if len(text) > _MOST_BYTES:
+                msg = f"'{address}' does not end. Is it the address of the page?"
+                raise BoxkiteError(msg)
+            return str(text.decode())
     except urllib.error.HTTPError as error:
         with error:
             _refuse(address, error)
@@ -72,6 +87,35 @@ def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
         reason = getattr(error, "reason", error)
         msg = f"'{address}' cannot be reached: {reason}. Does the server run, and is this its address?"
         raise BoxkiteError(msg) from error
+
+
+def _address(url: str, what: str, window: str | None) -> str:
+    """Return an address below that of the page, which may be as a browser has it, with a window of its own."""
+    try:
+        parts = urlsplit(url)
+        host, user = parts.hostname, parts.username
+    except ValueError:
+        parts, host, user = SplitResult("", "", "", "", ""), None, None
+    if user is not None:
+        msg = "'--url' must not hold a user or password, which others can see. Give the token as --token."
+        raise BoxkiteError(msg)
+    if parts.scheme not in ("http", "https") or not host:
+        msg = f"'--url' must begin with http:// or https:// and a host, got {url!r}."
+        raise BoxkiteError(msg)
+    path = f"{parts.path.rstrip('/')}/{what}"
+    return urlunsplit((parts.scheme, parts.netloc, path, urlencode({"window": window or "start"}), ""))
+
+
+def _bearer(token: str) -> str:
+    """Return the header that gives a token, in UTF-8, which headers hold as Latin-1.
+
+    Raises:
+        BoxkiteError: No header can hold it. It is not shown.
+    """
+    if not token.isprintable():
+        msg = "'--token' holds a line break, or something else that cannot be sent. Is there one at its end?"
+        raise BoxkiteError(msg)
+    return f"Bearer {token}".encode().decode("latin-1")
 
 
 def _refuse(address: str, error: urllib.error.HTTPError) -> NoReturn:

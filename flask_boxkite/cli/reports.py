@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import counted, output_option, write
 from flask_boxkite.drift import DriftReport
-from flask_boxkite.drift.text import as_markdown
+from flask_boxkite.drift.text import as_markdown, escaped, printable
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST
 
 __all__ = ["DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
@@ -100,7 +100,10 @@ class Models:
 
     def to_markdown(self) -> str:
         """Return a table for each model."""
-        return "\n\n".join(as_markdown(report, self._heading(report)) for report in self._reports)
+        return "\n\n".join(
+            as_markdown(model["drift"], self._heading(model)) if model["drift"] else escaped(self._heading(model))
+            for model in self.content["models"]
+        )
 
     def show(self, output: Path | None, *, shows_all: bool) -> None:
         """Print a table for each model."""
@@ -111,16 +114,16 @@ class Models:
             for number, model in enumerate(self.content["models"]):
                 if number:
                     console.print()
-                report = model["drift"]
-                heading = self._heading(report) if report else f"{model['model']}: there is no baseline."
-                show_model(console, model, heading, shows_all=shows_all)
+                show_model(console, model, self._heading(model), shows_all=shows_all)
             show_problems(console, self.content.get("findings", ()))
 
-    def _heading(self, report: Mapping[str, Any]) -> str:
+    def _heading(self, model: Mapping[str, Any]) -> str:
+        if (report := model["drift"]) is None:
+            return printable(f"{model['model']}: there is no baseline.")
         variables: Sequence[Mapping[str, Any]] = report["variables"]
         moved = sum(item["verdict"] in MOVED for item in variables)
         count = f"{moved} of {len(variables)} variables drifted {self.when}"
-        return f"{report['model']}: {count}. Baseline {report['baseline']}."
+        return printable(f"{model['model']}: {count}. Baseline {report['baseline']}.")
 
 
 def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

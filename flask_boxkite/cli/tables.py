@@ -28,10 +28,10 @@ def show_model(console: Console, model: Mapping[str, Any], heading: str, *, show
     Args:
         console: Where to.
         model: As the drift page tells it to programs.
-        heading: The first line.
+        heading: The first line, printable.
         shows_all: Whether variables that have not moved are listed too.
     """
-    console.print(printable(heading), style="bold", soft_wrap=True)
+    console.print(heading, style="bold", soft_wrap=True)
     if "rows" in model:
         console.print(_requests(model), soft_wrap=True)
     if model["drift"] is None:
@@ -51,8 +51,8 @@ def show_problems(console: Console, findings: Sequence[Mapping[str, Any]]) -> No
     """Print what the doctor says needs attention."""
     for finding in findings:
         if finding["level"] == "problem":
-            console.print(f"\n✗ {finding['what']}", style="red", soft_wrap=True)
-            console.print(f"  {finding['remedy']}", soft_wrap=True)
+            console.print(f"\n✗ {printable(finding['what'])}", style="red", soft_wrap=True)
+            console.print(f"  {printable(finding['remedy'])}", soft_wrap=True)
 
 
 def _requests(model: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.cli import boxkite
+from flask_boxkite.cli import boxkite, remote
 from flask_boxkite.live.folding import fold
 from flask_boxkite.records import Records
 from tests.cli.commands import ROOT, people, run
@@ -255,13 +255,26 @@ def test_a_page_that_cannot_be_had_is_one_line(world: World, free_tcp_port: int)
         "Is the drift page on ('BOXKITE_DASHBOARD_PATH'), and is this its address?",
         closed: f"'{closed}/{asked}' cannot be reached: [Errno 111] Connection refused. "
         "Does the server run, and is this its address?",
-        "file:///etc": "'--url' must begin with http:// or https://, got 'file:///etc'.",
+        "file:///etc": "'--url' must begin with http:// or https:// and a host, got 'file:///etc'.",
+        "http://[::1": "'--url' must begin with http:// or https:// and a host, got 'http://[::1'.",
+        "http://me:secret@host/": "'--url' must not hold a user or password, which others can see. Give the token as "
+        "--token.",
     }.items():
         result = drift("--url", url)
         assert (result.exit_code, result.output) == (1, f"Error: {message}\n")
 
 
-@pytest.mark.parametrize("body", [b"<html>Log in</html>", b"[]", b'{"format": 2}', b"\xff"])
+NO_PAGES = (
+    b"<html>Log in</html>",
+    b"[]",
+    b'{"format": 2}',
+    b"\xff",
+    b'{"format": 1, "window": null, "models": null}',
+    b'{"format": 1, "window": null, "models": [{"model": "m"}]}',
+)
+
+
+@pytest.mark.parametrize("body", NO_PAGES)
 def test_what_is_no_page_is_said(body: bytes) -> None:
     with answering(200, body) as (url, _):
         result = drift("--url", url)
@@ -291,12 +304,36 @@ def test_a_token_is_not_taken_to_another_server() -> None:
     assert result.output.endswith(f"answered 302 Found. Name that address, if it is the server's: {other}.\n")
 
 
+@pytest.mark.parametrize("address", ["/?window=24h&name=age#main", "/boxkite//"])
+def test_an_address_may_be_as_a_browser_has_it(world: World, address: str) -> None:
+    result = drift("--url", f"{world.server.url}/boxkite{address.removeprefix('/boxkite')}", "--token", TOKEN)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_token_is_sent_in_utf8_and_never_shown() -> None:
+    with answering(200, b"{}") as (url, tokens):
+        drift("--url", url, "--token", "schlüssel€")
+        result = drift("--url", url, "--token", "secret\n")
+    assert tokens == ["Bearer schlüssel€".encode().decode("latin-1")]
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: '--token' holds a line break, or something else that cannot be sent. Is there one at its end?\n",
+    )
+
+
+def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "_MOST_BYTES", 1000)
+    with answering(200, bytes(2000)) as (url, _):
+        result = drift("--url", url)
+    assert result.output.endswith("/drift.json?window=1h' does not end. Is it the address of the page?\n")
+
+
 def test_problems_that_the_page_knows_are_shown(world: World) -> None:
     page = world.page()
-    page["findings"] = [{"level": "problem", "what": "Sink 'x' has lost 3 records.", "remedy": "Do this."}]
+    page["findings"] = [{"level": "problem", "what": "Sink 'x\x1b' has lost 3 records.", "remedy": "Do this."}]
     with answering(200, json.dumps(page).encode()) as (url, _):
         lines = drift("--url", url).stdout.splitlines()
-    assert lines[-2:] == ["✗ Sink 'x' has lost 3 records.", "  Do this."]
+    assert lines[-2:] == ["✗ Sink 'x�' has lost 3 records.", "  Do this."]
 
 
 def test_a_model_without_a_baseline_has_no_drift() -> None:
@@ -305,8 +342,10 @@ def test_a_model_without_a_baseline_has_no_drift() -> None:
     page = {"format": 1, "window": "1h", "models": [model]}
     with answering(200, json.dumps(page).encode()) as (url, _):
         result = drift("--url", url, "--fail-on", "shifted")
+        markdown = drift("--url", url, "--format", "markdown")
     lines = ["m: there is no baseline.", "1 prediction, 0 client errors, 2 errors"]
     assert (result.exit_code, result.stdout.splitlines()) == (0, lines)
+    assert markdown.stdout == "m: there is no baseline.\n"
 
 
 def test_a_directory_without_counts_is_one_line(tmp_path: Path) -> None:
