@@ -43,7 +43,7 @@ from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
-    load_baseline,
+    load_baselines,
     make_exposition,
     make_recorders,
     make_store,
@@ -286,14 +286,9 @@ class _AppState:
         logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sinks or "none")
 
     def _configured_services(self) -> dict[str, ModelMonitoringService]:
-        given = self.settings.baseline
-        if not isinstance(given, Mapping):
-            service = self._new_service(load_baseline(given), None)
-            return {service.model: service}
-        if not given or not all(isinstance(name, str) and name for name in given):
-            msg = f"'BOXKITE_BASELINE' must name at least one model, each by a text, got {dict(given)!r}."
-            raise ConfigError(msg, key="BOXKITE_BASELINE")
-        return {name: self._new_service(load_baseline(baseline), name) for name, baseline in given.items()}
+        baselines = load_baselines(self.settings.baseline)
+        services = [self._new_service(baseline, name) for name, baseline in baselines.items()]
+        return {service.model: service for service in services}
 
     def _new_service(self, baseline: Baseline | None, model: str | None) -> ModelMonitoringService:
         return ModelMonitoringService.from_settings(self.settings, baseline, model, self._store, self.recorders)

@@ -468,6 +468,24 @@ def _plain(value: Any) -> Any:
 # --- parts that the extension shares ---------------------------------------------------------------------------------
 
 
+def load_baselines(given: Any) -> dict[str | None, Baseline | None]:
+    """Return the baseline of each model; of a single one, which says itself whose it is, under None.
+
+    Args:
+        given: What ``BOXKITE_BASELINE`` is.
+
+    Raises:
+        BaselineError: One is missing or invalid.
+        ConfigError: They are given in another way than a path, a `Baseline` or a mapping of model names to those.
+    """
+    if not isinstance(given, Mapping):
+        return {None: load_baseline(given)}
+    if not given or not all(isinstance(name, str) and name for name in given):
+        msg = f"'BOXKITE_BASELINE' must name at least one model, each by a text, got {dict(given)!r}."
+        raise ConfigError(msg, key="BOXKITE_BASELINE")
+    return {name: load_baseline(baseline) for name, baseline in given.items()}
+
+
 def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
     """Return the baseline; only that of the default path may be absent, which is said in one warning.
 

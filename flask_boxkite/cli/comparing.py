@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed, meant
 from flask_boxkite.cli.inspecting import variable_named
-from flask_boxkite.cli.reports import Models, finish, report_options
+from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
 from flask_boxkite.errors import BaselineError, BinMismatchError
@@ -36,7 +36,7 @@ _PIECE_ROWS = 100_000
 @click.option("--exclude", multiple=True, metavar="NAME", help="Variable to leave out; repeatable.")
 @click.option(
     "--alpha",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=ALPHA,
     default=Settings.drift_alpha,
     help="Probability that drift is found where there is none.",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,16 @@ import click
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import PATH, boxkite, listed, write
 from flask_boxkite.cli.remote import fetch_json, fetch_report
-from flask_boxkite.cli.reports import Findings, Models, finish, report_options
+from flask_boxkite.cli.reports import ALPHA, Findings, Models, finish, report_options
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.text import when
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import WINDOWS
+from flask_boxkite.naming import MISSING
 from flask_boxkite.page.words import window_text
 
 if TYPE_CHECKING:
-    from flask_boxkite.records import SegmentReport
+    from flask_boxkite.records import Records, SegmentReport
 
 __all__ = ["drift"]
 
@@ -52,9 +53,9 @@ __all__ = ["drift"]
 @click.option("--model", metavar="NAME", help="Which model.  [default: all]")
 @click.option(
     "--alpha",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=Settings.drift_alpha,
-    help="Probability that one check of a model finds drift where there is none; a page has its own.",
+    type=ALPHA,
+    help="Not of a page, which has its own: the probability that one check of a model finds drift where there is "
+    f"none.  [default: {Settings.drift_alpha}]",
 )
 @report_options("json", "markdown", "html")
 def drift(
@@ -83,25 +84,29 @@ def drift(
     if [url, state_dir, records].count(None) != 2:
         msg = "Say where to look, by one of --url, --state-dir and --records."
         raise click.UsageError(msg)
-    _check_options(options, {"baseline", "start", "end", "by"} if records is None else {"window"})
+    _check_options(options, url=url, records=records)
     if form == "html" and (options["by"] is not None or (url is not None and options["model"] is not None)):
         msg = "There is no HTML report by segment (--by), nor, by --url, of one model."
         raise click.UsageError(msg)
     found: Findings
+    window, alpha = options.pop("window") or "1h", options.pop("alpha") or Settings.drift_alpha
+    window = None if window == "start" else window
     if records is not None:
-        found = _of_records(records, **{key: value for key, value in options.items() if key != "window"})
+        found = _of_records(records, alpha=alpha, must_be_some=fail_on is not None, **options)
+    elif url is not None:
+        found = _of_page(url, token, window, options["model"])
     else:
-        window = None if options["window"] == "start" else options["window"] or "1h"
-        if url is not None:
-            found = _of_page(url, token, window, options["model"])
-        else:
-            assert state_dir is not None
-            found = _of_directory(state_dir, window, options["model"], options["alpha"])
+        assert state_dir is not None
+        found = _of_directory(state_dir, window, options["model"], alpha)
     finish(found, form, output, fail_on, shows_all=shows_all)
 
 
-def _check_options(options: dict[str, Any], useless: Collection[str]) -> None:
-    for name in sorted(useless):
+def _check_options(options: dict[str, Any], *, url: str | None, records: str | None) -> None:
+    """Refuse options that would be of no effect."""
+    useless = ["window"] if records is not None else ["baseline", "start", "end", "by"]
+    if url is not None:
+        useless.append("alpha")
+    for name in useless:
         if options[name] is not None:
             msg = f"'--{name}' is not for this source."
             raise click.UsageError(msg)
@@ -137,6 +142,7 @@ def _of_records(
     by: str | None,
     model: str | None,
     alpha: float,
+    must_be_some: bool,
 ) -> Findings:
     from flask_boxkite.cli.terminal import waiting
     from flask_boxkite.records import Records
@@ -147,10 +153,26 @@ def _of_records(
     trained = Baseline.load(baseline)
     source = Records(location, start=start, end=end, model=model)
     with waiting("Reading records"):
-        if by is not None:
-            return _Segments(source.drift(trained, by=by, alpha=alpha))
-        report, cells = source.observed(trained, alpha=alpha)
-    return Models.of_report(report, trained, cells, source=location, when=when(report.window))
+        found = _segments(source, trained, by, alpha) if by is not None else _whole(source, trained, alpha, location)
+    if not source.counts.records:
+        msg = f"There are no records of this model and period at '{location}'. Is it the right place?"
+        if must_be_some:
+            raise BoxkiteError(msg)
+        click.echo(msg, err=True)
+    return found
+
+
+def _whole(source: Records, baseline: Baseline, alpha: float, location: str) -> Findings:
+    report, cells = source.observed(baseline, alpha=alpha)
+    return Models.of_report(report, baseline, cells, source=location, when=when(report.window))
+
+
+def _segments(source: Records, baseline: Baseline, by: str, alpha: float) -> Findings:
+    report = source.drift(baseline, by=by, alpha=alpha)
+    if [segment.name for segment in report] == [MISSING]:
+        msg = f"No record has a value of {by!r}. Is that the name of a feature or output?"
+        raise BoxkiteError(msg)
+    return _Segments(report)
 
 
 class _Segments:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
 from typing import Any, NoReturn
-from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
 from flask_boxkite.errors import BoxkiteError
 
@@ -15,6 +16,9 @@ __all__ = ["fetch_json", "fetch_report"]
 _TIMEOUT_SECONDS = 30.0
 _MOST_BYTES = 256 * 1024 * 1024
 """No page is longer, but something else might never end."""
+
+_IN_PATHS = "/%:@!$&'()*+,;=~"
+"""Stand as they are; browsers show others as letters."""
 
 _KEYS = frozenset({"model", "baseline", "version", "rows", "latency_seconds", "drift"})
 """What is told of each model."""
@@ -83,7 +87,7 @@ def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
     except urllib.error.HTTPError as error:
         with error:
             _refuse(address, error)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         msg = f"'{address}' cannot be reached: {reason}. Does the server run, and is this its address?"
         raise BoxkiteError(msg) from error
@@ -102,7 +106,7 @@ def _address(url: str, what: str, window: str | None) -> str:
     if parts.scheme not in ("http", "https") or not host:
         msg = f"'--url' must begin with http:// or https:// and a host, got {url!r}."
         raise BoxkiteError(msg)
-    path = f"{parts.path.rstrip('/')}/{what}"
+    path = f"{quote(parts.path.rstrip('/'), safe=_IN_PATHS)}/{what}"
     return urlunsplit((parts.scheme, parts.netloc, path, urlencode({"window": window or "start"}), ""))
 
 

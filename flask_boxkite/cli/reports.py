@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +20,26 @@ from flask_boxkite.drift import DriftReport
 from flask_boxkite.drift.text import as_markdown, escaped, printable
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST
 
-__all__ = ["DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
+__all__ = ["ALPHA", "DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
 
 DRIFT_FOUND = 3
 """The exit code."""
 
 _FAILING = WORST_FIRST[: WORST_FIRST.index("shifted") + 1]
 """Verdicts that may set it."""
+
+
+class _Probability(click.FloatRange):
+    """A number between 0 and 1, which NaN is not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return found
+
+
+ALPHA = _Probability(0, 1, min_open=True, max_open=True)
 
 
 class Findings(Protocol):

@@ -12,11 +12,12 @@ from flask import Flask
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.probes import Outcome
-from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
+from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.doctor import Level, findings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.windows import Shortage
+from flask_boxkite.service import load_baselines
 
 __all__ = ["Setup", "outcomes", "setup_of_app", "setup_of_environment"]
 
@@ -88,17 +89,9 @@ def setup_of_environment() -> Setup:
     settings = Settings.from_mapping(config)
     names = sorted(f"{_PREFIX}_{key}" for key in config if key.startswith("BOXKITE_"))
     source = f"There is no app; the environment sets {', '.join(names) or 'nothing'}."
-    return Setup(source, settings, _baselines(settings.baseline))
-
-
-def _baselines(given: object) -> dict[str, Baseline | None]:
-    if isinstance(given, Mapping):
-        return {name: Baseline.load(path) for name, path in given.items()}
-    path = str(given or DEFAULT_BASELINE_PATH)
-    if given is None and not Path(path).exists():
-        return {"default": None}
-    baseline = Baseline.load(path)
-    return {baseline.model: baseline}
+    baselines = load_baselines(settings.baseline)
+    models = {name or (baseline.model if baseline else "default"): baseline for name, baseline in baselines.items()}
+    return Setup(source, settings, models)
 
 
 def outcomes(setup: Setup) -> Iterator[Outcome]:

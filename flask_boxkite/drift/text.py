@@ -102,7 +102,10 @@ def when(window: str | None) -> str:
     if window is None:
         return "since the start"
     start, slash, end = window.partition("/")
-    return f"from {start} to {end}" if slash else f"in the last {window}"
+    if not slash:
+        return f"in the last {window}"
+    bounds = [f"{word} {bound}" for word, bound in (("from", start), ("to", end)) if bound != ".."]
+    return " ".join(bounds) or "at any time"
 
 
 def title(item: Mapping[str, Any]) -> str:

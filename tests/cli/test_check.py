@@ -129,6 +129,22 @@ def test_a_missing_baseline_is_a_problem(directory: Path) -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("{}", "'BOXKITE_BASELINE' must name at least one model, each by a text, got {}."),
+        (
+            '{"fraud": 1}',
+            "'BOXKITE_BASELINE' must be a path, a Baseline, or a mapping of model names to those, got 1.",
+        ),
+    ],
+)
+def test_baselines_that_no_app_would_take_are_a_problem(directory: Path, given: str, problem: str) -> None:
+    done = check(directory, app=None, BASELINE=given)
+    assert lines(done)[0] == f"✗ {problem}"
+    assert done.returncode == 1
+
+
 def test_an_app_without_a_monitor_is_told_so(directory: Path) -> None:
     (directory / "plain.py").write_text("from flask import Flask\napp = Flask('plain')\n")
     done = check(directory, app="plain")

@@ -325,6 +325,11 @@ def test_alpha_decides_what_is_more_than_chance() -> None:
     assert variables("a.prom", "older.parquet", "--alpha", "0.01") == expected
 
 
+@pytest.mark.parametrize("alpha", ["0", "1", "nan"])
+def test_alpha_is_a_probability(alpha: str) -> None:
+    assert compare("a.prom", "older.parquet", "--alpha", alpha).exit_code == 2
+
+
 def test_data_in_the_place_of_a_baseline_is_told_what_to_do() -> None:
     result = compare("a.parquet", "same.parquet")
     assert (result.exit_code, result.output) == (

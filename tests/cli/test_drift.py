@@ -274,6 +274,12 @@ NO_PAGES = (
 )
 
 
+def test_a_path_may_have_letters_of_any_kind() -> None:
+    with answering(200, b"{}") as (url, _):
+        result = drift("--url", f"{url}/bö x%20y")
+    assert f"'{url}/bö x%20y' is no drift page" in result.output
+
+
 @pytest.mark.parametrize("body", NO_PAGES)
 def test_what_is_no_page_is_said(body: bytes) -> None:
     with answering(200, body) as (url, _):
@@ -295,6 +301,25 @@ def test_who_interrupts_it_is_asked_for_no_more() -> None:
                 process.send_signal(signal.SIGINT)
                 assert process.communicate(timeout=60) == ("", "\nAborted!\n")
     assert process.returncode == 1
+
+
+def test_what_speaks_another_language_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def greet() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"220 mail.example ready\r\n" * 2)
+                connection.recv(4096)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        result = drift("--url", url)
+        thread.join()
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: '{url}/drift.json?window=1h' cannot be reached: 220 mail.example ready")
+    assert len(result.output.splitlines()) == 1
 
 
 def test_a_token_is_not_taken_to_another_server() -> None:
@@ -392,6 +417,8 @@ def test_damaged_counts_are_left_out(world: World, tmp_path: Path) -> None:
         "--url http://x --model m --format html",
         "--state-dir x --window 2h",
         "--state-dir x --alpha 0",
+        "--state-dir x --alpha nan",
+        "--url http://x --alpha 0.1",
     ],
 )
 def test_wrong_usage_has_a_code_of_its_own(words: str) -> None:
@@ -424,11 +451,22 @@ def test_html_of_records_has_what_the_server_says(world: World) -> None:
 
 
 def test_records_are_of_a_period(world: World) -> None:
-    result = drift(
-        "--records", world.records, "--baseline", world.baseline, "--end", "2020-01-01", "--fail-on", "shifted"
+    words = ["--records", world.records, "--baseline", world.baseline]
+    note = f"There are no records of this model and period at '{world.records}'. Is it the right place?"
+    for period in (["--end", "2020-01-01"], ["--model", "fraud"]):
+        result = drift(*words, *period)
+        assert (result.exit_code, result.stderr) == (0, f"{note}\n")
+        assert "6 with not enough data" in result.stdout
+
+
+def test_where_no_record_was_found_nothing_has_passed(world: World, tmp_path: Path) -> None:
+    result = drift("--records", tmp_path, "--baseline", world.baseline)
+    assert result.stdout.startswith("credit: 0 of 6 variables drifted at any time. ")
+    result = drift("--records", tmp_path, "--baseline", world.baseline, "--fail-on", "major")
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: There are no records of this model and period at '{tmp_path}'. Is it the right place?\n",
     )
-    assert result.exit_code == 0
-    assert "6 with not enough data" in result.stdout
 
 
 def test_each_segment_has_verdicts(world: World) -> None:
@@ -438,3 +476,11 @@ def test_each_segment_has_verdicts(world: World) -> None:
     assert drift(*words).stdout == f"{expected}\n"
     assert drift(*words, "--format", "markdown").stdout == expected.to_markdown() + "\n"
     assert drift(*words, "--fail-on", "major").exit_code == 3
+
+
+def test_a_segment_that_no_record_has_is_refused(world: World) -> None:
+    result = drift("--records", world.records, "--baseline", world.baseline, "--by", "City")
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: No record has a value of 'City'. Is that the name of a feature or output?\n",
+    )
