@@ -79,7 +79,7 @@ def missing(what: str) -> NoReturn:
 # --- Waiting and asking ---------------------------------------------------------------------------------------------
 
 
-def wait_for(condition: Callable[[], T], *, timeout: float = 30.0, what: str = "the condition") -> T:
+def wait_for(condition: Callable[[], T], *, timeout: float = 60.0, what: str = "the condition") -> T:
     """Call *condition* until it returns something true; return that.
 
     Exceptions count as "not yet". The timeout only bounds how long a broken test hangs: it is no measurement, and
