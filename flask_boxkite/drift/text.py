@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from flask_boxkite.drift.verdict import MOVED
@@ -14,6 +16,7 @@ __all__ = [
     "as_markdown",
     "as_text",
     "cut",
+    "digits_apart",
     "escaped",
     "markdown_row",
     "moved_most",
@@ -127,9 +130,19 @@ def _group(item: Mapping[str, Any]) -> str:
 
 
 def short_interval(name: str) -> str:
-    """Shorten the bounds of an interval, which are read here, not compared: four digits are enough."""
+    """Shorten the bounds of an interval, which are read here, not compared: four digits are enough, if they differ."""
     lower, upper = parse_interval(name)
-    return f"({lower:.4g},{upper:.4g}]"
+    digits = digits_apart((lower, upper), 4)
+    return f"({lower:.{digits}g},{upper:.{digits}g}]"
+
+
+def digits_apart(values: Sequence[float], least: int) -> int:
+    """Return how many digits tell apart those of some numbers that are not equal; *least* if fewer do."""
+    finite = {value for value in values if math.isfinite(value)}
+    largest = max(map(abs, finite), default=0.0) or 1.0
+    scaled = sorted({value / largest for value in finite})  # so that no difference is infinite
+    gap = min((after - before for before, after in pairwise(scaled)), default=1.0)
+    return min(max(1 - math.floor(math.log10(gap)), least), 17)
 
 
 def printable(text: str) -> str:

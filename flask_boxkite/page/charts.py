@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.observation import CoursePoint
 from flask_boxkite.page.shape import Bar, Categories, Histogram, Shape
-from flask_boxkite.page.words import number, percent
+from flask_boxkite.page.words import number, numbers, percent
 
 __all__ = ["course_chart", "cumulative_chart", "large_chart", "small_chart"]
 
@@ -24,6 +24,8 @@ _SMALL = (168, 36)
 _WIDTH, _HEIGHT = 560, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 12, 30
 _ROW = 26
+_LETTER = 7.5
+"""Width of a digit in a scale, at most."""
 _SLOT = 96
 """Width of a special bar, with room for its name."""
 
@@ -55,10 +57,18 @@ class _Plot:
             yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
 
     def scale(self) -> Iterator[str]:
-        """Draw the numbers below, as far as they do not meet what stands to the right."""
-        for tick in _ticks(self._lower, self._upper, max(int((self.right - self.left) / 80), 1)):
-            if self.x(tick) < self.right - 12 or self.right == _WIDTH - _RIGHT:
-                yield f'<text x="{self.x(tick):.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{number(tick)}</text>'
+        """Draw the numbers below, as far as they do not meet each other, or what stands to the right."""
+        room = 80.0
+        for _ in range(2):  # first to see how long they are
+            ticks = _ticks(self._lower, self._upper, max(int((self.right - self.left) / room), 1))
+            texts = numbers(ticks)
+            room = max(room, _LETTER * max(map(len, texts), default=0) + 16)
+        end = _WIDTH if self.right == _WIDTH - _RIGHT else self.right
+        for tick, text in zip(ticks, texts, strict=True):
+            half = _LETTER * len(text) / 2
+            if self.x(tick) < self.right - 12 or end == _WIDTH:
+                x = min(self.x(tick), end - half)
+                yield f'<text x="{x:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{text}</text>'
 
 
 def _ticks(lower: float, upper: float, most: int = 5) -> list[float]:
@@ -158,9 +168,9 @@ def _large_histogram(shape: Histogram, label: str) -> Markup:
 def _hints(shape: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[str]:
     """Let the pointer ask each cell for its numbers."""
     parts = np.linspace(0, 1, len(xs))
-    ends = shape.lower * (1 - parts) + shape.upper * parts
+    ends = numbers((shape.lower * (1 - parts) + shape.upper * parts).tolist())
     for place, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
-        text = f"{number(ends[place])} to {number(ends[place + 1])}: training {percent(before)}, live {percent(now)}"
+        text = f"{ends[place]} to {ends[place + 1]}: training {percent(before)}, live {percent(now)}"
         x, width = xs[place], xs[place + 1] - xs[place]
         box = f'x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{floor - _TOP:.1f}"'
         yield f'<rect class="hint" {box}><title>{text}</title></rect>'
@@ -219,7 +229,7 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
     parts.append(f'<path class="mark" d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}"/>')
     parts.append(
         f'<text class="mark-text" x="{x + side:.1f}" y="{sum(ends) / 2 + 4:.1f}" text-anchor="{anchor}">'
-        f"K-S {number(distance)} at {number(float(bounds[furthest]))}</text>"
+        f"K-S {number(distance)} at {numbers([shape.lower, float(bounds[furthest]), shape.upper])[1]}</text>"
     )
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
-from flask_boxkite.page.words import SPECIAL_WORDS, category_label, number
+from flask_boxkite.page.words import SPECIAL_WORDS, category_label, numbers
 
 __all__ = ["Bar", "Categories", "Histogram", "Shape", "shape_of"]
 
@@ -148,9 +148,10 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
     lower, upper = (max(-FLOAT_MAX, min(float(edge) * unit, FLOAT_MAX)) for edge in scaled[[begin, end]])
     inside = slice(first + begin, first + end)
     grid = np.linspace(scaled[begin], scaled[end], CELLS + 1)
+    texts = numbers((lower, upper))
     tails = (
-        (f"up to {number(lower)}", slice(first, inside.start)),
-        (f"over {number(upper)}", slice(inside.stop, len(bounds))),
+        (f"up to {texts[0]}", slice(first, inside.start)),
+        (f"over {texts[1]}", slice(inside.stop, len(bounds))),
     )
     bars = [Bar(label, float(before[cells].sum()), float(now[cells].sum())) for label, cells in tails]
     return Histogram(

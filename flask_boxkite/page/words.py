@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from flask_boxkite.drift.text import digits_apart
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import (
     ABOVE,
@@ -29,6 +30,7 @@ __all__ = [
     "group_text",
     "moment",
     "number",
+    "numbers",
     "percent",
     "seconds",
     "statistics",
@@ -36,6 +38,9 @@ __all__ = [
 ]
 
 _NONE = "\N{EN DASH}"
+
+_WHOLE = 1e15
+"""Numbers from here on have an exponent."""
 
 SPECIAL_WORDS = {
     BELOW: "below training",
@@ -69,11 +74,19 @@ def percent(share: float) -> str:
     return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
 
 
-def number(value: float | None) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """Write a number: to three digits where it is small, whole where it is large; a dash where there is none."""
     if value is None:
         return _NONE
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:.3g}"
+    if abs(value) < _WHOLE:
+        digits = max(digits, len(f"{abs(value):.0f}"))
+    return f"{value:,.{digits}g}"
+
+
+def numbers(values: Sequence[float]) -> list[str]:
+    """Write numbers with as many digits, three at least, as tell apart those that are not equal."""
+    digits = digits_apart(values, 3)
+    return [number(value, digits) for value in values]
 
 
 def fixed(value: float | None) -> str:
@@ -87,7 +100,7 @@ def seconds(value: float | None) -> str:
     """Write a span of time in a fitting unit."""
     if value is None:
         return _NONE
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+    return f"{number(value * 1000)} ms" if value < 1 else f"{number(value)} s"
 
 
 def moment(time: float) -> str:
@@ -110,14 +123,15 @@ def group_text(name: str, kind: str) -> str:
     if name in SPECIAL_WORDS:
         return SPECIAL_WORDS[name]
     if kind == "continuous":
-        lower, upper = parse_interval(name)
-        return f"{number(lower)} to {number(upper)}"
+        return " to ".join(numbers(parse_interval(name)))
     return category_label(name)
 
 
 def category_label(category: str) -> str:
     """Name a category: a number without needless zeros, a text as it was."""
-    return number(float(category)) if is_canonical_number(category) else category_value(category)
+    if is_canonical_number(category):
+        return f"{float(category):,}".removesuffix(".0")
+    return category_value(category)
 
 
 class Statistic(NamedTuple):

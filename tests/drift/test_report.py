@@ -24,6 +24,7 @@ from flask_boxkite.drift.distances import (
 )
 from flask_boxkite.drift.report import Distances
 from flask_boxkite.drift.shares import Change
+from flask_boxkite.drift.text import short_interval
 from flask_boxkite.drift.verdict import judge
 from tests.baseline.strategies import baselines
 
@@ -252,3 +253,17 @@ def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         "| a\\|b\\* | major | 0.874 | 0.876 | 407.0 | 25.9 | 1.00 | 1000 | \\`x\\` 50.0% → 90.0% | 0.0% | 0.0% |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("(16.271234,19.4]", "(16.27,19.4]"),
+        ("(51.49996,51.50048]", "(51.5,51.5005]"),
+        ("(1.699996988544e+12,1.699998755076e+12]", "(1.699997e+12,1.699999e+12]"),
+        ("(-1.7e+308,1.7e+308]", "(-1.7e+308,1.7e+308]"),
+        ("(-Inf,0.5]", "(-inf,0.5]"),
+    ],
+)
+def test_a_short_interval_has_two_ends(name: str, text: str) -> None:
+    assert short_interval(name) == text
