@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import os
 import re
@@ -79,6 +80,7 @@ class Folder:
             BoxkiteError: There is no such directory, or it cannot be read.
         """
         wide = Period(period.start - slack_seconds - MINUTE_SECONDS, period.end + slack_seconds)
+        self._system.invalidate_cache()  # such as s3fs has, for ever
         try:
             found = list(self._walk(self._root, _date_of(self._root), wide))
         except OSError as error:
@@ -97,8 +99,12 @@ class Folder:
 
     def _walk(self, path: str, day: float | None, wide: Period) -> Iterator[RecordFile]:
         for entry in self._system.ls(path, detail=True):
-            name = entry["name"].rstrip("/").rpartition("/")[2]
-            if entry.get("islink") or name.startswith("."):
+            if entry["name"] == path and entry["type"] == "file":
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            own_path = entry["name"].rstrip("/")
+            name = own_path.rpartition("/")[2]
+            # An object store may list a folder's marker within the folder.
+            if entry.get("islink") or name.startswith(".") or own_path == path.rstrip("/"):
                 continue
             if entry["type"] == "directory":
                 own_day = _date_of(name)

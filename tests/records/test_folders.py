@@ -10,6 +10,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records import Records
@@ -131,6 +132,30 @@ def test_any_file_system_of_fsspec_will_do(root: Path, memory: Any) -> None:
     assert numbers(f"memory://bucket/{ENDPOINT}/2026-01-02") == [4]
 
 
+class ObjectStore(LocalFileSystem):
+    """Keeps what it has listed, and lists a folder within itself, as s3fs does where the folder has a marker."""
+
+    protocol = "store"
+
+    def ls(self, path: str, detail: bool = False, **kwargs: Any) -> Any:
+        if path not in self.dircache:
+            self.dircache[path] = [{"name": f"{path}/", "type": "directory"}, *super().ls(path, detail=True)]
+        return self.dircache[path]
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        self.dircache.clear()
+
+
+def test_an_object_store_is_listed_anew_and_each_folder_once(root: Path) -> None:
+    fsspec.register_implementation("store", ObjectStore, clobber=True)
+    location = f"store://{root}"
+    records = Records(location)
+    assert len(list(records)) == 5
+    write(root, record([5], "2026-01-02T00:01:00"))
+    assert len(list(records)) == 6
+    assert numbers(location) == [0, 1, 2, 3, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("location", "message"),
     [
@@ -140,13 +165,15 @@ def test_any_file_system_of_fsspec_will_do(root: Path, memory: Any) -> None:
             r"Records at 'memory://nowhere' cannot be listed: .*\. Name a directory that holds some\.",
         ),
         ("nowhere", r"Records at 'nowhere' cannot be listed: .*\. Name a directory that holds some\."),
+        ("file", r"Records at 'file' cannot be listed: .*Not a directory\. Name a directory that holds some\."),
     ],
-    ids=["of no kind", "not there", "no directory"],
+    ids=["of no kind", "not there", "no directory", "a file"],
 )
-def test_a_location_that_does_not_exist_is_an_error(
+def test_a_location_that_is_no_directory_is_an_error(
     location: str, message: str, memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     with pytest.raises(BoxkiteError, match=message):
         numbers(location)
 
