@@ -138,6 +138,8 @@ class Counter:
                 part.features.append(row[: self._width])
             if output is not None:
                 part.outputs.append(output)
+        if (unknown := record.rows - max(len(features), len(outputs))) > 0:
+            parts[self._segment_of(record, None, None)].rows += unknown
 
     def _count(self, segment: str, slot: int, part: _Rows) -> None:
         cells = np.zeros(self._size, dtype=np.int64)

@@ -301,6 +301,14 @@ def test_rows_of_a_batch_are_shared_out(tmp_path: Path, trained: Baseline) -> No
     assert [report[name].report["age"].live_rows for name in ("DE", "FR", "__missing__")] == [2, 1, 1]
 
 
+@pytest.mark.parametrize(("by", "name"), [("server_id", "server-1"), ("country", "__missing__")])
+def test_rows_of_which_nothing_is_known_are_rows_all_the_same(
+    tmp_path: Path, trained: Baseline, by: str, name: str
+) -> None:
+    write(tmp_path / "records", record(None, rows=3), record([["DE", 1.0], ["FR", 2.0]], rows=2))
+    assert [(each.name, each.rows) for each in segments(tmp_path / "records", trained, by)] == [(name, 5)]
+
+
 def test_small_segments_are_put_together(tmp_path: Path, trained: Baseline) -> None:
     rows = [
         ({"age": 40.0, "shop": f"s{shop}"}, 0.5, f"2026-01-01T08:{shop:02}:00")
