@@ -1,4 +1,4 @@
-"""Choosing bins and counting in them, for one sorted numeric column.
+"""Choosing bins and counting in them, for one numeric column, sorted or known by its quantiles only.
 
 Sorting costs about 6 ms for a million float64 and makes everything else a binary search: exact deciles, the number of
 distinct values, and the count of every bin. So every row counts and nothing is sampled.
@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,17 @@ from numpy.typing import NDArray
 
 from flask_boxkite.values import to_number
 
-__all__ = ["choose_bounds", "count_bins", "even_groups", "has_fewer_distinct", "narrow_bounds"]
+__all__ = [
+    "SHARES",
+    "bounds_of_quantiles",
+    "choose_bounds",
+    "count_bins",
+    "distinct_limit",
+    "even_groups",
+    "has_fewer_distinct",
+    "narrow_bounds",
+    "rank_of",
+]
 
 Values = NDArray[Any]
 
@@ -27,39 +38,57 @@ MARGIN = 1e-6
 
 LARGEST = sys.float_info.max
 
+DECILES = tuple(tenth / 10 for tenth in range(1, 10))
+SHARES = (0.0, 0.25, 0.75, 1.0, *DECILES)
+"""The quantiles that bounds are chosen from, the smallest and the largest value included."""
+
 
 def choose_bounds(ordered: Values, max_bins: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Choose the bounds of bins and groups for a sorted column, as `bounds_of_quantiles` does.
+
+    Args:
+        ordered: The finite values, ascending, at least one.
+        max_bins: The most finite bounds to return, unless the deciles alone are more.
+    """
+    return bounds_of_quantiles(partial(_quantile, ordered), len(ordered), max_bins)
+
+
+def bounds_of_quantiles(
+    quantile: Callable[[float], float], size: int, max_bins: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Choose the bounds of bins and groups for a column.
 
     Always bounds: one just below the smallest value, one just above the largest, and the distinct deciles. Equal-width
     bins of the Freedman-Diaconis or Sturges width, whichever is narrower, fill up to *max_bins*.
 
     Args:
-        ordered: The finite values, ascending, at least one.
+        quantile: Returns, for each of `SHARES`, the smallest value with at least that share of all at or below it.
+        size: How many finite values there are, at least one.
         max_bins: The most finite bounds to return, unless the deciles alone are more.
 
     Returns:
         The upper bounds of bins, and those of them at which groups end, the first of which is ``-inf`` if no float is
         below the smallest value.
     """
-    smallest, largest = _number(ordered[0]), _number(ordered[-1])
+    smallest, largest = quantile(0.0), quantile(1.0)
     low, high = _outer_bounds(smallest, largest)
-    deciles = {_quantile(ordered, tenth / 10) for tenth in range(1, 10)}
+    deciles = set(map(quantile, DECILES))
     fixed = {low, *deciles, high}
-    fill = _filling_edges(ordered, low, high, max_bins - len(fixed)) if smallest < largest else set()
+    quartiles = quantile(0.25), quantile(0.75)
+    fill = _filling_edges(quartiles, size, low, high, max_bins - len(fixed)) if smallest < largest else set()
     # No group ends at the largest value itself: the one after it could never be filled.
     groups = {low if low < smallest else -math.inf, *(deciles - {largest}), high}
     return tuple(sorted(fixed | fill)), tuple(sorted(groups))
 
 
-def _number(value: Any) -> float:
-    """Return a value as the float that its shortest decimals mean; zero unsigned, as labels have it."""
-    return to_number(value) + 0.0
+def rank_of(share: float, size: int) -> int:
+    """Return the 0-based rank, among *size* ascending values, of the first with at least *share* at or below."""
+    return max(math.ceil(round(share * size, 9)) - 1, 0)
 
 
 def _quantile(ordered: Values, share: float) -> float:
-    """Return the smallest value of the data with at least *share* of it at or below."""
-    return _number(ordered[max(math.ceil(round(share * len(ordered), 9)) - 1, 0)])
+    # The float that its shortest decimals mean; zero unsigned, as labels have it.
+    return to_number(ordered[rank_of(share, len(ordered))]) + 0.0
 
 
 def _outer_bounds(smallest: float, largest: float) -> tuple[float, float]:
@@ -72,10 +101,9 @@ def _outer_bounds(smallest: float, largest: float) -> tuple[float, float]:
     return max(low, -LARGEST), min(high, LARGEST)
 
 
-def _filling_edges(ordered: Values, low: float, high: float, room: int) -> set[float]:
-    size, span = len(ordered), high - low
-    q1, q3 = _quantile(ordered, 0.25), _quantile(ordered, 0.75)
-    spread = q3 - q1
+def _filling_edges(quartiles: tuple[float, float], size: int, low: float, high: float, room: int) -> set[float]:
+    q1, q3 = quartiles
+    span, spread = high - low, q3 - q1
     widths = (span / (math.log2(size) + 1), 2 * spread / size ** (1 / 3))
     width = min((width for width in widths if width > 0), default=0.0)
     if room <= 0 or width == 0 or not math.isfinite(span):
@@ -113,6 +141,11 @@ def count_bins(ordered: Values, bounds: Sequence[float]) -> tuple[int, ...]:
     """Count an ascending column of numbers, infinities included, in the bins that *bounds* end."""
     at_most = np.searchsorted(ordered, narrow_bounds(bounds, ordered.dtype), side="right")
     return tuple(np.diff(at_most, prepend=0, append=len(ordered)).tolist())
+
+
+def distinct_limit(rows: int) -> int:
+    """Return how many distinct values make a numeric column of *rows* values continuous."""
+    return max(3, math.ceil(min(rows, 1000) / 20))
 
 
 def has_fewer_distinct(ordered: Values, limit: int) -> bool:

@@ -11,7 +11,7 @@ a category or a group, is the sum of neighbouring cells:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -172,6 +172,24 @@ class Discrete:
         """Build one from counts by label, putting the categories into their fixed order."""
         labels = sorted(counts, key=lambda label: (-counts[label], label))
         return cls(name, tuple(labels), tuple(counts[label] for label in labels), **others)
+
+    @classmethod
+    def most_frequent(cls, name: str, counts: Mapping[str, int], rows: int, number: int, **others: int) -> Discrete:
+        """Build one of the *number* most frequent categories, ties by name; the rest is rare.
+
+        Args:
+            name: The feature's or output's name.
+            counts: Rows by value, each a text, or the canonical text of a number; where there are too many to know
+                them all, at least the most frequent.
+            rows: Of all values.
+            number: How many to keep.
+            **others: ``missing`` and ``invalid``.
+        """
+        kept = sorted(counts, key=lambda value: (-counts[value], value))[:number]
+        is_numeric = bool(counts) and all(map(is_canonical_number, counts))
+        labels = kept if is_numeric else category_labels(kept)
+        labelled = {label: counts[value] for label, value in zip(labels, kept, strict=True)}
+        return cls.ordered(name, labelled, rare=rows - sum(labelled.values()), **others)
 
     @property
     def rows(self) -> int:

@@ -118,7 +118,7 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
 
 def _native_frame(data: Any) -> Any | None:
     """Return *data* as a narwhals frame in memory, or None if it is no data frame."""
-    if isinstance(data, (np.ndarray, list, tuple)):
+    if data is None or isinstance(data, (np.ndarray, list, tuple, Mapping)):
         return None
     import narwhals as nw  # 30 ms, and serving never needs it
 
