@@ -1,4 +1,4 @@
-"""Columns in memory to distributions: exact, and fast by sorting each column once."""
+"""Columns in memory to distributions: exact, and fast by sorting only what has to be."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from flask_boxkite.baseline.binning import choose_bounds, count_bins, distinct_l
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.frames import Column, as_column
+from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.naming import canonical_number
 from flask_boxkite.values import to_number
 
-__all__ = ["count_columns", "finite", "labelled_counts"]
+__all__ = ["count_columns", "labelled_counts"]
 
 
 def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: Choices) -> Iterator[Distribution]:
-    """Count each column; a few at a time in threads, since sorting, the bulk of the work, frees the interpreter.
+    """Count each column; a few at a time in threads, since NumPy does the work and frees the interpreter.
 
     Args:
         columns: Of each its name, its position among the features (None: an output), and its values as `as_column`
@@ -49,33 +50,26 @@ def _distribution(name: str, position: int | None, column: Column, choices: Choi
     if column.numbers is None:
         choices.refuse_bins(name)
         return Discrete.most_frequent(name, column.texts, column.texts.total(), choices.max_categories, **others)
-    ordered = np.sort(column.numbers)
-    if _is_discrete(name, position, column, ordered, choices):
-        return Discrete.most_frequent(name, labelled_counts(ordered), len(ordered), choices.max_categories, **others)
+    ranking = Ranking(column.numbers)
+    if _is_discrete(name, position, column, ranking, choices):
+        counts = labelled_counts(ranking.ordered)
+        return Discrete.most_frequent(name, counts, ranking.size, choices.max_categories, **others)
     bounds = choices.given_bounds(name)
     if bounds is not None:
-        counts = count_bins(ordered, bounds)
-        return Continuous(name, bounds, counts, even_groups(bounds, counts), **others)
-    bounds, groups = choose_bounds(finite(ordered), choices.max_bins)
-    return Continuous(name, bounds, count_bins(ordered, bounds), groups, **others)
+        counts_of_bins = count_bins(ranking, bounds)
+        return Continuous(name, bounds, counts_of_bins, even_groups(bounds, counts_of_bins), **others)
+    bounds, groups = choose_bounds(ranking, choices.max_bins)
+    return Continuous(name, bounds, count_bins(ranking, bounds), groups, **others)
 
 
-def _is_discrete(name: str, position: int | None, column: Column, ordered: NDArray[Any], choices: Choices) -> bool:
-    if name not in choices.bins and not np.isfinite(ordered).any():
+def _is_discrete(name: str, position: int | None, column: Column, ranking: Ranking, choices: Choices) -> bool:
+    if name not in choices.bins and not np.isfinite(ranking.values).any():
         return True
     decided = choices.is_discrete(name, position, is_category=column.is_category)
-    return has_fewer_distinct(ordered, distinct_limit(len(ordered))) if decided is None else decided
+    return has_fewer_distinct(ranking, distinct_limit(ranking.size)) if decided is None else decided
 
 
 def labelled_counts(numbers: NDArray[Any]) -> dict[str, int]:
     """Count numbers by the labels that they have as categories."""
     values, counts = np.unique(numbers, return_counts=True)
     return dict(zip(map(canonical_number, map(to_number, values)), counts.tolist(), strict=True))
-
-
-def finite(ordered: NDArray[Any]) -> NDArray[Any]:
-    """Return an ascending column without its infinities."""
-    if ordered.dtype.kind != "f":
-        return ordered
-    start, stop = np.searchsorted(ordered, -np.inf, side="right"), np.searchsorted(ordered, np.inf, side="left")
-    return ordered[start:stop]

@@ -21,6 +21,7 @@ from flask_boxkite.baseline.binning import (
     has_fewer_distinct,
     narrow_bounds,
 )
+from flask_boxkite.baseline.ranking import Ranking
 
 DISTRIBUTIONS: dict[str, Any] = {
     "normal": lambda rng, n: rng.normal(size=n),
@@ -64,11 +65,12 @@ def draw(request: pytest.FixtureRequest) -> Any:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_bounds_suit_any_distribution_of_any_size(draw: Any, size: int, rng: np.random.Generator) -> None:
-    ordered = np.sort(draw(rng, size))
-    values = decimals(ordered)
+    column = draw(rng, size)
+    values = decimals(np.sort(column))
 
-    bounds, groups = choose_bounds(ordered, 50)
-    counts = count_bins(ordered, bounds)
+    ranking = Ranking(column)
+    bounds, groups = choose_bounds(ranking, 50)
+    counts = count_bins(ranking, bounds)
 
     assert all(a < b for a, b in pairwise(bounds))
     assert len(bounds) <= 50
@@ -89,36 +91,37 @@ def test_bounds_suit_any_distribution_of_any_size(draw: Any, size: int, rng: np.
 @pytest.mark.parametrize("name", ["cauchy", "pareto", "normal"])
 def test_heavy_tails_leave_the_groups_equal(name: str, rng: np.random.Generator) -> None:
     """With bins of equal width, the tail takes them all and nearly all rows are in one."""
-    ordered = np.sort(DISTRIBUTIONS[name](rng, 5000))
-    bounds, groups = choose_bounds(ordered, 50)
-    filled = [count for count in count_bins(ordered, bounds) if count]
+    column = DISTRIBUTIONS[name](rng, 50_000)
+    ranking = Ranking(column)
+    bounds, groups = choose_bounds(ranking, 50)
+    filled = [count for count in count_bins(ranking, bounds) if count]
 
-    assert np.diff(np.searchsorted(ordered, groups, side="right")).tolist() == [500] * 10
+    assert np.diff(np.searchsorted(np.sort(column), groups, side="right")).tolist() == [5000] * 10
     assert len(filled) > 25
 
 
 def test_the_outer_bounds_lie_a_millionth_of_the_range_outside() -> None:
-    bounds, _ = choose_bounds(np.arange(101.0), 50)
+    bounds, _ = choose_bounds(Ranking(np.arange(101.0)), 50)
 
     assert bounds[0] == pytest.approx(-1e-4)
     assert bounds[-1] == pytest.approx(100.0001)
 
 
 def test_a_constant_lies_a_millionth_of_itself_inside() -> None:
-    assert choose_bounds(np.full(9, 200.0), 50) == ((199.9998, 200.0, 200.0002), (199.9998, 200.0002))
+    assert choose_bounds(Ranking(np.full(9, 200.0)), 50) == ((199.9998, 200.0, 200.0002), (199.9998, 200.0002))
 
 
 def test_the_largest_floats_keep_finite_bounds() -> None:
     """No float is below the smallest one, so nothing can be said to lie below what training saw."""
     largest = np.finfo(np.float64).max.item()
-    bounds, groups = choose_bounds(np.array([-largest, 0.0, largest]), 50)
+    bounds, groups = choose_bounds(Ranking(np.array([-largest, 0.0, largest])), 50)
 
     assert bounds == (-largest, 0.0, largest)
     assert groups == (-math.inf, -largest, 0.0, largest)
 
 
 def test_zero_is_a_bound_without_a_sign() -> None:
-    bounds, _ = choose_bounds(np.array([-1.0, -0.0, -0.0, 1.0]), 3)
+    bounds, _ = choose_bounds(Ranking(np.array([-1.0, -0.0, -0.0, 1.0])), 3)
 
     assert 0.0 in bounds
     assert "-0.0" not in map(repr, bounds)
@@ -126,7 +129,7 @@ def test_zero_is_a_bound_without_a_sign() -> None:
 
 @pytest.mark.parametrize("max_bins", [1, 5, 11, 12, 20, 200])
 def test_max_bins_limits_the_bounds_but_not_the_deciles(max_bins: int, rng: np.random.Generator) -> None:
-    bounds, groups = choose_bounds(np.sort(rng.normal(size=100_000)), max_bins)
+    bounds, groups = choose_bounds(Ranking(rng.normal(size=100_000)), max_bins)
 
     assert len(groups) == 11
     assert len(bounds) <= max(max_bins, 11)
@@ -135,12 +138,12 @@ def test_max_bins_limits_the_bounds_but_not_the_deciles(max_bins: int, rng: np.r
 
 def test_bounds_of_a_float32_column_are_its_shortest_decimals() -> None:
     """A client sends 0.7, and 0.7 is less than float32(0.7) as a float64: it would fall into another bin."""
-    column = np.sort(np.tile(np.arange(1, 11) / 10, 20).astype(np.float32))
-    bounds, groups = choose_bounds(column, 11)
+    ranking = Ranking(np.tile(np.arange(1, 11) / 10, 20).astype(np.float32))
+    bounds, groups = choose_bounds(ranking, 11)
 
     assert np.float32(0.7).item() < 0.7 < np.float32(0.8).item()
     assert bounds[1:-1] == groups[1:-1] == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    assert count_bins(column, bounds) == (0, *[20] * 10, 0)
+    assert count_bins(ranking, bounds) == (0, *[20] * 10, 0)
 
 
 @given(
@@ -152,25 +155,25 @@ def test_bounds_of_a_float32_column_are_its_shortest_decimals() -> None:
 def test_counting_agrees_with_comparing_one_by_one(values: list[float], bounds: list[float]) -> None:
     bounds.sort()
 
-    assert count_bins(np.sort(np.array(values, dtype=np.float64)), bounds) == counted(values, bounds)
+    assert count_bins(Ranking(np.array(values, dtype=np.float64)), bounds) == counted(values, bounds)
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20), st.data())
 def test_comparing_in_float32_agrees_with_comparing_shortest_decimals(values: list[float], data: st.DataObject) -> None:
-    column = np.sort(np.array(values, dtype=np.float32))
+    column = np.array(values, dtype=np.float32)
     meant = decimals(column)
     finite = [value for value in meant if math.isfinite(value)]
     near = st.sampled_from([*finite, 0.0]) | st.floats(allow_nan=False, allow_infinity=False)
     bounds = sorted(data.draw(st.sets(near, min_size=1, max_size=8)))
 
-    assert count_bins(column, bounds) == counted(meant, bounds)
+    assert count_bins(Ranking(column), bounds) == counted(meant, bounds)
 
 
 @given(st.lists(st.integers(-128, 127), max_size=20), st.sets(st.floats(-300, 300), min_size=1, max_size=8))
 def test_bounds_between_integers_are_not_rounded(values: list[int], bounds: set[float]) -> None:
     ordered = sorted(bounds)
 
-    assert count_bins(np.sort(np.array(values, dtype=np.int8)), ordered) == counted(values, ordered)
+    assert count_bins(Ranking(np.array(values, dtype=np.int8)), ordered) == counted(values, ordered)
 
 
 def test_bounds_need_no_narrowing_for_integers_and_doubles() -> None:
@@ -180,7 +183,14 @@ def test_bounds_need_no_narrowing_for_integers_and_doubles() -> None:
 
 @given(st.lists(st.integers(0, 5)), st.integers(1, 7))
 def test_distinct_values_are_counted_up_to_a_limit(values: list[int], limit: int) -> None:
-    assert has_fewer_distinct(np.sort(np.array(values, dtype=np.int64)), limit) == (len(set(values)) < limit)
+    assert has_fewer_distinct(Ranking(np.array(values, dtype=np.int64)), limit) == (len(set(values)) < limit)
+
+
+@pytest.mark.parametrize("rare", [0, 1, 99])
+def test_distinct_values_that_no_sample_has_count_too(rare: int) -> None:
+    column = np.zeros(100_000)
+    column[1 : 10 * rare : 10] = range(1, rare + 1)
+    assert has_fewer_distinct(Ranking(column), 50) == (rare < 49)
 
 
 @given(st.lists(st.integers(0, 50), min_size=2, max_size=60))
