@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.progress import Progress
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.delivery import Recorder, Recorders, Spooling
 from flask_boxkite.drift import DriftReport
@@ -168,6 +169,7 @@ class ModelMonitoringService:
         max_bins: int = 50,
         max_categories: int = 50,
         names: str = "labels",
+        progress: Progress = None,
     ) -> Baseline:
         """Count training data in bins chosen from it, and write the baseline file.
 
@@ -176,9 +178,11 @@ class ModelMonitoringService:
 
         Args:
             features: ``(name, column)`` pairs such as ``df.items()``, a mapping of name to column, a 2-D array (its
-                columns are named ``feature_0``, ``feature_1``, …) or a data frame.
+                columns are named ``feature_0``, ``feature_1``, …) or a data frame. A lazy or distributed one (Polars,
+                DuckDB, Dask, PySpark) is counted by its engine, in a few passes, with the same result.
             inference: What the model says of the training or test data: shape (n,), numbers or labels; or a mapping,
-                frame or (n, k) array for k outputs. None: no output distribution.
+                frame or (n, k) array for k outputs; or the name of the column of *features* that holds it. None: no
+                output distribution.
             path: Where to write; None for ``/artefact/histogram.prom``. Replaced whole or not at all.
             model: Name of the model.
             version: A name for people. Identity is the hash of the content.
@@ -189,6 +193,9 @@ class ModelMonitoringService:
             max_bins: Most upper bounds of a continuous column (its deciles are always among them).
             max_categories: Most categories of a discrete column, the most frequent; the rest is ``__rare__``.
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5.
+            progress: How to tell of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
+                elsewhere, False for nothing, or what is called with the steps done, of how many (None: not known), and
+                what is being done.
 
         Returns:
             The baseline.
@@ -207,6 +214,7 @@ class ModelMonitoringService:
             bins=bins,
             max_bins=max_bins,
             max_categories=max_categories,
+            progress=progress,
         )
         baseline.dump(path or DEFAULT_BASELINE_PATH, names=names)
         return baseline

@@ -8,6 +8,7 @@ the test failed its output is printed, so pytest shows it.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -66,6 +67,11 @@ def npm_modules(package: str) -> Path:
 def chromium() -> Path:
     """Return the path of a browser; skip the test, or fail it in CI, where there is none."""
     return require("google-chrome" if shutil.which("google-chrome") else "chromium")
+
+
+def library(name: str) -> Any:
+    """Return an importable Python library; skip the test, or fail it in CI, where it is missing."""
+    return importlib.import_module(name) if importlib.util.find_spec(name) else missing(f"The library '{name}'")
 
 
 def missing(what: str) -> NoReturn:

@@ -209,6 +209,7 @@ def install_peers() -> None:
         "Node.js": install_node,
         "npm packages": install_npm_packages,
         "Chromium": install_chromium,
+        "Java": install_java,
         "boxkite 0.0.5": install_boxkite,
     }
     for name, install in peers.items():
@@ -272,6 +273,13 @@ def install_chromium() -> None:
     if not any(map(shutil.which, ("chromium", "google-chrome"))):
         say("Installing chromium")
         apt_get("install", "--yes", "--no-install-recommends", "chromium")
+
+
+def install_java() -> None:
+    """Install what PySpark runs in, with apt, where there is none."""
+    if not shutil.which("java"):
+        say("Installing Java")
+        apt_get("install", "--yes", "--no-install-recommends", "default-jre-headless")
 
 
 def install_boxkite() -> None:

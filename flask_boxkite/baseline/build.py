@@ -1,7 +1,8 @@
 """From training data to a baseline: what kind each variable is, its bins or categories, and its counts.
 
 All decisions are made at training time and stored in the file, so that every process that serves the model, and every
-tool that reads its numbers, uses the same ones.
+tool that reads its numbers, uses the same ones. Who counts depends on where the data is: columns in memory are sorted
+(`columns`), a lazy frame's engine is asked for sums (`engine`), a stream of chunks is condensed (`chunks`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.columns import count_columns
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.baseline.frames import named_columns, named_outputs
+from flask_boxkite.baseline.frames import as_lazy_frame, named_columns, named_outputs
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.errors import BaselineError
@@ -59,6 +60,9 @@ def build_baseline(
 
 def _count(features: Any, choices: Choices, steps: Steps, output: str | None = None) -> tuple[Distribution, ...]:
     """Count all columns of the features, of which *output* is none."""
+    frame = as_lazy_frame(features)
+    if frame is not None:
+        return _engine_counts(frame, choices, steps, lambda name: name != output)
     position = iter(range(2**31))
     columns = (
         (name, None if name == output else next(position), values)
@@ -68,8 +72,19 @@ def _count(features: Any, choices: Choices, steps: Steps, output: str | None = N
 
 
 def _count_outputs(inference: Any, choices: Choices, steps: Steps) -> tuple[Distribution, ...]:
+    frame = as_lazy_frame(inference)
+    if frame is not None:
+        return _engine_counts(frame, choices, steps, lambda name: False)
     columns = ((name, None, values) for name, values in named_outputs(inference))
     return tuple(steps.each(count_columns(columns, choices), "outputs"))
+
+
+def _engine_counts(
+    frame: Any, choices: Choices, steps: Steps, is_feature: Callable[[str], bool]
+) -> tuple[Distribution, ...]:
+    from flask_boxkite.baseline.engine import count_lazily  # which loads narwhals
+
+    return count_lazily(frame, is_feature, choices, steps)
 
 
 def assembled(

@@ -49,7 +49,8 @@ def _distribution(name: str, position: int | None, column: Column, choices: Choi
     others = {"missing": column.missing, "invalid": column.invalid}
     if column.numbers is None:
         choices.refuse_bins(name)
-        return Discrete.most_frequent(name, column.texts, column.texts.total(), choices.max_categories, **others)
+        texts = dict(sorted(column.texts.items()))
+        return Discrete.most_frequent(name, texts, column.texts.total(), choices.max_categories, **others)
     ranking = Ranking(column.numbers)
     if _is_discrete(name, position, column, ranking, choices):
         counts = labelled_counts(ranking.ordered)

@@ -175,17 +175,17 @@ class Discrete:
 
     @classmethod
     def most_frequent(cls, name: str, counts: Mapping[str, int], rows: int, number: int, **others: int) -> Discrete:
-        """Build one of the *number* most frequent categories, ties by name; the rest is rare.
+        """Build one of the *number* most frequent categories, ties in the order given; the rest is rare.
 
         Args:
             name: The feature's or output's name.
-            counts: Rows by value, each a text, or the canonical text of a number; where there are too many to know
-                them all, at least the most frequent.
+            counts: Rows by value, ascending, each a text, or the canonical text of a number; where there are too many
+                to know them all, at least the most frequent.
             rows: Of all values.
             number: How many to keep.
             **others: ``missing`` and ``invalid``.
         """
-        kept = sorted(counts, key=lambda value: (-counts[value], value))[:number]
+        kept = sorted(counts, key=lambda value: -counts[value])[:number]
         is_numeric = bool(counts) and all(map(is_canonical_number, counts))
         labels = kept if is_numeric else category_labels(kept)
         labelled = {label: counts[value] for label, value in zip(labels, kept, strict=True)}

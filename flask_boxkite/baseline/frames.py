@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.naming import is_canonical_number
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
-__all__ = ["Column", "as_column", "named_columns", "named_outputs"]
+__all__ = ["ONCE", "Column", "as_column", "as_lazy_frame", "named_columns", "named_outputs"]
 
-_ONCE = "Names tell the variables apart, so each must be used once."
+ONCE = "Names tell the variables apart, so each must be used once."
 
 EXACT_INTEGERS = 2**53
 """Floats hold integers up to this one exactly."""
@@ -64,7 +63,7 @@ def named_columns(data: Any, *, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, column in _pairs(data, prefix):
         text = str(name)
         if text in seen:
-            msg = f"Two columns are named {text!r}. {_ONCE}"
+            msg = f"Two columns are named {text!r}. {ONCE}"
             raise BaselineError(msg)
         seen.add(text)
         yield text, column
@@ -116,8 +115,14 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
     raise BaselineError(msg)
 
 
+def as_lazy_frame(data: Any) -> Any | None:
+    """Return *data* as a narwhals `LazyFrame`, or None if it is anything else."""
+    frame = _native_frame(data)
+    return frame if hasattr(frame, "collect_schema") and not hasattr(frame, "get_column") else None
+
+
 def _native_frame(data: Any) -> Any | None:
-    """Return *data* as a narwhals frame in memory, or None if it is no data frame."""
+    """Return *data* as a narwhals frame, or None if it is no data frame."""
     if data is None or isinstance(data, (np.ndarray, list, tuple, Mapping)):
         return None
     import narwhals as nw  # 30 ms, and serving never needs it
@@ -125,11 +130,9 @@ def _native_frame(data: Any) -> Any | None:
     try:
         frame = nw.from_native(data, pass_through=True)
     except nw.exceptions.DuplicateError as error:
-        msg = f"Two columns of the data frame have one name. {_ONCE}"
+        msg = f"Two columns of the data frame have one name. {ONCE}"
         raise BaselineError(msg) from error
-    if isinstance(frame, nw.LazyFrame):
-        frame = frame.collect()
-    return frame if isinstance(frame, nw.DataFrame) else None
+    return frame if isinstance(frame, (nw.DataFrame, nw.LazyFrame)) else None
 
 
 def _is_pair(item: Any) -> bool:
@@ -317,7 +320,7 @@ def _text_column(values: Sequence[Any]) -> Column:
             column.missing += count
         else:
             column.texts[text] += count
-    return _numbers_if_all_read_so(column)
+    return column
 
 
 def _counted(values: Sequence[Any]) -> Iterable[tuple[Any, int]]:
@@ -325,12 +328,3 @@ def _counted(values: Sequence[Any]) -> Iterable[tuple[Any, int]]:
     if set(map(type, values)) <= {str, type(None)}:
         return Counter(values).items()
     return ((value, 1) for value in values)
-
-
-def _numbers_if_all_read_so(column: Column) -> Column:
-    """Take texts that all read as canonical numbers (``"1.0"``) for numbers: no label could tell them apart."""
-    if not column.texts or not all(map(is_canonical_number, column.texts)):
-        return column
-    column.numbers = np.repeat([float(text) for text in column.texts], list(column.texts.values()))
-    column.texts = Counter()
-    return column

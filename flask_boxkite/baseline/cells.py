@@ -1,0 +1,218 @@
+"""A numeric column known by its cells: disjoint ranges of values, ascending, each with its rows and outermost values.
+
+This is what an engine or a stream of chunks can tell of a column of any size in bounded memory. A cell in which all
+rows are equal is an exact value. What is asked of a cell that is not is answered by its largest value, whose rank is
+exact whatever is below it: so a quantile is always a value of the data, and at most the cell's rows off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline.binning import (
+    SHARES,
+    bounds_of_quantiles,
+    distinct_limit,
+    even_groups,
+    narrow_bounds,
+    rank_of,
+)
+from flask_boxkite.baseline.choices import Choices
+from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.naming import canonical_number
+from flask_boxkite.values import to_number
+
+__all__ = ["Cells", "Numbers"]
+
+MANY_MAGNITUDES = 2.0**20
+
+POWERS = 16
+"""Ranges on either side of zero that a cell of many magnitudes becomes."""
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Finite values in cells.
+
+    Attributes:
+        lows: The smallest value of each cell, ascending.
+        highs: The largest value of each cell, below the next one's smallest.
+        counts: Rows of each cell, at least one.
+        dtype: The type that the values had; float32 ones stand for the numbers with their shortest decimals.
+    """
+
+    lows: Floats
+    highs: Floats
+    counts: Counts
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def sorted(cls, lows: Any, highs: Any, counts: Any, *, dtype: np.dtype[Any]) -> Cells:
+        """Build them from cells in any order; those with the same smallest value, as -0.0 and 0.0, become one."""
+        lows, highs = np.asarray(lows, dtype=np.float64) + 0.0, np.asarray(highs, dtype=np.float64) + 0.0
+        counts = np.asarray(counts, dtype=np.int64)
+        order = np.argsort(lows, kind="stable")
+        lows, highs, counts = lows[order], highs[order], counts[order]
+        starts = np.flatnonzero(np.diff(lows, prepend=np.nan) != 0)
+        if len(starts) < len(lows):
+            lows, highs, counts = lows[starts], np.maximum.reduceat(highs, starts), np.add.reduceat(counts, starts)
+        return cls(lows, highs, counts, dtype)
+
+    @cached_property
+    def size(self) -> int:
+        """Rows in all cells."""
+        return int(self.counts.sum())
+
+    @cached_property
+    def is_mixed(self) -> Mask:
+        """Whether each cell holds more than one value."""
+        return self.lows < self.highs
+
+    @cached_property
+    def least_distinct(self) -> int:
+        """How many distinct values there are at least; exact where no cell is mixed."""
+        return len(self.counts) + int(self.is_mixed.sum())
+
+    @cached_property
+    def _ranks(self) -> Counts:
+        return self.counts.cumsum()
+
+    def number(self, value: float) -> float:
+        """Return the float that a value's shortest decimals mean."""
+        return to_number(self.dtype.type(value)) if self.dtype.kind == "f" else float(value)
+
+    def quantile(self, share: float) -> float:
+        """Return the smallest value with at least *share* of all at or below it, or the largest of its cell."""
+        return self.number(self.highs[self._at(share)] if share > 0 else self.lows[0])
+
+    def holding_quantiles(self) -> Mask:
+        """Return whether each cell holds one of the quantiles that bounds are chosen from, but the extremes."""
+        held = np.zeros(len(self.counts), dtype=bool)
+        held[[self._at(share) for share in SHARES if 0 < share < 1]] = True
+        return held
+
+    def _at(self, share: float) -> int:
+        return int(np.searchsorted(self._ranks, rank_of(share, self.size), side="right"))
+
+    def at_most(self, bounds: Sequence[float]) -> tuple[Counts, Mask]:
+        """Return how many values are at or below each bound, and whether that is only the least there can be.
+
+        It is, where the bound lies inside of a mixed cell, whose rows are then left out.
+        """
+        limits = self.limits(bounds)
+        whole = np.searchsorted(self.highs, limits, side="right")
+        begun = np.searchsorted(self.lows, limits, side="right")
+        return np.concatenate(([0], self._ranks))[whole], begun > whole
+
+    def limits(self, bounds: Sequence[float]) -> Floats:
+        """Return the largest values of the column's type that count as at or below each bound."""
+        return np.asarray(narrow_bounds(bounds, self.dtype), dtype=np.float64)
+
+    def replaced(self, which: Mask, finer: Cells) -> Cells:
+        """Return these cells with *finer* ones in place of some."""
+        parts = ((old[~which], new) for old, new in zip(self._arrays(), finer._arrays(), strict=True))
+        return Cells.sorted(*map(np.concatenate, parts), dtype=self.dtype)
+
+    def chosen(self, which: Mask) -> Cells:
+        """Return some of the cells."""
+        lows, highs, counts = (array[which] for array in self._arrays())
+        return Cells(lows, highs, counts, self.dtype)
+
+    def ranges(self, *, by_magnitude: bool) -> list[tuple[float, float]]:
+        """Return ranges that cover the cells, ascending; ends that touch belong to the first.
+
+        Args:
+            by_magnitude: Whether a cell of very small and very large values becomes several, which grow with the
+                distance from zero. One range of equal parts would have nearly all of them in its first part.
+        """
+        ends = zip(self.lows.tolist(), self.highs.tolist(), strict=True)
+        if not by_magnitude:
+            return list(ends)
+        return [part for low, high in ends for part in pairwise([low, *_powers_between(low, high), high])]
+
+    def _arrays(self) -> tuple[Any, ...]:
+        return self.lows, self.highs, self.counts
+
+
+def _powers_between(low: float, high: float) -> list[float]:
+    """Return zero and some powers of two, of either sign, that lie in a range of many magnitudes; else nothing."""
+    if low * high > 0 and max(abs(low), abs(high)) / min(abs(low), abs(high)) < MANY_MAGNITUDES:
+        return []
+    powers = {0.0}
+    for sign, least, most in ((1.0, max(low, 0.0), high), (-1.0, max(-high, 0.0), -low)):
+        if most > 0:
+            first, last = max(math.frexp(least)[1], -1021) if least else -1021, min(math.frexp(most)[1], 1023)
+            powers |= {
+                sign * math.ldexp(1.0, exponent) for exponent in np.linspace(first, last, POWERS, dtype=int).tolist()
+            }
+    return sorted(power for power in powers if low < power < high)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """All rows of a numeric column.
+
+    Attributes:
+        cells: The finite values.
+        below: Rows of ``-inf``.
+        above: Rows of ``+inf``.
+        missing: Rows of None or NaN.
+        invalid: Rows that are no number.
+    """
+
+    cells: Cells
+    below: int = 0
+    above: int = 0
+    missing: int = 0
+    invalid: int = 0
+
+    @property
+    def held(self) -> int:
+        """Rows that are numbers."""
+        return self.cells.size + self.below + self.above
+
+    def is_discrete(self, name: str, position: int | None, choices: Choices, *, is_category: bool) -> bool | None:
+        """Decide the kind of the column, as `Choices.is_discrete`; None if its cells would have to be finer."""
+        if not self.cells.size:
+            return name not in choices.bins
+        decided = choices.is_discrete(name, position, is_category=is_category)
+        if decided is not None:
+            return decided
+        if self.cells.least_distinct + bool(self.below) + bool(self.above) >= distinct_limit(self.held):
+            return False
+        return None if self.cells.is_mixed.any() else True
+
+    def chosen_bounds(self, name: str, choices: Choices) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
+        """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts."""
+        given = choices.given_bounds(name)
+        return (given, None) if given else bounds_of_quantiles(self.cells.quantile, self.cells.size, choices.max_bins)
+
+    def continuous(
+        self, name: str, bounds: tuple[float, ...], groups: tuple[float, ...] | None, at_most: Counts
+    ) -> Continuous:
+        """Build the distribution, given how many finite values are at or below each bound."""
+        cumulative = [0, *(at_most + self.below).tolist(), self.held]
+        counts = tuple(b - a for a, b in pairwise(cumulative))
+        groups = groups or even_groups(bounds, counts)
+        return Continuous(name, bounds, counts, groups, missing=self.missing, invalid=self.invalid)
+
+    def discrete(self, name: str, choices: Choices) -> Discrete:
+        """Build the distribution of the exact values; what is in mixed cells is rare."""
+        exact = self.cells.chosen(~self.cells.is_mixed)
+        labels = (canonical_number(self.cells.number(value)) for value in exact.lows.tolist())
+        finite = zip(labels, exact.counts.tolist(), strict=True)
+        counts = {label: n for label, n in (("-Inf", self.below), *finite, ("+Inf", self.above)) if n}
+        others = {"missing": self.missing, "invalid": self.invalid}
+        return Discrete.most_frequent(name, counts, self.held, choices.max_categories, **others)

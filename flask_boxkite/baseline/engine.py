@@ -1,0 +1,231 @@
+"""A lazy or distributed frame to distributions: its engine counts, and only summaries come here.
+
+Any number of rows, in a few passes of plain aggregations that every engine has, for several columns at once:
+
+1. Rows, missing and infinite ones, the smallest and the largest value of each column.
+2. The most frequent categories of those that are discrete.
+3. Rows, smallest and largest value in each of `CELLS` ranges of equal width; then the same inside of those ranges that
+   hold a quantile, until these are known: as a rule once more, and `MAX_REFINEMENTS` times at most.
+4. Rows at or below each bound.
+
+So bins and counts are those of the same data in memory, whatever the engine and however many rows. Only a column that
+`MAX_REFINEMENTS` do not suffice for, which takes values of hundreds of magnitudes or some 10**30 rows, has bounds at
+values beside its quantiles; its counts are exact, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flask_boxkite.baseline.cells import Cells, Mask, Numbers
+from flask_boxkite.baseline.choices import Choices
+from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.progress import Steps
+from flask_boxkite.baseline.queries import Engine, Kind, Variable
+from flask_boxkite.errors import BaselineError
+from flask_boxkite.naming import canonical_number, is_canonical_number
+from flask_boxkite.values import InvalidValue, to_text
+
+__all__ = ["count_lazily"]
+
+COLUMNS_PER_PASS = 16
+"""Columns that one pass counts: bounds what comes here at a time, and the length of the query."""
+
+CELLS = 2**14
+"""Ranges per column in one pass."""
+
+MAX_REFINEMENTS = 8
+
+PASSES = 5
+"""Passes of a batch of columns as a rule, to tell progress by."""
+
+
+def count_lazily(
+    frame: Any, is_feature: Callable[[str], bool], choices: Choices, steps: Steps
+) -> tuple[Distribution, ...]:
+    """Count all columns of a narwhals `LazyFrame`, in their order.
+
+    Args:
+        frame: The frame.
+        is_feature: Whether the column of this name is a feature; the others are outputs.
+        choices: What the user decided.
+        steps: Is told each pass.
+
+    Raises:
+        BaselineError: The engine is not supported or fails, a column's type is not, the frame has no rows, or its rows
+            are others in a later pass.
+    """
+    engine = Engine(frame)
+    variables = engine.variables()
+    features = [item.name for item in variables if is_feature(item.name)]
+    positions = {name: position for position, name in enumerate(features)}
+    batches = [variables[at : at + COLUMNS_PER_PASS] for at in range(0, len(variables), COLUMNS_PER_PASS)]
+    found: list[Distribution] = []
+    for number, batch in enumerate(batches):
+        tell = _Telling(steps, number * PASSES, len(batches) * PASSES)
+        found += _Batch(engine, batch, positions, choices, tell).distributions()
+    return tuple(found)
+
+
+@dataclass
+class _Telling:
+    """Tells the passes of one batch."""
+
+    steps: Steps
+    before: int
+    total: int
+    done: int = 0
+
+    def __call__(self, what: str) -> None:
+        self.steps.tell(self.before + min(self.done, PASSES - 1), self.total, what)
+        self.done += 1
+
+
+class _Batch:
+    """Columns that are counted together; lives as long as that takes."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        variables: Sequence[Variable],
+        positions: Mapping[str, int],
+        choices: Choices,
+        tell: _Telling,
+    ) -> None:
+        self._engine, self._variables = engine, variables
+        self._positions, self._choices, self._tell = positions, choices, tell
+        self._numbers: dict[Variable, Numbers] = {}
+        self._held: dict[Variable, int] = {}
+        self._rows = 0
+
+    def distributions(self) -> list[Distribution]:
+        """Count, and return the distributions in the columns' order."""
+        self._tell("extremes")
+        self._take_extremes()
+        self._tell("categories")
+        counted: dict[Variable, Distribution] = dict(self._categories())
+        for number in range(MAX_REFINEMENTS):
+            unclear = {item: mask for item in self._numbers if item not in counted and (mask := self._open(item)).any()}
+            if not unclear:
+                break
+            self._tell("quantiles" if number else "ranges")
+            self._refine(unclear, is_first=not number)
+        self._tell("bins")
+        counted |= self._rest([item for item in self._variables if item not in counted])
+        return [counted[item] for item in self._variables]
+
+    # --- 1 -----------------------------------------------------------------------------------------------------------
+
+    def _take_extremes(self) -> None:
+        self._rows, extremes = self._engine.extremes(self._variables)
+        if not self._rows:
+            msg = "The frame of training data has no rows. Does a filter leave none, or is the file empty?"
+            raise BaselineError(msg)
+        for item, (held, *others) in extremes.items():
+            self._held[item] = held
+            if item.kind.is_numeric:
+                smallest, largest, below, above = others
+                finite = held - below - above
+                cells = Cells.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
+                self._numbers[item] = Numbers(cells, below, above, missing=self._rows - held)
+
+    # --- 2 -----------------------------------------------------------------------------------------------------------
+
+    def _categories(self) -> Iterator[tuple[Variable, Distribution]]:
+        texts = [item for item in self._variables if item.kind is Kind.TEXT]
+        numbers = [item for item, column in self._numbers.items() if column.cells.size and self._is_discrete(item)]
+        number = self._choices.max_categories
+        top = self._engine.most_frequent(texts, number)
+        top |= self._engine.most_frequent(numbers, number)
+        for item, values in top.items():
+            if item in self._numbers:
+                cells = self._numbers[item].cells
+                counts = _by_label((canonical_number(cells.number(value)), rows) for value, rows in values)
+            else:
+                self._choices.refuse_bins(item.name)
+                counts = self._texts(item, values)
+            missing = self._rows - self._held[item]
+            yield item, Discrete.most_frequent(item.name, counts, self._held[item], number, missing=missing)
+        for item in self._variables:
+            if item.kind is Kind.NESTED:
+                yield item, Discrete(item.name, (), (), missing=self._rows - self._held[item], invalid=self._held[item])
+
+    def _texts(self, item: Variable, values: Sequence[tuple[Any, int]]) -> dict[str, int]:
+        try:
+            counts = _by_label((to_text(value) or "", rows) for value, rows in values)
+        except InvalidValue as error:
+            raise item.refused() from error
+        if item.is_string and all(map(is_canonical_number, counts)) and sum(counts.values()) < self._held[item]:
+            # One text that reads like no number, however seldom, makes the variable textual.
+            counts |= dict(self._engine.one_that_is_no_number(item))
+        return counts
+
+    # --- 3 -----------------------------------------------------------------------------------------------------------
+
+    def _is_discrete(self, item: Variable) -> bool | None:
+        column = self._numbers[item]
+        position = self._positions.get(item.name)
+        return column.is_discrete(item.name, position, self._choices, is_category=item.kind is Kind.BOOLEAN)
+
+    def _open(self, item: Variable) -> Mask:
+        """Return which cells have to be finer."""
+        cells = self._numbers[item].cells
+        is_discrete = self._is_discrete(item)
+        if is_discrete is None:
+            return cells.is_mixed
+        if is_discrete or item.name in self._choices.bins:
+            return np.zeros(len(cells.counts), dtype=bool)
+        return cells.is_mixed & cells.holding_quantiles()
+
+    def _refine(self, unclear: Mapping[Variable, Mask], *, is_first: bool) -> None:
+        asked = {item: self._numbers[item].cells.chosen(mask) for item, mask in unclear.items()}
+        for item, finer in self._engine.cells(asked, CELLS, by_magnitude=not is_first).items():
+            if finer.size != asked[item].size:
+                msg = (
+                    f"Column {item.name!r} has other rows each time that {self._engine.name} reads it. Store the frame "
+                    "first, for example as Parquet, and give what is read from that."
+                )
+                raise BaselineError(msg)
+            column = self._numbers[item]
+            self._numbers[item] = replace(column, cells=column.cells.replaced(unclear[item], finer))
+
+    # --- 4 -----------------------------------------------------------------------------------------------------------
+
+    def _rest(self, items: Sequence[Variable]) -> dict[Variable, Distribution]:
+        """Return the distributions of numeric columns whose cells say what can be known."""
+        found: dict[Variable, Distribution] = {
+            item: self._numbers[item].discrete(item.name, self._choices) for item in items if self._is_discrete(item)
+        }
+        bounds = {
+            item: self._numbers[item].chosen_bounds(item.name, self._choices) for item in items if item not in found
+        }
+        for item, at_most in self._at_most({item: upper for item, (upper, _) in bounds.items()}).items():
+            found[item] = self._numbers[item].continuous(item.name, *bounds[item], at_most)
+        return found
+
+    def _at_most(self, bounds: Mapping[Variable, Sequence[float]]) -> dict[Variable, Any]:
+        """Return how many finite values are at or below each bound; asks only for what the cells do not tell."""
+        counts, unknown = {}, {}
+        for item, upper in bounds.items():
+            cells = self._numbers[item].cells
+            counts[item], unknown[item] = cells.at_most(upper)
+        limits = {
+            item: self._numbers[item].cells.limits(bounds[item])[mask].tolist()
+            for item, mask in unknown.items()
+            if mask.any()
+        }
+        for item, found in self._engine.at_most(limits).items():
+            counts[item][unknown[item]] = found
+        return counts
+
+
+def _by_label(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Add up the rows of values that have the same label."""
+    counts: dict[str, int] = {}
+    for label, rows in pairs:
+        counts[label] = counts.get(label, 0) + rows
+    return counts

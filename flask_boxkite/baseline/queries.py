@@ -1,0 +1,300 @@
+"""What is asked of an engine, through narwhals: aggregations of several columns in one query, with a bounded answer.
+
+The same expressions for Polars, DuckDB, Dask and PySpark, so they use only what all of them have, and where they
+differ, what gives the same in all: no order of NaN, which is above infinity in some, in no order in others, and which
+DuckDB forgets where the statistics of a Parquet file say that a comparison is always true.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from flask_boxkite.baseline.cells import Cells
+from flask_boxkite.baseline.frames import ONCE
+from flask_boxkite.errors import BaselineError
+
+__all__ = ["Engine", "Kind", "Variable"]
+
+LARGEST, SMALLEST = sys.float_info.max, sys.float_info.min
+
+ENGINES: Mapping[str, tuple[str, Callable[[Any], Iterable[tuple[Any, ...]]]]] = {
+    # Streaming, so that no column has to be in memory.
+    "polars": ("Polars", lambda query: query.collect(engine="streaming").rows()),
+    "duckdb": ("DuckDB", lambda query: query.fetchall()),
+    "dask": ("Dask", lambda query: query.compute().itertuples(index=False, name=None)),
+    "pyspark": ("PySpark", lambda query: map(tuple, query.collect())),
+    "pyspark[connect]": ("PySpark", lambda query: map(tuple, query.collect())),
+}
+"""Name, and how to get the rows of an answer as Python values, by narwhals' name."""
+
+NUMBER_TEXT = r"^(?:-?[0-9]+\.[0-9]+|-?[0-9](?:\.[0-9]+)?e[+-][0-9]{2,3}|[+-]Inf)$"
+
+
+class Kind(Enum):
+    """What a column holds, by its type."""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    DURATION = "duration"
+    TEXT = "text"
+    NESTED = "nested"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether values are numbers."""
+        return self in (Kind.NUMBER, Kind.BOOLEAN, Kind.DURATION)
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A column of the frame.
+
+    Attributes:
+        name: Its name.
+        type: narwhals' type.
+        kind: What follows from that.
+    """
+
+    name: str
+    type: Any
+    kind: Kind
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its numbers as far as it matters for their decimals."""
+        return np.dtype({"Float16": np.float16, "Float32": np.float32}.get(str(self.type), np.float64))
+
+    @property
+    def is_string(self) -> bool:
+        """Whether its values are strings."""
+        return self.type in (nw.String, nw.Categorical) or isinstance(self.type, nw.Enum)
+
+    @property
+    def value(self) -> Any:
+        """The expression of its values: numbers as float64, texts as strings, the rest as it is."""
+        column = nw.col(self.name)
+        if self.kind is Kind.DURATION:
+            return column.dt.total_microseconds().cast(nw.Float64) / 1e6
+        if self.kind.is_numeric:
+            return column.cast(nw.Float64)
+        return column.cast(nw.String) if self.is_string else column
+
+    def refused(self) -> BaselineError:
+        """Return the error that says that values of this type cannot be counted."""
+        return BaselineError(
+            f"Column {self.name!r} is of type {self.type}, which is neither number nor text to its engine. Cast it to "
+            "one of them, or leave it out."
+        )
+
+
+class Engine:
+    """A lazy frame and the engine behind it.
+
+    Args:
+        frame: A narwhals `LazyFrame`.
+
+    Raises:
+        BaselineError: The engine is none of `ENGINES`.
+    """
+
+    def __init__(self, frame: Any) -> None:
+        implementation = str(frame.implementation)
+        if implementation not in ENGINES:
+            msg = (
+                f"Lazy frames of {implementation} are not supported. Give one of Polars, DuckDB, Dask or PySpark, or "
+                "a frame in memory."
+            )
+            raise BaselineError(msg)
+        self.name, self._fetch = ENGINES[implementation]
+        self._frame = frame
+        self._is_spark = implementation.startswith("pyspark")
+
+    def variables(self) -> list[Variable]:
+        """Return the columns.
+
+        Raises:
+            BaselineError: One is of a type that cannot be counted, two have one name, or the frame cannot be read.
+        """
+        try:
+            # A frame of Polars cannot have two, and warns where it is asked for its columns.
+            names = [] if self.name == "Polars" else list(map(str, self._frame.to_native().columns))
+            _refuse_doubles(names)
+            schema = self._frame.collect_schema()
+        except BaselineError:
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
+        return [Variable(name, kind, _kind(name, kind)) for name, kind in schema.items()]
+
+    def extremes(self, variables: Sequence[Variable]) -> tuple[int, dict[Variable, tuple[Any, ...]]]:
+        """Return the number of rows; and by column how many are not missing, and if it is numeric its smallest and
+        largest finite value (None if it has none) and how many are ``-inf`` and ``+inf``.
+        """
+        asked = [nw.len().alias("rows")]
+        widths: list[int] = []
+        for item in variables:
+            own = self._extremes(item.value) if item.kind.is_numeric else [item.value.count()]
+            asked += [expression.alias(f"{len(widths)}_{number}") for number, expression in enumerate(own)]
+            widths.append(len(own))
+        ((rows, *answer),) = self._answer(lambda: self._frame.select(*asked))
+        parts = iter(answer)
+        return int(rows), {
+            item: (_count(next(parts)), *(_extremes_of(tuple(islice(parts, width - 1))) if width > 1 else ()))
+            for item, width in zip(variables, widths, strict=True)
+        }
+
+    def _extremes(self, value: Any) -> list[Any]:
+        finite = nw.when(value.is_finite()).then(value)
+        held = self._rows_of(~value.is_nan())
+        return [held, finite.min(), finite.max(), self._rows_of(value == -math.inf), self._rows_of(value == math.inf)]
+
+    def most_frequent(self, variables: Sequence[Variable], number: int) -> dict[Variable, list[tuple[Any, int]]]:
+        """Return the most frequent values of each column and their rows, ties by value."""
+        found: dict[Variable, list[tuple[Any, int]]] = {item: [] for item in variables}
+        # Values of one answer are of one type.
+        kinds = {item: "number" if item.kind.is_numeric else "text" if item.is_string else item.type for item in found}
+        for kind in dict.fromkeys(kinds.values()):
+            same = [item for item in variables if kinds[item] == kind]
+            parts = [self._categories(item).head(number) for item in same]
+            for index, value, rows in self._answer(partial(_stacked, parts)):
+                found[same[int(index)]].append((value, int(rows)))
+        return found
+
+    def one_that_is_no_number(self, variable: Variable) -> list[tuple[str, int]]:
+        """Return the most frequent text that does not read as a number, and its rows; nothing if there is none."""
+        reads_so = nw.col("value").str.contains(NUMBER_TEXT)
+        answer = self._answer(lambda: self._categories(variable).filter(~reads_so).head(1))
+        return [(value, int(rows)) for value, rows in answer]
+
+    def _categories(self, variable: Variable) -> Any:
+        values = self._frame.select(variable.value.alias("value"))
+        value = nw.col("value")
+        is_held = ~value.is_null() & ~value.is_nan() if variable.kind.is_numeric else ~value.is_null()
+        counted = values.filter(is_held).group_by("value").agg(nw.len().alias("rows"))
+        return counted.sort("rows", "value", descending=[True, False])
+
+    def cells(self, asked: Mapping[Variable, Cells], number: int, *, by_magnitude: bool) -> dict[Variable, Cells]:
+        """Return the finer cells that lie in those given, by column: every value, or about *number* ranges if more.
+
+        Args:
+            asked: The cells.
+            number: How many to have.
+            by_magnitude: As for `Cells.ranges`.
+        """
+        parts = []
+        for item, cells in asked.items():
+            ranges = cells.ranges(by_magnitude=by_magnitude and cells.size > number)
+            parts.append(self._finer(item.value, ranges, 0 if cells.size <= number else max(number // len(ranges), 1)))
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for index, *cell in self._answer(partial(_stacked, parts)):
+            found.setdefault(int(index), []).append(tuple(cell))
+        return {
+            item: Cells.sorted(*list(zip(*found.get(index, ()), strict=True)) or ([], [], []), dtype=item.dtype)
+            for index, item in enumerate(asked)
+        }
+
+    def _finer(self, value: Any, ranges: Sequence[tuple[float, float]], parts: int) -> Any:
+        key = _key(nw.col("value"), ranges, parts)
+        values = self._frame.select(value.alias("value")).filter(nw.col("value").is_finite())
+        keyed = values.select("value", key.alias("key"))
+        columns = (nw.col("value").min().alias("low"), nw.col("value").max().alias("high"), nw.len().alias("rows"))
+        return keyed.filter(~nw.col("key").is_null()).group_by("key").agg(*columns).select("low", "high", "rows")
+
+    def at_most(self, limits: Mapping[Variable, Sequence[float]]) -> dict[Variable, list[int]]:
+        """Return how many finite values are at or below each limit, by column."""
+        if not limits:
+            return {}
+        asked = [
+            self._rows_of(item.value.is_finite() & (item.value <= limit)).alias(f"{index}_{number}")
+            for index, (item, own) in enumerate(limits.items())
+            for number, limit in enumerate(own)
+        ]
+        (answer,) = self._answer(lambda: self._frame.select(*asked))
+        parts = map(_count, answer)
+        return {item: list(islice(parts, len(own))) for item, own in limits.items()}
+
+    def _rows_of(self, condition: Any) -> Any:
+        """Return the expression that counts where a condition is true."""
+        # Spark adds up no booleans; for the others this conversion takes most of the time.
+        return (condition.cast(nw.Int64) if self._is_spark else condition).sum()
+
+    def _answer(self, query: Callable[[], Any]) -> list[tuple[Any, ...]]:
+        try:
+            return list(self._fetch(query().to_native()))
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> BaselineError:
+        reason = next((line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()), repr(error))
+        return BaselineError(f"{self.name} cannot count the frame: {reason}. Does it read the frame by itself?")
+
+
+def _refuse_doubles(names: Sequence[str]) -> None:
+    for name, number in Counter(names).items():
+        if number > 1:
+            msg = f"Two columns are named {name!r}. {ONCE}"
+            raise BaselineError(msg)
+
+
+def _kind(name: str, type_: Any) -> Kind:
+    if type_ == nw.Boolean:
+        return Kind.BOOLEAN
+    if type_.is_numeric():
+        return Kind.NUMBER
+    if type_ == nw.Duration:
+        return Kind.DURATION
+    if type_.is_nested():
+        return Kind.NESTED
+    if type_ in (nw.Object, nw.Unknown):
+        raise Variable(name, type_, Kind.TEXT).refused()
+    return Kind.TEXT
+
+
+def _key(value: Any, ranges: Sequence[tuple[float, float]], parts: int) -> Any:
+    """Return the expression that gives each value in one of the ranges a number for its cell, others null.
+
+    All three operations are monotone in floats, too, so that cells keep their order whatever is rounded.
+
+    Args:
+        value: Of the value.
+        ranges: Ascending.
+        parts: Cells of equal width that each range is cut into; 0: every value is its own cell.
+    """
+    key: Any = None
+    for index, (low, high) in reversed(list(enumerate(ranges))):
+        number = value
+        if parts:
+            # Halves, since the width itself may be more than a float holds.
+            width = max(high / 2 - low / 2, SMALLEST)
+            scale = min(parts / 2 / width, LARGEST / parts)
+            # Where the range is hardly wider than its floats are apart, rounding makes more numbers than parts.
+            number = (value * scale - low * scale).floor() + float(index * 4 * parts)
+        inside = nw.when((value >= low) & (value <= high)).then(number)
+        key = inside if key is None else inside.otherwise(key)
+    return key
+
+
+def _stacked(parts: Sequence[Any]) -> Any:
+    """Return the rows of all parts, each after the number of its part."""
+    return nw.concat([part.select(nw.lit(index).alias("part"), nw.all()) for index, part in enumerate(parts)])
+
+
+def _count(number: Any) -> int:
+    # A sum over nothing is null, or NaN.
+    return int(number) if number == number and number is not None else 0
+
+
+def _extremes_of(answer: tuple[Any, ...]) -> tuple[Any, ...]:
+    smallest, largest, below, above = answer
+    return smallest, largest, _count(below), _count(above)

@@ -1,0 +1,340 @@
+"""Training data in any engine, lazy or in memory, becomes the same baseline."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
+from flask_boxkite.baseline import Continuous
+from flask_boxkite.baseline import engine as counting
+from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.queries import ENGINES, Engine
+from tests import peers
+
+pytestmark = [
+    # Not ours to heed: of a package to come, of what Dask will have to change, and of pandas, which Spark's frames are
+    # not made of.
+    pytest.mark.filterwarnings("ignore:Dask support is moving:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.reset_index"),
+    pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning"),
+]
+
+ROWS = counting.CELLS + 1616
+"""More than an engine tells one by one, so that every kind of pass is made."""
+
+
+def with_gaps(values: Any, every: int) -> list[Any]:
+    """Return values with None for one in *every*."""
+    return [None if index % every == 0 else value for index, value in enumerate(values)]
+
+
+def made_columns() -> dict[str, pa.Array]:
+    """Return columns of every kind, by name."""
+    rng = np.random.default_rng(0)
+    normal, places = rng.normal(size=ROWS), np.arange(ROWS)
+    infinite = np.select([places % 9 == 0, places % 13 == 0], [math.inf, -math.inf], normal)
+    nan = np.where(places % 11 == 0, math.nan, normal)
+    days = [date(2024, 1, 1 + place % 28) for place in places.tolist()]
+    return {
+        "normal": pa.array(normal),
+        "missing": pa.array(with_gaps(nan.tolist(), 7)),
+        "infinite": pa.array(infinite),
+        "only infinite": pa.array(np.full(ROWS, math.inf)),
+        "all missing": pa.array([None] * ROWS, pa.float64()),
+        "float32": pa.array(normal.astype(np.float32)),
+        "heavy tail": pa.array(rng.standard_cauchy(ROWS)),
+        "mostly zero": pa.array(np.where(normal < 0.5, -0.0, normal)),
+        "constant": pa.array(np.full(ROWS, 7.5)),
+        "few": pa.array(places % 3),
+        "many": pa.array(rng.integers(0, 1_000_000, ROWS)),
+        "wide": pa.array(places * 10**14),
+        "decimal": pa.array(with_gaps([Decimal(place) / 100 for place in places.tolist()], 6), pa.decimal128(12, 2)),
+        "boolean": pa.array(with_gaps((places % 3 == 0).tolist(), 4)),
+        "text": pa.array(with_gaps([f"t{place % 70}" for place in places], 10)),
+        "odd 'text\"": pa.array(np.array(["", "__rare__", "é", "𝄞", "a b", '"q"'])[places % 6]),
+        "all missing text": pa.array([None] * ROWS, pa.string()),
+        "high cardinality": pa.array([f"k{place}" for place in places]),
+        "numbers as text": pa.array([f"{place}.5" for place in places]),
+        "but one": pa.array([f"{place}.5" if place else "x" for place in places]),
+        "date": pa.array(with_gaps(days, 5)),
+        "time": pa.array([datetime(2024, 1, 1 + day.day, 12, 30) for day in days], pa.timestamp("us")),
+        "score": pa.array(1 / (1 + np.exp(-normal))),
+    }
+
+
+COLUMNS = made_columns()
+
+
+def expected(**options: Any) -> Baseline:
+    """Return the baseline of the columns as lists in memory, the last one being the output."""
+    lists = {name: column.to_pylist() for name, column in COLUMNS.items()}
+    # Decimals of float32 are those of its type, which lists have not.
+    lists["float32"] = COLUMNS["float32"].to_numpy()
+    return build_baseline(lists, {"score": lists.pop("score")}, clock=lambda: 0, **options)
+
+
+@pytest.fixture(scope="module")
+def parquet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the columns to a file, in several groups of rows."""
+    path = tmp_path_factory.mktemp("engines") / "train.parquet"
+    pq.write_table(pa.table(COLUMNS), path, row_group_size=5000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    """Start one Spark for all tests: a single thread, no servers, nothing compiled for so few rows."""
+    peers.require("java")
+    sql = peers.library("pyspark.sql")
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    }
+    builder = sql.SparkSession.builder.master("local[1]")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    gateway = session.sparkContext._gateway
+    session.stop()
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    gateway.proc.wait(30)
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "pandas": pd.read_parquet,
+    "pandas nullable": lambda path: pd.read_parquet(path, dtype_backend="pyarrow"),
+    "polars": pl.read_parquet,
+    "pyarrow": pq.read_table,
+    "polars lazy": pl.scan_parquet,
+    "duckdb": lambda path: peers.library("duckdb").connect().read_parquet(str(path)),
+    "dask": lambda path: peers.library("dask.dataframe").read_parquet(path, split_row_groups=True),
+}
+
+
+@pytest.fixture(params=[*READERS, "pyspark"])
+def frame(request: pytest.FixtureRequest, parquet: Path) -> Any:
+    """Return the columns of the file as a frame of each engine."""
+    if request.param == "pyspark":
+        return request.getfixturevalue("spark").read.parquet(str(parquet))
+    return READERS[request.param](parquet)
+
+
+def assert_same(found: Baseline, wanted: Baseline) -> None:
+    """Compare variable by variable, so that a failure shows one of them only."""
+    for one, other in zip((*found.features, *found.outputs), (*wanted.features, *wanted.outputs), strict=True):
+        assert one == other
+    assert found == wanted
+
+
+def test_every_engine_gives_the_baseline_of_the_same_data_in_memory(frame: Any) -> None:
+    assert_same(build_baseline(frame, "score", clock=lambda: 0), expected())
+
+
+def test_every_engine_heeds_every_option(frame: Any) -> None:
+    options: dict[str, Any] = {
+        "discrete": ["many", "score", 0],
+        "bins": {"decimal": [0, 50, 100.25], "boolean": [0.5], "all missing": [1, 2]},
+        "max_bins": 12,
+        "max_categories": 5,
+        "version": "7",
+    }
+    assert_same(build_baseline(frame, "score", clock=lambda: 0, **options), expected(**options))
+
+
+def test_features_and_outputs_may_be_lazy_frames_of_their_own(parquet: Path) -> None:
+    frame = pl.scan_parquet(parquet)
+    found = build_baseline(frame.drop("score"), frame.select("score"), clock=lambda: 0)
+
+    assert_same(found, expected())
+
+
+def test_export_text_writes_what_an_engine_has_counted(parquet: Path, tmp_path: Path) -> None:
+    path = tmp_path / "histogram.prom"
+    found = ModelMonitoringService.export_text(pl.scan_parquet(parquet), "score", path)
+
+    assert Baseline.load(path) == found
+    assert found.fingerprint == expected().fingerprint
+
+
+# --- what passes between us and the engine ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list to which the rows of every answer of Polars are added."""
+    name, fetch = ENGINES["polars"]
+    sizes: list[int] = []
+
+    def counted(query: Any) -> list[Any]:
+        rows = list(fetch(query))
+        sizes.append(len(rows))
+        return rows
+
+    monkeypatch.setitem(ENGINES, "polars", (name, counted))  # type: ignore[arg-type]
+    return sizes
+
+
+@pytest.mark.parametrize("columns", [1, 8])
+def test_passes_are_few_whatever_the_rows_and_columns_and_their_answers_small(columns: int, answers: list[int]) -> None:
+    rng = np.random.default_rng(1)
+    for rows in (50_000, 200_000):
+        answers.clear()
+        build_baseline(pl.LazyFrame({str(index): rng.normal(size=rows) for index in range(columns)}))
+
+        assert len(answers) == 4  # extremes, ranges, values next to the quantiles, bins
+        assert max(answers) <= columns * counting.CELLS
+
+
+def test_columns_beyond_one_pass_are_counted_in_further_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "COLUMNS_PER_PASS", 3)
+    columns = {f"c{index}": [float(index), 2.0, 3.0] for index in range(8)}
+
+    assert build_baseline(pl.LazyFrame(columns)).features == build_baseline(columns).features
+
+
+SPREADS: dict[str, Callable[[np.random.Generator], Any]] = {
+    "normal": lambda rng: rng.normal(size=3000),
+    "all magnitudes": lambda rng: rng.normal(size=3000) * 10.0 ** rng.integers(-300, 300, 3000),
+    "positive magnitudes": lambda rng: 10.0 ** rng.uniform(-300, 300, 3000),
+    "all that floats hold": lambda rng: rng.uniform(-1, 1, 3000) * np.finfo(float).max,
+    "next to one another": lambda rng: 1 + rng.integers(0, 3000, 3000) * 2.0**-52,
+    "next to one another, far out": lambda rng: (2**52 + rng.integers(0, 3000, 3000)).astype(float),
+    "with one outlier": lambda rng: np.append(rng.normal(size=2999), 1e300),
+    "two places": lambda rng: np.append(rng.normal(-1e9, 1, 1500), rng.normal(1e9, 1, 1500)),
+    "large integers": lambda rng: rng.integers(-(2**63), 2**63 - 1, 3000),
+    "mostly one value": lambda rng: np.where(rng.random(3000) < 0.97, 4.0, rng.normal(size=3000)),
+    "few values, far apart": lambda rng: np.array([0.0, 1e-300, 2e-300, 1e300])[rng.integers(0, 4, 3000)],
+}
+
+
+@pytest.mark.parametrize("make", SPREADS.values(), ids=SPREADS.keys())
+def test_bins_are_exact_however_values_are_spread(
+    make: Callable[[np.random.Generator], Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "CELLS", 500)
+    values = make(rng)
+
+    assert build_baseline(pl.LazyFrame({"x": values})).features == build_baseline({"x": values}).features
+
+
+def test_where_ranges_cannot_be_refined_enough_counts_are_exact_and_bounds_near(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "CELLS", 100)
+    monkeypatch.setattr(counting, "MAX_REFINEMENTS", 1)
+    values = rng.uniform(size=5000)
+    (found,) = build_baseline(pl.LazyFrame({"x": values})).features
+
+    assert isinstance(found, Continuous)
+    at_most = [int((values <= bound).sum()) for bound in found.upper_bounds]
+    assert np.cumsum(found.counts).tolist() == [*at_most, 5000]
+    deciles = np.quantile(values, np.arange(1, 10) / 10)
+    assert np.abs(np.array(found.group_bounds[1:-1]) - deciles).max() <= 1 / 100
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def refusal(features: Any, inference: Any = None, **options: Any) -> str:
+    """Return what the refusal of a frame says."""
+    with pytest.raises(BaselineError) as caught:
+        build_baseline(features, inference, **options)
+    return str(caught.value)
+
+
+def test_a_frame_without_rows_is_refused() -> None:
+    message = "The frame of training data has no rows. Does a filter leave none, or is the file empty?"
+    assert refusal(pl.LazyFrame({"x": [1.0]}).filter(pl.col("x") > 1)) == message
+
+
+def test_a_frame_without_columns_is_refused() -> None:
+    message = "The training data has no columns: give at least one feature or an inference."
+    assert refusal(pl.LazyFrame()) == message
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "pyspark", "dask"])
+def test_two_columns_of_one_name_are_refused(engine: str, request: pytest.FixtureRequest) -> None:
+    if engine == "duckdb":
+        frame = peers.library("duckdb").sql("select 1 as a, 2 as a")
+    elif engine == "pyspark":
+        frame = request.getfixturevalue("spark").sql("select 1 as a, 2 as a")
+    else:
+        double = pd.DataFrame([[1, 2]], columns=["a", "a"])
+        frame = peers.library("dask.dataframe").from_pandas(double, npartitions=1)
+    assert re.fullmatch(r"Two columns .* Names tell the variables apart, so each must be used once\.", refusal(frame))
+
+
+def test_an_engine_that_fails_is_named_with_its_reason() -> None:
+    duckdb = peers.library("duckdb")
+
+    message = refusal(pl.LazyFrame({"x": ["1", "a"]}).select(pl.col("x").cast(pl.Int64)))
+    assert re.fullmatch(r"Polars cannot count the frame: .*conversion.* Does it read the frame by itself\?", message)
+    message = refusal(duckdb.sql("select x::int as x from (values ('1'), ('a')) as t(x)"))
+    assert re.fullmatch(r"DuckDB cannot count the frame: Conversion Error: .* by itself\?", message)
+    message = refusal(pl.scan_parquet("nowhere.parquet"))
+    assert message.startswith("Polars cannot count the frame: ")
+
+
+def test_a_type_that_is_neither_number_nor_text_is_refused() -> None:
+    message = (
+        "Column 'x' is of type Object, which is neither number nor text to its engine. Cast it to one of them, or "
+        "leave it out."
+    )
+    assert refusal(pl.LazyFrame({"x": pl.Series([object()], dtype=pl.Object)})) == message
+
+
+def test_values_that_hold_others_are_invalid_as_in_memory() -> None:
+    columns = {"x": [[1, 2], None, [3]]}
+    assert build_baseline(pl.LazyFrame(columns)).features == build_baseline(columns).features
+
+
+def test_an_engine_that_was_never_tried_is_refused() -> None:
+    message = (
+        "Lazy frames of ibis are not supported. Give one of Polars, DuckDB, Dask or PySpark, or a frame in memory."
+    )
+    with pytest.raises(BaselineError, match=re.escape(message)):
+        Engine(SimpleNamespace(implementation="ibis"))
+
+
+def test_a_frame_that_changes_between_passes_is_refused() -> None:
+    calls = iter(range(1000))
+    frame = pl.LazyFrame({"x": np.arange(100.0)}).map_batches(lambda part: part + 1000.0 * next(calls))
+    message = (
+        "Column 'x' has other rows each time that Polars reads it. Store the frame first, for example as Parquet, and "
+        "give what is read from that."
+    )
+    assert refusal(frame) == message
+
+
+def test_an_inference_that_no_column_is_named_is_refused() -> None:
+    message = "'inference' names the column 'y', which 'features' does not have. Known: 'x'."
+    assert refusal(pl.LazyFrame({"x": [1.0]}), "y") == message
+    assert refusal({"x": [1.0]}, "y") == message
+
+
+def test_bins_for_texts_are_refused() -> None:
+    message = "'bins' names 'x', which holds texts. Only numbers have bins."
+    assert refusal(pl.LazyFrame({"x": ["a"]}), bins={"x": [1]}) == message
