@@ -120,6 +120,12 @@ class Cells:
         """Return the largest values of the column's type that count as at or below each bound."""
         return np.asarray(narrow_bounds(bounds, self.dtype), dtype=np.float64)
 
+    def reached(self, bounds: Sequence[float]) -> tuple[float, ...]:
+        """Return the bounds with those inside of a mixed cell moved up to its largest value, where counts are known."""
+        _, is_inside = self.at_most(bounds)
+        cells = np.searchsorted(self.highs, self.limits(bounds)[is_inside], side="right")
+        return tuple(sorted({*np.asarray(bounds)[~is_inside].tolist(), *map(self.number, self.highs[cells])}))
+
     def replaced(self, which: Mask, finer: Cells) -> Cells:
         """Return these cells with *finer* ones in place of some."""
         parts = ((old[~which], new) for old, new in zip(self._arrays(), finer._arrays(), strict=True))

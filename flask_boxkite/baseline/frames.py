@@ -100,6 +100,7 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
         return data.items()
     frame = _native_frame(data)
     if frame is not None:
+        frame = frame.collect() if hasattr(frame, "collect") else frame
         return ((name, frame.get_column(name)) for name in frame.columns)
     if not isinstance(data, np.ndarray) and isinstance(data, Sequence) and data and not _is_pair(data[0]):
         data = _stacked(data)

@@ -10,13 +10,16 @@ import hashlib
 import json
 import os
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from flask_boxkite.baseline.artifacts import download, is_artifact
 from flask_boxkite.baseline.distribution import Discrete, Distribution, check_text, merge
+from flask_boxkite.baseline.progress import Progress
 from flask_boxkite.errors import BaselineError, BinMismatchError
 
 __all__ = ["Baseline"]
@@ -74,6 +77,55 @@ class Baseline:
             return load(Path(path))
         with TemporaryDirectory() as directory:
             return load(download(str(path), directory))
+
+    @classmethod
+    def from_chunks(
+        cls,
+        chunks: Iterable[Any],
+        inference: str | Collection[str] | None = None,
+        *,
+        model: str = "default",
+        version: str | None = None,
+        discrete: Iterable[str | int] | None = None,
+        bins: Mapping[str, Sequence[float]] | None = None,
+        max_bins: int = 50,
+        max_categories: int = 50,
+        progress: Progress = None,
+    ) -> Baseline:
+        """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
+
+        Counts are exact, and the order of the chunks makes no difference. Bounds are those of `export_text` where a
+        column has at most 65,536 distinct values; beyond that they lie up to one part in 32,768 higher, for each power
+        of two that the column's values span. Of a text column with more than 262,144 distinct texts no category is
+        kept.
+
+        Args:
+            chunks: Each as the features of `export_text`, all with the same columns.
+            inference: The columns that are outputs; the others are features.
+            model: As for `export_text`, like all that follow.
+            version: A name for people.
+            discrete: Names or positions that are discrete.
+            bins: Upper bounds, by name.
+            max_bins: Most upper bounds of a continuous column.
+            max_categories: Most categories of a discrete column.
+            progress: How to tell of the rows done.
+
+        Raises:
+            BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
+        """
+        from flask_boxkite.baseline.chunks import count_chunks  # which imports this module
+
+        return count_chunks(
+            chunks,
+            inference,
+            model=model,
+            version=version,
+            discrete=discrete,
+            bins=bins,
+            max_bins=max_bins,
+            max_categories=max_categories,
+            progress=progress,
+        )
 
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.

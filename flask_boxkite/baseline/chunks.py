@@ -1,0 +1,223 @@
+"""Training data as a stream of chunks to a baseline, in bounded memory, whatever the order of the chunks.
+
+Numbers are counted by their leading bits: at first by all of them, so that every distinct value is known; with more
+than `CELLS` distinct ones in a column, by one bit less for as long as there are more. Which bits are left follows from
+the set of all values alone, and so does the baseline: not from chunks or order.
+
+Counts are exact. A bound that would lie among values with the same leading bits moves up to the largest of them: by at
+most one part in 32,768 of itself for each power of two that the column's values span (8 of them, as from 1 to 256: one
+part in 4,096). Columns of up to `CELLS` distinct values are the same as in memory, and so are texts of up to `TEXTS`
+distinct ones; a column of more texts, as identifiers have, has no categories: all of them are rare.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline.binning import count_bins, even_groups
+from flask_boxkite.baseline.build import assembled
+from flask_boxkite.baseline.cells import Cells, Counts, Floats, Numbers
+from flask_boxkite.baseline.choices import Choices
+from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.frames import Column, as_column, named_columns
+from flask_boxkite.baseline.model import Baseline
+from flask_boxkite.baseline.progress import Progress, Steps
+from flask_boxkite.errors import BaselineError
+
+__all__ = ["count_chunks"]
+
+CELLS = 2**16
+"""Most groups of numbers with the same leading bits that are kept of a column: 2 MiB."""
+
+TEXTS = 2**18
+"""Most distinct texts that are kept of a column: about 30 MiB."""
+
+
+def count_chunks(
+    chunks: Iterable[Any],
+    inference: str | Collection[str] | None = None,
+    *,
+    model: str = "default",
+    version: str | None = None,
+    discrete: Iterable[str | int] | None = None,
+    bins: Mapping[str, Sequence[float]] | None = None,
+    max_bins: int = 50,
+    max_categories: int = 50,
+    progress: Progress = None,
+    clock: Callable[[], float] = time.time,
+) -> Baseline:
+    """Count chunks of training data; see `Baseline.from_chunks`."""
+    choices = Choices.of(discrete, bins, max_bins, max_categories)
+    streams: dict[str, _Stream] = {}
+    with Steps(progress) as steps:
+        for number, chunk in enumerate(chunks):
+            _take(chunk, number, streams, choices)
+            steps.tell(max((stream.rows for stream in streams.values()), default=0), None, "rows")
+    if not any(stream.rows for stream in streams.values()):
+        msg = "The chunks of training data have no rows. Was the iterator used up before?"
+        raise BaselineError(msg)
+    wanted = _names(inference, streams)
+    features = [stream for name, stream in streams.items() if name not in wanted]
+    return assembled(
+        tuple(stream.distribution(position, choices) for position, stream in enumerate(features)),
+        tuple(streams[name].distribution(None, choices) for name in wanted),
+        choices,
+        model=model,
+        version=version,
+        created=int(clock()),
+    )
+
+
+def _names(inference: str | Collection[str] | None, known: Collection[str]) -> list[str]:
+    wanted = [inference] if isinstance(inference, str) else list(inference or ())
+    for name in wanted:
+        if name not in known:
+            names = ", ".join(map(repr, known))
+            msg = f"'inference' names the column {name!r}, which the chunks do not have. Known: {names}."
+            raise BaselineError(msg)
+    return wanted
+
+
+def _take(chunk: Any, number: int, streams: dict[str, _Stream], choices: Choices) -> None:
+    names = set()
+    for name, values in named_columns(chunk, prefix="feature"):
+        if number == 0:
+            streams[name] = _Stream(name, choices.given_bounds(name))
+        elif name not in streams:
+            raise _other_columns(number, name, "has the column", "has not")
+        streams[name].take(as_column(values, name))
+        names.add(name)
+    for name in streams:
+        if name not in names:
+            raise _other_columns(number, name, "lacks the column", "has")
+
+
+def _other_columns(number: int, name: str, has: str, others: str) -> BaselineError:
+    return BaselineError(
+        f"Chunk {number} {has} {name!r}, which the first one {others}. All chunks must have the same columns."
+    )
+
+
+class _Stream:
+    """What is known so far of one column.
+
+    Args:
+        name: Of the column.
+        bounds: Given upper bounds of its bins, if any.
+    """
+
+    def __init__(self, name: str, bounds: tuple[float, ...] | None) -> None:
+        self._name, self._bounds = name, bounds
+        self._in_bins: Counts = np.zeros(len(bounds or ()) + 1, dtype=np.int64)
+        self._numbers = _Leading()
+        self._texts: Counter[str] | None = Counter()
+        self._text_rows = self._missing = self._invalid = 0
+        self._is_category = True
+
+    @property
+    def rows(self) -> int:
+        """All rows so far."""
+        return self._numbers.rows + self._text_rows + self._missing + self._invalid
+
+    def take(self, column: Column) -> None:
+        """Count one chunk's values.
+
+        Raises:
+            BaselineError: They are texts where others were numbers, or the other way round.
+        """
+        self._missing += column.missing
+        self._invalid += column.invalid
+        self._text_rows += column.texts.total()
+        if self._texts is not None:
+            self._texts.update(column.texts)
+            if len(self._texts) > TEXTS:
+                self._texts = None
+        if column.numbers is not None and len(column.numbers):
+            self._is_category &= column.is_category
+            self._numbers.add(column.numbers)
+            if self._bounds:
+                self._in_bins += count_bins(np.sort(column.numbers), self._bounds)
+        if self._text_rows and self._numbers.rows:
+            msg = f"Column {self._name!r} holds numbers in one chunk and texts in another. Give it one type."
+            raise BaselineError(msg)
+
+    def distribution(self, position: int | None, choices: Choices) -> Distribution:
+        """Return the distribution of all that was taken."""
+        others = {"missing": self._missing, "invalid": self._invalid}
+        if self._text_rows:
+            choices.refuse_bins(self._name)
+            texts = dict(sorted((self._texts or {}).items()))
+            return Discrete.most_frequent(self._name, texts, self._text_rows, choices.max_categories, **others)
+        if self._bounds:
+            counts = tuple(self._in_bins.tolist())
+            return Continuous(self._name, self._bounds, counts, even_groups(self._bounds, counts), **others)
+        numbers = self._numbers.result(**others)
+        if numbers.is_discrete(self._name, position, choices, is_category=self._is_category):
+            return numbers.discrete(self._name, choices)
+        bounds, groups = numbers.chosen_bounds(self._name, choices)
+        bounds = numbers.cells.reached(bounds)
+        return numbers.continuous(self._name, bounds, groups, numbers.cells.at_most(bounds)[0])
+
+
+class _Leading:
+    """Numbers counted by their leading bits."""
+
+    def __init__(self) -> None:
+        self._lows: Floats = np.empty(0)
+        self._highs: Floats = np.empty(0)
+        self._counts: Counts = np.empty(0, dtype=np.int64)
+        self._dropped_bits = 0
+        self._dtypes: set[np.dtype[Any]] = set()
+        self._below = self._above = 0
+
+    @property
+    def rows(self) -> int:
+        """All numbers, infinities included."""
+        return int(self._counts.sum()) + self._below + self._above
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Count numbers without NaN."""
+        self._dtypes.add(values.dtype)
+        distinct, counts = np.unique(values.astype(np.float64) + 0.0, return_counts=True)
+        if distinct[0] == -np.inf:
+            self._below += int(counts[0])
+            distinct, counts = distinct[1:], counts[1:]
+        if len(distinct) and distinct[-1] == np.inf:
+            self._above += int(counts[-1])
+            distinct, counts = distinct[:-1], counts[:-1]
+        lows, highs = np.concatenate((self._lows, distinct)), np.concatenate((self._highs, distinct))
+        order = np.argsort(lows, kind="stable")
+        self._lows, self._highs = lows[order], highs[order]
+        self._counts = np.concatenate((self._counts, counts))[order]
+        self._condense()
+
+    def _condense(self) -> None:
+        """Put numbers with the same leading bits together, of as many bits as `CELLS` allow."""
+        bits = _ordered_bits(self._lows)
+        while True:
+            starts = np.flatnonzero(np.diff(bits >> self._dropped_bits, prepend=np.iinfo(np.int64).min))
+            if len(starts) <= CELLS:
+                break
+            self._dropped_bits += 1
+        if len(starts):
+            self._lows = self._lows[starts]
+            self._highs = np.maximum.reduceat(self._highs, starts)
+            self._counts = np.add.reduceat(self._counts, starts)
+
+    def result(self, *, missing: int, invalid: int) -> Numbers:
+        """Return all that was counted."""
+        common = np.result_type(*self._dtypes) if self._dtypes else np.dtype(np.float64)
+        dtype = common if common.kind == "f" else np.dtype(np.float64)
+        return Numbers(Cells(self._lows, self._highs, self._counts, dtype), self._below, self._above, missing, invalid)
+
+
+def _ordered_bits(values: Floats) -> NDArray[np.int64]:
+    """Return integers that are in the order of the floats, and differ by one where those are neighbours."""
+    bits = values.view(np.int64)
+    return np.where(bits < 0, np.iinfo(np.int64).min - bits, bits)
