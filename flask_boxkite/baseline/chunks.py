@@ -28,6 +28,7 @@ from flask_boxkite.baseline.distribution import Continuous, Discrete, Distributi
 from flask_boxkite.baseline.frames import Column, as_column, named_columns
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.baseline.progress import Progress, Steps
+from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["count_chunks"]
@@ -142,7 +143,7 @@ class _Stream:
             self._is_category &= column.is_category
             self._numbers.add(column.numbers)
             if self._bounds:
-                self._in_bins += count_bins(np.sort(column.numbers), self._bounds)
+                self._in_bins += count_bins(Ranking(column.numbers), self._bounds)
         if self._text_rows and self._numbers.rows:
             msg = f"Column {self._name!r} holds numbers in one chunk and texts in another. Give it one type."
             raise BaselineError(msg)

@@ -123,6 +123,13 @@ def spark() -> Iterator[Any]:
     gateway.proc.wait(30)
 
 
+@pytest.fixture(autouse=True)
+def no_threads() -> Iterator[None]:
+    """Have Dask, which keeps its threads for ever, work in this one."""
+    with peers.library("dask").config.set(scheduler="synchronous"):
+        yield
+
+
 READERS: dict[str, Callable[[Path], Any]] = {
     "pandas": pd.read_parquet,
     "pandas nullable": lambda path: pd.read_parquet(path, dtype_backend="pyarrow"),
