@@ -53,7 +53,7 @@ class Records:
         options: For fsspec, such as credentials.
 
     Raises:
-        BoxkiteError: A bound is no time, or the URL is of no kind that can be read here.
+        BoxkiteError: A bound is no time, the slack negative, or the URL is of no kind that can be read here.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Records:
         slack_seconds: float = SLACK_SECONDS,
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        _check("slack_seconds", slack_seconds, "a number >= 0", is_valid=slack_seconds >= 0)
         self._wanted = Filter(Period.of(start, end), model, version, fingerprint)
         self._folder = Folder(location, options or {})
         self._slack_seconds = slack_seconds
@@ -165,8 +166,9 @@ class Records:
             most_segments: How many segments are told apart, the largest; all others together are ``__rare__``.
 
         Raises:
-            BoxkiteError: The records are of several models, or cannot be read.
+            BoxkiteError: An option cannot be used, or the records are of several models, or cannot be read.
         """
+        _check("most_segments", most_segments, "an integer >= 1", is_valid=most_segments >= 1)
         if by is None:
             return self.observed(baseline, against=against, alpha=alpha)[0]
         judging, counts, before = self._compared(baseline, by, against, alpha)
@@ -188,6 +190,7 @@ class Records:
         self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float
     ) -> tuple[Judging, dict[str, Counts], dict[str, Counts] | None]:
         """Count this period, and the earlier one if there is one, by segment; return how to judge them, too."""
+        _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
         counts, period = self._counted(known, by)
         self._warn_of_others(known)
@@ -302,3 +305,9 @@ class Records:
 
 def _loaded(baseline: AnyBaseline) -> Baseline:
     return baseline if isinstance(baseline, Baseline) else Baseline.load(baseline)
+
+
+def _check(name: str, value: float, wanted: str, *, is_valid: bool) -> None:
+    if not is_valid:
+        msg = f"{name!r} must be {wanted}, got {value!r}."
+        raise BoxkiteError(msg)

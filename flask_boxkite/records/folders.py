@@ -58,13 +58,14 @@ class Folder:
         options: For the file system, such as credentials.
 
     Raises:
-        BoxkiteError: The URL is of no known kind, or fsspec needs a package for it that is not installed.
+        BoxkiteError: The URL is of no known kind, what it names is not there, or fsspec needs a package for it that is
+            not installed.
     """
 
     def __init__(self, location: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
         try:
             self._system, self._root = url_to_fs(os.fspath(location), **options)
-        except (ImportError, ValueError) as error:  # a package for this URL is missing, or nobody knows it
+        except (ImportError, ValueError, OSError) as error:  # a package is missing, nobody knows the URL, no archive
             msg = f"Records at '{location}' cannot be reached: {error}"
             raise BoxkiteError(msg) from error
         self.location = os.fspath(location)

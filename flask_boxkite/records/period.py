@@ -80,15 +80,16 @@ def parse_moment(name: str, value: Moment, default: float) -> float:
         moment = datetime.fromisoformat(value.strip().replace("Z", "+00:00")) if isinstance(value, str) else value
         if not isinstance(moment, datetime):
             moment = datetime(moment.year, moment.month, moment.day)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
     except (AttributeError, ValueError) as error:
         msg = f"{name!r} must be a datetime or an ISO 8601 text such as '2026-01-31T08:00', got {value!r}."
         raise BoxkiteError(msg) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _iso(seconds: float) -> str:
-    if not math.isfinite(seconds):
+    try:
+        # Not by fromtimestamp(), which refuses times before 1970 on Windows.
+        moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
+    except OverflowError:  # there is none, or it is beyond the calendar, as `datetime.max` is when rounded
         return ".."
-    # Not by fromtimestamp(), which refuses times before 1970 on Windows.
-    moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
     return moment.isoformat(timespec="seconds") + "Z"

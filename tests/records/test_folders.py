@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import pandas as pd
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
@@ -165,9 +167,10 @@ def test_an_object_store_is_listed_anew_and_each_folder_once(root: Path) -> None
             r"Records at 'memory://nowhere' cannot be listed: .*\. Name a directory that holds some\.",
         ),
         ("nowhere", r"Records at 'nowhere' cannot be listed: .*\. Name a directory that holds some\."),
+        ("zip://records::gone.zip", r"Records at 'zip://records::gone.zip' cannot be reached: .*gone\.zip"),
         ("file", r"Records at 'file' cannot be listed: .*Not a directory\. Name a directory that holds some\."),
     ],
-    ids=["of no kind", "not there", "no directory", "a file"],
+    ids=["of no kind", "not there", "no directory", "no archive", "a file"],
 )
 def test_a_location_that_is_no_directory_is_an_error(
     location: str, message: str, memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -190,8 +193,10 @@ def test_a_location_that_is_no_directory_is_an_error(
             {"start": "2026-01-02", "end": "2026-01-02"},
             "'end' must be after 'start', got '2026-01-02' and '2026-01-02'. The end itself is not part of the period.",
         ),
+        ({"end": pd.NaT}, "'end' must be a datetime or an ISO 8601 text such as '2026-01-31T08:00', got NaT."),
+        ({"slack_seconds": math.nan}, "'slack_seconds' must be a number >= 0, got nan."),
     ],
-    ids=["no time", "a number", "an empty period"],
+    ids=["no time", "a number", "an empty period", "a missing time", "a slack that is no number"],
 )
 def test_a_period_that_is_none_is_an_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 import pytest
 
@@ -37,6 +38,7 @@ def test_a_long_period_has_no_more_slots_than_fit_in_memory(days: int) -> None:
 def test_periods_are_written_as_iso_8601() -> None:
     assert str(Period(0, DAY)) == "1970-01-01T00:00:00Z/1970-01-02T00:00:00Z"
     assert str(Period(-1)) == "1969-12-31T23:59:59Z/.."
+    assert str(Period.of("2026-01-01", datetime.max)) == "2026-01-01T00:00:00Z/.."
 
 
 def test_periods_in_common_and_bounds_that_are_not_given() -> None:

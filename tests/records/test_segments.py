@@ -374,6 +374,21 @@ def test_fields_that_make_no_segments_are_an_error(tmp_path: Path, trained: Base
         segments(tmp_path, trained, by)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 0.0}, "'alpha' must be a number between 0 and 1, got 0.0."),
+        ({"alpha": 1.0}, "'alpha' must be a number between 0 and 1, got 1.0."),
+        ({"by": "country", "most_segments": 0}, "'most_segments' must be an integer >= 1, got 0."),
+    ],
+)
+def test_options_that_cannot_be_used_are_an_error(
+    tmp_path: Path, trained: Baseline, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
+        Records(tmp_path).drift(trained, **options)
+
+
 def test_a_report_of_segments_can_be_printed_and_stored(tmp_path: Path, trained: Baseline) -> None:
     root = write_rows(tmp_path / "records", traffic(1))
     write(root, record({"country": "a|b\n" + "c" * 200, "age": 1.0}), name="other")
