@@ -38,6 +38,34 @@ def report():
     return monitor.drift(window=request.args.get("window")).to_dict()
 """
 
+GUARDED = """
+from flask import Flask, redirect
+
+from flask_boxkite import Boxkite
+
+now = [None]
+app = Flask("scoring")
+app.config.update(BOXKITE_SINK="none", BOXKITE_DASHBOARD_PATH="/boxkite")
+app.add_url_rule("/login", view_func=lambda: "<title>Log in</title>", endpoint="login")
+
+
+def guard():
+    return {
+        "unreadable": ('<title>Drift</title><p id="content">It cannot be read.', 503),
+        "down": ("<title>Bad gateway</title>", 502),
+        "logged out": redirect("/login"),
+    }.get(now[0])
+
+
+@app.get("/now/<name>")
+def answer_now(name):
+    now[0] = name
+    return ""
+
+
+Boxkite(app, dashboard_guard=guard)
+"""
+
 MARKUP = "<img src=x onerror=window.hacked=1>"
 TOKEN = "open-sesame"
 Open = Callable[..., Page]
@@ -208,6 +236,27 @@ def test_it_refreshes_itself(open_page: Open, server: Gunicorn) -> None:
     send(server, table(np.random.default_rng(2), 50, drifted=True))
     page.clock.fast_forward(60_000)
     expect(predictions).to_have_text(str(before + 50))
+
+
+def test_what_the_server_says_instead_is_not_hidden(browser: Browser, tmp_path: Path) -> None:
+    """Neither that counts cannot be read, nor that one has been logged out; but not the words of a proxy."""
+    with Gunicorn("guarded:app", tmp_path, source=GUARDED) as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.clock.install()
+        page.goto(f"{server.url}/boxkite/")
+        for name, title, content in (
+            ("unreadable", "Drift", "It cannot be read."),
+            ("down", "Drift", "It cannot be read."),
+            ("logged out", "Log in", None),
+        ):
+            assert fetch(f"{server.url}/now/{name.replace(' ', '%20')}").status == 200
+            with page.expect_response("**/boxkite/"):
+                page.clock.fast_forward(16_000)
+            expect(page).to_have_title(title)
+            if content:
+                expect(page.locator("#content")).to_have_text(content)
+        context.close()
 
 
 def test_the_keyboard_is_enough(open_page: Open) -> None:

@@ -10,8 +10,10 @@ let isOn = true;
 async function show(url) {
   const mine = ++current;
   const answer = await fetch(url, { headers: { Accept: "text/html" }, credentials: "same-origin" });
-  if (!answer.ok || mine !== current) return;
+  if (mine !== current) return;
+  if (answer.redirected) return location.reload(); // to a login, say
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (!fresh.getElementById("content")) return; // what a proxy says while the server restarts
   const focused = document.activeElement && document.activeElement.getAttribute("href");
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = fresh.getElementById(part.id);
