@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
 from pathlib import Path
@@ -59,6 +60,9 @@ DEFAULT_DASHBOARD_PATH = "/boxkite"
 _CAPTURE = "boxkite_capture"
 """Attribute of the request object under which its capture waits. Not on `flask.g`, which a view that calls its own app
 in a test shares with the inner request."""
+
+_OWN_ROUTES = {"boxkite.metrics": "BOXKITE_METRICS_PATH", "boxkite_dashboard.overview": "BOXKITE_DASHBOARD_PATH"}
+"""Endpoints that a user's later route may meet, and the keys that move them."""
 
 _JSON_ATOMS = frozenset({str, int, float, bool, type(None)})
 _NOT_CAPTURED = frozenset({"HEAD", "OPTIONS"})
@@ -369,7 +373,7 @@ class _AppState:
         if not self._is_checked:
             self._is_checked = True
             if self.settings.enabled:
-                _check_routes(current_app, self._monitor.predicted, self.settings.metrics_path)
+                _check_routes(current_app, self._monitor.predicted)
                 self._store.check_server(request.environ)
                 self.recorders.attend()
         current = request._get_current_object()  # type: ignore[attr-defined]
@@ -514,8 +518,8 @@ def _endpoint_at(app: Flask, path: str) -> str | None:
     return None
 
 
-def _check_routes(app: Any, predicted: Sequence[_Predicted], metrics_path: str | None) -> None:
-    """Say at the first request what cannot be seen before: decorators in the wrong order, a shadowed route."""
+def _check_routes(app: Any, predicted: Sequence[_Predicted]) -> None:
+    """Say at the first request what cannot be seen before: decorators in the wrong order, shadowed routes."""
     served = [layer for view in app.view_functions.values() for layer in _layers(view)]
     for item in predicted:
         if item.view in served and item.wrapper not in served:
@@ -524,17 +528,16 @@ def _check_routes(app: Any, predicted: Sequence[_Predicted], metrics_path: str |
                 "Write the route first: '@app.post(...)', then '@monitor.predict'.",
                 getattr(item.view, "__qualname__", repr(item.view)),
             )
-    rules = [
-        rule.endpoint
-        for rule in app.url_map.iter_rules()
-        if rule.rule == metrics_path and (rule.methods is None or "GET" in rule.methods)
-    ]
-    if len(rules) > 1:
-        logger.error(
-            "Several routes serve '%s': %s. Set 'BOXKITE_METRICS_PATH' to another path.",
-            metrics_path,
-            ", ".join(map(repr, rules)),
-        )
+    endpoints: defaultdict[str, list[str]] = defaultdict(list)
+    for rule in app.url_map.iter_rules():
+        if rule.methods is None or "GET" in rule.methods:
+            endpoints[rule.rule].append(rule.endpoint)
+    for path, serving in endpoints.items():
+        key = next((_OWN_ROUTES[endpoint] for endpoint in serving if endpoint in _OWN_ROUTES), None)
+        if key and len(serving) > 1:
+            logger.error(
+                "Several routes serve '%s': %s. Set '%s' to another path.", path, ", ".join(map(repr, serving)), key
+            )
 
 
 def _layers(view: Any) -> Sequence[Any]:

@@ -255,16 +255,23 @@ def test_an_existing_metrics_route_is_refused(baseline: Baseline) -> None:
     )
 
 
-def test_a_metrics_route_that_is_shadowed_is_told(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("path", "own", "key"),
+    [
+        ("/metrics", "boxkite.metrics", "BOXKITE_METRICS_PATH"),
+        ("/boxkite/", "boxkite_dashboard.overview", "BOXKITE_DASHBOARD_PATH"),
+    ],
+)
+def test_a_route_that_is_shadowed_is_told(
+    baseline: Baseline, caplog: pytest.LogCaptureFixture, path: str, own: str, key: str
+) -> None:
     app = app_of(baseline)
     Boxkite(app)
-    app.add_url_rule("/metrics", "own", lambda: "own")
+    app.add_url_rule(path, "own", lambda: "own")
     app.test_client().get("/")
     app.test_client().get("/")
     (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-    assert message == (
-        "Several routes serve '/metrics': 'boxkite.metrics', 'own'. Set 'BOXKITE_METRICS_PATH' to another path."
-    )
+    assert message == f"Several routes serve '{path}': '{own}', 'own'. Set '{key}' to another path."
 
 
 def test_a_route_of_another_method_is_no_conflict(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
