@@ -212,6 +212,14 @@ def _secret(key: str, value: Any) -> str:
     return value
 
 
+def _token(key: str, value: Any) -> str:
+    token = _secret(key, value)
+    if not token.isprintable() or token != token.strip():
+        # Such as the line break at the end of the file that it was read from.
+        _fail(key, "must be of printable letters, with no blank at either end: no header carries others. Strip it.")
+    return token
+
+
 def _optional(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
     return lambda key, value: None if value is None or (isinstance(value, str) and not value) else read(key, value)
 
@@ -320,7 +328,7 @@ def _address(key: str, text: str) -> Address:
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "baseline": _optional(_as_is),
     "metrics_path": _optional(_route),
-    "metrics_token": _optional(_secret),
+    "metrics_token": _optional(_token),
     "metric_names": _choice("labels", "boxkite"),
     "sink": _sinks,
     "fluentd_addr": _optional(_addresses),

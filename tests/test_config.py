@@ -18,6 +18,7 @@ from flask_boxkite.testing import RecordingSink
 SINK = RecordingSink()
 SINK_TEXT = "must be 'auto', 'fluentd', 'file', 'none', an object with 'emit_batch(records)', or a list of those"
 ADDRESS_TEXT = "must be 'host[:24224]', 'unix:///path' or 'tls://host:port'"
+TOKEN_TEXT = "must be of printable letters, with no blank at either end: no header carries others. Strip it."
 
 
 def hide(record: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +134,9 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("metrics_path", "/<name>", "must be a path that begins with '/', or None for no route, got '/<name>'."),
         ("metrics_path", 7, "must be a path that begins with '/', or None for no route, got 7."),
         ("metrics_token", 12345, "must be a text that is not empty, got int."),
+        ("metrics_token", "open-sesame\n", TOKEN_TEXT),
+        ("metrics_token", " open-sesame", TOKEN_TEXT),
+        ("metrics_token", "open-\udcff", TOKEN_TEXT),
         ("metric_names", "prometheus", "must be one of 'labels', 'boxkite', got 'prometheus'."),
         (
             "sink",
