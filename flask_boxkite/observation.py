@@ -49,7 +49,7 @@ class Observation:
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         alpha: False-alarm probability of one check of the whole model.
         layout: What the counts are of.
-        cells: The counts, shape (layout.size,).
+        cells: The counts, shape (layout.size,): of each feature, then of each output, then the rest of the layout.
         slots: The same by time slot, shape (slots, layout.size); None if not known.
     """
 
@@ -95,21 +95,6 @@ class Observation:
             return None
         ends = np.concatenate([[0], np.cumsum(counts[:-1])])
         return float(np.interp(quantile * counts.sum(), ends, [0.0, *DURATION_BOUNDS]))
-
-    def live(self, variable: Distribution) -> NDArray[np.int64]:
-        """Return the live counts of one variable, in the order of its cells."""
-        if id(variable) not in self._live:
-            msg = f"{variable.name!r} is no variable of this model."
-            raise KeyError(msg)
-        return self._live[id(variable)]
-
-    @cached_property
-    def _live(self) -> dict[int, NDArray[np.int64]]:
-        """Live counts by the identity of the variable: the layout keeps it, and its value is long to compare."""
-        variables = (*self.layout.features, *self.layout.outputs)
-        ends = np.cumsum([len(item.cells) for item in variables])
-        parts = np.split(self.cells[: ends[-1] if len(ends) else 0], ends[:-1])
-        return {id(item): part for item, part in zip(variables, parts, strict=False)}
 
 
 def observe(
