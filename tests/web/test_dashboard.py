@@ -8,6 +8,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from flask import Flask, abort, redirect, request
@@ -413,6 +414,11 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
         answer = client.get(path)
         assert answer.status_code == 503
         assert "cannot be read" in answer.text
+    # Wherever that is said, the links lead on.
+    links = [attributes for tag, attributes in Outline(answer.text).elements if tag in ("a", "form")]
+    for link in links:
+        address = urljoin(path, link.get("href") or link.get("action"))
+        assert client.get(address).status_code in (200, 503), address
 
 
 def test_sinks_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
