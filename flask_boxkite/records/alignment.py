@@ -22,7 +22,7 @@ from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.records.decoding import NOT_THERE
 from flask_boxkite.records.reading import Record
 
-__all__ = ["Aligner", "Row"]
+__all__ = ["Aligner", "OpenAligner", "Row", "named", "rows_in"]
 
 Row: TypeAlias = "Sequence[Any]"
 
@@ -106,6 +106,46 @@ class Aligner:
             rows = table.rows
             return [row + self._no_others for row in rows] if len(rows[0]) == self._width > 0 else None
         return _ordered(table, self.features)
+
+
+class OpenAligner(Aligner):
+    """Lays out records of any forms, of several models, say: what fits no other way goes by the names of `named`."""
+
+    def feature_rows(self, record: Record) -> list[Row] | None:
+        """Return the rows of features."""
+        rows = super().feature_rows(record)
+        return _by_name("feature", record.features, record.rows, self.features) if rows is None else rows
+
+    def output_rows(self, record: Record) -> list[Row] | None:
+        """Return the rows of outputs."""
+        rows = super().output_rows(record)
+        return _by_name("output", record.output, record.rows, self.outputs) if rows is None else rows
+
+
+def rows_in(value: Any, count: int) -> list[Any]:
+    """Return the rows of what is one row, or *count* of them, as they are."""
+    return value if count > 1 and isinstance(value, list) else [value]
+
+
+def named(side: str, row: Any) -> Mapping[str, Any]:
+    """Return the values of a row by name: by position they are ``feature_0``, …, and a single output is ``output``.
+
+    Args:
+        side: ``feature`` or ``output``.
+        row: An object, a list, or an output alone; anything else has no values.
+    """
+    if side == "output" and isinstance(row, list) and len(row) == 1:
+        row = row[0]
+    if isinstance(row, dict):
+        return row
+    if isinstance(row, list):
+        return {f"{side}_{index}": value for index, value in enumerate(row)}
+    return {side: row} if side == "output" and row is not None else {}
+
+
+def _by_name(side: str, value: Any, count: int, names: tuple[str, ...]) -> list[Row]:
+    rows = [named(side, row) for row in rows_in(value, count)]
+    return [[row.get(name) for name in names] for row in rows]
 
 
 def _ordered(table: Table, names: tuple[str, ...]) -> list[Row] | None:

@@ -7,11 +7,12 @@ A feature or output has its own name, unless that is also the name of a field or
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flask_boxkite.baseline import Baseline, Continuous
-from flask_boxkite.records.alignment import Row
+from flask_boxkite.records.alignment import named, rows_in
 from flask_boxkite.records.reading import Record
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
@@ -43,11 +44,13 @@ class Columns:
         outputs: Their names.
         texts: Those of both that are textual, as pairs of ``feature`` or ``output`` and the name; the others are
             numbers.
+        is_open: Whether they are all that some records have, in whatever forms, and not those of one model.
     """
 
     features: tuple[str, ...]
     outputs: tuple[str, ...]
     texts: frozenset[tuple[str, str]]
+    is_open: bool = False
 
     @classmethod
     def of(cls, baseline: Baseline) -> Columns:
@@ -86,7 +89,7 @@ class Columns:
 def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
     """Find out what features and outputs records have; what is always a number, or missing, is one.
 
-    Features by position are called ``feature_0``, ``feature_1``, …; outputs likewise; a single one ``output``.
+    What has no name is called as `named` does.
 
     Args:
         chunks: Records, whose features by name are objects.
@@ -95,25 +98,15 @@ def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
     for chunk in chunks:
         for record in chunk:
             for side, value in (("feature", record.features), ("output", record.output)):
-                for row in value if record.rows > 1 and isinstance(value, list) else [value]:
-                    _note(side, row, kinds[side])
+                for row in rows_in(value, record.rows):
+                    _note(named(side, row), kinds[side])
     texts = {(side, name) for side, found in kinds.items() for name, is_text in found.items() if is_text}
-    return Columns(tuple(kinds["feature"]), tuple(kinds["output"]), frozenset(texts))
+    return Columns(tuple(kinds["feature"]), tuple(kinds["output"]), frozenset(texts), is_open=True)
 
 
-def _note(side: str, row: Row | object, is_text: dict[str, bool]) -> None:
+def _note(row: Mapping[str, Any], is_text: dict[str, bool]) -> None:
     """Note the names in a row, and whether any value of each is a text."""
-    if isinstance(row, list) and side == "output" and len(row) == 1:
-        row = row[0]
-    if isinstance(row, dict):
-        named = row.items()
-    elif isinstance(row, list):
-        named = {f"{side}_{index}": value for index, value in enumerate(row)}.items()
-    elif side == "output" and row is not None:
-        named = {side: row}.items()
-    else:
-        return
-    for name, value in named:
+    for name, value in row.items():
         is_text[name] = is_text.get(name, False) or (isinstance(value, str) and value not in _INFINITE)
 
 

@@ -150,6 +150,31 @@ def test_without_a_baseline_features_by_position_are_numbered(tmp_path: Path) ->
     assert found["output_1"] == [0.9, 1.0, 0.0]
 
 
+def test_without_a_baseline_records_of_several_forms_are_all_there(tmp_path: Path) -> None:
+    """As several models have them, or one model whose clients differ."""
+    write(
+        tmp_path,
+        record({"city": "Oslo"}, output=0.25),
+        record([1, 2], output=[0.1, 0.9]),
+        record([3, 4, 5], output={"score": 0.5}),
+        record([[6, 7], [8, 9]], rows=2, output=[0.75, 1.0]),
+        record("no row", output=None),
+        record([{"city": "Bonn"}, "no row"], rows=2, output={"score": [1.5, 2.5]}),
+    )
+    found = to_lists(Records(tmp_path).to_frame("pyarrow"))
+    none = None
+    assert {name: found[name] for name in found if name not in FIELDS} == {
+        "city": ["Oslo", *[none] * 5, "Bonn", none],
+        "feature_0": [none, 1.0, 3.0, 6.0, 8.0, *[none] * 3],
+        "feature_1": [none, 2.0, 4.0, 7.0, 9.0, *[none] * 3],
+        "feature_2": [none, none, 5.0, *[none] * 5],
+        "output": [0.25, none, none, 0.75, 1.0, *[none] * 3],
+        "output_0": [none, 0.1, *[none] * 6],
+        "output_1": [none, 0.9, *[none] * 6],
+        "score": [none, none, 0.5, none, none, none, 1.5, 2.5],
+    }
+
+
 def test_names_that_two_things_have_say_which_is_meant(tmp_path: Path) -> None:
     write(
         tmp_path,
