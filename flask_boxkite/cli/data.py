@@ -81,8 +81,11 @@ def readable(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).partition("\n")[0].strip().rstrip(".")
+    except (OSError, pl.exceptions.PolarsError, BaselineError) as error:
+        cause = error.__cause__ if isinstance(error, BaselineError) else error
+        if cause is not error and not isinstance(cause, pl.exceptions.PolarsError):
+            raise
+        reason = str(cause).partition("\n")[0].strip().rstrip(".")
         msg = f"'{name}' cannot be read: {reason}. Is it whole, and in UTF-8 if it is text?"
         raise BaselineError(msg) from error
 

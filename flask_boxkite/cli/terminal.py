@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO, TextIOWrapper
 from pathlib import Path
@@ -43,10 +43,17 @@ def printing(output: Path | None) -> Iterator[Console]:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show on a terminal that work goes on, and for how long; nothing of it stays."""
+def waiting(what: str) -> Iterator[Callable[[int, int | None, str], None]]:
+    """Show on a terminal that work goes on, and for how long; nothing of it stays.
+
+    Gives what may be called with the steps done, of how many, and what is being done.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     errors = Console(stderr=True, highlight=False, markup=False)
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        progress.add_task(what, total=None)
-        yield
+        task = progress.add_task(what, total=None)
+
+        def tell(done: int, total: int | None, step: str) -> None:
+            progress.update(task, completed=done, total=total, description=f"{what}: {step}", refresh=True)
+
+        yield tell

@@ -91,7 +91,7 @@ def baseline(
     if "" in features:
         msg = "A column has no name, as the index that pandas writes. Give it one, or leave it out: --exclude ''"
         raise BaselineError(msg)
-    with waiting(f"Counting {len(features) + len(outputs)} columns"), readable(listed(data)):
+    with waiting(f"Counting {len(features) + len(outputs)} columns") as tell, readable(listed(data)):
         made = ModelMonitoringService.export_text(
             features=frame.select(features),
             inference=frame.select(outputs) if outputs else None,
@@ -102,6 +102,7 @@ def baseline(
             max_bins=max_bins,
             max_categories=max_categories,
             names=names,
+            progress=tell,
         )
     write("".join(f"{printable(line)}\n" for line in _summary(made, out)), None)
 

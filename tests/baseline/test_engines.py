@@ -137,16 +137,21 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "pyarrow": pq.read_table,
     "polars lazy": pl.scan_parquet,
     "duckdb": lambda path: peers.library("duckdb").connect().read_parquet(str(path)),
-    "dask": lambda path: peers.library("dask.dataframe").read_parquet(path, split_row_groups=True),
 }
 
 
-@pytest.fixture(params=[*READERS, "pyspark"])
-def frame(request: pytest.FixtureRequest, parquet: Path) -> Any:
+@pytest.fixture(params=[*READERS, "dask", "pyspark"])
+def frame(request: pytest.FixtureRequest, parquet: Path) -> Iterator[Any]:
     """Return the columns of the file as a frame of each engine."""
     if request.param == "pyspark":
-        return request.getfixturevalue("spark").read.parquet(str(parquet))
-    return READERS[request.param](parquet)
+        yield request.getfixturevalue("spark").read.parquet(str(parquet))
+    elif request.param == "dask":
+        dask = peers.library("dask.dataframe")
+        # Its threads would stay.
+        with peers.library("dask").config.set(scheduler="synchronous"):
+            yield dask.read_parquet(parquet, split_row_groups=True)
+    else:
+        yield READERS[request.param](parquet)
 
 
 def assert_same(found: Baseline, wanted: Baseline) -> None:

@@ -170,7 +170,7 @@ def test_a_terminal_sees_that_work_goes_on(directory: Path, rng: np.random.Gener
             pass
         os.close(main)
     assert process.returncode == 0
-    assert b"Counting 6 columns" in seen
+    assert b"Counting 6 columns: extremes" in seen
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
