@@ -13,7 +13,21 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from . import batch, bulk, delivery, imports, load, prediction, profilers, reading, request, scrape, shared, training
+from . import (
+    batch,
+    bulk,
+    delivery,
+    engines,
+    imports,
+    load,
+    prediction,
+    profilers,
+    reading,
+    request,
+    scrape,
+    shared,
+    training,
+)
 from .bench import Bench
 from .environments import boxkite_python, describe
 from .report import HEADER, Row
@@ -27,6 +41,7 @@ COMPARISONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "bulk": bulk.measure,
     "training": training.measure,
     "profilers": profilers.measure,
+    "engines": engines.measure,
     "scrape": scrape.measure,
     "shared": shared.measure,
     "delivery": delivery.measure,
