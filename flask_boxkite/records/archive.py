@@ -194,7 +194,7 @@ class Records:
         known = _loaded(baseline)
         counts, period = self._counted(known, by)
         self._warn_of_others(known)
-        model = self._wanted.model or next(iter(self._counts.models), None) or known.model
+        model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
         before = span = None
         if against is not None:
             before, span = against._counted(known, by)
@@ -210,11 +210,19 @@ class Records:
         counter = Counter(baseline, span.slot_seconds, others, segmentation)
         for chunk in self._chunks(counter.aligner.features, files=files):
             counter.add(chunk)
-            if by != "model" and len(self._counts.models) > 1:
-                names = ", ".join(sorted(map(repr, self._counts.models)))
-                msg = f"The records are of several models: {names}. Name one of them as 'model'."
-                raise BoxkiteError(msg)
+            self._model(may_be_several=by == "model")
         return counter.segments, self._wanted.period.bounded_by(span)
+
+    def _model(self, *, may_be_several: bool = False) -> str | None:
+        """Return the model that the records are of; None if there are none, or they are of several."""
+        models = self._counts.models
+        if len(models) < 2:
+            return next(iter(models), None)
+        if may_be_several:
+            return None
+        names = ", ".join(sorted(map(repr, models)))
+        msg = f"The records are of several models: {names}. Name one of them as 'model'."
+        raise BoxkiteError(msg)
 
     def _warn_of_others(self, baseline: Baseline) -> None:
         served = self._counts.rows_by_baseline
@@ -252,12 +260,14 @@ class Records:
 
         Raises:
             BaselineError: There are no records, or an option cannot be used.
+            BoxkiteError: The records are of several models.
         """
         from flask_boxkite.baseline.build import build_baseline  # for training only
 
         known = None if baseline is None else _loaded(baseline)
         columns = self._columns(known)
         table = Frame(columns, lambda: self._answered(columns.features)).reader().read_all()
+        served = self._model() or self._wanted.model
         if not len(table):
             msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
             raise BaselineError(msg)
@@ -271,7 +281,7 @@ class Records:
         found = build_baseline(
             features if columns.features else {},
             outputs if columns.outputs else None,
-            model=model or self._wanted.model or next(iter(self._counts.models), None) or "default",
+            model=model or served or "default",
             version=version,
             **options,
         )

@@ -8,6 +8,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +226,11 @@ def test_records_of_several_models_are_an_error(tmp_path: Path, trained: Baselin
     message = "The records are of several models: 'churn', 'credit'. Name one of them as 'model'."
     with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
         Records(tmp_path / "records").drift(trained)
+    with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
+        Records(tmp_path / "records").to_baseline(model="credit")
     assert Records(tmp_path / "records", model="churn").drift(trained).model == "churn"
-    assert {each.name for each in Records(tmp_path / "records").drift(trained, by="model")} == {"churn", "credit"}
+    report = Records(tmp_path / "records").drift(replace(trained, model="both"), by="model")
+    assert (report.model, {each.name for each in report}) == ("both", {"churn", "credit"})
 
 
 # --- By segment -----------------------------------------------------------------------------------------------------
