@@ -91,10 +91,10 @@ class Records:
 
         Columns are features and outputs by name, then ``prediction_id`` (row i of a batch: ``{id}/{i}``),
         ``entity_id``, ``created_at``, ``model``, ``baseline``, ``version``, ``status``, ``duration_ms`` and
-        ``server_id``. A feature that is called like one of those, or like an output, has the column ``feature.NAME``;
-        such an output ``output.NAME``. Numbers are float64, everything else is text; what does not fit is null, as are
-        the features of rows that do not fit the model. Rows that were refused or failed are there too: ``status``
-        tells.
+        ``server_id``. A feature that is called like one of those, or like an output, in capitals or not, has the
+        column ``feature.NAME``; such an output ``output.NAME``. Numbers are float64, everything else is text; what does
+        not fit is null, as are the features of rows that do not fit the model. Rows that were refused or failed are
+        there too: ``status`` tells.
 
         Args:
             engine: ``"polars"``: a LazyFrame; ``"duckdb"``: a relation; both read anew whenever they are executed.

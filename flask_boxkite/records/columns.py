@@ -1,7 +1,7 @@
 """What the columns of a frame of records are called, and what they hold.
 
 A feature or output has its own name, unless that is also the name of a field or of one of the other side: then it is
-``feature.NAME`` or ``output.NAME``. Fields always have their own.
+``feature.NAME`` or ``output.NAME``. Fields always have their own. Capitals make no difference, as in SQL.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from flask_boxkite.baseline import Baseline, Continuous
@@ -76,11 +77,12 @@ class Columns:
         return self._called("output", self.outputs)
 
     def _called(self, side: str, names: Sequence[str]) -> dict[str, str]:
-        taken = Counter((*FIELDS, *self.features, *self.outputs))
+        sides = ({name.casefold() for name in side} for side in (FIELDS, self.features, self.outputs))
+        taken = Counter(chain.from_iterable(sides))
         called = {}
         for name in names:
             column = name
-            while taken[column] > (column == name):
+            while taken[column.casefold()] > (column == name):
                 column = f"{side}.{column}"
             called[name] = column
         return called

@@ -199,6 +199,14 @@ def test_names_that_two_things_have_say_which_is_meant(tmp_path: Path) -> None:
     assert (found["model"], found["status"], found["output.status"]) == (["credit"], ["ok"], [5.0])
 
 
+def test_capitals_do_not_tell_a_feature_from_a_field(tmp_path: Path) -> None:
+    """They do not in SQL, where the name of the model would be hidden by the feature."""
+    write(tmp_path, record({"Model": "T", "Age": 1, "Score": 3}, output={"score": 4}))
+    frame = Records(tmp_path).to_frame("duckdb")
+    assert frame.columns[:4] == ["feature.Model", "Age", "feature.Score", "output.score"]
+    assert frame.project("model").fetchall() == [("credit",)]
+
+
 def test_names_that_json_must_escape(tmp_path: Path) -> None:
     names = ['quo"te', "back\\slash", "new\nline", "Größe \N{SNOWMAN}", ""]
     trained = ModelMonitoringService.export_text({name: range(50) for name in names}, None, tmp_path / "b.prom")
