@@ -231,6 +231,8 @@ def _path_text(key: str, value: Any) -> str:
 def _route(key: str, value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"/[^<>?#\s]*", value):
         _fail(key, f"must be a path that begins with '/', or None for no route, got {value!r}.")
+    if "//" in value:
+        _fail(key, f"must have no two slashes in a row, of which Flask makes one, got {value!r}.")
     return value
 
 

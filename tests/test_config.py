@@ -18,6 +18,7 @@ from flask_boxkite.testing import RecordingSink
 SINK = RecordingSink()
 SINK_TEXT = "must be 'auto', 'fluentd', 'file', 'none', an object with 'emit_batch(records)', or a list of those"
 ADDRESS_TEXT = "must be 'host[:24224]', 'unix:///path' or 'tls://host:port'"
+SLASHES_TEXT = "must have no two slashes in a row, of which Flask makes one"
 TOKEN_TEXT = "must be of printable letters, with no blank at either end: no header carries others. Strip it."
 
 
@@ -133,6 +134,8 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("metrics_path", "metrics", "must be a path that begins with '/', or None for no route, got 'metrics'."),
         ("metrics_path", "/<name>", "must be a path that begins with '/', or None for no route, got '/<name>'."),
         ("metrics_path", 7, "must be a path that begins with '/', or None for no route, got 7."),
+        ("metrics_path", "/a//b", f"{SLASHES_TEXT}, got '/a//b'."),
+        ("dashboard_path", "//boxkite", f"{SLASHES_TEXT}, got '//boxkite'."),
         ("metrics_token", 12345, "must be a text that is not empty, got int."),
         ("metrics_token", "open-sesame\n", TOKEN_TEXT),
         ("metrics_token", " open-sesame", TOKEN_TEXT),
