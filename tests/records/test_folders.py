@@ -139,6 +139,10 @@ class ObjectStore(LocalFileSystem):
 
     protocol = "store"
 
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.removeprefix("store://")))
+
     def ls(self, path: str, detail: bool = False, **kwargs: Any) -> Any:
         if path not in self.dircache:
             self.dircache[path] = [{"name": f"{path}/", "type": "directory"}, *super().ls(path, detail=True)]
