@@ -133,7 +133,11 @@ def _native_frame(data: Any) -> Any | None:
     except nw.exceptions.DuplicateError as error:
         msg = f"Two columns of the data frame have one name. {ONCE}"
         raise BaselineError(msg) from error
-    return frame if isinstance(frame, (nw.DataFrame, nw.LazyFrame)) else None
+    if isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
+        return frame
+    # A batch of pyarrow's, which would otherwise be taken for an array without names.
+    is_batch = hasattr(data, "__arrow_c_stream__") and hasattr(data, "num_columns")
+    return nw.from_arrow(data, backend="pyarrow") if is_batch else None
 
 
 def _is_pair(item: Any) -> bool:

@@ -6,11 +6,14 @@ import math
 import random
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,12 +132,21 @@ def test_given_bins_and_options_hold_for_all_chunks() -> None:
 
 def test_chunks_may_be_frames_arrays_or_pairs() -> None:
     array = np.arange(40.0).reshape(20, 2)
+    whole = {"a": array[:, 0], "b": array[:, 1]}
     frames = [pd.DataFrame(part, columns=["a", "b"]) for part in (array[:9], array[9:])]
 
     assert [item.name for item in Baseline.from_chunks([array[:9], array[9:]]).features] == ["feature_0", "feature_1"]
-    assert Baseline.from_chunks(frames).features == build_baseline({"a": array[:, 0], "b": array[:, 1]}).features
+    assert Baseline.from_chunks(frames).features == build_baseline(whole).features
     assert Baseline.from_chunks([frame.items() for frame in frames]).features == Baseline.from_chunks(frames).features
-    assert Baseline.from_chunks([pl.LazyFrame(frame) for frame in frames]).rows == 20
+    assert Baseline.from_chunks([pl.LazyFrame(frame) for frame in frames]).features == build_baseline(whole).features
+
+
+def test_batches_of_a_file_are_chunks(tmp_path: Path) -> None:
+    whole = columns(3000)
+    pq.write_table(pa.table(whole), tmp_path / "train.parquet")
+    batches = pq.ParquetFile(tmp_path / "train.parquet").iter_batches(batch_size=700)
+
+    assert count_chunks(batches, "score", clock=lambda: 0) == expected(whole)
 
 
 def test_baselines_of_parts_with_equal_bins_add_up_to_that_of_the_whole() -> None:
