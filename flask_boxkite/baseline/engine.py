@@ -151,7 +151,9 @@ class _Batch:
             missing = self._rows - self._held[item]
             yield item, Discrete.most_frequent(item.name, counts, self._held[item], number, missing=missing)
         for item in self._variables:
-            if item.kind is Kind.NESTED:
+            if item.kind is Kind.OTHER and self._held[item]:
+                raise item.refused()
+            if item.kind in (Kind.NESTED, Kind.OTHER):
                 yield item, Discrete(item.name, (), (), missing=self._rows - self._held[item], invalid=self._held[item])
 
     def _texts(self, item: Variable, values: Sequence[tuple[Any, int]]) -> dict[str, int]:

@@ -210,7 +210,7 @@ def _series_column(series: Any, name: str) -> Column:
         return _list_column(series.to_list())
     held = series.drop_nulls()
     missing = len(series) - len(held)
-    if dtype.is_decimal():
+    if dtype.is_decimal() or dtype in (nw.Int128, nw.UInt128):  # which NumPy has not
         column = _float_column(np.array([to_number(value) for value in held.to_list()], dtype=np.float64))
     elif dtype.is_numeric():
         column = _array_column(np.asarray(held.to_numpy()), name)

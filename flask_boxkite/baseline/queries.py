@@ -46,14 +46,14 @@ class Kind(Enum):
 
     NUMBER = "number"
     BOOLEAN = "boolean"
-    DURATION = "duration"
     TEXT = "text"
     NESTED = "nested"
+    OTHER = "other"
 
     @property
     def is_numeric(self) -> bool:
         """Whether values are numbers."""
-        return self in (Kind.NUMBER, Kind.BOOLEAN, Kind.DURATION)
+        return self in (Kind.NUMBER, Kind.BOOLEAN)
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,6 @@ class Variable:
     def value(self) -> Any:
         """The expression of its values: numbers as float64, texts as strings, the rest as it is."""
         column = nw.col(self.name)
-        if self.kind is Kind.DURATION:
-            return column.dt.total_microseconds().cast(nw.Float64) / 1e6
         if self.kind.is_numeric:
             return column.cast(nw.Float64)
         return column.cast(nw.String) if self.is_string else column
@@ -124,7 +122,7 @@ class Engine:
         """Return the columns.
 
         Raises:
-            BaselineError: One is of a type that cannot be counted, two have one name, or the frame cannot be read.
+            BaselineError: Two have one name, or the frame cannot be read.
         """
         try:
             # A frame of Polars cannot have two, and warns where it is asked for its columns.
@@ -135,7 +133,7 @@ class Engine:
             raise
         except Exception as error:
             raise self._failed(error) from error
-        return [Variable(name, kind, _kind(name, kind)) for name, kind in schema.items()]
+        return [Variable(name, type_, _kind(type_)) for name, type_ in schema.items()]
 
     def extremes(self, variables: Sequence[Variable]) -> tuple[int, dict[Variable, tuple[Any, ...]]]:
         """Return the number of rows; and by column how many are not missing, and if it is numeric its smallest and
@@ -247,18 +245,15 @@ def _refuse_doubles(names: Sequence[str]) -> None:
             raise BaselineError(msg)
 
 
-def _kind(name: str, type_: Any) -> Kind:
+def _kind(type_: Any) -> Kind:
     if type_ == nw.Boolean:
         return Kind.BOOLEAN
     if type_.is_numeric():
         return Kind.NUMBER
-    if type_ == nw.Duration:
-        return Kind.DURATION
     if type_.is_nested():
         return Kind.NESTED
-    if type_ in (nw.Object, nw.Unknown):
-        raise Variable(name, type_, Kind.TEXT).refused()
-    return Kind.TEXT
+    # Engines divide durations into seconds, each in its own way; a column without any value has no type in some.
+    return Kind.OTHER if type_ in (nw.Duration, nw.Object, nw.Unknown) else Kind.TEXT
 
 
 def _key(value: Any, ranges: Sequence[tuple[float, float]], parts: int) -> Any:

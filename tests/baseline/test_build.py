@@ -164,6 +164,7 @@ def test_booleans_are_discrete_numbers(hold: Callable[[Any], Any]) -> None:
         (["a", ["b"], None], discrete({"a": 1}, missing=1, invalid=1)),
         ([1, {"a": 1}, None], discrete({"1.0": 1}, missing=1, invalid=1)),
         ([2**70] * 3, discrete({"1.1805916207174113e+21": 3})),
+        (pl.Series([2**70] * 3, dtype=pl.Int128), discrete({"1.1805916207174113e+21": 3})),
         ([timedelta(seconds=2)] * 3, discrete({"2.0": 3})),
         (pl.Series([timedelta(seconds=2)]), discrete({"2.0": 1})),
         (np.array([2000], dtype="m8[ms]"), discrete({"2.0": 1})),

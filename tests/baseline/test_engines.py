@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -310,17 +310,25 @@ def test_an_engine_that_fails_is_named_with_its_reason() -> None:
     assert message.startswith("Polars cannot count the frame: ")
 
 
-def test_a_type_that_is_neither_number_nor_text_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("column", "type_"),
+    [
+        (pl.Series([object()], dtype=pl.Object), "Object"),
+        (pl.Series([timedelta(seconds=1)]), "Duration(time_unit='us')"),
+    ],
+    ids=["objects", "durations"],
+)
+def test_a_type_that_is_neither_number_nor_text_is_refused(column: pl.Series, type_: str) -> None:
     message = (
-        "Column 'x' is of type Object, which is neither number nor text to its engine. Cast it to one of them, or "
+        f"Column 'x' is of type {type_}, which is neither number nor text to its engine. Cast it to one of them, or "
         "leave it out."
     )
-    assert refusal(pl.LazyFrame({"x": pl.Series([object()], dtype=pl.Object)})) == message
+    assert refusal(pl.LazyFrame({"x": column})) == message
 
 
-def test_values_that_hold_others_are_invalid_as_in_memory() -> None:
-    columns = {"x": [[1, 2], None, [3]]}
-    assert build_baseline(pl.LazyFrame(columns)).features == build_baseline(columns).features
+@pytest.mark.parametrize("column", [[[1, 2], None, [3]], [None, None]], ids=["lists", "nothing"])
+def test_values_that_hold_others_and_no_values_at_all_are_counted_as_in_memory(column: list[Any]) -> None:
+    assert build_baseline(pl.LazyFrame({"x": column})).features == build_baseline({"x": column}).features
 
 
 def test_an_engine_that_was_never_tried_is_refused() -> None:
