@@ -12,7 +12,11 @@ OUT = Path(__file__).parent / "run"
 
 def main():
     # One small machine stands in for a cluster.
-    settings = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "1", "spark.ui.showConsoleProgress": "false"}
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.ui.showConsoleProgress": "false",
+    }
     spark = SparkSession.builder.master("local[1]").config(map=settings).getOrCreate()
     trips = spark.range(200_000).select(
         F.round(F.rand(1) * 20, 2).alias("distance"),

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from flask_boxkite import Baseline
-from tests.peers import Gunicorn, fetch, wait_for
+from tests.peers import Gunicorn, fetch, library, require, wait_for
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CUSTOM_SINK = EXAMPLES / "custom_sink"
@@ -153,3 +153,30 @@ def test_the_records_example_finds_who_has_moved(tmp_path: Path) -> None:
     assert "A new baseline of 5000 predictions" in told
     new = Baseline.load(directory / "run/new.prom")
     assert [variable.name for variable in new.features] == ["age", "income", "country"]
+
+
+@pytest.mark.parametrize(
+    ("script", "rows", "variables"),
+    [
+        ("scikit_learn", 20_000, ["age", "income", "country", "output"]),
+        ("batches", 100_000, ["temperature", "pressure", "vibration", "fault"]),
+        ("spark", 200_000, ["distance", "hour", "payment", "fare"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_the_training_examples_write_a_baseline(tmp_path: Path, script: str, rows: int, variables: list[str]) -> None:
+    if script == "spark":
+        require("java")
+        library("pyspark.sql")
+    directory = tmp_path / "training"
+    shutil.copytree(EXAMPLES / "training", directory, ignore=shutil.ignore_patterns("run"))
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLES.parent)}
+    command = [sys.executable, directory / f"{script}.py"]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+    (path,) = (directory / "run").iterdir()
+    baseline = Baseline.load(path)
+    assert [variable.name for variable in (*baseline.features, *baseline.outputs)] == variables
+    assert {variable.rows for variable in baseline.features} == {rows}
+    assert baseline.fingerprint in done.stdout
