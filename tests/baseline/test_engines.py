@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -79,12 +80,22 @@ def made_columns() -> dict[str, pa.Array]:
 COLUMNS = made_columns()
 
 
-def expected(**options: Any) -> Baseline:
+OPTIONS: dict[str, Any] = {
+    "discrete": ["many", "score", 0],
+    "bins": {"decimal": [0, 50, 100.25], "boolean": [0.5], "all missing": [1, 2]},
+    "max_bins": 12,
+    "max_categories": 5,
+    "version": "7",
+}
+
+
+@cache
+def expected(*, with_options: bool = False) -> Baseline:
     """Return the baseline of the columns as lists in memory, the last one being the output."""
     lists = {name: column.to_pylist() for name, column in COLUMNS.items()}
     # Decimals of float32 are those of its type, which lists have not.
     lists["float32"] = COLUMNS["float32"].to_numpy()
-    return build_baseline(lists, {"score": lists.pop("score")}, clock=lambda: 0, **options)
+    return build_baseline(lists, {"score": lists.pop("score")}, clock=lambda: 0, **(OPTIONS if with_options else {}))
 
 
 @pytest.fixture(scope="module")
@@ -166,14 +177,7 @@ def test_every_engine_gives_the_baseline_of_the_same_data_in_memory(frame: Any) 
 
 
 def test_every_engine_heeds_every_option(frame: Any) -> None:
-    options: dict[str, Any] = {
-        "discrete": ["many", "score", 0],
-        "bins": {"decimal": [0, 50, 100.25], "boolean": [0.5], "all missing": [1, 2]},
-        "max_bins": 12,
-        "max_categories": 5,
-        "version": "7",
-    }
-    assert_same(build_baseline(frame, "score", clock=lambda: 0, **options), expected(**options))
+    assert_same(build_baseline(frame, "score", clock=lambda: 0, **OPTIONS), expected(with_options=True))
 
 
 def test_features_and_outputs_may_be_lazy_frames_of_their_own(parquet: Path) -> None:
