@@ -7,13 +7,25 @@ import os
 import resource
 import signal
 import subprocess
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
-__all__ = ["ended", "file_size_limit", "fill", "fork", "killed", "mounted", "no_more_files", "run_in_child"]
+__all__ = [
+    "ended",
+    "file_size_limit",
+    "fill",
+    "fork",
+    "killed",
+    "mounted",
+    "no_more_files",
+    "no_more_threads",
+    "run_in_child",
+]
 
 CHILD_SECONDS = 120
 
@@ -30,6 +42,18 @@ def file_size_limit(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextlib.contextmanager
+def no_more_threads() -> Iterator[None]:
+    """Let no thread start, as while Python 3.12 ends, or where a system has too many."""
+
+    def refuse(_: threading.Thread) -> None:
+        msg = "can't create new thread at interpreter shutdown"
+        raise RuntimeError(msg)
+
+    with mock.patch.object(threading.Thread, "start", refuse):
+        yield
 
 
 @contextlib.contextmanager

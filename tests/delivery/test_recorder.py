@@ -17,6 +17,7 @@ from flask_boxkite.delivery import Recorder, Recorders
 from flask_boxkite.delivery import shipper as shipper_module
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch
+from tests.faults import no_more_threads
 from tests.peers import wait_for
 
 
@@ -360,16 +361,10 @@ def test_a_sink_that_ends_its_thread_gets_another(sink: MemorySink) -> None:
         assert sink.shipped == [b"first", b"second"]
 
 
-def test_where_no_thread_can_start_flush_ships_by_itself(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_thread_can_start_flush_ships_by_itself(sink: MemorySink) -> None:
     """Python 3.12 starts none at exit; a system may have too many for a moment."""
-
-    def fail(thread: threading.Thread) -> None:
-        msg = "can't create new thread at interpreter shutdown"
-        raise RuntimeError(msg)
-
     with recording(sink) as recorder:
-        with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", fail)
+        with no_more_threads():
             recorder.submit(b"first")
             assert recorder.counts().waiting == 1
             assert recorder.flush(30) == 0
@@ -407,18 +402,10 @@ def test_a_second_close_does_nothing(sink: MemorySink) -> None:
         assert sink.close_calls == 1
 
 
-def test_what_was_counted_as_dropped_is_not_shipped_after_all(
-    sink: MemorySink, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_counted_as_dropped_is_not_shipped_after_all(sink: MemorySink) -> None:
     """Without a thread, as while Python ends: neither a second close nor a flush takes up what was in hand."""
-
-    def start(thread: threading.Thread) -> None:
-        msg = "can't create new thread at interpreter shutdown"
-        raise RuntimeError(msg)
-
-    monkeypatch.setattr(threading.Thread, "start", start)
     sink.problem = refuse
-    with recording(sink) as recorder:
+    with no_more_threads(), recording(sink) as recorder:
         recorder.submit(b"x")
         assert recorder.close(0.05) == 1
         sink.problem = lambda batch: None

@@ -12,6 +12,7 @@ import pytest
 from flask_boxkite.sinks import resolver
 from flask_boxkite.sinks.base import RefusedError
 from flask_boxkite.sinks.resolver import Resolver
+from tests.faults import no_more_threads
 from tests.peers import wait_for
 from tests.sinks import scripted_server as script
 from tests.sinks.names import Names, lookups_under_way
@@ -94,18 +95,11 @@ def test_a_lookup_that_fails_is_tried_again(names: Names) -> None:
     assert patient.addresses(in_a_while()) == HERE
 
 
-def test_where_no_thread_can_start_the_lookup_is_made_all_the_same(
-    names: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_no_thread_can_start_the_lookup_is_made_all_the_same(names: Names) -> None:
     """From Python 3.12 on, none does once the interpreter is shutting down, when the last records are shipped."""
-
-    def refuse(_: threading.Thread) -> None:
-        message = "can't create new thread at interpreter shutdown"
-        raise RuntimeError(message)
-
     names.hosts["fluentd"] = [("127.0.0.1", 24224)]
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert Resolver("fluentd", 24224).addresses(in_a_while()) == HERE
+    with no_more_threads():
+        assert Resolver("fluentd", 24224).addresses(in_a_while()) == HERE
 
 
 def test_a_name_that_can_be_none_is_an_error_and_no_more() -> None:
