@@ -95,7 +95,7 @@ def grafana(output: Path | None, title: str, **options: Any) -> None:
     """Write a dashboard for Grafana.
 
     It shows what the rules record and what apps export, of any model; no app is needed. Import the file in Grafana, or
-    provision it. Needs the extra "grafana".
+    provision it. Needs the extra "grafana", and Python 3.11.
 
     \b
     Examples:

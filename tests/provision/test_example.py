@@ -11,7 +11,6 @@ import yaml
 
 from flask_boxkite.config import Settings
 from flask_boxkite.provision import ObjectMeta, RuleOptions, rules_text, scrape_config_text
-from flask_boxkite.provision.grafana import dashboard_text
 from tests.peers import require
 
 STACK = Path(__file__).resolve().parents[2] / "examples" / "monitoring-stack"
@@ -29,11 +28,6 @@ def test_the_manifest_has_the_same_rules() -> None:
     content = yaml.safe_load(manifest)
     assert (content["kind"], content["metadata"]) == ("PrometheusRule", {"name": "flask-boxkite"})
     assert content["spec"] == yaml.safe_load(rules_text(RuleOptions()))
-
-
-def test_the_dashboard_is_the_one_that_the_command_writes() -> None:
-    expected = dashboard_text(RuleOptions(), title="Model drift")
-    assert (STACK / "grafana/dashboard.json").read_text(encoding="utf-8") == expected
 
 
 def files_of(text: str) -> list[str]:

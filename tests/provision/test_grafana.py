@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
@@ -14,8 +15,11 @@ from click.testing import CliRunner
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from flask_boxkite.cli import boxkite
+from flask_boxkite.errors import ConfigError
 from flask_boxkite.provision import RuleOptions
 from flask_boxkite.provision.grafana import dashboard_text
+
+STACK = Path(__file__).parents[2] / "examples/monitoring-stack"
 
 BUILT_IN = {"__rate_interval", "__range", "__value", "__dashboard", "__url_time_range"}
 
@@ -83,6 +87,12 @@ def test_the_windows_are_those_of_the_rules() -> None:
     assert (windows["query"], windows["current"]["value"]) == ("30m,6h", "30m")
 
 
+def test_no_name_of_the_dashboard_groups_replicas() -> None:
+    for name in ("side", "variable", *(item["name"] for item in dashboard(group_by=())["templating"]["list"])):
+        with pytest.raises(ConfigError, match="is no label to group by"):
+            RuleOptions(group_by=(name,))
+
+
 def test_limits_of_size_are_those_of_the_rules() -> None:
     text = json.dumps(dashboard(minimum_size=0.15), ensure_ascii=False)
     panel = next(panel for panel in json.loads(text)["panels"] if panel["title"] == "Is it big?")
@@ -100,6 +110,12 @@ def test_the_command_prints_it() -> None:
     expected = dashboard_text(RuleOptions(windows=("30m",), minimum_size=0.2, group_by=("cluster",)), title="Scoring")
 
     assert (result.exit_code, result.output) == (0, expected)
+
+
+def test_the_dashboard_of_the_example_is_the_one_that_it_writes() -> None:
+    """After a change of it, run the command that the example's README has."""
+    expected = dashboard_text(RuleOptions(), title="Model drift")
+    assert (STACK / "grafana/dashboard.json").read_text(encoding="utf-8") == expected
 
 
 def test_without_the_extra_it_names_it() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from flask_boxkite import ModelMonitoringService
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.provision import RuleOptions, rules_text
 from flask_boxkite.provision.durations import duration_seconds, duration_text
-from flask_boxkite.provision.grafana import dashboard_text
 from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text, scalar
 from flask_boxkite.testing import RecordingSink
 from tests.provision.promtool import check
@@ -242,14 +240,12 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -
 
 
 def test_no_label_of_ours_groups_replicas(tmp_path: Path) -> None:
-    """Neither one that is exported or recorded, nor a name that the dashboard uses."""
+    """None that is exported or recorded."""
     rules = rules_text(RuleOptions())
     used = {label for rule in rules_of(rules) for label in rule.get("labels", {})}
     for listed in re.findall(r"by \(([^)]+)\)", rules):
         used |= set(listed.split(", "))
     used |= set(re.findall(r"[{,](\w+)=", exported_text(tmp_path)))
-    dashboard = json.loads(dashboard_text(RuleOptions(), title="Drift"))
-    used |= {variable["name"] for variable in dashboard["templating"]["list"]}
 
     assert len(used) > 20
     for label in used - {"job", "namespace"} - PYTHON_INFO:
