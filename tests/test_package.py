@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import get_origin
 
 import pytest
 
@@ -194,13 +195,16 @@ def test_imports_point_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["flask_boxkite", *MODULES])
 def test_public_names_exist_and_are_explained(name: str) -> None:
+    if name.startswith("flask_boxkite.provision.grafana") and sys.version_info < (3, 11):
+        pytest.skip("Grafana's SDK needs Python 3.11.")
     module = importlib.import_module(name)
     assert module.__doc__, f"{name} does not say what it is."
     public = getattr(module, "__all__", [])
     assert len(set(public)) == len(public)
     for word in public:
         value = getattr(module, word)
-        if inspect.isclass(value) or inspect.isfunction(value):
+        # Python 3.10 takes an alias such as `list[int]` for a class.
+        if (inspect.isclass(value) and get_origin(value) is None) or inspect.isfunction(value):
             assert explains_itself(value), f"{name}.{word} has no docstring."
 
 
