@@ -11,10 +11,11 @@ from typing import Any
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
-from flask_boxkite.payloads import csv_output
+from flask_boxkite.objects import fields_of
+from flask_boxkite.payloads import INFERENCE_HEADER, JSON_LINES, binary_document, csv_output, json_lines_output
 from flask_boxkite.values import plain
 
-__all__ = ["LONGEST_PAYLOAD", "document_of", "document_of_text", "json_value"]
+__all__ = ["LONGEST_PAYLOAD", "document_of", "document_of_text", "is_reply", "json_value"]
 
 LONGEST_PAYLOAD = 16 * 1024 * 1024
 """In a body longer than this, in bytes, nothing is looked for."""
@@ -33,34 +34,57 @@ def document_of(returned: Any) -> Any:
     """
     if type(returned) in _JSON_CONTAINERS:
         return returned
-    mimetype = ""
-    if isinstance(returned, tuple) and returned:
-        mimetype = _mimetype_in(returned[-1])
+    headers: Any = ()
+    if isinstance(returned, tuple) and returned and is_reply(returned):
+        headers = returned[-1]
         returned = returned[0]
     if type(returned) in _JSON_CONTAINERS:
         return returned
     if isinstance(returned, (str, bytes)):
-        return document_of_text(returned, mimetype)
+        return _document_of_body(returned, _header_in(headers, "content-type"), headers)
     if isinstance(returned, Response):
         if not returned.is_sequence or returned.direct_passthrough:
             raise LookupError
-        return document_of_text(returned.get_data(), returned.mimetype or "")
+        return _document_of_body(returned.get_data(), returned.mimetype or "", returned.headers)
     if returned is None or hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
         raise LookupError
     return returned
 
 
-def _mimetype_in(headers: Any) -> str:
-    """Return the content type among the headers that a view may return in a tuple."""
+def is_reply(returned: tuple[Any, ...]) -> bool:
+    """Return whether a tuple is Flask's: a body with a status or headers. Others are rows that know their names."""
+    if type(returned) is tuple or fields_of(returned) is None:
+        return True
+    rest = returned[1:]
+    return bool(rest) and len(rest) <= 2 and all(map(_is_status_or_headers, rest))
+
+
+def _is_status_or_headers(value: Any) -> bool:
+    if isinstance(value, int):
+        return 100 <= value <= 599
+    return isinstance(value, (Mapping, Headers, list)) or (isinstance(value, str) and value[:3].isdecimal())
+
+
+def _document_of_body(data: str | bytes, content_type: str, headers: Any) -> Any:
+    mimetype = content_type.partition(";")[0].strip().lower()
+    if mimetype != "application/json" and isinstance(data, bytes) and (size := _header_in(headers, INFERENCE_HEADER)):
+        try:
+            return binary_document(data, size)
+        except (ValueError, RecursionError) as error:
+            raise LookupError from error
+    return document_of_text(data, mimetype)
+
+
+def _header_in(headers: Any, wanted: str) -> str:
+    """Return a header among those that a view may return in a tuple; an empty text if it is not there."""
     if not isinstance(headers, (Mapping, list, tuple, Headers)):
         return ""
     pairs = headers.items() if isinstance(headers, (Mapping, Headers)) else headers
-    found = next((value for name, value in pairs if str(name).lower() == "content-type"), "")
-    return str(found).partition(";")[0].strip().lower()
+    return str(next((value for name, value in pairs if str(name).lower() == wanted.lower()), ""))
 
 
 def document_of_text(data: str | bytes, mimetype: str) -> Any:
-    """Return the payload of a response body: JSON, CSV, or a label in one short line.
+    """Return the payload of a response body: JSON, JSON lines, CSV, or a label in one short line.
 
     Raises:
         LookupError: It is something else.
@@ -71,7 +95,7 @@ def document_of_text(data: str | bytes, mimetype: str) -> Any:
         text = data.decode() if isinstance(data, bytes) else data
         if mimetype == "text/csv":
             return csv_output(text)
-        return json.loads(text)
+        return json_lines_output(text) if mimetype in JSON_LINES else json.loads(text)
     except (UnicodeDecodeError, RecursionError, csv.Error) as error:
         raise LookupError from error
     except ValueError as error:
@@ -88,7 +112,7 @@ def json_value(returned: Any) -> Any:
     """
     if isinstance(returned, (dict, list)):
         return _with_plain_leaves(returned)
-    if isinstance(returned, tuple) and len(returned) in (2, 3):
+    if isinstance(returned, tuple) and len(returned) in (2, 3) and is_reply(returned):
         first = json_value(returned[0])
         return returned if first is returned[0] else (first, *returned[1:])
     if isinstance(returned, str):  # NumPy's texts too
@@ -107,7 +131,10 @@ def _with_plain_leaves(value: Any) -> Any:
         if _is_native(value):
             return value
         items = [_with_plain_leaves(item) for item in value]
-        return value if all(a is b for a, b in zip(value, items, strict=True)) else items
+        if all(a is b for a, b in zip(value, items, strict=True)):
+            return value
+        # A schema above this view may read a named tuple by its names.
+        return value._make(items) if hasattr(value, "_make") else items
     if isinstance(value, (str, int, float)):  # NumPy's texts and doubles too, as JSON writes them
         return value
     return plain(value) if _is_array(value) else value

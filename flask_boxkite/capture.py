@@ -23,14 +23,30 @@ from werkzeug.wrappers import Request, Response
 
 from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_text
 from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
-from flask_boxkite.payloads import Table, as_table, csv_table, form_table, found_output, json_table
+from flask_boxkite.payloads import (
+    INFERENCE_HEADER,
+    JSON_LINES,
+    Table,
+    as_table,
+    binary_document,
+    csv_table,
+    decompressed,
+    form_table,
+    found_output,
+    json_lines_table,
+    json_table,
+)
 from flask_boxkite.prediction import body_of
 from flask_boxkite.service import ModelMonitoringService, Tally
 
-__all__ = ["Capture", "Options", "Pick"]
+__all__ = ["QUERY", "Capture", "Options", "Pick"]
 
 Pick: TypeAlias = "str | Callable[[Any], Any] | None"
 
+QUERY = "?"
+"""Option ``features`` of a view whose features are the parameters of its query string."""
+
+_BINARY_LENGTH = "HTTP_" + INFERENCE_HEADER.upper().replace("-", "_")
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _CONTAINERS = frozenset({dict, list, tuple})
 
@@ -40,7 +56,8 @@ class Options:
     """Where features and output of a view are.
 
     Attributes:
-        features: None: by payload convention. A text: dotted path into the JSON request. A callable: gets the request.
+        features: None: by payload convention. A text: dotted path into the JSON request, or ``"?"`` for the query
+            string. A callable: gets the request.
         output: None: by payload convention. A text: dotted path into the JSON response. A callable: gets what the view
             returned.
     """
@@ -95,11 +112,13 @@ class Capture:
             pick = self._options.features
             if body is None:
                 self._watch_body(request)
-            elif not callable(pick):
+            elif pick is None or (pick != QUERY and not callable(pick)):
                 self._take_table(self._found(request, body))
             if callable(pick):
                 with untouched(request, body):
                     self._take_table(as_table(pick(request)))
+            elif pick == QUERY:
+                self._take_table(form_table(request.args.to_dict(flat=False), self.service.feature_names))
         except LookupError:
             pass
         except Exception:
@@ -114,11 +133,11 @@ class Capture:
         if "stream" in request.__dict__:  # a hook was before us
             return
         limit = self.service.settings.max_body_bytes
-        if self._keeps_long_bodies or request.mimetype == "text/csv":
+        if self._keeps_long_bodies or _is_read_whole(request):
             limit = max(limit, LONGEST_PAYLOAD)
         self._tee = BodyTee(request.environ["wsgi.input"], limit)
         request.environ["wsgi.input"] = self._tee
-        if not callable(self._options.features):
+        if not callable(self._options.features) and self._options.features != QUERY:
             request.json_module = JsonSpy(request.json_module, self._take_document)  # type: ignore[assignment]
 
     def _take_document(self, document: Any) -> None:
@@ -144,11 +163,31 @@ class Capture:
             document = _json_of(request, body)
             if document is not None:
                 return self._table_of(document)
-            if self._options.features is None:
-                return self._table_of_text(request, body)
+            if self._options.features is None and (table := self._table_of_text(request, body)) is not None:
+                return table
         except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
             pass
-        return None
+        return self._found_encoded(request, body)
+
+    def _found_encoded(self, request: Request, body: bytes) -> Table | None:
+        """Find the features in a body that is no JSON as it stands: compressed, binary tensors, or JSON lines."""
+        environ = request.environ
+        encoding, length = environ.get("HTTP_CONTENT_ENCODING"), environ.get(_BINARY_LENGTH)
+        mimetype = request.mimetype
+        if not encoding and not length and mimetype not in JSON_LINES:
+            return None
+        try:
+            if encoding:
+                body = decompressed(body, encoding, max(LONGEST_PAYLOAD, self.service.settings.max_body_bytes))
+            if length:
+                return self._table_of(binary_document(body, length))
+            if mimetype in JSON_LINES and self._options.features is None:
+                return json_lines_table(body.decode("utf-8-sig"), self.service.feature_names)
+            if encoding and (request.is_json or body.lstrip()[:1] in (b"{", b"[")):
+                return self._table_of(json.loads(body))
+            return self._table_of_body(request, body) if encoding and self._options.features is None else None
+        except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
+            return None
 
     def _table_of(self, document: Any) -> Table | None:
         if self._options.features is None:
@@ -159,11 +198,14 @@ class Capture:
             return None
 
     def _table_of_text(self, request: Request, body: bytes) -> Table | None:
+        if request.mimetype in _FORMS and "form" in request.__dict__:  # a hook or the view has parsed it
+            return form_table(request.form.to_dict(flat=False), self.service.feature_names)
+        return self._table_of_body(request, body)
+
+    def _table_of_body(self, request: Request, body: bytes) -> Table | None:
         mimetype = request.mimetype
         if mimetype == "text/csv":
             return csv_table(body.decode("utf-8-sig"), self.service.feature_names)
-        if mimetype in _FORMS and "form" in request.__dict__:  # a hook or the view has parsed it
-            return form_table(request.form.to_dict(flat=False), self.service.feature_names)
         if mimetype in _FORMS:
             # Not by the request, whose form and stream are the view's.
             parser = FormDataParser(stream_factory=_in_memory)
@@ -200,13 +242,18 @@ class Capture:
                     raise LookupError
             else:
                 document = read(answer)
-                value = value_at(document, pick) if pick else found_output(document, self.service.output_names)
+                value = value_at(document, pick) if pick else self._found_output(document)
             self._output = value
             self.service.count_output(self.tally, [None] if value is None else value)
         except LookupError:
             self.tally.errors.append("output")
         except Exception:
             self.service.fail(self.tally)
+
+    def _found_output(self, document: Any) -> Any:
+        baseline = self.service.baseline
+        outputs = baseline.outputs if baseline else ()
+        return found_output(document, self.service.output_names, outputs, self.tally.rows)
 
     def _read_late(self, request: Request) -> None:
         """Find the features in a body that the view has read by now and that nobody parsed for us."""
@@ -288,6 +335,13 @@ def _json_of(request: Request, body: bytes) -> Any:
         return document
     # As curl sends it when it is not told what it sends.
     return json.loads(body) if body.lstrip()[:1] in (b"{", b"[") else None
+
+
+def _is_read_whole(request: Request) -> bool:
+    """Return whether a long body is kept until the view has read it, as nothing parses it for us."""
+    environ = request.environ
+    is_text = request.mimetype == "text/csv" or request.mimetype in JSON_LINES
+    return is_text or _BINARY_LENGTH in environ or "HTTP_CONTENT_ENCODING" in environ
 
 
 def _in_memory(*args: Any, **kwargs: Any) -> IO[bytes]:

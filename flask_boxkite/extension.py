@@ -30,7 +30,7 @@ from flask import (
 from prometheus_client import CollectorRegistry
 from werkzeug.wrappers import Request
 
-from flask_boxkite.answers import json_value
+from flask_boxkite.answers import is_reply, json_value
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.capture import Capture, Options, Pick
 from flask_boxkite.config import Settings
@@ -142,7 +142,8 @@ class Boxkite:
             view: The view, plain or async; also in ``MethodView.decorators``.
             model: Which model it serves; None for the only one.
             features: Where the features are. None: found by payload convention. A text: dotted path into the JSON
-                request, such as ``"data.rows"``. A callable: gets the request, returns a row or rows.
+                request, such as ``"data.rows"``, or ``"?"`` for the query string. A callable: gets the request, returns
+                a row or rows.
             output: Where the output is. None: by convention. A text: dotted path into the JSON response. A callable:
                 gets what the view returned.
 
@@ -446,6 +447,8 @@ def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, opti
 def _as_flask_value(returned: Any) -> Any:
     """Return what Flask accepts: values it would refuse become JSON."""
     value = json_value(returned)
+    if isinstance(value, tuple) and not is_reply(value):
+        return value
     if isinstance(value, tuple):
         body, before = (value[0], returned[0]) if value else (None, None)
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -18,6 +19,8 @@ from uuid import UUID
 
 import numpy as np
 
+from flask_boxkite.objects import array_of, arrow_column, columns_of, fields_of, values_of
+
 __all__ = ["InvalidValue", "plain", "to_number", "to_text"]
 
 # The widest integers that MessagePack, and so fluentd, can hold.
@@ -25,6 +28,7 @@ _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
 _SECOND = np.timedelta64(1, "s")
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _SUBMICROSECOND = frozenset({"ns", "ps", "fs", "as"})
 
 
@@ -57,8 +61,9 @@ def to_number(value: Any) -> float:
         return float(value)
     if isinstance(value, Decimal):
         return math.nan if value.is_nan() else float(value)
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        return to_number(value[()])
+    # An array without dimensions, of any library; or a scalar of a type that NumPy lacks, such as bfloat16.
+    if (array := array_of(value)) is not None and array.ndim == 0 and type(scalar := array[()]) is not type(value):
+        return to_number(scalar)
     raise InvalidValue(type(value).__name__)
 
 
@@ -245,13 +250,23 @@ def _plain_container(value: Any) -> Any:
     if isinstance(value, Mapping):
         return _plain_mapping(value)
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
+        fields = fields_of(value) if isinstance(value, tuple) else None
+        return [plain(item) for item in value] if fields is None else plain(fields)
     if isinstance(value, UUID):
         return str(value)
-    # Frames of polars and pyarrow, Series, anything like an array; then pandas' frames.
-    for method in ("to_dicts", "to_pylist", "to_list", "tolist"):
-        if callable(convert := getattr(value, method, None)):
-            return plain(convert())
-    if hasattr(value, "columns") and callable(convert := getattr(value, "to_dict", None)):
-        return plain(convert(orient="records"))
-    return str(value)
+    return _plain_object(value)
+
+
+def _plain_object(value: Any) -> Any:
+    """Convert an object of another library: a frame to its rows, an array or Series to a list, others to fields."""
+    found: Any = values_of(value)
+    if found is None and (columns := columns_of(value)) is not None:
+        return [plain(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+    for read in (array_of, arrow_column, fields_of):
+        found = read(value) if found is None else found
+    if found is not None:
+        return plain(found)
+    if callable(convert := getattr(value, "tolist", None)):
+        return plain(convert())
+    # An address differs from run to run, and tells strangers about the process.
+    return _ADDRESS.sub("", str(value))

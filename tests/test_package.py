@@ -27,7 +27,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(PACKAGE)],
 
 # The one way in which imports may point: a module may import those of its own level and of the levels before it.
 LEVELS = (
-    ("errors", "files", "naming", "process", "throttle", "values"),
+    ("errors", "files", "naming", "objects", "process", "rowhash", "throttle", "values"),
     ("config", "prediction"),
     ("baseline", "families", "payloads", "spool"),
     ("live", "drift"),

@@ -1,7 +1,30 @@
 """What clients send and models answer, as rows of values. Pure functions: no request object comes in here."""
 
-from flask_boxkite.payloads.requests import csv_table, form_table, json_table
-from flask_boxkite.payloads.responses import csv_output, found_output, output_table
+from flask_boxkite.payloads.encodings import decompressed
+from flask_boxkite.payloads.requests import csv_table, form_table, json_lines_table, json_table
+from flask_boxkite.payloads.responses import csv_output, found_output, json_lines_output, output_table
 from flask_boxkite.payloads.table import Table, as_table
+from flask_boxkite.payloads.tensors import INFERENCE_HEADER, binary_document
 
-__all__ = ["Table", "as_table", "csv_output", "csv_table", "form_table", "found_output", "json_table", "output_table"]
+__all__ = [
+    "INFERENCE_HEADER",
+    "JSON_LINES",
+    "Table",
+    "as_table",
+    "binary_document",
+    "csv_output",
+    "csv_table",
+    "decompressed",
+    "form_table",
+    "found_output",
+    "json_lines_output",
+    "json_lines_table",
+    "json_table",
+    "output_table",
+]
+
+JSON_LINES = frozenset(
+    f"application/{name}"
+    for name in ("jsonlines", "x-jsonlines", "json-lines", "x-json-lines", "jsonl", "x-jsonl", "ndjson", "x-ndjson")
+)
+"""Content types of JSON lines."""

@@ -7,13 +7,23 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.payloads.table import Table, as_table, from_columns, from_records, from_rows
+from flask_boxkite.payloads.table import (
+    SCALARS,
+    ObjectRow,
+    Table,
+    as_table,
+    flat,
+    from_columns,
+    from_records,
+    from_rows,
+)
+from flask_boxkite.payloads.tensors import is_tensor_list, reshaped, tensor_tables
 
-__all__ = ["csv_table", "form_table", "is_tensor_list", "json_table", "tensor_tables"]
+__all__ = ["csv_table", "form_table", "json_lines_table", "json_table"]
 
 
 def json_table(document: Any, names: frozenset[str]) -> Table | None:
@@ -26,31 +36,102 @@ def json_table(document: Any, names: frozenset[str]) -> Table | None:
     if type(document) is not dict:
         return as_table(document)
     if not document.keys().isdisjoint(_MARKS):
-        for key, read in _BY_KEY.items():
-            if key in document and key not in names:
-                found = read(document[key], names)
-                if found is not None:
-                    return found
+        if (found := _by_mark(document, names)) is not None:
+            return found
         if not names and any(isinstance(document.get(key), (list, dict)) for key in _BY_KEY):
             return None
     if names and names.isdisjoint(document):
         return None
+    for first in document.values():
+        if type(first) in SCALARS or not names:  # without known names, lists may be anything
+            return ObjectRow(document)
+        break
     return as_table(document)
+
+
+def _by_mark(document: dict[str, Any], names: frozenset[str]) -> Table | None:
+    """Read what stands under the mark of a convention; None if several fit equally."""
+    marks = [key for key in document if key in _MARKS and key not in names]
+    if len(marks) == 1 and marks[0] != "data":
+        return _BY_KEY[marks[0]](document[marks[0]], names)
+    if "data" in marks and "columns" in document and "columns" not in names:
+        # MLflow 1 and pandas' orient="split": the same as `dataframe_split` without a key around it.
+        return _split(document, names)
+    tables = [table for key in marks if (table := _BY_KEY[key](document[key], names)) is not None]
+    if len(tables) > 1:
+        tables = [table for table in tables if _fits(table, names)]
+    return tables[0] if len(tables) == 1 else None
+
+
+def _fits(table: Table, names: frozenset[str]) -> bool:
+    """Return whether rows may be those of the features: by name, or by their number."""
+    if not names:
+        return True
+    return len(table.rows[0]) == len(names) if table.names is None else not names.isdisjoint(table.names)
 
 
 def _features(value: Any, names: Collection[str]) -> Table | None:
     return as_table(value)
 
 
+def _rows(value: Any, names: frozenset[str]) -> Table | None:
+    """``data``, ``rows``, ``records`` or ``input``: rows as they would stand alone."""
+    if not isinstance(value, (list, dict)) or (isinstance(value, dict) and names and names.isdisjoint(value)):
+        return None
+    return as_table(value)
+
+
+def _data(value: Any, names: frozenset[str]) -> Table | None:
+    """Read Seldon's, SageMaker's, or plain rows."""
+    if isinstance(value, dict) and not _INSIDE_DATA.difference(names).isdisjoint(value):
+        return _seldon(value) or _sagemaker(value)
+    return _rows(value, names)
+
+
 def _instances(value: Any, names: Collection[str]) -> Table | None:
     """TensorFlow Serving, KServe v1, Vertex; SageMaker has each row under ``features``. Each item is a row."""
     if not isinstance(value, list) or not value:
         return None
-    if all(isinstance(item, dict) and set(item) == {"features"} for item in value) and "features" not in names:
-        value = [item["features"] for item in value]
+    if all(isinstance(item, dict) for item in value):
+        value = _unwrapped(value, names)
     if not isinstance(value[0], (dict, list)):
         return Table(None, [[item] for item in value])
     return as_table(value)
+
+
+def _unwrapped(items: list[Any], names: Collection[str]) -> list[Any]:
+    """Return rows that stand in objects of a single key; and values that stand in lists of their own."""
+    keys = set(items[0])
+    if len(keys) == 1 and all(item.keys() == keys for item in items):
+        (key,) = keys
+        values = [item[key] for item in items]
+        if key not in names:
+            if key == "features":
+                return values
+            if key == "data" and all(map(_is_sagemaker, values)):
+                return [item["features"]["values"] for item in values]
+            # The only input of a Keras model: known by its position, as a row of that many values.
+            if all(isinstance(row, list) and len(row) == (len(names) or len(values[0])) > 1 for row in values):
+                return values
+            if len(names) == 1 and all(isinstance(row, list) and len(row) == 1 for row in values):
+                return values
+    return [_flat_object(item) for item in items]
+
+
+def _flat_object(item: dict[str, Any]) -> dict[str, Any]:
+    if list not in set(map(type, item.values())):
+        return item
+    return {name: flat(value) for name, value in item.items()}
+
+
+def _is_sagemaker(value: Any) -> bool:
+    """SageMaker's dense rows: ``{"features": {"values": […]}}``."""
+    features = value.get("features") if isinstance(value, dict) and len(value) == 1 else None
+    return isinstance(features, dict) and isinstance(features.get("values"), list)
+
+
+def _sagemaker(value: Any) -> Table | None:
+    return as_table(value["features"]["values"]) if _is_sagemaker(value) else None
 
 
 def _split(value: Any, names: Collection[str]) -> Table | None:
@@ -68,22 +149,32 @@ def _records(value: Any, names: Collection[str]) -> Table | None:
 
 
 def _inputs(value: Any, names: Collection[str]) -> Table | None:
-    """MLflow's tensors and columns, or Open Inference v2."""
-    if isinstance(value, dict):
-        # Columns of several lengths are no row of lists either.
-        return from_columns(value) or (
-            None if any(isinstance(item, list) for item in value.values()) else as_table(value)
-        )
-    return tensor_tables(value, names) if is_tensor_list(value, names) else as_table(value)
-
-
-def _seldon(value: Any, names: Collection[str]) -> Table | None:
-    """Seldon's ``data`` with ``ndarray`` or ``tensor``, and perhaps names."""
+    """MLflow's tensors and columns, TensorFlow Serving's columns, or Open Inference v2."""
     if not isinstance(value, dict):
+        return tensor_tables(value, names) if is_tensor_list(value, names) else as_table(value)
+    if (found := _single_input(value, names)) is not None:
+        return found
+    # Columns of several lengths are no row of lists either.
+    return from_columns(value) or (None if any(isinstance(item, list) for item in value.values()) else as_table(value))
+
+
+def _single_input(value: dict[str, Any], names: Collection[str]) -> Table | None:
+    """Read the only input of a Keras model, by position: rows as wide as the model has features."""
+    if len(value) != 1 or next(iter(value)) in names:
         return None
+    (rows,) = value.values()
+    found = from_rows(rows) if isinstance(rows, list) and rows and isinstance(rows[0], list) else None
+    if found is None:
+        return None
+    width = len(found.rows[0])
+    return found if width == (len(names) or width) and (width > 1 or len(names) == 1) else None
+
+
+def _seldon(value: dict[str, Any]) -> Table | None:
+    """Seldon's ``data`` with ``ndarray`` or ``tensor``, and perhaps names."""
     rows = value.get("ndarray")
     if rows is None and isinstance(tensor := value.get("tensor"), dict):
-        rows = _reshaped(tensor.get("values"), tensor.get("shape"))
+        rows = reshaped(tensor.get("values"), tensor.get("shape"))
     found = as_table(rows) if isinstance(rows, list) else None
     columns = value.get("names")
     if found is None or found.names is not None or not columns:
@@ -98,57 +189,39 @@ def _named(found: Table, names: Any) -> Table | None:
     return Table(tuple(map(str, names)), found.rows)
 
 
-_BY_KEY: Mapping[str, Callable[[Any, Collection[str]], Table | None]] = {
+_BY_KEY: Mapping[str, Callable[[Any, frozenset[str]], Table | None]] = {
     "dataframe_split": _split,
     "dataframe_records": _records,
     "instances": _instances,
     "inputs": _inputs,
-    "data": _seldon,
+    "data": _data,
     "features": _features,
+    "rows": _rows,
+    "records": _rows,
+    "input": _rows,
 }
 _MARKS = frozenset(_BY_KEY)
+_INSIDE_DATA = frozenset({"ndarray", "tensor", "tftensor", "features"})
 
 
-def is_tensor_list(value: Any, names: Collection[str]) -> bool:
-    """Say whether these are Open Inference v2 tensors, rather than rows by name."""
-    if not isinstance(value, list) or not value or "data" in names:
-        return False
-    return all(isinstance(item, dict) and "data" in item for item in value)
+# --- texts -----------------------------------------------------------------------------------------------------------
 
 
-def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) -> Table | None:
-    """Read Open Inference v2 tensors: a single one of shape [N, F], or one per column of shape [N] or [N, 1]."""
-    columns: dict[str, list[list[Any]]] = {}
-    for tensor in tensors:
-        rows = _reshaped(tensor.get("data"), tensor.get("shape"))
-        if rows is None or (len(tensors) > 1 and len(rows[0]) > 1):
-            return None
-        columns[str(tensor.get("name"))] = rows
-    if len(columns) < len(tensors):  # two of one name
+def json_lines_table(text: str, names: frozenset[str]) -> Table | None:
+    """Read JSON lines, a row a line, each in any convention of a single row.
+
+    Raises:
+        ValueError: A line is not JSON.
+    """
+    tables = [json_table(json.loads(line), names) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
+    found = [table for table in tables if table is not None and len(table) == 1]
+    if not found or len(found) < len(tables):
         return None
-    if len(tensors) == 1:
-        ((name, rows),) = columns.items()
-        # A single column is known by its position too, if its name says nothing.
-        return Table((name,), rows) if len(rows[0]) == 1 and (not names or name in names) else Table(None, rows)
-    return from_columns(columns)
-
-
-def _reshaped(values: Any, shape: Any) -> list[list[Any]] | None:
-    """Return tensor data, flat or nested, as rows: one value each if its shape has one dimension."""
-    if not isinstance(values, list) or not isinstance(shape, list):
+    if all(table.names is None for table in found):
+        return from_rows([list(table.rows[0]) for table in found])
+    if any(table.names is None for table in found):
         return None
-    if not all(type(size) is int and size > 0 for size in shape):
-        return None
-    while len(shape) > 2 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) not in (1, 2):
-        return None
-    while values and isinstance(values[0], list):
-        values = [item for part in values for item in (part if isinstance(part, list) else [part])]
-    if math.prod(shape) != len(values):
-        return None
-    width = shape[1] if len(shape) == 2 else 1
-    return [values[start : start + width] for start in range(0, len(values), width)]
+    return from_records([table.content() for table in found])
 
 
 def csv_table(text: str, names: Collection[str]) -> Table | None:

@@ -1,41 +1,188 @@
 """What models answer: the mirror image of the request conventions.
 
-An answer becomes a table with one row per row of the request. Which of its numbers are rows and which are several
-outputs of one row is decided by what the baseline knows: the number of rows, and the names of the outputs.
+An answer becomes a table with one row per row of the request. What the baseline knows decides which of its numbers are
+rows and which are several outputs of one row, and, where an answer has a label and a probability, which of them is the
+output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from flask_boxkite.payloads.requests import csv_table, is_tensor_list, tensor_tables
-from flask_boxkite.payloads.table import Table, as_table, from_columns, from_records, from_rows
+from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.objects import array_of, fields_of, is_value, standard, values_of
+from flask_boxkite.payloads.requests import csv_table
+from flask_boxkite.payloads.table import Table, as_table, from_columns, from_records, from_rows, known_items
+from flask_boxkite.payloads.tensors import is_tensor_list, tensor_columns, tensor_tables
+from flask_boxkite.values import InvalidValue, to_number, to_text
 
-__all__ = ["csv_output", "found_output", "output_table"]
+__all__ = ["csv_output", "found_output", "json_lines_output", "output_table"]
 
 _SEVERAL_ROWS = ("predictions", "outputs", "instances")
 _ONE_VALUE = ("prediction", "output", "score", "result", "label")
-_MARKS = (*_SEVERAL_ROWS, *_ONE_VALUE)
+_SHARES = ("probability", "probabilities")
+_MARKS = (*_SEVERAL_ROWS, *_ONE_VALUE, *_SHARES, "scores", "labels")
+_SCORES = frozenset({*_SHARES, "score", "scores"})
+"""Keys that never hold a label."""
+_MARGIN = 0.001
+"""The outermost bounds of a baseline lie a little outside of its values."""
 
 
-def found_output(document: Any, names: Sequence[str]) -> Any:
-    """Find the output in a JSON answer; raise LookupError where no convention fits."""
+def found_output(
+    document: Any, names: Sequence[str], outputs: Sequence[Distribution] = (), rows: int | None = None
+) -> Any:
+    """Find the output in a JSON answer; raise LookupError where no convention fits.
+
+    Args:
+        document: The parsed JSON, or an object with fields by name.
+        names: The outputs that the baseline knows.
+        outputs: Their distributions, which decide between several keys that may hold the output.
+        rows: Rows of the request, or None if they are not known.
+    """
     if type(document) is not dict and not isinstance(document, Mapping):
-        return document
+        return _opened_answer(document, names, outputs, rows)
     if names and names != ("output",) and document.keys() >= set(names):
         return {name: document[name] for name in names}
-    for key in _MARKS:
-        if key in document:
-            return document[key]
+    marked = [key for key in _MARKS if key in document]
+    if len(marked) > 1 and outputs:
+        return document[_fitting({key: document[key] for key in marked}, outputs, rows)]
+    if marked:
+        return _below_mark(document[marked[0]], names, outputs, rows)
     data = document.get("data")
     if isinstance(data, Mapping) and "ndarray" in data:
         return data["ndarray"]
     if len(document) == 1:
         return next(iter(document.values()))
     raise LookupError
+
+
+def _opened_answer(document: Any, names: Sequence[str], outputs: Sequence[Distribution], rows: int | None) -> Any:
+    """Find the output in an answer that is no JSON object: a list of answers, an object of fields, or the output."""
+    if is_value(document):
+        return document
+    if not isinstance(document, (list, np.ndarray)):
+        fields = fields_of(document)
+        if fields is not None:
+            return found_output(fields, names, outputs, rows)
+        return list(document) if isinstance(document, tuple) else document
+    return _below_mark(document, names, outputs, rows)
+
+
+def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution], rows: int | None) -> Any:
+    """Choose among what stands under the only mark: several tensors, or a list of answers with several marks each."""
+    if not isinstance(value, (list, tuple)) or not value or not outputs:
+        return value
+    if is_tensor_list(value, names):
+        return value if len(value) == 1 else _fitting_tensors(value, names, outputs, rows)
+    items = value if type(value[0]) is dict else known_items(value)
+    if items is None or not all(isinstance(item, Mapping) for item in items):
+        return value
+    value = items
+    marked = [key for key in _MARKS if key in value[0]]
+    if not marked or not set(names).isdisjoint(value[0]) or any(key not in item for item in value for key in marked):
+        return value
+    key = marked[0]
+    if len(marked) > 1:
+        key = _fitting({key: [item[key] for item in value] for key in marked}, outputs, rows)
+    return [item[key] for item in value]
+
+
+def _fitting_tensors(
+    tensors: Sequence[Any], names: Sequence[str], outputs: Sequence[Distribution], rows: int | None
+) -> Sequence[Any]:
+    """Return the tensors that the baseline names, or the only one that fits its outputs."""
+    if known := [tensor for tensor in tensors if tensor.get("name") in names]:
+        return known
+    if tensor_columns(tensors) is None:
+        return tensors
+    by_name = {str(tensor.get("name")): [tensor] for tensor in tensors}
+    return by_name[_fitting(by_name, outputs, rows)]
+
+
+# --- what fits the baseline ------------------------------------------------------------------------------------------
+
+
+def _fitting(candidates: Mapping[str, Any], outputs: Sequence[Distribution], rows: int | None) -> str:
+    """Return the key of the only candidate that fits the outputs.
+
+    Raises:
+        LookupError: Several fit equally, or none does.
+    """
+    names = tuple(output.name for output in outputs)
+    tables = {key: table for key, value in candidates.items() if (table := output_table(value, names, rows))}
+    fitting = [key for key, table in tables.items() if _fits(key, table, outputs)]
+    if len(fitting) > 1:
+        fitting = [key for key in fitting if _is_known(tables[key], outputs)]
+    if len(fitting) != 1:
+        raise LookupError
+    return fitting[0]
+
+
+def _fits(key: str, table: Table, outputs: Sequence[Distribution]) -> bool:
+    """Return whether values are of the kind of the outputs: probabilities, other numbers, or labels."""
+    by_place = range(len(outputs)) if table.names is None else map(_places(table.names).get, (o.name for o in outputs))
+    return all(
+        place is not None and _fits_one(key, [row[place] for row in table.rows], output)
+        for output, place in zip(outputs, by_place, strict=True)
+    )
+
+
+def _places(names: Sequence[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}
+
+
+def _fits_one(key: str, values: list[Any], output: Distribution) -> bool:
+    if isinstance(output, Discrete) and output.is_text:
+        return key not in _SCORES and all(
+            value is None or isinstance(value, str) or _category(value) in output.values for value in values
+        )
+    numbers = [_number(value) for value in values]
+    if any(number is None for number in numbers):
+        return False
+    are_labels = all(number != number or number == int(number) for number in numbers if number is not None)
+    if _is_share(output):
+        # A label beside a probability is 0 or 1; what stands under a probability's own name is one whatever its value.
+        return key in _SCORES or not are_labels
+    return key not in _SCORES and are_labels if isinstance(output, Discrete) else key not in _SHARES
+
+
+def _is_share(output: Distribution) -> bool:
+    """Return whether an output lies within 0 and 1, as probabilities do, and not only at both ends."""
+    if not isinstance(output, Discrete):
+        return output.upper_bounds[0] >= -_MARGIN and output.upper_bounds[-1] <= 1 + _MARGIN
+    values = [value for value in output.values if not isinstance(value, str)]
+    return all(0 <= value <= 1 for value in values) and any(0 < value < 1 for value in values)
+
+
+def _is_known(table: Table, outputs: Sequence[Distribution]) -> bool:
+    """Return whether all values of a single label are categories of training."""
+    output = outputs[0]
+    if len(outputs) > 1 or not isinstance(output, Discrete):
+        return False
+    read = _category if output.is_text else _number
+    return all(read(row[0]) in output.values for row in table.rows)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = to_number(value)
+    except InvalidValue:
+        return None
+    return None if number in (float("inf"), float("-inf")) else number
+
+
+def _category(value: Any) -> str | None:
+    try:
+        return to_text(value)
+    except InvalidValue:
+        return None
+
+
+# --- texts -----------------------------------------------------------------------------------------------------------
 
 
 def csv_output(text: str) -> Any:
@@ -46,11 +193,23 @@ def csv_output(text: str) -> Any:
     return found.rows
 
 
+def json_lines_output(text: str) -> Any:
+    """Read an answer of JSON lines, a row a line.
+
+    Raises:
+        ValueError: A line is not JSON.
+    """
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
 def output_table(value: Any, names: Sequence[str], rows: int | None) -> Table | None:
     """Lay out an output in rows; None if it does not fit.
 
     Args:
-        value: A scalar, a list, an object by name, an array, a Series or a frame.
+        value: A scalar, a list, an object by name, an array, a Series, a frame, or an object of another library.
         names: The outputs that the baseline knows; a single one takes any scalar.
         rows: Rows of the request, or None if they are not known.
     """
@@ -66,22 +225,38 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
         value = tensor_tables(value, names)
         return value if value is None or value.names is not None else _positional(value.rows, width)
     if isinstance(value, Mapping):
-        return None if set(names).isdisjoint(value) else from_columns(value) or as_table(value)
-    if not isinstance(value, (list, tuple, np.ndarray)):
-        table = as_table(value)
-        if table is None and callable(convert := getattr(value, "to_pylist", None)):  # an Arrow array
-            return _from_list(convert(), width)
-        if table is None:
-            is_single = isinstance(value, (str, bytes)) or not hasattr(value, "__len__")
-            return Table(None, [[value]]) if width == 1 and is_single else None
-        if hasattr(value, "columns"):
-            return table if width > 1 or table.names is None else Table(None, table.rows)
-        value = table.rows[0] if len(table) == 1 else table.rows  # a Series: one value a row
-    return _from_list(value, width)
+        return None if set(names).isdisjoint(value) else from_columns(value) or as_table(dict(value))
+    if type(value) is list or type(value) is tuple or isinstance(value, np.ndarray):
+        return _from_list(value, names)
+    if is_value(value):
+        return Table(None, [[value]]) if width == 1 else None
+    if hasattr(type(value), "columns") and (table := as_table(value)) is not None:
+        return _from_frame(table, names)
+    if (column := values_of(value)) is not None:  # a Series or an Arrow array: one value a row
+        return _from_list(column, names)
+    if (array := array_of(value)) is not None:
+        return _from_list(array, names)
+    if (fields := fields_of(value)) is not None:
+        return _laid_out(fields, names, rows)
+    if isinstance(value, (list, tuple)):
+        return _from_list(list(value), names)
+    table = as_table(value)  # Arrow's interfaces
+    return None if table is None else _from_frame(table, names)
 
 
-def _from_list(value: Any, width: int) -> Table | None:
+def _from_frame(table: Table, names: Sequence[str]) -> Table | None:
+    """Take the columns by name; a single one is the only output whatever its name."""
+    if table.names is None:
+        return _from_list(table.rows[0] if len(table) == 1 else table.rows, names)
+    if len(names) > 1 or names[0] in table.names:
+        return table
+    return _positional(table.rows, 1)
+
+
+def _from_list(value: Any, names: Collection[str]) -> Table | None:
+    width = len(names)
     if isinstance(value, np.ndarray):
+        value = standard(value)
         if value.ndim == 0:
             return Table(None, [[value[()]]]) if width == 1 else None
         if value.ndim == 2:
@@ -90,7 +265,7 @@ def _from_list(value: Any, width: int) -> Table | None:
             return None
         if width == 1 and value.size:
             return Table(None, value[:, np.newaxis].copy())
-    if len(value) == 0:
+    if len(value) == 0 or (value := known_items(value)) is None:
         return None
     if isinstance(value[0], Mapping):
         return from_records(value)

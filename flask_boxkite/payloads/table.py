@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ObjectRow", "Rows", "Table", "as_table", "from_columns", "from_records", "from_rows"]
+from flask_boxkite.objects import array_of, columns_of, is_value, opened, standard, values_of
+
+__all__ = [
+    "SCALARS",
+    "ObjectRow",
+    "Rows",
+    "Table",
+    "as_table",
+    "flat",
+    "from_columns",
+    "from_records",
+    "from_rows",
+    "known_items",
+]
 
 Rows: TypeAlias = "list[Any] | NDArray[Any]"
 
-_SCALARS = frozenset({float, int, str, bool, type(None)})
+SCALARS = frozenset({float, int, str, bool, type(None)})
+"""Types of plain values in JSON."""
+
+_LISTS = frozenset({list, tuple})
 
 
 class Table:
@@ -86,42 +102,89 @@ def as_table(value: Any) -> Table | None:
     """Read a value that has the shape of rows by itself; None if it has not.
 
     An object is one row by name, a list of plain values one row by position, a list of lists or objects several rows;
-    arrays and data frames likewise.
+    an object of columns is as many rows as they have values. Arrays, data frames and objects of other libraries are
+    read likewise.
     """
     kind = type(value)
     if kind is dict:
-        return ObjectRow(value) if value else None
+        for first in value.values():
+            is_row = type(first) is float or type(first) in SCALARS
+            return ObjectRow(value) if is_row else _from_object(value)
+        return None
     if kind is list or kind is tuple:
         return _from_list(value)
     if isinstance(value, np.ndarray):
         return _from_array(value)
-    if isinstance(value, (list, tuple)):
-        return _from_list(value)
-    if isinstance(value, Mapping):
-        return as_table(dict(value))
-    return _from_frame(value)
+    if hasattr(kind, "columns") and not isinstance(value, Mapping):
+        return _from_frame(value)
+    if hasattr(kind, "to_native"):  # a frame of narwhals
+        return as_table(value.to_native())
+    if (found := _from_series(value)) is not None:
+        return found
+    if (holds := values_of(value)) is None:
+        if (columns := columns_of(value)) is not None:
+            return from_columns(columns)
+        holds = opened(value)
+    return None if holds is None else as_table(holds)
+
+
+def _from_object(value: dict[Any, Any]) -> Table:
+    """Read columns by name where all values are columns, else one row by name."""
+    return from_columns(value) or _from_indexed(value) or ObjectRow(value)
 
 
 def _from_list(values: Sequence[Any]) -> Table | None:
     if not values:
         return None
     first = values[0]
-    if type(first) in _SCALARS:  # the common case, told without asking an abstract class
+    kind = type(first)
+    if kind in SCALARS:  # the common case, told without asking an abstract class
         return Table(None, [list(values)])
-    if isinstance(first, Mapping):
+    if kind is dict:
         return from_records(values)
-    if isinstance(first, (list, tuple, np.ndarray)):
-        return from_rows(values)
-    return Table(None, [list(values)])
+    items = known_items(values)
+    if items is None:
+        return None
+    if isinstance(items[0], Mapping):
+        return from_records(items)
+    if isinstance(items[0], (list, tuple, np.ndarray)):
+        return from_rows(items)
+    return Table(None, [list(items)])
+
+
+def known_items(values: Sequence[Any]) -> Sequence[Any] | None:
+    """Return items that may be arrays and objects of other libraries as arrays of NumPy, dicts and lists.
+
+    Returns:
+        None if what they are cannot be told.
+    """
+    first = values[0]
+    kind = type(first)
+    if kind in _LISTS or kind is dict or is_value(first):
+        return values
+    if isinstance(first, (Mapping, list, tuple)):
+        found = [opened(item) for item in values]
+    else:
+        found = [array_of(item) for item in values]
+        if any(item is None for item in found):
+            found = [opened(item) for item in values]
+    if any(item is None for item in found):
+        return None
+    # An array without dimensions is a value.
+    return [item[()] if isinstance(item, np.ndarray) and item.ndim == 0 else item for item in found]
 
 
 def from_rows(rows: Sequence[Any]) -> Table | None:
     """Read lists of values, one a row. Rows of several lengths cannot be matched by position."""
-    if not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows):
+    if not _LISTS.issuperset(map(type, rows)) and not all(map(_is_row, rows)):
         return None
     if len(set(map(len, rows))) != 1 or len(rows[0]) == 0:
         return None
     return Table(None, [list(row) for row in rows])
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, (list, tuple)) or (isinstance(row, np.ndarray) and row.ndim == 1)
 
 
 def from_records(records: Sequence[Any]) -> Table | None:
@@ -135,25 +198,60 @@ def from_records(records: Sequence[Any]) -> Table | None:
 
 
 def from_columns(columns: Mapping[str, Any]) -> Table | None:
-    """Read lists of values by name, one list a column, all of one length."""
-    values = list(columns.values())
-    if not values or not all(isinstance(column, (list, tuple, np.ndarray)) for column in values):
+    """Read lists, arrays or Series of values by name, one a column, all of one length."""
+    values = []
+    for column in columns.values():
+        if (read := _column(column)) is None:
+            return None
+        values.append(read)
+    if not values or len(set(map(len, values))) != 1 or len(values[0]) == 0:
         return None
-    if len(set(map(len, values))) != 1 or len(values[0]) == 0:
-        return None
-    return Table(tuple(map(str, columns)), [list(row) for row in zip(*map(_flat_column, values), strict=True)])
+    return Table(tuple(map(str, columns)), [list(row) for row in zip(*values, strict=True)])
 
 
-def _flat_column(column: Any) -> Iterable[Any]:
-    """Return a column whose values may each stand in a list of their own."""
-    return [item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item for item in column]
+def _column(column: Any) -> Sequence[Any] | None:
+    """Return the values of a column as a list; each may stand in a list of its own. None if it is no column."""
+    if isinstance(column, (list, tuple)):
+        return [flat(item) for item in column]
+    if is_value(column) or isinstance(column, Mapping):
+        return None
+    if (values := values_of(column)) is not None:
+        return values
+    array = array_of(column)
+    if array is None:
+        return None
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return _array_values(array) if array.ndim == 1 else None
+
+
+def _array_values(array: NDArray[Any]) -> list[Any]:
+    """Return the values of an array: numbers of Python where these are as exact, scalars else."""
+    if isinstance(array, np.ma.MaskedArray):
+        array = _without_mask(array)
+    is_exact = array.dtype.kind in "biuOSU" or array.dtype == np.float64
+    return array.tolist() if is_exact else list(array)
+
+
+def flat(item: Any) -> Any:
+    """Return a value that may stand in a list of its own."""
+    return item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item
+
+
+def _from_indexed(columns: Mapping[str, Any]) -> Table | None:
+    """Read columns whose values stand by the names of their rows: what pandas' ``to_json`` and ``to_dict`` write."""
+    if not all(type(column) is dict for column in columns.values()):
+        return None
+    index = list(next(iter(columns.values())))
+    if any(list(column) != index for column in columns.values()):
+        return None
+    return from_columns({name: list(column.values()) for name, column in columns.items()})
 
 
 def _from_array(array: NDArray[Any]) -> Table | None:
     if isinstance(array, np.ma.MaskedArray):
-        is_masked = np.ma.getmaskarray(array)
-        array = np.array(array, dtype=object)
-        array[is_masked] = None
+        array = _without_mask(array)
+    array = standard(array)
     if array.dtype.names:
         return from_columns({name: array[name] for name in array.dtype.names})
     if array.ndim == 1 and len(array):
@@ -163,26 +261,31 @@ def _from_array(array: NDArray[Any]) -> Table | None:
     return None
 
 
+def _without_mask(array: Any) -> NDArray[Any]:
+    is_masked = np.ma.getmaskarray(array)
+    values = np.array(array, dtype=object)
+    values[is_masked] = None
+    return values
+
+
 def _from_frame(value: Any) -> Table | None:
-    """Read a data frame, or a Series as one row."""
-    columns = getattr(value, "columns", None)
-    if columns is None:
-        return _from_series(value)
-    for method in ("to_dicts", "to_pylist"):  # polars, pyarrow
-        if callable(convert := getattr(value, method, None)):
-            return from_records(convert())
-    return _from_pandas(value) if hasattr(value, "to_numpy") else None
+    """Read a data frame. Anything else that has columns, such as a dataclass with that field, is an object."""
+    if hasattr(type(value), "iloc"):
+        return _from_pandas(value)
+    if (columns := columns_of(value)) is not None:
+        return from_columns(columns)
+    found = opened(value)
+    return None if found is None else as_table(found)
 
 
 def _from_series(value: Any) -> Table | None:
     """Read a Series as one row: by name if its index has names, as a row of a pandas frame does."""
-    if not callable(convert := getattr(value, "to_list", None)):
-        return None
-    found = _from_list(convert())
     index = getattr(value, "index", None)
-    if found is None or index is None or callable(index) or not all(isinstance(name, str) for name in index):
-        return found
-    return Table(tuple(index), found.rows) if len(found) == 1 else None
+    if index is None or callable(index) or (values := values_of(value)) is None:
+        return None
+    if not values or not all(isinstance(name, str) for name in index):
+        return _from_list(values)
+    return Table(tuple(index), [values])
 
 
 def _from_pandas(frame: Any) -> Table | None:
@@ -193,5 +296,10 @@ def _from_pandas(frame: Any) -> Table | None:
     if len(kinds) == 1 and (array := frame.to_numpy()).dtype.kind in "iufb":
         return Table(names, array.copy())
     # Column by column: one array for all would widen float32, which then lose their shortest decimals.
-    columns = [list(frame.iloc[:, index].to_numpy()) for index in range(len(names))]
+    columns = [_pandas_column(frame.iloc[:, index]) for index in range(len(names))]
     return Table(names, [list(row) for row in zip(*columns, strict=True)])
+
+
+def _pandas_column(column: Any) -> list[Any]:
+    values = column.to_numpy()
+    return list(values) if values.dtype.kind != "O" else values_of(column) or []

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import zlib
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.payloads import Table, csv_table, form_table, json_table
+from flask_boxkite.payloads import (
+    Table,
+    binary_document,
+    csv_table,
+    decompressed,
+    form_table,
+    json_lines_table,
+    json_table,
+)
 
 AB = frozenset({"a", "b"})
 NONE: frozenset[str] = frozenset()
@@ -45,6 +57,25 @@ CONVENTIONS: dict[str, tuple[Any, Any]] = {
     "instances, named": ({"signature_name": "x", "instances": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}, NAMED),
     "instances of one value": ({"instances": [1, 2]}, (None, [[1], [2]])),
     "SageMaker": ({"instances": [{"features": [1, 2]}, {"features": [3, 4]}]}, ROWS),
+    "SageMaker, dense": (
+        {"instances": [{"data": {"features": {"values": [1, 2]}}}, {"data": {"features": {"values": [3, 4]}}}]},
+        ROWS,
+    ),
+    "SageMaker, a dense row": ({"data": {"features": {"values": [1, 2]}}}, ROW),
+    "instances of values in lists": ({"instances": [{"a": [1], "b": [2]}, {"a": [3], "b": 4}]}, NAMED),
+    "Keras, rows": ({"instances": [{"dense_input": [1, 2]}, {"dense_input": [3, 4]}]}, ROWS),
+    "Keras, columns": ({"signature_name": "serving_default", "inputs": {"dense_input": [[1, 2], [3, 4]]}}, ROWS),
+    "MLflow 1 split": ({"columns": ["a", "b"], "data": [[1, 2], [3, 4]]}, NAMED),
+    "pandas split in another order": ({"columns": ["b", "a"], "more": 1, "data": [[1, 2]]}, (("b", "a"), [[1, 2]])),
+    "pandas split": ({"columns": ["a", "b"], "index": [0, 1], "data": [[1, 2], [3, 4]]}, NAMED),
+    "data, rows": ({"data": [[1, 2], [3, 4]]}, ROWS),
+    "data, a row": ({"data": [1, 2]}, ROW),
+    "data by name": ({"data": {"a": 1, "b": 2}, "id": "x"}, NAMED_ROW),
+    "pandas table": ({"schema": {"fields": []}, "data": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}, NAMED),
+    "rows under their name": ({"rows": [[1, 2], [3, 4]]}, ROWS),
+    "records": ({"records": [{"a": 1, "b": 2}, {"a": 3, "b": 4}]}, NAMED),
+    "input": ({"input": {"a": 1, "b": 2}}, NAMED_ROW),
+    "input of columns": ({"input": {"a": [1, 3], "b": [2, 4]}}, NAMED),
     "MLflow split": (
         {"dataframe_split": {"columns": ["a", "b"], "index": [0, 1], "data": [[1, 2], [3, 4]]}},
         NAMED,
@@ -76,6 +107,93 @@ CONVENTIONS: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize(("document", "expected"), CONVENTIONS.values(), ids=CONVENTIONS.keys())
 def test_conventions_of_requests(document: Any, expected: Any, names: frozenset[str]) -> None:
     assert laid_out(json_table(document, names)) == expected
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"a": [1, 3], "b": [2, 4]}, NAMED),
+        ({"a": [[1], [3]], "b": [[2], [4]]}, NAMED),
+        ({"a": {"0": 1, "1": 3}, "b": {"0": 2, "1": 4}}, NAMED),
+        (
+            {"inputs": [tensor("id", [2, 3], [0] * 6), tensor("a", [2], [1, 3]), tensor("b", [2], [2, 4])]},
+            NAMED,
+        ),
+        ({"inputs": [tensor("a", [2], [1, 3]), tensor("id", [2], [7, 8])]}, (("a",), [[1], [3]])),
+        ({"data": [[1, 2]], "rows": [7, 8, 9]}, ROW),
+        ({"features": [1, 2], "input": ["x"]}, ROW),
+    ],
+    ids=["columns", "columns of lists", "pandas' to_json", "V2 and an id", "V2, one and an id", "rows", "features"],
+)
+def test_conventions_that_known_names_decide(document: Any, expected: Any) -> None:
+    assert laid_out(json_table(document, AB)) == expected
+
+
+def test_columns_are_one_row_where_no_names_are_known() -> None:
+    """The lists may be features of a kind that no baseline has."""
+    assert laid_out(json_table({"a": [1, 3], "b": [2, 4]}, NONE)) == (("a", "b"), [[[1, 3], [2, 4]]])
+
+
+@pytest.mark.parametrize(
+    ("document", "names"),
+    [
+        ({"instances": [{"dense_input": [1, 2, 3]}]}, AB),
+        ({"instances": [{"dense_input": [1, 2]}, {"other": [1, 2]}]}, AB),
+        ({"instances": [{"dense_input": [1, 2]}]}, {"dense_input", "b"}),
+        ({"instances": [{"x": [1, 2], "y": [3, 4]}]}, AB),
+        ({"inputs": {"dense_input": [[1, 2]], "other": [[1, 2]]}}, AB),
+        ({"inputs": {"a": [[1, 2]]}}, AB),
+    ],
+    ids=["too wide", "two names", "a feature's name", "two tensors", "two inputs", "a feature's column"],
+)
+def test_an_input_of_another_name_or_width_is_not_read_by_position(document: Any, names: Any) -> None:
+    table = json_table(document, frozenset(names))
+
+    assert table is None or table.names is not None
+
+
+def test_the_only_input_of_a_model_of_one_feature_is_its_column() -> None:
+    names = frozenset({"a"})
+
+    assert laid_out(json_table({"instances": [{"dense_input": [1]}, {"dense_input": [3]}]}, names)) == (
+        None,
+        [[1], [3]],
+    )
+    assert laid_out(json_table({"inputs": {"dense_input": [[1], [3]]}}, names)) == (None, [[1], [3]])
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"columns": ["a"], "data": [[1, 2]]},
+        {"columns": ["a"], "data": [[1, 2]], "more": 1},
+        {"columns": "ab", "data": [[1, 2]]},
+        {"columns": None, "data": {"x": 1}},
+        {"data": [[1, 2]], "rows": [[3, 4]]},
+        {"data": {"a": [1, 2]}, "input": {"b": [1, 2]}},
+        {"data": {"x": 1, "y": 2}},
+        {"data": {"features": {"values": 5}}},
+        {"data": {"features": {"values": [1, 2]}, "shape": [2]}},
+        {"rows": 5},
+        {"input": "text"},
+    ],
+    ids=str,
+)
+def test_neighbours_of_conventions_are_not_guessed(document: Any) -> None:
+    assert json_table(document, AB) is None
+
+
+@pytest.mark.parametrize("name", ["data", "rows", "records", "input"])
+def test_a_feature_of_the_name_of_a_convention_is_a_feature(name: str) -> None:
+    document = {name: [1, 2], "b": 1}
+
+    assert laid_out(json_table(document, frozenset({name, "b"}))) == ((name, "b"), [[[1, 2], 1]])
+
+
+def test_a_feature_called_columns_is_no_mark_of_a_split() -> None:
+    document = {"columns": 5, "b": 1, "data": None}
+
+    assert laid_out(json_table(document, frozenset({"columns", "b"}))) == (("columns", "b", "data"), [[5, 1, None]])
 
 
 def test_a_column_with_a_name_that_says_nothing_is_known_by_its_position() -> None:
@@ -125,7 +243,7 @@ NEAR_MISSES: dict[str, Any] = {
     "V2, several lengths": {"inputs": [tensor("a", [1], [1]), tensor("b", [2], [1, 2])]},
     "V2, a wide one of several": {"inputs": [tensor("a", [1, 2], [1, 2]), tensor("b", [1], [1])]},
     "V2, data no list": {"inputs": [{"name": "a", "shape": [1], "data": 1}]},
-    "Seldon, a list": {"data": [[1, 2]]},
+    "data, rows of several lengths": {"data": [[1, 2], [3]]},
     "Seldon, nothing": {"data": {}},
     "Seldon, no rows": {"data": {"ndarray": []}},
     "Seldon, too few names": {"data": {"names": ["a"], "ndarray": [[1, 2]]}},
@@ -180,6 +298,205 @@ def test_a_scalar_under_a_marks_name_is_a_value_where_no_names_are_known() -> No
     assert laid_out(json_table({"data": 5, "x": 1}, NONE)) == (("data", "x"), [[5, 1]])
     assert json_table({"data": 5, "x": 1}, AB) is None
     assert json_table({"instances": 5}, AB) is None
+
+
+# --- tensors ---------------------------------------------------------------------------------------------------------
+
+# What tritonclient 2.73 writes, and kserve 0.21 likewise; with the length of its JSON in the header.
+TRITON = (
+    b'{"inputs":[{"name":"a","shape":[2,1],"datatype":"FP32","parameters":{"binary_data_size":8}},'
+    b'{"name":"b","shape":[2,1],"datatype":"BYTES","parameters":{"binary_data_size":17}}],'
+    b'"outputs":[{"name":"p","parameters":{"binary_data":true}}]}'
+)
+TRITON_DATA = b"ff\x1cB\x00\x00 B\x04\x00\x00\x00Oslo\x05\x00\x00\x00R\xc3\xb6me"
+
+
+def test_binary_tensors_are_read_as_triton_writes_them() -> None:
+    table = json_table(binary_document(TRITON + TRITON_DATA, str(len(TRITON))), AB)
+
+    assert laid_out(table) == (("a", "b"), [[np.float32(39.1), "Oslo"], [40, "Röme"]])
+
+
+@pytest.mark.parametrize(
+    ("datatype", "numpy_type", "values"),
+    [
+        ("BOOL", "?", [True, False]),
+        ("UINT8", "u1", [0, 255]),
+        ("UINT16", "<u2", [0, 65535]),
+        ("UINT32", "<u4", [0, 2**32 - 1]),
+        ("UINT64", "<u8", [0, 2**64 - 1]),
+        ("INT8", "i1", [-128, 127]),
+        ("INT16", "<i2", [-5, 5]),
+        ("INT32", "<i4", [-5, 5]),
+        ("INT64", "<i8", [-(2**63), 5]),
+        ("FP16", "<f2", [np.float16(0.1), np.float16(2)]),
+        ("FP32", "<f4", [np.float32(0.1), np.float32(2)]),
+        ("FP64", "<f8", [0.1, 2.0]),
+    ],
+)
+def test_binary_tensors_of_every_datatype(datatype: str, numpy_type: str, values: list[Any]) -> None:
+    data = np.array(values, dtype=numpy_type).tobytes()
+    described = {"name": "x", "shape": [1, 2], "datatype": datatype, "parameters": {"binary_data_size": len(data)}}
+    header = json.dumps({"inputs": [described]}).encode()
+    table = json_table(binary_document(header + data, str(len(header))), AB)
+
+    assert laid_out(table) == (None, [values])
+    assert table is not None
+    assert [type(value) for value in table.rows[0]] == list(map(type, values))
+
+
+def test_a_bfloat16_is_the_upper_half_of_a_float32() -> None:
+    header = b'{"inputs":[{"name":"x","shape":[2],"datatype":"BF16","parameters":{"binary_data_size":4}}]}'
+    table = json_table(binary_document(header + b"\xc0\x3f\x00\xbf", str(len(header))), frozenset({"x"}))
+
+    assert laid_out(table) == (("x",), [[1.5], [-0.5]])
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        (TRITON + TRITON_DATA, ""),
+        (TRITON + TRITON_DATA, "-5"),
+        (TRITON + TRITON_DATA, "0"),
+        (TRITON + TRITON_DATA, "99999"),
+        (TRITON + TRITON_DATA, str(len(TRITON) - 1)),
+        (TRITON + TRITON_DATA, str(len(TRITON) + 1)),
+        (TRITON + TRITON_DATA[:-1], str(len(TRITON))),
+        (TRITON.replace(b'size":8', b'size":-8') + TRITON_DATA, str(len(TRITON) + 1)),
+        (TRITON.replace(b'size":8', b'size":7') + TRITON_DATA, str(len(TRITON))),
+        (TRITON.replace(b'size":17', b'size":18').replace(b"BYTES", b"UINT8") + TRITON_DATA, str(len(TRITON))),
+        (TRITON.replace(b"FP32", b"FP99") + TRITON_DATA, str(len(TRITON))),
+        (TRITON + TRITON_DATA.replace(b"\x04", b"\xff"), str(len(TRITON))),
+        (TRITON + TRITON_DATA.replace(b"\xc3", b"\xff"), str(len(TRITON))),
+    ],
+)
+def test_binary_tensors_whose_sizes_do_not_agree_are_an_error(body: bytes, header: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        binary_document(body, header)
+
+
+def test_a_shape_that_does_not_fit_binary_data_is_not_read() -> None:
+    header = b'{"inputs":[{"name":"x","shape":[3],"datatype":"INT8","parameters":{"binary_data_size":2}}]}'
+
+    assert json_table(binary_document(header + b"\x01\x02", str(len(header))), AB) is None
+
+
+def test_a_float32_in_json_is_the_number_with_its_shortest_decimals() -> None:
+    """As tritonclient and kserve write 39.1."""
+    document = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [39.099998474121094, 40]}]}
+    table = json_table(document, AB)
+
+    assert table is not None
+    assert str(table.rows[0][0]) == "39.1"
+
+
+def test_texts_in_base64_are_decoded_where_the_tensor_says_so() -> None:
+    """As MLServer's codec writes them."""
+    texts = [base64.b64encode(text.encode()).decode() for text in ("Oslo", "Röme")]
+    described = {"name": "a", "shape": [2, 1], "datatype": "BYTES", "data": texts}
+    names = frozenset({"a"})
+
+    assert laid_out(json_table({"inputs": [described]}, names)) == (("a",), [[text] for text in texts])
+    described["parameters"] = {"content_type": "base64"}
+    assert laid_out(json_table({"inputs": [described]}, names)) == (("a",), [["Oslo"], ["Röme"]])
+    described["data"] = ["Oslo!", "Rome"]
+    assert json_table({"inputs": [described]}, names) is None
+
+
+# --- compressed bodies -----------------------------------------------------------------------------------------------
+
+
+def raw_deflate(data: bytes) -> bytes:
+    """Compress without the header of zlib, as some clients do."""
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(data) + compressor.flush()
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (gzip.compress(b"[1, 2]"), "gzip"),
+        (gzip.compress(b"[1, 2]"), " GZip "),
+        (gzip.compress(b"[1, 2]"), "x-gzip"),
+        (gzip.compress(b"[1,") + gzip.compress(b" 2]"), "gzip"),
+        (zlib.compress(b"[1, 2]"), "deflate"),
+        (raw_deflate(b"[1, 2]"), "deflate"),
+    ],
+    ids=["gzip", "capitals", "x-gzip", "members", "deflate", "raw deflate"],
+)
+def test_compressed_bodies(data: bytes, encoding: str) -> None:
+    assert decompressed(data, encoding, 6) == b"[1, 2]"
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (gzip.compress(b"[1, 2]"), "br"),
+        (gzip.compress(b"[1, 2]"), "gzip, gzip"),
+        (gzip.compress(b"[1, 2]")[:-9], "gzip"),
+        (b"[1, 2]", "gzip"),
+        (gzip.compress(b"[1, 2]  "), "gzip"),
+        (gzip.compress(b"[1, 2]") + gzip.compress(b" "), "gzip"),
+    ],
+    ids=["brotli", "twice", "cut off", "not compressed", "too long", "too long in two"],
+)
+def test_bodies_that_cannot_be_decompressed_within_the_limit(data: bytes, encoding: str) -> None:
+    with pytest.raises(ValueError, match=r"The body is"):
+        decompressed(data, encoding, 6)
+
+
+def test_a_bomb_is_not_decompressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Reader:
+        def __init__(self, window: int) -> None:
+            self._inner = decompressobj(window)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._inner, name)
+
+        def decompress(self, data: bytes, limit: int) -> bytes:
+            made.append(len(part := self._inner.decompress(data, limit)))
+            return part
+
+    decompressobj = zlib.decompressobj
+    bomb = gzip.compress(bytes(10_000_000))
+    monkeypatch.setattr(zlib, "decompressobj", Reader)
+    with pytest.raises(ValueError, match="more than 1000 bytes"):
+        decompressed(bomb, "gzip", 1000)
+    assert sum(made) <= 1001
+
+
+# --- JSON lines ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a":1,"b":2}\n{"b":4,"a":3}\n', NAMED),
+        ('{"a":1,"b":2}', NAMED_ROW),
+        ("[1,2]\r\n\n[3,4]", ROWS),
+        ('\ufeff{"features":[1,2]}\n{"features":[3,4]}', ROWS),
+        ('{"data":{"features":{"values":[1,2]}}}\n{"data":{"features":{"values":[3,4]}}}', ROWS),
+        ('{"a":1,"b":2}\n{"a":3}', (("a", "b"), [[1, 2], [3, None]])),
+        ('{"a":1,"b":"x\u2028y"}\n{"a":3,"b":4}', (("a", "b"), [[1, "x\u2028y"], [3, 4]])),
+        ("", None),
+        ("\n\n", None),
+        ("[1,2]\n[3]", None),
+        ('[1,2]\n{"a":3,"b":4}', None),
+        ('{"a":1,"b":2}\n{"x":3}', None),
+        ('{"a":1,"b":2}\n7', None),
+        ("[[1,2],[3,4]]\n[[5,6],[7,8]]", None),
+    ],
+    ids=repr,
+)
+def test_json_lines(text: str, expected: Any) -> None:
+    assert laid_out(json_lines_table(text, AB)) == expected
+
+
+def test_a_line_that_is_no_json_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Expecting"):
+        json_lines_table('{"a":1}\nhello', AB)
 
 
 # --- CSV -------------------------------------------------------------------------------------------------------------
@@ -255,6 +572,7 @@ KEYS = st.sampled_from(
         "tensor",
         "shape",
         "values",
+        "rows",
         "a",
     ]
 ) | st.text(max_size=3)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.payloads import csv_output, found_output, output_table
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.payloads import csv_output, found_output, json_lines_output, output_table
 from tests.payloads.test_requests import ANY_JSON, check, laid_out, tensor
 
 ONE = ("output",)
@@ -55,6 +60,228 @@ def test_conventions_of_answers(document: Any, names: tuple[str, ...], output: A
 def test_an_answer_that_fits_nothing_is_not_guessed(document: Any, names: tuple[str, ...]) -> None:
     with pytest.raises(LookupError):
         found_output(document, names)
+
+
+# --- several marks ---------------------------------------------------------------------------------------------------
+
+
+def trained(inference: Any) -> tuple[Distribution, ...]:
+    """Return the outputs of a baseline."""
+    return build_baseline({"x": list(range(1000))}, inference).outputs
+
+
+SHARES = [i / 1000 for i in range(1000)]
+SHARE = trained(SHARES)
+FEW_SHARES = trained([0.0, 0.25, 1.0, 0.75] * 250)
+AMOUNT = trained([50.0 + i / 10 for i in range(1000)])
+NUMBERS = trained([i % 3 for i in range(1000)])
+BOTH = trained([i % 2 for i in range(1000)])
+TEXTS = trained(["ham", "spam"] * 500)
+CLASSES = trained({"a": SHARES, "b": SHARES, "c": SHARES})
+LABELLED = {"prediction": 1, "probability": 0.7}
+HUGGING_FACE = [{"label": "spam", "score": 0.99}, {"label": "ham", "score": 0.8}]
+MULTICLASS = {"a": 0.2, "b": 0.5, "c": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("document", "outputs", "rows", "output"),
+    [
+        (LABELLED, SHARE, 1, 0.7),
+        (LABELLED, FEW_SHARES, 1, 0.7),
+        (LABELLED, NUMBERS, 1, 1),
+        (LABELLED, BOTH, 1, 1),
+        (LABELLED, AMOUNT, 1, 1),
+        ({"prediction": 123.4, "probability": 0.7}, AMOUNT, 1, 123.4),
+        ({"prediction": 1.0, "probability": 1.0}, SHARE, 1, 1.0),
+        ({"prediction": 0, "probability": 0}, BOTH, 1, 0),
+        ({"prediction": "spam", "probability": 0.7}, SHARE, 1, 0.7),
+        ({"prediction": "spam", "probability": 0.7}, TEXTS, 1, "spam"),
+        ({"prediction": "new", "probability": 0.7}, TEXTS, 1, "new"),
+        ({"label": "spam", "score": 0.9}, SHARE, 1, 0.9),
+        ({"label": "spam", "score": 0.9}, TEXTS, 1, "spam"),
+        ({"score": 1.0, "label": 1}, SHARE, 1, 1.0),
+        ({"prediction": 1, "label": "spam"}, TEXTS, 1, "spam"),
+        ({"prediction": 1, "label": "spam"}, NUMBERS, 1, 1),
+        ({"prediction": "1", "label": "spam"}, TEXTS, 1, "spam"),
+        ({"prediction": None, "probability": 0.7}, TEXTS, 1, None),
+        ({"predictions": [1, 0], "probabilities": [0.7, 0.2]}, SHARE, 2, [0.7, 0.2]),
+        ({"predictions": [1, 0], "probabilities": [0.7, 0.2]}, BOTH, 2, [1, 0]),
+        ({"probabilities": [[0.7], [0.2]], "predictions": [1, 0]}, SHARE, 2, [[0.7], [0.2]]),
+        ({"predictions": (1, 0), "probabilities": (0.7, 0.2)}, SHARE, 2, (0.7, 0.2)),
+        ({"predictions": [LABELLED, {"prediction": 0, "probability": 0.2}]}, SHARE, 2, [0.7, 0.2]),
+        ([LABELLED, {"prediction": 0, "probability": 0.2}], BOTH, 2, [1, 0]),
+        (HUGGING_FACE, SHARE, 2, [0.99, 0.8]),
+        (HUGGING_FACE, TEXTS, 2, ["spam", "ham"]),
+        ([{"score": 0.5}, {"score": 0.6}], SHARE, 2, [0.5, 0.6]),
+        ([{"output": 0.5, "x": 1}], SHARE, 1, [{"output": 0.5, "x": 1}]),
+        (MULTICLASS, CLASSES, 1, MULTICLASS),
+        ({**MULTICLASS, "label": "b"}, CLASSES, 1, MULTICLASS),
+        ({"label": "b", "probabilities": MULTICLASS}, CLASSES, 1, MULTICLASS),
+        ({"label": "b", "probabilities": [0.2, 0.5, 0.3]}, CLASSES, 1, [0.2, 0.5, 0.3]),
+        ({"prediction": "b", "probabilities": [[0.2, 0.5, 0.3]]}, CLASSES, 1, [[0.2, 0.5, 0.3]]),
+        ({"labels": ["b"], "scores": [MULTICLASS]}, CLASSES, 1, [MULTICLASS]),
+        ([{"label": "b", "probabilities": MULTICLASS}], CLASSES, 1, [MULTICLASS]),
+        ({"predictions": [{"label": "b", "scores": [0.2, 0.5, 0.3]}]}, CLASSES, 1, [[0.2, 0.5, 0.3]]),
+        ({"label": "b", "probabilities": [0.2, 0.5, 0.3]}, TEXTS, 1, "b"),
+    ],
+    ids=str,
+)
+def test_of_a_label_and_a_probability_the_one_that_the_baseline_has(
+    document: Any, outputs: tuple[Distribution, ...], rows: int, output: Any
+) -> None:
+    assert found_output(document, names_of(outputs), outputs, rows) == output
+
+
+def names_of(outputs: tuple[Distribution, ...]) -> tuple[str, ...]:
+    return tuple(output.name for output in outputs)
+
+
+@pytest.mark.parametrize(
+    ("document", "outputs", "rows"),
+    [
+        ({"prediction": 0.3, "probability": 0.7}, SHARE, 1),
+        ({"prediction": 123.4, "score": 0.9}, AMOUNT, 1),
+        ({"prediction": 1, "label": 0}, NUMBERS, 1),
+        ({"prediction": "ham", "label": "spam"}, TEXTS, 1),
+        ({"prediction": "x", "label": "y"}, TEXTS, 1),
+        ({"prediction": 1, "label": "spam"}, SHARE, 1),
+        ({"score": 0.5, "probability": 0.7}, TEXTS, 1),
+        ({"predictions": [1, 0], "probabilities": [[0.3, 0.7], [0.8, 0.2]]}, SHARE, 2),
+        ({"predictions": [1], "probabilities": [0.7]}, SHARE, 2),
+        ({"label": "b", "probabilities": [0.2, 0.8]}, CLASSES, 1),
+        ({"label": "b", "probabilities": {"a": 0.2, "x": 0.8}}, CLASSES, 1),
+        ([LABELLED, {"prediction": 0.5, "probability": 0.2}], NUMBERS, 2),
+    ],
+    ids=str,
+)
+def test_an_answer_in_which_two_fit_or_none_is_not_guessed(
+    document: Any, outputs: tuple[Distribution, ...], rows: int
+) -> None:
+    names = names_of(outputs)
+    try:
+        found = found_output(document, names, outputs, rows)
+    except LookupError:
+        return
+    assert output_table(found, names, rows) is None
+
+
+@pytest.mark.parametrize(
+    ("tensors", "outputs", "rows", "expected"),
+    [
+        ([tensor("label", [2], [1, 0]), tensor("probability", [2, 1], [0.7, 0.2])], SHARE, 2, [[0.7], [0.2]]),
+        ([tensor("predict", [2], [1, 0]), tensor("predict_proba", [2], [0.7, 0.2])], SHARE, 2, [[0.7], [0.2]]),
+        ([tensor("label", [2], [1, 0]), tensor("probability", [2, 1], [0.7, 0.2])], BOTH, 2, [[1], [0]]),
+        ([tensor("label", [1], ["b"]), tensor("p", [1, 3], [0.2, 0.5, 0.3])], CLASSES, 1, [[0.2, 0.5, 0.3]]),
+        ([tensor("x", [2], [5, 6]), tensor("output", [2], [0.7, 0.2])], SHARE, 2, [[0.7], [0.2]]),
+    ],
+    ids=["skl2onnx", "MLServer", "labels", "multiclass", "by name"],
+)
+def test_of_several_tensors_the_ones_that_the_baseline_has(
+    tensors: list[Any], outputs: tuple[Distribution, ...], rows: int, expected: Any
+) -> None:
+    names = names_of(outputs)
+    found = found_output({"model_name": "m", "outputs": tensors}, names, outputs, rows)
+
+    assert laid_out(output_table(found, names, rows))[1] == expected
+
+
+def test_tensors_by_name_may_stand_beside_others() -> None:
+    tensors = [tensor(name, [1], [value]) for name, value in [("b", 0.5), ("label", "b"), ("a", 0.2), ("c", 0.3)]]
+    names = names_of(CLASSES)
+    found = found_output({"outputs": tensors}, names, CLASSES, 1)
+
+    assert laid_out(output_table(found, names, 1)) == (("b", "a", "c"), [[0.5, 0.2, 0.3]])
+
+
+@pytest.mark.parametrize("second", [[0.1, 0.9], [[0.1], [0.9]]])
+def test_two_tensors_that_fit_equally_are_not_guessed(second: Any) -> None:
+    tensors = [tensor("x", [2], [0.7, 0.2]), tensor("y", [2], second)]
+    with pytest.raises(LookupError):
+        found_output({"outputs": tensors}, ONE, SHARE, 2)
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+class Tensor:
+    """An array of another library."""
+
+    def __init__(self, values: Any) -> None:
+        self._values = np.array(values, dtype=np.float32)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self._values
+
+
+@dataclass
+class Shares:
+    """An answer."""
+
+    yes: Any
+    no: Any
+
+
+Answer = namedtuple("Answer", ["yes", "no"])
+
+
+@pytest.mark.parametrize(
+    ("value", "names", "rows", "expected"),
+    [
+        (Tensor(0.5), ONE, 1, (None, [[0.5]])),
+        (Tensor([0.5, 0.25]), ONE, 2, (None, [[0.5], [0.25]])),
+        (Tensor([[0.5], [0.25]]), ONE, 2, (None, [[0.5], [0.25]])),
+        (Tensor([[0.25, 0.75]]), TWO, 1, (None, [[0.25, 0.75]])),
+        ([Tensor(0.5), Tensor(0.25)], ONE, 2, (None, [[0.5], [0.25]])),
+        ([np.array(0.5), np.array(0.25)], ONE, 2, (None, [[0.5], [0.25]])),
+        ([Tensor([0.25, 0.75])], TWO, 1, (None, [[0.25, 0.75]])),
+        ({"yes": np.array([[0.75]]), "no": np.array([[0.25]])}, TWO, 1, (("yes", "no"), [[0.75, 0.25]])),
+        ({"yes": Tensor([0.75, 0.5]), "no": Tensor([0.25, 0.5])}, TWO, 2, (("yes", "no"), [[0.75, 0.25], [0.5, 0.5]])),
+        ({"yes": pd.Series([0.75]), "no": pl.Series([0.25])}, TWO, 1, (("yes", "no"), [[0.75, 0.25]])),
+        (Shares(0.75, 0.25), TWO, 1, (("yes", "no"), [[0.75, 0.25]])),
+        (Shares([0.75, 0.5], [0.25, 0.5]), TWO, 2, (("yes", "no"), [[0.75, 0.25], [0.5, 0.5]])),
+        ([Shares(0.75, 0.25), Shares(0.5, 0.5)], TWO, 2, (("yes", "no"), [[0.75, 0.25], [0.5, 0.5]])),
+        (Answer(0.75, 0.25), TWO, 1, (("yes", "no"), [[0.75, 0.25]])),
+        ([Answer(0.75, 0.25)], TWO, 1, (("yes", "no"), [[0.75, 0.25]])),
+        (pa.array([0.5, 0.25]), ONE, 2, (None, [[0.5], [0.25]])),
+        (pa.chunked_array([[0.5], [0.25]]), ONE, 2, (None, [[0.5], [0.25]])),
+        (pa.table({"no": [0.25], "yes": [0.75]}), TWO, 1, (("no", "yes"), [[0.25, 0.75]])),
+        (pd.DataFrame({"id": [7], "output": [0.5]}), ONE, 1, (("id", "output"), [[7, 0.5]])),
+    ],
+    ids=lambda value: str(value)[:40].replace("\n", " "),
+)
+def test_outputs_of_other_libraries(value: Any, names: tuple[str, ...], rows: int, expected: Any) -> None:
+    assert laid_out(output_table(value, names, rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "names", "rows"),
+    [
+        (object(), ONE, 1),
+        ([object()], ONE, 1),
+        (Shares(1, 2), ONE, 1),
+        ([np.zeros((2, 1)), np.zeros((2, 1))], TWO, 2),
+        ([np.zeros((2, 2)), np.zeros((2, 2))], TWO, 2),
+        ({"yes": np.zeros((1, 2)), "no": np.zeros((2, 1))}, TWO, 2),
+        (Tensor(np.zeros((1, 1, 1))), ONE, 1),
+        (int, ONE, 1),
+        (len, ONE, 1),
+        (iter([1]), ONE, 1),
+    ],
+    ids=[
+        "object",
+        "objects",
+        "other fields",
+        "heads",
+        "classes of heads",
+        "widths",
+        "cube",
+        "type",
+        "function",
+        "iter",
+    ],
+)
+def test_outputs_that_cannot_be_read_are_none(value: Any, names: tuple[str, ...], rows: int) -> None:
+    assert output_table(value, names, rows) is None
 
 
 @pytest.mark.parametrize(
@@ -140,6 +367,30 @@ def test_csv_answers(text: str, output: Any) -> None:
 def test_an_empty_csv_answer_has_no_output() -> None:
     with pytest.raises(LookupError):
         csv_output("")
+
+
+def test_json_lines_answers() -> None:
+    assert json_lines_output('{"score": 0.5}\n\n{"score": 0.6}\n') == [{"score": 0.5}, {"score": 0.6}]
+
+
+MARKS = st.sampled_from(["prediction", "predictions", "probability", "probabilities", "label", "outputs", "a", "data"])
+ANY_ANSWER = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 2**70) | st.floats() | st.text(max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(MARKS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(ANY_ANSWER, st.sampled_from([SHARE, AMOUNT, BOTH, TEXTS, CLASSES]), st.integers(1, 3))
+def test_no_json_makes_another_error_with_a_baseline(
+    document: Any, outputs: tuple[Distribution, ...], rows: int
+) -> None:
+    names = names_of(outputs)
+    try:
+        found = found_output(document, names, outputs, rows)
+    except LookupError:
+        return
+    check(output_table(found, names, rows))
 
 
 @given(ANY_JSON, st.lists(st.sampled_from(["output", "a", "b", "data"]), unique=True, max_size=3), st.integers(1, 3))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -97,6 +99,34 @@ TABULAR = {
         [ANN, BOB],
         "names",
     ),
+    "Open Inference with more": (
+        {
+            "inputs": [
+                tensor("id", "INT64", 1, 2, 3, 4, shape=[2, 2]),
+                *[tensor(name, "FP64", ANN[name], BOB[name]) for name in ("age", "income", "city")],
+            ]
+        },
+        [ANN, BOB],
+        "names",
+    ),
+    "TensorFlow rows of lists": (
+        {"instances": [{name: [value] for name, value in row.items()} for row in (ANN, BOB)]},
+        [ANN, BOB],
+        "names",
+    ),
+    "Keras rows": ({"instances": [{"dense_input": ANN_ROW}, {"dense_input": BOB_ROW}]}, [ANN, BOB], "positions"),
+    "Keras columns": ({"inputs": {"dense_input": [ANN_ROW, BOB_ROW]}}, [ANN, BOB], "positions"),
+    "SageMaker, dense": (
+        {"instances": [{"data": {"features": {"values": row}}} for row in (ANN_ROW, BOB_ROW)]},
+        [ANN, BOB],
+        "positions",
+    ),
+    "MLflow 1 split": ({"columns": NAMES[::-1], "data": [ANN_ROW[::-1]], "index": [0]}, [ANN], "names"),
+    "data": ({"data": [ANN_ROW, BOB_ROW]}, [ANN, BOB], "positions"),
+    "rows": ({"rows": [ANN, BOB]}, [ANN, BOB], "names"),
+    "records": ({"records": [ANN, BOB]}, [ANN, BOB], "names"),
+    "input": ({"input": ANN, "user": 7}, [ANN], "names"),
+    "columns": ({name: [ANN[name], BOB[name]] for name in NAMES}, [ANN, BOB], "names"),
     "Open Inference, flat matrix": (
         {"inputs": [tensor("input-0", "FP32", *ANN_ROW, *BOB_ROW, shape=[2, 3])]},
         [ANN, BOB],
@@ -200,6 +230,172 @@ def test_json_under_another_type(twins: Make, content_type: str | None, data: An
     check_counted(app.scrape(), [ANN], [0.5])
 
 
+def binary(*tensors: dict[str, Any], key: str = "inputs") -> tuple[bytes, dict[str, str]]:
+    """Return body and headers of the binary tensor extension, as tritonclient 2.73 sends them: no content type."""
+    described, data = [], b""
+    for each in tensors:
+        values = np.array(each["data"], dtype={"FP32": "<f4", "FP64": "<f8", "INT64": "<i8"}.get(each["datatype"], "O"))
+        if each["datatype"] == "BYTES":
+            part = b"".join(len(text.encode()).to_bytes(4, "little") + text.encode() for text in each["data"])
+        else:
+            part = values.tobytes()
+        described.append({**{name: each[name] for name in ("name", "shape", "datatype")}})
+        described[-1]["parameters"] = {"binary_data_size": len(part)}
+        data += part
+    header = json.dumps({key: described}).encode()
+    return header + data, {"Inference-Header-Content-Length": str(len(header))}
+
+
+BINARY = binary(
+    tensor("city", "BYTES", "Paris", "Rome"), tensor("age", "FP32", 30, 55.5), tensor("income", "FP64", 2500.0, 7000)
+)
+LINES = f"{json.dumps(ANN)}\n{json.dumps(BOB)}\n"
+ENCODED = {
+    **{
+        f"JSON lines, {kind}": ({"data": LINES, "content_type": f"application/{kind}"}, [ANN, BOB])
+        for kind in ("jsonlines", "x-ndjson", "json-lines", "jsonl; charset=utf-8")
+    },
+    "JSON lines of lists": (
+        {"data": f"{json.dumps(ANN_ROW)}\n{json.dumps(BOB_ROW)}", "content_type": "application/jsonlines"},
+        [ANN, BOB],
+    ),
+    "JSON lines, one": ({"data": json.dumps(ANN), "content_type": "application/jsonlines"}, [ANN]),
+    "JSON lines of SageMaker": (
+        {
+            "data": "\n".join(json.dumps({"data": {"features": {"values": row}}}) for row in (ANN_ROW, BOB_ROW)),
+            "content_type": "application/jsonlines",
+        },
+        [ANN, BOB],
+    ),
+    "binary tensors": ({"data": BINARY[0], "headers": BINARY[1]}, [ANN, BOB]),
+    "binary tensors with a type": (
+        {"data": BINARY[0], "headers": BINARY[1], "content_type": "application/octet-stream"},
+        [ANN, BOB],
+    ),
+    "compressed binary tensors": (
+        {"data": gzip.compress(BINARY[0]), "headers": {**BINARY[1], "Content-Encoding": "gzip"}},
+        [ANN, BOB],
+    ),
+    "JSON in gzip": (
+        {
+            "data": gzip.compress(json.dumps([ANN, BOB]).encode()),
+            "content_type": "application/json",
+            "headers": {"Content-Encoding": "gzip"},
+        },
+        [ANN, BOB],
+    ),
+    "JSON in deflate": (
+        {
+            "data": zlib.compress(json.dumps(ANN).encode()),
+            "content_type": "application/json",
+            "headers": {"Content-Encoding": "deflate"},
+        },
+        [ANN],
+    ),
+    "JSON that only says it is compressed": (
+        {"json": ANN, "headers": {"Content-Encoding": "gzip"}},
+        [ANN],
+    ),
+    "CSV in gzip": (
+        {
+            "data": gzip.compress(b"30,2500.0,Paris\n55.5,7000,Rome\n"),
+            "content_type": "text/csv",
+            "headers": {"Content-Encoding": "gzip"},
+        },
+        [ANN, BOB],
+    ),
+    "JSON lines in gzip": (
+        {
+            "data": gzip.compress(LINES.encode()),
+            "content_type": "application/x-ndjson",
+            "headers": {"Content-Encoding": "gzip"},
+        },
+        [ANN, BOB],
+    ),
+    "form in gzip": (
+        {
+            "data": gzip.compress(b"age=30&income=2500&city=Paris"),
+            "content_type": "application/x-www-form-urlencoded",
+            "headers": {"Content-Encoding": "gzip"},
+        },
+        [ANN],
+    ),
+}
+
+
+def reading(scores: list[float]) -> Callable[[Flask, Any], None]:
+    """Return what defines an app whose view reads the body itself."""
+
+    def define(app: Flask, predict: Any) -> None:
+        @app.post("/score")
+        @predict
+        def score() -> Any:
+            return {"predictions": scores, "bytes": len(request.get_data())}
+
+    return define
+
+
+@pytest.mark.parametrize("limit", [65536, 20], ids=["short", "long"])
+@pytest.mark.parametrize(("sent", "rows"), ENCODED.values(), ids=ENCODED)
+def test_bodies_that_are_no_json_as_they_stand(
+    twins: Make, sent: dict[str, Any], rows: list[dict[str, Any]], limit: int
+) -> None:
+    """Also where the view reads them first, as they are longer than what is kept of a body."""
+    scores = [0.25, 0.5][: len(rows)]
+    app = twins(reading(scores), BOXKITE_MAX_BODY_BYTES=limit)
+    app.send(**sent)
+    check_counted(app.scrape(), rows, scores)
+    record = app.record()
+    assert (record["rows"], record["output"]) == (len(rows), scores)
+    assert record.get("body_truncated", False) == (limit == 20)
+
+
+def test_a_bomb_is_a_capture_error(twins: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flask_boxkite import capture
+
+    monkeypatch.setattr(capture, "LONGEST_PAYLOAD", 100_000)
+    app = twins(reading([0.5]))
+    bomb = gzip.compress(json.dumps({**ANN, "note": "n" * 1_000_000}).encode())
+    app.send(data=bomb, content_type="application/json", headers={"Content-Encoding": "gzip"})
+    assert app.scrape().errors() == {"features": 1}
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("age=30&income=2500&city=Paris", [ANN]),
+        ("city=Paris&income=2500&age=30&utm_source=x", [ANN]),
+        ("age=30&age=55.5&income=2500&income=7000&city=Paris&city=Rome", [ANN, BOB]),
+        ("age=30&income=&city=Paris", [{**ANN, "income": None}]),
+        ("", []),
+        ("wheels=4", []),
+        ("age=30&age=31&income=2500&city=Paris", []),
+    ],
+)
+def test_features_in_a_query_string(twins: Make, query: str, rows: list[dict[str, Any]]) -> None:
+    scores = [0.25, 0.5][: len(rows)] or [0.5]
+
+    def define(app: Flask, predict: Any) -> None:
+        @app.get("/score")
+        @predict(features="?")
+        def score() -> Any:
+            return {"predictions": scores, "age": request.args.getlist("age")}
+
+    app = twins(define)
+    app.send(f"/score?{query}", method="GET")
+    samples = app.scrape()
+    if rows:
+        check_counted(samples, rows, scores)
+    else:
+        assert samples.errors() == {"features": 1}
+
+
+def test_a_query_string_is_not_read_without_the_option(twins: Make) -> None:
+    app = twins(fixed({"score": 0.5}))
+    app.send("/score?age=30&income=2500&city=Paris")
+    assert app.scrape().errors() == {"features": 1}
+
+
 UNREADABLE = {
     "no body": {},
     "empty JSON": {"data": "", "content_type": "application/json"},
@@ -238,6 +434,20 @@ UNREADABLE = {
     "too many": {"json": [*ANN_ROW, 1]},
     "too many in a row of rows": {"json": [[*ANN_ROW, 1]]},
     "deeply nested": {"data": "[" * 5000 + "]" * 5000, "content_type": "application/json"},
+    "JSON lines, ragged": {"data": "[30,2500]\n[1]", "content_type": "application/jsonlines"},
+    "JSON lines, broken": {"data": f"{LINES}hello", "content_type": "application/jsonlines"},
+    "JSON lines under another type": {"data": LINES, "content_type": "text/plain"},
+    "JSON lines that are no UTF-8": {"data": b"\xff", "content_type": "application/jsonlines"},
+    "binary tensors, cut off": {"data": BINARY[0][:-1], "headers": BINARY[1]},
+    "binary tensors, wrong length": {"data": BINARY[0], "headers": {"Inference-Header-Content-Length": "7"}},
+    "binary tensors, no header": {"data": BINARY[0]},
+    "unknown encoding": {
+        "data": gzip.compress(b"{}"),
+        "content_type": "application/json",
+        "headers": {"Content-Encoding": "br"},
+    },
+    "split of other names": {"json": {"columns": ["x"], "data": [ANN_ROW]}},
+    "two conventions": {"json": {"data": [ANN_ROW], "rows": [BOB_ROW]}},
     "gzip": {
         "data": b"\x1f\x8b\x08\x00abc",
         "content_type": "application/json",
@@ -492,6 +702,82 @@ def test_several_outputs(twins: Make, answer: Any) -> None:
     assert samples.outputs("no") == {samples.group_of("inference", "no", 0.75): 1}
     assert samples.outputs("yes") == {samples.group_of("inference", "yes", 0.25): 1}
     assert samples.errors() == {}
+
+
+LABELLED: dict[str, Any] = {
+    "one": {"prediction": 1, "probability": 0.75},
+    "one, the other way": {"probability": 0.75, "prediction": 1},
+    "text": {"label": "yes", "score": 0.75},
+    "several": {"predictions": [1], "probabilities": [0.75]},
+    "list": [{"label": "yes", "score": 0.75}],
+    "tensors": {"outputs": [tensor("label", "INT64", 1), tensor("probability", "FP32", 0.75)]},
+    "binary tensors": lambda: Response(
+        *(lambda body, headers: (body, 200, headers))(
+            *binary(tensor("label", "INT64", 1), tensor("probability", "FP32", 0.75), key="outputs")
+        ),
+        mimetype="application/octet-stream",
+    ),
+    "binary tuple": lambda: (lambda body, headers: (body, headers))(
+        *binary(tensor("output", "FP32", 0.75, shape=[1, 1]), key="outputs")
+    ),
+    "JSON lines": lambda: Response('{"label": "yes", "score": 0.75}\n', mimetype="application/jsonlines"),
+}
+
+
+@pytest.mark.parametrize("answer", LABELLED.values(), ids=LABELLED)
+def test_of_a_label_and_a_probability_the_baselines_output_counts(twins: Make, answer: Any) -> None:
+    app = twins(fixed(answer))
+    app.send(json=ANN)
+    check_counted(app.scrape(), [ANN], [0.75])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"prediction": 0.25, "probability": 0.75}, {"prediction": 1, "label": "yes"}, {"score": 0.5, "probability": 0.5}],
+    ids=str,
+)
+def test_a_label_and_a_probability_that_cannot_be_told_apart_are_a_capture_error(twins: Make, answer: Any) -> None:
+    app = twins(fixed(answer))
+    app.send(json=ANN)
+    samples = app.scrape()
+    assert samples.errors() == {"output": 1}
+    assert samples.outputs() == {}
+
+
+# --- Records read back ----------------------------------------------------------------------------------------------
+
+READ_BACK: dict[str, tuple[dict[str, Any], Any]] = {
+    **{name: ({"json": payload}, len(rows)) for name, (payload, rows, _) in TABULAR.items()},
+    **{name: (sent, len(rows)) for name, (sent, rows) in ENCODED.items()},
+    **{
+        f"answer, {name}": ({"json": ANN}, answer)
+        for name, answer in {**{name: answer for name, (answer, _) in ONE.items()}, **LABELLED}.items()
+    },
+}
+
+
+@pytest.mark.parametrize(("sent", "answer"), READ_BACK.values(), ids=READ_BACK)
+def test_records_read_back_give_the_live_counts(
+    twins: Make, sent: dict[str, Any], answer: Any, baseline: Baseline
+) -> None:
+    from flask_boxkite.records.counting import Counter
+    from flask_boxkite.records.decoding import decoder
+
+    app = twins(fixed({"predictions": [0.25, 0.75][:answer]} if type(answer) is int else answer))
+    app.client.post("/score", **sent)
+    decode = decoder([feature.name for feature in baseline.features])
+    counter = Counter(baseline, float("inf"))
+    counter.add([decode(json.dumps(record).encode()) for record in app.records()])
+    (counts,) = counter.segments.values()
+    samples = app.scrape()
+    start = 0
+    for side, item in [*(("feature", each) for each in baseline.features), ("inference", baseline.outputs[0])]:
+        cells = counts.cells[start : start + len(item.cells)]
+        start += len(item.cells)
+        groups = {span.name: int(cells[span.start : span.stop].sum()) for span in item.groups}
+        live = samples.groups(item.name) if side == "feature" else samples.outputs()
+        assert {name: count for name, count in groups.items() if count} == live, item.name
+        assert sum(live.values()) == counts.rows
 
 
 # --- Options --------------------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import datetime
 import io
 import math
 import uuid
-from collections import OrderedDict, UserDict, defaultdict
+from collections import OrderedDict, UserDict, defaultdict, namedtuple
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,100 @@ def test_a_response_that_is_returned_again_has_the_id_of_its_request(twins: Make
     app = twins(returning(lambda: same))
     ids = [app.client.post("/score", json=ANN).headers.getlist(ID_HEADER) for _ in range(3)]
     assert ids == [[record["prediction_id"]] for record in app.records()]
+
+
+# --- Objects, below a schema ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Answer:
+    """What a view returns to a schema above it."""
+
+    output: Any
+    note: str = "n"
+
+
+Row = namedtuple("Row", ["output", "note"])
+Pair = namedtuple("Pair", ["note", "output"])
+
+
+class Keyed:
+    """What has keys and a value for each of them."""
+
+    output = 0.5
+
+    def keys(self) -> list[str]:
+        return ["output"]
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+
+OBJECTS: dict[str, tuple[Any, list[float]]] = {
+    "dataclass": (Answer(0.5), [0.5]),
+    "dataclass of columns": (Answer([0.25, 0.75]), [0.25, 0.75]),
+    "list of dataclasses": ([Answer(0.25), Answer(0.75)], [0.25, 0.75]),
+    "named tuple": (Row(0.5, "n"), [0.5]),
+    "named tuple of NumPy": (Row(np.float32(0.5), "n"), [0.5]),
+    "named tuple that begins with a text": (Pair("n", 0.5), [0.5]),
+    "list of named tuples": ([Row(0.25, "n"), Row(0.75, "n")], [0.25, 0.75]),
+    "mapping-like": (Keyed(), [0.5]),
+    "with a status": ((Answer(0.5), 201), [0.5]),
+    "mapping": (UserDict(output=0.5), [0.5]),
+}
+
+
+@pytest.mark.parametrize(("returned", "outputs"), OBJECTS.values(), ids=OBJECTS)
+def test_an_object_below_a_schema_is_counted_and_left_alone(twins: Make, returned: Any, outputs: list[float]) -> None:
+    given: list[Any] = []
+
+    def schema(view: Callable[[], Any]) -> Callable[[], Any]:
+        def dump() -> Any:
+            given.append(view())
+            return {"dumped": True}
+
+        return dump
+
+    def define(app: Flask, predict: Any) -> None:
+        app.post("/score", endpoint="score")(schema(predict(lambda: returned)))
+
+    app = twins(define)
+    app.send(json=[ANN] * len(outputs) if len(outputs) > 1 else ANN)
+    assert all(value is returned for value in given)
+    check_counted(app.scrape(), [ANN] * len(outputs), outputs)
+    assert "0x" not in str(app.record()["output"])
+
+
+def test_named_tuples_in_a_list_keep_their_names(twins: Make) -> None:
+    """A schema reads them by name, though NumPy's numbers in them become JSON's."""
+
+    def define(app: Flask, predict: Any) -> None:
+        inner = predict(lambda: [Row(np.float32(0.25), "n"), Row(np.float32(0.75), "n")])
+        app.post("/score", endpoint="score")(lambda: {"dumped": [float(row.output) for row in inner()]})
+
+    app = twins(define)
+    assert app.send(json=[ANN, ANN]).get_json() == {"dumped": [0.25, 0.75]}
+    check_counted(app.scrape(), [ANN, ANN], [0.25, 0.75])
+
+
+def test_a_named_tuple_may_be_a_body_with_its_status(twins: Make) -> None:
+    Reply = namedtuple("Reply", ["body", "status"])
+    app = twins(returning(lambda: Reply({"score": 0.5}, 202)))
+    assert app.send(json=ANN).status_code == 202
+    check_counted(app.scrape(), [ANN], [0.5])
+
+
+@pytest.mark.parametrize("returned", [Answer("none", "n"), Row(None, "n"), object()], ids=["text", "None", "object"])
+def test_an_object_without_an_output_is_no_repr(twins: Make, returned: Any) -> None:
+    def define(app: Flask, predict: Any) -> None:
+        inner = predict(lambda: returned)
+        app.post("/score", endpoint="score")(lambda: {"seen": inner() is returned})
+
+    app = twins(define)
+    app.send(json=ANN)
+    assert "0x" not in str(app.record()["output"])
+    expected = {Answer: "__invalid__", Row: "__missing__"}.get(type(returned))
+    assert app.scrape().outputs() == ({expected: 1} if expected else {})
 
 
 # --- Streams --------------------------------------------------------------------------------------------------------

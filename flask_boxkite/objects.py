@@ -1,0 +1,291 @@
+"""Values of other libraries, told by what their types can do: fields by name, arrays, columns, Arrow's interfaces.
+
+No library is imported for this, except one that reads Arrow where an object offers nothing but Arrow's interfaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, time, timedelta
+from enum import Enum
+from numbers import Number
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["array_of", "arrow_column", "columns_of", "fields_of", "is_value", "opened", "values_of"]
+
+_VALUES = (str, bytes, bytearray, Number, np.generic, date, time, timedelta, UUID, Enum)
+_NULLS = frozenset({"NoneType", "NAType", "NaTType"})
+_NARROW = {
+    "float32": np.float32,  # NumPy, pandas and Polars
+    "float": np.float32,  # Arrow
+    "float[pyarrow]": np.float32,
+    "float16": np.float16,
+    "halffloat": np.float16,
+    "halffloat[pyarrow]": np.float16,
+}
+
+
+def is_value(value: Any) -> bool:
+    """Return whether this is a single value, such as a number, a text, a date or a missing one."""
+    return isinstance(value, _VALUES) or type(value).__name__ in _NULLS
+
+
+def opened(value: Any) -> Any:
+    """Return what an object of another library holds: a dict of its fields, a list of its values, or an array.
+
+    Returns:
+        None if it is no such object, or cannot be read.
+    """
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (list, tuple)):
+        fields = fields_of(value)
+        return list(value) if fields is None else fields
+    if is_value(value) or isinstance(value, type):
+        return None
+    for read in (values_of, array_of, arrow_column, fields_of):
+        found = read(value)
+        if found is not None:
+            return found
+    return None
+
+
+# --- fields ----------------------------------------------------------------------------------------------------------
+
+
+def fields_of(value: Any) -> Any:
+    """Return the fields of an object that knows their names, as a dict; of a pydantic root model, what it holds.
+
+    Returns:
+        None if it is no such object, or its fields cannot be read.
+    """
+    kind = type(value)
+    for mark, read in _FIELDS.items():
+        if hasattr(kind, mark):
+            try:
+                found = read(value)
+            except Exception:  # properties, serializers and loaders of the user's
+                return None
+            if found is not None:
+                return found
+    return None
+
+
+def _pydantic(value: Any) -> Any:
+    """Pydantic 2, also its root models. A field that the model leaves out of its dump is left out here."""
+    return value.model_dump()
+
+
+def _pydantic_1(value: Any) -> Any:
+    if not callable(getattr(value, "dict", None)):
+        return None
+    fields = value.dict()
+    return fields["__root__"] if set(fields) == {"__root__"} else fields
+
+
+def _sqlalchemy_entity(value: Any) -> Any:
+    """Read the columns that are loaded: asking for another would send a query."""
+    loaded = value.__dict__
+    names = [attribute.key for attribute in value.__mapper__.column_attrs]
+    return {name: loaded[name] for name in names if name in loaded} or None
+
+
+def _sqlalchemy_row(value: Any) -> Any:
+    fields = dict(value._mapping)
+    # A query for one class of entities gives rows of one entity each.
+    inner = fields_of(next(iter(fields.values()))) if len(fields) == 1 else None
+    return fields if inner is None else inner
+
+
+def _django_model(value: Any) -> Any:
+    loaded = value.__dict__
+    fields = getattr(value._meta, "concrete_fields", ())
+    return {field.attname: loaded[field.attname] for field in fields if field.attname in loaded} or None
+
+
+def _spark_row(value: Any) -> Any:
+    """PySpark's Row; one that was made without names raises."""
+    return value.asDict()
+
+
+def _named_tuple(value: Any) -> Any:
+    names = value._fields
+    if not isinstance(value, tuple) or not isinstance(names, tuple):
+        return None
+    # `itertuples` calls a column `_3` where its name is no identifier: the rest is then known by position only.
+    is_nameless = any(name == f"_{index}" for index, name in enumerate(names))
+    return None if is_nameless else dict(zip(names, value, strict=True))
+
+
+def _attrs(value: Any) -> Any:
+    return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
+
+
+def _msgspec(value: Any) -> Any:
+    return {name: getattr(value, name) for name in value.__struct_fields__}
+
+
+def _dataclass(value: Any) -> Any:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__ if hasattr(value, name)}
+
+
+def _mapping_like(value: Any) -> Any:
+    """Rows of sqlite3, asyncpg and others: what has ``keys()`` and gives a value for each of them."""
+    kind = type(value)
+    if not hasattr(kind, "__getitem__") or hasattr(kind, "__array__"):
+        return None
+    names = list(value.keys())
+    return {name: value[name] for name in names} if names and all(isinstance(name, str) for name in names) else None
+
+
+_FIELDS: Mapping[str, Callable[[Any], Any]] = {
+    "__mapper__": _sqlalchemy_entity,
+    "_mapping": _sqlalchemy_row,
+    "_meta": _django_model,
+    "model_dump": _pydantic,
+    "__fields__": _pydantic_1,
+    "asDict": _spark_row,
+    "_fields": _named_tuple,
+    "__attrs_attrs__": _attrs,
+    "__struct_fields__": _msgspec,
+    "__dataclass_fields__": _dataclass,
+    "keys": _mapping_like,
+}
+"""Attribute of the type by which each kind of object is known, and how its fields are read."""
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+
+def array_of(value: Any) -> NDArray[Any] | None:
+    """Return an array of another library as one of NumPy's; None if it is none, or cannot be read."""
+    kind = type(value)
+    if isinstance(value, np.ma.MaskedArray):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return standard(np.asarray(value))
+    if not hasattr(kind, "__array__") and not hasattr(kind, "__dlpack__"):
+        return None
+    for read in (_torch, np.asarray, _from_dlpack):
+        try:
+            found = read(value)
+        except Exception:  # on a device, of a type that NumPy lacks, or the user's own
+            continue
+        if isinstance(found, np.ndarray) and (found.dtype.kind != "O" or hasattr(kind, "__array__")):
+            return standard(found)
+    return None
+
+
+def _torch(value: Any) -> Any:
+    """Read a tensor of PyTorch, which NumPy does not where it is on a device, has a gradient, or is a bfloat16."""
+    if not hasattr(value, "detach"):
+        return None
+    tensor = value.detach().cpu()
+    try:
+        return tensor.numpy()
+    except TypeError:
+        return tensor.float().numpy()
+
+
+def _from_dlpack(value: Any) -> Any:
+    try:
+        return np.from_dlpack(value, device="cpu")
+    except TypeError:  # NumPy before 2.1
+        return np.from_dlpack(value)
+
+
+def standard(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of a type that NumPy lacks, such as bfloat16, as float64: each value by its shortest decimals."""
+    if array.dtype.kind != "V" or array.dtype.names is not None:
+        return array
+    return np.array([_shortest(item) for item in array.ravel()], dtype=np.float64).reshape(array.shape)
+
+
+def _shortest(item: Any) -> float:
+    """Return the number of fewest digits that the item's type rounds to the item."""
+    number = float(item)
+    candidates = (float(f"{number:.{digits}g}") for digits in range(1, 10))
+    return next((candidate for candidate in candidates if type(item)(candidate) == item), number)
+
+
+# --- columns ---------------------------------------------------------------------------------------------------------
+
+
+def values_of(column: Any) -> list[Any] | None:
+    """Return the values of a Series or an Arrow array; None if it is none.
+
+    Narrow floats stay scalars of NumPy, which are read by their decimals: in Python's floats 0.1 would become
+    0.10000000149011612.
+    """
+    dtype = getattr(column, "dtype", getattr(column, "type", None))
+    if hasattr(type(column), "columns") or str(dtype).startswith("struct<"):
+        return None
+    if dtype is None and hasattr(type(column), "__arrow_c_stream__"):  # of an unknown type, which Arrow can tell
+        return None
+    for method in ("to_list", "to_pylist"):
+        if callable(convert := getattr(type(column), method, None)):
+            return _narrowed(convert(column), dtype)
+    return None
+
+
+def _narrowed(values: list[Any], dtype: Any) -> list[Any]:
+    narrow = _NARROW.get(str(dtype).lower())
+    return values if narrow is None else [narrow(value) if type(value) is float else value for value in values]
+
+
+def columns_of(frame: Any) -> dict[str, list[Any]] | None:
+    """Return the columns of a data frame of pandas, Polars, Arrow, or a library that has Arrow's interfaces.
+
+    Returns:
+        None if it is no data frame.
+    """
+    kind = type(frame)
+    pairs: Iterable[tuple[Any, Any]]
+    if hasattr(kind, "iloc"):  # pandas
+        pairs = ((name, frame.iloc[:, index]) for index, name in enumerate(frame.columns))
+    elif callable(getattr(kind, "get_columns", None)):  # Polars
+        pairs = ((column.name, column) for column in frame.get_columns())
+    elif hasattr(kind, "column_names") and hasattr(kind, "columns"):  # Arrow
+        pairs = zip(frame.column_names, frame.columns, strict=True)
+    else:
+        found = arrow_column(frame)
+        return found if isinstance(found, dict) else None
+    return {str(name): values_of(column) or [] for name, column in pairs}
+
+
+def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
+    """Read an object by Arrow's interfaces: a list of its values, or a dict of its columns.
+
+    Returns:
+        None if it has no such interface, or nothing that reads it is installed.
+    """
+    kind = type(value)
+    if not hasattr(kind, "__arrow_c_stream__") and not hasattr(kind, "__arrow_c_array__"):
+        return None
+    try:
+        column = _arrow(value)
+    except Exception:
+        return None
+    if column is None:
+        return None
+    if hasattr(column.type, "num_fields") and str(column.type).startswith("struct<"):
+        names = [column.type.field(index).name for index in range(column.type.num_fields)]
+        if len(set(names)) < len(names):
+            return None
+        return {name: values_of(part) or [] for name, part in zip(names, column.flatten(), strict=True)}
+    return values_of(column)
+
+
+def _arrow(value: Any) -> Any:
+    """Return an array of pyarrow's."""
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]
+    except ImportError:
+        return None
+    if hasattr(type(value), "__arrow_c_stream__"):
+        return pa.chunked_array(value)
+    return pa.array(value)
