@@ -8,10 +8,11 @@ tool that reads its numbers, uses the same ones. Who counts depends on where the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from flask_boxkite.baseline.choices import Choices
+from flask_boxkite.baseline.collisions import RowHashes, collisions_of_frame, reusable
 from flask_boxkite.baseline.columns import count_columns
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.frames import as_lazy_frame, named_columns, named_outputs
@@ -45,7 +46,7 @@ def build_baseline(
     choices = Choices.of(discrete, bins, max_bins, max_categories)
     with Steps(progress) as steps:
         if isinstance(inference, str):
-            counted = _count(features, choices, steps, output=inference)
+            counted, collisions = _count(features, choices, steps, output=inference)
             outputs = tuple(item for item in counted if item.name == inference)
             if not outputs:
                 known = ", ".join(repr(item.name) for item in counted)
@@ -53,38 +54,56 @@ def build_baseline(
                 raise BaselineError(msg)
             found = tuple(item for item in counted if item.name != inference)
         else:
-            found = _count(features, choices, steps)
-            outputs = _count_outputs(inference, choices, steps)
-    return assembled(found, outputs, choices, model=model, version=version, created=int(clock()))
+            found, collisions = _count(features, choices, steps)
+            outputs, of_outputs = _count_outputs(inference, choices, steps)
+            collisions = collisions if found else of_outputs
+    return assembled(found, outputs, choices, model=model, version=version, created=int(clock()), collisions=collisions)
 
 
-def _count(features: Any, choices: Choices, steps: Steps, output: str | None = None) -> tuple[Distribution, ...]:
+Counted: TypeAlias = "tuple[tuple[Distribution, ...], float | None]"
+"""Distributions, and the probability that two rows are equal in what is a feature (or in the outputs, of outputs)."""
+
+
+def _count(features: Any, choices: Choices, steps: Steps, output: str | None = None) -> Counted:
     """Count all columns of the features, of which *output* is none."""
     frame = as_lazy_frame(features)
     if frame is not None:
         return _engine_counts(frame, choices, steps, lambda name: name != output)
-    position = iter(range(2**31))
-    columns = (
-        (name, None if name == output else next(position), values)
-        for name, values in named_columns(features, prefix="feature")
-    )
-    return tuple(steps.each(count_columns(columns, choices), "columns"))
+    rows, rows_of_output = RowHashes(), RowHashes()
+
+    def columns() -> Iterator[tuple[str, int | None, Any]]:
+        position = iter(range(2**31))
+        for name, once in named_columns(features, prefix="feature"):
+            values = reusable(once)
+            (rows_of_output if name == output else rows).take(name, values)
+            yield name, None if name == output else next(position), values
+
+    counted = tuple(steps.each(count_columns(columns(), choices), "columns"))
+    has_features = any(item.name != output for item in counted)
+    return counted, (rows if has_features else rows_of_output).collisions
 
 
-def _count_outputs(inference: Any, choices: Choices, steps: Steps) -> tuple[Distribution, ...]:
+def _count_outputs(inference: Any, choices: Choices, steps: Steps) -> Counted:
     frame = as_lazy_frame(inference)
     if frame is not None:
         return _engine_counts(frame, choices, steps, lambda name: False)
-    columns = ((name, None, values) for name, values in named_outputs(inference))
-    return tuple(steps.each(count_columns(columns, choices), "outputs"))
+    rows = RowHashes()
+
+    def columns() -> Iterator[tuple[str, None, Any]]:
+        for name, once in named_outputs(inference):
+            values = reusable(once)
+            rows.take(name, values)
+            yield name, None, values
+
+    return tuple(steps.each(count_columns(columns(), choices), "outputs")), rows.collisions
 
 
-def _engine_counts(
-    frame: Any, choices: Choices, steps: Steps, is_feature: Callable[[str], bool]
-) -> tuple[Distribution, ...]:
+def _engine_counts(frame: Any, choices: Choices, steps: Steps, is_feature: Callable[[str], bool]) -> Counted:
     from flask_boxkite.baseline.engine import count_lazily  # which loads narwhals
 
-    return count_lazily(frame, is_feature, choices, steps)
+    distributions = count_lazily(frame, is_feature, choices, steps)
+    names = [item.name for item in distributions]
+    return distributions, collisions_of_frame(frame, list(filter(is_feature, names)) or names)
 
 
 def assembled(
@@ -95,6 +114,7 @@ def assembled(
     model: str,
     version: str | None,
     created: int,
+    collisions: float | None,
 ) -> Baseline:
     """Put distributions together to a baseline.
 
@@ -107,7 +127,7 @@ def assembled(
     choices.check_names(features, outputs)
     # The outputs may be of a test set, so their rows can be fewer or more.
     rows = [_common_rows(counts) for counts in (features, outputs) if counts]
-    return Baseline(features, outputs, rows[0], model, version or None, created)
+    return Baseline(features, outputs, rows[0], model, version or None, created, collisions)
 
 
 def _common_rows(distributions: Sequence[Distribution]) -> int:

@@ -24,6 +24,7 @@ from flask_boxkite.baseline.binning import count_bins, even_groups
 from flask_boxkite.baseline.build import assembled
 from flask_boxkite.baseline.cells import Cells, Counts, Floats, Numbers
 from flask_boxkite.baseline.choices import Choices
+from flask_boxkite.baseline.collisions import Hashes, RowHashes, StreamCollisions, reusable
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.frames import Column, as_column, named_columns
 from flask_boxkite.baseline.model import Baseline
@@ -56,9 +57,11 @@ def count_chunks(
     """Count chunks of training data; see `Baseline.from_chunks`."""
     choices = Choices.of(discrete, bins, max_bins, max_categories)
     streams: dict[str, _Stream] = {}
+    rows = StreamCollisions()
+    outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
-            _take(chunk, number, streams, choices)
+            rows.add(_take(chunk, number, streams, choices, outputs))
             steps.tell(max((stream.rows for stream in streams.values()), default=0), None, "rows")
     if not any(stream.rows for stream in streams.values()):
         msg = "The chunks of training data have no rows. Was the iterator used up before?"
@@ -72,6 +75,7 @@ def count_chunks(
         model=model,
         version=version,
         created=int(clock()),
+        collisions=rows.collisions,
     )
 
 
@@ -85,9 +89,15 @@ def _names(inference: str | Collection[str] | None, known: Collection[str]) -> l
     return wanted
 
 
-def _take(chunk: Any, number: int, streams: dict[str, _Stream], choices: Choices) -> None:
+def _take(
+    chunk: Any, number: int, streams: dict[str, _Stream], choices: Choices, outputs: Collection[str]
+) -> Hashes | None:
+    """Count a chunk; return hashes of its rows of features, or of outputs where there are only those."""
     names = set()
-    for name, values in named_columns(chunk, prefix="feature"):
+    rows, rows_of_outputs = RowHashes(most=None), RowHashes(most=None)
+    for name, once in named_columns(chunk, prefix="feature"):
+        values = reusable(once)
+        (rows_of_outputs if name in outputs else rows).take(name, values)
         if number == 0:
             streams[name] = _Stream(name, choices.given_bounds(name))
         elif name not in streams:
@@ -97,6 +107,7 @@ def _take(chunk: Any, number: int, streams: dict[str, _Stream], choices: Choices
     for name in streams:
         if name not in names:
             raise _other_columns(number, name, "lacks the column", "has")
+    return rows_of_outputs.hashes if names <= set(outputs) else rows.hashes
 
 
 def _other_columns(number: int, name: str, has: str, others: str) -> BaselineError:

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
-__all__ = ["ONCE", "Column", "as_column", "as_lazy_frame", "named_columns", "named_outputs"]
+__all__ = [
+    "ONCE",
+    "Column",
+    "as_column",
+    "as_lazy_frame",
+    "is_beyond_numpy",
+    "named_columns",
+    "named_outputs",
+    "native_series",
+]
 
 ONCE = "Names tell the variables apart, so each must be used once."
 
@@ -176,7 +185,7 @@ def as_column(values: Any, name: str) -> Column:
         return _array_column(values, name)
     if isinstance(values, (list, tuple)):
         return _list_column(values)
-    series = _native_series(values)
+    series = native_series(values)
     if series is not None:
         return _series_column(series, name)
     if hasattr(values, "__array__"):
@@ -192,13 +201,21 @@ def _with_missing(column: Column, missing: int) -> Column:
     return column
 
 
-def _native_series(values: Any) -> Any | None:
+def native_series(values: Any) -> Any | None:
+    """Return *values* as a narwhals series, or None if it is none."""
     import narwhals as nw
 
     if isinstance(values, nw.Series):
         return values
     series = nw.from_native(values, pass_through=True, allow_series=True)
     return series if isinstance(series, nw.Series) else None
+
+
+def is_beyond_numpy(dtype: Any) -> bool:
+    """Say whether NumPy lacks a numeric type of narwhals."""
+    import narwhals as nw
+
+    return bool(dtype.is_decimal()) or dtype in (nw.Int128, nw.UInt128)
 
 
 def _series_column(series: Any, name: str) -> Column:
@@ -210,7 +227,7 @@ def _series_column(series: Any, name: str) -> Column:
         return _list_column(series.to_list())
     held = series.drop_nulls()
     missing = len(series) - len(held)
-    if dtype.is_decimal() or dtype in (nw.Int128, nw.UInt128):  # which NumPy has not
+    if is_beyond_numpy(dtype):
         column = _float_column(np.array([to_number(value) for value in held.to_list()], dtype=np.float64))
     elif dtype.is_numeric():
         column = _array_column(np.asarray(held.to_numpy()), name)

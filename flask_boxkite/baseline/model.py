@@ -36,6 +36,8 @@ class Baseline:
         model: Name of the model that this belongs to.
         version: A name for people, or None. Identity is the `fingerprint`.
         created: When it was made, in Unix seconds.
+        row_collisions: The probability that two of the rows are equal (`collisions`); None if it is unknown, as in
+            files of before and those of boxkite 0.0.5. Not part of the identity.
     """
 
     features: tuple[Distribution, ...]
@@ -44,6 +46,7 @@ class Baseline:
     model: str = "default"
     version: str | None = None
     created: int = 0
+    row_collisions: float | None = None
 
     def __post_init__(self) -> None:
         check_text("model name", self.model)
@@ -161,7 +164,15 @@ class Baseline:
             self.model,
             self.version if self.version == other.version else None,
             max(self.created, other.created),
+            self._merged_collisions(other),
         )
+
+    def _merged_collisions(self, other: Baseline) -> float | None:
+        """Return the mean by rows: what rows of both would have in common is not known."""
+        if self.row_collisions is None or other.row_collisions is None:
+            return None
+        rows = max(self.rows + other.rows, 1)
+        return (self.rows * self.row_collisions + other.rows * other.row_collisions) / rows
 
 
 def _content(distribution: Distribution) -> list[object]:

@@ -17,7 +17,7 @@ from flask_boxkite.baseline import legacy
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.baseline.samples import Sample, parse_any_sample, read_buckets, read_count, unescape
-from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT
+from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval
 
@@ -111,12 +111,15 @@ def _samples(text: str, helps: dict[str, str]) -> Iterator[Sample]:
 
 def _assembled(samples: Sequence[Sample]) -> Baseline:
     about: Sample | None = None
+    collisions: float | None = None
     variables: dict[tuple[str, str], _Variable] = {}
     for sample in samples:
         if sample.name == BASELINE_INFO.name:
             if about is not None:
                 _fail("a second baseline begins here. A file holds one.", sample.line)
             about = sample
+        elif sample.name == ROW_COLLISIONS.name:
+            collisions = _probability(sample)
         else:
             _sort_in(sample, variables)
     if about is None:
@@ -128,6 +131,7 @@ def _assembled(samples: Sequence[Sample]) -> Baseline:
         about.labels.get("model", "default"),
         about.labels.get("version") or None,
         _created(about),
+        collisions,
     )
     claimed = about.labels.get("baseline")
     if claimed != baseline.fingerprint:
@@ -136,6 +140,12 @@ def _assembled(samples: Sequence[Sample]) -> Baseline:
         )
         _fail(f"{fact} Export it again.", about.line)
     return baseline
+
+
+def _probability(sample: Sample) -> float:
+    if not 0 <= sample.value <= 1:
+        _fail(f"'{sample.name}' must be a probability, got {sample.value!r}.", sample.line)
+    return sample.value
 
 
 def _created(about: Sample) -> int:

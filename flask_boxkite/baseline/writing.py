@@ -12,9 +12,10 @@ from flask_boxkite.errors import BaselineError
 from flask_boxkite.families import Family, label_text, running_sum, variable_families
 from flask_boxkite.files import write_whole
 
-__all__ = ["BASELINE_INFO", "CREATED_FORMAT", "dump", "info_lines", "render"]
+__all__ = ["BASELINE_INFO", "CREATED_FORMAT", "ROW_COLLISIONS", "dump", "info_lines", "render"]
 
 BASELINE_INFO = Family("boxkite_baseline_info", "gauge", "Training rows of each baseline in use.")
+ROW_COLLISIONS = Family("boxkite_baseline_row_collisions", "gauge", "Probability that two rows of training are equal.")
 FEATURE_INFO = Family("boxkite_feature_info", "gauge", "Position and kind of each feature.")
 OUTPUT_INFO = Family("boxkite_inference_info", "gauge", "Position and kind of each output.")
 
@@ -58,6 +59,8 @@ def info_lines(baseline: Baseline, labels: str) -> Iterator[tuple[Family, str]]:
     created = datetime.fromtimestamp(baseline.created, timezone.utc).strftime(CREATED_FORMAT)
     about = label_text(version=baseline.version or "", created=created)
     yield BASELINE_INFO, f"{BASELINE_INFO.name}{{{labels},{about}}} {baseline.rows}\n"
+    if baseline.row_collisions is not None:
+        yield ROW_COLLISIONS, f"{ROW_COLLISIONS.name}{{{labels}}} {baseline.row_collisions!r}\n"
     for family, thing, variables in (
         (FEATURE_INFO, "feature", baseline.features),
         (OUTPUT_INFO, "output", baseline.outputs),

@@ -62,4 +62,5 @@ def baselines() -> st.SearchStrategy[Baseline]:
         NAMES,
         st.none() | NAMES.filter(bool),
         st.integers(0, 2**32),
+        st.none() | st.floats(0, 1),
     )

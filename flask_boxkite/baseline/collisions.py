@@ -1,0 +1,230 @@
+"""How often two rows of the training data are equal: what tells chance from rows that recur (`drift.recurrence`).
+
+Of data in memory a sample of rows is looked at, of an engine's the first rows, so that sorted data has more equal rows
+than it should. Of a stream all rows are counted, in bounded memory, whatever their order.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline.frames import is_beyond_numpy, native_series
+from flask_boxkite.values import InvalidValue, to_number
+
+__all__ = ["SAMPLE_ROWS", "Hashes", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable"]
+
+SAMPLE_ROWS = 2**16
+"""Rows of the sample at most; of a stream, different rows that are counted exactly."""
+
+_LEAST_ROWS = 30
+_MIX, _HALF = np.uint64(0xD6E8FEB86659FD93), np.uint64(32)
+_GOLDEN, _ALL_BITS = 0x9E3779B97F4A7C15, 2**64 - 1
+_PLAIN_NUMBERS = frozenset({float, int, bool, type(None)})
+_FLOAT, _WORD = struct.Struct("=d"), struct.Struct("=Q")
+
+Hashes = NDArray[np.uint64]
+
+
+def reusable(values: Any) -> Any:
+    """Return a column that can be read twice: itself, or a list of what it yields."""
+    is_known = isinstance(values, (list, tuple, str, bytes, Mapping)) or hasattr(values, "__array__")
+    return values if is_known or not isinstance(values, Iterable) else list(values)
+
+
+class RowHashes:
+    """Hashes of the rows of a table whose columns come one after the other, in any order.
+
+    Args:
+        most: Rows to look at, spread over all; None: all.
+    """
+
+    def __init__(self, most: int | None = SAMPLE_ROWS) -> None:
+        self._most = most
+        self._length: int | None = None
+        self._rows: NDArray[np.int64] | None = None
+        self._hashes: Hashes | None = None
+        self._is_table = True
+
+    def take(self, name: str, column: Any) -> None:
+        """Take the next column. One that cannot be read leaves the rows unknown; the error is left to others."""
+        length = _length(column)
+        if self._length is None:
+            self._length = length
+            if length is not None and self._most is not None and length > self._most:
+                self._rows = _spread(length, self._most)
+        words = _words(column, self._rows) if self._is_table and length == self._length is not None else None
+        if words is None:
+            self._is_table = False
+        else:
+            seed = np.uint64(zlib.crc32(name.encode("utf-8", "surrogatepass")) * _GOLDEN & _ALL_BITS)
+            own = _mixed(words ^ seed)
+            self._hashes = own if self._hashes is None else self._hashes + own
+
+    @property
+    def hashes(self) -> Hashes | None:
+        """One for each row; None if there are no columns, or they cannot be read or have different lengths."""
+        return self._hashes if self._is_table else None
+
+    @property
+    def collisions(self) -> float | None:
+        """The probability that two rows are equal; None with too few rows to tell."""
+        if (hashes := self.hashes) is None or len(hashes) < _LEAST_ROWS:
+            return None
+        _, counts = np.unique(hashes, return_counts=True)
+        return _probability(counts, len(hashes))
+
+
+class StreamCollisions:
+    """The same of a stream of tables: exact with up to `SAMPLE_ROWS` different rows.
+
+    Of more rows a sketch is kept: each different row adds its count to one of 65,536 sums, or subtracts it. The squares
+    of these sums add up to the squares of the counts on average, with a standard deviation of 0.6 %.
+
+    References:
+        Thorup and Zhang, Tabulation Based 4-Universal Hashing with Applications to Second Moment Estimation, 2004.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: Hashes | None = np.empty(0, np.uint64)
+        self._counts = np.empty(0, np.int64)
+        self._rows = 0
+        self._is_known = True
+
+    def add(self, hashes: Hashes | None) -> None:
+        """Add the rows of one table; None: they are unknown, and all is."""
+        if hashes is None:
+            self._is_known = False
+            return
+        self._rows += len(hashes)
+        own, counts = np.unique(hashes, return_counts=True)
+        if self._hashes is None:
+            self._counts += _sketch(own, counts)
+            return
+        merged, places = np.unique(np.concatenate([self._hashes, own]), return_inverse=True)
+        both = np.concatenate([self._counts, counts])
+        summed = np.bincount(places, weights=both, minlength=len(merged)).astype(np.int64)
+        if len(merged) <= SAMPLE_ROWS:
+            self._hashes, self._counts = merged, summed
+        else:
+            self._hashes, self._counts = None, _sketch(merged, summed)
+
+    @property
+    def collisions(self) -> float | None:
+        """The probability that two rows are equal; None with too few rows to tell."""
+        if not self._is_known or self._rows < _LEAST_ROWS:
+            return None
+        return _probability(self._counts, self._rows)
+
+
+def collisions_of_frame(frame: Any, names: Sequence[str]) -> float | None:
+    """Return the probability that two of the first rows of a narwhals `LazyFrame` are equal in these columns."""
+    if not names:
+        return None
+    hashes = RowHashes()
+    first = frame.select(*names).head(SAMPLE_ROWS).collect()
+    for name in names:
+        hashes.take(name, first.get_column(name))
+    return hashes.collisions
+
+
+def _probability(counts: NDArray[np.int64], rows: int) -> float:
+    squares = float((counts.astype(np.float64) ** 2).sum())
+    return min(max((squares - rows) / (rows * (rows - 1.0)), 0.0), 1.0)
+
+
+def _sketch(hashes: Hashes, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    signed = np.where(hashes & np.uint64(1), counts, -counts)
+    return np.bincount(hashes >> np.uint64(48), weights=signed, minlength=2**16).astype(np.int64)
+
+
+def _spread(length: int, most: int) -> NDArray[np.int64]:
+    """Return rows, one at random of each equal part: every n-th row would fall in step with data that repeats."""
+    step = length / most
+    return ((np.arange(most) + np.random.default_rng(0).random(most)) * step).astype(np.int64)
+
+
+def _length(column: Any) -> int | None:
+    """Return how many values there are; None if it is no column."""
+    try:
+        return None if isinstance(column, (str, bytes, Mapping)) else len(column)
+    except TypeError:
+        return None
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def _words(column: Any, rows: NDArray[np.int64] | None) -> Hashes | None:
+    """Return a word for each value, equal for equal values, whatever holds them; None if it is no column.
+
+    Args:
+        column: In any form that training data has.
+        rows: Which rows; None: all.
+    """
+    if isinstance(column, (list, tuple)):
+        return _words_of_objects(column if rows is None else [column[row] for row in rows.tolist()])
+    if not isinstance(column, np.ndarray) and (series := native_series(column)) is not None:
+        return _words_of_series(series if rows is None else series[rows])
+    if not hasattr(column, "__array__"):
+        return None
+    array = np.asanyarray(column)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    return _words_of_array(array if rows is None else array[rows]) if array.ndim == 1 else None
+
+
+def _words_of_series(series: Any) -> Hashes:
+    is_array = series.dtype.is_numeric() and not is_beyond_numpy(series.dtype)
+    return _words_of_array(series.to_numpy()) if is_array else _words_of_objects(series.to_list())
+
+
+def _words_of_array(array: NDArray[Any]) -> Hashes:
+    if isinstance(array, np.ma.MaskedArray):
+        words = _words_of_array(array.data)
+        return np.where(np.ma.getmaskarray(array), _words_of_numbers(np.array([np.nan])), words)
+    if array.dtype.kind in "biuf":
+        return _words_of_numbers(array.astype(np.float64))
+    return _words_of_objects(list(array) if array.dtype.kind in "mM" else array.tolist())
+
+
+def _words_of_numbers(numbers: NDArray[np.float64]) -> Hashes:
+    return np.where(np.isnan(numbers), np.nan, numbers + 0.0).view(np.uint64)
+
+
+def _words_of_objects(values: Sequence[Any]) -> Hashes:
+    if _PLAIN_NUMBERS.issuperset(map(type, values)):
+        try:
+            return _words_of_numbers(np.array(values, dtype=np.float64))
+        except OverflowError:  # an integer beyond all floats
+            pass
+    words: Iterator[int]
+    try:
+        known = {value: _word(value) for value in set(values)}
+        words = map(known.__getitem__, values)
+    except TypeError:  # some, such as lists, have no hash
+        words = map(_word, values)
+    return np.fromiter(words, np.uint64, len(values))
+
+
+def _word(value: Any) -> int:
+    if not isinstance(value, str):
+        try:
+            number = to_number(value)
+        except InvalidValue:
+            value = str(value)
+        else:
+            return int(_WORD.unpack(_FLOAT.pack(number + 0.0 if number == number else np.nan))[0])
+    return zlib.crc32(value.encode("utf-8", "surrogatepass"))
+
+
+def _mixed(hashes: Hashes) -> Hashes:
+    """Spread what differs in some bits over all."""
+    mixed = (hashes ^ hashes >> _HALF) * _MIX
+    mixed = (mixed ^ mixed >> _HALF) * _MIX
+    return mixed ^ mixed >> _HALF
