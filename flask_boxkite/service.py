@@ -28,7 +28,7 @@ from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
-from flask_boxkite.observation import CoursePoint, Observation, course, observe
+from flask_boxkite.observation import CoursePoint, Observation, Timelines, course, observe
 from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep, redaction
 from flask_boxkite.sinks import make_sinks
@@ -126,11 +126,19 @@ class ModelMonitoringService:
         self._logs_all = settings.sample_rate >= 1
         self._layout = layout = Layout.of(baseline)
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
+        self._one_answered = (self._status_cells["ok"], layout.squares)
         self.exported = ExportedModel(self.model, baseline, settings.drift_alpha)
         self.check_server = store.check_server
         self._counts = Counts(store, self.exported.section)
-        self._features = VariableCounter(layout.features, 0, layout.size, keeps_interpreter=self._has_sink)
-        self._outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
+        self._timelines = Timelines(layout) if baseline else None
+        # Rows are known again by their features; by their outputs where nothing is known of features.
+        of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)
+        self._features = VariableCounter(
+            layout.features, 0, layout.size, buckets=of_features, keeps_interpreter=self._has_sink
+        )
+        self._outputs = VariableCounter(
+            layout.outputs, layout.outputs_start, layout.size, buckets=of_outputs if layout.outputs else None, sums=0
+        )
         self.feature_names = self._features.known
         self.output_names = self._outputs.names
         self._redact = redaction(settings.redact, self._features.names)
@@ -297,8 +305,16 @@ class ModelMonitoringService:
             status: ``ok``, ``client_error`` or ``error``.
             duration: Seconds from request to response; None if not known.
         """
-        increments: Increments = tally if status == "ok" else Increments()
-        increments.amounts.append((self._status_cells[status], tally.rows or 1))
+        rows = tally.rows or 1
+        if status == "ok":
+            increments: Increments = tally
+            if rows == 1:
+                increments.cells += self._one_answered
+            else:
+                increments.amounts += ((self._status_cells["ok"], rows), (self._layout.squares, rows * rows))
+        else:
+            increments = Increments()
+            increments.amounts.append((self._status_cells[status], rows))
         for reason in tally.errors:
             increments.cells.append(self._layout.captures_start + CAPTURE_REASONS.index(reason))
         if duration is not None:
@@ -388,8 +404,11 @@ class ModelMonitoringService:
     def drift(self, window: str | None = None) -> DriftReport:
         """Compare what all processes of this server have counted with the baseline.
 
+        Every stretch of time within the window is compared, so a change is found however long all was well before.
+
         Args:
-            window: ``"5m"``, ``"1h"`` or ``"24h"``: the last five minutes, hour or day; None for all since the start.
+            window: ``"5m"``, ``"1h"`` or ``"24h"``: whether something has changed in the last five minutes, hour or
+                day. None: at any time since the start, and not gone since; it holds all that the others see.
 
         Returns:
             A report: ``print`` it, or take ``to_dict()``, ``to_rows()`` for a data frame, ``to_markdown()``,
@@ -420,7 +439,15 @@ class ModelMonitoringService:
             raise ConfigError(msg)
         alpha = self.settings.drift_alpha
         with _readable(window):
-            return observe(self.model, self.baseline, self._layout, self._counts, window=window, alpha=alpha)
+            return observe(
+                self.model,
+                self.baseline,
+                self._layout,
+                self._counts,
+                window=window,
+                alpha=alpha,
+                timelines=self._timelines,
+            )
 
     def course(self, variable: Distribution) -> list[CoursePoint]:
         """Return how far one of the baseline's variables was from training in the course of the last day.

@@ -17,10 +17,12 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2
 
 from flask_boxkite import Baseline, BoxkiteError, ConfigError, ModelMonitoringService
 from flask_boxkite.config import Settings
 from flask_boxkite.live.shared import Store
+from flask_boxkite.observation import Timelines
 from flask_boxkite.service import load_baseline, make_recorders
 from flask_boxkite.testing import RecordingSink
 
@@ -35,6 +37,15 @@ def baseline(tmp_path: Path, rng: np.random.Generator) -> Baseline:
         model="credit",
         version="v1",
     )
+
+
+def clocked(baseline: Baseline) -> tuple[ModelMonitoringService, list[float]]:
+    """Return a service whose clocks are the number in a list: at the beginning of a slot of every window."""
+    clock = [1_000_800.0]
+    store = Store(None, lambda: clock[0], lambda: clock[0])
+    settings = Settings.from_mapping({"BOXKITE_SINK": "none"})
+    service = ModelMonitoringService.from_settings(settings, baseline, None, store, make_recorders(settings, store))
+    return service, clock
 
 
 @contextmanager
@@ -406,55 +417,68 @@ def test_drift_needs_a_baseline() -> None:
 @pytest.mark.parametrize("window", ["5m", "1h", "24h", None])
 def test_rows_that_come_in_heaps_are_no_drift(baseline: Baseline, window: str | None) -> None:
     """In each slot, all rows are those of one visitor."""
-    clock = [1_000_000.0]
-    store = Store(None, lambda: clock[0])
-    settings = Settings.from_mapping({"BOXKITE_SINK": "none"})
-    service = ModelMonitoringService.from_settings(settings, baseline, None, store, make_recorders(settings, store))
+    service, clock = clocked(baseline)
     slot = {"5m": 10, "1h": 60}.get(window or "24h", 900)
-    for city in ("Oslo", "Oslo", "Oslo", "Bern", "Oslo", "Oslo", "Oslo", "Oslo", "Oslo"):
+    for number, city in enumerate(("Oslo", "Oslo", "Oslo", "Bern", "Oslo", "Oslo", "Oslo", "Oslo", "Oslo")):
         for _ in range(20):
-            service.log_prediction(None, [30.0, city], 0.5)
+            service.log_prediction(None, [30.0 + number, city], 0.5)
         clock[0] += slot
     found = service.drift(window)["city"]
 
-    assert found.live_rows == 180
-    assert found.judgement.g > found.judgement.limit
-    assert found.judgement.dispersion == pytest.approx(180 / 8)
-    assert found.verdict == "stable"
+    assert (found.live_rows, found.verdict) == (180, "unclear")
+    assert found.judgement.g > chi2.isf(service.settings.drift_alpha / 3, 5)
     assert service.drift(window).window == window
 
 
-@pytest.mark.parametrize("seconds", [0, 10, 75, 900])
+@pytest.mark.parametrize(
+    ("seconds", "verdict"), [(0, "unclear"), (10, "major"), (75, "major"), (900, "major")], ids=str
+)
 def test_a_change_is_seen_on_a_server_that_has_just_started(
-    baseline: Baseline, rng: np.random.Generator, seconds: int
+    baseline: Baseline, rng: np.random.Generator, seconds: int, verdict: str
 ) -> None:
-    """24 times some rows, half of them without a feature: all in one slot of the longest window, in two, or in each."""
-    clock = [1_000_800.0]  # at the beginning of a slot of every window
-    store = Store(None, lambda: clock[0])
-    settings = Settings.from_mapping({"BOXKITE_SINK": "none"})
-    service = ModelMonitoringService.from_settings(settings, baseline, None, store, make_recorders(settings, store))
+    """24 times some rows, half of them the same row, without a feature: in one moment, in some slots, or in each."""
+    service, clock = clocked(baseline)
     for number in range(24):
         for age in rng.integers(18, 90, 20).tolist():
             service.log_prediction(None, [None if number >= 12 else float(age), "Bern"], 0.5)
         clock[0] += seconds
     found = service.drift()["age"]
 
-    assert (found.live_rows, found.verdict) == (480, "major")
+    assert (found.live_rows, found.verdict) == (480, verdict)
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(1, "major"), (20, "major"), (21, "unclear"), (600, "unclear")], ids=str)
+def test_rows_of_few_requests_say_nothing_yet(
+    tmp_path: Path, rng: np.random.Generator, size: int, verdict: str
+) -> None:
+    """30 requests are needed."""
+    path = tmp_path / "histogram.prom"
+    service, _ = clocked(ModelMonitoringService.export_text({"age": rng.normal(40, 10, 2000)}, None, path))
+    rows = [[float(age)] for age in rng.normal(90, 10, 600)]
+    for start in range(0, 600, size):
+        service.log_prediction(None, rows[start : start + size], None)
+    found = service.drift()["age"]
+
+    assert (found.live_rows, found.verdict) == (600, verdict)
 
 
 def test_windows_that_cannot_be_read_are_no_reason_to_judge_nothing(
     baseline: Baseline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = ModelMonitoringService(baseline, sink="none")
-    service.log_prediction(None, [30.0, "Bern"], 0.5)
+    for number in range(50):
+        service.log_prediction(None, [1000.0 + number, "Bern"], 0.5)
 
     def fail(*arguments: object) -> None:
         raise OSError("too many files")
 
-    monkeypatch.setattr("flask_boxkite.live.shared.Counts.slots", fail)
-    assert service.drift()["city"].live_rows == 1
-    with pytest.raises(BoxkiteError, match=r"^The counts of the window '1h' cannot be read: too many files\."):
-        service.drift("1h")
+    for name in ("Windows.history", "Windows._snapshot"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"flask_boxkite.live.windows.{name}", fail)
+            service._timelines = Timelines(service._layout)
+            assert (service.drift()["age"].live_rows, service.drift()["age"].verdict) == (50, "major")
+            with pytest.raises(BoxkiteError, match=r"^The counts of the window '1h' cannot be read: too many files\."):
+                service.drift("1h")
 
 
 def test_two_services_share_nothing(baseline: Baseline) -> None:

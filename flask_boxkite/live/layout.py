@@ -1,8 +1,8 @@
 """Where each live count stands in its block of numbers.
 
 Of a model: the bins are known before the first request, so the layout is fixed for the life of a baseline: the cells
-of every feature, then of every output (`baseline.distribution`), then request counts. A second, small block holds sums,
-which are floats. Of a sink: what became of its records.
+of every feature, then of every output (`baseline.distribution`), whole rows by their hash, then request counts. A
+second, small block holds sums, which are floats. Of a sink: what became of its records.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import MutableSequence, Sequence
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.live.store import Section, section_key
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATE_FILES, STATUSES
+from flask_boxkite.rowhash import ROW_BUCKETS
 
 __all__ = [
     "ACCEPTED",
@@ -53,7 +54,7 @@ HIGHEST = (LAST_DELIVERY_MS, BACKOFF_MS)
 FILES = Section(section_key("files"), len(STATE_FILES), 0)
 """What became of files of counts, by `naming.STATE_FILES`."""
 
-FORMAT = zlib.crc32(repr((2, STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, DROP_REASONS, STATE_FILES)).encode())
+FORMAT = zlib.crc32(repr((3, STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, DROP_REASONS, STATE_FILES)).encode())
 """Changes with all that a layout depends on besides the baseline; numbers of another format are not read."""
 
 
@@ -64,6 +65,8 @@ class Layout:
         features: Distributions of the features, for their bins.
         outputs: Distributions of the outputs.
         outputs_start: First cell of the outputs.
+        buckets_start: First cell of the `ROW_BUCKETS` that rows are counted in; without variables they stay empty.
+        squares: Cell of the sum of squares of the requests' numbers of rows.
         statuses_start: First cell of the predictions by status.
         durations_start: First cell of the duration bins.
         captures_start: First cell of the capture errors by reason.
@@ -77,7 +80,9 @@ class Layout:
         self.features = tuple(features)
         self.outputs = tuple(outputs)
         self.outputs_start = _width(self.features)
-        self.statuses_start = self.outputs_start + _width(self.outputs)
+        self.buckets_start = self.outputs_start + _width(self.outputs)
+        self.squares = self.buckets_start + ROW_BUCKETS
+        self.statuses_start = self.squares + 1
         self.durations_start = self.statuses_start + len(STATUSES)
         self.captures_start = self.durations_start + len(DURATION_BOUNDS) + 1
         self.size = self.captures_start + len(CAPTURE_REASONS)

@@ -16,10 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from flask_boxkite.files import is_passing
 from flask_boxkite.live.folding import fold, generation, read_directory, windows_path
@@ -28,12 +25,12 @@ from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.store import Block, Increments, Section, Totals
-from flask_boxkite.live.windows import MemoryRing, RingFile, Snapshots, Windows, slot_counts
+from flask_boxkite.live.windows import History, MemoryRing, RingFile, Slots, Windows
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
 from flask_boxkite.process import ServerName, fork_mark, name_of
 from flask_boxkite.throttle import Throttle
 
-__all__ = ["Counts", "Slots", "Store"]
+__all__ = ["Counts", "Store"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -70,11 +67,18 @@ class Store:
 
     Args:
         place: Where the other processes are found; None to keep everything in this one.
-        clock: Returns the monotonic time, by which slots of the time windows begin.
+        clock: Returns the monotonic time, by which slots of the time windows go by.
+        wall: Returns the Unix time, by which they are cut.
     """
 
-    def __init__(self, place: Place | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        place: Place | None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.clock = clock
+        self._wall = wall
         self._place = place
         self._throttle = Throttle()
         first = _Process()
@@ -246,7 +250,7 @@ class Store:
             key = (directory, section.key)
             if key not in process.windows:
                 place = MemoryRing(section) if directory is None else RingFile(windows_path(directory, section.key))
-                process.windows[key] = Windows(place, section, self.clock)
+                process.windows[key] = Windows(place, section, self.clock, self._wall)
             return process.windows[key]
 
 
@@ -269,23 +273,6 @@ def _leave_all() -> None:
 
 # As early as can be, so that it runs late: recorders count to the last.
 atexit.register(_leave_all)
-
-
-class Slots(NamedTuple):
-    """What was counted in a window, slot by slot; see `slot_counts`.
-
-    Attributes:
-        ages: How many seconds ago each slot began, shape (slots,), falling.
-        cells: The counts, shape (slots, cells).
-    """
-
-    ages: NDArray[np.float64]
-    cells: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, snapshots: Snapshots, totals: Totals, now: float) -> Slots:
-        """Return what was counted between snapshots, and since the last: in totals read after them."""
-        return cls(now - np.array(snapshots.taken), slot_counts(snapshots, totals))
 
 
 class Counts:
@@ -332,11 +319,20 @@ class Counts:
         """
         return self._store.totals(self.section)
 
+    def history(self) -> tuple[History, Totals]:
+        """Return the snapshots of the last day, and the totals of just after; see `Windows.history`.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        history = self._store.windows(self.section).history()
+        return history, self.totals()
+
     def slots(self, name: str) -> Slots:
         """Return what all processes have counted in the last ``5m``, ``1h`` or ``24h``, slot by slot.
 
         Raises:
             OSError: It cannot be read.
         """
-        snapshots = self._store.windows(self.section).snapshots(name)
-        return Slots.of(snapshots, self.totals(), self._clock())
+        history, totals = self.history()
+        return history.slots(name, totals)

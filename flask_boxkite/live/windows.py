@@ -6,8 +6,11 @@ since the window began; without any, nothing was counted since. So idle times co
 and be folded as they like: only totals matter. A window reaches back up to one slot less than its name says, and what
 another process or thread counts in the very moment of a snapshot may fall before it.
 
-Memory is bounded: 192 snapshots, 8 bytes a count; 8 MiB for 100 features, written as time goes by. Times are those of
-the monotonic clock, so no step of the wall clock moves a window; they are void after a reboot.
+Memory is bounded: 192 snapshots, 8 bytes a count; 8 MiB for 100 features, written as time goes by.
+
+Slots are those of the wall clock, so that records, which have its times, can be cut at the same moments. But time goes
+by as the monotonic clock has it: how far apart the two are is noted once, with the first snapshot, so no later step of
+the wall clock moves a window. All is void after a reboot.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
@@ -36,12 +39,13 @@ __all__ = [
     "LONGEST",
     "SLOT_SECONDS",
     "WINDOWS",
+    "History",
     "MemoryRing",
     "RingFile",
     "Shortage",
+    "Slots",
     "Snapshots",
     "Windows",
-    "slot_counts",
 ]
 
 WINDOWS = {"5m": 300.0, "1h": 3600.0, "24h": 86400.0}
@@ -83,7 +87,7 @@ class _Ring(NamedTuple):
     def within(self, labels: _Labels, now: float) -> list[int]:
         """Return the places of the snapshots that were taken since the window began, in the order of their times."""
         own = labels[self.first : self.first + self.places]
-        # Where the machine runs for less than a window, 0, for none, would be within it.
+        # Where the clock is at less than a window, as in a test, 0, for none, would be within it.
         is_within = (own > 0) & (own >= now - self.seconds) & (own <= now)
         taken = np.where(is_within, own, np.inf)
         order = np.argsort(taken, kind="stable")[: np.count_nonzero(is_within)]
@@ -107,6 +111,10 @@ _SHORTEST = min(SLOT_SECONDS.values())
 
 _MAGIC = b"boxring\n"
 _HEADER = struct.Struct("=8sQQ40s")  # magic, format, cells, boot
+_OFFSET = struct.Struct("=d")  # wall clock less monotonic clock; then the labels
+_LABELS_AT = _HEADER.size + _OFFSET.size
+_LARGEST_OFFSET = 1e11
+"""The year 5138; floats count it to 0.1 ms."""
 
 
 def _data_size(section: Section) -> int:
@@ -145,7 +153,7 @@ class MemoryRing:
     """Snapshots of a process that shares nothing."""
 
     def __init__(self, section: Section) -> None:
-        self._size = _HEADER.size + 8 * _PLACES + _PLACES * _data_size(section)
+        self._size = _LABELS_AT + 8 * _PLACES + _PLACES * _data_size(section)
         self.clear()
 
     @contextlib.contextmanager
@@ -228,15 +236,85 @@ class _OpenRing:
         return locked(self._descriptor, patience_seconds)
 
 
-class Snapshots(NamedTuple):
-    """The totals at the beginnings of a window's slots.
+class Snapshots(Mapping[float, "NDArray[np.int64]"]):
+    """The snapshots of all windows by when they were taken, in Unix seconds, ascending; each is read when asked for.
 
-    Attributes:
-        taken: When, in ascending order: equal times are the same snapshots.
-        cells: The counts, shape (snapshots, cells).
+    Reading raises OSError, or KeyError if the snapshot has just been overwritten.
     """
 
-    taken: tuple[float, ...]
+    def __init__(self, places: Mapping[float, int], read: Callable[[int, float], NDArray[np.int64] | None]) -> None:
+        self._places = dict(sorted(places.items()))
+        self._read = read
+
+    def __getitem__(self, taken: float) -> NDArray[np.int64]:
+        cells = self._read(self._places[taken], taken)
+        if cells is None:
+            raise KeyError(taken)
+        return cells
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def held(self, times: Iterable[float]) -> Iterator[tuple[float, NDArray[np.int64]]]:
+        """Yield those of some times that are still there."""
+        for taken in times:
+            with contextlib.suppress(KeyError):
+                yield taken, self[taken]
+
+
+class History(NamedTuple):
+    """The totals at the beginnings of all slots that are kept, of every window.
+
+    Attributes:
+        snapshots: Counts by time, each of shape (cells,).
+        now: The time of reading, in Unix seconds.
+    """
+
+    snapshots: Snapshots
+    now: float
+
+    @classmethod
+    def none(cls, now: float) -> History:
+        """Return a history without snapshots."""
+        return cls(Snapshots({}, lambda place, taken: None), now)
+
+    def slots(self, name: str, totals: Totals) -> Slots:
+        """Return what was counted in a window, slot by slot; the last slot is not over yet.
+
+        A slot in which nothing was counted is left out. Never negative: counts may have been lost with files that
+        somebody deleted.
+
+        Args:
+            name: Of the window.
+            totals: Counts as of now, read after the snapshots.
+        """
+        taken = np.array(list(self.snapshots))
+        is_first = np.diff(np.floor(taken / SLOT_SECONDS[name]), prepend=np.nan) != 0
+        chosen = taken[is_first & (taken >= self.now - WINDOWS[name])]
+        held = dict(self.snapshots.held(chosen.tolist()))
+        cells = np.array([*held.values(), totals.cells])
+        return Slots(self.now - np.array(list(held)), np.maximum(np.diff(cells, axis=0), 0))
+
+    def window(self, name: str, totals: Totals) -> NDArray[np.int64]:
+        """Return what was counted in a window, shape (cells,); arguments are those of `slots`."""
+        within = (taken for taken in self.snapshots if taken >= self.now - WINDOWS[name])
+        _, first = next(self.snapshots.held(within), (0.0, totals.cells))
+        counts: NDArray[np.int64] = np.maximum(totals.cells - first, 0)
+        return counts
+
+
+class Slots(NamedTuple):
+    """What was counted in a window, slot by slot; together it is what the window holds.
+
+    Attributes:
+        ages: How many seconds ago each slot began, shape (slots,), falling.
+        cells: The counts, shape (slots, cells).
+    """
+
+    ages: NDArray[np.float64]
     cells: NDArray[np.int64]
 
 
@@ -259,34 +337,49 @@ class Windows:
         place: Where the snapshots are.
         section: What they are of.
         clock: Returns the monotonic time.
+        wall: Returns the Unix time.
     """
 
-    def __init__(self, place: RingPlace, section: Section, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        place: RingPlace,
+        section: Section,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._place = place
         self._section = section
         self._clock = clock
+        self._wall = wall
         boot = boot_id().encode()[:36]
         self._header = _HEADER.pack(_MAGIC, FORMAT, section.cells, boot)
         self._data_size = _data_size(section)
 
+    def now(self) -> float:
+        """Return the monotonic time."""
+        return self._clock()
+
     def begin_slot(self, totals: Callable[[], Totals]) -> float:
         """Take the snapshots that are due, unless another process is just doing so; return when the next one will be.
+
+        That is told by the monotonic clock.
 
         Raises:
             OSError: They cannot be written.
         """
-        now = self._clock()
         with self._place.open() as ring:
-            labels = self._labels(ring)
+            labels, offset = self._labels(ring)
+            now = self._clock() + offset
             if any(item.is_due(labels, now) for item in _RINGS.values()):
                 # The very first snapshot is worth a wait: without it, what is counted now would be in no window.
                 with ring.locked(0.0 if labels.any() else _PATIENCE_SECONDS) as is_mine:
                     if is_mine:
-                        self._take(ring, now, totals)
-        return (math.floor(now / _SHORTEST) + 1) * _SHORTEST
+                        self._take(ring, totals)
+        return (math.floor(now / _SHORTEST) + 1) * _SHORTEST - offset
 
-    def _take(self, ring: Ring, now: float, totals: Callable[[], Totals]) -> None:
-        labels = self._labels(ring)  # once more: another process may have been faster
+    def _take(self, ring: Ring, totals: Callable[[], Totals]) -> None:
+        labels, offset = self._labels(ring)  # once more: another process may have been faster
+        now = self._clock() + offset
         due = [item.place(now) for item in _RINGS.values() if item.is_due(labels, now)]
         if not due:
             return
@@ -296,11 +389,11 @@ class Windows:
                 raise OSError(errno.ENOSPC, "snapshots would take the room that the counts themselves need")
         data = totals().cells.astype(np.int64).tobytes()
         for place in due:
-            label_at = _HEADER.size + 8 * place
+            label_at = _LABELS_AT + 8 * place
             ring.write(label_at, struct.pack("=d", math.nan))
             ring.write(self._data_at(place), data)
             ring.write(label_at, struct.pack("=d", now))
-        ring.write(0, self._header)
+        ring.write(0, self._header + _OFFSET.pack(offset))
 
     def shortage(self) -> Shortage | None:
         """Return what room is lacking for the first snapshot; None if there is one, or could be.
@@ -309,57 +402,44 @@ class Windows:
             OSError: They cannot be read.
         """
         with self._place.open() as ring:
-            return None if self._labels(ring).any() else self._lack(ring)
+            return None if self._labels(ring)[0].any() else self._lack(ring)
 
     def _lack(self, ring: Ring) -> Shortage | None:
         needed, free = _SHARE * _PLACES * self._data_size, ring.room()
         return Shortage(needed, free) if free < needed else None
 
-    def snapshots(self, name: str, known: Snapshots | None = None) -> Snapshots:
-        """Return the snapshots of the window of this name, for its counts slot by slot (`slot_counts`).
-
-        Args:
-            name: Of the window.
-            known: What was returned before; returned again, without reading more than labels, if nothing is newer.
+    def history(self) -> History:
+        """Return the snapshots of all windows; only their times are read now.
 
         Raises:
             OSError: They cannot be read.
         """
-        window = _RINGS[name]
         with self._place.open() as ring:
-            labels = self._labels(ring)
-            places = window.within(labels, self._clock())
-            taken = tuple(labels[places].tolist())
-            if known is not None and known.taken == taken:
-                return known
-            read = {place: ring.read(self._data_at(place), self._data_size) for place in places}
-            after = self._labels(ring)
-        # Else it was just overwritten, or cut off.
-        kept = [place for place in places if after[place] == labels[place]]
-        cells = np.frombuffer(b"".join(read[place] for place in kept), np.int64)
-        return Snapshots(tuple(labels[kept].tolist()), cells.reshape(len(kept), self._section.cells))
+            labels, offset = self._labels(ring)
+        now = self._clock() + offset
+        places = {float(labels[place]): place for window in _RINGS.values() for place in window.within(labels, now)}
+        return History(Snapshots(places, self._snapshot), now)
 
-    def _labels(self, ring: Ring) -> _Labels:
-        data = ring.read(0, _HEADER.size + 8 * _PLACES)
-        if data[: _HEADER.size] != self._header:
-            return np.zeros(_PLACES)
-        labels = np.frombuffer(data.ljust(_HEADER.size + 8 * _PLACES, b"\0"), np.float64, offset=_HEADER.size)
+    def _snapshot(self, place: int, taken: float) -> NDArray[np.int64] | None:
+        with self._place.open() as ring:
+            data = ring.read(self._data_at(place), self._data_size)
+            after, _ = self._labels(ring)
+        # Else it was just overwritten, or someone has cut the file.
+        is_whole = len(data) == self._data_size and after[place] == taken
+        return np.frombuffer(data, np.int64) if is_whole else None
+
+    def _labels(self, ring: Ring) -> tuple[_Labels, float]:
+        """Return when each snapshot was taken, in Unix seconds, and how far the wall clock is ahead of the other."""
+        data = ring.read(0, _LABELS_AT + 8 * _PLACES)
+        if data[: _HEADER.size] != self._header or len(data) < _LABELS_AT:
+            return np.zeros(_PLACES), self._wall() - self._clock()
+        (offset,) = _OFFSET.unpack_from(data, _HEADER.size)
+        if not abs(offset) < _LARGEST_OFFSET:  # of a damaged file
+            return np.zeros(_PLACES), self._wall() - self._clock()
+        labels = np.frombuffer(data.ljust(_LABELS_AT + 8 * _PLACES, b"\0"), np.float64, offset=_LABELS_AT)
         # Someone may have cut the file: there is no snapshot beyond its end.
         whole = (ring.size() - self._data_at(0)) // self._data_size
-        return np.where(np.arange(_PLACES) < whole, labels, 0.0)
+        return np.where(np.arange(_PLACES) < whole, labels, 0.0), offset
 
     def _data_at(self, place: int) -> int:
-        return _HEADER.size + 8 * _PLACES + place * self._data_size
-
-
-def slot_counts(snapshots: Snapshots, totals: Totals) -> NDArray[np.int64]:
-    """Return what was counted slot by slot, shape (slots, cells); the last slot is not over yet.
-
-    They add up to what the window holds. A slot in which nothing was counted has none. Never negative: counts may have
-    been lost with files that somebody deleted.
-
-    Args:
-        snapshots: Of the window.
-        totals: Counts as of now, read after the snapshots.
-    """
-    return np.maximum(np.diff(snapshots.cells, axis=0, append=totals.cells[np.newaxis]), 0)
+        return _LABELS_AT + 8 * _PLACES + place * self._data_size

@@ -22,6 +22,7 @@ from flask_boxkite.live.layout import (
     waiting_of_process,
 )
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
 
 
@@ -30,7 +31,9 @@ def test_sections_follow_each_other_without_gaps(baseline: Baseline) -> None:
     layout = Layout.of(baseline)
 
     assert layout.outputs_start == sum(len(item.cells) for item in baseline.features)
-    assert layout.statuses_start - layout.outputs_start == sum(len(item.cells) for item in baseline.outputs)
+    assert layout.buckets_start - layout.outputs_start == sum(len(item.cells) for item in baseline.outputs)
+    assert layout.squares - layout.buckets_start == ROW_BUCKETS
+    assert layout.statuses_start - layout.squares == 1
     assert layout.durations_start - layout.statuses_start == len(STATUSES)
     assert layout.captures_start - layout.durations_start == len(DURATION_BOUNDS) + 1
     assert layout.size - layout.captures_start == len(CAPTURE_REASONS)
@@ -41,7 +44,8 @@ def test_sections_follow_each_other_without_gaps(baseline: Baseline) -> None:
 def test_without_a_baseline_only_requests_are_counted() -> None:
     layout = Layout.of(None)
 
-    assert (layout.features, layout.outputs, layout.statuses_start, layout.duration_sum) == ((), (), 0, 0)
+    assert (layout.features, layout.outputs, layout.duration_sum) == ((), (), 0)
+    assert (layout.buckets_start, layout.squares, layout.statuses_start) == (0, ROW_BUCKETS, ROW_BUCKETS + 1)
 
 
 def sink_cells(waiting: int, *, taken_over: int = 0) -> list[int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import struct
 import tempfile
-import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from flask_boxkite.live import windows as module
 from flask_boxkite.live.folding import fold, windows_path
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
-from flask_boxkite.live.windows import WINDOWS, RingFile, slot_counts
+from flask_boxkite.live.windows import WINDOWS, RingFile, Windows
 from tests.faults import ended, file_size_limit, fork, killed, run_in_child
 from tests.live.places import directory_of, model_section, same_place
 
@@ -30,13 +31,23 @@ ONE = model_section(2, 1)
 
 
 class Clock:
-    """A monotonic time that moves when told to."""
+    """A monotonic time that moves when told to, and a wall clock that is ahead of it.
 
-    def __init__(self, now: float = 1_000_003.0) -> None:
+    Attributes:
+        now: The monotonic time.
+        ahead: How far the wall clock is ahead.
+    """
+
+    def __init__(self, now: float = 1_000_003.0, ahead: float = 0.0) -> None:
         self.now = now
+        self.ahead = ahead
 
     def __call__(self) -> float:
         return self.now
+
+    def wall(self) -> float:
+        """Return the Unix time."""
+        return self.now + self.ahead
 
 
 class Server:
@@ -45,13 +56,14 @@ class Server:
     def __init__(self, base: Path, clock: Clock | None = None) -> None:
         self.base = base
         self.clock = clock or Clock()
+        self.began_ahead = self.clock.ahead
         self.processes: dict[int, Counts] = {}
         self.events: list[float] = []
 
     def process(self, number: int) -> Counts:
         """Return a process, started if need be."""
         if number not in self.processes:
-            store = Store(same_place(self.base), self.clock)
+            store = Store(same_place(self.base), self.clock, self.clock.wall)
             self.processes[number] = Counts(store, ONE)
         return self.processes[number]
 
@@ -79,18 +91,22 @@ class Server:
             rows = int(counts[:, 0].sum())
             assert least <= rows <= most, (name, rows, least, most)
             assert counts[:, 1].tolist() == (2 * counts[:, 0]).tolist()
-            begun = [math.floor((self.clock.now - age) / SLOTS[name]) for age in ages.tolist()]
+            begun = [self.slot(name, self.clock.now - age) for age in ages.tolist()]
             # A process that crashes after a snapshot leaves a slot without rows.
             found = {slot: count for slot, count in zip(begun, counts[:, 0].tolist(), strict=True) if count}
             last = self.events[len(self.events) - rows :]
-            by_slot = Counter(math.floor(event / SLOTS[name]) for event in last)
+            by_slot = Counter(self.slot(name, event) for event in last)
             assert list(found.items()) == list(by_slot.items())
+
+    def slot(self, name: str, event: float) -> int:
+        """Return the number of the slot of an event: those of the wall clock that the server began with."""
+        return math.floor((event + self.began_ahead) / SLOTS[name])
 
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from([0.0, 0.5, 3.0, 9.5, 10.0, 59.0, 299.0, 300.0, 301.0, 900.0, 3599.0, 7200.0, 86399.0, 90000.0])
-        | st.floats(0, 700),
+        | st.integers(0, 2800).map(lambda number: number / 4),
         st.integers(0, 2),
         st.sampled_from(["count", "count", "count", "read", "end", "fold"]),
     ),
@@ -98,11 +114,19 @@ STEPS = st.lists(
 )
 
 
-@given(begins=st.sampled_from([4e5, 1e9]) | st.floats(90_000, 2e5), steps=STEPS)
-@settings(max_examples=60)
-def test_windows_hold_what_was_counted_since(begins: float, steps: list[tuple[float, int, str]]) -> None:
+# In quarters of a second, so that no sum of times is rounded.
+QUARTERS = st.integers(90_000 * 4, 200_000 * 4).map(lambda number: number / 4)
+
+
+@given(
+    begins=st.sampled_from([4e5, 1e9]) | QUARTERS,
+    ahead=st.sampled_from([0.0, 7.25, 1_790_000_013.5, -80_000.0]),
+    steps=STEPS,
+)
+@settings(max_examples=80)
+def test_windows_hold_what_was_counted_since(begins: float, ahead: float, steps: list[tuple[float, int, str]]) -> None:
     with tempfile.TemporaryDirectory() as base:
-        server = Server(Path(base), Clock(begins))
+        server = Server(Path(base), Clock(begins, ahead))
         for seconds, number, act in steps:
             server.clock.now += seconds
             if act == "count":
@@ -179,7 +203,7 @@ def test_a_day_of_snapshots_is_bounded(tmp_path: Path) -> None:
 
 def test_without_a_place_windows_are_kept_in_memory() -> None:
     clock = Clock()
-    counts = Counts(Store(None, clock), ONE)
+    counts = Counts(Store(None, clock, clock.wall), ONE)
     counts.add(Increments([0]))
     clock.now += 299
     counts.add(Increments([0]))
@@ -209,22 +233,56 @@ def test_before_the_first_row_there_is_no_slot(tmp_path: Path) -> None:
         assert counts.slots("1h").cells.shape == (0, 2)
 
 
-def test_snapshots_are_not_read_again_in_the_same_slot(tmp_path: Path) -> None:
+def test_no_more_snapshots_are_read_than_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server(tmp_path, Clock(1_000_000.0))
-    server.count(0)
-    windows = server.process(0)._store.windows(ONE)
-    first = windows.snapshots("1h")
-    server.count(0)
+    for _ in range(100):
+        server.count(0)
+        server.clock.now += 60
+    read: list[int] = []
+    real = module._OpenRing.read
 
-    assert windows.snapshots("1h", first) is first
-    server.clock.now += 60
-    assert windows.snapshots("1h", first) is first  # nothing was counted since
-    server.count(0)
-    second = windows.snapshots("1h", first)
-    assert (len(first.taken), len(second.taken)) == (1, 2)
-    assert second.cells.tolist() == [[0, 0], [2, 4]]
-    server.clock.now += 3590
-    assert windows.snapshots("1h", second).taken == second.taken[1:]
+    def reading(ring: Any, offset: int, size: int) -> bytes:
+        read.append(size)
+        return real(ring, offset, size)
+
+    monkeypatch.setattr(module._OpenRing, "read", reading)
+    counts = server.process(0)
+    size = counts._store.windows(ONE)._data_size
+
+    def snapshots_read() -> int:
+        number = read.count(size)
+        read.clear()
+        return number
+
+    history, totals = counts.history()
+    assert len(history.snapshots) == 60 + 3
+    assert snapshots_read() == 0
+    history.window("24h", totals)
+    assert snapshots_read() == 1
+    assert len(history.slots("1h", totals).cells) == snapshots_read() == 60
+
+
+def test_all_windows_are_in_one_history(tmp_path: Path) -> None:
+    """Of the last minutes every 10 seconds, of the last hour every minute, of the last day every quarter of an hour."""
+    server = Server(tmp_path, Clock(1_000_000.0))
+    for _ in range(8640):
+        server.count(0)
+        server.clock.now += 10
+    history, totals = server.process(1).history()
+    end = history.now
+    assert end == 1_086_400.0
+    expected = {
+        taken
+        for name, seconds in WINDOWS.items()
+        for taken in np.arange(1_000_000.0, end, 10.0).tolist()
+        if taken >= end - seconds and (taken == 1_000_000.0 or taken // SLOTS[name] != (taken - 10) // SLOTS[name])
+    }
+    assert list(history.snapshots) == sorted(expected)
+    for taken, cells in history.snapshots.items():
+        rows = (taken - 1_000_000.0) / 10
+        assert cells.tolist() == [rows, 2 * rows]
+    for name in WINDOWS:
+        assert history.window(name, totals).tolist() == history.slots(name, totals).cells.sum(axis=0).tolist()
 
 
 def test_a_snapshot_that_is_written_over_meanwhile_is_left_out(tmp_path: Path) -> None:
@@ -233,20 +291,18 @@ def test_a_snapshot_that_is_written_over_meanwhile_is_left_out(tmp_path: Path) -
     for _ in range(4):
         server.count(0)
         server.clock.now += 60
-    windows = server.process(0)._store.windows(ONE)
-    real, calls = windows._labels, []
+    history, totals = server.process(0).history()
+    with RingFile(ring_of(server)).open() as ring:
+        data = ring.read(module._LABELS_AT, 8 * module._PLACES)
+        for label in (1_000_000.0, 1_000_060.0):
+            data = data.replace(struct.pack("=d", label), struct.pack("=d", math.nan))
+        ring.write(module._LABELS_AT, data)
 
-    def labels(ring: Any) -> Any:
-        calls.append(1)
-        found = real(ring).copy()
-        if len(calls) == 2:
-            found[np.flatnonzero(found == 1_000_060.0)] = math.nan
-        return found
-
-    windows._labels = labels  # type: ignore[method-assign]
-    snapshots = windows.snapshots("1h")
-    assert snapshots.taken == (1_000_000.0, 1_000_120.0, 1_000_180.0)
-    assert slot_counts(snapshots, server.process(0).totals())[:, 0].tolist() == [2, 1, 1]
+    assert list(history.snapshots) == [1_000_000.0, 1_000_060.0, 1_000_120.0, 1_000_180.0]
+    assert history.slots("1h", totals).cells[:, 0].tolist() == [1, 1]
+    assert history.window("1h", totals).tolist() == [2, 4]
+    with pytest.raises(KeyError):
+        history.snapshots[1_000_060.0]
 
 
 # --- who reads -------------------------------------------------------------------------------------------------------
@@ -294,15 +350,92 @@ def test_windows_go_on_after_a_restart(tmp_path: Path) -> None:
         server.end(0)
 
 
-def test_steps_of_the_wall_clock_move_no_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server(tmp_path)
-    for offset in (0.0, 1e9, -1e6, 86400.0 * 3):
-        now = time.time()
-        monkeypatch.setattr(time, "time", lambda now=now, offset=offset: now + offset)
+def test_steps_of_the_wall_clock_move_no_window(tmp_path: Path) -> None:
+    """Neither for processes that saw it step, nor for those that started since."""
+    server = Server(tmp_path, Clock(ahead=1_790_000_000.0))
+    for step in (0.0, 1e9, -1e6, 86400.0 * 3, -1.0):
+        server.clock.ahead += step
         server.clock.now += 100
         server.count(0)
+        server.count(2)
         server.end(0)
         server.check(1)
+        server.check(2)
+
+
+def test_a_clock_that_steps_before_anything_is_counted_is_no_matter(tmp_path: Path) -> None:
+    server = Server(tmp_path, Clock(ahead=1_790_000_000.0))
+    server.check(0)
+    server.check(1)
+    server.clock.ahead += 3600.5
+    server.began_ahead = server.clock.ahead
+    server.count(0)
+    server.check(1)
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3.25, 1_790_000_013.5, -500_000.0])
+@pytest.mark.parametrize("is_shared", [True, False], ids=["files", "memory"])
+def test_slots_begin_at_multiples_of_the_wall_clock(tmp_path: Path, ahead: float, is_shared: bool) -> None:
+    """Whatever the monotonic clock says: the first row of each has its own snapshot."""
+    clock = Clock(1_000_001.5, ahead)
+    counts = Counts(Store(same_place(tmp_path) if is_shared else None, clock, clock.wall), ONE)
+    begun: dict[str, dict[int, float]] = {name: {} for name in WINDOWS}
+    for _ in range(700):
+        counts.add(Increments([0]))
+        for name, slots in begun.items():
+            slots.setdefault(math.floor(clock.wall() / SLOTS[name]), clock.wall())
+        clock.now += 2.25
+    for name, slots in begun.items():
+        ages, _ = counts.slots(name)
+        within = [taken for taken in slots.values() if taken >= clock.wall() - WINDOWS[name]]
+        assert (clock.wall() - ages).tolist() == within
+
+
+def test_processes_that_start_at_different_times_agree(tmp_path: Path) -> None:
+    """The first one notes how far its clocks are apart; the wall clock is another when the second one starts."""
+    clock = Clock(1_000_003.0, 1_790_000_000.0)
+    first = Counts(Store(same_place(tmp_path), clock, clock.wall), ONE)
+    first.add(Increments([0]))
+    clock.now += 123.0
+    clock.ahead += 4.0
+    second = Counts(Store(same_place(tmp_path), clock, clock.wall), ONE)
+    second.add(Increments([0]))
+    for counts in (first, second):
+        history, _ = counts.history()
+        assert list(history.snapshots) == [1_791_000_003.0, 1_791_000_126.0]
+        assert history.now == 1_791_000_126.0
+
+
+def test_of_two_processes_that_start_at_once_one_notes_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have seen that there is no ring, with wall clocks that differ, before either writes."""
+    clock = Clock(1_000_003.0, 1_790_000_000.0)
+    ring = RingFile(tmp_path / "ring")
+    first, second = (Windows(ring, ONE, clock, wall) for wall in (clock.wall, lambda: clock.wall() + 7.0))
+    totals = Counts(Store(None), ONE).totals
+
+    @contextlib.contextmanager
+    def locked(opened: Any, patience_seconds: float) -> Iterator[bool]:
+        monkeypatch.undo()
+        first.begin_slot(totals)
+        yield True
+
+    monkeypatch.setattr(module._OpenRing, "locked", locked)
+    second.begin_slot(totals)
+    for windows in (first, second):
+        history = windows.history()
+        assert (list(history.snapshots), history.now) == ([1_791_000_003.0], 1_791_000_003.0)
+
+
+def test_the_next_slot_is_told_by_the_monotonic_clock(tmp_path: Path) -> None:
+    clock = Clock(50.0, 1_790_000_003.5)
+    windows = Windows(RingFile(tmp_path / "ring"), ONE, clock, clock.wall)
+    totals = Counts(Store(None), ONE).totals
+    assert windows.begin_slot(totals) == 56.5
+    clock.now = 56.5
+    assert clock.wall() == 1_790_000_060.0
+    assert windows.begin_slot(totals) == 66.5
 
 
 def test_a_ring_of_another_boot_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,9 +498,24 @@ LABELS = [math.inf, -math.inf, math.nan, -1.0, 1e300, 5e-324]
 def test_labels_that_cannot_be_are_not_used(tmp_path: Path, label: float) -> None:
     server = busy(tmp_path)
     with ring_of(server).open("r+b") as file:
-        file.seek(module._HEADER.size)
+        file.seek(module._LABELS_AT)
         file.write(struct.pack("=d", label) * module._PLACES)
     usable(server)
+
+
+@pytest.mark.parametrize("offset", [math.inf, -math.inf, math.nan, 1e300, -1e12])
+def test_a_ring_whose_time_cannot_be_is_void(tmp_path: Path, offset: float) -> None:
+    server = busy(tmp_path)
+    with ring_of(server).open("r+b") as file:
+        file.seek(module._HEADER.size)
+        file.write(struct.pack("=d", offset))
+    server.events.clear()
+    server.check()
+    usable(server)
+    for _ in range(40):
+        server.count(0)
+        server.clock.now += 11
+        server.check()
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -450,7 +598,7 @@ def test_a_disk_that_is_full_makes_no_prediction_fail(tmp_path: Path, caplog: py
 def test_what_is_counted_in_a_slot_is_not_in_its_snapshot(tmp_path: Path) -> None:
     """The snapshot comes first, so that the row that begins a slot is in every window that begins with it."""
     clock = Clock()
-    counts = Counts(Store(same_place(tmp_path), clock), ONE)
+    counts = Counts(Store(same_place(tmp_path), clock, clock.wall), ONE)
     counts.add(Increments([0]))
     for _ in range(3):
         clock.now += 400
