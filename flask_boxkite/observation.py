@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -14,26 +18,27 @@ from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
 from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.timeline import RowCounts, Timeline
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.shared import Slots
 from flask_boxkite.live.store import Totals
-from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS
+from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.rowhash import ROW_BUCKETS
 
-__all__ = ["CoursePoint", "LiveCounts", "Observation", "course", "observe"]
-
-_ENOUGH_SLOTS = 10
-"""How many slots tell repeated rows from a change."""
+__all__ = ["CoursePoint", "LiveCounts", "Observation", "Timelines", "course", "observe"]
 
 _HOUR_SECONDS = 3600.0
 
 
 class LiveCounts(Protocol):
-    """Where to read what was counted of a model; both raise OSError if it cannot be read just now."""
+    """Where to read what was counted of a model; all raise OSError if it cannot be read just now."""
 
     def totals(self) -> Totals:
         """Return what was counted since the start."""
+
+    def history(self) -> tuple[History, Totals]:
+        """Return the snapshots of the last day, and the totals of just after."""
 
     def slots(self, name: str) -> Slots:
         """Return what was counted in the last ``5m``, ``1h`` or ``24h``, slot by slot."""
@@ -50,7 +55,9 @@ class Observation:
         alpha: False-alarm probability of one check of the whole model.
         layout: What the counts are of.
         cells: The counts, shape (layout.size,): of each feature, then of each output, then the rest of the layout.
-        slots: The same by time slot, shape (slots, layout.size); None if not known.
+        timeline: Counts of groups by stretch of time, not only of the window; None if they are not known.
+        totals: All counts since the start, shape (layout.size,).
+        snapshots: What was counted before each moment, by Unix seconds.
     """
 
     model: str
@@ -59,7 +66,9 @@ class Observation:
     alpha: float
     layout: Layout
     cells: NDArray[np.int64]
-    slots: NDArray[np.int64] | None
+    timeline: Timeline | None
+    totals: NDArray[np.int64]
+    snapshots: Mapping[float, NDArray[np.int64]]
 
     @cached_property
     def report(self) -> DriftReport | None:
@@ -67,8 +76,21 @@ class Observation:
         if self.baseline is None:
             return None
         return drift_report(
-            self.model, self.baseline, self.cells, alpha=self.alpha, slots=self.slots, window=self.window
+            self.model,
+            self.baseline,
+            self.cells,
+            alpha=self.alpha,
+            timeline=self.timeline,
+            reach=None if self.window is None else WINDOWS[self.window],
+            window=self.window,
         )
+
+    def cells_since(self, since: float | None) -> NDArray[np.int64]:
+        """Return what was counted from the moment of a snapshot on; None: in the window."""
+        before = None
+        with contextlib.suppress(KeyError, OSError):  # it may have been overwritten meanwhile
+            before = None if since is None else self.snapshots[since]
+        return self.cells if before is None else np.maximum(self.totals - before, 0)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -98,7 +120,14 @@ class Observation:
 
 
 def observe(
-    model: str, baseline: Baseline | None, layout: Layout, counts: LiveCounts, *, window: str | None, alpha: float
+    model: str,
+    baseline: Baseline | None,
+    layout: Layout,
+    counts: LiveCounts,
+    *,
+    window: str | None,
+    alpha: float,
+    timelines: Timelines | None = None,
 ) -> Observation:
     """Read what all processes have counted.
 
@@ -109,36 +138,71 @@ def observe(
         counts: Where they are.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         alpha: False-alarm probability of one check of the whole model.
+        timelines: Makes the timeline of these counts; None without a baseline.
 
     Raises:
         OSError: They cannot be read.
     """
-    if window is None:
-        cells = counts.totals().cells
-        slots = _slots_since_start(counts, int(cells.sum()))
-    else:
-        slots = counts.slots(window).cells
-        cells = slots.sum(axis=0)
-    return Observation(model, baseline, window, alpha, layout, cells, slots)
-
-
-def _slots_since_start(counts: LiveCounts, rows: int) -> NDArray[np.int64] | None:
-    """Return the slots of the longest window; None if they cannot be read: the counts do not depend on them.
-
-    A server that has just started has one or two of these, which differ by any change as they would by repeated
-    rows. So while a shorter window holds all *rows* that there are, and in more slots, it is taken instead.
-    """
     try:
-        found = counts.slots(LONGEST).cells
-        for name in sorted(WINDOWS, key=lambda name: -WINDOWS[name])[1:]:
-            if len(found) >= _ENOUGH_SLOTS:
-                break
-            finer = counts.slots(name).cells
-            if len(finer) >= _ENOUGH_SLOTS and finer.sum() >= rows:
-                found = finer
+        history, totals = counts.history()
+        timeline = None if timelines is None else timelines.of(history, totals)
     except OSError:
-        return None
-    return found
+        if window is not None:
+            raise
+        history, totals = History.none(time.time()), counts.totals()  # which do not depend on snapshots
+        timeline = None if timelines is None else timelines.of(history, totals)
+    cells = totals.cells if window is None else history.window(window, totals)
+    return Observation(model, baseline, window, alpha, layout, cells, timeline, totals.cells, history.snapshots)
+
+
+class Timelines:
+    """Makes timelines of one model, and knows the sums of snapshots that it has seen. Safe to use from any thread.
+
+    Args:
+        layout: Of the counts.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._groups = GroupSums((*layout.features, *layout.outputs))
+        # One attribute, so that threads that meet here see what belongs together.
+        self._known: tuple[dict[float, NDArray[np.int64]], NDArray[np.int64]] = ({}, np.empty((0, 0), np.int64))
+
+    def of(self, history: History, totals: Totals) -> Timeline:
+        """Return what was counted of groups and rows from each snapshot on, and from the start.
+
+        Args:
+            history: The snapshots.
+            totals: The counts as of now, read after them.
+        """
+        taken, before = self._before(history)
+        # Never negative: counts may have been lost with files that somebody deleted.
+        counted = np.maximum(self._summed(totals.cells) - before, 0)
+        groups = counted.shape[1] - ROW_BUCKETS - 1
+        rows = RowCounts(counted[:, groups:-1], counted[:, -1])
+        return Timeline(np.array(taken), counted[:, :groups], rows, history.now)
+
+    def _before(self, history: History) -> tuple[list[float], NDArray[np.int64]]:
+        """Return when each stretch begins, and what was counted before it."""
+        known, before = self._known
+        if known.keys() != history.snapshots.keys() or not len(before):
+            new = (taken for taken in history.snapshots if taken not in known)
+            sums = known | {taken: self._summed(cells) for taken, cells in history.snapshots.held(new)}
+            known = {taken: sums[taken] for taken in history.snapshots if taken in sums}
+            nothing = np.zeros(len(self._groups) + ROW_BUCKETS + 1, np.int64)
+            before = np.array([nothing, *known.values()])
+            # Never more than later, though counts were lost since: each stretch holds all later ones.
+            before = np.minimum.accumulate(before[::-1], axis=0)[::-1]
+            self._known = (known, before)
+        taken = [-math.inf, *known]
+        if len(known) and not before[1].any():  # a snapshot of nothing is the start itself
+            return taken[1:], before[1:]
+        return taken, before
+
+    def _summed(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the counts of groups, then those of rows."""
+        own = cells[self._layout.buckets_start : self._layout.squares + 1]
+        return np.concatenate([self._groups.of(cells), own])
 
 
 class CoursePoint(NamedTuple):

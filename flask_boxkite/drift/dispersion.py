@@ -1,120 +1,126 @@
-"""How much more the shares of a window's time slots differ than those of independent rows would.
+"""How much more the shares of a variable differ between slots of time than those of independent rows would.
 
-Tests for drift take rows for independent. Where users come back, requests are repeated or batches hold similar rows,
-they are not: a few things that happened look like many. What repeats does so within minutes, so slots differ from each
-other by more than chance, and by how much more is what G has to be divided by. Repeats that are spread evenly over the
-whole window are not seen.
+Rows may depend on each other without being equal: one user's rows are alike, and so is a batch. Such rows come close
+together, so slots of time differ from each other by more than chance, and by how much more is what G has to be divided
+by. A real change makes slots differ as well: those before it from those after it. So there are two measures.
 
-A change within the window makes slots differ as well, but those before it from those after it, while repeats make each
-slot differ from the next. So two estimates are made, of all slots and of neighbours, and the smaller one holds: with
-the first alone, the failure of a constant feature at 600 rows a minute was called after 43 minutes instead of 7.
+- `between_parts` takes all slots of a stretch. It is exact where nothing changes within the stretch, and large where
+  something does; a stretch that begins with the change has none within.
+- `between_neighbours` takes the median of neighbouring slots, which one change, or a few, do not move.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-__all__ = ["Spread", "dispersion"]
+from flask_boxkite.drift.tables import per_variable
 
+__all__ = ["LEAST_TRANSITIONS", "MOST_PARTS", "between_neighbours", "between_parts", "parts_of"]
 
-@dataclass(frozen=True)
-class Spread:
-    """Sums over the slots of several variables, from which their dispersions follow: one slot more costs little.
+MOST_PARTS = 4
+"""Parts of a stretch. With more of them, repeats that last longer than a part would be taken for independent rows."""
 
-    Attributes:
-        firsts: For each variable, which of all groups is its first, shape (variables,), ascending from 0.
-        counts: Rows in all slots, shape (groups,).
-        squares: Σ d²/m over the slots, with d rows of the group and m of its variable, shape (groups,).
-        steps: Σ (d/m - d'/m')² / (1/m + 1/m') over neighbouring slots, shape (groups,).
-        slots: In how many slots a variable has rows, shape (variables,).
-        last: Rows in the last of them, shape (groups,).
-    """
+LEAST_TRANSITIONS = 3
+"""From one slot to the next; with fewer, a change is not told from noise."""
 
-    firsts: NDArray[np.intp]
-    counts: NDArray[np.float64]
-    squares: NDArray[np.float64]
-    steps: NDArray[np.float64]
-    slots: NDArray[np.int64]
-    last: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, counts: ArrayLike, firsts: NDArray[np.intp]) -> Spread:
-        """Add up slots.
-
-        Args:
-            counts: Rows per group, shape (slots, groups), in the order of time.
-            firsts: For each variable, which of the groups is its first.
-        """
-        table = np.asarray(counts, dtype=np.float64)
-        none = np.zeros(table.shape[1])
-        spread = cls(firsts, none, none, none, np.zeros(len(firsts), dtype=np.int64), none)
-        for slot in table:
-            spread = spread.then(slot)
-        return spread
-
-    def then(self, slot: ArrayLike) -> Spread:
-        """Return the sums with one more slot.
-
-        Args:
-            slot: Rows per group, shape (groups,).
-        """
-        d = np.asarray(slot, dtype=np.float64)
-        if not len(self.firsts):
-            return self
-        rows = np.add.reduceat(d, self.firsts)
-        m, before = self._spread_out(rows), self._spread_out(np.add.reduceat(self.last, self.firsts))
-        weight = m * before / np.maximum(m + before, 1.0)  # 0 where there are no rows, or were none
-        step = d / np.maximum(m, 1.0) - self.last / np.maximum(before, 1.0)
-        return Spread(
-            self.firsts,
-            self.counts + d,
-            self.squares + d * d / np.maximum(m, 1.0),
-            self.steps + step * step * weight,
-            self.slots + (rows > 0),
-            np.where(m > 0, d, self.last),
-        )
-
-    def dispersions(self) -> NDArray[np.float64]:
-        """Return the `dispersion` of each variable, shape (variables,)."""
-        if not len(self.firsts):
-            return np.ones(0)
-        rows = np.add.reduceat(self.counts, self.firsts)
-        groups = np.add.reduceat(self.counts > 0, self.firsts, dtype=np.int64)
-        degrees = (groups - 1) * (self.slots - 1)
-        held = np.maximum(self.counts, 1.0)
-        # Σ (d - e)²/e with e = m·(rows of the group)/rows, multiplied out.
-        overall = rows * (np.add.reduceat(self.squares / held, self.firsts) - 1)
-        local = rows * np.add.reduceat(self.steps / held, self.firsts)
-        smaller = np.minimum(overall, local) / np.maximum(degrees, 1)
-        return np.where(degrees > 0, np.maximum(smaller, 1.0), 1.0)
-
-    def _spread_out(self, of_variables: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give each group what its variable has."""
-        return np.repeat(of_variables, np.diff(self.firsts, append=len(self.counts)))
+Floats = NDArray[np.float64]
+Counts = NDArray[Any]
+"""Whole numbers, or floats."""
 
 
-def dispersion(slots: ArrayLike) -> float:
-    """Return how many times as much as chance the shares of groups differ between time slots.
+def parts_of(slots: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the first slot of each part that a stretch is cut into, ascending: at most `MOST_PARTS`, equally long.
 
-    φ = max(1, min(A, B)). A = Σ (d - e)²/e / df, Pearson's χ² of the table of slots and groups over its degrees of
-    freedom, where e is the product of row and column sums over the grand total, and df = (slots - 1)·(groups - 1).
-    B = Σ (d/m - d'/m')² / (p·(1/m + 1/m')) / df over neighbouring slots, with d of m rows in one, d' of m' in the next,
-    and p the share of the group in all slots. Both are r if all rows come r times at once, and 1 if they are
-    independent; a change within the window raises A, but hardly B. Slots and groups without rows do not count; 1 where
-    fewer than two of either are left. Range [1, inf).
+    Slots that do not divide evenly make the first part shorter.
 
     Args:
-        slots: Counts, shape (slots, groups), in the order of time.
+        slots: The stretch's slots.
+
+    >>> parts_of(np.arange(10)).tolist()
+    [0, 1, 4, 7]
+    """
+    length = -(-len(slots) // MOST_PARTS)
+    offset = len(slots) % length
+    return slots[np.unique([0, *range(offset, len(slots), length)])] if length > 1 else slots
+
+
+def between_parts(parts: Floats, trained: Counts, firsts: NDArray[np.intp]) -> tuple[Floats, NDArray[np.int64]]:
+    """Return how many times as much as chance parts of a stretch differ, and the degrees of freedom of that.
+
+    φ = Σ (d - m·q)²/(m·p) / df over the parts' groups: d of the m rows of a part, of which the stretch has the share q;
+    p is the middle of q and the share in training, so that a value which always comes has its degree of freedom still;
+    df = (groups - 1)·(parts - 1), empty ones left out. 1 on average if rows are independent, r if each comes r times in
+    one part. Range [0, inf), and 1 where df is 0.
+
+    Args:
+        parts: Rows per group of each part, shape (parts, groups).
+        trained: Rows per group in training, shape (groups,).
+        firsts: For each variable, which of the groups is its first.
 
     References:
-        McCullagh and Nelder, Generalized Linear Models, 1989, 4.5 (overdispersion); Rao and Scott, On Chi-Squared Tests
-        for Multiway Contingency Tables with Cell Proportions Estimated from Survey Data, 1984 (dividing by it); von
-        Neumann, Distribution of the Ratio of the Mean Square Successive Difference to the Variance, 1941 (neighbours).
+        McCullagh and Nelder, Generalized Linear Models, 1989, 4.5 (overdispersion).
 
-    >>> round(dispersion([[8, 2], [2, 8], [8, 2], [2, 8]]), 4)
-    4.8
+    >>> between_parts(np.array([[8.0, 2], [2, 8]]), np.array([50.0, 50]), np.array([0]))
+    (array([7.2]), array([1]))
     """
-    return float(Spread.of(slots, np.zeros(1, dtype=np.intp)).dispersions()[0])
+    rows = per_variable(parts, firsts)
+    total = parts.sum(axis=0)
+    live = total / np.maximum(_widened(rows.sum(axis=0), firsts, parts.shape[1]), 1.0)
+    middle = (live + _shares(trained, firsts)) / 2
+    spread = (parts * parts / np.maximum(_widened(rows, firsts, parts.shape[1]), 1.0)).sum(axis=0) - total * live
+    degrees = (_held(total + trained, firsts) - 1) * np.maximum((rows > 0).sum(axis=0) - 1, 0)
+    found = per_variable(spread / np.where(middle > 0, middle, 1.0), firsts)
+    return np.where(degrees > 0, found / np.maximum(degrees, 1), 1.0), degrees
+
+
+def between_neighbours(slots: Floats, trained: Counts, firsts: NDArray[np.intp]) -> Floats:
+    """Return how many times as much as chance neighbouring slots differ, whatever changed once or twice; at least 1.
+
+    The median over neighbours of Σ (d/m - d'/m')²·m·m'/(m + m')/p, with d of m rows in one slot, d' of m' in the next,
+    and p as in `between_parts`, over the median of χ² with one degree of freedom less than there are groups (Wilson and
+    Hilferty, 1931). 1 with fewer than `LEAST_TRANSITIONS` neighbours. Range [1, inf).
+
+    Args:
+        slots: Rows per group of each slot, shape (slots, groups), in the order of time.
+        trained: Rows per group in training, shape (groups,).
+        firsts: For each variable, which of the groups is its first.
+
+    References:
+        von Neumann, Distribution of the Ratio of the Mean Square Successive Difference to the Variance, 1941.
+    """
+    if len(slots) <= LEAST_TRANSITIONS or not len(firsts):
+        return np.ones(len(firsts))
+    rows = per_variable(slots, firsts)
+    shares = slots / np.maximum(_widened(rows, firsts, slots.shape[1]), 1.0)
+    total = slots.sum(axis=0)
+    middle = (total / np.maximum(_widened(rows.sum(axis=0), firsts, len(total)), 1.0) + _shares(trained, firsts)) / 2
+    steps = np.diff(shares, axis=0) ** 2 / np.where(middle > 0, middle, 1.0)
+    weights = rows[1:] * rows[:-1] / np.maximum(rows[1:] + rows[:-1], 1.0)
+    terms = np.where(weights > 0, per_variable(steps, firsts) * weights, np.inf)  # those that are none, behind the rest
+    number = (weights > 0).sum(axis=0)
+    degrees = np.maximum(_held(total + trained, firsts) - 1, 1)
+    medians = _medians(np.sort(terms, axis=0), number) / (degrees * (1 - 2 / (9 * degrees)) ** 3)
+    return np.where(number >= LEAST_TRANSITIONS, np.maximum(medians, 1.0), 1.0)
+
+
+def _medians(ordered: Floats, number: NDArray[np.int64]) -> Floats:
+    """Return the median of the first so many of each column's ascending numbers."""
+    columns = np.arange(ordered.shape[1])
+    lower, upper = (ordered[np.clip(at, 0, len(ordered) - 1), columns] for at in ((number - 1) // 2, number // 2))
+    return (lower + upper) / 2
+
+
+def _shares(counts: Counts, firsts: NDArray[np.intp]) -> Floats:
+    return counts / np.maximum(_widened(per_variable(counts, firsts), firsts, len(counts)), 1.0)
+
+
+def _held(counts: Counts, firsts: NDArray[np.intp]) -> NDArray[np.int64]:
+    return per_variable((counts > 0).astype(np.int64), firsts)
+
+
+def _widened(of_variables: Floats, firsts: NDArray[np.intp], groups: int) -> Floats:
+    """Give each group what its variable has."""
+    return np.repeat(of_variables, np.diff(firsts, append=groups), axis=-1)

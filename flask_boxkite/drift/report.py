@@ -1,7 +1,8 @@
 """The state of all variables of a model: every number there is, and the verdicts.
 
-Verdicts, Jensen-Shannon, Kullback-Leibler and Hellinger are about groups; Kolmogorov-Smirnov and Wasserstein about the
-finer bins of what has a value.
+A verdict, its size and the shares beside it are those of one stretch of time, the one in which a change is plainest;
+where there is none, of the whole window. Distances describe the whole window: Jensen-Shannon, Kullback-Leibler and
+Hellinger its groups, Kolmogorov-Smirnov and Wasserstein the finer bins of what has a value.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.distribution import Continuous, group_counts
-from flask_boxkite.drift.dispersion import Spread
 from flask_boxkite.drift.distances import (
     hellinger_distance,
     jensen_shannon_distance,
@@ -25,17 +27,20 @@ from flask_boxkite.drift.distances import (
     kolmogorov_smirnov_limit,
     wasserstein_distance,
 )
+from flask_boxkite.drift.reasons import reason_for
+from flask_boxkite.drift.scan import Scan, State, scan
 from flask_boxkite.drift.shares import Change, special_changes
-from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
+from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom, per_variable
 from flask_boxkite.drift.text import as_markdown, as_text
-from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Judgement, Verdict, judge
+from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.drift.verdict import DOUBT, MOVED, WORST_FIRST, Judgement, Verdict, judgements
 
 __all__ = ["Distances", "DriftReport", "VariableDrift", "drift_report"]
 
 
 @dataclass(frozen=True)
 class Distances:
-    """What describes a change without judging it; None where a sample is empty, or where it makes no sense.
+    """Numbers that describe a window without judging it; None where a sample is empty, or where it makes no sense.
 
     Attributes:
         jensen_shannon: The `jensen_shannon_distance` of the groups, in [0, 1].
@@ -61,56 +66,118 @@ class VariableDrift:
     """One variable.
 
     Attributes:
-        name: Its name.
+        item: Its distribution in training.
         side: ``feature`` or ``output``.
-        kind: ``continuous`` or ``discrete``.
-        baseline_rows: Training rows.
-        live_rows: Live rows.
+        live_rows: Live rows in the whole window.
         judgement: Verdict, and the numbers it was made from.
-        distances: Numbers that describe the change.
-        moved_most: The group whose share changed most.
-        share_before: That group's share in training.
-        share_now: Its share live; 0 if there are no rows.
-        special: Shares of ``missing``, ``invalid``, ``out_of_range`` and ``unseen`` rows.
+        reason: Why nothing is known, if it is ``unclear`` or there is ``not enough data``; else empty.
+        since: When the stretch begins that decided, in Unix seconds; None: with the window.
+        rows: Live rows in that stretch.
+        recurrence: How often they recur, as measured; None where that cannot be told.
+        before: Training rows per group.
+        now: Live rows per group in that stretch.
+        window_cells: Live rows per cell in the whole window.
+        alpha: False-alarm probability of the variable.
     """
 
-    name: str
+    item: Distribution
     side: str
-    kind: str
-    baseline_rows: int
     live_rows: int
     judgement: Judgement
-    distances: Distances
-    moved_most: str
-    share_before: float
-    share_now: float
-    special: dict[str, Change]
+    reason: str
+    since: float | None
+    rows: int
+    recurrence: float | None
+    before: tuple[int, ...]
+    now: tuple[int, ...]
+    window_cells: tuple[int, ...]
+    alpha: float
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.item.name
+
+    @property
+    def kind(self) -> str:
+        """``continuous`` or ``discrete``."""
+        return self.item.kind
+
+    @property
+    def baseline_rows(self) -> int:
+        """Training rows."""
+        return sum(self.before)
 
     @property
     def verdict(self) -> Verdict:
         """The decision."""
         return self.judgement.verdict
 
+    @cached_property
+    def _shares(self) -> list[tuple[float, float]]:
+        """The share of each group, in training and live."""
+        trained, served = max(sum(self.before), 1), max(sum(self.now), 1)
+        return [(c / trained, d / served) for c, d in zip(self.before, self.now, strict=True)]
+
+    @cached_property
+    def _most(self) -> int:
+        return max(range(len(self._shares)), key=lambda index: abs(self._shares[index][1] - self._shares[index][0]))
+
+    @property
+    def moved_most(self) -> str:
+        """The group whose share changed most."""
+        return self.item.groups[self._most].name
+
+    @property
+    def share_before(self) -> float:
+        """That group's share in training."""
+        return self._shares[self._most][0]
+
+    @property
+    def share_now(self) -> float:
+        """Its share live; 0 if there are no rows."""
+        return self._shares[self._most][1]
+
+    @property
+    def special(self) -> dict[str, Change]:
+        """Shares of ``missing``, ``invalid``, ``out_of_range`` and ``unseen`` rows."""
+        return special_changes([group.name for group in self.item.groups], self.before, self.now)
+
+    @cached_property
+    def distances(self) -> Distances:
+        """Numbers that describe the whole window."""
+        groups = group_counts(self.item, self.window_cells)
+        return _distances(self.item, self.window_cells, self.before, groups, self.alpha)
+
     def to_row(self) -> dict[str, Any]:
         """Return everything as one flat dict of JSON values; see `DriftReport.to_dict`."""
-        judged, distances = vars(self.judgement), vars(self.distances)
+        judged = self.judgement
         row = {
             "name": self.name,
             "side": self.side,
             "kind": self.kind,
             "verdict": self.verdict,
+            "reason": self.reason or None,
+            "since": None if self.since is None else _iso(self.since),
+            "rows": self.rows,
             "baseline_rows": self.baseline_rows,
             "live_rows": self.live_rows,
-            **{name: judged[name] for name in ("g", "dispersion", "limit", "psi", "size")},
-            "psi_noise": _finite(self.judgement.noise),
-            "psi_limit": _finite(self.judgement.psi_limit),
+            "g": judged.g,
+            "dispersion": judged.dispersion,
+            "recurrence": self.recurrence,
+            "limit": judged.limit,
+            "psi": judged.psi,
+            "size": judged.size,
+            "psi_noise": _finite(judged.noise),
+            "psi_error": _finite(judged.error),
+            "psi_limit": _finite(judged.psi_limit),
             "moved_most": self.moved_most,
             "share_before": self.share_before,
             "share_now": self.share_now,
         }
         for kind, change in self.special.items():
             row[f"{kind}_before"], row[f"{kind}_now"] = change.before, change.now
-        return row | distances
+        return row | vars(self.distances)
 
 
 @dataclass(frozen=True)
@@ -155,8 +222,9 @@ class DriftReport:
         """Return JSON values: neither NaN nor infinity; None for a number that there is not.
 
         Keys: ``model``, ``baseline``, ``window``, ``alpha``, and ``variables``, a list of dicts with ``name``,
-        ``side``, ``kind``, ``verdict``, ``baseline_rows``, ``live_rows``; ``g``, ``dispersion``, ``limit``, ``psi``,
-        ``size``, ``psi_noise``, ``psi_limit`` (see `Judgement`); ``moved_most``, ``share_before``, ``share_now``;
+        ``side``, ``kind``, ``verdict``, ``reason``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows``
+        (see `VariableDrift`); ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``,
+        ``psi_limit`` (see `Judgement`); ``recurrence``; ``moved_most``, ``share_before``, ``share_now``;
         ``missing_before``, ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``,
         ``kl_live``, ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``,
         ``wasserstein`` (see `Distances`). Keys may be added, in a later release; none goes or changes its meaning.
@@ -184,72 +252,106 @@ def drift_report(
     cells: ArrayLike,
     *,
     alpha: float,
-    slots: ArrayLike | None = None,
-    dispersions: ArrayLike | None = None,
+    timeline: Timeline | None = None,
+    reach: float | None = None,
     window: str | None = None,
+    least_recurrence: float = 1.0,
 ) -> DriftReport:
     """Judge every variable.
 
     Args:
         model: The model's name.
         baseline: What it is compared with.
-        cells: Live counts of features and outputs, in the baseline's order; more may follow.
+        cells: Live counts of features and outputs in the window, in the baseline's order; more may follow.
         alpha: False-alarm probability for the whole model, divided among the variables (Bonferroni).
-        slots: The same counts by time slot, shape (slots, cells), from which dispersions follow; None if not known.
-        dispersions: φ of each variable, where it is known already; *slots* are not needed then.
+        timeline: The counts by stretch of time, longer ones than the window too; None: *cells* are those of one sample
+            of independent rows.
+        reach: How many seconds back stretches of the window may begin; None: all that there are.
         window: The name of the window that the counts are of, or the period, ``start/end`` as ISO 8601 has it.
+        least_recurrence: How often rows recur in what takes the place of training.
     """
     variables = (*baseline.features, *baseline.outputs)
     sums = GroupSums(variables)
     counts = np.asarray(cells, dtype=np.int64)
-    groups = sums.of(counts).tolist()
-    if dispersions is None:
-        table = sums.of(slots) if slots is not None else np.zeros((0, len(groups)))
-        dispersions = Spread.of(table, sums.firsts).dispersions()
-    phis = np.asarray(dispersions, dtype=np.float64).tolist()
-    firsts = [*sums.firsts.tolist(), len(groups)]
-    found = []
-    start = 0
-    for number, item in enumerate(variables):
-        stop = start + len(item.cells)
-        found.append(
-            _variable(
-                "feature" if number < len(baseline.features) else "output",
-                item,
-                counts[start:stop],
-                groups[firsts[number] : firsts[number + 1]],
-                alpha=alpha / len(variables),
-                dispersion=phis[number],
-            )
-        )
-        start = stop
-    found.sort(key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size))
+    trained = sums.of([cell for item in variables for cell in item.cells])
+    if timeline is None:
+        timeline = Timeline.of_sample(sums.of(counts))
+    alone = alpha / max(len(variables), 1)
+    first = timeline.first_within(reach)
+    if first == len(timeline):  # nothing was counted within the window
+        timeline = Timeline.of_sample(np.zeros_like(trained))
+        first = 0
+    scanned = scan(
+        trained,
+        timeline,
+        sums.firsts,
+        np.array(list(map(degrees_of_freedom, variables)), dtype=np.int64),
+        alpha=alone,
+        collisions=baseline.row_collisions,
+        least_recurrence=least_recurrence,
+    )
+    views = _views(baseline, counts, trained, timeline, sums.firsts, scanned, first, alone)
+    found = sorted(views, key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g))
     return DriftReport(model, baseline.fingerprint, window, alpha, tuple(found))
 
 
-def _variable(
-    side: str, item: Distribution, cells: ArrayLike, now: Sequence[int], *, alpha: float, dispersion: float
-) -> VariableDrift:
-    before = group_counts(item, item.cells)
-    rows_before, rows_now = sum(before), sum(now)
-    shares = [(c / max(rows_before, 1), d / max(rows_now, 1)) for c, d in zip(before, now, strict=True)]
-    most = max(range(len(shares)), key=lambda index: abs(shares[index][1] - shares[index][0]))
-    return VariableDrift(
-        item.name,
-        side,
-        item.kind,
-        rows_before,
-        rows_now,
-        judge(before, now, alpha=alpha, dispersion=dispersion, degrees=degrees_of_freedom(item)),
-        _distances(item, cells, before, now, alpha),
-        item.groups[most].name,
-        *shares[most],
-        special_changes([group.name for group in item.groups], before, now),
+def _views(
+    baseline: Baseline,
+    cells: NDArray[np.int64],
+    trained: NDArray[np.int64],
+    timeline: Timeline,
+    firsts: NDArray[np.intp],
+    scanned: Scan,
+    first: int,
+    alpha: float,
+) -> Iterator[VariableDrift]:
+    """Yield each variable as the stretch shows it that decides on it."""
+    found = scanned.decide(first)
+    sizes = np.diff(firsts, append=len(trained))
+    live = timeline.groups[np.repeat(found.stretch, sizes), np.arange(len(trained))]
+    states = [State(state) for state in found.state.tolist()]
+    judged = judgements(
+        trained,
+        live,
+        firsts,
+        list(map(_verdict, states)),
+        g=found.g,
+        dispersion=found.dispersion,
+        limit=found.limit,
+        doubt=np.where(timeline.is_long[found.stretch], DOUBT, 0.0),
     )
+    before, now, whole = trained.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
+    stretches, counts = found.stretch.tolist(), cells.tolist()
+    group = cell = 0
+    for number, item in enumerate((*baseline.features, *baseline.outputs)):
+        groups, own = slice(group, group + len(item.groups)), slice(cell, cell + len(item.cells))
+        group, cell = groups.stop, own.stop
+        rows = sum(now[groups])
+        yield VariableDrift(
+            item,
+            "feature" if number < len(baseline.features) else "output",
+            whole[number],
+            judged[number],
+            reason_for(states[number], timeline, stretches[number], rows, sum(before[groups])),
+            None if stretches[number] == first else float(timeline.starts[stretches[number]]),
+            rows,
+            _finite(float(scanned.recurrence[stretches[number]])),
+            tuple(before[groups]),
+            tuple(now[groups]),
+            tuple(counts[own]),
+            alpha,
+        )
+
+
+def _verdict(state: State) -> Verdict | None:
+    """Return the verdict that follows from the state alone; None where it depends on the size."""
+    if state == State.CALLED:
+        return None
+    return {State.FEW_ROWS: "not enough data", State.WITHIN_LIMIT: "stable"}.get(state, "unclear")  # type: ignore[return-value]
 
 
 def _distances(
-    item: Distribution, cells: ArrayLike, before: Sequence[int], now: Sequence[int], alpha: float
+    item: Distribution, cells: Sequence[int], before: Sequence[int], now: Sequence[int], alpha: float
 ) -> Distances:
     ks = limit = wasserstein = math.nan
     if isinstance(item, Continuous):
@@ -267,6 +369,10 @@ def _distances(
         wasserstein,
     )
     return Distances(*map(_finite, numbers))
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _finite(number: float) -> float | None:

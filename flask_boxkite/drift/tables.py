@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,10 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.errors import BinMismatchError
-from flask_boxkite.families import running_sum
 from flask_boxkite.naming import INVALID, RARE
 
-__all__ = ["GroupSums", "counts_of", "degrees_of_freedom", "shares_of"]
+__all__ = ["GroupSums", "counts_of", "degrees_of_freedom", "per_variable", "shares_of"]
 
 _EMPTY_FOR_GOOD = frozenset({INVALID, RARE})
 """Groups in which no row of the training population can be, if training left them empty."""
@@ -38,6 +38,19 @@ def shares_of(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return counts / total if total > 0 else np.full_like(counts, np.nan)
 
 
+def per_variable(of_groups: NDArray[Any], firsts: NDArray[np.intp]) -> NDArray[Any]:
+    """Add up what belongs to the groups of each variable, along the last axis.
+
+    Args:
+        of_groups: Numbers of all groups, one variable after the other, shape (…, groups).
+        firsts: For each variable, which of the groups is its first, shape (variables,).
+    """
+    if not len(firsts):
+        return np.zeros((*of_groups.shape[:-1], 0), dtype=of_groups.dtype)
+    found: NDArray[Any] = np.add.reduceat(of_groups, firsts, axis=-1)
+    return found
+
+
 def degrees_of_freedom(item: Distribution) -> int:
     """Return the degrees of freedom of G for a variable: groups less one, at least 1.
 
@@ -55,7 +68,7 @@ def degrees_of_freedom(item: Distribution) -> int:
 
 
 class GroupSums:
-    """Adds up the cells of several variables, one after the other, to their groups.
+    """Adds up the cells of several variables, one after the other, to their groups, which hold each cell once.
 
     Attributes:
         firsts: For each variable, which of all groups is its first, shape (variables,).
@@ -63,20 +76,20 @@ class GroupSums:
 
     def __init__(self, variables: Sequence[Distribution]) -> None:
         starts: list[int] = []
-        stops: list[int] = []
         firsts: list[int] = []
         offset = 0
         for variable in variables:
             firsts.append(len(starts))
             starts += [offset + group.start for group in variable.groups]
-            stops += [offset + group.stop for group in variable.groups]
             offset += len(variable.cells)
         self.firsts = np.array(firsts, dtype=np.intp)
         self._starts = np.array(starts, dtype=np.intp)
-        self._stops = np.array(stops, dtype=np.intp)
         self._cells = offset
+
+    def __len__(self) -> int:
+        """Return how many groups there are."""
+        return len(self._starts)
 
     def of(self, cells: ArrayLike) -> NDArray[np.int64]:
         """Return the counts of all groups, shape (…, groups), from those of cells; more cells may follow."""
-        running = running_sum(np.asarray(cells)[..., : self._cells])
-        return running[..., self._stops] - running[..., self._starts]
+        return per_variable(np.asarray(cells, dtype=np.int64)[..., : self._cells], self._starts)

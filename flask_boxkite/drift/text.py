@@ -8,28 +8,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from flask_boxkite.drift.verdict import MOVED
+from flask_boxkite.drift.verdict import MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import parse_interval
 
 __all__ = [
+    "CHANGED",
     "COLUMNS",
+    "NOTICEABLE",
     "as_markdown",
     "as_text",
+    "by_reason",
+    "counted_as_one",
     "cut",
     "digits_apart",
     "escaped",
     "markdown_row",
+    "moved_count",
     "moved_most",
     "printable",
     "short_interval",
+    "since_cell",
+    "size_cell",
     "title",
+    "unclear_too",
     "when",
 ]
 
 COLUMNS = 100
 
+CHANGED = ("shifted", "drifted", "major")
+"""Verdicts of a change that is real, so that it has a size."""
+
 _NAME = 22
 _QUIET = ("stable", "not enough data")
+
+NOTICEABLE = 1.3
+"""A φ below this is noise."""
+
 _SPECIAL = ("missing", "invalid", "out_of_range", "unseen")
 _DISTANCES = {
     "jensen_shannon": "Jensen-Shannon",
@@ -49,39 +64,43 @@ def as_text(report: Mapping[str, Any]) -> str:
     lines = [
         *textwrap.wrap(_summary(report), COLUMNS),
         "",
-        f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'G/φ':>8} {'limit':>6} {'φ':>6} {'rows':>8}  moved most",
+        f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'since':>6} {'rows':>8} {'G/φ':>8} {'limit':>6}  "
+        "moved most",
     ]
     for item in variables:
         line = (
-            f"{cut(title(item), width):<{width}} {item['verdict']:<15} {_number(item['size'], 5, 2)} "
-            f"{_number(item['g'] / item['dispersion'], 8, 1)} {_number(item['limit'], 6, 1)} "
-            f"{_number(item['dispersion'], 6, 2)} {_number(item['live_rows'], 8, 0)}  "
+            f"{cut(title(item), width):<{width}} {item['verdict']:<15} {size_cell(item):>5} {since_cell(item):>6} "
+            f"{_number(item['rows'], 8, 0)} {_number(item['g'] / item['dispersion'], 8, 1)} "
+            f"{_number(item['limit'], 6, 1)}  "
         )
         lines.append(line + moved_most(item, COLUMNS - len(line)))
     for item in variables:
-        if item["verdict"] not in _QUIET or _is_uneven(item):
+        if item["verdict"] not in _QUIET:
             text = f"{cut(title(item), COLUMNS - 4)}: " + ", ".join(_details(item))
-            lines += ["", *textwrap.wrap(text, COLUMNS, subsequent_indent="  ", break_long_words=True)]
+            lines += ["", *_paragraph(text)]
+    # Of fewer rows, their number alone says why.
+    for names, reason in by_reason(variables, "not enough data", least_rows=MINIMUM_ROWS):
+        lines += ["", *_paragraph(f"{names}: {reason}")]
     return "\n".join(lines)
 
 
 def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
     """Return the same as a Markdown table, with a line about the whole, or another heading, before it."""
-    head = ("variable", "verdict", "size", "PSI", "G/φ", "limit", "φ", "rows", "moved most", "missing", "unseen")
+    head = ("variable", "verdict", "size", "since", "rows", "G/φ", "limit", "moved most", "missing", "unseen")
     lines = [escaped(heading or _summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
         moved = f"{_group(item)} {item['share_before']:.1%} → {item['share_now']:.1%}"
+        verdict = f"{item['verdict']}: {item['reason']}" if item["reason"] else item["verdict"]
         lines.append(
             markdown_row(
                 [
                     title(item),
-                    item["verdict"],
-                    f"{item['size']:.3f}",
-                    f"{item['psi']:.3f}",
+                    verdict,
+                    size_cell(item),
+                    item["since"] or "",
+                    str(item["rows"]),
                     f"{item['g'] / item['dispersion']:.1f}",
                     f"{item['limit']:.1f}",
-                    f"{item['dispersion']:.2f}",
-                    str(item["live_rows"]),
                     moved,
                     f"{item['missing_now']:.1%}",
                     f"{item['unseen_now']:.1%}",
@@ -92,12 +111,54 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
 
 
 def _summary(report: Mapping[str, Any]) -> str:
-    variables = report["variables"]
-    moved = sum(item["verdict"] in MOVED for item in variables)
     return (
-        f"{moved} of {len(variables)} variables drifted {when(report['window'])}. "
+        f"{moved_count(report['variables'], when(report['window']))} "
         f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
     )
+
+
+def moved_count(variables: Sequence[Mapping[str, Any]], period: str) -> str:
+    """Say how many variables have drifted, and of how many nothing is known yet.
+
+    Args:
+        variables: The variables of a report.
+        period: When, as `when` says it.
+    """
+    moved = sum(item["verdict"] in MOVED for item in variables)
+    return f"{moved} of {len(variables)} variables drifted {period}{unclear_too(variables)}."
+
+
+def unclear_too(items: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many variables or segments are unclear, as a sentence goes on; nothing where none is."""
+    unclear = sum(item["verdict"] == "unclear" for item in items)
+    return f", {unclear} {'is' if unclear == 1 else 'are'} unclear" if unclear else ""
+
+
+def by_reason(items: Sequence[Mapping[str, Any]], verdict: str, *, least_rows: int = 0) -> list[tuple[str, str]]:
+    """Return the names of variables with one verdict, together where they have the same reason, and that reason.
+
+    Args:
+        items: The variables of a report.
+        verdict: A verdict that has reasons.
+        least_rows: Rows below which a variable is left out.
+    """
+    found: dict[str, list[str]] = {}
+    for item in items:
+        if item["verdict"] == verdict and item["rows"] >= least_rows:
+            found.setdefault(item["reason"], []).append(title(item))
+    return [(", ".join(names), reason) for reason, names in found.items()]
+
+
+def size_cell(item: Mapping[str, Any]) -> str:
+    """Write the size of a change; a dash where no change is certain."""
+    if item["verdict"] not in CHANGED:
+        return "-"
+    return "<0.01" if item["size"] < 0.005 else f"{item['size']:.2f}"
+
+
+def since_cell(item: Mapping[str, Any]) -> str:
+    """Write the time of day, in UTC, from which a change is seen; nothing where that is the whole window."""
+    return f"{item['since'][11:16]}Z" if item["since"] and item["verdict"] not in _QUIET else ""
 
 
 def when(window: str | None) -> str:
@@ -150,22 +211,36 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def _is_uneven(item: Mapping[str, Any]) -> bool:
-    """Say whether only its dispersion keeps a variable from being called."""
-    return bool(item["verdict"] == "stable" and item["g"] > item["limit"])
-
-
 def _details(item: Mapping[str, Any]) -> Iterator[str]:
-    if _is_uneven(item):
-        yield f"not called, for within the window it varies {item['dispersion']:.3g} times as much as by chance"
-    yield f"PSI {item['psi']:.3g} over {item['live_rows']} live and {item['baseline_rows']} training rows"
+    if item["reason"]:
+        yield item["reason"]
+    since = f" since {item['since']}" if item["since"] else ""
+    yield f"PSI {item['psi']:.3g} over {item['rows']} live rows{since} and {item['baseline_rows']} training rows"
+    if item["dispersion"] > NOTICEABLE:
+        yield counted_as_one(item)
     for kind in _SPECIAL:
         before, now = item[f"{kind}_before"], item[f"{kind}_now"]
         if before or now:
             yield f"{kind.replace('_', ' ')} {before:.1%} -> {now:.1%}"
-    for key, title in _DISTANCES.items():
+    # Distances are of the whole window, which may hold more rows than the verdict is about.
+    where = f"over all {item['live_rows']} live rows " if item["since"] else ""
+    for key, name in _DISTANCES.items():
         if item[key] is not None:
-            yield f"{title} {item[key]:.3g}"
+            yield f"{where}{name} {item[key]:.3g}"
+            where = ""
+
+
+def counted_as_one(item: Mapping[str, Any]) -> str:
+    """Say why G is divided by φ."""
+    phi = f"{item['dispersion']:.3g}"
+    if item["recurrence"] is not None and item["dispersion"] <= item["recurrence"]:
+        return f"rows repeat each other: {phi} count as one"
+    return f"shares differ from minute to minute: {phi} rows count as one"
+
+
+def _paragraph(text: str) -> list[str]:
+    """Return the lines of a text, the second and later ones indented."""
+    return textwrap.wrap(text, COLUMNS, subsequent_indent="  ", break_long_words=True)
 
 
 def _number(value: float, width: int, digits: int) -> str:

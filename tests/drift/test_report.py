@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from flask_boxkite import Baseline
 from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.drift import DriftReport, drift_report
-from flask_boxkite.drift.dispersion import dispersion
 from flask_boxkite.drift.distances import (
     hellinger_distance,
     jensen_shannon_distance,
@@ -24,9 +24,13 @@ from flask_boxkite.drift.distances import (
 )
 from flask_boxkite.drift.report import Distances
 from flask_boxkite.drift.shares import Change
+from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.text import short_interval
-from flask_boxkite.drift.verdict import judge
+from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.drift.verdict import DOUBT, judge
+from flask_boxkite.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
+from tests.drift.timelines import NOW, buckets_of_rows, timeline_of
 
 AGE = Continuous("age", (0.0, 1.0, 2.0), (0, 500, 500, 0), (0.0, 1.0, 2.0))
 CITY = Discrete("city", ("Bonn", "Ulm"), (500, 500))
@@ -57,7 +61,9 @@ def test_variables_stand_in_the_order_of_their_verdicts() -> None:
 def test_alpha_is_divided_among_the_variables() -> None:
     report = drift_report("m", BASELINE, LIVE, alpha=1e-4)
 
-    assert report["city"].judgement == judge([500, 500, 0, 0, 0, 0], [100, 900, 0, 0, 0, 0], alpha=1e-4 / 4, degrees=3)
+    judged = judge([500, 500, 0, 0, 0, 0], [100, 900, 0, 0, 0, 0], alpha=1e-4 / 4, degrees=3)
+    assert report["city"].judgement.g == pytest.approx(judged.g, rel=1e-9)
+    assert replace(report["city"].judgement, g=judged.g) == judged
 
 
 def test_the_group_that_moved_most_is_named() -> None:
@@ -92,8 +98,8 @@ def test_an_unknown_name_is_a_key_error() -> None:
 
 
 KEYS = [
-    "name", "side", "kind", "verdict", "baseline_rows", "live_rows", "g", "dispersion", "limit", "psi", "size",
-    "psi_noise", "psi_limit",
+    "name", "side", "kind", "verdict", "reason", "since", "rows", "baseline_rows", "live_rows", "g", "dispersion",
+    "recurrence", "limit", "psi", "size", "psi_noise", "psi_error", "psi_limit",
     "moved_most", "share_before", "share_now", "missing_before", "missing_now", "invalid_before", "invalid_now",
     "out_of_range_before", "out_of_range_now", "unseen_before", "unseen_now", "jensen_shannon", "kl_live",
     "kl_baseline", "hellinger", "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein",
@@ -119,7 +125,13 @@ def test_any_report_is_json_and_text_of_100_columns(baseline: Baseline, data: st
     """Neither NaN nor infinity; whatever the names are, no line is longer and none is broken by them."""
     cells = [cell for item in baseline.features + baseline.outputs for cell in item.cells]
     live = data.draw(st.lists(st.integers(0, 10**7), min_size=len(cells), max_size=len(cells)))
-    report = drift_report("m" * 200, baseline, live, alpha=1e-5, slots=[live, live])
+    groups = GroupSums((*baseline.features, *baseline.outputs)).of(live)
+    rows, requests = data.draw(st.integers(0, 10**7)), data.draw(st.integers(1, 10**4))
+    timeline = data.draw(
+        st.none()
+        | st.just(timeline_of([groups] * 3, rows=[rows] * 3, in_requests=requests, buckets=[[rows] * 256] * 3))
+    )
+    report = drift_report("m" * 200, baseline, live, alpha=1e-5, timeline=timeline)
 
     assert json.loads(json.dumps(report.to_dict(), allow_nan=False)) == report.to_dict()
     assert max(map(len, str(report).split("\n"))) <= 100
@@ -170,32 +182,139 @@ def test_without_rows_there_are_no_distances() -> None:
     assert {item.distances for item in report} == {Distances(None, None, None, None, None, None, None)}
 
 
-def test_rows_that_come_in_heaps_are_judged_by_their_dispersion() -> None:
-    """Ten slots of one city each: 1,000 rows that say as much as ten."""
-    slots = np.zeros((10, len(LIVE)), dtype=np.int64)
-    slots[:, 6] = [100, 100, 0, 100, 0, 100, 100, 0, 100, 100]
-    slots[:, 7] = 100 - slots[:, 6]
-    live = slots.sum(axis=0)
-    alone = drift_report("m", BASELINE, live, alpha=1e-5)["city"]
-    city = drift_report("m", BASELINE, live, alpha=1e-5, slots=slots)["city"]
+# --- in the course of time -------------------------------------------------------------------------------------------
 
-    assert (alone.verdict, alone.judgement.dispersion) == ("drifted", 1)
-    assert city.verdict == "stable"
-    assert city.judgement.dispersion == pytest.approx(dispersion(slots[:, 6:8])) == pytest.approx(1000 / 9)
+DISTINCT = replace(BASELINE, row_collisions=0.0)
+GROUPS = GroupSums((*BASELINE.features, *BASELINE.outputs))
+AS_TRAINED = (*(0, 100, 100, 0, 0, 0), *(100, 100, 0, 0, 0, 0), *(0, 100, 100, 0, 0, 0), *(0, 100, 100, 0, 0, 0))
+WITHOUT_CITY = (*AS_TRAINED[:6], *(0, 0, 0, 0, 200, 0), *AS_TRAINED[12:])
+"""200 rows each."""
 
 
-def test_dispersions_are_those_of_each_variable_alone(rng: np.random.Generator) -> None:
-    slots = rng.poisson(rng.exponential(3, size=(30, len(LIVE))))
-    report = drift_report("m", BASELINE, slots.sum(axis=0), alpha=1e-5, slots=slots)
+def course(*minutes: tuple[int, ...], **given: object) -> Timeline:
+    """Return the timeline of minutes of 200 rows, which are given by cells."""
+    return timeline_of(GROUPS.of(minutes), rows=[200] * len(minutes), **given)  # type: ignore[arg-type]
 
-    for start, side, name in (
-        (0, "feature", "age"),
-        (6, "feature", "city"),
-        (12, "feature", "height"),
-        (18, "output", "age"),
+
+def judged(*minutes: tuple[int, ...], reach: float | None = None, timeline: Timeline | None = None) -> DriftReport:
+    """Return the report over minutes of 200 rows, all of which differ."""
+    timeline = timeline or course(*minutes)
+    whole = np.sum(minutes, axis=0)
+    return drift_report("m", DISTINCT, whole, alpha=1e-5, timeline=timeline, reach=reach)
+
+
+def test_a_change_within_the_window_is_judged_by_its_own_rows() -> None:
+    city = judged(*[AS_TRAINED] * 20, WITHOUT_CITY)["city"]
+    alone = judged(WITHOUT_CITY)["city"]
+
+    assert city.verdict == "major"
+    assert (city.since, city.rows, city.live_rows) == (NOW - 60, 200, 4200)
+    assert (city.moved_most, city.share_before, city.share_now) == ("__missing__", 0.0, 1.0)
+    assert city.special["missing"] == Change(0.0, 1.0)
+    assert (city.judgement.g, city.judgement.psi) == pytest.approx((alone.judgement.g, alone.judgement.psi))
+    assert city.judgement.doubt == 0
+    assert city.to_row()["since"] == "2027-01-15T07:59:00Z"
+    # Distances are those of the window, of which a twenty-first is missing.
+    assert city.distances.hellinger == pytest.approx(
+        hellinger_distance([500, 500, 0, 0, 0, 0], [2000, 2000, 0, 0, 200, 0])
+    )
+
+
+def test_what_holds_for_the_whole_window_began_with_it() -> None:
+    report = judged(*[WITHOUT_CITY] * 3)
+
+    assert (report["city"].verdict, report["city"].since, report["city"].rows) == ("major", None, 600)
+    assert {item.since for item in report} == {None}
+    assert {item.rows for item in report} == {600}
+
+
+def test_a_reach_leaves_out_what_came_before() -> None:
+    minutes = (WITHOUT_CITY, *[AS_TRAINED] * 8)
+    whole, last = judged(*minutes)["city"], judged(*minutes, reach=300.0)["city"]
+
+    assert (whole.verdict, whole.rows, whole.since) == ("major", 1800, None)
+    assert (last.verdict, last.rows, last.live_rows, last.since) == ("stable", 1000, 1000, None)
+
+
+@pytest.mark.parametrize("reach", [60.0, 300.0])
+def test_nothing_within_a_reach_is_not_enough(reach: float) -> None:
+    timeline = timeline_of(GROUPS.of([WITHOUT_CITY]), rows=[200], seconds=900.0)
+    report = drift_report("m", DISTINCT, [0] * len(LIVE), alpha=1e-5, timeline=timeline, reach=reach)
+
+    assert {(item.verdict, item.reason, item.rows) for item in report} == {
+        ("not enough data", "0 rows; 30 are needed", 0)
+    }
+
+
+def test_a_longer_window_than_an_hour_is_in_doubt() -> None:
+    """The same rows, in a minute and in a quarter of an hour that began two hours ago."""
+    quarters = [timeline_of(GROUPS.of([WITHOUT_CITY]), rows=[200], seconds=seconds) for seconds in (60.0, 7200.0)]
+    short, long = (judged(WITHOUT_CITY, timeline=timeline)["city"].judgement for timeline in quarters)
+
+    assert (short.doubt, long.doubt) == (0.0, DOUBT)
+    assert short.size == pytest.approx(short.psi - short.noise)
+    assert long.size == pytest.approx(long.psi - long.noise - DOUBT * long.error)
+
+
+def test_unclear_variables_have_a_reason_and_no_alert() -> None:
+    report = judged(WITHOUT_CITY, timeline=course(WITHOUT_CITY, in_requests=200))
+    city = report["city"]
+
+    assert (city.verdict, city.reason) == ("unclear", "200 rows in 1 request")
+    assert city.to_row()["reason"] == "200 rows in 1 request"
+    assert report.drifted == ()
+    assert report["age"].reason == ""
+    assert report["age"].to_row()["reason"] is None
+    assert report.variables[0].name == "city"
+
+
+def test_rows_that_recur_are_divided_by_how_often() -> None:
+    buckets = buckets_of_rows([200], 4)
+    minute = (*AS_TRAINED[:6], *(170, 30, 0, 0, 0, 0), *AS_TRAINED[12:])
+    plain, repeated = (judged(minute, timeline=course(minute, buckets=given))["city"] for given in (None, buckets))
+
+    assert plain.verdict == "major"
+    assert repeated.verdict == "stable"
+    assert repeated.judgement.dispersion == repeated.recurrence == pytest.approx(4, rel=0.1)
+    assert repeated.to_row()["recurrence"] == repeated.recurrence
+
+
+def test_recurrence_that_is_unknown_is_none() -> None:
+    """BASELINE is of a time when it was not measured; here all rows are the same."""
+    same = np.eye(1, ROW_BUCKETS, dtype=np.int64) * 200
+    city = judged(WITHOUT_CITY, timeline=course(WITHOUT_CITY, buckets=same))["city"]
+
+    assert city.recurrence is None
+    assert city.to_row()["recurrence"] is None
+    assert city.reason == "one row makes up 100% of 200 rows: it cannot yet be told from repeats"
+
+
+def test_each_variable_is_judged_as_if_it_were_alone(rng: np.random.Generator) -> None:
+    """But for alpha, which is divided: four variables at 4e-5, beside each at 1e-5."""
+    minutes = [
+        np.concatenate(
+            [rng.multinomial(200, shares) for shares in ([0, 0.5, 0.5, 0, 0, 0], [0.5, 0.5, 0, 0, 0, 0]) * 2]
+        )
+        for _ in range(12)
+    ]
+    minutes[8:] = [np.array(WITHOUT_CITY)] * 4
+    report = drift_report("m", DISTINCT, np.sum(minutes, axis=0), alpha=4e-5, timeline=course(*map(tuple, minutes)))
+    for start, side, item in (
+        (0, "feature", AGE),
+        (6, "feature", CITY),
+        (12, "feature", HEIGHT),
+        (18, "output", SCORE),
     ):
-        (item,) = (item for item in report if (item.side, item.name) == (side, name))
-        assert item.judgement.dispersion == pytest.approx(dispersion(slots[:, start : start + 6]))
+        own = [minute[start : start + 6] for minute in minutes]
+        alone = drift_report(
+            "m",
+            Baseline((item,), (), 1000, row_collisions=0.0),
+            np.sum(own, axis=0),
+            alpha=1e-5,
+            timeline=timeline_of(GroupSums([item]).of(own)),
+        )[item.name]
+        (found,) = (other for other in report if (other.side, other.name) == (side, item.name))
+        assert (found.judgement, found.reason, found.since) == (alone.judgement, alone.reason, alone.since)
 
 
 # --- text ------------------------------------------------------------------------------------------------------------
@@ -207,26 +326,42 @@ def test_a_report_reads_as_a_table() -> None:
     assert str(report).splitlines() == [
         f"2 of 4 variables drifted in the last 1h. Model 'm', baseline {BASELINE.fingerprint}, alpha 1e-05.",
         "",
-        "variable     verdict          size      G/φ  limit      φ     rows  moved most",
-        "city         major            0.87    407.0   28.8   1.00     1000  Bonn 50% -> 10%",
-        "height       drifted          0.17     84.0   31.4   1.00     1000  (0,1] 50% -> 30%",
-        "age          stable           0.00      0.0   31.4   1.00     1000  __below__ 0% -> 0%",
-        "age (output) not enough data  7.47     63.0   31.4   1.00        5  __above__ 0% -> 100%",
+        "variable     verdict          size  since     rows      G/φ  limit  moved most",
+        "city         major            0.87            1000    407.0   28.8  Bonn 50% -> 10%",
+        "height       drifted          0.17            1000     84.0   31.4  (0,1] 50% -> 30%",
+        "age          stable              -            1000      0.0   31.4  __below__ 0% -> 0%",
+        "age (output) not enough data     -               5     63.0   31.4  __above__ 0% -> 100%",
         "",
-        "city: PSI 0.876 over 1000 live and 1000 training rows, Jensen-Shannon 0.383, Hellinger 0.325, KL of",
-        "  live 0.367, of training 0.509",
+        "city: PSI 0.876 over 1000 live rows and 1000 training rows, Jensen-Shannon 0.383, Hellinger 0.325,",
+        "  KL of live 0.367, of training 0.509",
         "",
-        "height: PSI 0.169 over 1000 live and 1000 training rows, Jensen-Shannon 0.174, Hellinger 0.145, KL",
-        "  of live 0.0821, of training 0.087, K-S 0.2, its limit 0.117, Wasserstein 0.2",
+        "height: PSI 0.169 over 1000 live rows and 1000 training rows, Jensen-Shannon 0.174, Hellinger 0.145,",
+        "  KL of live 0.0821, of training 0.087, K-S 0.2, its limit 0.117, Wasserstein 0.2",
     ]
 
 
-def test_a_report_says_what_only_its_dispersion_keeps_from_being_called() -> None:
-    slots = np.zeros((2, len(LIVE)), dtype=np.int64)
-    slots[0, 6], slots[1, 7] = 700, 300
-    text = str(drift_report("m", BASELINE, slots.sum(axis=0), alpha=1e-5, slots=slots))
+def test_a_report_says_since_when() -> None:
+    text = str(judged(*[AS_TRAINED] * 20, WITHOUT_CITY)).splitlines()
 
-    assert "\ncity: not called, for within the window it varies 1e+03 times as much as by chance, PSI" in text
+    assert text[3] == "city         major           12.82 07:59Z      200   1081.3   36.4  __missing__ 0% -> 100%"
+    assert text[8].startswith("city: PSI 12.8 over 200 live rows since 2027-01-15T07:59:00Z and 1000 training rows")
+
+
+def test_a_report_says_why_something_is_unclear() -> None:
+    report = judged(WITHOUT_CITY, timeline=course(WITHOUT_CITY, in_requests=200))
+    text = str(report).replace("\n", " ")
+
+    assert text.startswith("0 of 4 variables drifted since the start, 1 is unclear. ")
+    assert " city         unclear             -             200 " in text
+    assert " city: 200 rows in 1 request, PSI 12.8 over 200 live rows and" in text
+    assert "| city | unclear: 200 rows in 1 request | - | " in report.to_markdown()
+
+
+def test_a_report_says_by_what_g_is_divided() -> None:
+    minute = (*AS_TRAINED[:6], *(170, 30, 0, 0, 0, 0), *AS_TRAINED[12:])
+    text = str(judged(minute, timeline=course(minute, buckets=buckets_of_rows([200], 2)))).replace("\n  ", " ")
+
+    assert "rows repeat each other: 2.03 count as one, Jensen" in text
 
 
 def test_a_report_names_shares_that_are_not_of_trained_values() -> None:
@@ -241,7 +376,7 @@ def test_a_report_without_variables_has_its_head() -> None:
     text = str(drift_report("m", Baseline((), (), 0), [], alpha=1e-5))
 
     assert text.startswith("0 of 0 variables drifted since the start.")
-    assert text.split()[-9:] == ["variable", "verdict", "size", "G/φ", "limit", "φ", "rows", "moved", "most"]
+    assert text.split()[-9:] == ["variable", "verdict", "size", "since", "rows", "G/φ", "limit", "moved", "most"]
 
 
 def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
@@ -249,9 +384,9 @@ def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
     text = drift_report("m", Baseline((odd,), (), 1000), [900, 100, 0, 0, 0, 0], alpha=1e-5).to_markdown()
 
     assert text.splitlines()[2:] == [
-        "| variable | verdict | size | PSI | G/φ | limit | φ | rows | moved most | missing | unseen |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| a\\|b\\* | major | 0.874 | 0.876 | 407.0 | 25.9 | 1.00 | 1000 | \\`x\\` 50.0% → 90.0% | 0.0% | 0.0% |",
+        "| variable | verdict | size | since | rows | G/φ | limit | moved most | missing | unseen |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| a\\|b\\* | major | 0.87 |  | 1000 | 407.0 | 25.9 | \\`x\\` 50.0% → 90.0% | 0.0% | 0.0% |",
     ]
 
 

@@ -14,8 +14,13 @@ from flask_boxkite import BinMismatchError
 from flask_boxkite.drift.statistics import (
     chi_squared_limit,
     chi_squared_tail,
+    f_limit,
+    f_tail,
     g_statistic,
+    g_statistics,
     population_stability_index,
+    population_stability_indices,
+    psi_error,
     psi_sampling_noise,
 )
 
@@ -47,6 +52,43 @@ def test_chi_squared_by_hand() -> None:
     assert [round(chi_squared_limit(0.001, degrees), 3) for degrees in (1, 3, 9)] == [10.828, 16.266, 27.877]
 
 
+@pytest.mark.parametrize("of_divisor", [1, 2, 3, 9, 27, 100, 1000, 100_000])
+@pytest.mark.parametrize("degrees", [1, 2, 3, 9, 12, 53])
+def test_the_f_tail_is_scipys(degrees: int, of_divisor: int) -> None:
+    for value in [1e-9, 0.1, 0.5, 0.99, 1.0, 1.01, 2.0, 5.0, 20.0, 1e3, 1e6]:
+        expected = stats.f.sf(value, degrees, of_divisor)
+
+        assert f_tail(value, degrees, of_divisor) == pytest.approx(expected, rel=1e-9, abs=1e-280)
+    assert f_tail(0.0, degrees, of_divisor) == f_tail(-1.0, degrees, of_divisor) == 1
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.05, 1e-3, 1e-5, 2.5e-9, 1e-12])
+@pytest.mark.parametrize("degrees", [1, 2, 9, 13, 40])
+@pytest.mark.parametrize("of_divisor", [1, 2, 9, 27, 39, 500])
+def test_the_f_limit_is_scipys(alpha: float, degrees: int, of_divisor: int) -> None:
+    """By way of the reciprocal, which is F too: SciPy's own is off by 1e-6 where the tail is small."""
+    limit = f_limit(alpha, degrees, of_divisor)
+
+    assert limit == pytest.approx(1 / stats.f.ppf(alpha, of_divisor, degrees), rel=1e-9)
+    assert f_tail(limit, degrees, of_divisor) <= alpha
+
+
+def test_f_by_hand() -> None:
+    """A line of any printed table; the square of Student's t with one degree, Cauchy's; two degrees in closed form."""
+    assert [round(f_limit(0.05, degrees, 10), 2) for degrees in (1, 3, 9)] == [4.96, 3.71, 3.02]
+    assert f_tail(9.0, 1, 1) == pytest.approx(1 - 2 * math.atan(3) / math.pi)
+    assert f_tail(3.0, 2, 8) == pytest.approx((1 + 2 * 3 / 8) ** -4)
+
+
+@pytest.mark.parametrize("degrees", [1, 4, 13])
+@pytest.mark.parametrize("alpha", [0.01, 1e-7])
+def test_a_divisor_that_is_known_better_and_better_makes_f_chi_squared(degrees: int, alpha: float) -> None:
+    limits = [degrees * f_limit(alpha, degrees, of_divisor) for of_divisor in (3, 9, 27, 1000, 10**7)]
+
+    assert limits == sorted(limits, reverse=True)
+    assert limits[-1] == pytest.approx(chi_squared_limit(alpha, degrees), rel=1e-5)
+
+
 @given(COUNTS)
 def test_g_is_scipys_likelihood_ratio(counts: list[tuple[int, int]]) -> None:
     before, now = np.array(counts).T
@@ -62,6 +104,36 @@ def test_g_is_scipys_likelihood_ratio(counts: list[tuple[int, int]]) -> None:
 
     # Terms of either sign cancel, so the error is that of the largest of them.
     assert g_statistic(before, now) == pytest.approx(expected, rel=1e-6, abs=1e-9 * table.sum() + 1e-9)
+
+
+TABLES = st.integers(0, 3).flatmap(
+    lambda samples: st.lists(st.lists(st.integers(0, 10**6), min_size=9, max_size=9), min_size=samples + 1, max_size=4)
+)
+FIRSTS = st.sets(st.integers(1, 8), max_size=4).map(lambda some: np.array([0, *sorted(some)], dtype=np.intp))
+
+
+@given(TABLES, FIRSTS)
+def test_statistics_of_many_variables_are_those_of_each(rows: list[list[int]], firsts: np.ndarray) -> None:
+    """The first row is training, the others are samples; any number of groups belongs to each variable."""
+    before, samples = np.array(rows[0]), np.array(rows[1:], dtype=np.int64).reshape(-1, 9)
+    found = g_statistics(before, samples, firsts)
+    stops = [*firsts[1:], 9]
+
+    assert found.shape == (len(samples), len(firsts))
+    for sample, row in zip(samples, found, strict=True):
+        psi = population_stability_indices(before, sample, firsts)
+        for number, (start, stop) in enumerate(zip(firsts, stops, strict=True)):
+            own, others = before[start:stop], sample[start:stop]
+            # x·ln x of millions are taken from each other; see the docstring.
+            assert row[number] == pytest.approx(g_statistic(own, others), abs=1e-9 * (own.sum() + others.sum()) + 1e-9)
+            assert psi[number] == pytest.approx(population_stability_index(own, others), rel=1e-9, abs=1e-12)
+
+
+def test_statistics_of_no_variables_are_none() -> None:
+    nothing, none = np.zeros((3, 0), dtype=np.int64), np.zeros(0, dtype=np.intp)
+
+    assert g_statistics(nothing[0], nothing, none).shape == (3, 0)
+    assert population_stability_indices(nothing[0], nothing[0], none).shape == (0,)
 
 
 def test_g_by_hand() -> None:
@@ -125,6 +197,24 @@ def test_noise_by_hand() -> None:
     """Three groups of which one is empty on both sides: one degree, samples of 100 and 50."""
     assert psi_sampling_noise([60, 40, 0], [25, 25, 0]) == pytest.approx(1 / 100 + 1 / 50)
     assert psi_sampling_noise([60, 40, 0], [25, 24, 1]) == pytest.approx(2 / 100 + 2 / 50)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.1, 0.1), (0.05, 0.15), (0.02, 0.18)])
+def test_the_error_is_the_deviation_of_the_index(rng: np.random.Generator, first: float, last: float) -> None:
+    """4,000 pairs of samples, without a shift and with a size of 0.1 and 0.3; it is "about", so to 20 %."""
+    before = rng.multinomial(2000, np.full(10, 0.1), size=4000)
+    now = rng.multinomial(500, [first, *[0.1] * 8, last], size=4000)
+    found = population_stability_indices(before.ravel(), now.ravel(), np.arange(4000) * 10)
+    noise = psi_sampling_noise(before[0], now[0])
+
+    assert psi_error(max(found.mean() - noise, 0.0), noise, 10) == pytest.approx(found.std(), rel=0.2)
+
+
+def test_the_error_by_hand() -> None:
+    """Of no shift it is the deviation of χ² with nine degrees times u; of a large one that of a normal value."""
+    assert psi_error(0.0, 9 * 0.002, 10) == pytest.approx(18**0.5 * 0.002)
+    assert psi_error(100.0, 9 * 0.002, 10) == pytest.approx((4 * 100 * 0.002) ** 0.5, rel=1e-3)
+    assert psi_error(0.3, 0.1, 1) == psi_error(0.3, 0.1, 0) == 0
 
 
 def test_noise_of_an_empty_sample_is_infinite() -> None:

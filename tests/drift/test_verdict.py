@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from flask_boxkite.drift.verdict import judge
+from flask_boxkite.drift.statistics import psi_error
+from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE, Judgement, Verdict, judge, judgements
 
 EVEN = [1000] * 10
 ALPHA = 1e-5
@@ -56,12 +59,127 @@ def test_g_is_judged_after_division_by_the_dispersion() -> None:
 
     assert [item.verdict for item in found] == ["shifted", "shifted", "stable"]
     assert [item.dispersion for item in found] == [1.0, 10.0, 11.0]
-    assert len({(item.g, item.limit, item.psi, item.size) for item in found}) == 1
+    assert len({(item.g, item.limit, item.psi) for item in found}) == 1
+    assert [item.psi - item.size for item in found] == pytest.approx([0.0018, 0.0099, 0.0108])
 
 
 def test_size_is_never_negative() -> None:
     assert judge(EVEN, [3] * 10, alpha=ALPHA).size == 0
     assert judge(EVEN, [0] * 10, alpha=ALPHA).size == 0
+
+
+def judged(
+    now: Sequence[int], verdict: Verdict | None = None, *, dispersion: float = 1.0, doubt: float = 0.0
+) -> Judgement:
+    """Judge one variable, given what its rows say."""
+    (found,) = judgements(
+        np.array(EVEN),
+        np.array(now),
+        np.zeros(1, dtype=np.intp),
+        [verdict],
+        g=np.array([99.0]),
+        dispersion=np.array([dispersion]),
+        limit=np.array([40.0]),
+        doubt=np.array([doubt]),
+    )
+    return found
+
+
+def test_the_size_of_a_change_makes_its_verdict() -> None:
+    shares = (0.01, 0.065, 0.068, 0.085, 0.0895, 0.1)
+    found = [judged(shifted(share, 10**6)) for share in shares]
+
+    assert [item.verdict for item in found] == ["shifted", "shifted", "drifted", "drifted", "major", "major"]
+    assert DRIFTED_SIZE == 0.1
+    assert MAJOR_SIZE == 0.25
+    assert [item.size >= DRIFTED_SIZE for item in found] == [False, False, True, True, True, True]
+    assert [item.size >= MAJOR_SIZE for item in found] == [False] * 4 + [True] * 2
+
+
+@pytest.mark.parametrize("verdict", ["not enough data", "stable", "unclear"])
+def test_where_nothing_has_changed_the_size_makes_no_verdict(verdict: Verdict) -> None:
+    assert judged(shifted(0.09, 10**5), verdict).verdict == verdict
+    assert judged(shifted(0.09, 10**5), verdict).size == judged(shifted(0.09, 10**5)).size
+
+
+def test_in_doubt_the_size_is_what_it_is_at_least() -> None:
+    sure, doubtful = (judged(shifted(0.08, 500), doubt=doubt) for doubt in (0.0, DOUBT))
+
+    assert doubtful.error == sure.error == pytest.approx(psi_error(sure.psi - sure.noise, sure.noise, 10))
+    assert sure.size == pytest.approx(sure.psi - sure.noise)
+    assert doubtful.size == pytest.approx(sure.size - DOUBT * sure.error)
+    assert (sure.verdict, doubtful.verdict) == ("drifted", "shifted")
+
+
+def test_rows_that_recur_make_more_noise() -> None:
+    """Four live rows that count as one: a fourth of them."""
+    plain, fourfold = (judged(shifted(0.08, 1000), dispersion=phi) for phi in (1.0, 4.0))
+
+    assert plain.noise == pytest.approx(9 * (1 / 10_000 + 1 / 1000))
+    assert fourfold.noise == pytest.approx(9 * (1 / 10_000 + 4 / 1000))
+    assert fourfold.psi == plain.psi
+    assert fourfold.error > plain.error
+
+
+@pytest.mark.parametrize("doubt", [0.0, 1.0, DOUBT])
+@pytest.mark.parametrize("rows", [2000, 10**4, 10**6])
+def test_where_psi_is_at_its_limit_the_size_is(rows: int, doubt: float) -> None:
+    """The limit by bisection over shares, beside the closed form."""
+    low, high = 0.0, 0.09999
+    for _ in range(60):
+        middle = (low + high) / 2
+        now = np.full(10, 0.1) * rows
+        now[0], now[-1] = now[0] - middle * rows, now[-1] + middle * rows
+        found = judged(now.tolist(), doubt=doubt)
+        low, high = (low, middle) if found.size >= DRIFTED_SIZE else (middle, high)
+
+    assert found.size == pytest.approx(DRIFTED_SIZE, abs=1e-9)
+    assert found.psi_limit == pytest.approx(found.psi, rel=1e-6)
+
+
+def test_without_rows_there_is_no_size() -> None:
+    nothing = judged([0] * 10, "not enough data", doubt=DOUBT)
+
+    assert (nothing.noise, nothing.error, nothing.psi_limit, nothing.size) == (float("inf"),) * 3 + (0.0,)
+    assert judge([0] * 10, EVEN, alpha=ALPHA).noise == float("inf")
+
+
+COUNTS = st.lists(st.tuples(st.integers(0, 10**5), st.integers(0, 10**5)), min_size=7, max_size=7)
+
+
+@given(COUNTS, st.floats(1.0, 20.0), st.sampled_from([1e-5, 1e-2]))
+def test_several_variables_are_judged_as_each_alone(
+    counts: list[tuple[int, int]], dispersion: float, alpha: float
+) -> None:
+    before, now = np.array(counts).T
+    firsts, stops = np.array([0, 2, 5], dtype=np.intp), [2, 5, 7]
+    alone = [
+        judge(before[start:stop], now[start:stop], alpha=alpha, dispersion=dispersion)
+        for start, stop in zip(firsts, stops, strict=True)
+    ]
+    verdicts: list[Verdict | None] = [
+        item.verdict if item.verdict in ("stable", "not enough data") else None for item in alone
+    ]
+    found = judgements(
+        before,
+        now,
+        firsts,
+        verdicts,
+        g=np.array([item.g for item in alone]),
+        dispersion=np.full(3, dispersion),
+        limit=np.array([item.limit for item in alone]),
+        doubt=np.zeros(3),
+    )
+
+    for one, other in zip(found, alone, strict=True):
+        assert (one.verdict, one.g, one.dispersion, one.limit) == (
+            other.verdict,
+            other.g,
+            other.dispersion,
+            other.limit,
+        )
+        numbers = [(item.psi, item.noise, item.error, item.size, item.groups) for item in (one, other)]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-9, abs=1e-9)
 
 
 def test_a_stable_population_is_called_stable(rng: np.random.Generator) -> None:

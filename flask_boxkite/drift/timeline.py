@@ -1,0 +1,148 @@
+"""What was counted from each of several moments until now: the stretches of time that drift is looked for in.
+
+A change that began five minutes ago is plain in the rows of those five minutes and drowns in the rows of a day. When it
+began is not known, so every stretch that ends now is compared with training, from a few seconds to all there is.
+Stretches begin where slots do: at every 10 seconds of the last five minutes, every minute of the last hour and every
+quarter of an hour of the last day (of the wall clock, so that records are cut where live counts are), and at the start.
+A longer reach holds the stretches of every shorter one, so it can only see more.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["DAY", "HOUR", "MINUTE", "QUARTER", "REACHES", "RowCounts", "Timeline", "kept_starts"]
+
+MINUTE, QUARTER, HOUR, DAY = 60.0, 900.0, 3600.0, 86400.0
+"""Seconds."""
+
+REACHES = ((300.0, 10.0), (HOUR, MINUTE), (DAY, QUARTER))
+"""How far back there are slots, and how long these are, in seconds."""
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """What tells whether the rows of each stretch are independent of each other.
+
+    Attributes:
+        buckets: Rows per bucket of their hash, shape (stretches, ROW_BUCKETS).
+        squares: Sum of the squares of the requests' numbers of rows, shape (stretches,).
+    """
+
+    buckets: Counts
+    squares: Counts
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Counts by stretch; each stretch ends now and holds all later ones.
+
+    Attributes:
+        starts: When each stretch begins, in Unix seconds, ascending, shape (stretches,). ``-inf``: when counting began.
+        groups: Rows per group of all variables, one variable after the other, shape (stretches, groups).
+        rows: What is known of whole rows; None for a sample whose rows are independent, as those of a data set.
+        now: The end, in Unix seconds.
+    """
+
+    starts: NDArray[np.float64]
+    groups: Counts
+    rows: RowCounts | None
+    now: float
+
+    @classmethod
+    def of_sample(cls, groups: ArrayLike) -> Timeline:
+        """Return the timeline of one sample of independent rows.
+
+        Args:
+            groups: Rows per group, shape (groups,).
+        """
+        return cls(np.array([-math.inf]), np.asarray(groups, dtype=np.int64)[np.newaxis], None, math.inf)
+
+    @classmethod
+    def of_slots(
+        cls, starts: ArrayLike, groups: ArrayLike, buckets: ArrayLike, squares: ArrayLike, now: float
+    ) -> Timeline:
+        """Add up slots, from the last to the first.
+
+        Args:
+            starts: When the first row of each slot came, ascending; the first may be ``-inf``.
+            groups: Rows per group in each slot, shape (slots, groups).
+            buckets: Rows per bucket, shape (slots, ROW_BUCKETS).
+            squares: Squared rows of requests, shape (slots,).
+            now: When the last slot ends.
+        """
+        times = np.asarray(starts, dtype=np.float64)
+        kept = kept_starts(times, now)
+        summed = (np.cumsum(np.asarray(table, dtype=np.int64)[::-1], axis=0)[::-1][kept] for table in (groups, buckets))
+        return cls(
+            times[kept],
+            next(summed),
+            RowCounts(next(summed), np.cumsum(np.asarray(squares, dtype=np.int64)[::-1])[::-1][kept]),
+            now,
+        )
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def first_within(self, seconds: float | None) -> int:
+        """Return which stretch is the longest of those that begin at most so many seconds ago; None: of all.
+
+        There may be none: then it is the number of stretches.
+        """
+        return 0 if seconds is None else int(np.searchsorted(self.starts, self.now - seconds, side="left"))
+
+    @property
+    def is_long(self) -> NDArray[np.bool_]:
+        """Whether each stretch is longer than an hour; a sample is none."""
+        if self.rows is None:
+            return np.zeros(len(self), dtype=bool)
+        return self.starts < self.now - HOUR
+
+    @cached_property
+    def minutes(self) -> NDArray[np.intp]:
+        """The stretches of the last hour that begin with a minute."""
+        return self._beginning(MINUTE, HOUR)
+
+    @cached_property
+    def quarters(self) -> NDArray[np.intp]:
+        """The stretches of the last day that begin with a quarter of an hour."""
+        return self._beginning(QUARTER, DAY)
+
+    def _beginning(self, slot: float, reach: float) -> NDArray[np.intp]:
+        is_first = is_first_of(self.starts, slot) & (self.starts >= self.now - reach)
+        return np.flatnonzero(is_first)
+
+    def slots_of(self, stretch: int) -> NDArray[np.intp]:
+        """Return the stretches that begin with the slots of one: itself, and those that later slots begin with.
+
+        Slots are minutes, or quarters of an hour where the stretch is longer than an hour.
+        """
+        marks = self.minutes if self.starts[stretch] >= self.now - HOUR else self.quarters
+        return np.append(stretch, marks[marks > stretch])
+
+
+def is_first_of(times: NDArray[np.float64], slot: float) -> NDArray[np.bool_]:
+    """Say which of ascending times are the first in their slot of so many seconds."""
+    numbers = np.floor(times / slot)
+    return np.not_equal(np.diff(numbers, prepend=np.nan), 0)
+
+
+def kept_starts(times: NDArray[np.float64], now: float) -> NDArray[np.bool_]:
+    """Say at which of ascending times a stretch begins: at the first, and where slots of `REACHES` do.
+
+    Args:
+        times: When the first row of each slot came, the slots being as fine as can be.
+        now: When they end.
+    """
+    kept = np.zeros(len(times), dtype=bool)
+    kept[:1] = True
+    for reach, slot in REACHES:
+        kept |= is_first_of(times, slot) & (times >= now - reach)
+    return kept

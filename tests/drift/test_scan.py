@@ -1,0 +1,422 @@
+"""Every stretch beside the rules one by one, and what is said of rows that changed, recur, or cannot be told."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from flask_boxkite.drift.dispersion import between_neighbours, between_parts, parts_of
+from flask_boxkite.drift.reasons import reason_for
+from flask_boxkite.drift.recurrence import equal_rows, recurrence
+from flask_boxkite.drift.scan import (
+    ABOUT_AS_PLAIN,
+    MINIMUM_ROWS,
+    TESTS,
+    Scan,
+    State,
+    dispersions_by_reach,
+    requests_of,
+    scan,
+)
+from flask_boxkite.drift.statistics import g_statistic
+from flask_boxkite.drift.timeline import HOUR, MINUTE, RowCounts, Timeline
+from flask_boxkite.rowhash import ROW_BUCKETS
+from tests.drift.timelines import NOW, buckets_of_rows, timeline_of
+
+ALPHA = 1e-3
+TRAINED = np.array([2500, 2500, 2500, 2500, 0])
+"""Four values, and missing."""
+
+GOOD, MISSING = [50, 50, 50, 50, 0], [0, 0, 0, 0, 200]
+ONE, DEGREES = np.zeros(1, dtype=np.intp), np.array([4])
+STATES = {State.CALLED: "called", State.WITHIN_LIMIT: "stable", State.FEW_ROWS: "not enough data"}
+
+
+def scanned(
+    timeline: Timeline, *, collisions: float | None = 0.0, trained: np.ndarray = TRAINED, least: float = 1.0
+) -> Scan:
+    """Scan one variable."""
+    return scan(trained, timeline, ONE, DEGREES, alpha=ALPHA, collisions=collisions, least_recurrence=least)
+
+
+def verdict(timeline: Timeline, **given: object) -> str:
+    """Return what is said of one variable: called, stable, not enough data, or the reason why it is unclear."""
+    found = scanned(timeline, **given).decide()  # type: ignore[arg-type]
+    state = State(found.state[0])
+    trained = int(np.sum(given.get("trained", TRAINED)))  # type: ignore[call-overload]
+    reason = reason_for(state, timeline, int(found.stretch[0]), int(found.rows[0]), trained)
+    return STATES.get(state, reason) if state != State.FEW_ROWS else f"not enough data: {reason}"
+
+
+def good(minutes: int, rng: np.random.Generator, rows: int = 200) -> np.ndarray:
+    """Return minutes without a change."""
+    return rng.multinomial(rows, [0.25, 0.25, 0.25, 0.25, 0.0], size=minutes)
+
+
+# --- beside the rules, one by one ------------------------------------------------------------------------------------
+
+
+def expected_state(
+    timeline: Timeline, stretch: int, own: slice, trained: np.ndarray, degrees: int, collisions: float | None
+) -> tuple[State, float, float]:
+    """Return what one stretch says of one variable, what G is divided by, and what it must exceed then."""
+    assert timeline.rows is not None
+    now, before = timeline.groups[stretch, own], trained[own]
+    g, limit = g_statistic(before, now), float(stats.chi2.isf(ALPHA / TESTS, degrees))
+    recurring = float(recurrence(timeline.rows.buckets[stretch], collisions))
+    phi = 1.0 if math.isnan(recurring) else recurring
+    if min(now.sum(), before.sum()) < MINIMUM_ROWS or now.sum() / phi < MINIMUM_ROWS:
+        return State.FEW_ROWS, phi, limit
+    if g / phi <= limit:
+        return State.WITHIN_LIMIT, phi, limit
+    requests = timeline.rows.buckets[stretch].sum() ** 2 / timeline.rows.squares[stretch]
+    if not math.isnan(recurring) and requests >= MINIMUM_ROWS:
+        marks = timeline.minutes if timeline.starts[stretch] >= NOW - HOUR else timeline.quarters
+        slots = -np.diff(timeline.groups[marks], axis=0, append=0)[:, own]
+        phi = max(phi, between_neighbours(slots.astype(float), before.astype(float), ONE)[0])
+        return (State.CALLED if g / phi > limit else State.UNSTEADY), phi, limit
+    slots_of = timeline.slots_of(stretch)
+    if len(slots_of) == 1:
+        if not math.isnan(recurring):
+            return State.FEW_REQUESTS, phi, limit
+        squares = timeline.rows.buckets[stretch] ** 2
+        return (State.ONE_ROW if squares.max() > squares.sum() / 2 else State.FEW_DIFFERENT_ROWS), phi, limit
+    parts = -np.diff(timeline.groups[parts_of(slots_of)], axis=0, append=0)[:, own]
+    (differing,), (of_divisor,) = between_parts(parts.astype(float), before.astype(float), ONE)
+    phi = max(differing, phi, 1.0)
+    limit = degrees / stats.f.ppf(ALPHA / TESTS, of_divisor, degrees) if of_divisor else math.inf
+    is_called = g / phi > limit and now.sum() / phi >= MINIMUM_ROWS
+    return (State.CALLED if is_called else State.UNSTEADY), phi, limit
+
+
+@st.composite
+def timelines(draw: st.DrawFn) -> Timeline:
+    """Draw rows of two variables that come minute by minute, some of them again, with changes and without."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    minutes, repeats = draw(st.integers(1, 9)), draw(st.sampled_from([1, 1, 2, 5]))
+    seconds = draw(st.sampled_from([20.0, 60.0, 900.0]))
+    rows = rng.integers(0, draw(st.sampled_from([8, 40, 80])), size=minutes) * repeats
+    changed = rng.random(minutes) < draw(st.sampled_from([0.0, 0.3, 0.7]))
+    shares = {False: [0.3, 0.3, 0.4], True: draw(st.sampled_from([[0.1, 0.1, 0.8], [0.25, 0.3, 0.45]]))}
+    first = np.array([rng.multinomial(n // repeats, shares[is_]) for n, is_ in zip(rows, changed, strict=True)])
+    second = rng.multinomial(rows // repeats, [0.9, 0.1])
+    buckets = buckets_of_rows(rows, repeats, seed=1)
+    if draw(st.booleans()):
+        buckets[:, 0] += buckets[:, 20:].sum(axis=1)
+        buckets[:, 20:] = 0
+    squares = rows * draw(st.sampled_from([1, 1, 10]))
+    table = np.hstack([first, second]) * repeats
+    starts = NOW - seconds * np.arange(minutes, 0, -1)
+    return Timeline.of_slots(starts, table, buckets, squares, NOW)
+
+
+@given(timelines(), st.sampled_from([0.0, 1e-3, 0.2, None]))
+def test_a_scan_is_what_the_rules_say_of_each_stretch(timeline: Timeline, collisions: float | None) -> None:
+    trained, firsts, degrees = np.array([300, 300, 400, 900, 100]), np.array([0, 3]), np.array([2, 1])
+    found = scan(trained, timeline, firsts, degrees, alpha=ALPHA, collisions=collisions)
+    for stretch in range(len(timeline)):
+        for number, own in enumerate((slice(0, 3), slice(3, 5))):
+            state, phi, limit = expected_state(timeline, stretch, own, trained, int(degrees[number]), collisions)
+            assert State(found.state[stretch, number]) == state
+            assert found.rows[stretch, number] == timeline.groups[stretch, own].sum()
+            assert found.g[stretch, number] == pytest.approx(
+                g_statistic(trained[own], timeline.groups[stretch, own]), abs=1e-6
+            )
+            if state not in (State.FEW_ROWS, State.FEW_REQUESTS, State.ONE_ROW, State.FEW_DIFFERENT_ROWS):
+                assert found.dispersion[stretch, number] == pytest.approx(phi)
+                assert found.limit[stretch, number] == pytest.approx(limit, rel=1e-6)
+
+
+RANK = {State.FEW_ROWS: 0, State.WITHIN_LIMIT: 1, State.CALLED: 3}
+
+
+@given(timelines(), st.sampled_from([0.0, 0.2, None]))
+def test_the_plainest_stretch_decides(timeline: Timeline, collisions: float | None) -> None:
+    """Of those that are called the longest whose G/φ over its limit is about the largest; of unclear ones without φ."""
+    found = scan(
+        np.array([300, 300, 400]), timeline_of_first(timeline), ONE, np.array([2]), alpha=ALPHA, collisions=collisions
+    )
+    for first in range(len(timeline)):
+        states = [State(state) for state in found.state[first:, 0]]
+        ranks = [RANK.get(state, 2) for state in states]
+        decided = found.decide(first)
+        at = int(decided.stretch[0])
+        assert ranks[at - first] == max(ranks)
+        for name in ("state", "rows", "g", "dispersion", "limit"):
+            assert getattr(decided, name)[0] == getattr(found, name)[at, 0]
+        equal = [first + place for place, rank in enumerate(ranks) if rank == max(ranks)]
+        if max(ranks) < 2:
+            assert at == equal[0]
+        else:
+            phi = found.dispersion[:, 0] if max(ranks) == 3 else np.ones(len(found.g))
+            excess = {place: found.g[place, 0] / phi[place] / found.limit[place, 0] for place in equal}
+            assert at == min(place for place in equal if excess[place] >= ABOUT_AS_PLAIN * max(excess.values()))
+
+
+def timeline_of_first(timeline: Timeline) -> Timeline:
+    """Return the timeline of the first variable alone."""
+    return Timeline(timeline.starts, timeline.groups[:, :3], timeline.rows, timeline.now)
+
+
+@given(timelines(), st.sampled_from([0.0, 1e-3, 0.2, None]))
+def test_a_longer_reach_says_no_less(timeline: Timeline, collisions: float | None) -> None:
+    """What is called in a shorter one is called in a longer one, and what is unclear or stable is at least that."""
+    trained, firsts, degrees = np.array([300, 300, 400, 900, 100]), np.array([0, 3]), np.array([2, 1])
+    found = scan(trained, timeline, firsts, degrees, alpha=ALPHA, collisions=collisions)
+    ranks = [[RANK.get(State(state), 2) for state in found.decide(first).state] for first in range(len(timeline))]
+    for longer, shorter in pairwise(ranks):
+        assert all(a >= b for a, b in zip(longer, shorter, strict=True))
+
+
+# --- changes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [0, 1, 5, 59, 120])
+def test_a_missing_feature_is_called_within_the_first_minute(before: int, rng: np.random.Generator) -> None:
+    timeline = timeline_of(np.vstack([good(before, rng), [MISSING]]))
+    found = scanned(timeline).decide()
+
+    assert State(found.state[0]) == State.CALLED
+    assert timeline.starts[found.stretch[0]] == NOW - MINUTE
+    assert found.rows[0] == 200
+    assert found.g[0] == pytest.approx(g_statistic(TRAINED, MISSING))
+
+
+def test_it_stays_called_as_the_change_goes_on(rng: np.random.Generator) -> None:
+    table = np.vstack([good(30, rng), [MISSING] * 40])
+    for minutes in range(31, 71):
+        assert verdict(timeline_of(table[:minutes])) == "called", minutes
+
+
+def test_a_change_that_is_over_is_called_for_as_long_as_it_shows(rng: np.random.Generator) -> None:
+    """Ten minutes without a value, then as before: the last hour still has 3 % missing."""
+    table = np.vstack([good(30, rng), [MISSING] * 10, good(20, rng)])
+    timeline = timeline_of(table)
+    found = scanned(timeline).decide()
+
+    assert verdict(timeline) == "called"
+    assert NOW - 36 * MINUTE <= timeline.starts[found.stretch[0]] <= NOW - 30 * MINUTE
+    assert State(scanned(timeline).decide(timeline.first_within(20 * MINUTE)).state[0]) == State.WITHIN_LIMIT
+
+
+def test_a_stable_population_is_stable(rng: np.random.Generator) -> None:
+    """2,000 hours at 1e-3, at most four of them called; about one is expected."""
+    called = sum(verdict(timeline_of(good(60, rng, 20))) != "stable" for _ in range(2000))
+
+    assert called <= 4
+
+
+def test_alpha_is_divided_among_the_stretches(rng: np.random.Generator) -> None:
+    """But for a sample of independent rows, which is one."""
+    now = [20, 20, 20, 20, 4]
+    g = g_statistic(TRAINED, now)
+    alone, among = (float(stats.chi2.isf(alpha, 4)) for alpha in (ALPHA, ALPHA / TESTS))
+
+    assert alone < g
+    assert scanned(Timeline.of_sample(now)).limit[0, 0] == pytest.approx(alone)
+    assert scanned(timeline_of([now])).limit[0, 0] == pytest.approx(among)
+    assert verdict(Timeline.of_sample(now)) == "called"
+
+
+def test_rows_of_a_sample_are_taken_for_independent() -> None:
+    found = scanned(Timeline.of_sample(MISSING), collisions=None)
+
+    assert found.state.tolist() == [[State.CALLED]]
+    assert found.dispersion.tolist() == [[1.0]]
+    assert scanned(Timeline.of_sample(GOOD)).state.tolist() == [[State.WITHIN_LIMIT]]
+    assert scanned(Timeline.of_sample([29, 0, 0, 0, 0])).state.tolist() == [[State.FEW_ROWS]]
+
+
+# --- few rows --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        ([0, 0, 0, 0, 29], TRAINED, "not enough data: 29 rows; 30 are needed"),
+        ([0, 0, 0, 0, 1], TRAINED, "not enough data: 1 row; 30 are needed"),
+        ([0, 0, 0, 0, 0], TRAINED, "not enough data: 0 rows; 30 are needed"),
+        ([0, 0, 0, 0, 45], TRAINED, "called"),
+    ],
+)
+def test_thirty_rows_are_needed(now: list[int], before: np.ndarray, said: str) -> None:
+    assert verdict(timeline_of([now]), trained=before) == said
+
+
+def test_thirty_rows_of_training_are_needed() -> None:
+    assert verdict(timeline_of([MISSING]), trained=np.array([29, 0, 0, 0, 0])) == (
+        "not enough data: 29 training rows; 30 are needed"
+    )
+    assert verdict(timeline_of([MISSING]), trained=np.array([30, 0, 0, 0, 0])) == "called"
+
+
+def test_thirty_different_rows_are_needed() -> None:
+    """40 rows, each of them ten times."""
+    timeline = timeline_of([[0, 0, 0, 0, 40]], buckets=[np.repeat([10, 0], [4, ROW_BUCKETS - 4])])
+
+    assert verdict(timeline) == "not enough data: 40 rows, of which fewer than 30 are different"
+
+
+def test_what_is_known_of_the_longest_is_known() -> None:
+    """A long time with enough rows, of which the last minute alone has too few."""
+    assert verdict(timeline_of([GOOD, [3, 3, 3, 3, 0]])) == "stable"
+
+
+# --- rows that recur -------------------------------------------------------------------------------------------------
+
+SKEWED = [110, 40, 30, 20, 0]
+"""200 rows, G 71; four times as many are needed for as much as a fourth of them would be."""
+
+
+@pytest.mark.parametrize("repeats", [1, 2, 4, 10])
+def test_g_is_divided_by_how_often_rows_recur(repeats: int) -> None:
+    buckets = buckets_of_rows([200], repeats)
+    found = scanned(timeline_of([SKEWED], buckets=buckets))
+
+    assert found.recurrence.tolist() == pytest.approx(equal_rows(buckets).tolist())
+    assert found.dispersion[0, 0] == pytest.approx(equal_rows(buckets)[0])
+    assert found.dispersion[0, 0] == pytest.approx(repeats, rel=0.2)
+    expected = {1: State.CALLED, 2: State.CALLED, 4: State.WITHIN_LIMIT, 10: State.FEW_ROWS}[repeats]
+    assert State(found.state[0, 0]) == expected
+
+
+def test_what_replaces_training_may_recur_itself() -> None:
+    timeline = timeline_of([SKEWED])
+
+    assert verdict(timeline) == "called"
+    assert scanned(timeline, least=4.0).dispersion.tolist() == [[4.0]]
+    assert verdict(timeline, least=4.0) == "stable"
+    assert verdict(timeline, least=7.0) == "not enough data: 200 rows, of which fewer than 30 are different"
+
+
+def test_rows_that_are_alike_show_in_neighbouring_minutes(rng: np.random.Generator) -> None:
+    """Each minute is another user's, whose rows all differ but have the same two values again and again."""
+    slots = rng.multinomial(4, [0.25, 0.25, 0.25, 0.25, 0.0], size=8) * 50
+    slots[:, 0] += 100
+    timeline = timeline_of(slots)
+    found = scanned(timeline).decide()
+
+    assert found.g[0] > found.limit[0]
+    assert verdict(timeline) == "shares differ as much from minute to minute as from training"
+    assert found.dispersion[0] > 10
+
+
+def test_a_few_minutes_are_too_few_to_be_alike(rng: np.random.Generator) -> None:
+    """With fewer than four, a change is not told from rows that are alike: they are believed."""
+    slots = np.array([[100, 100, 0, 0, 0], [100, 0, 100, 0, 0], [0, 100, 0, 100, 0]])
+
+    assert verdict(timeline_of(slots)) == "called"
+
+
+def test_one_batch_in_one_request_says_nothing() -> None:
+    assert verdict(timeline_of([MISSING], in_requests=200)) == "200 rows in 1 request"
+    assert verdict(timeline_of([MISSING], in_requests=100)) == "200 rows in 2 requests"
+    assert verdict(timeline_of([MISSING], in_requests=6)) == "called"
+
+
+def test_batches_that_agree_minute_by_minute_are_believed(rng: np.random.Generator) -> None:
+    """Requests of 50 rows; four minutes of which say the same."""
+    timeline = timeline_of([MISSING] * 4, in_requests=50)
+    found = scanned(timeline).decide()
+
+    assert verdict(timeline) == "called"
+    assert timeline.starts[found.stretch[0]] == NOW - 4 * MINUTE
+    assert found.limit[0] == pytest.approx(4 / stats.f.ppf(ALPHA / TESTS, 12, 4), rel=1e-6)
+
+
+def test_one_hot_row_says_nothing_within_a_minute_and_is_believed_after() -> None:
+    """All features missing at once: a failed join, and the same row again and again."""
+    hot = np.zeros((6, ROW_BUCKETS), dtype=np.int64)
+    hot[:, 9] = 200
+
+    assert verdict(timeline_of([MISSING], buckets=hot[:1])) == (
+        "one row makes up 100% of 200 rows: it cannot yet be told from repeats"
+    )
+    assert verdict(timeline_of([MISSING] * 6, buckets=hot)) == "called"
+
+
+def test_a_hot_row_among_others_says_how_much_it_makes_up() -> None:
+    buckets = buckets_of_rows([120])
+    buckets[0, 3] += 80
+
+    said = verdict(timeline_of([[30, 30, 30, 30, 80]], buckets=buckets))
+    assert said == "one row makes up 40% of 200 rows: it cannot yet be told from repeats"
+
+
+def test_few_different_rows_are_believed_after_some_minutes(rng: np.random.Generator) -> None:
+    """A model of one category: rows are equal by chance, and a minute of them may be repeats."""
+    three = np.zeros((6, ROW_BUCKETS), dtype=np.int64)
+    three[:, [5, 70, 200]] = [70, 70, 60]
+    slots = np.array([[0, 0, 70, 70, 60]] * 6) + rng.integers(-5, 6, size=(6, 1)) * [0, 0, 1, -1, 0]
+
+    assert verdict(timeline_of(slots[:1], buckets=three[:1]), collisions=0.25) == (
+        "few different rows among 200 rows: they cannot yet be told from repeats"
+    )
+    assert verdict(timeline_of(slots, buckets=three), collisions=0.25) == "called"
+    good_slots = rng.multinomial(200, [0.25, 0.25, 0.25, 0.25, 0.0], size=6)
+    assert verdict(timeline_of(good_slots, buckets=three), collisions=0.25) == "stable"
+
+
+def test_few_different_rows_whose_minutes_differ_are_unclear() -> None:
+    """Each minute brings the rows of a few users; G of all is far above its limit, and so are parts from each other."""
+    slots = np.array([[120, 80, 0, 0, 0], [80, 120, 0, 0, 0], [0, 0, 120, 80, 0], [100, 0, 100, 0, 0]])
+    few = np.zeros((4, ROW_BUCKETS), dtype=np.int64)
+    few[:, [5, 70, 200, 9]] = slots[:, :4]
+    found = scanned(timeline_of(slots, buckets=few), collisions=0.25)
+
+    assert np.isnan(found.recurrence).all()
+    assert found.g[0, 0] > stats.chi2.isf(ALPHA / TESTS, 4)
+    assert [State(state) for state in found.state[:3, 0]] == [State.UNSTEADY] * 3
+    assert State(found.state[3, 0]) == State.FEW_DIFFERENT_ROWS
+
+
+# --- parts of it -----------------------------------------------------------------------------------------------------
+
+
+def test_requests_with_many_rows_count_for_more() -> None:
+    """100 requests of one row, and one of 100."""
+    buckets = np.zeros((2, ROW_BUCKETS), dtype=np.int64)
+    buckets[0, :2], buckets[1, 0] = [150, 50], 0
+    found = requests_of(RowCounts(buckets, np.array([100 + 100**2, 0])))
+
+    assert found.tolist() == [200**2 / 10_100, math.inf]
+
+
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_dispersions_of_windows_are_those_of_their_longest_stretch(repeats: int, rng: np.random.Generator) -> None:
+    slots = good(90, rng)
+    timeline = timeline_of(slots, buckets=buckets_of_rows([200] * 90, repeats))
+    found = dispersions_by_reach(TRAINED, timeline, ONE, DEGREES, (300.0, HOUR, 86400.0), alpha=ALPHA, collisions=0.0)
+    for value, reach in zip(found[:, 0], (300.0, HOUR, 86400.0), strict=True):
+        assert timeline.rows is not None
+        buckets = timeline.rows.buckets[timeline.first_within(reach)]
+        assert value >= equal_rows(buckets)
+        assert value == pytest.approx(equal_rows(buckets), rel=1.0 if repeats == 1 else 1e-9)
+
+
+def test_dispersions_of_few_different_rows_are_those_of_parts(rng: np.random.Generator) -> None:
+    slots = good(4, rng)
+    slots[0] = [200, 0, 0, 0, 0]
+    timeline = timeline_of(slots, buckets=np.tile(np.eye(1, ROW_BUCKETS, dtype=np.int64) * 200, (4, 1)))
+    (longest, one) = dispersions_by_reach(TRAINED, timeline, ONE, DEGREES, (300.0, 60.0), alpha=ALPHA, collisions=0.25)[
+        :, 0
+    ]
+    (differing,), (degrees,) = between_parts(slots.astype(float), TRAINED.astype(float), ONE)
+
+    ratio = 4 / stats.f.ppf(ALPHA, degrees, 4) / stats.chi2.isf(ALPHA, 4)
+    assert longest == pytest.approx(differing * ratio, rel=1e-6)
+    assert one == pytest.approx(200)  # all that it can be: one row, 200 times
+
+
+def test_dispersions_of_an_empty_window_are_one(rng: np.random.Generator) -> None:
+    timeline = timeline_of(good(1, rng), seconds=900.0)
+
+    assert dispersions_by_reach(TRAINED, timeline, ONE, DEGREES, (300.0,), alpha=ALPHA, collisions=0.0).tolist() == [
+        [1.0]
+    ]
