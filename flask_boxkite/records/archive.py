@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
@@ -182,7 +183,7 @@ class Records:
         Arguments and errors are those of `drift`.
         """
         judging, counts, before = self._compared(baseline, None, against, alpha)
-        none = Counts.none(Layout.of(judging.baseline).statuses_start)
+        none = Counts.none(Layout.of(judging.baseline).buckets_start)
         found = counts.get("", none)
         return judging.report(found, None if before is None else before.get("", none)), found.cells
 
@@ -198,7 +199,10 @@ class Records:
         before = span = None
         if against is not None:
             before, span = against._counted(known, by)
-        judging = Judging(model, known, alpha, str(period), None if span is None else str(span))
+        end = self._wanted.period.end
+        if math.isinf(end):  # with the last row of all, so that each segment is seen at the same time
+            end = max((item.last for item in counts.values()), default=0.0) + 1.0
+        judging = Judging(model, known, alpha, str(period), end, None if span is None else str(span))
         return judging, counts, before
 
     def _counted(self, baseline: Baseline, by: str | None) -> tuple[dict[str, Counts], Period]:
@@ -207,7 +211,7 @@ class Records:
         others = segmentation.others if segmentation else ()
         files = self._files()
         span = self._span(files)
-        counter = Counter(baseline, span.slot_seconds, others, segmentation)
+        counter = Counter(baseline, span.end, others, segmentation)
         for chunk in self._chunks(counter.aligner.features, files=files):
             counter.add(chunk)
             self._model(may_be_several=by == "model")

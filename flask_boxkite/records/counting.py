@@ -1,7 +1,12 @@
-"""The cells of a baseline, counted from records by the very code that counts live, and the slots they came in."""
+"""The cells of a baseline, counted from records by the very code that counts live, and the slots they came in.
+
+Slots are those of live counts: of 10 seconds in the last five minutes before the end, of a minute in the last hour, of
+a quarter of an hour in the last day; all before that is one.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +19,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
 from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.timeline import REACHES, Timeline
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.live.store import Increments
@@ -21,13 +27,42 @@ from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Aligner, Row
 from flask_boxkite.records.reading import Record
 
-__all__ = ["Counter", "Counts", "is_answered", "with_counts"]
+__all__ = ["Counter", "Counts", "Slot", "is_answered", "with_counts"]
 
 SegmentOf = Callable[[Record, "Row | None", "Row | None"], str]
 """Names the segment of a row: from its record, its features and its outputs; None for those that it has not."""
 
+_MARGIN_SECONDS = 60.0
+"""The last file may be named after a minute in which nothing came any more."""
+
 _ANSWERED = frozenset({"ok", None})
 _status, _created_at = map(attrgetter, ("status", "created_at"))
+
+
+@dataclass
+class Slot:
+    """What was counted in one slot.
+
+    Attributes:
+        first: When its first row came, in Unix seconds.
+        groups: Rows per group, shape (groups,).
+        buckets: Rows per bucket of their hash, shape (ROW_BUCKETS,).
+        squares: Sum of the squares of the requests' numbers of rows.
+    """
+
+    first: float
+    groups: NDArray[np.int64]
+    buckets: NDArray[np.int64]
+    squares: int
+
+    def plus(self, other: Slot) -> Slot:
+        """Return the sum of both."""
+        return Slot(
+            min(self.first, other.first),
+            self.groups + other.groups,
+            self.buckets + other.buckets,
+            self.squares + other.squares,
+        )
 
 
 @dataclass
@@ -36,13 +71,15 @@ class Counts:
 
     Attributes:
         cells: Of features and outputs, in the baseline's order, shape (cells,).
-        slots: The counts of all groups by slot, shape (groups,) each.
+        slots: By when each begins.
         rows: Predicted rows.
+        last: When the last row came, in Unix seconds.
     """
 
     cells: NDArray[np.int64]
-    slots: dict[int, NDArray[np.int64]] = field(default_factory=dict)
+    slots: dict[float, Slot] = field(default_factory=dict)
     rows: int = 0
+    last: float = -math.inf
 
     @classmethod
     def none(cls, cells: int) -> Counts:
@@ -53,12 +90,27 @@ class Counts:
         """Add what was counted of another segment."""
         self.cells = self.cells + other.cells
         self.rows += other.rows
-        for slot, groups in other.slots.items():
-            self.slots[slot] = self.slots.get(slot, 0) + groups
+        self.last = max(self.last, other.last)
+        for begins, slot in other.slots.items():
+            self.slots[begins] = self.slots[begins].plus(slot) if begins in self.slots else slot
 
-    def in_order(self) -> list[NDArray[np.int64]]:
-        """Return the slots that have any rows, in the order of time."""
-        return [self.slots[slot] for slot in sorted(self.slots)]
+    def timeline(self, end: float) -> Timeline | None:
+        """Return the counts by stretch of time; None if there are none.
+
+        Args:
+            end: When the period ends, in Unix seconds; infinite: with the last row.
+        """
+        if not self.slots:
+            return None
+        times = sorted(self.slots)
+        slots = [self.slots[time] for time in times]
+        return Timeline.of_slots(
+            [-math.inf if math.isinf(time) else slot.first for time, slot in zip(times, slots, strict=True)],
+            [slot.groups for slot in slots],
+            [slot.buckets for slot in slots],
+            [slot.squares for slot in slots],
+            end if math.isfinite(end) else self.last + 1.0,
+        )
 
 
 @dataclass
@@ -68,6 +120,13 @@ class _Rows:
     features: list[Row] = field(default_factory=list)
     outputs: list[Row] = field(default_factory=list)
     rows: int = 0
+    squares: int = 0
+    first: float = math.inf
+    last: float = -math.inf
+
+    def at(self, first: float, last: float) -> None:
+        """Note when some of them came."""
+        self.first, self.last = min(self.first, first), max(self.last, last)
 
 
 class Counter:
@@ -75,7 +134,7 @@ class Counter:
 
     Args:
         baseline: Whose cells are counted.
-        slot_seconds: Length of a slot.
+        end: When the period ends at the latest, in Unix seconds.
         others: Names of features that the baseline has not, but segments need.
         segment_of: Names the segment of a row; None for one that holds all.
     """
@@ -83,16 +142,20 @@ class Counter:
     def __init__(
         self,
         baseline: Baseline,
-        slot_seconds: float,
+        end: float,
         others: Sequence[str] = (),
         segment_of: SegmentOf | None = None,
     ) -> None:
         layout = Layout.of(baseline)
-        self._size = layout.statuses_start
-        self._features = VariableCounter(layout.features, 0, self._size)
-        self._outputs = VariableCounter(layout.outputs, layout.outputs_start, self._size)
+        self._size = layout.squares
+        self._cells = layout.buckets_start
+        of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)
+        self._features = VariableCounter(layout.features, 0, self._size, buckets=of_features)
+        self._outputs = VariableCounter(
+            layout.outputs, layout.outputs_start, self._size, buckets=of_outputs if layout.outputs else None
+        )
         self._groups = GroupSums((*layout.features, *layout.outputs))
-        self._slot_seconds = slot_seconds
+        self._end = end
         self._width = len(layout.features)
         self._segment_of = segment_of
         self.aligner = Aligner(self._features.names, self._outputs.names, others)
@@ -102,55 +165,72 @@ class Counter:
         """Count some records."""
         if not _ANSWERED.issuperset(map(_status, records)):
             records = [record for record in records if is_answered(record)]
-        by_slot: defaultdict[int, list[Record]] = defaultdict(list)
+        by_slot: defaultdict[float, list[Record]] = defaultdict(list)
         for record, seconds in zip(records, map(_created_at, records), strict=True):
-            by_slot[int(seconds // self._slot_seconds)].append(record)
-        for slot, group in by_slot.items():
+            by_slot[slot_begin(seconds, self._end)].append(record)
+        for begins, group in by_slot.items():
             parts: defaultdict[str, _Rows] = defaultdict(_Rows)
             if self._segment_of is None:
+                times = list(map(_created_at, group))
                 parts[""] = self._whole(group)
+                parts[""].at(min(times), max(times))
             else:
                 for record in group:
                     self._split(record, parts)
             for segment, part in parts.items():
-                self._count(segment, slot, part)
+                self._count(segment, begins, part)
 
     def _whole(self, records: Sequence[Record]) -> _Rows:
         """Return the rows of all records."""
         if (single := self.aligner.single_rows(records)) is not None:
             features, outputs = single
-            return _Rows(list(filter(self.aligner.has_known, features)), outputs, len(records))
+            return _Rows(list(filter(self.aligner.has_known, features)), outputs, len(records), len(records))
         part = _Rows()
         for record in records:
             part.features += self.aligner.feature_rows(record) or ()
             part.outputs += self.aligner.output_rows(record) or ()
             part.rows += record.rows
+            part.squares += record.rows**2
         return part
 
     def _split(self, record: Record, parts: defaultdict[str, _Rows]) -> None:
         """Share out the rows of a record among segments."""
         assert self._segment_of is not None
         features, outputs = self.aligner.feature_rows(record) or (), self.aligner.output_rows(record) or ()
+        own: defaultdict[str, int] = defaultdict(int)
         for row, output in zip_longest(features, outputs):
-            part = parts[self._segment_of(record, row, output)]
-            part.rows += 1
+            segment = self._segment_of(record, row, output)
+            own[segment] += 1
             if row is not None:
-                part.features.append(row[: self._width])
+                parts[segment].features.append(row[: self._width])
             if output is not None:
-                part.outputs.append(output)
+                parts[segment].outputs.append(output)
         if (unknown := record.rows - max(len(features), len(outputs))) > 0:
-            parts[self._segment_of(record, None, None)].rows += unknown
+            own[self._segment_of(record, None, None)] += unknown
+        for segment, rows in own.items():
+            parts[segment].rows += rows
+            parts[segment].squares += rows**2
+            parts[segment].at(record.created_at, record.created_at)
 
-    def _count(self, segment: str, slot: int, part: _Rows) -> None:
+    def _count(self, segment: str, begins: float, part: _Rows) -> None:
         cells = np.zeros(self._size, dtype=np.int64)
         for counter, rows in ((self._features, part.features), (self._outputs, part.outputs)):
             if rows and counter.names:
                 _add(cells, counter.count(Table(None, rows)))
-        found = Counts(cells, {slot: self._groups.of(cells)}, part.rows)
+        slot = Slot(part.first, self._groups.of(cells), cells[self._cells :], part.squares)
+        found = Counts(cells[: self._cells], {begins: slot}, part.rows, part.last)
         if segment in self.segments:
             self.segments[segment].add(found)
         else:
             self.segments[segment] = found
+
+
+def slot_begin(seconds: float, end: float) -> float:
+    """Return when the slot of a time begins, ``-inf`` for those of more than a day before the end."""
+    for reach, slot in REACHES:
+        if seconds >= end - reach - slot - _MARGIN_SECONDS:
+            return seconds // slot * slot
+    return -math.inf
 
 
 def is_answered(record: Record) -> bool:

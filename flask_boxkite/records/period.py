@@ -1,4 +1,4 @@
-"""A stretch of time that records are read from, and the slots that it is cut into."""
+"""A stretch of time that records are read from."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from datetime import date, datetime, timedelta, timezone
 from typing import TypeAlias
 
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.live.windows import SLOT_SECONDS, WINDOWS
 
 __all__ = ["Moment", "Period", "parse_moment"]
 
 Moment: TypeAlias = "datetime | date | str | None"
 """A date or time; without a time zone it is UTC, without a time of day midnight. None: no bound."""
-
-MOST_SLOTS = 672
-"""A week of a day's slots; a longer period has longer slots, so that memory stays bounded."""
-
-_LONGEST_SLOT = max(SLOT_SECONDS.values())
 
 
 @dataclass(frozen=True)
@@ -50,17 +44,6 @@ class Period:
         """Return this one, with the bounds of the other where it has none."""
         start = self.start if math.isfinite(self.start) else other.start
         return Period(start, self.end if math.isfinite(self.end) else other.end)
-
-    @property
-    def slot_seconds(self) -> float:
-        """How long a slot is: as in the live window that is as long as the period, or the next longer one."""
-        seconds = self.end - self.start
-        for name, window in WINDOWS.items():
-            if seconds <= window:
-                return SLOT_SECONDS[name]
-        if not math.isfinite(seconds):
-            return _LONGEST_SLOT
-        return max(1, math.ceil(seconds / MOST_SLOTS / _LONGEST_SLOT)) * _LONGEST_SLOT
 
     def __str__(self) -> str:
         """Return the interval as ISO 8601 writes it, ``..`` for a bound that there is not."""

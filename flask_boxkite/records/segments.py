@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.drift.dispersion import Spread
+from flask_boxkite.drift.recurrence import recurrence
 from flask_boxkite.drift.report import DriftReport, drift_report
-from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
 from flask_boxkite.naming import RARE
 from flask_boxkite.records.counting import Counts, with_counts
@@ -89,9 +87,12 @@ class SegmentReport:
         return tuple(segment for segment in self.segments if segment.report.drifted)
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return one flat dict for each variable of each segment: ``segment``, ``rows``, and those of `DriftReport`."""
+        """Return one flat dict for each variable of each segment.
+
+        Keys: ``segment``, ``segment_rows``, and those of `DriftReport.to_rows`.
+        """
         return [
-            {"segment": segment.name, "rows": segment.rows, **row}
+            {"segment": segment.name, "segment_rows": segment.rows, **row}
             for segment in self.segments
             for row in segment.report.to_rows()
         ]
@@ -133,6 +134,7 @@ class Judging:
         baseline: What is compared with.
         alpha: False-alarm probability of everything together.
         window: The period.
+        end: When it ends, in Unix seconds.
         against: The earlier period, if that is compared with instead of training.
     """
 
@@ -140,6 +142,7 @@ class Judging:
     baseline: Baseline
     alpha: float
     window: str | None
+    end: float
     against: str | None = None
 
     def report(self, counts: Counts, before: Counts | None = None, *, tests: int = 1) -> DriftReport:
@@ -150,15 +153,15 @@ class Judging:
             before: Of the earlier one, if that is compared with.
             tests: Among how many reports alpha is divided.
         """
-        slots = (before.in_order() if before is not None else []) + counts.in_order()
         compared = self.baseline if before is None else with_counts(self.baseline, before)
         found = drift_report(
             self.model,
             compared,
             counts.cells,
             alpha=self.alpha / tests,
-            dispersions=self._dispersions(slots),
+            timeline=counts.timeline(self.end),
             window=self.window,
+            least_recurrence=1.0 if before is None else self._recurrence(before),
         )
         return replace(found, baseline=self.baseline.fingerprint)
 
@@ -193,10 +196,12 @@ class Judging:
         fingerprint = self.baseline.fingerprint
         return SegmentReport(by, self.model, fingerprint, self.window, self.alpha, self.against, tuple(found))
 
-    def _dispersions(self, slots: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-        sums = GroupSums((*self.baseline.features, *self.baseline.outputs))
-        groups = sum(len(item.groups) for item in (*self.baseline.features, *self.baseline.outputs))
-        return Spread.of(np.array(slots).reshape(-1, groups), sums.firsts).dispersions()
+    def _recurrence(self, counts: Counts) -> float:
+        """Return how often rows recur in all that was counted; 1 where that is unknown."""
+        if not counts.slots:
+            return 1.0
+        buckets = np.sum([slot.buckets for slot in counts.slots.values()], axis=0)
+        return float(np.nan_to_num(recurrence(buckets[np.newaxis], self.baseline.row_collisions)[0], nan=1.0))
 
 
 def _kept(counts: Mapping[str, Counts], names: list[str]) -> dict[str, Counts]:

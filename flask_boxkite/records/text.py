@@ -15,6 +15,7 @@ from flask_boxkite.drift.text import (
     printable,
     short_interval,
     title,
+    unclear_too,
     when,
 )
 from flask_boxkite.drift.verdict import MOVED
@@ -37,6 +38,9 @@ def as_text(report: Mapping[str, Any]) -> str:
     for item, name in zip(segments, names, strict=True):
         line = f"{name:<{width}} {item['rows']:>9} {item['verdict']:<15} {_drifted(item):>7}  "
         lines.append(line + _moved(item, COLUMNS - len(line)))
+    for item in segments:
+        if reason := _reason(item):
+            lines += ["", *textwrap.wrap(f"{_name(item)} is unclear: {reason}", COLUMNS, subsequent_indent="  ")]
     return "\n".join(lines)
 
 
@@ -45,8 +49,9 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     head = ("segment", "rows", "verdict", "drifted", "moved most")
     lines = [escaped(_summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["segments"]:
-        cells = [_name(item), str(item["rows"]), item["verdict"], _drifted(item), _moved(item, COLUMNS)]
-        lines.append(markdown_row(cells))
+        reason = _reason(item)
+        verdict = f"{item['verdict']}: {reason}" if reason else item["verdict"]
+        lines.append(markdown_row([_name(item), str(item["rows"]), verdict, _drifted(item), _moved(item, COLUMNS)]))
     return "\n".join(lines)
 
 
@@ -56,7 +61,8 @@ def _summary(report: Mapping[str, Any]) -> str:
     against = f", against the same {when(report['against'])}" if report["against"] else ""
     return (
         f"{drifted} of {len(segments)} segments by {printable(report['by'])!r} drifted {when(report['window'])}"
-        f"{against}. Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
+        f"{against}{unclear_too(segments)}. "
+        f"Model {report['model']!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
     )
 
 
@@ -65,6 +71,14 @@ def _name(segment: Mapping[str, Any]) -> str:
         return short_interval(segment["name"])
     except ValueError:
         return printable(segment["name"])
+
+
+def _reason(segment: Mapping[str, Any]) -> str:
+    """Say why nothing is certain of a segment: the reason of its first variable, with the name of that."""
+    if segment["verdict"] != "unclear":
+        return ""
+    worst = segment["variables"][0]
+    return f"{title(worst)} ({worst['reason']})"
 
 
 def _drifted(segment: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.drift.statistics import g_statistic, population_stability_index, psi_sampling_noise
+from flask_boxkite.drift.statistics import g_statistic, population_stability_index
+from flask_boxkite.drift.verdict import judge
 from flask_boxkite.provision import RuleOptions, rules_text
 from tests.peers import Alertmanager, Gunicorn, Prometheus, fetch, wait_for
 
@@ -67,10 +68,10 @@ def server(directory: Path, baselines: Mapping[str, Path]) -> Gunicorn:
 
 
 def send(replica: Gunicorn, model: str, table: Mapping[str, Any]) -> None:
-    """Have rows predicted, a few at a time."""
+    """Have rows predicted, a few at a time: rows of fewer than 30 requests are not independent."""
     rows = [list(row) for row in zip(*(column.tolist() for column in table.values()), strict=True)]
-    for start in range(0, len(rows), 20):
-        assert fetch(f"{replica.url}/{model}", json_body={"instances": rows[start : start + 20]}).status == 200
+    for start in range(0, len(rows), 4):
+        assert fetch(f"{replica.url}/{model}", json_body={"instances": rows[start : start + 4]}).status == 200
 
 
 @pytest.fixture
@@ -141,20 +142,30 @@ def check_variable(prometheus: Prometheus, side: str, **labels: str) -> None:
     before = counts(prometheus, f"boxkite_{side}_group_baseline_total", **labels)
     live = counts(prometheus, f"boxkite_{side}_group_total", **labels)
     c, d = [*before.values()], [live[group] for group in before]
-    size = max(population_stability_index(c, d) - psi_sampling_noise(c, d), 0)
+    selector = ",".join(f"{name}={json.dumps(value)}" for name, value in labels.items())
+    # All of one evaluation: dispersions are renewed every minute.
+    at = prometheus.value("max(timestamp(boxkite:inference:missing_share))")
+
+    def recorded(name: str) -> float:
+        (found,) = prometheus.query(f"boxkite:{side}:{name}{{{selector}}}", at=at)
+        return float(found["value"])
+
+    judgement = judge(c, d, alpha=1e-5 / 3, dispersion=recorded("dispersion"))
     expected = {
         "live_rows": sum(d),
         "baseline_rows": sum(c),
         "g": g_statistic(c, d),
         "psi": population_stability_index(c, d),
-        "size": size,
+        "psi_noise": judgement.noise,
+        "size": judgement.size,
         "missing_share": 0,
     }
-    selector = ",".join(f"{name}={json.dumps(value)}" for name, value in labels.items())
-    found = {name: prometheus.value(f"boxkite:{side}:{name}{{{selector}}}") for name in expected}
+    found = {name: recorded(name) for name in expected}
+    gauge = prometheus.query(f'max(boxkite_{side}_dispersion{{{selector},window="5m"}})', at=at)
 
     assert sum(c) == 2000
     assert found == pytest.approx(expected, rel=0.02, abs=1e-4)
+    assert recorded("dispersion") == gauge[0]["value"] >= 1
 
 
 # --- alerts ----------------------------------------------------------------------------------------------------------
@@ -197,7 +208,7 @@ def test_alertmanager_hears_of_drift_and_only_of_drift(tmp_path: Path, rules: Pa
 
 def verdicts(prometheus: Prometheus) -> dict[str, float]:
     """Return the verdict on one feature of each model."""
-    found = prometheus.query('boxkite:feature:verdict{feature="age"}')
+    found = prometheus.query('boxkite:feature:verdict_any{feature="age"}')
     return {series["metric"]["model"]: series["value"] for series in found}
 
 
@@ -209,7 +220,10 @@ def check_alerts(found: list[dict[str, Any]]) -> None:
     assert alerts["BoxkiteFeatureDrift"]["labels"]["feature"] == "age"
     texts = alerts["BoxkiteFeatureDrift"]["annotations"]
     assert texts["summary"] == "Feature age of model moving has drifted from training"
-    assert re.search(r"\(version v1, baseline \w{12}\) over the last 60s: size \d\.\d\d, ", texts["description"])
+    assert re.search(
+        r"\(version v1, baseline \w{12}\) has drifted from training over the last 60s: size \d\.\d\d, ",
+        texts["description"],
+    )
     assert re.search(
         r"G \d+\.\d, its limit \d+\.\d; \d+ rows\. Group \S+ moved most, from \S+% to \S+% of rows\.$",
         texts["description"],

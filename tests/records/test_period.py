@@ -1,38 +1,12 @@
-"""Periods, their slots, and how they are written."""
+"""Periods, and how they are written."""
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
-
-import pytest
 
 from flask_boxkite.records.period import Period
 
 DAY = 86400.0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "slot"),
-    [
-        (1, 10),
-        (300, 10),
-        (301, 60),
-        (3600, 60),
-        (3601, 900),
-        (DAY, 900),
-        (7 * DAY, 900),
-        (8 * DAY, 1800),
-        (math.inf, 900),
-    ],
-)
-def test_slots_are_those_of_the_live_window_of_that_length(seconds: float, slot: float) -> None:
-    assert Period(0, seconds).slot_seconds == slot
-
-
-@pytest.mark.parametrize("days", [1, 30, 365, 10_000])
-def test_a_long_period_has_no_more_slots_than_fit_in_memory(days: int) -> None:
-    assert days * DAY / Period(0, days * DAY).slot_seconds <= 672
 
 
 def test_periods_are_written_as_iso_8601() -> None:
