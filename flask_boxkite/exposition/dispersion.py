@@ -1,6 +1,8 @@
-"""The dispersions of a model's last hour, for each scrape: by the snapshots that the time windows have anyway.
+"""What G is divided by in the rules of Prometheus, window by window: how often rows recur, how much minutes differ.
 
-The finished slots are read and added up once for each slot, that is, once a minute; a scrape adds the running one.
+Rules cannot look at rows, nor at stretches of a window. So each window's gauge says what the verdicts in Python divide
+G by there (`drift.scan`); where they take the limit of F, it is raised by as much as that is above the limit of χ².
+The first scrape of a minute renews it, in a few milliseconds; the others cost nothing.
 """
 
 from __future__ import annotations
@@ -8,49 +10,62 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.drift.dispersion import Spread
-from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.scan import dispersions_by_reach
+from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.exposition.model import ExportedModel
 from flask_boxkite.live.store import Totals
-from flask_boxkite.live.windows import Snapshots, Windows, slot_counts
+from flask_boxkite.live.windows import WINDOWS, Windows
+from flask_boxkite.observation import Timelines
 
-__all__ = ["WINDOW", "LiveDispersion"]
+__all__ = ["LiveDispersion"]
 
-WINDOW = "1h"
+_MINUTE = 60.0
 
 
 class LiveDispersion:
     """Knows the dispersions of one model. Safe to use from any thread.
 
     Args:
-        model: The model; one without a baseline has none.
+        model: The model; without a baseline it has no dispersions.
     """
 
     def __init__(self, model: ExportedModel) -> None:
-        self._sums = GroupSums((*model.layout.features, *model.layout.outputs))
-        # One attribute, so that threads that meet here see snapshots and sums that belong together.
-        self._known: tuple[Snapshots, Spread] | None = None
+        self._model = model
+        variables = (*model.layout.features, *model.layout.outputs)
+        sums = GroupSums(variables)
+        self._timelines = Timelines(model.layout)
+        self._firsts = sums.firsts
+        self._trained = sums.of([cell for item in variables for cell in item.cells])
+        self._degrees = np.array(list(map(degrees_of_freedom, variables)), dtype=np.int64)
+        # One attribute, so that threads that meet here see parts that belong together.
+        self._known: tuple[float, NDArray[np.float64]] = (-1.0, self._none())
 
     def of(self, windows: Windows, totals: Totals) -> NDArray[np.float64]:
-        """Return φ of each feature and output; 1 where nothing is known.
+        """Return φ of each feature and output in each window, shape (windows, variables); 1 where nothing is known.
 
         Args:
-            windows: Of the model's section.
-            totals: What all processes have counted.
+            windows: Windows of the model's section.
+            totals: Counts of all processes.
         """
-        known = self._known
+        minute, found = self._known
+        if self._model.baseline is None or (now := windows.now() // _MINUTE) == minute:
+            return found
         try:
-            snapshots = windows.snapshots(WINDOW, known[0] if known else None)
+            timeline = self._timelines.of(windows.history(), totals)
         except OSError:  # windows are a help, not a reason to fail a scrape
-            return np.ones(len(self._sums.firsts))
-        if known is None or snapshots is not known[0]:
-            finished = np.maximum(np.diff(snapshots.cells, axis=0), 0)
-            last = Snapshots(snapshots.taken, snapshots.cells[-1:].copy())
-            known = self._known = (last, self._spread(finished))
-        spread = known[1]
-        for running in self._sums.of(slot_counts(known[0], totals)):  # one, or none
-            spread = spread.then(running)
-        return spread.dispersions()
+            return self._none()
+        found = dispersions_by_reach(
+            self._trained,
+            timeline,
+            self._firsts,
+            self._degrees,
+            tuple(WINDOWS.values()),
+            # The rules divide it among windows too, of which there are as many unless users choose others.
+            alpha=self._model.alpha / max(len(self._degrees), 1) / len(WINDOWS),
+            collisions=self._model.baseline.row_collisions,
+        )
+        self._known = (now, found)
+        return found
 
-    def _spread(self, slots: NDArray[np.int64]) -> Spread:
-        return Spread.of(self._sums.of(slots), self._sums.firsts)
+    def _none(self) -> NDArray[np.float64]:
+        return np.ones((len(WINDOWS), len(self._firsts)))

@@ -165,7 +165,7 @@ class Exposition:
             yield from families.render(totals, self._dispersions_of(key, model, totals))
 
     def _dispersions_of(self, key: str, model: ExportedModel, totals: Totals) -> NDArray[np.float64]:
-        """Return φ of the model's features and outputs."""
+        """Return φ of the model's features and outputs in each window."""
         assert self._store is not None  # else there would be no reading
         if key not in self._dispersions:
             self._dispersions[key] = LiveDispersion(model)

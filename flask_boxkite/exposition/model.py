@@ -21,6 +21,7 @@ from flask_boxkite.drift.tables import degrees_of_freedom
 from flask_boxkite.families import Block, Family, label_text, running_sum, variable_families
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.store import Section, Totals, section_key
+from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES, canonical_number, escape_label
 
 __all__ = ["ExportedModel", "ModelFamilies"]
@@ -38,7 +39,7 @@ class Numbers(NamedTuple):
     Attributes:
         running: The `running_sum` of all cells.
         sums: The sums.
-        dispersions: φ of each feature and output.
+        dispersions: φ of each feature and output in each window, shape (windows, variables).
     """
 
     running: NDArray[np.int64]
@@ -131,7 +132,7 @@ class ModelFamilies:
 
         Args:
             totals: What was counted.
-            dispersions: φ of each feature and output in the last hour.
+            dispersions: φ of each feature and output in each window, shape (windows, variables).
         """
         numbers = Numbers(running_sum(totals.cells), totals.sums, dispersions)
         for family, fill_in in self._parts:
@@ -199,12 +200,14 @@ class ModelFamilies:
             ("feature", "feature", baseline.features),
             ("inference", "output", baseline.outputs),
         ):
-            family = Family(
-                f"boxkite_{side}_dispersion", "gauge", f"What G of each {thing} is divided by, in the last hour."
-            )
-            heads = [self._line(family, thing, item.name, "", None) for item in variables]
-            self._parts.append((family, _GaugeLines(heads, start)))
-            start += len(heads)
+            family = Family(f"boxkite_{side}_dispersion", "gauge", f"What G of each {thing} is divided by, by window.")
+            heads = [
+                self._line(family, thing, item.name, f',window="{window}"', None)
+                for window in WINDOWS
+                for item in variables
+            ]
+            self._parts.append((family, _GaugeLines(heads, start, len(variables))))
+            start += len(variables)
 
     def _add_output_sums(self, outputs: tuple[Distribution, ...]) -> None:
         heads = [
@@ -248,17 +251,18 @@ class _GaugeLines:
     """Fills in the dispersions of all features or all outputs.
 
     Args:
-        heads: The samples without their values.
+        heads: The samples without their values, window by window.
         start: Which of all variables is the first.
+        number: How many variables there are.
     """
 
-    def __init__(self, heads: list[str], start: int) -> None:
+    def __init__(self, heads: list[str], start: int, number: int) -> None:
         self._heads = heads
-        self._places = slice(start, start + len(heads))
+        self._variables = slice(start, start + number)
 
     def __call__(self, numbers: Numbers) -> str:
-        values = numbers.dispersions[self._places].tolist()
-        return "".join(f"{head} {value!r}\n" for head, value in zip(self._heads, values, strict=True))
+        values = numbers.dispersions[:, self._variables].ravel().tolist()
+        return "".join([f"{head} {value!r}\n" for head, value in zip(self._heads, values, strict=True)])
 
 
 def _duration_lines(labels: str, start: int) -> Iterator[tuple[str, int, int]]:

@@ -1,7 +1,7 @@
 """The alerting rules: when a person is told, and what.
 
-An alert's labels are those of a variable, a model or a sink, and never anything that may change while it fires, such
-as the group that moved most or the version: a changed label would be a new alert. Its texts look those up.
+An alert's labels name a variable, a model or a sink, and never anything that may change while it fires, such as the
+window, the group that moved most or the version: a changed label would be a new alert. Its texts look these up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import MISSING
 from flask_boxkite.provision.options import RuleOptions
-from flask_boxkite.provision.recording import Side, filled
+from flask_boxkite.provision.recording import LOOKBACK, Side, filled
 from flask_boxkite.provision.rulefile import Alert
 
 __all__ = ["drift_alert", "serving_alerts", "stopped_alert"]
@@ -23,6 +23,9 @@ STALLED, STALLED_SECONDS = "10m", 600
 CAPTURE_ERROR_SHARE = 0.01
 """From which share of requests on features or output that are not found are an alert."""
 
+RECENT = "6m"
+"""Reaches the last evaluation of the slowest rules, but not the one before, when another group may have moved most."""
+
 # Texts are Prometheus' templates, in lines that become one. Here $name is filled in and $$ is a $ of theirs.
 
 VERSION = """\
@@ -31,83 +34,101 @@ version{{ range query (printf `count by (version) (boxkite_baseline_info{%s})` $
 
 # --- variables -------------------------------------------------------------------------------------------------------
 
-DRIFTED = """\
-$size_now
-and
-$verdict_now >= 3"""
+DRIFTED = "$verdict_any >= 3"
 
 DRIFTED_SUMMARY = "$Thing {{ $$labels.$label }} of model {{ $$labels.model }} has drifted from training"
 
+# Numbers are those of the window with the largest size. Slow groups record so seldom that their last samples may be too
+# old to be found at an instant.
 DRIFTED_DESCRIPTION = """\
 {{ $$of_model := printf `$selector_of_model` $labels_of_model -}}
 {{ $$of := printf `%s,$label=%q` $$of_model $$labels.$label -}}
+{{ $$drifted := query (printf `sort_desc(last_over_time($size{%[1]s}[$lookback])
+and last_over_time($verdict{%[1]s}[$lookback]) >= 3)` $$of) -}}
 $Thing {{ $$labels.$label }} of model {{ $$labels.model }} ($version, baseline {{ $$labels.baseline }})
-over the last $window:
-size {{ printf "%.2f" $$value }}, drift from $minimum_size on;
-G {{ range query (printf `$g{window="$window",%[1]s} / $dispersion{window="$window",%[1]s}` $$of)
+has drifted from training
+{{- with $$drifted }}{{ with first . }}{{ $$now := printf `window=%q,%s` .Labels.window $$of }}
+over the last {{ .Labels.window }}: size {{ printf "%.2f" .Value }}, drift from $minimum_size on;
+G {{ range query (printf `last_over_time($g{%[1]s}[$lookback]) / last_over_time($dispersion{%[1]s}[$lookback])` $$now)
 }}{{ printf "%.1f" .Value }}{{ end }},
 its limit {{ range query (printf `$g_limit{%s}` $$of) }}{{ printf "%.1f" .Value }}{{ end }};
-{{ range query (printf `$live_rows{window="$window",%s}` $$of) }}{{ printf "%.0f" .Value }}{{ end }} rows.
-{{ range query (printf `$moved_most{window="$window",%s}` $$of) }}Group {{ .Labels.group }} moved most{{ end }},
-from {{ range query (printf `$group_baseline{%[1]s} / ignoring (group) group_left () $baseline_rows{%[1]s}
-and ignoring (window) $moved_most{window="$window",%[1]s}` $$of) }}{{ humanizePercentage .Value }}{{ end }}
-to {{ range query (printf `$group_live{window="$window",%[1]s} / ignoring (group) group_left ()
-$live_rows{window="$window",%[1]s} and $moved_most{window="$window",%[1]s}` $$of)
-}}{{ humanizePercentage .Value }}{{ end }} of rows."""
+{{ range query (printf `last_over_time($live_rows{%s}[$lookback])` $$now) }}{{ printf "%.0f" .Value }}{{ end }} rows.
+{{- with query (printf `$moved_most{%[1]s} or ignoring (group) last_over_time($moved_most{%[1]s}[$recent])` $$now)
+}}{{ with first . }}{{ $$group := printf `group=%q` .Labels.group }}
+Group {{ .Labels.group }} moved most,
+from {{ range query (printf `$group_baseline{%[1]s,%[2]s} / ignoring (group) $baseline_rows{%[1]s}` $$of $$group)
+}}{{ humanizePercentage .Value }}{{ end }}
+to {{ range query (printf `last_over_time($group_live{%[1]s,%[2]s}[$lookback])
+/ ignoring (group) last_over_time($live_rows{%[1]s}[$lookback])` $$now $$group)
+}}{{ humanizePercentage .Value }}{{ end }} of rows.{{ end }}{{ end }}{{ end }}{{ else }}.{{ end }}
+{{- if gt (len $$drifted) 1 }} It has also drifted over the last
+{{ range $$i, $$one := $$drifted }}{{ if gt $$i 0 }}{{ if gt $$i 1 }}, {{ end -}}
+{{ .Labels.window }} (size {{ printf "%.2f" .Value }}){{ end }}{{ end }}.{{ end }}"""
 
 # A feature that was mostly missing in training, too, has not stopped.
 STOPPED = """\
-$missing_share_now > 0.9
-and
-$live_rows_now >= $minimum_rows
-unless ignoring (window)
+max without (window) (
+  $missing_share_now
+) > 0.9
+unless
 sum without (group) ($group_baseline{group="$missing"}) / $baseline_rows > 0.5"""
+
+# The shortest window that has enough rows says what is missing now.
+MISSING_SHARE = """\
+last_over_time($missing_share{window="$window"}[$lookback])
+  and
+  last_over_time($live_rows{window="$window"}[$lookback]) >= $minimum_rows"""
 
 STOPPED_SUMMARY = "Feature {{ $$labels.feature }} of model {{ $$labels.model }} no longer arrives"
 
 STOPPED_DESCRIPTION = """\
 {{ $$of_model := printf `$selector_of_model` $labels_of_model -}}
-In {{ humanizePercentage $$value }} of the rows of the last $window, feature {{ $$labels.feature }} of model
-{{ $$labels.model }} ($version, baseline {{ $$labels.baseline }}) is missing."""
+{{ $$of := printf `%s,$label=%q` $$of_model $$labels.$label -}}
+Feature {{ $$labels.feature }} of model {{ $$labels.model }} ($version, baseline {{ $$labels.baseline }})
+is missing in {{ humanizePercentage $$value }} of rows; over the last
+{{ range $$i, $$one := query (printf `sort_desc(last_over_time($missing_share{%s}[$lookback]))` $$of) -}}
+{{ if $$i }}, {{ end }}{{ .Labels.window }} in {{ humanizePercentage .Value }}{{ end }}."""
 
 
-def drift_alert(side: Side, options: RuleOptions, window: str) -> Alert:
-    """Return the alert for variables that have drifted over *window*; its value is their size."""
-    parts = _parts(side, options, window)
+def drift_alert(side: Side, options: RuleOptions) -> Alert:
+    """Return the alert for variables that have drifted over any window."""
+    parts = _parts(side, options)
     return Alert(
         "BoxkiteFeatureDrift" if side.label == "feature" else "BoxkiteOutputDrift",
         filled(DRIFTED, parts),
         options.hold,
-        {"severity": options.severity, "window": window},
+        {"severity": options.severity},
         filled(DRIFTED_SUMMARY, parts),
         filled(DRIFTED_DESCRIPTION, parts),
     )
 
 
-def stopped_alert(side: Side, options: RuleOptions, window: str) -> Alert:
+def stopped_alert(side: Side, options: RuleOptions) -> Alert:
     """Return the alert for features that are missing though training had them; its value is their missing share."""
-    parts = _parts(side, options, window)
+    parts = _parts(side, options)
+    by_window = [filled(MISSING_SHARE, parts | {"window": window}) for window in options.windows]
+    parts["missing_share_now"] = "\n  or ignoring (window)\n  ".join(by_window)
     return Alert(
         "BoxkiteFeatureStopped",
         filled(STOPPED, parts),
         options.hold,
-        {"severity": options.severity, "window": window},
+        {"severity": options.severity},
         filled(STOPPED_SUMMARY, parts),
         filled(STOPPED_DESCRIPTION, parts),
     )
 
 
-def _parts(side: Side, options: RuleOptions, window: str) -> dict[str, str]:
+def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
     labels = (*options.group_by, "model", "baseline")
-    names = ("size", "verdict", "g", "g_limit", "dispersion", "live_rows", "missing_share", "moved_most")
+    names = ("size", "verdict", "verdict_any", "g", "g_limit", "dispersion", "live_rows", "baseline_rows")
     return {
-        **{name: side.series(f":{name}") for name in (*names, "baseline_rows")},
-        **{f"{name}_now": side.series(f":{name}", window) for name in names},
+        **{name: side.series(f":{name}") for name in (*names, "missing_share", "moved_most")},
         "group_baseline": side.series("_group:baseline"),
         "group_live": side.series("_group:live"),
         "Thing": side.label.capitalize(),
         "label": side.label,
-        "window": window,
+        "lookback": LOOKBACK,
+        "recent": RECENT,
         "missing": MISSING,
         "minimum_rows": str(MINIMUM_ROWS),
         "minimum_size": f"{options.minimum_size:g}",
@@ -156,10 +177,10 @@ sum by ($by, reason) (increase(boxkite_capture_errors_total[$window]))
 
 
 def serving_alerts(options: RuleOptions) -> tuple[Alert, ...]:
-    """Return the alerts on what is no variable: traffic, baselines, records, capture. They look at one window."""
+    """Return the alerts on traffic, baselines, records and capture, which look at one window."""
     sink_labels = (*options.group_by, "sink")
     parts = {
-        "window": options.windows[0],
+        "window": options.serving_window,
         "selector": ",".join(f"{label}=%q" for label in sink_labels),
         "labels": " ".join(f"$labels.{label}" for label in sink_labels),
         "rollout": ROLLOUT,

@@ -22,20 +22,21 @@ __all__ = [
     "HELD_GROUPS",
     "KS",
     "KS_LIMIT",
-    "LAST_DISPERSION",
     "LIMIT",
     "LIVE_COUNTS",
     "LIVE_ROWS",
+    "LONG_SIZE",
     "MOVED_MOST",
     "ONE_WINDOW_LIMIT",
     "PSI",
+    "PSI_NOISE",
     "SHARE",
     "SIGNIFICANCE",
     "SIZE",
     "TOTAL",
     "TRAINED_BINNED_ROWS",
     "VERDICT",
-    "WORST_DISPERSION",
+    "VERDICT_ANY",
 ]
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -72,16 +73,11 @@ LIVE_COUNTS = "sum by ($by, group) (increase(boxkite_${side}_group_total[$window
 
 LIVE_ROWS = "sum without (group) ($live)"
 
-# That of the most dispersed replica; 1 where none says.
+# The most dispersed replica counts; 1 where no replica has a gauge.
 DISPERSION = """\
-max by ($by) ($dispersion_of_window)
+max by ($by) (last_over_time(boxkite_${side}_dispersion{window="$gauge_window"}[$lookback]))
 or
 0 * sum without (window) ($rows) + 1"""
-
-LAST_DISPERSION = "last_over_time(boxkite_${side}_dispersion[$lookback])"
-
-# The gauge speaks of one hour, so a longer window takes the worst of those in it.
-WORST_DISPERSION = "max_over_time(boxkite_${side}_dispersion[$hours])"
 
 # --- is it real? -----------------------------------------------------------------------------------------------------
 
@@ -123,16 +119,32 @@ sum without (group) (
   * ln(($live + 0.5) / ignoring (window) ($base + 0.5))
 )"""
 
+PSI_NOISE = """\
+($held - 1)
+* ignoring (window)
+($dispersion / ($rows > 0) + ignoring (window) 1 / ($trained > 0))"""
+
+# 0 without rows.
 SIZE = """\
+clamp_min($psi - $noise, 0)
+or
+0 * $psi"""
+
+# Of windows longer than an hour: less `verdict.DOUBT` standard errors too, as `statistics.psi_error` has them.
+LONG_SIZE = """\
 clamp_min(
   $psi
-  - ignoring (window)
-  ($held - 1) * ignoring (window) (1 / clamp_min($rows, 1e-9) + ignoring (window) 1 / $trained),
+  - $noise
+  - $doubt * sqrt($noise / clamp_min($held - 1, 1) * (2 * $noise + 4 * clamp_min($psi - $noise, 0))),
   0
-)"""
+)
+or
+0 * $psi"""
 
 # --- so what? --------------------------------------------------------------------------------------------------------
 
+# Rows / dispersion is how many independent rows they count for. Too few of these leave it at 1, as does what Python
+# calls unclear.
 VERDICT = """\
 ($rows >= bool $minimum_rows)
 * ignoring (window)
@@ -142,8 +154,13 @@ VERDICT = """\
   1
   + ($g / $dispersion > bool ignoring (window) $limit)
   * ignoring (window)
+  ($rows / $dispersion >= bool $minimum_rows)
+  * ignoring (window)
   (1 + ($size >= bool $minimum_size) * (1 + ($size >= bool $major_size)))
 )"""
+
+# Slow groups record so seldom that their last sample may be too old to be found at an instant.
+VERDICT_ANY = "max without (window) (last_over_time($verdict[$lookback]))"
 
 # --- described, not judged -------------------------------------------------------------------------------------------
 

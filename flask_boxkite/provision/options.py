@@ -8,12 +8,16 @@ from itertools import pairwise
 
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.provision.durations import duration_seconds, duration_text
 
 __all__ = ["LEAST_SCRAPES", "RuleOptions"]
 
 LEAST_SCRAPES = 20
 """Scrapes that a window must hold: `increase` extrapolates, and of five scrapes it makes a quarter more rows."""
+
+_SERVING_SECONDS = 3600
+"""In less time, a model that gets a request now and then would seem to have lost its traffic."""
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_LABELS = {
@@ -31,7 +35,8 @@ class RuleOptions:
     """Options of the rules.
 
     Attributes:
-        windows: Over which live rows are judged, shortest first. The false-alarm probability is divided among them.
+        windows: Spans of time whose live rows are judged, shortest first. The false-alarm probability is divided among
+            them.
         scrape_interval: How often Prometheus scrapes the app.
         minimum_size: From which size on a shift that is more than chance is drift.
         hold: How long something must last before there is an alert; ``0s`` for at once.
@@ -42,7 +47,7 @@ class RuleOptions:
         ConfigError: One of them is malformed, the windows are too short or out of order, or a label is one of ours.
     """
 
-    windows: tuple[str, ...] = ("1h", "24h")
+    windows: tuple[str, ...] = tuple(WINDOWS)
     scrape_interval: str = "15s"
     minimum_size: float = DRIFTED_SIZE
     hold: str = "5m"
@@ -89,13 +94,19 @@ class RuleOptions:
         return self._every(duration_seconds(window, what="A window") / 60)
 
     def bins_interval(self, window: str) -> str:
-        """Return how often rules on all bins are, which cost more: 12 times in a window, or every 5 minutes."""
-        return self._every(duration_seconds(window, what="A window") / 12)
+        """Return how often rules on all bins are, which cost more: 5 times in a window, or every 5 minutes."""
+        return self._every(duration_seconds(window, what="A window") / 5)
+
+    @property
+    def serving_window(self) -> str:
+        """The window of alerts on traffic and records: the shortest of an hour or more, or else the longest."""
+        long = (window for window in self.windows if duration_seconds(window, what="A window") >= _SERVING_SECONDS)
+        return next(long, self.windows[-1])
 
     @property
     def common_interval(self) -> str:
-        """How often what has no window is evaluated: at least once a minute."""
-        shortest = duration_seconds(self.interval(self.windows[0]), what="The interval")
+        """How often rules without a window are evaluated: 5 times in the shortest window, at least once a minute."""
+        shortest = duration_seconds(self.bins_interval(self.windows[0]), what="The interval")
         return duration_text(min(shortest, 60.0))
 
     def _every(self, seconds: float) -> str:

@@ -11,20 +11,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from string import Template
 
-from flask_boxkite.drift.verdict import MAJOR_SIZE, MINIMUM_ROWS
+from flask_boxkite.drift.timeline import HOUR
+from flask_boxkite.drift.verdict import DOUBT, MAJOR_SIZE, MINIMUM_ROWS
+from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
 from flask_boxkite.provision import expressions
-from flask_boxkite.provision.durations import duration_seconds, duration_text
+from flask_boxkite.provision.durations import duration_seconds
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.rulefile import Recording
 
-__all__ = ["FEATURES", "OUTPUTS", "Side", "bin_rules", "filled", "training_rules", "window_rules"]
+__all__ = [
+    "FEATURES",
+    "LOOKBACK",
+    "OUTPUTS",
+    "Side",
+    "any_window_rule",
+    "bin_rules",
+    "filled",
+    "training_rules",
+    "window_rules",
+]
 
 LOOKBACK = "10m"
 """How long gauges and training counts outlive their last scrape: a replica that restarts leaves no gap."""
-
-DISPERSION_SECONDS = 3600
-"""Of how many seconds the exported dispersion speaks."""
 
 SHARES = {
     "missing_share": MISSING,
@@ -89,10 +98,11 @@ def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Reco
         "total": side.series("_group:total", window),
         "baseline_part": side.series(":baseline_part_of_g"),
         "held": side.series(":held_groups", window),
+        "noise": side.series(":psi_noise", window),
+        "gauge_window": _gauge_window(window),
     }
     for name in ("g", "dispersion", "psi", "size"):
         common[name] = side.series(f":{name}", window)
-    common["dispersion_of_window"] = filled(_dispersion_of(window), common)
     yield record("_group:live", expressions.LIVE_COUNTS)
     yield record(":live_rows", expressions.LIVE_ROWS)
     yield record(":dispersion", expressions.DISPERSION)
@@ -100,13 +110,20 @@ def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Reco
     yield record(":g", expressions.G_STATISTIC)
     yield record(":held_groups", expressions.HELD_GROUPS)
     yield record(":psi", expressions.PSI)
-    yield record(":size", expressions.SIZE)
+    yield record(":psi_noise", expressions.PSI_NOISE)
+    yield record(":size", expressions.LONG_SIZE if _is_long(window) else expressions.SIZE)
     yield record(":verdict", expressions.VERDICT)
     yield record(":moved_most", expressions.MOVED_MOST)
     for name, groups in SHARES.items():
         matches = "=~" if "|" in groups else "="
         of_groups = f'{side.series("_group:live")}{{window="{window}",group{matches}"{groups}"}}'
         yield record(f":{name}", expressions.SHARE, live_of_groups=of_groups)
+
+
+def any_window_rule(side: Side) -> Recording:
+    """Return the rule that records the highest verdict of all windows."""
+    parts = {"verdict": side.series(":verdict"), "lookback": LOOKBACK}
+    return Recording(side.series(":verdict_any"), filled(expressions.VERDICT_ANY, parts))
 
 
 def bin_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recording]:
@@ -140,12 +157,16 @@ def _common(side: Side, options: RuleOptions) -> dict[str, str]:
         "minimum_rows": str(MINIMUM_ROWS),
         "minimum_size": f"{options.minimum_size:g}",
         "major_size": f"{MAJOR_SIZE:g}",
+        "doubt": f"{DOUBT:g}",
     }
 
 
-def _dispersion_of(window: str) -> str:
-    """The gauge at a time speaks of the hour before it, so its course over all but one hour covers the window."""
-    more = duration_seconds(window, what="A window") - DISPERSION_SECONDS
-    if more <= 0:
-        return expressions.LAST_DISPERSION
-    return expressions.WORST_DISPERSION.replace("$hours", duration_text(more))
+def _is_long(window: str) -> bool:
+    """Say whether a window is longer than an hour, so that its size is doubted."""
+    return duration_seconds(window, what="A window") > HOUR
+
+
+def _gauge_window(window: str) -> str:
+    """Return which window's gauge of dispersion is used: the shortest that covers *window*, or else the longest."""
+    seconds = duration_seconds(window, what="A window")
+    return next((name for name, length in WINDOWS.items() if length >= seconds), LONGEST)

@@ -7,12 +7,20 @@ after the other, so each may use what the one before has just recorded.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS
 from flask_boxkite.provision.alerts import drift_alert, serving_alerts, stopped_alert
 from flask_boxkite.provision.kubernetes import ObjectMeta
 from flask_boxkite.provision.options import RuleOptions
-from flask_boxkite.provision.recording import FEATURES, OUTPUTS, bin_rules, training_rules, window_rules
+from flask_boxkite.provision.recording import (
+    FEATURES,
+    OUTPUTS,
+    any_window_rule,
+    bin_rules,
+    training_rules,
+    window_rules,
+)
 from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text, manifest_text
 
 __all__ = ["rules_text"]
@@ -22,34 +30,46 @@ SIDES = (FEATURES, OUTPUTS)
 HEADER = """\
 Recording and alerting rules of flask-boxkite, for all models, baselines, features and outputs. Made by
   {command}
-and best changed by other options of that.
+To change them, run it with other options.
 
 Per window and feature (outputs: "inference" in place of "feature"), recorded as boxkite:feature:…
   verdict             0 not enough data, 1 stable, 2 shifted (real, but small), 3 drifted, 4 major
   g, g_limit          the G statistic; what g / dispersion must exceed to be more than chance
-  dispersion          by how much rows vary more than independent ones would; 1 where it is not exported
-  psi, size           the population stability index; the same less what sampling alone gives it
+  dispersion          how many rows count as one, since rows recur or are alike; 1 where it is not exported. A change
+                      needs {minimum_rows} live_rows / dispersion
+  psi, psi_noise      the population stability index; what sampling alone gives it on average
+  size                psi less psi_noise; of windows longer than an hour, less {doubt} standard errors too
   ks, ks_limit        the Kolmogorov-Smirnov distance; not judged
   missing_share, invalid_share, out_of_range_share, unseen_share
                       of all rows
   moved_most          the group whose share of rows changed most, and by how much
   live_rows, baseline_rows
                       how many there are
-and boxkite:feature_group:live, boxkite:feature_group:baseline: rows per group."""
+and boxkite:feature_group:live, boxkite:feature_group:baseline: rows per group.
+boxkite:feature:verdict_any is the highest verdict of all windows; alerts on drift use it.
+
+In Python, drift() compares every stretch of time that ends now with training, and so do the page and the command line.
+Rules know only {windows}, so they see less:
+- A change that began within a window is judged together with the rows before it, and needs longer to show.
+- Each replica measures how often its own rows recur. Rows that recur across replicas count as independent.
+- "unclear" in Python (more than chance only if rows are independent, which they may not be) is 1 here, as stable is.
+- In a model with few different rows, a change within a window raises the dispersion of that window, and so holds its
+  verdict back there until the window is full of the change."""
 
 
 def rules_text(options: RuleOptions, *, kubernetes: ObjectMeta | None = None) -> str:
     """Return the rule file as YAML.
 
     Args:
-        options: What it is to be like.
-        kubernetes: The PrometheusRule that it is to be instead, for the Prometheus operator.
+        options: Options of the rules.
+        kubernetes: Name and labels of a PrometheusRule for the Prometheus operator; None for a plain rule file.
     """
     groups = list(_groups(options))
-    words = ["flask boxkite rules", *_words(options)]
-    if kubernetes is None:
-        return file_text(HEADER.format(command=" ".join(words)), groups)
-    return manifest_text(HEADER.format(command=" ".join([*words, *kubernetes.options()])), groups, kubernetes)
+    words = ["flask boxkite rules", *_words(options), *(kubernetes.options() if kubernetes else ())]
+    header = HEADER.format(
+        command=" ".join(words), windows=_window_words(options.windows), doubt=f"{DOUBT:g}", minimum_rows=MINIMUM_ROWS
+    )
+    return file_text(header, groups) if kubernetes is None else manifest_text(header, groups, kubernetes)
 
 
 def _groups(options: RuleOptions) -> Iterator[Group]:
@@ -70,9 +90,21 @@ def _groups(options: RuleOptions) -> Iterator[Group]:
 def _window_rules(options: RuleOptions, window: str) -> Iterator[Recording | Alert]:
     for side in SIDES:
         yield from window_rules(side, options, window)
-        yield drift_alert(side, options, window)
     if window == options.windows[0]:
-        yield stopped_alert(FEATURES, options, window)
+        for side in SIDES:
+            yield any_window_rule(side)
+            yield drift_alert(side, options)
+        yield stopped_alert(FEATURES, options)
+
+
+def _window_words(windows: Sequence[str]) -> str:
+    """Name the windows in a sentence.
+
+    >>> _window_words(["5m", "1h", "24h"])
+    'the last 5m, 1h and 24h'
+    """
+    *first, last = windows
+    return f"the last {', '.join(first)} and {last}" if first else f"the last {last}"
 
 
 def _words(options: RuleOptions) -> Iterator[str]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import statistics
+import struct
 import sys
 import threading
+import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
+from dataclasses import replace
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +26,16 @@ from scipy import stats
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
-from flask_boxkite.drift.dispersion import dispersion
 from flask_boxkite.exposition import ExportedModel, Exposition, ExpositionCollector
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
-from flask_boxkite.live.windows import _OpenRing
+from flask_boxkite.live.windows import RingFile, _OpenRing
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canonical_number
 from flask_boxkite.payloads import Table
+from flask_boxkite.rowhash import bucket_of
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.strategies import baselines
 from tests.live.places import same_place
@@ -51,15 +58,17 @@ class Model:
         self.exported = ExportedModel(name, baseline, 1e-5)
         self.store = store or Store(None)
         self.counts = Counts(self.store, self.exported.section)
-        self.features = VariableCounter(layout.features, 0, layout.size)
+        buckets = layout.buckets_start if layout.features else None
+        self.features = VariableCounter(layout.features, 0, layout.size, buckets=buckets)
         self.outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size, sums=0)
 
     def count(self, features: list[list[Any]], outputs: list[list[Any]]) -> None:
-        """Count rows as answered predictions."""
+        """Count rows as one request with answered predictions."""
         for counter, rows in ((self.features, features), (self.outputs, outputs)):
             if rows:
                 self.counts.add(counter.count(Table(None, rows)))
         self.raise_cell(self.layout.statuses_start, len(features))
+        self.raise_cell(self.layout.squares, len(features) ** 2)
 
     def raise_cell(self, cell: int, number: int = 1) -> None:
         """Raise one cell."""
@@ -210,6 +219,14 @@ def test_what_is_said_of_the_baseline(model: Model) -> None:
     assert limits == {name: pytest.approx(stats.chi2.isf(1e-5 / 3, number)) for name, number in degrees.items()}
 
 
+@pytest.mark.parametrize(("collisions", "expected"), [(None, {}), (0.0, {"churn": 0.0}), (1 / 3, {"churn": 1 / 3})])
+def test_how_often_rows_of_training_are_equal_is_said_where_it_is_known(
+    collisions: float | None, expected: dict[str, float]
+) -> None:
+    text = export(exposition(Model(replace(BASELINE, row_collisions=collisions)), with_baseline=False))
+    assert values(text, "boxkite_baseline_row_collisions", "model") == expected
+
+
 def test_model_and_baseline_are_on_every_series_of_a_model(model: Model) -> None:
     for metric in parsed(export(exposition(model))):
         if metric.name == "boxkite_state_files":  # files hold counts of all models
@@ -260,80 +277,248 @@ def test_without_a_baseline_requests_are_counted() -> None:
 
 # --- dispersion ------------------------------------------------------------------------------------------------------
 
+DISTINCT = replace(BASELINE, row_collisions=0.0)
+"""Rows of training were all different, so rows that are equal have come again."""
+
+REACHES = {"5m": 300, "1h": 3600, "24h": 86400}
+DEGREES = {"age": 5, "city": 4, "output": 3}
+TRAINED = {
+    "age": {"low": 12, "high": 3, "missing": 2, "invalid": 4},
+    "city": {"Bonn": 12, "Ulm": 7, "rare": 2},
+    "output": {"low": 3, "middle": 4, "high": 5},
+}
+QUIET = {(window, name): 1.0 for window in REACHES for name in DEGREES}
+
+Row = tuple[float, str, float]
+"""Age, city and output."""
+
+Requests = list[tuple[float, list[Row]]]
+"""When each request came, and its rows."""
+
 
 class Clock:
-    """A monotonic time that moves when told to."""
+    """The time, on both clocks, that moves when told to."""
 
     def __init__(self) -> None:
-        self.now = 1_000_000.0
+        self.now = 900_000.0
 
     def __call__(self) -> float:
         return self.now
 
 
-def in_heaps(store: Store, clock: Clock) -> Model:
-    """Return a model that got ten minutes of one city and one age each."""
-    model = Model(BASELINE, store=store)
-    for minute in range(10):
-        model.count([[5.0, "Bonn" if minute % 2 else "Ulm"]] * 6, [[0.1 * (7 * minute % 10)]] * 6)
-        clock.now += 60
-    clock.now -= 60
-    return model
+def group_of(name: str, row: Row) -> str:
+    """Return the group of a variable that a row is in, which all have values within bounds."""
+    age, city, output = row
+    if name == "age":
+        return "low" if age <= 20 else "high"
+    return city if name == "city" else "low" if output <= 0.25 else "middle" if output <= 0.5 else "high"
 
 
-GAUGES = ("boxkite_feature_dispersion", "boxkite_inference_dispersion")
+def serve(model: Model, clock: Clock, requests: Requests) -> None:
+    """Send requests; the clock ends with the last of them."""
+    for at, rows in requests:
+        clock.now = at
+        model.count([[age, city] for age, city, _ in rows], [[output] for *_, output in rows])
 
 
-def dispersions(text: str, *, openmetrics: bool = False) -> dict[str, float]:
-    """Return the gauges by variable."""
-    features = values(text, GAUGES[0], "feature", openmetrics=openmetrics)
-    return features | values(text, GAUGES[1], "output", openmetrics=openmetrics)
+def dispersions(text: str, *, openmetrics: bool = False) -> dict[tuple[str, str], float]:
+    """Return the gauges by window and variable."""
+    return {
+        key: value
+        for side, thing in (("feature", "feature"), ("inference", "output"))
+        for key, value in values(text, f"boxkite_{side}_dispersion", "window", thing, openmetrics=openmetrics).items()
+    }
+
+
+# Said once more in loops over rows: what gauges have to say.
+
+
+def counts_of(name: str, rows: list[Row]) -> Counter[str]:
+    return Counter(group_of(name, row) for row in rows)
+
+
+def middle_shares(name: str, rows: list[Row]) -> dict[str, float]:
+    """Return the mean of live and trained shares of the groups that are not empty on both sides."""
+    live, trained = counts_of(name, rows), TRAINED[name]
+    return {
+        group: (live[group] / len(rows) + trained.get(group, 0) / sum(trained.values())) / 2
+        for group in {*live, *trained}
+    }
+
+
+def repeats(rows: list[Row]) -> float:
+    """Return how often rows recur."""
+    buckets = Counter(bucket_of(struct.pack("<dQ", age, zlib.crc32(city.encode()))) for age, city, _ in rows)
+    n = len(rows)
+    return max((256 * sum(number**2 for number in buckets.values()) / n - n) / 255, 1.0)
+
+
+def difference_of_neighbours(name: str, slots: list[list[Row]]) -> float:
+    """Return by how much more than chance the median pair of neighbours differs."""
+    p = middle_shares(name, [row for rows in slots for row in rows])
+    found = []
+    for one, other in pairwise(slots):
+        before, after = counts_of(name, one), counts_of(name, other)
+        weight = len(one) * len(other) / (len(one) + len(other))
+        found.append(sum((before[g] / len(one) - after[g] / len(other)) ** 2 / p[g] for g in p) * weight)
+    k = len(p) - 1
+    return max(statistics.median(found) / (k * (1 - 2 / (9 * k)) ** 3), 1.0)
+
+
+def difference_of_parts(name: str, parts: list[list[Row]]) -> float:
+    """Return by how much more than chance parts differ, raised by the limit of F over that of χ²."""
+    rows = [row for part in parts for row in part]
+    p, whole = middle_shares(name, rows), counts_of(name, rows)
+    total = sum(
+        (counts_of(name, part)[g] - len(part) * whole[g] / len(rows)) ** 2 / (len(part) * p[g])
+        for part in parts
+        for g in p
+    )
+    k, df = DEGREES[name], (len(p) - 1) * (len(parts) - 1)
+    alpha = 1e-5 / len(DEGREES) / len(REACHES)
+    return max(total / df, 1.0) * k * stats.f.isf(alpha, k, df) / stats.chi2.isf(alpha, k)
+
+
+def within(requests: Requests, now: float, window: str, slot: int = 60) -> dict[float, list[Row]]:
+    """Return the rows in a window by the slot, of so many seconds, in which they came."""
+    found: dict[float, list[Row]] = {}
+    for at, rows in requests:
+        if at >= now - REACHES[window]:
+            found.setdefault(at // slot, []).extend(rows)
+    return found
+
+
+def different_rows(start: float) -> Requests:
+    """Return ten minutes of requests with different rows, of one city each minute."""
+    rng = random.Random(1)
+    return [
+        (start + 60 * minute, [(rng.uniform(0, 30), "Bonn" if minute % 3 else "Ulm", rng.uniform(0, 1))])
+        for minute in range(10)
+        for _ in range(4)
+    ]
+
+
+def equal_rows(start: float) -> Requests:
+    """Return ten minutes of one row each, six times: two cities, and another output each minute."""
+    return [
+        (start + 60 * minute, [(5.0, "Bonn" if minute in (0, 1, 4, 5, 6) else "Ulm", minute / 10)] * 6)
+        for minute in range(10)
+    ]
 
 
 @pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
 @pytest.mark.parametrize(
     "options", [{}, {"with_bins": False, "with_baseline": False}, {"names": "boxkite"}], ids=["all", "groups", "old"]
 )
-def test_dispersions_are_those_of_the_slots_of_an_hour(accept: str | None, options: dict[str, Any]) -> None:
-    """60 rows of two cities, six of the same in each of ten slots: χ² is 60, with 9 degrees of freedom."""
+def test_where_rows_are_known_to_recur_dispersion_is_how_often(accept: str | None, options: dict[str, Any]) -> None:
+    """Or by how much neighbouring minutes differ, if that is more. Each window has its own."""
     clock = Clock()
-    source = exposition(in_heaps(Store(None, clock), clock), **options)
-    found = dispersions(export(source, accept), openmetrics=accept is not None)
+    model = Model(DISTINCT, store=Store(None, clock, clock))
+    old = [(clock.now + 60 * number, [(number / 7, "Bonn", 0.3)] * 5) for number in range(1, 41)]
+    requests = old + [one for one in different_rows(clock.now + 7200) for _ in range(2)]
+    serve(model, clock, requests)
+    found = dispersions(export(exposition(model, **options), accept), openmetrics=accept is not None)
 
-    assert found == {"age": 1, "city": pytest.approx(60 / 9), "output": pytest.approx(60 * 2 / (2 * 9))}
+    expected = {}
+    for window in REACHES:
+        slots = within(requests, clock.now, window)
+        recurring = repeats([row for rows in slots.values() for row in rows])
+        for name in DEGREES:
+            # Minutes of the last hour, or else quarters of an hour.
+            neighbours = (
+                within(requests, clock.now, "24h", 900) if window == "24h" else within(requests, clock.now, "1h")
+            )
+            expected[window, name] = max(recurring, difference_of_neighbours(name, [*neighbours.values()]))
+    assert found == pytest.approx(expected)
+    assert found["24h", "age"] > found["1h", "age"] > 1.5
+    assert found["1h", "city"] > found["1h", "output"] > found["1h", "age"]
+
+
+def test_where_rows_are_not_known_to_recur_parts_of_the_window_say_it() -> None:
+    """Six minutes make three parts, ten make four, of which the first is shorter."""
+    clock = Clock()
+    model = Model(BASELINE, store=Store(None, clock, clock))
+    requests = equal_rows(clock.now)
+    serve(model, clock, requests)
+    found = dispersions(export(exposition(model)))
+
+    expected = {}
+    for window, cuts in (("5m", (0, 2, 4, 6)), ("1h", (0, 1, 4, 7, 10)), ("24h", (0, 1, 4, 7, 10))):
+        slots = [*within(requests, clock.now, window).values()]
+        parts = [[row for rows in slots[start:stop] for row in rows] for start, stop in pairwise(cuts)]
+        for name in DEGREES:
+            expected[window, name] = difference_of_parts(name, parts)
+    assert found == pytest.approx(expected)
+    assert found["1h", "city"] > found["1h", "age"]
+    assert found["5m", "output"] != pytest.approx(found["1h", "output"])
+
+
+@pytest.mark.parametrize(
+    ("baseline", "requests", "expected"),
+    [
+        (DISTINCT, [[((n + 1) / 7, "Bonn", 0.3) for n in range(200)]], 200.0),
+        (DISTINCT, [[((n + 1) / 7, "Bonn", 0.3)] for n in range(200)], None),
+        (BASELINE, [[(5.0, "Bonn", 0.3)]] * 200, 200.0),
+    ],
+    ids=["one request", "as many requests as rows", "one row"],
+)
+def test_rows_of_one_moment_count_as_often_as_they_may_recur(
+    baseline: Baseline, requests: list[list[Row]], expected: float | None
+) -> None:
+    clock = Clock()
+    model = Model(baseline, store=Store(None, clock, clock))
+    serve(model, clock, [(clock.now, rows) for rows in requests])
+    expected = expected or repeats([row for rows in requests for row in rows])
+
+    assert dispersions(export(exposition(model))) == pytest.approx(dict.fromkeys(QUIET, expected))
 
 
 def test_without_traffic_dispersions_are_one() -> None:
-    assert dispersions(export(exposition(Model(BASELINE)))) == {"age": 1, "city": 1, "output": 1}
+    assert dispersions(export(exposition(Model(BASELINE)))) == QUIET
 
 
-def test_dispersions_are_current_and_forget(tmp_path: Path) -> None:
-    """Also the row that was counted just now is in it; after an hour, nothing is left."""
+def test_dispersions_are_renewed_each_minute_and_forget() -> None:
     clock = Clock()
-    store = Store(same_place(tmp_path), clock)
-    model = in_heaps(store, clock)
+    model = Model(BASELINE, store=Store(None, clock, clock))
     source = exposition(model)
-    for city in ("Bonn", "Ulm", "Rome"):
-        model.count([[5.0, city]], [[0.1]])
-        table = model.counts.slots("1h").cells[:, 7:10]
-        assert dispersions(export(source))["city"] == pytest.approx(dispersion(table))
-    clock.now += 3700
-    assert dispersions(export(source))["city"] == 1
+    start = clock.now
+    assert dispersions(export(source)) == QUIET
+    serve(model, clock, [(start + 59, [(5.0, "Bonn", 0.3)] * 40)])
+    assert dispersions(export(source)) == QUIET
+    clock.now = start + 60
+    assert dispersions(export(source)) == pytest.approx(dict.fromkeys(QUIET, 40.0))
+    for later, windows in ((400, {"1h", "24h"}), (4000, {"24h"}), (90_000, set())):
+        clock.now = start + later
+        found = dispersions(export(source))
+        assert {window for (window, _), value in found.items() if value > 1} == windows
 
 
 def test_dispersions_are_those_of_all_processes(tmp_path: Path) -> None:
     clock = Clock()
-    in_heaps(Store(same_place(tmp_path), clock), clock)
-    other = exposition(Model(BASELINE, store=Store(same_place(tmp_path), clock)))
-    foreign = exposition(Model(None, "another", store=Store(same_place(tmp_path), clock)))
+    one, other, foreign = (
+        Model(baseline, name, Store(same_place(tmp_path), clock, clock))
+        for baseline, name in ((BASELINE, "churn"), (BASELINE, "churn"), (None, "another"))
+    )
+    requests = equal_rows(clock.now)
+    for number, request in enumerate(requests):
+        serve((one, other)[number % 2], clock, [request])
+    alone = Model(BASELINE, store=Store(None, clock, clock))
+    clock.now = requests[0][0]
+    serve(alone, clock, requests)
+    expected = dispersions(export(exposition(alone)))
 
-    assert dispersions(export(other))["city"] == pytest.approx(60 / 9)
-    assert dispersions(export(foreign))["city"] == pytest.approx(60 / 9)
+    assert max(expected.values()) > 2
+    for model in (one, other, foreign):
+        assert dispersions(export(exposition(model))) == expected
 
 
-def test_a_scrape_reads_finished_slots_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scrape_reads_snapshots_once_and_only_with_a_new_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock()
-    source = exposition(in_heaps(Store(same_place(tmp_path), clock), clock))
+    model = Model(BASELINE, store=Store(same_place(tmp_path), clock, clock))
+    serve(model, clock, equal_rows(clock.now))
+    source = exposition(model)
     read: list[int] = []
     real = _OpenRing.read
 
@@ -342,23 +527,40 @@ def test_a_scrape_reads_finished_slots_once(tmp_path: Path, monkeypatch: pytest.
         return real(ring, offset, size)
 
     monkeypatch.setattr(_OpenRing, "read", counting)
-    export(source)
-    first = len(read)
-    export(source)
-    assert (first, len(read) - first) == (12, 1)  # ten snapshots and labels twice; labels only
+    # Ten minutes; nothing while the minute lasts; then what is new since.
+    for seconds, counted, snapshots in ((0, 0, 10), (59, 0, 0), (1, 0, 0), (60, 1, 1)):
+        clock.now += seconds
+        if counted:
+            model.count([[5.0, "Bonn"]], [[0.3]])
+        read.clear()
+        export(source)
+        assert read.count(8 * model.exported.section.cells) == snapshots
+        assert bool(read) == (seconds != 59)
 
 
-def test_windows_that_cannot_be_read_fail_no_scrape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("opened", [0, 1, 5], ids=str)
+def test_windows_that_cannot_be_read_fail_no_scrape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: int
+) -> None:
+    """At first, or after some of their snapshots were read."""
     clock = Clock()
-    source = exposition(in_heaps(Store(same_place(tmp_path), clock), clock))
+    model = Model(BASELINE, store=Store(same_place(tmp_path), clock, clock))
+    serve(model, clock, equal_rows(clock.now))
+    source = exposition(model)
 
-    def fail(*arguments: object) -> None:
-        raise OSError("too many files")
+    real, opens = RingFile.open, count()
 
-    monkeypatch.setattr("flask_boxkite.live.windows.RingFile.open", fail)
-    text = export(source)
-    assert dispersions(text) == {"age": 1, "city": 1, "output": 1}
+    def fail(ring: RingFile) -> Any:
+        if next(opens) >= opened:
+            raise OSError("too many files")
+        return real(ring)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(RingFile, "open", fail)
+        text = export(source)
+    assert dispersions(text) == QUIET
     assert values(text, "boxkite_predictions_total", "status")["ok"] == 60
+    assert max(dispersions(export(source)).values()) > 2
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

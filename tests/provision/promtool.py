@@ -2,7 +2,8 @@
 
 A `Replica` is a service whose metrics were read before and after some predictions. Its series stand at the first value
 until the end, where they take the second: so every window that reaches back to the start holds exactly what was
-predicted, with nothing to extrapolate.
+predicted, with nothing to extrapolate. All its rows come at once, which real dispersions would take into account; here
+they are what the test says.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Replica:
         outputs: What the model said to each.
         instance: Its address.
         labels: What else Prometheus adds to its series.
+        dispersion: What its gauges of dispersion say, for all variables and windows; None if it has none.
         settings: Settings of the service.
     """
 
@@ -58,6 +60,7 @@ class Replica:
         *,
         instance: str = "a:80",
         labels: Mapping[str, str] | None = None,
+        dispersion: float | None = 1.0,
         **settings: Any,
     ) -> None:
         service = ModelMonitoringService(baseline, sink="none", **settings)
@@ -67,7 +70,13 @@ class Replica:
         after = _samples(service)
         about = {"job": "app", "namespace": "prod", "instance": instance} | dict(labels or {})
         self.samples = [
-            Sample(name, dict(own) | about, before[name, own], value) for (name, own), value in after.items()
+            Sample(name, dict(own) | about, before[name, own], value)
+            for (name, own), value in after.items()
+            if not name.endswith("_dispersion")
+        ] + [
+            Sample(name, dict(own) | about, dispersion, dispersion)
+            for name, own in after
+            if name.endswith("_dispersion") and dispersion is not None
         ]
 
     def counts(self, family: str, variable: str, by: str = "group") -> dict[str, float]:
@@ -98,6 +107,24 @@ def _samples(service: ModelMonitoringService) -> dict[tuple[str, tuple[tuple[str
 def series(name: str, **labels: str) -> str:
     """Write a series."""
     return f"{name}{{{label_text(**labels)}}}"
+
+
+def course(*steps: tuple[int, Replica], end: int) -> dict[str, str]:
+    """Return the series of one server that gets the rows of each replica at a minute, up to the minute *end*."""
+    growths = [
+        (minute, {series(sample.name, **sample.labels): sample.after - sample.before for sample in replica.samples})
+        for minute, replica in steps
+    ]
+    stops = [*(minute for minute, _ in steps[1:]), end + 1]
+    found = {}
+    for sample in steps[0][1].samples:
+        name, value = series(sample.name, **sample.labels), sample.before
+        values = [f"{value!r}+0x{steps[0][0] - 1}"]
+        for (minute, growth), stop in zip(growths, stops, strict=True):
+            value += growth[name]
+            values.append(f"{value!r}+0x{stop - minute - 1}")
+        found[name] = " ".join(values)
+    return found
 
 
 def check(path: Path) -> str:

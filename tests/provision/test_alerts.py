@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.provision import RuleOptions, rules_text
-from tests.provision.promtool import Replica, Rules, series
+from tests.provision.promtool import Replica, Rules, course, series
 
 pytestmark = pytest.mark.peers
 
@@ -76,14 +78,13 @@ def test_a_drifted_feature_alerts_and_says_what_moved(rules: Rules, flag: Baseli
         "model": "churn",
         "baseline": flag.fingerprint,
         "feature": "flag",
-        "window": "1h",
         "severity": "warning",
     }
     assert texts == {
         "summary": "Feature flag of model churn has drifted from training",
         "description": (
-            f"Feature flag of model churn (version v1, baseline {flag.fingerprint}) over the last 1h: "
-            "size 0.83, drift from 0.1 on; G 40.7, its limit 25.9; 100 rows. "
+            f"Feature flag of model churn (version v1, baseline {flag.fingerprint}) has drifted from training "
+            "over the last 1h: size 0.83, drift from 0.1 on; G 40.7, its limit 25.9; 100 rows. "
             "Group a moved most, from 50% to 90% of rows."
         ),
     }
@@ -127,8 +128,66 @@ def test_drift_must_last(patient: Rules, flag: Baseline) -> None:
     lasting = {name: f"{values}+0x30" for name, values in Replica(flag, MOSTLY_A).series(60).items()}
 
     assert patient.alerts([lasting], "BoxkiteFeatureDrift", minutes=64) == []
-    windows = [labels["window"] for labels, _ in patient.alerts([lasting], "BoxkiteFeatureDrift", minutes=65)]
-    assert sorted(windows) == ["1h", "24h"]
+    assert len(patient.alerts([lasting], "BoxkiteFeatureDrift", minutes=65)) == 1
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> Baseline:
+    """Return a baseline of many rows, half one thing, half the other."""
+    return train(tmp_path, {"flag": ["a"] * 10_000 + ["b"] * 10_000})
+
+
+def test_the_numbers_are_those_of_the_window_that_moved_most(tmp_path: Path, flags: Baseline) -> None:
+    """Half an hour ago, rows were as in training; they are still in the hour and in the day."""
+    rules = Rules(tmp_path, rules_text(RuleOptions(hold="0s")), "1m")
+    steady, moved = Replica(flags, [["a"], ["b"]] * 2000), Replica(flags, MOSTLY_A * 40)
+    ((labels, texts),) = rules.alerts([course((60, steady), (88, moved), end=90)], "BoxkiteFeatureDrift", minutes=90)
+
+    assert "window" not in labels
+    about = f"Feature flag of model churn (version v1, baseline {flags.fingerprint}) has drifted from training "
+    # PSI of 0.9 and of 0.7 are 0.4·ln(1.8) - 0.4·ln(0.2) = 0.88 and 0.2·ln(1.4) - 0.2·ln(0.6) = 0.17.
+    g = g_statistic([10_000, 10_000], [3600, 400])
+    found = re.fullmatch(
+        rf"over the last 5m: size 0\.88, drift from 0\.1 on; G {g:.1f}, its limit 28\.2; 4000 rows\. "
+        r"Group a moved most, from 50% to 90% of rows\. It has also drifted over the last "
+        r"1h \(size 0\.17\), 24h \(size 0\.1\d\)\.",
+        texts["description"].removeprefix(about),
+    )
+    assert found, texts["description"]
+
+
+def test_an_alert_stays_the_same_while_a_change_moves_from_window_to_window(patient: Rules, flags: Baseline) -> None:
+    """It is in the last minutes until minute 35, in the last hour until 90, and then in the last day only."""
+    moved = Replica(flags, MOSTLY_A * 40)
+    found = {
+        minutes: patient.alerts([course((30, moved), end=minutes)], "BoxkiteFeatureDrift", minutes=minutes)
+        for minutes in (34, 36, 92, 120)
+    }
+
+    assert found.pop(34) == []
+    assert [len(alerts) for alerts in found.values()] == [1, 1, 1]
+    assert found[36][0][0] == found[92][0][0] == found[120][0][0]
+    windows = {minutes: re.findall(r"last (\w+):", texts["description"]) for minutes, ((_, texts),) in found.items()}
+    assert windows == {36: ["1h"], 92: ["24h"], 120: ["24h"]}
+
+
+def test_what_is_recorded_seldom_is_found_in_between(rules: Rules) -> None:
+    """Prometheus takes samples for gone after 5 minutes, which is how often the rules of a day are evaluated."""
+    of = {"job": "app", "namespace": "prod", "model": "m", "baseline": "b", "feature": "x"}
+    day = {**of, "window": "24h"}
+    numbers = {"verdict": 3, "size": 0.2, "g": 80, "dispersion": 2, "live_rows": 50}
+    given = {
+        **{series(f"boxkite:feature:{name}", **day): f"_x54 {value} _x5" for name, value in numbers.items()},
+        series("boxkite:feature:moved_most", group="old", **day): "_x50 0.2 stale _x8",
+        series("boxkite:feature:moved_most", group="new", **day): "_x54 0.3 _x5",
+        series("boxkite_feature_group_baseline_total", group="new", **of): "10+0x60",
+        series("boxkite:feature_group:live", group="new", **day): "_x54 20 _x5",
+    }
+    ((_, texts),) = rules.alerts([given], "BoxkiteFeatureDrift", minutes=60)
+    assert texts["description"].endswith(
+        "over the last 24h: size 0.20, drift from 0.1 on; G 40.0, its limit ; 50 rows. "
+        "Group new moved most, from 100% to 40% of rows."
+    )
 
 
 @pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "Größe (m²)", "{{ braces }}", "two\nlines", "%s"])
@@ -174,10 +233,41 @@ def test_a_feature_that_stopped_arriving(tmp_path: Path, rules: Rules) -> None:
 
     assert (labels["feature"], labels["severity"]) == ("age", "warning")
     assert texts["summary"] == "Feature age of model churn no longer arrives"
-    assert texts["description"].startswith(
-        "In 100% of the rows of the last 1h, feature age of model churn (version v1, baseline "
+    baseline = train(tmp_path, table)
+    assert texts["description"] == (
+        f"Feature age of model churn (version v1, baseline {baseline.fingerprint}) is missing in 100% of rows; "
+        "over the last 1h in 100%."
     )
-    assert rules.alerts([Replica(train(tmp_path, table), rows[:29])], "BoxkiteFeatureStopped", minutes=60) == []
+    assert rules.alerts([Replica(baseline, rows[:29])], "BoxkiteFeatureStopped", minutes=60) == []
+
+
+@pytest.mark.parametrize(
+    ("present", "missing", "expected"),
+    [
+        ((150, 1000), (178, 30), "100% of rows; over the last 5m in 100%, 1h in 2.913%, 24h in 2.913%."),
+        ((150, 1000), (178, 29), None),
+        ((60, 1000), (150, 30), "100% of rows; over the last 1h in 100%, 24h in 2.913%."),
+        ((178, 100), (60, 2000), None),
+    ],
+    ids=["just now", "too few rows just now", "some time ago", "back again"],
+)
+def test_the_shortest_window_that_has_rows_says_what_stopped(
+    tmp_path: Path, present: tuple[int, int], missing: tuple[int, int], expected: str | None
+) -> None:
+    """Once, though several windows may see it."""
+    rules = Rules(tmp_path, rules_text(RuleOptions(hold="0s")), "1m")
+    baseline = train(tmp_path, {"age": [1.0, 2.0, 3.0, 4.0] * 50})
+    steps = [
+        (minute, Replica(baseline, [[value]] * rows)) for (minute, rows), value in ((present, 2.0), (missing, None))
+    ]
+    found = rules.alerts(
+        [course(*sorted(steps, key=lambda step: step[0]), end=180)], "BoxkiteFeatureStopped", minutes=180
+    )
+
+    assert [texts["description"].partition("missing in ")[2] for _, texts in found] == [expected] * (
+        expected is not None
+    )
+    assert all("window" not in labels for labels, _ in found)
 
 
 # --- traffic ---------------------------------------------------------------------------------------------------------

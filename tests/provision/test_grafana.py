@@ -87,6 +87,28 @@ def test_the_windows_are_those_of_the_rules() -> None:
     assert (windows["query"], windows["current"]["value"]) == ("30m,6h", "30m")
 
 
+def test_the_state_of_a_variable_is_that_of_any_window() -> None:
+    """Beside it stands the verdict in the chosen window, which all other numbers are about."""
+    headline, table = (
+        next(panel for panel in dashboard()["panels"] if panel["title"] == title)
+        for title in ("Drifted", "All variables")
+    )
+    (drifted,), (verdict, in_window, *others) = (
+        [target["expr"] for target in panel["targets"]] for panel in (headline, table)
+    )
+
+    for expression in (drifted, verdict):
+        assert set(re.findall(r"boxkite:\w+:\w+", expression)) == {
+            "boxkite:feature:verdict_any",
+            "boxkite:inference:verdict_any",
+        }
+        assert "window" not in expression
+    assert re.findall(r"boxkite:\w+:\w+", in_window) == ["boxkite:feature:verdict", "boxkite:inference:verdict"]
+    assert all('window="$window"' in expression for expression in (in_window, *others))
+    names = table["transformations"][1]["options"]["renameByName"]
+    assert (names["Value #A"], names["Value #B"]) == ("Verdict", "In the window")
+
+
 def test_no_name_of_the_dashboard_groups_replicas() -> None:
     for name in ("side", "variable", *(item["name"] for item in dashboard(group_by=())["templating"]["list"])):
         with pytest.raises(ConfigError, match="is no label to group by"):

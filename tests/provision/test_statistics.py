@@ -16,12 +16,11 @@ from flask_boxkite.drift.statistics import (
     chi_squared_tail,
     g_statistic,
     population_stability_index,
-    psi_sampling_noise,
 )
 from flask_boxkite.drift.tables import degrees_of_freedom
-from flask_boxkite.drift.verdict import judge
+from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS, Judgement, judge, judgements
 from flask_boxkite.provision import RuleOptions, rules_text
-from tests.provision.promtool import Replica, Rules, Sample, series
+from tests.provision.promtool import Replica, Rules, Sample, course, series
 
 pytestmark = pytest.mark.peers
 
@@ -30,7 +29,7 @@ ALPHA = 1e-5 / (len(FEATURES) + 1)
 # In the order of their numbers.
 VERDICTS = ("not enough data", "stable", "shifted", "drifted", "major")
 ONE_WINDOW = RuleOptions(windows=("1h",))
-OF_TRAINING = {"baseline_rows", "degrees", "g_limit"}
+WITHOUT_WINDOW = {"baseline_rows", "degrees", "g_limit", "verdict_any"}
 
 
 def columns(rng: np.random.Generator, rows: int, shift: float = 0.0) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def recorded(
 ) -> list[dict[str, float]]:
     """Return, for each name, the recorded values by variable."""
     selectors = [
-        f"boxkite:{name}" + ("" if name.rpartition(":")[2] in OF_TRAINING else f'{{window="{window}"}}')
+        f"boxkite:{name}" + ("" if name.rpartition(":")[2] in WITHOUT_WINDOW else f'{{window="{window}"}}')
         for name in names
     ]
     return [
@@ -124,7 +123,8 @@ def test_statistics_and_verdicts_equal_those_of_python(
     rules: Rules, replicas: list[Replica], baseline: Baseline
 ) -> None:
     items = {item.name: item for item in baseline.features + baseline.outputs}
-    names = ("g", "g_limit", "psi", "size", "verdict", "live_rows", "baseline_rows", "degrees", "dispersion")
+    names = ("g", "g_limit", "psi", "psi_noise", "size", "verdict", "verdict_any")
+    names += ("live_rows", "baseline_rows", "degrees", "dispersion")
     for side, variables in (("feature", FEATURES), ("inference", ("output",))):
         found = recorded(rules, replicas, *(f"{side}:{name}" for name in names))
         values = dict(zip(names, found, strict=True))
@@ -132,12 +132,15 @@ def test_statistics_and_verdicts_equal_those_of_python(
         for variable in variables:
             c, d = tables(replicas, variable, side)
             degrees = degrees_of_freedom(items[variable])
+            judgement = judge(c, d, alpha=ALPHA, degrees=degrees)
             expected = {
                 "g": g_statistic(c, d),
                 "g_limit": chi_squared_limit(ALPHA, degrees),
                 "psi": population_stability_index(c, d),
-                "size": max(population_stability_index(c, d) - psi_sampling_noise(c, d), 0),
-                "verdict": VERDICTS.index(judge(c, d, alpha=ALPHA, degrees=degrees).verdict),
+                "psi_noise": judgement.noise,
+                "size": judgement.size,
+                "verdict": VERDICTS.index(judgement.verdict),
+                "verdict_any": VERDICTS.index(judgement.verdict),
                 "live_rows": d.sum(),
                 "baseline_rows": c.sum(),
                 "degrees": degrees,
@@ -151,14 +154,19 @@ def test_a_hand_worked_example(tmp_path: Path, rules: Rules) -> None:
     """Two categories, half and half in training, nine tenths and one tenth live.
 
     G = 2·(50·ln(0.5/0.7) + 50·ln(0.5/0.3) + 90·ln(0.9/0.7) + 10·ln(0.1/0.3)), and with q = 90.5/101 and 10.5/101,
-    PSI = (q1 - 0.5)·ln(q1/0.5) + (q2 - 0.5)·ln(q2/0.5).
+    PSI = (q1 - 0.5)·ln(q1/0.5) + (q2 - 0.5)·ln(q2/0.5). Its noise is u = 1/100 + 1/100, and in a window of more than
+    an hour it counts for less by some times its standard error, sqrt(2·u·u + 4·(PSI - u)·u).
     """
     baseline = train(tmp_path, {"flag": ["a"] * 50 + ["b"] * 50}, None)
     replica = Replica(baseline, [["a"]] * 90 + [["b"]] * 10)
     g, psi, size, verdict = recorded(rules, [replica], "feature:g", "feature:psi", "feature:size", "feature:verdict")
 
     assert (round(g["flag"], 4), round(psi["flag"], 4)) == (40.6997, 0.8531)
-    assert size["flag"] == pytest.approx(psi["flag"] - (1 / 100 + 1 / 100))
+    more = psi["flag"] - 0.02
+    assert size["flag"] == pytest.approx(more)
+    long = Rules(tmp_path, rules_text(RuleOptions(windows=("24h",))))
+    (size,) = recorded(long, [replica], "feature:size", window="24h")
+    assert size["flag"] == pytest.approx(max(more - DOUBT * math.sqrt(2 * 0.02**2 + 4 * more * 0.02), 0.0))
     assert verdict["flag"] == 4
 
 
@@ -356,41 +364,143 @@ def test_the_divided_limit_is_exact_enough_for_any_variable(
 # --- dispersion ------------------------------------------------------------------------------------------------------
 
 
-def dispersion(replica: Replica, values: str, feature: str = "age") -> dict[str, str]:
-    """Return the gauge of one feature of a replica, with values as promtool has them."""
+def gauge(replica: Replica, window: str, values: str, feature: str = "age") -> dict[str, str]:
+    """Return the gauge of one feature of a replica in one window, with values as promtool has them."""
     about = replica.samples[0].labels
     labels = {name: about[name] for name in ("job", "namespace", "instance", "model", "baseline")}
-    return {series("boxkite_feature_dispersion", feature=feature, **labels): values}
-
-
-def without_dispersion(replica: Replica) -> Replica:
-    """Return the replica as one that says nothing of dispersion."""
-    replica.samples = [sample for sample in replica.samples if not sample.name.endswith("_dispersion")]
-    return replica
+    return {series("boxkite_feature_dispersion", feature=feature, window=window, **labels): values}
 
 
 def test_dispersion_divides_g(rules: Rules, baseline: Baseline, rng: np.random.Generator) -> None:
     """The most dispersed replica counts; the other features have none, so 1."""
     rows = rows_of(columns(rng, 400, 1.0))
     a, b = (
-        without_dispersion(Replica(baseline, some, instance=name))
-        for name, some in (("a", rows[:200]), ("b", rows[200:]))
+        Replica(baseline, some, instance=name, dispersion=None) for name, some in (("a", rows[:200]), ("b", rows[200:]))
     )
-    given = [a, b, dispersion(a, "1+0x60"), dispersion(b, "50+0x59 40")]
-    names = ("feature:g", "feature:dispersion", "feature:verdict")
+    given = [a, b, gauge(a, "1h", "1+0x60"), gauge(b, "1h", "50+0x59 10")]
+    names = ("feature:g", "feature:dispersion", "feature:verdict", "feature:psi")
     plain, with_gauge = (recorded(rules, replicas, *names) for replicas in ([a, b], given))
 
     assert with_gauge[0] == same(plain[0])
     assert plain[1] == dict.fromkeys(FEATURES, 1.0)
-    assert with_gauge[1] == {**dict.fromkeys(FEATURES, 1.0), "age": 40.0}
+    assert with_gauge[1] == {**dict.fromkeys(FEATURES, 1.0), "age": 10.0}
     assert (plain[2]["age"], with_gauge[2]["age"]) == (4, 1)
+    assert with_gauge[3] == same(plain[3])
 
 
-def test_a_day_has_the_dispersion_of_its_worst_hour(tmp_path: Path, baseline: Baseline) -> None:
-    rules = Rules(tmp_path, rules_text(RuleOptions()))
-    replica = without_dispersion(Replica(baseline))
-    given = [replica, dispersion(replica, "9+0x59 3+0x600 1+0x779")]
-    hour, day = (recorded(rules, given, "feature:dispersion", window=w, minutes=1440)[0] for w in ("1h", "24h"))
+def test_too_few_independent_rows_are_no_drift(rules: Rules, baseline: Baseline) -> None:
+    """30 rows of one value, each of which counts as one row, or as a little less."""
+    verdicts = {}
+    for dispersion in (1.0, 1.01):
+        replica = Replica(baseline, [[9.0, "Bonn", 7.0, 0.0, 3.0]] * 30, dispersion=dispersion)
+        (verdict,) = recorded(rules, [replica], "feature:verdict")
+        verdicts[dispersion] = verdict["age"]
+    assert verdicts == {1.0: 4, 1.01: 1}
 
-    # What the gauge said before the first hour was over was of hours before the day.
-    assert (hour["age"], day["age"]) == (1, 3)
+
+def judged(c: Any, d: Any, *, alpha: float, dispersion: float, degrees: int, doubt: float) -> Judgement:
+    """Judge one variable, whose size is doubted."""
+    sure = judge(c, d, alpha=alpha, dispersion=dispersion, degrees=degrees)
+    numbers = {"g": sure.g, "dispersion": dispersion, "limit": sure.limit, "doubt": doubt}
+    verdict = sure.verdict if sure.verdict in VERDICTS[:2] else None
+    arrays = {name: np.array([number]) for name, number in numbers.items()}
+    (found,) = judgements(c.astype(int), d.round().astype(int), np.array([0]), [verdict], **arrays)
+    return found
+
+
+@pytest.mark.parametrize(("window", "doubt"), [("1h", 0.0), ("2h", DOUBT)], ids=str)
+@pytest.mark.parametrize("dispersion", [1.0, 1.7, 6.0])
+def test_sizes_and_verdicts_allow_for_dispersion(
+    tmp_path: Path, rng: np.random.Generator, dispersion: float, window: str, doubt: float
+) -> None:
+    """Of many features, each with another shift; some have empty groups, and one never varies."""
+    shifts = {f"moved {shift:g}": shift for shift in (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.9, 1.5)}
+    flags = {f"flag {share:g}": share for share in (0.5, 0.55, 0.65, 0.72, 0.8, 1.0)}
+
+    def table(rows: int, *, moved: bool) -> dict[str, Any]:
+        return {
+            **{name: rng.normal(moved * shift, 1, rows) for name, shift in shifts.items()},
+            **{
+                name: rng.choice(["a", "b"], rows, p=[p, 1 - p])
+                for name, p in ((name, share if moved else 0.5) for name, share in flags.items())
+            },
+            "constant": np.full(rows, 7.0),
+        }
+
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=(window,))))
+    baseline = train(tmp_path, table(3000, moved=False), None)
+    for rows in (120, 2000, 20_000):
+        replica = Replica(baseline, rows_of(table(rows, moved=True)), dispersion=dispersion)
+        names = ("feature:psi_noise", "feature:size", "feature:verdict")
+        noises, sizes, verdicts = recorded(rules, [replica], *names, window=window, minutes=120)
+        for item in baseline.features:
+            c, d = tables([replica], item.name)
+            alpha, degrees = 1e-5 / len(baseline.features), degrees_of_freedom(item)
+            judgement = judged(c, d, alpha=alpha, dispersion=dispersion, degrees=degrees, doubt=doubt)
+            assert noises[item.name] == pytest.approx(judgement.noise, rel=1e-6)
+            assert sizes[item.name] == pytest.approx(judgement.size, rel=1e-6, abs=1e-6)
+            has_rows = rows / dispersion >= MINIMUM_ROWS
+            assert VERDICTS[int(verdicts[item.name])] == (judgement.verdict if has_rows else "stable")
+    assert len(set(verdicts.values())) >= 3
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [("5m", 2), ("10m", 3), ("1h", 3), ("61m", 4), ("6h", 4), ("24h", 4), ("7d", 4)],
+    ids=str,
+)
+def test_a_window_has_the_dispersion_of_the_shortest_gauge_that_covers_it(
+    tmp_path: Path, baseline: Baseline, window: str, expected: float
+) -> None:
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=(window,))))
+    replica = Replica(baseline, dispersion=None)
+    given = [replica, *(gauge(replica, name, f"{value}+0x60") for name, value in (("5m", 2), ("1h", 3), ("24h", 4)))]
+    (found,) = recorded(rules, given, "feature:dispersion", window=window)
+
+    assert found == {**dict.fromkeys(FEATURES, 1.0), "age": expected}
+
+
+# --- any window ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "shifts", "at", "expected"),
+    [
+        ((500, 5000), (1.0, 0.0), (60, 170), {"5m": 0, "1h": 1, "24h": 2, "any": 2}),
+        ((500, 20), (1.0, 0.0), (60, 170), {"5m": 0, "1h": 0, "24h": 4, "any": 4}),
+        ((5000, 100), (0.0, 1.0), (150, 178), {"5m": 4, "1h": 1, "24h": 1, "any": 4}),
+    ],
+    ids=["a little, long ago", "long ago", "just now"],
+)
+def test_a_change_in_any_window_counts(
+    tmp_path: Path,
+    baseline: Baseline,
+    rng: np.random.Generator,
+    rows: tuple[int, int],
+    shifts: tuple[float, float],
+    at: tuple[int, int],
+    expected: dict[str, int],
+) -> None:
+    rules = Rules(tmp_path, rules_text(RuleOptions()), "1m")
+    first, second = (
+        Replica(baseline, rows_of(columns(rng, number, shift))) for number, shift in zip(rows, shifts, strict=True)
+    )
+    given = [course((at[0], first), (at[1], second), end=180)]
+    by_window, of_any = rules.evaluate(
+        given, ['boxkite:feature:verdict{feature="age"}', 'boxkite:feature:verdict_any{feature="age"}'], minutes=180
+    )
+
+    ((labels, value),) = of_any
+    assert {**{labels["window"]: value for labels, value in by_window}, "any": value} == expected
+    assert labels.keys() == {"__name__", "job", "namespace", "model", "baseline", "feature"}
+
+
+def test_a_verdict_that_is_recorded_seldom_counts_in_between(rules: Rules) -> None:
+    """Prometheus takes samples for gone after 5 minutes, which is how often the rules of a day are evaluated."""
+    labels = {"job": "app", "model": "m", "baseline": "b", "feature": "x"}
+    given = {
+        series("boxkite:feature:verdict", window="24h", **labels): "_x51 3 _x8",
+        series("boxkite:feature:verdict", window="1h", **labels): "1+0x60",
+    }
+    (found,) = rules.evaluate([given], ["boxkite:feature:verdict_any"])
+    assert found == [({"__name__": "boxkite:feature:verdict_any", **labels}, 3.0)]

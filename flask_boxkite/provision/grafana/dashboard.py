@@ -11,7 +11,7 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from flask_boxkite.drift.verdict import MAJOR_SIZE
+from flask_boxkite.drift.verdict import DOUBT, MAJOR_SIZE
 from flask_boxkite.provision.grafana.panels import (
     DATASOURCE,
     Panel,
@@ -123,7 +123,7 @@ def _rows(queries: Queries, minimum_size: float) -> Iterator[_Row]:
 
 
 def _headlines(queries: Queries) -> Iterator[tuple[int, Panel]]:
-    drifted = "Features and outputs whose verdict is drifted or major."
+    drifted = "Features and outputs whose verdict is drifted or major in any window."
     yield 5, value("Drifted", drifted, queries.drifted(), "none", bad_from=1)
     yield 5, value("Predictions", "Answered rows a second.", queries.predictions("ok"), "reqps")
     yield 5, value("Errors", "Share of rows whose view failed.", queries.error_share(), "percentunit", bad_from=0.01)
@@ -133,7 +133,8 @@ def _headlines(queries: Queries) -> Iterator[tuple[int, Panel]]:
 
 def _overview(queries: Queries, minimum_size: float) -> Panel:
     columns = [
-        (queries.every("verdict"), "Verdict"),
+        (queries.every("verdict_any", windowed=False), "Verdict"),
+        (queries.every("verdict"), "In the window"),
         (queries.every("size"), "Size"),
         (queries.every("psi"), "PSI"),
         (queries.significance(), "G/φ of limit"),
@@ -143,8 +144,9 @@ def _overview(queries: Queries, minimum_size: float) -> Panel:
         (queries.every("live_rows"), "Rows"),
     ]
     meaning = (
-        "All features and outputs over the chosen window. Shifted: real, but small; drifted and major: real, and size "
-        f"at least {minimum_size:g} and {MAJOR_SIZE:g}. Above 1, G/φ is beyond its limit: more than chance does."
+        "All features and outputs. The verdict is the worst of all windows; all else is about the chosen window. "
+        f"Shifted: real, but small; drifted and major: real, and size at least {minimum_size:g} and {MAJOR_SIZE:g}. "
+        "Above 1, G/φ is beyond its limit: more than chance explains."
     )
     return overview_table("All variables", meaning, columns, queries.labels)
 
@@ -201,10 +203,10 @@ def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterato
 
 def _statistics(side: Side, queries: Queries, minimum_size: float) -> Iterator[tuple[int, Panel]]:
     sizes = [(queries.of(side, "size"), "size"), (queries.of(side, "psi"), "PSI")]
-    meaning = "Size is PSI less what sampling alone gives it."
+    meaning = f"Size is PSI less what sampling alone gives it, and {DOUBT:g} errors more where the window is over 1h."
     yield 8, lines("Is it big?", meaning, sizes, "short", limits=(minimum_size, MAJOR_SIZE))
     real = [(queries.g(side), "G/φ"), (queries.of(side, "g_limit", windowed=False), "limit")]
-    yield 8, lines("Is it real?", "Above the limit, it is more than chance does.", real, "short")
+    yield 8, lines("Is it real?", "Above the limit, it is more than chance explains.", real, "short")
     distance = [(queries.of(side, "ks"), "K-S"), (queries.of(side, "ks_limit"), "limit")]
     meaning = "Largest distance of cumulative shares; not judged, and of continuous ones only."
     yield 8, lines("Kolmogorov-Smirnov", meaning, distance, "short", top=1)

@@ -169,8 +169,8 @@ def overview_table(title: str, meaning: str, columns: Series, labels: Sequence[s
         }
     )
     background = {"type": "color-background", "mode": "basic"}
-    panel.override_by_name(
-        "Verdict",
+    panel.override_by_regexp(
+        "Verdict|In the window",
         [
             models.DynamicConfigValue("mappings", [mapping]),
             models.DynamicConfigValue("custom.cellOptions", background),

@@ -50,7 +50,7 @@ class Queries:
 
         Args:
             what: The name after ``boxkite:feature:``.
-            windowed: Whether it is of a window; what is known of training is not.
+            windowed: Whether it is recorded for each window.
             keep: Further labels to keep.
         """
         by = ", ".join([*self.labels, "model", "baseline", "side", "variable", *keep])
@@ -66,8 +66,8 @@ class Queries:
         return f"{self.every('g')}\n/\n{self.every('dispersion')}\n/\n{self.every('g_limit', windowed=False)}"
 
     def drifted(self) -> str:
-        """Return how many features and outputs are drifted or major."""
-        return f"count({self.every('verdict')} >= 3) or vector(0)"
+        """Return how many features and outputs are drifted or major in any window."""
+        return f"count({self.every('verdict_any', windowed=False)} >= 3) or vector(0)"
 
     def _recorded(self, side: Side, what: str, *, windowed: bool) -> str:
         window = ',window="$window"' if windowed else ""
