@@ -15,7 +15,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.doctor import findings
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.live.windows import WINDOWS, Shortage
+from flask_boxkite.live.windows import LONGEST, WINDOWS, Shortage
 from flask_boxkite.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.service import ModelMonitoringService
@@ -139,7 +139,11 @@ class _Pages:
         view = model.variable(*names[1:]) if model else None
         if model is None or view is None:
             abort(404, f"There is no {names[1] or 'variable'} {names[2]!r} of a model {names[0]!r}.")
-        return _answer(variable_html(app, model, view, services[0].course(view.trained)))
+        try:
+            course = services[0].course(view.trained)
+        except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
+            course = []
+        return _answer(variable_html(app, model, view, course))
 
     def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
         services, query = self._monitored.services(), _query()
@@ -192,7 +196,7 @@ def _observed(services: Sequence[ModelMonitoringService], query: Query) -> tuple
 
 
 def _query() -> Query:
-    window = request.args.get("window", "1h")
+    window = request.args.get("window", LONGEST)
     if window not in (*WINDOWS, _SINCE_START):
         abort(400, f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.")
     return Query(

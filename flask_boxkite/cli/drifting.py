@@ -17,7 +17,7 @@ from flask_boxkite.cli.reports import ALPHA, Findings, Models, finish, report_op
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.text import when
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.live.windows import WINDOWS
+from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.naming import MISSING
 from flask_boxkite.page.words import window_text
 
@@ -43,7 +43,7 @@ __all__ = ["drift"]
 @click.option(
     "--window",
     type=click.Choice([*WINDOWS, "start"]),
-    help="Of a server: the last minutes, hour or day, or all since its start.  [default: 1h]",
+    help="Of a server: the last minutes, hour or day, or all since its start.  [default: 24h]",
 )
 @click.option("--records", metavar="LOCATION", help="Where logged predictions are: a folder, or a URL such as s3://…")
 @click.option("--baseline", type=PATH, help="Of records: the baseline file to compare with.")
@@ -89,7 +89,7 @@ def drift(
         msg = "There is no HTML report by segment (--by), nor, by --url, of one model."
         raise click.UsageError(msg)
     found: Findings
-    window, alpha = options.pop("window") or "1h", options.pop("alpha") or Settings.drift_alpha
+    window, alpha = options.pop("window") or LONGEST, options.pop("alpha") or Settings.drift_alpha
     window = None if window == "start" else window
     if records is not None:
         found = _of_records(records, alpha=alpha, must_be_some=fail_on is not None, **options)

@@ -23,6 +23,9 @@ _IN_PATHS = "/%:@!$&'()*+,;=~"
 _KEYS = frozenset({"model", "baseline", "version", "rows", "latency_seconds", "drift"})
 """What is told of each model."""
 
+_VARIABLE_KEYS = frozenset({"name", "side", "kind", "verdict", "reason", "since", "rows", "size"})
+"""Some of what is told of each variable: servers of earlier releases leave some out."""
+
 _REMEDIES = {
     401: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
     403: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
@@ -58,7 +61,12 @@ def _is_page(content: Any) -> bool:
     if not isinstance(content, dict) or content.get("format") != 1 or "window" not in content:
         return False
     models = content.get("models")
-    return isinstance(models, list) and all(isinstance(item, dict) and item.keys() >= _KEYS for item in models)
+    return isinstance(models, list) and all(isinstance(item, dict) and _is_model(item) for item in models)
+
+
+def _is_model(item: dict[str, Any]) -> bool:
+    variables = (item.get("drift") or {"variables": []})["variables"]
+    return item.keys() >= _KEYS and all(variable.keys() >= _VARIABLE_KEYS for variable in variables)
 
 
 def fetch_report(url: str, *, window: str | None, token: str | None) -> str:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import counted, output_option, write
 from flask_boxkite.drift import DriftReport
-from flask_boxkite.drift.text import as_markdown, escaped, printable
-from flask_boxkite.drift.verdict import MOVED, WORST_FIRST
+from flask_boxkite.drift.text import as_markdown, escaped, moved_count, printable
+from flask_boxkite.drift.verdict import WORST_FIRST
 
 __all__ = ["ALPHA", "DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
 
@@ -128,16 +128,15 @@ class Models:
             for number, model in enumerate(self.content["models"]):
                 if number:
                     console.print()
-                show_model(console, model, self._heading(model), shows_all=shows_all)
+                heading, today = self._heading(model), self.content.get("time", "")[:10] or None
+                show_model(console, model, heading, shows_all=shows_all, today=today)
             show_problems(console, self.content.get("findings", ()))
 
     def _heading(self, model: Mapping[str, Any]) -> str:
         if (report := model["drift"]) is None:
             return printable(f"{model['model']}: there is no baseline.")
         variables: Sequence[Mapping[str, Any]] = report["variables"]
-        moved = sum(item["verdict"] in MOVED for item in variables)
-        count = f"{moved} of {len(variables)} variables drifted {self.when}"
-        return printable(f"{model['model']}: {count}. Baseline {report['baseline']}.")
+        return printable(f"{model['model']}: {moved_count(variables, self.when)} Baseline {report['baseline']}.")
 
 
 def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -14,10 +14,9 @@ from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.folding import is_ours, read_directory, windows_path
 from flask_boxkite.live.layout import is_sink
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.shared import Slots
 from flask_boxkite.live.store import Section, Totals
-from flask_boxkite.live.windows import RingFile, Windows
-from flask_boxkite.observation import Observation, observe
+from flask_boxkite.live.windows import History, RingFile, Slots, Windows
+from flask_boxkite.observation import Observation, Timelines, observe
 from flask_boxkite.page import App, Query
 
 __all__ = ["app_of"]
@@ -83,7 +82,13 @@ def _observations(
         raise BoxkiteError(msg)
     return [
         observe(
-            item.name, item.baseline, item.layout, _Counts(directory, item.section), window=window, alpha=item.alpha
+            item.name,
+            item.baseline,
+            item.layout,
+            _Counts(directory, item.section),
+            window=window,
+            alpha=item.alpha,
+            timelines=Timelines(item.layout) if item.baseline else None,
         )
         for item in models
     ]
@@ -102,14 +107,25 @@ class _Counts:
         """Return what was counted since the start."""
         return read_directory(self._directory).totals(self._section)
 
+    def history(self) -> tuple[History, Totals]:
+        """Return the snapshots of the last day, and the totals of just after.
+
+        Raises:
+            OSError: They cannot be read, or there was no room for snapshots.
+        """
+        # Without room for snapshots, there is an empty file.
+        if not self._ring.exists() or not self._ring.stat().st_size:
+            if not (totals := self.totals()).cells.any():  # nothing was counted yet, so every window is known
+                return History.none(time.time()), totals
+            raise FileNotFoundError(errno.ENOENT, "it has no snapshots. Only '--window start' needs none")
+        history = self._windows.history()
+        return history, self.totals()
+
     def slots(self, name: str) -> Slots:
         """Return what was counted in a window, slot by slot.
 
         Raises:
-            OSError: It cannot be read, or there was no room for snapshots.
+            OSError: As `history`.
         """
-        # Without room for snapshots, there is an empty file.
-        if not self._ring.exists() or not self._ring.stat().st_size:
-            raise FileNotFoundError(errno.ENOENT, "it has no snapshots. Only '--window start' needs none")
-        snapshots = self._windows.snapshots(name)
-        return Slots.of(snapshots, self.totals(), time.monotonic())
+        history, totals = self.history()
+        return history.slots(name, totals)

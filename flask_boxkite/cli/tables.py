@@ -11,18 +11,27 @@ from rich.text import Text
 
 from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.pictures import plain_table, shortened
-from flask_boxkite.drift.text import printable, title
+from flask_boxkite.drift.text import by_reason, printable, since_cell, size_cell, title
 from flask_boxkite.page.words import group_text, percent, seconds
 
 __all__ = ["show_model", "show_problems"]
 
 _WIDE = 100
 _NARROW = 72
-_STYLES = {"major": "bold red", "drifted": "red", "shifted": "yellow", "stable": "green", "not enough data": "dim"}
+_STYLES = {
+    "major": "bold red",
+    "drifted": "red",
+    "shifted": "yellow",
+    "unclear": "magenta",
+    "stable": "green",
+    "not enough data": "dim",
+}
 _QUIET = {"stable": "stable", "not enough data": "with not enough data"}
 
 
-def show_model(console: Console, model: Mapping[str, Any], heading: str, *, shows_all: bool) -> None:
+def show_model(
+    console: Console, model: Mapping[str, Any], heading: str, *, shows_all: bool, today: str | None = None
+) -> None:
     """Print a model: a line about the whole, about its requests, and one for each variable that moved.
 
     Args:
@@ -30,6 +39,7 @@ def show_model(console: Console, model: Mapping[str, Any], heading: str, *, show
         model: As the drift page tells it to programs.
         heading: The first line, printable.
         shows_all: Whether variables that have not moved are listed too.
+        today: Date that goes without saying, as ``"2026-01-31"``; None: there is none.
     """
     console.print(heading, style="bold", soft_wrap=True)
     if "rows" in model:
@@ -40,11 +50,14 @@ def show_model(console: Console, model: Mapping[str, Any], heading: str, *, show
     listed = [item for item in variables if shows_all or item["verdict"] not in _QUIET]
     if listed:
         console.print()
-        _show_variables(console, listed)
+        _show_variables(console, listed, today)
+        _show_reasons(console, listed)
     if len(listed) < len(variables):
         quiet = Counter(item["verdict"] for item in variables)
         parts = [f"{quiet[verdict]} {words}" for verdict, words in _QUIET.items() if quiet[verdict]]
-        console.print(f"\n{', '.join(parts)} (--all lists them)")
+        reasons = by_reason(variables, "not enough data")
+        why = f": {reasons[0][1]}" if len(reasons) == 1 else ""
+        console.print(f"\n{', '.join(parts)}{why} (--all lists them)")
 
 
 def show_problems(console: Console, findings: Sequence[Mapping[str, Any]]) -> None:
@@ -64,12 +77,18 @@ def _requests(model: Mapping[str, Any]) -> str:
     return f"{words}; half within {seconds(latency['p50'])}, 99 of 100 within {seconds(latency['p99'])}"
 
 
-def _show_variables(console: Console, items: Sequence[Mapping[str, Any]]) -> None:
+def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today: str | None) -> None:
     is_wide, is_narrow = console.width >= _WIDE, console.width < _NARROW
     table = plain_table()
     table.add_column("variable", max_width=28 if is_wide else 20)
     table.add_column("verdict", no_wrap=True)
-    numbers = ["size", *(("G/φ", "limit", "φ") if is_wide else ()), *(() if is_narrow else ("rows",))]
+    has_since = any(_since(item, today) for item in items)
+    numbers = [
+        "size",
+        *(("since",) if has_since else ()),
+        *(("G/φ", "limit") if is_wide else ()),
+        *(() if is_narrow else ("rows",)),
+    ]
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
     if not is_narrow:
@@ -77,20 +96,33 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]]) -> Non
         table.add_column("from", justify="right", no_wrap=True)
         table.add_column("to", justify="right", no_wrap=True)
     for item in items:
-        cells = _numbers(item)
+        cells = _numbers(item, today)
         verdict = Text(item["verdict"], style=_STYLES[item["verdict"]])
         moved = () if is_narrow else _moved(item)
         table.add_row(shortened(title(item)), verdict, *(cells[name] for name in numbers), *moved)
     console.print(table)
 
 
-def _numbers(item: Mapping[str, Any]) -> Mapping[str, str]:
+def _show_reasons(console: Console, items: Sequence[Mapping[str, Any]]) -> None:
+    """Print why nothing is certain of some variables, those with the same reason together."""
+    for verdict in ("unclear", "not enough data"):
+        for names, reason in by_reason(items, verdict):
+            console.print(Text(f"\n{verdict.capitalize()}: {names} ({reason})"))
+
+
+def _since(item: Mapping[str, Any], today: str | None) -> str:
+    """Write from when on a change is seen: the time, and the date where that is another."""
+    time = since_cell(item)
+    return time if not time or item["since"][:10] == today else f"{item['since'][5:10]} {time}"
+
+
+def _numbers(item: Mapping[str, Any], today: str | None) -> Mapping[str, str]:
     return {
-        "size": f"{item['size']:.2f}",
+        "size": size_cell(item),
+        "since": _since(item, today),
         "G/φ": f"{item['g'] / item['dispersion']:,.1f}",
         "limit": f"{item['limit']:.1f}",
-        "φ": f"{item['dispersion']:.2f}",
-        "rows": f"{item['live_rows']:,}",
+        "rows": f"{item['rows']:,}",
     }
 
 

@@ -52,7 +52,7 @@ class _Plot:
         """Draw the vertical axis and its lines."""
         for tick in _ticks(0.0, self._top):
             y = self.y(tick)
-            text = percent(tick) if as_percent else number(tick)
+            text = _percent(tick) if as_percent else number(tick)
             yield f'<path class="grid" d="M{self.left} {y:.1f}H{_WIDTH - _RIGHT}"/>'
             yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
 
@@ -69,6 +69,11 @@ class _Plot:
             if self.x(tick) < self.right - 12 or end == _WIDTH:
                 x = min(self.x(tick), end - half)
                 yield f'<text x="{x:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{text}</text>'
+
+
+def _percent(share: float) -> Markup:
+    """Write a share, in markup: a very small one has a "<"."""
+    return escape(percent(share))
 
 
 def _ticks(lower: float, upper: float, most: int = 5) -> list[float]:
@@ -170,7 +175,7 @@ def _hints(shape: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[
     parts = np.linspace(0, 1, len(xs))
     ends = numbers((shape.lower * (1 - parts) + shape.upper * parts).tolist())
     for place, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
-        text = f"{ends[place]} to {ends[place + 1]}: training {percent(before)}, live {percent(now)}"
+        text = f"{ends[place]} to {ends[place + 1]}: training {_percent(before)}, live {_percent(now)}"
         x, width = xs[place], xs[place + 1] - xs[place]
         box = f'x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{floor - _TOP:.1f}"'
         yield f'<rect class="hint" {box}><title>{text}</title></rect>'
@@ -181,7 +186,7 @@ def _special(bar: Bar, left: float, plot: _Plot) -> Iterator[str]:
     for kind, share in (("live special", bar.now), ("training", bar.before)):
         y = plot.y(share)
         yield f'<path class="{kind}" d="M{x:.1f} {floor:.1f}V{y:.1f}h{width}V{floor:.1f}z"/>'
-    text = f"{bar.label}: training {percent(bar.before)}, live {percent(bar.now)}"
+    text = f"{bar.label}: training {_percent(bar.before)}, live {_percent(bar.now)}"
     yield f'<rect class="hint" x="{x - 10:.1f}" y="{_TOP}" width="{width + 20}" height="{floor - _TOP:.1f}">'
     yield f"<title>{text}</title></rect>"
     yield f'<text x="{x + width / 2:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{bar.label}</text>'
@@ -201,12 +206,20 @@ def _large_categories(shape: Categories, label: str) -> Markup:
             long = (_WIDTH - left - right) * share / tallest
             parts.append(f'<path class="{name}" d="M{left} {y}h{long:.1f}v{_ROW - 8}H{left}z"/>')
         end = left + (_WIDTH - left - right) * max(bar.before, bar.now) / tallest + 6
-        parts.append(f'<text x="{end:.1f}" y="{y + 14}">{percent(bar.before)} → {percent(bar.now)}</text>')
+        parts.append(f'<text x="{end:.1f}" y="{y + 14}">{_percent(bar.before)} → {_percent(bar.now)}</text>')
     return _svg((_WIDTH, _ROW * max(len(bars), 1) + 4), label, parts, "large")
 
 
-def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, label: str) -> Markup:
-    """Draw the share of rows up to each bound, and where training and live are furthest apart: Kolmogorov-Smirnov."""
+def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, label: str, distance: str) -> Markup:
+    """Draw the share of rows up to each bound, and where training and live are furthest apart.
+
+    Args:
+        variable: Its training counts.
+        live: Its live counts, in the order of its cells.
+        shape: What the other charts draw of it.
+        label: What the picture shows, for people who cannot see it.
+        distance: Name of that distance.
+    """
     bounds = np.array(variable.upper_bounds)
     before, now = (
         np.cumsum(counts) / max(np.sum(counts), 1)
@@ -224,12 +237,12 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
         parts.append(f'<polyline class="{kind}" points="{points}"/>')
     x = plot.x(float(bounds[furthest]))
     ends = plot.y(float(before[furthest])), plot.y(float(now[furthest]))
-    distance = abs(float(before[furthest] - now[furthest]))
+    apart = abs(float(before[furthest] - now[furthest]))
     side, anchor = (8, "start") if x < _WIDTH / 2 else (-8, "end")
     parts.append(f'<path class="mark" d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}"/>')
     parts.append(
         f'<text class="mark-text" x="{x + side:.1f}" y="{sum(ends) / 2 + 4:.1f}" text-anchor="{anchor}">'
-        f"K-S {number(distance)} at {numbers([shape.lower, float(bounds[furthest]), shape.upper])[1]}</text>"
+        f"{distance} {number(apart)} at {numbers([shape.lower, float(bounds[furthest]), shape.upper])[1]}</text>"
     )
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,15 +14,17 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.baseline.distribution import Continuous, group_counts
+from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.doctor import Finding
 from flask_boxkite.drift import DriftReport, VariableDrift
+from flask_boxkite.drift.text import CHANGED, size_cell
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
+from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.observation import CoursePoint, Observation
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from flask_boxkite.page.shape import Histogram, Shape, shape_of
-from flask_boxkite.page.words import MEANINGS, group_text, percent, window_text
+from flask_boxkite.page.words import MEANINGS, group_text, moment, percent, rows_text, since_text, window_text
 
 __all__ = ["App", "ModelView", "Query", "VariableView", "course_picture"]
 
@@ -37,7 +39,7 @@ class Query:
         verdict: One verdict; empty for all.
     """
 
-    window: str | None = "1h"
+    window: str | None = LONGEST
     name: str = ""
     verdict: str = ""
 
@@ -53,14 +55,16 @@ class VariableView:
     Args:
         drift: What is known of it.
         trained: Its training counts.
-        live: Its live counts.
+        live: Its live counts, of the stretch that decided if they are known.
+        today: Date that goes without saying, as ``"2026-01-31"``; None: there is none.
     """
 
-    def __init__(self, drift: VariableDrift, trained: Distribution, live: Any) -> None:
+    def __init__(self, drift: VariableDrift, trained: Distribution, live: Any, today: str | None = None) -> None:
         self.drift = drift
         self.trained = trained
         self.live = live
         self.row = drift.to_row()
+        self.since = since_text(self.row, today)
 
     @cached_property
     def shape(self) -> Shape:
@@ -68,9 +72,27 @@ class VariableView:
         return shape_of(self.trained, self.live)
 
     @property
+    def size(self) -> str | None:
+        """The size of the change; None where no change is certain."""
+        return size_cell(self.row) if self.drift.verdict in CHANGED else None
+
+    @property
     def meaning(self) -> str:
         """The verdict, as a sentence goes on after the name."""
         return MEANINGS[self.drift.verdict]
+
+    @property
+    def span(self) -> str:
+        """When the stretch of time began that decided, and its rows; nothing where it is the whole window."""
+        return f"{self.since} ({rows_text(self.drift.rows)})" if self.since else ""
+
+    @property
+    def because(self) -> str:
+        """Why nothing is certain, as that sentence ends; nothing where it is."""
+        if not self.drift.reason:
+            return ""
+        doubt = ", which cannot be told yet" if self.drift.verdict == "unclear" else ""
+        return f"{doubt} ({self.drift.reason})"
 
     @property
     def moved(self) -> str:
@@ -93,16 +115,14 @@ class VariableView:
         if not isinstance(self.trained, Continuous) or not isinstance(self.shape, Histogram):
             return None
         label = f"Cumulative shares of {self.drift.name}, training and live"
-        return cumulative_chart(self.trained, self.live, self.shape, label)
+        # Kolmogorov-Smirnov is of the whole window, which this need not be.
+        return cumulative_chart(self.trained, self.live, self.shape, label, "apart by" if self.since else "K-S")
 
     @property
     def groups(self) -> list[tuple[str, float, float]]:
         """The groups that the verdict is about: name, share in training, share live."""
         names = [group_text(group.name, self.drift.kind) for group in self.trained.groups]
-        shares = [
-            [count / max(sum(cells), 1) for count in group_counts(self.trained, cells)]
-            for cells in (self.trained.cells, self.live.tolist())
-        ]
+        shares = [[count / max(sum(counts), 1) for count in counts] for counts in (self.drift.before, self.drift.now)]
         return list(zip(names, *shares, strict=True))
 
     @property
@@ -122,6 +142,7 @@ class ModelView:
         when: Completes "2 of 31 variables have drifted …".
         query: What to show of it.
         observation: What is known of its requests; None if it was not served.
+        now: Time in Unix seconds, whose date goes without saying; None: every date is said.
     """
 
     def __init__(
@@ -134,6 +155,7 @@ class ModelView:
         when: str,
         query: Query | None = None,
         observation: Observation | None = None,
+        now: float | None = None,
     ) -> None:
         self.name = name
         self.baseline = baseline
@@ -142,12 +164,21 @@ class ModelView:
         self.observation = observation
         self._report = report
         self._cells = cells
+        self._today = None if now is None else moment(now)[:10]
 
     @classmethod
-    def of(cls, seen: Observation, query: Query) -> ModelView:
+    def of(cls, seen: Observation, query: Query, now: float) -> ModelView:
         """Return the view of a model that is served."""
-        when = window_text(seen.window)
-        return cls(seen.model, seen.baseline, seen.report, seen.cells, when=when, query=query, observation=seen)
+        return cls(
+            seen.model,
+            seen.baseline,
+            seen.report,
+            seen.cells,
+            when=window_text(seen.window),
+            query=query,
+            observation=seen,
+            now=now,
+        )
 
     @property
     def fingerprint(self) -> str | None:
@@ -167,14 +198,18 @@ class ModelView:
         if self._report is None or self.baseline is None:
             return []
         sides = (("feature", self.baseline.features), ("output", self.baseline.outputs))
-        known: dict[tuple[str, str], tuple[Distribution, NDArray[np.int64]]] = {}
+        known: dict[tuple[str, str], tuple[Distribution, slice]] = {}
         start = 0
         for side, items in sides:
             for item in items:
-                stop = start + len(item.cells)
-                known[side, item.name] = item, self._cells[start:stop]
-                start = stop
-        return [VariableView(drift, *known[drift.side, drift.name]) for drift in self._report]
+                known[side, item.name] = item, slice(start, start + len(item.cells))
+                start += len(item.cells)
+        since = cache(self.observation.cells_since) if self.observation is not None else lambda time: self._cells
+        found = []
+        for drift in self._report:
+            item, own = known[drift.side, drift.name]
+            found.append(VariableView(drift, item, since(drift.since)[own], self._today))
+        return found
 
     @property
     def shown(self) -> list[VariableView]:
@@ -192,9 +227,23 @@ class ModelView:
         return [view for view in self.variables if view.drift.verdict in MOVED]
 
     @property
-    def worst(self) -> str:
-        """The most worrying verdict."""
-        return self.variables[0].drift.verdict if self.variables else "not enough data"
+    def unclear(self) -> list[VariableView]:
+        """Those that may have changed, or not."""
+        return [view for view in self.variables if view.drift.verdict == "unclear"]
+
+    @property
+    def unknown(self) -> list[VariableView]:
+        """Those with not enough data, those with most rows first."""
+        found = [view for view in self.variables if view.drift.verdict == "not enough data"]
+        return sorted(found, key=lambda view: -view.drift.rows)
+
+    @property
+    def state(self) -> str:
+        """The verdict on the whole; what is shifted is not worth an alert."""
+        verdicts = [view.drift.verdict for view in self.variables]
+        if not self.rows or len(self.unknown) == len(verdicts):
+            return "not enough data"
+        return next((verdict for verdict in (*WORST_FIRST[:2], "unclear") if verdict in verdicts), "stable")
 
     def variable(self, side: str, name: str) -> VariableView | None:
         """Return one variable."""
@@ -227,7 +276,7 @@ class App:
     ) -> None:
         self.name = name
         self.query = query
-        self.models = [ModelView.of(observation, query) for observation in observations]
+        self.models = [ModelView.of(observation, query, now) for observation in observations]
         self.sinks = sinks or {}
         self.findings = findings
         self.now = now

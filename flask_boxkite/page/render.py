@@ -12,9 +12,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from flask_boxkite.delivery.counts import RecorderCounts
+from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.observation import CoursePoint
 from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
-from flask_boxkite.page.words import ago, fixed, moment, number, percent, seconds, statistics
+from flask_boxkite.page.words import (
+    ago,
+    decision_statistics,
+    distance_statistics,
+    moment,
+    number,
+    percent,
+    rows_text,
+    seconds,
+)
 
 __all__ = ["ASSETS", "asset", "comparison_html", "drift_json", "overview_html", "report_html", "variable_html"]
 
@@ -33,7 +43,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(number=number, percent=percent, seconds=seconds, moment=moment, ago=ago, fixed=fixed)
+    environment.filters.update(number=number, percent=percent, seconds=seconds, moment=moment, ago=ago, rows=rows_text)
+    environment.globals.update(minimum_rows=MINIMUM_ROWS)
     return environment
 
 
@@ -66,7 +77,8 @@ def variable_html(app: App, model: ModelView, view: VariableView, points: Sequen
             model=model,
             view=view,
             course=course_picture(view, points),
-            statistics=list(statistics(view.row)),
+            decision=list(decision_statistics(view.row)),
+            distances=list(distance_statistics(view.row)),
         )
     )
 

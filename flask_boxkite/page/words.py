@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from flask_boxkite.drift.text import digits_apart
-from flask_boxkite.drift.verdict import MINIMUM_ROWS
+from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart
+from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.naming import (
     ABOVE,
     BELOW,
@@ -26,14 +26,16 @@ __all__ = [
     "Statistic",
     "ago",
     "category_label",
-    "fixed",
+    "decision_statistics",
+    "distance_statistics",
     "group_text",
     "moment",
     "number",
     "numbers",
     "percent",
+    "rows_text",
     "seconds",
-    "statistics",
+    "since_text",
     "window_text",
 ]
 
@@ -55,13 +57,32 @@ SPECIAL_WORDS = {
 MEANINGS = {
     "major": "has moved far from training",
     "drifted": "has moved away from training",
-    "shifted": "has moved a little; it is real, but small",
+    "shifted": "has moved a little from training",
+    "unclear": "may have moved",
     "stable": "is as in training",
-    "not enough data": f"has fewer than {MINIMUM_ROWS} rows, too few to tell",
+    "not enough data": "has too few rows to tell",
 }
-"""What a verdict says of a variable."""
+"""What a verdict says of a variable, before it is said since when."""
 
 _WINDOWS = {"5m": "the last 5 minutes", "1h": "the last hour", "24h": "the last 24 hours"}
+
+
+def since_text(row: Mapping[str, Any], today: str | None) -> str:
+    """Say when the stretch of time began that decided, as in "since 12:03 UTC"; nothing where it is the whole window.
+
+    Args:
+        row: A variable, as `VariableDrift.to_row` has it.
+        today: Date that goes without saying, as ``"2026-01-31"``; None: there is none.
+    """
+    if not row["since"]:
+        return ""
+    date, time = row["since"][:10], row["since"][11:16]
+    return f"since {time} UTC" if date == today else f"since {date} {time} UTC"
+
+
+def rows_text(rows: int) -> str:
+    """Write how many rows there are, as in "1 row"."""
+    return f"{rows:,} row{'s' * (rows != 1)}"
 
 
 def window_text(window: str | None) -> str:
@@ -71,6 +92,8 @@ def window_text(window: str | None) -> str:
 
 def percent(share: float) -> str:
     """Write a share, with a digit more where there are few."""
+    if 0 < share < 0.0005:
+        return "< 0.1%"
     return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
 
 
@@ -87,13 +110,6 @@ def numbers(values: Sequence[float]) -> list[str]:
     """Write numbers with as many digits, three at least, as tell apart those that are not equal."""
     digits = digits_apart(values, 3)
     return [number(value, digits) for value in values]
-
-
-def fixed(value: float | None) -> str:
-    """Write a number with two digits after the point, for columns; a dash where there is none."""
-    if value is None:
-        return _NONE
-    return "< 0.01" if 0 < value < 0.005 else f"{value:,.2f}"
 
 
 def seconds(value: float | None) -> str:
@@ -143,34 +159,62 @@ class Statistic(NamedTuple):
     meaning: str
 
 
-def statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
-    """Explain every number of a variable, given as `VariableDrift.to_row` has it."""
+def decision_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
+    """Explain the numbers that the verdict was made from.
+
+    Args:
+        row: A variable, as `VariableDrift.to_row` has it.
+    """
     g = row["g"] / row["dispersion"]
-    is_real = g > row["limit"]
-    yield Statistic(
-        "G / φ",
-        number(g),
-        number(row["limit"]),
-        "Above its limit: chance alone does not do this." if is_real else "Within its limit: chance alone can do this.",
-    )
-    repeats = "Rows come as if independent of each other."
-    if row["dispersion"] > 1.05:
-        repeats = f"Rows repeat each other: {number(row['dispersion'])} count as one."
-    yield Statistic("φ, dispersion", number(row["dispersion"]), "", repeats)
-    yield Statistic("PSI", number(row["psi"]), number(row["psi_limit"]), _psi_meaning(row))
-    yield from _distances(row)
+    yield Statistic("G / φ", number(g), number(row["limit"]), _g_meaning(row, g))
+    yield Statistic("φ, dispersion", number(row["dispersion"]), "", _dispersion_meaning(row))
+    yield Statistic("PSI", number(row["psi"]), "", _psi_meaning(row))
+    if row["verdict"] in CHANGED:
+        yield Statistic("Size", number(row["size"]), number(DRIFTED_SIZE), _size_meaning(row))
+    else:
+        yield Statistic("Size", _NONE, number(DRIFTED_SIZE), "There is none, as no change is certain.")
+
+
+def _g_meaning(row: Mapping[str, Any], g: float) -> str:
+    if row["verdict"] == "not enough data":
+        return f"It says nothing yet: {row['reason']}."
+    if row["verdict"] == "unclear":
+        return f"Above its limit only if each row counts: {row['reason']}."
+    if g > row["limit"]:
+        return "Above its limit: chance alone does not do this."
+    return "Within its limit: chance can do this."
+
+
+def _dispersion_meaning(row: Mapping[str, Any]) -> str:
+    if row["dispersion"] <= NOTICEABLE:
+        return "Each row counts."
+    text = counted_as_one(row)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _psi_meaning(row: Mapping[str, Any]) -> str:
     if row["psi_limit"] is None:
         return "There are no live rows yet."
-    noise = f"{number(row['psi_noise'])} of it is what samples of this size have anyway"
-    if row["psi"] < row["psi_limit"]:
-        return f"Too small to be called drift; {noise}."
-    return f"Large enough to be called drift; {noise}."
+    return (
+        f"Samples of this size have {number(row['psi_noise'])} of it anyway; its standard error is "
+        f"{number(row['psi_error'])}."
+    )
 
 
-def _distances(row: Mapping[str, Any]) -> Iterator[Statistic]:
+def _size_meaning(row: Mapping[str, Any]) -> str:
+    less = "what samples have anyway"
+    # Standard errors are taken off where hours of the day differ, so that less is left than the noise alone leaves.
+    if row["size"] < (row["psi"] - row["psi_noise"]) * (1 - 1e-9):
+        less += f", and less {DOUBT:g} standard errors, since hours of the day differ"
+    return f"PSI less {less}. Drift begins at {number(DRIFTED_SIZE)}, major drift at {number(MAJOR_SIZE)}."
+
+
+def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
+    """Explain the numbers that describe the whole window.
+
+    Args:
+        row: A variable, as `VariableDrift.to_row` has it.
+    """
     if row["kolmogorov_smirnov"] is not None:
         yield Statistic(
             "Kolmogorov-Smirnov",

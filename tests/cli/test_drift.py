@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from flask_boxkite import ModelMonitoringService
+from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.cli import boxkite, remote
+from flask_boxkite.config import Settings
+from flask_boxkite.drift import drift_report
+from flask_boxkite.drift.report import Distances
 from flask_boxkite.live.folding import fold
+from flask_boxkite.live.windows import SLOT_SECONDS
 from flask_boxkite.records import Records
 from tests.cli.commands import ROOT, people, run
 from tests.peers import Gunicorn, fetch, wait_for
@@ -71,10 +76,12 @@ class World:
         self.url = ""
 
     def load(self) -> None:
-        """Send all rows, in batches, so that both workers answer some."""
+        """Send all rows, each by itself, so that both workers answer some."""
         self.url = f"{self.server.url}/boxkite"
-        for start in range(0, len(self.rows), 20):
-            answer = fetch(f"{self.server.url}/score", json_body=self.rows[start : start + 20])
+        # Within one slot of time: then there is no other stretch than all of it.
+        time.sleep(SLOT_SECONDS["5m"] - time.time() % SLOT_SECONDS["5m"])
+        for row in self.rows:
+            answer = fetch(f"{self.server.url}/score", json_body=[row])
             assert answer.status == 200, answer.text
         wait_for(lambda: self.page()["sinks"][0]["waiting"] == 0, what="records in files")
 
@@ -103,26 +110,31 @@ def content(result: Result) -> dict[str, Any]:
     return found
 
 
-def served(world: World) -> list[dict[str, Any]]:
-    """Return what one process says that has answered all rows."""
+def counted(world: World) -> list[dict[str, Any]]:
+    """Return the verdicts on what one process counts that answers all rows, taken as one sample."""
     service = ModelMonitoringService(world.baseline, sink="none")
     service.log_prediction(
         features=[{key: row[key] for key in row if key != "score"} for row in world.rows],
         output=[row["score"] for row in world.rows],
     )
-    return service.drift().to_rows()
+    baseline = Baseline.load(world.baseline)
+    return drift_report("credit", baseline, service.observe().cells, alpha=Settings.drift_alpha).to_rows()
 
 
-def without_dispersion(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Leave out what depends on when rows came, and the order that follows from it."""
-    kept = [{key: row[key] for key in row if key not in ("dispersion", "verdict")} for row in rows]
-    return sorted(kept, key=lambda row: str(row["name"]))
+def distances(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Return of each variable what describes the whole window, whenever its rows came."""
+    return {row["name"]: [row["live_rows"], *(row[item.name] for item in fields(Distances))] for row in rows}
+
+
+def moved(rows: list[dict[str, Any]]) -> set[str]:
+    """Return the variables that have drifted."""
+    return {row["name"] for row in rows if row["verdict"] in ("drifted", "major")}
 
 
 # --- a running server ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("window", ["1h", "start"])
+@pytest.mark.parametrize("window", ["1h", "24h", "start"])
 def test_page_and_state_directory_say_the_same(world: World, window: str) -> None:
     """All of it: requests, latency and sinks too."""
     page = world.page(window)
@@ -131,21 +143,39 @@ def test_page_and_state_directory_say_the_same(world: World, window: str) -> Non
 
     assert {**by_page, "time": ""} == {**page, "time": ""}
     assert {**by_state, "time": "", "findings": []} == {**page, "time": "", "findings": []}
-    assert without_dispersion(page["models"][0]["drift"]["variables"]) == without_dispersion(served(world))
+    variables = page["models"][0]["drift"]["variables"]
+    assert distances(variables) == distances(counted(world))
+    assert moved(variables) == moved(counted(world)) == {"age", "kids"}
+
+
+def test_before_the_first_prediction_page_and_state_directory_say_the_same(tmp_path: Path) -> None:
+    """Without any snapshot, which is taken with the first prediction; once the page was asked, there are counts."""
+    world = World(tmp_path)
+    with world.server:
+        world.url = f"{world.server.url}/boxkite"
+        for window in ("5m", "24h", "start"):
+            page = world.page(window)
+            by_state = content(drift("--state-dir", world.state, "--window", window, "--format", "json"))
+            assert {**by_state, "time": "", "findings": []} == {**page, "time": "", "findings": []}
+        result = drift("--state-dir", world.state)
+    assert result.stdout.splitlines()[1:] == [
+        "0 predictions, 0 client errors, 0 errors",
+        "",
+        "6 with not enough data: 0 rows; 30 are needed (--all lists them)",
+    ]
 
 
 def test_a_process_shows_what_drifted(world: World) -> None:
     done = run("drift", "--state-dir", world.state, "--fail-on", "drifted", cwd=world.directory)
-    report = world.page("1h")["models"][0]["drift"]
-    moved = [item for item in report["variables"] if item["verdict"] in ("drifted", "major")]
+    report = world.page("24h")["models"][0]["drift"]
+    shown = report["variables"][:2]
     lines = done.stdout.splitlines()
 
-    assert [item["name"] for item in moved] == ["age", "kids"]
     assert (done.returncode, done.stderr) == (3, "Drift found: 2 variables, drifted or worse.\n")
-    assert lines[0] == f"credit: 2 of 6 variables drifted in the last hour. Baseline {report['baseline']}."
+    assert lines[0] == f"credit: 2 of 6 variables drifted in the last 24 hours. Baseline {report['baseline']}."
     assert lines[1].startswith("400 predictions, 0 client errors, 0 errors; half within ")
     assert [line.split()[:3] for line in lines[5:7]] == [
-        [item["name"], item["verdict"], f"{item['size']:.2f}"] for item in moved
+        [item["name"], item["verdict"], f"{item['size']:.2f}"] for item in shown
     ]
 
 
@@ -175,7 +205,7 @@ def test_html_stands_alone(world: World, source: str, tmp_path: Path) -> None:
 def test_markdown_has_all_variables(world: World) -> None:
     lines = drift("--state-dir", world.state, "--format", "markdown").stdout.splitlines()
     assert len(lines) == 4 + 6
-    assert lines[4].startswith("| age | major | ")
+    assert {line.split(" | ")[0] for line in lines[4:6]} == {"| age", "| kids"}
 
 
 def test_one_model_is_picked(world: World) -> None:
@@ -247,7 +277,7 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, l
 
 
 def test_a_page_that_cannot_be_had_is_one_line(world: World, free_tcp_port: int) -> None:
-    asked, closed, other = "drift.json?window=1h", f"http://127.0.0.1:{free_tcp_port}", f"{world.server.url}/metrics"
+    asked, closed, other = "drift.json?window=24h", f"http://127.0.0.1:{free_tcp_port}", f"{world.server.url}/metrics"
     for url, message in {
         world.url: f"'{world.url}/{asked}' answered 401 UNAUTHORIZED. "
         "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
@@ -271,6 +301,8 @@ NO_PAGES = (
     b"\xff",
     b'{"format": 1, "window": null, "models": null}',
     b'{"format": 1, "window": null, "models": [{"model": "m"}]}',
+    b'{"format": 1, "window": null, "models": [{"model": "m", "baseline": null, "version": null, "rows": {}, '
+    b'"latency_seconds": {}, "drift": {"variables": [{"name": "of an earlier release", "verdict": "stable"}]}}]}',
 )
 
 
@@ -318,7 +350,7 @@ def test_what_speaks_another_language_is_one_line() -> None:
         result = drift("--url", url)
         thread.join()
     assert result.exit_code == 1
-    assert result.output.startswith(f"Error: '{url}/drift.json?window=1h' cannot be reached: 220 mail.example ready")
+    assert result.output.startswith(f"Error: '{url}/drift.json?window=24h' cannot be reached: 220 mail.example ready")
     assert len(result.output.splitlines()) == 1
 
 
@@ -350,7 +382,7 @@ def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(remote, "_MOST_BYTES", 1000)
     with answering(200, bytes(2000)) as (url, _):
         result = drift("--url", url)
-    assert result.output.endswith("/drift.json?window=1h' does not end. Is it the address of the page?\n")
+    assert result.output.endswith("/drift.json?window=24h' does not end. Is it the address of the page?\n")
 
 
 def test_problems_that_the_page_knows_are_shown(world: World) -> None:
@@ -435,7 +467,8 @@ def test_records_give_what_the_api_gives(world: World) -> None:
     (model,) = json.loads(done.stdout)["models"]
     assert model["drift"] == Records(world.records).drift(world.baseline).to_dict()
     assert (model["model"], model["version"]) == ("credit", "7")
-    assert without_dispersion(model["drift"]["variables"]) == without_dispersion(served(world))
+    assert distances(model["drift"]["variables"]) == distances(counted(world))
+    assert moved(model["drift"]["variables"]) == {"age", "kids"}
 
 
 def test_html_of_records_has_what_the_server_says(world: World) -> None:

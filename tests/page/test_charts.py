@@ -48,7 +48,7 @@ def test_any_variable_can_be_drawn(drawn: tuple[Distribution, list[int]], name: 
     for chart in (small_chart(shape, name), large_chart(shape, name)):
         check(chart)
     if isinstance(variable, Continuous) and isinstance(shape, Histogram):
-        check(cumulative_chart(variable, live, shape, name))
+        check(cumulative_chart(variable, live, shape, name, "K-S"))
 
 
 def test_names_are_text_and_never_markup() -> None:
@@ -58,15 +58,16 @@ def test_names_are_text_and_never_markup() -> None:
     assert check(chart).attrib["aria-label"] == '"><script>alert(1)</script>'
 
 
-def test_the_cumulative_chart_marks_the_largest_distance() -> None:
+@pytest.mark.parametrize("name", ["K-S", "apart by"])
+def test_the_cumulative_chart_marks_the_largest_distance(name: str) -> None:
     variable = Continuous("x", (0.0, 1.0, 2.0, 3.0), (0, 10, 10, 10, 0), (0.0, 3.0))
     live = (0, 0, 0, 30, 0, 0, 0)
     shape = shape_of(variable, live)
     assert isinstance(shape, Histogram)
-    root = check(cumulative_chart(variable, live, shape, "x"))
+    root = check(cumulative_chart(variable, live, shape, "x", name))
 
     (text,) = [element.text for element in root if element.attrib.get("class") == "mark-text"]
-    assert text == "K-S 0.667 at 2"
+    assert text == f"{name} 0.667 at 2"
 
 
 def test_a_taller_bar_stands_for_a_larger_share() -> None:

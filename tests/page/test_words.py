@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flask_boxkite.page.words import category_label, group_text, number, numbers, seconds
+from flask_boxkite.page.words import category_label, group_text, number, numbers, percent, seconds
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,11 @@ def test_groups_and_categories_that_differ_have_different_names() -> None:
 )
 def test_spans_of_time_have_a_fitting_unit(value: float | None, text: str) -> None:
     assert seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0, "0%"), (0.0004, "< 0.1%"), (0.0005, "0.1%"), (0.0994, "9.9%"), (0.0995, "10%"), (1.0, "100%")],
+)
+def test_a_share_that_is_not_nothing_does_not_look_like_it(share: float, text: str) -> None:
+    assert percent(share) == text

@@ -111,11 +111,11 @@ def test_json_has_the_numbers_of_the_report(baseline: Baseline) -> None:
     send(app, 3, age="raise")
     content = app.test_client().get("/boxkite/drift.json").get_json()
     with app.app_context():
-        assert content["models"][0]["drift"] == json.loads(json.dumps(app.monitor.drift(window="1h").to_dict()))
+        assert content["models"][0]["drift"] == json.loads(json.dumps(app.monitor.drift(window="24h").to_dict()))
         app.monitor.close()
 
     assert list(content) == ["format", "time", "window", "models", "sinks", "findings", "failures"]
-    assert (content["format"], content["window"], content["failures"]) == (1, "1h", [])
+    assert (content["format"], content["window"], content["failures"]) == (1, "24h", [])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", content["time"])
     (model,) = content["models"]
     assert list(model) == ["model", "baseline", "version", "rows", "latency_seconds", "drift"]
@@ -136,8 +136,10 @@ def test_the_window_is_passed_on(client: FlaskClient) -> None:
 
 def test_before_the_first_prediction_the_page_says_so(baseline: Baseline) -> None:
     client = make_app(baseline).test_client()
+    page = client.get("/boxkite/").text
 
-    assert "No prediction was answered in the last hour." in client.get("/boxkite/").text
+    assert "No prediction was answered in the last 24 hours." in page
+    assert '<p class="summary not-enough-data">' in page
     latency = client.get("/boxkite/drift.json").get_json()["models"][0]["latency_seconds"]
     assert latency == {"p50": None, "p95": None, "p99": None}
     assert client.get(variable_path("age")).status_code == 200
@@ -284,11 +286,11 @@ def test_the_doctor_sees_windows_that_stay_empty(baseline: Baseline, tmp_path: P
         send(app)
         (said,) = (what for what in found(app) if "stay empty" in what)
         client = app.test_client()
-        rows = {window: rows_in(client, window) for window in ("1h", "start")}
+        rows = {window: rows_in(client, window) for window in ("1h", "24h", "start")}
     assert re.fullmatch(
-        r"The last 5 minutes, hour and day stay empty: their snapshots need \d+ KiB free, and there are \d+ KiB\.", said
+        r"The last 5 minutes, hour and day stay empty: their snapshots need 1 MiB free, and there are \d+ KiB\.", said
     )
-    assert rows == {"1h": 0, "start": 50}
+    assert rows == {"1h": 0, "24h": 0, "start": 50}
     with mounted(tmp_path, "8m"):
         app = make_app(baseline, BOXKITE_STATE_DIR=tmp_path)
         assert not [what for what in found(app) if "stay empty" in what]
@@ -407,7 +409,7 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
     """No response of the app but the page is concerned."""
     app = make_app(baseline)
     (service,) = app.extensions["boxkite"].services()
-    monkeypatch.setattr(service._counts, "slots", lambda name: (_ for _ in ()).throw(OSError(24, "Too many files")))
+    monkeypatch.setattr(service._counts, "history", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
     client = app.test_client()
 
     for path in ("/boxkite/", "/boxkite/drift.json", variable_path("age")):

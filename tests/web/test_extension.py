@@ -421,8 +421,10 @@ def test_a_file_and_an_object_serve_alike(baseline: Baseline, baseline_path: Pat
 def test_drift_is_asked_of_the_app(baseline: Baseline) -> None:
     app = app_of(baseline)
     monitor = Boxkite(app)
-    app.post("/score")(monitor.predict(lambda: {"predictions": [0.5] * 200}))
-    app.test_client().post("/score", json=[[1000, 1e9, "Oslo"]] * 200)
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    client = app.test_client()
+    for number in range(200):
+        client.post("/score", json=[1000 + number, 1e9, "Oslo"])
     with app.app_context():
         report = monitor.drift()
     assert {variable.name: variable.verdict for variable in report.variables}["age"] == "major"
