@@ -1,4 +1,4 @@
-"""Make the README's pictures anew: ``python -m tests.pictures``, of the quickstart's real run."""
+"""Make the README's pictures again: ``python -m tests.pictures``, of the quickstart's real run."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def traffic() -> tuple[list[dict[str, float | None]], list[dict[str, float | Non
 def report(title: str) -> None:
     """Print the verdicts of all variables that are not stable."""
     variables = json.loads(call("/boxkite/drift.json"))["models"][0]["drift"]["variables"]
-    moved = [item for item in variables if item["verdict"] not in ("stable", "not enough data")]
+    moved = [item for item in variables if item["verdict"] in ("shifted", "drifted", "major")]
     print(f"\n{title}: {len(moved)} of {len(variables)} variables moved")
     for item in moved:
         verdict, size = item["verdict"], item["size"]

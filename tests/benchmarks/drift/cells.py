@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.drift.scan import State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
-from flask_boxkite.drift.verdict import DRIFTED_SIZE
+from flask_boxkite.drift.timeline import MINUTE, Timeline
+from flask_boxkite.drift.verdict import DOUBT
+from flask_boxkite.rowhash import ROW_BUCKETS
 
 from .populations import NO_SHIFT, SHIFTS, Population, Shift
-from .rules import cumulative_distances, dispersions, g_statistics, psis, sizes, smoothed_divergences
+from .repeats import NOW
+from .rules import are_above, cumulative_distances, g_of_windows, have_drifted, psis, smoothed_divergences
 
 __all__ = ["ALPHA", "SIZES", "TRAINED", "Cell", "Plan", "cells_of", "trainings"]
 
@@ -23,22 +28,43 @@ TRAINED = 10_000
 SIZES = (50, 200, 1000, 10_000)
 REPEATS = (1, 2, 4)
 SLOTS = 60
-"""Of the 1 h window."""
+"""Minutes, of the hour."""
 
 PSI_LIMIT, FINE_PSI_LIMIT, KL_LIMIT, KS_LIMIT = 0.1, 0.25, 0.25, 0.1
 
 FALSE_ALARMS, FALSE_ALARMS_WITH_REPEATS, POWER = 0.0025, 0.005, 0.95
 POWER_CELLS = {("0.25 sd", 1000), ("0.5 sd", 200)}
 
+ONE = np.zeros(1, dtype=np.intp)
+
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to simulate: trainings, and windows for each, without a shift and with one."""
+    """How much to simulate.
+
+    Attributes:
+        trainings: Training samples, without a shift.
+        windows: Windows beside each.
+        shifted_trainings: Training samples, with a shift.
+        shifted_windows: Windows beside each.
+        scanned: How many of the training samples have windows that are scanned in the course of an hour, and how many.
+        shifted_scanned: The same with a shift.
+    """
 
     trainings: int
     windows: int
     shifted_trainings: int
     shifted_windows: int
+    scanned: tuple[int, int]
+    shifted_scanned: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Share:
+    """How often something happened, and the standard error of that, from the differences between trainings."""
+
+    of: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -51,10 +77,11 @@ class Cell:
         shift: What happened to live rows.
         rows: Live rows in a window.
         repeats: How many times in a row each came.
-        called: Share of windows in which G/φ was above its limit.
-        error: Standard error of that, from the differences between trainings.
-        drifted: Share in which the size was at least 0.1 besides, the verdicts ``drifted`` and ``major``.
-        others: The same share by the other rules, in the order of `OTHERS`.
+        sample: Share of windows that are called as one sample of independent rows; None if rows are repeated.
+        scanned: Share of windows that are called, of an hour in the course of which the same rows came.
+        drifted: Share in which the verdict is ``drifted`` or ``major`` besides: of samples, or of hours if rows are
+            repeated.
+        others: The share by other rules, in the order of the head.
     """
 
     population: str
@@ -62,8 +89,8 @@ class Cell:
     shift: Shift
     rows: int
     repeats: int
-    called: float
-    error: float
+    sample: Share | None
+    scanned: Share
     drifted: float
     others: tuple[float, ...]
 
@@ -80,10 +107,13 @@ class Cell:
         Args:
             quick: Whether there are too few windows for that: then only a bar that is missed beyond doubt is.
         """
-        doubt = 2 * self.error * (-1 if quick else 1)
+        doubt = -2 if quick else 2
         if self.shift == NO_SHIFT:
-            return self.called + doubt <= self._most
-        return self.called - doubt >= POWER if self._needs_power else None
+            found = [self.scanned] if self.sample is None else [self.sample, self.scanned]
+            return all(share.of + doubt * share.error <= self._most for share in found)
+        if self.sample is None or not self._needs_power:
+            return None
+        return self.sample.of - doubt * self.sample.error >= POWER
 
     @property
     def _most(self) -> float:
@@ -110,11 +140,13 @@ def cells_of(population: Population, plan: Plan, seed: int) -> list[Cell]:
     trained = [_Training(item) for item in trainings(population, plan.trainings, TRAINED, rng)]
     found = []
     for repeats in REPEATS:
-        found += [_cell(population, NO_SHIFT, trained, rows, repeats, plan.windows, rng) for rows in SIZES]
+        for rows in SIZES:
+            found.append(_cell(population, NO_SHIFT, trained, rows, repeats, plan.windows, plan.scanned, rng))
+    some = trained[: plan.shifted_trainings]
     for shift in SHIFTS:
         if shift.suits(population.kind):
-            some = trained[: plan.shifted_trainings]
-            found += [_cell(population, shift, some, rows, 1, plan.shifted_windows, rng) for rows in SIZES]
+            for rows in SIZES:
+                found.append(_cell(population, shift, some, rows, 1, plan.shifted_windows, plan.shifted_scanned, rng))
     return found
 
 
@@ -125,18 +157,18 @@ class _Training:
         self.item = item
         self._sums = GroupSums([item])
         self._cells = np.array(item.cells, dtype=float)
-        self._groups = self._sums.of(item.cells).astype(float)
-        self._limit = chi_squared_limit(ALPHA, degrees_of_freedom(item))
+        self._groups = self._sums.of(item.cells)
+        self._degrees = degrees_of_freedom(item)
+        self._limit = chi_squared_limit(ALPHA, self._degrees)
 
-    def judge(self, rng: np.random.Generator, visits: NDArray[np.int64], repeats: int) -> NDArray[np.bool_]:
-        """Say what each rule calls drift, shape (rules, windows)."""
-        cells = visits * repeats
+    def judge(self, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say what each rule calls drift of samples of rows per cell, shape (rules, windows): ours, drifted, others."""
         groups = self._sums.of(cells)
-        g = g_statistics(self._groups, groups)
+        g = g_of_windows(self._groups, groups)
         called = g > self._limit
-        if called.any():  # φ is at least 1, so that it matters for no others
-            phi = dispersions(rng, self._sums.of(visits[called]), repeats, SLOTS)
-            called[called] = g[called] / phi > self._limit
+        drifted = called.copy()
+        number = np.count_nonzero(called)
+        drifted[called] = have_drifted(self._groups, groups[called], g[called], np.ones(number), np.zeros(number))
         # The ancestor has missing values in its last bin.
         bins, trained = cells[:, :-2].copy(), self._cells[:-2].copy()
         bins[:, -1] += cells[:, -2:].sum(axis=1)
@@ -144,13 +176,41 @@ class _Training:
         return np.array(
             [
                 called,
-                called & (sizes(self._groups, groups) >= DRIFTED_SIZE),
+                drifted,
                 psis(self._groups, groups) > PSI_LIMIT,
                 psis(self._cells, cells) > FINE_PSI_LIMIT,
                 smoothed_divergences(trained, bins) > KL_LIMIT,
                 cumulative_distances(trained, bins) > KS_LIMIT,
             ]
         )
+
+    def scan(self, rng: np.random.Generator, visits: NDArray[np.int64], repeats: int) -> NDArray[np.bool_]:
+        """Say which hours are called, and which have drifted, shape (2, windows).
+
+        Visits come at any minute of the hour, and all their rows at once; rows of different visits differ, by other
+        features.
+
+        Args:
+            rng: Of random numbers.
+            visits: Visits per cell, shape (windows, cells).
+            repeats: How many rows each visit has.
+        """
+        groups = self._sums.of(visits)
+        slots = rng.multinomial(groups, np.full(SLOTS, 1 / SLOTS)).transpose(0, 2, 1)
+        degrees, starts = np.array([self._degrees]), NOW - MINUTE * np.arange(SLOTS, 0, -1)
+        trained = np.broadcast_to(self._groups, (len(groups), len(self._groups)))
+        found = np.zeros((2, len(groups)), dtype=bool)
+        is_above = are_above(trained, slots * repeats, ONE, degrees, ALPHA)
+        for window in np.flatnonzero(is_above).tolist():
+            buckets = rng.multinomial(slots[window].sum(axis=1), np.full(ROW_BUCKETS, 1 / ROW_BUCKETS)) * repeats
+            timeline = Timeline.of_slots(starts, slots[window] * repeats, buckets, buckets.sum(axis=1), NOW)
+            decided = scan(self._groups, timeline, ONE, degrees, alpha=ALPHA, collisions=0.0).decide()
+            if decided.state[0] == State.CALLED:
+                found[0, window] = True
+                doubt = np.where(timeline.is_long[decided.stretch], DOUBT, 0.0)
+                live = timeline.groups[decided.stretch]
+                found[1, window] = have_drifted(self._groups, live, decided.g, decided.dispersion, doubt)[0]
+        return found
 
 
 def _cell(
@@ -160,28 +220,34 @@ def _cell(
     rows: int,
     repeats: int,
     windows: int,
+    scanned: tuple[int, int],
     rng: np.random.Generator,
 ) -> Cell:
-    shares = np.array(
-        [
-            training.judge(
-                rng, rng.multinomial(rows // repeats, population.cell_shares(training.item, shift), windows), repeats
-            ).mean(axis=1)
-            for training in trained
-        ]
-    )
-    called, drifted, *others = shares.mean(axis=0).tolist()
-    between = float(shares[:, 0].std(ddof=1)) / len(trained) ** 0.5
-    # Where all trainings agree, by chance, the error is not 0.
-    least = (max(called * (1 - called), 1 / (len(trained) * windows)) / (len(trained) * windows)) ** 0.5
+    samples, hours = [], []
+    for number, training in enumerate(trained):
+        visits = rng.multinomial(rows // repeats, population.cell_shares(training.item, shift), windows)
+        samples.append(training.judge(visits * repeats).mean(axis=1))
+        if number < scanned[0]:
+            hours.append(training.scan(rng, visits[: scanned[1]], repeats).mean(axis=1))
+    _, drifted, *others = np.mean(samples, axis=0).tolist()
+    if repeats > 1:
+        drifted = float(np.mean(hours, axis=0)[1])
     return Cell(
         population.name,
         population.kind,
         shift,
         rows // repeats * repeats,
         repeats,
-        called,
-        max(between, least),
+        _share(np.array(samples)[:, 0], windows) if repeats == 1 else None,
+        _share(np.array(hours)[:, 0], scanned[1]),
         drifted,
         tuple(others),
     )
+
+
+def _share(found: NDArray[np.float64], windows: int) -> Share:
+    """Return the mean of the shares of several trainings, each of so many windows, and its error."""
+    called, number = float(found.mean()), len(found) * windows
+    between = float(found.std(ddof=1)) / len(found) ** 0.5
+    # Where all trainings agree, by chance, the error is not 0.
+    return Share(called, max(between, math.sqrt(max(called * (1 - called), 1 / number) / number)))

@@ -1,18 +1,23 @@
-"""How long after a change in full traffic a check of the last hour finds it, as its window holds what came before."""
+"""How long after a change in full traffic a check calls it, of a model with many features."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
-from flask_boxkite.drift.dispersion import dispersion
-from flask_boxkite.drift.verdict import judge
+from flask_boxkite.drift.scan import MINIMUM_ROWS, State, scan
+from flask_boxkite.drift.statistics import chi_squared_limit
+from flask_boxkite.drift.timeline import MINUTE, Timeline
+from flask_boxkite.rowhash import ROW_BUCKETS
 
-from .cells import TRAINED
-from .month import ALPHA, FEATURES, WINDOW
+from .cells import ONE, TRAINED
+from .models import moved_deciles
+from .month import ALPHA, FEATURES
+from .repeats import NOW
+from .rules import g_of_windows
 
 __all__ = ["BEFORE", "RATES", "Delay", "delays"]
 
@@ -22,22 +27,19 @@ RATES = (8, 60, 600)
 BEFORE = (60, 10)
 """Minutes that the server has run."""
 
-NEVER = WINDOW + 1
+LONGEST = 60
+"""Minutes that are looked at."""
 
-_TENTHS = stats.norm.ppf(np.arange(1, 10) / 10)
 
-
-def _tenths(by: float, missing: float = 0.0) -> list[float]:
-    """Return the shares of below, the ten parts that training had, above and missing after a shift."""
-    inside = np.diff(stats.norm.cdf(_TENTHS - by), prepend=0.0, append=1.0)
-    return [0.0, *(1 - missing) * inside, 0.0, missing]
+def _with_missing(shares: NDArray[np.float64], missing: float) -> NDArray[np.float64]:
+    return np.append((1 - missing) * shares[:-1], missing)
 
 
 CHANGES = {
-    "normal +1 sd": (_tenths(0), _tenths(1)),
-    "25 % missing": (_tenths(0), _tenths(0, 0.25)),
-    "category 50 to 80 %": ([0.5, 0.5, 0.0, 0.0], [0.8, 0.2, 0.0, 0.0]),
-    "constant all missing": ([1.0, 0.0, 0.0], [0.0, 0.0, 1.0]),
+    "normal +1 sd": (moved_deciles(0.0), moved_deciles(1.0)),
+    "25 % missing": (moved_deciles(0.0), _with_missing(moved_deciles(0.0), 0.25)),
+    "category 50 to 80 %": (np.array([0.5, 0.5, 0.0, 0.0]), np.array([0.8, 0.2, 0.0, 0.0])),
+    "constant all missing": (np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])),
 }
 
 
@@ -49,15 +51,15 @@ class Delay:
         change: What happens.
         rate: Rows a minute.
         before: Minutes that the server has run.
-        minutes: Until the variable is called, the median; `NEVER` where it is not within the hour.
-        alone: The same without regard to dispersion, as if rows were known to be independent.
+        minutes: Until the variable is called, the median; infinite where it is not within the hour.
+        known: The same of a test that knows when the change began, and that rows are independent.
     """
 
     change: str
     rate: int
     before: int
     minutes: float
-    alone: float
+    known: float
 
 
 def delays(runs: int, seed: int) -> list[Delay]:
@@ -68,28 +70,27 @@ def delays(runs: int, seed: int) -> list[Delay]:
         for rate in RATES:
             for before in BEFORE:
                 pairs = np.array([_delay(rng, change, rate, before) for _ in range(runs)])
-                minutes, alone = np.median(pairs, axis=0).tolist()
-                found.append(Delay(change, rate, before, minutes, alone))
+                minutes, known = (float(np.sort(column)[runs // 2]) for column in pairs.T)
+                found.append(Delay(change, rate, before, minutes, known))
     return found
 
 
-def _delay(rng: np.random.Generator, change: str, rate: int, before: int) -> tuple[int, int]:
-    """Return after how many minutes one run is called, and would be without dispersion."""
+def _delay(rng: np.random.Generator, change: str, rate: int, before: int) -> tuple[float, float]:
+    """Return after how many minutes one run is called, and would be if it were known when the change began."""
     first, then = CHANGES[change]
-    trained = np.round(np.array(first) * TRAINED)
-    rows = rng.poisson(rate, before + WINDOW)
+    trained, degrees = np.round(first * TRAINED).astype(np.int64), len(first) - 1
+    rows = rng.poisson(rate, before + LONGEST)
     table = np.vstack([rng.multinomial(rows[:before], first), rng.multinomial(rows[before:], then)])
-    alone = NEVER
-    for minute in range(1, WINDOW + 1):
-        slots = table[max(before + minute - WINDOW, 0) : before + minute]
-        if not _is_called(trained, slots, 1.0):
-            continue
-        alone = min(alone, minute)
-        if _is_called(trained, slots, dispersion(slots)):
-            return minute, alone
-    return NEVER, alone
-
-
-def _is_called(trained: NDArray[np.float64], slots: NDArray[np.int64], phi: float) -> bool:
-    judged = judge(trained, slots.sum(axis=0), alpha=ALPHA / FEATURES, dispersion=phi, degrees=len(trained) - 1)
-    return judged.verdict not in ("stable", "not enough data")
+    buckets = rng.multinomial(rows, np.full(ROW_BUCKETS, 1 / ROW_BUCKETS))
+    since = np.cumsum(table[before:], axis=0)
+    is_above = g_of_windows(trained, since) > chi_squared_limit(ALPHA / FEATURES, degrees)
+    is_known = np.append(is_above & (since.sum(axis=1) >= MINIMUM_ROWS), True)
+    known = float(np.argmax(is_known)) + 1
+    for minute in range(1, LONGEST + 1):
+        end = before + minute
+        starts = NOW + MINUTE * np.arange(-end, 0)
+        timeline = Timeline.of_slots(starts, table[:end], buckets[:end], rows[:end], NOW)
+        found = scan(trained, timeline, ONE, np.array([degrees]), alpha=ALPHA / FEATURES, collisions=0.0).decide()
+        if found.state[0] == State.CALLED:
+            return minute, known if known <= LONGEST else math.inf
+    return math.inf, known if known <= LONGEST else math.inf

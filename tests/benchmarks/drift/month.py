@@ -2,54 +2,68 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from flask_boxkite.baseline import Distribution
-from flask_boxkite.drift.dispersion import Spread
-from flask_boxkite.drift.statistics import chi_squared_limit
+from flask_boxkite.drift.scan import ABOUT_AS_PLAIN, MINIMUM_ROWS, TESTS
+from flask_boxkite.drift.statistics import chi_squared_limit, g_statistics
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
-from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
+from flask_boxkite.drift.timeline import DAY, HOUR, MINUTE, QUARTER
+from flask_boxkite.drift.verdict import DOUBT
 
 from .cells import trainings
+from .changes import seasonal_shares
+from .models import CONTINUOUS
 from .populations import NO_SHIFT, Population
-from .rules import g_statistics, sizes
+from .rules import have_drifted
 
-__all__ = ["ALPHA", "FEATURES", "TRAFFIC", "Month", "month_of"]
+__all__ = ["ALPHA", "FEATURES", "TRAFFIC", "Checks", "Month", "checks_of", "month_of"]
 
 ALPHA = 1e-5
 """The default of `BOXKITE_DRIFT_ALPHA`."""
 
 FEATURES = 100
-TRAFFIC = (0.5, 1.0, 2.0, 8.0, 60.0)
-MINUTES = 30 * 24 * 60
-WINDOW = 60
+TRAFFIC = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 240.0)
+"""Rows a minute, on average."""
+
+DAYS = 30
+A_DAY, AN_HOUR, A_QUARTER = int(DAY / MINUTE), int(HOUR / MINUTE), int(QUARTER / MINUTE)
 
 
 @dataclass(frozen=True)
 class Month:
-    """What happened in so many simulated months.
+    """What happened in so many months of a feature.
 
     Attributes:
         trained: Training rows.
         traffic: Rows a minute, on average; they come at random.
-        months: How many.
+        has_season: Whether the mean swings in the course of each day.
+        features: How many features were simulated, for a month each.
         episodes: Runs of consecutive checks in which a feature was called ``drifted`` or ``major``.
         shifted: Runs in which one was called anything but ``stable`` or ``not enough data``.
     """
 
     trained: int
     traffic: float
-    months: int
+    has_season: bool
+    features: int
     episodes: int
     shifted: int
 
     @property
+    def months(self) -> float:
+        """How many months of a model that is."""
+        return self.features / FEATURES
+
+    @property
     def error(self) -> float:
         """Standard error of episodes a month; of none, as if there had been one."""
-        return max(self.episodes, 1) ** 0.5 / self.months
+        return math.sqrt(max(self.episodes, 1)) / self.months
 
     @property
     def is_met(self) -> bool:
@@ -57,41 +71,103 @@ class Month:
         return self.episodes <= self.months
 
 
-def month_of(everything: tuple[Population, ...], trained: int, traffic: float, months: int, seed: int) -> Month:
-    """Simulate months; features take turns among the populations."""
-    rng = np.random.default_rng([seed, trained, round(10 * traffic)])
+def month_of(
+    everything: tuple[Population, ...], trained: int, traffic: float, features: int, seed: int, *, has_season: bool
+) -> Month:
+    """Simulate a month of so many features, which take turns among the populations.
+
+    With a season they all are normal, and training is of all hours.
+    """
+    rng = np.random.default_rng([seed, trained, round(10 * traffic), has_season])
     episodes = shifted = 0
-    for _ in range(months):
-        rows = rng.poisson(traffic, MINUTES + WINDOW)
-        for number, population in enumerate(everything):
-            share = len(range(number, FEATURES, len(everything)))
-            for item in trainings(population, share, trained, rng):
-                called, drifted = _checks(item, population, rows, rng)
-                shifted += _runs(called)
-                episodes += _runs(drifted)
-    return Month(trained, traffic, months, episodes, shifted)
+    for number in range(features):
+        rows = rng.poisson(traffic, (DAYS + 1) * A_DAY)
+        if has_season:
+            before, degrees = rng.multinomial(trained, CONTINUOUS.shares), len(CONTINUOUS.shares) - 1
+            shares = seasonal_shares(np.arange(A_DAY) + 0.5)
+        else:
+            population = everything[number % len(everything)]
+            (item,) = trainings(population, 1, trained, rng)
+            cells = population.cell_shares(item, NO_SHIFT)
+            own = np.array([cells[group.start : group.stop].sum() for group in item.groups])
+            before, degrees = GroupSums([item]).of(item.cells), degrees_of_freedom(item)
+            shares = np.tile(own / own.sum(), (A_DAY, 1))
+        minutes = rng.multinomial(rows, np.tile(shares, (DAYS + 1, 1)))
+        checks = checks_of(before, minutes, degrees, ALPHA / FEATURES)
+        shifted += _runs(checks.is_called)
+        episodes += _runs(checks.is_drifted)
+    return Month(trained, traffic, has_season, features, episodes, shifted)
 
 
-def _checks(
-    item: Distribution, population: Population, rows: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Check a feature every minute; return when it was called, and when drifted."""
-    sums = GroupSums([item])
-    trained = sums.of(item.cells).astype(float)
-    cells = population.cell_shares(item, NO_SHIFT)
-    shares = np.array([cells[group.start : group.stop].sum() for group in item.groups])
-    minutes = rng.multinomial(rows, shares / shares.sum())
-    running = np.cumsum(np.vstack([np.zeros((1, minutes.shape[1]), np.int64), minutes]), axis=0)
-    live = running[WINDOW:] - running[:-WINDOW]
-    limit = chi_squared_limit(ALPHA / FEATURES, degrees_of_freedom(item))
-    g = g_statistics(trained, live)
-    called = (g > limit) & (live.sum(axis=1) >= MINIMUM_ROWS)
-    for at in np.flatnonzero(called):
-        phi = Spread.of(minutes[at : at + WINDOW], np.zeros(1, np.intp)).dispersions()[0]
-        called[at] = g[at] / phi > limit
-    drifted = called.copy()
-    drifted[called] = sizes(trained, live[called]) >= DRIFTED_SIZE
-    return called, drifted
+@dataclass(frozen=True)
+class Checks:
+    """Checks of a feature, one each minute after the first day.
+
+    Attributes:
+        stretch: How many minutes the stretch is long that decides.
+        g: Its G.
+        is_called: Whether that is above its limit.
+        is_drifted: Whether the verdict is ``drifted`` or ``major``.
+    """
+
+    stretch: NDArray[np.int64]
+    g: NDArray[np.float64]
+    is_called: NDArray[np.bool_]
+    is_drifted: NDArray[np.bool_]
+
+
+def checks_of(trained: NDArray[np.int64], minutes: NDArray[np.int64], degrees: int, alpha: float) -> Checks:
+    """Check a feature every minute, as `scan` and `judgements` would if its rows were known to be independent.
+
+    Stretches begin with every minute of the last hour, every quarter of an hour of the last day, and at the start.
+
+    Args:
+        trained: Rows per group in training, shape (groups,).
+        minutes: Rows per group of every minute from the start, shape (minutes, groups).
+        degrees: Degrees of freedom of G.
+        alpha: False-alarm probability of one variable.
+    """
+    held = (trained > 0) | minutes.any(axis=0)
+    before = trained[held]
+    running = np.zeros((len(minutes) + 1, len(before)), dtype=np.int32)
+    np.cumsum(minutes[:, held], axis=0, out=running[1:])
+    ends = np.arange(A_DAY, len(running))
+    beginnings = list(_beginnings(ends))
+    g = np.zeros((len(beginnings), len(ends)))
+    whole = running.sum(axis=1)
+    most = (whole[A_DAY:] - whole[:-A_DAY]).max() + before.sum()
+    x_log_x = special.xlogy(np.arange(most + 1.0), np.arange(most + 1.0))
+    constant, number = x_log_x[before].sum() - x_log_x[before.sum()], int(before.sum())
+    g[0] = g_statistics(before, running[ends].astype(np.int64), np.zeros(1, dtype=np.intp))[:, 0]
+    g[0, whole[ends] < MINIMUM_ROWS] = 0.0
+    for found, begins in zip(g[1:], beginnings[1:], strict=True):
+        rows = whole[ends] - whole[begins]
+        some = np.flatnonzero(rows >= MINIMUM_ROWS)
+        live, rows = running[ends[some]] - running[begins[some]], rows[some]
+        cells = x_log_x[live]
+        cells -= x_log_x[live + before.astype(np.int32)]
+        found[some] = 2 * (cells @ np.ones(len(before)) + constant - x_log_x[rows] + x_log_x[rows + number])
+    # The longest that is about as plain as the plainest, and called if that is; limits are the same for all.
+    limit, plainest = chi_squared_limit(alpha / TESTS, degrees), g.max(axis=0)
+    is_called = plainest > limit
+    decisive = np.argmax((g >= ABOUT_AS_PLAIN * plainest) & ((g > limit) | ~is_called), axis=0)
+    begins = np.array(beginnings)[decisive, np.arange(len(ends))]
+    best = g[decisive, np.arange(len(ends))]
+    is_drifted = is_called.copy()
+    live = running[ends[is_called]] - running[begins[is_called]]
+    doubt = np.where((ends - begins)[is_called] > AN_HOUR, DOUBT, 0.0)
+    is_drifted[is_called] = have_drifted(before, live.astype(np.int64), best[is_called], np.ones(len(live)), doubt)
+    return Checks(ends - begins, best, is_called, is_drifted)
+
+
+def _beginnings(ends: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield where stretches begin, one for each end; the longest first."""
+    yield np.zeros_like(ends)
+    for quarters in range(A_DAY // A_QUARTER, AN_HOUR // A_QUARTER - 1, -1):
+        begins = ends // A_QUARTER * A_QUARTER - quarters * A_QUARTER
+        yield np.where(begins >= ends - A_DAY, begins, begins + A_QUARTER)
+    for minutes in range(AN_HOUR, 0, -1):
+        yield ends - minutes
 
 
 def _runs(flags: NDArray[np.bool_]) -> int:

@@ -1,45 +1,80 @@
-"""The package's statistics for many windows at once, and the rules that others use.
-
-Equal to the package's own functions (`tests/drift/test_quality.py` compares them), only for all windows in one go.
-Dispersions are the package's own `Spread`, which takes many variables, here windows, at once.
-"""
+"""What the rules say of many windows side by side, as if these were variables; and the rules that others use."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from flask_boxkite.drift.dispersion import Spread
+from flask_boxkite.drift.scan import MINIMUM_ROWS, TESTS
+from flask_boxkite.drift.statistics import chi_squared_limit, g_statistics
+from flask_boxkite.drift.tables import per_variable
+from flask_boxkite.drift.verdict import MOVED, judgements
 
-__all__ = ["cumulative_distances", "dispersions", "g_statistics", "psis", "sizes", "smoothed_divergences"]
+__all__ = ["are_above", "cumulative_distances", "g_of_windows", "have_drifted", "psis", "smoothed_divergences"]
 
 Floats: TypeAlias = "NDArray[np.float64]"
+Counts: TypeAlias = "NDArray[np.int64]"
 
 
-def _times_log(counts: Floats, ratio: Floats) -> Floats:
-    """Return counts · ln(ratio), 0 where there are none."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(counts > 0, counts * np.log(ratio), 0.0)
-
-
-def g_statistics(baseline: Floats, live: Floats) -> Floats:
-    """Return G of each window.
+def g_of_windows(trained: Counts, live: Counts) -> Floats:
+    """Return G of one variable in each window.
 
     Args:
-        baseline: Training counts, shape (groups,).
+        trained: Training counts, shape (groups,).
         live: Counts, shape (windows, groups).
     """
-    c, d = np.broadcast_to(baseline, live.shape).astype(float), live.astype(float)
-    trained, served = c.sum(axis=1, keepdims=True), d.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = (c + d) / (trained + served)
-        terms = _times_log(c, c / (trained * share)) + _times_log(d, d / (served * share))
-    return np.where(served[:, 0] > 0, np.maximum(2 * terms.sum(axis=1), 0.0), 0.0)
+    return g_statistics(trained, live, np.zeros(1, dtype=np.intp))[:, 0]
 
 
-def psis(baseline: Floats, live: Floats, *, smoothing: float = 0.5) -> Floats:
+def are_above(
+    trained: Counts, slots: Counts, firsts: NDArray[np.intp], degrees: Counts, alpha: float
+) -> NDArray[np.bool_]:
+    """Say of which variables any stretch that ends now is above its limit if φ is 1, shape (windows, variables).
+
+    No others are called or unclear, since φ is at least 1, and the limit of F no lower than that of χ².
+
+    Args:
+        trained: Training counts of each window, shape (windows, groups).
+        slots: Counts, shape (windows, slots, groups).
+        firsts: The first group of each variable.
+        degrees: Degrees of freedom of each variable.
+        alpha: False-alarm probability of one variable.
+    """
+    windows, number, size = slots.shape
+    live = np.cumsum(slots[:, ::-1], axis=1).transpose(1, 0, 2).reshape(number, windows * size)
+    own = (np.arange(windows, dtype=np.intp)[:, np.newaxis] * size + firsts).ravel()
+    limits = np.tile([chi_squared_limit(alpha / TESTS, int(k)) for k in degrees], windows)
+    is_above = (g_statistics(trained.ravel(), live, own) > limits) & (per_variable(live, own) >= MINIMUM_ROWS)
+    return is_above.any(axis=0).reshape(windows, -1)
+
+
+def have_drifted(trained: Counts, live: Counts, g: Floats, dispersion: Floats, doubt: Floats) -> NDArray[np.bool_]:
+    """Say of windows in which a variable is called whether its verdict is ``drifted`` or ``major``.
+
+    Args:
+        trained: Training counts, shape (groups,).
+        live: Counts, shape (windows, groups).
+        g: G, shape (windows,), like what follows.
+        dispersion: What it is divided by.
+        doubt: How many standard errors are taken off the size.
+    """
+    windows = len(live)
+    judged = judgements(
+        np.tile(trained, windows),
+        live.ravel(),
+        np.arange(windows, dtype=np.intp) * len(trained),
+        [None] * windows,
+        g=g,
+        dispersion=dispersion,
+        limit=np.ones(windows),
+        doubt=doubt,
+    )
+    return np.array([item.verdict in MOVED for item in judged], dtype=bool)
+
+
+def psis(baseline: ArrayLike, live: NDArray[Any], *, smoothing: float = 0.5) -> Floats:
     """Return the population stability index of each window."""
     c, d = np.broadcast_to(baseline, live.shape).astype(float), live.astype(float)
     held = (c + d) > 0
@@ -49,37 +84,14 @@ def psis(baseline: Floats, live: Floats, *, smoothing: float = 0.5) -> Floats:
     return np.where(held, (q - p) * np.log(q / p), 0.0).sum(axis=1)
 
 
-def sizes(baseline: Floats, live: Floats) -> Floats:
-    """Return the size that verdicts use: PSI less its sampling noise, at least 0."""
-    number = ((baseline + live) > 0).sum(axis=1)
-    with np.errstate(divide="ignore"):
-        noise = (number - 1) * (1 / baseline.sum() + 1 / live.sum(axis=1))
-    return np.maximum(psis(baseline, live) - noise, 0.0)
-
-
-def dispersions(rng: np.random.Generator, visits: NDArray[np.int64], repeats: int, slots: int) -> Floats:
-    """Return φ of each window, whose visits come independently of each other at any time of the window.
-
-    Args:
-        rng: Of random numbers.
-        visits: Counts, shape (windows, groups).
-        repeats: How many rows each visit has, all in the same slot.
-        slots: Time slots of a window.
-    """
-    windows, groups = visits.shape
-    table = rng.multinomial(visits, np.full(slots, 1 / slots)) * repeats
-    firsts = np.arange(windows, dtype=np.intp) * groups
-    return Spread.of(table.reshape(windows * groups, slots).T, firsts).dispersions()
-
-
-def smoothed_divergences(baseline: Floats, live: Floats) -> Floats:
+def smoothed_divergences(baseline: Floats, live: NDArray[Any]) -> Floats:
     """Return the ancestor's divergence: Σ (q - p)·ln(q/p) over all bins, with one added to every count."""
     c, d = baseline + 1.0, live + 1.0
     p, q = c / c.sum(), d / d.sum(axis=1, keepdims=True)
     return np.sum((q - p) * np.log(q / p), axis=1)
 
 
-def cumulative_distances(baseline: Floats, live: Floats) -> Floats:
+def cumulative_distances(baseline: Floats, live: NDArray[Any]) -> Floats:
     """Return the ancestor's K-S: the largest distance of the cumulative shares."""
     p, q = baseline / baseline.sum(), live / live.sum(axis=1, keepdims=True)
     return np.max(np.abs(np.cumsum(p) - np.cumsum(q, axis=1)), axis=1)
