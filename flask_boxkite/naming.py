@@ -5,6 +5,7 @@ Dashboards, alerting rules and log pipelines of users rely on these, so they sta
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 
@@ -18,6 +19,7 @@ __all__ = [
     "FOREIGN",
     "INVALID",
     "MISSING",
+    "MOST_LETTERS",
     "OTHER_FORMAT",
     "PREDICTION_ID_HEADER",
     "RARE",
@@ -35,8 +37,12 @@ __all__ = [
     "parse_interval",
     "parse_number",
     "path_segment",
+    "short_text",
     "tag_segment",
 ]
+
+MOST_LETTERS = 128
+"""Of a category in a label."""
 
 # Groups that are not an interval or a category. Every row of a variable is in exactly one group.
 BELOW = "__below__"
@@ -123,6 +129,18 @@ def parse_number(text: str) -> float:
 def is_canonical_number(text: str) -> bool:
     """Say whether *text* is just what `canonical_number` would write."""
     return _GO_NUMBER.fullmatch(text) is not None and canonical_number(float(text)) == text
+
+
+def short_text(text: str) -> str:
+    """Return a text that a label can hold: itself, or its beginning and a hash that tells it from others.
+
+    Mimir refuses values of more than 2,048 bytes, VictoriaMetrics 4,096, Fluent Bit's scraper 1,024, and a whole scrape
+    is lost where Prometheus has a limit.
+    """
+    if len(text) <= MOST_LETTERS:
+        return text
+    mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{text[: MOST_LETTERS - len(mark) - 1]}…{mark}"
 
 
 def category_text(value: str) -> str:

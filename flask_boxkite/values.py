@@ -21,10 +21,16 @@ import numpy as np
 
 from flask_boxkite.objects import array_of, arrow_column, columns_of, fields_of, values_of
 
-__all__ = ["InvalidValue", "plain", "to_number", "to_text"]
+__all__ = ["BOOLEAN_TEXTS", "MISSING_TEXTS", "InvalidValue", "is_missing_text", "plain", "to_number", "to_text"]
 
 # The widest integers that MessagePack, and so fluentd, can hold.
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+BOOLEAN_TEXTS = {"true": 1.0, "false": 0.0}
+"""Texts of booleans, whatever their capitals: Python, pandas, JSON and spreadsheets write them in different ones."""
+
+MISSING_TEXTS = frozenset({"", "-", "#n/a", "<na>", "n/a", "na", "nan", "nat", "none", "null"})
+"""Texts, in lower case and without blanks around, that stand for a missing value where no category is called so."""
+
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
 _SECOND = np.timedelta64(1, "s")
@@ -85,12 +91,21 @@ def _seconds(value: timedelta | np.timedelta64) -> float:
 
 def _number_of_text(text: str) -> float:
     stripped = text.strip()
-    if "_" in stripped:
-        raise InvalidValue(text)
     try:
-        return float(stripped)
-    except ValueError as error:
-        raise InvalidValue(text) from error
+        if "_" not in stripped:
+            return float(stripped)
+    except ValueError:
+        lower = stripped.lower()
+        if lower in MISSING_TEXTS:
+            return math.nan
+        if lower in BOOLEAN_TEXTS:
+            return BOOLEAN_TEXTS[lower]
+    raise InvalidValue(text)
+
+
+def is_missing_text(text: str) -> bool:
+    """Say whether a text stands for a missing value."""
+    return text.strip().lower() in MISSING_TEXTS
 
 
 def to_text(value: Any) -> str | None:

@@ -94,7 +94,7 @@ def test_numbers_are_what_a_float64_holds_of_their_shortest_decimals(value: obje
 @pytest.mark.parametrize(
     "value",
     [
-        *("", " ", "one", "1_000", "1,5", [1], {"a": 1}, (1,), b"1", 1j, date(2024, 1, 1)),
+        *("one", "1_000", "1,5", [1], {"a": 1}, (1,), b"1", 1j, date(2024, 1, 1)),
         pytest.param(object(), id="object"),
         *(np.array([1]), np.datetime64("2024-01-01"), np.timedelta64(1, "M")),
     ],

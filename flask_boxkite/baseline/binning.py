@@ -23,6 +23,7 @@ __all__ = [
     "count_bins",
     "distinct_limit",
     "even_groups",
+    "float_width",
     "has_fewer_distinct",
     "narrow_bounds",
     "rank_of",
@@ -132,6 +133,11 @@ def narrow_bounds(bounds: Sequence[float], dtype: np.dtype[Any]) -> Values:
         nearest = exact.astype(dtype)
         is_above = nearest.astype(str).astype(np.float64) > exact
         return np.where(is_above, np.nextafter(nearest, dtype.type(-np.inf)), nearest)
+
+
+def float_width(dtype: np.dtype[Any]) -> int:
+    """Return how many bits the floats of a type have; 64 for any other type."""
+    return 8 * dtype.itemsize if dtype.kind == "f" and dtype.itemsize < 8 else 64
 
 
 def count_bins(ranking: Ranking, bounds: Sequence[float]) -> tuple[int, ...]:

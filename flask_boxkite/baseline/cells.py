@@ -22,6 +22,7 @@ from flask_boxkite.baseline.binning import (
     bounds_of_quantiles,
     distinct_limit,
     even_groups,
+    float_width,
     narrow_bounds,
     rank_of,
 )
@@ -212,7 +213,8 @@ class Numbers:
         cumulative = [0, *(at_most + self.below).tolist(), self.held]
         counts = tuple(b - a for a, b in pairwise(cumulative))
         groups = groups or even_groups(bounds, counts)
-        return Continuous(name, bounds, counts, groups, missing=self.missing, invalid=self.invalid)
+        width = float_width(self.cells.dtype)
+        return Continuous(name, bounds, counts, groups, missing=self.missing, invalid=self.invalid, width=width)
 
     def discrete(self, name: str, choices: Choices) -> Discrete:
         """Build the distribution of the exact values; what is in mixed cells is rare."""
@@ -220,5 +222,5 @@ class Numbers:
         labels = (canonical_number(self.cells.number(value)) for value in exact.lows.tolist())
         finite = zip(labels, exact.counts.tolist(), strict=True)
         counts = {label: n for label, n in (("-Inf", self.below), *finite, ("+Inf", self.above)) if n}
-        others = {"missing": self.missing, "invalid": self.invalid}
+        others = {"missing": self.missing, "invalid": self.invalid, "width": float_width(self.cells.dtype)}
         return Discrete.most_frequent(name, counts, self.held, choices.max_categories, **others)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import count_bins, even_groups
+from flask_boxkite.baseline.binning import count_bins, even_groups, float_width
 from flask_boxkite.baseline.build import assembled
 from flask_boxkite.baseline.cells import Cells, Counts, Floats, Numbers
 from flask_boxkite.baseline.choices import Choices
@@ -168,6 +168,7 @@ class _Stream:
             return Discrete.most_frequent(self._name, texts, self._text_rows, choices.max_categories, **others)
         if self._bounds:
             counts = tuple(self._in_bins.tolist())
+            others["width"] = float_width(self._numbers.dtype)
             return Continuous(self._name, self._bounds, counts, even_groups(self._bounds, counts), **others)
         numbers = self._numbers.result(**others)
         if numbers.is_discrete(self._name, position, choices, is_category=self._is_category):
@@ -224,9 +225,14 @@ class _Leading:
 
     def result(self, *, missing: int, invalid: int) -> Numbers:
         """Return all that was counted."""
+        cells = Cells(self._lows, self._highs, self._counts, self.dtype)
+        return Numbers(cells, self._below, self._above, missing, invalid)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type that holds all numbers, if it is one of floats; else float64."""
         common = np.result_type(*self._dtypes) if self._dtypes else np.dtype(np.float64)
-        dtype = common if common.kind == "f" else np.dtype(np.float64)
-        return Numbers(Cells(self._lows, self._highs, self._counts, dtype), self._below, self._above, missing, invalid)
+        return common if common.kind == "f" else np.dtype(np.float64)
 
 
 def _ordered_bits(values: Floats) -> NDArray[np.int64]:

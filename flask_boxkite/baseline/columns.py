@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import choose_bounds, count_bins, distinct_limit, even_groups, has_fewer_distinct
+from flask_boxkite.baseline.binning import (
+    choose_bounds,
+    count_bins,
+    distinct_limit,
+    even_groups,
+    float_width,
+    has_fewer_distinct,
+)
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.frames import Column, as_column
@@ -52,6 +59,7 @@ def _distribution(name: str, position: int | None, column: Column, choices: Choi
         texts = dict(sorted(column.texts.items()))
         return Discrete.most_frequent(name, texts, column.texts.total(), choices.max_categories, **others)
     ranking = Ranking(column.numbers)
+    others["width"] = float_width(column.numbers.dtype)
     if _is_discrete(name, position, column, ranking, choices):
         counts = labelled_counts(ranking.ordered)
         return Discrete.most_frequent(name, counts, ranking.size, choices.max_categories, **others)

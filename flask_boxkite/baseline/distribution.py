@@ -25,11 +25,14 @@ from flask_boxkite.naming import (
     MISSING,
     RARE,
     UNSEEN,
+    canonical_number,
     category_text,
     category_value,
     interval,
     is_canonical_number,
+    short_text,
 )
+from flask_boxkite.values import BOOLEAN_TEXTS
 
 __all__ = [
     "MAX_COUNT",
@@ -70,6 +73,8 @@ class Continuous:
         invalid: Rows that were no number at all.
         group_bounds: The bounds at which groups end. What is at or below the first of them is `BELOW`, above the last
             `ABOVE`. A first bound of ``-inf`` means that there is no `BELOW`.
+        width: Bits of the floats that training had: 64, 32 or 16. Live values are rounded to it before they are
+            compared, since clients write one float32 in several ways (0.1 and 0.10000000149011612).
     """
 
     kind: ClassVar[str] = "continuous"
@@ -80,6 +85,7 @@ class Continuous:
     group_bounds: tuple[float, ...]
     missing: int = 0
     invalid: int = 0
+    width: int = 64
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -127,7 +133,7 @@ class Continuous:
     @property
     def shape(self) -> tuple[object, ...]:
         """What must be equal for two distributions to be added or compared."""
-        return (self.kind, self.name, self.upper_bounds, self.group_bounds)
+        return (self.kind, self.name, self.upper_bounds, self.group_bounds, self.width)
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,7 @@ class Discrete:
         unseen: Rows in categories that training never saw; 0 in a baseline.
         missing: Rows that were None or NaN.
         invalid: Rows of a type that cannot be a category.
+        width: Bits of the floats that training had, as in `Continuous`.
     """
 
     kind: ClassVar[str] = "discrete"
@@ -154,6 +161,7 @@ class Discrete:
     unseen: int = 0
     missing: int = 0
     invalid: int = 0
+    width: int = 64
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -183,8 +191,9 @@ class Discrete:
                 to know them all, at least the most frequent.
             rows: Of all values.
             number: How many to keep.
-            **others: ``missing`` and ``invalid``.
+            **others: ``missing``, ``invalid`` and ``width``.
         """
+        counts = _booleans(counts, rows)
         kept = sorted(counts, key=lambda value: -counts[value])[:number]
         is_numeric = bool(counts) and all(map(is_canonical_number, counts))
         labels = kept if is_numeric else category_labels(kept)
@@ -229,10 +238,23 @@ class Discrete:
     @property
     def shape(self) -> tuple[object, ...]:
         """What must be equal for two distributions to be added or compared."""
-        return (self.kind, self.name, frozenset(self.categories), frozenset(self.categories[:CATEGORY_GROUPS]))
+        categories = frozenset(self.categories), frozenset(self.categories[:CATEGORY_GROUPS])
+        return (self.kind, self.name, *categories, self.width)
 
 
 Distribution: TypeAlias = Continuous | Discrete
+
+
+def _booleans(counts: Mapping[str, int], rows: int) -> Mapping[str, int]:
+    """Return texts that say only true or false as the numbers that booleans are; others as they are."""
+    meant = {text: BOOLEAN_TEXTS.get(text.strip().lower()) for text in counts}
+    if None in meant.values() or not counts or sum(counts.values()) < rows:
+        return counts
+    found: dict[str, int] = {}
+    for text, number in sorted(meant.items(), key=lambda item: item[1] or 0):
+        label = canonical_number(number or 0.0)
+        found[label] = found.get(label, 0) + counts[text]
+    return found
 
 
 def category_labels(values: Sequence[str]) -> list[str]:
@@ -241,7 +263,7 @@ def category_labels(values: Sequence[str]) -> list[str]:
     If every one of them reads like a number (``"1.5"``, as versions do), all are put in double quotes, or the file
     could not be told from that of a numeric variable.
     """
-    labels = list(map(category_text, values))
+    labels = [category_text(short_text(value)) for value in values]
     if labels and all(map(is_canonical_number, labels)):
         return [f'"{label}"' for label in labels]
     return labels

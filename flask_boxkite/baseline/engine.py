@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from flask_boxkite.baseline.binning import float_width
 from flask_boxkite.baseline.cells import Cells, Mask, Numbers
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Discrete, Distribution
@@ -148,8 +149,11 @@ class _Batch:
             else:
                 self._choices.refuse_bins(item.name)
                 counts = self._texts(item, values)
-            missing = self._rows - self._held[item]
-            yield item, Discrete.most_frequent(item.name, counts, self._held[item], number, missing=missing)
+            missing, width = self._rows - self._held[item], float_width(item.dtype)
+            yield (
+                item,
+                Discrete.most_frequent(item.name, counts, self._held[item], number, missing=missing, width=width),
+            )
         for item in self._variables:
             if item.kind is Kind.OTHER and self._held[item]:
                 raise item.refused()

@@ -87,6 +87,7 @@ def named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
     """
     if inference is None:
         return
+    _refuse_containers(inference, "outputs")
     if not _has_columns(inference):
         yield "output", inference
         return
@@ -104,7 +105,26 @@ def _has_columns(inference: Any) -> bool:
     return isinstance(inference, Mapping) or getattr(inference, "ndim", 1) == 2 or hasattr(type(inference), "columns")
 
 
+def _refuse_containers(data: Any, what: str) -> None:
+    """Refuse what holds a table in a way that would be read as something else.
+
+    Raises:
+        BaselineError: It is a sparse matrix, or a list of tables.
+    """
+    if hasattr(data, "toarray") and hasattr(data, "nnz"):
+        msg = f"The {what} are a sparse matrix of shape {data.shape}. Give its values: matrix.toarray()"
+        raise BaselineError(msg)
+    if isinstance(data, (list, tuple)) and data and all(getattr(item, "ndim", 1) > 1 for item in data):
+        shapes = " and ".join(str(getattr(item, "shape", "?")) for item in data[:2])
+        msg = (
+            f"The {what} are a list of {len(data)} tables of shape {shapes}, as a model of several outputs gives. "
+            "Name the column that you want of each: {'first': tables[0][:, 1], 'second': tables[1][:, 1]}"
+        )
+        raise BaselineError(msg)
+
+
 def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
+    _refuse_containers(data, f"{prefix}s")
     if isinstance(data, Mapping):
         return data.items()
     frame = _native_frame(data)
@@ -318,6 +338,9 @@ def _has_text(kinds: set[type], values: Sequence[Any]) -> bool:
 def _valid_numbers(values: Sequence[Any]) -> Column:
     if values and set(map(type, values)) <= {float, int, bool}:
         return _number_list_column(values, set(map(type, values)))
+    kinds = set(map(type, values))
+    if len(kinds) == 1 and issubclass(kind := next(iter(kinds)), (np.float16, np.float32)):
+        return _float_column(np.array(values, dtype=kind))
     numbers: list[float] = []
     for value in values:
         try:

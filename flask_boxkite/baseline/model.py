@@ -183,4 +183,5 @@ def _content(distribution: Distribution) -> list[object]:
         bins = [
             [repr(bound + 0.0) for bound in bounds] for bounds in (distribution.upper_bounds, distribution.group_bounds)
         ]
-    return [distribution.kind, distribution.name, *bins, distribution.cells]
+    width = [] if distribution.width == 64 else [distribution.width]  # of files of before there is none
+    return [distribution.kind, distribution.name, *bins, distribution.cells, *width]

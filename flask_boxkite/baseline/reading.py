@@ -39,6 +39,7 @@ class _Variable:
     name: str
     position: int
     kind: str
+    width: int
     line: int
     buckets: list[Sample] = field(default_factory=list)
     categories: list[Sample] = field(default_factory=list)
@@ -183,7 +184,10 @@ def _declared(sample: Sample, name: str) -> _Variable:
     kind, position = sample.labels.get("kind"), sample.labels.get("position", "")
     if kind not in (Continuous.kind, Discrete.kind) or not position.isdecimal() or len(position) > 9:
         _fail(f"{name!r} needs a position and a kind, 'continuous' or 'discrete'.", sample.line)
-    return _Variable(name, int(position), kind, sample.line)
+    width = sample.labels.get("width", "64")
+    if width not in ("16", "32", "64"):
+        _fail(f"{name!r} has floats of {width!r} bits; they have 16, 32 or 64.", sample.line)
+    return _Variable(name, int(position), kind, int(width), sample.line)
 
 
 def _side(side: str, variables: dict[tuple[str, str], _Variable]) -> tuple[Distribution, ...]:
@@ -219,7 +223,8 @@ def _by_label(samples: Sequence[Sample], label: str) -> dict[str, int]:
 def _continuous(variable: _Variable, groups: dict[str, int]) -> Distribution:
     bounds, counts = read_buckets(variable.name, variable.buckets)
     group_bounds = _group_bounds(variable, groups)
-    return Continuous(variable.name, bounds, counts, group_bounds, groups.get(MISSING, 0), groups.get(INVALID, 0))
+    others = groups.get(MISSING, 0), groups.get(INVALID, 0), variable.width
+    return Continuous(variable.name, bounds, counts, group_bounds, *others)
 
 
 def _group_bounds(variable: _Variable, groups: dict[str, int]) -> tuple[float, ...]:
@@ -244,6 +249,7 @@ def _discrete(variable: _Variable, groups: dict[str, int]) -> Distribution:
         unseen=counts.get(UNSEEN, 0),
         missing=groups.get(MISSING, 0),
         invalid=groups.get(INVALID, 0),
+        width=variable.width,
     )
 
 

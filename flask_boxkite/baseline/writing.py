@@ -67,6 +67,7 @@ def info_lines(baseline: Baseline, labels: str) -> Iterator[tuple[Family, str]]:
     ):
         lines = []
         for index, variable in enumerate(variables):
-            own = label_text(**{thing: variable.name, "position": str(index), "kind": variable.kind})
+            width = None if variable.width == 64 else str(variable.width)
+            own = label_text(**{thing: variable.name, "position": str(index), "kind": variable.kind, "width": width})
             lines.append(f"{family.name}{{{labels},{own}}} 1\n")
         yield family, "".join(lines)

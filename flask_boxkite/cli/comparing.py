@@ -11,7 +11,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline import Baseline, Discrete, Distribution
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed, meant
 from flask_boxkite.cli.inspecting import variable_named
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
@@ -142,7 +142,7 @@ def _of_data(baseline: Baseline, names: Sequence[str], excluded: Sequence[str]) 
     from flask_boxkite.cli.terminal import waiting
 
     with waiting("Looking at the data"):
-        frame = scan(names)
+        frame = scan(names, texts=_texts(baseline))
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
     outputs = tuple(item for item in baseline.outputs if item.name in columns)
@@ -156,6 +156,12 @@ def _of_data(baseline: Baseline, names: Sequence[str], excluded: Sequence[str]) 
             for (_, name), counter in counters.items():
                 counter.add(piece[name])
     return replace(baseline, outputs=outputs), lambda side, item: counters[side, item.name].cells
+
+
+def _texts(baseline: Baseline) -> list[str]:
+    """Return the variables that are texts, which in CSV may look like numbers."""
+    variables = (*baseline.features, *baseline.outputs)
+    return [item.name for item in variables if isinstance(item, Discrete) and item.is_text]
 
 
 def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:

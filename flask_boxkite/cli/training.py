@@ -48,8 +48,15 @@ _SHOWN = 5
     "missing",
     multiple=True,
     metavar="TEXT",
-    help="What stands for a missing value in CSV, beside an empty field; repeatable.  [default: NA, N/A, NaN, nan, "
-    "null, NULL, None]",
+    help="What else stands for a missing value in CSV, besides an empty field, -, NA, N/A, #N/A, NaN, NaT, null and "
+    "None in any capitals; repeatable.",
+)
+@click.option(
+    "--text",
+    "texts",
+    multiple=True,
+    metavar="NAME",
+    help="Column of CSV that holds texts, even if they look like numbers, as postcodes do; repeatable.",
 )
 def baseline(
     data: tuple[str, ...],
@@ -63,6 +70,7 @@ def baseline(
     max_categories: int,
     names: str,
     missing: tuple[str, ...],
+    texts: tuple[str, ...],
 ) -> None:
     """Count training data and write the baseline file.
 
@@ -75,7 +83,7 @@ def baseline(
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
-    from flask_boxkite.cli.data import MISSING_TEXTS, check_columns, is_data, readable, scan
+    from flask_boxkite.cli.data import check_columns, is_data, readable, scan
     from flask_boxkite.cli.terminal import waiting
 
     if is_data(str(out)):
@@ -83,9 +91,14 @@ def baseline(
         msg = f"'{out}' is a name for data. Call the baseline otherwise, such as 'baseline.prom'."
         raise BaselineError(msg)
     with waiting("Looking at the data"):
-        frame = scan(data, missing or MISSING_TEXTS)
+        frame = scan(data, missing, texts)
     columns = frame.collect_schema().names()
-    for option, given in (("--output-column", outputs), ("--exclude", exclude), ("--discrete", discrete)):
+    for option, given in (
+        ("--output-column", outputs),
+        ("--exclude", exclude),
+        ("--discrete", discrete),
+        ("--text", texts),
+    ):
         check_columns(option, given, columns)
     features = [name for name in columns if name not in {*outputs, *exclude}]
     if "" in features:

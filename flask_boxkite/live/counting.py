@@ -22,9 +22,10 @@ from flask_boxkite.baseline.binning import narrow_bounds
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
 from flask_boxkite.live.grid import Grid, GridColumn
 from flask_boxkite.live.store import Increments
+from flask_boxkite.naming import MOST_LETTERS, short_text
 from flask_boxkite.payloads.table import ObjectRow, Table
 from flask_boxkite.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, bucket_of, buckets_of, text_word
-from flask_boxkite.values import InvalidValue, to_number, to_text
+from flask_boxkite.values import InvalidValue, is_missing_text, to_number, to_text
 
 __all__ = ["UnmatchedError", "VariableCounter"]
 
@@ -57,11 +58,40 @@ class UnmatchedError(ValueError):
     """Rows that cannot be matched with the variables: a wrong number by position, or no known name."""
 
 
+class _Width:
+    """Rounds numbers to the floats that training had, so that one number is one value in whatever way it is written.
+
+    Args:
+        bits: 64, 32 or 16.
+    """
+
+    def __init__(self, bits: int) -> None:
+        self.is_narrow = bits < 64
+        self.dtype = np.dtype(f"f{bits // 8}")
+        self.letter = {64: "d", 32: "f", 16: "e"}[bits]
+        self._float = struct.Struct(f"<{self.letter}")
+
+    def rounded(self, number: float) -> float:
+        """Return a number as such a float."""
+        try:
+            (found,) = self._float.unpack(self._float.pack(number))
+        except OverflowError:
+            return math.copysign(math.inf, number)
+        return float(found)
+
+    def rounded_column(self, column: NDArray[Any]) -> NDArray[Any]:
+        """Return an array of numbers as such floats; one of narrower floats as it is."""
+        is_wider = column.dtype.kind != "f" or column.dtype.itemsize > self.dtype.itemsize
+        return column.astype(self.dtype) if self.is_narrow and is_wider else column
+
+
 class _ContinuousCells:
     """Finds the cell of a number."""
 
     def __init__(self, distribution: Continuous, offset: int) -> None:
-        self.bounds = distribution.upper_bounds
+        self.width = _Width(distribution.width)
+        self._exact = distribution.upper_bounds
+        self.bounds = tuple(narrow_bounds(self._exact, self.width.dtype).tolist())
         self.offset = offset
         self.missing = offset + len(self.bounds) + 1
         self.invalid = self.missing + 1
@@ -81,10 +111,13 @@ class _ContinuousCells:
             value = number
         if value != value:
             return self.missing, MISSING_WORD
+        if self.width.is_narrow:
+            value = word = self.width.rounded(value)
         return self.offset + bisect_left(self.bounds, value), word
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers."""
+        column = self.width.rounded_column(column)
         found = np.bincount(
             np.searchsorted(self.bounds_for(column.dtype), column, side="left"), minlength=len(self.bounds) + 1
         )
@@ -97,7 +130,9 @@ class _ContinuousCells:
         """Return the bounds to compare numbers of this type with."""
         bounds = self._narrow.get(dtype.char)
         if bounds is None:
-            bounds = self._narrow[dtype.char] = narrow_bounds(self.bounds, dtype)
+            is_narrower = dtype.kind == "f" and dtype.itemsize < self.width.dtype.itemsize
+            bounds = narrow_bounds(self._exact, dtype) if is_narrower else np.array(self.bounds)
+            bounds = self._narrow[dtype.char] = bounds.astype(dtype) if dtype == self.width.dtype else bounds
         return bounds
 
 
@@ -106,8 +141,10 @@ class _DiscreteCells:
 
     def __init__(self, distribution: Discrete, offset: int) -> None:
         self.is_text = distribution.is_text
-        self._read: Callable[[Any], Any] = to_text if self.is_text else to_number
-        self._cells: dict[Any, int] = {value: offset + i for i, value in enumerate(distribution.values)}
+        self.width = _Width(distribution.width)
+        self._read: Callable[[Any], Any] = to_text if self.is_text else self._number
+        values = distribution.values if self.is_text else map(self._number, distribution.values)
+        self._cells: dict[Any, int] = {value: offset + i for i, value in enumerate(values)}
         self._words: dict[Any, int] = {text: text_word(text) for text in self._cells} if self.is_text else {}
         rare = offset + len(distribution.categories)
         # If training dropped rare categories, an unknown one may be one of them.
@@ -117,6 +154,10 @@ class _DiscreteCells:
         self._missing_word = MISSING_TEXT if self.is_text else MISSING_WORD
         self._sorted: dict[str, tuple[NDArray[np.float64], NDArray[np.intp]]] = {}
 
+    def _number(self, value: Any) -> float:
+        number = to_number(value)
+        return self.width.rounded(number) if self.width.is_narrow else number
+
     def locate(self, value: Any) -> tuple[int, float]:
         """Return the cell of a value, and its word in the hash of the row."""
         try:
@@ -125,10 +166,15 @@ class _DiscreteCells:
             return self.invalid, self._missing_word
         if key is None or key != key:
             return self.missing, self._missing_word
-        cell = self._cells.get(key, self._other)
+        cell = self._cells.get(key)
         if self.is_text:
-            return cell, self._words.get(key) or text_word(key)
-        return cell, key if type(value) in _PLAIN_NUMBERS else _word_of_number(value, key)
+            if cell is None and is_missing_text(key):
+                return self.missing, self._missing_word
+            if cell is None and len(key) > MOST_LETTERS:
+                cell = self._cells.get(short_text(key))
+            return self._other if cell is None else cell, self._words.get(key) or text_word(key)
+        is_plain = type(value) in _PLAIN_NUMBERS or self.width.is_narrow
+        return self._other if cell is None else cell, key if is_plain else _word_of_number(value, key)
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers."""
@@ -136,6 +182,7 @@ class _DiscreteCells:
             for value in column:
                 block[self.locate(value)[0]] += 1
             return
+        column = self.width.rounded_column(column)
         categories, cells = self._categories_for(column.dtype)
         column = column.astype(np.float64)
         if len(categories) <= min(FEW_CATEGORIES + len(column) // CATEGORY_VALUES, MANY_CATEGORIES):
@@ -157,7 +204,7 @@ class _DiscreteCells:
         if known is None:
             exact = np.array(sorted(self._cells))
             numbers = exact
-            if dtype.kind == "f" and dtype.itemsize < 8:
+            if dtype.kind == "f" and dtype.itemsize < self.width.dtype.itemsize:
                 narrow = exact.astype(dtype)
                 is_exact = narrow.astype(str).astype(np.float64) == exact
                 exact, numbers = exact[is_exact], narrow[is_exact].astype(np.float64)
@@ -216,6 +263,8 @@ class VariableCounter:
         self._offsets = [cells.offset for cells in continuous]
         self._is_continuous = len(continuous) == len(self._cells)
         self._pack = struct.Struct("<" + "".join("Q" if is_text else "d" for is_text in self._is_text)).pack
+        self._narrow = {index: cells.width for index, cells in enumerate(self._cells) if cells.width.is_narrow}
+        self._rounding = struct.Struct("<" + "".join(cells.width.letter for cells in self._cells))
         is_wide = len(continuous) >= WIDE_ROW and not keeps_interpreter
         self._search = _RowSearch(self._bounds, self._offsets) if is_wide else None
         self._name_plans: dict[tuple[str, ...], list[int] | None] = {}
@@ -270,6 +319,8 @@ class VariableCounter:
         total = _plain_sum(row) if self._is_continuous else math.nan
         if total == total:
             try:
+                if self._narrow:
+                    row = self._rounding.unpack(self._rounding.pack(*row))
                 packed = self._pack(*row)
             except (OverflowError, struct.error):
                 pass  # huge integers of both signs, whose sum is small
@@ -293,7 +344,7 @@ class VariableCounter:
 
     def count_value(self, value: Any, increments: Increments) -> None:
         """Count one value of the only variable, adding to *increments*."""
-        if self._is_continuous and type(value) is float and value - value == 0:
+        if self._is_continuous and not self._narrow and type(value) is float and value - value == 0:
             increments.cells.append(self._offsets[0] + bisect_left(self._bounds[0], value))
             if self._buckets is not None:
                 increments.cells.append(self._buckets + bucket_of(self._pack(value)))
@@ -342,6 +393,7 @@ class VariableCounter:
         block = np.zeros(self._size, dtype=np.int64)
         numbers = rows if isinstance(rows, np.ndarray) else self._array_of(rows)
         if numbers is not None and _is_countable(numbers):
+            numbers = self._rounded(numbers)
             self._count_numbers(numbers, block)
             if self._buckets is not None:
                 self._count_buckets(self._words_of_numbers(numbers), block)
@@ -353,6 +405,20 @@ class VariableCounter:
         if self._buckets is not None:
             self._count_buckets(words, block)
         return block
+
+    def _rounded(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return an array of numbers whose columns are rounded to their widths."""
+        wider = [
+            index
+            for index, width in self._narrow.items()
+            if rows.dtype.kind != "f" or rows.dtype.itemsize > width.dtype.itemsize
+        ]
+        if not wider:
+            return rows
+        rows = rows.astype(np.float64)
+        for index in wider:
+            rows[:, index] = self._narrow[index].rounded_column(rows[:, index])
+        return rows
 
     def _count_buckets(self, words: NDArray[np.float64], block: NDArray[np.int64]) -> None:
         assert self._buckets is not None
@@ -410,7 +476,8 @@ class VariableCounter:
         """Count a column in *block*, and write its values to *words*."""
         if isinstance(column, np.ndarray):
             cells.count(column, block)
-            words[:] = np.where(np.isnan(column), MISSING_WORD, column)
+            rounded = cells.width.rounded_column(column)
+            words[:] = np.where(np.isnan(rounded), MISSING_WORD, rounded)
         else:
             for cell in _fill_words(cells, column, words):
                 block[cell] += 1

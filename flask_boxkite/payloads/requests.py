@@ -237,7 +237,7 @@ def csv_table(text: str, names: Collection[str]) -> Table | None:
     if not set(first).isdisjoint(names) or (not names and len(lines) > 1 and not any(map(_is_number, first))):
         header, lines = first, lines[1:]
     # An empty cell is a missing value.
-    found = from_rows([[cell if cell.strip() else None for cell in line] for line in lines]) if lines else None
+    found = from_rows([[cell.strip() or None for cell in line] for line in lines]) if lines else None
     return found if found is None or header is None else _named(found, header)
 
 

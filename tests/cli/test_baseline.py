@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import sys
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from click.testing import CliRunner
@@ -122,16 +124,70 @@ def test_several_files_and_patterns_are_one_table(directory: Path, rng: np.rando
 def test_types_are_those_of_all_rows() -> None:
     """Of the first hundred alone, the last row would be an error, and the text a number."""
     Path("late.csv").write_text("x,y\n" + "1,1\n" * 300 + "2.5,a\n")
-    x, y = made("late.csv", "--out", "b", "--discrete", "x").features
+    x, y = made("late.csv", "--out", "b", "--discrete", "x", "--text", "y").features
     assert (x.categories, y.categories) == (("1.0", "2.5"), ("1", "a"))  # type: ignore[union-attr]
 
 
 def test_texts_that_mean_missing_can_be_chosen() -> None:
-    Path("gaps.csv").write_text("x,y\n" + "1,1\n2,1\n3,1\n" * 20 + "NA,1\n,1\n-,1\n")
-    (usual,) = made("gaps.csv", "--exclude", "y", "--out", "b").features
-    assert (usual.missing, usual.categories) == (2, ("1", "2", "3", "-"))  # type: ignore[union-attr]
-    (chosen,) = made("gaps.csv", "--exclude", "y", "--out", "b", "--missing-text", "-", "--missing-text", "NA").features
-    assert (chosen.missing, chosen.kind) == (3, "continuous")
+    Path("gaps.csv").write_text("x,y\n" + "1,1\n2,1\n3,1\n" * 20 + "NA,1\n,1\n-,1\n#n/a,1\n none ,1\n?,1\n")
+    (chosen,) = made("gaps.csv", "--exclude", "y", "--out", "b", "--missing-text", "?").features
+    assert (chosen.missing, chosen.kind) == (6, "continuous")
+
+
+def test_a_few_texts_among_numbers_are_named_with_the_remedies() -> None:
+    Path("odd.csv").write_text("x,y\n" + "".join(f"{number / 10},1\n" for number in range(100)) + '?,1\n"1,234",1\n')
+    result = CliRunner().invoke(boxkite, ["baseline", "odd.csv", "--out", "b"])
+    assert result.exit_code == 1
+    assert "Column 'x' of 'odd.csv' holds 100 numbers and 2 other texts, such as '?', '1,234'." in result.output
+    assert "--missing-text '?'" in result.output
+    assert "--text 'x'" in result.output
+
+    texts = made("odd.csv", "--out", "b", "--text", "x").features[0]
+    assert (texts.kind, texts.rows) == ("discrete", 102)
+
+
+def test_blanks_around_values_and_names_do_not_count() -> None:
+    Path("adult.csv").write_text(
+        "age, work\n" + "".join(f" {20 + at / 7}, {'Private' if at % 2 else 'State'}\n" for at in range(80))
+    )
+    age, work = made("adult.csv", "--out", "b").features
+    assert (age.name, age.kind, work.name, work.categories) == ("age", "continuous", "work", ("Private", "State"))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"x,x\n1,2\n3,4\n", "'bad.csv' has the column 'x' 2 times. Give each column a name of its own."),
+        ("x,y\n1,2\n".encode("utf-16"), "'bad.csv' is in UTF-16. Save it in UTF-8."),
+    ],
+)
+def test_a_csv_that_would_be_read_as_something_else_is_refused(content: bytes, said: str) -> None:
+    Path("bad.csv").write_bytes(content)
+    result = CliRunner().invoke(boxkite, ["baseline", "bad.csv", "--out", "b"])
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+def test_json_lines_keep_the_order_of_their_columns() -> None:
+    """Polars shuffles them from 33 columns on."""
+    names = [f"c{number * 7 % 50}" for number in range(50)]
+    line = json.dumps({name: 1.5 for name in names})
+    Path("wide.jsonl").write_text(f"{line}\n" * 40)
+    assert [item.name for item in made("wide.jsonl", "--out", "b").features] == names
+
+
+def test_json_lines_as_python_writes_them_are_read() -> None:
+    lines = [{"a": float("nan"), "b": 1.0}, {"a": 1.5, "b": float("-inf")}, {"a": 2.5, "b": float("inf")}] * 20
+    Path("python.jsonl").write_text("\ufeff" + "".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+    a, b = made("python.jsonl", "--out", "b", "--discrete", "a", "--discrete", "b").features
+    assert (a.missing, a.categories) == (20, ("1.5", "2.5"))  # type: ignore[union-attr]
+    assert b.categories == ("+Inf", "-Inf", "1.0")  # type: ignore[union-attr]
+
+
+def test_row_labels_that_pandas_stores_are_no_feature() -> None:
+    frame = pd.DataFrame({"x": [float(at) for at in range(50)]}).sample(frac=1, random_state=0)
+    frame.to_parquet("labels.parquet")
+    assert [item.name for item in made("labels.parquet", "--out", "b").features] == ["x"]
 
 
 def test_what_would_move_the_cursor_is_not_printed(directory: Path) -> None:
