@@ -126,6 +126,7 @@ class ModelMonitoringService:
         self._logs_all = settings.sample_rate >= 1
         self._layout = layout = Layout.of(baseline)
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
+        self._unhashed = "features" if layout.features else "output"
         self._one_answered = (self._status_cells["ok"], layout.squares)
         self.exported = ExportedModel(self.model, baseline, settings.drift_alpha)
         self.check_server = store.check_server
@@ -311,7 +312,9 @@ class ModelMonitoringService:
             if rows == 1:
                 increments.cells += self._one_answered
             else:
-                increments.amounts += ((self._status_cells["ok"], rows), (self._layout.squares, rows * rows))
+                increments.amounts.append((self._status_cells["ok"], rows))
+                if self._unhashed not in tally.errors:  # else none of its rows is in a bucket
+                    increments.amounts.append((self._layout.squares, rows * rows))
         else:
             increments = Increments()
             increments.amounts.append((self._status_cells[status], rows))

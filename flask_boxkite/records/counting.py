@@ -47,7 +47,7 @@ class Slot:
         first: When its first row came, in Unix seconds.
         groups: Rows per group, shape (groups,).
         buckets: Rows per bucket of their hash, shape (ROW_BUCKETS,).
-        squares: Sum of the squares of the requests' numbers of rows.
+        squares: Sum of the squares of the requests' numbers of rows, as far as they are in buckets.
     """
 
     first: float
@@ -187,10 +187,12 @@ class Counter:
             return _Rows(list(filter(self.aligner.has_known, features)), outputs, len(records), len(records))
         part = _Rows()
         for record in records:
-            part.features += self.aligner.feature_rows(record) or ()
-            part.outputs += self.aligner.output_rows(record) or ()
+            features, outputs = self.aligner.feature_rows(record) or (), self.aligner.output_rows(record) or ()
+            part.features += features
+            part.outputs += outputs
             part.rows += record.rows
-            part.squares += record.rows**2
+            if record.rows == 1 or (features if self._width else outputs):  # else none of its rows is in a bucket
+                part.squares += record.rows**2
         return part
 
     def _split(self, record: Record, parts: defaultdict[str, _Rows]) -> None:
@@ -207,9 +209,10 @@ class Counter:
                 parts[segment].outputs.append(output)
         if (unknown := record.rows - max(len(features), len(outputs))) > 0:
             own[self._segment_of(record, None, None)] += unknown
+        is_hashed = record.rows == 1 or bool(features if self._width else outputs)
         for segment, rows in own.items():
             parts[segment].rows += rows
-            parts[segment].squares += rows**2
+            parts[segment].squares += rows**2 if is_hashed else 0
             parts[segment].at(record.created_at, record.created_at)
 
     def _count(self, segment: str, begins: float, part: _Rows) -> None:

@@ -108,6 +108,13 @@ HOLDERS: dict[str, tuple[list[Any], Callable[[list[Any]], Any]]] = {
     "big-endian": (WHOLE, lambda values: np.array(values, dtype=">i4")),
     "column array": (WHOLE, lambda values: np.array(values)[:, np.newaxis]),
     "masked": (NUMBERS, lambda values: np.ma.masked_invalid(np.array(values, dtype=np.float64))),
+    "masked numbers": (
+        [number % 3 or None for number in range(40)],
+        lambda values: np.ma.masked_array(
+            [number if value is None else value for number, value in enumerate(values)],
+            mask=[value is None for value in values],
+        ),
+    ),
     "masked texts": (
         ["a", None] * 20,
         lambda values: np.ma.masked_array([value or "b" for value in values], mask=[not value for value in values]),

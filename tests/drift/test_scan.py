@@ -194,6 +194,44 @@ def test_it_stays_called_as_the_change_goes_on(rng: np.random.Generator) -> None
         assert verdict(timeline_of(table[:minutes])) == "called", minutes
 
 
+@pytest.mark.parametrize(("first", "decides"), [([60, 50, 50, 0, 40], 0), ([55, 55, 50, 20, 20], 1)])
+def test_the_longest_of_stretches_that_are_about_as_plain_decides(first: list[int], decides: int) -> None:
+    """Two minutes are plainest; with the one before, G/φ is 91 % of that, or 84 %."""
+    timeline = timeline_of([first, MISSING, MISSING])
+    found = scanned(timeline)
+    excess = found.g[:, 0] / found.dispersion[:, 0]
+
+    assert int(np.argmax(excess)) == 1
+    assert (excess[0] / excess[1] > ABOUT_AS_PLAIN) == (decides == 0)
+    assert found.decide().stretch.tolist() == [decides]
+
+
+def of_states(*states: State, g: list[float], dispersion: list[float]) -> Scan:
+    """Return a scan of stretches of one variable, with a limit of 10."""
+    columns = [np.array(numbers)[:, np.newaxis] for numbers in (g, dispersion, [10.0] * len(g), [*map(int, states)])]
+    rows = np.arange(100, 100 - len(g), -1)[:, np.newaxis]
+    return Scan(np.ones(len(g)), rows, columns[0], columns[1], columns[2], columns[3].astype(np.int8))
+
+
+@pytest.mark.parametrize(
+    ("found", "decides"),
+    [
+        (of_states(State.CALLED, State.CALLED, g=[50, 40], dispersion=[2, 1]), 1),
+        (of_states(State.UNSTEADY, State.CALLED, g=[500, 40], dispersion=[1, 1]), 1),
+        (of_states(State.UNSTEADY, State.ONE_ROW, g=[50, 40], dispersion=[9, 1]), 0),
+        (of_states(State.FEW_ROWS, State.WITHIN_LIMIT, State.WITHIN_LIMIT, g=[9, 1, 5], dispersion=[1, 1, 1]), 1),
+        (of_states(State.WITHIN_LIMIT, State.FEW_REQUESTS, g=[9, 12], dispersion=[1, 1]), 1),
+        (of_states(State.FEW_ROWS, State.FEW_ROWS, g=[99, 999], dispersion=[1, 1]), 0),
+        (of_states(State.CALLED, State.CALLED, g=[40, 40], dispersion=[1, 1]), 0),
+    ],
+    ids=["plainest", "called", "unclear, whatever φ", "longest", "unclear before stable", "few rows", "equal"],
+)
+def test_which_stretch_decides(found: Scan, decides: int) -> None:
+    assert found.decide().stretch.tolist() == [decides]
+    if decides > 0:
+        assert found.decide(decides).stretch.tolist() == [decides]
+
+
 def test_a_change_that_is_over_is_called_for_as_long_as_it_shows(rng: np.random.Generator) -> None:
     """Ten minutes without a value, then as before: the last hour still has 3 % missing."""
     table = np.vstack([good(30, rng), [MISSING] * 10, good(20, rng)])
@@ -307,6 +345,19 @@ def test_rows_that_are_alike_show_in_neighbouring_minutes(rng: np.random.Generat
     assert found.dispersion[0] > 10
 
 
+def test_rows_of_a_day_that_are_alike_show_in_neighbouring_quarters(rng: np.random.Generator) -> None:
+    """Each quarter of an hour is another user's; within the last, all minutes are the same."""
+    slots = rng.multinomial(4, [0.4, 0.3, 0.2, 0.1, 0.0], size=24) * 50
+    slots[-4:] = GOOD
+    timeline = timeline_of(slots, seconds=900.0)
+    found = scanned(timeline)
+    is_long_and_above = (found.g > found.limit) & timeline.is_long[:, np.newaxis]
+
+    assert is_long_and_above.sum() > 10
+    assert (found.dispersion[is_long_and_above] > 10).all()
+    assert found.dispersion[~timeline.is_long, 0].max() < 1.3
+
+
 def test_a_few_minutes_are_too_few_to_be_alike(rng: np.random.Generator) -> None:
     """With fewer than four, a change is not told from rows that are alike: they are believed."""
     slots = np.array([[100, 100, 0, 0, 0], [100, 0, 100, 0, 0], [0, 100, 0, 100, 0]])
@@ -328,6 +379,26 @@ def test_batches_that_agree_minute_by_minute_are_believed(rng: np.random.Generat
     assert verdict(timeline) == "called"
     assert timeline.starts[found.stretch[0]] == NOW - 4 * MINUTE
     assert found.limit[0] == pytest.approx(4 / stats.f.ppf(ALPHA / TESTS, 12, 4), rel=1e-6)
+
+
+def test_batches_whose_rows_recur_are_divided_by_that_at_least() -> None:
+    timeline = timeline_of([MISSING] * 4, in_requests=50, buckets=buckets_of_rows([200] * 4, 4))
+    found = scanned(timeline).decide()
+
+    assert State(found.state[0]) == State.CALLED
+    assert timeline.rows is not None
+    assert found.dispersion[0] == pytest.approx(equal_rows(timeline.rows.buckets)[found.stretch[0]])
+    assert found.dispersion[0] == pytest.approx(4, rel=0.1)
+
+
+def test_batches_that_differ_count_for_fewer_rows() -> None:
+    """Eighty rows in four requests, of which two and two are alike: G is far above its limit, but they are 28."""
+    timeline = timeline_of([[0, 0, 0, 0, 20], [3, 3, 3, 4, 7]] * 2, in_requests=20)
+    found = scanned(timeline)
+
+    assert found.rows[0, 0] / found.dispersion[0, 0] < MINIMUM_ROWS
+    assert found.g[0, 0] / found.dispersion[0, 0] > found.limit[0, 0]
+    assert State(found.state[0, 0]) == State.UNSTEADY
 
 
 def test_one_hot_row_says_nothing_within_a_minute_and_is_believed_after() -> None:

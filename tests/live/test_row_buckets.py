@@ -295,6 +295,7 @@ def test_rows_with_features_are_in_the_buckets() -> None:
         ([1, 2, 3], 0.5),
         (None, 0.5),
         ({"unknown": 1}, 0.5),
+        ([[1, 2, 3]] * 500, [0.5] * 500),
     )
     assert found.tolist() == several(bucket([X, TEXT], [0.5, "red"]), 22)
     assert squares == 1 + 1 + 400 + 1 + 1 + 1

@@ -130,7 +130,10 @@ ONE_ROW = (VALUES | BY_NAME | st.just({"x": 1.5}) | st.just({"unknown": 1}) | st
 )
 BATCHES = st.integers(2, 15).flatmap(
     lambda n: st.tuples(
-        st.lists(VALUES, min_size=n, max_size=n) | st.lists(BY_NAME, min_size=n, max_size=n),
+        st.lists(VALUES, min_size=n, max_size=n)
+        | st.lists(BY_NAME, min_size=n, max_size=n)
+        | st.just([[1, 2]] * n)
+        | st.just([{"unknown": 1}] * n),
         st.just([0.5] * n),
         st.just(n),
     )
