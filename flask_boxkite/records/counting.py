@@ -187,7 +187,7 @@ class Counter:
             return _Rows(list(filter(self.aligner.has_known, features)), outputs, len(records), len(records))
         part = _Rows()
         for record in records:
-            features, outputs = self.aligner.feature_rows(record) or (), self.aligner.output_rows(record) or ()
+            features, outputs = self.aligner.feature_rows(record) or [], self.aligner.output_rows(record) or []
             part.features += features
             part.outputs += outputs
             part.rows += record.rows
