@@ -306,11 +306,31 @@ def number_of(value: Any) -> Any:
         return MISSING
     if isinstance(value, (list, dict)):
         return INVALID
+    if is_missing_text(value):
+        return MISSING
+    if isinstance(value, str) and value.strip().lower() in ("true", "false"):
+        return float(value.strip().lower() == "true")
     try:
         number = float(value)
     except ValueError:
         return INVALID
     return MISSING if math.isnan(number) else number
+
+
+def as_float32(value: Any) -> Any:
+    """Return a number as one that was trained as a float32 reads it: rounded, with the shortest decimals of that."""
+    number = number_of(value)
+    if number in (MISSING, INVALID):
+        return value
+    with np.errstate(over="ignore"):
+        return float(str(np.float32(number)))
+
+
+def is_missing_text(value: Any) -> bool:
+    """Say whether a value is a text that stands for a missing one."""
+    return isinstance(value, str) and value.strip().lower() in (
+        *("", "-", "#n/a", "<na>", "n/a", "na", "nan", "nat", "none", "null"),
+    )
 
 
 def text_of(value: Any) -> Any:
@@ -347,6 +367,8 @@ def _group_of(value: Any, labels: Sequence[str], intervals: Mapping[str, tuple[f
             return "__below__"
         return next((label for label, (low, high) in intervals.items() if low < value <= high), "__above__")
     label = _category_label(value) if is_text else f"{value!r}"
+    if label not in labels and is_missing_text(value):
+        return "__missing__"
     return label if label in labels else OTHERS
 
 

@@ -321,6 +321,7 @@ def test_what_is_unclear_or_began_lately_fits_and_can_be_read(open_page: Open, t
                 page.evaluate(axe)
                 found = page.evaluate("axe.run()")
                 assert [(item["id"], item["nodes"][0]["html"]) for item in found["violations"]] == []
+                page.close()  # it would go on refreshing itself when the server has ended
 
 
 @contextmanager

@@ -313,7 +313,7 @@ def test_a_named_tuple_may_be_a_body_with_its_status(twins: Make) -> None:
     check_counted(app.scrape(), [ANN], [0.5])
 
 
-@pytest.mark.parametrize("returned", [Answer("none", "n"), Row(None, "n"), object()], ids=["text", "None", "object"])
+@pytest.mark.parametrize("returned", [Answer("seldom", "n"), Row(None, "n"), object()], ids=["text", "None", "object"])
 def test_an_object_without_an_output_is_no_repr(twins: Make, returned: Any) -> None:
     def define(app: Flask, predict: Any) -> None:
         inner = predict(lambda: returned)
