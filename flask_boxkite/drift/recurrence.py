@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from flask_boxkite.rowhash import ROW_BUCKETS
 
-__all__ = ["MOST_BY_CHANCE", "equal_rows", "recurrence"]
+__all__ = ["MOST_BY_CHANCE", "NOTICEABLE", "equal_rows", "recurrence"]
 
 MOST_BY_CHANCE = 0.5
 """Up to so many equal rows that a row meets by chance, what it meets beyond them can be told."""
 
-_NOTICEABLE = 1.3
+NOTICEABLE = 1.3
 """Above this, recurrence is no noise: its standard deviation is 0.09 where all rows differ."""
 
 
@@ -47,9 +47,9 @@ def recurrence(buckets: NDArray[np.int64], collisions: float | None) -> NDArray[
     fullest = b.max(axis=-1)
     equal = equal_rows(buckets)
     of_others = _equal_rows(b.sum(axis=-1) - fullest, (b * b).sum(axis=-1) - fullest**2, ROW_BUCKETS - 1)
-    is_one_row = (equal > _NOTICEABLE) & (equal > 2 * of_others)
+    is_one_row = (equal > NOTICEABLE) & (equal > 2 * of_others)
     if collisions is None:
-        return np.where(is_one_row | (equal > _NOTICEABLE), np.nan, equal)
+        return np.where(is_one_row | (equal > NOTICEABLE), np.nan, equal)
     by_chance = b.sum(axis=-1) * collisions
     return np.where(is_one_row | (by_chance > MOST_BY_CHANCE), np.nan, np.maximum(equal - by_chance, 1.0))
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.drift.dispersion import between_neighbours, between_parts, parts_of
-from flask_boxkite.drift.recurrence import equal_rows, recurrence
+from flask_boxkite.drift.recurrence import NOTICEABLE, equal_rows, recurrence
 from flask_boxkite.drift.statistics import chi_squared_limit, f_limit, g_statistics
 from flask_boxkite.drift.tables import per_variable
 from flask_boxkite.drift.timeline import HOUR, RowCounts, Timeline
@@ -147,10 +147,14 @@ def scan(
         return found
 
     recurring = recurrence(timeline.rows.buckets, collisions)
+    # A fault may leave few different rows, as a lost column does: then rows cannot be told from repeats either.
+    is_few = (recurring > NOTICEABLE) & (timeline.rows.buckets.sum(axis=1) / recurring < MINIMUM_ROWS)
+    recurring = np.where(is_few, np.nan, recurring)
     is_known = ~np.isnan(recurring)
     phi = np.maximum(np.where(is_known, recurring, 1.0), least_recurrence)[:, np.newaxis].repeat(len(firsts), axis=1)
     enough &= ~is_known[:, np.newaxis] | (rows / phi >= MINIMUM_ROWS)
     above = enough & (g / phi > limit)
+    enough &= above | ~is_few[:, np.newaxis]
     found = Scan(recurring, rows, g, phi, limit, _states(enough, above))
 
     by_rows = is_known & (requests_of(timeline.rows) >= MINIMUM_ROWS)
