@@ -32,7 +32,7 @@ def main():
     # As Boxkite(app) does with BOXKITE_LOG_DIR.
     service = ModelMonitoringService(baseline, log_dir=RUN / "records")
     live = customers(rng, 5_000)
-    live["income"] = np.where(live["country"] == "CH", live["income"] * 1.5, live["income"]).round(2)
+    live["income"] = np.where(live["country"] == "CH", live["income"] * 1.6, live["income"]).round(2)
     for row, score in zip(zip(*live.values(), strict=True), predict(live), strict=True):
         service.log_prediction(features=dict(zip(live, row, strict=True)), output=score)
     service.close()
