@@ -23,8 +23,8 @@ _DEFAULTS = RuleOptions()
     "--window",
     "windows",
     multiple=True,
-    default=_DEFAULTS.windows,
-    help="Span of time over which live rows are judged; repeatable, shortest first. At least 20 scrapes long.",
+    help="Span of time over which live rows are judged, at least 20 scrapes long; repeatable, shortest first. "
+    "Without it, 5m, 1h and 24h, as far as they are long enough.",
 )
 @click.option(
     "--scrape-interval",
@@ -84,8 +84,7 @@ def rules(output: Path | None, kubernetes: str | None, labels: tuple[str, ...], 
     "--window",
     "windows",
     multiple=True,
-    default=_DEFAULTS.windows,
-    help="Window to choose from; repeatable. Those that the rules were made for.",
+    help="Window to choose from, of those that the rules were made for; repeatable. Without it, as for the rules.",
 )
 @click.option("--scrape-interval", default=_DEFAULTS.scrape_interval, help="As for the rules.")
 @click.option("--minimum-size", type=float, default=_DEFAULTS.minimum_size, help="As for the rules.")

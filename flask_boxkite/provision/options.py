@@ -35,8 +35,8 @@ class RuleOptions:
     """Options of the rules.
 
     Attributes:
-        windows: Spans of time whose live rows are judged, shortest first. The false-alarm probability is divided among
-            them.
+        windows: Spans of time whose live rows are judged, shortest first; without any, 5m, 1h and 24h, as far as they
+            hold enough scrapes. The false-alarm probability is divided among them.
         scrape_interval: How often Prometheus scrapes the app.
         minimum_size: From which size on a shift that is more than chance is drift.
         hold: How long something must last before there is an alert; ``0s`` for at once.
@@ -47,7 +47,7 @@ class RuleOptions:
         ConfigError: One of them is malformed, the windows are too short or out of order, or a label is one of ours.
     """
 
-    windows: tuple[str, ...] = tuple(WINDOWS)
+    windows: tuple[str, ...] = ()
     scrape_interval: str = "15s"
     minimum_size: float = DRIFTED_SIZE
     hold: str = "5m"
@@ -73,10 +73,9 @@ class RuleOptions:
             raise ConfigError(msg)
 
     def _check_windows(self) -> None:
-        if not self.windows:
-            msg = "The rules need at least one window."
-            raise ConfigError(msg)
         least = LEAST_SCRAPES * duration_seconds(self.scrape_interval, what="The scrape interval")
+        if not self.windows:
+            object.__setattr__(self, "windows", _windows_of_at_least(least))
         lengths = [duration_seconds(window, what="A window") for window in self.windows]
         for window, length in zip(self.windows, lengths, strict=True):
             if length < least:
@@ -113,3 +112,8 @@ class RuleOptions:
         """Between two scrapes nothing changes; what is older than 5 minutes, Prometheus takes for gone."""
         scrape = duration_seconds(self.scrape_interval, what="The scrape interval")
         return duration_text(min(max(scrape, seconds), 300.0))
+
+
+def _windows_of_at_least(seconds: float) -> tuple[str, ...]:
+    """Return the windows of the app that are so long; all of them where none is, to be refused by name."""
+    return tuple(name for name, length in WINDOWS.items() if length >= seconds) or tuple(WINDOWS)

@@ -219,6 +219,15 @@ def test_all_texts_survive_the_file() -> None:
 
 
 @pytest.mark.parametrize(
+    ("scrape_interval", "windows"), [("15s", ("5m", "1h", "24h")), ("30s", ("1h", "24h")), ("5m", ("24h",))]
+)
+def test_windows_that_are_not_named_are_those_that_hold_enough_scrapes(
+    scrape_interval: str, windows: tuple[str, ...]
+) -> None:
+    assert RuleOptions(scrape_interval=scrape_interval).windows == windows
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (
@@ -227,11 +236,15 @@ def test_all_texts_survive_the_file() -> None:
             "Make it 5m or longer, or scrape oftener.",
         ),
         (
-            {"scrape_interval": "5m"},
-            "A window of 5m holds fewer than 20 scrapes, one every 5m: too few to count rows by. "
-            "Make it 100m or longer, or scrape oftener.",
+            {"windows": ("5m", "24h"), "scrape_interval": "30s"},
+            "A window of 5m holds fewer than 20 scrapes, one every 30s: too few to count rows by. "
+            "Make it 10m or longer, or scrape oftener.",
         ),
-        ({"windows": ()}, "The rules need at least one window."),
+        (
+            {"scrape_interval": "2h"},
+            "A window of 5m holds fewer than 20 scrapes, one every 2h: too few to count rows by. "
+            "Make it 40h or longer, or scrape oftener.",
+        ),
         ({"windows": ("24h", "1h")}, "The windows must be named shortest first, each once, got 24h, 1h."),
         ({"windows": ("1h", "60m")}, "The windows must be named shortest first, each once, got 1h, 60m."),
         (
