@@ -58,7 +58,7 @@ class Effort:
     delays: int
 
 
-FULL = Effort(Plan(2000, 100, 1000, 20, (500, 20), (100, 4)), variables=3000, runs=30, months=60, delays=21)
+FULL = Effort(Plan(2000, 100, 1000, 20, (500, 20), (100, 4)), variables=3000, runs=30, months=50, delays=21)
 QUICK = Effort(Plan(100, 100, 50, 20, (50, 10), (10, 4)), variables=300, runs=2, months=2, delays=3)
 TRAINED_IN_MONTHS = (10_000, 1000)
 

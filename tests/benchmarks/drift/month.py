@@ -129,24 +129,22 @@ def checks_of(trained: NDArray[np.int64], minutes: NDArray[np.int64], degrees: i
     """
     held = (trained > 0) | minutes.any(axis=0)
     before = trained[held]
-    running = np.zeros((len(minutes) + 1, len(before)), dtype=np.int32)
-    np.cumsum(minutes[:, held], axis=0, out=running[1:])
-    ends = np.arange(A_DAY, len(running))
+    running = np.zeros((len(before), len(minutes) + 1), dtype=np.int32)
+    np.cumsum(minutes[:, held].T, axis=1, out=running[:, 1:])
+    whole = running.sum(axis=0)
+    ends = np.arange(A_DAY, len(whole))
     beginnings = list(_beginnings(ends))
     g = np.zeros((len(beginnings), len(ends)))
-    whole = running.sum(axis=1)
-    most = (whole[A_DAY:] - whole[:-A_DAY]).max() + before.sum()
-    x_log_x = special.xlogy(np.arange(most + 1.0), np.arange(most + 1.0))
-    constant, number = x_log_x[before].sum() - x_log_x[before.sum()], int(before.sum())
-    g[0] = g_statistics(before, running[ends].astype(np.int64), np.zeros(1, dtype=np.intp))[:, 0]
-    g[0, whole[ends] < MINIMUM_ROWS] = 0.0
+    g[0] = g_statistics(before, running[:, ends].T.astype(np.int64), np.zeros(1, dtype=np.intp))[:, 0]
+    most = [int((group[A_DAY:] - group[:-A_DAY]).max()) for group in (*running, whole)]
+    *tables, margin = (_terms(*pair) for pair in zip(most, [*before.tolist(), int(before.sum())], strict=True))
     for found, begins in zip(g[1:], beginnings[1:], strict=True):
-        rows = whole[ends] - whole[begins]
-        some = np.flatnonzero(rows >= MINIMUM_ROWS)
-        live, rows = running[ends[some]] - running[begins[some]], rows[some]
-        cells = x_log_x[live]
-        cells -= x_log_x[live + before.astype(np.int32)]
-        found[some] = 2 * (cells @ np.ones(len(before)) + constant - x_log_x[rows] + x_log_x[rows + number])
+        for table, group in zip(tables, running, strict=True):
+            found += table[group[ends] - group[begins]]
+        found -= margin[whole[ends] - whole[begins]]
+        found *= 2
+    for found, begins in zip(g, beginnings, strict=True):
+        found[whole[ends] - whole[begins] < MINIMUM_ROWS] = 0.0
     # The longest that is about as plain as the plainest, and called if that is; limits are the same for all.
     limit, plainest = chi_squared_limit(alpha / TESTS, degrees), g.max(axis=0)
     is_called = plainest > limit
@@ -154,10 +152,16 @@ def checks_of(trained: NDArray[np.int64], minutes: NDArray[np.int64], degrees: i
     begins = np.array(beginnings)[decisive, np.arange(len(ends))]
     best = g[decisive, np.arange(len(ends))]
     is_drifted = is_called.copy()
-    live = running[ends[is_called]] - running[begins[is_called]]
+    live = np.ascontiguousarray((running[:, ends[is_called]] - running[:, begins[is_called]]).T, dtype=np.int64)
     doubt = np.where((ends - begins)[is_called] > AN_HOUR, DOUBT, 0.0)
-    is_drifted[is_called] = have_drifted(before, live.astype(np.int64), best[is_called], np.ones(len(live)), doubt)
+    is_drifted[is_called] = have_drifted(before, live, best[is_called], np.ones(len(live)), doubt)
     return Checks(ends - begins, best, is_called, is_drifted)
+
+
+def _terms(most: int, trained: int) -> NDArray[np.float64]:
+    """Return what a group adds to G by its live rows, from none to so many: x·ln x - (x + c)·ln(x + c) + c·ln c."""
+    live = np.arange(most + 1.0)
+    return special.xlogy(live, live) - special.xlogy(live + trained, live + trained) + special.xlogy(trained, trained)
 
 
 def _beginnings(ends: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
