@@ -86,7 +86,7 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today:
     numbers = [
         "size",
         *(("since",) if has_since else ()),
-        *(("G/φ", "limit") if is_wide else ()),
+        *(("G", "limit") if is_wide else ()),
         *(() if is_narrow else ("rows",)),
     ]
     for name in numbers:
@@ -120,7 +120,7 @@ def _numbers(item: Mapping[str, Any], today: str | None) -> Mapping[str, str]:
     return {
         "size": size_cell(item),
         "since": _since(item, today),
-        "G/φ": f"{item['g'] / item['dispersion']:,.1f}",
+        "G": f"{item['g']:,.1f}",
         "limit": f"{item['limit']:.1f}",
         "rows": f"{item['rows']:,}",
     }

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 
 from flask_boxkite.rowhash import ROW_BUCKETS
 
-__all__ = ["MOST_BY_CHANCE", "NOTICEABLE", "equal_rows", "recurrence"]
+__all__ = ["ERROR", "MOST_BY_CHANCE", "NOTICEABLE", "at_least", "equal_rows", "recurrence"]
 
 MOST_BY_CHANCE = 0.5
 """Up to so many equal rows that a row meets by chance, what it meets beyond them can be told."""
 
+ERROR = (2 / (ROW_BUCKETS - 1)) ** 0.5
+"""The standard deviation of recurrence, as a share of it: 0.09."""
+
 NOTICEABLE = 1.3
-"""Above this, recurrence is no noise: its standard deviation is 0.09 where all rows differ."""
+"""Above this, recurrence is no noise: 1 where all rows differ, and three standard deviations."""
 
 
 def recurrence(buckets: NDArray[np.int64], collisions: float | None) -> NDArray[np.float64]:
@@ -52,6 +55,15 @@ def recurrence(buckets: NDArray[np.int64], collisions: float | None) -> NDArray[
         return np.where(is_one_row | (equal > NOTICEABLE), np.nan, equal)
     by_chance = b.sum(axis=-1) * collisions
     return np.where(is_one_row | (by_chance > MOST_BY_CHANCE), np.nan, np.maximum(equal - by_chance, 1.0))
+
+
+def at_least(recurring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what *recurring* is less its `ERROR`, from 1 on; 1 for NaN.
+
+    Rows that all differ would else count for fewer than they are half of the time, and small changes be overlooked.
+    """
+    found: NDArray[np.float64] = np.fmax(recurring * (1 - ERROR), 1.0)
+    return found
 
 
 def equal_rows(buckets: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -30,10 +30,11 @@ from flask_boxkite.drift.distances import (
 from flask_boxkite.drift.reasons import reason_for
 from flask_boxkite.drift.scan import Scan, State, scan
 from flask_boxkite.drift.shares import Change, special_changes
+from flask_boxkite.drift.statistics import g_statistics
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom, per_variable
 from flask_boxkite.drift.text import as_markdown, as_text
 from flask_boxkite.drift.timeline import Timeline
-from flask_boxkite.drift.verdict import DOUBT, MOVED, WORST_FIRST, Judgement, Verdict, judgements
+from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Judgement, Verdict, judgements, uncertainty
 
 __all__ = ["Distances", "DriftReport", "VariableDrift", "drift_report"]
 
@@ -310,15 +311,22 @@ def _views(
     sizes = np.diff(firsts, append=len(trained))
     live = timeline.groups[np.repeat(found.stretch, sizes), np.arange(len(trained))]
     states = [State(state) for state in found.state.tolist()]
+    # Where all rows together are within the limit, the scan did not ask what those that count say.
+    is_within = found.state <= State.WITHIN_LIMIT
+    of_counting = g_statistics(trained, live[np.newaxis], firsts, found.dispersion[np.newaxis])[0]
+    uncertain = None
+    if timeline.rows is not None:  # it is no sample, but watched
+        is_long = timeline.is_long[found.stretch]
+        uncertain = uncertainty(per_variable(trained, firsts), found.rows, found.dispersion, is_long)
     judged = judgements(
         trained,
         live,
         firsts,
         list(map(_verdict, states)),
-        g=found.g,
+        g=np.where(is_within, of_counting, found.g),
         dispersion=found.dispersion,
         limit=found.limit,
-        doubt=np.where(timeline.is_long[found.stretch], DOUBT, 0.0),
+        uncertain=uncertain,
     )
     before, now, whole = trained.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
     stretches, counts = found.stretch.tolist(), cells.tolist()

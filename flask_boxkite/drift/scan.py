@@ -1,11 +1,12 @@
 """Has a variable drifted, and since when? Every stretch of time that ends now is compared with training.
 
 1. G of each stretch has its share of the false-alarm probability (`TESTS`).
-2. Rows that recur count once: G is divided by how often they do (`recurrence`).
+2. Rows that recur count once: G is that of fewer rows, divided by how often they do (`recurrence`).
 3. Where that cannot be told (few different rows, one row again and again), or where a few requests brought most rows,
-   minutes are the witnesses instead: G is divided by how much parts of the stretch differ, against the limit of F.
+   minutes are the witnesses instead: rows are divided by how much parts of the stretch differ, and by what so few parts
+   leave unknown of that (the limit of F over that of χ²).
 4. Rows that are alike without being equal show in neighbouring minutes, which differ by more than chance; G must pass
-   in spite of that too.
+   with rows divided by that too.
 5. Where G passes but one of these stops it, nothing is known yet: `unclear`, with the reason.
 """
 
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.drift.dispersion import between_neighbours, between_parts, parts_of
-from flask_boxkite.drift.recurrence import NOTICEABLE, equal_rows, recurrence
+from flask_boxkite.drift.recurrence import NOTICEABLE, at_least, equal_rows, recurrence
 from flask_boxkite.drift.statistics import chi_squared_limit, f_limit, g_statistics
 from flask_boxkite.drift.tables import per_variable
 from flask_boxkite.drift.timeline import HOUR, RowCounts, Timeline
@@ -34,7 +35,7 @@ TESTS = 40
 together they pass a limit 20 to 35 times as often as one of them alone."""
 
 ABOUT_AS_PLAIN = 0.9
-"""Of the largest excess of G/φ over its limit: stretches from there on say the same."""
+"""Of the largest G over its limit: stretches from there on say the same."""
 
 Floats = NDArray[np.float64]
 
@@ -59,9 +60,9 @@ class Found:
         stretch: Which it is.
         state: What it says, a `State`.
         rows: Its live rows.
-        g: Its G.
-        dispersion: What that is divided by, φ.
-        limit: What G/φ must exceed.
+        g: G of those that count: rows / dispersion.
+        dispersion: How many rows count as one, φ.
+        limit: What G must exceed.
     """
 
     stretch: NDArray[np.intp]
@@ -79,14 +80,16 @@ class Scan:
     Attributes:
         recurrence: How often rows recur, shape (stretches,); NaN where that cannot be told.
         rows: Live rows.
-        g: G.
-        dispersion: φ, by which it is divided.
-        limit: What G/φ must exceed.
+        plain: G if all of them count.
+        g: G of those that count: rows / dispersion.
+        dispersion: How many rows count as one, φ.
+        limit: What G must exceed, shape (variables,).
         state: What the stretch says, a `State`.
     """
 
     recurrence: Floats
     rows: NDArray[np.int64]
+    plain: Floats
     g: Floats
     dispersion: Floats
     limit: Floats
@@ -103,17 +106,16 @@ class Scan:
         state = self.state[first:]
         rank = np.where(state == State.CALLED, 3, np.where(state > State.WITHIN_LIMIT, 2, state))
         most = rank.max(axis=0)
-        phi = np.where(most == 3, self.dispersion[first:], 1.0)
-        excess = np.where(most > 1, self.g[first:] / phi / self.limit[first:], 0.0)
+        excess = np.where(most == 3, self.g[first:], np.where(most == 2, self.plain[first:], 0.0)) / self.limit
         excess = np.where(rank == most, excess, -1.0)
         # A change is about as plain in stretches that begin a little later or earlier by chance; the longest of them
         # begins with it.
         stretch = first + np.argmax(excess >= ABOUT_AS_PLAIN * excess.max(axis=0), axis=0)
         variables = np.arange(state.shape[1])
-        return Found(
-            stretch,
-            *(table[stretch, variables] for table in (self.state, self.rows, self.g, self.dispersion, self.limit)),
+        state, rows, g, dispersion = (
+            table[stretch, variables] for table in (self.state, self.rows, self.g, self.dispersion)
         )
+        return Found(stretch, state, rows, g, dispersion, self.limit)
 
 
 def scan(
@@ -137,12 +139,12 @@ def scan(
         collisions: The probability that two rows of training are equal; None if it is unknown.
         least_recurrence: How often rows recur in what takes the place of training.
     """
-    rows, g = per_variable(timeline.groups, firsts), g_statistics(trained, timeline.groups, firsts)
+    rows, plain = per_variable(timeline.groups, firsts), g_statistics(trained, timeline.groups, firsts)
     share = alpha if timeline.rows is None else alpha / TESTS
-    limit = np.array([[chi_squared_limit(share, int(k)) for k in degrees]]).repeat(len(timeline), axis=0)
+    limit = np.array([chi_squared_limit(share, int(k)) for k in degrees])
     enough = (rows >= MINIMUM_ROWS) & (per_variable(trained, firsts) >= MINIMUM_ROWS)
     if timeline.rows is None:
-        found = Scan(np.ones(1), rows, g, np.ones_like(g), limit, _states(enough, g > limit))
+        found = Scan(np.ones(1), rows, plain, plain, np.ones_like(plain), limit, _states(enough, plain > limit))
         found.state[found.state == State.UNSTEADY] = State.CALLED
         return found
 
@@ -151,16 +153,34 @@ def scan(
     is_few = (recurring > NOTICEABLE) & (timeline.rows.buckets.sum(axis=1) / recurring < MINIMUM_ROWS)
     recurring = np.where(is_few, np.nan, recurring)
     is_known = ~np.isnan(recurring)
-    phi = np.maximum(np.where(is_known, recurring, 1.0), least_recurrence)[:, np.newaxis].repeat(len(firsts), axis=1)
+    phi = np.maximum(at_least(recurring), least_recurrence)[:, np.newaxis].repeat(len(firsts), axis=1)
+    g = _of_counting_rows(trained, timeline, firsts, phi, where=plain > limit, otherwise=plain)
     enough &= ~is_known[:, np.newaxis] | (rows / phi >= MINIMUM_ROWS)
-    above = enough & (g / phi > limit)
+    above = enough & (g > limit)
     enough &= above | ~is_few[:, np.newaxis]
-    found = Scan(recurring, rows, g, phi, limit, _states(enough, above))
+    found = Scan(recurring, rows, plain, g, phi, limit, _states(enough, above))
 
     by_rows = is_known & (requests_of(timeline.rows) >= MINIMUM_ROWS)
     _call_by_rows(found, above & by_rows[:, np.newaxis], timeline, trained, firsts)
     for stretch in np.flatnonzero(above.any(axis=1) & ~by_rows).tolist():
         _call_by_parts(found, stretch, above[stretch], timeline, trained, firsts, degrees, share)
+    return found
+
+
+def _of_counting_rows(
+    trained: NDArray[np.int64],
+    timeline: Timeline,
+    firsts: NDArray[np.intp],
+    phi: Floats,
+    *,
+    where: NDArray[np.bool_],
+    otherwise: Floats,
+) -> Floats:
+    """Return G of rows / φ, for stretches in which it is asked of some variable and φ is above 1; else *otherwise*."""
+    asked = np.flatnonzero((where & (phi > 1)).any(axis=1))
+    found = otherwise.copy()
+    if len(asked):
+        found[asked] = g_statistics(trained, timeline.groups[asked], firsts, phi[asked])
     return found
 
 
@@ -178,8 +198,12 @@ def _call_by_rows(
 ) -> None:
     """Call where G passes in spite of neighbouring slots that differ."""
     if asked.any():
-        found.dispersion[asked] = np.maximum(found.dispersion, _unsteadiness(timeline, trained, firsts))[asked]
-        found.state[asked & (found.g / found.dispersion > found.limit)] = State.CALLED
+        phi = np.maximum(found.dispersion, _unsteadiness(timeline, trained, firsts))
+        is_raised = asked & (phi > found.dispersion)
+        found.dispersion[asked] = phi[asked]
+        of_fewer = _of_counting_rows(trained, timeline, firsts, phi, where=is_raised, otherwise=found.g)
+        found.g[is_raised] = of_fewer[is_raised]
+        found.state[asked & (found.g > found.limit)] = State.CALLED
 
 
 def _call_by_parts(
@@ -200,11 +224,12 @@ def _call_by_parts(
             timeline.rows, stretch, is_known=not np.isnan(found.recurrence[stretch])
         )
         return
-    differing, limits = _by_parts(parts, trained, firsts, degrees, alpha)
-    found.dispersion[stretch, asked] = np.maximum(differing, found.dispersion[stretch])[asked]
-    found.limit[stretch, asked] = limits[asked]
-    phi = found.dispersion[stretch]
-    is_called = (found.g[stretch] / phi > found.limit[stretch]) & (found.rows[stretch] / phi >= MINIMUM_ROWS)
+    differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
+    phi = np.maximum(differing, found.dispersion[stretch])
+    live = timeline.groups[stretch : stretch + 1]
+    g = g_statistics(trained, live, firsts, (phi * unknown)[np.newaxis])[0]
+    is_called = (g > found.limit) & (found.rows[stretch] / phi >= MINIMUM_ROWS)
+    found.dispersion[stretch, asked], found.g[stretch, asked] = phi[asked], g[asked]
     found.state[stretch, asked & is_called] = State.CALLED
 
 
@@ -220,8 +245,8 @@ def dispersions_by_reach(
 ) -> Floats:
     """Return what G is to be divided by where only whole windows are known, shape (reaches, variables).
 
-    It is what `scan` takes for the longest stretch within each reach, times the limit of F over that of χ² where that
-    is the limit; and of what comes within one slot, what it is at most.
+    It is what `scan` divides the rows of the longest stretch within each reach by; and of what comes within one slot,
+    what it is at most.
 
     Args:
         trained: As in `scan`, like the arguments that follow.
@@ -241,12 +266,10 @@ def dispersions_by_reach(
             continue
         is_known, has_requests = not np.isnan(recurring[stretch]), requests[stretch] >= MINIMUM_ROWS
         if is_known and has_requests:
-            found[number] = np.maximum(recurring[stretch], unsteadiness[stretch])
+            found[number] = np.maximum(at_least(recurring[stretch]), unsteadiness[stretch])
         elif (parts := _parts(timeline, stretch)) is not None:
-            differing, limits = _by_parts(parts, trained, firsts, degrees, alpha)
-            plain = np.array([chi_squared_limit(alpha, int(k)) for k in degrees])
-            raised = np.maximum(differing * limits / plain, 1.0)
-            found[number] = np.where(np.isfinite(raised), raised, most[stretch])
+            differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
+            found[number] = np.where(np.isfinite(unknown), differing * unknown, most[stretch])
         else:
             rows = timeline.rows.buckets[stretch].sum()
             found[number] = max(float(most[stretch]), 1.0 if has_requests else float(rows / requests[stretch]))
@@ -262,13 +285,16 @@ def _parts(timeline: Timeline, stretch: int) -> Floats | None:
 def _by_parts(
     parts: Floats, trained: NDArray[np.int64], firsts: NDArray[np.intp], degrees: NDArray[np.int64], alpha: float
 ) -> tuple[Floats, Floats]:
-    """Return by how much more than chance parts differ, and what G over that must exceed, for each variable."""
+    """Return by how much more than chance parts differ, and how much larger than that it may be, for each variable.
+
+    The latter is the limit of F over that of χ², infinite where no degrees of freedom are left.
+    """
     differing, of_divisor = between_parts(parts, trained, firsts)
-    limits = [
-        k * f_limit(alpha, k, divisor) if divisor else np.inf
+    unknown = [
+        k * f_limit(alpha, k, divisor) / chi_squared_limit(alpha, k) if divisor else np.inf
         for k, divisor in zip(degrees.tolist(), of_divisor.tolist(), strict=True)
     ]
-    return np.maximum(differing, 1.0), np.array(limits)
+    return np.maximum(differing, 1.0), np.array(unknown)
 
 
 def requests_of(rows: RowCounts) -> Floats:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -59,7 +60,12 @@ def g_statistic(baseline: ArrayLike, live: ArrayLike) -> float:
     return max(2.0 * total, 0.0)
 
 
-def g_statistics(baseline: NDArray[np.int64], live: NDArray[np.int64], firsts: NDArray[np.intp]) -> NDArray[np.float64]:
+def g_statistics(
+    baseline: NDArray[np.int64],
+    live: NDArray[np.int64],
+    firsts: NDArray[np.intp],
+    dispersion: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Return the `g_statistic` of several variables in several samples, shape (samples, variables).
 
     With its logarithms of quotients taken apart: Σ x·ln x over the cells of the table of groups by samples, less that
@@ -69,20 +75,31 @@ def g_statistics(baseline: NDArray[np.int64], live: NDArray[np.int64], firsts: N
         baseline: Counts of all groups, one variable after the other, shape (groups,).
         live: Counts of the same groups, shape (samples, groups).
         firsts: For each variable, which of the groups is its first.
+        dispersion: How many live rows count as one, φ, shape (samples, variables); None for 1. G is of live / φ: of few
+            live rows it is that of all divided by φ, of more than training has it is less affected, as training is
+            what it is.
 
     >>> g_statistics(np.array([50, 50]), np.array([[90, 10]]), np.array([0])).round(4)
     array([[40.6997]])
+    >>> g_statistics(np.array([50, 50]), np.array([[900, 100]]), np.array([0]), np.array([[10.0]])).round(4)
+    array([[40.6997]])
     """
     trained, served = per_variable(baseline, firsts), per_variable(live, firsts)
-    cells = per_variable(_x_log_x(live) - _x_log_x(live + baseline) + _x_log_x(baseline), firsts)
-    margins = _x_log_x(served) - _x_log_x(served + trained) + _x_log_x(trained)
-    return np.where((served > 0) & (trained > 0), np.maximum(2.0 * (cells - margins), 0.0), 0.0)
+    of_live = per_variable(_x_log_x(live), firsts) - _x_log_x(served)
+    of_trained = per_variable(_x_log_x(baseline), firsts) - _x_log_x(trained)
+    total: NDArray[Any] = live + baseline
+    rows: NDArray[Any] = served + trained
+    if dispersion is not None:
+        of_live, rows = of_live / dispersion, served / dispersion + trained
+        total = live / np.repeat(dispersion, np.diff(firsts, append=live.shape[-1]), axis=-1) + baseline
+    of_total = per_variable(_x_log_x(total), firsts) - _x_log_x(rows)
+    return np.where((served > 0) & (trained > 0), np.maximum(2.0 * (of_live + of_trained - of_total), 0.0), 0.0)
 
 
-def _x_log_x(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return x·ln x of whole numbers; 0 for 0."""
+def _x_log_x(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """Return x·ln x of numbers from 0 on; 0 for 0."""
     x = counts.astype(np.float64)
-    logarithms = np.maximum(x, 1.0)
+    logarithms = np.maximum(x, 1e-300)
     np.log(logarithms, out=logarithms)
     logarithms *= x
     return logarithms

@@ -64,13 +64,12 @@ def as_text(report: Mapping[str, Any]) -> str:
     lines = [
         *textwrap.wrap(_summary(report), COLUMNS),
         "",
-        f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'since':>6} {'rows':>8} {'G/φ':>8} {'limit':>6}  "
-        "moved most",
+        f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'since':>6} {'rows':>8} {'G':>8} {'limit':>6}  moved most",
     ]
     for item in variables:
         line = (
             f"{cut(title(item), width):<{width}} {item['verdict']:<15} {size_cell(item):>5} {since_cell(item):>6} "
-            f"{_number(item['rows'], 8, 0)} {_number(item['g'] / item['dispersion'], 8, 1)} "
+            f"{_number(item['rows'], 8, 0)} {_number(item['g'], 8, 1)} "
             f"{_number(item['limit'], 6, 1)}  "
         )
         lines.append(line + moved_most(item, COLUMNS - len(line)))
@@ -86,7 +85,7 @@ def as_text(report: Mapping[str, Any]) -> str:
 
 def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
     """Return the same as a Markdown table, with a line about the whole, or another heading, before it."""
-    head = ("variable", "verdict", "size", "since", "rows", "G/φ", "limit", "moved most", "missing", "unseen")
+    head = ("variable", "verdict", "size", "since", "rows", "G", "limit", "moved most", "missing", "unseen")
     lines = [escaped(heading or _summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
         moved = f"{_group(item)} {item['share_before']:.1%} → {item['share_now']:.1%}"
@@ -99,7 +98,7 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
                     size_cell(item),
                     item["since"] or "",
                     str(item["rows"]),
-                    f"{item['g'] / item['dispersion']:.1f}",
+                    f"{item['g']:.1f}",
                     f"{item['limit']:.1f}",
                     moved,
                     f"{item['missing_now']:.1%}",
@@ -231,7 +230,7 @@ def _details(item: Mapping[str, Any]) -> Iterator[str]:
 
 
 def counted_as_one(item: Mapping[str, Any]) -> str:
-    """Say why G is divided by φ."""
+    """Say why not each row counts."""
     phi = f"{item['dispersion']:.3g}"
     if item["recurrence"] is not None and item["dispersion"] <= item["recurrence"]:
         return f"rows repeat each other: {phi} count as one"

@@ -37,6 +37,7 @@ __all__ = [
     "Verdict",
     "judge",
     "judgements",
+    "uncertainty",
 ]
 
 Verdict: TypeAlias = Literal["not enough data", "stable", "unclear", "shifted", "drifted", "major"]
@@ -51,13 +52,12 @@ DRIFTED_SIZE = 0.1
 MAJOR_SIZE = 0.25
 """From which size on a significant shift is ``drifted``, ``major``: the usual marks for PSI."""
 
-DOUBT = 4.0
-"""How many standard errors are taken off the PSI of a stretch that is longer than an hour.
+DOUBT = 3.0
+"""How many standard errors are taken off PSI, where samples are compared again and again (`uncertainty`).
 
-Hours of the day differ: a feature that swings by 0.3 standard deviations (PSI 0.09 at its worst hours) is really, but
-not far from training then. What passes a limit by chance looks larger than it is, so without this such a model of 100
-features would be called ``drifted`` thousands of times a month. Within an hour there is no such swing, and what has
-changed by then is plain in few rows."""
+What passes a limit by chance looks larger than it is. A feature that swings by 0.3 standard deviations in the course of
+a day has a PSI of 0.09 at its worst hours: really, but not far from training. Without this, a model of 100 such
+features would be called ``drifted`` thousands of times a month."""
 
 
 @dataclass(frozen=True)
@@ -68,15 +68,15 @@ class Judgement:
         verdict: ``not enough data``, ``stable`` (not significant), ``unclear`` (significant only if rows are
             independent, which they may not be), ``shifted`` (significant, but small), ``drifted`` (size >= 0.1) or
             ``major`` (size >= 0.25).
-        g: The G statistic.
-        dispersion: What it is divided by, φ, since rows may recur or be alike.
-        limit: What G/φ must exceed to be significant.
+        g: The G statistic, of the rows that count: live rows / dispersion.
+        dispersion: How many live rows count as one, φ, since rows may recur or be alike.
+        limit: What G must exceed to be significant.
         psi: The population stability index.
         noise: What sampling alone gives it; infinite without rows.
         error: Its standard error.
-        size: PSI less the noise, and less *doubt* standard errors; at least 0.
+        size: PSI less the noise, and less `DOUBT` standard errors as far as they are due to *uncertain*; at least 0.
         groups: Groups that are not empty on both sides.
-        doubt: 0, or `DOUBT`.
+        uncertain: The part of 1/N + φ/n for which that is done, see `uncertainty`.
     """
 
     verdict: Verdict
@@ -88,17 +88,35 @@ class Judgement:
     error: float
     size: float
     groups: int
-    doubt: float = 0.0
+    uncertain: float = 0.0
 
     @property
     def psi_limit(self) -> float:
         """What PSI must reach to be called drift, if it is significant; where its size is `DRIFTED_SIZE`."""
         if not math.isfinite(self.noise):
             return math.inf
-        # x - doubt·sqrt(2·noise·u + 4·x·u) = DRIFTED_SIZE, solved for x = PSI - noise.
-        u = self.doubt**2 * self.noise / max(self.groups - 1, 1)
+        # x - sqrt(2·noise·u + 4·x·u) = DRIFTED_SIZE, solved for x = PSI - noise.
+        u = DOUBT**2 * self.uncertain
         half = DRIFTED_SIZE + 2 * u
         return self.noise + half + math.sqrt(half**2 - DRIFTED_SIZE**2 + 2 * self.noise * u)
+
+
+def uncertainty(
+    trained: NDArray[np.int64], live: NDArray[np.int64], dispersion: NDArray[np.float64], is_long: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the part of 1/N + φ/n, the variance of a share, that is in doubt where variables are watched.
+
+    Training is the same sample in every check: where it happens to be off, it is so all month. So 1/N is in doubt
+    always. Live rows are so in stretches longer than an hour, within which hours of the day differ; within an hour, a
+    change is plain in few rows.
+
+    Args:
+        trained: N training rows, shape (variables,), like what follows.
+        live: n live rows.
+        dispersion: How many of these count as one, φ.
+        is_long: Whether they came in more than an hour.
+    """
+    return 1 / np.maximum(trained, 1.0) + np.where(is_long, dispersion / np.maximum(live, 1.0), 0.0)
 
 
 def judgements(
@@ -110,7 +128,7 @@ def judgements(
     g: NDArray[np.float64],
     dispersion: NDArray[np.float64],
     limit: NDArray[np.float64],
-    doubt: NDArray[np.float64],
+    uncertain: NDArray[np.float64] | None = None,
 ) -> list[Judgement]:
     """Return what is known of each variable, given whether it has changed.
 
@@ -119,11 +137,13 @@ def judgements(
         live: Live counts of the same groups.
         firsts: For each variable, which of the groups is its first.
         verdicts: The verdict of each variable; None if its change is real, so that its size makes the verdict.
-        g: G of these counts, shape (variables,), like what follows.
-        dispersion: What it is divided by.
-        limit: What G/φ must exceed.
-        doubt: How many standard errors are taken off PSI.
+        g: G of the rows that count, shape (variables,), like what follows.
+        dispersion: How many live rows count as one, φ.
+        limit: What G must exceed.
+        uncertain: See `uncertainty`; None for samples that are compared once.
     """
+    if uncertain is None:
+        uncertain = np.zeros(len(firsts))
     groups = per_variable((baseline + live > 0).astype(np.int64), firsts)
     psi = population_stability_indices(baseline, live, firsts)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -133,7 +153,7 @@ def judgements(
         noise = np.where(np.isnan(noise), np.inf, noise)
     found = []
     for verdict, *numbers in zip(
-        verdicts, *(table.tolist() for table in (g, dispersion, limit, psi, noise, groups, doubt)), strict=True
+        verdicts, *(table.tolist() for table in (g, dispersion, limit, psi, noise, groups, uncertain)), strict=True
     ):
         found.append(_judgement(verdict, *numbers))
     return found
@@ -147,13 +167,15 @@ def _judgement(
     psi: float,
     noise: float,
     groups: int,
-    doubt: float = 0.0,
+    uncertain: float = 0.0,
 ) -> Judgement:
-    error = psi_error(max(psi - noise, 0.0), noise, groups) if math.isfinite(noise) else math.inf
-    size = max(psi - noise - doubt * error, 0.0) if doubt else max(psi - noise, 0.0)
+    size, error = max(psi - noise, 0.0), math.inf
+    if math.isfinite(noise):
+        error = psi_error(size, noise, groups)
+        size = max(size - DOUBT * math.sqrt(uncertain * (2 * noise + 4 * size)), 0.0)
     if verdict is None:
         verdict = "shifted" if size < DRIFTED_SIZE else "drifted" if size < MAJOR_SIZE else "major"
-    return Judgement(verdict, g, dispersion, limit, psi, noise, error, size, groups, doubt)
+    return Judgement(verdict, g, dispersion, limit, psi, noise, error, size, groups, uncertain)
 
 
 def judge(
@@ -174,12 +196,12 @@ def judge(
     >>> judge([500, 500], [900, 100], alpha=1e-5).verdict
     'major'
     """
-    g = g_statistic(baseline, live)
+    g = g_statistic(baseline, np.asarray(live) / dispersion)
     limit = chi_squared_limit(alpha, np.size(baseline) - 1 if degrees is None else degrees)
     verdict: Verdict | None = None
     if min(np.sum(baseline), np.sum(live)) < MINIMUM_ROWS:
         verdict = "not enough data"
-    elif g / dispersion <= limit:
+    elif g <= limit:
         verdict = "stable"
     c, d = counts_of(baseline, live)
     noise = psi_sampling_noise(c, d, dispersion=dispersion)

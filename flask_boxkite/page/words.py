@@ -165,8 +165,7 @@ def decision_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     Args:
         row: A variable, as `VariableDrift.to_row` has it.
     """
-    g = row["g"] / row["dispersion"]
-    yield Statistic("G / φ", number(g), number(row["limit"]), _g_meaning(row, g))
+    yield Statistic("G", number(row["g"]), number(row["limit"]), _g_meaning(row))
     yield Statistic("φ, dispersion", number(row["dispersion"]), "", _dispersion_meaning(row))
     yield Statistic("PSI", number(row["psi"]), "", _psi_meaning(row))
     if row["verdict"] in CHANGED:
@@ -175,12 +174,12 @@ def decision_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
         yield Statistic("Size", _NONE, number(DRIFTED_SIZE), "There is none, as no change is certain.")
 
 
-def _g_meaning(row: Mapping[str, Any], g: float) -> str:
+def _g_meaning(row: Mapping[str, Any]) -> str:
     if row["verdict"] == "not enough data":
         return f"It says nothing yet: {row['reason']}."
     if row["verdict"] == "unclear":
         return f"Above its limit only if each row counts: {row['reason']}."
-    if g > row["limit"]:
+    if row["g"] > row["limit"]:
         return "Above its limit: chance alone does not do this."
     return "Within its limit: chance can do this."
 
@@ -203,9 +202,9 @@ def _psi_meaning(row: Mapping[str, Any]) -> str:
 
 def _size_meaning(row: Mapping[str, Any]) -> str:
     less = "what samples have anyway"
-    # Standard errors are taken off where hours of the day differ, so that less is left than the noise alone leaves.
+    # Standard errors are taken off what is watched, so that less is left than the noise alone leaves.
     if row["size"] < (row["psi"] - row["psi_noise"]) * (1 - 1e-9):
-        less += f", and less {DOUBT:g} standard errors, since hours of the day differ"
+        less += f", and less {DOUBT:g} standard errors of training (after an hour: of both), to be sure"
     return f"PSI less {less}. Drift begins at {number(DRIFTED_SIZE)}, major drift at {number(MAJOR_SIZE)}."
 
 

@@ -49,8 +49,7 @@ $Thing {{ $$labels.$label }} of model {{ $$labels.model }} ($version, baseline {
 has drifted from training
 {{- with $$drifted }}{{ with first . }}{{ $$now := printf `window=%q,%s` .Labels.window $$of }}
 over the last {{ .Labels.window }}: size {{ printf "%.2f" .Value }}, drift from $minimum_size on;
-G {{ range query (printf `last_over_time($g{%[1]s}[$lookback]) / last_over_time($dispersion{%[1]s}[$lookback])` $$now)
-}}{{ printf "%.1f" .Value }}{{ end }},
+G {{ range query (printf `last_over_time($g{%s}[$lookback])` $$now) }}{{ printf "%.1f" .Value }}{{ end }},
 its limit {{ range query (printf `$g_limit{%s}` $$of) }}{{ printf "%.1f" .Value }}{{ end }};
 {{ range query (printf `last_over_time($live_rows{%s}[$lookback])` $$now) }}{{ printf "%.0f" .Value }}{{ end }} rows.
 {{- with query (printf `$moved_most{%[1]s} or ignoring (group) last_over_time($moved_most{%[1]s}[$recent])` $$now)
@@ -120,7 +119,7 @@ def stopped_alert(side: Side, options: RuleOptions) -> Alert:
 
 def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
     labels = (*options.group_by, "model", "baseline")
-    names = ("size", "verdict", "verdict_any", "g", "g_limit", "dispersion", "live_rows", "baseline_rows")
+    names = ("size", "verdict", "verdict_any", "g", "g_limit", "live_rows", "baseline_rows")
     return {
         **{name: side.series(f":{name}") for name in (*names, "missing_share", "moved_most")},
         "group_baseline": side.series("_group:baseline"),

@@ -25,7 +25,7 @@ __all__ = [
     "LIMIT",
     "LIVE_COUNTS",
     "LIVE_ROWS",
-    "LONG_SIZE",
+    "LONG_UNCERTAIN",
     "MOVED_MOST",
     "ONE_WINDOW_LIMIT",
     "PSI",
@@ -35,6 +35,7 @@ __all__ = [
     "SIZE",
     "TOTAL",
     "TRAINED_BINNED_ROWS",
+    "UNCERTAIN",
     "VERDICT",
     "VERDICT_ANY",
 ]
@@ -81,25 +82,29 @@ or
 
 # --- is it real? -----------------------------------------------------------------------------------------------------
 
-TOTAL = "$live + ignoring (window) $base"
+TOTAL = "$live / ignoring (group) group_left () $dispersion + ignoring (window) $base"
 
 # G as Σ x·ln x over the cells of the table of groups by samples, less that over its margins, plus that of its total:
 # the definition with its logarithms of quotients taken apart, so that nothing has to be joined. What does not depend
-# on live rows is recorded by itself; joins of all groups are what the rules cost.
+# on live rows is recorded by itself; joins of all groups are what the rules cost. Live rows count as many as they are
+# divided by the dispersion: over live rows, that leaves a sum which can be divided as a whole.
 BASELINE_PART = """\
 sum without (group) ($base * ln(clamp_min($base, 1e-9)))
 - $trained * ln(clamp_min($trained, 1e-9))"""
 
 G_STATISTIC = """\
 2 * clamp_min(
-  sum without (group) ($live * ln(clamp_min($live, 1e-9)))
-  - $rows * ln(clamp_min($rows, 1e-9))
+  (
+    sum without (group) ($live * ln(clamp_min($live, 1e-9)))
+    - $rows * ln(clamp_min($rows, 1e-9))
+  ) / $dispersion
   + ignoring (window)
   $baseline_part
   - ignoring (window)
   sum without (group) ($total * ln(clamp_min($total, 1e-9)))
   + ignoring (window)
-  ($rows + ignoring (window) $trained) * ln(clamp_min($rows + ignoring (window) $trained, 1e-9)),
+  ($rows / $dispersion + ignoring (window) $trained)
+  * ln(clamp_min($rows / $dispersion + ignoring (window) $trained, 1e-9)),
   0
 )"""
 
@@ -124,22 +129,23 @@ PSI_NOISE = """\
 * ignoring (window)
 ($dispersion / ($rows > 0) + ignoring (window) 1 / ($trained > 0))"""
 
-# 0 without rows.
+# Less `verdict.DOUBT` standard errors too, as far as they are due to what `verdict.uncertainty` returns. 0 without
+# rows.
 SIZE = """\
-clamp_min($psi - $noise, 0)
-or
-0 * $psi"""
-
-# Of windows longer than an hour: less `verdict.DOUBT` standard errors too, as `statistics.psi_error` has them.
-LONG_SIZE = """\
 clamp_min(
   $psi
   - $noise
-  - $doubt * sqrt($noise / clamp_min($held - 1, 1) * (2 * $noise + 4 * clamp_min($psi - $noise, 0))),
+  - ignoring (window)
+  $doubt * sqrt(($uncertain) * ignoring (window) (2 * $noise + 4 * clamp_min($psi - $noise, 0))),
   0
 )
-or
+or ignoring (window)
 0 * $psi"""
+
+UNCERTAIN = "1 / ($trained > 0)"
+"""Within an hour."""
+
+LONG_UNCERTAIN = "$noise / clamp_min($held - 1, 1)"
 
 # --- so what? --------------------------------------------------------------------------------------------------------
 
@@ -152,7 +158,7 @@ VERDICT = """\
 * ignoring (window)
 (
   1
-  + ($g / $dispersion > bool ignoring (window) $limit)
+  + ($g > bool ignoring (window) $limit)
   * ignoring (window)
   ($rows / $dispersion >= bool $minimum_rows)
   * ignoring (window)

@@ -111,7 +111,8 @@ def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Reco
     yield record(":held_groups", expressions.HELD_GROUPS)
     yield record(":psi", expressions.PSI)
     yield record(":psi_noise", expressions.PSI_NOISE)
-    yield record(":size", expressions.LONG_SIZE if _is_long(window) else expressions.SIZE)
+    uncertain = filled(expressions.LONG_UNCERTAIN if _is_long(window) else expressions.UNCERTAIN, common)
+    yield record(":size", expressions.SIZE, uncertain=uncertain)
     yield record(":verdict", expressions.VERDICT)
     yield record(":moved_most", expressions.MOVED_MOST)
     for name, groups in SHARES.items():
@@ -162,7 +163,7 @@ def _common(side: Side, options: RuleOptions) -> dict[str, str]:
 
 
 def _is_long(window: str) -> bool:
-    """Say whether a window is longer than an hour, so that its size is doubted."""
+    """Say whether a window is longer than an hour, so that live rows are in doubt too."""
     return duration_seconds(window, what="A window") > HOUR
 
 

@@ -34,11 +34,12 @@ To change them, run it with other options.
 
 Per window and feature (outputs: "inference" in place of "feature"), recorded as boxkite:feature:…
   verdict             0 not enough data, 1 stable, 2 shifted (real, but small), 3 drifted, 4 major
-  g, g_limit          the G statistic; what g / dispersion must exceed to be more than chance
+  g, g_limit          the G statistic of live_rows / dispersion; what it must exceed to be more than chance
   dispersion          how many rows count as one, since rows recur or are alike; 1 where it is not exported. A change
                       needs {minimum_rows} live_rows / dispersion
   psi, psi_noise      the population stability index; what sampling alone gives it on average
-  size                psi less psi_noise; of windows longer than an hour, less {doubt} standard errors too
+  size                psi less psi_noise, and less {doubt} of the standard errors that training gives it; of windows
+                      longer than an hour, that training and live rows do
   ks, ks_limit        the Kolmogorov-Smirnov distance; not judged
   missing_share, invalid_share, out_of_range_share, unseen_share
                       of all rows

@@ -12,7 +12,7 @@ from flask_boxkite.drift.scan import State, scan
 from flask_boxkite.drift.statistics import g_statistic, population_stability_index
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import MINUTE, Timeline
-from flask_boxkite.drift.verdict import DOUBT, judge
+from flask_boxkite.drift.verdict import judge
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.payloads import Table
 from flask_boxkite.rowhash import ROW_BUCKETS, bucket_of
@@ -45,7 +45,7 @@ def test_fast_rules_are_those_of_the_package(rng: np.random.Generator) -> None:
         now[:, -1] += 1
         g = g_of_windows(before, now)
         judged = [judge(before, row, alpha=0.999999, dispersion=1.0) for row in now]
-        drifted = have_drifted(before, now, g, np.ones(200), np.zeros(200))
+        drifted = have_drifted(before, now, g, np.ones(200), None)
 
         assert g == pytest.approx(np.array([g_statistic(before, row) for row in now]), abs=1e-6)
         assert psis(before, now) == pytest.approx([population_stability_index(before, row) for row in now])
@@ -308,7 +308,7 @@ def test_fast_checks_are_those_of_a_scan(moved: float, rng: np.random.Generator)
         none = np.zeros((end, ROW_BUCKETS), dtype=np.int64)  # so that φ is 1
         timeline = Timeline.of_slots(starts, minutes[:end], none, none[:, 0], repeats.NOW + MINUTE * end)
         scanned = scan(trained, timeline, ONE, np.array([12]), alpha=1e-3, collisions=0.0)
-        scanned.dispersion[:] = 1.0  # whatever neighbouring slots are like
+        scanned.g[:] = scanned.plain  # whatever neighbouring slots are like
         scanned.state[scanned.state == State.UNSTEADY] = State.CALLED
         decided = scanned.decide()
         best = int(decided.stretch[0])
@@ -319,8 +319,7 @@ def test_fast_checks_are_those_of_a_scan(moved: float, rng: np.random.Generator)
         assert found.g[check] == pytest.approx(g[best])
         assert found.stretch[check] == (timeline.now - timeline.starts[best]) / MINUTE
         live = timeline.groups[best : best + 1]
-        doubt = np.where(timeline.is_long[best], DOUBT, 0.0)
-        drifted = have_drifted(trained, live, g[best : best + 1], np.ones(1), np.array([doubt]))[0]
+        drifted = have_drifted(trained, live, g[best : best + 1], np.ones(1), timeline.is_long[best : best + 1])[0]
         assert found.is_drifted[check] == drifted
     assert found.is_called.any() == (moved > 0.1)
     assert not found.is_drifted[~found.is_called].any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -22,8 +23,10 @@ from flask_boxkite.drift.distances import (
     kolmogorov_smirnov_limit,
     wasserstein_distance,
 )
+from flask_boxkite.drift.recurrence import ERROR
 from flask_boxkite.drift.report import Distances
 from flask_boxkite.drift.shares import Change
+from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.text import short_interval
 from flask_boxkite.drift.timeline import Timeline
@@ -212,7 +215,7 @@ def test_a_change_within_the_window_is_judged_by_its_own_rows() -> None:
     assert (city.moved_most, city.share_before, city.share_now) == ("__missing__", 0.0, 1.0)
     assert city.special["missing"] == Change(0.0, 1.0)
     assert (city.judgement.g, city.judgement.psi) == pytest.approx((alone.judgement.g, alone.judgement.psi))
-    assert city.judgement.doubt == 0
+    assert city.judgement.uncertain == 1 / city.baseline_rows
     assert city.to_row()["since"] == "2027-01-15T07:59:00Z"
     # Distances are those of the window, of which a twenty-first is missing.
     assert city.distances.hellinger == pytest.approx(
@@ -251,8 +254,11 @@ def test_a_longer_window_than_an_hour_is_in_doubt() -> None:
     quarters = [timeline_of(GROUPS.of([WITHOUT_CITY]), rows=[200], seconds=seconds) for seconds in (60.0, 7200.0)]
     short, long = (judged(WITHOUT_CITY, timeline=timeline)["city"].judgement for timeline in quarters)
 
-    assert (short.doubt, long.doubt) == (0.0, DOUBT)
-    assert short.size == pytest.approx(short.psi - short.noise)
+    of_training, of_both = 1 / DISTINCT.features[0].rows, 1 / DISTINCT.features[0].rows + 1 / 200
+    assert (short.uncertain, long.uncertain) == pytest.approx((of_training, of_both))
+    for found in (short, long):
+        doubt = DOUBT * math.sqrt(found.uncertain * (2 * found.noise + 4 * (found.psi - found.noise)))
+        assert found.size == pytest.approx(found.psi - found.noise - doubt)
     assert long.size == pytest.approx(long.psi - long.noise - DOUBT * long.error)
 
 
@@ -275,7 +281,10 @@ def test_rows_that_recur_are_divided_by_how_often() -> None:
 
     assert plain.verdict == "major"
     assert repeated.verdict == "stable"
-    assert repeated.judgement.dispersion == repeated.recurrence == pytest.approx(4, rel=0.1)
+    assert repeated.recurrence == pytest.approx(4, rel=0.1)
+    assert repeated.judgement.dispersion == pytest.approx(repeated.recurrence * (1 - ERROR))
+    counting = np.array([170, 30]) / repeated.judgement.dispersion
+    assert repeated.judgement.g == pytest.approx(g_statistic([500, 500], counting), abs=1e-6)
     assert repeated.to_row()["recurrence"] == repeated.recurrence
 
 
@@ -326,7 +335,7 @@ def test_a_report_reads_as_a_table() -> None:
     assert str(report).splitlines() == [
         f"2 of 4 variables drifted in the last 1h. Model 'm', baseline {BASELINE.fingerprint}, alpha 1e-05.",
         "",
-        "variable     verdict          size  since     rows      G/φ  limit  moved most",
+        "variable     verdict          size  since     rows        G  limit  moved most",
         "city         major            0.87            1000    407.0   28.8  Bonn 50% -> 10%",
         "height       drifted          0.17            1000     84.0   31.4  (0,1] 50% -> 30%",
         "age          stable              -            1000      0.0   31.4  __below__ 0% -> 0%",
@@ -343,7 +352,7 @@ def test_a_report_reads_as_a_table() -> None:
 def test_a_report_says_since_when() -> None:
     text = str(judged(*[AS_TRAINED] * 20, WITHOUT_CITY)).splitlines()
 
-    assert text[3] == "city         major           12.82 07:59Z      200   1081.3   36.4  __missing__ 0% -> 100%"
+    assert text[3] == "city         major           12.14 07:59Z      200   1081.3   36.4  __missing__ 0% -> 100%"
     assert text[8].startswith("city: PSI 12.8 over 200 live rows since 2027-01-15T07:59:00Z and 1000 training rows")
 
 
@@ -361,7 +370,7 @@ def test_a_report_says_by_what_g_is_divided() -> None:
     minute = (*AS_TRAINED[:6], *(170, 30, 0, 0, 0, 0), *AS_TRAINED[12:])
     text = str(judged(minute, timeline=course(minute, buckets=buckets_of_rows([200], 2)))).replace("\n  ", " ")
 
-    assert "rows repeat each other: 2.03 count as one, Jensen" in text
+    assert "rows repeat each other: 1.85 count as one, Jensen" in text
 
 
 def test_a_report_names_shares_that_are_not_of_trained_values() -> None:
@@ -376,7 +385,7 @@ def test_a_report_without_variables_has_its_head() -> None:
     text = str(drift_report("m", Baseline((), (), 0), [], alpha=1e-5))
 
     assert text.startswith("0 of 0 variables drifted since the start.")
-    assert text.split()[-9:] == ["variable", "verdict", "size", "since", "rows", "G/φ", "limit", "moved", "most"]
+    assert text.split()[-9:] == ["variable", "verdict", "size", "since", "rows", "G", "limit", "moved", "most"]
 
 
 def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
@@ -384,7 +393,7 @@ def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
     text = drift_report("m", Baseline((odd,), (), 1000), [900, 100, 0, 0, 0, 0], alpha=1e-5).to_markdown()
 
     assert text.splitlines()[2:] == [
-        "| variable | verdict | size | since | rows | G/φ | limit | moved most | missing | unseen |",
+        "| variable | verdict | size | since | rows | G | limit | moved most | missing | unseen |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         "| a\\|b\\* | major | 0.87 |  | 1000 | 407.0 | 25.9 | \\`x\\` 50.0% → 90.0% | 0.0% | 0.0% |",
     ]

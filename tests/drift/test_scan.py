@@ -13,7 +13,7 @@ from scipy import stats
 
 from flask_boxkite.drift.dispersion import between_neighbours, between_parts, parts_of
 from flask_boxkite.drift.reasons import reason_for
-from flask_boxkite.drift.recurrence import NOTICEABLE, equal_rows, recurrence
+from flask_boxkite.drift.recurrence import ERROR, NOTICEABLE, at_least, equal_rows, recurrence
 from flask_boxkite.drift.scan import (
     ABOUT_AS_PLAIN,
     MINIMUM_ROWS,
@@ -65,36 +65,40 @@ def good(minutes: int, rng: np.random.Generator, rows: int = 200) -> np.ndarray:
 def expected_state(
     timeline: Timeline, stretch: int, own: slice, trained: np.ndarray, degrees: int, collisions: float | None
 ) -> tuple[State, float, float]:
-    """Return what one stretch says of one variable, what G is divided by, and what it must exceed then."""
+    """Return what one stretch says of one variable, how many rows count as one, and their G."""
+
+    def g_of(number: float) -> float:
+        return g_statistic(before, now / number)
+
     assert timeline.rows is not None
     now, before = timeline.groups[stretch, own], trained[own]
-    g, limit = g_statistic(before, now), float(stats.chi2.isf(ALPHA / TESTS, degrees))
+    limit = float(stats.chi2.isf(ALPHA / TESTS, degrees))
     recurring = float(recurrence(timeline.rows.buckets[stretch], collisions))
     is_few = recurring > NOTICEABLE and timeline.rows.buckets[stretch].sum() / recurring < MINIMUM_ROWS
     recurring = math.nan if is_few else recurring
-    phi = 1.0 if math.isnan(recurring) else recurring
+    phi = 1.0 if math.isnan(recurring) else max(recurring * (1 - ERROR), 1.0)
     if min(now.sum(), before.sum()) < MINIMUM_ROWS or now.sum() / phi < MINIMUM_ROWS:
-        return State.FEW_ROWS, phi, limit
-    if g / phi <= limit:
-        return (State.FEW_ROWS if is_few else State.WITHIN_LIMIT), phi, limit
+        return State.FEW_ROWS, phi, math.nan
+    if g_of(phi) <= limit:
+        return (State.FEW_ROWS if is_few else State.WITHIN_LIMIT), phi, math.nan
     requests = timeline.rows.buckets[stretch].sum() ** 2 / timeline.rows.squares[stretch]
     if not math.isnan(recurring) and requests >= MINIMUM_ROWS:
         marks = timeline.minutes if timeline.starts[stretch] >= NOW - HOUR else timeline.quarters
         slots = -np.diff(timeline.groups[marks], axis=0, append=0)[:, own]
         phi = max(phi, between_neighbours(slots.astype(float), before.astype(float), ONE)[0])
-        return (State.CALLED if g / phi > limit else State.UNSTEADY), phi, limit
+        return (State.CALLED if g_of(phi) > limit else State.UNSTEADY), phi, g_of(phi)
     slots_of = timeline.slots_of(stretch)
     if len(slots_of) == 1:
         if not math.isnan(recurring):
-            return State.FEW_REQUESTS, phi, limit
+            return State.FEW_REQUESTS, phi, g_of(phi)
         squares = timeline.rows.buckets[stretch] ** 2
-        return (State.ONE_ROW if squares.max() > squares.sum() / 2 else State.FEW_DIFFERENT_ROWS), phi, limit
+        return (State.ONE_ROW if squares.max() > squares.sum() / 2 else State.FEW_DIFFERENT_ROWS), phi, g_of(phi)
     parts = -np.diff(timeline.groups[parts_of(slots_of)], axis=0, append=0)[:, own]
     (differing,), (of_divisor,) = between_parts(parts.astype(float), before.astype(float), ONE)
     phi = max(differing, phi, 1.0)
-    limit = degrees / stats.f.ppf(ALPHA / TESTS, of_divisor, degrees) if of_divisor else math.inf
-    is_called = g / phi > limit and now.sum() / phi >= MINIMUM_ROWS
-    return (State.CALLED if is_called else State.UNSTEADY), phi, limit
+    unknown = degrees / stats.f.ppf(ALPHA / TESTS, of_divisor, degrees) / limit if of_divisor else math.inf
+    is_called = g_of(phi * unknown) > limit and now.sum() / phi >= MINIMUM_ROWS
+    return (State.CALLED if is_called else State.UNSTEADY), phi, g_of(phi * unknown)
 
 
 @st.composite
@@ -124,15 +128,17 @@ def test_a_scan_is_what_the_rules_say_of_each_stretch(timeline: Timeline, collis
     found = scan(trained, timeline, firsts, degrees, alpha=ALPHA, collisions=collisions)
     for stretch in range(len(timeline)):
         for number, own in enumerate((slice(0, 3), slice(3, 5))):
-            state, phi, limit = expected_state(timeline, stretch, own, trained, int(degrees[number]), collisions)
+            state, phi, g = expected_state(timeline, stretch, own, trained, int(degrees[number]), collisions)
             assert State(found.state[stretch, number]) == state
             assert found.rows[stretch, number] == timeline.groups[stretch, own].sum()
-            assert found.g[stretch, number] == pytest.approx(
+            assert found.plain[stretch, number] == pytest.approx(
                 g_statistic(trained[own], timeline.groups[stretch, own]), abs=1e-6
             )
+            assert found.limit[number] == pytest.approx(stats.chi2.isf(ALPHA / TESTS, degrees[number]))
             if state not in (State.FEW_ROWS, State.FEW_REQUESTS, State.ONE_ROW, State.FEW_DIFFERENT_ROWS):
                 assert found.dispersion[stretch, number] == pytest.approx(phi)
-                assert found.limit[stretch, number] == pytest.approx(limit, rel=1e-6)
+            if not math.isnan(g):
+                assert found.g[stretch, number] == pytest.approx(g, rel=1e-6, abs=1e-6)
 
 
 RANK = {State.FEW_ROWS: 0, State.WITHIN_LIMIT: 1, State.CALLED: 3}
@@ -140,7 +146,7 @@ RANK = {State.FEW_ROWS: 0, State.WITHIN_LIMIT: 1, State.CALLED: 3}
 
 @given(timelines(), st.sampled_from([0.0, 0.2, None]))
 def test_the_plainest_stretch_decides(timeline: Timeline, collisions: float | None) -> None:
-    """Of those that are called the longest whose G/φ over its limit is about the largest; of unclear ones without φ."""
+    """Of those that are called the longest whose G is about the largest; of unclear ones with all rows."""
     found = scan(
         np.array([300, 300, 400]), timeline_of_first(timeline), ONE, np.array([2]), alpha=ALPHA, collisions=collisions
     )
@@ -150,14 +156,15 @@ def test_the_plainest_stretch_decides(timeline: Timeline, collisions: float | No
         decided = found.decide(first)
         at = int(decided.stretch[0])
         assert ranks[at - first] == max(ranks)
-        for name in ("state", "rows", "g", "dispersion", "limit"):
+        assert decided.limit == found.limit
+        for name in ("state", "rows", "g", "dispersion"):
             assert getattr(decided, name)[0] == getattr(found, name)[at, 0]
         equal = [first + place for place, rank in enumerate(ranks) if rank == max(ranks)]
         if max(ranks) < 2:
             assert at == equal[0]
         else:
-            phi = found.dispersion[:, 0] if max(ranks) == 3 else np.ones(len(found.g))
-            excess = {place: found.g[place, 0] / phi[place] / found.limit[place, 0] for place in equal}
+            g = found.g if max(ranks) == 3 else found.plain
+            excess = {place: g[place, 0] for place in equal}
             assert at == min(place for place in equal if excess[place] >= ABOUT_AS_PLAIN * max(excess.values()))
 
 
@@ -187,7 +194,8 @@ def test_a_missing_feature_is_called_within_the_first_minute(before: int, rng: n
     assert State(found.state[0]) == State.CALLED
     assert timeline.starts[found.stretch[0]] == NOW - MINUTE
     assert found.rows[0] == 200
-    assert found.g[0] == pytest.approx(g_statistic(TRAINED, MISSING))
+    assert found.g[0] == pytest.approx(g_statistic(TRAINED, np.array(MISSING) / found.dispersion[0]))
+    assert found.dispersion[0] < 1.2
 
 
 def test_it_stays_called_as_the_change_goes_on(rng: np.random.Generator) -> None:
@@ -198,33 +206,33 @@ def test_it_stays_called_as_the_change_goes_on(rng: np.random.Generator) -> None
 
 @pytest.mark.parametrize(("first", "decides"), [([60, 50, 50, 0, 40], 0), ([55, 55, 50, 20, 20], 1)])
 def test_the_longest_of_stretches_that_are_about_as_plain_decides(first: list[int], decides: int) -> None:
-    """Two minutes are plainest; with the one before, G/φ is 91 % of that, or 84 %."""
+    """Two minutes are plainest; with the one before, G is 91 % of that, or 84 %."""
     timeline = timeline_of([first, MISSING, MISSING])
     found = scanned(timeline)
-    excess = found.g[:, 0] / found.dispersion[:, 0]
+    excess = found.g[:, 0]
 
     assert int(np.argmax(excess)) == 1
     assert (excess[0] / excess[1] > ABOUT_AS_PLAIN) == (decides == 0)
     assert found.decide().stretch.tolist() == [decides]
 
 
-def of_states(*states: State, g: list[float], dispersion: list[float]) -> Scan:
+def of_states(*states: State, plain: list[float], g: list[float]) -> Scan:
     """Return a scan of stretches of one variable, with a limit of 10."""
-    columns = [np.array(numbers)[:, np.newaxis] for numbers in (g, dispersion, [10.0] * len(g), [*map(int, states)])]
+    columns = [np.array(numbers)[:, np.newaxis] for numbers in (plain, g, [1.0] * len(g), [*map(int, states)])]
     rows = np.arange(100, 100 - len(g), -1)[:, np.newaxis]
-    return Scan(np.ones(len(g)), rows, columns[0], columns[1], columns[2], columns[3].astype(np.int8))
+    return Scan(np.ones(len(g)), rows, *columns[:3], np.array([10.0]), columns[3].astype(np.int8))
 
 
 @pytest.mark.parametrize(
     ("found", "decides"),
     [
-        (of_states(State.CALLED, State.CALLED, g=[50, 40], dispersion=[2, 1]), 1),
-        (of_states(State.UNSTEADY, State.CALLED, g=[500, 40], dispersion=[1, 1]), 1),
-        (of_states(State.UNSTEADY, State.ONE_ROW, g=[50, 40], dispersion=[9, 1]), 0),
-        (of_states(State.FEW_ROWS, State.WITHIN_LIMIT, State.WITHIN_LIMIT, g=[9, 1, 5], dispersion=[1, 1, 1]), 1),
-        (of_states(State.WITHIN_LIMIT, State.FEW_REQUESTS, g=[9, 12], dispersion=[1, 1]), 1),
-        (of_states(State.FEW_ROWS, State.FEW_ROWS, g=[99, 999], dispersion=[1, 1]), 0),
-        (of_states(State.CALLED, State.CALLED, g=[40, 40], dispersion=[1, 1]), 0),
+        (of_states(State.CALLED, State.CALLED, plain=[50, 40], g=[25, 40]), 1),
+        (of_states(State.UNSTEADY, State.CALLED, plain=[500, 40], g=[9, 40]), 1),
+        (of_states(State.UNSTEADY, State.ONE_ROW, plain=[50, 40], g=[5.5, 40]), 0),
+        (of_states(State.FEW_ROWS, State.WITHIN_LIMIT, State.WITHIN_LIMIT, plain=[9, 1, 5], g=[9, 1, 5]), 1),
+        (of_states(State.WITHIN_LIMIT, State.FEW_REQUESTS, plain=[9, 12], g=[9, 12]), 1),
+        (of_states(State.FEW_ROWS, State.FEW_ROWS, plain=[99, 999], g=[99, 999]), 0),
+        (of_states(State.CALLED, State.CALLED, plain=[40, 40], g=[40, 40]), 0),
     ],
     ids=["plainest", "called", "unclear, whatever φ", "longest", "unclear before stable", "few rows", "equal"],
 )
@@ -259,8 +267,8 @@ def test_alpha_is_divided_among_the_stretches(rng: np.random.Generator) -> None:
     alone, among = (float(stats.chi2.isf(alpha, 4)) for alpha in (ALPHA, ALPHA / TESTS))
 
     assert alone < g
-    assert scanned(Timeline.of_sample(now)).limit[0, 0] == pytest.approx(alone)
-    assert scanned(timeline_of([now])).limit[0, 0] == pytest.approx(among)
+    assert scanned(Timeline.of_sample(now)).limit[0] == pytest.approx(alone)
+    assert scanned(timeline_of([now])).limit[0] == pytest.approx(among)
     assert verdict(Timeline.of_sample(now)) == "called"
 
 
@@ -329,14 +337,16 @@ SKEWED = [110, 40, 30, 20, 0]
 
 
 @pytest.mark.parametrize("repeats", [1, 2, 4, 10])
-def test_g_is_divided_by_how_often_rows_recur(repeats: int) -> None:
+def test_rows_that_recur_count_for_fewer(repeats: int) -> None:
     buckets = buckets_of_rows([200], repeats)
     found = scanned(timeline_of([SKEWED], buckets=buckets))
 
     if repeats < 10:  # else there are too few different rows to tell
         assert found.recurrence.tolist() == pytest.approx(equal_rows(buckets).tolist())
-        assert found.dispersion[0, 0] == pytest.approx(equal_rows(buckets)[0])
-        assert found.dispersion[0, 0] == pytest.approx(repeats, rel=0.2)
+        phi = at_least(equal_rows(buckets))[0]
+        assert found.dispersion[0, 0] == pytest.approx(phi)
+        assert phi == pytest.approx(repeats, rel=0.2)
+        assert found.g[0, 0] == pytest.approx(g_statistic(TRAINED, np.array(SKEWED) / phi))
     expected = {1: State.CALLED, 2: State.CALLED, 4: State.WITHIN_LIMIT, 10: State.FEW_DIFFERENT_ROWS}[repeats]
     assert State(found.state[0, 0]) == expected
 
@@ -357,7 +367,7 @@ def test_rows_that_are_alike_show_in_neighbouring_minutes(rng: np.random.Generat
     timeline = timeline_of(slots)
     found = scanned(timeline).decide()
 
-    assert found.g[0] > found.limit[0]
+    assert found.g[0] < found.limit[0]
     assert verdict(timeline) == "shares differ as much from minute to minute as from training"
     assert found.dispersion[0] > 10
 
@@ -368,7 +378,7 @@ def test_rows_of_a_day_that_are_alike_show_in_neighbouring_quarters(rng: np.rand
     slots[-4:] = GOOD
     timeline = timeline_of(slots, seconds=900.0)
     found = scanned(timeline)
-    is_long_and_above = (found.g > found.limit) & timeline.is_long[:, np.newaxis]
+    is_long_and_above = (found.plain > found.limit) & timeline.is_long[:, np.newaxis]
 
     assert is_long_and_above.sum() > 10
     assert (found.dispersion[is_long_and_above] > 10).all()
@@ -395,7 +405,8 @@ def test_batches_that_agree_minute_by_minute_are_believed(rng: np.random.Generat
 
     assert verdict(timeline) == "called"
     assert timeline.starts[found.stretch[0]] == NOW - 4 * MINUTE
-    assert found.limit[0] == pytest.approx(4 / stats.f.ppf(ALPHA / TESTS, 12, 4), rel=1e-6)
+    unknown = 4 / stats.f.ppf(ALPHA / TESTS, 12, 4) / found.limit[0]
+    assert found.g[0] == pytest.approx(g_statistic(TRAINED, [0, 0, 0, 0, 800 / found.dispersion[0] / unknown]))
 
 
 def test_batches_whose_rows_recur_are_divided_by_that_at_least() -> None:
@@ -404,7 +415,7 @@ def test_batches_whose_rows_recur_are_divided_by_that_at_least() -> None:
 
     assert State(found.state[0]) == State.CALLED
     assert timeline.rows is not None
-    assert found.dispersion[0] == pytest.approx(equal_rows(timeline.rows.buckets)[found.stretch[0]])
+    assert found.dispersion[0] == pytest.approx(at_least(equal_rows(timeline.rows.buckets))[found.stretch[0]])
     assert found.dispersion[0] == pytest.approx(4, rel=0.1)
 
 
@@ -414,7 +425,7 @@ def test_batches_that_differ_count_for_fewer_rows() -> None:
     found = scanned(timeline)
 
     assert found.rows[0, 0] / found.dispersion[0, 0] < MINIMUM_ROWS
-    assert found.g[0, 0] / found.dispersion[0, 0] > found.limit[0, 0]
+    assert found.plain[0, 0] > 3 * found.limit[0]
     assert State(found.state[0, 0]) == State.UNSTEADY
 
 
@@ -459,7 +470,7 @@ def test_few_different_rows_whose_minutes_differ_are_unclear() -> None:
     found = scanned(timeline_of(slots, buckets=few), collisions=0.25)
 
     assert np.isnan(found.recurrence).all()
-    assert found.g[0, 0] > stats.chi2.isf(ALPHA / TESTS, 4)
+    assert found.plain[0, 0] > stats.chi2.isf(ALPHA / TESTS, 4)
     assert [State(state) for state in found.state[:3, 0]] == [State.UNSTEADY] * 3
     assert State(found.state[3, 0]) == State.FEW_DIFFERENT_ROWS
 
@@ -484,8 +495,8 @@ def test_dispersions_of_windows_are_those_of_their_longest_stretch(repeats: int,
     for value, reach in zip(found[:, 0], (300.0, HOUR, 86400.0), strict=True):
         assert timeline.rows is not None
         buckets = timeline.rows.buckets[timeline.first_within(reach)]
-        assert value >= equal_rows(buckets)
-        assert value == pytest.approx(equal_rows(buckets), rel=1.0 if repeats == 1 else 1e-9)
+        assert value >= at_least(equal_rows(buckets))
+        assert value == pytest.approx(at_least(equal_rows(buckets)), rel=1.0 if repeats == 1 else 1e-9)
 
 
 def test_dispersions_of_few_different_rows_are_those_of_parts(rng: np.random.Generator) -> None:

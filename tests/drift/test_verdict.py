@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from flask_boxkite.drift.statistics import psi_error
-from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE, Judgement, Verdict, judge, judgements
+from flask_boxkite.drift.verdict import (
+    DOUBT,
+    DRIFTED_SIZE,
+    MAJOR_SIZE,
+    Judgement,
+    Verdict,
+    judge,
+    judgements,
+    uncertainty,
+)
 
 EVEN = [1000] * 10
 ALPHA = 1e-5
@@ -53,14 +62,18 @@ def test_a_judgement_says_what_it_was_made_from() -> None:
     assert found.psi - found.size == pytest.approx(9 * (1 / 10**4 + 1 / 10**4))
 
 
-def test_g_is_judged_after_division_by_the_dispersion() -> None:
-    """G is 405.4 and its limit 39.3: 10.3 times as much."""
-    found = [judge(EVEN, shifted(0.06, 10**4), alpha=ALPHA, dispersion=value) for value in (1.0, 10.0, 11.0)]
+def test_g_is_of_the_rows_that_count() -> None:
+    """10,000 rows as far from training as these pass, also if ten count as one; a thousand do not if thirty do."""
+    found = [judge(EVEN, shifted(0.06, 10**4), alpha=ALPHA, dispersion=value) for value in (1.0, 10.0, 30.0)]
 
     assert [item.verdict for item in found] == ["shifted", "shifted", "stable"]
-    assert [item.dispersion for item in found] == [1.0, 10.0, 11.0]
-    assert len({(item.g, item.limit, item.psi) for item in found}) == 1
-    assert [item.psi - item.size for item in found] == pytest.approx([0.0018, 0.0099, 0.0108])
+    assert [item.dispersion for item in found] == [1.0, 10.0, 30.0]
+    for item in found:
+        table = np.array([EVEN, np.divide(shifted(0.06, 10**4), item.dispersion)])
+        expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
+        assert item.g == pytest.approx(expected)
+    assert len({(item.limit, item.psi) for item in found}) == 1
+    assert [item.psi - item.size for item in found] == pytest.approx([0.0018, 0.0099, 0.0279])
 
 
 def test_size_is_never_negative() -> None:
@@ -69,7 +82,7 @@ def test_size_is_never_negative() -> None:
 
 
 def judged(
-    now: Sequence[int], verdict: Verdict | None = None, *, dispersion: float = 1.0, doubt: float = 0.0
+    now: Sequence[int], verdict: Verdict | None = None, *, dispersion: float = 1.0, uncertain: float = 0.0
 ) -> Judgement:
     """Judge one variable, given what its rows say."""
     (found,) = judgements(
@@ -80,7 +93,7 @@ def judged(
         g=np.array([99.0]),
         dispersion=np.array([dispersion]),
         limit=np.array([40.0]),
-        doubt=np.array([doubt]),
+        uncertain=np.array([uncertain]),
     )
     return found
 
@@ -103,7 +116,8 @@ def test_where_nothing_has_changed_the_size_makes_no_verdict(verdict: Verdict) -
 
 
 def test_in_doubt_the_size_is_what_it_is_at_least() -> None:
-    sure, doubtful = (judged(shifted(0.08, 500), doubt=doubt) for doubt in (0.0, DOUBT))
+    of_both = 1 / sum(EVEN) + 1 / 500
+    sure, doubtful = (judged(shifted(0.08, 500), uncertain=uncertain) for uncertain in (0.0, of_both))
 
     assert doubtful.error == sure.error == pytest.approx(psi_error(sure.psi - sure.noise, sure.noise, 10))
     assert sure.size == pytest.approx(sure.psi - sure.noise)
@@ -121,16 +135,23 @@ def test_rows_that_recur_make_more_noise() -> None:
     assert fourfold.error > plain.error
 
 
-@pytest.mark.parametrize("doubt", [0.0, 1.0, DOUBT])
+def test_training_is_in_doubt_always_and_live_rows_after_an_hour() -> None:
+    rows = (np.array([1000, 1000]), np.array([200, 200]), np.array([4.0, 4.0]))
+
+    assert uncertainty(*rows, np.array([False, True])) == pytest.approx([1 / 1000, 1 / 1000 + 4 / 200])
+    assert uncertainty(*(numbers[:1] * 0 for numbers in rows), np.array([True])).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("uncertain", [0.0, 1 / 10_000, 1 / 1000])
 @pytest.mark.parametrize("rows", [2000, 10**4, 10**6])
-def test_where_psi_is_at_its_limit_the_size_is(rows: int, doubt: float) -> None:
+def test_where_psi_is_at_its_limit_the_size_is(rows: int, uncertain: float) -> None:
     """The limit by bisection over shares, beside the closed form."""
     low, high = 0.0, 0.09999
     for _ in range(60):
         middle = (low + high) / 2
         now = np.full(10, 0.1) * rows
         now[0], now[-1] = now[0] - middle * rows, now[-1] + middle * rows
-        found = judged(now.tolist(), doubt=doubt)
+        found = judged(now.tolist(), uncertain=uncertain)
         low, high = (low, middle) if found.size >= DRIFTED_SIZE else (middle, high)
 
     assert found.size == pytest.approx(DRIFTED_SIZE, abs=1e-9)
@@ -138,7 +159,7 @@ def test_where_psi_is_at_its_limit_the_size_is(rows: int, doubt: float) -> None:
 
 
 def test_without_rows_there_is_no_size() -> None:
-    nothing = judged([0] * 10, "not enough data", doubt=DOUBT)
+    nothing = judged([0] * 10, "not enough data", uncertain=float("inf"))
 
     assert (nothing.noise, nothing.error, nothing.psi_limit, nothing.size) == (float("inf"),) * 3 + (0.0,)
     assert judge([0] * 10, EVEN, alpha=ALPHA).noise == float("inf")
@@ -168,7 +189,6 @@ def test_several_variables_are_judged_as_each_alone(
         g=np.array([item.g for item in alone]),
         dispersion=np.full(3, dispersion),
         limit=np.array([item.limit for item in alone]),
-        doubt=np.zeros(3),
     )
 
     for one, other in zip(found, alone, strict=True):

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from flask_boxkite.cli import boxkite
 from flask_boxkite.drift import DriftReport
+from flask_boxkite.drift.recurrence import ERROR
 from flask_boxkite.drift.text import size_cell
 from flask_boxkite.page import ModelView, comparison_html
 from flask_boxkite.page.words import decision_statistics, since_text
@@ -103,7 +104,7 @@ def test_a_batch_is_unclear_on_the_page_of_its_variable(scene: Scene) -> None:
     assert sentence(page).startswith(
         f"◇ unclear age may have moved in the last 24 hours, which cannot be told yet ({REASON}). Moved most: "
     )
-    assert numbers(page)["G / φ"]["Meaning"] == f"Above its limit only if each row counts: {REASON}."
+    assert numbers(page)["G"]["Meaning"] == f"Above its limit only if each row counts: {REASON}."
     assert numbers(page)["Size"] == {
         "Value": DASH,
         "Limit": "0.1",
@@ -240,8 +241,9 @@ def test_rows_that_repeat_each_other_are_said_so(scene: Scene) -> None:
     meaning = numbers(scene.variable("age"))["φ, dispersion"]["Meaning"]
 
     assert age["recurrence"] == pytest.approx(REPEATS, rel=0.2)
-    assert meaning == f"Rows repeat each other: {age['recurrence']:.3g} count as one."
-    assert f"rows repeat each other: {age['recurrence']:.3g} count as one, " in str(scene.monitor.drift()).replace(
+    assert age["dispersion"] == pytest.approx(age["recurrence"] * (1 - ERROR))
+    assert meaning == f"Rows repeat each other: {age['dispersion']:.3g} count as one."
+    assert f"rows repeat each other: {age['dispersion']:.3g} count as one, " in str(scene.monitor.drift()).replace(
         "\n  ", " "
     )
 
@@ -276,7 +278,7 @@ def test_many_rows_that_are_not_enough_have_a_reason(scene: Scene) -> None:
     assert sentence(scene.variable(few)).startswith(
         f"○ not enough data {few} has too few rows to tell in the last 24 hours ({reason}). "
     )
-    assert numbers(scene.variable(few))["G / φ"]["Meaning"] == f"It says nothing yet: {reason}."
+    assert numbers(scene.variable(few))["G"]["Meaning"] == f"It says nothing yet: {reason}."
     assert re.search(rf"^Not enough data: .*{few}.* \({reason}\)$", terminal(scene, "--all").stdout, re.M)
 
 

@@ -18,7 +18,7 @@ from flask_boxkite.drift.statistics import (
     population_stability_index,
 )
 from flask_boxkite.drift.tables import degrees_of_freedom
-from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS, Judgement, judge, judgements
+from flask_boxkite.drift.verdict import MINIMUM_ROWS, Judgement, judge, judgements, uncertainty
 from flask_boxkite.provision import RuleOptions, rules_text
 from tests.provision.promtool import Replica, Rules, Sample, course, series
 
@@ -132,7 +132,7 @@ def test_statistics_and_verdicts_equal_those_of_python(
         for variable in variables:
             c, d = tables(replicas, variable, side)
             degrees = degrees_of_freedom(items[variable])
-            judgement = judge(c, d, alpha=ALPHA, degrees=degrees)
+            judgement = judged(c, d, alpha=ALPHA, degrees=degrees)
             expected = {
                 "g": g_statistic(c, d),
                 "g_limit": chi_squared_limit(ALPHA, degrees),
@@ -154,8 +154,8 @@ def test_a_hand_worked_example(tmp_path: Path, rules: Rules) -> None:
     """Two categories, half and half in training, nine tenths and one tenth live.
 
     G = 2·(50·ln(0.5/0.7) + 50·ln(0.5/0.3) + 90·ln(0.9/0.7) + 10·ln(0.1/0.3)), and with q = 90.5/101 and 10.5/101,
-    PSI = (q1 - 0.5)·ln(q1/0.5) + (q2 - 0.5)·ln(q2/0.5). Its noise is u = 1/100 + 1/100, and in a window of more than
-    an hour it counts for less by some times its standard error, sqrt(2·u·u + 4·(PSI - u)·u).
+    PSI = (q1 - 0.5)·ln(q1/0.5) + (q2 - 0.5)·ln(q2/0.5). Its noise is u = 1/100 + 1/100, and it counts for less by three
+    times its standard error, sqrt((2·u + 4·(PSI - u))·v), where v is u in a window of more than an hour, else 1/100.
     """
     baseline = train(tmp_path, {"flag": ["a"] * 50 + ["b"] * 50}, None)
     replica = Replica(baseline, [["a"]] * 90 + [["b"]] * 10)
@@ -163,10 +163,10 @@ def test_a_hand_worked_example(tmp_path: Path, rules: Rules) -> None:
 
     assert (round(g["flag"], 4), round(psi["flag"], 4)) == (40.6997, 0.8531)
     more = psi["flag"] - 0.02
-    assert size["flag"] == pytest.approx(more)
+    assert size["flag"] == pytest.approx(more - 3 * math.sqrt((2 * 0.02 + 4 * more) * 0.01))
     long = Rules(tmp_path, rules_text(RuleOptions(windows=("24h",))))
     (size,) = recorded(long, [replica], "feature:size", window="24h")
-    assert size["flag"] == pytest.approx(max(more - DOUBT * math.sqrt(2 * 0.02**2 + 4 * more * 0.02), 0.0))
+    assert size["flag"] == pytest.approx(more - 3 * math.sqrt((2 * 0.02 + 4 * more) * 0.02))
     assert verdict["flag"] == 4
 
 
@@ -371,19 +371,20 @@ def gauge(replica: Replica, window: str, values: str, feature: str = "age") -> d
     return {series("boxkite_feature_dispersion", feature=feature, window=window, **labels): values}
 
 
-def test_dispersion_divides_g(rules: Rules, baseline: Baseline, rng: np.random.Generator) -> None:
+def test_dispersion_divides_live_rows(rules: Rules, baseline: Baseline, rng: np.random.Generator) -> None:
     """The most dispersed replica counts; the other features have none, so 1."""
     rows = rows_of(columns(rng, 400, 1.0))
     a, b = (
         Replica(baseline, some, instance=name, dispersion=None) for name, some in (("a", rows[:200]), ("b", rows[200:]))
     )
-    given = [a, b, gauge(a, "1h", "1+0x60"), gauge(b, "1h", "50+0x59 10")]
+    given = [a, b, gauge(a, "1h", "1+0x60"), gauge(b, "1h", "50+0x59 20")]
     names = ("feature:g", "feature:dispersion", "feature:verdict", "feature:psi")
     plain, with_gauge = (recorded(rules, replicas, *names) for replicas in ([a, b], given))
 
-    assert with_gauge[0] == same(plain[0])
+    c, d = tables([a, b], "age")
+    assert with_gauge[0] == same({**plain[0], "age": g_statistic(c, d / 20)})
     assert plain[1] == dict.fromkeys(FEATURES, 1.0)
-    assert with_gauge[1] == {**dict.fromkeys(FEATURES, 1.0), "age": 10.0}
+    assert with_gauge[1] == {**dict.fromkeys(FEATURES, 1.0), "age": 20.0}
     assert (plain[2]["age"], with_gauge[2]["age"]) == (4, 1)
     assert with_gauge[3] == same(plain[3])
 
@@ -398,20 +399,21 @@ def test_too_few_independent_rows_are_no_drift(rules: Rules, baseline: Baseline)
     assert verdicts == {1.0: 4, 1.01: 1}
 
 
-def judged(c: Any, d: Any, *, alpha: float, dispersion: float, degrees: int, doubt: float) -> Judgement:
-    """Judge one variable, whose size is doubted."""
+def judged(c: Any, d: Any, *, alpha: float, degrees: int, dispersion: float = 1.0, is_long: bool = False) -> Judgement:
+    """Judge one variable that is watched."""
     sure = judge(c, d, alpha=alpha, dispersion=dispersion, degrees=degrees)
-    numbers = {"g": sure.g, "dispersion": dispersion, "limit": sure.limit, "doubt": doubt}
+    (doubted,) = uncertainty(*(np.array([number]) for number in (c.sum(), d.sum(), dispersion, is_long)))
+    numbers = {"g": sure.g, "dispersion": dispersion, "limit": sure.limit, "uncertain": doubted}
     verdict = sure.verdict if sure.verdict in VERDICTS[:2] else None
     arrays = {name: np.array([number]) for name, number in numbers.items()}
     (found,) = judgements(c.astype(int), d.round().astype(int), np.array([0]), [verdict], **arrays)
     return found
 
 
-@pytest.mark.parametrize(("window", "doubt"), [("1h", 0.0), ("2h", DOUBT)], ids=str)
+@pytest.mark.parametrize(("window", "is_long"), [("1h", False), ("2h", True)], ids=["1h", "2h"])
 @pytest.mark.parametrize("dispersion", [1.0, 1.7, 6.0])
 def test_sizes_and_verdicts_allow_for_dispersion(
-    tmp_path: Path, rng: np.random.Generator, dispersion: float, window: str, doubt: float
+    tmp_path: Path, rng: np.random.Generator, dispersion: float, window: str, is_long: bool
 ) -> None:
     """Of many features, each with another shift; some have empty groups, and one never varies."""
     shifts = {f"moved {shift:g}": shift for shift in (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.9, 1.5)}
@@ -436,7 +438,7 @@ def test_sizes_and_verdicts_allow_for_dispersion(
         for item in baseline.features:
             c, d = tables([replica], item.name)
             alpha, degrees = 1e-5 / len(baseline.features), degrees_of_freedom(item)
-            judgement = judged(c, d, alpha=alpha, dispersion=dispersion, degrees=degrees, doubt=doubt)
+            judgement = judged(c, d, alpha=alpha, dispersion=dispersion, degrees=degrees, is_long=is_long)
             assert noises[item.name] == pytest.approx(judgement.noise, rel=1e-6)
             assert sizes[item.name] == pytest.approx(judgement.size, rel=1e-6, abs=1e-6)
             has_rows = rows / dispersion >= MINIMUM_ROWS

@@ -137,7 +137,7 @@ def _overview(queries: Queries, minimum_size: float) -> Panel:
         (queries.every("verdict"), "In the window"),
         (queries.every("size"), "Size"),
         (queries.every("psi"), "PSI"),
-        (queries.significance(), "G/φ of limit"),
+        (queries.significance(), "G of limit"),
         (queries.every("moved_most", keep=("group",)), "Moved most"),
         (queries.every("missing_share"), "Missing"),
         (queries.every_outside(), "Outside training"),
@@ -146,7 +146,7 @@ def _overview(queries: Queries, minimum_size: float) -> Panel:
     meaning = (
         "All features and outputs. The verdict is the worst of all windows; all else is about the chosen window. "
         f"Shifted: real, but small; drifted and major: real, and size at least {minimum_size:g} and {MAJOR_SIZE:g}. "
-        "Above 1, G/φ is beyond its limit: more than chance explains."
+        "Above 1, G is beyond its limit: more than chance explains."
     )
     return overview_table("All variables", meaning, columns, queries.labels)
 
@@ -203,9 +203,9 @@ def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterato
 
 def _statistics(side: Side, queries: Queries, minimum_size: float) -> Iterator[tuple[int, Panel]]:
     sizes = [(queries.of(side, "size"), "size"), (queries.of(side, "psi"), "PSI")]
-    meaning = f"Size is PSI less what sampling alone gives it, and {DOUBT:g} errors more where the window is over 1h."
+    meaning = f"Size is PSI less what sampling alone gives it, and {DOUBT:g} errors of training (over 1h: of both)."
     yield 8, lines("Is it big?", meaning, sizes, "short", limits=(minimum_size, MAJOR_SIZE))
-    real = [(queries.g(side), "G/φ"), (queries.of(side, "g_limit", windowed=False), "limit")]
+    real = [(queries.of(side, "g"), "G"), (queries.of(side, "g_limit", windowed=False), "limit")]
     yield 8, lines("Is it real?", "Above the limit, it is more than chance explains.", real, "short")
     distance = [(queries.of(side, "ks"), "K-S"), (queries.of(side, "ks_limit"), "limit")]
     meaning = "Largest distance of cumulative shares; not judged, and of continuous ones only."

@@ -182,7 +182,7 @@ def overview_table(title: str, meaning: str, columns: Series, labels: Sequence[s
     for name in ("Size", "PSI"):
         panel.override_by_name(name, [_unit("none"), models.DynamicConfigValue("decimals", 2)])
     panel.override_by_regexp("Missing|Outside training|Moved most", [_unit("percentunit")])
-    panel.override_by_name("G/φ of limit", [_unit("none"), models.DynamicConfigValue("decimals", 1)])
+    panel.override_by_name("G of limit", [_unit("none"), models.DynamicConfigValue("decimals", 1)])
     panel.override_by_name("Rows", [_unit("short")])
     return _targets(panel, [(expression, "") for expression, _ in columns], is_table=True)
 

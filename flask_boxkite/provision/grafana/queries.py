@@ -62,8 +62,8 @@ class Queries:
         return f"{self.every('out_of_range_share')}\nor\n{self.every('unseen_share')}"
 
     def significance(self) -> str:
-        """Return G, less what rows that repeat each other add to it, as a multiple of its limit."""
-        return f"{self.every('g')}\n/\n{self.every('dispersion')}\n/\n{self.every('g_limit', windowed=False)}"
+        """Return G as a multiple of its limit."""
+        return f"{self.every('g')}\n/\n{self.every('g_limit', windowed=False)}"
 
     def drifted(self) -> str:
         """Return how many features and outputs are drifted or major in any window."""
@@ -83,10 +83,6 @@ class Queries:
         """Return a recorded number of the feature or output that is chosen."""
         window = ',window="$window"' if windowed else ""
         return f"max(boxkite:{side.name}:{what}{{{self._one(side)}{window}}})"
-
-    def g(self, side: Side) -> str:
-        """Return G of the chosen one, less what rows that repeat each other add to it."""
-        return f"{self.of(side, 'g')} / {self.of(side, 'dispersion')}"
 
     def outside(self, side: Side) -> str:
         """Return the share of values that training never saw: out of range if continuous, else unseen."""

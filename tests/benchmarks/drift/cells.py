@@ -14,7 +14,6 @@ from flask_boxkite.drift.scan import State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.drift.timeline import MINUTE, Timeline
-from flask_boxkite.drift.verdict import DOUBT
 from flask_boxkite.rowhash import ROW_BUCKETS
 
 from .populations import NO_SHIFT, SHIFTS, Population, Shift
@@ -168,7 +167,7 @@ class _Training:
         called = g > self._limit
         drifted = called.copy()
         number = np.count_nonzero(called)
-        drifted[called] = have_drifted(self._groups, groups[called], g[called], np.ones(number), np.zeros(number))
+        drifted[called] = have_drifted(self._groups, groups[called], g[called], np.ones(number), None)
         # The ancestor has missing values in its last bin.
         bins, trained = cells[:, :-2].copy(), self._cells[:-2].copy()
         bins[:, -1] += cells[:, -2:].sum(axis=1)
@@ -207,9 +206,9 @@ class _Training:
             decided = scan(self._groups, timeline, ONE, degrees, alpha=ALPHA, collisions=0.0).decide()
             if decided.state[0] == State.CALLED:
                 found[0, window] = True
-                doubt = np.where(timeline.is_long[decided.stretch], DOUBT, 0.0)
+                is_long = timeline.is_long[decided.stretch]
                 live = timeline.groups[decided.stretch]
-                found[1, window] = have_drifted(self._groups, live, decided.g, decided.dispersion, doubt)[0]
+                found[1, window] = have_drifted(self._groups, live, decided.g, decided.dispersion, is_long)[0]
         return found
 
 

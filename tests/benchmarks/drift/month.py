@@ -14,7 +14,6 @@ from flask_boxkite.drift.scan import ABOUT_AS_PLAIN, MINIMUM_ROWS, TESTS
 from flask_boxkite.drift.statistics import chi_squared_limit, g_statistics
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.drift.timeline import DAY, HOUR, MINUTE, QUARTER
-from flask_boxkite.drift.verdict import DOUBT
 
 from .cells import trainings
 from .changes import seasonal_shares
@@ -153,8 +152,8 @@ def checks_of(trained: NDArray[np.int64], minutes: NDArray[np.int64], degrees: i
     best = g[decisive, np.arange(len(ends))]
     is_drifted = is_called.copy()
     live = np.ascontiguousarray((running[:, ends[is_called]] - running[:, begins[is_called]]).T, dtype=np.int64)
-    doubt = np.where((ends - begins)[is_called] > AN_HOUR, DOUBT, 0.0)
-    is_drifted[is_called] = have_drifted(before, live, best[is_called], np.ones(len(live)), doubt)
+    is_long = (ends - begins)[is_called] > AN_HOUR
+    is_drifted[is_called] = have_drifted(before, live, best[is_called], np.ones(len(live)), is_long)
     return Checks(ends - begins, best, is_called, is_drifted)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from flask_boxkite.drift.scan import MINIMUM_ROWS, TESTS
 from flask_boxkite.drift.statistics import chi_squared_limit, g_statistics
 from flask_boxkite.drift.tables import per_variable
-from flask_boxkite.drift.verdict import MOVED, judgements
+from flask_boxkite.drift.verdict import MOVED, judgements, uncertainty
 
 __all__ = ["are_above", "cumulative_distances", "g_of_windows", "have_drifted", "psis", "smoothed_divergences"]
 
@@ -50,17 +50,22 @@ def are_above(
     return is_above.any(axis=0).reshape(windows, -1)
 
 
-def have_drifted(trained: Counts, live: Counts, g: Floats, dispersion: Floats, doubt: Floats) -> NDArray[np.bool_]:
+def have_drifted(
+    trained: Counts, live: Counts, g: Floats, dispersion: Floats, is_long: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
     """Say of windows in which a variable is called whether its verdict is ``drifted`` or ``major``.
 
     Args:
         trained: Training counts, shape (groups,).
         live: Counts, shape (windows, groups).
         g: G, shape (windows,), like what follows.
-        dispersion: What it is divided by.
-        doubt: How many standard errors are taken off the size.
+        dispersion: How many rows count as one.
+        is_long: Whether they came in more than an hour; None for samples that are compared once.
     """
     windows = len(live)
+    uncertain = None
+    if is_long is not None:
+        uncertain = uncertainty(np.full(windows, trained.sum()), live.sum(axis=1), dispersion, is_long)
     judged = judgements(
         np.tile(trained, windows),
         live.ravel(),
@@ -69,7 +74,7 @@ def have_drifted(trained: Counts, live: Counts, g: Floats, dispersion: Floats, d
         g=g,
         dispersion=dispersion,
         limit=np.ones(windows),
-        doubt=doubt,
+        uncertain=uncertain,
     )
     return np.array([item.verdict in MOVED for item in judged], dtype=bool)
 
