@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from flask_boxkite.rowhash import ROW_BUCKETS
 
-__all__ = ["ERROR", "MOST_BY_CHANCE", "NOTICEABLE", "at_least", "equal_rows", "recurrence"]
+__all__ = [
+    "ERROR",
+    "LEAST_NEIGHBOURS",
+    "MOST_BY_CHANCE",
+    "NOTICEABLE",
+    "at_least",
+    "equal_rows",
+    "recurrence",
+    "recurrence_within",
+    "usual_recurrence",
+]
 
 MOST_BY_CHANCE = 0.5
 """Up to so many equal rows that a row meets by chance, what it meets beyond them can be told."""
@@ -26,6 +36,10 @@ ERROR = (2 / (ROW_BUCKETS - 1)) ** 0.5
 
 NOTICEABLE = 1.3
 """Above this, recurrence is no noise: 1 where all rows differ, and three standard deviations."""
+
+
+LEAST_NEIGHBOURS = 3
+"""Neighbouring slots that tell how often rows recur as a rule."""
 
 
 def recurrence(buckets: NDArray[np.int64], collisions: float | None) -> NDArray[np.float64]:
@@ -64,6 +78,37 @@ def at_least(recurring: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     found: NDArray[np.float64] = np.fmax(recurring * (1 - ERROR), 1.0)
     return found
+
+
+def recurrence_within(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how many times each row has come within its part of a stretch, beyond how often it comes in others.
+
+    1 + (w - x)·(m - 1) with w, x the probability that two rows of the same part, of different parts, are equal, and m
+    the rows of a part (its mean over rows). So it is 1 if a few different rows come at all times, as a fault leaves
+    them, and r if rows are sent r times in a short while, however likely equal rows are. Range [1, inf).
+
+    Args:
+        parts: Rows per bucket of each part, shape (..., parts, B).
+    """
+    rows, whole = parts.sum(axis=-1), parts.sum(axis=-2)
+    total = rows.sum(axis=-1)
+    pairs_within, pairs_across = (rows * (rows - 1)).sum(axis=-1), total**2 - (rows**2).sum(axis=-1)
+    equal_within = (parts * (parts - 1)).sum(axis=(-2, -1)) / np.maximum(pairs_within, 1.0)
+    equal_across = ((whole**2).sum(axis=-1) - (parts**2).sum(axis=(-2, -1))) / np.maximum(pairs_across, 1.0)
+    # Both hold the chance of 1/B that other rows have, which the difference does not.
+    excess = (equal_within - equal_across) / (1 - 1 / parts.shape[-1]) * pairs_within / np.maximum(total, 1.0)
+    return np.where(pairs_across > 0, np.maximum(1.0 + excess, 1.0), 1.0)
+
+
+def usual_recurrence(slots: NDArray[np.float64]) -> float:
+    """Return how many times rows come within a slot as a rule: the median over neighbours; 1 with fewer than three.
+
+    Args:
+        slots: Rows per bucket of each slot, shape (slots, B).
+    """
+    pairs = np.stack([slots[:-1], slots[1:]], axis=1)
+    pairs = pairs[(pairs.sum(axis=2) > 0).all(axis=1)]
+    return float(np.median(recurrence_within(pairs))) if len(pairs) >= LEAST_NEIGHBOURS else 1.0
 
 
 def equal_rows(buckets: NDArray[np.int64]) -> NDArray[np.float64]:

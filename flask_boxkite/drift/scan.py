@@ -20,7 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.drift.dispersion import between_neighbours, between_parts, parts_of
-from flask_boxkite.drift.recurrence import NOTICEABLE, at_least, equal_rows, recurrence
+from flask_boxkite.drift.recurrence import (
+    NOTICEABLE,
+    at_least,
+    equal_rows,
+    recurrence,
+    recurrence_within,
+    usual_recurrence,
+)
 from flask_boxkite.drift.statistics import chi_squared_limit, f_limit, g_statistics
 from flask_boxkite.drift.tables import per_variable
 from flask_boxkite.drift.timeline import HOUR, RowCounts, Timeline
@@ -36,6 +43,9 @@ together they pass a limit 20 to 35 times as often as one of them alone."""
 
 ABOUT_AS_PLAIN = 0.9
 """Of the largest G over its limit: stretches from there on say the same."""
+
+AS_USUAL = 2.0
+"""Up to so many times as often as rows recur in the minutes of the last hour, they do so as a rule."""
 
 Floats = NDArray[np.float64]
 
@@ -149,8 +159,12 @@ def scan(
         return found
 
     recurring = recurrence(timeline.rows.buckets, collisions)
-    # A fault may leave few different rows, as a lost column does: then rows cannot be told from repeats either.
+    # A fault may leave few different rows, as a lost column does: then rows cannot be told from repeats either, unless
+    # they always come as often.
     is_few = (recurring > NOTICEABLE) & (timeline.rows.buckets.sum(axis=1) / recurring < MINIMUM_ROWS)
+    if is_few.any():
+        usual = usual_recurrence(_differences(timeline.rows.buckets[timeline.minutes]))
+        is_few &= recurring > AS_USUAL * usual
     recurring = np.where(is_few, np.nan, recurring)
     is_known = ~np.isnan(recurring)
     phi = np.maximum(at_least(recurring), least_recurrence)[:, np.newaxis].repeat(len(firsts), axis=1)
@@ -225,7 +239,7 @@ def _call_by_parts(
         )
         return
     differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
-    phi = np.maximum(differing, found.dispersion[stretch])
+    phi = np.maximum(np.maximum(differing, _recurrence_in_parts(timeline, stretch)), found.dispersion[stretch])
     live = timeline.groups[stretch : stretch + 1]
     g = g_statistics(trained, live, firsts, (phi * unknown)[np.newaxis])[0]
     is_called = (g > found.limit) & (found.rows[stretch] / phi >= MINIMUM_ROWS)
@@ -269,6 +283,7 @@ def dispersions_by_reach(
             found[number] = np.maximum(at_least(recurring[stretch]), unsteadiness[stretch])
         elif (parts := _parts(timeline, stretch)) is not None:
             differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
+            differing = np.maximum(differing, _recurrence_in_parts(timeline, stretch))
             found[number] = np.where(np.isfinite(unknown), differing * unknown, most[stretch])
         else:
             rows = timeline.rows.buckets[stretch].sum()
@@ -280,6 +295,13 @@ def _parts(timeline: Timeline, stretch: int) -> Floats | None:
     """Return the counts of the parts of a stretch, shape (parts, groups); None if it lies within one slot."""
     slots = timeline.slots_of(stretch)
     return _differences(timeline.groups[parts_of(slots)]) if len(slots) > 1 else None
+
+
+def _recurrence_in_parts(timeline: Timeline, stretch: int) -> float:
+    """Return how many times rows come within a part of a stretch, beyond what is so in all of it."""
+    assert timeline.rows is not None
+    parts = timeline.rows.buckets[parts_of(timeline.slots_of(stretch))]
+    return float(recurrence_within(_differences(parts)))
 
 
 def _by_parts(

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from flask_boxkite.drift.recurrence import MOST_BY_CHANCE, equal_rows, recurrence
+from flask_boxkite.drift.recurrence import (
+    LEAST_NEIGHBOURS,
+    MOST_BY_CHANCE,
+    equal_rows,
+    recurrence,
+    recurrence_within,
+    usual_recurrence,
+)
 from flask_boxkite.rowhash import ROW_BUCKETS
 
 EVERY = ROW_BUCKETS
@@ -148,3 +155,40 @@ def test_invariants(buckets: np.ndarray, collisions: float | None, random: objec
     assert np.isnan(found) or 1 <= found <= most
     assert recurrence(buckets[order], collisions) == pytest.approx(found, nan_ok=True)
     assert np.array_equal(recurrence(np.array([buckets, buckets]), collisions), [found, found], equal_nan=True)
+
+
+# --- within a part ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kinds", [EVERY, 40, 8])
+@pytest.mark.parametrize("repeats", [1, 4, 10])
+def test_rows_that_recur_within_a_part_are_told_from_those_that_are_equal(
+    rng: np.random.Generator, kinds: int, repeats: int
+) -> None:
+    """Of 800 samples of 4 parts with 40 different rows each, of so many kinds; tolerance: 4 standard errors."""
+    found = rng.multinomial(40, np.repeat([1 / kinds, 0], [kinds, EVERY - kinds]), size=(800, 4)) * repeats
+    values = recurrence_within(found.astype(float))
+    # Pairs among the copies of a row are equal; what chance makes equal within is so across, too.
+    expected = 1 + (repeats - 1) * (1 - 1 / kinds) / (1 - 1 / EVERY)
+
+    assert values.min() >= 1
+    assert np.median(values) == pytest.approx(expected, abs=0.02 + 0.04 * repeats)
+
+
+def test_a_few_rows_that_come_at_all_times_do_not_recur_within_parts() -> None:
+    same = np.repeat([50.0, 0.0], [4, EVERY - 4])
+
+    assert recurrence_within(np.array([same, same])) == pytest.approx(1.0, abs=0.02)
+    assert recurrence_within(same[np.newaxis]) == 1.0
+    assert recurrence_within(np.zeros((3, EVERY))) == 1.0
+
+
+def test_the_usual_recurrence_is_that_of_most_neighbours(rng: np.random.Generator) -> None:
+    slots = in_buckets(rng, 40, 10, 30).astype(float)
+    fault = np.repeat([40.0, 0.0], [1, EVERY - 1])
+
+    assert usual_recurrence(slots) == pytest.approx(10, rel=0.2)
+    assert usual_recurrence(np.vstack([slots, [fault] * 10])) == pytest.approx(10, rel=0.2)
+    assert usual_recurrence(np.vstack([slots[:5], [fault] * 40])) == pytest.approx(1.0)
+    assert usual_recurrence(slots[:LEAST_NEIGHBOURS]) == 1.0
+    assert usual_recurrence(np.zeros((9, EVERY))) == 1.0
