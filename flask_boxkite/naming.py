@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Callable
 
 __all__ = [
     "ABOVE",
@@ -168,8 +169,12 @@ def interval(lower: float, upper: float) -> str:
     return f"({canonical_number(lower)},{canonical_number(upper)}]"
 
 
-def parse_interval(name: str) -> tuple[float, float]:
+def parse_interval(name: str, parse: Callable[[str], float] = parse_number) -> tuple[float, float]:
     """Read what `interval` wrote.
+
+    Args:
+        name: Of the group.
+        parse: Reads a bound.
 
     Raises:
         ValueError: *name* is not of the form ``(lower,upper]``.
@@ -178,7 +183,7 @@ def parse_interval(name: str) -> tuple[float, float]:
     if not (name.startswith("(") and name.endswith("]") and comma):
         msg = f"not an interval '(lower,upper]': {name!r}"
         raise ValueError(msg)
-    return parse_number(lower), parse_number(upper)
+    return parse(lower), parse(upper)
 
 
 def escape_label(value: str) -> str:

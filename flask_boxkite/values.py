@@ -21,7 +21,16 @@ import numpy as np
 
 from flask_boxkite.objects import array_of, arrow_column, columns_of, fields_of, values_of
 
-__all__ = ["BOOLEAN_TEXTS", "MISSING_TEXTS", "InvalidValue", "is_missing_text", "plain", "to_number", "to_text"]
+__all__ = [
+    "BOOLEAN_TEXTS",
+    "MISSING_TEXTS",
+    "InvalidValue",
+    "is_missing_text",
+    "is_null",
+    "plain",
+    "to_number",
+    "to_text",
+]
 
 # The widest integers that MessagePack, and so fluentd, can hold.
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
@@ -54,7 +63,7 @@ def to_number(value: Any) -> float:
     """
     if isinstance(value, (float, int)):
         return _float(value)
-    if value is None or _is_null(value):
+    if value is None or is_null(value):
         return math.nan
     if isinstance(value, np.floating):
         # str() of a narrow float gives its shortest decimals, float() of it 0.10000000149…
@@ -118,7 +127,7 @@ def to_text(value: Any) -> str | None:
     """
     if isinstance(value, str):
         return _text(value)
-    if value is None or _is_null(value):
+    if value is None or is_null(value):
         return None
     simple = plain(value)
     if isinstance(simple, (list, dict)):
@@ -128,7 +137,7 @@ def to_text(value: Any) -> str | None:
     return simple if isinstance(simple, str) else json.dumps(simple)
 
 
-def _is_null(value: Any) -> bool:
+def is_null(value: Any) -> bool:
     """Recognise NaN, NaT and pandas' NA without importing pandas."""
     if isinstance(value, (float, np.floating)):
         return bool(value != value)
@@ -203,7 +212,7 @@ def _non_finite(value: float) -> str | None:
 
 def _plain_other(value: Any) -> Any:
     """Convert what is not exactly a built-in JSON type."""
-    if _is_null(value):
+    if is_null(value):
         return None
     if isinstance(value, np.floating):
         return plain(float(str(value)))

@@ -29,6 +29,7 @@ from flask_boxkite.baseline.binning import (
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.naming import canonical_number
+from flask_boxkite.times import whole_microseconds
 from flask_boxkite.values import to_number
 
 __all__ = ["Cells", "Numbers"]
@@ -177,6 +178,7 @@ class Numbers:
         above: Rows of ``+inf``.
         missing: Rows of None or NaN.
         invalid: Rows that are no number.
+        is_time: Whether the numbers are moments, in seconds.
     """
 
     cells: Cells
@@ -184,6 +186,7 @@ class Numbers:
     above: int = 0
     missing: int = 0
     invalid: int = 0
+    is_time: bool = False
 
     @property
     def held(self) -> int:
@@ -204,7 +207,10 @@ class Numbers:
     def chosen_bounds(self, name: str, choices: Choices) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
         """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts."""
         given = choices.given_bounds(name)
-        return (given, None) if given else bounds_of_quantiles(self.cells.quantile, self.cells.size, choices.max_bins)
+        if given:
+            return whole_microseconds(given) if self.is_time else given, None
+        bounds, groups = bounds_of_quantiles(self.cells.quantile, self.cells.size, choices.max_bins)
+        return (whole_microseconds(bounds), whole_microseconds(groups)) if self.is_time else (bounds, groups)
 
     def continuous(
         self, name: str, bounds: tuple[float, ...], groups: tuple[float, ...] | None, at_most: Counts
@@ -213,8 +219,7 @@ class Numbers:
         cumulative = [0, *(at_most + self.below).tolist(), self.held]
         counts = tuple(b - a for a, b in pairwise(cumulative))
         groups = groups or even_groups(bounds, counts)
-        width = float_width(self.cells.dtype)
-        return Continuous(name, bounds, counts, groups, missing=self.missing, invalid=self.invalid, width=width)
+        return Continuous(name, bounds, counts, groups, **self._others)
 
     def discrete(self, name: str, choices: Choices) -> Discrete:
         """Build the distribution of the exact values; what is in mixed cells is rare."""
@@ -222,5 +227,9 @@ class Numbers:
         labels = (canonical_number(self.cells.number(value)) for value in exact.lows.tolist())
         finite = zip(labels, exact.counts.tolist(), strict=True)
         counts = {label: n for label, n in (("-Inf", self.below), *finite, ("+Inf", self.above)) if n}
-        others = {"missing": self.missing, "invalid": self.invalid, "width": float_width(self.cells.dtype)}
-        return Discrete.most_frequent(name, counts, self.held, choices.max_categories, **others)
+        return Discrete.most_frequent(name, counts, self.held, choices.max_categories, **self._others)
+
+    @property
+    def _others(self) -> dict[str, Any]:
+        width = float_width(self.cells.dtype)
+        return {"missing": self.missing, "invalid": self.invalid, "width": width, "is_time": self.is_time}

@@ -131,6 +131,7 @@ class _Stream:
         self._texts: Counter[str] | None = Counter()
         self._text_rows = self._missing = self._invalid = 0
         self._is_category = True
+        self._is_time: bool | None = None  # not known yet
 
     @property
     def rows(self) -> int:
@@ -151,6 +152,10 @@ class _Stream:
             if len(self._texts) > TEXTS:
                 self._texts = None
         if column.numbers is not None and len(column.numbers):
+            if self._is_time not in (None, column.is_time):
+                msg = f"Column {self._name!r} holds dates in one chunk and numbers in another. Give it one type."
+                raise BaselineError(msg)
+            self._is_time = column.is_time
             self._is_category &= column.is_category
             self._numbers.add(column.numbers)
             if self._bounds:
@@ -161,16 +166,16 @@ class _Stream:
 
     def distribution(self, position: int | None, choices: Choices) -> Distribution:
         """Return the distribution of all that was taken."""
-        others = {"missing": self._missing, "invalid": self._invalid}
+        others: dict[str, Any] = {"missing": self._missing, "invalid": self._invalid}
         if self._text_rows:
             choices.refuse_bins(self._name)
             texts = dict(sorted((self._texts or {}).items()))
             return Discrete.most_frequent(self._name, texts, self._text_rows, choices.max_categories, **others)
         if self._bounds:
             counts = tuple(self._in_bins.tolist())
-            others["width"] = float_width(self._numbers.dtype)
+            others |= {"width": float_width(self._numbers.dtype), "is_time": bool(self._is_time)}
             return Continuous(self._name, self._bounds, counts, even_groups(self._bounds, counts), **others)
-        numbers = self._numbers.result(**others)
+        numbers = self._numbers.result(**others, is_time=bool(self._is_time))
         if numbers.is_discrete(self._name, position, choices, is_category=self._is_category):
             return numbers.discrete(self._name, choices)
         bounds, groups = numbers.chosen_bounds(self._name, choices)
@@ -223,10 +228,10 @@ class _Leading:
             self._highs = np.maximum.reduceat(self._highs, starts)
             self._counts = np.add.reduceat(self._counts, starts)
 
-    def result(self, *, missing: int, invalid: int) -> Numbers:
+    def result(self, *, missing: int, invalid: int, is_time: bool) -> Numbers:
         """Return all that was counted."""
         cells = Cells(self._lows, self._highs, self._counts, self.dtype)
-        return Numbers(cells, self._below, self._above, missing, invalid)
+        return Numbers(cells, self._below, self._above, missing, invalid, is_time)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -24,6 +24,7 @@ from flask_boxkite.baseline.distribution import Continuous, Discrete, Distributi
 from flask_boxkite.baseline.frames import Column, as_column
 from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.naming import canonical_number
+from flask_boxkite.times import whole_microseconds
 from flask_boxkite.values import to_number
 
 __all__ = ["count_columns", "labelled_counts"]
@@ -53,21 +54,24 @@ def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: Choic
 
 
 def _distribution(name: str, position: int | None, column: Column, choices: Choices) -> Distribution:
-    others = {"missing": column.missing, "invalid": column.invalid}
+    others: dict[str, Any] = {"missing": column.missing, "invalid": column.invalid}
     if column.numbers is None:
         choices.refuse_bins(name)
         texts = dict(sorted(column.texts.items()))
         return Discrete.most_frequent(name, texts, column.texts.total(), choices.max_categories, **others)
     ranking = Ranking(column.numbers)
-    others["width"] = float_width(column.numbers.dtype)
+    others |= {"width": float_width(column.numbers.dtype), "is_time": column.is_time}
     if _is_discrete(name, position, column, ranking, choices):
         counts = labelled_counts(ranking.ordered)
         return Discrete.most_frequent(name, counts, ranking.size, choices.max_categories, **others)
     bounds = choices.given_bounds(name)
     if bounds is not None:
+        bounds = whole_microseconds(bounds) if column.is_time else bounds
         counts_of_bins = count_bins(ranking, bounds)
         return Continuous(name, bounds, counts_of_bins, even_groups(bounds, counts_of_bins), **others)
     bounds, groups = choose_bounds(ranking, choices.max_bins)
+    if column.is_time:
+        bounds, groups = whole_microseconds(bounds), whole_microseconds(groups)
     return Continuous(name, bounds, count_bins(ranking, bounds), groups, **others)
 
 

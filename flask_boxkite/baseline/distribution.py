@@ -11,11 +11,11 @@ a category or a group, is the sum of neighbouring cells:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 from flask_boxkite.errors import BaselineError, BinMismatchError
 from flask_boxkite.naming import (
@@ -32,6 +32,7 @@ from flask_boxkite.naming import (
     is_canonical_number,
     short_text,
 )
+from flask_boxkite.times import is_time_text, seconds_of_label, time_text, to_seconds
 from flask_boxkite.values import BOOLEAN_TEXTS
 
 __all__ = [
@@ -75,6 +76,7 @@ class Continuous:
             `ABOVE`. A first bound of ``-inf`` means that there is no `BELOW`.
         width: Bits of the floats that training had: 64, 32 or 16. Live values are rounded to it before they are
             compared, since clients write one float32 in several ways (0.1 and 0.10000000149011612).
+        is_time: Whether values are dates or moments (`times`); bounds are seconds since 1970 then.
     """
 
     kind: ClassVar[str] = "continuous"
@@ -86,6 +88,7 @@ class Continuous:
     missing: int = 0
     invalid: int = 0
     width: int = 64
+    is_time: bool = False
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -124,7 +127,8 @@ class Continuous:
         """The groups, each a run of cells; together they hold every cell once."""
         ends = {bound: index + 1 for index, bound in enumerate(self.upper_bounds)}
         ends[-math.inf] = 0
-        spans = [Span(interval(lower, upper), ends[lower], ends[upper]) for lower, upper in pairwise(self.group_bounds)]
+        named = interval_of_times if self.is_time else interval
+        spans = [Span(named(lower, upper), ends[lower], ends[upper]) for lower, upper in pairwise(self.group_bounds)]
         if spans[0].start > 0:
             spans.insert(0, Span(BELOW, 0, spans[0].start))
         top = len(self.upper_bounds)
@@ -133,7 +137,7 @@ class Continuous:
     @property
     def shape(self) -> tuple[object, ...]:
         """What must be equal for two distributions to be added or compared."""
-        return (self.kind, self.name, self.upper_bounds, self.group_bounds, self.width)
+        return (self.kind, self.name, self.upper_bounds, self.group_bounds, self.width, self.is_time)
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,7 @@ class Discrete:
         missing: Rows that were None or NaN.
         invalid: Rows of a type that cannot be a category.
         width: Bits of the floats that training had, as in `Continuous`.
+        is_time: Whether categories are dates or moments, written as `times.time_text` does.
     """
 
     kind: ClassVar[str] = "discrete"
@@ -162,6 +167,7 @@ class Discrete:
     missing: int = 0
     invalid: int = 0
     width: int = 64
+    is_time: bool = False
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -176,23 +182,30 @@ class Discrete:
             raise BaselineError(msg)
 
     @classmethod
-    def ordered(cls, name: str, counts: dict[str, int], **others: int) -> Discrete:
+    def ordered(cls, name: str, counts: dict[str, int], **others: Any) -> Discrete:
         """Build one from counts by label, putting the categories into their fixed order."""
         labels = sorted(counts, key=lambda label: (-counts[label], label))
         return cls(name, tuple(labels), tuple(counts[label] for label in labels), **others)
 
     @classmethod
-    def most_frequent(cls, name: str, counts: Mapping[str, int], rows: int, number: int, **others: int) -> Discrete:
+    def most_frequent(cls, name: str, counts: Mapping[str, int], rows: int, number: int, **others: Any) -> Discrete:
         """Build one of the *number* most frequent categories, ties in the order given; the rest is rare.
 
         Args:
             name: The feature's or output's name.
-            counts: Rows by value, ascending, each a text, or the canonical text of a number; where there are too many
-                to know them all, at least the most frequent.
+            counts: Rows by value, ascending, each a text, or the canonical text of a number (of a moment: its seconds);
+                where there are too many to know them all, at least the most frequent.
             rows: Of all values.
             number: How many to keep.
-            **others: ``missing``, ``invalid`` and ``width``.
+            **others: ``missing``, ``invalid``, ``width`` and ``is_time``.
         """
+        if len(counts) <= number and sum(counts.values()) == rows and counts and all(map(is_time_text, counts)):
+            counts = _added((canonical_number(to_seconds(text)), count) for text, count in counts.items())
+            others["is_time"] = True
+        if others.get("is_time"):
+            kept = sorted(counts, key=lambda value: (-counts[value], float(value)))[:number]
+            labelled = _added((time_text(float(value)), counts[value]) for value in kept)
+            return cls.ordered(name, labelled, rare=rows - sum(labelled.values()), **others)
         counts = _booleans(counts, rows)
         kept = sorted(counts, key=lambda value: -counts[value])[:number]
         is_numeric = bool(counts) and all(map(is_canonical_number, counts))
@@ -212,12 +225,15 @@ class Discrete:
 
     @property
     def is_text(self) -> bool:
-        """Whether values are texts; otherwise they are numbers. Labels tell: only numbers read like numbers."""
-        return not self.categories or not all(map(is_canonical_number, self.categories))
+        """Whether values are texts; otherwise they are numbers or moments. Only labels of numbers read like numbers."""
+        is_numeric = self.categories and all(map(is_canonical_number, self.categories))
+        return not self.is_time and not is_numeric
 
     @cached_property
     def values(self) -> tuple[str | float, ...]:
-        """The categories as values instead of labels."""
+        """The categories as values instead of labels: texts, numbers, or the seconds of moments."""
+        if self.is_time:
+            return tuple(map(seconds_of_label, self.categories))
         if self.is_text:
             return tuple(map(category_value, self.categories))
         return tuple(map(float, self.categories))
@@ -239,7 +255,7 @@ class Discrete:
     def shape(self) -> tuple[object, ...]:
         """What must be equal for two distributions to be added or compared."""
         categories = frozenset(self.categories), frozenset(self.categories[:CATEGORY_GROUPS])
-        return (self.kind, self.name, *categories, self.width)
+        return (self.kind, self.name, *categories, self.width, self.is_time)
 
 
 Distribution: TypeAlias = Continuous | Discrete
@@ -250,11 +266,21 @@ def _booleans(counts: Mapping[str, int], rows: int) -> Mapping[str, int]:
     meant = {text: BOOLEAN_TEXTS.get(text.strip().lower()) for text in counts}
     if None in meant.values() or not counts or sum(counts.values()) < rows:
         return counts
+    in_order = sorted(meant.items(), key=lambda item: item[1] or 0)
+    return _added((canonical_number(number or 0.0), counts[text]) for text, number in in_order)
+
+
+def _added(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Add up the counts of equal labels."""
     found: dict[str, int] = {}
-    for text, number in sorted(meant.items(), key=lambda item: item[1] or 0):
-        label = canonical_number(number or 0.0)
-        found[label] = found.get(label, 0) + counts[text]
+    for label, count in counts:
+        found[label] = found.get(label, 0) + count
     return found
+
+
+def interval_of_times(lower: float, upper: float) -> str:
+    """Name the group of moments in ``(lower, upper]``."""
+    return f"({time_text(lower)},{time_text(upper)}]"
 
 
 def category_labels(values: Sequence[str]) -> list[str]:

@@ -132,7 +132,7 @@ class _Batch:
                 smallest, largest, below, above = others
                 finite = held - below - above
                 cells = Cells.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
-                self._numbers[item] = Numbers(cells, below, above, missing=self._rows - held)
+                self._numbers[item] = Numbers(cells, below, above, missing=self._rows - held, is_time=item.is_time)
 
     # --- 2 -----------------------------------------------------------------------------------------------------------
 
@@ -149,11 +149,12 @@ class _Batch:
             else:
                 self._choices.refuse_bins(item.name)
                 counts = self._texts(item, values)
-            missing, width = self._rows - self._held[item], float_width(item.dtype)
-            yield (
-                item,
-                Discrete.most_frequent(item.name, counts, self._held[item], number, missing=missing, width=width),
-            )
+            others = {
+                "missing": self._rows - self._held[item],
+                "width": float_width(item.dtype),
+                "is_time": item.is_time,
+            }
+            yield item, Discrete.most_frequent(item.name, counts, self._held[item], number, **others)
         for item in self._variables:
             if item.kind is Kind.OTHER and self._held[item]:
                 raise item.refused()

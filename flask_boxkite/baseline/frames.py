@@ -10,12 +10,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.times import to_seconds
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
 
 ONCE = "Names tell the variables apart, so each must be used once."
 
+_NULL_TYPES = frozenset({"NoneType", "NAType", "NaTType"})
+
 EXACT_INTEGERS = 2**53
 """Floats hold integers up to this one exactly."""
 
@@ -43,6 +47,7 @@ class Column:
         numbers: Numbers without NaN, any order, infinities included; None if the column is textual.
         texts: Rows per text; empty if the column is numeric.
         is_category: Whether the type alone says that the variable is discrete.
+        is_time: Whether the numbers are moments, in seconds.
     """
 
     numbers: NDArray[Any] | None = None
@@ -50,6 +55,7 @@ class Column:
     missing: int = 0
     invalid: int = 0
     is_category: bool = False
+    is_time: bool = False
 
     @property
     def rows(self) -> int:
@@ -251,6 +257,12 @@ def _series_column(series: Any, name: str) -> Column:
         column = _float_column(np.array([to_number(value) for value in held.to_list()], dtype=np.float64))
     elif dtype.is_numeric():
         column = _array_column(np.asarray(held.to_numpy()), name)
+    elif dtype in (nw.Datetime, nw.Date):
+        column = _time_column(
+            held.cast(nw.Datetime).dt.timestamp("us").to_numpy()
+            if dtype == nw.Date
+            else held.dt.timestamp("us").to_numpy()
+        )
     elif dtype == nw.Boolean:
         column = _array_column(np.array(held.to_list(), dtype=bool), name)
     else:
@@ -277,7 +289,15 @@ def _array_column(values: NDArray[Any], name: str) -> Column:
         return Column(values if is_exact else values.astype(np.float64))
     if kind == "f":
         return _float_column(values if values.dtype.itemsize <= 8 else values.astype(np.float64))
-    return _list_column(list(values) if kind in "mM" else values.tolist())
+    if kind == "M":
+        held = values[~np.isnat(values)].astype("datetime64[us]").astype(np.int64)
+        return _with_missing(_time_column(held), len(values) - len(held))
+    return _list_column(list(values) if kind == "m" else values.tolist())
+
+
+def _time_column(microseconds: NDArray[np.int64]) -> Column:
+    """Read moments, as microseconds since 1970."""
+    return Column(np.asarray(microseconds, dtype=np.int64) / 1e6, is_time=True)
 
 
 def _float_column(values: NDArray[Any]) -> Column:
@@ -295,7 +315,7 @@ def _list_column(values: Sequence[Any]) -> Column:
     if kinds <= {float, int, bool}:
         return _number_list_column(values, kinds)
     if _has_text(kinds, values):
-        return _text_column(values)
+        return _column_of_times(values) if _are_times(kinds) else _text_column(values)
     held = [value for value in values if not _is_missing(value)]
     column = _valid_numbers(held)
     column.missing += len(values) - len(held)
@@ -333,6 +353,18 @@ def _has_text(kinds: set[type], values: Sequence[Any]) -> bool:
             except InvalidValue:
                 continue
     return False
+
+
+def _are_times(kinds: set[type]) -> bool:
+    """Say whether all values that are not missing are dates or moments, and none is the text of one."""
+    return all(issubclass(kind, (date, np.datetime64)) or kind.__name__ in _NULL_TYPES for kind in kinds)
+
+
+def _column_of_times(values: Sequence[Any]) -> Column:
+    seconds = np.array([to_seconds(value) for value in values], dtype=np.float64)
+    column = _float_column(seconds)
+    column.is_time = True
+    return column
 
 
 def _valid_numbers(values: Sequence[Any]) -> Column:

@@ -184,4 +184,5 @@ def _content(distribution: Distribution) -> list[object]:
             [repr(bound + 0.0) for bound in bounds] for bounds in (distribution.upper_bounds, distribution.group_bounds)
         ]
     width = [] if distribution.width == 64 else [distribution.width]  # of files of before there is none
-    return [distribution.kind, distribution.name, *bins, distribution.cells, *width]
+    is_time = ["time"] if distribution.is_time else []
+    return [distribution.kind, distribution.name, *bins, distribution.cells, *width, *is_time]

@@ -23,6 +23,7 @@ import numpy as np
 
 from flask_boxkite.baseline.cells import Cells
 from flask_boxkite.baseline.frames import ONCE
+from flask_boxkite.baseline.moments import with_seconds
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["Engine", "Kind", "Variable"]
@@ -65,11 +66,13 @@ class Variable:
         name: Its name.
         type: narwhals' type.
         kind: What follows from that.
+        is_time: Whether its numbers are moments, in seconds.
     """
 
     name: str
     type: Any
     kind: Kind
+    is_time: bool = False
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -135,7 +138,13 @@ class Engine:
             raise
         except Exception as error:
             raise self._failed(error) from error
-        return [Variable(name, type_, _kind(type_)) for name, type_ in schema.items()]
+        times = frozenset(name for name, type_ in schema.items() if type_ in (nw.Date, nw.Datetime))
+        if times:
+            self._frame = with_seconds(self._frame, times)
+        return [
+            Variable(name, type_, Kind.NUMBER if name in times else _kind(type_), name in times)
+            for name, type_ in schema.items()
+        ]
 
     def extremes(self, variables: Sequence[Variable]) -> tuple[int, dict[Variable, tuple[Any, ...]]]:
         """Return the number of rows; and by column how many are not missing, and if it is numeric its smallest and

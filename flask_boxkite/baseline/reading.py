@@ -19,7 +19,8 @@ from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.baseline.samples import Sample, parse_any_sample, read_buckets, read_count, unescape
 from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval
+from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval, parse_number
+from flask_boxkite.times import seconds_of_label
 
 __all__ = ["load", "loads"]
 
@@ -40,6 +41,7 @@ class _Variable:
     position: int
     kind: str
     width: int
+    is_time: bool
     line: int
     buckets: list[Sample] = field(default_factory=list)
     categories: list[Sample] = field(default_factory=list)
@@ -187,7 +189,10 @@ def _declared(sample: Sample, name: str) -> _Variable:
     width = sample.labels.get("width", "64")
     if width not in ("16", "32", "64"):
         _fail(f"{name!r} has floats of {width!r} bits; they have 16, 32 or 64.", sample.line)
-    return _Variable(name, int(position), kind, int(width), sample.line)
+    type_ = sample.labels.get("type")
+    if type_ not in (None, "time"):
+        _fail(f"{name!r} is of type {type_!r}; only 'time' is known. Is the file of a later release?", sample.line)
+    return _Variable(name, int(position), kind, int(width), type_ is not None, sample.line)
 
 
 def _side(side: str, variables: dict[tuple[str, str], _Variable]) -> tuple[Distribution, ...]:
@@ -223,7 +228,7 @@ def _by_label(samples: Sequence[Sample], label: str) -> dict[str, int]:
 def _continuous(variable: _Variable, groups: dict[str, int]) -> Distribution:
     bounds, counts = read_buckets(variable.name, variable.buckets)
     group_bounds = _group_bounds(variable, groups)
-    others = groups.get(MISSING, 0), groups.get(INVALID, 0), variable.width
+    others = groups.get(MISSING, 0), groups.get(INVALID, 0), variable.width, variable.is_time
     return Continuous(variable.name, bounds, counts, group_bounds, *others)
 
 
@@ -234,7 +239,7 @@ def _group_bounds(variable: _Variable, groups: dict[str, int]) -> tuple[float, .
         if name in SPECIAL_GROUPS:
             continue
         try:
-            ends.update(parse_interval(name))
+            ends.update(parse_interval(name, seconds_of_label if variable.is_time else parse_number))
         except ValueError:
             _fail(f"group {name!r} of {variable.name!r} is not an interval '(lower,upper]'.", sample.line)
     return tuple(sorted(ends))
@@ -250,6 +255,7 @@ def _discrete(variable: _Variable, groups: dict[str, int]) -> Distribution:
         missing=groups.get(MISSING, 0),
         invalid=groups.get(INVALID, 0),
         width=variable.width,
+        is_time=variable.is_time,
     )
 
 

@@ -68,6 +68,9 @@ def info_lines(baseline: Baseline, labels: str) -> Iterator[tuple[Family, str]]:
         lines = []
         for index, variable in enumerate(variables):
             width = None if variable.width == 64 else str(variable.width)
-            own = label_text(**{thing: variable.name, "position": str(index), "kind": variable.kind, "width": width})
+            own = label_text(
+                **{thing: variable.name, "position": str(index), "kind": variable.kind, "width": width},
+                type="time" if variable.is_time else None,
+            )
             lines.append(f"{family.name}{{{labels},{own}}} 1\n")
         yield family, "".join(lines)

@@ -161,7 +161,7 @@ def _of_data(baseline: Baseline, names: Sequence[str], excluded: Sequence[str]) 
 def _texts(baseline: Baseline) -> list[str]:
     """Return the variables that are texts, which in CSV may look like numbers."""
     variables = (*baseline.features, *baseline.outputs)
-    return [item.name for item in variables if isinstance(item, Discrete) and item.is_text]
+    return [item.name for item in variables if item.is_time or (isinstance(item, Discrete) and item.is_text)]
 
 
 def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:

@@ -71,7 +71,7 @@ def _line(item: Distribution, width: int) -> tuple[str, str]:
     """Return the picture and the words for one variable."""
     shape = shape_of(item, item.cells)
     if isinstance(shape, Histogram):
-        return sparkline(shape.before, width), f"{number(shape.lower)} to {number(shape.upper)}"
+        return sparkline(shape.before, width), " to ".join(_ends(shape))
     by_share = sorted(shape.bars, key=lambda one: -one.before)
     words = [f"{printable(one.label)} {percent(one.before)}" for one in by_share[:_TOP]]
     if len(by_share) > _TOP:
@@ -106,11 +106,16 @@ def _show_histogram(console: Console, shape: Histogram) -> None:
     for number_of_line, line in enumerate(column_chart(shares, _HEIGHT, letters)):
         console.print(Text(f"{top if number_of_line == 0 else '':>6} "), Text(line.rstrip(), style=_COLOUR), sep="")
     width = letters * len(shares)
-    lower, upper = number(shape.lower), number(shape.upper)
+    lower, upper = _ends(shape)
     console.print(" " * 7 + "─" * width)
     console.print(" " * 7 + lower + upper.rjust(width - len(lower)))
     for one in shape.specials:
         console.print(f"       {one.label}: {percent(one.before)}")
+
+
+def _ends(shape: Histogram) -> list[str]:
+    ends = shape.lower, shape.upper
+    return shape.texts(ends) if shape.is_time else list(map(number, ends))
 
 
 def _show_categories(console: Console, shape: Categories) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "moved_most",
     "printable",
     "short_interval",
+    "short_interval_of_times",
     "since_cell",
     "size_cell",
     "title",
@@ -186,7 +187,19 @@ def moved_most(item: Mapping[str, Any], room: int) -> str:
 def _group(item: Mapping[str, Any]) -> str:
     """Name the group that moved most."""
     name: str = item["moved_most"]
-    return short_interval(name) if item["kind"] == "continuous" and name.startswith("(") else printable(name)
+    if item["kind"] == "continuous" and name.startswith("("):
+        try:
+            return short_interval(name)
+        except ValueError:
+            return short_interval_of_times(name)
+    return printable(name)
+
+
+def short_interval_of_times(name: str) -> str:
+    """Shorten an interval of moments to dates, if they differ."""
+    bounds = name[1:-1].split(",")
+    days = [bound[:10] for bound in bounds]
+    return f"({','.join(bounds if len(set(days)) < len(days) else days)}]"
 
 
 def short_interval(name: str) -> str:

@@ -25,6 +25,7 @@ from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import MOST_LETTERS, short_text
 from flask_boxkite.payloads.table import ObjectRow, Table
 from flask_boxkite.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, bucket_of, buckets_of, text_word
+from flask_boxkite.times import to_seconds
 from flask_boxkite.values import InvalidValue, is_missing_text, to_number, to_text
 
 __all__ = ["UnmatchedError", "VariableCounter"]
@@ -213,10 +214,38 @@ class _DiscreteCells:
         return known
 
 
-_Cells: TypeAlias = "_ContinuousCells | _DiscreteCells"
+class _TimeCells:
+    """Finds the cell of a date or a moment: that of its seconds."""
+
+    is_text = False
+
+    def __init__(self, cells: _ContinuousCells | _DiscreteCells) -> None:
+        self.width = cells.width
+        self._cells = cells
+
+    def locate(self, value: Any) -> tuple[int, float]:
+        """Return the cell of a value, and its word in the hash of the row."""
+        try:
+            return self._cells.locate(to_seconds(value))
+        except InvalidValue:
+            return self._cells.invalid, MISSING_WORD
+
+    def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
+        """Count an array of numbers, of which none is a date."""
+        for value in column.tolist():
+            block[self.locate(value)[0]] += 1
+
+
+_Cells: TypeAlias = "_ContinuousCells | _DiscreteCells | _TimeCells"
 
 
 def _cells_of(distribution: Distribution, offset: int) -> _Cells:
+    if distribution.is_time:
+        return _TimeCells(_numeric_cells_of(distribution, offset))
+    return _numeric_cells_of(distribution, offset)
+
+
+def _numeric_cells_of(distribution: Distribution, offset: int) -> _ContinuousCells | _DiscreteCells:
     if isinstance(distribution, Continuous):
         return _ContinuousCells(distribution, offset)
     return _DiscreteCells(distribution, offset)
@@ -259,6 +288,9 @@ class VariableCounter:
         self._pick = itemgetter(*self.names) if self.names else itemgetter(0)
         self._locators = [cells.locate for cells in self._cells]
         self._is_text = [isinstance(cells, _DiscreteCells) and cells.is_text for cells in self._cells]
+        self._unlike_numbers = [
+            index for index, cells in enumerate(self._cells) if self._is_text[index] or isinstance(cells, _TimeCells)
+        ]
         self._bounds = [cells.bounds for cells in continuous]
         self._offsets = [cells.offset for cells in continuous]
         self._is_continuous = len(continuous) == len(self._cells)
@@ -430,11 +462,10 @@ class VariableCounter:
         is_missing = np.isnan(words)
         if is_missing.any():  # there is more than one NaN
             words = np.where(is_missing, MISSING_WORD, words)
-        if any(self._is_text):
+        if self._unlike_numbers:
             words = words.copy()
-            for index, is_text in enumerate(self._is_text):
-                if is_text:
-                    _fill_words(self._cells[index], rows[:, index], words[:, index])
+            for index in self._unlike_numbers:
+                _fill_words(self._cells[index], rows[:, index], words[:, index])
         return words
 
     def _array_of(self, rows: list[Any]) -> NDArray[np.float64] | None:
@@ -587,7 +618,8 @@ def _is_countable(array: NDArray[Any]) -> bool:
 
 def _numbers(values: Sequence[Any], cells: _Cells) -> Any:
     """Return a column as an array if it holds nothing but numbers and None and belongs to a numeric variable."""
-    if (isinstance(cells, _DiscreteCells) and cells.is_text) or not _ARRAY_ITEMS.issuperset(map(type, values)):
+    is_numeric = not (isinstance(cells, _TimeCells) or (isinstance(cells, _DiscreteCells) and cells.is_text))
+    if not is_numeric or not _ARRAY_ITEMS.issuperset(map(type, values)):
         return values
     try:
         return np.array(values, dtype=np.float64)

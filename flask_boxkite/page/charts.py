@@ -16,11 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.observation import CoursePoint
 from flask_boxkite.page.shape import Bar, Categories, Histogram, Shape
-from flask_boxkite.page.words import number, numbers, percent
+from flask_boxkite.page.words import number, percent
 
 __all__ = ["course_chart", "cumulative_chart", "large_chart", "small_chart"]
 
 _SMALL = (168, 36)
+_DAY = 86400.0
+
 _WIDTH, _HEIGHT = 560, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 12, 30
 _ROW = 26
@@ -56,12 +58,14 @@ class _Plot:
             yield f'<path class="grid" d="M{self.left} {y:.1f}H{_WIDTH - _RIGHT}"/>'
             yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
 
-    def scale(self) -> Iterator[str]:
-        """Draw the numbers below, as far as they do not meet each other, or what stands to the right."""
+    def scale(self, shape: Histogram) -> Iterator[str]:
+        """Draw the values below, as far as they do not meet each other, or what stands to the right."""
+        unit = _DAY if shape.is_time else 1.0
         room = 80.0
         for _ in range(2):  # first to see how long they are
-            ticks = _ticks(self._lower, self._upper, max(int((self.right - self.left) / room), 1))
-            texts = numbers(ticks)
+            most = max(int((self.right - self.left) / room), 1)
+            ticks = [tick * unit for tick in _ticks(self._lower / unit, self._upper / unit, most)]
+            texts = shape.texts(ticks)
             room = max(room, _LETTER * max(map(len, texts), default=0) + 16)
         end = _WIDTH if self.right == _WIDTH - _RIGHT else self.right
         for tick, text in zip(ticks, texts, strict=True):
@@ -163,7 +167,7 @@ def _large_histogram(shape: Histogram, label: str) -> Markup:
         f'<path class="live" d="{_filled(xs, now, floor)}"/>',
         f'<path class="training" d="{_filled(xs, before, floor)}"/>',
         *_hints(shape, xs, floor),
-        *plot.scale(),
+        *plot.scale(shape),
     ]
     for place, bar in enumerate(shape.specials):
         parts += _special(bar, right + _SLOT * place, plot)
@@ -173,7 +177,7 @@ def _large_histogram(shape: Histogram, label: str) -> Markup:
 def _hints(shape: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[str]:
     """Let the pointer ask each cell for its numbers."""
     parts = np.linspace(0, 1, len(xs))
-    ends = numbers((shape.lower * (1 - parts) + shape.upper * parts).tolist())
+    ends = shape.texts((shape.lower * (1 - parts) + shape.upper * parts).tolist())
     for place, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
         text = f"{ends[place]} to {ends[place + 1]}: training {_percent(before)}, live {_percent(now)}"
         x, width = xs[place], xs[place + 1] - xs[place]
@@ -227,7 +231,7 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
     )
     plot = _Plot((shape.lower, shape.upper), 1.0)
     furthest = int(np.argmax(np.abs(before - now)[:-1]))
-    parts = [*plot.axes(as_percent=True), *plot.scale()]
+    parts = [*plot.axes(as_percent=True), *plot.scale(shape)]
     for kind, running in (("live-line", now), ("training", before)):
         points = " ".join(
             f"{plot.x(bound):.1f},{plot.y(share):.1f}"
@@ -242,7 +246,7 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
     parts.append(f'<path class="mark" d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}"/>')
     parts.append(
         f'<text class="mark-text" x="{x + side:.1f}" y="{sum(ends) / 2 + 4:.1f}" text-anchor="{anchor}">'
-        f"{distance} {number(apart)} at {numbers([shape.lower, float(bounds[furthest]), shape.upper])[1]}</text>"
+        f"{distance} {number(apart)} at {shape.texts([shape.lower, float(bounds[furthest]), shape.upper])[1]}</text>"
     )
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
-from flask_boxkite.page.words import SPECIAL_WORDS, category_label, numbers
+from flask_boxkite.page.words import SPECIAL_WORDS, bound_texts, category_label
 
 __all__ = ["Bar", "Categories", "Histogram", "Shape", "shape_of"]
 
@@ -61,6 +61,7 @@ class Histogram:
         before: Share of training rows per cell, shape (cells,), cells of equal width.
         now: Share of live rows.
         specials: What has no place among the cells; only what there is.
+        is_time: Whether the unit is seconds since 1970.
     """
 
     lower: float
@@ -68,6 +69,11 @@ class Histogram:
     before: NDArray[np.float64]
     now: NDArray[np.float64]
     specials: tuple[Bar, ...]
+    is_time: bool = False
+
+    def texts(self, values: Sequence[float]) -> list[str]:
+        """Write values of the variable, of which some may be close to each other."""
+        return bound_texts(values, is_time=self.is_time)
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
     lower, upper = (max(-FLOAT_MAX, min(float(edge) * unit, FLOAT_MAX)) for edge in scaled[[begin, end]])
     inside = slice(first + begin, first + end)
     grid = np.linspace(scaled[begin], scaled[end], CELLS + 1)
-    texts = numbers((lower, upper))
+    texts = bound_texts((lower, upper), is_time=variable.is_time)
     tails = (
         (f"up to {texts[0]}", slice(first, inside.start)),
         (f"over {texts[1]}", slice(inside.stop, len(bounds))),
@@ -163,6 +169,7 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
             *(bar for bar in bars if bar.before or bar.now),
             *_specials(variable, before, now, (BELOW, ABOVE, MISSING, INVALID)),
         ),
+        variable.is_time,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart
+from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart, short_interval_of_times
 from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.naming import (
     ABOVE,
@@ -19,12 +19,14 @@ from flask_boxkite.naming import (
     is_canonical_number,
     parse_interval,
 )
+from flask_boxkite.times import time_text
 
 __all__ = [
     "MEANINGS",
     "SPECIAL_WORDS",
     "Statistic",
     "ago",
+    "bound_texts",
     "category_label",
     "decision_statistics",
     "distance_statistics",
@@ -38,6 +40,8 @@ __all__ = [
     "since_text",
     "window_text",
 ]
+
+_DAY = 86400.0
 
 _NONE = "\N{EN DASH}"
 
@@ -112,6 +116,14 @@ def numbers(values: Sequence[float]) -> list[str]:
     return [number(value, digits) for value in values]
 
 
+def bound_texts(values: Sequence[float], *, is_time: bool) -> list[str]:
+    """Write values of a continuous variable: numbers, or moments as dates, with the time where they lie close."""
+    if not is_time:
+        return numbers(values)
+    is_short = max(values, default=0.0) - min(values, default=0.0) < 2 * _DAY
+    return [time_text(value)[: 16 if is_short else 10].replace("T", " ") for value in values]
+
+
 def seconds(value: float | None) -> str:
     """Write a span of time in a fitting unit."""
     if value is None:
@@ -138,9 +150,12 @@ def group_text(name: str, kind: str) -> str:
     """Name a group as people would: an interval with short bounds, a category as it is, a special one by a word."""
     if name in SPECIAL_WORDS:
         return SPECIAL_WORDS[name]
-    if kind == "continuous":
+    if kind != "continuous":
+        return category_label(name)
+    try:
         return " to ".join(numbers(parse_interval(name)))
-    return category_label(name)
+    except ValueError:
+        return short_interval_of_times(name)[1:-1].replace(",", " to ")
 
 
 def category_label(category: str) -> str:

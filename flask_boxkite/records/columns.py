@@ -61,7 +61,7 @@ class Columns:
             (side, item.name)
             for side, items in sides
             for item in items
-            if not isinstance(item, Continuous) and item.is_text
+            if item.is_time or (not isinstance(item, Continuous) and item.is_text)
         }
         features, outputs = (tuple(item.name for item in items) for _, items in sides)
         return cls(features, outputs, frozenset(texts))

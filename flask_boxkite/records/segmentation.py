@@ -12,6 +12,7 @@ from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, categ
 from flask_boxkite.records.alignment import Row
 from flask_boxkite.records.columns import FIELDS, Columns
 from flask_boxkite.records.reading import Record
+from flask_boxkite.times import time_text, to_seconds
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
 __all__ = ["Segmentation"]
@@ -85,14 +86,21 @@ def _value_at(place: int, *, is_output: bool) -> Callable[[Record, Row | None, R
 
 def _labels_of(item: Distribution) -> Callable[[Any], str]:
     if not isinstance(item, Continuous):
-        return _text_label if item.is_text else _number_label
+        return _text_label if item.is_text else _time_label if item.is_time else _number_label
     names = [group.name for group in item.groups for _ in range(group.start, group.stop)]
-    return lambda value: _number_label(value, lambda number: names[bisect_left(item.upper_bounds, number)])
+    read = to_seconds if item.is_time else to_number
+    return lambda value: _number_label(value, lambda number: names[bisect_left(item.upper_bounds, number)], read)
 
 
-def _number_label(value: Any, label: Callable[[float], str] = canonical_number) -> str:
+def _time_label(value: Any) -> str:
+    return _number_label(value, time_text, to_seconds)
+
+
+def _number_label(
+    value: Any, label: Callable[[float], str] = canonical_number, read: Callable[[Any], float] = to_number
+) -> str:
     try:
-        number = to_number(value)
+        number = read(value)
     except InvalidValue:
         return INVALID
     return label(number) if number == number else MISSING

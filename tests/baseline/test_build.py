@@ -39,6 +39,11 @@ def discrete(counts: Mapping[str, int], **others: int) -> Discrete:
     return Discrete.ordered("x", dict(counts), **others)
 
 
+def times(counts: dict[str, int], **others: int) -> Discrete:
+    """Return the same of dates."""
+    return replace(discrete(counts, **others), is_time=True)
+
+
 # --- what holds a column ---------------------------------------------------------------------------------------------
 
 NUMERIC_HOLDERS: dict[str, Callable[[list[float | None]], Any]] = {
@@ -144,10 +149,13 @@ def test_booleans_are_discrete_numbers(hold: Callable[[Any], Any]) -> None:
     [
         ([True, None, False, True], discrete({"1.0": 2, "0.0": 1}, missing=1)),
         (pd.Categorical([1, 2, 1]), discrete({"1.0": 2, "2.0": 1})),
-        ([date(2024, 1, 31), None], discrete({"2024-01-31": 1}, missing=1)),
-        (pl.Series([date(2024, 1, 31)]), discrete({"2024-01-31": 1})),
-        (pd.to_datetime(pd.Series(["2024-01-31", None])), discrete({"2024-01-31T00:00:00": 1}, missing=1)),
-        (np.array(["2024-01-31", "NaT"], dtype="M8[ns]"), discrete({"2024-01-31T00:00:00": 1}, missing=1)),
+        ([date(2024, 1, 31), None], times({"2024-01-31": 1}, missing=1)),
+        (pl.Series([date(2024, 1, 31)]), times({"2024-01-31": 1})),
+        (pd.to_datetime(pd.Series(["2024-01-31", None])), times({"2024-01-31": 1}, missing=1)),
+        (np.array(["2024-01-31", "NaT"], dtype="M8[ns]"), times({"2024-01-31": 1}, missing=1)),
+        (["2024-01-31T00:00:00Z", "2024-01-31", "2024-01-30"], times({"2024-01-31": 2, "2024-01-30": 1})),
+        (["2024-01-31", "tomorrow"], discrete({"2024-01-31": 1, "tomorrow": 1})),
+        ([date(2024, 1, 31), "tomorrow"], discrete({"2024-01-31": 1, "tomorrow": 1})),
         (np.array(["a", "b", "a"]), discrete({"a": 2, "b": 1})),
         (np.array([b"a", b"b"]), discrete({"a": 1, "b": 1})),
         (["1", "2", "2"], discrete({"2": 2, "1": 1})),

@@ -38,6 +38,10 @@ ROWS = counting.CELLS + 1616
 """More than an engine tells one by one, so that every kind of pass is made."""
 
 
+MOMENT = datetime(2024, 3, 31, 1, 30)
+"""When clocks in Berlin are put forward: no engine may read it in such a zone."""
+
+
 def with_gaps(values: Any, every: int) -> list[Any]:
     """Return values with None for one in *every*."""
     return [None if index % every == 0 else value for index, value in enumerate(values)]
@@ -74,6 +78,12 @@ def made_columns() -> dict[str, pa.Array]:
         "but one": pa.array([f"{place}.5" if place else "x" for place in places]),
         "date": pa.array(with_gaps(days, 5)),
         "time": pa.array([datetime(2024, 1, 1 + day.day, 12, 30) for day in days], pa.timestamp("us")),
+        "birth": pa.array(with_gaps([date(1950, 1, 1) + timedelta(place * 2) for place in places.tolist()], 8)),
+        "moment": pa.array([MOMENT + timedelta(microseconds=int(n * 1e9)) for n in normal], pa.timestamp("us")),
+        "zoned": pa.array(places * 7_000_001, pa.timestamp("us", "Europe/Berlin")),
+        "iso": pa.array(
+            np.array(["2024-03-31", "2024-03-31T00:00:00Z", "2024-03-31 02:00+02:00", "2024-04-01"])[places % 4]
+        ),
         "score": pa.array(1 / (1 + np.exp(-normal))),
     }
 
@@ -179,6 +189,28 @@ def test_every_engine_gives_the_baseline_of_the_same_data_in_memory(frame: Any) 
 
 def test_every_engine_heeds_every_option(frame: Any) -> None:
     assert_same(build_baseline(frame, "score", clock=lambda: 0, **OPTIONS), expected(with_options=True))
+
+
+TIMES = ["date", "time", "birth", "moment", "zoned", "iso"]
+
+
+def test_moments_do_not_depend_on_the_zone_of_duckdb(parquet: Path) -> None:
+    connection = peers.library("duckdb").connect()
+    connection.execute("set TimeZone = 'America/New_York'")
+    found = build_baseline(connection.read_parquet(str(parquet)).select(*TIMES), clock=lambda: 0)
+
+    assert found.features == tuple(item for item in expected().features if item.name in TIMES)
+
+
+def test_moments_do_not_depend_on_the_zone_of_spark(parquet: Path, spark: Any) -> None:
+    before = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", "America/New_York")
+    try:
+        found = build_baseline(spark.read.parquet(str(parquet)).select(*TIMES), clock=lambda: 0)
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", before)
+
+    assert found.features == tuple(item for item in expected().features if item.name in TIMES)
 
 
 def test_features_and_outputs_may_be_lazy_frames_of_their_own(parquet: Path) -> None:

@@ -1,0 +1,111 @@
+"""What a date or a moment means, whoever sends it: seconds since 1970 in UTC.
+
+One moment is one value, in every spelling of ISO 8601 that is in use (``2024-01-31``, ``2024-01-31T12:00:00Z``,
+``2024-01-31 14:00:00.000+02:00``) and in every type of Python, NumPy and pandas. A date is its midnight, and what
+has no time zone is in UTC, whatever the zone of the process.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import numpy as np
+
+from flask_boxkite.objects import array_of
+from flask_boxkite.values import InvalidValue, is_missing_text, is_null
+
+__all__ = ["is_time_text", "seconds_of_label", "time_text", "to_seconds", "whole_microseconds"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+_ISO_8601 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)"
+    r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?(?: ?(?:([Zz]|UTC)|([+-])(\d\d):?(\d\d)?))?)?"
+)
+
+
+def to_seconds(value: Any) -> float:
+    """Return a moment as seconds since 1970-01-01T00:00:00Z, to the microsecond; NaN where it is missing.
+
+    Raises:
+        InvalidValue: It is neither a date nor the text of one. Nor is a number: it may be seconds, or milliseconds.
+    """
+    if isinstance(value, str):
+        return _seconds_of_text(value)
+    if value is None or is_null(value):
+        return math.nan
+    if isinstance(value, datetime):  # pandas' too
+        return _seconds_of(value)
+    if isinstance(value, date):
+        return (value.toordinal() - _EPOCH.toordinal()) * 86400.0
+    if isinstance(value, np.datetime64):
+        return int(value.astype("datetime64[us]").astype(np.int64)) / 1e6
+    if (array := array_of(value)) is not None and array.ndim == 0 and array.dtype.kind == "M":
+        return to_seconds(array[()])
+    raise InvalidValue(type(value).__name__)
+
+
+def is_time_text(text: str) -> bool:
+    """Say whether a text is a date, or a date and a time."""
+    try:
+        return not math.isnan(_seconds_of_text(text))
+    except InvalidValue:
+        return False
+
+
+def time_text(seconds: float) -> str:
+    """Write a moment in the one way that labels have it.
+
+    >>> time_text(1706659200), time_text(1706702400), time_text(1706702400.25)
+    ('2024-01-31', '2024-01-31T12:00:00Z', '2024-01-31T12:00:00.250000Z')
+    """
+    try:
+        moment = _EPOCH + round(seconds * 1e6) * _MICROSECOND
+    except (OverflowError, ValueError):  # beyond the years 1 to 9999, or infinite
+        return repr(float(seconds))
+    text = moment.replace(tzinfo=None).isoformat()
+    return text[:10] if text.endswith("T00:00:00") else f"{text}Z"
+
+
+def seconds_of_label(label: str) -> float:
+    """Read what `time_text` wrote.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    return to_seconds(label) if is_time_text(label) else float(label)
+
+
+def whole_microseconds(bounds: Iterable[float]) -> tuple[float, ...]:
+    """Return ascending bounds of bins as moments that can be written: none is later than before."""
+    found = set()
+    for bound in bounds:
+        microseconds = round(bound * 1e6)
+        found.add(microseconds / 1e6 if microseconds / 1e6 <= bound else (microseconds - 1) / 1e6)
+    return tuple(sorted(found))
+
+
+def _seconds_of_text(text: str) -> float:
+    match = _ISO_8601.fullmatch(text.strip())
+    if match is None:
+        if is_missing_text(text):
+            return math.nan
+        raise InvalidValue(text)
+    year, month, day, hour, minute, second, fraction, _, sign, hours, minutes = match.groups()
+    try:
+        moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0))
+        moment += int((fraction or "")[:6].ljust(6, "0")) * _MICROSECOND
+        ahead = timezone(timedelta(hours=int(hours or 0), minutes=int(minutes or 0))).utcoffset(None)
+        return _seconds_of(moment + ahead if sign == "-" else moment - ahead)
+    except (ValueError, OverflowError) as error:  # the 30th of February, the 25th hour
+        raise InvalidValue(text) from error
+
+
+def _seconds_of(moment: datetime) -> float:
+    aware = moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment
+    return (aware - _EPOCH) // _MICROSECOND / 1e6

@@ -1,0 +1,221 @@
+"""What a date or a moment means: one value in every spelling and type, in training and live."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.baseline import Continuous, Discrete
+from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.reading import loads
+from flask_boxkite.baseline.writing import render
+from flask_boxkite.times import is_time_text, seconds_of_label, time_text, to_seconds, whole_microseconds
+from flask_boxkite.values import InvalidValue
+
+NOON = datetime(2024, 1, 31, 12, tzinfo=timezone.utc)
+SAME = {
+    "Z": "2024-01-31T12:00:00Z",
+    "small": "2024-01-31t12:00:00z",
+    "no zone": "2024-01-31T12:00:00",
+    "blank": "2024-01-31 12:00:00",
+    "minutes": "2024-01-31T12:00",
+    "fraction": "2024-01-31T12:00:00.000000000Z",
+    "comma": "2024-01-31T12:00:00,0Z",
+    "ahead": "2024-01-31T14:00:00+02:00",
+    "behind": "2024-01-31 06:30:00 -0530",
+    "hours": "2024-01-31T11:00:00-01",
+    "UTC": "2024-01-31 12:00:00 UTC",
+    "blanks": " 2024-01-31T12:00:00Z ",
+    "datetime": NOON,
+    "naive": NOON.replace(tzinfo=None),
+    "Berlin": NOON.astimezone(ZoneInfo("Europe/Berlin")),
+    "pandas": pd.Timestamp(NOON),
+    "NumPy": np.datetime64("2024-01-31T12:00:00.000000000"),
+    "array": np.array("2024-01-31T12:00", dtype="M8[s]"),
+    "isoformat": NOON.isoformat(),
+    "str": str(NOON),
+    "pandas' text": str(pd.Timestamp(NOON)),
+}
+
+
+@pytest.mark.parametrize("value", SAME.values(), ids=SAME)
+def test_a_moment_is_one_value(value: Any) -> None:
+    assert to_seconds(value) == NOON.timestamp()
+
+
+@pytest.mark.parametrize(
+    "value", ["2024-01-31", date(2024, 1, 31), "2024-01-31T00:00:00Z", np.datetime64("2024-01-31")], ids=str
+)
+def test_a_date_is_its_midnight(value: Any) -> None:
+    assert to_seconds(value) == NOON.timestamp() - 12 * 3600
+    assert time_text(to_seconds(value)) == "2024-01-31"
+
+
+@pytest.mark.parametrize(
+    "value", [None, math.nan, pd.NaT, np.datetime64("NaT"), pd.NA, "", "NaT", "null", "-"], ids=repr
+)
+def test_missing_moments_are_missing(value: Any) -> None:
+    assert math.isnan(to_seconds(value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(1706702400, 1706702400000.0, True, [], timedelta(1), "1706702400", "soon"),
+        *("31.01.2024", "01/31/2024", "2024-01", "2024-W05-3", "20240131", "2024-02-30"),
+        *("2024-01-31T", "2024-01-31T25:00", "2024-01-31T12:00+24:00", "2024-01-31T12:00-99:00"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_moment_is_invalid(value: Any) -> None:
+    with pytest.raises(InvalidValue):
+        to_seconds(value)
+    assert not isinstance(value, str) or not is_time_text(value)
+
+
+@given(st.datetimes())
+def test_labels_are_read_back(moment: datetime) -> None:
+    seconds = to_seconds(moment)
+
+    assert seconds_of_label(time_text(seconds)) == pytest.approx(seconds, abs=5e-7 if abs(seconds) < 2**33 else 1e-5)
+    if abs(seconds) < 2**33:  # 2242: further away, a float has no microseconds
+        assert seconds_of_label(time_text(seconds)) == seconds
+        assert to_seconds(moment.isoformat()) == seconds
+
+
+@pytest.mark.parametrize("seconds", [1e300, -1e300, math.inf, -math.inf])
+def test_what_no_calendar_has_is_written_as_a_number(seconds: float) -> None:
+    assert seconds_of_label(time_text(seconds)) == seconds
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=9))
+def test_bounds_of_moments_are_never_later_than_they_were(bounds: list[float]) -> None:
+    found = whole_microseconds(sorted(bounds))
+
+    assert found == tuple(sorted(set(found)))
+    assert found[-1] <= max(bounds) < found[-1] + 2e-6
+    assert all(seconds_of_label(time_text(bound)) == bound for bound in found)
+
+
+# --- variables -------------------------------------------------------------------------------------------------------
+
+
+def births(rows: int) -> list[date]:
+    """Return days of 50 years."""
+    days = np.random.default_rng(3).integers(0, 50 * 365, rows).tolist()
+    return [date(1950, 1, 1) + timedelta(day) for day in days]
+
+
+@pytest.fixture(scope="module")
+def trained() -> Baseline:
+    days = births(2000)
+    months = [date(2024, 1 + place % 3, 1) for place in range(2000)]
+    return build_baseline({"birth": days, "month": months, "x": np.random.default_rng(4).normal(size=2000)})
+
+
+def test_dates_are_ordered_and_have_bins(trained: Baseline) -> None:
+    birth, month, x = trained.features
+
+    assert isinstance(birth, Continuous)
+    assert isinstance(month, Discrete)
+    assert (birth.is_time, month.is_time, x.is_time, month.is_text) == (True, True, False, False)
+    assert month.categories == ("2024-01-01", "2024-02-01", "2024-03-01")
+    groups = [group.name for group in birth.groups]
+    assert len(groups) == 14
+    assert groups[1].startswith("(1950-01-")
+    assert birth.upper_bounds[-1] >= to_seconds(max(births(2000)))
+
+
+def test_a_file_keeps_what_is_a_moment(trained: Baseline) -> None:
+    found = loads(render(trained))
+
+    assert found == trained
+    assert found.fingerprint == trained.fingerprint
+    assert 'feature="birth",position="0",kind="continuous",type="time"' in render(trained)
+
+
+SPELLINGS = {
+    "date": lambda day: day,
+    "text": lambda day: day.isoformat(),
+    "datetime": lambda day: datetime(day.year, day.month, day.day),
+    "zoned text": lambda day: f"{day - timedelta(1)}T23:00:00-01:00",
+    "JSON of pandas": lambda day: pd.Timestamp(day).isoformat() + ".000Z",
+    "NumPy": np.datetime64,
+}
+
+
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
+@pytest.mark.parametrize("at_once", [True, False], ids=["a batch", "row by row"])
+def test_live_rows_fall_where_training_put_them(trained: Baseline, spell: Any, at_once: bool) -> None:
+    service = ModelMonitoringService(trained, sink="none")
+    rows = [
+        {"birth": spell(day), "month": spell(date(2024, 1 + place % 3, 1)), "x": 0.5}
+        for place, day in enumerate(births(2000))
+    ]
+    for part in [rows] if at_once else [[row] for row in rows]:
+        service.log_prediction(features=part if at_once else part[0])
+    report = service.drift()
+
+    assert report["birth"].now == report["birth"].before
+    assert report["month"].now == report["month"].before
+
+
+def test_numbers_are_no_moments_live(trained: Baseline) -> None:
+    """Milliseconds, as pandas writes them in JSON unless it is told not to, could be seconds as well."""
+    service = ModelMonitoringService(trained, sink="none")
+    for _ in range(2):
+        service.log_prediction(features=[{"birth": 1706702400000, "month": 1706659200, "x": 0.5}] * 20)
+        service.log_prediction(features={"birth": 1706702400000, "month": None, "x": 0.5})
+    service.log_prediction(features=np.array([[1706702400000, math.nan, 0.5]] * 30))
+    report = service.drift()
+
+    assert report["birth"].special["invalid"].now == 1
+    assert report["month"].special["invalid"].now == pytest.approx(40 / 72)
+    assert report["month"].special["missing"].now == pytest.approx(32 / 72)
+
+
+def test_drift_of_dates_names_dates(trained: Baseline) -> None:
+    service = ModelMonitoringService(trained, sink="none")
+    for day in births(300):
+        service.log_prediction(features={"birth": (day + timedelta(7000)).isoformat(), "month": "2024-01-01", "x": 0.5})
+    report = service.drift()
+
+    assert {item.name: item.verdict for item in report}["birth"] == "major"
+    line = next(line for line in str(report).splitlines() if line.startswith("birth "))
+    assert "__above__ 0% -> " in line or "(19" in line
+
+
+def test_texts_of_one_column_that_are_not_all_dates_stay_texts() -> None:
+    mixed, many = (
+        build_baseline({"x": values}).features[0] for values in (["2024-01-31", "?"], list(map(str, births(999))))
+    )
+
+    assert (mixed.is_time, many.is_time) == (False, False)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(births(99)),
+        pd.to_datetime(pd.Series(births(99))),
+        pd.to_datetime(pd.Series(births(99))).dt.tz_localize("UTC").dt.tz_convert("Asia/Kolkata"),
+        pl.Series(births(99)),
+        pl.Series(births(99)).cast(pl.Datetime("ms")),
+        pl.Series(births(99)).to_arrow(),
+        np.array(births(99), dtype="M8[D]"),
+        [np.datetime64(day) for day in births(99)],
+    ],
+    ids=["objects", "pandas", "zoned", "Polars", "milliseconds", "Arrow", "NumPy", "scalars"],
+)
+def test_a_column_of_dates_is_the_same_in_every_library(column: Any) -> None:
+    assert build_baseline({"x": column}).features == build_baseline({"x": births(99)}).features
