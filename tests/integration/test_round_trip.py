@@ -1,0 +1,366 @@
+"""One table: values of every kind, through every way in, fall in the groups in which training has them.
+
+Rows of the table are kinds of values, columns are ways in: what training data comes as, what files the command
+compares, and what bodies, objects and arrays live rows come as. Each cell is that the groups are the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
+from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.cli import boxkite
+from flask_boxkite.records import Records
+from tests import peers
+
+ROWS = 240
+Columns = dict[str, list[Any]]
+
+
+def made() -> pd.DataFrame:
+    """Return a column of every kind of values, of which some are missing where the kind allows for it."""
+    rng = np.random.default_rng(8)
+    places = np.arange(ROWS)
+    gaps = places % 7 == 0
+    normal = rng.normal(size=ROWS).round(9)  # as many digits as pandas writes in JSON
+    days = [date(1970, 1, 1) + timedelta(int(day)) for day in rng.integers(-9000, 9000, ROWS)]
+    return pd.DataFrame(
+        {
+            "float64": normal,
+            "missing": np.where(gaps, math.nan, normal * 100),
+            "float32": normal.astype(np.float32),
+            "float32 few": (places % 9 / np.float32(10)).astype(np.float32),
+            "float16": (places % 300 / 7).astype(np.float16),
+            "integer": rng.integers(-1000, 1000, ROWS),
+            "few": places % 4,
+            "large": places * 10**15,
+            "boolean": places % 3 == 0,
+            "text": pd.Series(np.array(["Oslo", "Röme", "a,b", 'say "x"', "NANCY"])[places % 5], dtype=object),
+            "digits": pd.Series(np.array(["02134", "10001", "1e3"])[places % 3], dtype=object),
+            "gaps": pd.Series(
+                [None if gap else f"t{place % 3}" for place, gap in enumerate(gaps.tolist())], dtype=object
+            ),
+            "category": pd.Categorical(np.array(["low", "high"])[places % 2]),
+            "date": pd.to_datetime(pd.Series(days)),
+            "moment": pd.Timestamp("2024-03-31 01:30") + pd.to_timedelta(rng.integers(0, 10**12, ROWS), unit="us"),
+            "month": pd.to_datetime(pd.Series([date(2024, 1 + place % 3, 1) for place in places.tolist()])),
+        }
+    )
+
+
+FRAME = made()
+NAMES = list(FRAME.columns)
+NARROW = {"float32": np.float32, "float32 few": np.float32, "float16": np.float16}
+
+
+@pytest.fixture(scope="module")
+def trained() -> Baseline:
+    return build_baseline(FRAME, None, clock=lambda: 0)
+
+
+def other_groups(service: ModelMonitoringService | Boxkite, names: list[str] = NAMES) -> dict[str, Any]:
+    """Return the variables whose live groups are not those of training."""
+    return {
+        item.name: (item.before, item.now) for item in service.drift() if item.name in names and item.before != item.now
+    }
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def with_types(frame: pd.DataFrame) -> Columns:
+    """Return lists of Python's own values; those of narrow floats as NumPy's scalars, which know their type."""
+    return {
+        name: [None if pd.isna(value) else value for value in (frame[name].array if name in NARROW else frame[name])]
+        for name in frame
+    }
+
+
+def dask_frame(frame: pd.DataFrame) -> Any:
+    return peers.library("dask.dataframe").from_pandas(frame.astype({"category": object}), npartitions=2)
+
+
+def duckdb_relation(frame: pd.DataFrame) -> Any:
+    """Return the frame without float16, which DuckDB refuses."""
+    table = pa.Table.from_pandas(frame.drop(columns="float16"), preserve_index=False)
+    return peers.library("duckdb").connect().from_arrow(table)
+
+
+TRAINING: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "lists": with_types,
+    "pairs": lambda frame: [(name, frame[name]) for name in frame],
+    "arrays": lambda frame: {name: frame[name].to_numpy() for name in frame},
+    "pandas of Arrow": lambda frame: pa.Table.from_pandas(frame).to_pandas(types_mapper=pd.ArrowDtype),
+    "Polars": pl.from_pandas,
+    "Polars, lazy": lambda frame: pl.from_pandas(frame).lazy(),
+    "Arrow": lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
+    "DuckDB": duckdb_relation,
+    "Dask": dask_frame,
+}
+
+
+@pytest.mark.parametrize("way", TRAINING)
+@pytest.mark.filterwarnings("ignore:Dask support is moving:FutureWarning")
+def test_training_data_is_the_same_in_every_form(trained: Baseline, way: str) -> None:
+    with peers.library("dask").config.set(scheduler="synchronous"):
+        found = build_baseline(TRAINING[way](FRAME), None, clock=lambda: 0)
+
+    known = {item.name: item for item in trained.features}
+    assert len(found.features) >= len(known) - (way == "DuckDB")
+    for item in found.features:
+        assert item == known[item.name]
+
+
+def test_chunks_are_the_same(trained: Baseline) -> None:
+    found = Baseline.from_chunks([FRAME[:100], FRAME[100:]])
+
+    for one, other in zip(found.features, trained.features, strict=True):
+        assert one == other
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+FILES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
+    "t.parquet": lambda frame, path: frame.to_parquet(path, index=False),
+    "t.csv": lambda frame, path: frame.to_csv(path, index=False),
+    "t.jsonl": lambda frame, path: frame.astype({"float16": float}).to_json(
+        path, orient="records", lines=True, date_format="iso", double_precision=15
+    ),
+    "polars.csv": lambda frame, path: pl.from_pandas(frame).write_csv(path),
+    "polars.jsonl": lambda frame, path: pl.from_pandas(frame).write_ndjson(path),
+    "dumps.jsonl": lambda frame, path: path.write_text("".join(json.dumps(row) + "\n" for row in plain_rows(frame))),
+}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_command_compares_files_as_training_was_read(trained: Baseline, tmp_path: Path, file: str) -> None:
+    trained.dump(tmp_path / "t.prom")
+    FILES[file](FRAME, tmp_path / file)
+    done = CliRunner().invoke(boxkite, ["compare", str(tmp_path / "t.prom"), str(tmp_path / file), "--format", "json"])
+
+    assert done.exit_code == 0, done.output
+    found = {item["name"]: item for item in json.loads(done.stdout)["models"][0]["drift"]["variables"]}
+    assert set(found) == set(NAMES)
+    assert {name: item["psi"] for name, item in found.items() if abs(item["psi"]) > 1e-12} == {}
+
+
+# --- live ------------------------------------------------------------------------------------------------------------
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value as JSON has it; a narrow float widened, as ``tolist()`` does."""
+    if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, (datetime, date)):
+        return value.isoformat()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as JSON has them."""
+    columns = {name: [plain_value(value) for value in frame[name]] for name in frame}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def texts_of(row: dict[str, Any]) -> dict[str, str]:
+    """Return a row as a form has it."""
+    return {name: "" if value is None else str(value) for name, value in row.items()}
+
+
+DATATYPES = {"b": "BOOL", "f2": "FP16", "f4": "FP32", "f8": "FP64", "i8": "INT64"}
+
+
+def tensors(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the columns as tensors of Open Inference v2; what has no datatype as BYTES."""
+    found = []
+    for name in frame:
+        kind = frame[name].dtype
+        code = kind.kind if kind.kind == "b" else f"{kind.kind}{kind.itemsize}" if hasattr(kind, "kind") else "O"
+        data = [plain_value(value) for value in frame[name]]
+        datatype = DATATYPES.get(code, "BYTES") if None not in data else "BYTES"
+        if datatype == "BYTES":
+            data = ["" if value is None else str(value) for value in data]
+        found.append({"name": name, "shape": [len(frame), 1], "datatype": datatype, "data": data})
+    return found
+
+
+def binary_body(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return what tritonclient 2.73 posts: a JSON header, raw tensors behind it, and no content type."""
+    described, data = [], b""
+    types = {"BOOL": "?", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8", "INT64": "<i8"}
+    for each in tensors(frame):
+        if each["datatype"] == "BYTES":
+            encoded = [text.encode() for text in each["data"]]
+            part = b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
+        else:
+            part = np.array(each["data"], dtype=types[each["datatype"]]).tobytes()
+        about = {name: each[name] for name in ("name", "shape", "datatype")}
+        described.append({**about, "parameters": {"binary_data_size": len(part)}})
+        data += part
+    header = json.dumps({"inputs": described}).encode()
+    return {"data": header + data, "headers": {"Inference-Header-Content-Length": str(len(header))}}
+
+
+def csv_body(frame: pd.DataFrame) -> dict[str, Any]:
+    text = io.StringIO()
+    frame.to_csv(text, index=False)
+    return {"data": text.getvalue(), "content_type": "text/csv"}
+
+
+def split_of(frame: pd.DataFrame) -> dict[str, Any]:
+    return {"columns": NAMES, "data": [list(row.values()) for row in plain_rows(frame)]}
+
+
+BODIES: dict[str, Callable[[pd.DataFrame], list[dict[str, Any]]]] = {
+    "JSON": lambda frame: [{"json": plain_rows(frame)}],
+    "JSON, row by row": lambda frame: [{"json": row} for row in plain_rows(frame)],
+    "JSON, lists": lambda frame: [{"json": [list(row.values()) for row in plain_rows(frame)]}],
+    "JSON of texts": lambda frame: [{"json": {"instances": [texts_of(row) for row in plain_rows(frame)]}}],
+    "JSON, columns": lambda frame: [{"json": {name: [row[name] for row in plain_rows(frame)] for name in NAMES}}],
+    "JSON of pandas": lambda frame: [
+        {
+            "data": frame.astype({"float16": float}).to_json(orient="records", date_format="iso", double_precision=15),
+            "content_type": "application/json",
+        }
+    ],
+    "JSON lines": lambda frame: [
+        {"data": "\n".join(map(json.dumps, plain_rows(frame))), "content_type": "application/jsonlines"}
+    ],
+    "CSV": lambda frame: [csv_body(frame)],
+    "form": lambda frame: [{"data": texts_of(row)} for row in plain_rows(frame)],
+    "MLflow": lambda frame: [{"json": {"dataframe_split": split_of(frame)}}],
+    "MLflow, records": lambda frame: [{"json": {"dataframe_records": plain_rows(frame)}}],
+    "Open Inference v2": lambda frame: [{"json": {"inputs": tensors(frame)}}],
+    "Open Inference v2, binary": lambda frame: [binary_body(frame)],
+}
+
+
+@pytest.fixture
+def app(trained: Baseline, tmp_path: Path) -> tuple[Flask, Boxkite]:
+    app = Flask("scoring")
+    app.config.update(BOXKITE_BASELINE=trained, BOXKITE_LOG_DIR=str(tmp_path / "records"), BOXKITE_MAX_BODY_BYTES=2**20)
+    monitor = Boxkite(app)
+
+    @app.post("/score")
+    @monitor.predict
+    def score() -> dict[str, Any]:
+        return {"ok": True}
+
+    return app, monitor
+
+
+@pytest.mark.parametrize("way", BODIES)
+def test_bodies_fall_where_training_put_them(app: tuple[Flask, Boxkite], tmp_path: Path, way: str) -> None:
+    """Live, and read back from the records."""
+    client, monitor = app[0].test_client(), app[1]
+    for body in BODIES[way](FRAME):
+        assert client.post("/score", **body).status_code == 200
+
+    assert other_groups(monitor) == {}
+    monitor.close()
+    report = Records(tmp_path / "records").drift(app[0].config["BOXKITE_BASELINE"])
+    assert {item.name: (item.before, item.now) for item in report if item.before != item.now} == {}
+
+
+def as_objects(frame: pd.DataFrame) -> list[Any]:
+    fields = [name.replace(" ", "_") for name in NAMES]
+    kind = dataclasses.make_dataclass("Row", fields)
+    return [kind(*row) for row in zip(*with_types(frame).values(), strict=True)]
+
+
+OBJECTS: dict[str, Callable[[pd.DataFrame], list[Any]]] = {
+    "pandas": lambda frame: [frame],
+    "Polars": lambda frame: [pl.from_pandas(frame)],
+    "Arrow": lambda frame: [pa.Table.from_pandas(frame, preserve_index=False)],
+    "dicts of NumPy's scalars": lambda frame: [
+        dict(zip(NAMES, row, strict=True)) for row in zip(*with_types(frame).values(), strict=True)
+    ],
+    "dicts of pandas": lambda frame: [frame.to_dict("records")],
+    "dicts of Polars": lambda frame: [pl.from_pandas(frame).to_dicts()],
+    "columns": lambda frame: [{name: frame[name].to_numpy() for name in frame}],
+    "Arrow's own": lambda frame: [pa.Table.from_pandas(frame, preserve_index=False).to_pylist()],
+}
+
+
+@pytest.mark.parametrize("way", OBJECTS)
+def test_objects_fall_where_training_put_them(trained: Baseline, way: str) -> None:
+    service = ModelMonitoringService(trained, sink="none")
+    for features in OBJECTS[way](FRAME):
+        service.log_prediction(features=features)
+
+    assert other_groups(service) == {}
+
+
+def test_objects_with_fields_fall_where_training_put_them() -> None:
+    frame = FRAME.rename(columns={name: name.replace(" ", "_") for name in NAMES})
+    service = ModelMonitoringService(build_baseline(frame, None), sink="none")
+    for row in as_objects(FRAME):
+        service.log_prediction(features=row)
+
+    assert other_groups(service, list(frame.columns)) == {}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_arrays_fall_where_training_put_them(dtype: Any) -> None:
+    array = np.random.default_rng(9).normal(size=(ROWS, 3)).astype(dtype)
+    array[::9, 1] = np.nan
+    service = ModelMonitoringService(build_baseline(array), sink="none")
+    for rows in (array, array.tolist(), list(array), array.astype(np.float64)):
+        service.log_prediction(features=rows)
+
+    for item in service.drift():
+        assert item.now == tuple(4 * count for count in item.before)
+
+
+# --- any column ------------------------------------------------------------------------------------------------------
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(2**70), 2**70) | st.none() | st.booleans()
+TEXTS = st.text(max_size=8) | st.sampled_from(["NA", "", " x", "1.0", "true", "2024-01-31", "__rare__"]) | st.none()
+MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)) | st.none()
+COLUMNS = st.one_of(*(st.lists(values, min_size=30, max_size=60) for values in (NUMBERS, TEXTS, MOMENTS)))
+
+
+def one_by_one(service: ModelMonitoringService, values: list[Any]) -> None:
+    for value in values:
+        service.log_prediction(features={"x": value})
+
+
+def at_once(service: ModelMonitoringService, values: list[Any]) -> None:
+    service.log_prediction(features=[{"x": value} for value in values])
+
+
+def as_frame(service: ModelMonitoringService, values: list[Any]) -> None:
+    service.log_prediction(features=pd.DataFrame({"x": pd.Series(values, dtype=object)}))
+
+
+@pytest.mark.parametrize("send", [one_by_one, at_once, as_frame])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(values=COLUMNS)
+def test_the_rows_of_training_are_as_in_training(
+    send: Callable[[ModelMonitoringService, list[Any]], None], values: list[Any]
+) -> None:
+    baseline = build_baseline({"x": values})
+    service = ModelMonitoringService(baseline, sink="none")
+    send(service, values)
+    (item,) = service.drift()
+
+    assert item.now == item.before
+    assert item.verdict in ("stable", "not enough data")
