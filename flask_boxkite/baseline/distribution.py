@@ -182,7 +182,17 @@ class Discrete:
         return cls(name, tuple(labels), tuple(counts[label] for label in labels), **others)
 
     @classmethod
-    def most_frequent(cls, name: str, counts: Mapping[str, int], rows: int, number: int, **others: int) -> Discrete:
+    def most_frequent(
+        cls,
+        name: str,
+        counts: Mapping[str, int],
+        rows: int,
+        number: int,
+        *,
+        least: int = 1,
+        names_all: bool = False,
+        **others: int,
+    ) -> Discrete:
         """Build one of the *number* most frequent categories, ties in the order given; the rest is rare.
 
         Args:
@@ -191,10 +201,15 @@ class Discrete:
                 to know them all, at least the most frequent.
             rows: Of all values.
             number: How many to keep.
+            least: Rows below which a category is not kept either, unless all are booleans.
+            names_all: Whether that does not apply where there are no more than *number* categories.
             **others: ``missing``, ``invalid`` and ``width``.
         """
         counts = _booleans(counts, rows)
         kept = sorted(counts, key=lambda value: -counts[value])[:number]
+        is_whole = sum(counts[value] for value in kept) == rows
+        if not (is_whole and (names_all or _BOOLEANS.issuperset(kept))):
+            kept = [value for value in kept if counts[value] >= least]
         is_numeric = bool(counts) and all(map(is_canonical_number, counts))
         labels = kept if is_numeric else category_labels(kept)
         labelled = {label: counts[value] for label, value in zip(labels, kept, strict=True)}
@@ -243,6 +258,8 @@ class Discrete:
 
 
 Distribution: TypeAlias = Continuous | Discrete
+
+_BOOLEANS = frozenset(map(canonical_number, BOOLEAN_TEXTS.values()))
 
 
 def _booleans(counts: Mapping[str, int], rows: int) -> Mapping[str, int]:
