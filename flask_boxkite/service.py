@@ -212,7 +212,8 @@ class ModelMonitoringService:
             texts: Names of columns of texts that are categories, although nearly all of them look like numbers, as
                 postcodes do. Without it, such a column is refused.
             missing_texts: Texts that stand for a missing value, such as ``"?"``, in any capitals. A column of texts in
-                which one of them stands is read as numbers, if all its other texts are numbers.
+                which one of them stands is read as numbers, if all its other texts are numbers. A live ``"?"`` is
+                invalid for a number: have clients send null.
             exclude: Names of columns to leave out, such as ``"customer_id"``. Positions are those of the other ones.
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5.
             progress: How to tell of long work: None for a bar on a terminal (with the extra ``cli``) and nothing

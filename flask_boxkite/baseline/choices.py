@@ -229,7 +229,7 @@ class Choices:
         for option, given in (
             ("discrete", self.discrete or ()),
             ("bins", self.bins),
-            ("texts", sorted(self.texts)),
+            ("texts", sorted(self.texts - self.exclude)),
             ("exclude", sorted(self.exclude - self.seen.excluded)),
         ):
             for named in given:

@@ -251,6 +251,12 @@ def test_passes_are_few_whatever_the_rows_and_columns_and_their_answers_small(co
         assert max(answers) <= columns * counting.CELLS
 
 
+def test_a_column_of_categories_takes_no_pass_to_see_that_it_is_not_of_numbers(answers: list[int]) -> None:
+    build_baseline(pl.LazyFrame({"x": ["a", "b", "1"] * 1000}))
+
+    assert len(answers) == 2  # extremes, categories
+
+
 def test_columns_beyond_one_pass_are_counted_in_further_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "COLUMNS_PER_PASS", 3)
     columns = {f"c{index}": [float(index), 2.0, 3.0] for index in range(8)}

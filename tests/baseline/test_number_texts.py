@@ -60,6 +60,11 @@ def test_thousands_in_another_spelling_are_odd_however_many_they_are(build: Call
         build([*NUMBERS, *(f"{number},{index:03}" for number in (1, 2) for index in range(300))])
 
 
+def test_gaps_are_odd_however_many_they_are(build: Callable[..., Baseline]) -> None:
+    with pytest.raises(BaselineError, match=r"holds 300 numbers and 900 other texts, such as '-', ''"):
+        build([*NUMBERS, *["-"] * 500, *[""] * 400])
+
+
 def test_texts_that_stand_for_missing_values_leave_numbers(build: Callable[..., Baseline]) -> None:
     found = build([*NUMBERS, " ? ", "?", None], missing_texts=["?"])
     numbers = build_baseline({"x": [*map(float, NUMBERS), None, None, None]})

@@ -167,6 +167,10 @@ def test_columns_of_one_kind_share_a_warning(caplog: pytest.LogCaptureFixture) -
     ]
 
 
+def test_an_excluded_column_may_be_said_to_be_of_texts() -> None:
+    assert len(build_baseline({"zip": ["1", "x"], "x": [1, 2]}, texts=["zip"], exclude=["zip"]).features) == 1
+
+
 def test_an_excluded_column_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     build_baseline(COLUMNS, exclude=[name for name in COLUMNS if name not in ("city", "shop_id", "paid")])
 
