@@ -147,4 +147,6 @@ def _of_blind_spots(model: str, baseline: Baseline) -> Iterator[Outcome]:
     """Yield the variables of which some change cannot show."""
     for spot, names in blind_spots((*baseline.features, *baseline.outputs)).items():
         what = f"Model {model!r}, {listed(list(map(repr, names)))}: {spot}."
-        yield Outcome("hint", what, "Train with coarser values, such as groups of them, or leave it out: exclude=…")
+        yield Outcome(
+            "hint", what, "Does the model need it? If not, leave it out (exclude); or train with coarser values."
+        )

@@ -106,5 +106,5 @@ def test_check_says_so(path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = [line.rstrip() for line in result.stdout.splitlines()]
     place = found.index(f"! Model 'm', 'street': {SPOT}.")
-    assert found[place + 1] == "  Train with coarser values, such as groups of them, or leave it out: exclude=…"
+    assert found[place + 1] == "  Does the model need it? If not, leave it out (exclude); or train with coarser values."
     assert "'city'" not in result.stdout
