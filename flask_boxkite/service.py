@@ -177,6 +177,10 @@ class ModelMonitoringService:
         bins: Mapping[str, Sequence[float]] | None = None,
         max_bins: int = 50,
         max_categories: int = 50,
+        min_category_rows: int | None = None,
+        texts: Collection[str] = (),
+        missing_texts: Collection[str] = (),
+        exclude: Collection[str] = (),
         names: str = "labels",
         progress: Progress = None,
     ) -> Baseline:
@@ -201,6 +205,16 @@ class ModelMonitoringService:
             bins: Upper bounds for some columns, by name, instead of those chosen from the data.
             max_bins: Most upper bounds of a continuous column (its deciles are always among them).
             max_categories: Most categories of a discrete column, the most frequent; the rest is ``__rare__``.
+            min_category_rows: Rows that a category needs to be named in the file; with fewer, it is ``__rare__``.
+                None: 5, or a twentieth of the column's values where that is less (below 100 rows; of 20 rows, every
+                category is named). Booleans are always named, and the labels of an output if they are at most
+                *max_categories*.
+            texts: Names of columns of texts that are categories, although nearly all of them look like numbers, as
+                postcodes do. Without it, such a column is refused.
+            missing_texts: Texts that stand for a missing value, such as ``"?"``, in any capitals. A column of texts in
+                which one of them stands is read as numbers, if all its other texts are numbers. A live ``"?"`` is
+                invalid for a number: have clients send null.
+            exclude: Names of columns to leave out, such as ``"customer_id"``. Positions are those of the other ones.
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5.
             progress: How to tell of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
                 elsewhere, False for nothing, or what is called with the steps done, of how many (None: not known), and
@@ -223,6 +237,10 @@ class ModelMonitoringService:
             bins=bins,
             max_bins=max_bins,
             max_categories=max_categories,
+            min_category_rows=min_category_rows,
+            texts=texts,
+            missing_texts=missing_texts,
+            exclude=exclude,
             progress=progress,
         )
         baseline.dump(path or DEFAULT_BASELINE_PATH, names=names)

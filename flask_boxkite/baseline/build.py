@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from flask_boxkite.baseline.advice import warn_of_columns
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.collisions import RowHashes, collisions_of_frame, reusable
 from flask_boxkite.baseline.columns import count_columns
@@ -33,6 +34,10 @@ def build_baseline(
     bins: Mapping[str, Sequence[float]] | None = None,
     max_bins: int = 50,
     max_categories: int = 50,
+    min_category_rows: int | None = None,
+    texts: Iterable[str] = (),
+    missing_texts: Iterable[str] = (),
+    exclude: Iterable[str] = (),
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
 ) -> Baseline:
@@ -43,7 +48,7 @@ def build_baseline(
     Raises:
         BaselineError: The data has no columns or columns of different lengths, or an option names an unknown one.
     """
-    choices = Choices.of(discrete, bins, max_bins, max_categories)
+    choices = Choices.of(discrete, bins, max_bins, max_categories, min_category_rows, texts, missing_texts, exclude)
     with Steps(progress) as steps:
         if isinstance(inference, str):
             counted, collisions = _count(features, choices, steps, output=inference)
@@ -66,7 +71,7 @@ Counted: TypeAlias = "tuple[tuple[Distribution, ...], float | None]"
 
 def _count(features: Any, choices: Choices, steps: Steps, output: str | None = None) -> Counted:
     """Count all columns of the features, of which *output* is none."""
-    frame = as_lazy_frame(features)
+    frame = _lazy_frame(features, choices)
     if frame is not None:
         return _engine_counts(frame, choices, steps, lambda name: name != output)
     rows, rows_of_output = RowHashes(), RowHashes()
@@ -74,6 +79,8 @@ def _count(features: Any, choices: Choices, steps: Steps, output: str | None = N
     def columns() -> Iterator[tuple[str, int | None, Any]]:
         position = iter(range(2**31))
         for name, once in named_columns(features, prefix="feature"):
+            if choices.leaves_out(name):
+                continue
             values = reusable(once)
             (rows_of_output if name == output else rows).take(name, values)
             yield name, None if name == output else next(position), values
@@ -84,18 +91,28 @@ def _count(features: Any, choices: Choices, steps: Steps, output: str | None = N
 
 
 def _count_outputs(inference: Any, choices: Choices, steps: Steps) -> Counted:
-    frame = as_lazy_frame(inference)
+    frame = _lazy_frame(inference, choices)
     if frame is not None:
         return _engine_counts(frame, choices, steps, lambda name: False)
     rows = RowHashes()
 
     def columns() -> Iterator[tuple[str, None, Any]]:
         for name, once in named_outputs(inference):
+            if choices.leaves_out(name):
+                continue
             values = reusable(once)
             rows.take(name, values)
             yield name, None, values
 
     return tuple(steps.each(count_columns(columns(), choices), "outputs")), rows.collisions
+
+
+def _lazy_frame(data: Any, choices: Choices) -> Any | None:
+    """Return *data* as a lazy frame without the columns that are left out; None if it is not lazy."""
+    frame = as_lazy_frame(data)
+    if frame is None or not choices.exclude:
+        return frame
+    return frame.drop(*filter(choices.leaves_out, frame.collect_schema().names()))
 
 
 def _engine_counts(frame: Any, choices: Choices, steps: Steps, is_feature: Callable[[str], bool]) -> Counted:
@@ -125,6 +142,7 @@ def assembled(
         msg = "The training data has no columns: give at least one feature or an inference."
         raise BaselineError(msg)
     choices.check_names(features, outputs)
+    warn_of_columns(features, outputs, choices.seen.looks)
     # The outputs may be of a test set, so their rows can be fewer or more.
     rows = [_common_rows(counts) for counts in (features, outputs) if counts]
     return Baseline(features, outputs, rows[0], model, version or None, created, collisions)

@@ -221,13 +221,13 @@ class Numbers:
         groups = groups or even_groups(bounds, counts)
         return Continuous(name, bounds, counts, groups, **self._others)
 
-    def discrete(self, name: str, choices: Choices) -> Discrete:
+    def discrete(self, name: str, choices: Choices, *, is_output: bool) -> Discrete:
         """Build the distribution of the exact values; what is in mixed cells is rare."""
         exact = self.cells.chosen(~self.cells.is_mixed)
         labels = (canonical_number(self.cells.number(value)) for value in exact.lows.tolist())
         finite = zip(labels, exact.counts.tolist(), strict=True)
         counts = {label: n for label, n in (("-Inf", self.below), *finite, ("+Inf", self.above)) if n}
-        return Discrete.most_frequent(name, counts, self.held, choices.max_categories, **self._others)
+        return choices.discrete_of(name, counts, self.held, is_output=is_output, **self._others)
 
     @property
     def _others(self) -> dict[str, Any]:

@@ -25,9 +25,17 @@ from flask_boxkite.baseline.build import assembled
 from flask_boxkite.baseline.cells import Cells, Counts, Floats, Numbers
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.collisions import Hashes, RowHashes, StreamCollisions, reusable
-from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.frames import Column, as_column, named_columns
 from flask_boxkite.baseline.model import Baseline
+from flask_boxkite.baseline.number_texts import (
+    SHOWN,
+    OddTextsError,
+    TextRows,
+    numbers_of,
+    odd_texts,
+    rows_of_texts,
+)
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.errors import BaselineError
@@ -51,11 +59,15 @@ def count_chunks(
     bins: Mapping[str, Sequence[float]] | None = None,
     max_bins: int = 50,
     max_categories: int = 50,
+    min_category_rows: int | None = None,
+    texts: Iterable[str] = (),
+    missing_texts: Iterable[str] = (),
+    exclude: Iterable[str] = (),
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
 ) -> Baseline:
     """Count chunks of training data; see `Baseline.from_chunks`."""
-    choices = Choices.of(discrete, bins, max_bins, max_categories)
+    choices = Choices.of(discrete, bins, max_bins, max_categories, min_category_rows, texts, missing_texts, exclude)
     streams: dict[str, _Stream] = {}
     rows = StreamCollisions()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
@@ -69,8 +81,8 @@ def count_chunks(
     wanted = _names(inference, streams)
     features = [stream for name, stream in streams.items() if name not in wanted]
     return assembled(
-        tuple(stream.distribution(position, choices) for position, stream in enumerate(features)),
-        tuple(streams[name].distribution(None, choices) for name in wanted),
+        tuple(stream.distribution(position) for position, stream in enumerate(features)),
+        tuple(streams[name].distribution(None) for name in wanted),
         choices,
         model=model,
         version=version,
@@ -96,10 +108,12 @@ def _take(
     names = set()
     rows, rows_of_outputs = RowHashes(most=None), RowHashes(most=None)
     for name, once in named_columns(chunk, prefix="feature"):
+        if choices.leaves_out(name):
+            continue
         values = reusable(once)
         (rows_of_outputs if name in outputs else rows).take(name, values)
         if number == 0:
-            streams[name] = _Stream(name, choices.given_bounds(name))
+            streams[name] = _Stream(name, choices)
         elif name not in streams:
             raise _other_columns(number, name, "has the column", "has not")
         streams[name].take(as_column(values, name))
@@ -120,23 +134,27 @@ class _Stream:
     """What is known so far of one column.
 
     Args:
-        name: Of the column.
-        bounds: Given upper bounds of its bins, if any.
+        name: Name of the column.
+        choices: What the user decided.
     """
 
-    def __init__(self, name: str, bounds: tuple[float, ...] | None) -> None:
-        self._name, self._bounds = name, bounds
-        self._in_bins: Counts = np.zeros(len(bounds or ()) + 1, dtype=np.int64)
+    def __init__(self, name: str, choices: Choices) -> None:
+        self._name, self._choices, self._bounds = name, choices, choices.given_bounds(name)
+        self._in_bins: Counts = np.zeros(len(self._bounds or ()) + 1, dtype=np.int64)
         self._numbers = _Leading()
         self._texts: Counter[str] | None = Counter()
-        self._text_rows = self._missing = self._invalid = 0
+        self._number_rows = self._missing_texts = self._missing = self._invalid = 0
         self._is_category = True
         self._is_time: bool | None = None  # not known yet
+        self._of_texts = TextRows()
+        self._odd: Counter[str] = Counter()
+        # Texts are counted as numbers, too, for as long as they may turn out to be some.
+        self._may_be_numbers = bool(choices.missing_texts) and name not in choices.texts
 
     @property
     def rows(self) -> int:
         """All rows so far."""
-        return self._numbers.rows + self._text_rows + self._missing + self._invalid
+        return self._number_rows + self._of_texts.rows + self._missing + self._invalid
 
     def take(self, column: Column) -> None:
         """Count one chunk's values.
@@ -146,41 +164,79 @@ class _Stream:
         """
         self._missing += column.missing
         self._invalid += column.invalid
-        self._text_rows += column.texts.total()
-        if self._texts is not None:
-            self._texts.update(column.texts)
-            if len(self._texts) > TEXTS:
-                self._texts = None
+        if column.texts:
+            self._take_texts(column.texts)
         if column.numbers is not None and len(column.numbers):
             if self._is_time not in (None, column.is_time):
                 msg = f"Column {self._name!r} holds dates in one chunk and numbers in another. Give it one type."
                 raise BaselineError(msg)
             self._is_time = column.is_time
+            self._number_rows += len(column.numbers)
             self._is_category &= column.is_category
-            self._numbers.add(column.numbers)
-            if self._bounds:
-                self._in_bins += count_bins(Ranking(column.numbers), self._bounds)
-        if self._text_rows and self._numbers.rows:
-            msg = f"Column {self._name!r} holds numbers in one chunk and texts in another. Give it one type."
-            raise BaselineError(msg)
+            self._take_numbers(column.numbers)
+        if self._number_rows and self._of_texts.rows and not self._may_be_numbers:
+            raise self._mixed()
 
-    def distribution(self, position: int | None, choices: Choices) -> Distribution:
-        """Return the distribution of all that was taken."""
+    def _take_numbers(self, numbers: NDArray[Any]) -> None:
+        self._numbers.add(numbers)
+        if self._bounds:
+            self._in_bins += count_bins(Ranking(numbers), self._bounds)
+
+    def _take_texts(self, found: Counter[str]) -> None:
+        texts, missing = self._choices.without_missing(found)
+        self._missing_texts += missing
+        self._missing += missing
+        counts = rows_of_texts(texts)
+        self._of_texts += counts
+        odd = odd_texts(texts)
+        self._odd.update({text: texts[text] for text in odd})
+        if len(self._odd) > TEXTS:
+            self._odd = Counter(dict(self._odd.most_common(SHOWN)))
+        if self._texts is not None:
+            self._texts.update(texts)
+            if len(self._texts) > TEXTS:
+                self._texts = None
+        self._may_be_numbers &= not odd
+        if self._may_be_numbers and texts:
+            self._is_category = False
+            self._take_numbers(numbers_of(texts))
+
+    def _mixed(self) -> BaselineError:
+        such = f", such as {', '.join(map(repr, odd))}" if (odd := odd_texts(self._odd)) else ""
+        return BaselineError(
+            f"Column {self._name!r} holds numbers in one chunk and texts in another{such}. Give it one type."
+        )
+
+    def distribution(self, position: int | None) -> Distribution:
+        """Return the distribution of all that was taken.
+
+        Raises:
+            BaselineError: Nearly all texts are numbers, or some values are numbers and others texts.
+        """
         others: dict[str, Any] = {"missing": self._missing, "invalid": self._invalid}
-        if self._text_rows:
-            choices.refuse_bins(self._name)
-            texts = dict(sorted((self._texts or {}).items()))
-            return Discrete.most_frequent(self._name, texts, self._text_rows, choices.max_categories, **others)
+        choices, is_output = self._choices, position is None
+        if self._of_texts.rows and not choices.are_numbers(self._name, self._of_texts, self._missing_texts):
+            return self._of_categories(is_output=is_output, **others)
         if self._bounds:
             counts = tuple(self._in_bins.tolist())
             others |= {"width": float_width(self._numbers.dtype), "is_time": bool(self._is_time)}
             return Continuous(self._name, self._bounds, counts, even_groups(self._bounds, counts), **others)
         numbers = self._numbers.result(**others, is_time=bool(self._is_time))
         if numbers.is_discrete(self._name, position, choices, is_category=self._is_category):
-            return numbers.discrete(self._name, choices)
+            return numbers.discrete(self._name, choices, is_output=is_output)
         bounds, groups = numbers.chosen_bounds(self._name, choices)
         bounds = numbers.cells.reached(bounds)
         return numbers.continuous(self._name, bounds, groups, numbers.cells.at_most(bounds)[0])
+
+    def _of_categories(self, *, is_output: bool, **others: int) -> Distribution:
+        if self._number_rows:
+            raise self._mixed()
+        if self._choices.are_odd(self._name, self._of_texts):
+            raise OddTextsError(self._name, self._of_texts, odd_texts(self._odd))
+        self._choices.refuse_bins(self._name)
+        texts, rows = dict(sorted((self._texts or {}).items())), self._of_texts.rows
+        self._choices.look_at_texts(self._name, texts, rows)
+        return self._choices.discrete_of(self._name, texts, rows, is_output=is_output, **others)
 
 
 class _Leading:

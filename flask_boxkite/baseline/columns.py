@@ -20,7 +20,7 @@ from flask_boxkite.baseline.binning import (
     has_fewer_distinct,
 )
 from flask_boxkite.baseline.choices import Choices
-from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.frames import Column, as_column
 from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.naming import canonical_number
@@ -39,12 +39,12 @@ def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: Choic
         choices: What the user decided.
 
     Raises:
-        BaselineError: A column cannot be read, or bins were given for texts.
+        BaselineError: A column cannot be read or holds numbers and a few texts, or bins were given for texts.
     """
 
     def counted(column: tuple[str, int | None, Any]) -> Distribution:
         name, position, values = column
-        return _distribution(name, position, as_column(values, name), choices)
+        return _distribution(name, position, choices.read_texts(name, as_column(values, name)), choices)
 
     width = min(os.cpu_count() or 1, 8)
     remaining = iter(columns)
@@ -55,15 +55,17 @@ def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: Choic
 
 def _distribution(name: str, position: int | None, column: Column, choices: Choices) -> Distribution:
     others: dict[str, Any] = {"missing": column.missing, "invalid": column.invalid}
+    is_output = position is None
     if column.numbers is None:
         choices.refuse_bins(name)
-        texts = dict(sorted(column.texts.items()))
-        return Discrete.most_frequent(name, texts, column.texts.total(), choices.max_categories, **others)
+        texts, rows = dict(sorted(column.texts.items())), column.texts.total()
+        choices.look_at_texts(name, texts, rows)
+        return choices.discrete_of(name, texts, rows, is_output=is_output, **others)
     ranking = Ranking(column.numbers)
     others |= {"width": float_width(column.numbers.dtype), "is_time": column.is_time}
     if _is_discrete(name, position, column, ranking, choices):
         counts = labelled_counts(ranking.ordered)
-        return Discrete.most_frequent(name, counts, ranking.size, choices.max_categories, **others)
+        return choices.discrete_of(name, counts, ranking.size, is_output=is_output, **others)
     bounds = choices.given_bounds(name)
     if bounds is not None:
         bounds = whole_microseconds(bounds) if column.is_time else bounds

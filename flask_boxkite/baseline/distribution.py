@@ -188,7 +188,17 @@ class Discrete:
         return cls(name, tuple(labels), tuple(counts[label] for label in labels), **others)
 
     @classmethod
-    def most_frequent(cls, name: str, counts: Mapping[str, int], rows: int, number: int, **others: Any) -> Discrete:
+    def most_frequent(
+        cls,
+        name: str,
+        counts: Mapping[str, int],
+        rows: int,
+        number: int,
+        *,
+        least: int = 1,
+        names_all: bool = False,
+        **others: Any,
+    ) -> Discrete:
         """Build one of the *number* most frequent categories, ties in the order given; the rest is rare.
 
         Args:
@@ -197,19 +207,23 @@ class Discrete:
                 where there are too many to know them all, at least the most frequent.
             rows: Of all values.
             number: How many to keep.
+            least: Rows below which a category is not kept either, unless all are booleans.
+            names_all: Whether that does not apply where there are no more than *number* categories.
             **others: ``missing``, ``invalid``, ``width`` and ``is_time``.
         """
         if len(counts) <= number and sum(counts.values()) == rows and counts and all(map(is_time_text, counts)):
-            counts = _added((canonical_number(to_seconds(text)), count) for text, count in counts.items())
+            in_order = sorted((to_seconds(text), text) for text in counts)
+            counts = _added((canonical_number(seconds), counts[text]) for seconds, text in in_order)
             others["is_time"] = True
-        if others.get("is_time"):
-            kept = sorted(counts, key=lambda value: (-counts[value], float(value)))[:number]
-            labelled = _added((time_text(float(value)), counts[value]) for value in kept)
-            return cls.ordered(name, labelled, rare=rows - sum(labelled.values()), **others)
         counts = _booleans(counts, rows)
         kept = sorted(counts, key=lambda value: -counts[value])[:number]
+        is_whole = sum(counts[value] for value in kept) == rows
+        if not (is_whole and (names_all or _BOOLEANS.issuperset(kept))):
+            kept = [value for value in kept if counts[value] >= least]
         is_numeric = bool(counts) and all(map(is_canonical_number, counts))
         labels = kept if is_numeric else category_labels(kept)
+        if others.get("is_time"):
+            labels = [time_text(float(value)) for value in kept]
         labelled = {label: counts[value] for label, value in zip(labels, kept, strict=True)}
         return cls.ordered(name, labelled, rare=rows - sum(labelled.values()), **others)
 
@@ -259,6 +273,8 @@ class Discrete:
 
 
 Distribution: TypeAlias = Continuous | Discrete
+
+_BOOLEANS = frozenset(map(canonical_number, BOOLEAN_TEXTS.values()))
 
 
 def _booleans(counts: Mapping[str, int], rows: int) -> Mapping[str, int]:

@@ -25,6 +25,7 @@ from flask_boxkite.baseline.binning import float_width
 from flask_boxkite.baseline.cells import Cells, Mask, Numbers
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.number_texts import OddTextsError, may_be_numbers
 from flask_boxkite.baseline.progress import Steps
 from flask_boxkite.baseline.queries import Engine, Kind, Variable
 from flask_boxkite.errors import BaselineError
@@ -61,7 +62,7 @@ def count_lazily(
             are others in a later pass.
     """
     engine = Engine(frame)
-    variables = engine.variables()
+    variables = [item.without(choices.missing_texts) for item in engine.variables()]
     features = [item.name for item in variables if is_feature(item.name)]
     positions = {name: position for position, name in enumerate(features)}
     batches = [variables[at : at + COLUMNS_PER_PASS] for at in range(0, len(variables), COLUMNS_PER_PASS)]
@@ -101,13 +102,15 @@ class _Batch:
         self._positions, self._choices, self._tell = positions, choices, tell
         self._numbers: dict[Variable, Numbers] = {}
         self._held: dict[Variable, int] = {}
+        self._top: dict[Variable, list[tuple[Any, int]]] = {}
         self._rows = 0
 
     def distributions(self) -> list[Distribution]:
         """Count, and return the distributions in the columns' order."""
         self._tell("extremes")
-        self._take_extremes()
+        self._take_extremes(self._variables)
         self._tell("categories")
+        self._read_texts()
         counted: dict[Variable, Distribution] = dict(self._categories())
         for number in range(MAX_REFINEMENTS):
             unclear = {item: mask for item in self._numbers if item not in counted and (mask := self._open(item)).any()}
@@ -121,8 +124,8 @@ class _Batch:
 
     # --- 1 -----------------------------------------------------------------------------------------------------------
 
-    def _take_extremes(self) -> None:
-        self._rows, extremes = self._engine.extremes(self._variables)
+    def _take_extremes(self, variables: Sequence[Variable]) -> None:
+        self._rows, extremes = self._engine.extremes(variables)
         if not self._rows:
             msg = "The frame of training data has no rows. Does a filter leave none, or is the file empty?"
             raise BaselineError(msg)
@@ -136,12 +139,36 @@ class _Batch:
 
     # --- 2 -----------------------------------------------------------------------------------------------------------
 
-    def _categories(self) -> Iterator[tuple[Variable, Distribution]]:
+    def _read_texts(self) -> None:
+        """Find columns of texts that are numbers but for missing ones, which then are numeric, and refuse odd ones.
+
+        Raises:
+            OddTextsError: Nearly all texts of a column are numbers.
+        """
         texts = [item for item in self._variables if item.kind is Kind.TEXT]
+        self._top = self._engine.most_frequent(texts, self._choices.max_categories)
+        unclear = [
+            item
+            for item in texts
+            if item.is_string
+            and item.name not in self._choices.texts
+            and may_be_numbers(dict(self._top[item]), self._held[item])
+        ]
+        numeric: dict[Variable, Variable] = {}
+        for item, (counts, missing) in self._engine.rows_of_texts(unclear).items():
+            if self._choices.are_numbers(item.name, counts, missing):
+                numeric[item] = item.as_numbers()
+            elif self._choices.are_odd(item.name, counts):
+                raise OddTextsError(item.name, counts, self._engine.odd_texts(item))
+        if numeric:
+            self._top = {item: values for item, values in self._top.items() if item not in numeric}
+            self._variables = [numeric.get(item, item) for item in self._variables]
+            self._take_extremes(list(numeric.values()))
+
+    def _categories(self) -> Iterator[tuple[Variable, Distribution]]:
         numbers = [item for item, column in self._numbers.items() if column.cells.size and self._is_discrete(item)]
         number = self._choices.max_categories
-        top = self._engine.most_frequent(texts, number)
-        top |= self._engine.most_frequent(numbers, number)
+        top = self._top | self._engine.most_frequent(numbers, number)
         for item, values in top.items():
             if item in self._numbers:
                 cells = self._numbers[item].cells
@@ -149,12 +176,14 @@ class _Batch:
             else:
                 self._choices.refuse_bins(item.name)
                 counts = self._texts(item, values)
+                self._choices.look_at_texts(item.name, counts, self._held[item])
             others = {
                 "missing": self._rows - self._held[item],
                 "width": float_width(item.dtype),
                 "is_time": item.is_time,
             }
-            yield item, Discrete.most_frequent(item.name, counts, self._held[item], number, **others)
+            is_output = item.name not in self._positions
+            yield item, self._choices.discrete_of(item.name, counts, self._held[item], is_output=is_output, **others)
         for item in self._variables:
             if item.kind is Kind.OTHER and self._held[item]:
                 raise item.refused()
@@ -205,7 +234,9 @@ class _Batch:
     def _rest(self, items: Sequence[Variable]) -> dict[Variable, Distribution]:
         """Return the distributions of numeric columns whose cells say what can be known."""
         found: dict[Variable, Distribution] = {
-            item: self._numbers[item].discrete(item.name, self._choices) for item in items if self._is_discrete(item)
+            item: self._numbers[item].discrete(item.name, self._choices, is_output=item.name not in self._positions)
+            for item in items
+            if self._is_discrete(item)
         }
         bounds = {
             item: self._numbers[item].chosen_bounds(item.name, self._choices) for item in items if item not in found

@@ -24,6 +24,9 @@ from flask_boxkite.errors import BaselineError, BinMismatchError
 
 __all__ = ["Baseline"]
 
+_SHOWN = 20
+"""Variables of a kind that a summary names at most."""
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -56,6 +59,16 @@ class Baseline:
                 if number > 1:
                     msg = f"The baseline has the {kind} {name!r} {number} times."
                     raise BaselineError(msg)
+
+    def __repr__(self) -> str:
+        """Return a summary of a few lines: model, rows, and the kind of each variable."""
+        version = f", version {self.version!r}" if self.version else ""
+        rows = f"{self.rows:,} row{'s' * (self.rows != 1)}"
+        lines = [f"Baseline of model {self.model!r}{version}: {rows}, fingerprint {self.fingerprint}"]
+        for title, items in (("features", self.features), ("outputs", self.outputs)):
+            if items:
+                lines.append(f"  {title}: {_listed(items)}")
+        return "\n".join(lines)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -93,6 +106,10 @@ class Baseline:
         bins: Mapping[str, Sequence[float]] | None = None,
         max_bins: int = 50,
         max_categories: int = 50,
+        min_category_rows: int | None = None,
+        texts: Collection[str] = (),
+        missing_texts: Collection[str] = (),
+        exclude: Collection[str] = (),
         progress: Progress = None,
     ) -> Baseline:
         """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
@@ -111,6 +128,10 @@ class Baseline:
             bins: Upper bounds, by name.
             max_bins: Most upper bounds of a continuous column.
             max_categories: Most categories of a discrete column.
+            min_category_rows: Rows that a category needs to be named.
+            texts: Columns of texts that stay texts, whatever they look like.
+            missing_texts: Texts that stand for a missing value.
+            exclude: Columns to leave out.
             progress: How to tell of the rows done.
 
         Raises:
@@ -127,6 +148,10 @@ class Baseline:
             bins=bins,
             max_bins=max_bins,
             max_categories=max_categories,
+            min_category_rows=min_category_rows,
+            texts=texts,
+            missing_texts=missing_texts,
+            exclude=exclude,
             progress=progress,
         )
 
@@ -173,6 +198,18 @@ class Baseline:
             return None
         rows = max(self.rows + other.rows, 1)
         return (self.rows * self.row_collisions + other.rows * other.row_collisions) / rows
+
+
+def _listed(items: Sequence[Distribution]) -> str:
+    shown = [f"{item.name} ({_kind(item)})" for item in items[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(items) - _SHOWN:,} more" if len(items) > _SHOWN else "")
+
+
+def _kind(item: Distribution) -> str:
+    if not isinstance(item, Discrete):
+        return item.kind
+    number = len(item.categories)
+    return f"{item.kind}, {number:,} {'category' if number == 1 else 'categories'}"
 
 
 def _content(distribution: Distribution) -> list[object]:

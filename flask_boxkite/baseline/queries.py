@@ -11,7 +11,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial, reduce
 from itertools import islice
@@ -24,6 +24,7 @@ import numpy as np
 from flask_boxkite.baseline.cells import Cells
 from flask_boxkite.baseline.frames import ONCE
 from flask_boxkite.baseline.moments import with_seconds
+from flask_boxkite.baseline.number_texts import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["Engine", "Kind", "Variable"]
@@ -65,14 +66,16 @@ class Variable:
     Attributes:
         name: Its name.
         type: narwhals' type.
-        kind: What follows from that.
+        kind: What follows from that, or from its texts.
         is_time: Whether its numbers are moments, in seconds.
+        missing_texts: Texts that stand for a missing value, as `as_missing` returns them.
     """
 
     name: str
     type: Any
     kind: Kind
     is_time: bool = False
+    missing_texts: frozenset[str] = frozenset()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -88,9 +91,25 @@ class Variable:
     def value(self) -> Any:
         """The expression of its values: numbers as float64, texts as strings, the rest as it is."""
         column = nw.col(self.name)
-        if self.kind.is_numeric:
-            return column.cast(nw.Float64)
-        return column.cast(nw.String) if self.is_string else column
+        if self.is_string:
+            text = column.cast(nw.String)
+            held = nw.when(~self.is_missing_text).then(text) if self.missing_texts else text
+            return held.str.strip_chars().cast(nw.Float64) if self.kind.is_numeric else held
+        return column.cast(nw.Float64) if self.kind.is_numeric else column
+
+    @property
+    def is_missing_text(self) -> Any:
+        """The expression that says whether a text stands for a missing value."""
+        text = nw.col(self.name).cast(nw.String)
+        return text.str.strip_chars().str.to_lowercase().is_in(sorted(self.missing_texts))
+
+    def without(self, missing_texts: frozenset[str]) -> Variable:
+        """Return the variable with texts that stand for a missing value; itself if it holds none."""
+        return replace(self, missing_texts=missing_texts) if self.is_string else self
+
+    def as_numbers(self) -> Variable:
+        """Return the variable with its texts read as numbers."""
+        return replace(self, kind=Kind.NUMBER)
 
     def refused(self) -> BaselineError:
         """Return the error that says that values of this type cannot be counted."""
@@ -179,6 +198,36 @@ class Engine:
             for index, value, rows in self._answer(partial(_stacked, parts)):
                 found[same[int(index)]].append((value, int(rows)))
         return found
+
+    def rows_of_texts(self, variables: Sequence[Variable]) -> dict[Variable, tuple[TextRows, int]]:
+        """Return what the texts of each column of strings are, and rows of texts that stand for a missing value."""
+        if not variables:
+            return {}
+        asked = []
+        for index, item in enumerate(variables):
+            for number, expression in enumerate(self._rows_of_texts(item)):
+                asked.append(expression.alias(f"{index}_{number}"))
+        (answer,) = self._answer(lambda: self._frame.select(*asked))
+        parts = map(_count, answer)
+        found = {item: list(islice(parts, 5 if item.missing_texts else 4)) for item in variables}
+        return {item: (TextRows(*rows[:4]), sum(rows[4:])) for item, rows in found.items()}
+
+    def _rows_of_texts(self, item: Variable) -> list[Any]:
+        text = item.value
+        number, amount, gap = (text.str.contains(pattern) for pattern in (NUMBER, AMOUNT, MISSING))
+        missing = [self._rows_of(item.is_missing_text)] if item.missing_texts else []
+        return [
+            text.count(),
+            self._rows_of(number),
+            self._rows_of(amount & ~number),
+            self._rows_of(gap & ~number & ~amount),
+            *missing,
+        ]
+
+    def odd_texts(self, variable: Variable) -> list[str]:
+        """Return the most frequent texts of a column that are not numbers."""
+        odd = self._categories(variable).filter(~nw.col("value").str.contains(NUMBER)).head(SHOWN)
+        return [value for value, _ in self._answer(lambda: odd)]
 
     def one_that_is_no_number(self, variable: Variable) -> list[tuple[str, int]]:
         """Return the most frequent text that does not read as a number, and its rows; nothing if there is none."""

@@ -21,6 +21,7 @@ from typing import IO
 
 import polars as pl
 
+from flask_boxkite.baseline.number_texts import AMOUNT, SHOWN, OddTextsError, TextRows
 from flask_boxkite.cli.group import listed, meant
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.values import MISSING_TEXTS
@@ -42,11 +43,6 @@ _ALL_SEPARATORS = frozenset(",;|\t")
 
 _INDEX = re.compile(r"__index_level_\d+__")
 """Columns that pandas makes of row labels in Parquet: no variables."""
-
-_MOSTLY_NUMBERS = 0.8
-"""From which share of numbers on a column of texts is one of numbers with some odd values."""
-
-_SHOWN = 5
 
 
 def is_data(name: str) -> bool:
@@ -228,22 +224,22 @@ def _columns_of_numbers(frame: pl.LazyFrame, path: str, names: Sequence[str]) ->
     if not names:
         return []
     held = {name: pl.col(name).count().alias(f"held {name}") for name in names}
-    number = {name: pl.col(name).cast(pl.Float64, strict=False).count().alias(f"numbers {name}") for name in names}
-    counts = frame.select(*held.values(), *number.values()).collect().row(0)
+    number = {name: pl.col(name).cast(pl.Float64, strict=False) for name in names}
+    numbers = [value.count().alias(f"numbers {name}") for name, value in number.items()]
+    amounts = [
+        (value.is_null() & pl.col(name).str.contains(AMOUNT)).sum().alias(f"amounts {name}")
+        for name, value in number.items()
+    ]
+    counts = frame.select(*held.values(), *numbers, *amounts).collect().row(0)
     found = []
     for place, name in enumerate(names):
-        rows, numbers = counts[place], counts[place + len(names)]
-        if rows and numbers == rows:
+        texts_found = TextRows(*counts[place :: len(names)])
+        if texts_found.are_numbers:
             found.append(name)
-        elif rows and numbers / rows >= _MOSTLY_NUMBERS:
+        elif texts_found.are_odd:
             odd = frame.select(pl.col(name)).filter(pl.col(name).cast(pl.Float64, strict=False).is_null())
-            texts = odd.drop_nulls().unique(maintain_order=True).head(_SHOWN + 1).collect().to_series().to_list()
-            msg = (
-                f"Column {name!r} of '{path}' holds {numbers:,} numbers and {rows - numbers:,} other texts, such as "
-                f"{listed(list(map(repr, texts)), _SHOWN)}. Say what these are: --missing-text {texts[0]!r} for a "
-                f"missing value, or --text {name!r} for a column of texts; or write plain numbers, such as 1234.5."
-            )
-            raise BaselineError(msg)
+            texts = odd.drop_nulls().unique(maintain_order=True).head(SHOWN).collect().to_series().to_list()
+            raise OddTextsError(name, texts_found, texts, where=f" of '{path}'").for_command()
     return found
 
 

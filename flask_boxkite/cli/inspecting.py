@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.blindness import blind_spot
 from flask_boxkite.baseline.distribution import Continuous, Discrete, group_counts
 from flask_boxkite.cli.group import PATH, boxkite, meant, output_option, write
 from flask_boxkite.errors import BaselineError
@@ -74,7 +75,14 @@ def _baseline_dict(baseline: Baseline) -> dict[str, Any]:
 
 def _variable_dict(item: Distribution) -> dict[str, Any]:
     """Return a variable's counts; of a continuous one, there is one more than bounds: what is above them all."""
-    common = {"name": item.name, "kind": item.kind, "rows": item.rows, "missing": item.missing, "invalid": item.invalid}
+    common: dict[str, Any] = {
+        "name": item.name,
+        "kind": item.kind,
+        "rows": item.rows,
+        "missing": item.missing,
+        "invalid": item.invalid,
+    }
+    common["note"] = blind_spot(item) or None
     names = [group.name for group in item.groups]
     groups = dict(zip(names, group_counts(item, item.cells), strict=True))
     if isinstance(item, Continuous):

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.blindness import blind_spot, blind_spots
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
-from flask_boxkite.cli.group import counted
+from flask_boxkite.cli.group import counted, listed
 from flask_boxkite.drift.text import printable
 from flask_boxkite.page.shape import CELLS, Categories, Histogram, shape_of
 from flask_boxkite.page.words import group_text, number, percent
@@ -61,6 +62,8 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
             else:
                 table.add_row(name, item.kind, picture, shortened(values), missing)
     console.print(table)
+    for spot, names in blind_spots((*baseline.features, *baseline.outputs)).items():
+        console.print(Text(f"\n{printable(listed(names))}: {spot}"))
 
 
 def _share_missing(item: Distribution) -> str:
@@ -82,6 +85,8 @@ def _line(item: Distribution, width: int) -> tuple[str, str]:
 def show_variable(console: Console, item: Distribution) -> None:
     """Print one variable in large, and the groups that drift is judged on."""
     console.print(f"{printable(item.name)}: {item.kind}, {counted(item.rows, 'row')}\n", soft_wrap=True)
+    if spot := blind_spot(item):
+        console.print(f"{spot[0].upper()}{spot[1:]}.\n")
     shape = shape_of(item, item.cells)
     if isinstance(shape, Histogram):
         _show_histogram(console, shape)

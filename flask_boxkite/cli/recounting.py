@@ -16,6 +16,9 @@ from flask_boxkite.payloads import Table
 
 __all__ = ["ColumnCounter", "recount"]
 
+_NEGLIGIBLE = 0.01
+"""Share of rows that may be rare in one of two baselines and have a category in the other."""
+
 
 class ColumnCounter:
     """Counts the values of one variable, piece by piece, as a server would.
@@ -87,10 +90,10 @@ def _recounted_bins(item: Continuous, other: Continuous) -> list[int]:
 def _recounted_categories(item: Discrete, other: Discrete) -> NDArray[np.int64]:
     counts = dict(zip(other.categories, other.counts, strict=True))
     known = [counts.pop(label, None) for label in item.categories]
-    if other.rare and None in known:
+    if None in known and other.rare > _NEGLIGIBLE * other.rows:
         msg = "what one has as a category, the other counts as rare"
         raise BinMismatchError(msg)
     rest = sum(counts.values()) + other.rare
-    rare, unseen = (rest, 0) if item.rare else (0, rest)
-    cells = [*(count or 0 for count in known), rare, unseen, other.missing, other.invalid]
+    rare = rest if item.rare else other.rare if None in known else 0
+    cells = [*(count or 0 for count in known), rare, rest - rare, other.missing, other.invalid]
     return np.array(cells, np.int64)

@@ -10,7 +10,8 @@ from pathlib import Path
 from flask import Flask
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.cli.group import counted
+from flask_boxkite.baseline.blindness import blind_spots
+from flask_boxkite.cli.group import counted, listed
 from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
@@ -104,6 +105,7 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
     for model, baseline in setup.models.items():
         if baseline is not None:
             yield _of_baseline(model, baseline)
+            yield from _of_blind_spots(model, baseline)
     if setup.directory is not None:
         # Found by itself, the name is made of the server's process, which this one is not.
         where = f"in '{setup.directory}'" if settings.state_dir else f"below '{setup.directory.parent}'"
@@ -139,3 +141,12 @@ def _of_baseline(model: str, baseline: Baseline) -> Outcome:
         what = f"The baseline of model {model!r} has no output, so drift of what the model says is not seen: {sides}."
         return Outcome("hint", what, "Export it with 'inference', or --output-column.")
     return Outcome("ok", f"Model {model!r} has a baseline: {sides}.")
+
+
+def _of_blind_spots(model: str, baseline: Baseline) -> Iterator[Outcome]:
+    """Yield the variables of which some change cannot show."""
+    for spot, names in blind_spots((*baseline.features, *baseline.outputs)).items():
+        what = f"Model {model!r}, {listed(list(map(repr, names)))}: {spot}."
+        yield Outcome(
+            "hint", what, "Does the model need it? If not, leave it out (exclude); or train with coarser values."
+        )

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.pictures import plain_table, shortened
-from flask_boxkite.drift.text import by_reason, printable, since_cell, size_cell, title
+from flask_boxkite.drift.text import by_note, by_reason, printable, since_cell, size_cell, title
 from flask_boxkite.page.words import group_text, percent, seconds
 
 __all__ = ["show_model", "show_problems"]
@@ -58,6 +58,8 @@ def show_model(
         reasons = by_reason(variables, "not enough data")
         why = f": {reasons[0][1]}" if len(reasons) == 1 else ""
         console.print(f"\n{', '.join(parts)}{why} (--all lists them)")
+    for names, note in by_note(variables):
+        console.print(Text(f"\n{names}: {note}"))
 
 
 def show_problems(console: Console, findings: Sequence[Mapping[str, Any]]) -> None:

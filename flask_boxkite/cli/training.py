@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline.number_texts import OddTextsError
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed, write
 from flask_boxkite.drift.text import printable
 from flask_boxkite.errors import BaselineError
@@ -41,6 +42,12 @@ _SHOWN = 5
 @click.option("--max-bins", type=int, default=50, help="Most bounds of a continuous column.")
 @click.option("--max-categories", type=int, default=50, help="Most categories of a discrete column.")
 @click.option(
+    "--min-category-rows",
+    type=int,
+    help="Rows that a category needs to be named in the file; with fewer, it is rare.  [default: 5; fewer below 100 "
+    "rows]",
+)
+@click.option(
     "--names", type=click.Choice(["labels", "boxkite"]), default="labels", help="Metric names; those of boxkite 0.0.5."
 )
 @click.option(
@@ -48,15 +55,15 @@ _SHOWN = 5
     "missing",
     multiple=True,
     metavar="TEXT",
-    help="What else stands for a missing value in CSV, besides an empty field, -, NA, N/A, #N/A, NaN, NaT, null and "
-    "None in any capitals; repeatable.",
+    help="Text that stands for a missing value, too; in CSV an empty field, -, NA, N/A, #N/A, NaN, NaT, null and None "
+    "in any capitals always do; repeatable.",
 )
 @click.option(
     "--text",
     "texts",
     multiple=True,
     metavar="NAME",
-    help="Column of CSV that holds texts, even if they look like numbers, as postcodes do; repeatable.",
+    help="Column that holds texts, even if they look like numbers, as postcodes do; repeatable.",
 )
 def baseline(
     data: tuple[str, ...],
@@ -68,6 +75,7 @@ def baseline(
     discrete: tuple[str, ...],
     max_bins: int,
     max_categories: int,
+    min_category_rows: int | None,
     names: str,
     missing: tuple[str, ...],
     texts: tuple[str, ...],
@@ -105,18 +113,24 @@ def baseline(
         msg = "A column has no name, as the index that pandas writes. Give it one, or leave it out: --exclude ''"
         raise BaselineError(msg)
     with waiting(f"Counting {len(features) + len(outputs)} columns") as tell, readable(listed(data)):
-        made = ModelMonitoringService.export_text(
-            features=frame.select(features),
-            inference=frame.select(outputs) if outputs else None,
-            path=out,
-            model=model,
-            version=version,
-            discrete=discrete or None,
-            max_bins=max_bins,
-            max_categories=max_categories,
-            names=names,
-            progress=tell,
-        )
+        try:
+            made = ModelMonitoringService.export_text(
+                features=frame.select(features),
+                inference=frame.select(outputs) if outputs else None,
+                path=out,
+                model=model,
+                version=version,
+                discrete=discrete or None,
+                max_bins=max_bins,
+                max_categories=max_categories,
+                min_category_rows=min_category_rows,
+                texts=[name for name in texts if name not in exclude],
+                missing_texts=missing,
+                names=names,
+                progress=tell,
+            )
+        except OddTextsError as error:
+            raise error.for_command() from None
     write("".join(f"{printable(line)}\n" for line in _summary(made, out)), None)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.blindness import blind_spot
 from flask_boxkite.baseline.distribution import Continuous, group_counts
 from flask_boxkite.drift.distances import (
     hellinger_distance,
@@ -114,6 +115,11 @@ class VariableDrift:
         """The decision."""
         return self.judgement.verdict
 
+    @property
+    def note(self) -> str:
+        """Which change of it cannot show, whatever the verdict; empty if all can."""
+        return blind_spot(self.item)
+
     @cached_property
     def _shares(self) -> list[tuple[float, float]]:
         """The share of each group, in training and live."""
@@ -159,6 +165,7 @@ class VariableDrift:
             "kind": self.kind,
             "verdict": self.verdict,
             "reason": self.reason or None,
+            "note": self.note or None,
             "since": None if self.since is None else _iso(self.since),
             "rows": self.rows,
             "baseline_rows": self.baseline_rows,
@@ -223,9 +230,9 @@ class DriftReport:
         """Return JSON values: neither NaN nor infinity; None for a number that there is not.
 
         Keys: ``model``, ``baseline``, ``window``, ``alpha``, and ``variables``, a list of dicts with ``name``,
-        ``side``, ``kind``, ``verdict``, ``reason``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows``
-        (see `VariableDrift`); ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``,
-        ``psi_limit`` (see `Judgement`); ``recurrence``; ``moved_most``, ``share_before``, ``share_now``;
+        ``side``, ``kind``, ``verdict``, ``reason``, ``note``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``,
+        ``live_rows`` (see `VariableDrift`); ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``,
+        ``psi_error``, ``psi_limit`` (see `Judgement`); ``recurrence``; ``moved_most``, ``share_before``, ``share_now``;
         ``missing_before``, ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``,
         ``kl_live``, ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``,
         ``wasserstein`` (see `Distances`). Keys may be added, in a later release; none goes or changes its meaning.

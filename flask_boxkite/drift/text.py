@@ -17,6 +17,7 @@ __all__ = [
     "NOTICEABLE",
     "as_markdown",
     "as_text",
+    "by_note",
     "by_reason",
     "counted_as_one",
     "cut",
@@ -81,6 +82,8 @@ def as_text(report: Mapping[str, Any]) -> str:
     # Of fewer rows, their number alone says why.
     for names, reason in by_reason(variables, "not enough data", least_rows=MINIMUM_ROWS):
         lines += ["", *_paragraph(f"{names}: {reason}")]
+    for names, note in by_note(variables):
+        lines += ["", *_paragraph(f"{names}: {note}")]
     return "\n".join(lines)
 
 
@@ -90,7 +93,7 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
     lines = [escaped(heading or _summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
         moved = f"{_group(item)} {item['share_before']:.1%} → {item['share_now']:.1%}"
-        verdict = f"{item['verdict']}: {item['reason']}" if item["reason"] else item["verdict"]
+        verdict = ": ".join(filter(None, (item["verdict"], item["reason"], item["note"])))
         lines.append(
             markdown_row(
                 [
@@ -147,6 +150,19 @@ def by_reason(items: Sequence[Mapping[str, Any]], verdict: str, *, least_rows: i
         if item["verdict"] == verdict and item["rows"] >= least_rows:
             found.setdefault(item["reason"], []).append(title(item))
     return [(", ".join(names), reason) for reason, names in found.items()]
+
+
+def by_note(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the names of variables of which some change cannot show, together where it is the same, and which.
+
+    Args:
+        items: The variables of a report; those of an older server have no notes.
+    """
+    found: dict[str, list[str]] = {}
+    for item in items:
+        if note := item.get("note"):
+            found.setdefault(note, []).append(title(item))
+    return [(", ".join(names), note) for note, names in found.items()]
 
 
 def size_cell(item: Mapping[str, Any]) -> str:

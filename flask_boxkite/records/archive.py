@@ -260,7 +260,8 @@ class Records:
                 the records have.
             model: Name of the model; None: that of the records.
             version: A name for people.
-            **options: ``discrete``, ``bins``, ``max_bins``, ``max_categories``, as in `export_text`.
+            **options: ``discrete``, ``bins``, ``max_bins``, ``max_categories``, ``min_category_rows``, ``texts``,
+                ``missing_texts`` and ``exclude``, as in `export_text`.
 
         Raises:
             BaselineError: There are no records, or an option cannot be used.
@@ -277,7 +278,9 @@ class Records:
             raise BaselineError(msg)
         if known is not None:
             variables = (*known.features, *known.outputs)
-            options.setdefault("discrete", [item.name for item in variables if isinstance(item, Discrete)])
+            discrete = [item for item in variables if isinstance(item, Discrete)]
+            options.setdefault("discrete", [item.name for item in discrete])
+            options.setdefault("texts", [item.name for item in discrete if item.is_text])
         features, outputs = (
             table.select(list(called.values())).rename_columns(list(called))
             for called in (columns.feature_columns, columns.output_columns)

@@ -176,7 +176,7 @@ def test_baselines_of_parts_with_equal_bins_add_up_to_that_of_the_whole() -> Non
         (
             [{"x": [1]}, {"x": ["a"]}],
             None,
-            "Column 'x' holds numbers in one chunk and texts in another. Give it one type.",
+            "Column 'x' holds numbers in one chunk and texts in another, such as 'a'. Give it one type.",
         ),
         ([{"x": [1]}], "y", "'inference' names the column 'y', which the chunks do not have. Known: 'x'."),
         ([{"x": [1], "y": [1, 2]}], None, "Column 'y' has 2 rows, 'x' has 1. All columns must have the same length."),

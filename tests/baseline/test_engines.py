@@ -76,6 +76,8 @@ def made_columns() -> dict[str, pa.Array]:
         "high cardinality": pa.array([f"k{place}" for place in places]),
         "numbers as text": pa.array([f"{place}.5" for place in places]),
         "but one": pa.array([f"{place}.5" if place else "x" for place in places]),
+        "gaps as text": pa.array(with_gaps(["?" if place % 9 == 0 else f" {place}.25" for place in places], 8)),
+        "rare texts": pa.array([f"seen {place}" if place < 4 else "often" for place in places]),
         "date": pa.array(with_gaps(days, 5)),
         "time": pa.array([datetime(2024, 1, 1 + day.day, 12, 30) for day in days], pa.timestamp("us")),
         "birth": pa.array(with_gaps([date(1950, 1, 1) + timedelta(place * 2) for place in places.tolist()], 8)),
@@ -91,11 +93,17 @@ def made_columns() -> dict[str, pa.Array]:
 COLUMNS = made_columns()
 
 
+TEXTS: dict[str, Any] = {"texts": ["but one"], "missing_texts": ["?"]}
+"""How texts are to be read that are nearly all numbers."""
+
 OPTIONS: dict[str, Any] = {
+    **TEXTS,
     "discrete": ["many", "score", 0],
     "bins": {"decimal": [0, 50, 100.25], "boolean": [0.5], "all missing": [1, 2]},
     "max_bins": 12,
     "max_categories": 5,
+    "min_category_rows": 300,
+    "exclude": ["wide", "time"],
     "version": "7",
 }
 
@@ -106,7 +114,7 @@ def expected(*, with_options: bool = False) -> Baseline:
     lists = {name: column.to_pylist() for name, column in COLUMNS.items()}
     # Decimals of float32 are those of its type, which lists have not.
     lists["float32"] = COLUMNS["float32"].to_numpy()
-    return build_baseline(lists, {"score": lists.pop("score")}, clock=lambda: 0, **(OPTIONS if with_options else {}))
+    return build_baseline(lists, {"score": lists.pop("score")}, clock=lambda: 0, **(OPTIONS if with_options else TEXTS))
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +192,7 @@ def assert_same(found: Baseline, wanted: Baseline) -> None:
 
 
 def test_every_engine_gives_the_baseline_of_the_same_data_in_memory(frame: Any) -> None:
-    assert_same(build_baseline(frame, "score", clock=lambda: 0), expected())
+    assert_same(build_baseline(frame, "score", clock=lambda: 0, **TEXTS), expected())
 
 
 def test_every_engine_heeds_every_option(frame: Any) -> None:
@@ -213,16 +221,34 @@ def test_moments_do_not_depend_on_the_zone_of_spark(parquet: Path, spark: Any) -
     assert found.features == tuple(item for item in expected().features if item.name in TIMES)
 
 
+def test_every_engine_refuses_numbers_with_an_odd_text_among_them(frame: Any) -> None:
+    wanted = (
+        "Column 'but one' holds 17,999 numbers and 1 other text, such as 'x'. Say what these are: "
+        "missing_texts=('x',) for a missing value, or texts=('but one',) for a column of texts; or give plain numbers, "
+        "such as 1234.5."
+    )
+    assert refusal(frame, "score") == wanted
+
+
+def test_texts_that_stand_for_missing_values_leave_numbers_in_every_engine() -> None:
+    gaps = next(item for item in expected().features if item.name == "gaps as text")
+    column = COLUMNS["gaps as text"].to_pylist()
+    numbers = [None if value in ("?", None) else float(value) for value in column]
+
+    assert gaps == build_baseline({"gaps as text": numbers}).features[0]
+    assert gaps.missing == numbers.count(None)
+
+
 def test_features_and_outputs_may_be_lazy_frames_of_their_own(parquet: Path) -> None:
     frame = pl.scan_parquet(parquet)
-    found = build_baseline(frame.drop("score"), frame.select("score"), clock=lambda: 0)
+    found = build_baseline(frame.drop("score"), frame.select("score"), clock=lambda: 0, **TEXTS)
 
     assert_same(found, expected())
 
 
 def test_export_text_writes_what_an_engine_has_counted(parquet: Path, tmp_path: Path) -> None:
     path = tmp_path / "histogram.prom"
-    found = ModelMonitoringService.export_text(pl.scan_parquet(parquet), "score", path)
+    found = ModelMonitoringService.export_text(pl.scan_parquet(parquet), "score", path, **TEXTS)
 
     assert Baseline.load(path) == found
     assert found.fingerprint == expected().fingerprint
@@ -255,6 +281,12 @@ def test_passes_are_few_whatever_the_rows_and_columns_and_their_answers_small(co
 
         assert len(answers) == 4  # extremes, ranges, values next to the quantiles, bins
         assert max(answers) <= columns * counting.CELLS
+
+
+def test_a_column_of_categories_takes_no_pass_to_see_that_it_is_not_of_numbers(answers: list[int]) -> None:
+    build_baseline(pl.LazyFrame({"x": ["a", "b", "1"] * 1000}))
+
+    assert len(answers) == 2  # extremes, categories
 
 
 def test_columns_beyond_one_pass_are_counted_in_further_ones(monkeypatch: pytest.MonkeyPatch) -> None:

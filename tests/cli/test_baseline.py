@@ -124,7 +124,8 @@ def test_several_files_and_patterns_are_one_table(directory: Path, rng: np.rando
 def test_types_are_those_of_all_rows() -> None:
     """Of the first hundred alone, the last row would be an error, and the text a number."""
     Path("late.csv").write_text("x,y\n" + "1,1\n" * 300 + "2.5,a\n")
-    x, y = made("late.csv", "--out", "b", "--discrete", "x", "--text", "y").features
+    options = ("--discrete", "x", "--text", "y", "--min-category-rows", "1")
+    x, y = made("late.csv", "--out", "b", *options).features
     assert (x.categories, y.categories) == (("1.0", "2.5"), ("1", "a"))  # type: ignore[union-attr]
 
 
@@ -144,6 +145,37 @@ def test_a_few_texts_among_numbers_are_named_with_the_remedies() -> None:
 
     texts = made("odd.csv", "--out", "b", "--text", "x").features[0]
     assert (texts.kind, texts.rows) == ("discrete", 102)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_odd_texts_are_refused_and_read_in_every_format(suffix: str) -> None:
+    values = [*(f"{number / 10}" for number in range(1000)), "?", "?"]
+    FORMATS[suffix](pl.DataFrame({"x": values, "y": ["a", "?"] * 501}), Path(f"odd.{suffix}"))
+    said = refused(f"odd.{suffix}")
+    assert "holds 1,000 numbers and 2 other texts, such as '?'. Say what these are: --missing-text '?' for" in said
+    assert "--text 'x' for a column of texts; or write plain numbers, such as 1234.5." in said
+
+    x, y = made(f"odd.{suffix}", "--out", "b", "--missing-text", "?").features
+    assert (x.kind, x.missing, y.missing) == ("continuous", 2, 501)
+    x, y = made(f"odd.{suffix}", "--out", "b", "--text", "x").features
+    assert (x.kind, x.missing, y.missing) == ("discrete", 0, 0)
+
+
+def test_amounts_among_numbers_are_odd_however_many_they_are() -> None:
+    Path("paid.csv").write_text("paid\n" + "".join(f'"{at},250"\n{at}.5\n' for at in range(1, 100)))
+    assert "holds 99 numbers and 99 other texts, such as '1,250', '2,250'," in refused("paid.csv")
+
+
+def test_categories_of_few_rows_are_named_if_that_is_asked_for() -> None:
+    pl.DataFrame({"x": ["a"] * 300 + ["b"] * 3}).write_csv("few.csv")
+    assert made("few.csv", "--out", "b").features[0].categories == ("a",)  # type: ignore[union-attr]
+    named = made("few.csv", "--out", "b", "--min-category-rows", "3").features[0]
+    assert named.categories == ("a", "b")  # type: ignore[union-attr]
+
+
+def test_an_excluded_column_of_texts_may_be_named_as_one() -> None:
+    pl.DataFrame({"zip": ["12345", "1234X"], "x": [1, 2]}).write_csv("zip.csv")
+    assert len(made("zip.csv", "--out", "b", "--text", "zip", "--exclude", "zip").features) == 1
 
 
 def test_blanks_around_values_and_names_do_not_count() -> None:

@@ -229,6 +229,9 @@ def test_categories_are_matched_by_name_where_they_tell() -> None:
     assert recount(with_rare, Discrete("x", ("b", "a", "c"), (7, 4, 2), rare=6)).tolist() == [4, 7, 8, 0, 0, 0]
     with pytest.raises(BinMismatchError, match=r"^what one has as a category, the other counts as rare$"):
         recount(ours, Discrete("x", ("b",), (7,), rare=1))
+    # A few rows of what is not named in a file do not matter.
+    assert recount(ours, Discrete("x", ("b",), (700,), rare=4)).tolist() == [0, 700, 4, 0, 0, 0]
+    assert recount(ours, Discrete("x", ("b", "c"), (700, 9), rare=4)).tolist() == [0, 700, 4, 9, 0, 0]
     with pytest.raises(BinMismatchError, match=r"^it is discrete in one, continuous in the other$"):
         recount(ours, Continuous("x", (1.0, 3.0), (1, 1, 1), (1.0, 3.0)))
 

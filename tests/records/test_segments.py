@@ -442,6 +442,16 @@ def test_a_new_baseline_may_have_all_that_records_have(tmp_path: Path) -> None:
     assert [(item.name, item.kind) for item in made.outputs] == [("output", "discrete")]
 
 
+def test_texts_that_look_like_numbers_stay_texts_in_a_new_baseline(tmp_path: Path) -> None:
+    codes = ["12345"] * 99 + ["K1A 0B1"]
+    known = ModelMonitoringService.export_text({"zip": codes}, path=tmp_path / "known.prom", texts=["zip"])
+    write(tmp_path / "records", *(record({"zip": code}) for code in codes))
+
+    assert Records(tmp_path / "records").to_baseline(baseline=known).features == known.features
+    with pytest.raises(BaselineError, match=r"Column 'zip' holds 99 numbers and 1 other text, such as 'K1A 0B1'\."):
+        Records(tmp_path / "records").to_baseline()
+
+
 def test_a_baseline_of_nothing_is_an_error(tmp_path: Path, trained: Baseline) -> None:
     write(tmp_path / "records", record({"age": 1.0}, status="error"))
     message = f"No record at '{tmp_path / 'records'}' was answered, so there is no baseline. Take a longer period."

@@ -1,0 +1,48 @@
+"""What training says, by the package's logger, of columns that a baseline should not hold or cannot judge."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from flask_boxkite.baseline.blindness import blind_spots
+from flask_boxkite.baseline.distribution import Distribution
+from flask_boxkite.baseline.personal import looks_like_id
+
+__all__ = ["warn_of_columns"]
+
+logger = logging.getLogger("flask_boxkite")
+
+SHOWN = 5
+"""Columns that a warning names at most."""
+
+
+def warn_of_columns(
+    features: Sequence[Distribution], outputs: Sequence[Distribution], looks: Mapping[str, str]
+) -> None:
+    """Warn of columns that look personal, and of those whose drift cannot show; each is named once.
+
+    Args:
+        features: The features' distributions.
+        outputs: The outputs' distributions.
+        looks: What the texts of a column look like, by its name.
+    """
+    personal: dict[str, list[str]] = {}
+    others = []
+    for item in (*features, *outputs):
+        look = looks.get(item.name) or ("an identifier, by its name" if looks_like_id(item) else "")
+        if look:
+            personal.setdefault(look, []).append(item.name)
+        else:
+            others.append(item)
+    for look, names in personal.items():
+        is_one = len(names) == 1
+        remedy = f"If the model does not need {'it' if is_one else 'them'}: exclude=({names[0]!r},), or --exclude."
+        logger.warning("%s %s like %s. %s", _columns(names), "looks" if is_one else "look", look, remedy)
+    for spot, names in blind_spots(others).items():
+        logger.warning("%s: %s.", _columns(names), spot)
+
+
+def _columns(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return f"Column{'s' * (len(names) != 1)} {', '.join(map(repr, names[:SHOWN]))}{more}"

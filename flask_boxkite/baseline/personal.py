@@ -1,0 +1,55 @@
+"""What texts look like that a baseline should not name: e-mail addresses, identifiers, free text.
+
+Only the most frequent texts of a column are looked at, which every engine returns; and names, of columns of numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from flask_boxkite.baseline.distribution import Continuous, Distribution
+
+__all__ = ["look_of", "looks_like_id"]
+
+MOST = 0.8
+"""Share of the texts that are looked at which must look so."""
+
+FEWEST_TEXTS = 10
+"""With fewer different texts, nothing is said: a small sample of categories looks like identifiers, too."""
+
+WORDS = 4
+"""Words from which on a text is free text."""
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_ID_NAME = re.compile(r"(?:^|[^a-zA-Z])(?:id|uuid|guid)$|[a-z](?:Id|ID|Uuid|UUID|Guid)$", re.ASCII)
+
+
+def look_of(counts: Mapping[str, int], rows: int, most: int) -> str:
+    """Return what a column's texts look like; nothing if they look like categories.
+
+    Args:
+        counts: Rows by text; at least the most frequent ones.
+        rows: Rows that have a text.
+        most: Number of texts to look at.
+    """
+    texts = sorted(counts, key=lambda text: (-counts[text], text))[:most]
+    if not texts:
+        return ""
+    if _share(texts, lambda text: _EMAIL.fullmatch(text.strip()) is not None) >= MOST:
+        return "e-mail addresses"
+    if len(texts) < FEWEST_TEXTS:
+        return ""
+    if _share(texts, lambda text: len(text.split()) >= WORDS) >= MOST:
+        return "free text"
+    # The most frequent text comes once, so all do.
+    return "an identifier, as no value comes twice" if counts[texts[0]] == 1 < rows else ""
+
+
+def looks_like_id(item: Distribution) -> bool:
+    """Say whether a column of numbers looks like an identifier: by its name, if it has many values."""
+    return isinstance(item, Continuous) and _ID_NAME.search(item.name) is not None
+
+
+def _share(texts: Sequence[str], looks_so: Callable[[str], bool]) -> float:
+    return sum(map(looks_so, texts)) / len(texts)

@@ -1,0 +1,158 @@
+"""Columns of texts that are numbers, but for some odd ones, are refused or read, never blind categories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from flask_boxkite import Baseline, BaselineError
+from flask_boxkite.baseline import Discrete
+from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.number_texts import odd_texts, rows_of_texts
+from flask_boxkite.values import MISSING_TEXTS
+
+NUMBERS = [f"{number}.5" for number in range(300)]
+
+WAYS_IN: dict[str, Callable[[list[Any]], Any]] = {
+    "list": lambda values: {"x": values},
+    "pandas": lambda values: pd.DataFrame({"x": values}),
+    "pandas object": lambda values: pd.DataFrame({"x": pd.Series(values, dtype=object)}),
+    "polars": lambda values: pl.DataFrame({"x": values}),
+    "arrow": lambda values: pa.table({"x": values}),
+    "polars lazy": lambda values: pl.LazyFrame({"x": values}),
+}
+
+
+@pytest.fixture(params=[*WAYS_IN, "chunks"])
+def build(request: pytest.FixtureRequest) -> Callable[..., Baseline]:
+    """Return what makes a baseline of a column named x, by one way in."""
+    if request.param == "chunks":
+        return lambda values, **options: Baseline.from_chunks(
+            ({"x": values[at : at + 70]} for at in range(0, len(values), 70)), **options
+        )
+    return lambda values, **options: build_baseline(WAYS_IN[request.param](values), **options)
+
+
+@pytest.mark.parametrize("odd", ["?", "1,234", "0,37", "5%", "$3", "€ 3", "", "N/A", "unknown"])
+def test_a_column_of_numbers_with_an_odd_text_is_refused(build: Callable[..., Baseline], odd: str) -> None:
+    with pytest.raises(BaselineError) as caught:
+        build([*NUMBERS, odd, odd, None])
+
+    assert str(caught.value) == (
+        f"Column 'x' holds 300 numbers and 2 other texts, such as {odd!r}. Say what these are: "
+        f"missing_texts=({odd!r},) for a missing value, or texts=('x',) for a column of texts; or give plain numbers, "
+        "such as 1234.5."
+    )
+
+
+def test_the_most_frequent_odd_texts_are_named(build: Callable[..., Baseline]) -> None:
+    with pytest.raises(BaselineError, match=r"and 29 other texts, such as 'g', 'f', 'e', 'd', 'c'\. Say"):
+        build([*NUMBERS, *(letter for rows, letter in enumerate("abcdefg", 1) for _ in range(rows)), "a"])
+
+
+def test_thousands_in_another_spelling_are_odd_however_many_they_are(build: Callable[..., Baseline]) -> None:
+    with pytest.raises(BaselineError, match=r"holds 300 numbers and 600 other texts, such as '1,000'"):
+        build([*NUMBERS, *(f"{number},{index:03}" for number in (1, 2) for index in range(300))])
+
+
+def test_gaps_are_odd_however_many_they_are(build: Callable[..., Baseline]) -> None:
+    with pytest.raises(BaselineError, match=r"holds 300 numbers and 900 other texts, such as '-', ''"):
+        build([*NUMBERS, *["-"] * 500, *[""] * 400])
+
+
+def test_texts_that_stand_for_missing_values_leave_numbers(build: Callable[..., Baseline]) -> None:
+    found = build([*NUMBERS, " ? ", "?", None], missing_texts=["?"])
+    numbers = build_baseline({"x": [*map(float, NUMBERS), None, None, None]})
+
+    assert found.features == numbers.features
+    assert found.features[0].kind == "continuous"
+
+
+def test_what_is_odd_beside_missing_texts_is_still_refused(build: Callable[..., Baseline]) -> None:
+    with pytest.raises(BaselineError, match=r"300 numbers and 1 other text, such as '5%'"):
+        build([*NUMBERS, "?", "5%"], missing_texts=["?"])
+
+
+def test_a_column_that_is_said_to_be_of_texts_stays_one(build: Callable[..., Baseline]) -> None:
+    (found,) = build([*["12345"] * 300, "K1A 0B1", "?"], texts=["x"], missing_texts=["?"]).features
+
+    assert isinstance(found, Discrete)
+    assert (found.categories, found.rare, found.missing) == (("12345",), 1, 1)
+    assert found.is_text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["12345", "54321"] * 100,  # postcodes
+        ["5%", "10%"] * 100,
+        ["1.0", "2.0", "beta", "gamma"] * 50,
+        ["", *["see page 7"] * 50, "7"] * 5,
+        ["2024-01-01", "2024-01-02"] * 50,
+        ["true", "false", "?"] * 50,
+        [*["S", "M", "L"] * 50, "42"],
+    ],
+    ids=["digits", "all percent", "versions", "remarks", "dates", "booleans", "sizes"],
+)
+def test_other_columns_stay_texts_also_where_missing_texts_are_given(
+    build: Callable[..., Baseline], values: list[str]
+) -> None:
+    (found,) = build(values).features
+    (with_gaps,) = build(values, missing_texts=["not there"]).features
+
+    assert isinstance(found, Discrete)
+    assert found.rows == len(values)
+    assert found == with_gaps
+
+
+def test_texts_that_stand_for_missing_values_are_missing_among_categories(build: Callable[..., Baseline]) -> None:
+    (found,) = build(["red", "blue", "?", "UNKNOWN"] * 50, missing_texts=["?", "unknown"]).features
+
+    assert isinstance(found, Discrete)
+    assert (found.categories, found.missing) == (("blue", "red"), 100)
+
+
+def test_numbers_and_an_odd_text_in_one_list_are_refused_and_read() -> None:
+    values = [*(number / 2 for number in range(300)), "?"]
+
+    with pytest.raises(BaselineError, match=r"300 numbers and 1 other text, such as '\?'"):
+        build_baseline({"x": values})
+    assert build_baseline({"x": values}, missing_texts=["?"]).features[0].kind == "continuous"
+
+
+def test_outputs_are_read_alike() -> None:
+    with pytest.raises(BaselineError, match="Column 'output' holds 300 numbers and 1 other text"):
+        build_baseline({"x": [1] * 301}, [*NUMBERS, "?"])
+    assert build_baseline({"x": [1] * 301}, [*NUMBERS, "?"], missing_texts=["?"]).outputs[0].kind == "continuous"
+
+
+def test_chunks_of_numbers_and_of_texts_are_one_column_if_texts_are_numbers() -> None:
+    chunks = [{"x": [0.5, 1.5]}, {"x": ["2.5", "?"]}, {"x": ["3.5"]}]
+    whole = build_baseline({"x": [0.5, 1.5, 2.5, None, 3.5]})
+
+    assert Baseline.from_chunks(chunks, missing_texts=["?"]).features == whole.features
+    assert Baseline.from_chunks(reversed(chunks), missing_texts=["?"]).features == whole.features
+    with pytest.raises(BaselineError, match=r"texts in another, such as '\?'\. Give it one type\."):
+        Baseline.from_chunks(chunks)
+
+
+def test_given_bins_hold_for_texts_that_are_read_as_numbers(build: Callable[..., Baseline]) -> None:
+    found = build([*NUMBERS, "?"], missing_texts=["?"], bins={"x": [99.5, 199.5]}).features[0]
+
+    assert found.cells == (100, 100, 100, 1, 0)
+
+
+def test_every_text_is_of_one_kind() -> None:
+    kinds = {text: rows_of_texts({text: 1}) for text in ("1", "+1.5e3", "inf", "1,000.5", "$ 3", "5 %", *MISSING_TEXTS)}
+    others = rows_of_texts(dict.fromkeys(["1_000", "1.2.3", "12:30", "2024-01-01", "0x10", "a1", "1-2", "3+"], 1))
+
+    assert [text for text, rows in kinds.items() if rows.numbers] == ["1", "+1.5e3", "inf"]
+    assert [text for text, rows in kinds.items() if rows.amounts] == ["1,000.5", "$ 3", "5 %"]
+    assert {text for text, rows in kinds.items() if rows.missing} == MISSING_TEXTS
+    assert (others.rows, others.numbers, others.amounts, others.missing) == (8, 0, 0, 0)
+    assert odd_texts({"b": 2, "a": 2, "c": 3, "1": 9}) == ["c", "a", "b"]
