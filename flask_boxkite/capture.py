@@ -277,6 +277,8 @@ class Capture:
         if self.has_raised and status == "ok":  # an error handler made a page of it
             status = "error"
         try:
+            if status == "error" and self._request is not None:  # the model saw what the view has read
+                self._read_late(self._request)
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:
                 self.tally.errors.append("features")
             elif status != "ok":

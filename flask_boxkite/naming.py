@@ -15,6 +15,7 @@ __all__ = [
     "CAPTURE_REASONS",
     "DAMAGED",
     "DROP_REASONS",
+    "FAILED_STATES",
     "FOLDED",
     "FOREIGN",
     "INVALID",
@@ -59,6 +60,7 @@ PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
 
 # Closed sets: a client cannot add a series.
 CAPTURE_REASONS = ("features", "output", "internal")
+FAILED_STATES = ("usual", "missing", "invalid", "unseen", "out_of_range")
 DROP_REASONS = (
     "queue_full",
     "spool_full",

@@ -22,6 +22,7 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
 from flask_boxkite.files import can_lock, unwritable
 from flask_boxkite.live.counting import UnmatchedError, VariableCounter
+from flask_boxkite.live.failed import FailedCells
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Counts, Store
@@ -128,6 +129,7 @@ class ModelMonitoringService:
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self._unhashed = "features" if layout.features else "output"
         self._one_answered = (self._status_cells["ok"], layout.squares)
+        self._failed = FailedCells(layout)
         self.exported = ExportedModel(self.model, baseline, settings.drift_alpha)
         self.check_server = store.check_server
         self._counts = Counts(store, self.exported.section)
@@ -299,7 +301,7 @@ class ModelMonitoringService:
             tally.errors.append("output")
 
     def commit(self, tally: Tally, status: str, duration: float | None) -> None:
-        """Add a prediction to the live counts, all at once; its values only if it was answered.
+        """Add a prediction to the live counts, all at once; its values to the bins only if it was answered.
 
         Args:
             tally: What was gathered.
@@ -316,7 +318,7 @@ class ModelMonitoringService:
                 if self._unhashed not in tally.errors:  # else none of its rows is in a bucket
                     increments.amounts.append((self._layout.squares, rows * rows))
         else:
-            increments = Increments()
+            increments = self._failed.increments(tally) if status == "error" else Increments()
             increments.amounts.append((self._status_cells[status], rows))
         for reason in tally.errors:
             increments.cells.append(self._layout.captures_start + CAPTURE_REASONS.index(reason))
