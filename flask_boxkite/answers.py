@@ -13,9 +13,10 @@ from werkzeug.wrappers import Response
 
 from flask_boxkite.objects import fields_of
 from flask_boxkite.payloads import INFERENCE_HEADER, JSON_LINES, binary_document, csv_output, json_lines_output
+from flask_boxkite.reply import Reply
 from flask_boxkite.values import plain
 
-__all__ = ["LONGEST_PAYLOAD", "document_of", "document_of_text", "is_reply", "json_value"]
+__all__ = ["LONGEST_PAYLOAD", "document_of", "document_of_text", "is_reply", "json_value", "reply_of"]
 
 LONGEST_PAYLOAD = 16 * 1024 * 1024
 """In a body longer than this, in bytes, nothing is looked for."""
@@ -49,6 +50,13 @@ def document_of(returned: Any) -> Any:
     if returned is None or hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
         raise LookupError
     return returned
+
+
+def reply_of(response: Response) -> Reply:
+    """Return a response as the client gets it; without its data where reading would change it, or it is encoded."""
+    is_readable = response.is_sequence and not response.direct_passthrough and not response.content_encoding
+    data = response.get_data() if is_readable else None
+    return Reply(data, response.mimetype or "", response.content_length if data is None else len(data))
 
 
 def is_reply(returned: tuple[Any, ...]) -> bool:

@@ -15,12 +15,14 @@ from werkzeug.wrappers import Request
 from flask_boxkite.capture import Capture, Options
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
+from flask_boxkite.reply import Reply
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import metrics_response
 
 __all__ = ["BoxkiteMiddleware"]
 
 _READABLE = ("application/json", "text/csv", "text/plain", "text/html")
+_ENCODED = "encoded"
 _LONGEST_RESPONSE = 16 * 1024 * 1024
 """Longer responses are passed on without looking for an output."""
 
@@ -118,7 +120,7 @@ class _Answer:
         length = found.get("content-length", "")
         self._length = int(length) if length.isdecimal() else None
         if "content-encoding" in found:
-            self._mimetype = "encoded"
+            self._mimetype = _ENCODED
         write = self._start_response(status, [*headers, (PREDICTION_ID_HEADER, self._capture.prediction_id)], *exc_info)
 
         def watched(data: bytes) -> Any:
@@ -153,7 +155,11 @@ class _Answer:
         if self._status < 400:
             is_readable = self._mimetype in _READABLE and self._size <= _LONGEST_RESPONSE
             self._capture.take_payload(bytes(self._seen) if is_readable else b"", self._mimetype)
-        self._capture.finish(self._status)
+        self._capture.finish(self._status, self._reply() if self._capture.keeps_reply else None)
+
+    def _reply(self) -> Reply:
+        is_known = self._mimetype != _ENCODED and self._size <= _LONGEST_RESPONSE
+        return Reply(bytes(self._seen) if is_known else None, self._mimetype, self._size)
 
     def end(self, *, is_complete: bool) -> None:
         """Finish what is not finished: at the end of the body, or when the client or the app gave up."""

@@ -258,11 +258,11 @@ def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:
         app.monitor.close()
     said = found(app)
 
-    assert said["In 1 requests features were not found."] == "problem"
+    assert said["Features were not found in 1 request."] == "problem"
     assert said["Records wait in memory, and are lost with a process that is killed."] == "hint"
     assert said["Only 0.5 of all predictions are recorded."] == "hint"
     page = app.test_client().get("/boxkite/", headers=basic(TOKEN)).text
-    assert "In 1 requests features were not found." in page
+    assert "Features were not found in 1 request." in page
     assert "Worth turning on" in page
 
 
