@@ -148,7 +148,7 @@ def _of_settings(settings: Settings, *, is_open: bool) -> Iterator[Finding]:
         yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to have them all.")
     if not settings.export_bins:
         what = "Prometheus is given groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms."
-        remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 135 series, instead of 30."
+        remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 140 series, instead of 35."
         yield Finding("hint", what, remedy)
     if settings.metrics_path is None:
         yield Finding(

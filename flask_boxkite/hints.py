@@ -142,7 +142,7 @@ def output_hint(reply: Reply | None, found: Any, names: Sequence[str], rows: int
         returned = "returned None" if found is None else f"returned what does not fit: it {_described(found)}"
         return _joined(f"The function 'output' {returned}", expected, "")
     if reply is None or reply.data is None:
-        return "The answer is a stream, a file or compressed, and cannot be read. Log it with monitor.log_prediction()."
+        return "The answer is a stream, a file or encoded, and cannot be read. Log it with monitor.log_prediction()."
     is_json, document = _parsed(reply.data)
     if not is_json:
         seen = f"The answer is {reply.mimetype or 'of no type'!r}, {len(reply.data)} bytes, and has no output"

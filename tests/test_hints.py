@@ -246,7 +246,7 @@ def test_outputs_that_are_not_there(document: Any, found: Any, names: Any, where
 
 @pytest.mark.parametrize("reply", [None, Reply(None, "text/csv", None)], ids=["none", "stream"])
 def test_an_answer_that_cannot_be_read(reply: Reply | None) -> None:
-    hint = "The answer is a stream, a file or compressed, and cannot be read. Log it with monitor.log_prediction()."
+    hint = "The answer is a stream, a file or encoded, and cannot be read. Log it with monitor.log_prediction()."
     assert output_hint(reply, None, ("output",), 1, None) == hint
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from html import unescape
@@ -21,6 +22,7 @@ from tests.web.test_servers import Server
 from tests.web.twins import Samples
 
 ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
+GZIPPED = gzip.compress(b'{"a": 1, "b": 2}', mtime=0)
 
 
 class Scoring:
@@ -239,6 +241,39 @@ def test_a_response_without_output_is_kept(make: Make, answer: Any, kept: dict[s
     record = scoring.record()
     assert {key: value for key, value in record.items() if key.startswith("response")} == kept
     assert record["features"] == ANN
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kept"),
+    [
+        pytest.param("gzip", {"response": {"a": 1, "b": 2}}, id="gzip"),
+        pytest.param(
+            "br", {"response": None, "response_type": "application/json", "response_bytes": len(GZIPPED)}, id="unknown"
+        ),
+    ],
+)
+def test_a_compressed_response_is_kept_as_it_was(
+    make: Make, baseline: Baseline, encoding: str, kept: dict[str, Any]
+) -> None:
+    """As an extension that compresses leaves it; in Flask, and around any app."""
+    data = GZIPPED
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    scoring = make(lambda: Response(data, headers=headers))
+    assert scoring.send().data == data
+    service = ModelMonitoringService(baseline, sink=RecordingSink())
+    wrapped = BoxkiteMiddleware(Response(data, headers=headers), service, routes={"/score": None})
+    assert Client(wrapped).post("/score", json=ANN).data == data
+    (other,) = service.settings.sink[0].wait_for(1)
+    service.close()
+    for record in (scoring.record(), other):
+        assert {key: value for key, value in record.items() if key.startswith("response")} == kept
+
+
+def test_the_error_page_of_an_exception_is_not_kept(make: Make) -> None:
+    """It is made after the request has been counted."""
+    scoring = make(lambda: 1 / 0, BOXKITE_RECORD_RESPONSE=True)
+    assert scoring.send().status_code == 500
+    assert "response" not in scoring.record()
 
 
 def test_a_response_whose_output_was_found_is_not_kept(make: Make) -> None:
