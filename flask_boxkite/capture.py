@@ -279,6 +279,13 @@ class Capture:
         if "form" in request.__dict__ or (tee is not None and tee.size and tee.is_whole(request.content_length)):
             self._take_table(self._found(request, tee.data if tee is not None else b""))
 
+    def _read_failed(self, request: Request) -> None:
+        """Find the features that a view had read before it failed."""
+        try:
+            self._read_late(request)
+        except Exception:
+            self.service.fail(self.tally)
+
     @property
     def keeps_reply(self) -> bool:
         """Whether the raw response is recorded: the output was not found, or a setting asks for it."""
@@ -303,7 +310,7 @@ class Capture:
             status = "error"
         try:
             if status == "error" and self._request is not None:  # the model saw what the view has read
-                self._read_late(self._request)
+                self._read_failed(self._request)
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:
                 self.tally.errors.append("features")
             elif status != "ok":

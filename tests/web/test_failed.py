@@ -13,6 +13,7 @@ from flask import Flask, abort, request
 from werkzeug.test import Client
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ModelMonitoringService
+from flask_boxkite.naming import FAILED_STATES
 from tests.peers import Gunicorn
 from tests.web.test_dashboard import Outline
 from tests.web.test_servers import Server
@@ -69,6 +70,7 @@ def test_features_of_failed_requests_are_counted_apart(baseline: Baseline, fail:
     assert samples.statuses() == {"ok": 40, "error": 60}
     assert samples.by("state", FAMILY, feature="age") == {"missing": 60}
     assert samples.by("state", FAMILY, feature="income") == {"usual": 60}
+    assert samples.labels("state", FAMILY) == set(FAILED_STATES)
     assert samples.groups("age").get("__missing__", 0) == 0
     assert sum(samples.outputs("output").values()) == 40
 
