@@ -69,6 +69,10 @@ class Tally(Increments):
         self.rows: int | None = None
         self.errors: list[str] = []
 
+    def note_gap(self) -> None:
+        """Note that a feature may have come under another name; it counts as missing, and the request as captured."""
+        self.errors.append(GAP)
+
 
 class ModelMonitoringService:
     """Monitors one model: counts what it sees and says, logs each prediction, exports metrics.
@@ -145,7 +149,12 @@ class ModelMonitoringService:
         # Rows are known again by their features; by their outputs where nothing is known of features.
         of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)
         self._features = VariableCounter(
-            layout.features, 0, layout.size, buckets=of_features, keeps_interpreter=self._has_sink
+            layout.features,
+            0,
+            layout.size,
+            buckets=of_features,
+            keeps_interpreter=self._has_sink,
+            notes_gaps=True,
         )
         self._outputs = VariableCounter(
             layout.outputs, layout.outputs_start, layout.size, buckets=of_outputs if layout.outputs else None, sums=0
@@ -267,8 +276,7 @@ class ModelMonitoringService:
         except Exception:
             self.fail(tally)
         if tally.errors:
-            self.explain_features(tally, table, lambda: given_hint("features", features, self._features.names))
-            self.explain_output(tally, lambda: given_output_hint(output, self.output_names, tally.rows))
+            self._explain_arguments(tally, table, features, output)
         self.commit(tally, "ok", None)
         if self.wants_record(prediction):
             try:
@@ -290,8 +298,6 @@ class ModelMonitoringService:
                 self._features.count(table, tally)
             except UnmatchedError:
                 tally.errors.append("features")
-            if self._features.gaps and table.names in self._features.gaps:
-                tally.errors.append(GAP)
         return table
 
     def count_output(self, tally: Tally, output: Any) -> None:
@@ -417,6 +423,11 @@ class ModelMonitoringService:
         return is_due
 
     # --- what was not captured ---------------------------------------------------------------------------------------
+
+    def _explain_arguments(self, tally: Tally, table: Table | None, features: Any, output: Any) -> None:
+        """Say, once in a while, what is wrong with the arguments of ``log_prediction``."""
+        self.explain_features(tally, table, lambda: given_hint("features", features, self._features.names))
+        self.explain_output(tally, lambda: given_output_hint(output, self.output_names, tally.rows))
 
     def explain_features(
         self, tally: Tally, table: Table | None, describe: Callable[[], str], *, is_placed: bool = True
