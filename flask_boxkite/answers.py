@@ -12,15 +12,26 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
 from flask_boxkite.objects import fields_of
-from flask_boxkite.payloads import INFERENCE_HEADER, JSON_LINES, binary_document, csv_output, json_lines_output
+from flask_boxkite.payloads import (
+    INFERENCE_HEADER,
+    JSON_LINES,
+    binary_document,
+    csv_output,
+    decompressed,
+    json_lines_output,
+)
+from flask_boxkite.reply import Reply
 from flask_boxkite.values import plain
 
-__all__ = ["LONGEST_PAYLOAD", "document_of", "document_of_text", "is_reply", "json_value"]
+__all__ = ["LONGEST_PAYLOAD", "as_reply", "document_of", "document_of_text", "is_reply", "json_value", "reply_of"]
 
 LONGEST_PAYLOAD = 16 * 1024 * 1024
 """In a body longer than this, in bytes, nothing is looked for."""
 
 _LONGEST_LABEL = 256
+_LONGEST_DECODED = 1024 * 1024
+"""A compressed response that is longer, in bytes, is not kept."""
+
 _JSON_CONTAINERS = frozenset({dict, list})
 _NATIVE = frozenset({str, int, float, bool, type(None)})
 _ARRAY_METHODS = ("tolist", "to_list", "to_dicts", "to_pylist", "to_dict")
@@ -49,6 +60,31 @@ def document_of(returned: Any) -> Any:
     if returned is None or hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
         raise LookupError
     return returned
+
+
+def reply_of(response: Response) -> Reply:
+    """Return a response as the client gets it; without its data where reading would change it."""
+    is_readable = response.is_sequence and not response.direct_passthrough
+    data = response.get_data() if is_readable else None
+    length = response.content_length if data is None else len(data)
+    return as_reply(data, response.mimetype or "", response.content_encoding or "", length)
+
+
+def as_reply(data: bytes | None, mimetype: str, encoding: str, length: int | None) -> Reply:
+    """Return a response from its parts; without its data where they cannot be decoded.
+
+    Args:
+        data: The body as it is sent; None if it is not known.
+        mimetype: Type of the body.
+        encoding: Value of the header ``Content-Encoding``; empty for none.
+        length: Bytes of the body as it is sent.
+    """
+    if data is not None and encoding:
+        try:
+            data = decompressed(data, encoding, _LONGEST_DECODED)
+        except ValueError:
+            data = None
+    return Reply(data, mimetype, length)
 
 
 def is_reply(returned: tuple[Any, ...]) -> bool:

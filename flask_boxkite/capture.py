@@ -12,6 +12,8 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from inspect import signature
 from time import perf_counter
 from typing import IO, Any, TypeAlias
 from urllib.parse import quote
@@ -21,8 +23,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
-from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_text
+from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_text, reply_of
 from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
+from flask_boxkite.hints import Where, features_hint, output_hint
 from flask_boxkite.payloads import (
     INFERENCE_HEADER,
     JSON_LINES,
@@ -37,11 +40,12 @@ from flask_boxkite.payloads import (
     json_table,
 )
 from flask_boxkite.prediction import body_of
+from flask_boxkite.reply import Reply
 from flask_boxkite.service import ModelMonitoringService, Tally
 
 __all__ = ["QUERY", "Capture", "Options", "Pick"]
 
-Pick: TypeAlias = "str | Callable[[Any], Any] | None"
+Pick: TypeAlias = Where
 
 QUERY = "?"
 """Option ``features`` of a view whose features are the parameters of its query string."""
@@ -49,6 +53,8 @@ QUERY = "?"
 _BINARY_LENGTH = "HTTP_" + INFERENCE_HEADER.upper().replace("-", "_")
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _CONTAINERS = frozenset({dict, list, tuple})
+_WITHOUT_OUTPUT = frozenset({"output", "internal"})
+"""Capture errors after which the output may be lost."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,16 @@ class Options:
         features: None: by payload convention. A text: dotted path into the JSON request, or ``"?"`` for the query
             string. A callable: gets the request.
         output: None: by payload convention. A text: dotted path into the JSON response. A callable: gets what the view
-            returned.
+            returned; if its first parameter is named ``answer``, the parsed answer.
     """
 
     features: Pick = None
     output: Pick = None
+
+    @cached_property
+    def wants_answer(self) -> bool:
+        """Whether the callable that finds the output asks for the parsed answer."""
+        return callable(self.output) and _first_parameter(self.output) == "answer"
 
 
 class Capture:
@@ -86,6 +97,7 @@ class Capture:
     _request: Request | None = None  # kept only if the view reads the body by itself
     _tee: BodyTee | None = None
     _table: Table | None = None
+    _content_type = ""  # kept only where nothing was found in the request
     _output: Any = None
 
     def __init__(self, service: ModelMonitoringService, options: Options, *, keeps_long_bodies: bool = False) -> None:
@@ -123,6 +135,8 @@ class Capture:
             pass
         except Exception:
             self.service.fail(self.tally)
+        if self._table is None:
+            self._content_type = request.environ.get("CONTENT_TYPE", "")
 
     def _watch_body(self, request: Request) -> None:
         """Let the view read a long body itself, and look on."""
@@ -237,7 +251,7 @@ class Capture:
             if self._request is not None:
                 self._read_late(self._request)
             if callable(pick):
-                value = pick(read(answer) if is_parsed else answer)
+                value = pick(read(answer) if is_parsed or self._options.wants_answer else answer)
                 if value is None:
                     raise LookupError
             else:
@@ -265,8 +279,26 @@ class Capture:
         if "form" in request.__dict__ or (tee is not None and tee.size and tee.is_whole(request.content_length)):
             self._take_table(self._found(request, tee.data if tee is not None else b""))
 
-    def finish(self, status_code: int) -> None:
-        """Count and log the prediction, once; its values only if it was answered."""
+    def _read_failed(self, request: Request) -> None:
+        """Find the features that a view had read before it failed."""
+        try:
+            self._read_late(request)
+        except Exception:
+            self.service.fail(self.tally)
+
+    @property
+    def keeps_reply(self) -> bool:
+        """Whether the raw response is recorded: the output was not found, or a setting asks for it."""
+        errors = self.tally.errors
+        return self.service.settings.record_response or (bool(errors) and not _WITHOUT_OUTPUT.isdisjoint(errors))
+
+    def finish(self, status_code: int, response: Response | Reply | None = None) -> None:
+        """Count and log the prediction, once; its values only if it was answered.
+
+        Args:
+            status_code: Status of the response.
+            response: The response; None if there is none, or it need not be kept.
+        """
         if self.is_finished:
             return
         self.is_finished = True
@@ -277,23 +309,57 @@ class Capture:
         if self.has_raised and status == "ok":  # an error handler made a page of it
             status = "error"
         try:
+            if status == "error" and self._request is not None:  # the model saw what the view has read
+                self._read_failed(self._request)
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:
                 self.tally.errors.append("features")
             elif status != "ok":
                 self.tally.errors = [reason for reason in self.tally.errors if reason == "internal"]
             self.service.commit(self.tally, status, duration)
+            if self.tally.errors:
+                self._explain(response)
             if self.service.wants_record(self.prediction):
-                self._record(status, duration)
+                self._record(status, duration, self._reply(response) if self.keeps_reply else None)
         except Exception:
             self.service.complain("A prediction could not be counted; the response is not affected.")
 
-    def _record(self, status: str, duration: float) -> None:
+    def _explain(self, response: Response | Reply | None) -> None:
+        """Say, once in a while, what was seen and what was expected."""
+        service, options = self.service, self._options
+        service.explain_features(self.tally, self._table, self._features_hint, is_placed=options.features is not None)
+        service.explain_output(
+            self.tally,
+            lambda: output_hint(
+                self._reply(response), self._output, service.output_names, self.tally.rows, options.output
+            ),
+        )
+
+    def _features_hint(self) -> str:
+        pick = self._options.features
+        body = self._tee.data if self._tee else self._body
+        baseline = self.service.baseline
+        names = [item.name for item in baseline.features] if baseline else []
+        return features_hint(body, self._content_type, names, pick)
+
+    @staticmethod
+    def _reply(response: Response | Reply | None) -> Reply | None:
+        return reply_of(response) if isinstance(response, Response) else response
+
+    def _record(self, status: str, duration: float, reply: Reply | None) -> None:
         limit = self.service.settings.max_body_bytes
         tee = self._tee
         is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
         output = self._output if status == "ok" else None
-        self.service.record(self.prediction, body, self._table, output, status, self.tally.rows, duration)
+        self.service.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
+
+
+def _first_parameter(function: Callable[..., Any]) -> str | None:
+    """Return the name of a function's first parameter; None if that cannot be told."""
+    try:
+        return next(iter(signature(function).parameters), None)
+    except (TypeError, ValueError):
+        return None
 
 
 def _kept(table: Table) -> Table:

@@ -81,6 +81,8 @@ class Settings:
         queue_bytes: ``BOXKITE_QUEUE_BYTES`` (16 MiB): bound of the records that wait in memory, for each sink.
         max_body_bytes: ``BOXKITE_MAX_BODY_BYTES`` (64 KiB): longer request bodies are cut in the record, and flagged.
         sample_rate: ``BOXKITE_SAMPLE_RATE`` (1.0): share of records sent to the sink; counts always see every row.
+        record_response: ``BOXKITE_RECORD_RESPONSE`` (false): whether every record keeps the raw response, and not only
+            that of a request whose output was not found.
         redact: ``BOXKITE_REDACT`` (none): field names or dotted paths replaced in every record, or a callable.
         export_baseline: ``BOXKITE_EXPORT_BASELINE`` (true): whether this replica exports the training counts.
         export_bins: ``BOXKITE_EXPORT_BINS`` (true): whether it exports histograms and categories, not only groups.
@@ -115,6 +117,7 @@ class Settings:
     queue_bytes: int = 16 * 1024 * 1024
     max_body_bytes: int = 64 * 1024
     sample_rate: float = 1.0
+    record_response: bool = False
     redact: tuple[str, ...] | Callable[[dict[str, Any]], Any] = ()
     export_baseline: bool = True
     export_bins: bool = True
@@ -351,6 +354,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "queue_bytes": _integer(1),
     "max_body_bytes": _integer(0),
     "sample_rate": _number(lambda value: 0 <= value <= 1, "from 0 to 1"),
+    "record_response": _boolean,
     "redact": _redact,
     "export_baseline": _boolean,
     "export_bins": _boolean,

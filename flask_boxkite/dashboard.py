@@ -16,6 +16,7 @@ from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.doctor import findings
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import LONGEST, WINDOWS, Shortage
+from flask_boxkite.notes import latest
 from flask_boxkite.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.service import ModelMonitoringService
@@ -164,6 +165,8 @@ class _Pages:
         except OSError as error:
             failures = [*failures, f"What became of records cannot be read: {error}. Are files not too many?"]
         has_others = bool(request.environ.get("wsgi.multiprocess"))
+        now = time.time()
+        since = 0.0 if query.window is None else now - WINDOWS[query.window]
         lost = sum((Counter(observation.capture_errors) for observation in observations), Counter())
         return App(
             current_app.name,
@@ -178,8 +181,9 @@ class _Pages:
                 is_open=self._is_open and not current_app.debug,
                 alone="problem" if has_others and self._monitored.is_alone() else None,
                 shortage=self._monitored.shortage(),
+                notes=latest((service.notes.read() for service in services), since),
             ),
-            now=time.time(),
+            now=now,
             failures=failures,
         )
 

@@ -9,6 +9,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.files import can_lock
 from flask_boxkite.live.windows import Shortage
+from flask_boxkite.naming import GAP
 
 __all__ = ["Finding", "Level", "bytes_text", "findings"]
 
@@ -25,6 +26,14 @@ _LOSSES = {
     "process_died": "Set 'BOXKITE_SPOOL_DIR': what is on disk outlives a process that is killed.",
 }
 """What to do against lost records, by reason."""
+
+
+_NOT_CAPTURED = {
+    "features": "Features were not found",
+    "output": "The output was not found",
+    "internal": "Capturing failed",
+}
+"""What is said of capture errors, by reason."""
 
 
 class Finding(NamedTuple):
@@ -50,6 +59,7 @@ def findings(
     is_open: bool,
     alone: Level | None = None,
     shortage: Shortage | None = None,
+    notes: Mapping[str, str] | None = None,
 ) -> list[Finding]:
     """Return what is off, problems first.
 
@@ -62,9 +72,10 @@ def findings(
         alone: How bad it is that each process counts for itself: ``problem`` where there are several, ``hint`` where
             there may be; None where they count together, or there is one.
         shortage: What room is lacking for time windows.
+        notes: What was seen and expected when something was not captured, by kind.
     """
     found = [
-        *_of_models(models, capture_errors),
+        *_of_models(models, capture_errors, notes or {}),
         *_of_counts(settings, alone, shortage),
         *_of_losses(sinks),
         *_of_settings(settings, is_open=is_open),
@@ -81,17 +92,19 @@ def bytes_text(number: float) -> str:
     return f"{number:,.0f} GiB"
 
 
-def _of_models(models: Mapping[str, bool], capture_errors: Mapping[str, int]) -> Iterator[Finding]:
+def _of_models(
+    models: Mapping[str, bool], capture_errors: Mapping[str, int], notes: Mapping[str, str]
+) -> Iterator[Finding]:
     for name, has_baseline in models.items():
         if not has_baseline:
             remedy = "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path."
             yield Finding("problem", f"Model {name!r} has no baseline, so nothing can drift.", remedy)
-    for reason in ("features", "output"):
+    for reason, what in _NOT_CAPTURED.items():
         if count := capture_errors.get(reason, 0):
-            remedy = f"Say where they are: @monitor.predict({reason}=…)."
-            yield Finding("problem", f"In {count:,} requests {reason} were not found.", remedy)
-    if count := capture_errors.get("internal", 0):
-        yield Finding("problem", f"{count:,} requests could not be captured.", "The log says why.")
+            where = f"in {count:,} request{'s' * (count != 1)}"
+            yield Finding("problem", f"{what} {where}.", notes.get(reason) or "The log says what was seen.")
+    if GAP in notes:
+        yield Finding("problem", "Features come under other names than in training.", notes[GAP])
 
 
 def _of_counts(settings: Settings, alone: Level | None, shortage: Shortage | None) -> Iterator[Finding]:
@@ -135,7 +148,7 @@ def _of_settings(settings: Settings, *, is_open: bool) -> Iterator[Finding]:
         yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to have them all.")
     if not settings.export_bins:
         what = "Prometheus is given groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms."
-        remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 135 series, instead of 30."
+        remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 140 series, instead of 35."
         yield Finding("hint", what, remedy)
     if settings.metrics_path is None:
         yield Finding(

@@ -145,7 +145,7 @@ class Boxkite:
                 request, such as ``"data.rows"``, or ``"?"`` for the query string. A callable: gets the request, returns
                 a row or rows.
             output: Where the output is. None: by convention. A text: dotted path into the JSON response. A callable:
-                gets what the view returned.
+                gets what the view returned; if its first parameter is named ``answer``, it gets the parsed answer.
 
         Raises:
             ConfigError: The app has no such model, or an option is of a wrong type.
@@ -381,7 +381,7 @@ class _AppState:
         capture: Capture | None = getattr(current, _CAPTURE, None)
         if capture is not None:
             if self.settings.enabled:
-                capture.finish(response.status_code)
+                capture.finish(response.status_code, response)
             # A failing hook of another extension may bring us here twice, with different responses.
             if capture.answer is not response:
                 capture.answer = response

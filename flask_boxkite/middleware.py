@@ -12,9 +12,11 @@ from typing import Any
 
 from werkzeug.wrappers import Request
 
+from flask_boxkite.answers import as_reply
 from flask_boxkite.capture import Capture, Options
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
+from flask_boxkite.reply import Reply
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import metrics_response
 
@@ -105,6 +107,7 @@ class _Answer:
         self._start_response = start_response
         self._status = 500
         self._mimetype = ""
+        self._encoding = ""
         self._length: int | None = None
         self._seen = bytearray()
         self._size = 0
@@ -117,8 +120,7 @@ class _Answer:
         self._mimetype = found.get("content-type", "").partition(";")[0].strip().lower()
         length = found.get("content-length", "")
         self._length = int(length) if length.isdecimal() else None
-        if "content-encoding" in found:
-            self._mimetype = "encoded"
+        self._encoding = found.get("content-encoding", "")
         write = self._start_response(status, [*headers, (PREDICTION_ID_HEADER, self._capture.prediction_id)], *exc_info)
 
         def watched(data: bytes) -> Any:
@@ -151,9 +153,13 @@ class _Answer:
         if self._capture.is_finished:
             return
         if self._status < 400:
-            is_readable = self._mimetype in _READABLE and self._size <= _LONGEST_RESPONSE
+            is_readable = self._mimetype in _READABLE and not self._encoding and self._size <= _LONGEST_RESPONSE
             self._capture.take_payload(bytes(self._seen) if is_readable else b"", self._mimetype)
-        self._capture.finish(self._status)
+        self._capture.finish(self._status, self._reply() if self._capture.keeps_reply else None)
+
+    def _reply(self) -> Reply:
+        data = bytes(self._seen) if self._size <= _LONGEST_RESPONSE else None
+        return as_reply(data, self._mimetype, self._encoding, self._size)
 
     def end(self, *, is_complete: bool) -> None:
         """Finish what is not finished: at the end of the body, or when the client or the app gave up."""

@@ -16,8 +16,10 @@ __all__ = [
     "CAPTURE_REASONS",
     "DAMAGED",
     "DROP_REASONS",
+    "FAILED_STATES",
     "FOLDED",
     "FOREIGN",
+    "GAP",
     "INVALID",
     "MISSING",
     "MOST_LETTERS",
@@ -60,6 +62,10 @@ PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
 
 # Closed sets: a client cannot add a series.
 CAPTURE_REASONS = ("features", "output", "internal")
+GAP = "names"
+"""Features that come under another name than in training: they count as missing, and no request as an error."""
+
+FAILED_STATES = ("usual", "missing", "invalid", "unseen", "out_of_range")
 DROP_REASONS = (
     "queue_full",
     "spool_full",

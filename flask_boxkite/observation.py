@@ -20,6 +20,7 @@ from flask_boxkite.drift.statistics import population_stability_index, psi_sampl
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import RowCounts, Timeline
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
+from flask_boxkite.live.failed import Failures, failures_of
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.store import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
@@ -101,6 +102,11 @@ class Observation:
     def capture_errors(self) -> dict[str, int]:
         """Requests in which something was not found, by reason."""
         return self._by_name(CAPTURE_REASONS, self.layout.captures_start)
+
+    @cached_property
+    def failures(self) -> Failures:
+        """What was odd about requests that ended in 5xx."""
+        return failures_of(self.layout, self.cells)
 
     def _by_name(self, names: tuple[str, ...], start: int) -> dict[str, int]:
         return dict(zip(names, self.cells[start : start + len(names)].tolist(), strict=True))

@@ -160,7 +160,7 @@ def redaction(redact: Sequence[str] | Callable[[Record], Any], feature_names: Se
 
 
 class _Redaction:
-    """Takes the values of some fields out of records: out of features, output and request body.
+    """Takes the values of some fields out of records: out of features, output, request body and response.
 
     When in doubt, more is taken out: what cannot be read, or not be told apart, goes as a whole.
 
@@ -187,6 +187,8 @@ class _Redaction:
         after["request_body"] = self._redacted_body(record)
         if after["request_body"] == REDACTED:
             after.pop("body_encoding", None)
+        if "response" in record:
+            after["response"] = self._redacted_response(record)
         return after
 
     def _without(self, value: Any, paths: _Paths) -> Any:
@@ -215,6 +217,15 @@ class _Redaction:
         for position in self._positions:
             after[position] = REDACTED
         return after
+
+    def _redacted_response(self, record: Record) -> Any:
+        """Redact a raw response: as the body, but by any part of a path, since it may hold features and output."""
+        response = record["response"]
+        if response is None or response == {}:
+            return response
+        after = self._without(response, self._tails)
+        is_whole = isinstance(after, (dict, list)) and not record.get("response_truncated")
+        return after if is_whole and _has_names(after) else REDACTED
 
     def _redacted_body(self, record: Record) -> str:
         body: str = record["request_body"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,16 +22,20 @@ from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
 from flask_boxkite.files import can_lock, unwritable
+from flask_boxkite.hints import given_hint, given_output_hint, names_hint, unmatched_hint
 from flask_boxkite.live.counting import UnmatchedError, VariableCounter
+from flask_boxkite.live.failed import FailedCells
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import LONGEST, WINDOWS
-from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.naming import CAPTURE_REASONS, GAP, STATUSES
+from flask_boxkite.notes import Notes
 from flask_boxkite.observation import CoursePoint, Observation, Timelines, course, observe
 from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep, redaction
+from flask_boxkite.reply import Reply, response_fields
 from flask_boxkite.sinks import make_sinks
 from flask_boxkite.throttle import Throttle
 from flask_boxkite.values import plain
@@ -41,6 +46,8 @@ logger = logging.getLogger("flask_boxkite")
 
 _SCALARS = frozenset({float, int, str, bool})
 _ATOMS = frozenset({str, bool, type(None)})
+_LONGEST_ERROR = 200
+"""Letters of an error that are kept for the page."""
 
 
 class Tally(Increments):
@@ -62,6 +69,10 @@ class Tally(Increments):
         self.rows: int | None = None
         self.errors: list[str] = []
 
+    def note_gap(self) -> None:
+        """Note that a feature may have come under another name; it counts as missing, and the request as captured."""
+        self.errors.append(GAP)
+
 
 class ModelMonitoringService:
     """Monitors one model: counts what it sees and says, logs each prediction, exports metrics.
@@ -72,6 +83,7 @@ class ModelMonitoringService:
     Attributes:
         feature_names: The features that are counted; none without a baseline.
         output_names: The outputs that are counted.
+        notes: What was seen and expected when something was not captured, of each kind the last.
         check_server: To be called once, with the environment of a WSGI request: warns of processes that do not share.
         has_header_ids: Whether prediction ids can stand in an HTTP header as they are.
 
@@ -128,14 +140,21 @@ class ModelMonitoringService:
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self._unhashed = "features" if layout.features else "output"
         self._one_answered = (self._status_cells["ok"], layout.squares)
+        self._failed = FailedCells(layout)
         self.exported = ExportedModel(self.model, baseline, settings.drift_alpha)
+        self.notes = Notes(self.model, self.exported.key, store.directory)
         self.check_server = store.check_server
         self._counts = Counts(store, self.exported.section)
         self._timelines = Timelines(layout) if baseline else None
         # Rows are known again by their features; by their outputs where nothing is known of features.
         of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)
         self._features = VariableCounter(
-            layout.features, 0, layout.size, buckets=of_features, keeps_interpreter=self._has_sink
+            layout.features,
+            0,
+            layout.size,
+            buckets=of_features,
+            keeps_interpreter=self._has_sink,
+            notes_gaps=True,
         )
         self._outputs = VariableCounter(
             layout.outputs, layout.outputs_start, layout.size, buckets=of_outputs if layout.outputs else None, sums=0
@@ -274,6 +293,8 @@ class ModelMonitoringService:
             self.count_output(tally, output)
         except Exception:
             self.fail(tally)
+        if tally.errors:
+            self._explain_arguments(tally, table, features, output)
         self.commit(tally, "ok", None)
         if self.wants_record(prediction):
             try:
@@ -317,7 +338,7 @@ class ModelMonitoringService:
             tally.errors.append("output")
 
     def commit(self, tally: Tally, status: str, duration: float | None) -> None:
-        """Add a prediction to the live counts, all at once; its values only if it was answered.
+        """Add a prediction to the live counts, all at once; its values to the bins only if it was answered.
 
         Args:
             tally: What was gathered.
@@ -334,9 +355,11 @@ class ModelMonitoringService:
                 if self._unhashed not in tally.errors:  # else none of its rows is in a bucket
                     increments.amounts.append((self._layout.squares, rows * rows))
         else:
-            increments = Increments()
+            increments = self._failed.increments(tally) if status == "error" else Increments()
             increments.amounts.append((self._status_cells[status], rows))
         for reason in tally.errors:
+            if reason == GAP:
+                continue
             increments.cells.append(self._layout.captures_start + CAPTURE_REASONS.index(reason))
         if duration is not None:
             increments.cells.append(self._layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
@@ -356,6 +379,7 @@ class ModelMonitoringService:
         status: str,
         rows: int | None,
         duration: float | None,
+        reply: Reply | None = None,
     ) -> None:
         """Pack the record of a prediction and queue it for the sink. Never raises, never waits.
 
@@ -367,6 +391,7 @@ class ModelMonitoringService:
             status: ``ok``, ``client_error`` or ``error``.
             rows: How many; None if not known.
             duration: Seconds from request to response; None if not known.
+            reply: The raw response, if it is to be kept.
         """
         if not self._has_sink:
             return
@@ -388,6 +413,8 @@ class ModelMonitoringService:
                 record["body_truncated"] = True
             if body.is_base64:
                 record["body_encoding"] = "base64"
+            if reply is not None:
+                record.update(response_fields(reply))
             if self._redact is not None:
                 record = self._redact(record)
             self._recorders.record(prediction.time_ns, record)
@@ -402,12 +429,66 @@ class ModelMonitoringService:
     def fail(self, tally: Tally) -> None:
         """Count the current exception, and log it, instead of raising it into the request."""
         tally.errors.append("internal")
-        self.complain("A prediction could not be captured; the response is not affected.")
+        if self.complain("A prediction could not be captured; the response is not affected."):
+            error = sys.exc_info()[1]
+            self.notes.keep("internal", f"{type(error).__name__}: {str(error)[:_LONGEST_ERROR]}")
 
-    def complain(self, message: str) -> None:
-        """Log the current exception, at most once in a minute."""
-        if self._throttle.allows():
+    def complain(self, message: str) -> bool:
+        """Log the current exception, at most once in a minute; return whether it was."""
+        is_due = self._throttle.allows()
+        if is_due:
             logger.warning(message, exc_info=True)
+        return is_due
+
+    # --- what was not captured ---------------------------------------------------------------------------------------
+
+    def _explain_arguments(self, tally: Tally, table: Table | None, features: Any, output: Any) -> None:
+        """Say, once in a while, what is wrong with the arguments of ``log_prediction``."""
+        self.explain_features(tally, table, lambda: given_hint("features", features, self._features.names))
+        self.explain_output(tally, lambda: given_output_hint(output, self.output_names, tally.rows))
+
+    def explain_features(
+        self, tally: Tally, table: Table | None, describe: Callable[[], str], *, is_placed: bool = True
+    ) -> None:
+        """Say, once in a while, why features were not found, or which have another name. Never raises.
+
+        Args:
+            tally: What was gathered, with its errors.
+            table: The rows that were found; None for none.
+            describe: Says what was there instead of rows.
+            is_placed: Whether the user has said where the rows are.
+        """
+        if "features" in tally.errors:
+            rows, known = table, self._features.names
+            self._tell(
+                "features", describe if rows is None else lambda: unmatched_hint(rows, known, is_placed=is_placed)
+            )
+        elif GAP in tally.errors and table is not None and table.names is not None:
+            names = table.names
+            self._tell(GAP, lambda: self._names_hint(names))
+
+    def _names_hint(self, names: tuple[str, ...]) -> str | None:
+        """Return which features have another name; if none, rows of these names are not looked at again."""
+        hint = names_hint(names, self._features.names)
+        if hint is None:
+            self._features.gaps.discard(names)
+        return hint
+
+    def explain_output(self, tally: Tally, describe: Callable[[], str]) -> None:
+        """Say, once in a while, why the output was not found. Never raises.
+
+        Args:
+            tally: What was gathered, with its errors.
+            describe: Says what was there instead.
+        """
+        if "output" in tally.errors:
+            self._tell("output", describe)
+
+    def _tell(self, kind: str, describe: Callable[[], str | None]) -> None:
+        try:
+            self.notes.tell(kind, describe)
+        except Exception:
+            self.complain("It cannot be said what was not captured; the response is not affected.")
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

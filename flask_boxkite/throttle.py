@@ -23,3 +23,7 @@ class Throttle:
             return False
         self._last = now
         return True
+
+    def allow_after(self, seconds: float) -> None:
+        """Allow the next one after so many seconds, since there was nothing to log this time."""
+        self._last = time.monotonic() - COMPLAINT_SECONDS + seconds

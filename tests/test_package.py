@@ -27,11 +27,11 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(PACKAGE)],
 
 # The one way in which imports may point: a module may import those of its own level and of the levels before it.
 LEVELS = (
-    ("errors", "files", "naming", "objects", "process", "rowhash", "throttle", "values"),
-    ("config", "prediction"),
-    ("baseline", "families", "payloads", "spool"),
+    ("errors", "files", "naming", "nearest", "objects", "process", "rowhash", "throttle", "values"),
+    ("config", "prediction", "reply"),
+    ("baseline", "families", "hints", "payloads", "spool"),
     ("live", "drift"),
-    ("sinks", "records"),
+    ("notes", "sinks", "records"),
     ("delivery",),
     ("doctor",),
     ("exposition", "observation", "provision"),

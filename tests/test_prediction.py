@@ -232,6 +232,27 @@ def test_a_body_that_is_no_text_goes_as_a_whole() -> None:
     assert "body_encoding" not in after
 
 
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        pytest.param({"ssn": 1, "b": 2}, {"ssn": REDACTED, "b": 2}, id="field"),
+        pytest.param([{"ssn": 1}, {"b": [{"ssn": 2}]}], [{"ssn": REDACTED}, {"b": [{"ssn": REDACTED}]}], id="rows"),
+        pytest.param({"y": 1, "z": 2}, {"y": REDACTED, "z": 2}, id="end of a path"),
+        pytest.param({}, {}, id="empty"),
+        pytest.param(None, None, id="left out"),
+        pytest.param("ssn=1", REDACTED, id="text"),
+        pytest.param(7, REDACTED, id="bare number"),
+        pytest.param({"rows": [[1, 2]]}, REDACTED, id="values without names"),
+    ],
+)
+def test_a_response_is_redacted_inside_or_goes_as_a_whole(response: Any, expected: Any) -> None:
+    assert redacted(record_of(response=response), "ssn", "x.y")["response"] == expected
+
+
+def test_a_response_of_which_a_part_is_missing_goes_as_a_whole() -> None:
+    assert redacted(record_of(response='{"a":1', response_truncated=True), "ssn")["response"] == REDACTED
+
+
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcs"), inner, max_size=3),

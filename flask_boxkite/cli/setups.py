@@ -18,6 +18,7 @@ from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.doctor import Level, findings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.windows import Shortage
+from flask_boxkite.notes import latest
 from flask_boxkite.service import load_baselines
 
 __all__ = ["Setup", "outcomes", "setup_of_app", "setup_of_environment"]
@@ -39,6 +40,7 @@ class Setup:
         alone: ``hint`` if each does so in its memory.
         shortage: What room is lacking for time windows.
         has_guard: Whether the user's own function decides who sees the drift page.
+        notes: What was seen and expected when something was not captured, by kind.
     """
 
     source: str
@@ -50,6 +52,7 @@ class Setup:
     alone: Level | None = None
     shortage: Shortage | None = None
     has_guard: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def setup_of_app(app: Flask) -> Setup:
@@ -75,6 +78,7 @@ def setup_of_app(app: Flask) -> Setup:
         alone="hint" if directory is None else None,
         shortage=state.shortage(),
         has_guard=state.has_guard,
+        notes=latest(service.notes.read() for service in services),
     )
 
 
@@ -121,6 +125,7 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
         is_open=settings.dashboard_path is not None and settings.metrics_token is None and not setup.has_guard,
         alone=setup.alone,
         shortage=setup.shortage,
+        notes=setup.notes,
     ):
         yield Outcome(*finding)
 

@@ -22,13 +22,14 @@ from flask_boxkite.families import Block, Family, label_text, running_sum, varia
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.store import Section, Totals, section_key
 from flask_boxkite.live.windows import WINDOWS
-from flask_boxkite.naming import CAPTURE_REASONS, STATUSES, canonical_number, escape_label
+from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label
 
 __all__ = ["ExportedModel", "ModelFamilies"]
 
 PREDICTIONS = Family("boxkite_predictions", "counter", "Predicted rows by the status of their response.")
 DURATIONS = Family("boxkite_prediction_duration_seconds", "histogram", "Time from request to response.")
 CAPTURE_ERRORS = Family("boxkite_capture_errors", "counter", "Requests whose features or output were not found.")
+FAILED = Family("boxkite_feature_failed", "counter", "Rows of failed requests by the state of each feature's value.")
 SIGNIFICANCE = Family("boxkite_drift_significance", "gauge", "False-alarm probability of one check of one variable.")
 OUTPUT_SUMS = Family("boxkite_inference_sum", "counter", "Sum of positive, and of the size of negative outputs.")
 
@@ -125,6 +126,7 @@ class ModelFamilies:
             self._add_drift_limits(model.baseline)
             self._add_dispersions(model.baseline)
             self._add_output_sums(model.baseline.outputs)
+            self._add_failed(model.baseline.features)
         self._add_requests()
 
     def render(self, totals: Totals, dispersions: NDArray[np.float64]) -> Iterator[tuple[Family, str]]:
@@ -219,6 +221,14 @@ class ModelFamilies:
         self._parts.append(
             (OUTPUT_SUMS, lambda numbers: "".join(f"{head} {float(numbers.sums[at])!r}\n" for head, at in heads))
         )
+
+    def _add_failed(self, features: tuple[Distribution, ...]) -> None:
+        pairs = [(item.name, state) for item in features for state in FAILED_STATES]
+        lines = [
+            (self._line(FAILED, "feature", name, f',state="{state}"', None), cell, cell + 1)
+            for cell, (name, state) in enumerate(pairs, self._model.layout.failed_start)
+        ]
+        self._add_block(FAILED, Block(lines))
 
     def _line(self, family: Family, thing: str, name: str, more: str, value: float | None) -> str:
         head = f'{family.sample_name}{{{self._model.labels},{thing}="{escape_label(name)}"{more}}}'

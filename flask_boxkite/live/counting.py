@@ -263,6 +263,12 @@ class VariableCounter:
             sums are kept.
         keeps_interpreter: Whether other threads wait for the interpreter, which NumPy's search lets go of for a moment:
             to be woken for nothing costs 30 µs, a search in Python only 3 more than one in NumPy.
+        notes_gaps: Whether increments are told of rows whose names may be misspelt.
+
+    Attributes:
+        names: Names of the variables, in their order.
+        known: The same as a set.
+        gaps: Names of rows, of which some are unknown while some variables are not there: these may be meant.
     """
 
     def __init__(
@@ -274,6 +280,7 @@ class VariableCounter:
         buckets: int | None = None,
         sums: int | None = None,
         keeps_interpreter: bool = False,
+        notes_gaps: bool = False,
     ) -> None:
         self.names = tuple(distribution.name for distribution in distributions)
         self.known = frozenset(self.names)
@@ -300,6 +307,8 @@ class VariableCounter:
         is_wide = len(continuous) >= WIDE_ROW and not keeps_interpreter
         self._search = _RowSearch(self._bounds, self._offsets) if is_wide else None
         self._name_plans: dict[tuple[str, ...], list[int] | None] = {}
+        self._notes_gaps = notes_gaps
+        self.gaps: set[tuple[str, ...]] = set()
         # By type of numbers, made when first needed. Threads that meet make the same one twice.
         self._grids: dict[str, Grid] = {}
 
@@ -326,7 +335,12 @@ class VariableCounter:
                     self._add_sums([row], increments)
                 return increments
         names = table.names
-        rows = table.rows if names is None else self._in_order(table, names)
+        if names is None:
+            rows = table.rows
+        else:
+            rows = self._in_order(table, names)
+            if self.gaps and names in self.gaps:
+                increments.note_gap()
         width = rows.shape[1] if isinstance(rows, np.ndarray) else len(rows[0])
         if width != len(self._cells):
             msg = f"{width} values for {len(self._cells)} variables"
@@ -396,6 +410,7 @@ class VariableCounter:
         if names not in self._name_plans:
             if len(self._name_plans) >= _MAX_PLANS:  # names come from clients
                 self._name_plans.clear()
+                self.gaps.clear()
             self._name_plans[names] = self._plan(names)
         plan = self._name_plans[names]
         if plan is None:
@@ -417,7 +432,12 @@ class VariableCounter:
         One that is not there is taken from the end, where each row gets a None.
         """
         positions = {str(name): index for index, name in enumerate(names)}
-        return None if self.known.isdisjoint(positions) else [positions.get(name, -1) for name in self.names]
+        if self.known.isdisjoint(positions):
+            return None
+        plan = [positions.get(name, -1) for name in self.names]
+        if self._notes_gaps and -1 in plan and not self.known.issuperset(positions):
+            self.gaps.add(names)
+        return plan
 
     # --- batches -----------------------------------------------------------------------------------------------------
 

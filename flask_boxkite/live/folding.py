@@ -32,11 +32,13 @@ from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.spool import waiting_records
 
-__all__ = ["fold", "generation", "is_ours", "read_directory", "windows_path"]
+__all__ = ["NOTE", "fold", "generation", "is_ours", "read_directory", "windows_path"]
 
 # A release that counts in another format leaves that of an older one alone: during an upgrade both are at work.
 RETIRED = f"retired-{FORMAT:08x}"
 _WINDOWS = "windows-"
+NOTE = "note-"
+"""How a file begins that says what was not captured."""
 _ABOUT = section_key("retired")
 
 _AT_ONCE = 16
@@ -317,7 +319,7 @@ def _remove_left_behind(directory: Path, left_out: dict[str, str]) -> None:
 
 def is_ours(name: str) -> bool:
     """Say whether a file of this name is one of those that are made here."""
-    return name.startswith((LIVE, NEW, _WINDOWS, "retired-"))
+    return name.startswith((LIVE, NEW, NOTE, _WINDOWS, "retired-"))
 
 
 def windows_path(directory: Path, key: str) -> Path:

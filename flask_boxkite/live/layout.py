@@ -12,7 +12,7 @@ from collections.abc import MutableSequence, Sequence
 
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.live.store import Section, section_key
-from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATE_FILES, STATUSES
+from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, FAILED_STATES, STATE_FILES, STATUSES
 from flask_boxkite.rowhash import ROW_BUCKETS
 
 __all__ = [
@@ -54,7 +54,8 @@ HIGHEST = (LAST_DELIVERY_MS, BACKOFF_MS)
 FILES = Section(section_key("files"), len(STATE_FILES), 0)
 """What became of files of counts, by `naming.STATE_FILES`."""
 
-FORMAT = zlib.crc32(repr((3, STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, DROP_REASONS, STATE_FILES)).encode())
+_NAMES = (STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, FAILED_STATES, DROP_REASONS, STATE_FILES)
+FORMAT = zlib.crc32(repr((4, *_NAMES)).encode())
 """Changes with all that a layout depends on besides the baseline; numbers of another format are not read."""
 
 
@@ -70,6 +71,7 @@ class Layout:
         statuses_start: First cell of the predictions by status.
         durations_start: First cell of the duration bins.
         captures_start: First cell of the capture errors by reason.
+        failed_start: First cell of the features of failed requests: `FAILED_STATES` of one feature after the other.
         size: Number of cells.
         duration_sum: Index of the sum of durations; before it stand two sums per output, of positive and of negative
             values.
@@ -85,7 +87,8 @@ class Layout:
         self.statuses_start = self.squares + 1
         self.durations_start = self.statuses_start + len(STATUSES)
         self.captures_start = self.durations_start + len(DURATION_BOUNDS) + 1
-        self.size = self.captures_start + len(CAPTURE_REASONS)
+        self.failed_start = self.captures_start + len(CAPTURE_REASONS)
+        self.size = self.failed_start + len(FAILED_STATES) * len(self.features)
         self.duration_sum = 2 * len(self.outputs)
         self.sums_size = self.duration_sum + 1
 

@@ -53,6 +53,9 @@ class Increments:
         else:  # together they might hold a cell twice
             self.cells += cells.tolist()
 
+    def note_gap(self) -> None:
+        """Note that a variable is missing and an unknown name is there, which may be meant."""
+
     def add_block(self, block: NDArray[np.int64]) -> None:
         """Add counts to all cells."""
         self.block = block if self.block is None else self.block + block

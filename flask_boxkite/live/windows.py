@@ -6,7 +6,7 @@ since the window began; without any, nothing was counted since. So idle times co
 and be folded as they like: only totals matter. A window reaches back up to one slot less than its name says, and what
 another process or thread counts in the very moment of a snapshot may fall before it.
 
-Memory is bounded: 192 snapshots, 8 bytes a count; 8 MiB for 100 features, written as time goes by.
+Memory is bounded: 192 snapshots, 8 bytes a count; 9 MiB for 100 features, written as time goes by.
 
 Slots are those of the wall clock, so that records, which have its times, can be cut at the same moments. But time goes
 by as the monotonic clock has it: how far apart the two are is noted once, with the first snapshot, so no later step of

@@ -19,6 +19,7 @@ from flask_boxkite.page.words import (
     ago,
     decision_statistics,
     distance_statistics,
+    failed_text,
     moment,
     number,
     percent,
@@ -44,6 +45,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters.update(number=number, percent=percent, seconds=seconds, moment=moment, ago=ago, rows=rows_text)
+    environment.filters.update(failed=failed_text)
     environment.globals.update(minimum_rows=MINIMUM_ROWS)
     return environment
 
@@ -110,7 +112,9 @@ def drift_json(app: App) -> str:
 
     Keys: ``format`` (1), ``time`` (ISO 8601, UTC), ``window`` (null: since the start), ``models``, ``sinks``,
     ``findings`` and ``failures`` (texts). A model has ``model``, ``baseline``, ``version``, ``rows`` by status,
-    ``latency_seconds`` (``p50``, ``p95``, ``p99``; null where nothing was timed) and ``drift``, as
+    ``latency_seconds`` (``p50``, ``p95``, ``p99``; null where nothing was timed), ``failed`` (``rows`` of requests that
+    ended in 5xx, ``unread`` of them, and the ``features`` that were odd in them more often than in answered ones:
+    ``feature``, ``state``, ``rows``, ``share``, ``share_answered``) and ``drift``, as
     `DriftReport.to_dict` has it (null without a baseline). A sink has ``name``, ``accepted``, ``delivered``,
     ``waiting``, ``dropped`` by reason, ``last_delivery`` (null: never) and ``backoff_seconds``. A finding has ``level``
     (``problem`` or ``hint``), ``what`` and ``remedy``. Keys may be added, in a later release.
@@ -136,6 +140,11 @@ def _model_dict(model: ModelView) -> dict[str, Any]:
         "version": model.baseline.version if model.baseline else None,
         "rows": seen.rows,
         "latency_seconds": {f"p{part}": seen.latency(part / 100) for part in (50, 95, 99)},
+        "failed": {
+            "rows": seen.failures.rows,
+            "unread": seen.failures.unread,
+            "features": [item._asdict() for item in seen.failures.odd],
+        },
         "drift": seen.report.to_dict() if seen.report else None,
     }
 

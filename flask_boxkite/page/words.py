@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart, short_interval_of_times
 from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
+from flask_boxkite.live.failed import Failures
 from flask_boxkite.naming import (
     ABOVE,
     BELOW,
@@ -30,6 +31,7 @@ __all__ = [
     "category_label",
     "decision_statistics",
     "distance_statistics",
+    "failed_text",
     "group_text",
     "moment",
     "number",
@@ -71,6 +73,18 @@ MEANINGS = {
 _WINDOWS = {"5m": "the last 5 minutes", "1h": "the last hour", "24h": "the last 24 hours"}
 
 
+_ODD = {
+    "missing": "was missing",
+    "invalid": "was invalid",
+    "unseen": "had a value that training never had",
+    "out_of_range": "was outside of training's range",
+}
+"""What a state of failed requests says of a feature."""
+
+_MOST_ODD = 3
+"""How many features of failed requests are named."""
+
+
 def since_text(row: Mapping[str, Any], today: str | None) -> str:
     """Say when the stretch of time began that decided, as in "since 12:03 UTC"; nothing where it is the whole window.
 
@@ -92,6 +106,19 @@ def rows_text(rows: int) -> str:
 def window_text(window: str | None) -> str:
     """Name a window, as in "in the last hour"."""
     return f"in {_WINDOWS.get(window, f'the last {window}')}" if window else "since the start"
+
+
+def failed_text(failures: Failures) -> str:
+    """Say what was odd about failed requests, as it goes on after their number."""
+    said = [
+        f"In {item.rows:,} of them {item.feature!r} {_ODD[item.state]} ({percent(item.share_answered)} of others)."
+        for item in failures.odd[:_MOST_ODD]
+    ]
+    if (more := len(failures.odd) - _MOST_ODD) > 0:
+        said.append(f"{more} more {'features were' if more > 1 else 'feature was'} odd.")
+    if failures.unread:
+        said.append(f"In {failures.unread:,} of them no features were found.")
+    return " ".join(said) or "No feature of theirs stands out from answered ones."
 
 
 def percent(share: float) -> str:

@@ -89,7 +89,9 @@ with app.app_context():
     env = {f"FLASK_BOXKITE_{key}": str(value) for key, value in settings.items()}
     assert run_python("-c", program, cwd=directory, **env).returncode == 0
     done = check(directory, **settings)
-    assert "✗ In 1 requests features were not found." in lines(done)
+    found = lines(done)
+    place = found.index("✗ Features were not found in 1 request.")
+    assert found[place + 1] == "  log_prediction() was called without 'features'."
     assert done.returncode == 1
 
 

@@ -487,3 +487,11 @@ def test_huge_sums_do_not_disturb() -> None:
     counter = VariableCounter([X], 0, 7, sums=0)
 
     assert sums_of(counter.count(Table(None, np.full((20, 1), 1e308)))) == {0: math.inf}
+
+
+def test_rows_that_lack_a_variable_and_have_an_unknown_name_are_noted() -> None:
+    """The unknown one may be meant; a row that only lacks something, or has more, needs no look."""
+    counter = VariableCounter([X, NUMBER], 0, 20, notes_gaps=True)
+    for names in (("n",), ("x", "n", "id"), ("n", "X")):
+        counter.count(Table(names, [[1.0] * len(names)]))
+    assert counter.gaps == {("n", "X")}

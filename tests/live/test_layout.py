@@ -21,7 +21,7 @@ from flask_boxkite.live.layout import (
     count_lost_records,
     waiting_of_process,
 )
-from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES
 from flask_boxkite.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
 
@@ -36,7 +36,8 @@ def test_sections_follow_each_other_without_gaps(baseline: Baseline) -> None:
     assert layout.statuses_start - layout.squares == 1
     assert layout.durations_start - layout.statuses_start == len(STATUSES)
     assert layout.captures_start - layout.durations_start == len(DURATION_BOUNDS) + 1
-    assert layout.size - layout.captures_start == len(CAPTURE_REASONS)
+    assert layout.failed_start - layout.captures_start == len(CAPTURE_REASONS)
+    assert layout.size - layout.failed_start == len(FAILED_STATES) * len(baseline.features)
     assert layout.sums_size == 2 * len(baseline.outputs) + 1
     assert layout.duration_sum == layout.sums_size - 1
 

@@ -118,7 +118,7 @@ def test_json_has_the_numbers_of_the_report(baseline: Baseline) -> None:
     assert (content["format"], content["window"], content["failures"]) == (1, "24h", [])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", content["time"])
     (model,) = content["models"]
-    assert list(model) == ["model", "baseline", "version", "rows", "latency_seconds", "drift"]
+    assert list(model) == ["model", "baseline", "version", "rows", "latency_seconds", "failed", "drift"]
     assert (model["model"], model["baseline"], model["version"]) == ("default", baseline.fingerprint, "v1")
     assert model["rows"] == {"ok": 50, "client_error": 3, "error": 0}
     assert 0 < model["latency_seconds"]["p50"] <= model["latency_seconds"]["p99"]
@@ -258,11 +258,11 @@ def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:
         app.monitor.close()
     said = found(app)
 
-    assert said["In 1 requests features were not found."] == "problem"
+    assert said["Features were not found in 1 request."] == "problem"
     assert said["Records wait in memory, and are lost with a process that is killed."] == "hint"
     assert said["Only 0.5 of all predictions are recorded."] == "hint"
     page = app.test_client().get("/boxkite/", headers=basic(TOKEN)).text
-    assert "In 1 requests features were not found." in page
+    assert "Features were not found in 1 request." in page
     assert "Worth turning on" in page
 
 

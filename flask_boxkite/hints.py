@@ -1,0 +1,290 @@
+"""What was seen and what was expected, in words, when features or output were not found; and what to do about it.
+
+Only names, types and sizes are quoted, never values: at most five names of forty letters. Advice that was followed is
+not given again: who has said where something is, is not told to say so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from flask_boxkite.nearest import nearest
+from flask_boxkite.payloads import Table, output_table
+from flask_boxkite.reply import Reply
+
+__all__ = [
+    "Where",
+    "features_hint",
+    "given_hint",
+    "given_output_hint",
+    "names_hint",
+    "output_hint",
+    "unmatched_hint",
+]
+
+Where: TypeAlias = "str | Callable[[Any], Any] | None"
+"""What the user has said about where something is: a dotted path, a function, or nothing."""
+
+_MOST_NAMES = 5
+_MOST_LETTERS = 40
+_MOST_KEYS = 50
+_DEEPEST = 3
+"""How far rows are looked for below other keys, to say where they are."""
+
+_MOST_JSON_BYTES = 1024 * 1024
+_UNNAMED = re.compile(r"output(_\d+)?")
+"""What outputs are called that had no name in training."""
+
+
+def names_hint(given: Sequence[str], known: Sequence[str]) -> str | None:
+    """Say which features come under another name than in training; None if none seems to.
+
+    Args:
+        given: Names of the request.
+        known: Names of the features.
+    """
+    wanted = [name for name in known if name not in set(given)]
+    did_you_mean = _meant(wanted, [name for name in given if name not in set(known)])
+    if did_you_mean is None:
+        return None
+    return f"Some features of a request have another name than in training, and count as missing. {did_you_mean}."
+
+
+def unmatched_hint(table: Table, known: Sequence[str], *, is_placed: bool) -> str:
+    """Say why rows fit the features neither by name nor by position.
+
+    Args:
+        table: The rows.
+        known: Names of the features, in their order.
+        is_placed: Whether the user has said where the rows are.
+    """
+    if table.names is None:
+        width = len(table.rows[0])
+        advice = "Send all of them in this order, or by name."
+        return f"Rows have {_values(width)}, and the baseline has {len(known)} features: {_listed(known)}. {advice}"
+    advice = _meant(known, table.names) or "Name them as in training"
+    if not is_placed and advice.startswith("Name"):
+        advice += f", or say where they are: {_predict('features')}"
+    return f"The names are {_listed(table.names)}; the features of the baseline are {_listed(known)}. {advice}."
+
+
+def features_hint(body: bytes | None, content_type: str, known: Sequence[str], where: Where) -> str:
+    """Say what is in a request in which nothing has the shape of features.
+
+    Args:
+        body: Its body; None if it was not kept.
+        content_type: The header of the request.
+        known: Names of the features.
+        where: What the user has said about where they are.
+    """
+    expected = f"; the features of the baseline are {_listed(known)}" if known else ""
+    if where == "?":
+        return f"The query string has none of the features{expected}."
+    seen, document = _request_seen(body, content_type.partition(";")[0].strip())
+    if callable(where):
+        return f"The function 'features' returned nothing that has the shape of rows; {seen}{expected}."
+    if where is not None:
+        found = seen if document is None else _at_path(document, where, "the request")
+        return f"{_begun(found)}{expected}."
+    place = _place_of(document, known)
+    advice = f"Say where they are: {_predict('features', place)}"
+    return f"{_begun(seen)}{expected}. {(place is None and _meant(known, _all_keys(document))) or advice}."
+
+
+def _request_seen(body: bytes | None, mimetype: str) -> tuple[str, Any]:
+    """Return what a request is, as it goes on in a sentence, and its JSON; None if it has none."""
+    if body is None:
+        return "the body was not read, or is too long to be kept", None
+    if not body:
+        return "the request has no body", None
+    is_json, document = _parsed(body)
+    if not is_json:
+        return f"the request is {_shown(mimetype or 'of no type')}, {len(body)} bytes, and cannot be read", None
+    return f"the request {_described(document)}", document
+
+
+def _place_of(document: Any, known: Sequence[str], depth: int = _DEEPEST) -> str | None:
+    """Return the dotted path of an object that has a known name, quoted; None if there is none, or it is the root."""
+    found = _path_to(document, frozenset(known), depth)
+    return _shown(".".join(found)) if found else None
+
+
+def _path_to(document: Any, known: frozenset[str], depth: int) -> list[str] | None:
+    rows = document[0] if isinstance(document, list) and document else document
+    if not isinstance(rows, Mapping):
+        return None
+    if not known.isdisjoint(rows):
+        return []
+    for key, value in list(rows.items())[:_MOST_KEYS] if depth and rows is document else ():
+        below = _path_to(value, known, depth - 1)
+        if below is not None:
+            return [str(key), *below]
+    return None
+
+
+def output_hint(reply: Reply | None, found: Any, names: Sequence[str], rows: int | None, where: Where) -> str:
+    """Say what an answer has instead of the outputs.
+
+    Args:
+        reply: The response; None if there is none.
+        found: The output that was found and does not fit; None if none was found.
+        names: Names of the outputs.
+        rows: Rows of the request; None if they are not known.
+        where: What the user has said about where the output is.
+    """
+    expected = _expected(names)
+    if (other := _other_rows(found, names, rows)) is not None:
+        return other
+    if callable(where):
+        returned = "returned None" if found is None else f"returned what does not fit: it {_described(found)}"
+        return _joined(f"The function 'output' {returned}", expected, "")
+    if reply is None or reply.data is None:
+        return "The answer is a stream, a file or encoded, and cannot be read. Log it with monitor.log_prediction()."
+    is_json, document = _parsed(reply.data)
+    if not is_json:
+        seen = f"The answer is {reply.mimetype or 'of no type'!r}, {len(reply.data)} bytes, and has no output"
+        return _joined(seen, expected, "" if where else f"Say where it is: {_predict('output')}")
+    if where is not None:
+        return _joined(_begun(_at_path(document, where, "the answer")), expected, "")
+    return _joined(f"The answer {_described(document)}", expected, _advice(document, names, rows))
+
+
+def given_hint(argument: str, value: Any, names: Sequence[str]) -> str:
+    """Say what is wrong with an argument of ``log_prediction``.
+
+    Args:
+        argument: Name of the argument.
+        value: The argument.
+        names: What the baseline knows.
+    """
+    if value is None:
+        return f"log_prediction() was called without {argument!r}."
+    known = f" The baseline knows {_listed(names)}." if names else ""
+    return f"What log_prediction() got as {argument!r} does not fit: it {_described(value)}.{known}"
+
+
+def given_output_hint(value: Any, names: Sequence[str], rows: int | None) -> str:
+    """Say what is wrong with the output that ``log_prediction`` got."""
+    return _other_rows(value, names, rows) or given_hint("output", value, names)
+
+
+def _other_rows(found: Any, names: Sequence[str], rows: int | None) -> str | None:
+    """Say that an output has another number of rows than the request; None if it has not."""
+    table = None if found is None or rows is None else output_table(found, names, None)
+    if table is None or len(table) == rows:
+        return None
+    return f"The output has {_rows(len(table))}, and the features have {_rows(rows or 0)}."
+
+
+def _expected(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return f"the baseline's output{'s are' if len(names) > 1 else ' is'} {_listed(names)}"
+
+
+def _advice(document: Any, names: Sequence[str], rows: int | None) -> str:
+    """Return what to do about an answer that is JSON and follows no convention."""
+    keys = [str(key) for key in document] if isinstance(document, Mapping) else []
+    fitting = [key for key in keys if output_table(document[key], names, rows) is not None]
+    place = _predict("output", _shown(fitting[0]) if len(fitting) == 1 else None)
+    if all(_UNNAMED.fullmatch(name) for name in names):
+        if len(names) > 1:
+            return f"Name the outputs when you train, by a frame or a mapping, or say where they are: {place}"
+    elif did_you_mean := _meant(names, _all_keys(document)):
+        return did_you_mean
+    return f"Say where it is: {place}"
+
+
+def _at_path(document: Any, path: str, subject: str) -> str:
+    """Say what stands at a dotted path, or where it ends, as it goes on in a sentence."""
+    for key in path.split("."):
+        if isinstance(document, Mapping) and key in document:
+            document = document[key]
+        elif isinstance(document, list) and key.isdecimal() and int(key) < len(document):
+            document = document[int(key)]
+        else:
+            meant = nearest([key], map(str, document)) if isinstance(document, Mapping) else {}
+            did_you_mean = f" (did you mean {_shown(meant[key])}?)" if meant else ""
+            return f"nothing stands at {_shown(path)}{did_you_mean}: {subject} {_described(document)}"
+        subject = _shown(key)
+    return f"what stands at {_shown(path)} does not fit: it {_described(document)}"
+
+
+def _parsed(body: bytes) -> tuple[bool, Any]:
+    """Return whether a body is JSON, and the document."""
+    try:
+        return (True, json.loads(body)) if len(body) <= _MOST_JSON_BYTES else (False, None)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def _described(document: Any) -> str:
+    """Say what a value is, without showing it, as it goes on in a sentence."""
+    if isinstance(document, Mapping):
+        inner = next((key for key, value in document.items() if isinstance(value, Mapping) and value), None)
+        below = f"; {_shown(inner)} has {_listed(document[inner])}" if inner is not None else ""
+        return f"has the keys {_listed(document)}{below}" if document else "is an empty object"
+    if isinstance(document, (list, tuple)):
+        first = f", the first of which {_described(document[0])}" if document and _is_container(document[0]) else ""
+        return f"is a list of {_values(len(document))}{first}"
+    kinds = {str: "text", bool: "boolean", int: "number", float: "number", type(None): "null"}
+    kind = kinds.get(type(document))
+    return f"is a {kind}" if kind else f"is of type {type(document).__name__!r}"
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, (Mapping, list))
+
+
+def _all_keys(document: Any) -> list[str]:
+    """Return the keys of an object, and of the objects in it."""
+    if not isinstance(document, Mapping):
+        return []
+    below = [str(key) for value in document.values() if isinstance(value, Mapping) for key in value]
+    return [*map(str, document), *below]
+
+
+def _meant(wanted: Iterable[str], given: Iterable[str]) -> str | None:
+    """Say which given names are probably which that are wanted, as a sentence without its end; None if none is."""
+    found = list(nearest(wanted, given).items())
+    if not found:
+        return None
+    pairs = ", ".join(f"{_shown(name)} by {_shown(seen)}" for name, seen in found[:_MOST_NAMES])
+    more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
+    return f"Did you mean {pairs}{more}? Use the names of training"
+
+
+def _listed(names: Iterable[Any]) -> str:
+    shown = [_shown(name) for name in names]
+    more = f" and {len(shown) - _MOST_NAMES} more" if len(shown) > _MOST_NAMES else ""
+    return f"{', '.join(shown[:_MOST_NAMES])}{more}"
+
+
+def _shown(name: Any) -> str:
+    text = str(name)
+    return repr(text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…")
+
+
+def _predict(option: str, place: str | None = None) -> str:
+    return f"@monitor.predict({option}={place or '…'})"
+
+
+def _begun(text: str) -> str:
+    """Begin a sentence."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _joined(seen: str, expected: str, advice: str) -> str:
+    sentence = f"{seen}; {expected}." if expected else f"{seen}."
+    return f"{sentence} {advice}." if advice else sentence
+
+
+def _values(number: int) -> str:
+    return f"{number} value{'s' * (number != 1)}"
+
+
+def _rows(number: int) -> str:
+    return f"{number} row{'s' * (number != 1)}"

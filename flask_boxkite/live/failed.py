@@ -1,0 +1,137 @@
+"""The features of failed requests, which the model saw and which drift leaves out: counted by what was odd about them.
+
+A request that ends in 5xx adds nothing to the bins of answered rows. Each of its features is counted in one of
+`FAILED_STATES` instead: five cells a feature, so that the input which breaks a model is seen beside the drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.store import Increments
+from flask_boxkite.naming import ABOVE, BELOW, FAILED_STATES, INVALID, MISSING, STATUSES, UNSEEN
+
+__all__ = ["FailedCells", "Failures", "OddFeature", "failures_of"]
+
+_STATES = {
+    MISSING: FAILED_STATES.index("missing"),
+    INVALID: FAILED_STATES.index("invalid"),
+    UNSEEN: FAILED_STATES.index("unseen"),
+    BELOW: FAILED_STATES.index("out_of_range"),
+    ABOVE: FAILED_STATES.index("out_of_range"),
+}
+_USUAL = FAILED_STATES.index("usual")
+
+_LEAST_SHARE = 0.1
+"""A state of fewer failed rows than this share explains little of them."""
+
+_LEAST_RATIO = 2.0
+"""A state stands out if its share is this many times as large as among answered rows."""
+
+
+class FailedCells:
+    """Translates what a prediction would have added to the bins. A value: safe to use from any thread.
+
+    Args:
+        layout: The layout of the model's counts.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._start = layout.failed_start
+        self._places = _places(layout.features)
+
+    def increments(self, answered: Increments) -> Increments:
+        """Return what a failed request adds.
+
+        Args:
+            answered: What it would have added if it had been answered.
+        """
+        counts = np.zeros(len(self._places), np.int64)
+        cells = [cell for cell in answered.cells if cell < len(counts)]
+        if answered.wide is not None:
+            cells += [cell for cell in answered.wide.tolist() if cell < len(counts)]
+        np.add.at(counts, np.array(cells, np.intp), 1)
+        if answered.block is not None:
+            counts += answered.block[: len(counts)]
+        found = Increments()
+        for cell in np.flatnonzero(counts).tolist():
+            found.amounts.append((self._start + int(self._places[cell]), int(counts[cell])))
+        return found
+
+
+class OddFeature(NamedTuple):
+    """A feature that was odd in failed requests, more often than in answered ones.
+
+    Attributes:
+        feature: Name of the feature.
+        state: One of `FAILED_STATES`.
+        rows: Failed rows in which it was.
+        share: Their share of the failed rows whose features were read.
+        share_answered: Share of answered rows in which it was too.
+    """
+
+    feature: str
+    state: str
+    rows: int
+    share: float
+    share_answered: float
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Failed rows of one window.
+
+    Attributes:
+        rows: Number of failed rows.
+        unread: Number of those whose features were not read, or not matched.
+        odd: The features that stand out, those with the largest difference of shares first.
+    """
+
+    rows: int
+    unread: int
+    odd: tuple[OddFeature, ...]
+
+
+def failures_of(layout: Layout, cells: NDArray[np.int64]) -> Failures:
+    """Return what was odd about failed requests.
+
+    Args:
+        layout: The layout of the counts.
+        cells: The counts, shape (layout.size,).
+    """
+    failed_rows = int(cells[layout.statuses_start + STATUSES.index("error")])
+    if not layout.features:
+        return Failures(failed_rows, 0, ())
+    failed = cells[layout.failed_start :].reshape(len(layout.features), len(FAILED_STATES))
+    answered = np.bincount(_places(layout.features), cells[: layout.outputs_start], failed.size).reshape(failed.shape)
+    read = int(failed[0].sum())
+    return Failures(failed_rows, max(failed_rows - read, 0), _odd(layout.features, failed, answered))
+
+
+def _odd(features: Sequence[Distribution], failed: NDArray[np.int64], answered: NDArray[Any]) -> tuple[OddFeature, ...]:
+    shares, others = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) for counts in (failed, answered))
+    is_odd = (shares >= _LEAST_SHARE) & (shares >= _LEAST_RATIO * others)
+    is_odd[:, _USUAL] = False
+    found = []
+    for at, state in np.argwhere(is_odd).tolist():
+        pair = float(shares[at, state]), float(others[at, state])
+        found.append(OddFeature(features[at].name, FAILED_STATES[state], int(failed[at, state]), *pair))
+    return tuple(sorted(found, key=lambda item: item.share_answered - item.share))
+
+
+def _places(features: Sequence[Distribution]) -> NDArray[np.intp]:
+    """Return, for each cell of the features, where it is counted from the first cell of failed requests on."""
+    places: list[int] = []
+    for number, feature in enumerate(features):
+        own = [_USUAL] * len(feature.cells)
+        for group in feature.groups:
+            own[group.start : group.stop] = [_STATES.get(group.name, _USUAL)] * (group.stop - group.start)
+        places += [number * len(FAILED_STATES) + state for state in own]
+    return np.array(places, dtype=np.intp)

@@ -1,0 +1,55 @@
+"""Did you mean: names that differ by capitals, blanks, underscores or a typo."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+__all__ = ["nearest"]
+
+_MOST_NAMES = 50
+_MOST_LETTERS = 64
+"""Names may be a client's: what they cost is bounded."""
+
+_CUTOFF = 0.8
+_DIGITS = re.compile(r"\d+")
+
+
+def nearest(wanted: Iterable[str], given: Iterable[str]) -> dict[str, str]:
+    """Return, for names that are wanted, the given name that is probably meant; each given name once.
+
+    ``x1`` and ``x2`` differ by more than a typo: names with other digits are never near. Only the first 50 names of
+    each side are compared.
+
+    Args:
+        wanted: Names that were expected and not found.
+        given: Names that were found and not expected.
+
+    >>> nearest(["age", "income"], ["Age ", "incme", "city"])
+    {'age': 'Age ', 'income': 'incme'}
+    """
+    plain = {name: _plain(name) for name in list(given)[:_MOST_NAMES]}
+    found: dict[str, str] = {}
+    for name in list(wanted)[:_MOST_NAMES]:
+        match = _match(_plain(name), plain)
+        if match is not None:
+            found[name] = match
+            del plain[match]
+    return found
+
+
+def _match(wanted: str, given: dict[str, str]) -> str | None:
+    for name, plain in given.items():
+        if plain == wanted:
+            return name
+    digits = _DIGITS.findall(wanted)
+    by_plain = {plain: name for name, plain in given.items() if _DIGITS.findall(plain) == digits}
+    close = difflib.get_close_matches(wanted, by_plain, 1, _CUTOFF)
+    return by_plain[close[0]] if close else None
+
+
+def _plain(name: str) -> str:
+    """Return the letters and digits of a name, without capitals."""
+    letters = "".join(letter for letter in name[:_MOST_LETTERS].casefold() if letter.isalnum())
+    return letters or name[:_MOST_LETTERS]

@@ -1,0 +1,144 @@
+"""What was seen and what was expected when something could not be captured: the last note of each kind.
+
+A note is logged at most once a minute, and kept: in this process, and in a small file in the directory where the
+processes of a server count together, so that the page of any process shows it. There are four kinds, so at most four
+files of one KiB for each model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from flask_boxkite.drift.text import printable
+from flask_boxkite.files import open_private, read_file
+from flask_boxkite.live.folding import NOTE
+from flask_boxkite.naming import CAPTURE_REASONS, GAP
+from flask_boxkite.throttle import Throttle
+
+__all__ = ["Note", "Notes", "latest"]
+
+logger = logging.getLogger("flask_boxkite")
+
+MOST_LETTERS = 800
+"""Longest note; hints keep what they quote far shorter."""
+
+_KINDS = (*CAPTURE_REASONS, GAP)
+_MOST_BYTES = 4096
+_PAUSE_SECONDS = 1.0
+"""How often is looked for something to say; clients choose names, and comparing them takes milliseconds."""
+
+
+class Note(NamedTuple):
+    """One note.
+
+    Attributes:
+        time: When it was made, in Unix seconds.
+        text: What was seen, what was expected, and what to do.
+    """
+
+    time: float
+    text: str
+
+
+class Notes:
+    """The notes of one model. Safe to use from any thread and after a fork; never raises.
+
+    Args:
+        model: Name of the model.
+        key: Key of its counts, which tells it from other models and baselines.
+        directory: Returns where the processes of the server count together; None if there is no such place.
+        clock: Returns the Unix time.
+    """
+
+    def __init__(
+        self, model: str, key: str, directory: Callable[[], Path | None], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._model = model
+        self._name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        self._directory = directory
+        self._clock = clock
+        self._throttles = {kind: Throttle() for kind in _KINDS}
+        self._own: dict[str, Note] = {}
+
+    def tell(self, kind: str, describe: Callable[[], str | None]) -> None:
+        """Log and keep a note, if there was none of its kind lately.
+
+        Args:
+            kind: One of `CAPTURE_REASONS`, or `GAP`.
+            describe: Makes the text; None if there is nothing to say.
+        """
+        if not self._throttles[kind].allows():
+            return
+        text = describe()
+        if text:
+            logger.warning("Model %r: %s", self._model, self.keep(kind, text))
+        else:
+            self._throttles[kind].allow_after(_PAUSE_SECONDS)
+
+    def keep(self, kind: str, text: str) -> str:
+        """Keep a note without logging it; return its text as it is kept."""
+        note = self._own[kind] = Note(self._clock(), printable(text)[:MOST_LETTERS])
+        with contextlib.suppress(OSError):
+            directory = self._directory()
+            if directory is not None:
+                _write(self._path(directory, kind), note)
+        return note.text
+
+    def read(self) -> Mapping[str, Note]:
+        """Return the last note of each kind, of all processes of the server that can be known."""
+        directory = None
+        with contextlib.suppress(OSError):
+            directory = self._directory()
+        found = dict(self._own)
+        for kind in _KINDS if directory is not None else ():
+            assert directory is not None
+            note = _read(self._path(directory, kind))
+            if note is not None and (kind not in found or found[kind].time < note.time):
+                found[kind] = note
+        return found
+
+    def _path(self, directory: Path, kind: str) -> Path:
+        return directory / f"{NOTE}{self._name}-{kind}"
+
+
+def latest(notes: Iterable[Mapping[str, Note]], since: float = 0.0) -> dict[str, str]:
+    """Return the text of the last note of each kind, of all models.
+
+    Args:
+        notes: The notes of each model.
+        since: Unix seconds before which a note says nothing any more.
+    """
+    found: dict[str, Note] = {}
+    for each in notes:
+        for kind, note in each.items():
+            if note.time >= since and (kind not in found or found[kind].time < note.time):
+                found[kind] = note
+    return {kind: note.text for kind, note in found.items()}
+
+
+def _write(path: Path, note: Note) -> None:
+    """Write a note under another name and rename it, so that no reader sees half of it."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        os.write(descriptor, json.dumps(note._asdict()).encode())
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+
+
+def _read(path: Path) -> Note | None:
+    """Return the note in a file; None if there is none."""
+    try:
+        content = json.loads(read_file(path)[:_MOST_BYTES])
+        return Note(float(content["time"]), printable(str(content["text"]))[:MOST_LETTERS])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

@@ -1,0 +1,49 @@
+"""The raw response of a request, and what a record keeps of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from flask_boxkite.prediction import body_of, is_too_deep
+from flask_boxkite.values import plain
+
+__all__ = ["MOST_BYTES", "Reply", "response_fields"]
+
+MOST_BYTES = 16 * 1024
+"""A longer response is cut in the record, and flagged."""
+
+
+class Reply(NamedTuple):
+    """A response as the client gets it.
+
+    Attributes:
+        data: The body; None if it cannot be read: a stream, a file, or compressed.
+        mimetype: Its type, without parameters.
+        length: Bytes of the body; None if they are not known.
+    """
+
+    data: bytes | None
+    mimetype: str
+    length: int | None
+
+
+def response_fields(reply: Reply) -> dict[str, Any]:
+    """Return the fields of a record: the response as JSON, else as text; of a binary one, its type and length.
+
+    A text that is longer than `MOST_BYTES` is cut, and ``response_truncated`` says so.
+    """
+    body = None if reply.data is None else body_of(reply.data, MOST_BYTES)
+    if body is None or body.is_base64 or "\0" in body.text:
+        return {"response": None, "response_type": reply.mimetype, "response_bytes": reply.length}
+    if body.is_truncated:
+        return {"response": body.text, "response_truncated": True}
+    return {"response": _json_or_text(body.text)}
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        document = plain(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
+    return text if is_too_deep(document) else document

@@ -1,0 +1,286 @@
+"""Hints name what was seen, what was expected and what to do; they quote no values and never advise what was done."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from flask_boxkite.hints import features_hint, given_hint, given_output_hint, names_hint, output_hint, unmatched_hint
+from flask_boxkite.payloads import as_table
+from flask_boxkite.reply import Reply
+
+KNOWN = ("age", "income", "city")
+EXPECTED = "the features of the baseline are 'age', 'income', 'city'"
+MEANT = "Did you mean 'age' by 'AGE'? Use the names of training."
+OUTPUTS = "the baseline's outputs are"
+
+
+def request_hint(document: Any, where: Any = None, content_type: str = "application/json") -> str:
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return features_hint(body, content_type, KNOWN, where)
+
+
+@pytest.mark.parametrize(
+    ("document", "where", "hint"),
+    [
+        pytest.param(
+            {"q": {"who": {"age": 1}}},
+            None,
+            f"The request has the keys 'q'; 'q' has 'who'; {EXPECTED}. "
+            "Say where they are: @monitor.predict(features='q.who').",
+            id="below other keys",
+        ),
+        pytest.param(
+            {"Age": 1, "In come": 2},
+            None,
+            f"The request has the keys 'Age', 'In come'; {EXPECTED}. "
+            "Did you mean 'age' by 'Age', 'income' by 'In come'? Use the names of training.",
+            id="misspelt",
+        ),
+        pytest.param(
+            {"x": 1},
+            None,
+            f"The request has the keys 'x'; {EXPECTED}. Say where they are: @monitor.predict(features=…).",
+            id="other keys",
+        ),
+        pytest.param(
+            [],
+            None,
+            f"The request is a list of 0 values; {EXPECTED}. Say where they are: @monitor.predict(features=…).",
+            id="empty list",
+        ),
+        pytest.param(
+            {"q": {"who": 1}},
+            "q.Who",
+            f"Nothing stands at 'q.Who' (did you mean 'who'?): 'q' has the keys 'who'; {EXPECTED}.",
+            id="misspelt path",
+        ),
+        pytest.param(
+            {"q": [1]},
+            "q.3",
+            f"Nothing stands at 'q.3': 'q' is a list of 1 value; {EXPECTED}.",
+            id="short list",
+        ),
+        pytest.param(
+            {"q": True},
+            "q",
+            f"What stands at 'q' does not fit: it is a boolean; {EXPECTED}.",
+            id="no rows at a path",
+        ),
+        pytest.param(b"", "q", f"The request has no body; {EXPECTED}.", id="path, no body"),
+        pytest.param(
+            b"x=",
+            "?",
+            f"The query string has none of the features; {EXPECTED}.",
+            id="query string",
+        ),
+        pytest.param(
+            {"x": 1},
+            len,
+            "The function 'features' returned nothing that has the shape of rows; "
+            f"the request has the keys 'x'; {EXPECTED}.",
+            id="function",
+        ),
+    ],
+)
+def test_features_that_are_not_there(document: Any, where: Any, hint: str) -> None:
+    assert request_hint(document, where) == hint
+
+
+def test_a_request_that_cannot_be_read_is_told_by_type_and_size() -> None:
+    assert request_hint(b"secret words", None, "text/plain; charset=utf-8") == (
+        f"The request is 'text/plain', 12 bytes, and cannot be read; {EXPECTED}. "
+        "Say where they are: @monitor.predict(features=…)."
+    )
+    assert features_hint(None, "", KNOWN, None).startswith("The body was not read, or is too long to be kept; ")
+
+
+def rows(value: Any) -> Any:
+    return as_table(value)
+
+
+@pytest.mark.parametrize(
+    ("table", "is_placed", "hint"),
+    [
+        pytest.param(
+            [1, 2],
+            False,
+            "Rows have 2 values, and the baseline has 3 features: 'age', 'income', 'city'. "
+            "Send all of them in this order, or by name.",
+            id="width",
+        ),
+        pytest.param(
+            {"x": 1},
+            False,
+            f"The names are 'x'; {EXPECTED}. Name them as in training, or say where they are: "
+            "@monitor.predict(features=…).",
+            id="names",
+        ),
+        pytest.param(
+            {"x": 1},
+            True,
+            f"The names are 'x'; {EXPECTED}. Name them as in training.",
+            id="names where they were placed",
+        ),
+        pytest.param(
+            {"AGE": 1},
+            False,
+            f"The names are 'AGE'; {EXPECTED}. {MEANT}",
+            id="misspelt",
+        ),
+    ],
+)
+def test_rows_that_do_not_match(table: Any, is_placed: bool, hint: str) -> None:
+    assert unmatched_hint(rows(table), KNOWN, is_placed=is_placed) == hint
+
+
+def test_a_feature_under_another_name_is_told_and_others_are_not() -> None:
+    assert names_hint(("Age", "income", "city"), KNOWN) == (
+        "Some features of a request have another name than in training, and count as missing. "
+        "Did you mean 'age' by 'Age'? Use the names of training."
+    )
+    assert names_hint(("customer", "income", "city"), KNOWN) is None
+    assert names_hint(("Income", "income", "city"), KNOWN) is None
+
+
+NAMED = ("low", "high")
+UNNAMED = ("output_0", "output_1")
+
+
+@pytest.mark.parametrize(
+    ("document", "found", "names", "where", "hint"),
+    [
+        pytest.param(
+            {"tier": "a", "shares": [0.1, 0.9]},
+            None,
+            UNNAMED,
+            None,
+            f"The answer has the keys 'tier', 'shares'; {OUTPUTS} 'output_0', 'output_1'. "
+            "Name the outputs when you train, by a frame or a mapping, or say where they are: "
+            "@monitor.predict(output='shares').",
+            id="no names in training",
+        ),
+        pytest.param(
+            {"tier": "a", "shares": [0.1, 0.9]},
+            None,
+            NAMED,
+            None,
+            f"The answer has the keys 'tier', 'shares'; {OUTPUTS} 'low', 'high'. "
+            "Say where it is: @monitor.predict(output='shares').",
+            id="names in training: not advised again",
+        ),
+        pytest.param(
+            {"tier": "a", "shares": {"Low": 0.1, "High": 0.9}},
+            None,
+            NAMED,
+            None,
+            f"The answer has the keys 'tier', 'shares'; 'shares' has 'Low', 'High'; {OUTPUTS} 'low', 'high'. "
+            "Did you mean 'low' by 'Low', 'high' by 'High'? Use the names of training.",
+            id="misspelt",
+        ),
+        pytest.param(
+            {"x": 1},
+            None,
+            UNNAMED,
+            "Y",
+            f"Nothing stands at 'Y': the answer has the keys 'x'; {OUTPUTS} 'output_0', 'output_1'.",
+            id="a path: not advised again",
+        ),
+        pytest.param(
+            {"x": [1, 2, 3]},
+            [1, 2, 3],
+            UNNAMED,
+            "x",
+            f"What stands at 'x' does not fit: it is a list of 3 values; {OUTPUTS} 'output_0', 'output_1'.",
+            id="a path to what does not fit",
+        ),
+        pytest.param(
+            {"x": 1},
+            None,
+            UNNAMED,
+            len,
+            f"The function 'output' returned None; {OUTPUTS} 'output_0', 'output_1'.",
+            id="a function: not advised again",
+        ),
+        pytest.param(
+            {"x": 1},
+            "a",
+            UNNAMED,
+            len,
+            f"The function 'output' returned what does not fit: it is a text; {OUTPUTS} 'output_0', 'output_1'.",
+            id="a function of what does not fit",
+        ),
+        pytest.param(
+            {"x": 1},
+            [0.1, 0.2],
+            ("output",),
+            None,
+            "The output has 2 rows, and the features have 1 row.",
+            id="rows",
+        ),
+        pytest.param(
+            {"a": 1, "b": 2},
+            None,
+            ("output",),
+            None,
+            "The answer has the keys 'a', 'b'; the baseline's output is 'output'. "
+            "Say where it is: @monitor.predict(output=…).",
+            id="several that fit",
+        ),
+        pytest.param(
+            {},
+            None,
+            (),
+            None,
+            "The answer is an empty object. Say where it is: @monitor.predict(output=…).",
+            id="no baseline",
+        ),
+    ],
+)
+def test_outputs_that_are_not_there(document: Any, found: Any, names: Any, where: Any, hint: str) -> None:
+    reply = Reply(json.dumps(document).encode(), "application/json", None)
+    assert output_hint(reply, found, names, 1, where) == hint
+
+
+@pytest.mark.parametrize("reply", [None, Reply(None, "text/csv", None)], ids=["none", "stream"])
+def test_an_answer_that_cannot_be_read(reply: Reply | None) -> None:
+    hint = "The answer is a stream, a file or encoded, and cannot be read. Log it with monitor.log_prediction()."
+    assert output_hint(reply, None, ("output",), 1, None) == hint
+
+
+def test_an_answer_that_is_no_json_is_told_by_type_and_size() -> None:
+    reply = Reply(b"<html>secret</html>", "text/html", 19)
+    assert output_hint(reply, None, ("output",), 1, "score") == (
+        "The answer is 'text/html', 19 bytes, and has no output; the baseline's output is 'output'."
+    )
+
+
+def test_arguments_by_hand() -> None:
+    assert given_hint("features", None, KNOWN) == "log_prediction() was called without 'features'."
+    assert given_hint("features", object(), KNOWN) == (
+        "What log_prediction() got as 'features' does not fit: it is of type 'object'. "
+        "The baseline knows 'age', 'income', 'city'."
+    )
+    assert given_output_hint([1, 2], ("output",), 3) == "The output has 2 rows, and the features have 3 rows."
+
+
+def test_what_a_client_wrote_is_short() -> None:
+    """Five names of forty letters at most, whatever it sends."""
+    hint = request_hint({"x" * 1000 + str(i): {"y" * 1000: 1} for i in range(100)})
+    assert hint.count("x") - hint.count("ex") <= 5 * 40 + 40
+    assert hint.count("y") <= 45
+    assert "and 95 more" in hint
+
+
+def test_values_are_not_quoted() -> None:
+    document = {"card": "4111", "list": ["4111"], "deep": {"card": "4111"}}
+    for hint in (
+        request_hint(document),
+        request_hint(document, "card"),
+        output_hint(Reply(json.dumps(document).encode(), "", None), "4111", NAMED, 1, len),
+        unmatched_hint(rows({"card": "4111"}), KNOWN, is_placed=False),
+        given_hint("features", "4111", KNOWN),
+    ):
+        assert "4111" not in hint

@@ -1,0 +1,356 @@
+"""What could not be captured is told: in the log, on the page, in its JSON; and the response is in the record."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask, Response, abort, request, send_file
+from werkzeug.test import Client
+
+from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ModelMonitoringService
+from flask_boxkite.testing import RecordingSink
+from tests.peers import Gunicorn
+from tests.web.test_dashboard import Outline
+from tests.web.test_servers import Server
+from tests.web.twins import Samples
+
+ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
+GZIPPED = gzip.compress(b'{"a": 1, "b": 2}', mtime=0)
+
+
+class Scoring:
+    """An app whose view answers what it is told."""
+
+    def __init__(self, baseline: Any, answer: Any, **options: Any) -> None:
+        config = {key: options.pop(key) for key in list(options) if key.startswith("BOXKITE_")}
+        self.sink = RecordingSink()
+        self.app = Flask("scoring")
+        self.app.config.update(
+            BOXKITE_BASELINE=baseline, BOXKITE_SINK=self.sink, BOXKITE_DASHBOARD_PATH="/boxkite", **config
+        )
+        self.monitor = Boxkite(self.app)
+        self.client = self.app.test_client()
+
+        @self.app.post("/score")
+        @self.monitor.predict(**options)
+        def score() -> Any:
+            return answer() if callable(answer) and not isinstance(answer, Response) else answer
+
+    def send(self, document: Any = ANN) -> Any:
+        return self.client.post("/score", json=document, buffered=True)
+
+    def record(self) -> dict[str, Any]:
+        (record,) = self.sink.wait_for(1)
+        self.monitor.close()
+        return record
+
+    def findings(self, window: str = "24h") -> dict[str, str]:
+        """Return the remedies by what is off."""
+        content = self.client.get(f"/boxkite/drift.json?window={window}").get_json()
+        return {item["what"]: item["remedy"] for item in content["findings"]}
+
+
+Make = Callable[..., Scoring]
+
+
+@pytest.fixture
+def make(baseline: Baseline) -> Any:
+    made: list[Scoring] = []
+
+    def make(answer: Any, **options: Any) -> Scoring:
+        made.append(Scoring(options.pop("baseline", baseline), answer, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.monitor.close()
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+def test_an_output_that_is_not_found_is_told_once_with_what_was_seen(
+    make: Make, tmp_path: Path, rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    shares = rng.dirichlet([1, 1, 1], 200)
+    baseline = ModelMonitoringService.export_text({"age": rng.normal(size=200)}, shares, tmp_path / "b.prom")
+    scoring = make({"tier": "gold", "shares": [0.1, 0.2, 0.7]}, baseline=baseline)
+    for _ in range(3):
+        scoring.send({"age": 0.1})
+    hint = (
+        "The answer has the keys 'shares', 'tier'; the baseline's outputs are 'output_0', 'output_1', 'output_2'. Name "
+        "the outputs when you train, by a frame or a mapping, or say where they are: @monitor.predict(output='shares')."
+    )
+    assert caplog.messages == [f"Model 'default': {hint}"]
+    assert scoring.findings()["The output was not found in 3 requests."] == hint
+
+
+def test_advice_that_was_followed_finds_the_output(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    scoring = make({"tier": 0.1, "share": 0.5}, output="share")
+    scoring.send()
+    assert (caplog.messages, scoring.record()["output"]) == ([], 0.5)
+
+
+def test_features_that_are_not_found_are_told(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    scoring = make({"score": 0.5})
+    scoring.send({"q": {"who": ANN}})
+    (message,) = caplog.messages
+    assert "Say where they are: @monitor.predict(features='q.who')." in message
+    (remedy,) = [remedy for what, remedy in scoring.findings().items() if what.startswith("Features were not found")]
+    assert message == f"Model 'default': {remedy}"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"Age": 30, "income": 2500.0, "city": "Paris"}, [{"Age": 30, "income": 1.0, "city": "Rome"}] * 2],
+    ids=["row", "rows"],
+)
+def test_a_feature_under_another_name_is_told_though_the_request_counts(
+    make: Make, caplog: pytest.LogCaptureFixture, document: Any
+) -> None:
+    scoring = make({"predictions": [0.5] * len(document)} if isinstance(document, list) else {"score": 0.5})
+    for _ in range(2):
+        scoring.send(document)
+    (message,) = caplog.messages
+    assert "Did you mean 'age' by 'Age'?" in message
+    assert "Features come under other names than in training." in scoring.findings("5m")
+    assert Samples(scoring.client.get("/metrics").text).errors() == {}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [ANN, ANN | {"id": 7}, {"income": 2500.0, "city": "Paris"}, {"income": 2500.0, "city": "Paris", "id": 7}],
+    ids=["whole", "one more", "one less", "another"],
+)
+def test_other_names_are_no_reason_to_say_anything(
+    make: Make, caplog: pytest.LogCaptureFixture, document: dict[str, Any]
+) -> None:
+    scoring = make({"score": 0.5})
+    scoring.send(document)
+    (service,) = scoring.app.extensions["boxkite"].services()
+    assert caplog.messages == []
+    assert service._features.gaps == set()  # not looked at again
+
+
+def test_a_refused_request_is_not_told(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """The client was at fault, and knows it."""
+    scoring = make(lambda: abort(422))
+    scoring.send({"Age": 30, "income": 2500.0, "city": "Paris"})
+    scoring.send({"nothing": 1})
+    assert caplog.messages == []
+
+
+def test_an_error_in_a_function_is_told_on_the_page(make: Make) -> None:
+    scoring = make({"score": 0.5}, output=lambda returned: returned["nothing"]["x"])
+    scoring.send()
+    assert "Capturing failed in 1 request." not in scoring.findings()
+    scoring = make({"score": 0.5}, output=lambda returned: 1 / 0)
+    scoring.send()
+    assert scoring.findings()["Capturing failed in 1 request."] == "ZeroDivisionError: division by zero"
+
+
+def test_what_a_client_wrote_is_escaped_and_short(make: Make) -> None:
+    scoring = make({"score": 0.5})
+    scoring.send({"<script>alert(1)</script>": 1, "\x1b[31m\n": 2, "x" * 5000: 3})
+    page = scoring.client.get("/boxkite/").text
+    Outline(page)
+    assert "<script>alert" not in page
+    assert "<script>alert(1)</script>" in unescape(page)
+    assert "\x1b" not in page
+    assert "x" * 50 not in page
+
+
+def test_a_note_of_before_the_window_is_not_shown(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    scoring = make({"score": 0.5})
+    scoring.send({"Age": 30, "income": 2500.0, "city": "Paris"})
+    what = "Features come under other names than in training."
+    assert what in scoring.findings("5m")
+    later = __import__("time").time() + 400
+    monkeypatch.setattr("flask_boxkite.dashboard.time.time", lambda: later)
+    assert what not in scoring.findings("5m")
+    assert what in scoring.findings("1h")
+
+
+SOURCE = """
+from flask import Flask
+from flask_boxkite import Boxkite
+
+app = Flask("scoring")
+app.config.from_prefixed_env("APP")
+app.config["BOXKITE_DASHBOARD_PATH"] = "/boxkite"
+monitor = Boxkite(app)
+
+@app.post("/score")
+@monitor.predict
+def score():
+    return {"score": 0.5}
+"""
+
+
+def test_the_page_of_any_worker_shows_it(tmp_path: Path, baseline_path: Path) -> None:
+    env = {"APP_BOXKITE_BASELINE": str(baseline_path), "APP_BOXKITE_SINK": "none"}
+    with Gunicorn("scoring:app", tmp_path, source=SOURCE, workers=3, env=env) as gunicorn:
+        server = Server(gunicorn.port, tmp_path)
+        server.send("/score", json.dumps({"nothing": 1}), headers={"Content-Type": "application/json"})
+        pages = [json.loads(server.send("/boxkite/drift.json", method="GET")[1]) for _ in range(12)]
+    for page in pages:
+        assert any(item["remedy"].startswith("The request has the keys 'nothing'") for item in page["findings"])
+
+
+# --- the response in the record --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        pytest.param({"a": 1, "b": [2]}, {"response": {"a": 1, "b": [2]}}, id="JSON"),
+        pytest.param("<b>no</b>", {"response": "<b>no</b>"}, id="text"),
+        pytest.param(
+            Response(b"\xff\xfe", mimetype="image/png"),
+            {"response": None, "response_type": "image/png", "response_bytes": 2},
+            id="binary",
+        ),
+        pytest.param(
+            lambda: Response((part for part in ["a"]), mimetype="text/plain"),
+            {"response": None, "response_type": "text/plain", "response_bytes": None},
+            id="stream",
+        ),
+        pytest.param(
+            lambda: send_file(__file__),
+            {"response": None, "response_type": "text/x-python", "response_bytes": Path(__file__).stat().st_size},
+            id="file",
+        ),
+        pytest.param(
+            lambda: Response([b"a"], mimetype="text/csv", direct_passthrough=True),
+            {"response": None, "response_type": "text/csv", "response_bytes": None},
+            id="passed through",
+        ),
+        pytest.param({"predictions": [0.1, 0.2]}, {"response": {"predictions": [0.1, 0.2]}}, id="too many"),
+    ],
+)
+def test_a_response_without_output_is_kept(make: Make, answer: Any, kept: dict[str, Any]) -> None:
+    scoring = make(answer)
+    assert scoring.send().status_code == 200
+    record = scoring.record()
+    assert {key: value for key, value in record.items() if key.startswith("response")} == kept
+    assert record["features"] == ANN
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kept"),
+    [
+        pytest.param("gzip", {"response": {"a": 1, "b": 2}}, id="gzip"),
+        pytest.param(
+            "br", {"response": None, "response_type": "application/json", "response_bytes": len(GZIPPED)}, id="unknown"
+        ),
+    ],
+)
+def test_a_compressed_response_is_kept_as_it_was(
+    make: Make, baseline: Baseline, encoding: str, kept: dict[str, Any]
+) -> None:
+    """As an extension that compresses leaves it; in Flask, and around any app."""
+    data = GZIPPED
+    headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+    scoring = make(lambda: Response(data, headers=headers))
+    assert scoring.send().data == data
+    service = ModelMonitoringService(baseline, sink=RecordingSink())
+    wrapped = BoxkiteMiddleware(Response(data, headers=headers), service, routes={"/score": None})
+    assert Client(wrapped).post("/score", json=ANN).data == data
+    (other,) = service.settings.sink[0].wait_for(1)
+    service.close()
+    for record in (scoring.record(), other):
+        assert {key: value for key, value in record.items() if key.startswith("response")} == kept
+
+
+def test_the_error_page_of_an_exception_is_not_kept(make: Make) -> None:
+    """It is made after the request has been counted."""
+    scoring = make(lambda: 1 / 0, BOXKITE_RECORD_RESPONSE=True)
+    assert scoring.send().status_code == 500
+    assert "response" not in scoring.record()
+
+
+def test_a_response_whose_output_was_found_is_not_kept(make: Make) -> None:
+    scoring = make({"score": 0.5})
+    scoring.send()
+    assert "response" not in scoring.record()
+
+
+@pytest.mark.parametrize("answer", [{"score": 0.5}, ({"error": "no"}, 400), ({"error": "no"}, 503)])
+def test_a_setting_keeps_it_always(make: Make, answer: Any) -> None:
+    scoring = make(answer, BOXKITE_RECORD_RESPONSE=True)
+    scoring.send()
+    assert scoring.record()["response"] == (answer[0] if isinstance(answer, tuple) else answer)
+
+
+def test_a_function_that_fails_loses_no_response(make: Make) -> None:
+    scoring = make({"a": 1}, output=lambda returned: 1 / 0)
+    scoring.send()
+    assert scoring.record()["response"] == {"a": 1}
+
+
+def test_what_is_redacted_is_not_in_the_response(make: Make) -> None:
+    scoring = make({"who": {"ssn": "1-2-3"}, "b": 1}, BOXKITE_REDACT="ssn")
+    scoring.send()
+    assert scoring.record()["response"] == {"who": {"ssn": "[redacted]"}, "b": 1}
+
+
+def test_any_wsgi_app_keeps_it_too(baseline: Baseline) -> None:
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b'{"a": 1, ', b'"b": 2}']
+
+    sink = RecordingSink()
+    service = ModelMonitoringService(baseline, sink=sink)
+    Client(BoxkiteMiddleware(app, service, routes={"/score": None})).post("/score", json=ANN)
+    (record,) = sink.wait_for(1)
+    service.close()
+    assert record["response"] == {"a": 1, "b": 2}
+
+
+# --- output=callable -------------------------------------------------------------------------------------------------
+
+
+def _returned(returned: Any) -> Any:
+    assert isinstance(returned, tuple)
+    return returned[0]["a"]
+
+
+PICKS: dict[str, Any] = {
+    "answer": lambda answer: answer["a"],
+    "answer with a default": lambda answer, key="a": answer[key],
+    "returned": _returned,
+}
+
+
+@pytest.mark.parametrize("pick", PICKS.values(), ids=PICKS)
+def test_a_function_gets_the_parsed_answer_if_it_asks_for_it(make: Make, pick: Any) -> None:
+    scoring = make(({"a": 0.25, "b": 2}, 200), output=pick)
+    scoring.send()
+    assert scoring.record()["output"] == 0.25
+
+
+def test_the_answer_of_a_response_is_parsed(make: Make) -> None:
+    scoring = make(
+        lambda: Response(json.dumps({"a": [0.25]}), mimetype="application/json"), output=lambda answer: answer["a"][0]
+    )
+    scoring.send()
+    assert scoring.record()["output"] == 0.25
+
+
+@pytest.mark.parametrize("pick", [max, str, dict.get], ids=["no signature", "a type", "a method"])
+def test_a_function_without_a_signature_gets_what_was_returned(make: Make, pick: Any) -> None:
+    scoring = make({"score": 0.5}, output=pick)
+    assert scoring.send().status_code == 200
+
+
+def test_the_request_is_the_views(make: Make) -> None:
+    """Looking at what was not captured reads nothing of the request."""
+    scoring = make(lambda: {"a": request.get_json()["x"], "b": 1})
+    assert scoring.send({"x": [1, 2]}).get_json() == {"a": [1, 2], "b": 1}
