@@ -24,6 +24,7 @@ import numpy as np
 
 from flask_boxkite.baseline.cells import Cells
 from flask_boxkite.baseline.frames import ONCE
+from flask_boxkite.baseline.sources import refuse_types_of_first_file
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["Engine", "Kind", "Variable"]
@@ -125,12 +126,15 @@ class Engine:
         """Return the columns.
 
         Raises:
-            BaselineError: Two have one name, or the frame cannot be read.
+            BaselineError: Two have one name, the frame has the types of only the first of its files, or it cannot be
+                read.
         """
         try:
             # A frame of Polars cannot have two, and warns where it is asked for its columns.
             names = [] if self.name == "Polars" else list(map(str, self._frame.to_native().columns))
             _refuse_doubles(names)
+            if self.name == "DuckDB":
+                refuse_types_of_first_file(self._frame.to_native())
             schema = self._frame.collect_schema()
         except BaselineError:
             raise
