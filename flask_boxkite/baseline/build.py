@@ -136,7 +136,7 @@ def assembled(
     """Put distributions together to a baseline.
 
     Raises:
-        BaselineError: There are none, they have different rows, or an option names one that is not there.
+        BaselineError: There are none, they have no rows or different ones, or an option names one that is not there.
     """
     if not features and not outputs:
         msg = "The training data has no columns: give at least one feature or an inference."
@@ -150,6 +150,9 @@ def assembled(
 
 def _common_rows(distributions: Sequence[Distribution]) -> int:
     first = distributions[0]
+    if not any(item.rows for item in distributions):
+        msg = f"Column {first.name!r} of the training data has no rows. Does a filter leave none, or is the file empty?"
+        raise BaselineError(msg)
     for other in distributions:
         if other.rows != first.rows:
             msg = (

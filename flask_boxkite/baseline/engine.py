@@ -132,8 +132,8 @@ class _Batch:
         for item, (held, *others) in extremes.items():
             self._held[item] = held
             if item.kind.is_numeric:
-                smallest, largest, below, above = others
-                finite = held - below - above
+                finite, (smallest, largest, below, above) = held, others
+                self._held[item] = held = finite + below + above
                 cells = Cells.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
                 self._numbers[item] = Numbers(cells, below, above, missing=self._rows - held, is_time=item.is_time)
 

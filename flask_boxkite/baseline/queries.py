@@ -1,8 +1,9 @@
 """What is asked of an engine, through narwhals: aggregations of several columns in one query, with a bounded answer.
 
 The same expressions for Polars, DuckDB, Dask and PySpark, so they use only what all of them have, and where they
-differ, what gives the same in all: no order of NaN, which is above infinity in some, in no order in others, and which
-DuckDB forgets where the statistics of a Parquet file say that a comparison is always true.
+differ, what gives the same in all: no order of NaN, which is above infinity in some, in no order in others. NaN is not
+asked for either: DuckDB takes the statistics of a Parquet file, which leave NaN out, for those of all rows, so that it
+finds no NaN between a finite minimum and maximum, not even by ``isnan``. Only ``isfinite`` in a CASE always tells.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from flask_boxkite.baseline.cells import Cells
 from flask_boxkite.baseline.frames import ONCE
 from flask_boxkite.baseline.moments import with_seconds
 from flask_boxkite.baseline.number_texts import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
+from flask_boxkite.baseline.sources import refuse_types_of_first_file
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["Engine", "Kind", "Variable"]
@@ -146,12 +148,15 @@ class Engine:
         """Return the columns.
 
         Raises:
-            BaselineError: Two have one name, or the frame cannot be read.
+            BaselineError: Two have one name, the frame has the types of only the first of its files, or it cannot be
+                read.
         """
         try:
             # A frame of Polars cannot have two, and warns where it is asked for its columns.
             names = [] if self.name == "Polars" else list(map(str, self._frame.to_native().columns))
             _refuse_doubles(names)
+            if self.name == "DuckDB":
+                refuse_types_of_first_file(self._frame.to_native())
             schema = self._frame.collect_schema()
         except BaselineError:
             raise
@@ -166,8 +171,8 @@ class Engine:
         ]
 
     def extremes(self, variables: Sequence[Variable]) -> tuple[int, dict[Variable, tuple[Any, ...]]]:
-        """Return the number of rows; and by column how many are not missing, and if it is numeric its smallest and
-        largest finite value (None if it has none) and how many are ``-inf`` and ``+inf``.
+        """Return the number of rows; and by column how many are not missing, or if it is numeric, how many are finite,
+        the smallest and largest of these (None if there are none), and how many are ``-inf`` and ``+inf``.
         """
         asked = [nw.len().alias("rows")]
         widths: list[int] = []
@@ -183,9 +188,9 @@ class Engine:
         }
 
     def _extremes(self, value: Any) -> list[Any]:
-        finite = nw.when(value.is_finite()).then(value)
-        held = self._rows_of(~value.is_nan())
-        return [held, finite.min(), finite.max(), self._rows_of(value == -math.inf), self._rows_of(value == math.inf)]
+        finite = _finite(value)
+        infinite = [self._rows_of(value == limit) for limit in (-math.inf, math.inf)]
+        return [finite.count(), finite.min(), finite.max(), *infinite]
 
     def most_frequent(self, variables: Sequence[Variable], number: int) -> dict[Variable, list[tuple[Any, int]]]:
         """Return the most frequent values of each column and their rows, ties by value."""
@@ -236,10 +241,11 @@ class Engine:
         return [(value, int(rows)) for value, rows in answer]
 
     def _categories(self, variable: Variable) -> Any:
-        values = self._frame.select(variable.value.alias("value"))
-        value = nw.col("value")
-        is_held = ~value.is_null() & ~value.is_nan() if variable.kind.is_numeric else ~value.is_null()
-        counted = values.filter(is_held).group_by("value").agg(nw.len().alias("rows"))
+        value = variable.value
+        if variable.kind.is_numeric:
+            value = nw.when(value.is_finite() | (value == -math.inf) | (value == math.inf)).then(value)
+        values = self._frame.select(value.alias("value")).filter(~nw.col("value").is_null())
+        counted = values.group_by("value").agg(nw.len().alias("rows"))
         return counted.sort("rows", "value", descending=[True, False])
 
     def cells(self, asked: Mapping[Variable, Cells], number: int, *, by_magnitude: bool) -> dict[Variable, Cells]:
@@ -258,8 +264,9 @@ class Engine:
             rows = _in_one_scan(self._numbers(asked), keys)
         else:
             # Of DuckDB's, half the time of a scan for all; Dask shares what it has read.
-            finite = [self._finite(item, str(index)) for index, item in enumerate(asked)]
-            rows = _stacked([key.keyed(values.filter(key.is_inside)) for values, key in zip(finite, keys, strict=True)])
+            numbers = [self._frame.select(_finite(item.value).alias(str(index))) for index, item in enumerate(asked)]
+            inside = [values.filter(key.is_inside) for values, key in zip(numbers, keys, strict=True)]
+            rows = _stacked([key.keyed(values) for values, key in zip(inside, keys, strict=True)])
         extremes = (nw.col("value").min().alias("low"), nw.col("value").max().alias("high"))
         found: dict[int, list[tuple[Any, ...]]] = {}
         query = partial(rows.group_by("part", "key").agg, *extremes, nw.len().alias("rows"))
@@ -272,13 +279,7 @@ class Engine:
 
     def _numbers(self, variables: Iterable[Variable]) -> Any:
         """Return the frame of the variables' finite values, null where they are not, each named by its place."""
-        finite = [nw.when(item.value.is_finite()).then(item.value) for item in variables]
-        return self._frame.select(*(value.alias(str(index)) for index, value in enumerate(finite)))
-
-    def _finite(self, variable: Variable, name: str) -> Any:
-        """Return the frame of a variable's finite values only."""
-        # Where DuckDB knows the extremes of a file it takes NaN to lie between them.
-        return self._frame.select(variable.value.alias(name)).filter(nw.col(name).is_finite())
+        return self._frame.select(*(_finite(item.value).alias(str(index)) for index, item in enumerate(variables)))
 
     def at_most(self, limits: Mapping[Variable, Sequence[float]]) -> dict[Variable, list[int]]:
         """Return how many finite values are at or below each limit, by column."""
@@ -307,6 +308,11 @@ class Engine:
     def _failed(self, error: Exception) -> BaselineError:
         reason = next((line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()), repr(error))
         return BaselineError(f"{self.name} cannot count the frame: {reason}. Does it read the frame by itself?")
+
+
+def _finite(value: Any) -> Any:
+    """Return the expression of the finite values, null for others."""
+    return nw.when(value.is_finite()).then(value)
 
 
 def _refuse_doubles(names: Sequence[str]) -> None:

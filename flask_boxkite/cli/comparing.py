@@ -40,11 +40,19 @@ _PIECE_ROWS = 100_000
     default=Settings.drift_alpha,
     help="Probability that drift is found where there is none.",
 )
+@click.option(
+    "--missing-text",
+    "missing",
+    multiple=True,
+    metavar="TEXT",
+    help="What else stands for a missing value in CSV, as in the command that made the baseline; repeatable.",
+)
 @report_options("json", "markdown", "html")
 def compare(
     first: Path,
     second: tuple[str, ...],
     exclude: tuple[str, ...],
+    missing: tuple[str, ...],
     alpha: float,
     form: str,
     output: Path | None,
@@ -70,7 +78,7 @@ def compare(
     baseline = Baseline.load(first)
     count: Count
     if len(second) > 1 or is_data(second[0]):
-        wanted, count = _of_data(_without(baseline, exclude), second, exclude)
+        wanted, count = _of_data(_without(baseline, exclude), second, exclude, missing)
     else:
         wanted, count = _without(baseline, exclude), _of_baseline(Baseline.load(second[0]))
     compared, cells, reasons = _compared(wanted, count)
@@ -131,18 +139,23 @@ def _of_baseline(other: Baseline) -> Count:
     return count
 
 
-def _of_data(baseline: Baseline, names: Sequence[str], excluded: Sequence[str]) -> tuple[Baseline, Count]:
+def _of_data(
+    baseline: Baseline, names: Sequence[str], excluded: Sequence[str], missing: Sequence[str]
+) -> tuple[Baseline, Count]:
     """Count data; return the variables that it has, and their counts: what the model says need not be there.
+
+    Plain texts of CSV are read as the baseline's variables, not by what the data looks like.
 
     Raises:
         BaselineError: It cannot be read, or lacks a feature.
     """
-    from flask_boxkite.cli.data import readable, scan
+    from flask_boxkite.cli.data import scan
+    from flask_boxkite.cli.reading import readable
     from flask_boxkite.cli.recounting import ColumnCounter
     from flask_boxkite.cli.terminal import waiting
 
     with waiting("Looking at the data"):
-        frame = scan(names, texts=_texts(baseline))
+        frame = scan(names, missing, _texts(baseline), is_decided=False)
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
     outputs = tuple(item for item in baseline.outputs if item.name in columns)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from flask_boxkite.records import Records, SegmentReport
 
 __all__ = ["drift"]
+
+_SHOWN = 5
 
 
 @boxkite.command()
@@ -49,6 +53,7 @@ __all__ = ["drift"]
 @click.option("--baseline", type=PATH, help="Of records: the baseline file to compare with.")
 @click.option("--start", help="Of records: the time from which on they are read, as 2026-01-31T12:00; UTC.")
 @click.option("--end", help="Of records: the time before which they are read.")
+@click.option("--fingerprint", metavar="HEX", help="Of records: only those that were served with this baseline.")
 @click.option("--by", metavar="NAME", help="Of records: compare each value of this feature or output by itself.")
 @click.option("--model", metavar="NAME", help="Which model.  [default: all]")
 @click.option(
@@ -103,7 +108,7 @@ def drift(
 
 def _check_options(options: dict[str, Any], *, url: str | None, records: str | None) -> None:
     """Refuse options that would be of no effect."""
-    useless = ["window"] if records is not None else ["baseline", "start", "end", "by"]
+    useless = ["window"] if records is not None else ["baseline", "start", "end", "fingerprint", "by"]
     if url is not None:
         useless.append("alpha")
     for name in useless:
@@ -139,6 +144,7 @@ def _of_records(
     baseline: Path | None,
     start: str | None,
     end: str | None,
+    fingerprint: str | None,
     by: str | None,
     model: str | None,
     alpha: float,
@@ -150,29 +156,65 @@ def _of_records(
     if baseline is None:
         msg = "'--records' needs '--baseline' to compare with."
         raise click.UsageError(msg)
+    _check_period(start, end)
     trained = Baseline.load(baseline)
-    source = Records(location, start=start, end=end, model=model)
-    with waiting("Reading records"):
-        found = _segments(source, trained, by, alpha) if by is not None else _whole(source, trained, alpha, location)
-    if not source.counts.records:
+    source = Records(location, start=start, end=end, model=model, fingerprint=fingerprint)
+    with waiting("Reading records"), _one_model(source):
+        found, has_counts = _segments(source, trained, by, alpha) if by else _whole(source, trained, alpha, location)
+    if not has_counts:
         msg = f"There are no records of this model and period at '{location}'. Is it the right place?"
+        if source.counts.records:
+            names = listed([repr(item.name) for item in (*trained.features, *trained.outputs)], _SHOWN)
+            msg = (
+                f"No record at '{location}' has a feature or output of '{baseline}', which has {names}. Give the "
+                "baseline of this model: --baseline"
+            )
         if must_be_some:
             raise BoxkiteError(msg)
         click.echo(msg, err=True)
     return found
 
 
-def _whole(source: Records, baseline: Baseline, alpha: float, location: str) -> Findings:
+def _check_period(start: str | None, end: str | None) -> None:
+    """Refuse times that `Records` would refuse, by the names of the options."""
+    from flask_boxkite.records.period import parse_moment
+
+    if parse_moment("--start", start, -math.inf) >= parse_moment("--end", end, math.inf):
+        msg = f"'--end' must be after '--start', got {start!r} and {end!r}. The end itself is not part of the period."
+        raise BoxkiteError(msg)
+
+
+@contextmanager
+def _one_model(source: Records) -> Iterator[None]:
+    """Name the option where the records are of several models."""
+    try:
+        yield
+    except BoxkiteError as error:
+        models = source.counts.models
+        if len(models) < 2:
+            raise
+        names = listed(sorted(map(repr, models)))
+        msg = f"The records are of several models: {names}. Name one of them: --model"
+        raise BoxkiteError(msg) from error
+
+
+def _whole(source: Records, baseline: Baseline, alpha: float, location: str) -> tuple[Findings, bool]:
+    """Return what is found, and whether anything was counted."""
     report, cells = source.observed(baseline, alpha=alpha)
-    return Models.of_report(report, baseline, cells, source=location, when=when(report.window))
+    found = Models.of_report(report, baseline, cells, source=location, when=when(report.window))
+    return found, bool(cells.any())
 
 
-def _segments(source: Records, baseline: Baseline, by: str, alpha: float) -> Findings:
+def _segments(source: Records, baseline: Baseline, by: str, alpha: float) -> tuple[Findings, bool]:
+    """Return what is found, and whether anything was counted."""
     report = source.drift(baseline, by=by, alpha=alpha)
     if [segment.name for segment in report] == [MISSING]:
         msg = f"No record has a value of {by!r}. Is that the name of a feature or output?"
         raise BoxkiteError(msg)
-    return _Segments(report)
+    variables = [item for segment in report for item in segment.report]
+    # The variable that segments go by is none of theirs.
+    has_counts = any(item.live_rows for item in variables) if variables else source.counts.records > 0
+    return _Segments(report), has_counts
 
 
 class _Segments:

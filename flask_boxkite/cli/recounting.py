@@ -42,6 +42,11 @@ class ColumnCounter:
             held = held.cast(pl.Float64)
         if held.dtype.is_numeric() and not self._is_text:
             self._add(held.to_numpy()[:, np.newaxis])
+        elif held.dtype == pl.String and not self._is_text:
+            # Nearly all are numbers, which are as many as there are rows: the others alone are read one by one.
+            numbers = held.cast(pl.Float64, strict=False)
+            self._add(numbers.drop_nulls().to_numpy()[:, np.newaxis])
+            self._add_distinct(held.filter(numbers.is_null()))
         else:
             self._add_distinct(held)
         self._add([[None]], len(column) - len(held))

@@ -83,15 +83,17 @@ def baseline(
     """Count training data and write the baseline file.
 
     DATA is one or more files: CSV, TSV, JSON lines (.jsonl, .ndjson), each also as .gz, or Parquet.
-    Every row counts.
+    Every row counts. Folders such as day=2026-01-01 are columns.
 
     \b
     Examples:
       flask boxkite baseline train.parquet --out baseline.prom
+      flask boxkite baseline 'train/**/*.parquet' --out baseline.prom
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
-    from flask_boxkite.cli.data import check_columns, is_data, readable, scan
+    from flask_boxkite.cli.data import check_columns, is_data, scan
+    from flask_boxkite.cli.reading import readable
     from flask_boxkite.cli.terminal import waiting
 
     if is_data(str(out)):

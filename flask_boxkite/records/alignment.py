@@ -74,6 +74,16 @@ class Aligner:
         """Say whether a row of `single_rows` has any feature that is known."""
         return row != self._nothing
 
+    def has_own(self, record: Record) -> bool:
+        """Say whether a record that has `feature_rows` has more than those other features in them."""
+        features = record.features
+        if not self._no_others:
+            return True
+        if isinstance(features, Struct):
+            return astuple(features)[: self._width] != self._nothing[: self._width]
+        names = features.keys() if isinstance(features, dict) else getattr(as_table(features), "names", None)
+        return names is None or not set(self.features[: self._width]).isdisjoint(names)
+
     def feature_rows(self, record: Record) -> list[Row] | None:
         """Return the rows of features, or None if there are none that fit."""
         features = record.features

@@ -233,8 +233,8 @@ class Records:
         others = {name: rows for name, rows in served.items() if name != baseline.fingerprint}
         if others:
             logger.warning(
-                "%d of %d rows were served with another baseline than %s: %s. They are counted in its bins all the "
-                "same; 'fingerprint' leaves them out.",
+                "%d of %d rows were served with another baseline than %s: %s. They are counted in its bins too; "
+                "'fingerprint' ('--fingerprint' of the command) leaves them out.",
                 sum(others.values()),
                 self._counts.rows,
                 baseline.fingerprint,

@@ -200,10 +200,11 @@ class Counter:
         assert self._segment_of is not None
         features, outputs = self.aligner.feature_rows(record) or (), self.aligner.output_rows(record) or ()
         own: defaultdict[str, int] = defaultdict(int)
+        has_own = self.aligner.has_own(record)
         for row, output in zip_longest(features, outputs):
             segment = self._segment_of(record, row, output)
             own[segment] += 1
-            if row is not None:
+            if row is not None and has_own:
                 parts[segment].features.append(row[: self._width])
             if output is not None:
                 parts[segment].outputs.append(output)

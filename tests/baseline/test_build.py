@@ -164,9 +164,6 @@ def test_booleans_are_discrete_numbers(hold: Callable[[Any], Any]) -> None:
         ([None, None], discrete({}, missing=2)),
         ([math.nan] * 3, discrete({}, missing=3)),
         ([math.inf, -math.inf, math.inf], discrete({"+Inf": 2, "-Inf": 1})),
-        ([], discrete({})),
-        (np.empty(0), discrete({})),
-        (pd.Series([], dtype="float64"), discrete({})),
         ([7], discrete({"7.0": 1})),
         ([7] * 9, discrete({"7.0": 9})),
         ([-0.0, 0.0], discrete({"0.0": 2})),
@@ -355,7 +352,7 @@ def test_a_thousand_columns_of_a_million_values_in_all_take_seconds(rng: np.rand
     assert time.process_time() - start < 20  # 0.5 s on an idle machine
 
 
-@given(st.lists(NUMBERS, max_size=60), st.sampled_from([None, [], ["x"]]))
+@given(st.lists(NUMBERS, min_size=1, max_size=60), st.sampled_from([None, [], ["x"]]))
 def test_every_row_is_counted_once(values: list[Any], choice: list[str] | None) -> None:
     found = only(values, discrete=choice)
     missing = sum(value is None or value != value for value in values)
@@ -373,7 +370,7 @@ def as_float(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=3) | st.none(), max_size=40))
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=3) | st.none(), min_size=1, max_size=40))
 def test_every_text_is_counted_once(values: list[str | None]) -> None:
     found = only(values, max_categories=3)
 
@@ -383,6 +380,29 @@ def test_every_text_is_counted_once(values: list[str | None]) -> None:
     assert len(found.categories) <= 3
     if found.is_text:
         assert found.counts == tuple(values.count(str(value)) for value in found.values)
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"x": []},
+        {"x": np.empty(0), "y": []},
+        pd.DataFrame({"x": pd.Series([], dtype="float64")}),
+        pl.DataFrame({"x": []}),
+        [("x", [])],
+    ],
+    ids=["a list", "several columns", "pandas", "Polars", "pairs"],
+)
+def test_data_without_rows_is_refused(features: Any) -> None:
+    message = "Column 'x' of the training data has no rows. Does a filter leave none, or is the file empty?"
+    with pytest.raises(BaselineError) as caught:
+        build_baseline(features)
+    assert str(caught.value) == message
+
+
+def test_outputs_without_rows_are_refused() -> None:
+    with pytest.raises(BaselineError, match=r"^Column 'output' of the training data has no rows\."):
+        build_baseline({"x": [1, 2]}, [])
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -413,6 +433,7 @@ def test_every_text_is_counted_once(values: list[str | None]) -> None:
             {},
             "Column 'x' must have one dimension, got shape (2, 2). Give each of its columns a name.",
         ),
+        ({"x": [1], "y": []}, {}, "Column 'y' has 0 rows, 'x' has 1. All columns must have the same length."),
         (
             {"x": [1], "y": [1, 2]},
             {},

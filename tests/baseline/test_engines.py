@@ -166,7 +166,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "polars": pl.read_parquet,
     "pyarrow": pq.read_table,
     "polars lazy": pl.scan_parquet,
-    "duckdb": lambda path: peers.library("duckdb").connect().read_parquet(str(path)),
+    "duckdb": lambda path: peers.library("duckdb").read_parquet(str(path)),
 }
 
 

@@ -138,6 +138,52 @@ def test_a_column_is_counted_value_by_value_as_a_server_does(item: Continuous | 
     assert counter.cells.tolist() == service.observe().cells[: len(item.cells)].tolist()
 
 
+@pytest.fixture
+def typed(rng: np.random.Generator) -> list[str]:
+    """Write the same rows in every format, and a baseline of those that have types; return the names."""
+    rows = 600
+    frame = pl.DataFrame(
+        {
+            "zip": rng.choice(["02134", "10001"], rows),
+            "country": rng.choice(["NA", "DE", "null", "-"], rows),
+            "version": rng.choice(["1.5", "1.10", "2.0"], rows),
+            "float32": pl.Series(rng.integers(0, 9, rows) / 10, dtype=pl.Float32),
+            "flag": rng.random(rows) > 0.5,
+            "word": rng.choice(["true", "false"], rows),
+            "x": rng.normal(size=rows),
+            "gaps": [None if place % 5 == 0 else float(place % 70) for place in range(rows)],
+            "texts with gaps": [None if place % 4 == 0 else f"t{place % 3}" for place in range(rows)],
+        }
+    )
+    frame.write_parquet("t.parquet")
+    frame.write_csv("t.csv")
+    frame.write_ndjson("t.jsonl")
+    frame.to_pandas().to_csv("pandas.csv", index=False)
+    frame.to_pandas().to_json("pandas.jsonl", orient="records", lines=True)
+    Path("python.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in frame.to_dicts()))
+    ModelMonitoringService.export_text(frame, path="typed.prom", model="m")
+    return ["t.parquet", "t.csv", "t.jsonl", "pandas.csv", "pandas.jsonl", "python.jsonl"]
+
+
+def test_the_same_rows_are_stable_in_every_format(typed: list[str]) -> None:
+    for name in typed:
+        assert {item["name"]: item["verdict"] for item in variables("typed.prom", name)} == dict.fromkeys(
+            ["zip", "country", "version", "float32", "flag", "word", "x", "gaps", "texts with gaps"], "stable"
+        ), name
+
+
+def test_texts_among_the_numbers_of_new_data_are_invalid_as_they_are_live(typed: list[str]) -> None:
+    """Data for a baseline is refused for less, but here it is the baseline that knows what the column is."""
+    texts = pl.read_csv("t.csv", infer_schema=False)
+    odd = texts.with_columns(gaps=pl.when(pl.int_range(pl.len()) % 9 == 0).then(pl.lit("?")).otherwise("gaps"))
+    odd.write_csv("odd.csv")
+
+    (gaps,) = (item for item in variables("typed.prom", "odd.csv") if item["name"] == "gaps")
+    assert gaps["invalid_now"] == pytest.approx(67 / 600, abs=1e-3)
+    (gaps,) = (item for item in variables("typed.prom", "odd.csv", "--missing-text", "?") if item["name"] == "gaps")
+    assert gaps["invalid_now"] == 0
+
+
 def test_a_feature_that_is_not_there_is_named() -> None:
     pl.read_parquet("same.parquet").rename({"age": "Age"}).write_csv("new.csv")
     result = compare("a.prom", "new.csv")

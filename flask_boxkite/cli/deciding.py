@@ -1,0 +1,128 @@
+"""What the columns of several files are: numbers, texts or times in all of them, whatever the first file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import polars as pl
+
+from flask_boxkite.baseline.number_texts import AMOUNT, SHOWN, OddTextsError, TextRows
+from flask_boxkite.cli.group import listed
+from flask_boxkite.cli.parts import Part
+from flask_boxkite.errors import BaselineError
+from flask_boxkite.values import MISSING_TEXTS
+
+__all__ = ["one_table"]
+
+_FILES_SHOWN = 2
+
+_NUMBERS, _TEXTS = "numbers", "texts"
+
+
+def one_table(
+    parts: Sequence[Part], missing: Collection[str], texts: Collection[str], *, is_decided: bool
+) -> pl.LazyFrame:
+    """Return the rows of all files, one after the other, with one type for each column.
+
+    Args:
+        parts: Files, which have the same columns.
+        missing: Plain texts that stand for a missing value, besides `values.MISSING_TEXTS`.
+        texts: Columns that are texts where they are plain, even if they look like numbers.
+        is_decided: Whether columns are numbers if all of their plain texts are, and `values.MISSING_TEXTS` are missing.
+            Otherwise plain texts are left for the caller to read.
+
+    Raises:
+        BaselineError: A column has types of different kinds, or holds numbers and a few plain texts.
+    """
+    columns = list(parts[0].schema)
+    textual = {name for part in parts for name, type_ in part.schema.items() if _kind(type_) == _TEXTS} | set(texts)
+    frames = [part.read(textual).select(columns) for part in parts]
+    gone = [*(MISSING_TEXTS if is_decided else ()), *(text.strip().lower() for text in missing)]
+    frames = [_cleaned(frame, part.plain & textual, gone) for part, frame in zip(parts, frames, strict=True)]
+    if is_decided:
+        typed = {name for part in parts for name in textual - part.plain if _kind(part.schema[name]) == _TEXTS}
+        frames = _with_numbers(parts, frames, [name for name in columns if name in textual - typed - set(texts)])
+    schemas = [frame.collect_schema() for frame in frames]
+    changes = [change for name in columns for change in _changes(name, parts, [schema[name] for schema in schemas])]
+    return pl.concat([frame.with_columns(changes) for frame in frames], how="vertical_relaxed")
+
+
+def _kind(type_: pl.DataType) -> str | None:
+    """Return what values of a type are; types of one kind can stand in one column. None: there is no value."""
+    if type_ == pl.Null:
+        return None
+    if type_.is_numeric() or type_ == pl.Boolean:
+        return _NUMBERS
+    if type_ in (pl.String, pl.Categorical, pl.Enum):
+        return _TEXTS
+    zone = getattr(type_, "time_zone", None)
+    return f"times of the zone {zone}" if zone else "times" if type_ in (pl.Date, pl.Datetime) else str(type_)
+
+
+def _changes(name: str, parts: Sequence[Part], types: Sequence[pl.DataType]) -> list[pl.Expr]:
+    """Return what makes the column one that all files can share; nothing if Polars does it by itself.
+
+    Raises:
+        BaselineError: They cannot share it.
+    """
+    kinds = {kind: part.path for part, type_ in zip(parts, types, strict=True) if (kind := _kind(type_))}
+    if len(kinds) > 1:
+        (one, first), (other, second), *_ = kinds.items()
+        msg = f"Column {name!r} holds {one} in '{first}', {other} in '{second}'. Write it with one type in all files."
+        raise BaselineError(msg)
+    if _TEXTS in kinds:
+        return [pl.col(name).cast(pl.String)]
+    # A float32 that is widened is no longer the number with its decimals.
+    narrow = pl.Float32 in types and len(set(types)) > 1
+    return [pl.col(name).cast(pl.Float32)] if narrow else []
+
+
+def _cleaned(frame: pl.LazyFrame, names: Iterable[str], gone: Sequence[str]) -> pl.LazyFrame:
+    """Read plain texts as a server reads them: blanks around values do not count, and some stand for missing ones."""
+    values = {name: pl.col(name).str.strip_chars() for name in names}
+    return frame.with_columns(
+        **{
+            name: pl.when(value.str.to_lowercase().is_in(gone)).then(None).otherwise(value)
+            for name, value in values.items()
+        }
+    )
+
+
+def _with_numbers(parts: Sequence[Part], frames: Sequence[pl.LazyFrame], names: Sequence[str]) -> list[pl.LazyFrame]:
+    """Return the frames with those columns as numbers of which all plain texts, in all files, are numbers."""
+    own = [[name for name in names if name in part.plain] for part in parts]
+    if not any(own):
+        return list(frames)
+    plain = [frame.select(some) for frame, some in zip(frames, own, strict=True) if some]
+    where = listed([f"'{part.path}'" for part in parts], _FILES_SHOWN)
+    numbers = _columns_of_numbers(pl.concat(plain, how="diagonal"), where, names)
+    return [
+        frame.with_columns(pl.col([name for name in some if name in numbers]).cast(pl.Float64))
+        for frame, some in zip(frames, own, strict=True)
+    ]
+
+
+def _columns_of_numbers(frame: pl.LazyFrame, where: str, names: Sequence[str]) -> set[str]:
+    """Return those columns of texts that hold nothing but numbers.
+
+    Raises:
+        BaselineError: One holds numbers and some other texts, of which nothing can be made without being told.
+    """
+    held = {name: pl.col(name).count().alias(f"held {name}") for name in names}
+    number = {name: pl.col(name).cast(pl.Float64, strict=False) for name in names}
+    numbers = [value.count().alias(f"numbers {name}") for name, value in number.items()]
+    amounts = [
+        (value.is_null() & pl.col(name).str.contains(AMOUNT)).sum().alias(f"amounts {name}")
+        for name, value in number.items()
+    ]
+    counts = frame.select(*held.values(), *numbers, *amounts).collect().row(0)
+    found = set()
+    for place, name in enumerate(names):
+        texts_found = TextRows(*counts[place :: len(names)])
+        if texts_found.are_numbers or not texts_found.rows:
+            found.add(name)
+        elif texts_found.are_odd:
+            odd = frame.select(pl.col(name)).filter(pl.col(name).cast(pl.Float64, strict=False).is_null())
+            texts = odd.drop_nulls().unique(maintain_order=True).head(SHOWN).collect().to_series().to_list()
+            raise OddTextsError(name, texts_found, texts, where=f" of {where}").for_command()
+    return found

@@ -1,0 +1,83 @@
+"""JSON lines, with types and columns that all lines have in common, in an order that no run changes."""
+
+from __future__ import annotations
+
+import atexit
+import io
+import json
+import math
+import tempfile
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from flask_boxkite.cli.reading import first_line, is_url, opened
+
+__all__ = ["scan_lines"]
+
+
+def scan_lines(path: str) -> pl.LazyFrame:
+    """Read JSON lines. Two passes: the first finds the types and columns of all lines, not only of the first hundred.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A line is no JSON.
+        PolarsError: Neither can Polars read it.
+    """
+    infinite: set[str] = set()
+    first_line(path)  # which refuses UTF-16
+    read = partial(pl.scan_ndjson, path)
+    try:
+        schema = read(infer_schema_length=None).collect_schema()
+    except pl.exceptions.ComputeError:
+        if is_url(path):
+            raise
+        cleaned, infinite = _cleaned_lines(path)
+        read = partial(pl.scan_ndjson, cleaned)
+        schema = read(infer_schema_length=None).collect_schema()
+    # Looked for once, not by every reader.
+    frame = read(schema=schema).select(_in_order(path, schema))
+    return frame.with_columns(pl.col(sorted(infinite)).cast(pl.Float64)) if infinite else frame
+
+
+def _in_order(path: str, names: Collection[str]) -> list[str]:
+    """Return the columns as the first line that has them all does, since Polars shuffles them from 33 on.
+
+    Where no line has all, or only Polars can read the file, they are in alphabetical order.
+    """
+    if not is_url(path):
+        with opened(path) as source, io.TextIOWrapper(source, "utf-8-sig") as lines:
+            for line in lines:
+                row = json.loads(line) if line.strip() else None
+                if isinstance(row, dict) and row.keys() >= set(names):
+                    return [name for name in row if name in names]
+    return sorted(names)
+
+
+def _cleaned_lines(path: str) -> tuple[str, set[str]]:
+    """Write JSON lines without what only Python's reader takes, a byte order mark and NaN, to a file of this process.
+
+    Returns:
+        Its path, and the columns in which an infinity stands, as a text.
+    """
+    infinite: set[str] = set()
+    descriptor, cleaned = tempfile.mkstemp(prefix="boxkite-", suffix=".jsonl")
+    atexit.register(Path(cleaned).unlink, missing_ok=True)
+    with (
+        open(descriptor, "w", encoding="utf-8") as target,
+        opened(path) as source,
+        io.TextIOWrapper(source, "utf-8-sig") as lines,
+    ):
+        for line in lines:
+            if not line.strip():
+                continue
+            row = json.loads(line)
+            if isinstance(row, dict):
+                for name, value in row.items():
+                    if isinstance(value, float) and not math.isfinite(value):
+                        row[name] = None if value != value else "inf" if value > 0 else "-inf"
+                        infinite |= {name} if value == value else set()
+            target.write(json.dumps(row) + "\n")
+    return cleaned, infinite

@@ -1,0 +1,61 @@
+"""Files of training data as they are: what Polars says of them in one line, and their text before Polars reads it."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import polars as pl
+
+from flask_boxkite.errors import BaselineError
+
+__all__ = ["first_line", "is_url", "opened", "readable"]
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Turn what Polars says of a file into one line.
+
+    Raises:
+        BaselineError: It cannot be read.
+    """
+    try:
+        yield
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        cause = error.__cause__ if isinstance(error, BaselineError) else error
+        if cause is not error and not isinstance(cause, pl.exceptions.PolarsError):
+            raise
+        reason = str(cause).partition("\n")[0].strip().rstrip(".")
+        msg = f"'{name}' cannot be read: {reason}. Is it whole, and in UTF-8 if it is text?"
+        raise BaselineError(msg) from error
+
+
+def is_url(path: str) -> bool:
+    """Say whether only Polars can read the file."""
+    return "://" in path
+
+
+def opened(path: str) -> IO[bytes]:
+    """Open a file, decompressed."""
+    return gzip.open(path) if path.endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
+
+
+def first_line(path: str) -> str | None:
+    """Return the first line that is not blank; None where only Polars can read the file.
+
+    Raises:
+        BaselineError: It is in UTF-16.
+    """
+    if is_url(path):
+        return None
+    try:
+        with opened(path) as file:
+            line = next((line for line in file if line.strip()), b"")
+    except OSError:
+        return None
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        msg = f"'{path}' is in UTF-16. Save it in UTF-8."
+        raise BaselineError(msg)
+    return line.decode("utf-8-sig", "replace").rstrip("\r\n")
