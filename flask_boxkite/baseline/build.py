@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from flask_boxkite.baseline.advice import warn_of_columns
@@ -145,6 +146,10 @@ def assembled(
     warn_of_columns(features, outputs, choices.seen.looks)
     # The outputs may be of a test set, so their rows can be fewer or more.
     rows = [_common_rows(counts) for counts in (features, outputs) if counts]
+    if choices.missing_texts:  # live values are read by them too
+        features, outputs = (
+            tuple(replace(item, missing_texts=choices.missing_texts) for item in side) for side in (features, outputs)
+        )
     return Baseline(features, outputs, rows[0], model, version or None, created, collisions)
 
 

@@ -77,6 +77,7 @@ class Continuous:
         width: Bits of the floats that training had: 64, 32 or 16. Live values are rounded to it before they are
             compared, since clients write one float32 in several ways (0.1 and 0.10000000149011612).
         is_time: Whether values are dates or moments (`times`); bounds are seconds since 1970 then.
+        missing_texts: Texts, in lower case, that stand for a missing value, besides those that always do.
     """
 
     kind: ClassVar[str] = "continuous"
@@ -89,6 +90,7 @@ class Continuous:
     invalid: int = 0
     width: int = 64
     is_time: bool = False
+    missing_texts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -137,7 +139,15 @@ class Continuous:
     @property
     def shape(self) -> tuple[object, ...]:
         """What must be equal for two distributions to be added or compared."""
-        return (self.kind, self.name, self.upper_bounds, self.group_bounds, self.width, self.is_time)
+        return (
+            self.kind,
+            self.name,
+            self.upper_bounds,
+            self.group_bounds,
+            self.width,
+            self.is_time,
+            self.missing_texts,
+        )
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,7 @@ class Discrete:
         invalid: Rows of a type that cannot be a category.
         width: Bits of the floats that training had, as in `Continuous`.
         is_time: Whether categories are dates or moments, written as `times.time_text` does.
+        missing_texts: As in `Continuous`.
     """
 
     kind: ClassVar[str] = "discrete"
@@ -168,6 +179,7 @@ class Discrete:
     invalid: int = 0
     width: int = 64
     is_time: bool = False
+    missing_texts: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
@@ -269,7 +281,7 @@ class Discrete:
     def shape(self) -> tuple[object, ...]:
         """What must be equal for two distributions to be added or compared."""
         categories = frozenset(self.categories), frozenset(self.categories[:CATEGORY_GROUPS])
-        return (self.kind, self.name, *categories, self.width, self.is_time)
+        return (self.kind, self.name, *categories, self.width, self.is_time, self.missing_texts)
 
 
 Distribution: TypeAlias = Continuous | Discrete

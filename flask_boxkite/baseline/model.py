@@ -222,4 +222,5 @@ def _content(distribution: Distribution) -> list[object]:
         ]
     width = [] if distribution.width == 64 else [distribution.width]  # of files of before there is none
     is_time = ["time"] if distribution.is_time else []
-    return [distribution.kind, distribution.name, *bins, distribution.cells, *width, *is_time]
+    missing = [sorted(distribution.missing_texts)] if distribution.missing_texts else []
+    return [distribution.kind, distribution.name, *bins, distribution.cells, *width, *is_time, *missing]

@@ -5,6 +5,7 @@ Every error names the file, and the line where one is at fault. Reading 1,000 co
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class _Variable:
     kind: str
     width: int
     is_time: bool
+    missing_texts: frozenset[str]
     line: int
     buckets: list[Sample] = field(default_factory=list)
     categories: list[Sample] = field(default_factory=list)
@@ -192,7 +194,18 @@ def _declared(sample: Sample, name: str) -> _Variable:
     type_ = sample.labels.get("type")
     if type_ not in (None, "time"):
         _fail(f"{name!r} is of type {type_!r}; only 'time' is known. Is the file of a later release?", sample.line)
-    return _Variable(name, int(position), kind, int(width), type_ is not None, sample.line)
+    missing_texts = _texts(sample, name)
+    return _Variable(name, int(position), kind, int(width), type_ is not None, missing_texts, sample.line)
+
+
+def _texts(sample: Sample, name: str) -> frozenset[str]:
+    try:
+        found = json.loads(sample.labels.get("missing_texts", "[]"))
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        _fail(f"'missing_texts' of {name!r} must be a list of texts, as JSON has it.", sample.line)
+    return frozenset(found)
 
 
 def _side(side: str, variables: dict[tuple[str, str], _Variable]) -> tuple[Distribution, ...]:
@@ -228,7 +241,7 @@ def _by_label(samples: Sequence[Sample], label: str) -> dict[str, int]:
 def _continuous(variable: _Variable, groups: dict[str, int]) -> Distribution:
     bounds, counts = read_buckets(variable.name, variable.buckets)
     group_bounds = _group_bounds(variable, groups)
-    others = groups.get(MISSING, 0), groups.get(INVALID, 0), variable.width, variable.is_time
+    others = groups.get(MISSING, 0), groups.get(INVALID, 0), variable.width, variable.is_time, variable.missing_texts
     return Continuous(variable.name, bounds, counts, group_bounds, *others)
 
 
@@ -256,6 +269,7 @@ def _discrete(variable: _Variable, groups: dict[str, int]) -> Distribution:
         invalid=groups.get(INVALID, 0),
         width=variable.width,
         is_time=variable.is_time,
+        missing_texts=variable.missing_texts,
     )
 
 

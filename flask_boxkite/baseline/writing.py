@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -71,6 +72,7 @@ def info_lines(baseline: Baseline, labels: str) -> Iterator[tuple[Family, str]]:
             own = label_text(
                 **{thing: variable.name, "position": str(index), "kind": variable.kind, "width": width},
                 type="time" if variable.is_time else None,
+                missing_texts=json.dumps(sorted(variable.missing_texts)) if variable.missing_texts else None,
             )
             lines.append(f"{family.name}{{{labels},{own}}} 1\n")
         yield family, "".join(lines)

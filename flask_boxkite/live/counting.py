@@ -86,6 +86,11 @@ class _Width:
         return column.astype(self.dtype) if self.is_narrow and is_wider else column
 
 
+def _is_one_of(value: Any, missing_texts: frozenset[str]) -> bool:
+    """Say whether a value is one of the texts that stand for a missing one."""
+    return bool(missing_texts) and isinstance(value, str) and value.strip().lower() in missing_texts
+
+
 class _ContinuousCells:
     """Finds the cell of a number."""
 
@@ -96,6 +101,7 @@ class _ContinuousCells:
         self.offset = offset
         self.missing = offset + len(self.bounds) + 1
         self.invalid = self.missing + 1
+        self.missing_texts = distribution.missing_texts
         self._narrow: dict[str, NDArray[Any]] = {}
 
     def locate(self, value: Any) -> tuple[int, float]:
@@ -107,7 +113,7 @@ class _ContinuousCells:
             try:
                 number = to_number(value)
             except InvalidValue:
-                return self.invalid, MISSING_WORD
+                return self.missing if _is_one_of(value, self.missing_texts) else self.invalid, MISSING_WORD
             word = number if type(value) in _PLAIN_NUMBERS else _word_of_number(value, number)
             value = number
         if value != value:
@@ -152,6 +158,7 @@ class _DiscreteCells:
         self._other = rare if distribution.rare else rare + 1
         self.missing = rare + 2
         self.invalid = rare + 3
+        self.missing_texts = distribution.missing_texts
         self._missing_word = MISSING_TEXT if self.is_text else MISSING_WORD
         self._sorted: dict[str, tuple[NDArray[np.float64], NDArray[np.intp]]] = {}
 
@@ -164,12 +171,12 @@ class _DiscreteCells:
         try:
             key = self._read(value)
         except InvalidValue:
-            return self.invalid, self._missing_word
+            return self.missing if _is_one_of(value, self.missing_texts) else self.invalid, self._missing_word
         if key is None or key != key:
             return self.missing, self._missing_word
         cell = self._cells.get(key)
         if self.is_text:
-            if cell is None and is_missing_text(key):
+            if cell is None and (is_missing_text(key) or _is_one_of(key, self.missing_texts)):
                 return self.missing, self._missing_word
             if cell is None and len(key) > MOST_LETTERS:
                 cell = self._cells.get(short_text(key))
@@ -228,7 +235,8 @@ class _TimeCells:
         try:
             return self._cells.locate(to_seconds(value))
         except InvalidValue:
-            return self._cells.invalid, MISSING_WORD
+            cells = self._cells
+            return cells.missing if _is_one_of(value, cells.missing_texts) else cells.invalid, MISSING_WORD
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers, of which none is a date."""

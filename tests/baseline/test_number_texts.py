@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,10 +12,11 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from flask_boxkite import Baseline, BaselineError
+from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Discrete
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.baseline.number_texts import odd_texts, rows_of_texts
+from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.values import MISSING_TEXTS
 
 NUMBERS = [f"{number}.5" for number in range(300)]
@@ -156,3 +159,37 @@ def test_every_text_is_of_one_kind() -> None:
     assert {text for text, rows in kinds.items() if rows.missing} == MISSING_TEXTS
     assert (others.rows, others.numbers, others.amounts, others.missing) == (8, 0, 0, 0)
     assert odd_texts({"b": 2, "a": 2, "c": 3, "1": 9}) == ["c", "a", "b"]
+
+
+# --- in the file -----------------------------------------------------------------------------------------------------
+
+
+def test_texts_that_stand_for_a_missing_value_do_so_live(tmp_path: Path) -> None:
+    """In columns that had them in training, and in others; read back from the file, row by row and at once."""
+    columns: dict[str, list[Any]] = {
+        "number": [str(place) if place % 5 else " ? " for place in range(200)],
+        "plain": [float(place) for place in range(200)],
+        "text": [("red", "blue", "Unknown")[place % 3] for place in range(200)],
+        "day": [date(1990, 1, 1) + timedelta(place * 9) for place in range(200)],
+    }
+    path = tmp_path / "b.prom"
+    made = ModelMonitoringService.export_text(columns, None, path, missing_texts=("?", "unknown"))
+    assert Baseline.load(path) == made
+    assert made.fingerprint != build_baseline(columns, missing_texts=("?", "unknown", "x")).fingerprint
+    with pytest.raises(BinMismatchError):
+        made.merge(build_baseline(columns, missing_texts=("?", "unknown", "x")))
+
+    rows = [{"number": "?", "plain": "Unknown ", "text": "?", "day": "UNKNOWN"}] * 20
+    for sent in ([rows], rows):
+        service = ModelMonitoringService(path, sink="none")
+        for features in sent:
+            service.log_prediction(features=features)
+        assert {item.name: item.special["missing"].now for item in service.drift()} == dict.fromkeys(columns, 1.0)
+
+
+def test_a_file_whose_missing_texts_are_no_texts_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "b.prom"
+    ModelMonitoringService.export_text({"x": ["1", "?"] * 9}, None, path, missing_texts=("?",))
+    path.write_text(path.read_text().replace(r'missing_texts="[\"?\"]"', 'missing_texts="?"'))
+    with pytest.raises(BaselineError, match=r"'missing_texts' of 'x' must be a list of texts, as JSON has it"):
+        Baseline.load(path)
