@@ -19,6 +19,7 @@ from flask_boxkite.baseline.number_texts import (
     OddTextsError,
     TextRows,
     as_missing,
+    has_many_others,
     numbers_of,
     odd_texts,
     rows_of_texts,
@@ -170,6 +171,8 @@ class Choices:
             return column
         texts, missing = self.without_missing(column.texts)
         column = replace(column, texts=texts, missing=column.missing + missing)
+        if has_many_others(texts):
+            return column
         counts = rows_of_texts(texts)
         if self.are_numbers(name, counts, missing):
             return replace(column, numbers=numbers_of(texts), texts=Counter(), is_category=False)

@@ -24,6 +24,7 @@ __all__ = [
     "OddTextsError",
     "TextRows",
     "as_missing",
+    "has_many_others",
     "may_be_numbers",
     "numbers_of",
     "odd_texts",
@@ -48,7 +49,9 @@ AMOUNT = rf"^\s*{_AMOUNT}\s*$"
 MISSING = rf"^\s*(?i:{'|'.join(map(re.escape, sorted(MISSING_TEXTS)))})\s*$"
 """Texts that stand for a missing value of a numeric variable."""
 
-_is_number, _is_amount, _is_missing = (re.compile(pattern).search for pattern in (NUMBER, AMOUNT, MISSING))
+_is_number = re.compile(NUMBER).match
+_kind = re.compile(rf"({NUMBER})|({AMOUNT})|({MISSING})").match
+"""Matches by its first, second or third group: one search for each of perhaps millions of texts."""
 
 
 @dataclass(frozen=True)
@@ -121,16 +124,25 @@ def rows_of_texts(texts: Mapping[str, int]) -> TextRows:
     Args:
         texts: Rows by text.
     """
-    rows = numbers = amounts = missing = 0
+    by_kind = [0, 0, 0, 0]
     for text, count in texts.items():
-        rows += count
-        if _is_number(text):
-            numbers += count
-        elif _is_amount(text):
-            amounts += count
-        elif _is_missing(text):
-            missing += count
-    return TextRows(rows, numbers, amounts, missing)
+        if match := _kind(text):
+            by_kind[match.lastindex or 0] += count
+    return TextRows(sum(texts.values()), *by_kind[1:])
+
+
+def has_many_others(texts: Mapping[str, int]) -> bool:
+    """Say whether so many texts are of no kind that `TextRows` names, that a column is neither odd nor of numbers.
+
+    Most columns of texts are known by a fifth of their texts.
+    """
+    room = (1 - MOSTLY) * sum(texts.values())
+    for text, count in texts.items():
+        if _kind(text) is None:
+            room -= count
+            if room < 0:
+                return True
+    return False
 
 
 def numbers_of(texts: Mapping[str, int]) -> NDArray[np.float64]:

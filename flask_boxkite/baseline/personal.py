@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
 
 from flask_boxkite.baseline.distribution import Continuous, Distribution
 
@@ -33,7 +34,7 @@ def look_of(counts: Mapping[str, int], rows: int, most: int) -> str:
         rows: Rows that have a text.
         most: Number of texts to look at.
     """
-    texts = sorted(counts, key=lambda text: (-counts[text], text))[:most]
+    texts = nlargest(most, counts, key=counts.__getitem__)
     if not texts:
         return ""
     if _share(texts, lambda text: _EMAIL.fullmatch(text.strip()) is not None) >= MOST:
