@@ -264,7 +264,7 @@ class Engine:
             rows = _in_one_scan(self._numbers(asked), keys)
         else:
             # Of DuckDB's, half the time of a scan for all; Dask shares what it has read.
-            numbers = [self._frame.select(_finite(item.value).alias(str(index))) for index, item in enumerate(asked)]
+            numbers = [self._finite_only(item, str(index)) for index, item in enumerate(asked)]
             inside = [values.filter(key.is_inside) for values, key in zip(numbers, keys, strict=True)]
             rows = _stacked([key.keyed(values) for values, key in zip(inside, keys, strict=True)])
         extremes = (nw.col("value").min().alias("low"), nw.col("value").max().alias("high"))
@@ -280,6 +280,10 @@ class Engine:
     def _numbers(self, variables: Iterable[Variable]) -> Any:
         """Return the frame of the variables' finite values, null where they are not, each named by its place."""
         return self._frame.select(*(_finite(item.value).alias(str(index)) for index, item in enumerate(variables)))
+
+    def _finite_only(self, variable: Variable, name: str) -> Any:
+        """Return the frame of a variable's finite values."""
+        return self._frame.select(variable.value.alias(name)).filter(~_finite(nw.col(name)).is_null())
 
     def at_most(self, limits: Mapping[Variable, Sequence[float]]) -> dict[Variable, list[int]]:
         """Return how many finite values are at or below each limit, by column."""
