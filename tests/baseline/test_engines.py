@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -207,7 +208,8 @@ def test_moments_do_not_depend_on_the_zone_of_duckdb(parquet: Path) -> None:
     connection.execute("set TimeZone = 'America/New_York'")
     found = build_baseline(connection.read_parquet(str(parquet)).select(*TIMES), clock=lambda: 0)
 
-    assert found.features == tuple(item for item in expected().features if item.name in TIMES)
+    wanted = (replace(item, missing_texts=frozenset()) for item in expected().features if item.name in TIMES)
+    assert found.features == tuple(wanted)
 
 
 def test_moments_do_not_depend_on_the_zone_of_spark(parquet: Path, spark: Any) -> None:
@@ -218,7 +220,8 @@ def test_moments_do_not_depend_on_the_zone_of_spark(parquet: Path, spark: Any) -
     finally:
         spark.conf.set("spark.sql.session.timeZone", before)
 
-    assert found.features == tuple(item for item in expected().features if item.name in TIMES)
+    wanted = (replace(item, missing_texts=frozenset()) for item in expected().features if item.name in TIMES)
+    assert found.features == tuple(wanted)
 
 
 def test_every_engine_refuses_numbers_with_an_odd_text_among_them(frame: Any) -> None:
@@ -235,7 +238,7 @@ def test_texts_that_stand_for_missing_values_leave_numbers_in_every_engine() -> 
     column = COLUMNS["gaps as text"].to_pylist()
     numbers = [None if value in ("?", None) else float(value) for value in column]
 
-    assert gaps == build_baseline({"gaps as text": numbers}).features[0]
+    assert replace(gaps, missing_texts=frozenset()) == build_baseline({"gaps as text": numbers}).features[0]
     assert gaps.missing == numbers.count(None)
 
 
