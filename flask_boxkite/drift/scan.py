@@ -241,8 +241,9 @@ def _call_by_parts(
     differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
     phi = np.maximum(np.maximum(differing, _recurrence_in_parts(timeline, stretch)), found.dispersion[stretch])
     live = timeline.groups[stretch : stretch + 1]
-    g = g_statistics(trained, live, firsts, (phi * unknown)[np.newaxis])[0]
+    g, of_parts = (g_statistics(trained, live, firsts, by[np.newaxis])[0] for by in (phi * unknown, phi))
     is_called = (g > found.limit) & (found.rows[stretch] / phi >= MINIMUM_ROWS)
+    g = np.where(is_called, g, of_parts)  # that it may be more is not to be read from a number
     found.dispersion[stretch, asked], found.g[stretch, asked] = phi[asked], g[asked]
     found.state[stretch, asked & is_called] = State.CALLED
 

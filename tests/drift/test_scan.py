@@ -110,7 +110,7 @@ def expected_state(
     phi = max(differing, phi, float(recurrence_within(buckets.astype(float))))
     unknown = degrees / stats.f.ppf(ALPHA / TESTS, of_divisor, degrees) / limit if of_divisor else math.inf
     is_called = g_of(phi * unknown) > limit and now.sum() / phi >= MINIMUM_ROWS
-    return (State.CALLED if is_called else State.UNSTEADY), phi, g_of(phi * unknown)
+    return (State.CALLED, phi, g_of(phi * unknown)) if is_called else (State.UNSTEADY, phi, g_of(phi))
 
 
 @st.composite
