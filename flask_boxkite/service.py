@@ -200,6 +200,7 @@ class ModelMonitoringService:
         texts: Collection[str] = (),
         missing_texts: Collection[str] = (),
         exclude: Collection[str] = (),
+        classes: Collection[Any] | None = None,
         names: str = "labels",
         progress: Progress = None,
     ) -> Baseline:
@@ -231,9 +232,11 @@ class ModelMonitoringService:
             texts: Names of columns of texts that are categories, although nearly all of them look like numbers, as
                 postcodes do. Without it, such a column is refused.
             missing_texts: Texts that stand for a missing value, such as ``"?"``, in any capitals. A column of texts in
-                which one of them stands is read as numbers, if all its other texts are numbers. A live ``"?"`` is
-                invalid for a number: have clients send null.
+                which one of them stands is read as numbers, if all its other texts are numbers. The file keeps them, so
+                live values are read by them too.
             exclude: Names of columns to leave out, such as ``"customer_id"``. Positions are those of the other ones.
+            classes: Names of the columns of *inference*, if that is an (n, k) array of probabilities: the classifier's
+                ``model.classes_``. None: they are ``output_0``, ``output_1``, …
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5.
             progress: How to tell of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
                 elsewhere, False for nothing, or what is called with the steps done, of how many (None: not known), and
@@ -260,6 +263,7 @@ class ModelMonitoringService:
             texts=texts,
             missing_texts=missing_texts,
             exclude=exclude,
+            classes=classes,
             progress=progress,
         )
         baseline.dump(path or DEFAULT_BASELINE_PATH, names=names)

@@ -17,7 +17,7 @@ from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.collisions import RowHashes, collisions_of_frame, reusable
 from flask_boxkite.baseline.columns import count_columns
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.baseline.frames import as_lazy_frame, named_columns, named_outputs
+from flask_boxkite.baseline.frames import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.errors import BaselineError
@@ -39,6 +39,7 @@ def build_baseline(
     texts: Iterable[str] = (),
     missing_texts: Iterable[str] = (),
     exclude: Iterable[str] = (),
+    classes: Iterable[Any] | None = None,
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
 ) -> Baseline:
@@ -50,6 +51,8 @@ def build_baseline(
         BaselineError: The data has no columns or columns of different lengths, or an option names an unknown one.
     """
     choices = Choices.of(discrete, bins, max_bins, max_categories, min_category_rows, texts, missing_texts, exclude)
+    if classes is not None:
+        inference = with_classes(inference, classes)
     with Steps(progress) as steps:
         if isinstance(inference, str):
             counted, collisions = _count(features, choices, steps, output=inference)

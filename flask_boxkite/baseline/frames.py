@@ -29,6 +29,7 @@ __all__ = [
     "named_columns",
     "named_outputs",
     "native_series",
+    "with_classes",
 ]
 
 ONCE = "Names tell the variables apart, so each must be used once."
@@ -102,6 +103,30 @@ def named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
     if len(columns) == 1 and is_array:
         columns = [("output", columns[0][1])]
     yield from columns
+
+
+def with_classes(inference: Any, classes: Iterable[Any]) -> dict[str, Any]:
+    """Name the columns of what a classifier says by its classes.
+
+    Args:
+        inference: Probabilities, shape (n, classes), without names.
+        classes: The classes, in the order of the columns: ``model.classes_``.
+
+    Raises:
+        BaselineError: It has names, another number of columns, or two classes have one name.
+    """
+    if isinstance(inference, (str, Mapping)) or hasattr(type(inference), "columns"):
+        msg = "'classes' name the columns of an array. What 'inference' is has names: leave 'classes' out."
+        raise BaselineError(msg)
+    names = [to_text(value) or "" for value in classes]
+    columns = [column for _, column in named_columns(inference, prefix="output")]
+    if len(names) != len(columns):
+        msg = f"There are {len(names)} classes, but 'inference' has {len(columns)} columns: one for each is needed."
+        raise BaselineError(msg)
+    if len(set(names)) < len(names):
+        msg = f"Two classes have one name: {', '.join(names)}. {ONCE}"
+        raise BaselineError(msg)
+    return dict(zip(names, columns, strict=True))
 
 
 def _has_columns(inference: Any) -> bool:
