@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,10 +12,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.baseline.reading import loads
@@ -219,3 +221,17 @@ def test_texts_of_one_column_that_are_not_all_dates_stay_texts() -> None:
 )
 def test_a_column_of_dates_is_the_same_in_every_library(column: Any) -> None:
     assert build_baseline({"x": column}).features == build_baseline({"x": births(99)}).features
+
+
+def test_the_page_writes_moments_and_spans_as_people_do(trained: Baseline) -> None:
+    app = Flask("scoring")
+    app.config.update(BOXKITE_BASELINE=trained, BOXKITE_SINK="none", BOXKITE_DASHBOARD_PATH="/boxkite")
+    monitor = Boxkite(app)
+    with app.app_context():
+        for day in births(300):
+            monitor.log_prediction(features={"birth": day + timedelta(1000), "month": "2024-01-01", "x": 0.5}, output=1)
+    page = app.test_client().get("/boxkite/variable?model=default&side=feature&variable=birth").text
+
+    assert re.search(r"On average a value would have to move by 1,\d{3} days to be where it was", page)
+    assert re.search(r">\s*19\d\d-\d\d-\d\d to 19\d\d-\d\d-\d\d\s*</t[hd]>", page)
+    assert re.search(r"K-S [\d.]+ at 19\d\d-\d\d-\d\d", page)

@@ -250,11 +250,12 @@ def _size_meaning(row: Mapping[str, Any]) -> str:
     return f"PSI less {less}. Drift begins at {number(DRIFTED_SIZE)}, major drift at {number(MAJOR_SIZE)}."
 
 
-def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
+def distance_statistics(row: Mapping[str, Any], *, is_time: bool = False) -> Iterator[Statistic]:
     """Explain the numbers that describe the whole window.
 
     Args:
         row: A variable, as `VariableDrift.to_row` has it.
+        is_time: Whether its values are moments, in seconds.
     """
     if row["kolmogorov_smirnov"] is not None:
         yield Statistic(
@@ -264,8 +265,10 @@ def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
             f"At some value, the shares of rows up to it are {percent(row['kolmogorov_smirnov'])} apart.",
         )
     if row["wasserstein"] is not None:
-        meaning = f"On average a value would have to move by {number(row['wasserstein'])} to be where it was."
-        yield Statistic("Wasserstein", number(row["wasserstein"]), "", meaning)
+        value = f"{number(row['wasserstein'] / _DAY)} days" if is_time else number(row["wasserstein"])
+        yield Statistic(
+            "Wasserstein", value, "", f"On average a value would have to move by {value} to be where it was."
+        )
     scale = "0: the same; 1: nothing in common."
     yield Statistic("Jensen-Shannon distance", number(row["jensen_shannon"]), "", scale)
     yield Statistic("Hellinger distance", number(row["hellinger"]), "", scale)
