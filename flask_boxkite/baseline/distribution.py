@@ -33,7 +33,7 @@ from flask_boxkite.naming import (
     short_text,
 )
 from flask_boxkite.times import is_time_text, seconds_of_label, time_text, to_seconds
-from flask_boxkite.values import BOOLEAN_TEXTS
+from flask_boxkite.values import BOOLEAN_TEXTS, is_missing_text
 
 __all__ = [
     "MAX_COUNT",
@@ -231,6 +231,9 @@ class Discrete:
         kept = sorted(counts, key=lambda value: -counts[value])[:number]
         is_whole = sum(counts[value] for value in kept) == rows
         if not (is_whole and (names_all or _BOOLEANS.issuperset(kept))):
+            # What is no category is missing live, if it is such a text.
+            gone = sum(counts[value] for value in kept if counts[value] < least and is_missing_text(value))
+            others["missing"], rows = others.get("missing", 0) + gone, rows - gone
             kept = [value for value in kept if counts[value] >= least]
         is_numeric = bool(counts) and all(map(is_canonical_number, counts))
         labels = kept if is_numeric else category_labels(kept)

@@ -118,7 +118,7 @@ def test_a_few_texts_in_one_file_are_not_all_that_counts() -> None:
     text("csv", "1\n2\n3\n")("a")
     Path("b.csv").write_text("x\n?\n4\n")
     assert refused("a.csv", "b.csv").startswith(
-        "Error: Column 'x' of 'a.csv', 'b.csv' holds 31 numbers and 1 other texts, such as '?'. Say what these are: "
+        "Error: Column 'x' of 'a.csv', 'b.csv' holds 31 numbers and 1 other text, such as '?'. Say what these are: "
     )
     assert features("a.csv", "b.csv", "--missing-text", "?")["x"].missing == 1
 
@@ -135,8 +135,8 @@ def test_a_key_that_first_comes_late_is_a_column() -> None:
 
 
 def test_a_type_that_first_comes_late_is_that_of_the_column() -> None:
-    Path("late.jsonl").write_text('{"a": 1}\n' * 30_000 + '{"a": 1.5}\n')
-    assert categories(features("late.jsonl")["a"]) == {"1.0": 30_000, "1.5": 1}
+    Path("late.jsonl").write_text('{"a": 1}\n' * 30_000 + '{"a": 1.5}\n' * 5)
+    assert categories(features("late.jsonl")["a"]) == {"1.0": 30_000, "1.5": 5}
 
 
 WIDE = [f"c{number * 7 % 50}" for number in range(50)]

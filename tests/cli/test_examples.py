@@ -45,6 +45,7 @@ def test_examples_that_need_only_files_run_as_written(
     frame.write_parquet("new.parquet")
     frame.write_ndjson("train.jsonl")
     Path("train").mkdir()
+    frame.write_parquet("train/1.parquet")
     Path("new").mkdir()
     Path("train", "1.csv.gz").write_bytes(gzip.compress(frame.write_csv().encode()))
     frame.write_csv("new/1.csv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -150,14 +151,17 @@ def check_variable(prometheus: Prometheus, side: str, **labels: str) -> None:
         (found,) = prometheus.query(f"boxkite:{side}:{name}{{{selector}}}", at=at)
         return float(found["value"])
 
-    judgement = judge(c, d, alpha=1e-5 / 3, dispersion=recorded("dispersion"))
+    dispersion = recorded("dispersion")
+    judgement = judge(c, d, alpha=1e-5 / 3, dispersion=dispersion)
+    # Three of the standard errors that training gives the size.
+    error = math.sqrt((2 * judgement.noise + 4 * judgement.size) / sum(c))
     expected = {
         "live_rows": sum(d),
         "baseline_rows": sum(c),
-        "g": g_statistic(c, d),
+        "g": g_statistic(c, np.divide(d, dispersion)),
         "psi": population_stability_index(c, d),
         "psi_noise": judgement.noise,
-        "size": judgement.size,
+        "size": max(judgement.size - 3 * error, 0.0),
         "missing_share": 0,
     }
     found = {name: recorded(name) for name in expected}

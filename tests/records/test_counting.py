@@ -15,7 +15,18 @@ from flask_boxkite.drift import DriftReport
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.records import Records
 
-NOT_COUNTS = ("dispersion", "recurrence", "psi_noise", "psi_error", "psi_limit", "size", "limit", "reason", "verdict")
+NOT_COUNTS = (
+    "g",
+    "dispersion",
+    "recurrence",
+    "psi_noise",
+    "psi_error",
+    "psi_limit",
+    "size",
+    "limit",
+    "reason",
+    "verdict",
+)
 """What depends on time too, or on which rows are equal."""
 
 
