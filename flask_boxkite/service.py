@@ -340,6 +340,9 @@ class ModelMonitoringService:
             self._outputs.count(table, tally)
         except UnmatchedError:
             tally.errors.append("output")
+            return
+        if tally.rows is None and self._unhashed == "output":  # nothing is known of features
+            tally.rows = len(table)
 
     def commit(self, tally: Tally, status: str, duration: float | None) -> None:
         """Add a prediction to the live counts, all at once; its values to the bins only if it was answered.
