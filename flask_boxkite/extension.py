@@ -103,7 +103,7 @@ class Boxkite:
         if _KEY in app.extensions:
             msg = "This Flask app has a Boxkite monitor already. Call 'init_app' once for each app."
             raise ConfigError(msg)
-        state = _AppState(self, app.import_name, Settings.from_mapping(app.config))
+        state = _AppState(self, app.name, Settings.from_mapping(app.config))
         for predicted in self._predicted:
             state.check_model(predicted.model)
         # First of the list, so that it runs last: other hooks may fail, or change the status.

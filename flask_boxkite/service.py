@@ -324,10 +324,10 @@ class ModelMonitoringService:
 
     def count_output(self, tally: Tally, output: Any) -> None:
         """Find the cells of the outputs, for as many rows as there are of features."""
+        if not self.output_names:
+            return
         if output is None:
             tally.errors.append("output")
-            return
-        if not self.output_names:
             return
         if type(output) in _SCALARS and tally.rows == 1 and len(self.output_names) == 1:
             self._outputs.count_value(output, tally)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.baseline.reading import loads
 from flask_boxkite.baseline.writing import render
+from flask_boxkite.records import Records
 from flask_boxkite.times import is_time_text, seconds_of_label, time_text, to_seconds, whole_microseconds
 from flask_boxkite.values import InvalidValue
 
@@ -235,3 +237,37 @@ def test_the_page_writes_moments_and_spans_as_people_do(trained: Baseline) -> No
     assert re.search(r"On average a value would have to move by 1,\d{3} days to be where it was", page)
     assert re.search(r">\s*19\d\d-\d\d-\d\d to 19\d\d-\d\d-\d\d\s*</t[hd]>", page)
     assert re.search(r"K-S [\d.]+ at 19\d\d-\d\d-\d\d", page)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [[math.nan], [None], [pd.NaT], [""], ["1970-01-01"], [np.datetime64("1970-01-01"), "n/a"]],
+    ids=["a left join", "none", "pandas' none", "an empty text", "a text", "mixed"],
+)
+def test_dates_among_which_some_are_missing_or_texts_of_dates_are_dates(odd: list[Any]) -> None:
+    (found,) = build_baseline({"x": [*births(200), *odd]}).features
+
+    assert isinstance(found, Continuous)
+    assert found.is_time
+    assert found.missing == sum(math.isnan(to_seconds(value)) for value in odd)
+
+
+def test_many_dates_written_as_texts_are_told_with_the_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    build_baseline({"when": list(map(str, births(200)))})
+
+    assert caplog.messages == [
+        "Column 'when' looks like dates, written as texts. Texts have no order and no bins. Parse it, as "
+        "pandas.to_datetime does, or read Parquet."
+    ]
+
+
+def test_a_baseline_of_records_keeps_dates(trained: Baseline, tmp_path: Path) -> None:
+    service = ModelMonitoringService(trained, sink="file", log_dir=str(tmp_path))
+    for place, day in enumerate(births(300)):
+        month = date(2024, 1 + place % 3, 1)
+        service.log_prediction(features={"birth": day.isoformat(), "month": str(month), "x": place / 300})
+    service.close()
+    made = Records(tmp_path).to_baseline(None, trained)
+    expected = build_baseline({"birth": births(300), "month": [date(2024, 1 + place % 3, 1) for place in range(300)]})
+
+    assert made.features[:2] == expected.features

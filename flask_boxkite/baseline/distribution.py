@@ -11,12 +11,13 @@ a category or a group, is the sum of neighbouring cells:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
+from flask_boxkite.baseline.binning import even_groups
 from flask_boxkite.errors import BaselineError, BinMismatchError
 from flask_boxkite.naming import (
     ABOVE,
@@ -337,16 +338,19 @@ def merge(left: Distribution, right: Distribution) -> Distribution:
     Raises:
         BinMismatchError: Names, kinds, bins, categories or groups differ.
     """
-    if left.shape != right.shape:
-        msg = f"{left.name!r} and {right.name!r} differ in bins, categories or groups. Only equal ones can be added."
-        raise BinMismatchError(msg)
     if isinstance(left, Continuous) and isinstance(right, Continuous):
-        return replace(
-            left,
-            counts=tuple(map(sum, zip(left.counts, right.counts, strict=True))),
-            missing=left.missing + right.missing,
-            invalid=left.invalid + right.invalid,
-        )
+        # Groups follow from counts where bounds were given, so those of two samples may differ.
+        alike = replace(right, group_bounds=left.group_bounds) if left.upper_bounds == right.upper_bounds else right
+        if left.shape == alike.shape:
+            counts = tuple(map(sum, zip(left.counts, right.counts, strict=True)))
+            is_equal = left.group_bounds == right.group_bounds
+            groups = left.group_bounds if is_equal else even_groups(left.upper_bounds, counts)
+            missing, invalid = left.missing + right.missing, left.invalid + right.invalid
+            return replace(left, counts=counts, group_bounds=groups, missing=missing, invalid=invalid)
+    if left.shape != right.shape:
+        differing = ", ".join(what for what, one, other in _differences(left, right) if one != other)
+        msg = f"{left.name!r} differs in {differing or 'its name'}. Only equal ones can be added."
+        raise BinMismatchError(msg)
     assert isinstance(left, Discrete)
     assert isinstance(right, Discrete)
     others = dict(zip(right.categories, right.counts, strict=True))
@@ -358,6 +362,18 @@ def merge(left: Distribution, right: Distribution) -> Distribution:
         missing=left.missing + right.missing,
         invalid=left.invalid + right.invalid,
     )
+
+
+def _differences(left: Distribution, right: Distribution) -> Iterator[tuple[str, object, object]]:
+    """Yield what may differ between two variables, and what each has."""
+    yield "name", left.name, right.name
+    yield "kind", (left.kind, left.is_time), (right.kind, right.is_time)
+    yield "the width of its floats", left.width, right.width
+    yield "texts of missing values", left.missing_texts, right.missing_texts
+    if isinstance(left, Continuous) and isinstance(right, Continuous):
+        yield "bins", left.upper_bounds, right.upper_bounds
+    if isinstance(left, Discrete) and isinstance(right, Discrete):
+        yield "categories", left.shape[2:4], right.shape[2:4]
 
 
 def check_text(what: str, text: str) -> None:

@@ -34,8 +34,6 @@ __all__ = [
 
 ONCE = "Names tell the variables apart, so each must be used once."
 
-_NULL_TYPES = frozenset({"NoneType", "NAType", "NaTType"})
-
 EXACT_INTEGERS = 2**53
 """Floats hold integers up to this one exactly."""
 
@@ -340,7 +338,7 @@ def _list_column(values: Sequence[Any]) -> Column:
     if kinds <= {float, int, bool}:
         return _number_list_column(values, kinds)
     if _has_text(kinds, values):
-        return _column_of_times(values) if _are_times(kinds) else _text_column(values)
+        return _column_of_times(values) if _are_times(kinds, values) else _text_column(values)
     held = [value for value in values if not _is_missing(value)]
     column = _valid_numbers(held)
     column.missing += len(values) - len(held)
@@ -380,9 +378,18 @@ def _has_text(kinds: set[type], values: Sequence[Any]) -> bool:
     return False
 
 
-def _are_times(kinds: set[type]) -> bool:
-    """Say whether all values that are not missing are dates or moments, and none is the text of one."""
-    return all(issubclass(kind, (date, np.datetime64)) or kind.__name__ in _NULL_TYPES for kind in kinds)
+def _are_times(kinds: set[type], values: Sequence[Any]) -> bool:
+    """Say whether there are dates or moments, and all other values are texts of some, or missing."""
+    others = {kind for kind in kinds if not issubclass(kind, (date, np.datetime64))}
+    return others < kinds and all(_is_time(value) for value in values if type(value) in others)
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        to_seconds(value)
+    except InvalidValue:
+        return False
+    return True
 
 
 def _column_of_times(values: Sequence[Any]) -> Column:

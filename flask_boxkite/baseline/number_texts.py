@@ -31,7 +31,7 @@ __all__ = [
     "rows_of_texts",
 ]
 
-MOSTLY = 0.8
+MOSTLY = 0.6
 """From which share of numbers on a column of texts is one of numbers with some odd values."""
 
 SHOWN = 5
@@ -136,7 +136,7 @@ def has_many_others(texts: Mapping[str, int]) -> bool:
 
     Most columns of texts are known by a fifth of their texts.
     """
-    room = (1 - MOSTLY) * sum(texts.values())
+    room = sum(texts.values()) - MOSTLY * sum(texts.values())
     for text, count in texts.items():
         if _kind(text) is None:
             room -= count
@@ -159,7 +159,7 @@ def may_be_numbers(top: Mapping[str, int], rows: int) -> bool:
         rows: Rows of all texts.
     """
     known = rows_of_texts(top)
-    return known.rows - known.numbers - known.amounts - known.missing <= (1 - MOSTLY) * rows
+    return known.rows - known.numbers - known.amounts - known.missing <= rows - MOSTLY * rows
 
 
 def odd_texts(texts: Mapping[str, int]) -> list[str]:

@@ -35,7 +35,8 @@ def one_table(
         BaselineError: A column has types of different kinds, or holds numbers and a few plain texts.
     """
     columns = list(parts[0].schema)
-    textual = {name for part in parts for name, type_ in part.schema.items() if _kind(type_) == _TEXTS} | set(texts)
+    textual = {name for part in parts for name, type_ in part.schema.items() if _kind(type_) == _TEXTS}
+    textual |= set(texts) & set(columns)
     frames = [part.read(textual).select(columns) for part in parts]
     gone = [*(MISSING_TEXTS if is_decided else ()), *(text.strip().lower() for text in missing)]
     frames = [_cleaned(frame, part.plain & textual, gone) for part, frame in zip(parts, frames, strict=True)]

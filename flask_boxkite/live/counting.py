@@ -91,6 +91,13 @@ def _is_one_of(value: Any, missing_texts: frozenset[str]) -> bool:
     return bool(missing_texts) and isinstance(value, str) and value.strip().lower() in missing_texts
 
 
+def _word_of_invalid(value: Any) -> float:
+    """Return the word of what is no number: rows of different ones are not the same row again and again."""
+    if isinstance(value, str):
+        return float(text_word(value))
+    return float(value) if type(value) in _PLAIN_NUMBERS and abs(value) < _EXACT else MISSING_WORD
+
+
 class _ContinuousCells:
     """Finds the cell of a number."""
 
@@ -113,7 +120,9 @@ class _ContinuousCells:
             try:
                 number = to_number(value)
             except InvalidValue:
-                return self.missing if _is_one_of(value, self.missing_texts) else self.invalid, MISSING_WORD
+                if _is_one_of(value, self.missing_texts):
+                    return self.missing, MISSING_WORD
+                return self.invalid, _word_of_invalid(value)
             word = number if type(value) in _PLAIN_NUMBERS else _word_of_number(value, number)
             value = number
         if value != value:
@@ -152,6 +161,7 @@ class _DiscreteCells:
         self._read: Callable[[Any], Any] = to_text if self.is_text else self._number
         values = distribution.values if self.is_text else map(self._number, distribution.values)
         self._cells: dict[Any, int] = {value: offset + i for i, value in enumerate(values)}
+        self._stripped = {value.strip(): cell for value, cell in self._cells.items()} if self.is_text else {}
         self._words: dict[Any, int] = {text: text_word(text) for text in self._cells} if self.is_text else {}
         rare = offset + len(distribution.categories)
         # If training dropped rare categories, an unknown one may be one of them.
@@ -171,13 +181,17 @@ class _DiscreteCells:
         try:
             key = self._read(value)
         except InvalidValue:
-            return self.missing if _is_one_of(value, self.missing_texts) else self.invalid, self._missing_word
+            if _is_one_of(value, self.missing_texts):
+                return self.missing, self._missing_word
+            return self.invalid, self._missing_word if self.is_text else _word_of_invalid(value)
         if key is None or key != key:
             return self.missing, self._missing_word
         cell = self._cells.get(key)
         if self.is_text:
             if cell is None and (is_missing_text(key) or _is_one_of(key, self.missing_texts)):
                 return self.missing, self._missing_word
+            if cell is None:  # CSV is read without blanks around values, frames with them
+                cell = self._stripped.get(key.strip())
             if cell is None and len(key) > MOST_LETTERS:
                 cell = self._cells.get(short_text(key))
             return self._other if cell is None else cell, self._words.get(key) or text_word(key)
@@ -235,8 +249,9 @@ class _TimeCells:
         try:
             return self._cells.locate(to_seconds(value))
         except InvalidValue:
-            cells = self._cells
-            return cells.missing if _is_one_of(value, cells.missing_texts) else cells.invalid, MISSING_WORD
+            if _is_one_of(value, self._cells.missing_texts):
+                return self._cells.missing, MISSING_WORD
+            return self._cells.invalid, _word_of_invalid(value)
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers, of which none is a date."""

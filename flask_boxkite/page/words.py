@@ -20,7 +20,7 @@ from flask_boxkite.naming import (
     is_canonical_number,
     parse_interval,
 )
-from flask_boxkite.times import time_text
+from flask_boxkite.times import is_time_text, time_text
 
 __all__ = [
     "MEANINGS",
@@ -148,7 +148,8 @@ def bound_texts(values: Sequence[float], *, is_time: bool) -> list[str]:
     if not is_time:
         return numbers(values)
     is_short = max(values, default=0.0) - min(values, default=0.0) < 2 * _DAY
-    return [time_text(value)[: 16 if is_short else 10].replace("T", " ") for value in values]
+    texts = list(map(time_text, values))
+    return [text[: 16 if is_short else 10].replace("T", " ") if is_time_text(text) else text for text in texts]
 
 
 def seconds(value: float | None) -> str:

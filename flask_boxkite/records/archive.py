@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any, overload
 
 import msgspec
@@ -26,6 +27,8 @@ from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.reading import Filter, ReadCounts, Record, read_records
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.segments import Judging, SegmentReport
+from flask_boxkite.times import to_seconds
+from flask_boxkite.values import InvalidValue
 
 __all__ = ["Records"]
 
@@ -281,6 +284,11 @@ class Records:
             discrete = [item for item in variables if isinstance(item, Discrete)]
             options.setdefault("discrete", [item.name for item in discrete])
             options.setdefault("texts", [item.name for item in discrete if item.is_text])
+            options.setdefault("missing_texts", frozenset().union(*(item.missing_texts for item in variables)))
+            for side, called in ((known.features, columns.feature_columns), (known.outputs, columns.output_columns)):
+                for item in side:
+                    if item.is_time:
+                        table = _with_times(table, called[item.name])
         features, outputs = (
             table.select(list(called.values())).rename_columns(list(called))
             for called in (columns.feature_columns, columns.output_columns)
@@ -318,6 +326,23 @@ class Records:
         if not files:
             return self._wanted.period
         return self._wanted.period.within(Period(files[0].minute, files[-1].minute + MINUTE_SECONDS))
+
+
+def _with_times(table: Any, name: str) -> Any:
+    """Return an Arrow table with a column of texts as moments; what is none is missing."""
+    pa = import_module("pyarrow")
+
+    seconds = [_seconds(text) for text in table.column(name).to_pylist()]
+    microseconds = [None if math.isnan(value) else round(value * 1e6) for value in seconds]
+    column = pa.array(microseconds, pa.timestamp("us", tz="UTC"))
+    return table.set_column(table.schema.get_field_index(name), name, column)
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return to_seconds(text)
+    except InvalidValue:
+        return math.nan
 
 
 def _loaded(baseline: AnyBaseline) -> Baseline:

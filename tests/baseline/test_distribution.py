@@ -6,12 +6,15 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, BaselineError, BinMismatchError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.binning import even_groups
+from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.baseline.distribution import merge
 from tests.baseline.strategies import COUNTS, baselines, continuous, discrete
 
@@ -187,17 +190,35 @@ def test_merging_is_exact_commutative_and_associative(three: list[Distribution])
     [
         replace(AGE, name="years"),
         replace(AGE, upper_bounds=(0.0, 11.0, 20.0, 30.0)),
-        replace(AGE, group_bounds=(0.0, 10.0, 30.0)),
+        replace(AGE, width=32),
+        replace(AGE, missing_texts=frozenset({"?"})),
         Discrete("age", ("1.0",), (1,)),
     ],
-    ids=["name", "bounds", "groups", "kind"],
+    ids=["name", "bins", "the width of its floats", "texts of missing values", "kind"],
 )
-def test_only_equal_bins_can_be_added(other: Distribution) -> None:
+def test_only_equal_bins_can_be_added(other: Distribution, request: pytest.FixtureRequest) -> None:
     with pytest.raises(BinMismatchError) as caught:
         merge(AGE, other)
 
-    expected = f"'age' and {other.name!r} differ in bins, categories or groups. Only equal ones can be added."
-    assert str(caught.value) == expected
+    assert str(caught.value) == f"'age' differs in {request.node.callspec.id}. Only equal ones can be added."
+
+
+def test_of_equal_bins_with_other_groups_these_follow_from_all_counts() -> None:
+    """As two samples have them that were counted in bins which were given."""
+    bounds = (-2.0, -1.0, 0.0, 1.0, 2.0)
+    one, other = (
+        build_baseline({"x": np.random.default_rng(seed).normal(by, 1, 300)}, bins={"x": bounds}).features[0]
+        for seed, by in ((1, 0.0), (2, 5.0))
+    )
+    assert isinstance(one, Continuous)
+    assert isinstance(other, Continuous)
+    assert one.group_bounds != other.group_bounds
+
+    both = merge(one, other)
+    assert isinstance(both, Continuous)
+    assert both == merge(other, one)
+    assert both.counts == tuple(map(sum, zip(one.counts, other.counts, strict=True)))
+    assert both.group_bounds == even_groups(bounds, both.counts)
 
 
 def test_categories_of_another_order_among_the_groups_can_be_added() -> None:
@@ -208,7 +229,7 @@ def test_categories_of_another_order_among_the_groups_can_be_added() -> None:
 
 def test_categories_that_would_change_groups_cannot_be_added() -> None:
     counts = {f"c{index}": 20 - index for index in range(9)}
-    with pytest.raises(BinMismatchError, match=r"^'x' and 'x' differ in bins, categories or groups\."):
+    with pytest.raises(BinMismatchError, match=r"^'x' differs in categories\. Only equal ones"):
         merge(Discrete.ordered("x", counts), Discrete.ordered("x", {**counts, "c8": 99}))
 
 
