@@ -52,7 +52,7 @@ def test_one_reading_has_everything(baseline: Baseline) -> None:
     observation = service.observe("1h")
 
     assert observation.rows == {"ok": 100, "client_error": 0, "error": 0}
-    assert observation.capture_errors == {"features": 0, "output": 100, "internal": 0}
+    assert observation.capture_errors == {"features": 0, "output": 0, "internal": 0}
     assert observation.cells[len(baseline.features[0].cells) :][:2].tolist() == [100, 0]
     assert observation.report == service.drift("1h")
 
