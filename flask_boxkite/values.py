@@ -10,7 +10,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -25,6 +25,7 @@ __all__ = [
     "BOOLEAN_TEXTS",
     "MISSING_TEXTS",
     "InvalidValue",
+    "folded",
     "is_missing_text",
     "is_null",
     "plain",
@@ -112,9 +113,19 @@ def _number_of_text(text: str) -> float:
     raise InvalidValue(text)
 
 
-def is_missing_text(text: str) -> bool:
-    """Say whether a text stands for a missing value."""
-    return text.strip().lower() in MISSING_TEXTS
+def folded(text: str) -> str:
+    """Return a text as those of missing values are compared: in lower case, without blanks around."""
+    return text.strip().lower()
+
+
+def is_missing_text(text: str, more: Collection[str] = ()) -> bool:
+    """Say whether a text stands for a missing value.
+
+    Args:
+        text: The text.
+        more: Texts that do besides `MISSING_TEXTS`, each `folded`.
+    """
+    return (plain_text := folded(text)) in MISSING_TEXTS or plain_text in more
 
 
 def to_text(value: Any) -> str | None:

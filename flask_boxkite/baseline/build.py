@@ -8,7 +8,7 @@ tool that reads its numbers, uses the same ones. Who counts depends on where the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -31,26 +31,19 @@ def build_baseline(
     *,
     model: str = "default",
     version: str | None = None,
-    discrete: Iterable[str | int] | None = None,
-    bins: Mapping[str, Sequence[float]] | None = None,
-    max_bins: int = 50,
-    max_categories: int = 50,
-    min_category_rows: int | None = None,
-    texts: Iterable[str] = (),
-    missing_texts: Iterable[str] = (),
-    exclude: Iterable[str] = (),
     classes: Iterable[Any] | None = None,
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
+    **options: Any,
 ) -> Baseline:
     """Count training data in bins chosen from it.
 
-    The parameters are those of `ModelMonitoringService.export_text`.
+    The parameters are those of `ModelMonitoringService.export_text`; *options* are those of `Choices.of`.
 
     Raises:
         BaselineError: The data has no columns or columns of different lengths, or an option names an unknown one.
     """
-    choices = Choices.of(discrete, bins, max_bins, max_categories, min_category_rows, texts, missing_texts, exclude)
+    choices = Choices.of(**options)
     if classes is not None:
         inference = with_classes(inference, classes)
     with Steps(progress) as steps:

@@ -26,6 +26,7 @@ from flask_boxkite.baseline.number_texts import (
 )
 from flask_boxkite.baseline.personal import look_of
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.values import folded
 
 __all__ = ["Choices", "Seen"]
 
@@ -184,7 +185,7 @@ class Choices:
         """Return texts without those that stand for a missing value, and the rows of these."""
         if not self.missing_texts:
             return texts, 0
-        held = Counter({text: rows for text, rows in texts.items() if not as_missing([text]) <= self.missing_texts})
+        held = Counter({text: rows for text, rows in texts.items() if folded(text) not in self.missing_texts})
         return held, texts.total() - held.total()
 
     def are_numbers(self, name: str, counts: TextRows, missing: int) -> bool:

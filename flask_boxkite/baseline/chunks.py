@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -55,19 +55,12 @@ def count_chunks(
     *,
     model: str = "default",
     version: str | None = None,
-    discrete: Iterable[str | int] | None = None,
-    bins: Mapping[str, Sequence[float]] | None = None,
-    max_bins: int = 50,
-    max_categories: int = 50,
-    min_category_rows: int | None = None,
-    texts: Iterable[str] = (),
-    missing_texts: Iterable[str] = (),
-    exclude: Iterable[str] = (),
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
+    **options: Any,
 ) -> Baseline:
-    """Count chunks of training data; see `Baseline.from_chunks`."""
-    choices = Choices.of(discrete, bins, max_bins, max_categories, min_category_rows, texts, missing_texts, exclude)
+    """Count chunks of training data; see `Baseline.from_chunks`. *options* are those of `Choices.of`."""
+    choices = Choices.of(**options)
     streams: dict[str, _Stream] = {}
     rows = StreamCollisions()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())

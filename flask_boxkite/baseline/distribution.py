@@ -349,7 +349,7 @@ def merge(left: Distribution, right: Distribution) -> Distribution:
             return replace(left, counts=counts, group_bounds=groups, missing=missing, invalid=invalid)
     if left.shape != right.shape:
         differing = ", ".join(what for what, one, other in _differences(left, right) if one != other)
-        msg = f"{left.name!r} differs in {differing or 'its name'}. Only equal ones can be added."
+        msg = f"{left.name!r} differs in {differing}. Only equal ones can be added."
         raise BinMismatchError(msg)
     assert isinstance(left, Discrete)
     assert isinstance(right, Discrete)

@@ -281,11 +281,8 @@ def _series_column(series: Any, name: str) -> Column:
     elif dtype.is_numeric():
         column = _array_column(np.asarray(held.to_numpy()), name)
     elif dtype in (nw.Datetime, nw.Date):
-        column = _time_column(
-            held.cast(nw.Datetime).dt.timestamp("us").to_numpy()
-            if dtype == nw.Date
-            else held.dt.timestamp("us").to_numpy()
-        )
+        moments = held.cast(nw.Datetime) if dtype == nw.Date else held
+        column = _time_column(moments.dt.timestamp("us").to_numpy())
     elif dtype == nw.Boolean:
         column = _array_column(np.array(held.to_list(), dtype=bool), name)
     else:

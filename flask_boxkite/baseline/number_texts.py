@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.values import MISSING_TEXTS
+from flask_boxkite.values import MISSING_TEXTS, folded
 
 __all__ = [
     "AMOUNT",
@@ -170,4 +170,4 @@ def odd_texts(texts: Mapping[str, int]) -> list[str]:
 
 def as_missing(texts: Iterable[str]) -> frozenset[str]:
     """Return texts that stand for a missing value as they are compared: in lower case, without blanks around."""
-    return frozenset(text.strip().lower() for text in texts)
+    return frozenset(map(folded, texts))

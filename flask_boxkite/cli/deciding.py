@@ -10,7 +10,7 @@ from flask_boxkite.baseline.number_texts import AMOUNT, SHOWN, OddTextsError, Te
 from flask_boxkite.cli.group import listed
 from flask_boxkite.cli.parts import Part
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.values import MISSING_TEXTS
+from flask_boxkite.values import MISSING_TEXTS, folded
 
 __all__ = ["one_table"]
 
@@ -38,7 +38,7 @@ def one_table(
     textual = {name for part in parts for name, type_ in part.schema.items() if _kind(type_) == _TEXTS}
     textual |= set(texts) & set(columns)
     frames = [part.read(textual).select(columns) for part in parts]
-    gone = [*(MISSING_TEXTS if is_decided else ()), *(text.strip().lower() for text in missing)]
+    gone = [*(MISSING_TEXTS if is_decided else ()), *map(folded, missing)]
     frames = [_cleaned(frame, part.plain & textual, gone) for part, frame in zip(parts, frames, strict=True)]
     if is_decided:
         typed = {name for part in parts for name in textual - part.plain if _kind(part.schema[name]) == _TEXTS}

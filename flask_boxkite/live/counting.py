@@ -87,8 +87,8 @@ class _Width:
 
 
 def _is_one_of(value: Any, missing_texts: frozenset[str]) -> bool:
-    """Say whether a value is one of the texts that stand for a missing one."""
-    return bool(missing_texts) and isinstance(value, str) and value.strip().lower() in missing_texts
+    """Say whether a value is a text that stands for a missing one."""
+    return isinstance(value, str) and is_missing_text(value, missing_texts)
 
 
 def _word_of_invalid(value: Any) -> float:
@@ -188,7 +188,7 @@ class _DiscreteCells:
             return self.missing, self._missing_word
         cell = self._cells.get(key)
         if self.is_text:
-            if cell is None and (is_missing_text(key) or _is_one_of(key, self.missing_texts)):
+            if cell is None and is_missing_text(key, self.missing_texts):
                 return self.missing, self._missing_word
             if cell is None:  # CSV is read without blanks around values, frames with them
                 cell = self._stripped.get(key.strip())

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline.distribution import Continuous
+from flask_boxkite.drift.timeline import DAY
 from flask_boxkite.observation import CoursePoint
 from flask_boxkite.page.shape import Bar, Categories, Histogram, Shape
 from flask_boxkite.page.words import number, percent
@@ -21,8 +22,6 @@ from flask_boxkite.page.words import number, percent
 __all__ = ["course_chart", "cumulative_chart", "large_chart", "small_chart"]
 
 _SMALL = (168, 36)
-_DAY = 86400.0
-
 _WIDTH, _HEIGHT = 560, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 12, 30
 _ROW = 26
@@ -60,7 +59,7 @@ class _Plot:
 
     def scale(self, shape: Histogram) -> Iterator[str]:
         """Draw the values below, as far as they do not meet each other, or what stands to the right."""
-        unit = _DAY if shape.is_time else 1.0
+        unit = DAY if shape.is_time else 1.0
         room = 80.0
         for _ in range(2):  # first to see how long they are
             most = max(int((self.right - self.left) / room), 1)

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart, short_interval_of_times
+from flask_boxkite.drift.timeline import DAY
 from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.naming import (
@@ -42,8 +43,6 @@ __all__ = [
     "since_text",
     "window_text",
 ]
-
-_DAY = 86400.0
 
 _NONE = "\N{EN DASH}"
 
@@ -147,7 +146,7 @@ def bound_texts(values: Sequence[float], *, is_time: bool) -> list[str]:
     """Write values of a continuous variable: numbers, or moments as dates, with the time where they lie close."""
     if not is_time:
         return numbers(values)
-    is_short = max(values, default=0.0) - min(values, default=0.0) < 2 * _DAY
+    is_short = max(values, default=0.0) - min(values, default=0.0) < 2 * DAY
     texts = list(map(time_text, values))
     return [text[: 16 if is_short else 10].replace("T", " ") if is_time_text(text) else text for text in texts]
 
@@ -266,7 +265,7 @@ def distance_statistics(row: Mapping[str, Any], *, is_time: bool = False) -> Ite
             f"At some value, the shares of rows up to it are {percent(row['kolmogorov_smirnov'])} apart.",
         )
     if row["wasserstein"] is not None:
-        value = f"{number(row['wasserstein'] / _DAY)} days" if is_time else number(row["wasserstein"])
+        value = f"{number(row['wasserstein'] / DAY)} days" if is_time else number(row["wasserstein"])
         yield Statistic(
             "Wasserstein", value, "", f"On average a value would have to move by {value} to be where it was."
         )

@@ -18,7 +18,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.layout import Layout
-from flask_boxkite.records.columns import Columns, columns_of_records
+from flask_boxkite.records.columns import Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.counting import Counter, Counts, is_answered
 from flask_boxkite.records.decoding import decoder
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
@@ -27,8 +27,6 @@ from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.reading import Filter, ReadCounts, Record, read_records
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.segments import Judging, SegmentReport
-from flask_boxkite.times import to_seconds
-from flask_boxkite.values import InvalidValue
 
 __all__ = ["Records"]
 
@@ -332,17 +330,10 @@ def _with_times(table: Any, name: str) -> Any:
     """Return an Arrow table with a column of texts as moments; what is none is missing."""
     pa = import_module("pyarrow")
 
-    seconds = [_seconds(text) for text in table.column(name).to_pylist()]
-    microseconds = [None if math.isnan(value) else round(value * 1e6) for value in seconds]
+    seconds = map(seconds_or_none, table.column(name).to_pylist())
+    microseconds = [None if value is None else round(value * 1e6) for value in seconds]
     column = pa.array(microseconds, pa.timestamp("us", tz="UTC"))
     return table.set_column(table.schema.get_field_index(name), name, column)
-
-
-def _seconds(text: str | None) -> float:
-    try:
-        return to_seconds(text)
-    except InvalidValue:
-        return math.nan
 
 
 def _loaded(baseline: AnyBaseline) -> Baseline:

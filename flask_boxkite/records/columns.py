@@ -15,6 +15,7 @@ from typing import Any
 from flask_boxkite.baseline import Baseline, Continuous
 from flask_boxkite.records.alignment import named, rows_in
 from flask_boxkite.records.reading import Record
+from flask_boxkite.times import to_seconds
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
 __all__ = ["FIELDS", "Columns", "columns_of_records"]
@@ -118,6 +119,15 @@ def number_or_none(value: object) -> float | None:
         return to_number(value)
     except InvalidValue:
         return None
+
+
+def seconds_or_none(value: object) -> float | None:
+    """Return a date or moment as `times.to_seconds` does; None where it is none, or missing."""
+    try:
+        seconds = to_seconds(value)
+    except InvalidValue:
+        return None
+    return seconds if seconds == seconds else None
 
 
 def text_or_none(value: object) -> str | None:
