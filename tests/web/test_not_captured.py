@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -172,7 +173,7 @@ def test_a_note_of_before_the_window_is_not_shown(make: Make, monkeypatch: pytes
     scoring.send({"Age": 30, "income": 2500.0, "city": "Paris"})
     what = "Features come under other names than in training."
     assert what in scoring.findings("5m")
-    later = __import__("time").time() + 400
+    later = time.time() + 400
     monkeypatch.setattr("flask_boxkite.dashboard.time.time", lambda: later)
     assert what not in scoring.findings("5m")
     assert what in scoring.findings("1h")
