@@ -73,7 +73,8 @@ class Settings:
         server_id: ``BOXKITE_SERVER_ID`` (env ``BEDROCK_SERVER_ID``, ``unknown-server``): in records and ids.
         pod_name: ``BOXKITE_POD_NAME`` (env ``BEDROCK_POD_NAME``, the host name): in tag and file names.
         log_dir: ``BOXKITE_LOG_DIR`` (None): root of the file sink.
-        log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted; ``inf`` for never.
+        log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted, once records were made
+            on three later days; ``inf`` for never.
         logger_id: ``BOXKITE_LOGGER_ID`` (``boxkite``): part of its file names.
         spool_dir: ``BOXKITE_SPOOL_DIR`` (None): directory in which records wait until they are delivered; None for
             memory. To be shared by all processes, and by servers that deliver to the same place.

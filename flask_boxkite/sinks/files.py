@@ -21,12 +21,12 @@ from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import path_segment
 from flask_boxkite.sinks.base import Batch
+from flask_boxkite.sinks.retention import DAY_SECONDS, WITNESSES, day_of, due, is_day
 
 __all__ = ["FileSink"]
 
 logger = logging.getLogger("flask_boxkite")
 
-DAY_SECONDS = 86400
 LONGEST_NAME = 255
 """Bytes of a file name, on every usual file system."""
 
@@ -106,26 +106,38 @@ class FileSink:
         return self._base / tag / day / f"{hour_minute}_{self._logger}-{self._pod}-{os.getpid()}.txt"
 
     def _sweep(self) -> None:
-        """Delete files of days past their lifetime, once a day; only such as this logger writes."""
+        """Delete files past their lifetime, once a day; only such as this logger writes."""
         now = self._clock()
-        today, oldest_second = _day(now), now - self._lifetime_seconds
-        if self._swept_day == today or oldest_second < 0:
+        if self._swept_day == day_of(now):
             return
-        self._swept_day = today
-        oldest = _day(oldest_second)
+        self._swept_day = day_of(now)
         try:
-            for folder in self._root.iterdir():
-                if _is_day(folder.name) and folder.name < oldest and not folder.is_symlink():
-                    self._delete_files(folder)
+            folders = {path.name: path for path in self._root.iterdir() if is_day(path.name) and not path.is_symlink()}
+            found = due(folders, now, self._lifetime_seconds)
+            for day in found.days:
+                self._delete_files(folders[day])
+            if held_back := [day for day in found.held_back if self._files(folders[day])]:
+                logger.warning(
+                    "The clock says %s, by which %d days of records in '%s', from %s on, are too old. They are kept "
+                    "until records of %d days after their lifetime confirm it.",
+                    self._swept_day,
+                    len(held_back),
+                    self._root,
+                    held_back[0],
+                    WITNESSES,
+                )
         except OSError:
             # The batch is written: it must not come again because of this.
             logger.warning("Old files in '%s' could not be deleted.", self._root, exc_info=True)
 
     def _delete_files(self, folder: Path) -> None:
-        for path in folder.glob(f"[0-9][0-9][0-9][0-9]_{self._logger}-*.txt"):
+        for path in self._files(folder):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # there are files of others, or another process was first
             folder.rmdir()
+
+    def _files(self, folder: Path) -> list[Path]:
+        return list(folder.glob(f"[0-9][0-9][0-9][0-9]_{self._logger}-*.txt"))
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -133,14 +145,6 @@ class FileSink:
     def forked(self) -> FileSink:
         """Return itself: the process id in a file's name is read when it is written."""
         return self
-
-
-def _day(seconds: float) -> str:
-    return strftime("%Y-%m-%d", gmtime(seconds))
-
-
-def _is_day(name: str) -> bool:
-    return len(name) == 10 and name[4] == name[7] == "-" and name.replace("-", "").isdecimal()
 
 
 def _append(path: Path, data: bytes) -> None:

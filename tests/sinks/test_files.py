@@ -40,6 +40,13 @@ def ship(sink: FileSink, *records: tuple[float, dict[str, Any]]) -> Batch:
     return batch
 
 
+def write(root: Path, *names: str) -> None:
+    """Make files of one line each."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("{}\n")
+
+
 def files_in(directory: Path) -> list[str]:
     """Return the relative paths of all files."""
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
@@ -246,24 +253,58 @@ def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
 def test_files_past_their_lifetime_are_deleted_and_nothing_else(tmp_path: Path) -> None:
     root = tmp_path / "models/predictions/endpoint"
     kept = [
+        "2024-02-28/0000_boxkite-pod-1.txt",
         "2024-02-27/0000_boxkite-pod-1.txt",
-        "2024-02-26/0000_other-pod-1.txt",
-        "2024-02-26/notes_boxkite-pod-1.txt",
-        "2024-02-26/0000_boxkite-pod-1.txt.gz",
+        "2024-02-25/0000_boxkite-pod-1.txt",
+        "2024-02-24/0000_other-pod-1.txt",
+        "2024-02-24/notes_boxkite-pod-1.txt",
+        "2024-02-24/0000_boxkite-pod-1.txt.gz",
         "latest/0000_boxkite-pod-1.txt",
+        "2024-02-1/0000_boxkite-pod-1.txt",
     ]
     gone = [
-        "2024-02-26/0000_boxkite-pod-1.txt",
-        "2024-02-26/2359_boxkite-elsewhere-2.txt",
+        "2024-02-24/0000_boxkite-pod-1.txt",
+        "2024-02-24/2359_boxkite-elsewhere-2.txt",
         "2023-01-01/0000_boxkite-a-1.txt",
     ]
-    for name in kept + gone:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text("{}\n")
+    write(root, *kept, *gone)
     ship(file_sink(tmp_path, log_ttl_days=2), (NOON, {}))
     assert files_in(root) == sorted([*kept, f"2024-02-29/1200_boxkite-pod-{os.getpid()}.txt"])
     assert not (root / "2023-01-01").exists()
-    assert (root / "2024-02-26").is_dir()
+    assert (root / "2024-02-24").is_dir()
+
+
+@pytest.mark.parametrize("years", [1, 30])
+def test_a_clock_that_is_ahead_deletes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture, years: int) -> None:
+    root = tmp_path / "models/predictions/endpoint"
+    days = [f"2024-02-{day:02}" for day in range(9, 29)]
+    write(root, *(f"{day}/0000_boxkite-pod-1.txt" for day in days))
+    later = NOON + years * 366 * DAY
+    ahead = file_sink(tmp_path, now=later, log_ttl_days=20)
+    ship(ahead, (later, {}))
+    ship(ahead, (later, {}))
+    assert {Path(name).parts[0] for name in files_in(root)} > set(days)
+    day = f"{datetime.fromtimestamp(later, timezone.utc):%Y-%m-%d}"
+    assert caplog.messages == [
+        f"The clock says {day}, by which 20 days of records in '{root}', from 2024-02-09 on, are too old. They are "
+        "kept until records of 3 days after their lifetime confirm it."
+    ]
+
+    # Right again: what was made in the wrong year says nothing of age.
+    for number in range(5):
+        ship(file_sink(tmp_path, now=NOON + number * DAY, log_ttl_days=20), (NOON + number * DAY, {}))
+    assert min(path.name for path in root.iterdir()) == "2024-02-11"
+    assert len(caplog.messages) == 1
+
+
+def test_three_days_of_a_clock_are_believed(tmp_path: Path) -> None:
+    """As after months without a request."""
+    root = tmp_path / "models/predictions/endpoint"
+    write(root, "2023-11-30/0000_boxkite-pod-1.txt")
+    for day in range(3):
+        assert (root / "2023-11-30").exists()
+        ship(file_sink(tmp_path, now=NOON + day * DAY), (NOON + day * DAY, {}))
+    assert not (root / "2023-11-30").exists()
 
 
 def test_old_files_behind_a_link_are_left_alone(tmp_path: Path) -> None:

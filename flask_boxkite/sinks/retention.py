@@ -1,0 +1,70 @@
+"""Which days of records are past their lifetime, on the word of records instead of a clock.
+
+A clock may be a year ahead for a minute, and what is deleted then is gone. So a day is deleted once records were made
+on three days after its lifetime: a clock must be wrong on three days before it costs a file.
+"""
+
+from __future__ import annotations
+
+from calendar import timegm
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import gmtime, strftime, strptime
+
+__all__ = ["DAY_SECONDS", "WITNESSES", "Due", "day_of", "due", "is_day"]
+
+WITNESSES = 3
+"""Days with records that must agree on a day's age."""
+
+DAY_SECONDS = 86400
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is to be deleted.
+
+    Attributes:
+        days: Those past their lifetime, as ``YYYY-MM-DD``.
+        held_back: Those that have long been so by the clock, but not by other records.
+    """
+
+    days: list[str]
+    held_back: list[str]
+
+
+def due(days: Iterable[str], now: float, lifetime_seconds: float) -> Due:
+    """Return which days are to be deleted.
+
+    Args:
+        days: Of which there are records, as ``YYYY-MM-DD``.
+        now: Unix time by the clock. Records of later days say nothing: the clock was ahead when they were made.
+        lifetime_seconds: After which records are deleted.
+    """
+    known = sorted(day for day in days if day <= day_of(now))
+    by_clock = _past(known, now - lifetime_seconds - WITNESSES * DAY_SECONDS)
+    by_records = _past(known, _start(known[-WITNESSES]) - lifetime_seconds) if len(known) >= WITNESSES else []
+    return Due(by_records, by_clock[len(by_records) :])
+
+
+def _past(known: list[str], oldest_second: float) -> list[str]:
+    if oldest_second < 0:
+        return []
+    oldest = day_of(oldest_second)
+    return [day for day in known if day < oldest]
+
+
+def day_of(seconds: float) -> str:
+    """Return the day of a Unix time in UTC, as ``YYYY-MM-DD``."""
+    return strftime("%Y-%m-%d", gmtime(seconds))
+
+
+def is_day(name: str) -> bool:
+    """Say whether a folder's name is a day."""
+    try:
+        return day_of(_start(name)) == name
+    except (ValueError, OverflowError, OSError):
+        return False
+
+
+def _start(day: str) -> int:
+    return timegm(strptime(day, "%Y-%m-%d"))
