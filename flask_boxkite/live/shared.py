@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flask_boxkite.files import is_passing
+from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import fold, generation, read_directory, windows_path
 from flask_boxkite.live.layout import FILES
 from flask_boxkite.live.place import Place
@@ -74,7 +75,7 @@ class Store:
     def __init__(
         self,
         place: Place | None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = uptime,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.clock = clock

@@ -10,7 +10,8 @@ Memory is bounded: 192 snapshots, 8 bytes a count; 9 MiB for 100 features, writt
 
 Slots are those of the wall clock, so that records, which have its times, can be cut at the same moments. But time goes
 by as the monotonic clock has it: how far apart the two are is noted once, with the first snapshot, so no later step of
-the wall clock moves a window. All is void after a reboot.
+the wall clock moves a window; the times of snapshots are told by the wall clock as it is now. All is void after a
+reboot.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.files import locked, open_private, write_all
+from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.process import boot_id
@@ -113,6 +115,9 @@ _MAGIC = b"boxring\n"
 _HEADER = struct.Struct("=8sQQ40s")  # magic, format, cells, boot
 _OFFSET = struct.Struct("=d")  # wall clock less monotonic clock; then the labels
 _LABELS_AT = _HEADER.size + _OFFSET.size
+_STEP_SECONDS = 1.0
+"""By so much the wall clock has been set, and has not just been read a little later."""
+
 _LARGEST_OFFSET = 1e11
 """The year 5138; floats count it to 0.1 ms."""
 
@@ -240,23 +245,29 @@ class Snapshots(Mapping[float, "NDArray[np.int64]"]):
     """The snapshots of all windows by when they were taken, in Unix seconds, ascending; each is read when asked for.
 
     Reading raises OSError, or KeyError if the snapshot has just been overwritten.
+
+    Args:
+        labels: By time, the place of each and what is written there.
+        read: Reads the snapshot of a place, if that is still written there.
     """
 
-    def __init__(self, places: Mapping[float, int], read: Callable[[int, float], NDArray[np.int64] | None]) -> None:
-        self._places = dict(sorted(places.items()))
+    def __init__(
+        self, labels: Mapping[float, tuple[int, float]], read: Callable[[int, float], NDArray[np.int64] | None]
+    ) -> None:
+        self._labels = dict(sorted(labels.items()))
         self._read = read
 
     def __getitem__(self, taken: float) -> NDArray[np.int64]:
-        cells = self._read(self._places[taken], taken)
+        cells = self._read(*self._labels[taken])
         if cells is None:
             raise KeyError(taken)
         return cells
 
     def __iter__(self) -> Iterator[float]:
-        return iter(self._places)
+        return iter(self._labels)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._labels)
 
     def held(self, times: Iterable[float]) -> Iterator[tuple[float, NDArray[np.int64]]]:
         """Yield those of some times that are still there."""
@@ -344,13 +355,14 @@ class Windows:
         self,
         place: RingPlace,
         section: Section,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = uptime,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._place = place
         self._section = section
         self._clock = clock
         self._wall = wall
+        self._last_step = 0.0
         boot = boot_id().encode()[:36]
         self._header = _HEADER.pack(_MAGIC, FORMAT, section.cells, boot)
         self._data_size = _data_size(section)
@@ -417,8 +429,17 @@ class Windows:
         with self._place.open() as ring:
             labels, offset = self._labels(ring)
         now = self._clock() + offset
-        places = {float(labels[place]): place for window in _RINGS.values() for place in window.within(labels, now)}
-        return History(Snapshots(places, self._snapshot), now)
+        places = {place for window in _RINGS.values() for place in window.within(labels, now)}
+        step = self._step(offset)
+        own = {float(labels[place]) + step: (place, float(labels[place])) for place in places}
+        return History(Snapshots(own, self._snapshot), now + step)
+
+    def _step(self, offset: float) -> float:
+        """Return how far the wall clock has been set since the first snapshot; the same until it is set again."""
+        step = self._wall() - self._clock() - offset
+        if abs(step - self._last_step) > _STEP_SECONDS:
+            self._last_step = step
+        return self._last_step
 
     def _snapshot(self, place: int, taken: float) -> NDArray[np.int64] | None:
         with self._place.open() as ring:

@@ -7,6 +7,7 @@ import math
 import os
 import struct
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite import ModelMonitoringService, files
 from flask_boxkite.live import windows as module
+from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import fold, windows_path
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
@@ -363,6 +365,33 @@ def test_steps_of_the_wall_clock_move_no_window(tmp_path: Path) -> None:
         server.check(2)
 
 
+@pytest.mark.parametrize("step", [3600.0, -3600.0, 365 * 86400.0, 12.345])
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_times_of_snapshots_are_told_by_the_wall_clock_of_now(tmp_path: Path, step: float, is_shared: bool) -> None:
+    clock = Clock(ahead=1_790_000_000.0)
+    counts = Counts(Store(same_place(tmp_path) if is_shared else None, clock, clock.wall), ONE)
+    counts.add(Increments([0]))
+    began = clock.now
+    clock.now += 70
+    counts.add(Increments([0]))
+    clock.ahead += step
+    clock.now += 30
+
+    history, totals = counts.history()
+    assert history.now == pytest.approx(clock.wall())
+    assert list(history.snapshots) == pytest.approx([began + clock.ahead, began + 70 + clock.ahead])
+    assert [cells.sum() for cells in history.snapshots.values()] == [0, 1]
+    clock.ahead += 0.2  # is none
+    assert list(counts.history()[0].snapshots) == list(history.snapshots)
+    assert history.window("5m", totals).sum() == 2
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="only Linux has a clock that counts suspends")
+def test_time_goes_by_while_the_machine_is_suspended() -> None:
+    """No test can suspend the machine it runs on; that clock is the one which runs on."""
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) <= uptime() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def test_a_clock_that_steps_before_anything_is_counted_is_no_matter(tmp_path: Path) -> None:
     server = Server(tmp_path, Clock(ahead=1_790_000_000.0))
     server.check(0)
@@ -402,8 +431,8 @@ def test_processes_that_start_at_different_times_agree(tmp_path: Path) -> None:
     second.add(Increments([0]))
     for counts in (first, second):
         history, _ = counts.history()
-        assert list(history.snapshots) == [1_791_000_003.0, 1_791_000_126.0]
-        assert history.now == 1_791_000_126.0
+        assert list(history.snapshots) == [1_791_000_007.0, 1_791_000_130.0]
+        assert history.now == 1_791_000_130.0
 
 
 def test_of_two_processes_that_start_at_once_one_notes_the_time(
@@ -423,9 +452,9 @@ def test_of_two_processes_that_start_at_once_one_notes_the_time(
 
     monkeypatch.setattr(module._OpenRing, "locked", locked)
     second.begin_slot(totals)
-    for windows in (first, second):
+    for windows, time_of_each in ((first, 1_791_000_003.0), (second, 1_791_000_010.0)):
         history = windows.history()
-        assert (list(history.snapshots), history.now) == ([1_791_000_003.0], 1_791_000_003.0)
+        assert (list(history.snapshots), history.now) == ([time_of_each], time_of_each)
 
 
 def test_the_next_slot_is_told_by_the_monotonic_clock(tmp_path: Path) -> None:
