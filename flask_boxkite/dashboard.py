@@ -203,8 +203,14 @@ def _query() -> Query:
     window = request.args.get("window", LONGEST)
     if window not in (*WINDOWS, _SINCE_START):
         abort(400, f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.")
+    page = request.args.get("page", "1")
+    if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
+        abort(400, f"'page' must be a number from 1 on, got {page[:20]!r}.")
     return Query(
-        None if window == _SINCE_START else window, request.args.get("name", ""), request.args.get("verdict", "")
+        None if window == _SINCE_START else window,
+        request.args.get("name", ""),
+        request.args.get("verdict", ""),
+        int(page),
     )
 
 

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
-from flask_boxkite.drift.tables import GroupSums
+from flask_boxkite.drift.tables import GroupSums, Trained
 from flask_boxkite.drift.timeline import RowCounts, Timeline
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.failed import Failures, failures_of
@@ -59,6 +58,7 @@ class Observation:
         timeline: Counts of groups by stretch of time, not only of the window; None if they are not known.
         totals: All counts since the start, shape (layout.size,).
         snapshots: What was counted before each moment, by Unix seconds.
+        trained: What training counted; None without a baseline.
     """
 
     model: str
@@ -70,6 +70,7 @@ class Observation:
     timeline: Timeline | None
     totals: NDArray[np.int64]
     snapshots: Mapping[float, NDArray[np.int64]]
+    trained: Trained | None = None
 
     @cached_property
     def report(self) -> DriftReport | None:
@@ -84,6 +85,7 @@ class Observation:
             timeline=self.timeline,
             reach=None if self.window is None else WINDOWS[self.window],
             window=self.window,
+            trained=self.trained,
         )
 
     def cells_since(self, since: float | None) -> NDArray[np.int64]:
@@ -158,7 +160,10 @@ def observe(
         history, totals = History.none(time.time()), counts.totals()  # which do not depend on snapshots
         timeline = None if timelines is None else timelines.of(history, totals)
     cells = totals.cells if window is None else history.window(window, totals)
-    return Observation(model, baseline, window, alpha, layout, cells, timeline, totals.cells, history.snapshots)
+    trained = None if timelines is None else timelines.trained
+    return Observation(
+        model, baseline, window, alpha, layout, cells, timeline, totals.cells, history.snapshots, trained
+    )
 
 
 class Timelines:
@@ -166,11 +171,14 @@ class Timelines:
 
     Args:
         layout: Of the counts.
+
+    Attributes:
+        trained: What training counted of the layout's variables.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._groups = GroupSums((*layout.features, *layout.outputs))
+        self.trained = Trained((*layout.features, *layout.outputs))
         # One attribute, so that threads that meet here see what belongs together.
         self._known: tuple[dict[float, NDArray[np.int64]], NDArray[np.int64]] = ({}, np.empty((0, 0), np.int64))
 
@@ -195,7 +203,7 @@ class Timelines:
             new = (taken for taken in history.snapshots if taken not in known)
             sums = known | {taken: self._summed(cells) for taken, cells in history.snapshots.held(new)}
             known = {taken: sums[taken] for taken in history.snapshots if taken in sums}
-            nothing = np.zeros(len(self._groups) + ROW_BUCKETS + 1, np.int64)
+            nothing = np.zeros(len(self.trained.counts) + ROW_BUCKETS + 1, np.int64)
             before = np.array([nothing, *known.values()])
             # Never more than later, though counts were lost since: each stretch holds all later ones.
             before = np.minimum.accumulate(before[::-1], axis=0)[::-1]
@@ -208,7 +216,7 @@ class Timelines:
     def _summed(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the counts of groups, then those of rows."""
         own = cells[self._layout.buckets_start : self._layout.squares + 1]
-        return np.concatenate([self._groups.of(cells), own])
+        return np.concatenate([self.trained.sums.of(cells), own])
 
 
 class CoursePoint(NamedTuple):
@@ -227,7 +235,7 @@ class CoursePoint(NamedTuple):
     limit: float
 
 
-def course(layout: Layout, counts: LiveCounts, variable: Distribution) -> list[CoursePoint]:
+def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list[CoursePoint]:
     """Return how far one variable was from training in the course of the last day, oldest first.
 
     Each point is about the hour before it, and left out if that had fewer rows than a verdict needs.
@@ -236,12 +244,9 @@ def course(layout: Layout, counts: LiveCounts, variable: Distribution) -> list[C
         OSError: The counts cannot be read.
     """
     ages, cells = counts.slots(LONGEST)
-    variables = (*layout.features, *layout.outputs)
-    sums = GroupSums(variables)
-    place = next(number for number, item in enumerate(variables) if item is variable)
-    mine = slice(sums.firsts[place], sums.firsts[place] + len(variable.groups))
-    table = sums.of(cells)[:, mine]
-    before = group_counts(variable, variable.cells)
+    place = next(number for number, item in enumerate(trained.variables) if item is variable)
+    table = GroupSums([variable]).of(cells[:, trained.cells[place]])
+    before = trained.counts[trained.groups[place]].tolist()
     # A slot ends with the next one; but where nothing was counted, that came late.
     ends = np.maximum(np.append(ages[1:], 0.0), ages - SLOT_SECONDS[LONGEST])
     points = []

@@ -565,7 +565,7 @@ class ModelMonitoringService:
             BoxkiteError: The counts cannot be read.
         """
         with _readable(LONGEST):
-            return course(self._layout, self._counts, variable)
+            return course(self._timelines.trained, self._counts, variable) if self._timelines else []
 
     def flush(self, timeout: float = 5.0) -> int:
         """Wait until all records are delivered; return how many are left after *timeout* seconds.

@@ -125,7 +125,7 @@ def test_the_day_is_told_hour_by_hour(baseline: Baseline, rng: np.random.Generat
             counts.add(tally)
             history.append((clock.now, tally.cells[0]))
         clock.now += 900.0
-    points = course(layout, counts, age)
+    points = course(Timelines(layout).trained, counts, age)
 
     assert points
     assert points[-1].age == 0.0 or points[-1].age < 1800.0
@@ -147,9 +147,9 @@ def test_hours_with_few_rows_are_left_out(baseline: Baseline) -> None:
     )
     for _ in range(29):
         counts.add(Increments([3]))
-    assert course(layout, counts, baseline.features[0]) == []
+    assert course(Timelines(layout).trained, counts, baseline.features[0]) == []
     counts.add(Increments([3]))
-    assert [point.rows for point in course(layout, counts, baseline.features[0])] == [30]
+    assert [point.rows for point in course(Timelines(layout).trained, counts, baseline.features[0])] == [30]
 
 
 # --- stretches of time -----------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from flask_boxkite.drift.reasons import reason_for
 from flask_boxkite.drift.scan import Scan, State, scan
 from flask_boxkite.drift.shares import Change, special_changes
 from flask_boxkite.drift.statistics import g_statistics
-from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom, per_variable
+from flask_boxkite.drift.tables import Trained, per_variable
 from flask_boxkite.drift.text import as_markdown, as_text
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Judgement, Verdict, judgements, uncertainty
@@ -264,6 +264,7 @@ def drift_report(
     reach: float | None = None,
     window: str | None = None,
     least_recurrence: float = 1.0,
+    trained: Trained | None = None,
 ) -> DriftReport:
     """Judge every variable.
 
@@ -277,56 +278,55 @@ def drift_report(
         reach: How many seconds back stretches of the window may begin; None: all that there are.
         window: The name of the window that the counts are of, or the period, ``start/end`` as ISO 8601 has it.
         least_recurrence: How often rows recur in what takes the place of training.
+        trained: What training counted of the baseline's variables, if that is at hand.
     """
-    variables = (*baseline.features, *baseline.outputs)
-    sums = GroupSums(variables)
+    if trained is None:
+        trained = Trained((*baseline.features, *baseline.outputs))
     counts = np.asarray(cells, dtype=np.int64)
-    trained = sums.of([cell for item in variables for cell in item.cells])
     if timeline is None:
-        timeline = Timeline.of_sample(sums.of(counts))
-    alone = alpha / max(len(variables), 1)
+        timeline = Timeline.of_sample(trained.sums.of(counts))
+    alone = alpha / max(len(trained.variables), 1)
     first = timeline.first_within(reach)
     if first == len(timeline):  # nothing was counted within the window
-        timeline = Timeline.of_sample(np.zeros_like(trained))
+        timeline = Timeline.of_sample(np.zeros_like(trained.counts))
         first = 0
     scanned = scan(
-        trained,
+        trained.counts,
         timeline,
-        sums.firsts,
-        np.array(list(map(degrees_of_freedom, variables)), dtype=np.int64),
+        trained.sums.firsts,
+        trained.degrees,
         alpha=alone,
         collisions=baseline.row_collisions,
         least_recurrence=least_recurrence,
     )
-    views = _views(baseline, counts, trained, timeline, sums.firsts, scanned, first, alone)
+    views = _views(trained, len(baseline.features), counts, timeline, scanned, first, alone)
     found = sorted(views, key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g))
     return DriftReport(model, baseline.fingerprint, window, alpha, tuple(found))
 
 
 def _views(
-    baseline: Baseline,
+    trained: Trained,
+    features: int,
     cells: NDArray[np.int64],
-    trained: NDArray[np.int64],
     timeline: Timeline,
-    firsts: NDArray[np.intp],
     scanned: Scan,
     first: int,
     alpha: float,
 ) -> Iterator[VariableDrift]:
     """Yield each variable as the stretch shows it that decides on it."""
     found = scanned.decide(first)
-    sizes = np.diff(firsts, append=len(trained))
-    live = timeline.groups[np.repeat(found.stretch, sizes), np.arange(len(trained))]
+    firsts, size = trained.sums.firsts, len(trained.counts)
+    live = timeline.groups[np.repeat(found.stretch, np.diff(firsts, append=size)), np.arange(size)]
     states = [State(state) for state in found.state.tolist()]
     # Where all rows together are within the limit, the scan did not ask what those that count say.
     is_within = found.state <= State.WITHIN_LIMIT
-    of_counting = g_statistics(trained, live[np.newaxis], firsts, found.dispersion[np.newaxis])[0]
+    of_counting = g_statistics(trained.counts, live[np.newaxis], firsts, found.dispersion[np.newaxis])[0]
     uncertain = None
     if timeline.rows is not None:  # it is no sample, but watched
         is_long = timeline.is_long[found.stretch]
-        uncertain = uncertainty(per_variable(trained, firsts), found.rows, found.dispersion, is_long)
+        uncertain = uncertainty(per_variable(trained.counts, firsts), found.rows, found.dispersion, is_long)
     judged = judgements(
-        trained,
+        trained.counts,
         live,
         firsts,
         list(map(_verdict, states)),
@@ -335,16 +335,13 @@ def _views(
         limit=found.limit,
         uncertain=uncertain,
     )
-    before, now, whole = trained.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
+    before, now, whole = trained.counts.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
     stretches, counts = found.stretch.tolist(), cells.tolist()
-    group = cell = 0
-    for number, item in enumerate((*baseline.features, *baseline.outputs)):
-        groups, own = slice(group, group + len(item.groups)), slice(cell, cell + len(item.cells))
-        group, cell = groups.stop, own.stop
+    for number, (item, groups, own) in enumerate(zip(trained.variables, trained.groups, trained.cells, strict=True)):
         rows = sum(now[groups])
         yield VariableDrift(
             item,
-            "feature" if number < len(baseline.features) else "output",
+            "feature" if number < features else "output",
             whole[number],
             judged[number],
             reason_for(states[number], timeline, stretches[number], rows, sum(before[groups])),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.naming import INVALID, RARE
 
-__all__ = ["GroupSums", "counts_of", "degrees_of_freedom", "per_variable", "shares_of"]
+__all__ = ["GroupSums", "Trained", "counts_of", "degrees_of_freedom", "per_variable", "shares_of"]
 
 _EMPTY_FOR_GOOD = frozenset({INVALID, RARE})
 """Groups in which no row of the training population can be, if training left them empty."""
@@ -93,3 +94,29 @@ class GroupSums:
     def of(self, cells: ArrayLike) -> NDArray[np.int64]:
         """Return the counts of all groups, shape (…, groups), from those of cells; more cells may follow."""
         return per_variable(np.asarray(cells, dtype=np.int64)[..., : self._cells], self._starts)
+
+
+class Trained:
+    """What training counted of some variables, one after the other; made once, since it never changes.
+
+    Attributes:
+        variables: Their distributions.
+        sums: Adds up cells to groups.
+        counts: Training rows per group, shape (groups,).
+        degrees: Degrees of freedom of each variable's G, shape (variables,).
+        cells: The place of each variable among all cells.
+        groups: The same among all groups.
+    """
+
+    def __init__(self, variables: Sequence[Distribution]) -> None:
+        self.variables = tuple(variables)
+        self.sums = GroupSums(variables)
+        cells = [item.cells for item in variables]
+        self.counts = self.sums.of(list(chain.from_iterable(cells)))
+        self.degrees = np.array(list(map(degrees_of_freedom, variables)), dtype=np.int64)
+        self.cells = _slices(map(len, cells))
+        self.groups = _slices(len(item.groups) for item in variables)
+
+
+def _slices(sizes: Iterable[int]) -> list[slice]:
+    return [slice(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]

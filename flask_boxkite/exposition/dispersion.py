@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.drift.scan import dispersions_by_reach
-from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.exposition.model import ExportedModel
 from flask_boxkite.live.store import Totals
 from flask_boxkite.live.windows import WINDOWS, Windows
@@ -31,12 +30,8 @@ class LiveDispersion:
 
     def __init__(self, model: ExportedModel) -> None:
         self._model = model
-        variables = (*model.layout.features, *model.layout.outputs)
-        sums = GroupSums(variables)
         self._timelines = Timelines(model.layout)
-        self._firsts = sums.firsts
-        self._trained = sums.of([cell for item in variables for cell in item.cells])
-        self._degrees = np.array(list(map(degrees_of_freedom, variables)), dtype=np.int64)
+        self._trained = self._timelines.trained
         # One attribute, so that threads that meet here see parts that belong together.
         self._known: tuple[float, NDArray[np.float64]] = (-1.0, self._none())
 
@@ -55,17 +50,17 @@ class LiveDispersion:
         except OSError:  # windows are a help, not a reason to fail a scrape
             return self._none()
         found = dispersions_by_reach(
-            self._trained,
+            self._trained.counts,
             timeline,
-            self._firsts,
-            self._degrees,
+            self._trained.sums.firsts,
+            self._trained.degrees,
             tuple(WINDOWS.values()),
             # The rules divide it among windows too, of which there are as many unless users choose others.
-            alpha=self._model.alpha / max(len(self._degrees), 1) / len(WINDOWS),
+            alpha=self._model.alpha / max(len(self._trained.variables), 1) / len(WINDOWS),
             collisions=self._model.baseline.row_collisions,
         )
         self._known = (now, found)
         return found
 
     def _none(self) -> NDArray[np.float64]:
-        return np.ones((len(WINDOWS), len(self._firsts)))
+        return np.ones((len(WINDOWS), len(self._trained.variables)))

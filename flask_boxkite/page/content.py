@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,11 +13,12 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.doctor import Finding
 from flask_boxkite.drift import DriftReport, VariableDrift
+from flask_boxkite.drift.tables import Trained
 from flask_boxkite.drift.text import CHANGED, size_cell
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
 from flask_boxkite.live.windows import LONGEST
@@ -26,7 +27,10 @@ from flask_boxkite.page.charts import course_chart, cumulative_chart, large_char
 from flask_boxkite.page.shape import Histogram, Shape, shape_of
 from flask_boxkite.page.words import MEANINGS, group_text, moment, percent, rows_text, since_text, window_text
 
-__all__ = ["App", "ModelView", "Query", "VariableView", "course_picture"]
+__all__ = ["PAGE_VARIABLES", "App", "ModelView", "Query", "VariableView", "course_picture"]
+
+PAGE_VARIABLES = 100
+"""Variables of a model that the overview shows at once: each takes a millisecond and two kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,18 @@ class Query:
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         name: Part of a variable's name; empty for all.
         verdict: One verdict; empty for all.
+        page: Which part of the variables, from 1 on.
     """
 
     window: str | None = LONGEST
     name: str = ""
     verdict: str = ""
+    page: int = 1
 
     def link(self, **changes: Any) -> str:
         """Return the query string of this with changes; without what is empty or usual."""
-        values = {"window": self.window or "start", "name": self.name, "verdict": self.verdict} | changes
+        page = self.page if self.page > 1 else ""
+        values = {"window": self.window or "start", "name": self.name, "verdict": self.verdict, "page": page} | changes
         return "?" + urlencode({key: value for key, value in values.items() if value})
 
 
@@ -54,17 +61,35 @@ class VariableView:
 
     Args:
         drift: What is known of it.
-        trained: Its training counts.
-        live: Its live counts, of the stretch that decided if they are known.
+        live: Returns its live counts, of the stretch that decided if they are known.
         today: Date that goes without saying, as ``"2026-01-31"``; None: there is none.
     """
 
-    def __init__(self, drift: VariableDrift, trained: Distribution, live: Any, today: str | None = None) -> None:
+    def __init__(
+        self,
+        drift: VariableDrift,
+        live: Callable[[], NDArray[np.int64]],
+        today: str | None = None,
+    ) -> None:
         self.drift = drift
-        self.trained = trained
-        self.live = live
-        self.row = drift.to_row()
-        self.since = since_text(self.row, today)
+        self.trained = drift.item
+        self._live = live
+        self._today = today
+
+    @cached_property
+    def live(self) -> NDArray[np.int64]:
+        """Its live counts by cell."""
+        return self._live()
+
+    @cached_property
+    def row(self) -> dict[str, Any]:
+        """All that is known of it, as `DriftReport.to_rows` has it."""
+        return self.drift.to_row()
+
+    @cached_property
+    def since(self) -> str:
+        """When the stretch of time began that decided; nothing where it is the whole window."""
+        return since_text(self.row, self._today)
 
     @cached_property
     def shape(self) -> Shape:
@@ -197,23 +222,18 @@ class ModelView:
         """All variables, most worrying first."""
         if self._report is None or self.baseline is None:
             return []
-        sides = (("feature", self.baseline.features), ("output", self.baseline.outputs))
-        known: dict[tuple[str, str], tuple[Distribution, slice]] = {}
-        start = 0
-        for side, items in sides:
-            for item in items:
-                known[side, item.name] = item, slice(start, start + len(item.cells))
-                start += len(item.cells)
-        since = cache(self.observation.cells_since) if self.observation is not None else lambda time: self._cells
-        found = []
-        for drift in self._report:
-            item, own = known[drift.side, drift.name]
-            found.append(VariableView(drift, item, since(drift.since)[own], self._today))
-        return found
+        seen = self.observation
+        trained = (seen and seen.trained) or Trained((*self.baseline.features, *self.baseline.outputs))
+        own = dict(zip(map(id, trained.variables), trained.cells, strict=True))
+        since = cache(seen.cells_since) if seen is not None else lambda time: self._cells
+        return [
+            VariableView(drift, partial(_part, since, drift.since, own[id(drift.item)]), self._today)
+            for drift in self._report
+        ]
 
-    @property
-    def shown(self) -> list[VariableView]:
-        """Those that the query asks for."""
+    @cached_property
+    def asked_for(self) -> list[VariableView]:
+        """Those that the query asks for, of all pages."""
         name, verdict = self.query.name.casefold(), self.query.verdict
         return [
             view
@@ -222,16 +242,36 @@ class ModelView:
         ]
 
     @property
+    def pages(self) -> int:
+        """How many pages these take, at least one."""
+        return max(-(-len(self.asked_for) // PAGE_VARIABLES), 1)
+
+    @property
+    def page(self) -> int:
+        """Which of them is shown: the one that the query asks for, or the last."""
+        return min(self.query.page, self.pages)
+
+    @property
+    def first(self) -> int:
+        """How many stand on the pages before."""
+        return (self.page - 1) * PAGE_VARIABLES
+
+    @property
+    def shown(self) -> list[VariableView]:
+        """Those of this page."""
+        return self.asked_for[self.first : self.first + PAGE_VARIABLES]
+
+    @cached_property
     def moved(self) -> list[VariableView]:
         """Those that are drifted or major."""
         return [view for view in self.variables if view.drift.verdict in MOVED]
 
-    @property
+    @cached_property
     def unclear(self) -> list[VariableView]:
         """Those that may have changed, or not."""
         return [view for view in self.variables if view.drift.verdict == "unclear"]
 
-    @property
+    @cached_property
     def unknown(self) -> list[VariableView]:
         """Those with not enough data, those with most rows first."""
         found = [view for view in self.variables if view.drift.verdict == "not enough data"]
@@ -248,6 +288,10 @@ class ModelView:
     def variable(self, side: str, name: str) -> VariableView | None:
         """Return one variable."""
         return next((view for view in self.variables if (view.drift.side, view.drift.name) == (side, name)), None)
+
+
+def _part(since: Callable[[float | None], NDArray[np.int64]], moment: float | None, own: slice) -> NDArray[np.int64]:
+    return since(moment)[own]
 
 
 class App:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import numpy as np
 import pytest
 from flask import Flask, abort, redirect, request
 from flask.testing import FlaskClient
@@ -25,6 +27,7 @@ from tests.faults import mounted
 
 PAGES = ("/boxkite/", "/boxkite/drift.json", "/boxkite/report.html", "/boxkite/boxkite.css", "/boxkite/boxkite.js")
 TOKEN = "open-sesame"
+LINK = r'<a href="([^"]*)">(Previous|Next|Show all)</a>'
 
 
 def make_app(baseline: Any, *, guard: Any = None, **config: Any) -> Flask:
@@ -180,6 +183,45 @@ def test_variables_are_filtered_by_name_and_verdict(client: FlaskClient) -> None
     assert names("verdict=major&name=o") + names("verdict=stable&name=o") == [name for name in names("") if "o" in name]
     assert names("name=nothing") == []
     assert "0 of 4 variables shown" in client.get("/boxkite/?name=nothing").text
+
+
+def test_many_variables_are_shown_page_by_page(tmp_path: Path, rng: np.random.Generator) -> None:
+    features = {f"f{number:03}": rng.normal(size=100) for number in range(249)}
+    app = make_app(ModelMonitoringService.export_text(features, rng.random(100), tmp_path / "b.prom"))
+    row = dict.fromkeys(features, 0.1) | {"age": 1, "f200": 50.0}
+    client = app.test_client()
+    for _ in range(60):
+        client.post("/score", json=row)
+
+    def shown(path: str) -> tuple[list[str], str, dict[str, str]]:
+        text = client.get(path).text
+        names = re.findall(r'<th role="rowheader" scope="row"><a [^>]*>(\w+)</a>', text)
+        facts = re.search(r'<p class="facts pages">\s*(.*?)\s*<a', text, re.S)
+        return names, facts[1] if facts else "", {name: html.unescape(to) for to, name in re.findall(LINK, text)}
+
+    every = [item.name for item in app.monitor.drift(window="24h")]  # type: ignore[attr-defined]
+    names, facts, links = shown("/boxkite/")
+    assert (names, facts) == (every[:100], "1 to 100 of 250 variables shown, those that moved most first.")
+    assert "Previous" not in links
+    names, facts, links = shown(urljoin("/boxkite/", links["Next"]))
+    assert (names, facts[:37]) == (every[100:200], "101 to 200 of 250 variables shown, th")
+    assert shown(urljoin("/boxkite/", links["Previous"]))[0] == every[:100]
+    names, _, links = shown(urljoin("/boxkite/", links["Next"]))
+    assert names == every[200:]
+    assert "Next" not in links
+    assert shown("/boxkite/?page=99")[0] == every[200:]
+    assert shown("/boxkite/?page=3&name=f01")[:2] == (
+        sorted(shown("/boxkite/?name=f01")[0], key=every.index),
+        "10 of 250 variables shown.",
+    )
+    assert client.get(variable_path("f200")).status_code == 200
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "1.5", "", "x", "²", "1" * 5000])
+def test_a_page_that_cannot_be_is_refused(client: FlaskClient, page: str) -> None:
+    answer = client.get("/boxkite/", query_string={"page": page})
+    assert answer.status_code == 400
+    assert "'page' must be a number from 1 on" in html.unescape(answer.text)
 
 
 def test_names_are_shown_and_not_executed(tmp_path: Path) -> None:
