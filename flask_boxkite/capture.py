@@ -258,9 +258,10 @@ class Capture:
                 document = read(answer)
                 value = value_at(document, pick) if pick else self._found_output(document)
             self._output = value
-            self.service.count_output(self.tally, [None] if value is None else value)
+            self.service.count_output(self.tally, [None] if value is None and self.tally.rows != 0 else value)
         except LookupError:
-            self.tally.errors.append("output")
+            if self.tally.rows != 0:  # an empty batch has no output to miss
+                self.tally.errors.append("output")
         except Exception:
             self.service.fail(self.tally)
 
@@ -315,10 +316,10 @@ class Capture:
                 self.tally.errors.append("features")
             elif status != "ok":
                 self.tally.errors = [reason for reason in self.tally.errors if reason == "internal"]
-            self.service.commit(self.tally, status, duration)
+            predictions = self.service.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
-            if self.service.wants_record(self.prediction):
+            if predictions and self.service.wants_record(self.prediction):
                 self._record(status, duration, self._reply(response) if self.keeps_reply else None)
         except Exception:
             self.service.complain("A prediction could not be counted; the response is not affected.")
@@ -399,8 +400,9 @@ def _json_of(request: Request, body: bytes) -> Any:
         document = request.json_module.loads(body)
         request.json_module = JsonOnce(request.json_module, body, document)  # type: ignore[assignment]
         return document
-    # As curl sends it when it is not told what it sends.
-    return json.loads(body) if body.lstrip()[:1] in (b"{", b"[") else None
+    # As curl sends it when it is not told what it sends. Tensors without values have JSON alone.
+    is_json = body.lstrip()[:1] in (b"{", b"[") and _BINARY_LENGTH not in request.environ
+    return json.loads(body) if is_json else None
 
 
 def _is_read_whole(request: Request) -> bool:

@@ -226,6 +226,10 @@ def values_of(column: Any) -> list[Any] | None:
         return None
     if dtype is None and hasattr(type(column), "__arrow_c_stream__"):  # of an unknown type, which Arrow can tell
         return None
+    return _listed(column, dtype)
+
+
+def _listed(column: Any, dtype: Any) -> list[Any] | None:
     for method in ("to_list", "to_pylist"):
         if callable(convert := getattr(type(column), method, None)):
             return _narrowed(convert(column), dtype)
@@ -254,7 +258,12 @@ def columns_of(frame: Any) -> dict[str, list[Any]] | None:
     else:
         found = arrow_column(frame)
         return found if isinstance(found, dict) else None
-    return {str(name): values_of(column) or [] for name, column in pairs}
+    return {str(name): _objects_of(column) for name, column in pairs}
+
+
+def _objects_of(column: Any) -> list[Any]:
+    """Return the values of a frame's column; those of structs are dicts, which no variable can hold."""
+    return _listed(column, getattr(column, "dtype", getattr(column, "type", None))) or []
 
 
 def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
@@ -276,7 +285,7 @@ def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
         names = [column.type.field(index).name for index in range(column.type.num_fields)]
         if len(set(names)) < len(names):
             return None
-        return {name: values_of(part) or [] for name, part in zip(names, column.flatten(), strict=True)}
+        return {name: _objects_of(part) for name, part in zip(names, column.flatten(), strict=True)}
     return values_of(column)
 
 

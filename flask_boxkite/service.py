@@ -299,8 +299,7 @@ class ModelMonitoringService:
             self.fail(tally)
         if tally.errors:
             self._explain_arguments(tally, table, features, output)
-        self.commit(tally, "ok", None)
-        if self.wants_record(prediction):
+        if self.commit(tally, "ok", None) and self.wants_record(prediction):
             try:
                 body = body_of(request_body, self.settings.max_body_bytes)
             except Exception:
@@ -314,8 +313,8 @@ class ModelMonitoringService:
         if table is None:
             tally.errors.append("features")
             return None
-        tally.rows = len(table)
-        if self._features.names:
+        tally.rows = rows = len(table)
+        if rows and self._features.names:
             try:
                 self._features.count(table, tally)
             except UnmatchedError:
@@ -327,7 +326,8 @@ class ModelMonitoringService:
         if not self.output_names:
             return
         if output is None:
-            tally.errors.append("output")
+            if tally.rows != 0:  # an empty batch has no output to miss
+                tally.errors.append("output")
             return
         if type(output) in _SCALARS and tally.rows == 1 and len(self.output_names) == 1:
             self._outputs.count_value(output, tally)
@@ -337,22 +337,26 @@ class ModelMonitoringService:
             tally.errors.append("output")
             return
         try:
-            self._outputs.count(table, tally)
+            if len(table):
+                self._outputs.count(table, tally)
         except UnmatchedError:
             tally.errors.append("output")
             return
         if tally.rows is None and self._unhashed == "output":  # nothing is known of features
             tally.rows = len(table)
 
-    def commit(self, tally: Tally, status: str, duration: float | None) -> None:
+    def commit(self, tally: Tally, status: str, duration: float | None) -> int:
         """Add a prediction to the live counts, all at once; its values to the bins only if it was answered.
 
         Args:
             tally: What was gathered.
             status: ``ok``, ``client_error`` or ``error``.
             duration: Seconds from request to response; None if not known.
+
+        Returns:
+            How many predictions it is: 0 for an empty batch, of which nothing is counted but the time.
         """
-        rows = tally.rows or 1
+        rows = tally.rows or _predictions_without_rows(tally, status)
         if status == "ok":
             increments: Increments = tally
             if rows == 1:
@@ -372,6 +376,7 @@ class ModelMonitoringService:
             increments.cells.append(self._layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
             increments.sums.append((self._layout.duration_sum, duration))
         self._counts.add(increments)
+        return rows
 
     def wants_record(self, prediction: PredictionId) -> bool:
         """Say whether this prediction is to be logged at all."""
@@ -589,6 +594,11 @@ def _readable(window: str | None) -> Iterator[None]:
         what = f"of the window {window!r}" if window else "since the start"
         msg = f"The counts {what} cannot be read: {error}. Is the state directory there, and are files not too many?"
         raise BoxkiteError(msg) from error
+
+
+def _predictions_without_rows(tally: Tally, status: str) -> int:
+    """Return 0 for an empty batch; 1 where rows are not known, or something went wrong, so that it is seen."""
+    return 0 if tally.rows == 0 and status == "ok" and not tally.errors else 1
 
 
 def _plain_features(features: Any) -> Any:

@@ -125,7 +125,8 @@ def _fitting(candidates: Mapping[str, Any], outputs: Sequence[Distribution], row
         LookupError: Several fit equally, or none does.
     """
     names = tuple(output.name for output in outputs)
-    tables = {key: table for key, value in candidates.items() if (table := output_table(value, names, rows))}
+    laid_out = {key: output_table(value, names, rows) for key, value in candidates.items()}
+    tables = {key: table for key, table in laid_out.items() if table is not None}
     fitting = [key for key, table in tables.items() if fits(key, table, outputs)]
     if len(fitting) > 1:
         fitting = [key for key in fitting if is_known(tables[key], outputs)]
@@ -177,7 +178,7 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
         value = tensor_tables(value, names)
         return value if value is None or value.names is not None else _positional(value.rows, width)
     if isinstance(value, Mapping):
-        return None if set(names).isdisjoint(value) else from_columns(value) or as_table(dict(value))
+        return None if set(names).isdisjoint(value) else as_table(dict(value))
     if type(value) is list or type(value) is tuple or isinstance(value, np.ndarray):
         return _from_list(value, names)
     if is_value(value):
@@ -215,9 +216,11 @@ def _from_list(value: Any, names: Collection[str]) -> Table | None:
             return _positional(value.copy(), width)
         if value.ndim > 2:
             return None
-        if width == 1 and value.size:
+        if width == 1:
             return Table(None, value[:, np.newaxis].copy())
-    if len(value) == 0 or (value := known_items(value)) is None:
+    if len(value) == 0:
+        return Table(None, [])
+    if (value := known_items(value)) is None:
         return None
     if isinstance(value[0], Mapping):
         return from_records(value)
@@ -230,5 +233,5 @@ def _from_list(value: Any, names: Collection[str]) -> Table | None:
 
 
 def _positional(rows: Any, width: int) -> Table | None:
-    """Accept rows that are as wide as there are outputs."""
-    return Table(None, rows) if len(rows) and len(rows[0]) == width else None
+    """Accept rows that are as wide as there are outputs, or none."""
+    return Table(None, rows) if len(rows) == 0 or len(rows[0]) == width else None

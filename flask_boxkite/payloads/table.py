@@ -32,7 +32,7 @@ _LISTS = frozenset({list, tuple})
 
 
 class Table:
-    """Values by row.
+    """Values by row. An empty batch has no rows, and perhaps names.
 
     Attributes:
         is_numeric: Whether all values are known to be plain finite numbers. Counting finds out by the way.
@@ -102,7 +102,7 @@ def as_table(value: Any) -> Table | None:
     """Read a value that has the shape of rows by itself; None if it has not.
 
     An object is one row by name, a list of plain values one row by position, a list of lists or objects several rows;
-    an object of columns is as many rows as they have values. Arrays, data frames and objects of other libraries are
+    an object of columns is as many rows as they have values. An empty list is no rows, which is an empty batch. Arrays, data frames and objects of other libraries are
     read likewise.
     """
     kind = type(value)
@@ -130,12 +130,15 @@ def as_table(value: Any) -> Table | None:
 
 def _from_object(value: dict[Any, Any]) -> Table:
     """Read columns by name where all values are columns, else one row by name."""
-    return from_columns(value) or _from_indexed(value) or ObjectRow(value)
+    for read in (from_columns, _from_indexed):
+        if (found := read(value)) is not None:
+            return found
+    return ObjectRow(value)
 
 
 def _from_list(values: Sequence[Any]) -> Table | None:
     if not values:
-        return None
+        return Table(None, [])
     first = values[0]
     kind = type(first)
     if kind in SCALARS:  # the common case, told without asking an abstract class
@@ -176,6 +179,8 @@ def known_items(values: Sequence[Any]) -> Sequence[Any] | None:
 
 def from_rows(rows: Sequence[Any]) -> Table | None:
     """Read lists of values, one a row. Rows of several lengths cannot be matched by position."""
+    if not len(rows):
+        return Table(None, [])
     if not _LISTS.issuperset(map(type, rows)) and not all(map(_is_row, rows)):
         return None
     if len(set(map(len, rows))) != 1 or len(rows[0]) == 0:
@@ -189,7 +194,9 @@ def _is_row(row: Any) -> bool:
 
 def from_records(records: Sequence[Any]) -> Table | None:
     """Read objects, one a row; names that some rows lack are None there."""
-    if not records or not all(isinstance(record, Mapping) for record in records):
+    if not records:
+        return Table(None, [])
+    if not all(isinstance(record, Mapping) for record in records):
         return None
     names = tuple(dict.fromkeys(name for record in records for name in record))
     if not names:
@@ -204,7 +211,7 @@ def from_columns(columns: Mapping[str, Any]) -> Table | None:
         if (read := _column(column)) is None:
             return None
         values.append(read)
-    if not values or len(set(map(len, values))) != 1 or len(values[0]) == 0:
+    if len(set(map(len, values))) != 1:
         return None
     return Table(tuple(map(str, columns)), [list(row) for row in zip(*values, strict=True)])
 
@@ -254,7 +261,9 @@ def _from_array(array: NDArray[Any]) -> Table | None:
     array = standard(array)
     if array.dtype.names:
         return from_columns({name: array[name] for name in array.dtype.names})
-    if array.ndim == 1 and len(array):
+    if array.ndim in (1, 2) and not len(array):
+        return Table(None, [])
+    if array.ndim == 1:
         return Table(None, array[np.newaxis, :].copy())
     if array.ndim == 2 and array.size:
         return Table(None, array.copy())
@@ -289,9 +298,9 @@ def _from_series(value: Any) -> Table | None:
 
 
 def _from_pandas(frame: Any) -> Table | None:
-    if not len(frame):
-        return None
     names = tuple(map(str, frame.columns))
+    if not len(frame):
+        return Table(names, [])
     kinds = set(frame.dtypes)
     if len(kinds) == 1 and (array := frame.to_numpy()).dtype.kind in "iufb":
         return Table(names, array.copy())
@@ -302,4 +311,6 @@ def _from_pandas(frame: Any) -> Table | None:
 
 def _pandas_column(column: Any) -> list[Any]:
     values = column.to_numpy()
-    return list(values) if values.dtype.kind != "O" else values_of(column) or []
+    if values.dtype.kind != "O" or (found := values_of(column)) is None:
+        return list(values)
+    return found

@@ -61,8 +61,8 @@ def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) 
     if len(columns) == 1:
         ((name, rows),) = columns.items()
         # A single column is known by its position too, if its name says nothing.
-        return Table((name,), rows) if len(rows[0]) == 1 and (not names or name in names) else Table(None, rows)
-    if any(len(rows[0]) > 1 for rows in columns.values()):
+        return Table((name,), rows) if rows and len(rows[0]) == 1 and (not names or name in names) else Table(None, rows)
+    if any(rows and len(rows[0]) > 1 for rows in columns.values()):
         return None
     return from_columns(columns)
 
@@ -81,7 +81,9 @@ def tensor_columns(tensors: Sequence[Mapping[str, Any]]) -> dict[str, list[list[
 def _rows_of(tensor: Mapping[str, Any]) -> list[list[Any]] | None:
     """Return a tensor's data, flat or nested, as rows: one value each if its shape has one dimension."""
     values, shape = _flat_values(tensor.get("data")), tensor.get("shape")
-    if values is None or not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
+    if values is None or not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        return None
+    if not shape or shape[0] < 0 or any(size <= 0 for size in shape[1:]):  # the first may be 0: an empty batch
         return None
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]

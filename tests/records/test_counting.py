@@ -83,7 +83,7 @@ OUTPUTS = st.one_of(
     st.dictionaries(st.sampled_from(["low", "high", "other"]), VALUES | st.lists(FIRST, max_size=2), max_size=3),
     st.lists(st.dictionaries(st.sampled_from(["low", "high"]), FIRST, min_size=1), max_size=3),
 )
-FEATURES = st.one_of(BY_POSITION, BY_NAME, BATCHES, st.lists(BY_NAME, max_size=20), st.none(), st.just("text"))
+FEATURES = st.one_of(BY_POSITION, BY_NAME, BATCHES, st.lists(BY_NAME, min_size=1, max_size=20), st.none(), st.just("text"))
 
 
 @pytest.mark.parametrize("known", BASELINES.values(), ids=BASELINES)
