@@ -102,8 +102,8 @@ def as_table(value: Any) -> Table | None:
     """Read a value that has the shape of rows by itself; None if it has not.
 
     An object is one row by name, a list of plain values one row by position, a list of lists or objects several rows;
-    an object of columns is as many rows as they have values. An empty list is no rows, which is an empty batch. Arrays, data frames and objects of other libraries are
-    read likewise.
+    an object of columns is as many rows as they have values, an empty list an empty batch. Arrays, data frames and
+    objects of other libraries are read likewise.
     """
     kind = type(value)
     if kind is dict:

@@ -61,7 +61,8 @@ def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) 
     if len(columns) == 1:
         ((name, rows),) = columns.items()
         # A single column is known by its position too, if its name says nothing.
-        return Table((name,), rows) if rows and len(rows[0]) == 1 and (not names or name in names) else Table(None, rows)
+        is_named = rows and len(rows[0]) == 1 and (not names or name in names)
+        return Table((name,), rows) if is_named else Table(None, rows)
     if any(rows and len(rows[0]) > 1 for rows in columns.values()):
         return None
     return from_columns(columns)
