@@ -330,6 +330,7 @@ class Capture:
         service.explain_features(self.tally, self._table, self._features_hint, is_placed=options.features is not None)
         service.explain_output(
             self.tally,
+            self._output,
             lambda: output_hint(
                 self._reply(response), self._output, service.output_names, self.tally.rows, options.output
             ),

@@ -30,7 +30,7 @@ from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import LONGEST, WINDOWS
-from flask_boxkite.naming import CAPTURE_REASONS, GAP, STATUSES
+from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
 from flask_boxkite.notes import Notes
 from flask_boxkite.observation import CoursePoint, Observation, Timelines, course, observe
 from flask_boxkite.payloads import Table, as_table, output_table
@@ -69,9 +69,9 @@ class Tally(Increments):
         self.rows: int | None = None
         self.errors: list[str] = []
 
-    def note_gap(self) -> None:
-        """Note that a feature may have come under another name; it counts as missing, and the request as captured."""
-        self.errors.append(GAP)
+    def note_gap(self, kind: str) -> None:
+        """Note that a variable may have come under another name; it counts as missing, and the request as captured."""
+        self.errors.append(kind)
 
 
 class ModelMonitoringService:
@@ -154,10 +154,15 @@ class ModelMonitoringService:
             layout.size,
             buckets=of_features,
             keeps_interpreter=self._has_sink,
-            notes_gaps=True,
+            gap=FEATURE_GAP,
         )
         self._outputs = VariableCounter(
-            layout.outputs, layout.outputs_start, layout.size, buckets=of_outputs if layout.outputs else None, sums=0
+            layout.outputs,
+            layout.outputs_start,
+            layout.size,
+            buckets=of_outputs if layout.outputs else None,
+            sums=0,
+            gap=OUTPUT_GAP,
         )
         self.feature_names = self._features.known
         self.output_names = self._outputs.names
@@ -369,7 +374,7 @@ class ModelMonitoringService:
             increments = self._failed.increments(tally) if status == "error" else Increments()
             increments.amounts.append((self._status_cells[status], rows))
         for reason in tally.errors:
-            if reason == GAP:
+            if reason in GAPS:
                 continue
             increments.cells.append(self._layout.captures_start + CAPTURE_REASONS.index(reason))
         if duration is not None:
@@ -457,7 +462,7 @@ class ModelMonitoringService:
     def _explain_arguments(self, tally: Tally, table: Table | None, features: Any, output: Any) -> None:
         """Say, once in a while, what is wrong with the arguments of ``log_prediction``."""
         self.explain_features(tally, table, lambda: given_hint("features", features, self._features.names))
-        self.explain_output(tally, lambda: given_output_hint(output, self.output_names, tally.rows))
+        self.explain_output(tally, output, lambda: given_output_hint(output, self.output_names, tally.rows))
 
     def explain_features(
         self, tally: Tally, table: Table | None, describe: Callable[[], str], *, is_placed: bool = True
@@ -475,26 +480,25 @@ class ModelMonitoringService:
             self._tell(
                 "features", describe if rows is None else lambda: unmatched_hint(rows, known, is_placed=is_placed)
             )
-        elif GAP in tally.errors and table is not None and table.names is not None:
-            names = table.names
-            self._tell(GAP, lambda: self._names_hint(names))
+        elif FEATURE_GAP in tally.errors:
+            self._tell(FEATURE_GAP, lambda: _names_hint(self._features, table, "features of a request"))
 
-    def _names_hint(self, names: tuple[str, ...]) -> str | None:
-        """Return which features have another name; if none, rows of these names are not looked at again."""
-        hint = names_hint(names, self._features.names)
-        if hint is None:
-            self._features.gaps.discard(names)
-        return hint
-
-    def explain_output(self, tally: Tally, describe: Callable[[], str]) -> None:
-        """Say, once in a while, why the output was not found. Never raises.
+    def explain_output(self, tally: Tally, output: Any, describe: Callable[[], str]) -> None:
+        """Say, once in a while, why the output was not found, or which outputs have another name. Never raises.
 
         Args:
             tally: What was gathered, with its errors.
+            output: The output that was found; None for none.
             describe: Says what was there instead.
         """
         if "output" in tally.errors:
             self._tell("output", describe)
+        elif OUTPUT_GAP in tally.errors:
+            names, rows = self.output_names, tally.rows
+            self._tell(
+                OUTPUT_GAP,
+                lambda: _names_hint(self._outputs, output_table(output, names, rows), "outputs of an answer"),
+            )
 
     def _tell(self, kind: str, describe: Callable[[], str | None]) -> None:
         try:
@@ -594,6 +598,16 @@ def _readable(window: str | None) -> Iterator[None]:
         what = f"of the window {window!r}" if window else "since the start"
         msg = f"The counts {what} cannot be read: {error}. Is the state directory there, and are files not too many?"
         raise BoxkiteError(msg) from error
+
+
+def _names_hint(counter: VariableCounter, table: Table | None, what: str) -> str | None:
+    """Return which variables have another name; if none, rows of these names are not looked at again."""
+    if table is None or table.names is None:
+        return None
+    hint = names_hint(table.names, counter.names, what)
+    if hint is None:
+        counter.gaps.discard(table.names)
+    return hint
 
 
 def _predictions_without_rows(tally: Tally, status: str) -> int:

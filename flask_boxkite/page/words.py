@@ -186,9 +186,10 @@ def group_text(name: str, kind: str) -> str:
 
 
 def category_label(category: str) -> str:
-    """Name a category: a number without needless zeros, a text as it was."""
+    """Name a category as it is: a number without needless zeros and without separators, as 2021 may be a year."""
     if is_canonical_number(category):
-        return f"{float(category):,}".removesuffix(".0")
+        value = float(category)
+        return f"{value:.0f}" if abs(value) < _WHOLE and value.is_integer() else repr(value)
     return category_value(category)
 
 
