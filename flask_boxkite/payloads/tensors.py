@@ -118,12 +118,23 @@ def _flat_values(values: Any) -> list[Any] | None:
 def _typed(values: list[Any], tensor: Mapping[str, Any]) -> list[Any] | None:
     """Return the values in the type that the tensor names: clients write a float32 as 0.10000000149011612."""
     datatype, parameters = tensor.get("datatype"), tensor.get("parameters")
+    if datatype == "BF16":
+        return [_bfloat16(value) if type(value) is float else value for value in values]
     if isinstance(datatype, str) and (narrow := _NARROW.get(datatype)) is not None:
         with np.errstate(over="ignore"):
             return [narrow(value) if type(value) is float else value for value in values]
     if isinstance(parameters, dict) and parameters.get("content_type") == "base64":
         return _from_base64(values)
     return values
+
+
+def _bfloat16(number: float) -> float:
+    """Return the nearest bfloat16, of two that are as near the even one, as the number that it is exactly."""
+    with np.errstate(over="ignore"):
+        bits = int(np.float32(number).view(np.uint32))
+    if math.isfinite(number):
+        bits += 0x7FFF + ((bits >> 16) & 1)
+    return float(np.uint32(bits & 0xFFFF0000).view(np.float32))
 
 
 def _from_base64(values: list[Any]) -> list[Any] | None:
@@ -177,7 +188,7 @@ def _decoded(data: bytes, datatype: Any) -> NDArray[Any] | list[Any]:
         return _texts(data)
     if datatype == "BF16":
         # The upper half of a float32.
-        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
     if not isinstance(datatype, str) or datatype not in _DTYPES:
         msg = f"There is no datatype {datatype!r}."
         raise ValueError(msg)

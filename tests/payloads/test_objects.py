@@ -22,6 +22,7 @@ from flask_boxkite.payloads import as_table
 from flask_boxkite.testing import RecordingSink
 from flask_boxkite.values import InvalidValue, plain, to_number, to_text
 from tests.payloads.test_requests import laid_out
+from tests.peers import library
 
 VALUES = {"k": 1050.0, "x": 50.0}
 """In another order than in training."""
@@ -350,14 +351,18 @@ class ByTorch(ByDlpack):
         return self.values
 
 
+BFLOAT16_TENTH = 0.10009765625
+"""The bfloat16 that is nearest to 0.1."""
+
+
 class ByTorchBfloat16(ByTorch):
     """A tensor of a type that NumPy lacks."""
 
     def numpy(self) -> Any:
         raise TypeError("Got unsupported ScalarType BFloat16")
 
-    def float(self) -> ByTorch:
-        return ByTorch(self.values)
+    def double(self) -> ByTorch:
+        return ByTorch(self.values.astype(np.float64))
 
 
 class Stream:
@@ -418,13 +423,19 @@ def test_arrays_of_other_libraries_are_read_as_numpys(make: Callable[[], Any]) -
 
 
 def test_a_bfloat16_tensor_is_read() -> None:
-    assert laid_out(as_table(ByTorchBfloat16(np.array([0.5, 1.5], dtype=np.float32)))) == (None, [[0.5, 1.5]])
+    values = np.array([BFLOAT16_TENTH, 1.5], dtype=np.float32)
+    assert laid_out(as_table(ByTorchBfloat16(values))) == (None, [[BFLOAT16_TENTH, 1.5]])
 
 
-def test_a_bfloat16_of_jax_is_the_number_with_its_shortest_decimals() -> None:
-    numpy = pytest.importorskip("jax.numpy")
-
-    assert laid_out(as_table(numpy.asarray([0.1, 1.5], dtype=numpy.bfloat16))) == (None, [[0.1, 1.5]])
+def test_a_bfloat16_is_the_number_that_it_is_exactly() -> None:
+    """As training has it, and as ``float()`` and ``tolist()`` give it."""
+    array = np.array([0.1, 1.5], dtype=library("ml_dtypes").bfloat16)
+    for value in (array, list(array), array.tolist()):
+        table = as_table(value)
+        assert table is not None
+        assert [to_number(item) for item in table.rows[0]] == [BFLOAT16_TENTH, 1.5]
+    (trained,) = build_baseline({"x": np.repeat(array, 50)}).features
+    assert trained.values == (BFLOAT16_TENTH, 1.5)  # type: ignore[union-attr]
 
 
 COLUMNS = {"k": [0.1, 0.7], "x": ["a", None]}

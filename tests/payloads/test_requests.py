@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 import zlib
 from typing import Any
 
@@ -22,6 +23,7 @@ from flask_boxkite.payloads import (
     json_lines_table,
     json_table,
 )
+from tests.peers import library
 
 AB = frozenset({"a", "b"})
 NONE: frozenset[str] = frozenset()
@@ -382,6 +384,17 @@ def test_a_bfloat16_is_the_upper_half_of_a_float32() -> None:
     table = json_table(binary_document(header + b"\xc0\x3f\x00\xbf", str(len(header))), frozenset({"x"}))
 
     assert laid_out(table) == (("x",), [[1.5], [-0.5]])
+
+
+@pytest.mark.parametrize(
+    "value", [0.1, 0.10009765625, 0.100098, 1.5, 3.3895e38, 1e39, 1e-45, math.inf, -0.3, 257.0, 259.0, None, 7], ids=repr
+)
+def test_a_bfloat16_in_json_is_the_nearest_one(value: float | None) -> None:
+    """Clients write it in few digits, or widened."""
+    found = json_table({"inputs": [tensor("a", [1], [value]) | {"datatype": "BF16"}]}, frozenset({"a"}))
+    expected = float(np.asarray(value, library("ml_dtypes").bfloat16)) if isinstance(value, float) else value
+
+    assert laid_out(found) == (("a",), [[expected]])
 
 
 @pytest.mark.parametrize(
