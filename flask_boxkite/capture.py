@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
-from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_text, reply_of
+from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_body, reply_of
 from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
 from flask_boxkite.hints import Where, features_hint, output_hint
 from flask_boxkite.payloads import (
@@ -241,9 +241,9 @@ class Capture:
         else:
             self.has_raised = True
 
-    def take_payload(self, data: bytes, mimetype: str) -> None:
+    def take_payload(self, data: bytes, mimetype: str, headers: Mapping[str, str]) -> None:
         """Take the output from the bytes of a response; a callable that finds it gets them parsed."""
-        self._take(data, lambda data: document_of_text(data, mimetype), is_parsed=True)
+        self._take(data, lambda data: document_of_body(data, mimetype, headers), is_parsed=True)
 
     def _take(self, answer: Any, read: Callable[[Any], Any], *, is_parsed: bool = False) -> None:
         pick = self._options.output

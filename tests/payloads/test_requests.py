@@ -387,7 +387,9 @@ def test_a_bfloat16_is_the_upper_half_of_a_float32() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [0.1, 0.10009765625, 0.100098, 1.5, 3.3895e38, 1e39, 1e-45, math.inf, -0.3, 257.0, 259.0, None, 7], ids=repr
+    "value",
+    [0.1, 0.10009765625, 0.100098, 1.5, 3.3895e38, 1e39, 1e-45, math.inf, -0.3, 257.0, 259.0, None, 7],
+    ids=repr,
 )
 def test_a_bfloat16_in_json_is_the_nearest_one(value: float | None) -> None:
     """Clients write it in few digits, or widened."""
