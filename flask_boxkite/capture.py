@@ -128,7 +128,7 @@ class Capture:
                 self._take_table(self._found(request, body))
             if callable(pick):
                 with untouched(request, body):
-                    self._take_table(as_table(pick(request)))
+                    self._take_table(as_table(pick(request), self.service.feature_names))
             elif pick == QUERY:
                 self._take_table(form_table(request.args.to_dict(flat=False), self.service.feature_names))
         except LookupError:

@@ -5,7 +5,7 @@ No library is imported for this, except one that reads Arrow where an object off
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from enum import Enum
 from numbers import Number
@@ -34,8 +34,12 @@ def is_value(value: Any) -> bool:
     return isinstance(value, _VALUES) or type(value).__name__ in _NULLS
 
 
-def opened(value: Any) -> Any:
+def opened(value: Any, names: Collection[str] = ()) -> Any:
     """Return what an object of another library holds: a dict of its fields, a list of its values, or an array.
+
+    Args:
+        value: The object.
+        names: Names that are known, as `fields_of` takes them.
 
     Returns:
         None if it is no such object, or cannot be read.
@@ -43,22 +47,26 @@ def opened(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (list, tuple)):
-        fields = fields_of(value)
+        fields = fields_of(value, names)
         return list(value) if fields is None else fields
     if is_value(value) or isinstance(value, type):
         return None
-    for read in (values_of, array_of, arrow_column, fields_of):
+    for read in (values_of, array_of, arrow_column):
         found = read(value)
         if found is not None:
             return found
-    return None
+    return fields_of(value, names)
 
 
 # --- fields ----------------------------------------------------------------------------------------------------------
 
 
-def fields_of(value: Any) -> Any:
+def fields_of(value: Any, names: Collection[str] = ()) -> Any:
     """Return the fields of an object that knows their names, as a dict; of a pydantic root model, what it holds.
+
+    Args:
+        value: The object.
+        names: Names that are known: a field whose own name is not among them comes under its alias, if that is.
 
     Returns:
         None if it is no such object, or its fields cannot be read.
@@ -71,8 +79,52 @@ def fields_of(value: Any) -> Any:
             except Exception:  # properties, serializers and loaders of the user's
                 return None
             if found is not None:
-                return found
+                return _by_known_names(found, kind, names) if names else found
     return None
+
+
+def _by_known_names(fields: Any, kind: Any, names: Collection[str]) -> Any:
+    """Return fields of which those with unknown names have an alias instead, where that is known."""
+    if not isinstance(fields, dict) or all(name in names for name in fields):
+        return fields
+    found = {}
+    for mark, read in _ALIASES.items():
+        if hasattr(kind, mark):
+            found = {name: alias for name, alias in read(kind) if name not in names and alias in names}
+            break
+    return {found.get(name, name): value for name, value in fields.items()}
+
+
+def _pydantic_aliases(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the names that fields have in JSON, of whatever version of pydantic."""
+    for name, field in fields.items():
+        for mark in ("validation_alias", "serialization_alias", "alias"):
+            alias = getattr(field, mark, None)
+            yield from ((name, text) for text in getattr(alias, "choices", [alias]) if isinstance(text, str))
+
+
+def _sqlalchemy_aliases(mapper: Any) -> Iterator[tuple[str, str]]:
+    for attribute in mapper.column_attrs:
+        yield attribute.key, attribute.columns[0].name
+
+
+def _django_aliases(options: Any) -> Iterator[tuple[str, str]]:
+    for field in getattr(options, "concrete_fields", ()):
+        yield field.attname, getattr(field, "column", field.attname)
+
+
+_ALIASES: Mapping[str, Callable[[Any], Iterable[tuple[str, str]]]] = {
+    "__mapper__": lambda kind: _sqlalchemy_aliases(kind.__mapper__),
+    "_meta": lambda kind: _django_aliases(kind._meta),
+    "__pydantic_fields__": lambda kind: _pydantic_aliases(kind.__pydantic_fields__),
+    "model_fields": lambda kind: _pydantic_aliases(kind.model_fields),
+    "__fields__": lambda kind: _pydantic_aliases(kind.__fields__),
+    "__struct_encode_fields__": lambda kind: zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True),
+}
+"""Attribute of the type by which each kind of object is known, and how the other names of its fields are read.
+
+They are those of JSON or of the database, which is where training data come from.
+"""
 
 
 def _pydantic(value: Any) -> Any:

@@ -297,7 +297,7 @@ class ModelMonitoringService:
             if type(features) is list and features and type(features[0]) in _SCALARS:
                 table = Table(None, [features])  # not copied: nothing is kept of it when this returns
             else:
-                table = features if isinstance(features, Table) else as_table(features)
+                table = features if isinstance(features, Table) else as_table(features, self.feature_names)
             self.count_features(tally, table)
             self.count_output(tally, output)
         except Exception:

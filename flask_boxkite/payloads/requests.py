@@ -22,6 +22,7 @@ from flask_boxkite.payloads.table import (
     from_rows,
 )
 from flask_boxkite.payloads.tensors import is_tensor_list, reshaped, tensor_tables
+from flask_boxkite.values import is_base64
 
 __all__ = ["csv_table", "form_table", "json_lines_table", "json_table"]
 
@@ -123,6 +124,8 @@ def _unwrapped(items: list[Any], names: Collection[str]) -> list[Any]:
                 return values
             if len(names) == 1 and all(isinstance(row, list) and len(row) == 1 for row in values):
                 return values
+            if len(names) == 1 and all(map(is_base64, items)):
+                return [[item] for item in items]
     return [_flat_object(item) for item in items]
 
 

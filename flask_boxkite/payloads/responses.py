@@ -19,6 +19,7 @@ from flask_boxkite.payloads.fitting import SHARES, can_be, can_be_one, can_be_te
 from flask_boxkite.payloads.requests import csv_table
 from flask_boxkite.payloads.table import SCALARS, Table, as_table, from_records, from_rows, known_items
 from flask_boxkite.payloads.tensors import is_tensor_list, tensor_columns, tensor_tables
+from flask_boxkite.values import is_base64
 
 __all__ = ["csv_output", "found_output", "json_lines_output", "output_table"]
 
@@ -77,7 +78,7 @@ def _opened_answer(document: Any, names: Sequence[str], outputs: Sequence[Distri
             raise LookupError
         return document
     if not isinstance(document, (list, np.ndarray)):
-        fields = fields_of(document)
+        fields = fields_of(document, names)
         if fields is not None:
             return found_output(fields, names, outputs, rows)
         return list(document) if isinstance(document, tuple) else document
@@ -90,7 +91,7 @@ def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution
         return value
     if is_tensor_list(value, names):
         return value if len(value) == 1 else _fitting_tensors(value, names, outputs, rows)
-    items = value if type(value[0]) is dict else known_items(value)
+    items = value if type(value[0]) is dict else known_items(value, names)
     if items is None or not all(isinstance(item, Mapping) for item in items):
         return value
     value = items
@@ -177,6 +178,8 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
     if is_tensor_list(value, names):
         value = tensor_tables(value, names)
         return value if value is None or value.names is not None else _positional(value.rows, width)
+    if width == 1 and is_base64(value):
+        return Table(None, [[value]])
     if isinstance(value, Mapping):
         return None if set(names).isdisjoint(value) else as_table(dict(value))
     if type(value) is list or type(value) is tuple or isinstance(value, np.ndarray):
@@ -189,11 +192,11 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
         return _from_list(column, names)
     if (array := array_of(value)) is not None:
         return _from_list(array, names)
-    if (fields := fields_of(value)) is not None:
+    if (fields := fields_of(value, names)) is not None:
         return _laid_out(fields, names, rows)
     if isinstance(value, (list, tuple)):
         return _from_list(list(value), names)
-    table = as_table(value)  # Arrow's interfaces
+    table = as_table(value, names)  # Arrow's interfaces
     return None if table is None else _from_frame(table, names)
 
 
@@ -220,8 +223,10 @@ def _from_list(value: Any, names: Collection[str]) -> Table | None:
             return Table(None, value[:, np.newaxis].copy())
     if len(value) == 0:
         return Table(None, [])
-    if (value := known_items(value)) is None:
+    if (value := known_items(value, names)) is None:
         return None
+    if width == 1 and all(map(is_base64, value)):
+        return Table(None, [[item] for item in value])
     if isinstance(value[0], Mapping):
         return from_records(value)
     if isinstance(value[0], (list, tuple, np.ndarray)):

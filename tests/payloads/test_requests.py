@@ -254,6 +254,26 @@ def test_what_fits_nothing_is_not_guessed(document: Any, names: frozenset[str]) 
     assert json_table(document, names) is None
 
 
+OSLO, IMAGE = {"b64": base64.b64encode(b"Oslo").decode()}, {"b64": base64.b64encode(b"\x89PNG\xff").decode()}
+
+
+@pytest.mark.parametrize(
+    ("document", "names", "expected"),
+    [
+        ({"instances": [{"a": OSLO, "b": 2}]}, AB, (("a", "b"), [[OSLO, 2]])),
+        ({"instances": [{"a": OSLO, "b": OSLO}]}, AB, (("a", "b"), [[OSLO, OSLO]])),
+        ({"a": OSLO, "b": OSLO}, AB, (("a", "b"), [[OSLO, OSLO]])),
+        ({"inputs": {"a": [OSLO, OSLO], "b": [1, 2]}}, AB, (("a", "b"), [[OSLO, 1], [OSLO, 2]])),
+        ({"instances": [OSLO, IMAGE]}, frozenset({"a"}), (None, [[OSLO], [IMAGE]])),
+        ({"instances": [{"b64": "b64"}]}, frozenset({"b64"}), (("b64",), [["b64"]])),
+        ({"instances": [{"image": IMAGE, "a": 1}]}, AB, (("image", "a"), [[IMAGE, 1]])),
+    ],
+    ids=["row", "row of them", "object", "columns", "only input", "a feature of that name", "an image beside"],
+)
+def test_bytes_of_tensorflow_serving_are_values(document: Any, names: frozenset[str], expected: Any) -> None:
+    assert laid_out(json_table(document, names)) == expected
+
+
 EMPTY: dict[str, Any] = {
     "no rows": [],
     "features": {"features": []},

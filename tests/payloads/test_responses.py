@@ -455,6 +455,14 @@ def test_outputs_are_laid_out_in_rows(value: Any, names: tuple[str, ...], rows: 
     assert laid_out(output_table(value, names, rows)) == expected
 
 
+def test_bytes_of_tensorflow_serving_are_values() -> None:
+    spam, ham = {"b64": "c3BhbQ=="}, {"b64": "aGFt"}
+    for document, rows in (({"predictions": [spam, ham]}, [[spam], [ham]]), ({"label": spam}, [[spam]])):
+        found = found_output(document, ONE, TEXTS, len(rows))
+        assert laid_out(output_table(found, ONE, len(rows))) == (None, rows)
+    assert output_table(spam, TWO, 1) is None
+
+
 @pytest.mark.parametrize(
     ("value", "names", "rows"),
     [

@@ -600,7 +600,8 @@ def test_its_metrics_route_has_the_same_manners(baseline: Baseline) -> None:
     assert other.get("/metrics").text == "other"
 
 
-BINARY_HEADER = b'{"model_name":"m","outputs":[{"name":"output","datatype":"FP64","shape":[1,1],"parameters":{"binary_data_size":8}}]}'
+BINARY_OUTPUT = {"name": "output", "datatype": "FP64", "shape": [1, 1], "parameters": {"binary_data_size": 8}}
+BINARY_HEADER = json.dumps({"model_name": "m", "outputs": [BINARY_OUTPUT]}).encode()
 BINARY_ANSWERS: dict[str, tuple[bytes, dict[str, str]]] = {
     "tensors": (
         BINARY_HEADER + np.float64(0.3).tobytes(),
