@@ -1,7 +1,7 @@
 """Send rows to a server by the clients of inference servers: `python inference_clients.py CLIENT URL COLUMNS`.
 
-It runs in an environment of the client's, without flask_boxkite. Each way of a client posts all rows to `URL/WAY/…`, and
-the client itself reads the answer. *COLUMNS* is a JSON file of `{name: {"dtype", "values"}}`.
+It runs in an environment of the client's, without flask_boxkite. Each way of a client posts all rows to `URL/WAY/…`,
+and the client itself reads the answer. *COLUMNS* is a JSON file of `{name: {"dtype", "values"}}`.
 """
 
 from __future__ import annotations
