@@ -23,7 +23,7 @@ from flask_boxkite.payloads import (
 from flask_boxkite.reply import Reply
 from flask_boxkite.values import plain
 
-__all__ = ["LONGEST_PAYLOAD", "as_reply", "document_of", "document_of_text", "is_reply", "json_value", "reply_of"]
+__all__ = ["LONGEST_PAYLOAD", "as_reply", "document_of", "document_of_body", "is_reply", "json_value", "reply_of"]
 
 LONGEST_PAYLOAD = 16 * 1024 * 1024
 """In a body longer than this, in bytes, nothing is looked for."""
@@ -52,11 +52,11 @@ def document_of(returned: Any) -> Any:
     if type(returned) in _JSON_CONTAINERS:
         return returned
     if isinstance(returned, (str, bytes)):
-        return _document_of_body(returned, _header_in(headers, "content-type"), headers)
+        return document_of_body(returned, _header_in(headers, "content-type"), headers)
     if isinstance(returned, Response):
         if not returned.is_sequence or returned.direct_passthrough:
             raise LookupError
-        return _document_of_body(returned.get_data(), returned.mimetype or "", returned.headers)
+        return document_of_body(returned.get_data(), returned.mimetype or "", returned.headers)
     if returned is None or hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
         raise LookupError
     return returned
@@ -101,14 +101,24 @@ def _is_status_or_headers(value: Any) -> bool:
     return isinstance(value, (Mapping, Headers, list)) or (isinstance(value, str) and value[:3].isdecimal())
 
 
-def _document_of_body(data: str | bytes, content_type: str, headers: Any) -> Any:
+def document_of_body(data: str | bytes, content_type: str, headers: Any) -> Any:
+    """Return the payload of a response body: binary tensors where a header says so, else text.
+
+    Args:
+        data: The body.
+        content_type: Its type.
+        headers: The headers, in any form in which a view may return them.
+
+    Raises:
+        LookupError: It is something else.
+    """
     mimetype = content_type.partition(";")[0].strip().lower()
     if mimetype != "application/json" and isinstance(data, bytes) and (size := _header_in(headers, INFERENCE_HEADER)):
         try:
             return binary_document(data, size)
         except (ValueError, RecursionError) as error:
             raise LookupError from error
-    return document_of_text(data, mimetype)
+    return _document_of_text(data, mimetype)
 
 
 def _header_in(headers: Any, wanted: str) -> str:
@@ -119,7 +129,7 @@ def _header_in(headers: Any, wanted: str) -> str:
     return str(next((value for name, value in pairs if str(name).lower() == wanted.lower()), ""))
 
 
-def document_of_text(data: str | bytes, mimetype: str) -> Any:
+def _document_of_text(data: str | bytes, mimetype: str) -> Any:
     """Return the payload of a response body: JSON, JSON lines, CSV, or a label in one short line.
 
     Raises:

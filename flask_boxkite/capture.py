@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
-from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_text, reply_of
+from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_body, reply_of
 from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
 from flask_boxkite.hints import Where, features_hint, output_hint
 from flask_boxkite.payloads import (
@@ -128,7 +128,7 @@ class Capture:
                 self._take_table(self._found(request, body))
             if callable(pick):
                 with untouched(request, body):
-                    self._take_table(as_table(pick(request)))
+                    self._take_table(as_table(pick(request), self.service.feature_names))
             elif pick == QUERY:
                 self._take_table(form_table(request.args.to_dict(flat=False), self.service.feature_names))
         except LookupError:
@@ -241,9 +241,9 @@ class Capture:
         else:
             self.has_raised = True
 
-    def take_payload(self, data: bytes, mimetype: str) -> None:
+    def take_payload(self, data: bytes, mimetype: str, headers: Mapping[str, str]) -> None:
         """Take the output from the bytes of a response; a callable that finds it gets them parsed."""
-        self._take(data, lambda data: document_of_text(data, mimetype), is_parsed=True)
+        self._take(data, lambda data: document_of_body(data, mimetype, headers), is_parsed=True)
 
     def _take(self, answer: Any, read: Callable[[Any], Any], *, is_parsed: bool = False) -> None:
         pick = self._options.output
@@ -258,9 +258,10 @@ class Capture:
                 document = read(answer)
                 value = value_at(document, pick) if pick else self._found_output(document)
             self._output = value
-            self.service.count_output(self.tally, [None] if value is None else value)
+            self.service.count_output(self.tally, [None] if value is None and self.tally.rows != 0 else value)
         except LookupError:
-            self.tally.errors.append("output")
+            if self.tally.rows != 0:  # an empty batch has no output to miss
+                self.tally.errors.append("output")
         except Exception:
             self.service.fail(self.tally)
 
@@ -315,10 +316,10 @@ class Capture:
                 self.tally.errors.append("features")
             elif status != "ok":
                 self.tally.errors = [reason for reason in self.tally.errors if reason == "internal"]
-            self.service.commit(self.tally, status, duration)
+            predictions = self.service.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
-            if self.service.wants_record(self.prediction):
+            if predictions and self.service.wants_record(self.prediction):
                 self._record(status, duration, self._reply(response) if self.keeps_reply else None)
         except Exception:
             self.service.complain("A prediction could not be counted; the response is not affected.")
@@ -329,6 +330,7 @@ class Capture:
         service.explain_features(self.tally, self._table, self._features_hint, is_placed=options.features is not None)
         service.explain_output(
             self.tally,
+            self._output,
             lambda: output_hint(
                 self._reply(response), self._output, service.output_names, self.tally.rows, options.output
             ),
@@ -399,8 +401,9 @@ def _json_of(request: Request, body: bytes) -> Any:
         document = request.json_module.loads(body)
         request.json_module = JsonOnce(request.json_module, body, document)  # type: ignore[assignment]
         return document
-    # As curl sends it when it is not told what it sends.
-    return json.loads(body) if body.lstrip()[:1] in (b"{", b"[") else None
+    # As curl sends it when it is not told what it sends. Tensors without values have JSON alone.
+    is_json = body.lstrip()[:1] in (b"{", b"[") and _BINARY_LENGTH not in request.environ
+    return json.loads(body) if is_json else None
 
 
 def _is_read_whole(request: Request) -> bool:

@@ -9,7 +9,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.files import can_lock
 from flask_boxkite.live.windows import Shortage
-from flask_boxkite.naming import GAP
+from flask_boxkite.naming import GAPS
 
 __all__ = ["Finding", "Level", "bytes_text", "findings"]
 
@@ -103,8 +103,9 @@ def _of_models(
         if count := capture_errors.get(reason, 0):
             where = f"in {count:,} request{'s' * (count != 1)}"
             yield Finding("problem", f"{what} {where}.", notes.get(reason) or "The log says what was seen.")
-    if GAP in notes:
-        yield Finding("problem", "Features come under other names than in training.", notes[GAP])
+    for gap, what in zip(GAPS, ("Features", "Outputs"), strict=True):
+        if gap in notes:
+            yield Finding("problem", f"{what} come under other names than in training.", notes[gap])
 
 
 def _of_counts(settings: Settings, alone: Level | None, shortage: Shortage | None) -> Iterator[Finding]:

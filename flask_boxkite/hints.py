@@ -39,18 +39,18 @@ _UNNAMED = re.compile(r"output(_\d+)?")
 """What outputs are called that had no name in training."""
 
 
-def names_hint(given: Sequence[str], known: Sequence[str]) -> str | None:
-    """Say which features come under another name than in training; None if none seems to.
+def names_hint(given: Sequence[str], known: Sequence[str], what: str = "features of a request") -> str | None:
+    """Say which features, or outputs, come under another name than in training; None if none seems to.
 
     Args:
-        given: Names of the request.
-        known: Names of the features.
+        given: Names of the request, or of the answer.
+        known: Names of training.
+        what: What they are.
     """
-    wanted = [name for name in known if name not in set(given)]
-    did_you_mean = _meant(wanted, [name for name in given if name not in set(known)])
+    did_you_mean = _meant(known, given)
     if did_you_mean is None:
         return None
-    return f"Some features of a request have another name than in training, and count as missing. {did_you_mean}."
+    return f"Some {what} have another name than in training, and count as missing. {did_you_mean}."
 
 
 def unmatched_hint(table: Table, known: Sequence[str], *, is_placed: bool) -> str:
@@ -89,9 +89,9 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
     if where is not None:
         found = seen if document is None else _at_path(document, where, "the request")
         return f"{_begun(found)}{expected}."
-    place = _place_of(document, known)
-    advice = f"Say where they are: {_predict('features', place)}"
-    return f"{_begun(seen)}{expected}. {(place is None and _meant(known, _all_keys(document))) or advice}."
+    path = _path_to(document, frozenset(known), _DEEPEST)
+    advice = (not path and _meant(known, _all_keys(document))) or _where_to_send(document, path, known)
+    return f"{_begun(seen)}{expected}. {advice}."
 
 
 def _request_seen(body: bytes | None, mimetype: str) -> tuple[str, Any]:
@@ -106,13 +106,20 @@ def _request_seen(body: bytes | None, mimetype: str) -> tuple[str, Any]:
     return f"the request {_described(document)}", document
 
 
-def _place_of(document: Any, known: Sequence[str], depth: int = _DEEPEST) -> str | None:
-    """Return the dotted path of an object that has a known name, quoted; None if there is none, or it is the root."""
-    found = _path_to(document, frozenset(known), depth)
-    return _shown(".".join(found)) if found else None
+def _where_to_send(document: Any, path: Sequence[str] | None, known: Sequence[str]) -> str:
+    """Say what to do about features that stand at a path, or nowhere."""
+    if not path:
+        return f"Say where they are: {_predict('features')}"
+    *above, _ = path
+    for key in above:
+        document = document[key]
+    if sum(_path_to(value, frozenset(known), 0) is not None for value in list(document.values())[:_MOST_KEYS]) > 1:
+        return f"Several keys have them: send rows as a list, or say where they are: {_predict('features')}"
+    return f"Say where they are: {_predict('features', _shown('.'.join(path)))}"
 
 
 def _path_to(document: Any, known: frozenset[str], depth: int) -> list[str] | None:
+    """Return the keys that lead to an object, or a list of objects, of which one has a known name; None for none."""
     rows = document[0] if isinstance(document, list) and document else document
     if not isinstance(rows, Mapping):
         return None
@@ -249,7 +256,10 @@ def _all_keys(document: Any) -> list[str]:
 
 def _meant(wanted: Iterable[str], given: Iterable[str]) -> str | None:
     """Say which given names are probably which that are wanted, as a sentence without its end; None if none is."""
-    found = list(nearest(wanted, given).items())
+    # In their order. A name that was found is not meant by another one.
+    wanted, given = dict.fromkeys(wanted), dict.fromkeys(given)
+    missing, unknown = (name for name in wanted if name not in given), (name for name in given if name not in wanted)
+    found = list(nearest(missing, unknown).items())
     if not found:
         return None
     pairs = ", ".join(f"{_shown(name)} by {_shown(seen)}" for name, seen in found[:_MOST_NAMES])

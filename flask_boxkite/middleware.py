@@ -16,13 +16,14 @@ from flask_boxkite.answers import as_reply
 from flask_boxkite.capture import Capture, Options
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
+from flask_boxkite.payloads import INFERENCE_HEADER, JSON_LINES
 from flask_boxkite.reply import Reply
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import metrics_response
 
 __all__ = ["BoxkiteMiddleware"]
 
-_READABLE = ("application/json", "text/csv", "text/plain", "text/html")
+_READABLE = JSON_LINES | {"application/json", "text/csv", "text/plain", "text/html"}
 _LONGEST_RESPONSE = 16 * 1024 * 1024
 """Longer responses are passed on without looking for an output."""
 
@@ -106,6 +107,7 @@ class _Answer:
         self._capture = capture
         self._start_response = start_response
         self._status = 500
+        self._headers: Mapping[str, str] = {}
         self._mimetype = ""
         self._encoding = ""
         self._length: int | None = None
@@ -116,7 +118,7 @@ class _Answer:
         """Note status and headers, and add the prediction id."""
         code = status.partition(" ")[0]
         self._status = int(code) if code.isdecimal() else 500
-        found = {name.lower(): value for name, value in headers}
+        self._headers = found = {name.lower(): value for name, value in headers}
         self._mimetype = found.get("content-type", "").partition(";")[0].strip().lower()
         length = found.get("content-length", "")
         self._length = int(length) if length.isdecimal() else None
@@ -153,8 +155,9 @@ class _Answer:
         if self._capture.is_finished:
             return
         if self._status < 400:
-            is_readable = self._mimetype in _READABLE and not self._encoding and self._size <= _LONGEST_RESPONSE
-            self._capture.take_payload(bytes(self._seen) if is_readable else b"", self._mimetype)
+            is_known = self._mimetype in _READABLE or INFERENCE_HEADER.lower() in self._headers
+            is_readable = is_known and not self._encoding and self._size <= _LONGEST_RESPONSE
+            self._capture.take_payload(bytes(self._seen) if is_readable else b"", self._mimetype, self._headers)
         self._capture.finish(self._status, self._reply() if self._capture.keeps_reply else None)
 
     def _reply(self) -> Reply:

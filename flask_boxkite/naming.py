@@ -17,13 +17,15 @@ __all__ = [
     "DAMAGED",
     "DROP_REASONS",
     "FAILED_STATES",
+    "FEATURE_GAP",
     "FOLDED",
     "FOREIGN",
-    "GAP",
+    "GAPS",
     "INVALID",
     "MISSING",
     "MOST_LETTERS",
     "OTHER_FORMAT",
+    "OUTPUT_GAP",
     "PREDICTION_ID_HEADER",
     "RARE",
     "STATE_FILES",
@@ -62,8 +64,8 @@ PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
 
 # Closed sets: a client cannot add a series.
 CAPTURE_REASONS = ("features", "output", "internal")
-GAP = "names"
-"""Features that come under another name than in training: they count as missing, and no request as an error."""
+FEATURE_GAP, OUTPUT_GAP = GAPS = ("names", "output_names")
+"""Features and outputs that come under other names than in training: they count as missing, no request as an error."""
 
 FAILED_STATES = ("usual", "missing", "invalid", "unseen", "out_of_range")
 DROP_REASONS = (

@@ -1,7 +1,7 @@
 """What was seen and what was expected when something could not be captured: the last note of each kind.
 
 A note is logged at most once a minute, and kept: in this process, and in a small file in the directory where the
-processes of a server count together, so that the page of any process shows it. There are four kinds, so at most four
+processes of a server count together, so that the page of any process shows it. There are five kinds, so at most five
 files of one KiB for each model.
 """
 
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from flask_boxkite.drift.text import printable
 from flask_boxkite.files import open_private, read_file
 from flask_boxkite.live.folding import NOTE
-from flask_boxkite.naming import CAPTURE_REASONS, GAP
+from flask_boxkite.naming import CAPTURE_REASONS, GAPS
 from flask_boxkite.throttle import Throttle
 
 __all__ = ["Note", "Notes", "latest"]
@@ -30,7 +30,7 @@ logger = logging.getLogger("flask_boxkite")
 MOST_LETTERS = 800
 """Longest note; hints keep what they quote far shorter."""
 
-_KINDS = (*CAPTURE_REASONS, GAP)
+_KINDS = (*CAPTURE_REASONS, *GAPS)
 _MOST_BYTES = 4096
 _PAUSE_SECONDS = 1.0
 """How often is looked for something to say; clients choose names, and comparing them takes milliseconds."""
@@ -72,7 +72,7 @@ class Notes:
         """Log and keep a note, if there was none of its kind lately.
 
         Args:
-            kind: One of `CAPTURE_REASONS`, or `GAP`.
+            kind: One of `CAPTURE_REASONS` or `GAPS`.
             describe: Makes the text; None if there is nothing to say.
         """
         if not self._throttles[kind].allows():

@@ -5,7 +5,7 @@ No library is imported for this, except one that reads Arrow where an object off
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, time, timedelta
 from enum import Enum
 from numbers import Number
@@ -34,8 +34,12 @@ def is_value(value: Any) -> bool:
     return isinstance(value, _VALUES) or type(value).__name__ in _NULLS
 
 
-def opened(value: Any) -> Any:
+def opened(value: Any, names: Collection[str] = ()) -> Any:
     """Return what an object of another library holds: a dict of its fields, a list of its values, or an array.
+
+    Args:
+        value: The object.
+        names: Names that are known, as `fields_of` takes them.
 
     Returns:
         None if it is no such object, or cannot be read.
@@ -43,22 +47,26 @@ def opened(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, (list, tuple)):
-        fields = fields_of(value)
+        fields = fields_of(value, names)
         return list(value) if fields is None else fields
     if is_value(value) or isinstance(value, type):
         return None
-    for read in (values_of, array_of, arrow_column, fields_of):
+    for read in (values_of, array_of, arrow_column):
         found = read(value)
         if found is not None:
             return found
-    return None
+    return fields_of(value, names)
 
 
 # --- fields ----------------------------------------------------------------------------------------------------------
 
 
-def fields_of(value: Any) -> Any:
+def fields_of(value: Any, names: Collection[str] = ()) -> Any:
     """Return the fields of an object that knows their names, as a dict; of a pydantic root model, what it holds.
+
+    Args:
+        value: The object.
+        names: Names that are known: a field whose own name is not among them comes under its alias, if that is.
 
     Returns:
         None if it is no such object, or its fields cannot be read.
@@ -71,8 +79,52 @@ def fields_of(value: Any) -> Any:
             except Exception:  # properties, serializers and loaders of the user's
                 return None
             if found is not None:
-                return found
+                return _by_known_names(found, kind, names) if names else found
     return None
+
+
+def _by_known_names(fields: Any, kind: Any, names: Collection[str]) -> Any:
+    """Return fields of which those with unknown names have an alias instead, where that is known."""
+    if not isinstance(fields, dict) or all(name in names for name in fields):
+        return fields
+    found = {}
+    for mark, read in _ALIASES.items():
+        if hasattr(kind, mark):
+            found = {name: alias for name, alias in read(kind) if name not in names and alias in names}
+            break
+    return {found.get(name, name): value for name, value in fields.items()}
+
+
+def _pydantic_aliases(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the names that fields have in JSON, of whatever version of pydantic."""
+    for name, field in fields.items():
+        for mark in ("validation_alias", "serialization_alias", "alias"):
+            alias = getattr(field, mark, None)
+            yield from ((name, text) for text in getattr(alias, "choices", [alias]) if isinstance(text, str))
+
+
+def _sqlalchemy_aliases(mapper: Any) -> Iterator[tuple[str, str]]:
+    for attribute in mapper.column_attrs:
+        yield attribute.key, attribute.columns[0].name
+
+
+def _django_aliases(options: Any) -> Iterator[tuple[str, str]]:
+    for field in getattr(options, "concrete_fields", ()):
+        yield field.attname, getattr(field, "column", field.attname)
+
+
+_ALIASES: Mapping[str, Callable[[Any], Iterable[tuple[str, str]]]] = {
+    "__mapper__": lambda kind: _sqlalchemy_aliases(kind.__mapper__),
+    "_meta": lambda kind: _django_aliases(kind._meta),
+    "__pydantic_fields__": lambda kind: _pydantic_aliases(kind.__pydantic_fields__),
+    "model_fields": lambda kind: _pydantic_aliases(kind.model_fields),
+    "__fields__": lambda kind: _pydantic_aliases(kind.__fields__),
+    "__struct_encode_fields__": lambda kind: zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True),
+}
+"""Attribute of the type by which each kind of object is known, and how the other names of its fields are read.
+
+They are those of JSON or of the database, which is where training data come from.
+"""
 
 
 def _pydantic(value: Any) -> Any:
@@ -181,14 +233,17 @@ def array_of(value: Any) -> NDArray[Any] | None:
 
 
 def _torch(value: Any) -> Any:
-    """Read a tensor of PyTorch, which NumPy does not where it is on a device, has a gradient, or is a bfloat16."""
+    """Read a tensor of PyTorch, which NumPy does not where it is on a device, has a gradient, or is a bfloat16.
+
+    NumPy's double holds a bfloat16 exactly, as `standard` has it.
+    """
     if not hasattr(value, "detach"):
         return None
     tensor = value.detach().cpu()
     try:
         return tensor.numpy()
     except TypeError:
-        return tensor.float().numpy()
+        return tensor.double().numpy()
 
 
 def _from_dlpack(value: Any) -> Any:
@@ -199,17 +254,13 @@ def _from_dlpack(value: Any) -> Any:
 
 
 def standard(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of a type that NumPy lacks, such as bfloat16, as float64: each value by its shortest decimals."""
-    if array.dtype.kind != "V" or array.dtype.names is not None:
-        return array
-    return np.array([_shortest(item) for item in array.ravel()], dtype=np.float64).reshape(array.shape)
+    """Return an array of a type that NumPy lacks, such as bfloat16, as the same numbers in float64.
 
-
-def _shortest(item: Any) -> float:
-    """Return the number of fewest digits that the item's type rounds to the item."""
-    number = float(item)
-    candidates = (float(f"{number:.{digits}g}") for digits in range(1, 10))
-    return next((candidate for candidate in candidates if type(item)(candidate) == item), number)
+    Not by their shortest decimals, as narrow floats of NumPy are: ``float()`` and ``tolist()`` give these numbers too,
+    and no baseline says that its values were bfloat16.
+    """
+    is_known = array.dtype.kind != "V" or array.dtype.names is not None
+    return array if is_known else array.astype(np.float64)
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------
@@ -226,6 +277,10 @@ def values_of(column: Any) -> list[Any] | None:
         return None
     if dtype is None and hasattr(type(column), "__arrow_c_stream__"):  # of an unknown type, which Arrow can tell
         return None
+    return _listed(column, dtype)
+
+
+def _listed(column: Any, dtype: Any) -> list[Any] | None:
     for method in ("to_list", "to_pylist"):
         if callable(convert := getattr(type(column), method, None)):
             return _narrowed(convert(column), dtype)
@@ -254,7 +309,12 @@ def columns_of(frame: Any) -> dict[str, list[Any]] | None:
     else:
         found = arrow_column(frame)
         return found if isinstance(found, dict) else None
-    return {str(name): values_of(column) or [] for name, column in pairs}
+    return {str(name): _objects_of(column) for name, column in pairs}
+
+
+def _objects_of(column: Any) -> list[Any]:
+    """Return the values of a frame's column; those of structs are dicts, which no variable can hold."""
+    return _listed(column, getattr(column, "dtype", getattr(column, "type", None))) or []
 
 
 def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
@@ -276,7 +336,7 @@ def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
         names = [column.type.field(index).name for index in range(column.type.num_fields)]
         if len(set(names)) < len(names):
             return None
-        return {name: values_of(part) or [] for name, part in zip(names, column.flatten(), strict=True)}
+        return {name: _objects_of(part) for name, part in zip(names, column.flatten(), strict=True)}
     return values_of(column)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.drift import DriftReport, drift_report
+from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
 from flask_boxkite.drift.tables import GroupSums, Trained
 from flask_boxkite.drift.timeline import RowCounts, Timeline
@@ -77,7 +78,7 @@ class Observation:
         """The verdicts; None without a baseline."""
         if self.baseline is None:
             return None
-        return drift_report(
+        report = drift_report(
             self.model,
             self.baseline,
             self.cells,
@@ -87,6 +88,7 @@ class Observation:
             window=self.window,
             trained=self.trained,
         )
+        return replace(report, failed=failed_line(self.failures, self.window))
 
     def cells_since(self, since: float | None) -> NDArray[np.int64]:
         """Return what was counted from the moment of a snapshot on; None: in the window."""

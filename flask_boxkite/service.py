@@ -30,7 +30,7 @@ from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import LONGEST, WINDOWS
-from flask_boxkite.naming import CAPTURE_REASONS, GAP, STATUSES
+from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
 from flask_boxkite.notes import Notes
 from flask_boxkite.observation import CoursePoint, Observation, Timelines, course, observe
 from flask_boxkite.payloads import Table, as_table, output_table
@@ -69,9 +69,9 @@ class Tally(Increments):
         self.rows: int | None = None
         self.errors: list[str] = []
 
-    def note_gap(self) -> None:
-        """Note that a feature may have come under another name; it counts as missing, and the request as captured."""
-        self.errors.append(GAP)
+    def note_gap(self, kind: str) -> None:
+        """Note that a variable may have come under another name; it counts as missing, and the request as captured."""
+        self.errors.append(kind)
 
 
 class ModelMonitoringService:
@@ -154,10 +154,15 @@ class ModelMonitoringService:
             layout.size,
             buckets=of_features,
             keeps_interpreter=self._has_sink,
-            notes_gaps=True,
+            gap=FEATURE_GAP,
         )
         self._outputs = VariableCounter(
-            layout.outputs, layout.outputs_start, layout.size, buckets=of_outputs if layout.outputs else None, sums=0
+            layout.outputs,
+            layout.outputs_start,
+            layout.size,
+            buckets=of_outputs if layout.outputs else None,
+            sums=0,
+            gap=OUTPUT_GAP,
         )
         self.feature_names = self._features.known
         self.output_names = self._outputs.names
@@ -292,15 +297,14 @@ class ModelMonitoringService:
             if type(features) is list and features and type(features[0]) in _SCALARS:
                 table = Table(None, [features])  # not copied: nothing is kept of it when this returns
             else:
-                table = features if isinstance(features, Table) else as_table(features)
+                table = features if isinstance(features, Table) else as_table(features, self.feature_names)
             self.count_features(tally, table)
             self.count_output(tally, output)
         except Exception:
             self.fail(tally)
         if tally.errors:
             self._explain_arguments(tally, table, features, output)
-        self.commit(tally, "ok", None)
-        if self.wants_record(prediction):
+        if self.commit(tally, "ok", None) and self.wants_record(prediction):
             try:
                 body = body_of(request_body, self.settings.max_body_bytes)
             except Exception:
@@ -314,8 +318,8 @@ class ModelMonitoringService:
         if table is None:
             tally.errors.append("features")
             return None
-        tally.rows = len(table)
-        if self._features.names:
+        tally.rows = rows = len(table)
+        if rows and self._features.names:
             try:
                 self._features.count(table, tally)
             except UnmatchedError:
@@ -327,7 +331,8 @@ class ModelMonitoringService:
         if not self.output_names:
             return
         if output is None:
-            tally.errors.append("output")
+            if tally.rows != 0:  # an empty batch has no output to miss
+                tally.errors.append("output")
             return
         if type(output) in _SCALARS and tally.rows == 1 and len(self.output_names) == 1:
             self._outputs.count_value(output, tally)
@@ -337,22 +342,26 @@ class ModelMonitoringService:
             tally.errors.append("output")
             return
         try:
-            self._outputs.count(table, tally)
+            if len(table):
+                self._outputs.count(table, tally)
         except UnmatchedError:
             tally.errors.append("output")
             return
         if tally.rows is None and self._unhashed == "output":  # nothing is known of features
             tally.rows = len(table)
 
-    def commit(self, tally: Tally, status: str, duration: float | None) -> None:
+    def commit(self, tally: Tally, status: str, duration: float | None) -> int:
         """Add a prediction to the live counts, all at once; its values to the bins only if it was answered.
 
         Args:
             tally: What was gathered.
             status: ``ok``, ``client_error`` or ``error``.
             duration: Seconds from request to response; None if not known.
+
+        Returns:
+            How many predictions it is: 0 for an empty batch, of which nothing is counted but the time.
         """
-        rows = tally.rows or 1
+        rows = tally.rows or _predictions_without_rows(tally, status)
         if status == "ok":
             increments: Increments = tally
             if rows == 1:
@@ -365,13 +374,14 @@ class ModelMonitoringService:
             increments = self._failed.increments(tally) if status == "error" else Increments()
             increments.amounts.append((self._status_cells[status], rows))
         for reason in tally.errors:
-            if reason == GAP:
+            if reason in GAPS:
                 continue
             increments.cells.append(self._layout.captures_start + CAPTURE_REASONS.index(reason))
         if duration is not None:
             increments.cells.append(self._layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
             increments.sums.append((self._layout.duration_sum, duration))
         self._counts.add(increments)
+        return rows
 
     def wants_record(self, prediction: PredictionId) -> bool:
         """Say whether this prediction is to be logged at all."""
@@ -452,7 +462,7 @@ class ModelMonitoringService:
     def _explain_arguments(self, tally: Tally, table: Table | None, features: Any, output: Any) -> None:
         """Say, once in a while, what is wrong with the arguments of ``log_prediction``."""
         self.explain_features(tally, table, lambda: given_hint("features", features, self._features.names))
-        self.explain_output(tally, lambda: given_output_hint(output, self.output_names, tally.rows))
+        self.explain_output(tally, output, lambda: given_output_hint(output, self.output_names, tally.rows))
 
     def explain_features(
         self, tally: Tally, table: Table | None, describe: Callable[[], str], *, is_placed: bool = True
@@ -470,26 +480,25 @@ class ModelMonitoringService:
             self._tell(
                 "features", describe if rows is None else lambda: unmatched_hint(rows, known, is_placed=is_placed)
             )
-        elif GAP in tally.errors and table is not None and table.names is not None:
-            names = table.names
-            self._tell(GAP, lambda: self._names_hint(names))
+        elif FEATURE_GAP in tally.errors:
+            self._tell(FEATURE_GAP, lambda: _names_hint(self._features, table, "features of a request"))
 
-    def _names_hint(self, names: tuple[str, ...]) -> str | None:
-        """Return which features have another name; if none, rows of these names are not looked at again."""
-        hint = names_hint(names, self._features.names)
-        if hint is None:
-            self._features.gaps.discard(names)
-        return hint
-
-    def explain_output(self, tally: Tally, describe: Callable[[], str]) -> None:
-        """Say, once in a while, why the output was not found. Never raises.
+    def explain_output(self, tally: Tally, output: Any, describe: Callable[[], str]) -> None:
+        """Say, once in a while, why the output was not found, or which outputs have another name. Never raises.
 
         Args:
             tally: What was gathered, with its errors.
+            output: The output that was found; None for none.
             describe: Says what was there instead.
         """
         if "output" in tally.errors:
             self._tell("output", describe)
+        elif OUTPUT_GAP in tally.errors:
+            names, rows = self.output_names, tally.rows
+            self._tell(
+                OUTPUT_GAP,
+                lambda: _names_hint(self._outputs, output_table(output, names, rows), "outputs of an answer"),
+            )
 
     def _tell(self, kind: str, describe: Callable[[], str | None]) -> None:
         try:
@@ -589,6 +598,21 @@ def _readable(window: str | None) -> Iterator[None]:
         what = f"of the window {window!r}" if window else "since the start"
         msg = f"The counts {what} cannot be read: {error}. Is the state directory there, and are files not too many?"
         raise BoxkiteError(msg) from error
+
+
+def _names_hint(counter: VariableCounter, table: Table | None, what: str) -> str | None:
+    """Return which variables have another name; if none, rows of these names are not looked at again."""
+    if table is None or table.names is None:
+        return None
+    hint = names_hint(table.names, counter.names, what)
+    if hint is None:
+        counter.gaps.discard(table.names)
+    return hint
+
+
+def _predictions_without_rows(tally: Tally, status: str) -> int:
+    """Return 0 for an empty batch; 1 where rows are not known, or something went wrong, so that it is seen."""
+    return 0 if tally.rows == 0 and status == "ok" and not tally.errors else 1
 
 
 def _plain_features(features: Any) -> Any:

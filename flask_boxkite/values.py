@@ -26,6 +26,7 @@ __all__ = [
     "MISSING_TEXTS",
     "InvalidValue",
     "folded",
+    "is_base64",
     "is_missing_text",
     "is_null",
     "plain",
@@ -40,6 +41,9 @@ BOOLEAN_TEXTS = {"true": 1.0, "false": 0.0}
 
 MISSING_TEXTS = frozenset({"", "-", "#n/a", "<na>", "n/a", "na", "nan", "nat", "none", "null"})
 """Texts, in lower case and without blanks around, that stand for a missing value where no category is called so."""
+
+_MOST_SHOWN = 40
+"""Letters of a value that an error has."""
 
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
@@ -131,21 +135,36 @@ def is_missing_text(text: str, more: Collection[str] = ()) -> bool:
 def to_text(value: Any) -> str | None:
     """Return *value* as a textual category; None where it is missing.
 
-    A number is written as its JSON text (``1`` is ``"1"``, ``True`` is ``"true"``), a date in ISO 8601.
+    A number is written as its JSON text (``1`` is ``"1"``, ``True`` is ``"true"``), a date in ISO 8601. An object of
+    TensorFlow Serving, ``{"b64": "T3Nsbw=="}``, is the text that it encodes.
 
     Raises:
-        InvalidValue: It is a container.
+        InvalidValue: It is a container, or bytes in base64 that are no text.
     """
     if isinstance(value, str):
         return _text(value)
     if value is None or is_null(value):
         return None
+    if is_base64(value):
+        return _text_of_base64(value["b64"])
     simple = plain(value)
     if isinstance(simple, (list, dict)):
         raise InvalidValue(type(value).__name__)
     if simple is None:
         return None
     return simple if isinstance(simple, str) else json.dumps(simple)
+
+
+def is_base64(value: Any) -> bool:
+    """Say whether a value is bytes as TensorFlow Serving has them in JSON: ``{"b64": "T3Nsbw=="}``."""
+    return type(value) is dict and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def _text_of_base64(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded, validate=True).decode()
+    except ValueError as error:  # no base64, or no text, as an image
+        raise InvalidValue(encoded[:_MOST_SHOWN]) from error
 
 
 def is_null(value: Any) -> bool:

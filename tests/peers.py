@@ -1,4 +1,4 @@
-"""The real programs that the tests talk to: WSGI servers, Prometheus, Alertmanager, a Forward server, boxkite 0.0.5.
+"""The real programs that the tests talk to: WSGI servers, Prometheus, Alertmanager, a Forward server, clients, boxkite.
 
 `python3 tests/run.py` installs them. A test asks for what it needs by using it: where it is missing the test skips, or
 fails in CI. Each program is a context manager that owns one process group; at the end nothing of it is left, and if
@@ -55,6 +55,19 @@ def boxkite_python() -> Path:
     """Return the Python that can import boxkite 0.0.5; skip the test, or fail it in CI, where there is none."""
     python = PEERS / "boxkite" / "bin" / "python"
     return python if (PEERS / "boxkite" / "boxkite.stamp").is_file() else missing("boxkite 0.0.5")
+
+
+def clients_python() -> Path:
+    """Return the Python that can import the clients of inference servers.
+
+    Skip the test where it is missing, or fail it in CI; where no Python is old enough for them, skip it there too.
+    """
+    directory = PEERS / "clients"
+    if (directory / "clients.stamp").is_file():
+        return directory / "bin" / "python"
+    if not any(map(shutil.which, (f"python3.{minor}" for minor in range(10, 13)))) and sys.version_info >= (3, 13):
+        pytest.skip("MLServer has no release for this Python.")
+    missing("The clients of inference servers")
 
 
 def npm_modules(package: str) -> Path:

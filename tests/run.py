@@ -21,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,8 +34,10 @@ WORKERS = (os.cpu_count() or 1) + 1
 IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 
 NPM_PACKAGES = {"@fluent-org/logger": "^1", "axe-core": "^4"}
-# boxkite 0.0.5 wants NumPy 1, whose last wheels are for Python 3.12.
-BOXKITE_PYTHONS = ("3.12", "3.11", "3.10")
+# boxkite 0.0.5 wants NumPy 1, whose last wheels are for Python 3.12; MLServer has releases for no later one either.
+PEER_PYTHONS = ("3.12", "3.11", "3.10")
+# Clients of inference servers, of one resolution. None needs a compiler; MLflow's is in the test group.
+CLIENTS = ("kserve>=0.15", "mlserver>=1.6", "tritonclient[http]>=2.50")
 # What the tests read besides themselves; the package must come from the wheel.
 COPIED_FOR_WHEEL = ("tests", "examples", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml")
 
@@ -211,6 +213,7 @@ def install_peers() -> None:
         "Chromium": install_chromium,
         "Java": install_java,
         "boxkite 0.0.5": install_boxkite,
+        "clients of inference servers": install_clients,
     }
     for name, install in peers.items():
         try:
@@ -284,25 +287,36 @@ def install_java() -> None:
 
 def install_boxkite() -> None:
     """Install the ancestor into an environment of its own: its dependencies contradict ours."""
-    stamp = PEERS / "boxkite" / "boxkite.stamp"
+    # No build from source: it takes minutes, and fails without a compiler.
+    requirements = ("--only-binary=numpy,msgpack", "boxkite==0.0.5", "numpy<2", "prometheus-client<0.12")
+    install_python_peer("boxkite", "boxkite 0.0.5", requirements)
+
+
+def install_clients() -> None:
+    """Install clients of inference servers into an environment of their own: they bring a hundred packages."""
+    install_python_peer("clients", "clients of inference servers", ("--only-binary=:all:", *CLIENTS))
+
+
+def install_python_peer(name: str, title: str, requirements: Sequence[str]) -> None:
+    """Install packages into an environment of their own, with a Python that they have releases for."""
+    stamp = PEERS / name / f"{name}.stamp"
     if stamp.is_file():
         return
-    base = next(pythons_for_boxkite(), None)
+    base = next(pythons_for_peers(), None)
     if base is None:
-        raise InstallError(f"it needs Python {BOXKITE_PYTHONS[-1]} to {BOXKITE_PYTHONS[0]}; none is on PATH.")
-    say("Installing boxkite 0.0.5")
-    python = make_venv(PEERS / "boxkite", base)
-    # No build from source: it takes minutes, and fails without a compiler.
-    pip(python, "--only-binary=numpy,msgpack", "boxkite==0.0.5", "numpy<2", "prometheus-client<0.12")
+        raise InstallError(f"needs Python {PEER_PYTHONS[-1]} to {PEER_PYTHONS[0]}; none is on PATH.")
+    say(f"Installing {title}")
+    python = make_venv(PEERS / name, base)
+    pip(python, *requirements)
     stamp.touch()
 
 
-def pythons_for_boxkite() -> Iterator[str]:
-    """Yield the Pythons, this one first, that can have NumPy 1."""
+def pythons_for_peers() -> Iterator[str]:
+    """Yield the Pythons, this one first, that are old enough for every peer."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if here in BOXKITE_PYTHONS:
+    if here in PEER_PYTHONS:
         yield sys.executable
-    for version in BOXKITE_PYTHONS:
+    for version in PEER_PYTHONS:
         found = shutil.which(f"python{version}")
         # Version managers put a launcher on PATH for versions that are not chosen, too: it has to run.
         if found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0:

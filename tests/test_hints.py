@@ -33,6 +33,27 @@ def request_hint(document: Any, where: Any = None, content_type: str = "applicat
             id="below other keys",
         ),
         pytest.param(
+            {"0": {"age": 1}, "1": {"age": 2}},
+            None,
+            f"The request has the keys '0', '1'; '0' has 'age'; {EXPECTED}. "
+            "Several keys have them: send rows as a list, or say where they are: @monitor.predict(features=…).",
+            id="rows by keys",
+        ),
+        pytest.param(
+            {"q": {"before": {"age": 1}, "after": {"age": 2}}},
+            None,
+            f"The request has the keys 'q'; 'q' has 'before', 'after'; {EXPECTED}. "
+            "Several keys have them: send rows as a list, or say where they are: @monitor.predict(features=…).",
+            id="rows by keys, below another",
+        ),
+        pytest.param(
+            {"0": {"age": 1}, "1": {"x": 2}},
+            None,
+            f"The request has the keys '0', '1'; '0' has 'age'; {EXPECTED}. "
+            "Say where they are: @monitor.predict(features='0').",
+            id="one row by a key",
+        ),
+        pytest.param(
             {"Age": 1, "In come": 2},
             None,
             f"The request has the keys 'Age', 'In come'; {EXPECTED}. "
@@ -143,6 +164,13 @@ def test_a_feature_under_another_name_is_told_and_others_are_not() -> None:
     )
     assert names_hint(("customer", "income", "city"), KNOWN) is None
     assert names_hint(("Income", "income", "city"), KNOWN) is None
+
+
+def test_an_output_under_another_name_is_told_and_others_are_not() -> None:
+    assert names_hint(("low", "High"), ("low", "high"), "outputs of an answer") == (
+        "Some outputs of an answer have another name than in training, and count as missing. "
+        "Did you mean 'high' by 'High'? Use the names of training."
+    )
 
 
 NAMED = ("low", "high")

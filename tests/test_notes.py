@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flask_boxkite.live.folding import is_ours
-from flask_boxkite.naming import GAP
+from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.notes import MOST_LETTERS, Note, Notes, latest
 
 
@@ -27,7 +27,7 @@ def test_each_kind_is_logged_once_in_a_while(tmp_path: Path, caplog: pytest.LogC
 
 def test_what_has_nothing_to_say_is_not_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     notes = notes_in(tmp_path)
-    notes.tell(GAP, lambda: None)
+    notes.tell(FEATURE_GAP, lambda: None)
     assert (caplog.messages, notes.read(), list(tmp_path.iterdir())) == ([], {}, [])
 
 
@@ -37,10 +37,10 @@ def test_after_nothing_to_say_the_next_is_heard_soon(
     now = 1000.0
     monkeypatch.setattr("flask_boxkite.throttle.time.monotonic", lambda: now)
     notes = notes_in(None)
-    notes.tell(GAP, lambda: None)
-    notes.tell(GAP, lambda: "too soon")
+    notes.tell(FEATURE_GAP, lambda: None)
+    notes.tell(FEATURE_GAP, lambda: "too soon")
     now += 1.0
-    notes.tell(GAP, lambda: "text")
+    notes.tell(FEATURE_GAP, lambda: "text")
     assert caplog.messages == ["Model 'credit': text"]
 
 
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_no_note(tmp_path: Path, content: bytes) -> None:
 def test_files_are_few_private_and_swept_with_the_directory(tmp_path: Path) -> None:
     notes = notes_in(tmp_path)
     for _ in range(3):
-        for kind in ("features", "output", "internal", GAP):
+        for kind in ("features", "output", "internal", FEATURE_GAP):
             notes.keep(kind, "x" * 5000)
     files = list(tmp_path.iterdir())
     assert len(files) == 4
@@ -114,7 +114,7 @@ def test_they_are_short_and_printable() -> None:
 
 
 def test_the_latest_of_all_models_since_some_time() -> None:
-    one = {"output": Note(100.0, "old"), GAP: Note(50.0, "gone")}
+    one = {"output": Note(100.0, "old"), FEATURE_GAP: Note(50.0, "gone")}
     other = {"output": Note(200.0, "new")}
     assert latest([one, other], 60.0) == {"output": "new"}
-    assert latest([one, other]) == {"output": "new", GAP: "gone"}
+    assert latest([one, other]) == {"output": "new", FEATURE_GAP: "gone"}

@@ -339,6 +339,29 @@ def test_what_cannot_be_matched_is_counted_by_reason(baseline: Baseline, given: 
         assert len(recorded(service, sink)) == 1
 
 
+@pytest.mark.parametrize("output", [None, [], np.empty(0), pd.Series([], dtype=float)], ids=repr)
+@pytest.mark.parametrize(
+    "features", [[], np.empty((0, 2)), pd.DataFrame({"age": [], "city": []}), {"age": [], "city": []}], ids=repr
+)
+def test_an_empty_batch_by_hand_is_no_prediction_and_no_error(baseline: Baseline, features: Any, output: Any) -> None:
+    with service_of(baseline) as (service, sink):
+        service.log_prediction(features=features, output=output)
+        observed = service.observe()
+
+    assert sum(observed.rows.values()) == sum(observed.capture_errors.values()) == observed.cells.sum() == 0
+    assert sink.records == []
+
+
+@pytest.mark.parametrize(("features", "output"), [([], 0.5), ([], [0.5]), ([[1.0, "Bern"]], [])], ids=repr)
+def test_an_output_of_other_rows_than_an_empty_batch_is_told(baseline: Baseline, features: Any, output: Any) -> None:
+    with service_of(baseline) as (service, sink):
+        service.log_prediction(features=features, output=output)
+        observed = service.observe()
+
+    assert observed.capture_errors == {"features": 0, "output": 1, "internal": 0}
+    assert len(sink.records) == 1
+
+
 def test_threads_lose_neither_counts_nor_records(baseline: Baseline) -> None:
     with service_of(baseline) as (service, sink):
 

@@ -126,6 +126,8 @@ def test_what_is_no_number_is_invalid(value: object) -> None:
         (np.datetime64("2024-01-31T12:00:00.000000000"), "2024-01-31T12:00:00"),
         (UUID(int=0), "00000000-0000-0000-0000-000000000000"),
         (b"caf\xc3\xa9", "café"),
+        ({"b64": "Y2Fmw6k="}, "café"),
+        ({"b64": ""}, ""),
     ],
     ids=str,
 )
@@ -141,7 +143,14 @@ def test_missing_values_are_no_category(value: object) -> None:
     assert to_text(value) is None
 
 
-@pytest.mark.parametrize("value", [[], ["a"], {"a": 1}, np.array(["a"])], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *([], ["a"], {"a": 1}, np.array(["a"])),
+        *({"b64": "iVBORw0KGgo="}, {"b64": "café"}, {"b64": "a"}, {"b64": 1}, {"b64": "YQ==", "a": 1}),
+    ],
+    ids=repr,
+)
 def test_a_container_is_no_category(value: object) -> None:
     with pytest.raises(InvalidValue):
         to_text(value)

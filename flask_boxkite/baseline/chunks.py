@@ -196,8 +196,9 @@ class _Stream:
 
     def _mixed(self) -> BaselineError:
         such = f", such as {', '.join(map(repr, odd))}" if (odd := odd_texts(self._odd)) else ""
+        kind = "dates" if self._is_time else "numbers"
         return BaselineError(
-            f"Column {self._name!r} holds numbers in one chunk and texts in another{such}. Give it one type."
+            f"Column {self._name!r} holds {kind} in one chunk and texts in another{such}. Give it one type."
         )
 
     def distribution(self, position: int | None) -> Distribution:

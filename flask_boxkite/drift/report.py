@@ -199,6 +199,8 @@ class DriftReport:
             ``2026-01-01T00:00:00Z/2026-01-02T00:00:00Z``.
         alpha: False-alarm probability of one check of the whole model.
         variables: One per feature and output.
+        failed: What was odd about requests that ended in 5xx, which the variables leave out; empty if nothing was, or
+            it is not known.
     """
 
     model: str
@@ -206,6 +208,7 @@ class DriftReport:
     window: str | None
     alpha: float
     variables: tuple[VariableDrift, ...]
+    failed: str = ""
 
     def __getitem__(self, name: str) -> VariableDrift:
         """Return the variable of that name."""
@@ -251,7 +254,7 @@ class DriftReport:
 
     def __str__(self) -> str:
         """Return a table of at most 100 columns, and more about those variables that are not stable."""
-        return as_text(self.to_dict())
+        return as_text(self.to_dict(), self.failed)
 
 
 def drift_report(

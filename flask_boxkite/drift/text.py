@@ -26,6 +26,7 @@ __all__ = [
     "markdown_row",
     "moved_count",
     "moved_most",
+    "percent",
     "printable",
     "short_interval",
     "short_interval_of_times",
@@ -59,12 +60,18 @@ _DISTANCES = {
 }
 
 
-def as_text(report: Mapping[str, Any]) -> str:
-    """Return the text of a report that is given as a dict; in the order of its variables."""
+def as_text(report: Mapping[str, Any], failed: str = "") -> str:
+    """Return the text of a report that is given as a dict; in the order of its variables.
+
+    Args:
+        report: The report.
+        failed: What was odd about failed requests; empty if nothing was.
+    """
     variables: Sequence[Mapping[str, Any]] = report["variables"]
     width = max([len("variable"), *(min(len(title(item)), _NAME) for item in variables)])
     lines = [
         *textwrap.wrap(_summary(report), COLUMNS),
+        *textwrap.wrap(printable(failed), COLUMNS),
         "",
         f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'since':>6} {'rows':>8} {'G':>8} {'limit':>6}  moved most",
     ]
@@ -163,6 +170,13 @@ def by_note(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         if note := item.get("note"):
             found.setdefault(note, []).append(title(item))
     return [(", ".join(names), note) for note, names in found.items()]
+
+
+def percent(share: float) -> str:
+    """Write a share, with a digit more where there are few."""
+    if 0 < share < 0.0005:
+        return "< 0.1%"
+    return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
 
 
 def size_cell(item: Mapping[str, Any]) -> str:

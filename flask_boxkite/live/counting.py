@@ -26,7 +26,7 @@ from flask_boxkite.naming import MOST_LETTERS, short_text
 from flask_boxkite.payloads.table import ObjectRow, Table
 from flask_boxkite.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, bucket_of, buckets_of, text_word
 from flask_boxkite.times import to_seconds
-from flask_boxkite.values import InvalidValue, is_missing_text, to_number, to_text
+from flask_boxkite.values import BOOLEAN_TEXTS, InvalidValue, folded, is_missing_text, to_number, to_text
 
 __all__ = ["UnmatchedError", "VariableCounter"]
 
@@ -162,6 +162,8 @@ class _DiscreteCells:
         values = distribution.values if self.is_text else map(self._number, distribution.values)
         self._cells: dict[Any, int] = {value: offset + i for i, value in enumerate(values)}
         self._stripped = {value.strip(): cell for value, cell in self._cells.items()} if self.is_text else {}
+        booleans = {folded(text): cell for text, cell in self._stripped.items()}
+        self._booleans = {text: booleans[text] for text in BOOLEAN_TEXTS.keys() & booleans}
         self._words: dict[Any, int] = {text: text_word(text) for text in self._cells} if self.is_text else {}
         rare = offset + len(distribution.categories)
         # If training dropped rare categories, an unknown one may be one of them.
@@ -192,6 +194,8 @@ class _DiscreteCells:
                 return self.missing, self._missing_word
             if cell is None:  # CSV is read without blanks around values, frames with them
                 cell = self._stripped.get(key.strip())
+            if cell is None and self._booleans:  # of a column of texts and booleans: True in CSV, true in JSON
+                cell = self._booleans.get(folded(key))
             if cell is None and len(key) > MOST_LETTERS:
                 cell = self._cells.get(short_text(key))
             return self._other if cell is None else cell, self._words.get(key) or text_word(key)
@@ -286,7 +290,7 @@ class VariableCounter:
             sums are kept.
         keeps_interpreter: Whether other threads wait for the interpreter, which NumPy's search lets go of for a moment:
             to be woken for nothing costs 30 µs, a search in Python only 3 more than one in NumPy.
-        notes_gaps: Whether increments are told of rows whose names may be misspelt.
+        gap: Word by which increments are told of rows whose names may be misspelt; empty: they are not.
 
     Attributes:
         names: Names of the variables, in their order.
@@ -303,7 +307,7 @@ class VariableCounter:
         buckets: int | None = None,
         sums: int | None = None,
         keeps_interpreter: bool = False,
-        notes_gaps: bool = False,
+        gap: str = "",
     ) -> None:
         self.names = tuple(distribution.name for distribution in distributions)
         self.known = frozenset(self.names)
@@ -330,7 +334,7 @@ class VariableCounter:
         is_wide = len(continuous) >= WIDE_ROW and not keeps_interpreter
         self._search = _RowSearch(self._bounds, self._offsets) if is_wide else None
         self._name_plans: dict[tuple[str, ...], list[int] | None] = {}
-        self._notes_gaps = notes_gaps
+        self._gap = gap
         self.gaps: set[tuple[str, ...]] = set()
         # By type of numbers, made when first needed. Threads that meet make the same one twice.
         self._grids: dict[str, Grid] = {}
@@ -363,7 +367,7 @@ class VariableCounter:
         else:
             rows = self._in_order(table, names)
             if self.gaps and names in self.gaps:
-                increments.note_gap()
+                increments.note_gap(self._gap)
         width = rows.shape[1] if isinstance(rows, np.ndarray) else len(rows[0])
         if width != len(self._cells):
             msg = f"{width} values for {len(self._cells)} variables"
@@ -458,7 +462,7 @@ class VariableCounter:
         if self.known.isdisjoint(positions):
             return None
         plan = [positions.get(name, -1) for name in self.names]
-        if self._notes_gaps and -1 in plan and not self.known.issuperset(positions):
+        if self._gap and -1 in plan and not self.known.issuperset(positions):
             self.gaps.add(names)
         return plan
 

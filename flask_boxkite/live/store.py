@@ -53,8 +53,12 @@ class Increments:
         else:  # together they might hold a cell twice
             self.cells += cells.tolist()
 
-    def note_gap(self) -> None:
-        """Note that a variable is missing and an unknown name is there, which may be meant."""
+    def note_gap(self, kind: str) -> None:
+        """Note that a variable is missing and an unknown name is there, which may be meant.
+
+        Args:
+            kind: One of `GAPS`.
+        """
 
     def add_block(self, block: NDArray[np.int64]) -> None:
         """Add counts to all cells."""

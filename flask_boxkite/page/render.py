@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from flask_boxkite.delivery.counts import RecorderCounts
+from flask_boxkite.drift.failures import failed_text
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.observation import CoursePoint
 from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
@@ -19,7 +20,6 @@ from flask_boxkite.page.words import (
     ago,
     decision_statistics,
     distance_statistics,
-    failed_text,
     moment,
     number,
     percent,

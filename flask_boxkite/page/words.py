@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart, short_interval_of_times
+from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart, percent, short_interval_of_times
 from flask_boxkite.drift.timeline import DAY
 from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
-from flask_boxkite.live.failed import Failures
 from flask_boxkite.naming import (
     ABOVE,
     BELOW,
@@ -32,7 +31,6 @@ __all__ = [
     "category_label",
     "decision_statistics",
     "distance_statistics",
-    "failed_text",
     "group_text",
     "moment",
     "number",
@@ -72,18 +70,6 @@ MEANINGS = {
 _WINDOWS = {"5m": "the last 5 minutes", "1h": "the last hour", "24h": "the last 24 hours"}
 
 
-_ODD = {
-    "missing": "was missing",
-    "invalid": "was invalid",
-    "unseen": "had a value that training never had",
-    "out_of_range": "was outside of training's range",
-}
-"""What a state of failed requests says of a feature."""
-
-_MOST_ODD = 3
-"""How many features of failed requests are named."""
-
-
 def since_text(row: Mapping[str, Any], today: str | None) -> str:
     """Say when the stretch of time began that decided, as in "since 12:03 UTC"; nothing where it is the whole window.
 
@@ -105,26 +91,6 @@ def rows_text(rows: int) -> str:
 def window_text(window: str | None) -> str:
     """Name a window, as in "in the last hour"."""
     return f"in {_WINDOWS.get(window, f'the last {window}')}" if window else "since the start"
-
-
-def failed_text(failures: Failures) -> str:
-    """Say what was odd about failed requests, as it goes on after their number."""
-    said = [
-        f"In {item.rows:,} of them {item.feature!r} {_ODD[item.state]} ({percent(item.share_answered)} of others)."
-        for item in failures.odd[:_MOST_ODD]
-    ]
-    if (more := len(failures.odd) - _MOST_ODD) > 0:
-        said.append(f"{more} more {'features were' if more > 1 else 'feature was'} odd.")
-    if failures.unread:
-        said.append(f"In {failures.unread:,} of them no features were found.")
-    return " ".join(said) or "No feature of theirs stands out from answered ones."
-
-
-def percent(share: float) -> str:
-    """Write a share, with a digit more where there are few."""
-    if 0 < share < 0.0005:
-        return "< 0.1%"
-    return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -186,9 +152,10 @@ def group_text(name: str, kind: str) -> str:
 
 
 def category_label(category: str) -> str:
-    """Name a category: a number without needless zeros, a text as it was."""
+    """Name a category as it is: a number without needless zeros and without separators, as 2021 may be a year."""
     if is_canonical_number(category):
-        return f"{float(category):,}".removesuffix(".0")
+        value = float(category)
+        return f"{value:.0f}" if abs(value) < _WHOLE and value.is_integer() else repr(value)
     return category_value(category)
 
 

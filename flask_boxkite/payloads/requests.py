@@ -22,6 +22,7 @@ from flask_boxkite.payloads.table import (
     from_rows,
 )
 from flask_boxkite.payloads.tensors import is_tensor_list, reshaped, tensor_tables
+from flask_boxkite.values import is_base64
 
 __all__ = ["csv_table", "form_table", "json_lines_table", "json_table"]
 
@@ -53,19 +54,25 @@ def _by_mark(document: dict[str, Any], names: frozenset[str]) -> Table | None:
     """Read what stands under the mark of a convention; None if several fit equally."""
     marks = [key for key in document if key in _MARKS and key not in names]
     if len(marks) == 1 and marks[0] != "data":
-        return _BY_KEY[marks[0]](document[marks[0]], names)
+        value = document[marks[0]]
+        # An empty list is an empty batch, unless features stand beside it.
+        return _BY_KEY[marks[0]](value, names) if value or names.isdisjoint(document) else None
     if "data" in marks and "columns" in document and "columns" not in names:
         # MLflow 1 and pandas' orient="split": the same as `dataframe_split` without a key around it.
         return _split(document, names)
     tables = [table for key in marks if (table := _BY_KEY[key](document[key], names)) is not None]
     if len(tables) > 1:
         tables = [table for table in tables if _fits(table, names)]
-    return tables[0] if len(tables) == 1 else None
+    if len(tables) != 1 or not (len(tables[0]) or names.isdisjoint(document)):
+        return None
+    return tables[0]
 
 
 def _fits(table: Table, names: frozenset[str]) -> bool:
     """Return whether rows may be those of the features: by name, or by their number."""
     if not names:
+        return True
+    if not len(table):
         return True
     return len(table.rows[0]) == len(names) if table.names is None else not names.isdisjoint(table.names)
 
@@ -84,14 +91,16 @@ def _rows(value: Any, names: frozenset[str]) -> Table | None:
 def _data(value: Any, names: frozenset[str]) -> Table | None:
     """Read Seldon's, SageMaker's, or plain rows."""
     if isinstance(value, dict) and not _INSIDE_DATA.difference(names).isdisjoint(value):
-        return _seldon(value) or _sagemaker(value)
+        return _sagemaker(value) if (found := _seldon(value)) is None else found
     return _rows(value, names)
 
 
 def _instances(value: Any, names: Collection[str]) -> Table | None:
     """TensorFlow Serving, KServe v1, Vertex; SageMaker has each row under ``features``. Each item is a row."""
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list):
         return None
+    if not value:
+        return Table(None, [])
     if all(isinstance(item, dict) for item in value):
         value = _unwrapped(value, names)
     if not isinstance(value[0], (dict, list)):
@@ -115,6 +124,8 @@ def _unwrapped(items: list[Any], names: Collection[str]) -> list[Any]:
                 return values
             if len(names) == 1 and all(isinstance(row, list) and len(row) == 1 for row in values):
                 return values
+            if len(names) == 1 and all(map(is_base64, items)):
+                return [[item] for item in items]
     return [_flat_object(item) for item in items]
 
 
@@ -154,8 +165,10 @@ def _inputs(value: Any, names: Collection[str]) -> Table | None:
         return tensor_tables(value, names) if is_tensor_list(value, names) else as_table(value)
     if (found := _single_input(value, names)) is not None:
         return found
+    if (found := from_columns(value)) is not None:
+        return found
     # Columns of several lengths are no row of lists either.
-    return from_columns(value) or (None if any(isinstance(item, list) for item in value.values()) else as_table(value))
+    return None if any(isinstance(item, list) for item in value.values()) else as_table(value)
 
 
 def _single_input(value: dict[str, Any], names: Collection[str]) -> Table | None:
@@ -184,7 +197,7 @@ def _seldon(value: dict[str, Any]) -> Table | None:
 
 def _named(found: Table, names: Any) -> Table | None:
     """Give names to columns, if they are as many."""
-    if not isinstance(names, list) or len(names) != len(found.rows[0]):
+    if not isinstance(names, list) or (len(found) and len(names) != len(found.rows[0])):
         return None
     return Table(tuple(map(str, names)), found.rows)
 
@@ -236,8 +249,8 @@ def csv_table(text: str, names: Collection[str]) -> Table | None:
     first = [cell.strip() for cell in lines[0]]
     if not set(first).isdisjoint(names) or (not names and len(lines) > 1 and not any(map(_is_number, first))):
         header, lines = first, lines[1:]
-    # An empty cell is a missing value.
-    found = from_rows([[cell.strip() or None for cell in line] for line in lines]) if lines else None
+    # An empty cell is a missing value. A header alone is an empty batch.
+    found = from_rows([[cell.strip() or None for cell in line] for line in lines])
     return found if found is None or header is None else _named(found, header)
 
 

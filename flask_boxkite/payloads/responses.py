@@ -13,23 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.objects import array_of, fields_of, is_value, standard, values_of
+from flask_boxkite.payloads.fitting import SHARES, can_be, can_be_one, can_be_text, fits, is_known
 from flask_boxkite.payloads.requests import csv_table
-from flask_boxkite.payloads.table import Table, as_table, from_columns, from_records, from_rows, known_items
+from flask_boxkite.payloads.table import SCALARS, Table, as_table, from_records, from_rows, known_items
 from flask_boxkite.payloads.tensors import is_tensor_list, tensor_columns, tensor_tables
-from flask_boxkite.values import InvalidValue, to_number, to_text
+from flask_boxkite.values import is_base64
 
 __all__ = ["csv_output", "found_output", "json_lines_output", "output_table"]
 
 _SEVERAL_ROWS = ("predictions", "outputs", "instances")
 _ONE_VALUE = ("prediction", "output", "score", "result", "label")
-_SHARES = ("probability", "probabilities")
-_MARKS = (*_SEVERAL_ROWS, *_ONE_VALUE, *_SHARES, "scores", "labels")
-_SCORES = frozenset({*_SHARES, "score", "scores"})
-"""Keys that never hold a label."""
-_MARGIN = 0.001
-"""The outermost bounds of a baseline lie a little outside of its values."""
+_MARKS = (*_SEVERAL_ROWS, *_ONE_VALUE, *SHARES, "scores", "labels")
 
 
 def found_output(
@@ -56,16 +52,33 @@ def found_output(
     if isinstance(data, Mapping) and "ndarray" in data:
         return data["ndarray"]
     if len(document) == 1:
-        return next(iter(document.values()))
+        return _under_unknown_name(next(iter(document.values())), outputs)
     raise LookupError
+
+
+def _under_unknown_name(value: Any, outputs: Sequence[Distribution]) -> Any:
+    """Return what stands alone under a name that is neither the baseline's nor a mark, if it can be the outputs."""
+    if not outputs:
+        return value
+    if type(value) in SCALARS:
+        is_possible = len(outputs) == 1 and can_be_one(value, outputs[0])
+    else:
+        # Of any number of rows: that it is another one than the request's is told of an output that was found.
+        table = output_table(value, tuple(output.name for output in outputs), None)
+        is_possible = table is not None and can_be(table, outputs)
+    if not is_possible:
+        raise LookupError
+    return value
 
 
 def _opened_answer(document: Any, names: Sequence[str], outputs: Sequence[Distribution], rows: int | None) -> Any:
     """Find the output in an answer that is no JSON object: a list of answers, an object of fields, or the output."""
     if is_value(document):
+        if isinstance(document, str) and outputs and not can_be_text(document, outputs):
+            raise LookupError
         return document
     if not isinstance(document, (list, np.ndarray)):
-        fields = fields_of(document)
+        fields = fields_of(document, names)
         if fields is not None:
             return found_output(fields, names, outputs, rows)
         return list(document) if isinstance(document, tuple) else document
@@ -78,7 +91,7 @@ def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution
         return value
     if is_tensor_list(value, names):
         return value if len(value) == 1 else _fitting_tensors(value, names, outputs, rows)
-    items = value if type(value[0]) is dict else known_items(value)
+    items = value if type(value[0]) is dict else known_items(value, names)
     if items is None or not all(isinstance(item, Mapping) for item in items):
         return value
     value = items
@@ -113,73 +126,14 @@ def _fitting(candidates: Mapping[str, Any], outputs: Sequence[Distribution], row
         LookupError: Several fit equally, or none does.
     """
     names = tuple(output.name for output in outputs)
-    tables = {key: table for key, value in candidates.items() if (table := output_table(value, names, rows))}
-    fitting = [key for key, table in tables.items() if _fits(key, table, outputs)]
+    laid_out = {key: output_table(value, names, rows) for key, value in candidates.items()}
+    tables = {key: table for key, table in laid_out.items() if table is not None}
+    fitting = [key for key, table in tables.items() if fits(key, table, outputs)]
     if len(fitting) > 1:
-        fitting = [key for key in fitting if _is_known(tables[key], outputs)]
+        fitting = [key for key in fitting if is_known(tables[key], outputs)]
     if len(fitting) != 1:
         raise LookupError
     return fitting[0]
-
-
-def _fits(key: str, table: Table, outputs: Sequence[Distribution]) -> bool:
-    """Return whether values are of the kind of the outputs: probabilities, other numbers, or labels."""
-    by_place = range(len(outputs)) if table.names is None else map(_places(table.names).get, (o.name for o in outputs))
-    return all(
-        place is not None and _fits_one(key, [row[place] for row in table.rows], output)
-        for output, place in zip(outputs, by_place, strict=True)
-    )
-
-
-def _places(names: Sequence[str]) -> dict[str, int]:
-    return {name: place for place, name in enumerate(names)}
-
-
-def _fits_one(key: str, values: list[Any], output: Distribution) -> bool:
-    if isinstance(output, Discrete) and output.is_text:
-        return key not in _SCORES and all(
-            value is None or isinstance(value, str) or _category(value) in output.values for value in values
-        )
-    numbers = [_number(value) for value in values]
-    if any(number is None for number in numbers):
-        return False
-    are_labels = all(number != number or number == int(number) for number in numbers if number is not None)
-    if _is_share(output):
-        # A label beside a probability is 0 or 1; what stands under a probability's own name is one whatever its value.
-        return key in _SCORES or not are_labels
-    return key not in _SCORES and are_labels if isinstance(output, Discrete) else key not in _SHARES
-
-
-def _is_share(output: Distribution) -> bool:
-    """Return whether an output lies within 0 and 1, as probabilities do, and not only at both ends."""
-    if not isinstance(output, Discrete):
-        return output.upper_bounds[0] >= -_MARGIN and output.upper_bounds[-1] <= 1 + _MARGIN
-    values = [value for value in output.values if not isinstance(value, str)]
-    return all(0 <= value <= 1 for value in values) and any(0 < value < 1 for value in values)
-
-
-def _is_known(table: Table, outputs: Sequence[Distribution]) -> bool:
-    """Return whether all values of a single label are categories of training."""
-    output = outputs[0]
-    if len(outputs) > 1 or not isinstance(output, Discrete):
-        return False
-    read = _category if output.is_text else _number
-    return all(read(row[0]) in output.values for row in table.rows)
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = to_number(value)
-    except InvalidValue:
-        return None
-    return None if number in (float("inf"), float("-inf")) else number
-
-
-def _category(value: Any) -> str | None:
-    try:
-        return to_text(value)
-    except InvalidValue:
-        return None
 
 
 # --- texts -----------------------------------------------------------------------------------------------------------
@@ -224,8 +178,10 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
     if is_tensor_list(value, names):
         value = tensor_tables(value, names)
         return value if value is None or value.names is not None else _positional(value.rows, width)
+    if width == 1 and is_base64(value):
+        return Table(None, [[value]])
     if isinstance(value, Mapping):
-        return None if set(names).isdisjoint(value) else from_columns(value) or as_table(dict(value))
+        return None if set(names).isdisjoint(value) else as_table(dict(value))
     if type(value) is list or type(value) is tuple or isinstance(value, np.ndarray):
         return _from_list(value, names)
     if is_value(value):
@@ -236,11 +192,11 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
         return _from_list(column, names)
     if (array := array_of(value)) is not None:
         return _from_list(array, names)
-    if (fields := fields_of(value)) is not None:
+    if (fields := fields_of(value, names)) is not None:
         return _laid_out(fields, names, rows)
     if isinstance(value, (list, tuple)):
         return _from_list(list(value), names)
-    table = as_table(value)  # Arrow's interfaces
+    table = as_table(value, names)  # Arrow's interfaces
     return None if table is None else _from_frame(table, names)
 
 
@@ -263,10 +219,14 @@ def _from_list(value: Any, names: Collection[str]) -> Table | None:
             return _positional(value.copy(), width)
         if value.ndim > 2:
             return None
-        if width == 1 and value.size:
+        if width == 1:
             return Table(None, value[:, np.newaxis].copy())
-    if len(value) == 0 or (value := known_items(value)) is None:
+    if len(value) == 0:
+        return Table(None, [])
+    if (value := known_items(value, names)) is None:
         return None
+    if width == 1 and all(map(is_base64, value)):
+        return Table(None, [[item] for item in value])
     if isinstance(value[0], Mapping):
         return from_records(value)
     if isinstance(value[0], (list, tuple, np.ndarray)):
@@ -278,5 +238,5 @@ def _from_list(value: Any, names: Collection[str]) -> Table | None:
 
 
 def _positional(rows: Any, width: int) -> Table | None:
-    """Accept rows that are as wide as there are outputs."""
-    return Table(None, rows) if len(rows) and len(rows[0]) == width else None
+    """Accept rows that are as wide as there are outputs, or none."""
+    return Table(None, rows) if len(rows) == 0 or len(rows[0]) == width else None

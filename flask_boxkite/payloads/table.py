@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.objects import array_of, columns_of, is_value, opened, standard, values_of
+from flask_boxkite.values import is_base64
 
 __all__ = [
     "SCALARS",
@@ -32,7 +33,7 @@ _LISTS = frozenset({list, tuple})
 
 
 class Table:
-    """Values by row.
+    """Values by row. An empty batch has no rows, and perhaps names.
 
     Attributes:
         is_numeric: Whether all values are known to be plain finite numbers. Counting finds out by the way.
@@ -98,12 +99,16 @@ class ObjectRow(Table):
         return self.object
 
 
-def as_table(value: Any) -> Table | None:
+def as_table(value: Any, names: Collection[str] = ()) -> Table | None:
     """Read a value that has the shape of rows by itself; None if it has not.
 
     An object is one row by name, a list of plain values one row by position, a list of lists or objects several rows;
-    an object of columns is as many rows as they have values. Arrays, data frames and objects of other libraries are
-    read likewise.
+    an object of columns is as many rows as they have values, an empty list an empty batch. Arrays, data frames and
+    objects of other libraries are read likewise.
+
+    Args:
+        value: The value.
+        names: Names that are known, by which fields of an object may come instead of their own.
     """
     kind = type(value)
     if kind is dict:
@@ -112,11 +117,11 @@ def as_table(value: Any) -> Table | None:
             return ObjectRow(value) if is_row else _from_object(value)
         return None
     if kind is list or kind is tuple:
-        return _from_list(value)
+        return _from_list(value, names)
     if isinstance(value, np.ndarray):
         return _from_array(value)
     if hasattr(kind, "columns") and not isinstance(value, Mapping):
-        return _from_frame(value)
+        return _from_frame(value, names)
     if hasattr(kind, "to_native"):  # a frame of narwhals
         return as_table(value.to_native())
     if (found := _from_series(value)) is not None:
@@ -124,25 +129,28 @@ def as_table(value: Any) -> Table | None:
     if (holds := values_of(value)) is None:
         if (columns := columns_of(value)) is not None:
             return from_columns(columns)
-        holds = opened(value)
-    return None if holds is None else as_table(holds)
+        holds = opened(value, names)
+    return None if holds is None else as_table(holds, names)
 
 
 def _from_object(value: dict[Any, Any]) -> Table:
     """Read columns by name where all values are columns, else one row by name."""
-    return from_columns(value) or _from_indexed(value) or ObjectRow(value)
+    for read in (from_columns, _from_indexed):
+        if (found := read(value)) is not None:
+            return found
+    return ObjectRow(value)
 
 
-def _from_list(values: Sequence[Any]) -> Table | None:
+def _from_list(values: Sequence[Any], names: Collection[str] = ()) -> Table | None:
     if not values:
-        return None
+        return Table(None, [])
     first = values[0]
     kind = type(first)
     if kind in SCALARS:  # the common case, told without asking an abstract class
         return Table(None, [list(values)])
     if kind is dict:
         return from_records(values)
-    items = known_items(values)
+    items = known_items(values, names)
     if items is None:
         return None
     if isinstance(items[0], Mapping):
@@ -152,8 +160,12 @@ def _from_list(values: Sequence[Any]) -> Table | None:
     return Table(None, [list(items)])
 
 
-def known_items(values: Sequence[Any]) -> Sequence[Any] | None:
+def known_items(values: Sequence[Any], names: Collection[str] = ()) -> Sequence[Any] | None:
     """Return items that may be arrays and objects of other libraries as arrays of NumPy, dicts and lists.
+
+    Args:
+        values: The items.
+        names: Names that are known, as `as_table` takes them.
 
     Returns:
         None if what they are cannot be told.
@@ -163,11 +175,11 @@ def known_items(values: Sequence[Any]) -> Sequence[Any] | None:
     if kind in _LISTS or kind is dict or is_value(first):
         return values
     if isinstance(first, (Mapping, list, tuple)):
-        found = [opened(item) for item in values]
+        found = [opened(item, names) for item in values]
     else:
         found = [array_of(item) for item in values]
         if any(item is None for item in found):
-            found = [opened(item) for item in values]
+            found = [opened(item, names) for item in values]
     if any(item is None for item in found):
         return None
     # An array without dimensions is a value.
@@ -176,6 +188,8 @@ def known_items(values: Sequence[Any]) -> Sequence[Any] | None:
 
 def from_rows(rows: Sequence[Any]) -> Table | None:
     """Read lists of values, one a row. Rows of several lengths cannot be matched by position."""
+    if not len(rows):
+        return Table(None, [])
     if not _LISTS.issuperset(map(type, rows)) and not all(map(_is_row, rows)):
         return None
     if len(set(map(len, rows))) != 1 or len(rows[0]) == 0:
@@ -189,7 +203,9 @@ def _is_row(row: Any) -> bool:
 
 def from_records(records: Sequence[Any]) -> Table | None:
     """Read objects, one a row; names that some rows lack are None there."""
-    if not records or not all(isinstance(record, Mapping) for record in records):
+    if not records:
+        return Table(None, [])
+    if not all(isinstance(record, Mapping) for record in records):
         return None
     names = tuple(dict.fromkeys(name for record in records for name in record))
     if not names:
@@ -204,7 +220,7 @@ def from_columns(columns: Mapping[str, Any]) -> Table | None:
         if (read := _column(column)) is None:
             return None
         values.append(read)
-    if not values or len(set(map(len, values))) != 1 or len(values[0]) == 0:
+    if len(set(map(len, values))) != 1:
         return None
     return Table(tuple(map(str, columns)), [list(row) for row in zip(*values, strict=True)])
 
@@ -240,7 +256,7 @@ def flat(item: Any) -> Any:
 
 def _from_indexed(columns: Mapping[str, Any]) -> Table | None:
     """Read columns whose values stand by the names of their rows: what pandas' ``to_json`` and ``to_dict`` write."""
-    if not all(type(column) is dict for column in columns.values()):
+    if not all(type(column) is dict for column in columns.values()) or any(map(is_base64, columns.values())):
         return None
     index = list(next(iter(columns.values())))
     if any(list(column) != index for column in columns.values()):
@@ -254,7 +270,9 @@ def _from_array(array: NDArray[Any]) -> Table | None:
     array = standard(array)
     if array.dtype.names:
         return from_columns({name: array[name] for name in array.dtype.names})
-    if array.ndim == 1 and len(array):
+    if array.ndim in (1, 2) and not len(array):
+        return Table(None, [])
+    if array.ndim == 1:
         return Table(None, array[np.newaxis, :].copy())
     if array.ndim == 2 and array.size:
         return Table(None, array.copy())
@@ -268,14 +286,14 @@ def _without_mask(array: Any) -> NDArray[Any]:
     return values
 
 
-def _from_frame(value: Any) -> Table | None:
+def _from_frame(value: Any, names: Collection[str]) -> Table | None:
     """Read a data frame. Anything else that has columns, such as a dataclass with that field, is an object."""
     if hasattr(type(value), "iloc"):
         return _from_pandas(value)
     if (columns := columns_of(value)) is not None:
         return from_columns(columns)
-    found = opened(value)
-    return None if found is None else as_table(found)
+    found = opened(value, names)
+    return None if found is None else as_table(found, names)
 
 
 def _from_series(value: Any) -> Table | None:
@@ -289,9 +307,9 @@ def _from_series(value: Any) -> Table | None:
 
 
 def _from_pandas(frame: Any) -> Table | None:
-    if not len(frame):
-        return None
     names = tuple(map(str, frame.columns))
+    if not len(frame):
+        return Table(names, [])
     kinds = set(frame.dtypes)
     if len(kinds) == 1 and (array := frame.to_numpy()).dtype.kind in "iufb":
         return Table(names, array.copy())
@@ -302,4 +320,6 @@ def _from_pandas(frame: Any) -> Table | None:
 
 def _pandas_column(column: Any) -> list[Any]:
     values = column.to_numpy()
-    return list(values) if values.dtype.kind != "O" else values_of(column) or []
+    if values.dtype.kind != "O" or (found := values_of(column)) is None:
+        return list(values)
+    return found

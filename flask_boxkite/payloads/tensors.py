@@ -61,8 +61,9 @@ def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) 
     if len(columns) == 1:
         ((name, rows),) = columns.items()
         # A single column is known by its position too, if its name says nothing.
-        return Table((name,), rows) if len(rows[0]) == 1 and (not names or name in names) else Table(None, rows)
-    if any(len(rows[0]) > 1 for rows in columns.values()):
+        is_named = rows and len(rows[0]) == 1 and (not names or name in names)
+        return Table((name,), rows) if is_named else Table(None, rows)
+    if any(rows and len(rows[0]) > 1 for rows in columns.values()):
         return None
     return from_columns(columns)
 
@@ -81,7 +82,9 @@ def tensor_columns(tensors: Sequence[Mapping[str, Any]]) -> dict[str, list[list[
 def _rows_of(tensor: Mapping[str, Any]) -> list[list[Any]] | None:
     """Return a tensor's data, flat or nested, as rows: one value each if its shape has one dimension."""
     values, shape = _flat_values(tensor.get("data")), tensor.get("shape")
-    if values is None or not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
+    if values is None or not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        return None
+    if not shape or shape[0] < 0 or any(size <= 0 for size in shape[1:]):  # the first may be 0: an empty batch
         return None
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
@@ -115,12 +118,23 @@ def _flat_values(values: Any) -> list[Any] | None:
 def _typed(values: list[Any], tensor: Mapping[str, Any]) -> list[Any] | None:
     """Return the values in the type that the tensor names: clients write a float32 as 0.10000000149011612."""
     datatype, parameters = tensor.get("datatype"), tensor.get("parameters")
+    if datatype == "BF16":
+        return [_bfloat16(value) if type(value) is float else value for value in values]
     if isinstance(datatype, str) and (narrow := _NARROW.get(datatype)) is not None:
         with np.errstate(over="ignore"):
             return [narrow(value) if type(value) is float else value for value in values]
     if isinstance(parameters, dict) and parameters.get("content_type") == "base64":
         return _from_base64(values)
     return values
+
+
+def _bfloat16(number: float) -> float:
+    """Return the nearest bfloat16, of two that are as near the even one, as the number that it is exactly."""
+    with np.errstate(over="ignore"):
+        bits = int(np.float32(number).view(np.uint32))
+    if math.isfinite(number):
+        bits += 0x7FFF + ((bits >> 16) & 1)
+    return float(np.uint32(bits & 0xFFFF0000).view(np.float32))
 
 
 def _from_base64(values: list[Any]) -> list[Any] | None:
@@ -174,7 +188,7 @@ def _decoded(data: bytes, datatype: Any) -> NDArray[Any] | list[Any]:
         return _texts(data)
     if datatype == "BF16":
         # The upper half of a float32.
-        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
     if not isinstance(datatype, str) or datatype not in _DTYPES:
         msg = f"There is no datatype {datatype!r}."
         raise ValueError(msg)

@@ -62,7 +62,7 @@ class Aligner:
         if len(self.outputs) > 1:
             return None
         if kinds == {list}:
-            if self._no_others or set(map(len, features)) != {self._width}:
+            if self._no_others or not self._width or set(map(len, features)) != {self._width}:
                 return None
         elif issubclass(kinds.pop(), Struct):
             features = list(map(astuple, features))
@@ -103,7 +103,7 @@ class Aligner:
     def output_rows(self, record: Record) -> list[Row] | None:
         """Return the rows of outputs, or None if there are none that fit."""
         output = record.output
-        if output is None or not self.outputs:
+        if output is None or not self.outputs or record.features == []:  # beside no rows, no output fits
             return None
         has_rows = bool(record.features) and type(record.features) not in _SCALARS
         if has_rows and record.rows == 1 == len(self.outputs) and type(output) in _SCALARS:
@@ -114,7 +114,8 @@ class Aligner:
     def _in_order(self, table: Table) -> list[Row] | None:
         if table.names is None:
             rows = table.rows
-            return [row + self._no_others for row in rows] if len(rows[0]) == self._width > 0 else None
+            is_fitting = len(rows) and len(rows[0]) == self._width > 0
+            return [row + self._no_others for row in rows] if is_fitting else None
         return _ordered(table, self.features)
 
 
@@ -160,6 +161,8 @@ def _by_name(side: str, value: Any, count: int, names: tuple[str, ...]) -> list[
 
 def _ordered(table: Table, names: tuple[str, ...]) -> list[Row] | None:
     """Return rows with their values in the order of *names*; None if none of these is among theirs."""
+    if not len(table):
+        return None
     if table.names is None or table.names == names:
         return list(table.rows) if len(table.rows[0]) == len(names) else None
     places: Mapping[str, int] = {name: place for place, name in enumerate(table.names)}

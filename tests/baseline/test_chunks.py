@@ -6,6 +6,7 @@ import math
 import random
 import tracemalloc
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,11 @@ def test_baselines_of_parts_with_equal_bins_add_up_to_that_of_the_whole() -> Non
             [{"x": [1]}, {"x": ["a"]}],
             None,
             "Column 'x' holds numbers in one chunk and texts in another, such as 'a'. Give it one type.",
+        ),
+        (
+            [{"x": [date(2024, 1, 31)]}, {"x": ["a"]}],
+            None,
+            "Column 'x' holds dates in one chunk and texts in another, such as 'a'. Give it one type.",
         ),
         ([{"x": [1]}], "y", "'inference' names the column 'y', which the chunks do not have. Known: 'x'."),
         ([{"x": [1], "y": [1, 2]}], None, "Column 'y' has 2 rows, 'x' has 1. All columns must have the same length."),

@@ -121,6 +121,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             prometheus.wait_scraped()
             for server in (full, bare):
                 send(server, columns(rng, 300, 2.0))
+                assert fetch(f"{server.url}/score", json_body={"instances": [{"city": "Bonn"}]}).status == 500
                 assert fetch(f"{server.url}/score", json_body={"too large to be recorded": "x" * 30_000}).status == 500
             wait_for(lambda: dropped(prometheus) > 0, what="a record that was dropped")
             wait_for(lambda: prometheus.query('ALERTS{alertname="BoxkiteFeatureDrift"}'), what="an alert")
@@ -184,6 +185,12 @@ def test_the_overview_says_what_the_rules_say(stack: Stack) -> None:
     verdicts = {series["metric"]["variable"]: series["value"] for series in answers[0]}
     assert verdicts == {AGE: 4, RISK: 4, "city": 1, "label": 1}
     assert stack.answer(panels(stack.dashboard)[0]["targets"][0]["expr"])[0]["value"] == 2
+
+
+def test_the_feature_that_failed_requests_lack_is_shown(stack: Stack) -> None:
+    (panel,) = [panel for panel in panels(stack.dashboard) if panel["title"] == "Odd in failed requests"]
+    (series,) = stack.answer(panel["targets"][0]["expr"])
+    assert series == {"metric": {"feature": AGE, "state": "missing"}, "value": 1.0}
 
 
 def test_shares_of_groups_add_up(stack: Stack) -> None:

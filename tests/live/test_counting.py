@@ -65,6 +65,23 @@ def brute_force_cell(bounds: Sequence[float], value: float) -> int:
     raise AssertionError(value)
 
 
+MIXED = Discrete("m", ("yes", "true", "False", "1.5"), (4, 3, 2, 1))
+"""A column of texts and booleans, as Python's values or as texts of a CSV file."""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *[(value, 1) for value in (True, "true", "True", "TRUE", " True ", np.bool_(True))],
+        *[(value, 2) for value in (False, "false", "False", "FALSE")],
+        *[(1.5, 3), ("1.5", 3), (1, 5), ("truth", 5)],
+    ],
+    ids=repr,
+)
+def test_a_boolean_among_texts_is_one_category_however_it_is_written(value: Any, expected: int) -> None:
+    assert cell(MIXED, value) == expected
+
+
 # --- continuous ------------------------------------------------------------------------------------------------------
 
 
@@ -491,7 +508,7 @@ def test_huge_sums_do_not_disturb() -> None:
 
 def test_rows_that_lack_a_variable_and_have_an_unknown_name_are_noted() -> None:
     """The unknown one may be meant; a row that only lacks something, or has more, needs no look."""
-    counter = VariableCounter([X, NUMBER], 0, 20, notes_gaps=True)
+    counter = VariableCounter([X, NUMBER], 0, 20, gap="names")
     for names in (("n",), ("x", "n", "id"), ("n", "X")):
         counter.count(Table(names, [[1.0] * len(names)]))
     assert counter.gaps == {("n", "X")}

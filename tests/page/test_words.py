@@ -61,7 +61,10 @@ def test_groups_and_categories_that_differ_have_different_names() -> None:
     assert group_text("(51.5012,51.5034]", "continuous") == "51.5012 to 51.5034"
     assert group_text("(-1e+06,0.0]", "continuous") == "-1,000,000 to 0"
     assert [category_label(text) for text in ("1299.5", "1299.99", "3.0", "-1e+06", "1e+20", "x")] == [
-        *("1,299.5", "1,299.99", "3", "-1,000,000", "1e+20", "x"),
+        *("1299.5", "1299.99", "3", "-1000000", "1e+20", "x"),
+    ]
+    assert [group_text(text, "discrete") for text in ("2021.0", "2021", '"2021"', "inf")] == [
+        *("2021", "2021", "2021", "inf"),
     ]
 
 

@@ -18,10 +18,11 @@ from werkzeug.datastructures import MultiDict
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.payloads import as_table
+from flask_boxkite.payloads import as_table, found_output, output_table
 from flask_boxkite.testing import RecordingSink
 from flask_boxkite.values import InvalidValue, plain, to_number, to_text
 from tests.payloads.test_requests import laid_out
+from tests.peers import library
 
 VALUES = {"k": 1050.0, "x": 50.0}
 """In another order than in training."""
@@ -299,6 +300,122 @@ def test_a_field_that_a_pydantic_model_leaves_out_is_not_recorded() -> None:
     assert plain(model(k=1.0, secret="s")) == {"k": 1.0}
 
 
+# --- names of fields -------------------------------------------------------------------------------------------------
+
+
+def pydantic_aliases() -> Any:
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+    fields = {"k_": (float, pydantic.Field(alias="k")), "x": (float, ...), "more": (float, 0.0)}
+    return pydantic.create_model("Features", **fields)(**VALUES)
+
+
+def pydantic_serialization_aliases() -> Any:
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+    fields = {"k_": (float, pydantic.Field(serialization_alias="k")), "x": (float, ...)}
+    return pydantic.create_model("Features", **fields)(k_=VALUES["k"], x=VALUES["x"])
+
+
+def pydantic_choices() -> Any:
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+    choices = pydantic.AliasChoices(pydantic.AliasPath("nested", 0), "kay", "k")
+    fields = {"k_": (float, pydantic.Field(validation_alias=choices)), "x": (float, ...)}
+    return pydantic.create_model("Features", **fields)(**VALUES)
+
+
+def pydantic_path() -> Any:
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+    path = pydantic.AliasPath("k", 0)
+    fields = {"k_": (float, pydantic.Field(validation_alias=path, serialization_alias="k")), "x": (float, ...)}
+    return pydantic.create_model("Features", **fields)(k=[VALUES["k"]], x=VALUES["x"])
+
+
+def pydantic_dataclass() -> Any:
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+    dataclasses = pytest.importorskip("pydantic.dataclasses")
+
+    class Features:
+        k_: float = pydantic.Field(alias="k")
+        x: float = pydantic.Field()
+
+    Features.__annotations__ = {"k_": float, "x": float}
+    return dataclasses.dataclass(Features)(**VALUES)
+
+
+def pydantic_1_aliases() -> Any:
+    pydantic = pytest.importorskip("pydantic.v1")
+    model: Any = pydantic.create_model("Features", k_=(float, pydantic.Field(..., alias="k")), x=(float, ...))
+    return model(**VALUES)
+
+
+def msgspec_rename() -> Any:
+    msgspec = pytest.importorskip("msgspec")
+    fields = [("k_", float, msgspec.field(name="k")), ("x", float)]
+    return msgspec.defstruct("Features", fields)(k_=VALUES["k"], x=VALUES["x"])
+
+
+def sqlalchemy_column() -> Any:
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    base: Any = pytest.importorskip("sqlalchemy.orm").declarative_base()
+    columns = {
+        "k_": sqlalchemy.Column("k", sqlalchemy.Float, primary_key=True),
+        "x": sqlalchemy.Column(sqlalchemy.Float),
+    }
+    return type("Entity", (base,), {"__tablename__": "entities", **columns})(k_=VALUES["k"], x=VALUES["x"])
+
+
+def django_column() -> Any:
+    columns = {"k_": "k", "x": "x"}
+    fields = [type("Field", (), {"attname": name, "column": column})() for name, column in columns.items()]
+    model = type("Model", (), {"_meta": type("Options", (), {"concrete_fields": fields})})()
+    model.__dict__.update(k_=VALUES["k"], x=VALUES["x"])
+    return model
+
+
+ALIASES: dict[str, Callable[[], Any]] = {
+    "pydantic": pydantic_aliases,
+    "pydantic, serialization": pydantic_serialization_aliases,
+    "pydantic, choices": pydantic_choices,
+    "pydantic, path": pydantic_path,
+    "pydantic dataclass": pydantic_dataclass,
+    "pydantic 1": pydantic_1_aliases,
+    "msgspec": msgspec_rename,
+    "SQLAlchemy": sqlalchemy_column,
+    "Django": django_column,
+}
+
+
+@pytest.mark.parametrize("make", ALIASES.values(), ids=ALIASES)
+def test_a_field_comes_under_the_name_that_the_baseline_has(make: Callable[[], Any]) -> None:
+    """Its own, or its alias: training data may have had either."""
+    value = make()
+
+    for names, known in ((("k", "x"), {"k", "x"}), (("k_", "x"), {"k_", "x"}), (("k_", "x"), {"k", "k_", "x"})):
+        for table in (as_table(value, known), as_table([value], known)):
+            assert table is not None
+            assert table.names is not None
+            assert (
+                dict(zip(table.names, table.rows[0], strict=True)).items()
+                >= dict(zip(names, VALUES.values(), strict=True)).items()
+            )
+    assert as_table(value).names[:2] == ("k_", "x")  # type: ignore[index,union-attr]
+
+
+def test_an_object_with_aliases_is_counted_and_recorded_by_the_names_of_training() -> None:
+    record, counts = logged(pydantic_aliases())
+    assert record["features"] == {**VALUES, "more": 0.0}
+    assert 'feature="k"' in counts
+    assert "__missing__" not in counts
+
+
+def test_an_answer_with_aliases_is_an_output_by_the_names_of_training() -> None:
+    pydantic = pytest.importorskip("pydantic", minversion="2")
+    model = pydantic.create_model("Answer", no_=(float, pydantic.Field(alias="no")), yes=(float, ...))
+    answer, names = model(no=0.25, yes=0.75), ("no", "yes")
+
+    assert found_output(answer, names) == {"no": 0.25, "yes": 0.75}
+    assert laid_out(output_table([answer], names, 1)) == (names, [[0.25, 0.75]])
+
+
 # --- arrays and frames -----------------------------------------------------------------------------------------------
 
 SINGLE = np.array([[0.1, 0.5], [0.7, 1.5]], dtype=np.float32)
@@ -350,14 +467,18 @@ class ByTorch(ByDlpack):
         return self.values
 
 
+BFLOAT16_TENTH = 0.10009765625
+"""The bfloat16 that is nearest to 0.1."""
+
+
 class ByTorchBfloat16(ByTorch):
     """A tensor of a type that NumPy lacks."""
 
     def numpy(self) -> Any:
         raise TypeError("Got unsupported ScalarType BFloat16")
 
-    def float(self) -> ByTorch:
-        return ByTorch(self.values)
+    def double(self) -> ByTorch:
+        return ByTorch(self.values.astype(np.float64))
 
 
 class Stream:
@@ -418,13 +539,19 @@ def test_arrays_of_other_libraries_are_read_as_numpys(make: Callable[[], Any]) -
 
 
 def test_a_bfloat16_tensor_is_read() -> None:
-    assert laid_out(as_table(ByTorchBfloat16(np.array([0.5, 1.5], dtype=np.float32)))) == (None, [[0.5, 1.5]])
+    values = np.array([BFLOAT16_TENTH, 1.5], dtype=np.float32)
+    assert laid_out(as_table(ByTorchBfloat16(values))) == (None, [[BFLOAT16_TENTH, 1.5]])
 
 
-def test_a_bfloat16_of_jax_is_the_number_with_its_shortest_decimals() -> None:
-    numpy = pytest.importorskip("jax.numpy")
-
-    assert laid_out(as_table(numpy.asarray([0.1, 1.5], dtype=numpy.bfloat16))) == (None, [[0.1, 1.5]])
+def test_a_bfloat16_is_the_number_that_it_is_exactly() -> None:
+    """As training has it, and as ``float()`` and ``tolist()`` give it."""
+    array = np.array([0.1, 1.5], dtype=library("ml_dtypes").bfloat16)
+    for value in (array, list(array), array.tolist()):
+        table = as_table(value)
+        assert table is not None
+        assert [to_number(item) for item in table.rows[0]] == [BFLOAT16_TENTH, 1.5]
+    (trained,) = build_baseline({"x": np.repeat(array, 50)}).features
+    assert trained.values == (BFLOAT16_TENTH, 1.5)  # type: ignore[union-attr]
 
 
 COLUMNS = {"k": [0.1, 0.7], "x": ["a", None]}
@@ -486,11 +613,8 @@ def test_a_column_is_one_row(value: Any) -> None:
         [np.zeros((3, 1)), np.zeros((3, 1))],
         [np.zeros((3, 2)), np.zeros((3, 2))],
         {},
-        Stream(pa.table({"a": pa.array([], pa.float64())})),
-        pa.table({"a": pa.array([], pa.float64())}),
-        pl.LazyFrame({"a": [1]}).select("a").collect().clear(),
     ],
-    ids=["columns without names", "heads", "nothing", "empty stream", "empty Arrow", "empty Polars"],
+    ids=["columns without names", "heads", "nothing"],
 )
 def test_arrays_without_names_are_no_columns(value: Any) -> None:
     assert as_table(value) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 import zlib
 from typing import Any
 
@@ -22,6 +23,7 @@ from flask_boxkite.payloads import (
     json_lines_table,
     json_table,
 )
+from tests.peers import library
 
 AB = frozenset({"a", "b"})
 NONE: frozenset[str] = frozenset()
@@ -207,15 +209,12 @@ NEAR_MISSES: dict[str, Any] = {
     "a number": 5,
     "a text": "1,2",
     "true": True,
-    "no rows": [],
     "an empty row": [[]],
     "an empty object": {},
     "empty objects": [{}, {}],
     "rows of several lengths": [[1, 2], [3]],
     "rows and values": [[1, 2], 3],
     "objects and values": [{"a": 1}, 3],
-    "features, nothing": {"features": []},
-    "instances, nothing": {"instances": []},
     "instances, an object": {"instances": {"a": 1}},
     "instances, mixed": {"instances": [[1], {"a": 1}]},
     "SageMaker, mixed": {"instances": [{"features": [1]}, {"features": {"a": 1}}]},
@@ -223,17 +222,15 @@ NEAR_MISSES: dict[str, Any] = {
     "split, a list": {"dataframe_split": [[1, 2]]},
     "split, too few columns": {"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}},
     "split, columns no list": {"dataframe_split": {"columns": 2, "data": [[1, 2]]}},
-    "split, no rows": {"dataframe_split": {"columns": ["a"], "data": []}},
     "records, an object": {"dataframe_records": {"a": 1}},
     "records, rows": {"dataframe_records": [[1, 2]]},
-    "records, nothing": {"dataframe_records": []},
     "inputs, several lengths": {"inputs": {"a": [1, 2], "b": [3]}},
-    "inputs, no values": {"inputs": {"a": []}},
     "inputs, mixed": {"inputs": {"a": [1, 2], "b": 3}},
     "V2 without shape": {"inputs": [{"name": "a", "data": [1]}]},
     "V2, wrong shape": {"inputs": [tensor("a", [3], [1, 2])]},
-    "V2, no values": {"inputs": [tensor("a", [0], [])]},
-    "V2, nothing in lists": {"inputs": [tensor("a", [0], [[]])]},
+    "V2, rows of no values": {"inputs": [tensor("a", [2, 0], [])]},
+    "V2, no rows but values": {"inputs": [tensor("a", [0], [1])]},
+    "V2, no rows of fewer than none": {"inputs": [tensor("a", [0, -1], [])]},
     "V2, four dimensions": {"inputs": [tensor("a", [1, 1, 1, 2], [1, 2])]},
     "V2, no dimension": {"inputs": [tensor("a", [], [1])]},
     "V2, negative": {"inputs": [tensor("a", [-1, -2], [1, 2])]},
@@ -245,7 +242,6 @@ NEAR_MISSES: dict[str, Any] = {
     "V2, data no list": {"inputs": [{"name": "a", "shape": [1], "data": 1}]},
     "data, rows of several lengths": {"data": [[1, 2], [3]]},
     "Seldon, nothing": {"data": {}},
-    "Seldon, no rows": {"data": {"ndarray": []}},
     "Seldon, too few names": {"data": {"names": ["a"], "ndarray": [[1, 2]]}},
     "Seldon, names a number": {"data": {"names": 2, "ndarray": [[1, 2]]}},
     "Seldon, wrong shape": {"data": {"tensor": {"shape": [3], "values": [1, 2]}}},
@@ -256,6 +252,64 @@ NEAR_MISSES: dict[str, Any] = {
 @pytest.mark.parametrize("document", NEAR_MISSES.values(), ids=NEAR_MISSES.keys())
 def test_what_fits_nothing_is_not_guessed(document: Any, names: frozenset[str]) -> None:
     assert json_table(document, names) is None
+
+
+OSLO, IMAGE = {"b64": base64.b64encode(b"Oslo").decode()}, {"b64": base64.b64encode(b"\x89PNG\xff").decode()}
+
+
+@pytest.mark.parametrize(
+    ("document", "names", "expected"),
+    [
+        ({"instances": [{"a": OSLO, "b": 2}]}, AB, (("a", "b"), [[OSLO, 2]])),
+        ({"instances": [{"a": OSLO, "b": OSLO}]}, AB, (("a", "b"), [[OSLO, OSLO]])),
+        ({"a": OSLO, "b": OSLO}, AB, (("a", "b"), [[OSLO, OSLO]])),
+        ({"inputs": {"a": [OSLO, OSLO], "b": [1, 2]}}, AB, (("a", "b"), [[OSLO, 1], [OSLO, 2]])),
+        ({"instances": [OSLO, IMAGE]}, frozenset({"a"}), (None, [[OSLO], [IMAGE]])),
+        ({"instances": [{"b64": "b64"}]}, frozenset({"b64"}), (("b64",), [["b64"]])),
+        ({"instances": [{"image": IMAGE, "a": 1}]}, AB, (("image", "a"), [[IMAGE, 1]])),
+    ],
+    ids=["row", "row of them", "object", "columns", "only input", "a feature of that name", "an image beside"],
+)
+def test_bytes_of_tensorflow_serving_are_values(document: Any, names: frozenset[str], expected: Any) -> None:
+    assert laid_out(json_table(document, names)) == expected
+
+
+EMPTY: dict[str, Any] = {
+    "no rows": [],
+    "features": {"features": []},
+    "instances": {"instances": []},
+    "data": {"data": []},
+    "rows, with an id": {"rows": [], "id": 7},
+    "MLflow 1 split": {"columns": ["a", "b"], "data": []},
+    "MLflow split": {"dataframe_split": {"columns": ["a", "b"], "index": [], "data": []}},
+    "MLflow records": {"dataframe_records": []},
+    "MLflow inputs": {"inputs": []},
+    "inputs, columns": {"inputs": {"a": [], "b": []}},
+    "V2, a tensor of no rows": {"inputs": [tensor("x", [0, 2], [])]},
+    "V2, columns": {"inputs": [tensor("a", [0], []), tensor("b", [0, 1], [[]])]},
+    "Seldon": {"data": {"names": ["a", "b"], "ndarray": []}},
+}
+
+
+@pytest.mark.parametrize("names", [AB, NONE], ids=["baseline", "no baseline"])
+@pytest.mark.parametrize("document", EMPTY.values(), ids=EMPTY.keys())
+def test_an_empty_batch_is_a_table_without_rows(document: Any, names: frozenset[str]) -> None:
+    table = json_table(document, names)
+
+    assert table is not None
+    assert (len(table), table.content()) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "document", [{"rows": [], "a": 1, "b": 2}, {"data": [], "a": 1, "b": 2}, {"rows": [], "data": [], "a": 1, "b": 2}]
+)
+def test_an_empty_list_beside_features_is_no_batch(document: Any) -> None:
+    assert json_table(document, AB).content() == document
+
+
+def test_columns_without_values_are_an_empty_batch_where_their_names_are_known() -> None:
+    assert laid_out(json_table({"a": [], "b": []}, AB)) == (("a", "b"), [])
+    assert laid_out(json_table({"a": [], "b": []}, NONE)) == (("a", "b"), [[[], []]])
 
 
 def test_an_object_of_unknown_names_is_a_row_only_where_no_names_are_known() -> None:
@@ -350,6 +404,19 @@ def test_a_bfloat16_is_the_upper_half_of_a_float32() -> None:
     table = json_table(binary_document(header + b"\xc0\x3f\x00\xbf", str(len(header))), frozenset({"x"}))
 
     assert laid_out(table) == (("x",), [[1.5], [-0.5]])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0.1, 0.10009765625, 0.100098, 1.5, 3.3895e38, 1e39, 1e-45, math.inf, -0.3, 257.0, 259.0, None, 7],
+    ids=repr,
+)
+def test_a_bfloat16_in_json_is_the_nearest_one(value: float | None) -> None:
+    """Clients write it in few digits, or widened."""
+    found = json_table({"inputs": [tensor("a", [1], [value]) | {"datatype": "BF16"}]}, frozenset({"a"}))
+    expected = float(np.asarray(value, library("ml_dtypes").bfloat16)) if isinstance(value, float) else value
+
+    assert laid_out(found) == (("a",), [[expected]])
 
 
 @pytest.mark.parametrize(
@@ -524,7 +591,9 @@ def test_a_line_that_is_no_json_is_an_error() -> None:
         ("", AB, None),
         ("\n\n", AB, None),
         ("1,2\n3\n", AB, None),
-        ("a,b\n", AB, None),
+        ("a,b\n", AB, (("a", "b"), [])),
+        ("a,c\n\n", AB, (("a", "c"), [])),
+        ("c,d\n", AB, (None, [["c", "d"]])),
         ("a\n1,2\n", AB, None),
         ("x" * 200_000, AB, None),
     ],
@@ -593,10 +662,11 @@ ANY_JSON = st.recursive(
 
 
 def check(table: Table | None) -> None:
-    """Check that a table is one: at least one row, all of one length, as many names as values."""
-    if table is not None:
+    """Check that a table is one: rows of one length, or none, and as many names as values."""
+    if table is not None and not len(table):
+        assert table.content() == []
+    elif table is not None:
         widths = {len(row) for row in table.rows}
-        assert len(table) > 0
         assert len(widths) == 1
         assert widths != {0}
         assert table.names is None or len(table.names) in widths

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import namedtuple
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -200,6 +202,137 @@ def test_two_tensors_that_fit_equally_are_not_guessed(second: Any) -> None:
         found_output({"outputs": tensors}, ONE, SHARE, 2)
 
 
+# --- a name that says nothing ----------------------------------------------------------------------------------------
+
+NAMED = trained({"churn": SHARES})
+GAPS = trained([None if i % 4 == 0 else i / 1000 for i in range(1000)])
+LABEL_GAPS = trained([None, "ham", "spam", "spam"] * 250)
+MANY_TEXTS = trained([f"label {i % 100}" for i in range(1000)])
+DAYS = trained([date(2024, 1, 1) + timedelta(i) for i in range(1000)])
+NARROW = trained(np.array([0.1, 0.5] * 500, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("value", "outputs"),
+    [
+        (0.7, SHARE),
+        (0.7, NAMED),
+        (1, SHARE),
+        (0.0, SHARE),
+        (np.float32(0.7), SHARE),
+        ([0.7], SHARE),
+        ([[0.7]], SHARE),
+        (np.array([0.7]), SHARE),
+        (None, GAPS),
+        (math.nan, GAPS),
+        ([None], GAPS),
+        (1234.5, AMOUNT),
+        (-5, AMOUNT),
+        (2, NUMBERS),
+        (2.0, NUMBERS),
+        (0.10000000149011612, NARROW),
+        (0.25, FEW_SHARES),
+        ("spam", TEXTS),
+        (["spam"], TEXTS),
+        (None, LABEL_GAPS),
+        ("2024-05-01", DAYS),
+        ("2031-05-01T12:00:00Z", DAYS),
+        (MULTICLASS, CLASSES),
+        ([MULTICLASS], CLASSES),
+        ([0.2, 0.5, 0.3], CLASSES),
+        ([[1, 0, 0]], CLASSES),
+    ],
+    ids=str,
+)
+def test_a_value_alone_under_another_name_is_read_where_it_can_be_the_output(
+    value: Any, outputs: tuple[Distribution, ...]
+) -> None:
+    assert found_output({"foo": value}, names_of(outputs), outputs, 1) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "outputs"),
+    [
+        ("ok", SHARE),
+        ("ok", NAMED),
+        ("0.7", SHARE),
+        (True, SHARE),
+        (True, BOTH),
+        (np.bool_(True), BOTH),
+        ([True], BOTH),
+        (None, SHARE),
+        (math.nan, SHARE),
+        ([None], SHARE),
+        (17, SHARE),
+        (-1, SHARE),
+        (math.inf, SHARE),
+        (0.7, NUMBERS),
+        (200, NUMBERS),
+        ("ok", AMOUNT),
+        ({"amount": 75.0}, AMOUNT),
+        ([75.0, "ok"], AMOUNT),
+        ("ok", TEXTS),
+        (["ok"], TEXTS),
+        ("", TEXTS),
+        ("", LABEL_GAPS),
+        (0.7, TEXTS),
+        ("label 1", MANY_TEXTS),
+        ("ok", DAYS),
+        (17, DAYS),
+        ({"a": 0.2, "b": 0.5}, CLASSES),
+        ({"x": 0.2, "y": 0.5, "z": 0.3}, CLASSES),
+        ([0.2, 0.5, "ok"], CLASSES),
+        ([0.2, 0.8], CLASSES),
+        (0.2, CLASSES),
+        ("b", CLASSES),
+    ],
+    ids=str,
+)
+def test_a_value_alone_under_another_name_that_cannot_be_the_output_is_not_read(
+    value: Any, outputs: tuple[Distribution, ...]
+) -> None:
+    with pytest.raises(LookupError):
+        found_output({"foo": value}, names_of(outputs), outputs, 1)
+
+
+@pytest.mark.parametrize("key", ["prediction", "result", "score"])
+def test_a_value_under_the_name_of_a_convention_is_read_as_it_is(key: str) -> None:
+    """What a model says there in error is a change that drift shows, as invalid."""
+    assert found_output({key: "ok"}, ONE, SHARE, 1) == "ok"
+
+
+def test_a_value_under_the_baselines_name_is_read_as_it_is() -> None:
+    assert found_output({"churn": "ok"}, ("churn",), NAMED, 1) == {"churn": "ok"}
+
+
+def test_rows_under_another_name_that_are_more_than_the_requests_are_found() -> None:
+    """So the number of rows is told, not that there is no output."""
+    assert found_output({"foo": [0.1, 0.2]}, ONE, SHARE, 3) == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("text", "outputs", "is_read"),
+    [
+        ("spam", TEXTS, True),
+        ("new", TEXTS, True),
+        ("0.7", SHARE, True),
+        ("ok", SHARE, False),
+        ("ok", NUMBERS, False),
+        ("2024-05-01", DAYS, True),
+        ("ok", DAYS, False),
+    ],
+    ids=str,
+)
+def test_a_bare_text_is_read_where_it_can_be_the_output(
+    text: str, outputs: tuple[Distribution, ...], *, is_read: bool
+) -> None:
+    try:
+        found = found_output(text, ONE, outputs, 1)
+    except LookupError:
+        found = None
+    assert found == (text if is_read else None)
+
+
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +453,14 @@ def test_outputs_that_cannot_be_read_are_none(value: Any, names: tuple[str, ...]
 )
 def test_outputs_are_laid_out_in_rows(value: Any, names: tuple[str, ...], rows: int | None, expected: Any) -> None:
     assert laid_out(output_table(value, names, rows)) == expected
+
+
+def test_bytes_of_tensorflow_serving_are_values() -> None:
+    spam, ham = {"b64": "c3BhbQ=="}, {"b64": "aGFt"}
+    for document, rows in (({"predictions": [spam, ham]}, [[spam], [ham]]), ({"label": spam}, [[spam]])):
+        found = found_output(document, ONE, TEXTS, len(rows))
+        assert laid_out(output_table(found, ONE, len(rows))) == (None, rows)
+    assert output_table(spam, TWO, 1) is None
 
 
 @pytest.mark.parametrize(

@@ -52,15 +52,33 @@ def test_shapes_of_rows(value: Any, expected: Any) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *(None, 1, 1.5, "ab", b"ab", {}, [], (), [[]], {1}),
+        *(None, 1, 1.5, "ab", b"ab", {}, [[]], [[], []], {1}),
         pytest.param(object(), id="object"),
-        *(np.array(1), np.array([]), np.zeros((2, 0)), np.zeros((1, 1, 1))),
-        *(pd.DataFrame(), pd.DataFrame({"a": []}), pl.DataFrame({"a": []}), pd.Series([], dtype=float)),
+        *(np.array(1), np.zeros((2, 0)), np.zeros((1, 1, 1)), np.zeros((0, 1, 1)), pl.DataFrame()),
     ],
     ids=repr,
 )
 def test_what_has_no_rows_is_no_table(value: Any) -> None:
     assert as_table(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        *[(value, None) for value in ([], (), np.array([]), np.zeros((0, 3)), np.ma.zeros((0, 3)))],
+        (pd.DataFrame(), ()),
+        (pd.Series([], dtype=float), None),
+        *[(value, ("a",)) for value in (pd.DataFrame({"a": []}), pl.DataFrame({"a": []}), {"a": []})],
+        *[(value, ("a",)) for value in (pa.table({"a": []}), pl.DataFrame({"a": [1]}).clear())],
+    ],
+    ids=repr,
+)
+def test_what_has_no_rows_is_an_empty_batch(value: Any, names: tuple[str, ...] | None) -> None:
+    assert laid_out(as_table(value)) == (names, [])
+
+
+def test_columns_that_cannot_be_read_are_no_empty_batch() -> None:
+    assert laid_out(as_table(pa.table({"a": pa.array([{"x": 1}])}))) == (("a",), [[{"x": 1}]])
 
 
 def test_a_frame_of_one_type_stays_an_array() -> None:

@@ -103,6 +103,28 @@ def test_the_page_names_the_feature_that_broke_the_model(baseline: Baseline, pat
     assert "In 60 of them 'age' was missing (0% of others). Verdicts leave them out." in unescape(page)
 
 
+def test_the_text_of_the_report_says_what_broke_the_model(baseline: Baseline) -> None:
+    app = make_app(baseline)
+    send(app, good=40, bad=60)
+    with app.app_context():
+        text = str(app.monitor.drift())  # type: ignore[attr-defined]
+        recent = str(app.monitor.drift(window="24h"))  # type: ignore[attr-defined]
+
+    said = "60 predictions failed since the start. In 60 of them 'age' was missing (0% of others). Verdicts"
+    assert text.splitlines()[1:4] == [said, "leave them out.", ""]
+    assert "\n60 predictions failed in the last 24h. " in recent
+
+
+@pytest.mark.parametrize("documents", [[], [{"nothing": 1}], [ANN]], ids=["none", "unread", "usual"])
+def test_the_text_says_nothing_of_failed_requests_that_tell_nothing(baseline: Baseline, documents: list[Any]) -> None:
+    app = make_app(baseline, lambda: abort(500))
+    send(app, good=40, bad=0)
+    for document in documents:
+        app.test_client().post("/score", json=document)
+    with app.app_context():
+        assert "failed" not in str(app.monitor.drift())  # type: ignore[attr-defined]
+
+
 def test_without_failed_requests_the_page_says_nothing_of_them(baseline: Baseline) -> None:
     app = make_app(baseline)
     send(app, good=40, bad=0)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from flask import Flask, request
 from werkzeug.test import Client, EnvironBuilder, TestResponse
@@ -597,6 +598,48 @@ def test_its_metrics_route_has_the_same_manners(baseline: Baseline) -> None:
     assert (post.status_code, set(post.headers["Allow"].split(", "))) == (405, {"GET", "HEAD"})
     other = Client(BoxkiteMiddleware(bare_app(), service, ROUTES, metrics_path=None))
     assert other.get("/metrics").text == "other"
+
+
+BINARY_OUTPUT = {"name": "output", "datatype": "FP64", "shape": [1, 1], "parameters": {"binary_data_size": 8}}
+BINARY_HEADER = json.dumps({"model_name": "m", "outputs": [BINARY_OUTPUT]}).encode()
+BINARY_ANSWERS: dict[str, tuple[bytes, dict[str, str]]] = {
+    "tensors": (
+        BINARY_HEADER + np.float64(0.3).tobytes(),
+        {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(BINARY_HEADER))},
+    ),
+    "JSON lines": (b'{"score": 0.3}\n', {"Content-Type": "application/jsonlines"}),
+}
+
+
+@pytest.mark.parametrize(("body", "headers"), BINARY_ANSWERS.values(), ids=BINARY_ANSWERS)
+def test_answers_of_inference_servers_count_as_in_flask(
+    service: ModelMonitoringService, body: bytes, headers: dict[str, str]
+) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", list(headers.items()))
+        return [body[:50], body[50:]]
+
+    client = Client(BoxkiteMiddleware(app, service, {"/score": None}))
+    assert client.post("/score", json=ANN).get_data() == body
+    check_counted(Samples(client.get("/metrics").text), [ANN], [0.3])
+
+    flask = Flask("served")
+    flask.config.update(BOXKITE_BASELINE=service.baseline, BOXKITE_SINK="none")
+    monitor = Boxkite(flask)
+    flask.post("/score")(monitor.predict(lambda: (body, headers)))
+    assert flask.test_client().post("/score", json=ANN).get_data() == body
+    check_counted(Samples(flask.test_client().get("/metrics").text), [ANN], [0.3])
+
+
+@pytest.mark.parametrize("length", ["7", "x", "100000"])
+def test_a_binary_answer_that_cannot_be_read_is_told(service: ModelMonitoringService, length: str) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [("Inference-Header-Content-Length", length)])
+        return [BINARY_ANSWERS["tensors"][0]]
+
+    client = Client(BoxkiteMiddleware(app, service, {"/score": None}))
+    client.post("/score", json=ANN)
+    assert Samples(client.get("/metrics").text).errors() == {"output": 1}
 
 
 def test_an_encoded_answer_is_no_output(service: ModelMonitoringService) -> None:

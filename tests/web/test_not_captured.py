@@ -125,6 +125,52 @@ def test_a_feature_under_another_name_is_told_though_the_request_counts(
     assert Samples(scoring.client.get("/metrics").text).errors() == {}
 
 
+@pytest.fixture
+def two_outputs(rng: np.random.Generator, tmp_path: Path) -> Baseline:
+    shares = dict(zip(("low", "high"), rng.dirichlet([1, 1], 200).T, strict=True))
+    return ModelMonitoringService.export_text({"age": rng.normal(size=200)}, shares, tmp_path / "b.prom")
+
+
+MISSPELT = {"low": 0.25, "High": 0.75}
+
+
+@pytest.mark.parametrize(
+    "answer", [{"predictions": MISSPELT}, [MISSPELT], {"predictions": [MISSPELT]}], ids=["object", "rows", "mark"]
+)
+def test_an_output_under_another_name_is_told_though_others_count(
+    make: Make, two_outputs: Baseline, caplog: pytest.LogCaptureFixture, answer: Any
+) -> None:
+    scoring = make(answer, baseline=two_outputs)
+    for _ in range(2):
+        scoring.send({"age": 0.1})
+    hint = (
+        "Some outputs of an answer have another name than in training, and count as missing. "
+        "Did you mean 'high' by 'High'? Use the names of training."
+    )
+    assert caplog.messages == [f"Model 'default': {hint}"]
+    assert scoring.findings("5m")["Outputs come under other names than in training."] == hint
+    samples = Samples(scoring.client.get("/metrics").text)
+    assert (samples.errors(), samples.outputs("high")) == ({}, {"__missing__": 2})
+
+
+@pytest.mark.parametrize("answer", [{"low": 0.25, "high": 0.75, "id": 1}, {"low": 0.25}, {"low": 0.25, "id": 1}])
+def test_other_outputs_are_no_reason_to_say_anything(
+    make: Make, two_outputs: Baseline, caplog: pytest.LogCaptureFixture, answer: Any
+) -> None:
+    scoring = make([answer], baseline=two_outputs)
+    scoring.send({"age": 0.1})
+    assert caplog.messages == []
+
+
+def test_only_outputs_that_are_missing_are_told_as_misspelt(
+    make: Make, two_outputs: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    scoring = make({"low": 0.25, "LOW": 1, "High": 0.75}, baseline=two_outputs)
+    scoring.send({"age": 0.1})
+    (message,) = caplog.messages
+    assert message.endswith("Did you mean 'high' by 'High'? Use the names of training.")
+
+
 @pytest.mark.parametrize(
     "document",
     [ANN, ANN | {"id": 7}, {"income": 2500.0, "city": "Paris"}, {"income": 2500.0, "city": "Paris", "id": 7}],

@@ -403,14 +403,12 @@ UNREADABLE = {
     "number": {"json": 5},
     "text": {"json": "Paris"},
     "true": {"json": True},
-    "empty list": {"json": []},
     "empty object": {"json": {}},
     "list of empty lists": {"json": [[], []]},
     "ragged rows": {"json": [ANN_ROW, BOB_ROW[:2]]},
     "mixed rows": {"json": [ANN_ROW, BOB]},
     "unknown names": {"json": {"wheels": 4, "doors": 2}},
     "unknown shape": {"json": {"payload": {"rows": [ANN_ROW]}}},
-    "empty instances": {"json": {"instances": []}},
     "instances of another kind": {"json": {"instances": "all"}},
     "split with a wrong width": {"json": {"dataframe_split": {"columns": ["age"], "data": [ANN_ROW]}}},
     "Seldon with wrong names": {"json": {"data": {"names": ["age"], "ndarray": [ANN_ROW]}}},
@@ -423,7 +421,6 @@ UNREADABLE = {
     "CSV that is not UTF-8": {"data": b"30,2500,\xff\xfe\n", "content_type": "text/csv"},
     "CSV with a giant cell": {"data": "1" * 40_000 + '"' + "2" * 20_000, "content_type": "text/csv"},
     "ragged CSV": {"data": "30,2500,Paris\n1\n", "content_type": "text/csv"},
-    "CSV of a header only": {"data": "age,income,city\n", "content_type": "text/csv"},
     "empty CSV": {"data": "\n\n", "content_type": "text/csv"},
     "CSV, wrong width": {"data": "30,2500\n", "content_type": "text/csv"},
     "form of others": {"data": {"user": "ann", "password": "secret"}},
@@ -467,6 +464,57 @@ def test_what_fits_no_convention_is_not_guessed(twins: Make, sent: dict[str, Any
     assert sum(samples.statuses().values()) >= 1
     assert app.record()["status"] == "ok"
     assert [record.exc_info for record in caplog.records] == [None]
+
+
+EMPTY = {
+    "list": {"json": []},
+    "instances": {"json": {"instances": []}},
+    "dataframe_split": {"json": {"dataframe_split": {"columns": NAMES, "data": []}}},
+    "columns": {"json": {name: [] for name in NAMES}},
+    "CSV of a header only": {"data": "age,income,city\n", "content_type": "text/csv"},
+    "tensor": {"json": {"inputs": [tensor("x", "FP32", shape=[0, 3])]}},
+    "binary tensor": {
+        "data": b'{"inputs":[{"name":"x","shape":[0,3],"datatype":"FP32","parameters":{"binary_data_size":0}}]}',
+        "headers": {"Inference-Header-Content-Length": "93"},
+    },
+}
+
+
+@pytest.mark.parametrize("answer", [{"predictions": []}, [], {"score": None}, {"message": "nothing to score"}], ids=str)
+@pytest.mark.parametrize("sent", EMPTY.values(), ids=EMPTY)
+def test_an_empty_batch_is_no_prediction_and_no_error(twins: Make, sent: dict[str, Any], answer: Any) -> None:
+    app = twins(fixed(answer))
+    app.send(**sent)
+    samples = app.scrape()
+    assert (samples.errors(), samples.statuses(), app.records()) == ({}, {}, [])
+    check_nothing_counted(samples)
+    assert samples.value("boxkite_prediction_duration_seconds_count") == 1
+
+
+@pytest.mark.parametrize("answer", [{"predictions": [0.5]}, {"score": 0.5}], ids=str)
+def test_an_output_beside_an_empty_batch_is_told(twins: Make, answer: Any, caplog: Any) -> None:
+    app = twins(fixed(answer))
+    app.send(json={"instances": []})
+    samples = app.scrape()
+    assert (samples.errors(), samples.statuses()) == ({"output": 1}, {"ok": 1})
+    check_nothing_counted(samples)
+    assert app.record()["response"] == answer
+    assert caplog.messages == ["Model 'default': The output has 1 row, and the features have 0 rows."]
+
+
+def test_rows_beside_an_empty_answer_are_told(twins: Make, caplog: Any) -> None:
+    app = twins(fixed({"predictions": []}))
+    app.send(json=[ANN, BOB])
+    samples = app.scrape()
+    assert (samples.errors(), samples.statuses()) == ({"output": 1}, {"ok": 2})
+    assert caplog.messages == ["Model 'default': The output has 0 rows, and the features have 2 rows."]
+
+
+def test_an_empty_batch_that_fails_is_seen(twins: Make) -> None:
+    app = twins(fixed(("no rows", 500)))
+    app.send(json=[])
+    assert app.scrape().statuses() == {"error": 1}
+    assert app.record()["status"] == "error"
 
 
 def test_nested_values_are_invalid_where_a_value_belongs(twins: Make) -> None:
@@ -624,6 +672,9 @@ def test_answers_to_several_rows(twins: Make, answer: Any) -> None:
 
 UNFITTING = {
     "two entries": {"a": 0.5, "b": 0.5},
+    "a status": {"status": "ok"},
+    "a flag": {"ok": True},
+    "an error": {"error": None},
     "empty object": {},
     "empty list": [],
     "more than rows": {"predictions": [0.1, 0.2]},

@@ -216,13 +216,16 @@ def _serving_rows(queries: Queries) -> Iterator[_Row]:
     latencies = [(queries.latency(part), f"p{part * 100:g}") for part in (0.5, 0.95, 0.99)]
     traffic = [(queries.predictions(), "{{status}}")]
     errors = [(queries.capture_errors(), "{{reason}}")]
+    odd = [(queries.odd_in_failed(), "{{feature}}: {{state}}")]
+    of_failed = "Share of failed rows in which a feature was missing, invalid, unseen or out of range."
     yield _Row(
         "Traffic",
         8,
         [
-            (8, lines("Predictions by status", "Rows a second.", traffic, "reqps", stacked=True)),
-            (8, lines("Latency", "From request to response.", latencies, "s")),
-            (8, lines("Not understood", "Requests a second in which something was not found.", errors, "reqps")),
+            (6, lines("Predictions by status", "Rows a second.", traffic, "reqps", stacked=True)),
+            (6, lines("Latency", "From request to response.", latencies, "s")),
+            (6, lines("Not understood", "Requests a second in which something was not found.", errors, "reqps")),
+            (6, lines("Odd in failed requests", of_failed, odd, "percentunit", top=1)),
         ],
     )
 

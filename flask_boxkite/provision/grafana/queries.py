@@ -128,6 +128,12 @@ class Queries:
         failed = rate % ',status="error"'
         return f"sum({failed}) / (sum({rate % ''}) > 0)"
 
+    def odd_in_failed(self) -> str:
+        """Return the share of failed rows in which the value of a feature was odd, where it was in any."""
+        rate = f"rate(boxkite_feature_failed_total{{{self.model}%s}}[$__rate_interval])"
+        odd = rate % ',state!="usual"'
+        return f"sum by (feature, state) ({odd}) / on (feature) group_left () sum by (feature) ({rate % ''}) > 0"
+
     def latency(self, quantile: float) -> str:
         """Return a quantile of the seconds from request to response."""
         series = f"boxkite_prediction_duration_seconds_bucket{{{self.model}}}"
