@@ -124,6 +124,11 @@ class BodyTee:
         """What was kept."""
         return bytes(self._kept)
 
+    def keep_only(self, size: int) -> None:
+        """Forget what was kept beyond a size."""
+        self._keep = size
+        del self._kept[size:]
+
     def is_whole(self, length: int | None) -> bool:
         """Say whether all of the body was read and kept; *length* is what the request says of it."""
         was_read = self._has_ended if length is None else self.size >= length

@@ -161,6 +161,8 @@ class Capture:
             self._take_table(self._table_of(document))
         except Exception:
             self.service.fail(self.tally)
+        if self._tee is not None and self._table is not None:
+            self._tee.keep_only(self.service.settings.max_body_bytes)
 
     def _take_table(self, table: Table | None) -> None:
         if table is None:
@@ -338,7 +340,9 @@ class Capture:
 
     def _features_hint(self) -> str:
         pick = self._options.features
-        body = self._tee.data if self._tee else self._body
+        tee = self._tee
+        is_known = tee is None or tee.is_whole(self._length)
+        body = (tee.data if tee else self._body) if is_known else None
         baseline = self.service.baseline
         names = [item.name for item in baseline.features] if baseline else []
         return features_hint(body, self._content_type, names, pick)
@@ -407,9 +411,9 @@ def _json_of(request: Request, body: bytes) -> Any:
 
 
 def _is_read_whole(request: Request) -> bool:
-    """Return whether a long body is kept until the view has read it, as nothing parses it for us."""
+    """Return whether a long body is kept until the view has read it, as it may be that nothing parses it for us."""
     environ = request.environ
-    is_text = request.mimetype == "text/csv" or request.mimetype in JSON_LINES
+    is_text = request.is_json or request.mimetype == "text/csv" or request.mimetype in JSON_LINES
     return is_text or _BINARY_LENGTH in environ or "HTTP_CONTENT_ENCODING" in environ
 
 

@@ -89,15 +89,20 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
     if where is not None:
         found = seen if document is None else _at_path(document, where, "the request")
         return f"{_begun(found)}{expected}."
+    if seen == _NOT_READ:
+        return f"{_begun(seen)}{expected}. Raise 'BOXKITE_MAX_BODY_BYTES', or log the rows with log_prediction()."
     path = _path_to(document, frozenset(known), _DEEPEST)
     advice = (not path and _meant(known, _all_keys(document))) or _where_to_send(document, path, known)
     return f"{_begun(seen)}{expected}. {advice}."
 
 
+_NOT_READ = "the view did not read the body, or it is too long to be kept"
+
+
 def _request_seen(body: bytes | None, mimetype: str) -> tuple[str, Any]:
     """Return what a request is, as it goes on in a sentence, and its JSON; None if it has none."""
     if body is None:
-        return "the body was not read, or is too long to be kept", None
+        return _NOT_READ, None
     if not body:
         return "the request has no body", None
     is_json, document = _parsed(body)

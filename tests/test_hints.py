@@ -115,7 +115,10 @@ def test_a_request_that_cannot_be_read_is_told_by_type_and_size() -> None:
         f"The request is 'text/plain', 12 bytes, and cannot be read; {EXPECTED}. "
         "Say where they are: @monitor.predict(features=…)."
     )
-    assert features_hint(None, "", KNOWN, None).startswith("The body was not read, or is too long to be kept; ")
+    assert features_hint(None, "", KNOWN, None) == (
+        f"The view did not read the body, or it is too long to be kept; {EXPECTED}. Raise 'BOXKITE_MAX_BODY_BYTES', or "
+        "log the rows with log_prediction()."
+    )
 
 
 def rows(value: Any) -> Any:

@@ -268,6 +268,16 @@ def test_a_chunked_body_counts_when_the_view_has_read_it(twins: Make, name: str,
         assert samples.groups("age") == {}
 
 
+@pytest.mark.parametrize("read", ["json", "get_data", "stream", "lines", "length"])
+def test_a_long_body_counts_however_the_view_reads_it(twins: Make, read: str) -> None:
+    app = twins(reading_app(), BOXKITE_MAX_BODY_BYTES=LIMIT)
+    send(app, BODIES["long JSON"], {}, {"Read": read})
+    samples = app.scrape()
+    assert samples.errors().get("features", 0) == (read == "length")
+    assert sum(samples.groups("age").values()) == (read != "length")
+    assert app.record()["body_truncated"]
+
+
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/octet-stream", "application/x-www-form-urlencoded"]
 )
