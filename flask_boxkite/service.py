@@ -193,7 +193,7 @@ class ModelMonitoringService:
         model: str = "default",
         version: str | None = None,
         discrete: Collection[str | int] | None = None,
-        bins: Mapping[str, Sequence[float]] | None = None,
+        bins: Mapping[str, Sequence[Any]] | None = None,
         max_bins: int = 50,
         max_categories: int = 50,
         min_category_rows: int | None = None,

@@ -199,14 +199,6 @@ def test_drift_of_dates_names_dates(trained: Baseline) -> None:
     assert "__above__ 0% -> " in line or "(19" in line
 
 
-def test_texts_of_one_column_that_are_not_all_dates_stay_texts() -> None:
-    mixed, many = (
-        build_baseline({"x": values}).features[0] for values in (["2024-01-31", "?"], list(map(str, births(999))))
-    )
-
-    assert (mixed.is_time, many.is_time) == (False, False)
-
-
 @pytest.mark.parametrize(
     "column",
     [
@@ -250,15 +242,6 @@ def test_dates_among_which_some_are_missing_or_texts_of_dates_are_dates(odd: lis
     assert isinstance(found, Continuous)
     assert found.is_time
     assert found.missing == sum(math.isnan(to_seconds(value)) for value in odd)
-
-
-def test_many_dates_written_as_texts_are_told_with_the_remedy(caplog: pytest.LogCaptureFixture) -> None:
-    build_baseline({"when": list(map(str, births(200)))})
-
-    assert caplog.messages == [
-        "Column 'when' looks like dates, written as texts. Texts have no order and no bins. Parse it, as "
-        "pandas.to_datetime does, or read Parquet."
-    ]
 
 
 def test_a_baseline_of_records_keeps_dates(trained: Baseline, tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class Baseline:
         model: str = "default",
         version: str | None = None,
         discrete: Iterable[str | int] | None = None,
-        bins: Mapping[str, Sequence[float]] | None = None,
+        bins: Mapping[str, Sequence[Any]] | None = None,
         max_bins: int = 50,
         max_categories: int = 50,
         min_category_rows: int | None = None,
@@ -160,7 +160,8 @@ class Baseline:
 
         Args:
             path: Where to; an existing file is replaced.
-            names: ``"labels"``, or ``"boxkite"`` for the metric names of boxkite 0.0.5.
+            names: ``"labels"``, or ``"boxkite"`` for the metric names of boxkite 0.0.5, which has no dates, no texts of
+                missing values and one output: a warning says what it does not read.
 
         Raises:
             BaselineError: The file cannot be written.

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart, short_interval_of_times
+from flask_boxkite.drift.text import (
+    CHANGED,
+    NOTICEABLE,
+    counted_as_one,
+    digits_apart,
+    distance_text,
+    interval_ends,
+    number,
+)
 from flask_boxkite.drift.timeline import DAY
 from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.live.failed import Failures
@@ -19,7 +27,6 @@ from flask_boxkite.naming import (
     UNSEEN,
     category_value,
     is_canonical_number,
-    parse_interval,
 )
 from flask_boxkite.times import is_time_text, time_text
 
@@ -45,9 +52,6 @@ __all__ = [
 ]
 
 _NONE = "\N{EN DASH}"
-
-_WHOLE = 1e15
-"""Numbers from here on have an exponent."""
 
 SPECIAL_WORDS = {
     BELOW: "below training",
@@ -127,15 +131,6 @@ def percent(share: float) -> str:
     return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a number: to three digits where it is small, whole where it is large; a dash where there is none."""
-    if value is None:
-        return _NONE
-    if abs(value) < _WHOLE:
-        digits = max(digits, len(f"{abs(value):.0f}"))
-    return f"{value:,.{digits}g}"
-
-
 def numbers(values: Sequence[float]) -> list[str]:
     """Write numbers with as many digits, three at least, as tell apart those that are not equal."""
     digits = digits_apart(values, 3)
@@ -179,10 +174,7 @@ def group_text(name: str, kind: str) -> str:
         return SPECIAL_WORDS[name]
     if kind != "continuous":
         return category_label(name)
-    try:
-        return " to ".join(numbers(parse_interval(name)))
-    except ValueError:
-        return short_interval_of_times(name)[1:-1].replace(",", " to ")
+    return " to ".join(interval_ends(name, numbers))
 
 
 def category_label(category: str) -> str:
@@ -250,12 +242,11 @@ def _size_meaning(row: Mapping[str, Any]) -> str:
     return f"PSI less {less}. Drift begins at {number(DRIFTED_SIZE)}, major drift at {number(MAJOR_SIZE)}."
 
 
-def distance_statistics(row: Mapping[str, Any], *, is_time: bool = False) -> Iterator[Statistic]:
+def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     """Explain the numbers that describe the whole window.
 
     Args:
         row: A variable, as `VariableDrift.to_row` has it.
-        is_time: Whether its values are moments, in seconds.
     """
     if row["kolmogorov_smirnov"] is not None:
         yield Statistic(
@@ -265,7 +256,7 @@ def distance_statistics(row: Mapping[str, Any], *, is_time: bool = False) -> Ite
             f"At some value, the shares of rows up to it are {percent(row['kolmogorov_smirnov'])} apart.",
         )
     if row["wasserstein"] is not None:
-        value = f"{number(row['wasserstein'] / DAY)} days" if is_time else number(row["wasserstein"])
+        value = distance_text(row)
         yield Statistic(
             "Wasserstein", value, "", f"On average a value would have to move by {value} to be where it was."
         )
