@@ -211,6 +211,7 @@ def install_peers() -> None:
         "Chromium": install_chromium,
         "Java": install_java,
         "boxkite 0.0.5": install_boxkite,
+        "pandas 2": install_pandas_2,
     }
     for name, install in peers.items():
         try:
@@ -295,6 +296,16 @@ def install_boxkite() -> None:
     # No build from source: it takes minutes, and fails without a compiler.
     pip(python, "--only-binary=numpy,msgpack", "boxkite==0.0.5", "numpy<2", "prometheus-client<0.12")
     stamp.touch()
+
+
+def install_pandas_2() -> None:
+    """Install pandas 2 and what the project needs into an environment of its own, beside the tests' pandas 3."""
+    stamp = PEERS / "pandas2" / "pandas2.stamp"
+    if sys.version_info < (3, 11) or not stale(stamp):  # pandas 3 needs Python 3.11
+        return
+    say("Installing pandas 2")
+    pip(make_venv(PEERS / "pandas2"), "--editable", str(ROOT), "pandas>=2.2.3,<3")
+    stamp.write_text(wanted_stamp())
 
 
 def pythons_for_boxkite() -> Iterator[str]:

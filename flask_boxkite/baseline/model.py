@@ -125,7 +125,7 @@ class Baseline:
             model: As for `export_text`, like all that follow.
             version: A name for people.
             discrete: Names or positions that are discrete.
-            bins: Upper bounds, by name.
+            bins: Upper bounds, by name; of dates, dates or their texts.
             max_bins: Most upper bounds of a continuous column.
             max_categories: Most categories of a discrete column.
             min_category_rows: Rows that a category needs to be named.

@@ -205,8 +205,8 @@ def test_days_that_stand_for_none_are_readable_and_told(rng: np.random.Generator
 
     shown = {name: CliRunner().invoke(boxkite, ["inspect", "b.prom", "--variable", name]).output for name in columns}
     told = "count as of that day: if it stands for a missing value, give none"
-    assert f"rows of 1900-01-01 {told}" in " ".join(shown["since"].split())
-    assert f"rows of 9999-12-31 {told}" in " ".join(shown["until"].split())
-    assert f"rows of 0001-01-01 and 9999-12-31 {told}" in " ".join(shown["both"].split())
+    assert f"Rows of 1900-01-01 {told}" in " ".join(shown["since"].split())
+    assert f"Rows of 9999-12-31 {told}" in " ".join(shown["until"].split())
+    assert f"Rows of 0001-01-01 and 9999-12-31 {told}" in " ".join(shown["both"].split())
     assert told not in " ".join(shown["plain"].split())
     assert " to 9999-12-31 " in shown["until"]
