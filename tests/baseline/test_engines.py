@@ -241,7 +241,7 @@ def test_every_engine_refuses_numbers_with_an_odd_text_among_them(frame: Any) ->
     wanted = (
         "Column 'numbers as text' holds 18,000 numbers, written as texts. "
         "Column 'but one' holds 17,999 numbers and 1 other text, such as 'x'. "
-        "Column 'gaps as text' holds 13,999 numbers and 1,751 other texts, such as '?'. Say what these are: "
+        "Column 'gaps as text' holds 14,000 numbers and 1,750 other texts, such as '?'. Say what these are: "
         "missing_texts=('x', '?') for a missing value, or texts=('numbers as text', 'but one', 'gaps as text') for "
         "columns of texts; or give plain numbers, such as 1234.5."
     )
@@ -397,20 +397,12 @@ def test_an_engine_that_fails_is_named_with_its_reason() -> None:
     assert message.startswith("Polars cannot count the frame: ")
 
 
-@pytest.mark.parametrize(
-    ("column", "type_"),
-    [
-        (pl.Series([object()], dtype=pl.Object), "Object"),
-        (pl.Series([timedelta(seconds=1)]), "Duration(time_unit='us')"),
-    ],
-    ids=["objects", "durations"],
-)
-def test_a_type_that_is_neither_number_nor_text_is_refused(column: pl.Series, type_: str) -> None:
+def test_a_type_that_is_neither_number_nor_text_is_refused() -> None:
     message = (
-        f"Column 'x' is of type {type_}, which is neither number nor text to its engine. Cast it to one of them, or "
+        "Column 'x' is of type Object, which is neither number nor text to its engine. Cast it to one of them, or "
         "leave it out."
     )
-    assert refusal(pl.LazyFrame({"x": column})) == message
+    assert refusal(pl.LazyFrame({"x": pl.Series([object()], dtype=pl.Object)})) == message
 
 
 @pytest.mark.parametrize("column", [[[1, 2], None, [3]], [None, None]], ids=["lists", "nothing"])
@@ -443,5 +435,5 @@ def test_an_inference_that_no_column_is_named_is_refused() -> None:
 
 
 def test_bins_for_texts_are_refused() -> None:
-    message = "'bins' names 'x', which holds texts. Only numbers have bins."
+    message = "Column 'x' holds texts: only numbers and dates have bins. Leave it out of 'bins'."
     assert refusal(pl.LazyFrame({"x": ["a"]}), bins={"x": [1]}) == message
