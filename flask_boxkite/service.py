@@ -198,7 +198,7 @@ class ModelMonitoringService:
         model: str = "default",
         version: str | None = None,
         discrete: Collection[str | int] | None = None,
-        bins: Mapping[str, Sequence[float]] | None = None,
+        bins: Mapping[str, Sequence[Any]] | None = None,
         max_bins: int = 50,
         max_categories: int = 50,
         min_category_rows: int | None = None,
@@ -211,8 +211,8 @@ class ModelMonitoringService:
     ) -> Baseline:
         """Count training data in bins chosen from it, and write the baseline file.
 
-        Every row counts; there is no sampling. A column may hold numbers, booleans, texts and categoricals, with None,
-        NaN and infinities anywhere.
+        Every row counts; there is no sampling. A column may hold numbers, booleans, dates, durations (in seconds),
+        texts and categoricals, with None, NaN and infinities anywhere. Texts that are all ISO 8601 dates are dates.
 
         Args:
             features: ``(name, column)`` pairs such as ``df.items()``, a mapping of name to column, a 2-D array (its
@@ -227,22 +227,24 @@ class ModelMonitoringService:
             discrete: Names (of outputs too) or positions of the numeric features that are discrete; the other ones are
                 continuous then. None: a numeric column is discrete if it has fewer than 3 distinct values, or fewer
                 than ``min(n, 1000) / 20``. Texts, booleans and categoricals are always discrete.
-            bins: Upper bounds for some columns, by name, instead of those chosen from the data.
+            bins: Upper bounds for some columns, by name, instead of those chosen from the data: numbers; of dates,
+                dates, their ISO 8601 texts, or seconds since 1970.
             max_bins: Most upper bounds of a continuous column (its deciles are always among them).
             max_categories: Most categories of a discrete column, the most frequent; the rest is ``__rare__``.
             min_category_rows: Rows that a category needs to be named in the file; with fewer, it is ``__rare__``.
                 None: 5, or a twentieth of the column's values where that is less (below 100 rows; of 20 rows, every
                 category is named). Booleans are always named, and the labels of an output if they are at most
                 *max_categories*.
-            texts: Names of columns of texts that are categories, although nearly all of them look like numbers, as
-                postcodes do. Without it, such a column is refused.
+            texts: Names of columns of texts that are categories, although they look like numbers, as postcodes do, or
+                like dates. Without it, a column of more different numbers than *max_categories* is refused, and so is
+                one in which only some texts are neither numbers nor dates.
             missing_texts: Texts that stand for a missing value, such as ``"?"``, in any capitals. A column of texts in
-                which one of them stands is read as numbers, if all its other texts are numbers. The file keeps them, so
-                live values are read by them too.
+                which one of them stands is read as numbers, or dates, if all its other texts are. The file keeps them,
+                so live values are read by them too.
             exclude: Names of columns to leave out, such as ``"customer_id"``. Positions are those of the other ones.
             classes: Names of the columns of *inference*, if that is an (n, k) array of probabilities: the classifier's
                 ``model.classes_``. None: they are ``output_0``, ``output_1``, …
-            names: ``"boxkite"`` writes the metric names of boxkite 0.0.5.
+            names: ``"boxkite"`` writes the metric names of boxkite 0.0.5, as for `Baseline.dump`.
             progress: How to tell of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
                 elsewhere, False for nothing, or what is called with the steps done, of how many (None: not known), and
                 what is being done.

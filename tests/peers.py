@@ -22,7 +22,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
@@ -80,6 +80,42 @@ def npm_modules(package: str) -> Path:
 def chromium() -> Path:
     """Return the path of a browser; skip the test, or fail it in CI, where there is none."""
     return require("google-chrome" if shutil.which("google-chrome") else "chromium")
+
+
+def pandas_2_python() -> Path:
+    """Return the Python that can import pandas 2; skip the test, or fail it in CI, where there is none."""
+    python = PEERS / "pandas2" / "bin" / "python"
+    return python if (PEERS / "pandas2" / "pandas2.stamp").is_file() else missing("pandas 2")
+
+
+@contextlib.contextmanager
+def spark_session() -> Iterator[Any]:
+    """Start Spark: a single thread, no servers, nothing compiled for so few rows."""
+    require("java")
+    sql = library("pyspark.sql")
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    }
+    builder = sql.SparkSession.builder.master("local[1]")
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("OFF")
+    try:
+        yield session
+    finally:
+        gateway = session.sparkContext._gateway
+        session.stop()
+        gateway.shutdown()
+        gateway.proc.stdin.close()
+        gateway.proc.wait(30)
 
 
 def library(name: str) -> Any:

@@ -214,6 +214,7 @@ def install_peers() -> None:
         "Java": install_java,
         "boxkite 0.0.5": install_boxkite,
         "clients of inference servers": install_clients,
+        "pandas 2": install_pandas_2,
     }
     for name, install in peers.items():
         try:
@@ -309,6 +310,16 @@ def install_python_peer(name: str, title: str, requirements: Sequence[str]) -> N
     python = make_venv(PEERS / name, base)
     pip(python, *requirements)
     stamp.touch()
+
+
+def install_pandas_2() -> None:
+    """Install pandas 2 and what the project needs into an environment of its own, beside the tests' pandas 3."""
+    stamp = PEERS / "pandas2" / "pandas2.stamp"
+    if sys.version_info < (3, 11) or not stale(stamp):  # pandas 3 needs Python 3.11
+        return
+    say("Installing pandas 2")
+    pip(make_venv(PEERS / "pandas2"), "--editable", str(ROOT), "pandas>=2.2.3,<3")
+    stamp.write_text(wanted_stamp())
 
 
 def pythons_for_peers() -> Iterator[str]:

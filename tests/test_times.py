@@ -14,7 +14,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from flask import Flask
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
@@ -55,6 +55,37 @@ SAME = {
 @pytest.mark.parametrize("value", SAME.values(), ids=SAME)
 def test_a_moment_is_one_value(value: Any) -> None:
     assert to_seconds(value) == NOON.timestamp()
+
+
+def test_the_readme_says_which_spellings_are_read() -> None:
+    """Each row of its table has a spelling with an example, and what of ISO 8601 is not read."""
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\| spelling \| read \| not read \|\n\|[-|]+\|\n((?:\|.*\n)+)", text)
+    rows = [[re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[2:4]] for line in table.splitlines()]
+
+    read, others = ([example for row in rows for example in row[side]] for side in (0, 1))
+    assert len(read) >= len(rows) > 4
+    assert [example for example in read if not is_time_text(example) or math.isnan(to_seconds(example))] == []
+    assert [example for example in others if is_time_text(example)] == []
+    for example in others:
+        with pytest.raises(InvalidValue):
+            to_seconds(example)
+
+
+ISO = st.from_regex(
+    r"\A ?[0-9]{4}-[01][0-9]-[0-3][0-9]"
+    r"([Tt ][0-2][0-9]:[0-6][0-9](:[0-6][0-9]([.,][0-9]{1,10})?)?( ?(Z|z|UTC|[+-][0-2][0-9](:?[0-6][0-9])?))?)?\Z"
+)
+
+
+@given(ISO)
+@settings(max_examples=500)
+def test_the_pattern_that_engines_know_is_what_is_read(text: str) -> None:
+    try:
+        is_read = not math.isnan(to_seconds(text))
+    except InvalidValue:
+        is_read = False
+    assert is_time_text(text) == is_read
 
 
 @pytest.mark.parametrize(
@@ -195,16 +226,12 @@ def test_drift_of_dates_names_dates(trained: Baseline) -> None:
     report = service.drift()
 
     assert {item.name: item.verdict for item in report}["birth"] == "major"
+    days = re.search(r"Wasserstein ([\d,]+) days", str(report))
+    assert days is not None
+    assert int(days[1].replace(",", "")) == round(report["birth"].distances.wasserstein / 86400)
+    assert [item["type"] for item in report.to_rows()].count("time") == 2
     line = next(line for line in str(report).splitlines() if line.startswith("birth "))
     assert "__above__ 0% -> " in line or "(19" in line
-
-
-def test_texts_of_one_column_that_are_not_all_dates_stay_texts() -> None:
-    mixed, many = (
-        build_baseline({"x": values}).features[0] for values in (["2024-01-31", "?"], list(map(str, births(999))))
-    )
-
-    assert (mixed.is_time, many.is_time) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -250,15 +277,6 @@ def test_dates_among_which_some_are_missing_or_texts_of_dates_are_dates(odd: lis
     assert isinstance(found, Continuous)
     assert found.is_time
     assert found.missing == sum(math.isnan(to_seconds(value)) for value in odd)
-
-
-def test_many_dates_written_as_texts_are_told_with_the_remedy(caplog: pytest.LogCaptureFixture) -> None:
-    build_baseline({"when": list(map(str, births(200)))})
-
-    assert caplog.messages == [
-        "Column 'when' looks like dates, written as texts. Texts have no order and no bins. Parse it, as "
-        "pandas.to_datetime does, or read Parquet."
-    ]
 
 
 def test_a_baseline_of_records_keeps_dates(trained: Baseline, tmp_path: Path) -> None:

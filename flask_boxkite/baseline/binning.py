@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.ranking import Ranking
+from flask_boxkite.times import FIRST, LAST, whole_microseconds
 from flask_boxkite.values import to_number
 
 __all__ = [
+    "MARGIN",
     "SHARES",
     "bounds_of_quantiles",
     "choose_bounds",
@@ -41,23 +43,26 @@ SHARES = (0.0, 0.25, 0.75, 1.0, *DECILES)
 """The quantiles that bounds are chosen from, the smallest and the largest value included."""
 
 
-def choose_bounds(ranking: Ranking, max_bins: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def choose_bounds(
+    ranking: Ranking, max_bins: int, *, is_time: bool = False
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Choose the bounds of bins and groups for a column, as `bounds_of_quantiles` does, of its finite numbers.
 
     Args:
         ranking: Of the column, in which at least one number is finite.
         max_bins: The most finite bounds to return, unless the deciles alone are more.
+        is_time: Whether the numbers are moments.
     """
     below, above = (int(np.count_nonzero(ranking.values == infinity)) for infinity in (-np.inf, np.inf))
     size = ranking.size - below - above
     values = ranking.at([below + rank_of(share, size) for share in SHARES])
     # The float that its shortest decimals mean; zero unsigned, as labels have it.
     quantiles = {share: to_number(value) + 0.0 for share, value in zip(SHARES, values, strict=True)}
-    return bounds_of_quantiles(quantiles.__getitem__, size, max_bins)
+    return bounds_of_quantiles(quantiles.__getitem__, size, max_bins, is_time=is_time)
 
 
 def bounds_of_quantiles(
-    quantile: Callable[[float], float], size: int, max_bins: int
+    quantile: Callable[[float], float], size: int, max_bins: int, *, is_time: bool = False
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Choose the bounds of bins and groups for a column.
 
@@ -68,6 +73,7 @@ def bounds_of_quantiles(
         quantile: Returns, for each of `SHARES`, the smallest value with at least that share of all at or below it.
         size: How many finite values there are, at least one.
         max_bins: The most finite bounds to return, unless the deciles alone are more.
+        is_time: Whether the values are moments: no bound leaves the calendar then, and each can be written.
 
     Returns:
         The upper bounds of bins, and those of them at which groups end, the first of which is ``-inf`` if no float is
@@ -75,13 +81,16 @@ def bounds_of_quantiles(
     """
     smallest, largest = quantile(0.0), quantile(1.0)
     low, high = _outer_bounds(smallest, largest)
+    if is_time:
+        low, high = max(low, min(FIRST, smallest)), min(high, max(LAST, largest))
     deciles = set(map(quantile, DECILES))
     fixed = {low, *deciles, high}
     quartiles = quantile(0.25), quantile(0.75)
     fill = _filling_edges(quartiles, size, low, high, max_bins - len(fixed)) if smallest < largest else set()
     # No group ends at the largest value itself: the one after it could never be filled.
     groups = {low if low < smallest else -math.inf, *(deciles - {largest}), high}
-    return tuple(sorted(fixed | fill)), tuple(sorted(groups))
+    bounds, ends = tuple(sorted(fixed | fill)), tuple(sorted(groups))
+    return (whole_microseconds(bounds), whole_microseconds(ends)) if is_time else (bounds, ends)
 
 
 def rank_of(share: float, size: int) -> int:

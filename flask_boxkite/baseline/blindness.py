@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flask_boxkite.baseline.binning import MARGIN
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
 from flask_boxkite.naming import RARE
+from flask_boxkite.times import to_seconds
 
 __all__ = ["blind_spot", "blind_spots"]
 
 NEARLY_ALL = 0.9
 """Share of rows that are of rare values from which on the others say little."""
 
+SENTINELS = ("0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "2999-12-31", "9999-12-31")
+"""Days that databases and spreadsheets write where there is none."""
+
+DAY = 86400.0
+
 FEWEST_VALUES = 10
 """With fewer values, each seen once, it is a small sample rather than an identifier."""
 
 
 def blind_spot(item: Distribution) -> str:
-    """Return which change of a variable cannot show, as a phrase; nothing if all can."""
+    """Return which change of a variable cannot show, or why, as a phrase; nothing if all can."""
     held = item.rows - item.missing - item.invalid
     if not item.rows:
         return ""
@@ -39,7 +46,19 @@ def blind_spots(items: Iterable[Distribution]) -> dict[str, list[str]]:
 def _of_bins(item: Continuous) -> str:
     if max(item.counts) == item.rows:
         return "all training rows are in one bin: a change within it cannot show"
-    return ""
+    ends = item.upper_bounds[0], item.upper_bounds[-1]
+    return _of_sentinels(day for day in SENTINELS if _is_extreme(day, *ends)) if item.is_time else ""
+
+
+def _is_extreme(day: str, lowest: float, highest: float) -> bool:
+    """Say whether the earliest or the latest moment is of a day, given the bounds, which lie a margin beside them."""
+    start, margin = to_seconds(day), (highest - lowest) * MARGIN * 1.1
+    return lowest <= start <= lowest + margin or highest - margin - DAY < start <= highest
+
+
+def _of_sentinels(days: Iterable[str]) -> str:
+    found = " and ".join(days)
+    return f"rows of {found} count as of that day: if it stands for a missing value, give none" if found else ""
 
 
 def _of_categories(item: Discrete, held: int) -> str:
@@ -47,6 +66,8 @@ def _of_categories(item: Discrete, held: int) -> str:
     rare = group_counts(item, item.cells)[names.index(RARE)]
     if max(item.counts, default=0) == 1 and len(item.categories) >= FEWEST_VALUES and item.is_text:
         return "no training value comes twice: every new value is unseen"
+    if item.is_time and (spot := _of_sentinels(day for day in SENTINELS if day in item.categories)):
+        return spot
     if rare >= NEARLY_ALL * held:
         return "nearly all training rows are of rare values: a change among these cannot show"
     if max(item.counts, default=0) == item.rows:

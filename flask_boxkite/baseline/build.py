@@ -19,6 +19,7 @@ from flask_boxkite.baseline.columns import count_columns
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.frames import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.baseline.model import Baseline
+from flask_boxkite.baseline.problems import ColumnError
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.errors import BaselineError
 
@@ -44,13 +45,15 @@ def build_baseline(
         BaselineError: The data has no columns or columns of different lengths, or an option names an unknown one.
     """
     choices = Choices.of(**options)
+    if isinstance(inference, str):
+        choices.check_outputs(inference)
     if classes is not None:
         inference = with_classes(inference, classes)
     with Steps(progress) as steps:
         if isinstance(inference, str):
             counted, collisions = _count(features, choices, steps, output=inference)
             outputs = tuple(item for item in counted if item.name == inference)
-            if not outputs:
+            if not outputs and not choices.seen.problems:
                 known = ", ".join(repr(item.name) for item in counted)
                 msg = f"'inference' names the column {inference!r}, which 'features' does not have. Known: {known}."
                 raise BaselineError(msg)
@@ -133,8 +136,11 @@ def assembled(
     """Put distributions together to a baseline.
 
     Raises:
+        ColumnError: Some columns could not be counted.
         BaselineError: There are none, they have no rows or different ones, or an option names one that is not there.
     """
+    if choices.seen.problems:
+        raise ColumnError(choices.seen.problems)
     if not features and not outputs:
         msg = "The training data has no columns: give at least one feature or an inference."
         raise BaselineError(msg)

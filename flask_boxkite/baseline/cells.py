@@ -29,7 +29,6 @@ from flask_boxkite.baseline.binning import (
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.naming import canonical_number
-from flask_boxkite.times import whole_microseconds
 from flask_boxkite.values import to_number
 
 __all__ = ["Cells", "Numbers"]
@@ -205,12 +204,15 @@ class Numbers:
         return None if self.cells.is_mixed.any() else True
 
     def chosen_bounds(self, name: str, choices: Choices) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
-        """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts."""
-        given = choices.given_bounds(name)
+        """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts.
+
+        Raises:
+            ColumnError: Bounds that were given do not apply.
+        """
+        given = choices.given_bounds(name, is_time=self.is_time)
         if given:
-            return whole_microseconds(given) if self.is_time else given, None
-        bounds, groups = bounds_of_quantiles(self.cells.quantile, self.cells.size, choices.max_bins)
-        return (whole_microseconds(bounds), whole_microseconds(groups)) if self.is_time else (bounds, groups)
+            return given, None
+        return bounds_of_quantiles(self.cells.quantile, self.cells.size, choices.max_bins, is_time=self.is_time)
 
     def continuous(
         self, name: str, bounds: tuple[float, ...], groups: tuple[float, ...] | None, at_most: Counts

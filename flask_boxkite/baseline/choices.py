@@ -7,28 +7,34 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import pairwise
 from operator import index
 from typing import Any
 
+import numpy as np
+
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.frames import Column
-from flask_boxkite.baseline.number_texts import (
-    OddTextsError,
+from flask_boxkite.baseline.personal import NUMBERS, look_of
+from flask_boxkite.baseline.problems import ColumnError, Problem, UnclearTexts
+from flask_boxkite.baseline.text_columns import (
     TextRows,
     as_missing,
     has_many_others,
     numbers_of,
     odd_texts,
     rows_of_texts,
+    seconds_of,
+    unclear,
 )
-from flask_boxkite.baseline.personal import look_of
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.times import to_seconds, whole_microseconds
 from flask_boxkite.values import folded
 
-__all__ = ["Choices", "Seen"]
+__all__ = ["Bounds", "Choices", "Seen"]
 
 FEWEST = 5
 """Rows of a category below which the file does not name it, unless the user decides."""
@@ -44,10 +50,25 @@ class Seen:
     Attributes:
         looks: What a column's texts look like, by name: ``"e-mail addresses"``.
         excluded: Names of columns that were left out.
+        problems: What is wrong with columns, which are not counted.
     """
 
     looks: dict[str, str] = field(default_factory=dict)
     excluded: set[str] = field(default_factory=set)
+    problems: list[Problem | UnclearTexts] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Upper bounds of bins that were given.
+
+    Attributes:
+        values: Finite, strictly increasing; of dates, seconds since 1970.
+        are_dates: Whether some were given as dates.
+    """
+
+    values: tuple[float, ...]
+    are_dates: bool
 
 
 @dataclass(frozen=True)
@@ -61,14 +82,14 @@ class Choices:
         max_bins: Most upper bounds of a continuous column, unless its deciles alone are more.
         max_categories: Most categories of a discrete column.
         min_category_rows: Rows that a category needs to be named; None: `FEWEST`, or fewer in few rows.
-        texts: Names of columns of texts that stay texts, although nearly all of them are numbers.
+        texts: Names of columns of texts that stay texts, although they look like numbers, dates or booleans.
         missing_texts: Texts that stand for a missing value, in lower case.
         exclude: Names of columns that are left out.
         seen: What is noticed on the way.
     """
 
     discrete: frozenset[str | int] | None
-    bins: Mapping[str, Sequence[float]]
+    bins: Mapping[str, Bounds]
     max_bins: int
     max_categories: int
     min_category_rows: int | None = None
@@ -81,7 +102,7 @@ class Choices:
     def of(
         cls,
         discrete: Iterable[str | int] | None = None,
-        bins: Mapping[str, Sequence[float]] | None = None,
+        bins: Mapping[str, Sequence[Any]] | None = None,
         max_bins: int = 50,
         max_categories: int = 50,
         min_category_rows: int | None = None,
@@ -96,7 +117,7 @@ class Choices:
         """
         return cls(
             _names_and_positions(discrete),
-            bins or {},
+            _all_bounds(bins or {}),
             max_bins,
             max_categories,
             min_category_rows,
@@ -113,6 +134,9 @@ class Choices:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 msg = f"'{name}' must be an integer >= 1, got {value!r}."
                 raise BaselineError(msg)
+        if both := sorted(self.bins.keys() & (self.discrete or frozenset())):
+            msg = f"'bins' and 'discrete' both name {both[0]!r}. A column has bins, or categories."
+            raise BaselineError(msg)
 
     def leaves_out(self, name: str) -> bool:
         """Say whether a column is left out, and remember that it is there."""
@@ -120,6 +144,17 @@ class Choices:
             return False
         self.seen.excluded.add(name)
         return True
+
+    def check_outputs(self, inference: str | Collection[str] | None) -> None:
+        """Refuse names of outputs that are left out.
+
+        Raises:
+            BaselineError: There is one.
+        """
+        for name in [inference] if isinstance(inference, str) else inference or ():
+            if name in self.exclude:
+                msg = f"'inference' and 'exclude' both name {name!r}. Take it out of one of them."
+                raise BaselineError(msg)
 
     def is_discrete(self, name: str, position: int | None, *, is_category: bool) -> bool | None:
         """Decide the kind of a numeric column that has finite values; None if its values have to decide.
@@ -140,45 +175,80 @@ class Choices:
                 return False
         return None
 
-    def given_bounds(self, name: str) -> tuple[float, ...] | None:
+    def is_time(self, name: str, *, is_time: bool, held: int) -> bool:
+        """Say whether a numeric column is one of moments: of one without values, bins may tell.
+
+        Args:
+            name: Name of the column.
+            is_time: Whether its values are moments.
+            held: Rows that have a value.
+        """
+        return is_time or (not held and name in self.bins and self.bins[name].are_dates)
+
+    def given_bounds(self, name: str, *, is_time: bool) -> tuple[float, ...] | None:
         """Return the bounds that were given for a numeric column, without ``+inf``; None if none were.
 
         Raises:
-            BaselineError: They are not finite, or do not increase.
+            ColumnError: They are dates, and the column is not one of moments.
         """
-        return _checked_bounds(name, self.bins[name]) if name in self.bins else None
+        if (given := self.bins.get(name)) is None:
+            return None
+        if given.are_dates and not is_time:
+            fact = f"Column {name!r} holds numbers, but its bins are dates."
+            raise ColumnError([Problem(fact, "Give numbers as bins, or dates as values.")])
+        return whole_microseconds(given.values) if is_time else given.values
 
     def refuse_bins(self, name: str) -> None:
         """Refuse bins for a column that has turned out to hold texts.
 
         Raises:
-            BaselineError: Some were given.
+            ColumnError: Some were given.
         """
         if name in self.bins:
-            msg = f"'bins' names {name!r}, which holds texts. Only numbers have bins."
-            raise BaselineError(msg)
+            fact = f"Column {name!r} holds texts: only numbers and dates have bins."
+            raise ColumnError([Problem(fact, "Leave it out of 'bins'.", "Leave it out of --bins.")])
 
-    def read_texts(self, name: str, column: Column) -> Column:
-        """Read the texts of a column: some stand for missing values, and without these, all may be numbers.
+    def refuse_texts(self, name: str, what: str) -> None:
+        """Refuse to take a column for one of texts that has turned out to hold something else.
+
+        Args:
+            name: Name of the column.
+            what: What it holds.
+
+        Raises:
+            ColumnError: It was said to be one of texts.
+        """
+        if name in self.texts:
+            remedy = "Leave it out of {}, or write texts; if each value is a category, name it in {}, with all others."
+            words = remedy.format("'texts'", "'discrete'"), remedy.format("--text", "--discrete")
+            raise ColumnError([Problem(f"Column {name!r} holds {what}, not texts.", *words)])
+
+    def read(self, name: str, column: Column) -> Column:
+        """Read the texts of a column: some stand for missing values, and without these, all may be numbers or dates.
 
         Args:
             name: Name of the column.
             column: The column as `as_column` returns it.
 
         Raises:
-            OddTextsError: Nearly all texts are numbers.
+            ColumnError: Nearly all texts are numbers or dates, or an option does not apply.
         """
         if not column.texts:
-            return column
+            if column.numbers is not None and len(column.numbers):
+                self.refuse_texts(name, "dates" if column.is_time else "booleans" if column.is_category else "numbers")
+            held = 0 if column.numbers is None else len(column.numbers)
+            return replace(column, is_time=self.is_time(name, is_time=column.is_time, held=held))
         texts, missing = self.without_missing(column.texts)
         column = replace(column, texts=texts, missing=column.missing + missing)
         if has_many_others(texts):
             return column
         counts = rows_of_texts(texts)
+        if self.are_times(name, counts):
+            return replace(column, numbers=seconds_of(texts), texts=Counter(), is_category=False, is_time=True)
         if self.are_numbers(name, counts, missing):
             return replace(column, numbers=numbers_of(texts), texts=Counter(), is_category=False)
-        if self.are_odd(name, counts):
-            raise OddTextsError(name, counts, odd_texts(texts))
+        if self.are_unclear(name, counts, distinct=len(texts)):
+            raise ColumnError([unclear(name, counts, odd_texts(texts, is_time=counts.is_time))])
         return column
 
     def without_missing(self, texts: Counter[str]) -> tuple[Counter[str], int]:
@@ -188,6 +258,10 @@ class Choices:
         held = Counter({text: rows for text, rows in texts.items() if folded(text) not in self.missing_texts})
         return held, texts.total() - held.total()
 
+    def are_times(self, name: str, counts: TextRows) -> bool:
+        """Say whether a column of texts is one of dates or moments: no code looks like them."""
+        return name not in self.texts and counts.are_times
+
     def are_numbers(self, name: str, counts: TextRows, missing: int) -> bool:
         """Say whether a column of texts is one of numbers: some stood for a missing value, and only numbers are left.
 
@@ -195,9 +269,16 @@ class Choices:
         """
         return missing > 0 and name not in self.texts and counts.are_numbers
 
-    def are_odd(self, name: str, counts: TextRows) -> bool:
-        """Say whether a column of texts has to be refused."""
-        return name not in self.texts and counts.are_odd
+    def are_unclear(self, name: str, counts: TextRows, *, distinct: int) -> bool:
+        """Say whether a column of texts has to be refused, unless its texts are numbers or dates.
+
+        Args:
+            name: Name of the column.
+            counts: What its texts are.
+            distinct: How many different ones there are, at least. Few numbers may be categories.
+        """
+        are_too_many = counts.are_numbers and distinct > self.max_categories
+        return name not in self.texts and (counts.are_odd_numbers or counts.are_odd_times or are_too_many)
 
     def discrete_of(
         self, name: str, counts: Mapping[str, int], rows: int, *, is_output: bool, **others: Any
@@ -214,34 +295,38 @@ class Choices:
             **others: ``missing``, ``invalid`` and ``width``.
         """
         least = self.min_category_rows or min(FEWEST, max(math.ceil(rows * SHARE), 1))
+        are_texts = name in self.texts
         return Discrete.most_frequent(
-            name, counts, rows, self.max_categories, least=least, names_all=is_output, **others
+            name, counts, rows, self.max_categories, least=least, names_all=is_output, are_texts=are_texts, **others
         )
 
     def look_at_texts(self, name: str, counts: Mapping[str, int], rows: int) -> None:
         """Note what the texts of a column look like, by the most frequent of them."""
-        if look := look_of(counts, rows, self.max_categories):
+        look = look_of(counts, rows, self.max_categories)
+        if look and not (look == NUMBERS and name in self.texts):
             self.seen.looks[name] = look
 
     def check_names(self, features: Sequence[Distribution], outputs: Sequence[Distribution]) -> None:
-        """Refuse names and positions that the data does not have.
+        """Refuse names and positions that the data does not have; columns that are left out may be named.
 
         Raises:
-            BaselineError: There is one.
+            BaselineError: There are some.
         """
         names = [distribution.name for distribution in (*features, *outputs)]
+        unknown = []
         for option, given in (
             ("discrete", self.discrete or ()),
             ("bins", self.bins),
-            ("texts", sorted(self.texts - self.exclude)),
-            ("exclude", sorted(self.exclude - self.seen.excluded)),
+            ("texts", sorted(self.texts)),
+            ("exclude", sorted(self.exclude)),
         ):
             for named in given:
-                known = 0 <= named < len(features) if isinstance(named, int) else named in names
+                known = 0 <= named < len(features) if isinstance(named, int) else named in {*names, *self.seen.excluded}
                 if not known:
-                    known_names = ", ".join(map(repr, names))
-                    msg = f"'{option}' names {named!r}, which the data does not have. Known: {known_names}."
-                    raise BaselineError(msg)
+                    unknown.append(f"'{option}' names {named!r}, which the data does not have.")
+        if unknown:
+            msg = f"{' '.join(unknown)} Known: {', '.join(map(repr, names))}."
+            raise BaselineError(msg)
 
 
 def _names_and_positions(discrete: Iterable[str | int] | None) -> frozenset[str | int] | None:
@@ -261,15 +346,44 @@ def _texts(option: str, what: str, given: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _checked_bounds(name: str, given: Sequence[float]) -> tuple[float, ...]:
+def _all_bounds(bins: Mapping[str, Sequence[Any]]) -> Mapping[str, Bounds]:
+    """Check bounds that were given.
+
+    Raises:
+        ColumnError: Some are not finite, or do not increase.
+    """
+    found: dict[str, Bounds] = {}
+    problems = []
+    for name, given in bins.items():
+        bounds = _bounds(given)
+        values = bounds.values
+        if not values or not all(map(math.isfinite, values)) or any(a >= b for a, b in pairwise(values)):
+            shown = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else given
+            fact = f"'bins' for {name!r} must be finite numbers or dates that increase strictly, got {shown!r}."
+            problems.append(Problem(fact))
+        found[name] = bounds
+    if problems:
+        raise ColumnError(problems)
+    return found
+
+
+def _bounds(given: Collection[Any]) -> Bounds:
+    """Read bounds; an empty row if one of them is neither number nor date."""
     try:
-        bounds = [float(bound) + 0.0 for bound in given]
-    except (TypeError, ValueError):
-        bounds = []
-    if bounds and bounds[-1] == math.inf:
-        del bounds[-1]
-    if not bounds or not all(map(math.isfinite, bounds)) or any(a >= b for a, b in pairwise(bounds)):
-        shown = list(given) if isinstance(given, Sequence) else given
-        msg = f"'bins' for {name!r} must be finite upper bounds that increase strictly, got {shown!r}."
-        raise BaselineError(msg)
-    return tuple(bounds)
+        pairs = [_bound(bound) for bound in ([] if isinstance(given, str) else given)]
+    except (TypeError, ValueError):  # which InvalidValue is
+        pairs = []
+    values = [value + 0.0 for value, _ in pairs]
+    if values and values[-1] == math.inf:
+        del values[-1]
+    return Bounds(tuple(values), any(is_date for _, is_date in pairs))
+
+
+def _bound(bound: Any) -> tuple[float, bool]:
+    """Return a bound as a number, or in seconds since 1970; and whether it is a date."""
+    if isinstance(bound, (date, np.datetime64)):
+        return to_seconds(bound), True
+    try:
+        return float(bound), False
+    except ValueError:
+        return to_seconds(bound), True

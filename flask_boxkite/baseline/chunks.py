@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,16 +28,18 @@ from flask_boxkite.baseline.collisions import Hashes, RowHashes, StreamCollision
 from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.frames import Column, as_column, named_columns
 from flask_boxkite.baseline.model import Baseline
-from flask_boxkite.baseline.number_texts import (
+from flask_boxkite.baseline.problems import ColumnError
+from flask_boxkite.baseline.progress import Progress, Steps
+from flask_boxkite.baseline.ranking import Ranking
+from flask_boxkite.baseline.text_columns import (
     SHOWN,
-    OddTextsError,
     TextRows,
     numbers_of,
     odd_texts,
     rows_of_texts,
+    seconds_of,
+    unclear,
 )
-from flask_boxkite.baseline.progress import Progress, Steps
-from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["count_chunks"]
@@ -61,6 +63,7 @@ def count_chunks(
 ) -> Baseline:
     """Count chunks of training data; see `Baseline.from_chunks`. *options* are those of `Choices.of`."""
     choices = Choices.of(**options)
+    choices.check_outputs(inference)
     streams: dict[str, _Stream] = {}
     rows = StreamCollisions()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
@@ -74,14 +77,23 @@ def count_chunks(
     wanted = _names(inference, streams)
     features = [stream for name, stream in streams.items() if name not in wanted]
     return assembled(
-        tuple(stream.distribution(position) for position, stream in enumerate(features)),
-        tuple(streams[name].distribution(None) for name in wanted),
+        tuple(_counted(((position, stream) for position, stream in enumerate(features)), choices)),
+        tuple(_counted(((None, streams[name]) for name in wanted), choices)),
         choices,
         model=model,
         version=version,
         created=int(clock()),
         collisions=rows.collisions,
     )
+
+
+def _counted(streams: Iterable[tuple[int | None, _Stream]], choices: Choices) -> Iterator[Distribution]:
+    """Yield the distributions of columns, but of those that *choices* then have problems of."""
+    for position, stream in streams:
+        try:
+            yield stream.distribution(position)
+        except ColumnError as error:
+            choices.seen.problems += error.problems
 
 
 def _names(inference: str | Collection[str] | None, known: Collection[str]) -> list[str]:
@@ -132,17 +144,19 @@ class _Stream:
     """
 
     def __init__(self, name: str, choices: Choices) -> None:
-        self._name, self._choices, self._bounds = name, choices, choices.given_bounds(name)
-        self._in_bins: Counts = np.zeros(len(self._bounds or ()) + 1, dtype=np.int64)
+        self._name, self._choices = name, choices
+        bins = choices.bins.get(name)
+        self._in_bins: Counts = np.zeros(len(bins.values if bins else ()) + 1, dtype=np.int64)
         self._numbers = _Leading()
         self._texts: Counter[str] | None = Counter()
         self._number_rows = self._missing_texts = self._missing = self._invalid = 0
         self._is_category = True
         self._is_time: bool | None = None  # not known yet
         self._of_texts = TextRows()
-        self._odd: Counter[str] = Counter()
-        # Texts are counted as numbers, too, for as long as they may turn out to be some.
-        self._may_be_numbers = bool(choices.missing_texts) and name not in choices.texts
+        self._odd_of: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
+        # Texts are counted as numbers, or as moments, too, for as long as they may turn out to be some.
+        self._may_be_times = name not in choices.texts
+        self._may_be_numbers = bool(choices.missing_texts) and self._may_be_times
 
     @property
     def rows(self) -> int:
@@ -160,20 +174,23 @@ class _Stream:
         if column.texts:
             self._take_texts(column.texts)
         if column.numbers is not None and len(column.numbers):
-            if self._is_time not in (None, column.is_time):
-                msg = f"Column {self._name!r} holds dates in one chunk and numbers in another. Give it one type."
-                raise BaselineError(msg)
-            self._is_time = column.is_time
             self._number_rows += len(column.numbers)
             self._is_category &= column.is_category
-            self._take_numbers(column.numbers)
-        if self._number_rows and self._of_texts.rows and not self._may_be_numbers:
+            self._take_numbers(column.numbers, is_time=column.is_time)
+        may_be_read = self._may_be_times if self._is_time else self._may_be_numbers
+        if self._number_rows and self._of_texts.rows and not may_be_read:
             raise self._mixed()
 
-    def _take_numbers(self, numbers: NDArray[Any]) -> None:
+    def _take_numbers(self, numbers: NDArray[Any], *, is_time: bool) -> None:
+        if self._is_time not in (None, is_time):
+            msg = f"Column {self._name!r} holds dates in one chunk and numbers in another. Give it one type."
+            raise BaselineError(msg)
+        self._is_time = is_time
         self._numbers.add(numbers)
-        if self._bounds:
-            self._in_bins += count_bins(Ranking(numbers), self._bounds)
+        bins = self._choices.bins.get(self._name)
+        if bins and bins.are_dates <= is_time:  # others are refused in the end
+            bounds = self._choices.given_bounds(self._name, is_time=is_time) or ()
+            self._in_bins += count_bins(Ranking(numbers), bounds)
 
     def _take_texts(self, found: Counter[str]) -> None:
         texts, missing = self._choices.without_missing(found)
@@ -181,54 +198,66 @@ class _Stream:
         self._missing += missing
         counts = rows_of_texts(texts)
         self._of_texts += counts
-        odd = odd_texts(texts)
-        self._odd.update({text: texts[text] for text in odd})
-        if len(self._odd) > TEXTS:
-            self._odd = Counter(dict(self._odd.most_common(SHOWN)))
+        for is_time, odd in self._odd_of.items():
+            some = odd_texts(texts, is_time=is_time)
+            odd.update({text: texts[text] for text in some})
+            if len(odd) > TEXTS:
+                self._odd_of[is_time] = Counter(dict(odd.most_common(SHOWN)))
         if self._texts is not None:
             self._texts.update(texts)
             if len(self._texts) > TEXTS:
                 self._texts = None
-        self._may_be_numbers &= not odd
-        if self._may_be_numbers and texts:
+        self._may_be_times &= counts.times == counts.rows
+        self._may_be_numbers &= counts.numbers == counts.rows
+        if texts and (self._may_be_times or self._may_be_numbers):
             self._is_category = False
-            self._take_numbers(numbers_of(texts))
+            self._take_numbers((seconds_of if self._may_be_times else numbers_of)(texts), is_time=self._may_be_times)
 
     def _mixed(self) -> BaselineError:
-        such = f", such as {', '.join(map(repr, odd))}" if (odd := odd_texts(self._odd)) else ""
-        kind = "dates" if self._is_time else "numbers"
+        odd = odd_texts(self._odd_of[bool(self._is_time)], is_time=bool(self._is_time))
+        such = f", such as {', '.join(map(repr, odd))}" if odd else ""
+        what = "dates" if self._is_time else "numbers"
         return BaselineError(
-            f"Column {self._name!r} holds {kind} in one chunk and texts in another{such}. Give it one type."
+            f"Column {self._name!r} holds {what} in one chunk and texts in another{such}. Give it one type."
         )
 
     def distribution(self, position: int | None) -> Distribution:
         """Return the distribution of all that was taken.
 
         Raises:
-            BaselineError: Nearly all texts are numbers, or some values are numbers and others texts.
+            ColumnError: Nearly all texts are numbers or dates, or an option does not apply.
+            BaselineError: Some values are numbers and others texts.
         """
+        name, choices = self._name, self._choices
         others: dict[str, Any] = {"missing": self._missing, "invalid": self._invalid}
-        choices, is_output = self._choices, position is None
-        if self._of_texts.rows and not choices.are_numbers(self._name, self._of_texts, self._missing_texts):
-            return self._of_categories(is_output=is_output, **others)
-        if self._bounds:
+        are_read = choices.are_times(name, self._of_texts) or choices.are_numbers(
+            name, self._of_texts, self._missing_texts
+        )
+        if self._of_texts.rows and not are_read:
+            return self._of_categories(is_output=position is None, **others)
+        if self._number_rows:
+            choices.refuse_texts(name, "dates" if self._is_time else "booleans" if self._is_category else "numbers")
+        is_time = choices.is_time(name, is_time=bool(self._is_time), held=self._numbers.rows)
+        if bounds := choices.given_bounds(name, is_time=is_time):
             counts = tuple(self._in_bins.tolist())
-            others |= {"width": float_width(self._numbers.dtype), "is_time": bool(self._is_time)}
-            return Continuous(self._name, self._bounds, counts, even_groups(self._bounds, counts), **others)
-        numbers = self._numbers.result(**others, is_time=bool(self._is_time))
-        if numbers.is_discrete(self._name, position, choices, is_category=self._is_category):
-            return numbers.discrete(self._name, choices, is_output=is_output)
-        bounds, groups = numbers.chosen_bounds(self._name, choices)
+            others |= {"width": float_width(self._numbers.dtype), "is_time": is_time}
+            return Continuous(name, bounds, counts, even_groups(bounds, counts), **others)
+        numbers = self._numbers.result(**others, is_time=is_time)
+        if numbers.is_discrete(name, position, choices, is_category=self._is_category):
+            return numbers.discrete(name, choices, is_output=position is None)
+        bounds, groups = numbers.chosen_bounds(name, choices)
         bounds = numbers.cells.reached(bounds)
-        return numbers.continuous(self._name, bounds, groups, numbers.cells.at_most(bounds)[0])
+        return numbers.continuous(name, bounds, groups, numbers.cells.at_most(bounds)[0])
 
     def _of_categories(self, *, is_output: bool, **others: int) -> Distribution:
         if self._number_rows:
             raise self._mixed()
-        if self._choices.are_odd(self._name, self._of_texts):
-            raise OddTextsError(self._name, self._of_texts, odd_texts(self._odd))
+        counts, distinct = self._of_texts, TEXTS if self._texts is None else len(self._texts)
+        if self._choices.are_unclear(self._name, counts, distinct=distinct):
+            odd = odd_texts(self._odd_of[counts.is_time], is_time=counts.is_time)
+            raise ColumnError([unclear(self._name, counts, odd)])
         self._choices.refuse_bins(self._name)
-        texts, rows = dict(sorted((self._texts or {}).items())), self._of_texts.rows
+        texts, rows = dict(sorted((self._texts or {}).items())), counts.rows
         self._choices.look_at_texts(self._name, texts, rows)
         return self._choices.discrete_of(self._name, texts, rows, is_output=is_output, **others)
 

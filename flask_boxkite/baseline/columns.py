@@ -22,9 +22,9 @@ from flask_boxkite.baseline.binning import (
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.frames import Column, as_column
+from flask_boxkite.baseline.problems import ColumnError
 from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.naming import canonical_number
-from flask_boxkite.times import whole_microseconds
 from flask_boxkite.values import to_number
 
 __all__ = ["count_columns", "labelled_counts"]
@@ -38,19 +38,29 @@ def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: Choic
             takes them.
         choices: What the user decided.
 
+    Yields:
+        Distributions. A column of which nothing can be made without being told is left out, and *choices* keep why.
+
     Raises:
-        BaselineError: A column cannot be read or holds numbers and a few texts, or bins were given for texts.
+        BaselineError: A column cannot be read.
     """
 
-    def counted(column: tuple[str, int | None, Any]) -> Distribution:
+    def counted(column: tuple[str, int | None, Any]) -> Distribution | ColumnError:
         name, position, values = column
-        return _distribution(name, position, choices.read_texts(name, as_column(values, name)), choices)
+        try:
+            return _distribution(name, position, choices.read(name, as_column(values, name)), choices)
+        except ColumnError as error:
+            return error
 
     width = min(os.cpu_count() or 1, 8)
     remaining = iter(columns)
     with ThreadPoolExecutor(width) as pool:
         while batch := list(islice(remaining, 2 * width)):
-            yield from pool.map(counted, batch)
+            for found in pool.map(counted, batch):
+                if isinstance(found, ColumnError):
+                    choices.seen.problems += found.problems
+                else:
+                    yield found
 
 
 def _distribution(name: str, position: int | None, column: Column, choices: Choices) -> Distribution:
@@ -66,14 +76,11 @@ def _distribution(name: str, position: int | None, column: Column, choices: Choi
     if _is_discrete(name, position, column, ranking, choices):
         counts = labelled_counts(ranking.ordered)
         return choices.discrete_of(name, counts, ranking.size, is_output=is_output, **others)
-    bounds = choices.given_bounds(name)
+    bounds = choices.given_bounds(name, is_time=column.is_time)
     if bounds is not None:
-        bounds = whole_microseconds(bounds) if column.is_time else bounds
         counts_of_bins = count_bins(ranking, bounds)
         return Continuous(name, bounds, counts_of_bins, even_groups(bounds, counts_of_bins), **others)
-    bounds, groups = choose_bounds(ranking, choices.max_bins)
-    if column.is_time:
-        bounds, groups = whole_microseconds(bounds), whole_microseconds(groups)
+    bounds, groups = choose_bounds(ranking, choices.max_bins, is_time=column.is_time)
     return Continuous(name, bounds, count_bins(ranking, bounds), groups, **others)
 
 

@@ -33,7 +33,7 @@ from flask_boxkite.naming import (
     is_canonical_number,
     short_text,
 )
-from flask_boxkite.times import is_time_text, seconds_of_label, time_text, to_seconds
+from flask_boxkite.times import seconds_of_label, time_text
 from flask_boxkite.values import BOOLEAN_TEXTS, is_missing_text
 
 __all__ = [
@@ -210,6 +210,7 @@ class Discrete:
         *,
         least: int = 1,
         names_all: bool = False,
+        are_texts: bool = False,
         **others: Any,
     ) -> Discrete:
         """Build one of the *number* most frequent categories, ties in the order given; the rest is rare.
@@ -222,13 +223,10 @@ class Discrete:
             number: How many to keep.
             least: Rows below which a category is not kept either, unless all are booleans.
             names_all: Whether that does not apply where there are no more than *number* categories.
+            are_texts: Whether texts that say only true or false stay texts.
             **others: ``missing``, ``invalid``, ``width`` and ``is_time``.
         """
-        if len(counts) <= number and sum(counts.values()) == rows and counts and all(map(is_time_text, counts)):
-            in_order = sorted((to_seconds(text), text) for text in counts)
-            counts = _added((canonical_number(seconds), counts[text]) for seconds, text in in_order)
-            others["is_time"] = True
-        counts = _booleans(counts, rows)
+        counts = counts if are_texts else _booleans(counts, rows)
         kept = sorted(counts, key=lambda value: -counts[value])[:number]
         is_whole = sum(counts[value] for value in kept) == rows
         if not (is_whole and (names_all or _BOOLEANS.issuperset(kept))):

@@ -25,9 +25,10 @@ from flask_boxkite.baseline.binning import float_width
 from flask_boxkite.baseline.cells import Cells, Mask, Numbers
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Discrete, Distribution
-from flask_boxkite.baseline.number_texts import OddTextsError, may_be_numbers
+from flask_boxkite.baseline.problems import ColumnError
 from flask_boxkite.baseline.progress import Steps
 from flask_boxkite.baseline.queries import Engine, Kind, Variable
+from flask_boxkite.baseline.text_columns import may_be_read, unclear
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import canonical_number, is_canonical_number
 from flask_boxkite.values import InvalidValue, to_text
@@ -49,7 +50,7 @@ PASSES = 5
 def count_lazily(
     frame: Any, is_feature: Callable[[str], bool], choices: Choices, steps: Steps
 ) -> tuple[Distribution, ...]:
-    """Count all columns of a narwhals `LazyFrame`, in their order.
+    """Count all columns of a narwhals `LazyFrame`, in their order, but those that *choices* then have problems of.
 
     Args:
         frame: The frame.
@@ -98,7 +99,7 @@ class _Batch:
         choices: Choices,
         tell: _Telling,
     ) -> None:
-        self._engine, self._variables = engine, variables
+        self._engine, self._variables = engine, list(variables)
         self._positions, self._choices, self._tell = positions, choices, tell
         self._numbers: dict[Variable, Numbers] = {}
         self._held: dict[Variable, int] = {}
@@ -111,6 +112,7 @@ class _Batch:
         self._take_extremes(self._variables)
         self._tell("categories")
         self._read_texts()
+        self._leave_out(self._heeds_options)
         counted: dict[Variable, Distribution] = dict(self._categories())
         for number in range(MAX_REFINEMENTS):
             unclear = {item: mask for item in self._numbers if item not in counted and (mask := self._open(item)).any()}
@@ -132,38 +134,79 @@ class _Batch:
         for item, (held, *others) in extremes.items():
             self._held[item] = held
             if item.kind.is_numeric:
-                finite, (smallest, largest, below, above) = held, others
-                self._held[item] = held = finite + below + above
-                cells = Cells.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
-                self._numbers[item] = Numbers(cells, below, above, missing=self._rows - held, is_time=item.is_time)
+                self._take_numbers(item, held, *others)
+            elif not held and item.name in self._choices.bins:
+                # Whatever its type, since it has no values: bins make it one of numbers, or of dates.
+                numeric = replace(item, kind=Kind.NUMBER)
+                self._variables[self._variables.index(item)] = numeric
+                self._take_numbers(numeric, 0, None, None, 0, 0)
+
+    def _take_numbers(self, item: Variable, finite: int, smallest: Any, largest: Any, below: int, above: int) -> None:
+        self._held[item] = held = finite + below + above
+        cells = Cells.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
+        is_time = self._choices.is_time(item.name, is_time=item.is_time, held=held)
+        self._numbers[item] = Numbers(cells, below, above, missing=self._rows - held, is_time=is_time)
 
     # --- 2 -----------------------------------------------------------------------------------------------------------
 
     def _read_texts(self) -> None:
-        """Find columns of texts that are numbers but for missing ones, which then are numeric, and refuse odd ones.
-
-        Raises:
-            OddTextsError: Nearly all texts of a column are numbers.
-        """
+        """Find columns of texts that are dates, or numbers but for missing ones, and leave out unclear ones."""
         texts = [item for item in self._variables if item.kind is Kind.TEXT]
         self._top = self._engine.most_frequent(texts, self._choices.max_categories)
-        unclear = [
+        perhaps = [
             item
             for item in texts
             if item.is_string
             and item.name not in self._choices.texts
-            and may_be_numbers(dict(self._top[item]), self._held[item])
+            and may_be_read(dict(self._top[item]), self._held[item])
         ]
+        times: list[Variable] = []
         numeric: dict[Variable, Variable] = {}
-        for item, (counts, missing) in self._engine.rows_of_texts(unclear).items():
-            if self._choices.are_numbers(item.name, counts, missing):
+        is_unclear = {}
+        for item, (counts, missing) in self._engine.rows_of_texts(perhaps).items():
+            top = self._top[item]
+            distinct = len(top) + (sum(rows for _, rows in top) < counts.rows)
+            if self._choices.are_times(item.name, counts):
+                times.append(item)
+            elif self._choices.are_numbers(item.name, counts, missing):
                 numeric[item] = item.as_numbers()
-            elif self._choices.are_odd(item.name, counts):
-                raise OddTextsError(item.name, counts, self._engine.odd_texts(item))
+            elif self._choices.are_unclear(item.name, counts, distinct=distinct):
+                is_unclear[item] = counts
+        numeric |= self._engine.as_times(times)
         if numeric:
             self._top = {item: values for item, values in self._top.items() if item not in numeric}
             self._variables = [numeric.get(item, item) for item in self._variables]
             self._take_extremes(list(numeric.values()))
+
+        def check(item: Variable) -> None:
+            if item in is_unclear:
+                odd = self._engine.odd_texts(item, is_unclear[item])
+                raise ColumnError([unclear(item.name, is_unclear[item], odd)])
+
+        self._leave_out(check)
+
+    def _heeds_options(self, item: Variable) -> None:
+        """Refuse options that do not apply to a column.
+
+        Raises:
+            ColumnError: There is one.
+        """
+        if item.kind is Kind.TEXT:
+            self._choices.refuse_bins(item.name)
+        elif item in self._numbers and self._held[item]:
+            self._choices.refuse_texts(item.name, "dates" if item.is_time else f"{item.kind.value}s")
+            self._choices.given_bounds(item.name, is_time=item.is_time)
+
+    def _leave_out(self, check: Callable[[Variable], None]) -> None:
+        """Leave out columns that a check refuses, and remember why."""
+        for item in list(self._variables):
+            try:
+                check(item)
+            except ColumnError as error:
+                self._choices.seen.problems += error.problems
+                self._variables.remove(item)
+                self._numbers.pop(item, None)
+                self._top.pop(item, None)
 
     def _categories(self) -> Iterator[tuple[Variable, Distribution]]:
         numbers = [item for item, column in self._numbers.items() if column.cells.size and self._is_discrete(item)]
@@ -174,13 +217,12 @@ class _Batch:
                 cells = self._numbers[item].cells
                 counts = _by_label((canonical_number(cells.number(value)), rows) for value, rows in values)
             else:
-                self._choices.refuse_bins(item.name)
                 counts = self._texts(item, values)
                 self._choices.look_at_texts(item.name, counts, self._held[item])
             others = {
                 "missing": self._rows - self._held[item],
                 "width": float_width(item.dtype),
-                "is_time": item.is_time,
+                "is_time": item in self._numbers and self._numbers[item].is_time,
             }
             is_output = item.name not in self._positions
             yield item, self._choices.discrete_of(item.name, counts, self._held[item], is_output=is_output, **others)

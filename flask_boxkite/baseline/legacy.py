@@ -2,12 +2,17 @@
 
 One family per variable, ``feature_<index>_value_baseline``: a histogram, or a counter with the label ``bin``; its name
 stands only in the HELP text. Missing values and infinity share the bucket ``+Inf``.
+
+What it has no place for, such as that a variable is one of dates, stands in comments that only this package reads.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +26,12 @@ from flask_boxkite.errors import BaselineError
 from flask_boxkite.families import Block, Family, label_text, running_sum
 from flask_boxkite.naming import INVALID, MISSING, RARE, UNSEEN, canonical_number, parse_number
 
-__all__ = ["LegacyFamily", "info_family", "is_legacy", "read", "render_file", "variable_families"]
+__all__ = ["COMMENT", "LegacyFamily", "info_family", "is_legacy", "read", "render_file", "variable_families"]
+
+logger = logging.getLogger("flask_boxkite")
+
+COMMENT = "# flask_boxkite "
+"""How a comment begins that says what the format of boxkite has no place for: the family, and an object of JSON."""
 
 _NAME = re.compile(r"(?:feature_(\d{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
 _INFO = Family("baseline_metrics_info", "gauge", "Metadata about the baseline training metrics")
@@ -37,11 +47,17 @@ def is_legacy(samples: Sequence[Sample]) -> bool:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(samples: Sequence[Sample], helps: dict[str, str], created: int) -> Baseline:
+def read(samples: Sequence[Sample], helps: Mapping[str, str], comments: Mapping[str, str], created: int) -> Baseline:
     """Build a baseline from the samples of a boxkite 0.0.5 file.
 
     Its bins are merged into at most 10 groups of about equal mass. The bucket ``+Inf`` holds missing values too, and
     is the group of what is above; nothing is below.
+
+    Args:
+        samples: All samples.
+        helps: HELP texts, by family.
+        comments: What follows `COMMENT` and a family, by family.
+        created: When the file was made, in Unix seconds.
 
     Raises:
         BaselineError: Bounds do not increase, counts are not cumulative or not whole numbers.
@@ -52,19 +68,50 @@ def read(samples: Sequence[Sample], helps: dict[str, str], created: int) -> Base
         match = _NAME.fullmatch(sample.name)
         if match and match[2] in ("_bucket", "_total"):
             (features.setdefault(int(match[1]), []) if match[1] else outputs).append(sample)
-    trained = tuple(_distribution(_feature_name(helps, index), features[index]) for index in sorted(features))
-    said = (_distribution("output", outputs),) if outputs else ()
+    trained = tuple(
+        _distribution(_feature_name(helps, index), features[index], comments.get(f"feature_{index}_value_baseline"))
+        for index in sorted(features)
+    )
+    said = (_distribution("output", outputs, comments.get("inference_value_baseline")),) if outputs else ()
     rows = max((distribution.rows for distribution in trained or said), default=0)
     return Baseline(trained, said, rows, created=created)
 
 
-def _feature_name(helps: dict[str, str], index: int) -> str:
+def _feature_name(helps: Mapping[str, str], index: int) -> str:
     stem = f"feature_{index}_value_baseline"
     return helps.get(stem, helps.get(f"{stem}_total", "")).removeprefix(_TRAINED) or f"feature_{index}"
 
 
-def _distribution(name: str, samples: list[Sample]) -> Distribution:
-    return (_continuous if samples[0].name.endswith("_bucket") else _discrete)(name, samples)
+def _distribution(name: str, samples: list[Sample], comment: str | None) -> Distribution:
+    found = (_continuous if samples[0].name.endswith("_bucket") else _discrete)(name, samples)
+    if comment is None:
+        return found
+    try:
+        return _with_extras(found, **json.loads(comment))
+    except (TypeError, ValueError) as error:
+        msg = f"the comment '{COMMENT.strip()}' of {name!r} is damaged: {comment!r}. Export the file again."
+        raise BaselineError(msg, line=samples[0].line) from error
+
+
+def _with_extras(
+    item: Distribution, *, type: str | None = None, width: int = 64, missing_texts: Sequence[str] = ()
+) -> Distribution:
+    if (
+        type not in (None, "time")
+        or width not in (16, 32, 64)
+        or not all(isinstance(text, str) for text in missing_texts)
+    ):
+        raise ValueError
+    return replace(item, is_time=type == "time", width=width, missing_texts=frozenset(missing_texts))
+
+
+def _extras(item: Distribution) -> dict[str, Any]:
+    """Return what `_with_extras` reads: what differs from the usual."""
+    return {
+        **({"type": "time"} if item.is_time else {}),
+        **({"width": item.width} if item.width != 64 else {}),
+        **({"missing_texts": sorted(item.missing_texts)} if item.missing_texts else {}),
+    }
 
 
 def _discrete(name: str, samples: list[Sample]) -> Distribution:
@@ -155,7 +202,7 @@ def _buckets(name: str, distribution: Continuous, offset: int) -> Iterator[tuple
 
 
 def _categories(name: str, distribution: Discrete, offset: int, *, training: bool) -> Iterator[tuple[str, int, int]]:
-    values = [str(value) for value in distribution.values]
+    values = list(distribution.categories) if distribution.is_time else list(map(str, distribution.values))
     # A text may be taken already: two samples with the same labels would make the whole answer invalid.
     missing, invalid = ("nan", "None") if {"nan", "None"}.isdisjoint(values) else (MISSING, INVALID)
     for cell, value in enumerate((*values, RARE, UNSEEN, missing, invalid)):
@@ -186,9 +233,28 @@ def info_family(baseline: Baseline) -> tuple[Family, str]:
 
 
 def render_file(baseline: Baseline) -> str:
-    """Return the text of a baseline file under the ancestor's names."""
+    """Return the text of a baseline file under the ancestor's names; warn of what only this package finds in it."""
+    _warn_of_losses(baseline)
     running = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
-    return "".join(
-        item.family.header(openmetrics=False) + item.render(running)
-        for item in variable_families(baseline, training=True)
-    )
+    variables = (*baseline.features, *baseline.outputs[:1])
+    parts = []
+    for item, family in zip(variables, variable_families(baseline, training=True), strict=True):
+        extras = _extras(item)
+        comment = f"{COMMENT}{family.family.name} {json.dumps(extras)}\n" if extras else ""
+        parts.append(family.family.header(openmetrics=False) + comment + family.render(running))
+    return "".join(parts)
+
+
+def _warn_of_losses(baseline: Baseline) -> None:
+    written = (*baseline.features, *baseline.outputs[:1])
+    times = [item.name for item in written if item.is_time and isinstance(item, Continuous)]
+    texts = sorted({text for item in written for text in item.missing_texts})
+    outputs = [item.name for item in baseline.outputs[1:]]
+    losses = [
+        *([f"dates are seconds since 1970 ({', '.join(map(repr, times))})"] if times else []),
+        *([f"{', '.join(map(repr, texts))} do not stand for missing values"] if texts else []),
+    ]
+    if losses:
+        logger.warning("To boxkite 0.0.5, %s. flask_boxkite reads the file as it was meant.", ", and ".join(losses))
+    if outputs:
+        logger.warning("A file of boxkite 0.0.5 has one output. Left out: %s.", ", ".join(map(repr, outputs)))

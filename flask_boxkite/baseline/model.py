@@ -103,7 +103,7 @@ class Baseline:
         model: str = "default",
         version: str | None = None,
         discrete: Iterable[str | int] | None = None,
-        bins: Mapping[str, Sequence[float]] | None = None,
+        bins: Mapping[str, Sequence[Any]] | None = None,
         max_bins: int = 50,
         max_categories: int = 50,
         min_category_rows: int | None = None,
@@ -125,7 +125,7 @@ class Baseline:
             model: As for `export_text`, like all that follow.
             version: A name for people.
             discrete: Names or positions that are discrete.
-            bins: Upper bounds, by name.
+            bins: Upper bounds, by name; of dates, dates or their texts.
             max_bins: Most upper bounds of a continuous column.
             max_categories: Most categories of a discrete column.
             min_category_rows: Rows that a category needs to be named.
@@ -160,7 +160,8 @@ class Baseline:
 
         Args:
             path: Where to; an existing file is replaced.
-            names: ``"labels"``, or ``"boxkite"`` for the metric names of boxkite 0.0.5.
+            names: ``"labels"``, or ``"boxkite"`` for the metric names of boxkite 0.0.5, which has no dates, no texts of
+                missing values and one output: a warning says what it does not read.
 
         Raises:
             BaselineError: The file cannot be written.

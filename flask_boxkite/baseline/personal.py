@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 
 from flask_boxkite.baseline.distribution import Continuous, Distribution
-from flask_boxkite.times import is_time_text
+from flask_boxkite.baseline.text_columns import rows_of_texts
 
-__all__ = ["DATES", "look_of", "looks_like_id"]
+__all__ = ["NUMBERS", "look_of", "looks_like_id"]
 
-DATES = "dates, written as texts"
-"""The look of what is no identifier, but should be parsed."""
+NUMBERS = "numbers, written as texts"
+"""The look of what is no identifier, but may be of another type."""
 
 MOST = 0.8
 """Share of the texts that are looked at which must look so."""
@@ -43,10 +43,10 @@ def look_of(counts: Mapping[str, int], rows: int, most: int) -> str:
         return ""
     if _share(texts, lambda text: _EMAIL.fullmatch(text.strip()) is not None) >= MOST:
         return "e-mail addresses"
+    if rows_of_texts({text: counts[text] for text in texts}).are_numbers:
+        return NUMBERS
     if len(texts) < FEWEST_TEXTS:
         return ""
-    if _share(texts, is_time_text) >= MOST:
-        return DATES
     if _share(texts, lambda text: len(text.split()) >= WORDS) >= MOST:
         return "free text"
     # The most frequent text comes once, so all do.

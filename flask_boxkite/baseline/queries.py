@@ -24,10 +24,11 @@ import numpy as np
 
 from flask_boxkite.baseline.cells import Cells
 from flask_boxkite.baseline.frames import ONCE
-from flask_boxkite.baseline.moments import with_seconds
-from flask_boxkite.baseline.number_texts import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
-from flask_boxkite.baseline.sources import refuse_types_of_first_file
+from flask_boxkite.baseline.moments import with_seconds, with_seconds_of_texts
+from flask_boxkite.baseline.sources import refuse_types_of_some_rows
+from flask_boxkite.baseline.text_columns import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.times import TIME
 
 __all__ = ["Engine", "Kind", "Variable"]
 
@@ -148,27 +149,33 @@ class Engine:
         """Return the columns.
 
         Raises:
-            BaselineError: Two have one name, the frame has the types of only the first of its files, or it cannot be
-                read.
+            BaselineError: Two have one name, the frame has the types of only some of its rows, or it cannot be read.
         """
         try:
             # A frame of Polars cannot have two, and warns where it is asked for its columns.
             names = [] if self.name == "Polars" else list(map(str, self._frame.to_native().columns))
             _refuse_doubles(names)
             if self.name == "DuckDB":
-                refuse_types_of_first_file(self._frame.to_native())
+                refuse_types_of_some_rows(self._frame.to_native())
             schema = self._frame.collect_schema()
         except BaselineError:
             raise
         except Exception as error:
             raise self._failed(error) from error
-        times = frozenset(name for name, type_ in schema.items() if type_ in (nw.Date, nw.Datetime))
-        if times:
-            self._frame = with_seconds(self._frame, times)
+        seconds = frozenset(name for name, type_ in schema.items() if type_ in (nw.Date, nw.Datetime, nw.Duration))
+        if seconds:
+            self._frame = with_seconds(self._frame, seconds)
         return [
-            Variable(name, type_, Kind.NUMBER if name in times else _kind(type_), name in times)
+            Variable(name, type_, Kind.NUMBER if name in seconds else _kind(type_), type_ in (nw.Date, nw.Datetime))
             for name, type_ in schema.items()
         ]
+
+    def as_times(self, variables: Iterable[Variable]) -> dict[Variable, Variable]:
+        """Read columns of texts, all of them dates or moments, as numbers; return what they are then."""
+        texts = {item.name: item.value for item in variables}
+        if texts:
+            self._frame = with_seconds_of_texts(self._frame, texts)
+        return {item: Variable(item.name, nw.Float64(), Kind.NUMBER, is_time=True) for item in variables}
 
     def extremes(self, variables: Sequence[Variable]) -> tuple[int, dict[Variable, tuple[Any, ...]]]:
         """Return the number of rows; and by column how many are not missing, or if it is numeric, how many are finite,
@@ -214,24 +221,26 @@ class Engine:
                 asked.append(expression.alias(f"{index}_{number}"))
         (answer,) = self._answer(lambda: self._frame.select(*asked))
         parts = map(_count, answer)
-        found = {item: list(islice(parts, 5 if item.missing_texts else 4)) for item in variables}
-        return {item: (TextRows(*rows[:4]), sum(rows[4:])) for item, rows in found.items()}
+        found = {item: list(islice(parts, 6 if item.missing_texts else 5)) for item in variables}
+        return {item: (TextRows(*rows[:5]), sum(rows[5:])) for item, rows in found.items()}
 
     def _rows_of_texts(self, item: Variable) -> list[Any]:
         text = item.value
-        number, amount, gap = (text.str.contains(pattern) for pattern in (NUMBER, AMOUNT, MISSING))
+        number, amount, gap, time = (text.str.contains(pattern) for pattern in (NUMBER, AMOUNT, MISSING, TIME))
         missing = [self._rows_of(item.is_missing_text)] if item.missing_texts else []
         return [
             text.count(),
             self._rows_of(number),
             self._rows_of(amount & ~number),
             self._rows_of(gap & ~number & ~amount),
+            self._rows_of(time),
             *missing,
         ]
 
-    def odd_texts(self, variable: Variable) -> list[str]:
-        """Return the most frequent texts of a column that are not numbers."""
-        odd = self._categories(variable).filter(~nw.col("value").str.contains(NUMBER)).head(SHOWN)
+    def odd_texts(self, variable: Variable, counts: TextRows) -> list[str]:
+        """Return the most frequent texts of a column that are of another kind than most, numbers or dates."""
+        usual = TIME if counts.is_time else NUMBER
+        odd = self._categories(variable).filter(~nw.col("value").str.contains(usual)).head(SHOWN)
         return [value for value, _ in self._answer(lambda: odd)]
 
     def one_that_is_no_number(self, variable: Variable) -> list[tuple[str, int]]:
@@ -333,8 +342,8 @@ def _kind(type_: Any) -> Kind:
         return Kind.NUMBER
     if type_.is_nested():
         return Kind.NESTED
-    # Engines divide durations into seconds, each in its own way; a column without any value has no type in some.
-    return Kind.OTHER if type_ in (nw.Duration, nw.Object, nw.Unknown) else Kind.TEXT
+    # A column without any value has no type in some engines.
+    return Kind.OTHER if type_ in (nw.Object, nw.Unknown) else Kind.TEXT
 
 
 @dataclass(frozen=True)

@@ -58,11 +58,12 @@ def load(path: Path) -> Baseline:
     """
     try:
         helps: dict[str, str] = {}
-        samples = list(_samples(_text(path), helps))
+        comments: dict[str, str] = {}
+        samples = list(_samples(_text(path), helps, comments))
         if not samples:
             _fail(f"it is empty. {_HINT}")
         if legacy.is_legacy(samples):
-            return legacy.read(samples, helps, int(path.stat().st_mtime))
+            return legacy.read(samples, helps, comments, int(path.stat().st_mtime))
         return _assembled(samples)
     except OSError as error:
         msg = f"Baseline file '{path}': it cannot be read: {error.strerror}. {_HINT}"
@@ -79,7 +80,7 @@ def loads(text: str) -> Baseline:
     Raises:
         BaselineError: It is no such text.
     """
-    return _assembled(list(_samples(text, {})))
+    return _assembled(list(_samples(text, {}, {})))
 
 
 def _fail(fact: str, line: int | None = None) -> NoReturn:
@@ -100,13 +101,16 @@ def _text(path: Path) -> str:
         _fail(f"it is not UTF-8 text, so it is no baseline. {_HINT}", data.count(b"\n", 0, error.start) + 1)
 
 
-def _samples(text: str, helps: dict[str, str]) -> Iterator[Sample]:
-    """Yield all samples in order; put the HELP texts into *helps*."""
+def _samples(text: str, helps: dict[str, str], comments: dict[str, str]) -> Iterator[Sample]:
+    """Yield all samples in order; put the HELP texts into *helps*, and our own comments into *comments*, by family."""
     # Only "\n" ends a line here: str.splitlines() would also cut at characters that names may hold.
     for number, line in enumerate(text.split("\n"), 1):
         if line.startswith("# HELP "):
             name, _, documentation = line[7:].partition(" ")
             helps[name] = unescape(documentation)
+        elif line.startswith(legacy.COMMENT):
+            name, _, comment = line.removeprefix(legacy.COMMENT).rstrip("\r").partition(" ")
+            comments[name] = comment
         elif line.strip() and not line.lstrip().startswith("#"):
             yield parse_any_sample(line.rstrip("\r"), number)
 

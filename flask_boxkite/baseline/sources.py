@@ -1,34 +1,78 @@
-"""What a relation of DuckDB reads: files whose types are not those of the first one are refused.
+"""What a relation of DuckDB reads: files whose types DuckDB takes from only some of their rows are refused.
 
-Unless it is told ``union_by_name=true``, DuckDB casts the values of all files to the types of the first. Where that has
-whole numbers, it rounds the fractions of the others, without a word. The SQL of a relation says which files it reads;
-where it does not, as behind a view or a table, or where they are not on this machine, nothing is refused.
+Of Parquet, it casts the values of all files to the types of the first, unless it is told ``union_by_name=true``; of
+JSON, to the types of the first 20,480 lines, unless it is told ``sample_size=-1``. Where these hold whole numbers, it
+rounds the fractions of the others, without a word. The SQL of a relation says which files it reads; where it does not,
+as behind a view or a table, or where they are not on this machine, nothing is refused. All lines of JSON are read once
+more to know their types. Of CSV, DuckDB itself refuses what does not fit.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from flask_boxkite.errors import BaselineError
 
-__all__ = ["refuse_types_of_first_file"]
-
-_READERS = frozenset({"parquet_scan", "read_parquet"})
-
-_INTEGERS = frozenset({f"{sign}{name}INT" for sign in ("", "U") for name in ("TINY", "SMALL", "BIG", "HUGE")})
-"""With `INTEGER` types, which DuckDB does not cut silently: what does not fit is an error."""
+__all__ = ["refuse_types_of_some_rows"]
 
 
-def refuse_types_of_first_file(relation: Any) -> None:
-    """Refuse a relation over files of Parquet that have other types than the first of them.
+@dataclass(frozen=True)
+class _Format:
+    """Files that DuckDB reads.
+
+    Attributes:
+        readers: Names of the functions that read them.
+        suffixes: Suffixes by which DuckDB knows a file in the place of a table.
+        whole: SQL that reads files with the types of all rows, given their list.
+        where: Rows that DuckDB takes the types from.
+        remedy: What tells it to look at all.
+        is_typed: Whether the files say what types they have. Otherwise only what is rounded is refused: others are
+            cast as their user may want it, or DuckDB refuses them.
+    """
+
+    readers: frozenset[str]
+    suffixes: tuple[str, ...]
+    whole: str
+    where: str
+    remedy: str
+    is_typed: bool
+
+
+_PARQUET = _Format(
+    frozenset({"parquet_scan", "read_parquet"}),
+    (".parquet",),
+    "read_parquet({}, union_by_name = true)",
+    "first file that DuckDB reads",
+    "union_by_name=True",
+    is_typed=True,
+)
+_JSON = _Format(
+    frozenset({"read_json", "read_json_auto", "read_ndjson", "read_ndjson_auto"}),
+    (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz"),
+    "read_json({}, union_by_name = true, sample_size = -1, maximum_sample_files = -1)",
+    "lines that DuckDB looks at",
+    "sample_size=-1, maximum_sample_files=-1",
+    is_typed=False,
+)
+_FORMATS = (_PARQUET, _JSON)
+
+_INTEGERS = frozenset(
+    {f"{sign}{name}" for sign in ("", "U") for name in ("INTEGER", "TINYINT", "SMALLINT", "BIGINT", "HUGEINT")}
+)
+"""Types among which DuckDB cuts nothing silently: what does not fit is an error."""
+
+
+def refuse_types_of_some_rows(relation: Any) -> None:
+    """Refuse a relation over files of Parquet or JSON that have other types than DuckDB has seen.
 
     Args:
         relation: A relation of DuckDB.
 
     Raises:
-        BaselineError: A column that the relation has is of another type in all files together.
+        BaselineError: A column that the relation has is of another type in all rows together.
     """
     import duckdb
 
@@ -43,20 +87,23 @@ def refuse_types_of_first_file(relation: Any) -> None:
 
 def _refuse(relation: Any, query: str, asked: _Asked) -> None:
     own = dict(zip(map(str, relation.columns), map(str, relation.types), strict=True))
-    for read, read_by_name in asked.readings(query):
-        all_of_them = asked.types(read_by_name)
+    for format_, read, read_whole in asked.readings(query):
+        all_of_them = asked.types(read_whole)
         for name, type_ in asked.types(read).items():
             other = all_of_them.get(name, type_)
-            if own.get(name) == type_ != other and not _are_integers(type_, other):
+            is_cut = type_ != other and not (_is_integer(type_) and _is_integer(other))
+            if not format_.is_typed:
+                is_cut = _is_integer(type_) and other in ("FLOAT", "DOUBLE")
+            if own.get(name) == type_ and is_cut:
                 msg = (
-                    f"Column {name!r} is {type_} in the first file that DuckDB reads, but {other} in all of them, and "
-                    "DuckDB would cast, and round, the others. Read them with union_by_name=True."
+                    f"Column {name!r} is {type_} in the {format_.where}, but {other} in all of them, and "
+                    f"DuckDB would cast, and round, the others. Read them with {format_.remedy}."
                 )
                 raise BaselineError(msg)
 
 
-def _are_integers(*types: str) -> bool:
-    return _INTEGERS.union({"INTEGER", "UINTEGER"}).issuperset(types)
+def _is_integer(type_: str) -> bool:
+    return type_ in _INTEGERS
 
 
 class _Asked:
@@ -65,22 +112,24 @@ class _Asked:
     def __init__(self, connection: Any, error: type[Exception]) -> None:
         self._connection, self._error = connection, error
 
-    def readings(self, query: str) -> Iterator[tuple[str, str]]:
-        """Yield a query for what each reader of Parquet in a query reads: as it stands there, and with columns by name.
+    def readings(self, query: str) -> Iterator[tuple[_Format, str, str]]:
+        """Yield a query for what each reader of files in a query reads: as it stands there, and by the types of all.
 
-        Nothing if that cannot be seen.
+        Nothing if that cannot be seen, or if the user has given the types.
         """
         for node in _nodes(self._parsed(query)):
-            if str(node.get("function_name")).lower() in _READERS:
+            function, table = str(node.get("function_name")).lower(), str(node.get("table_name"))
+            if format_ := next((each for each in _FORMATS if function in each.readers), None):
                 # DuckDB 2 has 'arguments', with names, where others have 'children'.
                 first = (node.get("arguments") or node.get("children") or [{}])[0]
                 call = self._written("SELECT * FROM range(1)", "from_table", {"function": node})
                 files = self._written("SELECT 1", "select_list", [first.get("expression", first)])
-                if call and files:
-                    yield call, _by_name(files.removeprefix("SELECT "))
-            elif node.get("type") == "BASE_TABLE" and str(node.get("table_name")).endswith(".parquet"):
-                files = _quoted(node["table_name"])
-                yield f"SELECT * FROM {files}", _by_name(files)
+                # DuckDB writes the types that it has found as if they were given, but says so.
+                is_given = "columns" in call and "auto_detect" not in call
+                if call and files and not is_given:
+                    yield format_, call, _whole(format_, files.removeprefix("SELECT "))
+            elif format_ := next((each for each in _FORMATS if table.endswith(each.suffixes)), None):
+                yield format_, f"SELECT * FROM {_quoted(table)}", _whole(format_, _quoted(table))
 
     def types(self, query: str) -> dict[str, str]:
         """Return the types of an answer by column; nothing if DuckDB cannot tell."""
@@ -105,9 +154,9 @@ class _Asked:
             return []
 
 
-def _by_name(files: str) -> str:
-    """Return the query that reads files with the types of all of them."""
-    return f"SELECT * FROM read_parquet({files}, union_by_name = true)"
+def _whole(format_: _Format, files: str) -> str:
+    """Return the query that reads files with the types of all rows."""
+    return f"SELECT * FROM {format_.whole.format(files)}"
 
 
 def _quoted(text: str) -> str:

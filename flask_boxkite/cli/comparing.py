@@ -70,14 +70,14 @@ def compare(
       flask boxkite compare baseline.prom 'new/*.csv' --fail-on drifted
       flask boxkite compare january.prom february.prom --format html --output february.html
     """
-    from flask_boxkite.cli.data import is_data
+    from flask_boxkite.cli.data import is_data, is_data_set
 
     if is_data(str(first)):
         msg = f"'{first}' is data. Make a baseline of it: flask boxkite baseline {first} --out baseline.prom"
         raise BaselineError(msg)
     baseline = Baseline.load(first)
     count: Count
-    if len(second) > 1 or is_data(second[0]):
+    if len(second) > 1 or is_data_set(second[0]):
         wanted, count = _of_data(_without(baseline, exclude), second, exclude, missing)
     else:
         wanted, count = _without(baseline, exclude), _of_baseline(Baseline.load(second[0]))

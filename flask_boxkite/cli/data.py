@@ -15,12 +15,17 @@ from flask_boxkite.cli.parts import Part, format_of, part_of
 from flask_boxkite.cli.reading import is_url, readable
 from flask_boxkite.errors import BaselineError
 
-__all__ = ["check_columns", "is_data", "scan"]
+__all__ = ["check_columns", "is_data", "is_data_set", "scan"]
 
 
 def is_data(name: str) -> bool:
     """Say whether a file is data, by its suffix."""
     return format_of(name) is not None
+
+
+def is_data_set(name: str) -> bool:
+    """Say whether files of data are named: one by its suffix, several by a folder or a pattern."""
+    return is_data(name) or os.path.isdir(name) or (glob.has_magic(name) and not os.path.exists(name))
 
 
 def scan(
@@ -36,8 +41,7 @@ def scan(
             texts wherever one value is no number, and what that means is left to the caller.
 
     Raises:
-        BaselineError: There is no such file, one is of no known kind, cannot be read, has no rows or other columns, or
-            a column holds numbers and a few texts.
+        BaselineError: There is no such file, one is of no known kind, cannot be read, or has no rows or other columns.
     """
     parts = [part_of(path) for name in names for path in _expanded(name)]
     _check_same_columns(parts)

@@ -6,15 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 
 import polars as pl
 
-from flask_boxkite.baseline.number_texts import AMOUNT, SHOWN, OddTextsError, TextRows
-from flask_boxkite.cli.group import listed
 from flask_boxkite.cli.parts import Part
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.values import MISSING_TEXTS, folded
 
 __all__ = ["one_table"]
-
-_FILES_SHOWN = 2
 
 _NUMBERS, _TEXTS = "numbers", "texts"
 
@@ -32,7 +28,7 @@ def one_table(
             Otherwise plain texts are left for the caller to read.
 
     Raises:
-        BaselineError: A column has types of different kinds, or holds numbers and a few plain texts.
+        BaselineError: A column has types of different kinds.
     """
     columns = list(parts[0].schema)
     textual = {name for part in parts for name, type_ in part.schema.items() if _kind(type_) == _TEXTS}
@@ -95,35 +91,17 @@ def _with_numbers(parts: Sequence[Part], frames: Sequence[pl.LazyFrame], names: 
     if not any(own):
         return list(frames)
     plain = [frame.select(some) for frame, some in zip(frames, own, strict=True) if some]
-    where = listed([f"'{part.path}'" for part in parts], _FILES_SHOWN)
-    numbers = _columns_of_numbers(pl.concat(plain, how="diagonal"), where, names)
+    numbers = _columns_of_numbers(pl.concat(plain, how="diagonal"), names)
     return [
         frame.with_columns(pl.col([name for name in some if name in numbers]).cast(pl.Float64))
         for frame, some in zip(frames, own, strict=True)
     ]
 
 
-def _columns_of_numbers(frame: pl.LazyFrame, where: str, names: Sequence[str]) -> set[str]:
-    """Return those columns of texts that hold nothing but numbers.
-
-    Raises:
-        BaselineError: One holds numbers and some other texts, of which nothing can be made without being told.
-    """
-    held = {name: pl.col(name).count().alias(f"held {name}") for name in names}
-    number = {name: pl.col(name).cast(pl.Float64, strict=False) for name in names}
-    numbers = [value.count().alias(f"numbers {name}") for name, value in number.items()]
-    amounts = [
-        (value.is_null() & pl.col(name).str.contains(AMOUNT)).sum().alias(f"amounts {name}")
-        for name, value in number.items()
+def _columns_of_numbers(frame: pl.LazyFrame, names: Sequence[str]) -> set[str]:
+    """Return those columns of texts that hold nothing but numbers."""
+    others = [
+        (pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64, strict=False).is_null()).any() for name in names
     ]
-    counts = frame.select(*held.values(), *numbers, *amounts).collect().row(0)
-    found = set()
-    for place, name in enumerate(names):
-        texts_found = TextRows(*counts[place :: len(names)])
-        if texts_found.are_numbers or not texts_found.rows:
-            found.add(name)
-        elif texts_found.are_odd:
-            odd = frame.select(pl.col(name)).filter(pl.col(name).cast(pl.Float64, strict=False).is_null())
-            texts = odd.drop_nulls().unique(maintain_order=True).head(SHOWN).collect().to_series().to_list()
-            raise OddTextsError(name, texts_found, texts, where=f" of {where}").for_command()
-    return found
+    found = frame.select(other.alias(name) for name, other in zip(names, others, strict=True)).collect().row(0)
+    return {name for name, has_others in zip(names, found, strict=True) if not has_others}

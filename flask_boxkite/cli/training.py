@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.number_texts import OddTextsError
+from flask_boxkite.baseline.problems import ColumnError
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed, write
 from flask_boxkite.drift.text import printable
 from flask_boxkite.errors import BaselineError
@@ -38,6 +38,13 @@ _SHOWN = 5
     metavar="NAME",
     help="Numeric column that is discrete; repeatable. All others are continuous then.  [default: those with few "
     "distinct values]",
+)
+@click.option(
+    "--bins",
+    multiple=True,
+    metavar="NAME=BOUND,…",
+    help="Upper bounds of a column's bins, numbers or dates, such as 'age=18,65' or 'day=2024-01-01,2024-07-01'; "
+    "repeatable.",
 )
 @click.option("--max-bins", type=int, default=50, help="Most bounds of a continuous column.")
 @click.option("--max-categories", type=int, default=50, help="Most categories of a discrete column.")
@@ -73,6 +80,7 @@ def baseline(
     model: str,
     version: str | None,
     discrete: tuple[str, ...],
+    bins: tuple[str, ...],
     max_bins: int,
     max_categories: int,
     min_category_rows: int | None,
@@ -103,13 +111,18 @@ def baseline(
     with waiting("Looking at the data"):
         frame = scan(data, missing, texts)
     columns = frame.collect_schema().names()
+    bounds = dict(map(_named_bounds, bins))
     for option, given in (
         ("--output-column", outputs),
         ("--exclude", exclude),
         ("--discrete", discrete),
+        ("--bins", bounds),
         ("--text", texts),
     ):
         check_columns(option, given, columns)
+    if both := sorted({*outputs} & {*exclude}):
+        msg = f"'--output-column' and '--exclude' both name {both[0]!r}. Take it out of one of them."
+        raise BaselineError(msg)
     features = [name for name in columns if name not in {*outputs, *exclude}]
     if "" in features:
         msg = "A column has no name, as the index that pandas writes. Give it one, or leave it out: --exclude ''"
@@ -122,7 +135,8 @@ def baseline(
                 path=out,
                 model=model,
                 version=version,
-                discrete=discrete or None,
+                discrete=[name for name in discrete if name not in exclude] if discrete else None,
+                bins={name: own for name, own in bounds.items() if name not in exclude},
                 max_bins=max_bins,
                 max_categories=max_categories,
                 min_category_rows=min_category_rows,
@@ -131,9 +145,17 @@ def baseline(
                 names=names,
                 progress=tell,
             )
-        except OddTextsError as error:
+        except ColumnError as error:
             raise error.for_command() from None
     write("".join(f"{printable(line)}\n" for line in _summary(made, out)), None)
+
+
+def _named_bounds(given: str) -> tuple[str, list[str]]:
+    name, equals, bounds = given.rpartition("=")
+    if not equals:
+        msg = f"'--bins' must be a name and bounds, such as 'age=18,65', got {given!r}."
+        raise BaselineError(msg)
+    return name, bounds.split(",")
 
 
 def _summary(made: Baseline, out: Path) -> Iterator[str]:

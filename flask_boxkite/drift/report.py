@@ -51,7 +51,7 @@ class Distances:
         hellinger: The `hellinger_distance` of the groups, in [0, 1].
         kolmogorov_smirnov: Of the bins; None if discrete.
         kolmogorov_smirnov_limit: What it exceeds by chance with the probability of a false alarm.
-        wasserstein: Of the bins, in the unit of the variable; None if discrete.
+        wasserstein: Of the bins, in the unit of the variable, seconds of dates and times; None if discrete.
     """
 
     jensen_shannon: float | None
@@ -163,6 +163,7 @@ class VariableDrift:
             "name": self.name,
             "side": self.side,
             "kind": self.kind,
+            "type": "time" if self.item.is_time else None,
             "verdict": self.verdict,
             "reason": self.reason or None,
             "note": self.note or None,
@@ -233,12 +234,13 @@ class DriftReport:
         """Return JSON values: neither NaN nor infinity; None for a number that there is not.
 
         Keys: ``model``, ``baseline``, ``window``, ``alpha``, and ``variables``, a list of dicts with ``name``,
-        ``side``, ``kind``, ``verdict``, ``reason``, ``note``, ``since`` (ISO 8601), ``rows``, ``baseline_rows``,
-        ``live_rows`` (see `VariableDrift`); ``g``, ``dispersion``, ``limit``, ``psi``, ``size``, ``psi_noise``,
-        ``psi_error``, ``psi_limit`` (see `Judgement`); ``recurrence``; ``moved_most``, ``share_before``, ``share_now``;
-        ``missing_before``, ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``,
-        ``kl_live``, ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``,
-        ``wasserstein`` (see `Distances`). Keys may be added, in a later release; none goes or changes its meaning.
+        ``side``, ``kind``, ``type`` (``"time"`` of dates and times, else None), ``verdict``, ``reason``, ``note``,
+        ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see `VariableDrift`); ``g``, ``dispersion``,
+        ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``, ``psi_limit`` (see `Judgement`); ``recurrence``;
+        ``moved_most``, ``share_before``, ``share_now``; ``missing_before``, ``missing_now`` and so for ``invalid``,
+        ``out_of_range``, ``unseen``; ``jensen_shannon``, ``kl_live``, ``kl_baseline``, ``hellinger``,
+        ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``, ``wasserstein`` (see `Distances`). Keys may be added, in
+        a later release; none goes or changes its meaning.
         """
         return {
             "model": self.model,

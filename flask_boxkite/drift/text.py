@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from flask_boxkite.drift.timeline import DAY
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import parse_interval
+from flask_boxkite.times import is_time_text
 
 __all__ = [
     "CHANGED",
     "COLUMNS",
     "NOTICEABLE",
+    "WHOLE",
     "as_markdown",
     "as_text",
     "by_note",
@@ -22,14 +25,16 @@ __all__ = [
     "counted_as_one",
     "cut",
     "digits_apart",
+    "distance_text",
     "escaped",
+    "interval_ends",
     "markdown_row",
     "moved_count",
     "moved_most",
+    "number",
     "percent",
     "printable",
     "short_interval",
-    "short_interval_of_times",
     "since_cell",
     "size_cell",
     "title",
@@ -41,6 +46,11 @@ COLUMNS = 100
 
 CHANGED = ("shifted", "drifted", "major")
 """Verdicts of a change that is real, so that it has a size."""
+
+_NONE = "\N{EN DASH}"
+
+WHOLE = 1e15
+"""Numbers from here on have an exponent."""
 
 _NAME = 22
 _QUIET = ("stable", "not enough data")
@@ -217,26 +227,53 @@ def moved_most(item: Mapping[str, Any], room: int) -> str:
 def _group(item: Mapping[str, Any]) -> str:
     """Name the group that moved most."""
     name: str = item["moved_most"]
-    if item["kind"] == "continuous" and name.startswith("("):
-        try:
-            return short_interval(name)
-        except ValueError:
-            return short_interval_of_times(name)
-    return printable(name)
-
-
-def short_interval_of_times(name: str) -> str:
-    """Shorten an interval of moments to dates, if they differ."""
-    bounds = name[1:-1].split(",")
-    days = [bound[:10] for bound in bounds]
-    return f"({','.join(bounds if len(set(days)) < len(days) else days)}]"
+    return short_interval(name) if item["kind"] == "continuous" and name.startswith("(") else printable(name)
 
 
 def short_interval(name: str) -> str:
-    """Shorten the bounds of an interval, which are read here, not compared: four digits are enough, if they differ."""
-    lower, upper = parse_interval(name)
-    digits = digits_apart((lower, upper), 4)
-    return f"({lower:.{digits}g},{upper:.{digits}g}]"
+    """Shorten the bounds of an interval, which are read here, not compared: four digits are enough, if they differ.
+
+    Raises:
+        ValueError: It is no interval of numbers or moments.
+    """
+    return f"({','.join(interval_ends(name, _shortened))}]"
+
+
+def interval_ends(name: str, write: Callable[[Sequence[float]], list[str]]) -> list[str]:
+    """Return the bounds of an interval as people read them; moments as dates, if these differ.
+
+    Args:
+        name: Name of the interval, as ``(1.5,2.0]`` or ``(2024-01-01,2024-02-01]``.
+        write: Function that writes numbers.
+
+    Raises:
+        ValueError: It is no interval of numbers or moments.
+    """
+    bounds = name[1:-1].split(",")
+    if not any(map(is_time_text, bounds)):
+        return write(parse_interval(name))
+    days = [bound[:10] for bound in bounds]
+    return days if len(set(days)) == len(days) else bounds
+
+
+def _shortened(values: Sequence[float]) -> list[str]:
+    digits = digits_apart(values, 4)
+    return [f"{value:.{digits}g}" for value in values]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Write a number: to three digits where it is small, whole where it is large; a dash where there is none."""
+    if value is None:
+        return _NONE
+    if abs(value) < WHOLE:
+        digits = max(digits, len(f"{abs(value):.0f}"))
+    return f"{value:,.{digits}g}"
+
+
+def distance_text(item: Mapping[str, Any]) -> str:
+    """Write the Wasserstein distance of a variable: in its own unit, or in days where it is one of dates or times."""
+    # A server of an earlier release does not say what type a variable has.
+    return f"{number(item['wasserstein'] / DAY)} days" if item.get("type") == "time" else number(item["wasserstein"])
 
 
 def digits_apart(values: Sequence[float], least: int) -> int:
@@ -268,7 +305,8 @@ def _details(item: Mapping[str, Any]) -> Iterator[str]:
     where = f"over all {item['live_rows']} live rows " if item["since"] else ""
     for key, name in _DISTANCES.items():
         if item[key] is not None:
-            yield f"{where}{name} {item[key]:.3g}"
+            value = distance_text(item) if key == "wasserstein" else f"{item[key]:.3g}"
+            yield f"{where}{name} {value}"
             where = ""
 
 

@@ -80,7 +80,7 @@ def variable_html(app: App, model: ModelView, view: VariableView, points: Sequen
             view=view,
             course=course_picture(view, points),
             decision=list(decision_statistics(view.row)),
-            distances=list(distance_statistics(view.row, is_time=view.trained.is_time)),
+            distances=list(distance_statistics(view.row)),
         )
     )
 

@@ -6,7 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from flask_boxkite.drift.text import CHANGED, NOTICEABLE, counted_as_one, digits_apart, percent, short_interval_of_times
+from flask_boxkite.drift.text import (
+    CHANGED,
+    NOTICEABLE,
+    WHOLE,
+    counted_as_one,
+    digits_apart,
+    distance_text,
+    interval_ends,
+    number,
+    percent,
+)
 from flask_boxkite.drift.timeline import DAY
 from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.naming import (
@@ -18,7 +28,6 @@ from flask_boxkite.naming import (
     UNSEEN,
     category_value,
     is_canonical_number,
-    parse_interval,
 )
 from flask_boxkite.times import is_time_text, time_text
 
@@ -43,9 +52,6 @@ __all__ = [
 ]
 
 _NONE = "\N{EN DASH}"
-
-_WHOLE = 1e15
-"""Numbers from here on have an exponent."""
 
 SPECIAL_WORDS = {
     BELOW: "below training",
@@ -93,15 +99,6 @@ def window_text(window: str | None) -> str:
     return f"in {_WINDOWS.get(window, f'the last {window}')}" if window else "since the start"
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Write a number: to three digits where it is small, whole where it is large; a dash where there is none."""
-    if value is None:
-        return _NONE
-    if abs(value) < _WHOLE:
-        digits = max(digits, len(f"{abs(value):.0f}"))
-    return f"{value:,.{digits}g}"
-
-
 def numbers(values: Sequence[float]) -> list[str]:
     """Write numbers with as many digits, three at least, as tell apart those that are not equal."""
     digits = digits_apart(values, 3)
@@ -145,17 +142,14 @@ def group_text(name: str, kind: str) -> str:
         return SPECIAL_WORDS[name]
     if kind != "continuous":
         return category_label(name)
-    try:
-        return " to ".join(numbers(parse_interval(name)))
-    except ValueError:
-        return short_interval_of_times(name)[1:-1].replace(",", " to ")
+    return " to ".join(interval_ends(name, numbers))
 
 
 def category_label(category: str) -> str:
     """Name a category as it is: a number without needless zeros and without separators, as 2021 may be a year."""
     if is_canonical_number(category):
         value = float(category)
-        return f"{value:.0f}" if abs(value) < _WHOLE and value.is_integer() else repr(value)
+        return f"{value:.0f}" if abs(value) < WHOLE and value.is_integer() else repr(value)
     return category_value(category)
 
 
@@ -217,12 +211,11 @@ def _size_meaning(row: Mapping[str, Any]) -> str:
     return f"PSI less {less}. Drift begins at {number(DRIFTED_SIZE)}, major drift at {number(MAJOR_SIZE)}."
 
 
-def distance_statistics(row: Mapping[str, Any], *, is_time: bool = False) -> Iterator[Statistic]:
+def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     """Explain the numbers that describe the whole window.
 
     Args:
         row: A variable, as `VariableDrift.to_row` has it.
-        is_time: Whether its values are moments, in seconds.
     """
     if row["kolmogorov_smirnov"] is not None:
         yield Statistic(
@@ -232,7 +225,7 @@ def distance_statistics(row: Mapping[str, Any], *, is_time: bool = False) -> Ite
             f"At some value, the shares of rows up to it are {percent(row['kolmogorov_smirnov'])} apart.",
         )
     if row["wasserstein"] is not None:
-        value = f"{number(row['wasserstein'] / DAY)} days" if is_time else number(row["wasserstein"])
+        value = distance_text(row)
         yield Statistic(
             "Wasserstein", value, "", f"On average a value would have to move by {value} to be where it was."
         )

@@ -80,12 +80,13 @@ def in_chunks(columns: Columns, sizes: list[int]) -> Iterator[Columns]:
 def test_the_share_of_equal_pairs_is_that_of_counting(columns: Columns, sizes: list[int], random: Any) -> None:
     """In memory and in chunks, whose columns may stand in any order, and which may come in any order."""
     expected = brute_force(*columns.values())
-    assert build_baseline(columns, texts=columns).row_collisions == pytest.approx(expected)
+    texts = [name for name, values in columns.items() if any(isinstance(value, str) for value in values)]
+    assert build_baseline(columns, texts=texts).row_collisions == pytest.approx(expected)
     chunks = list(in_chunks(columns, sizes))
     random.shuffle(chunks)
     turned = [dict(random.sample(list(chunk.items()), len(chunk))) for chunk in chunks]
     for stream in (chunks, turned):
-        assert Baseline.from_chunks(stream, texts=columns).row_collisions == pytest.approx(expected)
+        assert Baseline.from_chunks(stream, texts=texts).row_collisions == pytest.approx(expected)
 
 
 # --- what holds the columns ------------------------------------------------------------------------------------------

@@ -6,16 +6,19 @@ import json
 import math
 import subprocess
 from collections.abc import Mapping
+from datetime import date, timedelta
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from prometheus_client.parser import text_string_to_metric_families
 
-from flask_boxkite import Baseline, BaselineError
+from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
+from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.baseline.legacy import info_family
 from tests.baseline.strategies import baselines
 from tests.peers import boxkite_python
@@ -289,6 +292,59 @@ def test_any_baseline_can_be_written_in_boxkites_form(tmp_path: Path, baseline: 
             assert " has a category twice." in str(error) or "it is empty" in str(error)  # noqa: PT017
         else:
             assert sum(item.rows for item in again.features) == sum(item.rows for item in baseline.features)
+
+
+def kinds() -> Baseline:
+    """Return a baseline with a variable of each kind that boxkite's format has no place for."""
+    days = [date(1990, 1, 1) + timedelta(9 * place) for place in range(200)]
+    columns = {
+        "birth": days,
+        "month": [date(2024, 1 + place % 3, 1) for place in range(200)],
+        "narrow": np.arange(200, dtype=np.float32) / np.float32(7),
+        "size": [("S", "M", "?")[place % 3] for place in range(200)],
+    }
+    outputs = {"until": days, "score": [place / 7 for place in range(200)]}
+    return build_baseline(columns, outputs, missing_texts=("?",), clock=lambda: 0)
+
+
+def test_what_boxkites_format_has_no_place_for_is_kept_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = kinds()
+    made.dump(tmp_path / "b.prom", names="boxkite")
+    assert caplog.messages == [
+        "To boxkite 0.0.5, dates are seconds since 1970 ('birth', 'until'), and '?' do not stand for missing values. "
+        "flask_boxkite reads the file as it was meant.",
+        "A file of boxkite 0.0.5 has one output. Left out: 'score'.",
+    ]
+
+    found = Baseline.load(tmp_path / "b.prom")
+    assert [item.name for item in found.features] == [item.name for item in made.features]
+    for one, other in zip((*found.features, *found.outputs), (*made.features, made.outputs[0]), strict=True):
+        assert (one.is_time, one.width, one.missing_texts) == (other.is_time, other.width, other.missing_texts)
+        assert sum(one.cells) == sum(other.cells)
+    assert found.features[1].categories == ("2024-01-01", "2024-02-01", "2024-03-01")  # type: ignore[union-attr]
+
+
+def test_live_rows_fall_where_a_file_of_boxkites_format_has_them(tmp_path: Path) -> None:
+    kinds().dump(tmp_path / "b.prom", names="boxkite")
+    service = ModelMonitoringService(tmp_path / "b.prom", sink="none")
+    for place in range(200):
+        birth, month = date(1990, 1, 1) + timedelta(9 * place), f"2024-0{1 + place % 3}-01"
+        size = ("S", "M", "?")[place % 3]
+        row = {"birth": f"{birth}T00:00Z", "month": month, "narrow": float(np.float32(place / 7)), "size": size}
+        service.log_prediction(features=row)
+
+    assert {item.name: item.now for item in service.drift() if item.now != item.before and item.rows} == {}
+
+
+def test_a_damaged_comment_is_refused(tmp_path: Path) -> None:
+    kinds().dump(tmp_path / "b.prom", names="boxkite")
+    text = (tmp_path / "b.prom").read_text()
+    for damage in ('"type": "moment"', '"type": "time', '"kind": "time"'):
+        (tmp_path / "b.prom").write_text(text.replace('"type": "time"', damage, 1))
+        with pytest.raises(BaselineError, match="the comment '# flask_boxkite' of 'birth' is damaged: "):
+            Baseline.load(tmp_path / "b.prom")
 
 
 def test_a_text_that_boxkite_writes_for_missing_values_stays_apart_from_them(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Relations of DuckDB over several files: the types of the first must not be those of all."""
+"""Relations of DuckDB over files: the types of the first rows must not be those of all."""
 
 from __future__ import annotations
 
@@ -49,6 +49,50 @@ def test_files_of_other_types_than_the_first_are_refused(make: Make) -> None:
     with pytest.raises(BaselineError) as caught:
         build_baseline(make(peers.library("duckdb")))
     assert str(caught.value) == MESSAGE
+
+
+LINES: dict[str, Make] = {
+    "README": lambda duckdb: duckdb.read_json("x.jsonl"),
+    "options": lambda duckdb: duckdb.read_json("x.jsonl", format="newline_delimited", sample_size=9),
+    "SQL": lambda duckdb: duckdb.sql("SELECT x FROM read_json_auto('x.jsonl', sample_size = 9)"),
+    "name": lambda duckdb: duckdb.sql("FROM 'x.jsonl'"),
+    "filter": lambda duckdb: duckdb.read_json("x.jsonl").filter("x > 0"),
+}
+
+
+@pytest.fixture(scope="module")
+def lines() -> str:
+    """Return JSON lines of whole numbers, and of one fraction behind those that DuckDB looks at."""
+    return '{"x": 1, "s": "a"}\n{"x": 2, "s": "1"}\n' * 12_000 + '{"x": 2.5, "s": "b"}\n'
+
+
+@pytest.mark.parametrize("make", LINES.values(), ids=LINES.keys())
+def test_lines_of_other_types_than_those_that_duckdb_looks_at_are_refused(make: Make, lines: str) -> None:
+    Path("x.jsonl").write_text(lines)
+    with pytest.raises(BaselineError) as caught:
+        build_baseline(make(peers.library("duckdb")))
+    assert str(caught.value) == (
+        "Column 'x' is BIGINT in the lines that DuckDB looks at, but DOUBLE in all of them, and DuckDB would cast, and "
+        "round, the others. Read them with sample_size=-1, maximum_sample_files=-1."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "categories"),
+    [
+        ({"sample_size": -1, "maximum_sample_files": -1}, ["1.0", "2.0", "2.5"]),
+        ({"columns": {"x": "BIGINT"}}, ["1.0", "2.0"]),
+        ({"columns": {"x": "DOUBLE"}}, ["1.0", "2.0", "2.5"]),
+    ],
+    ids=["all", "given", "right"],
+)
+def test_lines_are_counted_by_the_types_of_all_or_by_given_ones(
+    options: dict[str, Any], categories: list[str], lines: str
+) -> None:
+    Path("x.jsonl").write_text(lines)
+    frame = peers.library("duckdb").read_json("x.jsonl", **options)
+    (x, *_) = build_baseline(frame, discrete=["x"], min_category_rows=1).features
+    assert sorted(x.categories) == categories  # type: ignore[union-attr]
 
 
 COUNTED: dict[str, tuple[Make, list[str]]] = {

@@ -139,7 +139,7 @@ def test_a_few_texts_among_numbers_are_named_with_the_remedies() -> None:
     Path("odd.csv").write_text("x,y\n" + "".join(f"{number / 10},1\n" for number in range(100)) + '?,1\n"1,234",1\n')
     result = CliRunner().invoke(boxkite, ["baseline", "odd.csv", "--out", "b"])
     assert result.exit_code == 1
-    assert "Column 'x' of 'odd.csv' holds 100 numbers and 2 other texts, such as '?', '1,234'." in result.output
+    assert "Column 'x' holds 100 numbers and 2 other texts, such as '1,234', '?'." in result.output
     assert "--missing-text '?'" in result.output
     assert "--text 'x'" in result.output
 
@@ -163,7 +163,7 @@ def test_odd_texts_are_refused_and_read_in_every_format(suffix: str) -> None:
 
 def test_amounts_among_numbers_are_odd_however_many_they_are() -> None:
     Path("paid.csv").write_text("paid\n" + "".join(f'"{at},250"\n{at}.5\n' for at in range(1, 100)))
-    assert "holds 99 numbers and 99 other texts, such as '1,250', '2,250'," in refused("paid.csv")
+    assert "holds 99 numbers and 99 other texts, such as '1,250', '10,250'," in refused("paid.csv")
 
 
 def test_categories_of_few_rows_are_named_if_that_is_asked_for() -> None:

@@ -118,7 +118,7 @@ def test_a_few_texts_in_one_file_are_not_all_that_counts() -> None:
     text("csv", "1\n2\n3\n")("a")
     Path("b.csv").write_text("x\n?\n4\n")
     assert refused("a.csv", "b.csv").startswith(
-        "Error: Column 'x' of 'a.csv', 'b.csv' holds 31 numbers and 1 other text, such as '?'. Say what these are: "
+        "Error: Column 'x' holds 31 numbers and 1 other text, such as '?'. Say what these are: "
     )
     assert features("a.csv", "b.csv", "--missing-text", "?")["x"].missing == 1
 

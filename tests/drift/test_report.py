@@ -101,7 +101,7 @@ def test_an_unknown_name_is_a_key_error() -> None:
 
 
 KEYS = [
-    "name", "side", "kind", "verdict", "reason", "note", "since", "rows", "baseline_rows", "live_rows", "g",
+    "name", "side", "kind", "type", "verdict", "reason", "note", "since", "rows", "baseline_rows", "live_rows", "g",
     "dispersion", "recurrence", "limit", "psi", "size", "psi_noise", "psi_error", "psi_limit",
     "moved_most", "share_before", "share_now", "missing_before", "missing_now", "invalid_before", "invalid_now",
     "out_of_range_before", "out_of_range_now", "unseen_before", "unseen_now", "jensen_shannon", "kl_live",

@@ -10,8 +10,11 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Callable
-from datetime import date, datetime, timedelta
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,46 +28,16 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import flask_boxkite
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.records import Records
+from flask_boxkite.times import is_time_text
 from tests import peers
+from tests.integration.kinds import ROWS, made
 
-ROWS = 240
 Columns = dict[str, list[Any]]
-
-
-def made() -> pd.DataFrame:
-    """Return a column of every kind of values, of which some are missing where the kind allows for it."""
-    rng = np.random.default_rng(8)
-    places = np.arange(ROWS)
-    gaps = places % 7 == 0
-    normal = rng.normal(size=ROWS).round(9)  # as many digits as pandas writes in JSON
-    days = [date(1970, 1, 1) + timedelta(int(day)) for day in rng.integers(-9000, 9000, ROWS)]
-    return pd.DataFrame(
-        {
-            "float64": normal,
-            "missing": np.where(gaps, math.nan, normal * 100),
-            "float32": normal.astype(np.float32),
-            "float32 few": (places % 9 / np.float32(10)).astype(np.float32),
-            "float16": (places % 300 / 7).astype(np.float16),
-            "integer": rng.integers(-1000, 1000, ROWS),
-            "few": places % 4,
-            "large": places * 10**15,
-            "boolean": places % 3 == 0,
-            "text": pd.Series(np.array(["Oslo", "Röme", "a,b", 'say "x"', "NANCY"])[places % 5], dtype=object),
-            "digits": pd.Series(np.array(["02134", "10001", "1e3"])[places % 3], dtype=object),
-            "gaps": pd.Series(
-                [None if gap else f"t{place % 3}" for place, gap in enumerate(gaps.tolist())], dtype=object
-            ),
-            "category": pd.Categorical(np.array(["low", "high"])[places % 2]),
-            "date": pd.to_datetime(pd.Series(days)),
-            "moment": pd.Timestamp("2024-03-31 01:30") + pd.to_timedelta(rng.integers(0, 10**12, ROWS), unit="us"),
-            "month": pd.to_datetime(pd.Series([date(2024, 1 + place % 3, 1) for place in places.tolist()])),
-        }
-    )
-
 
 FRAME = made()
 NAMES = list(FRAME.columns)
@@ -134,6 +107,59 @@ def test_chunks_are_the_same(trained: Baseline) -> None:
 
     for one, other in zip(found.features, trained.features, strict=True):
         assert one == other
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    with peers.spark_session() as session:
+        yield session
+
+
+@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning")
+def test_training_data_in_spark_is_the_same(trained: Baseline, spark: Any, tmp_path: Path) -> None:
+    """All kinds at once, but float16, of which Spark has none."""
+    FRAME.drop(columns="float16").to_parquet(tmp_path / "t.parquet", index=False)
+    found = build_baseline(spark.read.parquet(str(tmp_path / "t.parquet")), None, clock=lambda: 0)
+
+    known = {item.name: item for item in trained.features if item.name != "float16"}
+    assert [item.name for item in found.features] == list(known)
+    for item in found.features:
+        assert item == known[item.name]
+
+
+IN_PANDAS_2 = """
+import json, sys
+import pandas as pd
+from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.baseline.build import build_baseline
+from tests.integration.kinds import made
+
+assert pd.__version__.startswith("2."), pd.__version__
+path, trained = sys.argv[1], Baseline.load(sys.argv[1])
+frame = made()
+build_baseline(frame, None, clock=lambda: 0).dump(sys.argv[2])
+found = {}
+for way, features in {"frame": frame, "nullable": frame.convert_dtypes(), "records": frame.to_dict("records")}.items():
+    service = ModelMonitoringService(trained, sink="none")
+    service.log_prediction(features=features)
+    found[way] = [item.name for item in service.drift() if item.now != item.before]
+print(json.dumps(found))
+"""
+
+
+def test_pandas_2_says_the_same_in_training_and_live(trained: Baseline, tmp_path: Path) -> None:
+    python = Path(sys.executable) if pd.__version__.startswith("2.") else peers.pandas_2_python()
+    # The package that is tested, and nothing of the environment around it, in which pandas is another one.
+    (tmp_path / "flask_boxkite").symlink_to(Path(flask_boxkite.__file__).parent)
+    (tmp_path / "tests").symlink_to(Path(__file__).parent.parent)
+    trained.dump(tmp_path / "t.prom")
+    command = [str(python), "-W", "error", "-c", IN_PANDAS_2, "t.prom", "pandas2.prom"]
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert Baseline.load(tmp_path / "pandas2.prom").features == trained.features
+    assert json.loads(done.stdout) == {"frame": [], "nullable": [], "records": []}
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -335,7 +361,9 @@ def test_arrays_fall_where_training_put_them(dtype: Any) -> None:
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(2**70), 2**70) | st.none() | st.booleans()
 TEXTS = st.text(max_size=8) | st.sampled_from(["NA", "", " x", "1.0", "true", "2024-01-31", "__rare__"]) | st.none()
 MOMENTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)) | st.none()
-COLUMNS = st.one_of(*(st.lists(values, min_size=30, max_size=60) for values in (NUMBERS, TEXTS, MOMENTS)))
+MOMENTS_AS_TEXTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)).map(lambda moment: f"{moment}Z") | st.none()
+KINDS = (NUMBERS, TEXTS, MOMENTS, MOMENTS_AS_TEXTS)
+COLUMNS = st.one_of(*(st.lists(values, min_size=30, max_size=60) for values in KINDS))
 
 
 def one_by_one(service: ModelMonitoringService, values: list[Any]) -> None:
@@ -357,7 +385,9 @@ def as_frame(service: ModelMonitoringService, values: list[Any]) -> None:
 def test_the_rows_of_training_are_as_in_training(
     send: Callable[[ModelMonitoringService, list[Any]], None], values: list[Any]
 ) -> None:
-    baseline = build_baseline({"x": values}, texts=["x"])  # numbers with odd texts among them are refused
+    # Numbers or dates with odd texts among them are refused.
+    is_text = any(isinstance(value, str) and not is_time_text(value) for value in values)
+    baseline = build_baseline({"x": values}, texts=["x"] if is_text else [])
     service = ModelMonitoringService(baseline, sink="none")
     send(service, values)
     (item,) = service.drift()

@@ -1,4 +1,4 @@
-"""Columns of texts that are numbers, but for some odd ones, are refused or read, never blind categories."""
+"""Columns of texts that are numbers or dates, or nearly all of them, are refused or read, never blind categories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Discrete, Distribution
 from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.number_texts import odd_texts, rows_of_texts
+from flask_boxkite.baseline.text_columns import odd_texts, rows_of_texts
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.values import MISSING_TEXTS
 
@@ -40,6 +40,18 @@ def build(request: pytest.FixtureRequest) -> Callable[..., Baseline]:
             ({"x": values[at : at + 70]} for at in range(0, len(values), 70)), **options
         )
     return lambda values, **options: build_baseline(WAYS_IN[request.param](values), **options)
+
+
+@pytest.fixture(params=["lists", "polars lazy", "chunks"])
+def build_table(request: pytest.FixtureRequest) -> Callable[..., Baseline]:
+    """Return what makes a baseline of several columns, by each way of counting."""
+    if request.param == "chunks":
+        return lambda columns, **options: Baseline.from_chunks(
+            ({name: values[at : at + 70] for name, values in columns.items()} for at in range(0, 310, 70)), **options
+        )
+    return lambda columns, **options: build_baseline(
+        columns if request.param == "lists" else pl.LazyFrame(columns), **options
+    )
 
 
 @pytest.mark.parametrize("odd", ["?", "1,234", "0,37", "5%", "$3", "€ 3", "", "N/A", "unknown"])
@@ -102,11 +114,13 @@ def test_a_column_that_is_said_to_be_of_texts_stays_one(build: Callable[..., Bas
         ["5%", "10%"] * 100,
         ["1.0", "2.0", "beta", "gamma"] * 50,
         ["", *["see page 7"] * 50, "7"] * 5,
-        ["2024-01-01", "2024-01-02"] * 50,
+        ["2024", "2025"] * 100,
+        [f"20{year}-{month:02}" for year in range(10, 40) for month in range(1, 13)],
+        ["2024-01-01", "soon"] * 50,
         ["true", "false", "?"] * 50,
         [*["S", "M", "L"] * 50, "42"],
     ],
-    ids=["digits", "all percent", "versions", "remarks", "dates", "booleans", "sizes"],
+    ids=["digits", "all percent", "versions", "remarks", "years", "months", "some dates", "booleans", "sizes"],
 )
 def test_other_columns_stay_texts_also_where_missing_texts_are_given(
     build: Callable[..., Baseline], values: list[str]
@@ -124,6 +138,84 @@ def test_texts_that_stand_for_missing_values_are_missing_among_categories(build:
 
     assert isinstance(found, Discrete)
     assert (found.categories, found.missing) == (("blue", "red"), 100)
+
+
+def test_more_numbers_than_there_can_be_categories_are_refused(build: Callable[..., Baseline]) -> None:
+    with pytest.raises(BaselineError) as caught:
+        build(NUMBERS)
+    assert str(caught.value) == (
+        "Column 'x' holds 300 numbers, written as texts. Say what these are: texts=('x',) for a column of texts; or "
+        "give plain numbers, such as 1234.5."
+    )
+
+    (found,) = build(NUMBERS, texts=["x"]).features
+    assert isinstance(found, Discrete)
+    assert (found.is_text, found.rows) == (True, 300)
+
+
+def test_few_numbers_as_texts_are_categories_and_told(
+    build: Callable[..., Baseline], caplog: pytest.LogCaptureFixture
+) -> None:
+    told = [
+        "Column 'x' looks like numbers, written as texts. "
+        "If that is meant: texts=('x',), or --text. If not, give numbers."
+    ]
+    for options, messages in (({}, told), ({"texts": ["x"]}, [])):
+        caplog.clear()
+        assert build(["02134", "10001"] * 50, **options).features[0].categories == ("02134", "10001")  # type: ignore[union-attr]
+        assert caplog.messages == messages
+
+
+DAYS = [str(date(1990, 1, 1) + timedelta(place * 9)) for place in range(300)]
+
+
+def test_texts_that_are_all_dates_are_dates(build: Callable[..., Baseline]) -> None:
+    spelled = [f" {day}T00:00:00Z" if place % 3 else day for place, day in enumerate(DAYS)]
+    assert build(spelled).features == build_baseline({"x": [date.fromisoformat(day) for day in DAYS]}).features
+
+
+def test_dates_with_odd_texts_are_refused_and_read(build: Callable[..., Baseline]) -> None:
+    with pytest.raises(BaselineError) as caught:
+        build([*DAYS, "?", "?", "unknown", "31.01.2024"])
+    assert str(caught.value) == (
+        "Column 'x' holds 300 dates and 4 other texts, such as '?', '31.01.2024', 'unknown'. Say what these are: "
+        "missing_texts=('?', '31.01.2024', 'unknown') for a missing value, or texts=('x',) for a column of texts; or "
+        "give dates, such as 2024-01-31."
+    )
+
+    gaps = build([*DAYS, "?", "Unknown "], missing_texts=["?", "unknown"])
+    assert counts_of(gaps) == counts_of(build_baseline({"x": [*map(date.fromisoformat, DAYS), None, None]}))
+
+
+@pytest.mark.parametrize("values", [DAYS, DAYS[:2] * 50, ["true", "FALSE"] * 50], ids=["many", "few", "booleans"])
+def test_what_looks_like_something_else_stays_text_where_that_is_said(
+    build: Callable[..., Baseline], values: list[str]
+) -> None:
+    (found,) = build(values, texts=["x"], min_category_rows=1).features
+    assert isinstance(found, Discrete)
+    assert (found.is_text, found.is_time) == (True, False)
+    assert set(found.categories) <= set(values)
+
+
+def test_all_that_is_unclear_is_named_at_once_with_what_to_say(build_table: Callable[..., Baseline]) -> None:
+    columns = {
+        "a": [*NUMBERS, "", "NaN", "NaN"],
+        "b": [*NUMBERS, "5%", "$3", "?"],
+        "c": [*NUMBERS, "1", "2", "3"],
+        "d": [*DAYS, "?", "?", "?"],
+        "e": ["red"] * 303,
+    }
+    with pytest.raises(BaselineError) as caught:
+        build_table(columns, bins={"e": [1]})
+    assert str(caught.value) == (
+        "Column 'a' holds 300 numbers and 3 other texts, such as 'NaN', ''. "
+        "Column 'b' holds 300 numbers and 3 other texts, such as '$3', '5%', '?'. "
+        "Column 'c' holds 303 numbers, written as texts. "
+        "Column 'd' holds 300 dates and 3 other texts, such as '?'. "
+        "Say what these are: missing_texts=('NaN', '', '?') for a missing value, or texts=('a', 'b', 'c', 'd') for "
+        "columns of texts; or give plain numbers, such as 1234.5 and dates, such as 2024-01-31. "
+        "Column 'e' holds texts: only numbers and dates have bins. Leave it out of 'bins'."
+    )
 
 
 def test_numbers_and_an_odd_text_in_one_list_are_refused_and_read() -> None:
@@ -158,13 +250,17 @@ def test_given_bins_hold_for_texts_that_are_read_as_numbers(build: Callable[...,
 
 def test_every_text_is_of_one_kind() -> None:
     kinds = {text: rows_of_texts({text: 1}) for text in ("1", "+1.5e3", "inf", "1,000.5", "$ 3", "5 %", *MISSING_TEXTS)}
-    others = rows_of_texts(dict.fromkeys(["1_000", "1.2.3", "12:30", "2024-01-01", "0x10", "a1", "1-2", "3+"], 1))
+    others = rows_of_texts(dict.fromkeys(["1_000", "1.2.3", "12:30", "2024-01", "0x10", "a1", "1-2", "3+"], 1))
 
     assert [text for text, rows in kinds.items() if rows.numbers] == ["1", "+1.5e3", "inf"]
     assert [text for text, rows in kinds.items() if rows.amounts] == ["1,000.5", "$ 3", "5 %"]
     assert {text for text, rows in kinds.items() if rows.missing} == MISSING_TEXTS
-    assert (others.rows, others.numbers, others.amounts, others.missing) == (8, 0, 0, 0)
-    assert odd_texts({"b": 2, "a": 2, "c": 3, "1": 9}) == ["c", "a", "b"]
+    assert (others.rows, others.numbers, others.amounts, others.missing, others.times) == (8, 0, 0, 0, 0)
+    assert [text for text, rows in {**kinds, "2024-01-01": rows_of_texts({"2024-01-01": 1})}.items() if rows.times] == [
+        "2024-01-01"
+    ]
+    assert odd_texts({"b": 2, "a": 2, "c": 3, "1": 9}, is_time=False) == ["c", "a", "b"]
+    assert odd_texts({"b": 2, "1": 9, "2024-01-01": 1}, is_time=True) == ["1", "b"]
 
 
 # --- in the file -----------------------------------------------------------------------------------------------------

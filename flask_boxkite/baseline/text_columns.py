@@ -1,0 +1,207 @@
+"""Columns of texts that are numbers or dates, all of them or but for some odd ones: ``?``, ``1,234``, ``5%``.
+
+As categories, such a column would be blind: nearly all rows would be rare. Texts that are all dates are read as dates,
+since no code looks like one. Texts that are numbers may be codes, as postcodes are, so that a column of more of them
+than there can be categories is refused; and so is one with odd texts, which are named, with the remedies. Memory,
+engines, streams and commands count texts by the same patterns, and decide here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline.problems import UnclearTexts
+from flask_boxkite.times import TIME, to_seconds
+from flask_boxkite.values import MISSING_TEXTS, folded
+
+__all__ = [
+    "AMOUNT",
+    "MISSING",
+    "NUMBER",
+    "SHOWN",
+    "TextRows",
+    "as_missing",
+    "has_many_others",
+    "may_be_read",
+    "numbers_of",
+    "odd_texts",
+    "rows_of_texts",
+    "seconds_of",
+    "unclear",
+]
+
+MOSTLY = 0.6
+"""From which share of numbers, or of dates, on a column of texts is one of them with some odd values."""
+
+SHOWN = 5
+"""Odd texts that an error names at most."""
+
+# Patterns for Python, Rust, RE2 and Java alike.
+NUMBER = r"^\s*[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity))\s*$"
+"""Texts that every reader takes for a number."""
+
+_GROUPED = r"[0-9]{1,3}(?:[,.' ][0-9]{3})+(?:[.,][0-9]+)?"
+_AMOUNT = rf"[+-]?[$€£¥]?\s?(?:{_GROUPED}|[0-9]+(?:[.,][0-9]+)?)\s?[%$€£¥]?"
+AMOUNT = rf"^\s*{_AMOUNT}\s*$"
+"""Texts that people take for a number; some plain numbers are among them."""
+
+MISSING = rf"^\s*(?i:{'|'.join(map(re.escape, sorted(MISSING_TEXTS)))})\s*$"
+"""Texts that stand for a missing value of a numeric variable."""
+
+_is_number, _is_amount, _is_time = (re.compile(pattern).match for pattern in (NUMBER, AMOUNT, TIME))
+_kind = re.compile(rf"({NUMBER})|({AMOUNT})|({MISSING})|({TIME})").match
+"""Matches by one of its four groups: one search for each of perhaps millions of texts."""
+
+
+@dataclass(frozen=True)
+class TextRows:
+    """Rows of a column of texts, without missing ones.
+
+    Attributes:
+        rows: Rows of all texts.
+        numbers: Rows whose text matches `NUMBER`.
+        amounts: Rows whose text matches `AMOUNT` only.
+        missing: Rows whose text matches `MISSING`.
+        times: Rows whose text matches `TIME`.
+    """
+
+    rows: int = 0
+    numbers: int = 0
+    amounts: int = 0
+    missing: int = 0
+    times: int = 0
+
+    def __add__(self, other: TextRows) -> TextRows:
+        return TextRows(
+            self.rows + other.rows,
+            self.numbers + other.numbers,
+            self.amounts + other.amounts,
+            self.missing + other.missing,
+            self.times + other.times,
+        )
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether all texts are numbers."""
+        return self.numbers == self.rows > 0
+
+    @property
+    def are_times(self) -> bool:
+        """Whether all texts are dates or moments."""
+        return self.times == self.rows > 0
+
+    @property
+    def is_time(self) -> bool:
+        """Whether more texts are dates or moments than numbers."""
+        return self.times > self.numbers
+
+    @property
+    def are_odd_numbers(self) -> bool:
+        """Whether nearly all texts are numbers, and some are not."""
+        return 0 < self.numbers < self.rows and self.numbers + self.amounts >= self._most
+
+    @property
+    def are_odd_times(self) -> bool:
+        """Whether nearly all texts are dates or moments, and some are not."""
+        return 0 < self.times < self.rows and self.times >= self._most
+
+    @property
+    def _most(self) -> float:
+        return MOSTLY * (self.rows - self.missing)
+
+
+def unclear(name: str, counts: TextRows, odd: Sequence[str]) -> UnclearTexts:
+    """Describe a column of numbers or dates as texts, for its user to say what it is.
+
+    Args:
+        name: Name of the column.
+        counts: What its texts are.
+        odd: Texts that are of another kind than most, the most frequent first; nothing if there are none.
+    """
+    is_time, usual = counts.is_time, counts.times if counts.is_time else counts.numbers
+    some = _counted(usual, "date" if is_time else "number")
+    plain = "dates, such as 2024-01-31" if is_time else "plain numbers, such as 1234.5"
+    if not odd:
+        return UnclearTexts(f"Column {name!r} holds {some}, written as texts.", name, (), plain)
+    others = _counted(counts.rows - usual, "other text")
+    # An amount is hardly a missing value, unless nothing else is odd.
+    gaps = tuple(text for text in odd if not _is_amount(text)) or (odd[0],)
+    return UnclearTexts(
+        f"Column {name!r} holds {some} and {others}, such as {', '.join(map(repr, odd))}.", name, gaps, plain
+    )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
+
+
+def rows_of_texts(texts: Mapping[str, int]) -> TextRows:
+    """Count rows by what their texts are.
+
+    Args:
+        texts: Rows by text.
+    """
+    by_kind = [0] * 5
+    for text, count in texts.items():
+        if match := _kind(text):
+            by_kind[match.lastindex or 0] += count
+    return TextRows(sum(texts.values()), *by_kind[1:])
+
+
+def has_many_others(texts: Mapping[str, int]) -> bool:
+    """Say whether so many texts are of no kind that `TextRows` names, that a column is one of categories.
+
+    Most columns of texts are known by a fifth of their texts.
+    """
+    room = sum(texts.values()) - MOSTLY * sum(texts.values())
+    for text, count in texts.items():
+        if _kind(text) is None:
+            room -= count
+            if room < 0:
+                return True
+    return False
+
+
+def numbers_of(texts: Mapping[str, int]) -> NDArray[np.float64]:
+    """Return the number of each row, given the rows of each text."""
+    numbers: NDArray[np.float64] = np.repeat([float(text) for text in texts], list(texts.values()))
+    return numbers
+
+
+def seconds_of(texts: Mapping[str, int]) -> NDArray[np.float64]:
+    """Return the seconds since 1970 of each row, given the rows of each date or moment."""
+    seconds: NDArray[np.float64] = np.repeat([to_seconds(text) for text in texts], list(texts.values()))
+    return seconds
+
+
+def may_be_read(top: Mapping[str, int], rows: int) -> bool:
+    """Say whether nearly all texts of a column can be numbers, or dates, given the most frequent ones.
+
+    Args:
+        top: Rows by text, of some texts.
+        rows: Rows of all texts.
+    """
+    known = rows_of_texts(top)
+    return known.rows - known.numbers - known.amounts - known.missing - known.times <= rows - MOSTLY * rows
+
+
+def odd_texts(texts: Mapping[str, int], *, is_time: bool) -> list[str]:
+    """Return the most frequent texts that are odd in a column of numbers, or of dates; `SHOWN` at most.
+
+    Args:
+        texts: Rows by text.
+        is_time: Whether the column is one of dates.
+    """
+    is_usual = _is_time if is_time else _is_number
+    odd = sorted((-count, text) for text, count in texts.items() if not is_usual(text))
+    return [text for _, text in odd[:SHOWN]]
+
+
+def as_missing(texts: Iterable[str]) -> frozenset[str]:
+    """Return texts that stand for a missing value as they are compared: in lower case, without blanks around."""
+    return frozenset(map(folded, texts))
