@@ -1,12 +1,14 @@
 """Where requests hand over packed records: finds the shipper of this process, after a fork a new one.
 
 Nothing starts before the first record, so a server may fork as it likes; a forked child begins with an empty queue, a
-lock and a sink of its own, and leaves alone what its parent has in hand.
+lock and a sink of its own, and leaves alone what its parent has in hand. When its app is gone, the shipper delivers
+what waits, and ends.
 """
 
 from __future__ import annotations
 
 import os
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ class Recorder:
         self._shutdown_timeout = shutdown_timeout
         self._spooling = spooling
         self._shippers: dict[int, Shipper] = {}
+        weakref.finalize(self, _leave, self._shippers, shutdown_timeout).atexit = False
         self._shipper = self._begin(sink)
 
     def _own(self) -> Shipper:
@@ -157,3 +160,9 @@ class Recorder:
             How many records were dropped.
         """
         return self._own().close(self._shutdown_timeout if timeout is None else timeout)
+
+
+def _leave(shippers: dict[int, Shipper], timeout: float) -> None:
+    """End the shipper of this process, since its app is gone."""
+    if (shipper := shippers.get(os.getpid())) is not None:
+        shipper.leave(timeout)
