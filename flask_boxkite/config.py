@@ -69,6 +69,8 @@ class Settings:
         fluentd_gzip: ``BOXKITE_FLUENTD_GZIP`` (false): whether to compress; the server must be fluentd 0.14.5 or later.
         fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for those of the
             system.
+        name: ``BOXKITE_NAME`` (the app's): a name for the service, which tells its counts from those of others that
+            share a state directory.
         endpoint_id: ``BOXKITE_ENDPOINT_ID`` (env ``BEDROCK_ENDPOINT_ID``, ``unknown-endpoint``): in tag and path.
         server_id: ``BOXKITE_SERVER_ID`` (env ``BEDROCK_SERVER_ID``, ``unknown-server``): in records and ids.
         pod_name: ``BOXKITE_POD_NAME`` (env ``BEDROCK_POD_NAME``, the host name): in tag and file names.
@@ -106,6 +108,7 @@ class Settings:
     fluentd_password: str | None = field(default=None, repr=False)
     fluentd_gzip: bool = False
     fluentd_ca_file: str | None = None
+    name: str | None = None
     endpoint_id: str = "unknown-endpoint"
     server_id: str = "unknown-server"
     pod_name: str = ""
@@ -358,6 +361,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "fluentd_password": _optional(_secret),
     "fluentd_gzip": _boolean,
     "fluentd_ca_file": _optional(_path_text),
+    "name": _optional(_text),
     "endpoint_id": _text,
     "server_id": _text,
     "pod_name": _optional(_text),

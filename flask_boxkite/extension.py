@@ -46,6 +46,7 @@ from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
+    exported_model,
     load_baselines,
     make_exposition,
     make_recorders,
@@ -80,24 +81,33 @@ class Boxkite:
 
     Args:
         app: The app to register with; or call `init_app` later.
+        name: A name for the app, which tells its counts from those of other apps that monitor the same model with the
+            same baseline; None for the app's own. With ``BOXKITE_NAME``, which names the service, both count.
         dashboard_guard: Decides who may see the drift page, instead of the token: called before each of its requests,
             as a function given to `flask.Flask.before_request` is. It returns None to let the visitor in, or a response
             such as a redirection to a login; or it aborts.
     """
 
-    def __init__(self, app: Flask | None = None, *, dashboard_guard: Guard | None = None) -> None:
+    def __init__(
+        self, app: Flask | None = None, *, name: str | None = None, dashboard_guard: Guard | None = None
+    ) -> None:
         if dashboard_guard is not None and not callable(dashboard_guard):
             msg = f"'dashboard_guard' must be a callable without arguments, got {dashboard_guard!r}."
             raise ConfigError(msg)
         self._dashboard_guard = dashboard_guard
+        self._name = _checked_name(name)
         self._states: WeakSet[_AppState] = WeakSet()
         self._predicted: list[_Predicted] = []
         self._is_of_one_app = app is not None
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask) -> None:
+    def init_app(self, app: Flask, *, name: str | None = None) -> None:
         """Read the app's ``BOXKITE_*`` settings, load its baselines, and add the metrics route.
+
+        Args:
+            app: The app.
+            name: A name for it, instead of the one that this object got; see `Boxkite`.
 
         Raises:
             ConfigError: A setting is wrong, the app is no Flask app or has a monitor already, or it routes a view whose
@@ -108,7 +118,7 @@ class Boxkite:
         if _KEY in app.extensions:
             msg = "This Flask app has a Boxkite monitor already. Call 'init_app' once for each app."
             raise ConfigError(msg)
-        state = _AppState(self, app.name, Settings.from_mapping(app.config))
+        state = _AppState(self, app.name, _checked_name(name) or self._name, Settings.from_mapping(app.config))
         for item in _routed(app, self.predicted):
             state.check_model(item.model)
         # First of the list, so that it runs last: other hooks may fail, or change the status.
@@ -301,17 +311,25 @@ def _weakly(function: Callable[..., Any]) -> Callable[[], Callable[..., Any] | N
 
 
 class _AppState:
-    """What belongs to one app: settings, a service per model, and the recorders that they share."""
+    """What belongs to one app: settings, a service per model, and the recorders that they share.
 
-    def __init__(self, monitor: Boxkite, app_name: str, settings: Settings) -> None:
+    Args:
+        monitor: The monitor that the app was registered with.
+        app_name: The app's own name.
+        name: The name that the programmer gave; None for none.
+        settings: The app's settings.
+    """
+
+    def __init__(self, monitor: Boxkite, app_name: str, name: str | None, settings: Settings) -> None:
         self._monitor = monitor
         self.settings = settings
-        self._store = make_store(settings, app_name)
+        baselines = load_baselines(settings.baseline) if settings.enabled else {}
+        models = [exported_model(settings, baseline, model) for model, baseline in baselines.items()]
+        self._store = make_store(settings, app_name, models, name)
         self.recorders = make_recorders(settings, self._store)
         self._lock = threading.Lock()
         self._is_checked = False
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
-        baselines = load_baselines(settings.baseline) if settings.enabled else {}
         services = [self._new_service(baseline, model) for model, baseline in baselines.items()]
         self._services = {service.model: service for service in services}
         has_baseline = any(service.baseline for service in services)
@@ -336,10 +354,8 @@ class _AppState:
         """Return what became of records in all processes, by sink."""
         self._store.tidy()
         reading = self._store.read()
-        return {
-            recorder.sink.name: RecorderCounts.of(reading.totals(recorder.section).cells.tolist())
-            for recorder in self.recorders
-        }
+        names = [recorder.sink.name for recorder in self.recorders]
+        return {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in names}
 
     def state_directory(self) -> Path | None:
         """Return where the processes of this server count together, made if need be; None if each does so alone."""
@@ -348,6 +364,10 @@ class _AppState:
     def is_alone(self) -> bool:
         """Say whether nobody else can read what this process counts, as far as it can tell."""
         return self._store.is_alone()
+
+    def is_ambiguous(self) -> bool:
+        """Say whether this process has another app of the same name that monitors the same model and baseline."""
+        return self._store.is_ambiguous
 
     def shortage(self) -> Shortage | None:
         """Return what room is lacking for the time windows of a model; None if of none."""
@@ -591,6 +611,13 @@ def _checked_app(app: Any) -> Flask:
             remedy = "Give it the Flask app that is its attribute 'app'."
     msg = f"A monitor is registered with a Flask app, got {got}. {remedy}"
     raise ConfigError(msg)
+
+
+def _checked_name(name: Any) -> str | None:
+    if name is not None and (not isinstance(name, str) or not name):
+        msg = f"'name' must be a text that is not empty, or None, got {name!r}."
+        raise ConfigError(msg)
+    return name
 
 
 def _check_view(view: Any, usage: str) -> None:

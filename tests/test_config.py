@@ -169,6 +169,7 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("sink", "file", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one."),
         ("fluentd_addr", 10.5, FLOAT_TEXT),
         ("baseline", 1.5, FLOAT_TEXT),
+        ("name", True, "must be a text that is not empty, got True."),
         ("fluentd_addr", "fluentd:port", f"{ADDRESS_TEXT}, got 'fluentd:port'."),
         ("fluentd_addr", "fluentd:0", f"{ADDRESS_TEXT}, got 'fluentd:0'."),
         ("fluentd_addr", "fluentd:65536", f"{ADDRESS_TEXT}, got 'fluentd:65536'."),
@@ -356,7 +357,7 @@ def test_settings_are_frozen() -> None:
 # --- from the environment --------------------------------------------------------------------------------------------
 
 TEXTS = [
-    *("metrics_token", "fluentd_prefix", "fluentd_shared_key", "endpoint_id", "server_id", "pod_name"),
+    *("metrics_token", "fluentd_prefix", "fluentd_shared_key", "name", "endpoint_id", "server_id", "pod_name"),
     *("log_dir", "logger_id", "spool_dir", "state_dir", "baseline"),
 ]
 

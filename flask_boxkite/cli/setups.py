@@ -42,6 +42,7 @@ class Setup:
         has_guard: Whether the user's own function decides who sees the drift page.
         notes: What was seen and expected when something was not captured, by kind.
         route_problems: What is wrong with the routes of the app, each with its remedy.
+        is_ambiguous: Whether only the order of apps tells the counts of this one from another's.
     """
 
     source: str
@@ -55,6 +56,7 @@ class Setup:
     has_guard: bool = False
     notes: Mapping[str, str] = field(default_factory=dict)
     route_problems: Sequence[str] = ()
+    is_ambiguous: bool = False
 
 
 def setup_of_app(app: Flask) -> Setup:
@@ -82,6 +84,7 @@ def setup_of_app(app: Flask) -> Setup:
         has_guard=state.has_guard,
         notes=latest(service.notes.read() for service in services),
         route_problems=list(state.route_problems(app)) if state.settings.enabled else (),
+        is_ambiguous=state.is_ambiguous(),
     )
 
 
@@ -131,6 +134,7 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
         alone=setup.alone,
         shortage=setup.shortage,
         notes=setup.notes,
+        ambiguous="hint" if setup.is_ambiguous else None,
     ):
         yield Outcome(*finding)
 

@@ -82,23 +82,26 @@ class Recorder:
     def _make_shipper(self, pid: int, sink: Sink) -> Shipper:
         memory = MemoryQueue(self._max_bytes)
         if self._spooling is None:
-            block = self._store.block(records_section(sink.name))
+            block = self._store.block(self._section(sink.name))
             return Shipper(pid, sink, memory, block, self._max_bytes, self._max_bytes)
         directory = new_directory(self._spooling.root, sink.name)
-        block = self._store.block(records_section(sink.name, os.fsencode(directory)))
+        block = self._store.block(self._section(sink.name, os.fsencode(directory)))
         queue = self._spool_queue(sink, block, memory, self._spooling)
         # Beside a record there must be room for what is just being written, or it would never get to disk.
         largest = min(self._max_bytes, self._spooling.max_bytes // SPOOL_PARTS)
         return Shipper(pid, sink, queue, block, self._max_bytes, largest)
 
+    def _section(self, sink_name: str, spool: bytes = b"") -> Section:
+        return records_section(sink_name, spool, owner=self._store.owner)
+
     def _spool_queue(self, sink: Sink, block: Block, memory: MemoryQueue, spooling: Spooling) -> Queue:
         store, server = self._store, self._store.server
 
         def describe() -> Owner:
-            return Owner(sink.name, sink.tag, server, store.file())
+            return Owner(sink.name, sink.tag, server, store.file(), block.section.key)
 
         def find() -> DeadLog | None:
-            return find_dead(spooling.root, describe(), store.directory(), store.tidy)
+            return find_dead(spooling.root, describe(), store.directory(), store.tidy, store.is_apart)
 
         # The block knows the directory: of threads that meet in a forked process, the first one's.
         directory = Path(os.fsdecode(block.section.description))
@@ -131,7 +134,7 @@ class Recorder:
     @property
     def section(self) -> Section:
         """Where all processes count the records of this sink."""
-        return records_section(self._shipper.sink.name)
+        return self._section(self._shipper.sink.name)
 
     def spool_bytes(self) -> int:
         """Return how many bytes of the disk the records of this sink take, of all processes; 0 without a spool."""

@@ -270,3 +270,30 @@ def test_views_that_are_routed_wrongly_are_problems(directory: Path) -> None:
         "✗ 'misspelt' is counted without a baseline. 'BOXKITE_BASELINE' has only the model 'credit', not 'rsik'. "
         "Set it to a mapping, such as {'rsik': path}.",
     ]
+
+
+TWINS = """
+from flask import Flask
+from flask_boxkite import Boxkite
+
+
+def create_app(name=None):
+    app = Flask("scoring")
+    app.config.from_prefixed_env()
+    Boxkite(app, name=name)
+    return app
+
+
+app, twin = create_app(), create_app({name})
+"""
+
+
+@pytest.mark.parametrize(("name", "hints"), [("None", 1), ("'twin'", 0)])
+def test_apps_that_only_their_order_tells_apart_are_a_hint(directory: Path, name: str, hints: int) -> None:
+    (directory / "twins.py").write_text(TWINS.format(name=name))
+    done = check(directory, BASELINE="b.prom", LOG_DIR=directory / "records", app="twins")
+    text = (
+        "! Another app of this process has the same name, and monitors the same model with the same baseline: only the"
+    )
+    assert sum(line.startswith(text) for line in lines(done)) == hints
+    assert done.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -332,6 +333,15 @@ def test_the_proxy_of_an_app_is_the_app(baseline: Baseline) -> None:
 
     assert app.test_client().post("/score", json=ANN).status_code == 500
     assert metrics_of(app).statuses() == {"error": 1}
+
+
+@pytest.mark.parametrize("name", ["", 5, b"x"])
+def test_a_name_is_a_text(baseline: Baseline, name: Any) -> None:
+    text = f"^'name' must be a text that is not empty, or None, got {re.escape(repr(name))}\\.$"
+    with pytest.raises(ConfigError, match=text):
+        Boxkite(app_of(baseline), name=name)
+    with pytest.raises(ConfigError, match=text):
+        Boxkite().init_app(app_of(baseline), name=name)
 
 
 @pytest.mark.parametrize("is_bare", [True, False], ids=["bare", "with options"])

@@ -133,7 +133,7 @@ def test_apps_that_are_made_and_dropped_leave_nothing(
 
     for _ in range(3):  # what is made once, such as patterns and caches
         serve()
-    before = objects(), descriptors(), len(list(base.iterdir()))
+    before = objects(), descriptors()
     apps = [serve() for _ in range(APPS)]
     gc.collect()
 
@@ -141,7 +141,8 @@ def test_apps_that_are_made_and_dropped_leave_nothing(
     apps.clear()
     grown = objects() - before[0]
     assert grown < APPS  # less than one for each
-    assert (descriptors(), len(list(base.iterdir()))) == before[1:] == (before[1], 0)
+    assert descriptors() <= before[1]  # what other tests left may go too
+    assert list(base.iterdir()) == []
 
 
 def recorders() -> list[threading.Thread]:
@@ -175,7 +176,7 @@ def test_the_thread_delivers_what_waits_and_ends(
     assert sum(len(sink.taken) for sink in sinks) == 5
     assert all(sink.is_closed for sink in sinks)
     gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before
     assert [path.name for path in base.iterdir()] == ["spool"] * is_spooling
 
 
