@@ -69,8 +69,8 @@ class Settings:
         fluentd_gzip: ``BOXKITE_FLUENTD_GZIP`` (false): whether to compress; the server must be fluentd 0.14.5 or later.
         fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for those of the
             system.
-        name: ``BOXKITE_NAME`` (the app's): a name for the service, which tells its counts from those of others that
-            share a state directory.
+        name: ``BOXKITE_NAME`` (the app's): a name for the service, which keeps its counts apart from the
+            counts of other services that share a state directory.
         endpoint_id: ``BOXKITE_ENDPOINT_ID`` (env ``BEDROCK_ENDPOINT_ID``, ``unknown-endpoint``): in tag and path.
         server_id: ``BOXKITE_SERVER_ID`` (env ``BEDROCK_SERVER_ID``, ``unknown-server``): in records and ids.
         pod_name: ``BOXKITE_POD_NAME`` (env ``BEDROCK_POD_NAME``, the host name): in tag and file names.

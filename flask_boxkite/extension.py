@@ -81,8 +81,8 @@ class Boxkite:
 
     Args:
         app: The app to register with; or call `init_app` later.
-        name: A name for the app, which tells its counts from those of other apps that monitor the same model with the
-            same baseline; None for the app's own. With ``BOXKITE_NAME``, which names the service, both count.
+        name: Name of the app, which keeps its counts apart from other apps that monitor the same model with the same
+            baseline; None for the name that Flask gave it. ``BOXKITE_NAME`` names the service, and both count.
         dashboard_guard: Decides who may see the drift page, instead of the token: called before each of its requests,
             as a function given to `flask.Flask.before_request` is. It returns None to let the visitor in, or a response
             such as a redirection to a login; or it aborts.
@@ -107,11 +107,11 @@ class Boxkite:
 
         Args:
             app: The app.
-            name: A name for it, instead of the one that this object got; see `Boxkite`.
+            name: Name of the app, instead of the one that this object got; see `Boxkite`.
 
         Raises:
-            ConfigError: A setting is wrong, the app is no Flask app or has a monitor already, or it routes a view whose
-                model it has not.
+            ConfigError: A setting is wrong, the app is no Flask app or has a monitor already, or it routes a view of a
+                model that it does not have.
             BaselineError: A baseline is missing or invalid.
         """
         app = _checked_app(app)
@@ -167,8 +167,8 @@ class Boxkite:
                 gets what the view returned; if its first parameter is named ``answer``, it gets the parsed answer.
 
         Raises:
-            ConfigError: What is decorated is no view, an option is of a wrong type, or this monitor is that of one app,
-                which has no such model.
+            ConfigError: What is decorated is no view, an option is of a wrong type, or the only app of this monitor has
+                no such model.
         """
         if view is not None:
             _check_view(view, f"such as predict(model={view!r}), or the view alone")

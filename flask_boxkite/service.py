@@ -657,7 +657,7 @@ def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baselin
 
 
 def exported_model(settings: Settings, baseline: Baseline | None, model: str | None) -> ExportedModel:
-    """Return a model as metrics show it; without a name of its own, under that of its baseline."""
+    """Return a model as metrics show it; without a name of its own, under the name in its baseline."""
     return ExportedModel(model or (baseline.model if baseline else "default"), baseline, settings.drift_alpha)
 
 

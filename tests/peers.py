@@ -438,7 +438,7 @@ class Prometheus(Program):
         interval: Seconds between scrapes, and between evaluations of rules.
         token: Bearer token for the targets.
         labels: Labels of the targets.
-        honor_labels: Whether labels of metrics come before those of targets.
+        honor_labels: Whether labels of metrics come before labels of targets.
         rule_files: Files with recording and alerting rules.
         alertmanagers: Where alerts go, given as `host:port`.
     """

@@ -1,9 +1,9 @@
 """Which counts in a directory belong to another app: those that are marked, each by an empty file.
 
-Apps of one name count in one directory, in sections that tell what they monitor. A section that an app does not have
-itself may be that of the release before, whose last counts it shows, or that of another app, which it must not show.
-Nothing in the numbers tells which. What tells is that two apps are there at once: in one process, or in two servers
-that both serve. Then the sections of both are marked, for good.
+Apps of one name count in one directory, in sections that name what they monitor. A section that an app does not have
+itself comes from the release before, whose last counts the app shows, or from another app, which it must not show. The
+numbers do not tell which. Two apps are known when they exist at once: in one process, or in two servers that both
+serve. Then the sections of both are marked, for good.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Marks(Container[object]):
 
 
 def mark(directory: Path, keys: Iterable[str]) -> None:
-    """Mark sections as those of one app of several.
+    """Mark sections as counted by one of several apps.
 
     Raises:
         OSError: There is no room, or no right to.

@@ -68,7 +68,7 @@ class Place:
 
     Attributes:
         server: Whose processes come to it.
-        keys: Keys of all sections in which the app counts; those of its records come with its sinks.
+        keys: Keys of all sections in which the app counts; sinks add the sections of its records.
         owner: Hash of *monitored*; empty if there are none.
         is_open: Whether anything was counted here.
 
@@ -121,7 +121,7 @@ class Place:
         ]
 
     def _twins(self) -> list[Place]:
-        """Return those of them that monitor a model with the same baseline."""
+        """Return the neighbours that monitor one of the same models with the same baseline."""
         return [
             place
             for place in self._neighbours()

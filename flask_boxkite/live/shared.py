@@ -268,7 +268,7 @@ class Store:
         return bool(servers) and all(map(self._place.is_stranger, servers))
 
     def is_apart(self, key: str) -> bool:
-        """Say whether a section is that of another app that counts in the same directory."""
+        """Say whether another app, which counts in the same directory, owns a section."""
         directory = self.directory()
         with contextlib.suppress(OSError):
             return directory is not None and key in marked(directory) and key not in self._keys

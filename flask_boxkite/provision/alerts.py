@@ -195,7 +195,7 @@ CLASHES = {
 """Labels that rules go by, each with a metric that has it."""
 
 RENAMED_DESCRIPTION = """\
-Targets have a label {{ $$labels.label }} of their own, so Prometheus stores that of the metrics as
+Targets have a label {{ $$labels.label }} of their own, so Prometheus stores the label of the metrics as
 exported_{{ $$labels.label }} ({{ printf "%.0f" $$value }} series), and rules and dashboards mix what it tells apart.
 Set honor_labels: true in the scrape job (honorLabels: true in a ServiceMonitor or PodMonitor)."""
 

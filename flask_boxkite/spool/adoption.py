@@ -49,7 +49,7 @@ def find_dead(
         own: Describes this process.
         counts_directory: Where this server's processes count; None where each does so in its own memory.
         fold: Folds the counts of dead processes.
-        is_apart: Says whether a section of the counts there is that of another app.
+        is_apart: Says whether another app owns a section of the counts there.
     """
     found = directories(root, own.sink)
     random.shuffle(found)  # so that processes share the work

@@ -1,4 +1,4 @@
-"""Each app finds its own counts, in every process of its server and after every start, and shows nobody else's.
+"""Each app finds its own counts, in every process of its server and after every start, and shows no other app's.
 
 Apps of one factory have one name, and which of them a process makes first is chance: a tenant is served by an app that
 is made with the first request for it. In these tests the two processes of a server make them in opposite orders.

@@ -153,7 +153,7 @@ def test_servers_of_one_app_add_up(tmp_path: Path) -> None:
 
 
 def test_with_a_name_another_server_is_the_next_release(tmp_path: Path) -> None:
-    """So its deployment may overlap with that of the one before, whoever starts them."""
+    """So its deployment may overlap with the release before, however they are started."""
     old = App(tmp_path, A, server=1, is_named=True)
     old.count(A, 3)
     new = App(tmp_path, B, server=2, is_named=True)
@@ -264,7 +264,7 @@ def test_a_twin_that_is_gone_gives_up_its_place_though_its_records_are_on_their_
 def test_a_process_by_itself_gives_each_app_a_directory_that_is_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As tests of an app want it, and nobody needs to find."""
+    """As tests of an app want it; no other process has to find it."""
     monkeypatch.setattr(place_module, "_automatic_bases", lambda: [tmp_path])
     places = [
         Place("app", replica="pod", explicit=None, environ={}, monitored=keys) for keys in ([A], [A], [B], [A, B])
@@ -275,7 +275,7 @@ def test_a_process_by_itself_gives_each_app_a_directory_that_is_new(
 
 
 def test_forks_agree_on_places(tmp_path: Path) -> None:
-    """Also on that of an app which they make themselves."""
+    """Also on the place of an app that they make themselves."""
     first = App(tmp_path, A)
     first.count(A)
 

@@ -355,7 +355,8 @@ def test_a_label_that_prometheus_renamed_is_an_alert(tmp_path: Path, rules: Rule
     assert labels == {**about, "label": label}
     assert texts["summary"] == f"Prometheus has renamed the label {label} of the metrics"
     assert re.fullmatch(
-        rf"Targets have a label {label} of their own, so Prometheus stores that of the metrics as exported_{label} "
+        rf"Targets have a label {label} of their own, so Prometheus stores the label of the metrics as "
+        rf"exported_{label} "
         r"\([1-9]\d* series\), and rules and dashboards mix what it tells apart\. "
         r"Set honor_labels: true in the scrape job \(honorLabels: true in a ServiceMonitor or PodMonitor\)\.",
         texts["description"],

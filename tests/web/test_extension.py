@@ -290,7 +290,7 @@ class Served(Flask):
 
 
 class Wrapping:
-    """An object that has a Flask app, as those of connexion and flask-restx have."""
+    """An object that has a Flask app, as connexion's and flask-restx's have."""
 
     def __init__(self) -> None:
         self.app = Flask("inner")
