@@ -69,6 +69,8 @@ class Settings:
         fluentd_gzip: ``BOXKITE_FLUENTD_GZIP`` (false): whether to compress; the server must be fluentd 0.14.5 or later.
         fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for those of the
             system.
+        name: ``BOXKITE_NAME`` (the app's): a name for the service, which keeps its counts apart from the
+            counts of other services that share a state directory.
         endpoint_id: ``BOXKITE_ENDPOINT_ID`` (env ``BEDROCK_ENDPOINT_ID``, ``unknown-endpoint``): in tag and path.
         server_id: ``BOXKITE_SERVER_ID`` (env ``BEDROCK_SERVER_ID``, ``unknown-server``): in records and ids.
         pod_name: ``BOXKITE_POD_NAME`` (env ``BEDROCK_POD_NAME``, the host name): in tag and file names.
@@ -107,6 +109,7 @@ class Settings:
     fluentd_password: str | None = field(default=None, repr=False)
     fluentd_gzip: bool = False
     fluentd_ca_file: str | None = None
+    name: str | None = None
     endpoint_id: str = "unknown-endpoint"
     server_id: str = "unknown-server"
     pod_name: str = ""
@@ -199,19 +202,33 @@ def _check_known(key: str) -> None:
 # --- readers: one per type of value ----------------------------------------------------------------------------------
 
 
-def _as_is(key: str, value: Any) -> Any:
-    return value
+def _as_text(key: str, value: Any) -> Any:
+    """Return the text of an integer, which `flask.Config.from_prefixed_env` makes of digits; other values as they are.
+
+    Only JSON's integers have one spelling: ``007`` stays a text, while ``1.50`` and ``1e3`` come as numbers whose text
+    is lost.
+
+    Raises:
+        ConfigError: The value is such a number.
+    """
+    if isinstance(value, float):
+        # The value is not shown: it may be a secret.
+        remedy = "Write it as a text, in the environment in double quotes within the quotes of the shell: '\"1.50\"'."
+        _fail(key, f"must be a text, got a float, which '1.5', '1.50' and '15e-1' all become. {remedy}")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _text(key: str, value: Any) -> str:
+    value = _as_text(key, value)
     if not isinstance(value, str) or not value:
         _fail(key, f"must be a text that is not empty, got {value!r}.")
     return value
 
 
 def _secret(key: str, value: Any) -> str:
+    value = _as_text(key, value)
     if not isinstance(value, str) or not value:
-        # The value is not shown: it may be the secret all the same.
+        # The value is not shown: it may be the secret.
         _fail(key, f"must be a text that is not empty, got {type(value).__name__}.")
     return value
 
@@ -301,6 +318,7 @@ def _boolean(key: str, value: Any) -> bool:
 def _redact(key: str, value: Any) -> Any:
     if callable(value):
         return value
+    value = _as_text(key, value)
     names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple, set, frozenset)) or not all(isinstance(n, str) and n for n in names):
         _fail(key, f"must be field names or dotted paths, or a callable, got {value!r}.")
@@ -332,7 +350,7 @@ def _address(key: str, text: str) -> Address:
 
 
 _READERS: dict[str, Callable[[str, Any], Any]] = {
-    "baseline": _optional(_as_is),
+    "baseline": _optional(_as_text),
     "metrics_path": _optional(_route),
     "metrics_token": _optional(_token),
     "metric_names": _choice("labels", "boxkite"),
@@ -344,6 +362,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "fluentd_password": _optional(_secret),
     "fluentd_gzip": _boolean,
     "fluentd_ca_file": _optional(_path_text),
+    "name": _optional(_text),
     "endpoint_id": _text,
     "server_id": _text,
     "pod_name": _optional(_text),

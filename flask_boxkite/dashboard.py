@@ -52,6 +52,9 @@ class Monitored(Protocol):
     def is_alone(self) -> bool:
         """Say whether nobody else can read what this process counts."""
 
+    def is_ambiguous(self) -> bool:
+        """Say whether only the order of apps tells the counts of this one from another's."""
+
     def shortage(self) -> Shortage | None:
         """Return what room is lacking for time windows."""
 
@@ -181,6 +184,7 @@ class _Pages:
                 is_open=self._is_open and not current_app.debug,
                 alone="problem" if has_others and self._monitored.is_alone() else None,
                 shortage=self._monitored.shortage(),
+                ambiguous="problem" if self._monitored.is_ambiguous() and not self._monitored.is_alone() else None,
                 notes=latest((service.notes.read() for service in services), since),
             ),
             now=now,

@@ -60,6 +60,7 @@ def findings(
     alone: Level | None = None,
     shortage: Shortage | None = None,
     notes: Mapping[str, str] | None = None,
+    ambiguous: Level | None = None,
 ) -> list[Finding]:
     """Return what is off, problems first.
 
@@ -73,9 +74,12 @@ def findings(
             there may be; None where they count together, or there is one.
         shortage: What room is lacking for time windows.
         notes: What was seen and expected when something was not captured, by kind.
+        ambiguous: How bad it is that only the order of apps tells the counts of this one from another's: ``problem``
+            where others have to find them, ``hint`` where others may have to; None where the counts are told apart.
     """
     found = [
         *_of_models(models, capture_errors, notes or {}),
+        *_of_identity(ambiguous),
         *_of_counts(settings, alone, shortage),
         *_of_losses(sinks),
         *_of_settings(settings, is_open=is_open),
@@ -106,6 +110,15 @@ def _of_models(
     for gap, what in zip(GAPS, ("Features", "Outputs"), strict=True):
         if gap in notes:
             yield Finding("problem", f"{what} come under other names than in training.", notes[gap])
+
+
+def _of_identity(ambiguous: Level | None) -> Iterator[Finding]:
+    if ambiguous is not None:
+        what = (
+            "Another app of this process has the same name, and monitors the same model with the same baseline: only "
+            "the order in which a process makes them tells their counts apart."
+        )
+        yield Finding(ambiguous, what, "Give each a name: Boxkite(app, name=...).")
 
 
 def _of_counts(settings: Settings, alone: Level | None, shortage: Shortage | None) -> Iterator[Finding]:

@@ -10,8 +10,9 @@ import contextlib
 import inspect
 import logging
 import threading
+import weakref
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -28,6 +29,7 @@ from flask import (
     request,
 )
 from prometheus_client import CollectorRegistry
+from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Request
 
 from flask_boxkite.answers import is_reply, json_value
@@ -44,6 +46,7 @@ from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
+    exported_model,
     load_baselines,
     make_exposition,
     make_recorders,
@@ -78,34 +81,46 @@ class Boxkite:
 
     Args:
         app: The app to register with; or call `init_app` later.
+        name: Name of the app, which keeps its counts apart from other apps that monitor the same model with the same
+            baseline; None for the name that Flask gave it. ``BOXKITE_NAME`` names the service, and both count.
         dashboard_guard: Decides who may see the drift page, instead of the token: called before each of its requests,
             as a function given to `flask.Flask.before_request` is. It returns None to let the visitor in, or a response
             such as a redirection to a login; or it aborts.
     """
 
-    def __init__(self, app: Flask | None = None, *, dashboard_guard: Guard | None = None) -> None:
+    def __init__(
+        self, app: Flask | None = None, *, name: str | None = None, dashboard_guard: Guard | None = None
+    ) -> None:
         if dashboard_guard is not None and not callable(dashboard_guard):
             msg = f"'dashboard_guard' must be a callable without arguments, got {dashboard_guard!r}."
             raise ConfigError(msg)
         self._dashboard_guard = dashboard_guard
+        self._name = _checked_name(name)
         self._states: WeakSet[_AppState] = WeakSet()
         self._predicted: list[_Predicted] = []
+        self._is_of_one_app = app is not None
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask) -> None:
+    def init_app(self, app: Flask, *, name: str | None = None) -> None:
         """Read the app's ``BOXKITE_*`` settings, load its baselines, and add the metrics route.
 
+        Args:
+            app: The app.
+            name: Name of the app, instead of the one that this object got; see `Boxkite`.
+
         Raises:
-            ConfigError: A setting is wrong, or the app has a monitor already.
+            ConfigError: A setting is wrong, the app is no Flask app or has a monitor already, or it routes a view of a
+                model that it does not have.
             BaselineError: A baseline is missing or invalid.
         """
+        app = _checked_app(app)
         if _KEY in app.extensions:
             msg = "This Flask app has a Boxkite monitor already. Call 'init_app' once for each app."
             raise ConfigError(msg)
-        state = _AppState(self, app.name, Settings.from_mapping(app.config))
-        for predicted in self._predicted:
-            state.check_model(predicted.model)
+        state = _AppState(self, app.name, _checked_name(name) or self._name, Settings.from_mapping(app.config))
+        for item in _routed(app, self.predicted):
+            state.check_model(item.model)
         # First of the list, so that it runs last: other hooks may fail, or change the status.
         app.after_request_funcs.setdefault(None, []).insert(0, state.after_request)
         if state.settings.enabled:
@@ -138,6 +153,10 @@ class Boxkite:
         Write it below the route: ``@app.post("/score")`` first, then ``@monitor.predict``. What the view returns is
         passed through; a number, array, Series or data frame, which Flask would refuse, becomes its JSON value.
 
+        An app may route some of the decorated views only, so whether it has their models is known when it serves: the
+        log says it with the first request, and so does ``flask boxkite check``. Their predictions are then counted
+        without a baseline. A monitor that was made for one app, ``Boxkite(app)``, refuses the model at once.
+
         Args:
             view: The view, plain or async; also in ``MethodView.decorators``.
             model: Which model it serves; None for the only one.
@@ -148,22 +167,24 @@ class Boxkite:
                 gets what the view returned; if its first parameter is named ``answer``, it gets the parsed answer.
 
         Raises:
-            ConfigError: The app has no such model, or an option is of a wrong type.
+            ConfigError: What is decorated is no view, an option is of a wrong type, or the only app of this monitor has
+                no such model.
         """
-        if view is not None and not callable(view):
-            msg = f"'predict' takes options by name, such as predict(model={view!r}), or the view alone, got {view!r}."
-            raise ConfigError(msg)
+        if view is not None:
+            _check_view(view, f"such as predict(model={view!r}), or the view alone")
         for name, pick in (("features", features), ("output", output)):
             if pick is not None and not isinstance(pick, str) and not callable(pick):
                 msg = f"'{name}' must be a dotted path, a callable or None, got {pick!r}."
                 raise ConfigError(msg)
-        for state in self._states:
-            state.check_model(model)
+        if self._is_of_one_app and len(self._states) == 1:
+            for state in self._states:
+                state.check_model(model)
         options = Options(features, output)
 
         def decorate(view: View) -> View:
+            _check_view(view, "and then the view")
             wrapper = _wrapped(self, view, model, options)
-            self._predicted.append(_Predicted(view, wrapper, model))
+            self._predicted = [*self.predicted, _Predicted(view, wrapper, model)]
             return wrapper  # type: ignore[return-value]
 
         return decorate if view is None else decorate(view)
@@ -255,32 +276,64 @@ class Boxkite:
 
     @property
     def predicted(self) -> Sequence[_Predicted]:
-        """The decorated views."""
-        return self._predicted
+        """The decorated views that still exist."""
+        return [item for item in self._predicted if item.view is not None]
 
 
 class _Predicted:
-    """A decorated view: the view as it was, what it became, and its model."""
+    """A decorated view and its model. It keeps neither alive: a view that a factory defines ends with its app.
+
+    Attributes:
+        model: The model that the decorator names; None for the only one.
+    """
 
     def __init__(self, view: Callable[..., Any], wrapper: Callable[..., Any], model: str | None) -> None:
-        self.view = view
-        self.wrapper = wrapper
+        self._view = _weakly(view)
+        self._wrapper = _weakly(wrapper)
         self.model = model
+
+    @property
+    def view(self) -> Callable[..., Any] | None:
+        """The view as it was; None once it is gone."""
+        return self._view()
+
+    @property
+    def wrapper(self) -> Callable[..., Any] | None:
+        """The view as `Boxkite.predict` returned it; None once it is gone."""
+        return self._wrapper()
+
+
+def _weakly(function: Callable[..., Any]) -> Callable[[], Callable[..., Any] | None]:
+    try:
+        return weakref.ref(function)
+    except TypeError:  # an object whose class has slots
+        return lambda: function
 
 
 class _AppState:
-    """What belongs to one app: settings, a service per model, and the recorders that they share."""
+    """What belongs to one app: settings, a service per model, and the recorders that they share.
 
-    def __init__(self, monitor: Boxkite, app_name: str, settings: Settings) -> None:
+    Args:
+        monitor: The monitor that the app was registered with.
+        app_name: The app's own name.
+        name: The name that the programmer gave; None for none.
+        settings: The app's settings.
+    """
+
+    def __init__(self, monitor: Boxkite, app_name: str, name: str | None, settings: Settings) -> None:
         self._monitor = monitor
         self.settings = settings
-        self._store = make_store(settings, app_name)
+        baselines = load_baselines(settings.baseline) if settings.enabled else {}
+        models = [exported_model(settings, baseline, model) for model, baseline in baselines.items()]
+        self._store = make_store(settings, app_name, models, name)
         self.recorders = make_recorders(settings, self._store)
         self._lock = threading.Lock()
         self._is_checked = False
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
-        self._services = self._configured_services() if settings.enabled else {}
-        self._configured = any(service.baseline for service in self._services.values())
+        services = [self._new_service(baseline, model) for model, baseline in baselines.items()]
+        self._services = {service.model: service for service in services}
+        has_baseline = any(service.baseline for service in services)
+        self._configured = tuple(self._services) if has_baseline else ()
         self.exposition = make_exposition(
             settings,
             lambda: [service.exported for service in self.services()],
@@ -289,11 +342,6 @@ class _AppState:
         )
         sinks = ", ".join(recorder.sink.name for recorder in self.recorders)
         logger.info("Models: %s. Records go to: %s.", ", ".join(self._services) or "none", sinks or "none")
-
-    def _configured_services(self) -> dict[str, ModelMonitoringService]:
-        baselines = load_baselines(self.settings.baseline)
-        services = [self._new_service(baseline, name) for name, baseline in baselines.items()]
-        return {service.model: service for service in services}
 
     def _new_service(self, baseline: Baseline | None, model: str | None) -> ModelMonitoringService:
         return ModelMonitoringService.from_settings(self.settings, baseline, model, self._store, self.recorders)
@@ -306,10 +354,8 @@ class _AppState:
         """Return what became of records in all processes, by sink."""
         self._store.tidy()
         reading = self._store.read()
-        return {
-            recorder.sink.name: RecorderCounts.of(reading.totals(recorder.section).cells.tolist())
-            for recorder in self.recorders
-        }
+        names = [recorder.sink.name for recorder in self.recorders]
+        return {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in names}
 
     def state_directory(self) -> Path | None:
         """Return where the processes of this server count together, made if need be; None if each does so alone."""
@@ -318,6 +364,10 @@ class _AppState:
     def is_alone(self) -> bool:
         """Say whether nobody else can read what this process counts, as far as it can tell."""
         return self._store.is_alone()
+
+    def is_ambiguous(self) -> bool:
+        """Say whether this process has another app of the same name that monitors the same model and baseline."""
+        return self._store.is_ambiguous
 
     def shortage(self) -> Shortage | None:
         """Return what room is lacking for the time windows of a model; None if of none."""
@@ -338,17 +388,17 @@ class _AppState:
         Raises:
             ConfigError: There are baselines, but none for this model, or no model is named and there are several.
         """
-        if not self._configured or model in self._services or (model is None and len(self._services) == 1):
+        known = self._configured
+        if not known or model in known or (model is None and len(known) == 1):
             return
-        if len(self._services) == 1:
+        if len(known) == 1:
             msg = (
-                f"'BOXKITE_BASELINE' has only the model {next(iter(self._services))!r}, not {model!r}. "
+                f"'BOXKITE_BASELINE' has only the model {known[0]!r}, not {model!r}. "
                 f"Set it to a mapping, such as {{{model!r}: path}}."
             )
             raise ConfigError(msg, key="BOXKITE_BASELINE")
-        known = ", ".join(map(repr, self._services))
         fact = "no model is named" if model is None else f"there is no model {model!r}"
-        msg = f"'BOXKITE_BASELINE' has several models and {fact}. Known: {known}."
+        msg = f"'BOXKITE_BASELINE' has several models and {fact}. Known: {', '.join(map(repr, known))}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")
 
     def service(self, model: str | None) -> ModelMonitoringService:
@@ -358,14 +408,31 @@ class _AppState:
             ConfigError: There is no such model.
         """
         self.check_model(model)
+        return self.service_of_view(model)
+
+    def service_of_view(self, model: str | None) -> ModelMonitoringService:
+        """Return the service of the model that a decorator names; one without a baseline if there is no such model.
+
+        A request must not fail for that; the log says it.
+        """
         with self._lock:
-            if model is None and self._services:
+            if model is None and self._services and len(self._configured) <= 1:
                 found = next(iter(self._services.values()))
             else:
                 name = model or "default"
-                found = self._services.get(name) or self._services.setdefault(name, self._new_service(None, model))
+                found = self._services.get(name) or self._services.setdefault(name, self._new_service(None, name))
             self.used[model] = found
             return found
+
+    def route_problems(self, app: Any) -> Iterator[str]:
+        """Yield what is wrong with the routes of the app, which is complete only when it serves."""
+        predicted = self._monitor.predicted
+        yield from _route_problems(app, predicted)
+        for item in _routed(app, predicted):
+            try:
+                self.check_model(item.model)
+            except ConfigError as error:
+                yield f"{_view_name(item.view)!r} is counted without a baseline. {error}"
 
     # --- hooks -------------------------------------------------------------------------------------------------------
 
@@ -374,7 +441,8 @@ class _AppState:
         if not self._is_checked:
             self._is_checked = True
             if self.settings.enabled:
-                _check_routes(current_app, self._monitor.predicted)
+                for problem in self.route_problems(current_app):
+                    logger.error("%s", problem)
                 self._store.check_server(request.environ)
                 self.recorders.attend()
         current = request._get_current_object()  # type: ignore[attr-defined]
@@ -422,7 +490,7 @@ def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, opti
             return _as_flask_value(run(*args, **kwargs))
         if getattr(current, _CAPTURE, None) is not None:  # a view that calls another decorated one is one prediction
             return run(*args, **kwargs)
-        capture = Capture(state.used.get(model) or state.service(model), options)
+        capture = Capture(state.used.get(model) or state.service_of_view(model), options)
         setattr(current, _CAPTURE, capture)
         if not state.settings.enabled:
             return _as_flask_value(run(*args, **kwargs))
@@ -521,15 +589,77 @@ def _endpoint_at(app: Flask, path: str) -> str | None:
     return None
 
 
-def _check_routes(app: Any, predicted: Sequence[_Predicted]) -> None:
-    """Say at the first request what cannot be seen before: decorators in the wrong order, shadowed routes."""
-    served = [layer for view in app.view_functions.values() for layer in _layers(view)]
+def _checked_app(app: Any) -> Flask:
+    """Return a Flask app, also of a proxy such as `flask.current_app`.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if isinstance(app, LocalProxy):
+        app = app._get_current_object()
+    if isinstance(app, Flask):
+        return app
+    if isinstance(app, type):
+        got, remedy = f"the class {app.__name__!r}", "Make an app of it first."
+    elif isinstance(app, Blueprint):
+        got = f"the blueprint {app.name!r}"
+        remedy = "Register the monitor with the app that registers the blueprint."
+    else:
+        got = f"an object of type '{type(app).__module__}.{type(app).__qualname__}'"
+        remedy = "Give it the Flask app itself."
+        if isinstance(getattr(app, "app", None), Flask):
+            remedy = "Give it the Flask app that is its attribute 'app'."
+    msg = f"A monitor is registered with a Flask app, got {got}. {remedy}"
+    raise ConfigError(msg)
+
+
+def _checked_name(name: Any) -> str | None:
+    if name is not None and (not isinstance(name, str) or not name):
+        msg = f"'name' must be a text that is not empty, or None, got {name!r}."
+        raise ConfigError(msg)
+    return name
+
+
+def _check_view(view: Any, usage: str) -> None:
+    """Refuse to decorate what is no view.
+
+    Raises:
+        ConfigError: It is a class, or cannot be called.
+    """
+    if isinstance(view, type):
+        msg = (
+            f"'predict' decorates functions, got the class {view.__name__!r}. Decorate its methods that predict, or "
+            "set 'decorators = [monitor.predict]' in it."
+        )
+        raise ConfigError(msg)
+    if not callable(view):
+        msg = f"'predict' takes options by name, {usage}, got {view!r}."
+        raise ConfigError(msg)
+
+
+def _routed(app: Any, predicted: Sequence[_Predicted]) -> list[_Predicted]:
+    """Return the decorated views that an app routes."""
+    served = _served(app)
+    return [item for item in predicted if item.wrapper in served]
+
+
+def _served(app: Any) -> Sequence[Any]:
+    """Return the view functions of an app and all that they wrap."""
+    return [layer for view in app.view_functions.values() for layer in _layers(view)]
+
+
+def _view_name(view: Any) -> str:
+    return str(getattr(view, "__qualname__", repr(view)))
+
+
+def _route_problems(app: Any, predicted: Sequence[_Predicted]) -> Iterator[str]:
+    """Yield what cannot be seen before the app serves: decorators in the wrong order, shadowed routes."""
+    served = _served(app)
     for item in predicted:
         if item.view in served and item.wrapper not in served:
-            logger.error(
-                "'@monitor.predict' stands above the route of %r, so it sees no request and counts nothing. "
-                "Write the route first: '@app.post(...)', then '@monitor.predict'.",
-                getattr(item.view, "__qualname__", repr(item.view)),
+            yield (
+                f"'@monitor.predict' stands above the route of {_view_name(item.view)!r}, so it sees no request and "
+                "counts nothing. Write the route first: '@app.post(...)', then '@monitor.predict'."
             )
     endpoints: defaultdict[str, list[str]] = defaultdict(list)
     for rule in app.url_map.iter_rules():
@@ -538,9 +668,7 @@ def _check_routes(app: Any, predicted: Sequence[_Predicted]) -> None:
     for path, serving in endpoints.items():
         key = next((_OWN_ROUTES[endpoint] for endpoint in serving if endpoint in _OWN_ROUTES), None)
         if key and len(serving) > 1:
-            logger.error(
-                "Several routes serve '%s': %s. Set '%s' to another path.", path, ", ".join(map(repr, serving)), key
-            )
+            yield f"Several routes serve '{path}': {', '.join(map(repr, serving))}. Set '{key}' to another path."
 
 
 def _layers(view: Any) -> Sequence[Any]:

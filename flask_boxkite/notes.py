@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from flask_boxkite.drift.text import printable
 from flask_boxkite.files import open_private, read_file
-from flask_boxkite.live.folding import NOTE
+from flask_boxkite.live.apart import NOTE
 from flask_boxkite.naming import CAPTURE_REASONS, GAPS
 from flask_boxkite.throttle import Throttle
 

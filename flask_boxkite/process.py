@@ -22,6 +22,7 @@ __all__ = [
     "fork_mark",
     "is_gunicorn",
     "name_of",
+    "parent_of",
     "pid_namespace",
     "server_process",
 ]
@@ -75,12 +76,24 @@ class ProcessName(NamedTuple):
 
 def name_of(pid: int) -> ProcessName:
     """Return the name of a process that runs."""
+    fields = _stat(pid)
+    return ProcessName(pid, fields[19].decode() if fields else "")
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the process id of the parent of a process that runs; None where that cannot be known."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return what the system says of a process from its third field on; nothing where that cannot be known."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:  # there is no /proc, it hides the processes of others, or the process is gone
-        return ProcessName(pid, "")
+        return []
     # Its own name stands there in parentheses, and may hold anything.
-    return ProcessName(pid, stat.rpartition(b")")[2].split()[19].decode())
+    return stat.rpartition(b")")[2].split()
 
 
 def server_process(environ: Mapping[str, str]) -> ProcessName:
@@ -129,6 +142,11 @@ class ServerName(NamedTuple):
     def is_of_another_boot(self) -> bool:
         """Say whether it ran before this machine was started, or on another machine."""
         return bool(self.boot and _boot()) and self.boot != _boot()
+
+    def is_child_of(self, other: ServerName) -> bool:
+        """Say whether the other server started it, as gunicorn's master does on USR2, its successor."""
+        is_here = self.boot == other.boot == _boot() and self.namespace == other.namespace == pid_namespace()
+        return is_here and parent_of(self.pid) == other.pid
 
     def has_ended(self) -> bool | None:
         """Say whether the server is gone; None if that cannot be known from here."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import weakref
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,8 @@ class ModelMonitoringService:
             given["BOXKITE_SINK"] = sink
         checked = Settings.from_mapping(given)
         loaded = load_baseline(baseline)
-        store = make_store(checked, model or (loaded.model if loaded else "default"))
+        exported = exported_model(checked, loaded, model)
+        store = make_store(checked, exported.name, [exported])
         self._setup(checked, loaded, model, store, make_recorders(checked, store))
 
     @classmethod
@@ -130,7 +132,8 @@ class ModelMonitoringService:
     ) -> None:
         self.settings = settings
         self.baseline = baseline
-        self.model = model or (baseline.model if baseline else "default")
+        self.exported = exported_model(settings, baseline, model)
+        self.model = self.exported.name
         self.new_id = IdMaker(settings.server_id)
         self.has_header_ids = settings.server_id.isascii() and settings.server_id.isprintable()
         self._recorders = recorders
@@ -141,7 +144,6 @@ class ModelMonitoringService:
         self._unhashed = "features" if layout.features else "output"
         self._one_answered = (self._status_cells["ok"], layout.squares)
         self._failed = FailedCells(layout)
-        self.exported = ExportedModel(self.model, baseline, settings.drift_alpha)
         self.notes = Notes(self.model, self.exported.key, store.directory)
         self.check_server = store.check_server
         self._counts = Counts(store, self.exported.section)
@@ -680,19 +682,35 @@ def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baselin
     return Baseline.load(baseline)
 
 
-def make_store(settings: Settings, app: str) -> Store:
+def exported_model(settings: Settings, baseline: Baseline | None, model: str | None) -> ExportedModel:
+    """Return a model as metrics show it; without a name of its own, under the name in its baseline."""
+    return ExportedModel(model or (baseline.model if baseline else "default"), baseline, settings.drift_alpha)
+
+
+def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], name: str | None = None) -> Store:
     """Build the home of an app's counts; nothing is made on disk before the first prediction.
 
     Args:
-        settings: Of which it uses ``state_dir``.
+        settings: Settings, which may name a directory and the service.
         app: A name for the app, the same in all processes of a server.
+        models: What it monitors, which tells it from other apps of its name.
+        name: The name that a programmer gave it; None for none.
 
     Raises:
         ConfigError: The directory that is set cannot be used.
     """
     if not settings.enabled:
         return Store(None)
-    return Store(Place(app, replica=settings.pod_name, explicit=settings.state_dir, environ=os.environ))
+    given = "/".join(filter(None, [settings.name, name]))
+    place = Place(
+        given or app,
+        replica=settings.pod_name,
+        explicit=settings.state_dir,
+        environ=os.environ,
+        monitored=[model.key for model in models],
+        is_named=bool(given),
+    )
+    return Store(place)
 
 
 def make_recorders(settings: Settings, store: Store) -> Recorders:
@@ -704,7 +722,10 @@ def make_recorders(settings: Settings, store: Store) -> Recorders:
     options: dict[str, Any] = {"max_bytes": settings.queue_bytes, "shutdown_timeout": settings.shutdown_timeout}
     if settings.spool_dir is not None:
         options["spooling"] = Spooling(_checked_spool(settings.spool_dir), settings.spool_bytes)
-    return Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])
+    recorders = Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])
+    # All that belongs to the app holds them, but what they still deliver for it does not.
+    weakref.finalize(recorders, store.release).atexit = False
+    return recorders
 
 
 def _checked_spool(directory: str) -> Path:

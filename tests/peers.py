@@ -486,6 +486,8 @@ class Prometheus(Program):
         directory: For its configuration, data and log.
         interval: Seconds between scrapes, and between evaluations of rules.
         token: Bearer token for the targets.
+        labels: Labels of the targets.
+        honor_labels: Whether labels of metrics come before labels of targets.
         rule_files: Files with recording and alerting rules.
         alertmanagers: Where alerts go, given as `host:port`.
     """
@@ -498,6 +500,8 @@ class Prometheus(Program):
         interval: float = 1.0,
         metrics_path: str = "/metrics",
         token: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        honor_labels: bool = True,
         rule_files: Sequence[Path] = (),
         alertmanagers: Sequence[str] = (),
     ) -> None:
@@ -508,7 +512,8 @@ class Prometheus(Program):
         job: dict[str, Any] = {
             "job_name": "app",
             "metrics_path": metrics_path,
-            "static_configs": [{"targets": list(targets)}],
+            "honor_labels": honor_labels,
+            "static_configs": [{"targets": list(targets), "labels": dict(labels or {})}],
         }
         if token is not None:
             job["authorization"] = {"type": "Bearer", "credentials": token}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from flask_boxkite.config import _READERS, Address, Settings
 from flask_boxkite.errors import BoxkiteError, ConfigError
@@ -19,6 +20,10 @@ SINK = RecordingSink()
 SINK_TEXT = "must be 'auto', 'fluentd', 'file', 'none', an object with 'emit_batch(records)', or a list of those"
 ADDRESS_TEXT = "must be 'host[:24224]', 'unix:///path' or 'tls://host:port'"
 SLASHES_TEXT = "must have no two slashes in a row, of which Flask makes one"
+FLOAT_TEXT = (
+    "must be a text, got a float, which '1.5', '1.50' and '15e-1' all become. Write it as a text, in the environment "
+    "in double quotes within the quotes of the shell: '\"1.50\"'."
+)
 TOKEN_TEXT = "must be of printable letters, with no blank at either end: no header carries others. Strip it."
 
 
@@ -136,7 +141,8 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("metrics_path", 7, "must be a path that begins with '/', or None for no route, got 7."),
         ("metrics_path", "/a//b", f"{SLASHES_TEXT}, got '/a//b'."),
         ("dashboard_path", "//boxkite", f"{SLASHES_TEXT}, got '//boxkite'."),
-        ("metrics_token", 12345, "must be a text that is not empty, got int."),
+        ("metrics_token", 1.5, FLOAT_TEXT),
+        ("metrics_token", True, "must be a text that is not empty, got bool."),
         ("metrics_token", "open-sesame\n", TOKEN_TEXT),
         ("metrics_token", " open-sesame", TOKEN_TEXT),
         ("metrics_token", "open-\udcff", TOKEN_TEXT),
@@ -161,7 +167,9 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("spool_bytes", 1000, "must be an integer >= 1048576, got 1000."),
         ("sink", "fluentd", "is 'fluentd', but there is no address. Set 'BOXKITE_FLUENTD_ADDR' to one."),
         ("sink", "file", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one."),
-        ("fluentd_addr", 24224, "must be a text that is not empty, got 24224."),
+        ("fluentd_addr", 10.5, FLOAT_TEXT),
+        ("baseline", 1.5, FLOAT_TEXT),
+        ("name", True, "must be a text that is not empty, got True."),
         ("fluentd_addr", "fluentd:port", f"{ADDRESS_TEXT}, got 'fluentd:port'."),
         ("fluentd_addr", "fluentd:0", f"{ADDRESS_TEXT}, got 'fluentd:0'."),
         ("fluentd_addr", "fluentd:65536", f"{ADDRESS_TEXT}, got 'fluentd:65536'."),
@@ -178,14 +186,14 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("fluentd_addr", "unix://fluentd.sock", "must be 'unix://' and an absolute path, got 'unix://fluentd.sock'."),
         ("fluentd_prefix", "", "must be a text that is not empty, got ''."),
         ("fluentd_shared_key", b"key", "must be a text that is not empty, got bytes."),
-        ("fluentd_user", 7, "must be a text that is not empty, got 7."),
-        ("fluentd_password", 12345, "must be a text that is not empty, got int."),
+        ("fluentd_user", 7.5, FLOAT_TEXT),
+        ("fluentd_password", 1e3, FLOAT_TEXT),
         ("fluentd_gzip", "gzip", "must be true or false, got 'gzip'."),
-        ("fluentd_ca_file", 3, "must be a text that is not empty, got 3."),
+        ("fluentd_ca_file", [3], "must be a text that is not empty, got [3]."),
         ("endpoint_id", None, "must be a text that is not empty, got None."),
-        ("server_id", 1, "must be a text that is not empty, got 1."),
-        ("pod_name", 1, "must be a text that is not empty, got 1."),
-        ("log_dir", 1, "must be a text that is not empty, got 1."),
+        ("server_id", 1.0, FLOAT_TEXT),
+        ("pod_name", False, "must be a text that is not empty, got False."),
+        ("log_dir", True, "must be a text that is not empty, got True."),
         ("log_ttl_days", 0, "must be a number > 0, got 0."),
         ("log_ttl_days", "a month", "must be a number > 0, got 'a month'."),
         ("log_ttl_days", 10**400, f"must be a number > 0, got {10**400}."),
@@ -344,3 +352,42 @@ def test_settings_do_not_show_secrets() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings().sink = ("file",)  # type: ignore[misc]
+
+
+# --- from the environment --------------------------------------------------------------------------------------------
+
+TEXTS = [
+    *("metrics_token", "fluentd_prefix", "fluentd_shared_key", "name", "endpoint_id", "server_id", "pod_name"),
+    *("log_dir", "logger_id", "spool_dir", "state_dir", "baseline"),
+]
+
+
+def settings_of_environment(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> Settings:
+    """Read one variable as an app does that calls ``config.from_prefixed_env()``."""
+    monkeypatch.setenv(f"FLASK_BOXKITE_{name.upper()}", text)
+    config = Flask("app").config
+    config.from_prefixed_env()
+    return Settings.from_mapping(config, {})
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize(
+    "text", ["42", "007", "0", "-7", "12345678901234567890123456789", "1_000", "0x2a", '"1.50"', "1.2.3"]
+)
+def test_digits_in_the_environment_are_the_text_that_was_written(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """Flask reads JSON there, so digits come as numbers."""
+    assert getattr(settings_of_environment(monkeypatch, name, text), name) == text.strip('"')
+
+
+@pytest.mark.parametrize("text", ["1.50", "1e3", "1E400", "NaN"])
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_number_that_has_several_spellings_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_of_environment(monkeypatch, name, text)
+    assert caught.value.key == f"BOXKITE_{name.upper()}"
+
+
+def test_one_redacted_field_may_be_named_by_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of_environment(monkeypatch, "redact", "42").redact == ("42",)

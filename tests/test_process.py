@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flask_boxkite import process
-from flask_boxkite.process import fork_mark, name_of, server_process
+from flask_boxkite.process import ServerName, fork_mark, name_of, parent_of, server_process
 
 
 def without_wiping(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,3 +107,14 @@ def test_a_parent_outside_of_the_container_is_no_master(monkeypatch: pytest.Monk
     """
     monkeypatch.setattr(os, "getppid", lambda: 0)
     assert server_process(GUNICORN) == name_of(os.getpid())
+
+
+def test_a_server_knows_its_child() -> None:
+    """As gunicorn's master starts its successor on USR2."""
+    own, parent = (ServerName.of(name_of(pid)) for pid in (os.getpid(), os.getppid()))
+    assert own.is_child_of(parent)
+    assert not parent.is_child_of(own)
+    assert not own.is_child_of(own)
+    assert not own.is_child_of(parent._replace(namespace="other"))
+    assert not own.is_child_of(parent._replace(boot="other"))
+    assert parent_of(2**22 + 1) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +41,8 @@ class Setup:
         shortage: What room is lacking for time windows.
         has_guard: Whether the user's own function decides who sees the drift page.
         notes: What was seen and expected when something was not captured, by kind.
+        route_problems: What is wrong with the routes of the app, each with its remedy.
+        is_ambiguous: Whether only the order of apps tells the counts of this one from another's.
     """
 
     source: str
@@ -53,6 +55,8 @@ class Setup:
     shortage: Shortage | None = None
     has_guard: bool = False
     notes: Mapping[str, str] = field(default_factory=dict)
+    route_problems: Sequence[str] = ()
+    is_ambiguous: bool = False
 
 
 def setup_of_app(app: Flask) -> Setup:
@@ -79,6 +83,8 @@ def setup_of_app(app: Flask) -> Setup:
         shortage=state.shortage(),
         has_guard=state.has_guard,
         notes=latest(service.notes.read() for service in services),
+        route_problems=list(state.route_problems(app)) if state.settings.enabled else (),
+        is_ambiguous=state.is_ambiguous(),
     )
 
 
@@ -106,6 +112,8 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
     if not settings.enabled:
         yield Outcome("hint", "Monitoring is off.", "Set 'BOXKITE_ENABLED' to true.")
         return
+    for problem in setup.route_problems:
+        yield Outcome("problem", problem)
     for model, baseline in setup.models.items():
         if baseline is not None:
             yield _of_baseline(model, baseline)
@@ -126,6 +134,7 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
         alone=setup.alone,
         shortage=setup.shortage,
         notes=setup.notes,
+        ambiguous="hint" if setup.is_ambiguous else None,
     ):
         yield Outcome(*finding)
 

@@ -12,7 +12,7 @@ from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.folding import is_ours, read_directory, windows_path
-from flask_boxkite.live.layout import is_sink
+from flask_boxkite.live.layout import is_sink, sink_name
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.live.windows import History, RingFile, Slots, Windows
@@ -44,11 +44,8 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
     except (ValueError, zlib.error) as error:
         msg = f"What is counted in '{path}' cannot be understood: {error} Is it of this release?"
         raise BoxkiteError(msg) from error
-    sinks = {
-        json.loads(key)[1]: RecorderCounts.of(found.cells.tolist())
-        for key, found in reading.sections.items()
-        if is_sink(key)
-    }
+    names = {sink_name(key) for key in reading.sections if is_sink(key)}
+    sinks = {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in sorted(names)}
     return App(directory.name, Query(window), observations, sinks=sinks, now=time.time())
 
 

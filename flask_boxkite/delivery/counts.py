@@ -64,11 +64,12 @@ class RecorderCounts(NamedTuple):
         )
 
 
-def records_section(sink_name: str, spool: bytes = b"") -> Section:
+def records_section(sink_name: str, spool: bytes = b"", *, owner: str = "") -> Section:
     """Return the section of the counts in which the records of a sink are counted.
 
     Args:
-        sink_name: Of the sink.
+        sink_name: Name of the sink.
         spool: Path of this process's records on disk; empty if there are none.
+        owner: Hash of what the app monitors, by which apps of one name are told apart; empty if that is not known.
     """
-    return Section(section_key("sink", sink_name), SINK_CELLS, 0, spool)
+    return Section(section_key("sink", sink_name, *filter(None, [owner])), SINK_CELLS, 0, spool)

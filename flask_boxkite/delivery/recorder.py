@@ -1,12 +1,14 @@
 """Where requests hand over packed records: finds the shipper of this process, after a fork a new one.
 
 Nothing starts before the first record, so a server may fork as it likes; a forked child begins with an empty queue, a
-lock and a sink of its own, and leaves alone what its parent has in hand.
+lock and a sink of its own, and leaves alone what its parent has in hand. When its app is gone, the shipper delivers
+what waits, and ends.
 """
 
 from __future__ import annotations
 
 import os
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,7 @@ class Recorder:
         self._shutdown_timeout = shutdown_timeout
         self._spooling = spooling
         self._shippers: dict[int, Shipper] = {}
+        weakref.finalize(self, _leave, self._shippers, shutdown_timeout).atexit = False
         self._shipper = self._begin(sink)
 
     def _own(self) -> Shipper:
@@ -79,23 +82,26 @@ class Recorder:
     def _make_shipper(self, pid: int, sink: Sink) -> Shipper:
         memory = MemoryQueue(self._max_bytes)
         if self._spooling is None:
-            block = self._store.block(records_section(sink.name))
+            block = self._store.block(self._section(sink.name))
             return Shipper(pid, sink, memory, block, self._max_bytes, self._max_bytes)
         directory = new_directory(self._spooling.root, sink.name)
-        block = self._store.block(records_section(sink.name, os.fsencode(directory)))
+        block = self._store.block(self._section(sink.name, os.fsencode(directory)))
         queue = self._spool_queue(sink, block, memory, self._spooling)
         # Beside a record there must be room for what is just being written, or it would never get to disk.
         largest = min(self._max_bytes, self._spooling.max_bytes // SPOOL_PARTS)
         return Shipper(pid, sink, queue, block, self._max_bytes, largest)
 
+    def _section(self, sink_name: str, spool: bytes = b"") -> Section:
+        return records_section(sink_name, spool, owner=self._store.owner)
+
     def _spool_queue(self, sink: Sink, block: Block, memory: MemoryQueue, spooling: Spooling) -> Queue:
         store, server = self._store, self._store.server
 
         def describe() -> Owner:
-            return Owner(sink.name, sink.tag, server, store.file())
+            return Owner(sink.name, sink.tag, server, store.file(), block.section.key)
 
         def find() -> DeadLog | None:
-            return find_dead(spooling.root, describe(), store.directory(), store.tidy)
+            return find_dead(spooling.root, describe(), store.directory(), store.tidy, store.is_apart)
 
         # The block knows the directory: of threads that meet in a forked process, the first one's.
         directory = Path(os.fsdecode(block.section.description))
@@ -128,7 +134,7 @@ class Recorder:
     @property
     def section(self) -> Section:
         """Where all processes count the records of this sink."""
-        return records_section(self._shipper.sink.name)
+        return self._section(self._shipper.sink.name)
 
     def spool_bytes(self) -> int:
         """Return how many bytes of the disk the records of this sink take, of all processes; 0 without a spool."""
@@ -157,3 +163,9 @@ class Recorder:
             How many records were dropped.
         """
         return self._own().close(self._shutdown_timeout if timeout is None else timeout)
+
+
+def _leave(shippers: dict[int, Shipper], timeout: float) -> None:
+    """End the shipper of this process, since its app is gone."""
+    if (shipper := shippers.get(os.getpid())) is not None:
+        shipper.leave(timeout)

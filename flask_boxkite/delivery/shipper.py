@@ -48,6 +48,9 @@ BATCH_BYTES = 1024 * 1024
 SMALL_QUEUE_PARTS = 4
 """Both are at most this part of the queue: a batch in hand is not dropped to make room for newer records."""
 
+IDLE_SECONDS = 60.0
+"""How often the thread looks whether the app is gone, should no one have been able to tell it."""
+
 SHIP_TIMEOUT_SECONDS = 10.0
 """How long the sink may take for one batch."""
 
@@ -93,6 +96,7 @@ class Shipper:
         self._flushes = 0
         self._backoff_seconds = 0.0
         self._is_closed = False
+        self._leave_timeout: float | None = None
         self._throttle = Throttle()
 
     # --- in the request ----------------------------------------------------------------------------------------------
@@ -217,6 +221,21 @@ class Shipper:
             thread.join(HUNG_SECONDS if self._shipping.locked() else CLOSE_SECONDS)
         return dropped
 
+    def leave(self, timeout: float) -> None:
+        """Have the thread deliver what waits, and end: the app is gone. Waits for nothing.
+
+        The garbage collector may call this anywhere, also in a thread that holds the lock.
+
+        Args:
+            timeout: Seconds that the delivery may take.
+        """
+        self._leave_timeout = timeout
+        if self._lock.acquire(blocking=False):  # else the thread looks again before long
+            try:
+                self._thread_wakes.notify_all()
+            finally:
+                self._lock.release()
+
     @property
     def is_stalled(self) -> bool:
         """Whether the last attempt failed."""
@@ -233,12 +252,22 @@ class Shipper:
             is_busy = False
             while self._sleep_until_needed(is_busy=is_busy):
                 is_busy = self._ship_next(time.monotonic() + SHIP_TIMEOUT_SECONDS)
-                if self._backoff_seconds:
+                if self._backoff_seconds and self._leave_timeout is None:
                     self._pause(self._backoff_seconds)
-            self._close_sink()
+            if self._is_closed:
+                self._close_sink()
+            else:
+                self._end_alone()
         finally:
             with self._lock:
                 self._thread = None  # if something ended it that is no Exception, the next record starts another
+
+    def _end_alone(self) -> None:
+        """Deliver what waits for an app that is gone, as the last user of the sink."""
+        assert self._leave_timeout is not None
+        with self._lock:
+            self._thread = None  # so that closing does not wait for this thread
+        self.close(self._leave_timeout)
 
     def _ship_all(self, deadline: float) -> None:
         """Do the work of the thread where there is none."""
@@ -255,14 +284,19 @@ class Shipper:
         queue = self._queue
         with self._lock:
             self._thread_wakes.wait_for(
-                lambda: self._is_closed or not queue.is_settled or not self._hand.is_empty, queue.pause
+                lambda: self._is_ending or not queue.is_settled or not self._hand.is_empty,
+                IDLE_SECONDS if queue.pause is None else queue.pause,
             )
             if not (is_busy and queue.is_behind):
                 self._thread_wakes.wait_for(self._is_hurried, LINGER_SECONDS)
-            return not self._is_closed
+            return not self._is_ending
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._is_closed or self._leave_timeout is not None
 
     def _is_hurried(self) -> bool:
-        return self._is_closed or self._flushes > 0 or self._queue.unread_bytes >= self._hurry_bytes
+        return self._is_ending or self._flushes > 0 or self._queue.unread_bytes >= self._hurry_bytes
 
     def _ship_next(self, deadline: float) -> bool:
         """Look after the queue and ship a batch, if there is one; return whether there was."""
@@ -374,7 +408,7 @@ class Shipper:
                 seconds = min(seconds, FIRST_BACKOFF_SECONDS)
                 self._thread_wakes.wait_for(lambda: self._is_closed, seconds)
             else:
-                self._thread_wakes.wait_for(lambda: self._is_closed or self._flushes > 0, seconds)
+                self._thread_wakes.wait_for(lambda: self._is_ending or self._flushes > 0, seconds)
 
     def _complain(self, text: str, *values: Any) -> None:
         """Log the current exception, at most once in a minute."""

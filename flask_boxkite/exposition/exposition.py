@@ -24,10 +24,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from flask_boxkite.delivery import RecorderCounts, Recorders, records_section
+from flask_boxkite.delivery import RecorderCounts, Recorders
 from flask_boxkite.exposition.dispersion import LiveDispersion
 from flask_boxkite.exposition.model import ExportedModel, ModelFamilies
 from flask_boxkite.families import Family, label_text
+from flask_boxkite.live.layout import is_sink, sink_name
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Store
 from flask_boxkite.live.store import Totals
@@ -191,13 +192,10 @@ class Exposition:
 
     def _sink_parts(self, reading: Reading) -> Iterator[tuple[Family, str]]:
         """Yield what became of records in all processes; our own sink's from the start."""
-        own = {recorder.section.key: recorder for recorder in self._recorders}
-        for key in sorted(reading.current.union(own)):
-            kind, *names = json.loads(key)
-            if kind == "sink":
-                counts = RecorderCounts.of(reading.totals(records_section(names[0])).cells.tolist())
-                spool_bytes = own[key].spool_bytes() if key in own else 0
-                yield from _sink_lines(names[0], counts, spool_bytes)
+        own = {recorder.sink.name: recorder for recorder in self._recorders}
+        for name in sorted({sink_name(key) for key in reading.current if is_sink(key)}.union(own)):
+            counts = RecorderCounts.of(reading.sink_cells(name).tolist())
+            yield from _sink_lines(name, counts, own[name].spool_bytes() if name in own else 0)
 
     @staticmethod
     def _selected(rendering: Rendering, names: Collection[str] | None, *, openmetrics: bool) -> Iterator[str]:

@@ -25,20 +25,19 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.files import is_passing, locked, open_private, read_file, release, take_if_dead, write_all
-from flask_boxkite.live.layout import FORMAT, count_lost_records, is_sink
+from flask_boxkite.live.apart import NOTE, marked, unmark
+from flask_boxkite.live.layout import FORMAT, count_lost_records, is_sink, sink_name
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.statefile import LIVE, NEW, StateFileError, Stored, composed, new_name, parsed
+from flask_boxkite.live.statefile import LIVE, NEW, StateFileError, Stored, composed, new_name, parsed, server_of
 from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.spool import waiting_records
 
-__all__ = ["NOTE", "fold", "generation", "is_ours", "read_directory", "windows_path"]
+__all__ = ["fold", "generation", "is_ours", "read_directory", "take_over", "windows_path"]
 
 # A release that counts in another format leaves that of an older one alone: during an upgrade both are at work.
 RETIRED = f"retired-{FORMAT:08x}"
 _WINDOWS = "windows-"
-NOTE = "note-"
-"""How a file begins that says what was not captured."""
 _ABOUT = section_key("retired")
 
 _AT_ONCE = 16
@@ -107,10 +106,16 @@ def _with_live_files(retired: _Retired, directory: Path, own: str) -> Reading:
         if name != own and name not in retired.names:
             # Gone: it was just folded, and the generation shows it. Unusable: the fold counts it once it is dead.
             with _unless_passing(), contextlib.suppress(StateFileError):
-                for section in parsed(read_file(directory / name))[1]:
-                    reading.add(section)
-                    reading.current.add(section.key)
+                data = read_file(directory / name)
+                server = server_of(data)
+                for section in _counted(parsed(data)[1]):
+                    reading.add_live(section, server)
     return reading
+
+
+def _counted(sections: Iterable[Stored]) -> list[Stored]:
+    """Return the sections that hold counts: all, but in a file of retired counts from another directory."""
+    return [section for section in sections if section.key != _ABOUT]
 
 
 @contextlib.contextmanager
@@ -231,7 +236,7 @@ def _sorted_out(
     left_out: dict[str, str] = {}
     for name in dead.keys() - set(done):
         try:
-            usable[name] = parsed(read_file(directory / name, dead[name]))[1]
+            usable[name] = _counted(parsed(read_file(directory / name, dead[name]))[1])
         except StateFileError as error:
             left_out[name] = error.state
         except OSError as error:
@@ -264,16 +269,22 @@ def _settled(section: Stored) -> Stored:
 
 
 def _forget(directory: Path, retired: _Retired) -> None:
-    """Drop counts of baselines that nothing has served for a day."""
+    """Drop counts of baselines that nothing has served for a day; what became of their records is kept in one sum."""
     now = time.time()
     old = {key for key, folded in retired.folded.items() if abs(now - folded) > _KEEP_SECONDS}
     if not old:
         return
+    marks = marked(directory)
     for key in old - read_directory(directory).current:
         if json.loads(key)[0] == "model":
             retired.reading.sections.pop(key, None)
             retired.folded.pop(key, None)
             windows_path(directory, key).unlink(missing_ok=True)
+            unmark(directory, key)
+        elif is_sink(key) and key != (common := section_key("sink", sink_name(key))) and key not in marks:
+            retired.folded[common] = retired.folded.pop(key)
+            if (section := retired.reading.sections.pop(key, None)) is not None:
+                retired.reading.add(Stored(common, section.totals(), b""))
 
 
 def _write(directory: Path, retired: _Retired) -> None:
@@ -315,6 +326,18 @@ def _remove_left_behind(directory: Path, left_out: dict[str, str]) -> None:
                 age = now - path.lstat().st_mtime
                 if age > (_UNFINISHED_SECONDS if is_unfinished else _KEEP_SECONDS):
                     path.unlink()
+
+
+def take_over(old: Path, directory: Path) -> None:
+    """Move what was counted in another directory to this one, unless a live process counts there.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    fold(old)
+    if not _live_names(old):
+        with contextlib.suppress(FileNotFoundError):  # nothing was counted there, or another process is faster
+            os.rename(old / RETIRED, directory / f"{LIVE}{hashlib.sha256(old.name.encode()).hexdigest()[:32]}")
 
 
 def is_ours(name: str) -> bool:

@@ -7,6 +7,7 @@ second, small block holds sums, which are floats. Of a sink: what became of its 
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import MutableSequence, Sequence
 
@@ -33,6 +34,7 @@ __all__ = [
     "Layout",
     "count_lost_records",
     "is_sink",
+    "sink_name",
     "waiting_of_process",
 ]
 
@@ -101,6 +103,11 @@ class Layout:
 def is_sink(key: str) -> bool:
     """Say whether a section is that of a sink."""
     return key.startswith('["sink"')
+
+
+def sink_name(key: str) -> str:
+    """Return the name of the sink whose section this is."""
+    return str(json.loads(key)[1])
 
 
 def waiting_of_process(cells: Sequence[int]) -> int:

@@ -2,7 +2,12 @@
 
 Named explicitly (``BOXKITE_STATE_DIR``, else ``PROMETHEUS_MULTIPROC_DIR``), or made in the machine's shared memory
 under a name that only processes of the same master can have: user, boot, container, the master's process id and its
-time of start. Below that, each app has its own.
+time of start. Below that, each name of an app has its own.
+
+Apps of one name count in one directory, whatever the order in which a process makes them: what they monitor tells their
+counts apart (`apart`). Apps of one name that monitor the same model with the same baseline are ambiguous. Those that a
+process has at once get numbers in the order in which it makes them, so the processes of a server must make them in the
+same order, unless they have names.
 
 The directory is made at first use, in the process that counts, not in a master that may run as another user. When a
 server ends nobody is left who could know that it has, rather than being recycled, so old directories are swept by the
@@ -12,18 +17,25 @@ next start. A script of one process removes its own.
 from __future__ import annotations
 
 import contextlib
+import gc
+import glob
+import hashlib
+import itertools
+import json
 import os
 import re
 import stat
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+import weakref
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.files import can_lock, locked, make_private, unwritable
-from flask_boxkite.live.folding import is_ours
+from flask_boxkite.live.folding import is_ours, take_over
 from flask_boxkite.live.statefile import is_unused
 from flask_boxkite.naming import path_segment
 from flask_boxkite.process import ServerName, is_gunicorn, server_process
@@ -47,25 +59,104 @@ class Place:
     Made together with the app: in a master that preloads it, or in each worker. Forked processes use their parent's.
 
     Args:
-        app: A name for the app; apps of one name in one process are told apart by their order.
+        app: A name for the app.
         replica: A name for this server among those that might use the same explicit directory: the pod or host.
         explicit: The directory that was asked for, or None.
         environ: The environment variables.
+        monitored: Keys of the sections of the app's models, which tell it from other apps of its name.
+        is_named: Whether a user gave the name, so that another server that comes to the directory is the same app.
 
     Attributes:
         server: Whose processes come to it.
+        keys: Keys of all sections in which the app counts; sinks add the sections of its records.
+        owner: Hash of *monitored*; empty if there are none.
+        is_open: Whether anything was counted here.
 
     Raises:
         ConfigError: The explicit directory cannot be used.
     """
 
-    def __init__(self, app: str, *, replica: str, explicit: str | None, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        app: str,
+        *,
+        replica: str,
+        explicit: str | None,
+        environ: Mapping[str, str],
+        monitored: Collection[str] = (),
+        is_named: bool = False,
+    ) -> None:
         self._made_by = os.getpid()
         self.server = ServerName.of(server_process(environ))
         self._is_known_server = "uwsgi" in sys.modules or is_gunicorn(environ)
-        self._app = _numbered(path_segment(app)[:40])
+        self._is_named = is_named
+        self._monitored = frozenset(monitored)
+        self.keys = set(monitored)
+        self.owner = _hash(json.dumps(sorted(monitored))) if monitored else ""
+        self._app = _named_segment(app) if is_named else path_segment(app)[:40]
         self._replica = path_segment(replica)
         self._explicit = _checked(explicit) if explicit else _multiproc_directory(environ)
+        self.is_open = False
+        self._number = self._free_number()
+        weakref.finalize(self, _places.pop, id(self), None).atexit = False
+        _places[id(self)] = weakref.ref(self)
+
+    def _free_number(self) -> int:
+        if self.is_alone:  # no other process has to find the directory, which is as new as the app
+            _made_alone[self._app] += 1
+            return _made_alone[self._app] - 1
+        if self.is_ambiguous:
+            gc.collect()  # other processes may have collected apps that were made and dropped here, and must agree
+        taken = {place._number for place in self._twins()}
+        return next(number for number in itertools.count() if number not in taken)
+
+    def _neighbours(self) -> list[Place]:
+        """Return the places of the other apps of this name that this process has."""
+        name = (self._explicit, self._replica, self._app)
+        others = (known() for known in list(_places.values()))
+        return [
+            place
+            for place in others
+            if place is not None and place is not self and (place._explicit, place._replica, place._app) == name
+        ]
+
+    def _twins(self) -> list[Place]:
+        """Return the neighbours that monitor one of the same models with the same baseline."""
+        return [
+            place
+            for place in self._neighbours()
+            if not self._monitored.isdisjoint(place._monitored) or not (self._monitored or place._monitored)
+        ]
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether only the order in which a process makes its apps tells the counts of this one from another's."""
+        return bool(self._twins())
+
+    @property
+    def has_used_twin(self) -> bool:
+        """Whether it is ambiguous, and the other app counts too."""
+        return any(place.is_open for place in self._twins())
+
+    @property
+    def company_version(self) -> tuple[int, int]:
+        """What changes when `company` may have."""
+        return _openings[0], len(self.keys)
+
+    def company(self) -> list[Place]:
+        """Return the places of other apps that count in the same directory from this process."""
+        others = self._neighbours()
+        return [place for place in others if place.is_open and place._number == self._number]
+
+    def is_stranger(self, server: ServerName | None) -> bool:
+        """Say whether a server that counts here serves another app, as far as its name tells."""
+        if server is None or server == self.server or self._is_named:
+            return False
+        return not (server.is_child_of(self.server) or self.server.is_child_of(server))
+
+    def release(self) -> None:
+        """Give up the number: the app is gone, though what it recorded may still be on its way."""
+        _places.pop(id(self), None)
 
     @property
     def finds_others(self) -> bool:
@@ -90,11 +181,11 @@ class Place:
             return None
         if self._explicit is not None:
             make_private(self._explicit)
-            bases, name = [self._explicit], f"{_PREFIX}{self._replica}-{self._app}"
+            bases, name = [self._explicit], f"{_PREFIX}{self._replica}-{self._segment}"
         elif not self._has_name:
             return None
         else:
-            bases, name = _automatic_bases(), f"{_automatic_start(self.server)}-{self._app}"
+            bases, name = _automatic_bases(), f"{_automatic_start(self.server)}-{self._segment}"
         for base in bases:
             try:
                 directory = _made(base / name)
@@ -102,9 +193,27 @@ class Place:
                 if base is bases[-1]:
                     raise
             else:
+                if self._explicit is not None:
+                    self._take_over_numbered(directory)
                 _sweep(base, directory, is_automatic=self._explicit is None)
+                if not self.is_open:
+                    self.is_open = True
+                    _openings[0] += 1
                 return directory
         return None
+
+    @property
+    def _segment(self) -> str:
+        return f"{self._app}.0" if self._number == 0 else f"{self._app}.0-{self._number + 1}"
+
+    def _take_over_numbered(self, directory: Path) -> None:
+        """Move here what an earlier release counted, which gave each app of a name a directory by its order."""
+        number = str(self._number) if self.is_ambiguous else "[1-9]*"
+        for old in directory.parent.glob(f"{_PREFIX}{glob.escape(f'{self._replica}-{self._app}')}.{number}"):
+            with contextlib.suppress(OSError):
+                if old != directory and old.name.rpartition(".")[2].isdecimal():
+                    take_over(old, directory)
+                    remove_unused(old)
 
     @property
     def is_alone(self) -> bool:
@@ -117,12 +226,24 @@ class Place:
             remove_unused(directory)
 
 
-_ordinals: dict[str, int] = {}
+_places: dict[int, weakref.ref[Place]] = {}
+"""Places of the apps that this process has, by their ids. (A set of weak references cannot be read while it grows.)"""
+
+_openings = [0]
+"""How many of them were opened."""
+
+_made_alone: Counter[str] = Counter()
+"""How many apps of a name this process has made as a server by itself."""
 
 
-def _numbered(app: str) -> str:
-    _ordinals[app] = _ordinals.get(app, -1) + 1
-    return f"{app}.{_ordinals[app]}"
+def _named_segment(name: str) -> str:
+    """Return a name as part of a directory's, different for different names."""
+    segment = path_segment(name)[:40]
+    return segment if segment == name else f"{segment}-{_hash(name)}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _checked(explicit: str) -> Path:

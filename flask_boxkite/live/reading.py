@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.live.layout import FILES, HIGHEST, is_sink
+from flask_boxkite.live.layout import FILES, HIGHEST, SINK_CELLS, is_sink, sink_name
 from flask_boxkite.live.statefile import Stored
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.naming import STATE_FILES
+from flask_boxkite.process import ServerName
 
 __all__ = ["Reading", "SectionSum"]
 
@@ -52,10 +53,23 @@ class Reading:
     Attributes:
         sections: By key.
         current: Keys of the sections in which something alive counts, or did a few minutes ago.
+        servers: Servers of the live processes that count in a section, by its key; None for one that is not known.
     """
 
     sections: dict[str, SectionSum] = field(default_factory=dict)
     current: set[str] = field(default_factory=set)
+    servers: dict[str, set[ServerName | None]] = field(default_factory=dict)
+
+    def add_live(self, section: Stored, server: ServerName | None) -> None:
+        """Add the numbers of a live process."""
+        self.add(section)
+        self.current.add(section.key)
+        self.servers.setdefault(section.key, set()).add(server)
+
+    def leave_out(self, key: str) -> None:
+        """Forget a section."""
+        self.sections.pop(key, None)
+        self.current.discard(key)
 
     def add(self, section: Stored) -> None:
         """Add the numbers of one process; ignored where their shape is not that of others of the same key."""
@@ -63,11 +77,8 @@ class Reading:
         if before is None:
             self.sections[section.key] = SectionSum(section.totals.cells, [section.totals.sums], section.description)
         elif len(before.cells) == len(section.totals.cells) and len(before.parts[0]) == len(section.totals.sums):
-            cells = before.cells + section.totals.cells
-            if is_sink(section.key):
-                for cell in HIGHEST:
-                    cells[cell] = max(before.cells[cell], section.totals.cells[cell])
-            before.cells = cells
+            add = _sink_sum if is_sink(section.key) else np.add
+            before.cells = add(before.cells, section.totals.cells)
             before.parts.append(section.totals.sums)
 
     @property
@@ -87,9 +98,24 @@ class Reading:
             return Totals.zero(section)
         return found.totals()
 
+    def sink_cells(self, name: str) -> NDArray[np.int64]:
+        """Return what became of the records of a sink, also of processes that had another baseline."""
+        cells = np.zeros(SINK_CELLS, np.int64)
+        for key, found in self.sections.items():
+            if is_sink(key) and sink_name(key) == name and len(found.cells) == SINK_CELLS:
+                cells = _sink_sum(cells, found.cells)
+        return cells
+
     def description(self, key: str) -> bytes:
         """Return what processes say of a section; empty if there is none."""
         return self.sections[key].description if key in self.sections else b""
+
+
+def _sink_sum(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    cells = one + other
+    for cell in HIGHEST:
+        cells[cell] = max(one[cell], other[cell])
+    return cells
 
 
 def _rounded_sum(numbers: Sequence[float]) -> float:

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from flask_boxkite.files import is_passing
+from flask_boxkite.live.apart import mark, marked
 from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import fold, generation, read_directory, windows_path
-from flask_boxkite.live.layout import FILES
+from flask_boxkite.live.layout import FILES, is_sink, sink_name
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LiveFile, Stored
-from flask_boxkite.live.store import Block, Increments, Section, Totals
+from flask_boxkite.live.store import Block, Increments, Section, Totals, section_key
 from flask_boxkite.live.windows import History, MemoryRing, RingFile, Slots, Windows
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
 from flask_boxkite.process import ServerName, fork_mark, name_of
@@ -36,6 +37,8 @@ __all__ = ["Counts", "Store"]
 logger = logging.getLogger("flask_boxkite")
 
 _RETRY_SECONDS = 10.0
+
+_ambiguity_throttle = Throttle()
 
 
 class _Process:
@@ -49,6 +52,7 @@ class _Process:
         self.directory: Path | None = None
         self.file: LiveFile | None = None
         self.windows: dict[tuple[Path | None, str], Windows] = {}
+        self.company_version = (0, 0)
 
     def count_failure(self) -> None:
         """Count that the file could not be written; shown by others once it can."""
@@ -81,6 +85,7 @@ class Store:
         self.clock = clock
         self._wall = wall
         self._place = place
+        self._is_serving = False
         self._throttle = Throttle()
         first = _Process()
         self._process = first
@@ -96,6 +101,7 @@ class Store:
         Args:
             environ: Of a WSGI request.
         """
+        self._is_serving = True
         if environ.get("wsgi.multiprocess") and self._place is not None and not self._place.finds_others:
             logger.warning(
                 "This server runs several processes, and how they belong together cannot be seen, so '/metrics' shows "
@@ -113,6 +119,8 @@ class Store:
 
     def block(self, section: Section) -> Block:
         """Return this process's numbers of a section."""
+        if self._place is not None:
+            self._place.keys.add(section.key)
         process = self._own()
         with process.lock:
             block = process.blocks.get(section.key)
@@ -131,6 +139,20 @@ class Store:
             waiting = [block for block in process.blocks.values() if not block.is_shared]
             if waiting:
                 self._move(process, waiting)
+            self._mark_company(process)
+
+    def _mark_company(self, process: _Process) -> None:
+        """Mark what this app and others of its name count, where this process has several."""
+        place, directory = self._place, process.directory
+        if place is None or directory is None or process.company_version == place.company_version:
+            return
+        version = place.company_version
+        apps = [other.keys for other in place.company()]
+        keys = place.keys.union(*apps) if apps else set()
+        keys |= {section_key("sink", sink_name(key)) for key in keys if is_sink(key)}  # of an earlier release
+        with contextlib.suppress(OSError):  # tried again with the next slot
+            mark(directory, keys)
+            process.company_version = version
 
     def _leave_lost_file(self, process: _Process, file: LiveFile) -> None:
         """Take the numbers out of a file that others do not find any more, or whose lock was lost."""
@@ -154,7 +176,8 @@ class Store:
             if directory is None:
                 return
             if process.file is None:
-                process.file = LiveFile(directory)
+                assert self._place is not None
+                process.file = LiveFile(directory, self._place.server)
             for block in blocks:
                 process.file.take(block)
         except OSError:
@@ -173,9 +196,21 @@ class Store:
         if process.directory is None and self._place is not None:
             process.directory = self._place.open()
             if process.directory is not None:
+                process.company_version = (0, 0)
+                self._warn_of_twins()
                 with contextlib.suppress(OSError):  # a full disk, say: what is there is read all the same
                     fold(process.directory)
         return process.directory
+
+    def _warn_of_twins(self) -> None:
+        """Say what to set where the processes of a server cannot tell its apps apart."""
+        assert self._place is not None
+        if self._place.finds_others and self._place.has_used_twin and _ambiguity_throttle.allows():
+            logger.warning(
+                "Several apps of this process have the same name and monitor the same model with the same baseline, so "
+                "only the order in which a process makes them tells their counts apart. Give each a name: "
+                "Boxkite(app, name=...)."
+            )
 
     def tidy(self) -> None:
         """Let others see that this process is there, and fold what dead processes counted; never raises OSError."""
@@ -200,6 +235,7 @@ class Store:
                 directory = self._directory(process)
                 if directory is not None:
                     reading = read_directory(directory, process.file.path.name if process.file else "")
+                    self._leave_out_others(reading, directory)
                     has_left = process.file is None
             except OSError as error:  # the directory is gone, say, or was never made
                 if is_passing(error):
@@ -210,6 +246,53 @@ class Store:
                 reading.add(Stored(block.section.key, block.totals(), block.section.description))
                 reading.current.add(block.section.key)
             return reading
+
+    def _leave_out_others(self, reading: Reading, directory: Path) -> None:
+        """Keep what this app counts, in this release or an earlier one, and leave out what other apps do."""
+        assert self._place is not None
+        others = reading.sections.keys() - self._place.keys - {FILES.key}
+        if not others:
+            return
+        marks = marked(directory)
+        for key in others:
+            if self._is_of_strangers(reading, key):
+                if self._is_serving and reading.sections[key].cells.any():
+                    with contextlib.suppress(OSError):  # tried again with the next reading
+                        mark(directory, [key])
+            elif key not in marks:
+                continue
+            reading.leave_out(key)
+
+    def _is_of_strangers(self, reading: Reading, key: str) -> bool:
+        assert self._place is not None
+        servers = reading.servers.get(key, ())
+        return bool(servers) and all(map(self._place.is_stranger, servers))
+
+    def is_apart(self, key: str) -> bool:
+        """Say whether another app, which counts in the same directory, owns a section."""
+        directory = self.directory()
+        with contextlib.suppress(OSError):
+            return directory is not None and key in marked(directory) and key not in self._keys
+        return False
+
+    @property
+    def _keys(self) -> set[str]:
+        return self._place.keys if self._place is not None else set()
+
+    @property
+    def owner(self) -> str:
+        """Hash of what the app monitors; empty if that is not known."""
+        return self._place.owner if self._place is not None else ""
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether only the order in which a process makes its apps tells the counts of this one from another's."""
+        return self._place is not None and self._place.is_ambiguous
+
+    def release(self) -> None:
+        """Let another app take the place of this one, which is gone."""
+        if self._place is not None:
+            self._place.release()
 
     @property
     def server(self) -> ServerName:

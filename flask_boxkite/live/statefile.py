@@ -1,9 +1,10 @@
 """The numbers of a process as a file that others can read at any time: its format, and the file of this process.
 
-A file is a header of one page, then sections, each at the start of a page: sizes, counts as int64, sums as float64,
-key and description, in the machine's byte order. A section that is not complete has length 0, and ends the file for
-its readers. The owner maps its own file and counts in place; everybody else reads copies, since to map a file that
-someone may shorten is to risk SIGBUS. A file is reserved in full before it is mapped, for the same reason.
+A file is a header of one page, which also names the server of its process, then sections, each at the start of a page:
+sizes, counts as int64, sums as float64, key and description, in the machine's byte order. A section that is not
+complete has length 0, and ends the file for its readers. The owner maps its own file and counts in place; everybody
+else reads copies, since to map a file that someone may shorten is to risk SIGBUS. A file is reserved in full before it
+is mapped, for the same reason.
 
 Its owner holds a lock on it for life, so a file whose lock can be taken belongs to nobody any more.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import mmap
 import os
 import struct
@@ -29,6 +31,7 @@ from flask_boxkite.files import OwnerLock, mapped, open_private, release, reserv
 from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Block, Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
+from flask_boxkite.process import ServerName
 
 __all__ = [
     "LIVE",
@@ -39,6 +42,7 @@ __all__ = [
     "is_unused",
     "new_name",
     "parsed",
+    "server_of",
 ]
 
 LIVE = "live-"
@@ -49,6 +53,8 @@ PAGE = mmap.ALLOCATIONGRANULARITY
 MAGIC = b"boxkite\n"
 _FILE = struct.Struct("=8sQQI")
 """Magic, format, generation, and a checksum of it and of what follows the header; 0 where that changes all the time."""
+_SERVER = 64
+"""Where the header names the server, as JSON; zeros where it does not."""
 _LENGTH = struct.Struct("=Q")
 _SECTION = struct.Struct("=QQIII")
 """After the length: cells, sums, bytes of the key, of the description, and a checksum of all four and both texts."""
@@ -91,6 +97,16 @@ def parsed(data: bytes) -> tuple[int, list[Stored]]:
     if checksum and checksum != _checksum(generation, memoryview(data)[PAGE:]):
         raise StateFileError(DAMAGED)
     return generation, list(_sections(data))
+
+
+def server_of(data: bytes) -> ServerName | None:
+    """Return the server whose process wrote a file; None if the file does not say."""
+    text = data[_SERVER:PAGE].rstrip(b"\0")
+    try:
+        boot, namespace, pid, started = json.loads(text)
+        return ServerName(str(boot), str(namespace), int(pid), str(started))
+    except (TypeError, ValueError):
+        return None
 
 
 def _checksum(generation: int, body: bytes | memoryview) -> int:
@@ -156,8 +172,9 @@ def composed(generation: int, sections: Iterable[Stored]) -> bytes:
     return _header(generation, _checksum(generation, body)) + body
 
 
-def _header(generation: int, checksum: int) -> bytes:
-    return _FILE.pack(MAGIC, FORMAT, generation, checksum).ljust(PAGE, b"\0")
+def _header(generation: int, checksum: int, server: ServerName | None = None) -> bytes:
+    about = b"" if server is None else json.dumps(server).encode()
+    return (_FILE.pack(MAGIC, FORMAT, generation, checksum).ljust(_SERVER, b"\0") + about).ljust(PAGE, b"\0")
 
 
 def new_name() -> str:
@@ -180,6 +197,7 @@ class LiveFile:
 
     Args:
         directory: Where to.
+        server: Server to which this process belongs.
 
     Attributes:
         path: Where it is.
@@ -189,7 +207,7 @@ class LiveFile:
         OSError: There is no room, or no right to.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, server: ServerName | None = None) -> None:
         temporary = directory / new_name()
         self.born = time_ns()
         self._lock = OwnerLock(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -197,7 +215,7 @@ class LiveFile:
         try:
             self._data = open_private(temporary, os.O_RDWR)
             reserve(self._data, 0, PAGE)
-            write_all(self._data, _header(0, 0), 0)
+            write_all(self._data, _header(0, 0, server), 0)
             self._end = PAGE
             self.path = directory / (LIVE + temporary.name.removeprefix(NEW))
             os.rename(temporary, self.path)

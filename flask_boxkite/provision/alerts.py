@@ -6,6 +6,8 @@ window, the group that moved most or the version: a changed label would be a new
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import MISSING
 from flask_boxkite.provision.options import RuleOptions
@@ -145,7 +147,8 @@ sum by ($by) (increase(boxkite_predictions_total[$window] offset 1d)) > 0
 unless
 sum by ($by) (increase(boxkite_predictions_total[$window])) > 0"""
 
-TWO_BASELINES = "count by ($by) (count by ($by, baseline) (boxkite_baseline_info)) > 1"
+# Of a model whose label was renamed, "exported_model" holds the name.
+TWO_BASELINES = "count by ($by, exported_model) (count by ($by, exported_model, baseline) (boxkite_baseline_info)) > 1"
 
 DROPPED = "sum by ($by, reason) (increase(boxkite_log_dropped_total[$window])) > 0"
 
@@ -174,6 +177,28 @@ sum by ($by, reason) (increase(boxkite_capture_errors_total[$window]))
 (sum by ($by) (increase(boxkite_prediction_duration_seconds_count[$window])) > 0)
 > $capture_error_share"""
 
+# Where a label of the target has the name of one of ours, Prometheus renames ours, and rules see the target's.
+RENAMED = "count by ($by) (\n  $each\n)"
+RENAMED_ONE = 'label_replace($series{exported_$label!=""}, "label", "$label", "", "")'
+
+CLASHES = {
+    "model": "boxkite_predictions_total",
+    "baseline": "boxkite_predictions_total",
+    "status": "boxkite_predictions_total",
+    "feature": "boxkite_feature_group_total",
+    "output": "boxkite_inference_group_total",
+    "group": "boxkite_feature_group_total",
+    "window": "boxkite_feature_dispersion",
+    "reason": "boxkite_capture_errors_total",
+    "sink": "boxkite_log_records_total",
+}
+"""Labels that rules go by, each with a metric that has it."""
+
+RENAMED_DESCRIPTION = """\
+Targets have a label {{ $$labels.label }} of their own, so Prometheus stores the label of the metrics as
+exported_{{ $$labels.label }} ({{ printf "%.0f" $$value }} series), and rules and dashboards mix what it tells apart.
+Set honor_labels: true in the scrape job (honorLabels: true in a ServiceMonitor or PodMonitor)."""
+
 
 def serving_alerts(options: RuleOptions) -> tuple[Alert, ...]:
     """Return the alerts on traffic, baselines, records and capture, which look at one window."""
@@ -187,6 +212,7 @@ def serving_alerts(options: RuleOptions) -> tuple[Alert, ...]:
         "stalled_seconds": str(STALLED_SECONDS),
         "capture_error_share": f"{CAPTURE_ERROR_SHARE:g}",
     }
+    of_target = parts | {"by": ", ".join((*options.group_by, "label")), "each": "\n  or\n  ".join(_clashes())}
     of_model = parts | {"by": ", ".join((*options.group_by, "model"))}
     of_sink = parts | {"by": ", ".join(sink_labels)}
 
@@ -217,6 +243,13 @@ that is stuck, or a canary. Each is judged by itself.""",
             hold=ROLLOUT,
         ),
         alert(
+            "BoxkiteLabelsRenamed",
+            RENAMED,
+            "Prometheus has renamed the label {{ $$labels.label }} of the metrics",
+            RENAMED_DESCRIPTION,
+            of_target,
+        ),
+        alert(
             "BoxkiteRecordsDropped",
             DROPPED,
             "Sink {{ $$labels.sink }} loses records",
@@ -243,3 +276,8 @@ not captured: {{ $$labels.reason }}.""",
             of_model,
         ),
     )
+
+
+def _clashes() -> Iterator[str]:
+    for label, series in CLASHES.items():
+        yield filled(RENAMED_ONE, {"label": label, "series": series})

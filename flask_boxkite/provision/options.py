@@ -24,7 +24,7 @@ _METRIC_LABELS = {
     *("model", "baseline", "version", "created", "feature", "output", "position", "kind", "category", "group", "le"),
     *("status", "sign", "sink", "reason", "outcome", "state"),
 }
-_RULE_LABELS = {"window", "severity", "alertname", "alertstate"}
+_RULE_LABELS = {"window", "label", "exported_model", "severity", "alertname", "alertstate"}
 _DASHBOARD_NAMES = {"datasource", "side", "variable"}
 _OWN_LABELS = _METRIC_LABELS | _RULE_LABELS | _DASHBOARD_NAMES
 _SEVERITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]*")

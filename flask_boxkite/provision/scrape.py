@@ -40,6 +40,8 @@ def scrape_config_text(
         f"  - job_name: {scalar(job)}",
         f"    scrape_interval: {scrape_interval}",
         f"    metrics_path: {scalar(settings.metrics_path)}",
+        "    # Else a label of the target, such as 'model', would take the place of the metrics' own.",
+        "    honor_labels: true",
     ]
     if settings.metrics_token is not None:
         lines += [

@@ -6,7 +6,9 @@ the recorder's thread, where waiting hurts nobody.
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -77,7 +79,8 @@ class ObjectSink:
 
     Its attribute ``name``, if it has one, is the label ``sink`` of the metrics.
 
-    A forked child uses the object as it is: one that holds connections must look after forks itself.
+    A forked child uses the object as it is: one that holds connections must look after forks itself. Several apps may
+    use one object: it is closed with the last of them.
     """
 
     tag = ""
@@ -86,8 +89,11 @@ class ObjectSink:
         name = getattr(target, "name", None)
         # Half of a surrogate pair has no bytes in UTF-8, so no metric could have it.
         self.name = name.encode(errors="replace").decode() if isinstance(name, str) and name else "custom"
+        self._target = target
         self._emit_batch: Callable[[list[dict[str, Any]]], object] = target.emit_batch
         self._close: object = getattr(target, "close", None)
+        with _open_lock:
+            _open_sinks.add(self)
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Pack with MessagePack: later changes of the record's values do not show."""
@@ -113,13 +119,21 @@ class ObjectSink:
             raise InterruptedError(msg) from error
 
     def close(self) -> None:
-        """Close the object, if it can be closed."""
-        if callable(self._close):
+        """Close the object, if it can be closed and no other app uses it."""
+        with _open_lock:
+            _open_sinks.discard(self)
+            is_last = all(sink._target is not self._target for sink in _open_sinks)
+        if is_last and callable(self._close):
             self._close()
 
     def forked(self) -> ObjectSink:
         """Return itself."""
         return self
+
+
+_open_lock = threading.Lock()
+_open_sinks: weakref.WeakSet[ObjectSink] = weakref.WeakSet()
+"""Those that are not closed."""
 
 
 def time_left(deadline: float) -> float:

@@ -25,6 +25,9 @@ __all__ = ["find_dead"]
 _IDLE_SECONDS = 30.0
 """A server of which nothing can be known from here has ended if nothing was written for so long."""
 
+_ABANDONED_SECONDS = 600.0
+"""An app of which nothing was written for so long, and which another one knows, may not come back."""
+
 _UNFOLDED_SECONDS = 60.0
 """Counts that were not folded after this time never will be."""
 
@@ -32,7 +35,13 @@ _PATIENCE_SECONDS = 0.5
 _UNFINISHED_SECONDS = 3600.0
 
 
-def find_dead(root: Path, own: Owner, counts_directory: Path | None, fold: Callable[[], object]) -> DeadLog | None:
+def find_dead(
+    root: Path,
+    own: Owner,
+    counts_directory: Path | None,
+    fold: Callable[[], object],
+    is_apart: Callable[[str], bool] = lambda section: False,
+) -> DeadLog | None:
     """Take over the records of one dead process; None if there are none that may be taken now.
 
     Args:
@@ -40,6 +49,7 @@ def find_dead(root: Path, own: Owner, counts_directory: Path | None, fold: Calla
         own: Describes this process.
         counts_directory: Where this server's processes count; None where each does so in its own memory.
         fold: Folds the counts of dead processes.
+        is_apart: Says whether another app owns a section of the counts there.
     """
     found = directories(root, own.sink)
     random.shuffle(found)  # so that processes share the work
@@ -47,14 +57,18 @@ def find_dead(root: Path, own: Owner, counts_directory: Path | None, fold: Calla
         with contextlib.suppress(OSError, ValueError):
             directory.rmdir()  # if a process died just before it could
         with contextlib.suppress(OSError, ValueError):
-            if (log := _taken_over(directory, own, counts_directory, fold)) is not None:
+            if (log := _taken_over(directory, own, counts_directory, fold, is_apart)) is not None:
                 return log
     _sweep(root)
     return None
 
 
 def _taken_over(
-    directory: Path, own: Owner, counts_directory: Path | None, fold: Callable[[], object]
+    directory: Path,
+    own: Owner,
+    counts_directory: Path | None,
+    fold: Callable[[], object],
+    is_apart: Callable[[str], bool],
 ) -> DeadLog | None:
     # To write, though nothing is written there: on a disk that became read-only, the same would be delivered for ever.
     lock = OwnerLock(directory / OWNER, os.O_RDWR)
@@ -67,6 +81,10 @@ def _taken_over(
         if not _is_ours_to_take(directory, owner, own):
             return None
         is_counted = bool(owner.counts) and Path(owner.counts).parent == counts_directory
+        if is_counted and is_apart(owner.section):
+            if _idle_seconds(directory) < _ABANDONED_SECONDS:
+                return None
+            is_counted = False
         if is_counted and not _is_folded(owner.counts, fold):
             if _idle_seconds(directory) < _UNFOLDED_SECONDS:
                 return None

@@ -25,12 +25,14 @@ class Owner:
         server: To which the process belongs.
         counts: Path of the file in which it counts, empty if that is in its memory only. Whoever has counted this file
             has counted the records as accepted.
+        section: Key of the section in which they are counted there; empty in files of earlier releases.
     """
 
     sink: str
     tag: str
     server: ServerName
     counts: str = ""
+    section: str = ""
 
     def dump(self) -> bytes:
         """Return the content of the file."""
@@ -48,7 +50,8 @@ class Owner:
         try:
             boot, namespace, pid, started = values["server"]
             server = ServerName(str(boot), str(namespace), int(pid), str(started))
-            return cls(str(values["sink"]), str(values["tag"]), server, str(values["counts"]))
+            section = str(values.get("section", ""))
+            return cls(str(values["sink"]), str(values["tag"]), server, str(values["counts"]), section)
         except (KeyError, TypeError) as error:
             msg = f"'{path}' does not say whose records these are"
             raise ValueError(msg) from error

@@ -224,3 +224,76 @@ def test_each_address_is_tried_unless_offline(directory: Path, free_tcp_port: in
     done = check(directory, "--offline", BASELINE="b.prom", FLUENTD_ADDR=addresses)
     assert "fluentd at" not in done.stdout
     assert done.returncode == 0
+
+
+ROUTES = """
+from flask import Blueprint, Flask
+from flask_boxkite import Boxkite
+
+monitor = Boxkite()
+app = Flask("scoring")
+app.config.from_prefixed_env()
+monitor.init_app(app)
+
+
+@app.post("/one")
+@monitor.predict(model="rsik")
+def misspelt():
+    return {"score": 0.5}
+
+
+@monitor.predict
+@app.post("/two")
+def upside_down():
+    return {"score": 0.5}
+
+
+unused = Blueprint("unused", __name__)
+
+
+@unused.post("/three")
+@monitor.predict(model="other")
+def unused_view():
+    return {"score": 0.5}
+"""
+
+
+def test_views_that_are_routed_wrongly_are_problems(directory: Path) -> None:
+    """Those that are not routed are none."""
+    (directory / "routes.py").write_text(ROUTES)
+    done = check(directory, BASELINE="b.prom", app="routes")
+    assert done.returncode == 1
+    problems = [line for line in lines(done) if line.startswith("✗")]
+    assert problems == [
+        "✗ '@monitor.predict' stands above the route of 'upside_down', so it sees no request and counts nothing. "
+        "Write the route first: '@app.post(...)', then '@monitor.predict'.",
+        "✗ 'misspelt' is counted without a baseline. 'BOXKITE_BASELINE' has only the model 'credit', not 'rsik'. "
+        "Set it to a mapping, such as {'rsik': path}.",
+    ]
+
+
+TWINS = """
+from flask import Flask
+from flask_boxkite import Boxkite
+
+
+def create_app(name=None):
+    app = Flask("scoring")
+    app.config.from_prefixed_env()
+    Boxkite(app, name=name)
+    return app
+
+
+app, twin = create_app(), create_app({name})
+"""
+
+
+@pytest.mark.parametrize(("name", "hints"), [("None", 1), ("'twin'", 0)])
+def test_apps_that_only_their_order_tells_apart_are_a_hint(directory: Path, name: str, hints: int) -> None:
+    (directory / "twins.py").write_text(TWINS.format(name=name))
+    done = check(directory, BASELINE="b.prom", LOG_DIR=directory / "records", app="twins")
+    text = (
+        "! Another app of this process has the same name, and monitors the same model with the same baseline: only the"
+    )
+    assert sum(line.startswith(text) for line in lines(done)) == hints
+    assert done.returncode == 0

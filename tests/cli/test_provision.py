@@ -178,6 +178,7 @@ def test_the_scrape_job_is_that_of_the_app(app: Flask) -> None:
                 "job_name": "scoring",
                 "scrape_interval": "30s",
                 "metrics_path": "/internal/metrics",
+                "honor_labels": True,
                 "authorization": {"type": "Bearer", "credentials_file": "/etc/prometheus/boxkite-token"},
                 "static_configs": [{"targets": ["a:80", "b:80"]}],
             }

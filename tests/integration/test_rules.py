@@ -210,6 +210,39 @@ def test_alertmanager_hears_of_drift_and_only_of_drift(tmp_path: Path, rules: Pa
         assert prometheus.query('ALERTS{model!="moving"}') == []
 
 
+@pytest.mark.parametrize("honor_labels", [True, False], ids=["honoured", "renamed"])
+def test_a_target_with_labels_of_the_same_names_is_honoured_or_told(
+    tmp_path: Path, rules: Path, rng: np.random.Generator, honor_labels: bool
+) -> None:
+    """As Kubernetes' labelmap gives targets the labels of pods."""
+    baselines = {model: tmp_path / f"{model}.prom" for model in ("fraud", "churn")}
+    for model, path in baselines.items():
+        train(path, rng, model)
+    with ExitStack() as stack:
+        one = stack.enter_context(server(tmp_path / "app", baselines))
+        prometheus = stack.enter_context(
+            Prometheus(
+                tmp_path / "prometheus",
+                [one.address],
+                interval=SCRAPE_SECONDS,
+                rule_files=[rules],
+                labels={"model": "scoring-api", "version": "v7"},
+                honor_labels=honor_labels,
+            )
+        )
+        prometheus.wait_scraped()
+        renamed = prometheus.query("count by (exported_model) (boxkite_predictions_total{exported_model!=''})")
+        if honor_labels:
+            wait_for(lambda: verdicts(prometheus) == {"fraud": 0, "churn": 0}, what="verdicts of each")
+            assert renamed == []
+            assert prometheus.query('ALERTS{alertname="BoxkiteLabelsRenamed"}') == []
+        else:
+            assert {found["metric"]["exported_model"] for found in renamed} == set(baselines)
+            alert = 'ALERTS{alertname="BoxkiteLabelsRenamed",label="model"}'
+            wait_for(lambda: len(prometheus.query(alert)) == 1, what="the alert")
+        assert prometheus.query('ALERTS{alertname="BoxkiteTwoBaselines"}') == []
+
+
 def verdicts(prometheus: Prometheus) -> dict[str, float]:
     """Return the verdict on one feature of each model."""
     found = prometheus.query('boxkite:feature:verdict_any{feature="age"}')

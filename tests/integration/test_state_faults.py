@@ -26,7 +26,7 @@ def train(path: Path, seed: int) -> Baseline:
 
 def make_app(baseline: Baseline, state: Path) -> flask.testing.FlaskClient:
     """Return a client of the app, as another process of the server would build it."""
-    place._ordinals.clear()
+    place._places.clear()
     app = flask.Flask("scoring")
     app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_STATE_DIR=str(state), BOXKITE_SINK="none")
     monitor = Boxkite(app)

@@ -139,7 +139,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     columns = {name: [row[name] for row in trained] for name in trained[0]}
     scores = rng.random(TRAINED)
     ModelMonitoringService.export_text(columns, {"score": scores}, tmp_path / "baseline.prom")
-    monkeypatch.setattr(extension, "make_store", lambda settings, name: Store(None, clock, clock))
+    monkeypatch.setattr(extension, "make_store", lambda *given: Store(None, clock, clock))
 
     app = Flask("timelines")
     app.config["BOXKITE_BASELINE"] = tmp_path / "baseline.prom"

@@ -188,7 +188,7 @@ class Refusing:
 
 def recording(state: Path) -> ModelMonitoringService:
     """Build a service of the same app as ever, whose sink takes nothing."""
-    place_module._ordinals.clear()
+    place_module._places.clear()
     return ModelMonitoringService(sink=Refusing(), state_dir=str(state), model="m", shutdown_timeout=0)
 
 

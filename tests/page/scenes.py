@@ -153,7 +153,7 @@ def scene_of(name: str, directory: Path) -> Iterator[Scene]:
     app.config["BOXKITE_DASHBOARD_PATH"] = "/boxkite"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extension, "make_store", lambda settings, name: Store(None, clock, clock))
+        patch.setattr(extension, "make_store", lambda *given: Store(None, clock, clock))
         patch.setattr(dashboard, "time", SimpleNamespace(time=clock))
         monitor = Boxkite(app)
         app.extensions["boxkite"].service(None).new_id = IdMaker("test", lambda: int(clock.now * 1_000_000_000))

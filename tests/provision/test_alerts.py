@@ -23,6 +23,7 @@ ALERTS = (
     "BoxkiteFeatureStopped",
     "BoxkiteNoTraffic",
     "BoxkiteTwoBaselines",
+    "BoxkiteLabelsRenamed",
     "BoxkiteRecordsDropped",
     "BoxkiteSinkStalled",
     "BoxkiteCaptureErrors",
@@ -313,6 +314,53 @@ def test_two_baselines_for_too_long(tmp_path: Path) -> None:
     ((labels, texts),) = rules.alerts([info, other], "BoxkiteTwoBaselines", minutes=61)
     assert labels["model"] == "churn"
     assert texts["summary"] == "Model churn is served with 2 baselines"
+
+
+def renamed(given: dict[str, str], label: str) -> dict[str, str]:
+    """Return series as Prometheus stores them where targets have a label of this name."""
+    return {
+        name.replace(f"{{{label}=", f"{{exported_{label}=").replace(f",{label}=", f",exported_{label}="): values
+        for name, values in given.items()
+    }
+
+
+def test_models_whose_label_was_renamed_are_no_two_baselines(tmp_path: Path) -> None:
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=("1h",))), "1m")
+    infos = [
+        {series("boxkite_baseline_info", version="v", exported_model=model, baseline=name, **MODEL): "9+0x200"}
+        for model, name in (("fraud", "a"), ("churn", "b"))
+    ]
+    assert rules.alerts(infos, "BoxkiteTwoBaselines", minutes=100) == []
+    infos.append(
+        {series("boxkite_baseline_info", version="v", exported_model="churn", baseline="c", **MODEL): "9+0x200"}
+    )
+    assert len(rules.alerts(infos, "BoxkiteTwoBaselines", minutes=100)) == 1
+
+
+# --- renamed labels --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "label", ["model", "baseline", "status", "feature", "output", "group", "window", "reason", "sink"]
+)
+def test_a_label_that_prometheus_renamed_is_an_alert(tmp_path: Path, rules: Rules, label: str) -> None:
+    """All metrics of a real app, whose target has such a label."""
+    sent = {series("boxkite_log_records_total", outcome="accepted", **SINK): "1+0x60"}
+    baseline = train(tmp_path, {"flag": ["a"] * 50 + ["b"] * 50}, ["x", "y"] * 50)
+    given = {**sent, **Replica(baseline, [["a"], ["b"]], ["x", "y"]).series(60)}
+    assert rules.alerts([given], "BoxkiteLabelsRenamed", minutes=60) == []
+
+    ((labels, texts),) = rules.alerts([renamed(given, label)], "BoxkiteLabelsRenamed", minutes=60)
+    about = {"alertname": "BoxkiteLabelsRenamed", "job": "app", "namespace": "prod", "severity": "warning"}
+    assert labels == {**about, "label": label}
+    assert texts["summary"] == f"Prometheus has renamed the label {label} of the metrics"
+    assert re.fullmatch(
+        rf"Targets have a label {label} of their own, so Prometheus stores the label of the metrics as "
+        rf"exported_{label} "
+        r"\([1-9]\d* series\), and rules and dashboards mix what it tells apart\. "
+        r"Set honor_labels: true in the scrape job \(honorLabels: true in a ServiceMonitor or PodMonitor\)\.",
+        texts["description"],
+    )
 
 
 # --- records ---------------------------------------------------------------------------------------------------------

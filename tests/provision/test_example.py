@@ -58,6 +58,7 @@ def test_the_parts_belong_together() -> None:
     assert labels == deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"]
     monitor = yaml.safe_load((STACK / "kubernetes/service-monitor.yaml").read_text(encoding="utf-8"))
     assert monitor["spec"]["selector"]["matchLabels"] == service["metadata"]["labels"]
+    assert monitor["spec"]["endpoints"][0]["honorLabels"] is True
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
     kustomization = yaml.safe_load((STACK / "kustomization.yaml").read_text(encoding="utf-8"))
     for path in [*kustomization["resources"], *kustomization["configMapGenerator"][0]["files"]]:

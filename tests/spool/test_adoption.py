@@ -364,6 +364,31 @@ def test_another_process_may_be_folding_just_now(tmp_path: Path, state: Path) ->
     dead.close()
 
 
+def test_those_of_another_app_wait_for_it_unless_it_is_gone_for_good(tmp_path: Path, state: Path) -> None:
+    """Apps of one name count in one directory, and may deliver to one sink."""
+    owner = replace(counting(state), section="of another app")
+    directory = left_by_a_dead_process(tmp_path / "spool", owner)
+
+    asked: list[str] = []
+    assert find_dead(tmp_path / "spool", OWN, state, lambda: None, lambda key: not asked.append(key)) is None
+    assert asked == ["of another app"]
+    for path in directory.iterdir():
+        os.utime(path, (0, time.time() - 601))
+    dead = find_dead(tmp_path / "spool", OWN, state, lambda: pytest.fail("folded"), lambda key: True)
+    assert dead is not None
+    assert not dead.is_counted
+    dead.close()
+
+
+def test_an_owner_file_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    owner = replace(OWN, counts="/counts", section="s")
+    text = owner.dump()
+    (tmp_path / "now").write_bytes(text)
+    (tmp_path / "then").write_bytes(text.replace(b', "section": "s"', b""))
+    assert Owner.load(tmp_path / "now") == owner
+    assert Owner.load(tmp_path / "then") == replace(owner, section="")
+
+
 @pytest.mark.parametrize("elsewhere", ["memory", "other"])
 def test_those_that_were_counted_elsewhere_are_not_counted_here(tmp_path: Path, state: Path, elsewhere: str) -> None:
     left_by_a_dead_process(tmp_path / "spool", counting(state))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, request
+from flask import Blueprint, Flask, current_app, request
+from flask.views import MethodView
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
 from flask_boxkite import Baseline, BaselineError, Boxkite, ConfigError
 from tests.web.twins import ID_HEADER, Records, Samples, Twins, check_counted, training_baseline
@@ -85,6 +89,18 @@ def test_one_monitor_serves_two_apps_that_share_nothing(baseline: Baseline) -> N
     assert metrics_of(apps[1]).statuses() == {"ok": 3}
     monitor.close()
     assert [len(sink.taken) for sink in sinks] == [1, 3]
+
+
+def test_an_app_that_is_mounted_twice_is_one_app(baseline: Baseline) -> None:
+    app = app_of(baseline)
+    monitor = Boxkite(app)
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    client = Client(DispatcherMiddleware(app, {"/again": app}))
+    for path, count in (("/score", 2), ("/again/score", 3)):
+        for _ in range(count):
+            client.post(path, json=ANN)
+    for path in ("/metrics", "/again/metrics"):
+        assert Samples(client.get(path).text).statuses() == {"ok": 5}
 
 
 def test_a_second_registration_is_refused(baseline: Baseline) -> None:
@@ -166,20 +182,71 @@ def test_several_models_count_apart(baseline: Baseline, other_baseline: Baseline
 
 
 @pytest.mark.parametrize(("model", "fact"), [("rsik", "there is no model 'rsik'"), (None, "no model is named")])
-@pytest.mark.parametrize("is_early", [True, False], ids=["decorated before", "decorated after"])
+@pytest.mark.parametrize("is_early", [True, False], ids=["routed before", "decorated after"])
 def test_a_model_that_is_not_there_is_refused_at_set_up(
     baseline: Baseline, other_baseline: Baseline, model: str | None, fact: str, is_early: bool
 ) -> None:
-    app, monitor = app_of({"risk": baseline, "churn": other_baseline}), Boxkite()
-
-    def decorate() -> None:
-        monitor.predict(model=model)(lambda: None)
-
-    first, second = (decorate, lambda: monitor.init_app(app)) if is_early else (lambda: monitor.init_app(app), decorate)
-    first()
+    app = app_of({"risk": baseline, "churn": other_baseline})
+    monitor = Boxkite() if is_early else Boxkite(app)
+    if is_early:
+        app.post("/score")(monitor.predict(model=model)(lambda: {"score": 0.5}))
     with pytest.raises(ConfigError) as caught:
-        second()
+        _ = monitor.init_app(app) if is_early else monitor.predict(model=model)
     assert str(caught.value) == f"'BOXKITE_BASELINE' has several models and {fact}. Known: 'risk', 'churn'."
+
+
+def test_only_models_that_an_app_routes_are_asked_for(
+    baseline: Baseline, other_baseline: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One monitor, blueprints of several models, of which each app registers some."""
+    monitor = Boxkite()
+    blueprints = {}
+    for model, answer in (("risk", {"score": 0.5}), ("churn", {"label": "yes"})):
+        blueprints[model] = Blueprint(model, model)
+        view = monitor.predict(model=model)(lambda answer=answer: answer)
+        blueprints[model].add_url_rule("/score", view_func=view, endpoint="score", methods=["POST"])
+
+    def create_app(model: str, baseline: Baseline) -> Flask:
+        app = app_of({model: baseline})
+        monitor.init_app(app)
+        monitor.predict(model="imported after init_app")(lambda: None)
+        app.register_blueprint(blueprints[model])
+        return app
+
+    apps = {"risk": create_app("risk", baseline), "churn": create_app("churn", other_baseline)}
+    apps["risk"].test_client().post("/score", json=ANN)
+    apps["churn"].test_client().post("/score", json={"x": 5})
+    for model, app in apps.items():
+        assert metrics_of(app).by("model", "boxkite_predictions_total") == {model: 1}
+    assert caplog.messages == []
+
+
+def test_a_routed_model_that_is_not_there_is_said_once_and_its_requests_are_counted(
+    baseline: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It can be known only with the first request, and that must not fail."""
+    sink = Records()
+    app, monitor = app_of({"risk": baseline}, BOXKITE_SINK=sink), Boxkite()
+    monitor.init_app(app)
+
+    @app.post("/score")
+    @monitor.predict(model="rsik")
+    def misspelt() -> Any:
+        return {"score": 0.5}
+
+    for _ in range(3):
+        answer = app.test_client().post("/score", json=ANN)
+        assert (answer.status_code, answer.get_json()) == (200, {"score": 0.5})
+        assert ID_HEADER in answer.headers
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert message == (
+        "'test_a_routed_model_that_is_not_there_is_said_once_and_its_requests_are_counted.<locals>.misspelt' is "
+        "counted without a baseline. 'BOXKITE_BASELINE' has only the model 'risk', not 'rsik'. "
+        "Set it to a mapping, such as {'rsik': path}."
+    )
+    assert metrics_of(app).by("model", "boxkite_predictions_total") == {"rsik": 3}
+    monitor.close()
+    assert [record["model"] for record in sink.taken] == ["rsik"] * 3
 
 
 def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Baseline) -> None:
@@ -216,6 +283,86 @@ def test_an_option_of_a_wrong_type_is_refused(option: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Boxkite().predict(**options)
     assert str(caught.value) == f"'{option}' must be a dotted path, a callable or None, got 5."
+
+
+class Served(Flask):
+    """A class, not an app."""
+
+
+class Wrapping:
+    """An object that has a Flask app, as connexion's and flask-restx's have."""
+
+    def __init__(self) -> None:
+        self.app = Flask("inner")
+
+
+@pytest.mark.parametrize(
+    ("given", "got", "remedy"),
+    [
+        (
+            lambda: Blueprint("api", "api"),
+            "the blueprint 'api'",
+            "Register the monitor with the app that registers the blueprint.",
+        ),
+        (lambda: Served, "the class 'Served'", "Make an app of it first."),
+        (
+            Wrapping,
+            "an object of type 'tests.web.test_extension.Wrapping'",
+            "Give it the Flask app that is its attribute 'app'.",
+        ),
+        (lambda: "scoring:app", "an object of type 'builtins.str'", "Give it the Flask app itself."),
+    ],
+    ids=["blueprint", "class", "wrapping", "text"],
+)
+@pytest.mark.parametrize("register", [Boxkite, lambda app: Boxkite().init_app(app)], ids=["constructor", "init_app"])
+def test_what_is_no_app_is_refused(register: Any, given: Callable[[], Any], got: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        register(given())
+    assert str(caught.value) == f"A monitor is registered with a Flask app, got {got}. {remedy}"
+
+
+def test_the_proxy_of_an_app_is_the_app(baseline: Baseline) -> None:
+    app = app_of(baseline)
+    with app.app_context():
+        monitor = Boxkite(current_app)  # type: ignore[arg-type]
+
+    @app.post("/score")
+    @monitor.predict
+    def failing() -> Any:
+        raise RuntimeError
+
+    assert app.test_client().post("/score", json=ANN).status_code == 500
+    assert metrics_of(app).statuses() == {"error": 1}
+
+
+@pytest.mark.parametrize("name", ["", 5, b"x"])
+def test_a_name_is_a_text(baseline: Baseline, name: Any) -> None:
+    text = f"^'name' must be a text that is not empty, or None, got {re.escape(repr(name))}\\.$"
+    with pytest.raises(ConfigError, match=text):
+        Boxkite(app_of(baseline), name=name)
+    with pytest.raises(ConfigError, match=text):
+        Boxkite().init_app(app_of(baseline), name=name)
+
+
+@pytest.mark.parametrize("is_bare", [True, False], ids=["bare", "with options"])
+def test_a_class_is_no_view(is_bare: bool) -> None:
+    """Also below ``predict``, where the route of a class, as `flask_restful` has it, returns the class."""
+    monitor = Boxkite()
+    with pytest.raises(ConfigError) as caught:
+
+        @(monitor.predict if is_bare else monitor.predict(model="risk"))
+        class Score(MethodView):
+            pass
+
+    assert str(caught.value) == (
+        "'predict' decorates functions, got the class 'Score'. Decorate its methods that predict, or set "
+        "'decorators = [monitor.predict]' in it."
+    )
+
+
+def test_what_cannot_be_called_is_no_view() -> None:
+    with pytest.raises(ConfigError, match=r"^'predict' takes options by name, and then the view, got 5\.$"):
+        Boxkite().predict(model="risk")(5)  # type: ignore[type-var]
 
 
 def test_a_model_given_by_position_is_refused() -> None:
@@ -401,8 +548,8 @@ def test_a_baseline_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_a_baseline_of_another_type_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^'BOXKITE_BASELINE' must be a path, a Baseline, .* got 5\.$"):
-        Boxkite(app_of(5))
+    with pytest.raises(ConfigError, match=r"^'BOXKITE_BASELINE' must be a path, a Baseline, .* got b'b\.prom'\.$"):
+        Boxkite(app_of(b"b.prom"))
 
 
 def test_a_file_and_an_object_serve_alike(baseline: Baseline, baseline_path: Path) -> None:
