@@ -176,7 +176,7 @@ def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
     with contextlib.suppress(OSError), os.scandir(base) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_over(entry, is_automatic=is_automatic):
-                with contextlib.suppress(OSError):  # it says which records were lost; nobody else will
+                with contextlib.suppress(OSError):  # which logs the records that were lost: no later process reads them
                     fold(Path(entry.path))
                 remove_unused(Path(entry.path))
 

@@ -316,7 +316,7 @@ def test_the_directory_of_a_dead_server_is_removed(base: Path) -> None:
 
 
 def test_what_a_dead_server_has_lost_is_logged_before_it_goes(base: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody else will read what it counted."""
+    """No later process reads what it counted."""
     gone = left(base, automatic_name(pid=dead_pid()), files=())
 
     def count_and_die() -> None:
