@@ -267,7 +267,9 @@ def _settled(section: Stored, lost: Counter[str]) -> Stored:
     cells = section.totals.cells.tolist()
     # A sink that spools says where; what is there will be delivered by whoever takes it over.
     spooled = waiting_records(Path(os.fsdecode(section.description))) if section.description else 0
-    lost[section.key] += count_lost_records(cells, spooled)
+    records = count_lost_records(cells, spooled)
+    if not section.description:  # of a spool, another server may have delivered what is not there any more
+        lost[section.key] += records
     return section._replace(totals=Totals(np.array(cells, dtype=np.int64), section.totals.sums))
 
 
