@@ -19,6 +19,7 @@ from flask_boxkite.live.windows import LONGEST, WINDOWS, Shortage
 from flask_boxkite.notes import latest
 from flask_boxkite.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
+from flask_boxkite.process import runs_several
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import compressed, has_token
 
@@ -167,7 +168,7 @@ class _Pages:
             sinks = self._monitored.sinks()
         except OSError as error:
             failures = [*failures, f"What became of records cannot be read: {error}. Are files not too many?"]
-        has_others = bool(request.environ.get("wsgi.multiprocess"))
+        has_others = runs_several(request.environ)
         now = time.time()
         since = 0.0 if query.window is None else now - WINDOWS[query.window]
         lost = sum((Counter(observation.capture_errors) for observation in observations), Counter())

@@ -444,6 +444,9 @@ class _AppState:
                 for problem in self.route_problems(current_app):
                     logger.error("%s", problem)
                 self._store.check_server(request.environ)
+                if self.recorders.check_server(request.environ):
+                    response.call_on_close(self.recorders.hand_over)
+                    self._is_checked = False  # the next answer of this process may be its last, too
                 self.recorders.attend()
         current = request._get_current_object()  # type: ignore[attr-defined]
         capture: Capture | None = getattr(current, _CAPTURE, None)

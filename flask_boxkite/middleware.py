@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from werkzeug.wrappers import Request
+from werkzeug.wsgi import ClosingIterator
 
 from flask_boxkite.answers import as_reply
 from flask_boxkite.capture import Capture, Options
@@ -60,8 +61,7 @@ class BoxkiteMiddleware:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Serve one request."""
         if not self._is_checked:
-            self._is_checked = True
-            self._service.check_server(environ)
+            return self._first_answer(environ, start_response)
         path = environ.get("PATH_INFO", "")
         if path == self._metrics_path:
             return self._metrics(environ)(environ, start_response)
@@ -77,6 +77,15 @@ class BoxkiteMiddleware:
             capture.finish(500)
             raise
         return answer.passing(body)
+
+    def _first_answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self._is_checked = True
+        is_last = self._service.check_server(environ)
+        body = self(environ, start_response)
+        if not is_last:
+            return body
+        self._is_checked = False  # the next answer of this process may be its last, too
+        return ClosingIterator(body, self._service.hand_over)
 
     def _metrics(self, environ: dict[str, Any]) -> Callable[..., Iterable[bytes]]:
         from werkzeug.exceptions import MethodNotAllowed

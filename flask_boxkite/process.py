@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 __all__ = [
     "ForkMark",
@@ -24,6 +24,7 @@ __all__ = [
     "name_of",
     "parent_of",
     "pid_namespace",
+    "runs_several",
     "server_process",
 ]
 
@@ -76,47 +77,72 @@ class ProcessName(NamedTuple):
 
 def name_of(pid: int) -> ProcessName:
     """Return the name of a process that runs."""
-    fields = _stat(pid)
-    return ProcessName(pid, fields[19].decode() if fields else "")
+    stat = _stat(pid)
+    return ProcessName(pid, stat[_STARTED] if stat else "")
 
 
 def parent_of(pid: int) -> int | None:
-    """Return the process id of the parent of a process that runs; None where that cannot be known."""
-    fields = _stat(pid)
-    return int(fields[1]) if fields else None
+    """Return the process id of a process's parent; 0 if it is outside of the container, None if it is hidden."""
+    if pid == os.getpid():
+        return os.getppid()
+    stat = _stat(pid)
+    return int(stat[_PARENT]) if stat else None
 
 
-def _stat(pid: int) -> list[bytes]:
-    """Return what the system says of a process from its third field on; nothing where that cannot be known."""
+_PARENT, _STARTED = 1, 19
+"""Fields of ``/proc/<pid>/stat``, counted from the one after the name."""
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields after the name; none if there is no ``/proc``, it hides others, or the process is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:  # there is no /proc, it hides the processes of others, or the process is gone
+    except OSError:
         return []
     # Its own name stands there in parentheses, and may hold anything.
-    return stat.rpartition(b")")[2].split()
+    return stat.rpartition(b")")[2].decode().split()
 
 
 def server_process(environ: Mapping[str, str]) -> ProcessName:
-    """Return the process whose children serve together: this one, or its parent if that is a server's master.
+    """Return the process whose children serve together: this one, or its server's master.
 
-    A worker that imports the app by itself is a child of the master, of which it is a fork: it runs the same command.
-    Where the master imports the app, it is asked itself, and its workers inherit the answer.
+    A worker is a fork of its master, or a fork of a fork, so it runs the same command; or `multiprocessing` started it,
+    and knows its parent. Where the master imports the app, it is asked itself, and its workers inherit the answer.
 
     Args:
-        environ: The environment variables, of which gunicorn sets one.
+        environ: The environment variables, of which gunicorn sets some.
     """
     uwsgi = sys.modules.get("uwsgi")
     if uwsgi is not None and (master := uwsgi.masterpid()):
         return name_of(master)
-    parent = os.getppid()
-    own, other = _command(os.getpid()), _command(parent)
-    if is_gunicorn(environ):
-        # With setproctitle, its processes have titles instead of commands. If they are hidden, it is most likely so.
-        is_master = other is None or other == own or other.startswith(b"gunicorn: master")
-    else:
-        is_master = other is not None and other == own
-    # Parent 0 is one outside of the container, to its first process or one that came in by 'docker exec'.
-    return name_of(parent if is_master and parent else os.getpid())
+    pid = _parent_by_multiprocessing() or os.getpid()
+    while (parent := parent_of(pid)) and _is_fork(pid, parent, environ):
+        pid = parent
+    return name_of(pid)
+
+
+def _parent_by_multiprocessing() -> int | None:
+    """Return the process that started this one by `multiprocessing`, which may have executed another command."""
+    module = sys.modules.get("multiprocessing.process")
+    parent = module.parent_process() if module is not None else None
+    return parent.pid if parent is not None and parent.is_alive() else None
+
+
+def _is_fork(pid: int, parent: int, environ: Mapping[str, str]) -> bool:
+    """Say whether a process is a fork of its parent, as far as their commands tell."""
+    own, other = _command(pid), _command(parent)
+    if not is_gunicorn(environ):
+        return other is not None and other == own
+    # An upgrade forks the new master from the old one, which stays a server of its own.
+    if environ.get("GUNICORN_PID") == str(parent):
+        return False
+    if other is None:  # all processes of others are hidden: most likely it is the master
+        return pid == os.getpid()
+    # With setproctitle, its processes have titles instead of commands.
+    return other == own or other.startswith(_GUNICORN_PARENTS)
+
+
+_GUNICORN_PARENTS = (b"gunicorn: master", b"gunicorn: dirty-arbiter")
 
 
 class ServerName(NamedTuple):
@@ -171,6 +197,18 @@ def _is_gone(pid: int) -> bool:
 def is_gunicorn(environ: Mapping[str, str]) -> bool:
     """Say whether gunicorn started this process."""
     return environ.get("SERVER_SOFTWARE", "").startswith("gunicorn/")
+
+
+def runs_several(environ: Mapping[str, Any]) -> bool:
+    """Say whether a server says that it runs several processes, and knows it.
+
+    A server names itself. Adapters that run WSGI apps under ASGI servers do not, and say that there are several
+    processes however many there are.
+
+    Args:
+        environ: Environment of a WSGI request.
+    """
+    return bool(environ.get("wsgi.multiprocess") and environ.get("SERVER_SOFTWARE"))
 
 
 def _command(pid: int) -> bytes | None:

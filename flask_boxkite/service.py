@@ -85,7 +85,6 @@ class ModelMonitoringService:
         feature_names: The features that are counted; none without a baseline.
         output_names: The outputs that are counted.
         notes: What was seen and expected when something was not captured, of each kind the last.
-        check_server: To be called once, with the environment of a WSGI request: warns of processes that do not share.
         has_header_ids: Whether prediction ids can stand in an HTTP header as they are.
 
     Args:
@@ -145,7 +144,7 @@ class ModelMonitoringService:
         self._one_answered = (self._status_cells["ok"], layout.squares)
         self._failed = FailedCells(layout)
         self.notes = Notes(self.model, self.exported.key, store.directory)
-        self.check_server = store.check_server
+        self._check_store = store.check_server
         self._counts = Counts(store, self.exported.section)
         self._timelines = Timelines(layout) if baseline else None
         # Rows are known again by their features; by their outputs where nothing is known of features.
@@ -579,6 +578,22 @@ class ModelMonitoringService:
         """
         with _readable(LONGEST):
             return course(self._timelines.trained, self._counts, variable) if self._timelines else []
+
+    def check_server(self, environ: Mapping[str, Any]) -> bool:
+        """Say once what to set under a server whose processes do not share counts, or end with records that wait.
+
+        Args:
+            environ: Environment of a WSGI request.
+
+        Returns:
+            Whether `hand_over` must be called when the request is answered, since the process ends then.
+        """
+        self._check_store(environ)
+        return self._recorders.check_server(environ)
+
+    def hand_over(self) -> None:
+        """Deliver what waits, in the time that healthy sinks need: this process ends without exit hooks."""
+        self._recorders.hand_over()
 
     def flush(self, timeout: float = 5.0) -> int:
         """Wait until all records are delivered; return how many are left after *timeout* seconds.

@@ -15,6 +15,7 @@ Environment:
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import os
 import shutil
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +40,9 @@ NPM_PACKAGES = {"@fluent-org/logger": "^1", "axe-core": "^4"}
 PEER_PYTHONS = ("3.12", "3.11", "3.10")
 # Clients of inference servers, of one resolution. None needs a compiler; MLflow's is in the test group.
 CLIENTS = ("kserve>=0.15", "mlserver>=1.6", "tritonclient[http]>=2.50")
+# Servers that are not in the test group: each may have no wheel for a new Python, and none is to hold up all others.
+SERVERS = ("granian", "cheroot", "hypercorn", "uvicorn", "a2wsgi", "asgiref", "h2")
+MOD_WSGI = ("apache2-bin", "libapache2-mod-wsgi-py3")
 # What the tests read besides themselves; the package must come from the wheel.
 COPIED_FOR_WHEEL = ("tests", "examples", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml")
 
@@ -63,10 +68,10 @@ def main(arguments: list[str]) -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         if options.wheel:
-            install_peers()
+            install_peers(make_venv(VENV.with_name(f"{VENV.name}-wheel")))
             return run_wheel_tests(pytest_arguments)
         python = install_project()
-        install_peers()
+        install_peers(python)
     except InstallError as error:
         say(f"{error.output}Cannot install: {error}")
         return 1
@@ -202,8 +207,12 @@ def check_installed(python: Path, directory: Path, environment: dict[str, str]) 
 # --- The peers ------------------------------------------------------------------------------------------------------
 
 
-def install_peers() -> None:
-    """Install every peer that is not there yet; name those that cannot be, and go on."""
+def install_peers(tested: Path) -> None:
+    """Install every peer that is not there yet; name those that cannot be, and go on.
+
+    Args:
+        tested: The Python that runs the tests.
+    """
     PEERS.mkdir(parents=True, exist_ok=True)
     peers = {
         "Prometheus": lambda: install_unpacked("prometheus", "prometheus", "promtool"),
@@ -215,6 +224,8 @@ def install_peers() -> None:
         "boxkite 0.0.5": install_boxkite,
         "clients of inference servers": install_clients,
         "pandas 2": install_pandas_2,
+        "mod_wsgi": lambda: install_mod_wsgi(tested),
+        **{name: partial(install_server, tested, name) for name in SERVERS},
     }
     for name, install in peers.items():
         try:
@@ -310,6 +321,50 @@ def install_python_peer(name: str, title: str, requirements: Sequence[str]) -> N
     python = make_venv(PEERS / name, base)
     pip(python, *requirements)
     stamp.touch()
+
+
+def install_server(tested: Path, name: str) -> None:
+    """Install a server beside the tests' environment, with which it runs; note it where there is no wheel."""
+    directory = servers_of(tested)
+    if (directory / name).is_dir() or (directory / f"{name}.txt").is_file():
+        return
+    say(f"Installing {name}")
+    try:
+        pip(tested, "--only-binary=:all:", "--upgrade", "--target", str(directory), name)
+    except InstallError as error:
+        if "No matching distribution" not in error.output:
+            raise
+        note_absence(directory, name, f"{name} has no wheel for {directory.name.removeprefix('servers-')}.")
+
+
+def install_mod_wsgi(tested: Path) -> None:
+    """Install Apache's program and mod_wsgi with apt; the package holds it for the Python of the system only."""
+    system = Path("/usr/bin/python3")
+    if not system.exists() or cache_tag(system) != cache_tag(tested):
+        note_absence(servers_of(tested), "mod_wsgi", f"The system's mod_wsgi is not for {cache_tag(tested)}.")
+        return
+    if any(Path("/usr/lib/apache2/modules").glob("mod_wsgi.so-*")):
+        return
+    say(f"Installing {' and '.join(MOD_WSGI)}")
+    apt_get("install", "--yes", "--no-install-recommends", *MOD_WSGI)
+
+
+def servers_of(tested: Path) -> Path:
+    """Return where servers for a Python are installed."""
+    return PEERS / f"servers-{cache_tag(tested)}"
+
+
+@functools.cache
+def cache_tag(python: Path) -> str:
+    """Return what names the version of a Python, such as `cpython-312`."""
+    command = [python, "-c", "import sys; print(sys.implementation.cache_tag)"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def note_absence(directory: Path, name: str, reason: str) -> None:
+    """Note why a server cannot be had, for the tests that skip without it."""
+    directory.mkdir(exist_ok=True)
+    (directory / f"{name}.txt").write_text(f"{reason}\n")
 
 
 def install_pandas_2() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import mmap
+import multiprocessing
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from flask_boxkite import process
-from flask_boxkite.process import ServerName, fork_mark, name_of, parent_of, server_process
+from flask_boxkite.process import ServerName, fork_mark, name_of, parent_of, runs_several, server_process
 
 
 def without_wiping(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +66,12 @@ def test_a_page_is_used_where_there_is_one() -> None:
 GUNICORN = {"SERVER_SOFTWARE": "gunicorn/23.0.0"}
 
 
-def with_commands(monkeypatch: pytest.MonkeyPatch, own: bytes | None, parent: bytes | None) -> None:
-    """Have this process and its parent run these commands; None is one that is hidden."""
-    monkeypatch.setattr(process, "_command", {os.getpid(): own, os.getppid(): parent}.__getitem__)
+def with_ancestors(monkeypatch: pytest.MonkeyPatch, *commands: bytes | None) -> list[int]:
+    """Have this process and its ancestors run these commands; return their ids. None is a command that is hidden."""
+    ids = [os.getpid(), os.getppid(), *range(10_000_001, 9_999_999 + len(commands))][: len(commands)]
+    monkeypatch.setattr(process, "_command", dict(zip(ids, commands, strict=True)).__getitem__)
+    monkeypatch.setattr(process, "_parent", dict(zip(ids, [*ids[1:], 0], strict=True)).__getitem__)
+    return ids
 
 
 def test_a_name_holds_for_the_life_of_a_process() -> None:
@@ -79,25 +84,75 @@ def test_a_name_holds_for_the_life_of_a_process() -> None:
     assert name_of(child).started == ""
 
 
+RUN = b"gunicorn\0app:app"
+TITLES = (b"gunicorn: dirty-worker [app]", b"gunicorn: dirty-arbiter", b"gunicorn: master [app]")
+
+
 @pytest.mark.parametrize(
-    ("environ", "own", "parent", "is_parent"),
+    ("environ", "commands", "steps"),
     [
-        ({}, b"python\0app.py", b"python\0app.py", True),
-        ({}, b"python\0app.py", b"bash", False),
-        ({}, b"python\0app.py", None, False),
-        (GUNICORN, b"gunicorn\0app:app", b"gunicorn\0app:app", True),
-        (GUNICORN, b"gunicorn: worker [app]", b"gunicorn: master [app]", True),
-        (GUNICORN, b"gunicorn\0app:app", b"bash", False),
-        (GUNICORN, b"gunicorn\0app:app", None, True),
-        (GUNICORN, None, None, True),
+        ({}, [b"python\0app.py", b"python\0app.py", b"bash"], 1),
+        ({}, [b"python\0app.py"] * 3 + [b"bash"], 2),
+        ({}, [b"python\0app.py", b"bash", b"python\0app.py"], 0),
+        ({}, [b"python\0app.py", None], 0),
+        (GUNICORN, [RUN, RUN, b"bash"], 1),
+        (GUNICORN, [b"gunicorn: worker [app]", b"gunicorn: master [app]", b"bash"], 1),
+        (GUNICORN, [RUN, RUN, RUN, b"bash"], 2),
+        (GUNICORN, [*TITLES, b"bash"], 2),
+        (GUNICORN, [RUN, b"bash"], 0),
+        (GUNICORN, [RUN, None, None], 1),
+        (GUNICORN, [None, None, None], 1),
+        ({**GUNICORN, "GUNICORN_PID": "10000001"}, [RUN, RUN, RUN, b"bash"], 1),
+        ({**GUNICORN, "GUNICORN_PID": "10000001"}, [b"gunicorn: worker [app]", TITLES[2], TITLES[2], b"bash"], 1),
     ],
-    ids=["fork", "script", "hidden parent", "worker", "titles", "master", "hidden master", "all hidden"],
+    ids=[
+        "fork",
+        "fork of a fork",
+        "script",
+        "hidden parent",
+        "worker",
+        "worker with a title",
+        "dirty worker",
+        "dirty worker with a title",
+        "master",
+        "hidden master",
+        "all hidden",
+        "worker after an upgrade",
+        "worker with a title after an upgrade",
+    ],
 )
-def test_a_server_is_the_parent_that_runs_the_same(
-    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], own: bytes | None, parent: bytes | None, is_parent: bool
+def test_a_server_is_the_first_that_runs_the_same(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], commands: list[bytes | None], steps: int
 ) -> None:
-    with_commands(monkeypatch, own, parent)
-    assert server_process(environ) == name_of(os.getppid() if is_parent else os.getpid())
+    ids = with_ancestors(monkeypatch, *commands)
+    assert server_process(environ) == name_of(ids[steps])
+
+
+def test_a_fork_of_a_fork_belongs_to_the_same_server() -> None:
+    server = server_process({})
+    assert in_child(lambda: server_process({}) == server and in_child(lambda: server_process({}) == server))
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_child_of_multiprocessing_belongs_to_the_server_of_its_parent(method: str) -> None:
+    """Whatever program it executes, and whoever started it, such as a fork server."""
+    context = multiprocessing.get_context(method)
+    with context.Pool(1) as pool:
+        assert pool.apply(server_process, ({},)) == server_process({})
+
+
+@pytest.mark.parametrize(
+    ("environ", "are_several"),
+    [
+        ({"SERVER_SOFTWARE": "Unit/1.34", "wsgi.multiprocess": True}, True),
+        ({"SERVER_SOFTWARE": "Unit/1.34", "wsgi.multiprocess": False}, False),
+        ({"wsgi.multiprocess": True}, False),
+        ({}, False),
+    ],
+    ids=["several", "one", "adapter", "nothing said"],
+)
+def test_what_a_server_says_of_its_processes(environ: dict[str, Any], are_several: bool) -> None:
+    assert runs_several(environ) is are_several
 
 
 def test_a_parent_outside_of_the_container_is_no_master(monkeypatch: pytest.MonkeyPatch) -> None:

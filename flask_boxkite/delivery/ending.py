@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from flask_boxkite.delivery.shipper import Shipper
 
-__all__ = ["close_all", "close_at_exit", "close_together"]
+__all__ = ["close_all", "close_at_exit", "close_together", "ends_after_answer", "skips_exit_hooks"]
 
-SPOOL_EXIT_SECONDS = 0.5
+HEALTHY_EXIT_SECONDS = 0.5
 """At exit, what is on disk need not be waited for: a server would be stopped for as long. A healthy sink gets this."""
 
 # Seconds that each may take at exit, and whether it spools. A shipper that is gone has nothing waiting: its thread
@@ -70,7 +72,31 @@ def close_all() -> None:
 def _patience(shipper: Shipper, timeout: float, *, is_spooling: bool) -> float:
     if not is_spooling:
         return timeout
-    return 0.0 if shipper.is_stalled else min(timeout, SPOOL_EXIT_SECONDS)
+    return 0.0 if shipper.is_stalled else min(timeout, HEALTHY_EXIT_SECONDS)
+
+
+def ends_after_answer(environ: Mapping[str, Any]) -> bool:
+    """Say whether the server forks a process for each connection, which ends by ``os._exit``: no hook runs there.
+
+    Args:
+        environ: Environment of a WSGI request.
+    """
+    # Werkzeug's `app.run(processes=4)`; its threads and its single process say that they are one process.
+    return bool(environ.get("werkzeug.socket") and environ.get("wsgi.multiprocess"))
+
+
+def skips_exit_hooks(environ: Mapping[str, Any]) -> bool:
+    """Say whether SIGTERM may end a process of this server in which `atexit` does not run.
+
+    Args:
+        environ: Environment of a WSGI request.
+    """
+    if "uwsgi" in sys.modules:  # a worker that is busy just then
+        return True
+    handler = signal.getsignal(signal.SIGTERM)
+    if getattr(type(getattr(handler, "__self__", None)), "__module__", "") == "uvicorn.server":
+        return True  # having shut down, it raises the signal again, for the default action
+    return handler is signal.SIG_DFL and "SERVER_SOFTWARE" in environ and "mod_wsgi.version" not in environ
 
 
 # As early as can be, so that it runs late: other hooks may still predict.

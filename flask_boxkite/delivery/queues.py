@@ -76,7 +76,10 @@ class Queue(Protocol):
         is_behind: Whether there is more to take than has just come, so that it is better taken at once.
         has_losses: Whether records were given up that were not collected yet.
         pause: Seconds after which `tend` has work to do though nothing is put; None if never.
+        outlives_process: Whether records may be put after `close`, for another process to deliver.
     """
+
+    outlives_process: bool
 
     @property
     def pause(self) -> float | None: ...
@@ -141,6 +144,7 @@ class MemoryQueue:
 
     pause: float | None = None
     is_behind = False
+    outlives_process = False
 
     def __init__(self, max_bytes: int) -> None:
         self.unread_bytes = 0

@@ -140,6 +140,11 @@ class Recorder:
         """Return how many bytes of the disk the records of this sink take, of all processes; 0 without a spool."""
         return spool_bytes(self._spooling.root, self._shipper.sink.name) if self._spooling else 0
 
+    @property
+    def is_spooling(self) -> bool:
+        """Whether records wait on disk, where they outlive their process."""
+        return self._spooling is not None
+
     def attend(self) -> None:
         """See that records which dead processes left on disk are delivered, though this one may have none."""
         if self._spooling is not None:

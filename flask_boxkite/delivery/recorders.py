@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.delivery.ending import close_together
+from flask_boxkite.delivery.ending import HEALTHY_EXIT_SECONDS, close_together, ends_after_answer, skips_exit_hooks
 from flask_boxkite.delivery.recorder import Recorder
 from flask_boxkite.throttle import Throttle
 
@@ -48,6 +48,28 @@ class Recorders:
         """Count a record that never came to be."""
         for recorder in self._recorders:
             recorder.drop(reason)
+
+    def check_server(self, environ: Mapping[str, Any]) -> bool:
+        """Say what to set where a process may end before it has delivered what waits.
+
+        Args:
+            environ: Environment of a WSGI request.
+
+        Returns:
+            Whether `hand_over` must be called when the request is answered, since the process ends then.
+        """
+        if ends_after_answer(environ):
+            return bool(self._recorders)
+        if skips_exit_hooks(environ) and not all(recorder.is_spooling for recorder in self._recorders):
+            logger.warning(
+                "SIGTERM may end this server before it has delivered the records of its last moments, which are then "
+                "lost. Set 'BOXKITE_SPOOL_DIR' to keep records on disk until they are delivered."
+            )
+        return False
+
+    def hand_over(self) -> None:
+        """Deliver what waits, in the time that healthy sinks need."""
+        self.flush(HEALTHY_EXIT_SECONDS)
 
     def attend(self) -> None:
         """See that records which dead processes left on disk are delivered."""

@@ -98,6 +98,7 @@ class Shipper:
         self._is_closed = False
         self._leave_timeout: float | None = None
         self._throttle = Throttle()
+        self._late = Throttle()
 
     # --- in the request ----------------------------------------------------------------------------------------------
 
@@ -109,8 +110,10 @@ class Shipper:
             cells = self._block.cells
             cells[ACCEPTED] += 1
             if self._is_closed or size > self._max_record_bytes:
-                cells[DROPPED["shutdown" if self._is_closed else "too_large"]] += 1
-                return
+                reason = self._refusal(size)
+                if reason is not None:
+                    cells[DROPPED[reason]] += 1
+                    return
             if not queue.put(packed):
                 cells[UNSPOOLED] += 1
             cells[WAITING_BYTES] = queue.memory_bytes
@@ -121,8 +124,18 @@ class Shipper:
             # Only where the thread may sleep for want of this record: a notification costs it a switch of threads.
             if before <= 0 or before < self._hurry_bytes <= after:
                 self._thread_wakes.notify()
-            if self._thread is None:
+            if self._thread is None and not self._is_closed:
                 self._start_thread()
+
+    def _refusal(self, size: int) -> str | None:
+        """Return why a record is not taken; after the end, another process may still deliver what is on disk."""
+        if size > self._max_record_bytes:
+            return "too_large"
+        if not self._is_closed or self._queue.outlives_process:
+            return None
+        if self._late.allows():
+            logger.warning("Dropped records for the sink %r that came after it was closed.", self.sink.name)
+        return "shutdown"
 
     def drop(self, reason: str) -> None:
         """Count a record that could not even be packed."""

@@ -34,6 +34,8 @@ class SpoolQueue:
         find_dead: Returns the records of a process that has died, if there are any to take over.
     """
 
+    outlives_process = True
+
     def __init__(self, log: Log, memory: MemoryQueue, find_dead: Callable[[], DeadLog | None]) -> None:
         self._log = log
         self._memory = memory

@@ -15,8 +15,10 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +36,8 @@ from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.spool import waiting_records
 
 __all__ = ["fold", "generation", "is_ours", "read_directory", "take_over", "windows_path"]
+
+logger = logging.getLogger("flask_boxkite")
 
 # A release that counts in another format leaves that of an older one alone: during an upgrade both are at work.
 RETIRED = f"retired-{FORMAT:08x}"
@@ -216,12 +220,13 @@ def _fold(directory: Path, dead: dict[str, int], names: Collection[str]) -> None
     retired = _read_retired(directory)
     usable, left_out = _sorted_out(directory, dead, retired.names)
     if usable or left_out.keys() - retired.left_out.keys():
-        _add(retired, usable, left_out)
+        lost = _add(retired, usable, left_out)
         _forget(directory, retired)
         # Of all that are still there: one that cannot be taken just now is in the numbers all the same.
         retired.names = retired.names.intersection(names).union(usable)
         retired.left_out = {name: state for name, state in retired.left_out.items() if name in names}
         _write(directory, retired)
+        _tell_lost(lost)
     for name in dead:
         if name in retired.names:
             os.unlink(directory / name)
@@ -245,27 +250,43 @@ def _sorted_out(
     return usable, left_out
 
 
-def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str, str]) -> None:
+def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str, str]) -> Counter[str]:
+    """Add the numbers of dead processes; return how many of their records are lost, by the key of the sink."""
     now = time.time()
+    lost: Counter[str] = Counter()
     for sections in usable.values():
         for section in sections:
-            retired.reading.add(_settled(section))
+            retired.reading.add(_settled(section, lost))
             retired.folded[section.key] = now
         retired.reading.count_file(FOLDED)
     for name in left_out.keys() - retired.left_out.keys():
         retired.reading.count_file(left_out[name])
     retired.left_out = {name: state for name, state in retired.left_out.items() if name not in usable} | left_out
+    return lost
 
 
-def _settled(section: Stored) -> Stored:
+def _settled(section: Stored, lost: Counter[str]) -> Stored:
     """Return the numbers of a dead process: what waited in its memory is lost, and counted so."""
     if not is_sink(section.key):
         return section
     cells = section.totals.cells.tolist()
     # A sink that spools says where; what is there will be delivered by whoever takes it over.
     spooled = waiting_records(Path(os.fsdecode(section.description))) if section.description else 0
-    count_lost_records(cells, spooled)
+    records = count_lost_records(cells, spooled)
+    if not section.description:  # of a spool, another server may have delivered what is not there any more
+        lost[section.key] += records
     return section._replace(totals=Totals(np.array(cells, dtype=np.int64), section.totals.sums))
+
+
+def _tell_lost(lost: Counter[str]) -> None:
+    """Log what dead processes have lost, once: when it is counted for good."""
+    for key, records in (+lost).items():
+        logger.warning(
+            "Dropped %d records for the sink %r ('process_died'): their process ended before it could deliver them. "
+            "Set 'BOXKITE_SPOOL_DIR' to keep records on disk until they are delivered.",
+            records,
+            json.loads(key)[1],
+        )
 
 
 def _forget(directory: Path, retired: _Retired) -> None:

@@ -119,17 +119,19 @@ def waiting_of_process(cells: Sequence[int]) -> int:
     return cells[ACCEPTED] + cells[TAKEN_OVER] - gone
 
 
-def count_lost_records(cells: MutableSequence[int], spooled: int) -> None:
-    """Count what waited in the memory of a process that died as dropped, in the cells of its sink.
+def count_lost_records(cells: MutableSequence[int], spooled: int) -> int:
+    """Count what waited in the memory of a process that died as dropped, in the cells of its sink; return how many.
 
     Args:
         cells: Of the process.
         spooled: How many of its records wait on disk. Killed just between, it may have counted one of them not yet.
     """
     waiting = waiting_of_process(cells)
-    cells[DROPPED["process_died"]] += max(waiting - spooled, 0)
+    lost = max(waiting - spooled, 0)
+    cells[DROPPED["process_died"]] += lost
     cells[ACCEPTED] += max(spooled - waiting, 0)
     cells[WAITING_BYTES] = cells[BACKOFF_MS] = 0
+    return lost
 
 
 def _width(distributions: Sequence[Distribution]) -> int:

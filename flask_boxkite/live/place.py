@@ -35,7 +35,7 @@ from pathlib import Path
 
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.files import can_lock, locked, make_private, unwritable
-from flask_boxkite.live.folding import is_ours, take_over
+from flask_boxkite.live.folding import fold, is_ours, take_over
 from flask_boxkite.live.statefile import is_unused
 from flask_boxkite.naming import path_segment
 from flask_boxkite.process import ServerName, is_gunicorn, server_process
@@ -297,6 +297,8 @@ def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
     with contextlib.suppress(OSError), os.scandir(base) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_over(entry, is_automatic=is_automatic):
+                with contextlib.suppress(OSError):  # which logs the records that were lost: no later process reads them
+                    fold(Path(entry.path))
                 remove_unused(Path(entry.path))
 
 

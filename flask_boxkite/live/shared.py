@@ -29,7 +29,7 @@ from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.store import Block, Increments, Section, Totals, section_key
 from flask_boxkite.live.windows import History, MemoryRing, RingFile, Slots, Windows
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
-from flask_boxkite.process import ServerName, fork_mark, name_of
+from flask_boxkite.process import ServerName, fork_mark, name_of, runs_several
 from flask_boxkite.throttle import Throttle
 
 __all__ = ["Counts", "Store"]
@@ -102,7 +102,7 @@ class Store:
             environ: Of a WSGI request.
         """
         self._is_serving = True
-        if environ.get("wsgi.multiprocess") and self._place is not None and not self._place.finds_others:
+        if runs_several(environ) and self._place is not None and not self._place.finds_others:
             logger.warning(
                 "This server runs several processes, and how they belong together cannot be seen, so '/metrics' shows "
                 "the counts of one of them. Set 'BOXKITE_STATE_DIR' to a directory that all of them can write."

@@ -128,8 +128,22 @@ def test_what_waits_on_disk_stays_there_at_the_end_and_is_not_dropped(
         assert not [text for text in caplog.messages if "Dropped" in text]
         (directory,) = directories(tmp_path)
         assert waiting_records(directory) == 3
+
+
+@pytest.mark.parametrize("before", [0, 3], ids=["nothing waits", "something waits"])
+def test_what_comes_after_the_end_waits_on_disk_for_another_process(tmp_path: Path, before: int) -> None:
+    """Threads may still answer while exit hooks run."""
+    sink = MemorySink()
+    sink.problem = refuse
+    with recording(tmp_path, sink=sink) as recorder:
+        for _ in range(before):
+            recorder.submit(b"x")
+        assert recorder.close(0.05) == 0
         recorder.submit(b"late")
-        assert recorder.counts().dropped["shutdown"] == 1
+        counts = recorder.counts()
+        assert (counts.waiting, sum(counts.dropped.values())) == (before + 1, 0)
+        (directory,) = directories(tmp_path)
+        assert waiting_records(directory) == before + 1
 
 
 def test_what_was_in_hand_at_the_end_and_is_taken_after_all_is_counted(tmp_path: Path) -> None:

@@ -135,7 +135,8 @@ def exchange(port: int, request: bytes) -> Reply:
                 return reply
             raise UnansweredError(bytes(received)) from error
     reply = _whole_reply(received)
-    if reply is None:
+    # A front server answers by itself, with an error, in place of a process that was killed.
+    if reply is None or (reply.status >= 500 and "x-pid" not in reply.headers):
         raise UnansweredError(bytes(received))
     return reply
 

@@ -689,6 +689,17 @@ def test_what_waited_in_a_dead_process_is_dropped(tmp_path: Path, state: Path) -
     del alive
 
 
+def test_what_is_lost_is_logged_once(tmp_path: Path, state: Path, caplog: pytest.LogCaptureFixture) -> None:
+    killed(lambda: share(tmp_path, SINK, sink_cells(10, 5, 2, 300)))
+    fold(state)
+    dies(tmp_path, 1)
+    fold(state)
+    assert caplog.messages == [
+        "Dropped 3 records for the sink 'file' ('process_died'): their process ended before it could deliver them. "
+        "Set 'BOXKITE_SPOOL_DIR' to keep records on disk until they are delivered."
+    ]
+
+
 def test_what_waits_on_disk_of_a_dead_process_goes_on_waiting(tmp_path: Path, state: Path) -> None:
     log = made(tmp_path / "spool")
     fill_up(log, 10, 4)
@@ -700,12 +711,16 @@ def test_what_waits_on_disk_of_a_dead_process_goes_on_waiting(tmp_path: Path, st
     assert (after.accepted, after.waiting, after.dropped["process_died"], after.waiting_bytes) == (10, 4, 3, 0)
 
 
-def test_what_another_has_delivered_before_the_fold_does_not_wait_any_more(tmp_path: Path, state: Path) -> None:
+def test_what_another_has_delivered_before_the_fold_does_not_wait_any_more(
+    tmp_path: Path, state: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does the log say that it is lost."""
     section = records_section("file", os.fsencode(tmp_path / "spool" / "gone"))
     killed(lambda: share(tmp_path, section, sink_cells(10, 3, 0, 0)))
     fold(state)
     after = records(state)
     assert (after.accepted, after.waiting, after.dropped["process_died"]) == (10, 0, 7)
+    assert caplog.messages == []
 
 
 def test_records_that_cannot_be_counted_for_want_of_descriptors_are_not_taken_for_lost(

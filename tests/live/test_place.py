@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -14,13 +15,15 @@ from pathlib import Path
 import pytest
 
 from flask_boxkite import ConfigError, ModelMonitoringService, process
+from flask_boxkite.delivery import records_section
 from flask_boxkite.live import place as module
 from flask_boxkite.live.folding import RETIRED
+from flask_boxkite.live.layout import ACCEPTED, DELIVERED
 from flask_boxkite.live.place import Place, remove_unused
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.statefile import LiveFile
-from flask_boxkite.live.store import Increments
-from flask_boxkite.process import ProcessName, boot_id, name_of, pid_namespace
+from flask_boxkite.live.store import Block, Increments
+from flask_boxkite.process import ProcessName, boot_id, fork_mark, name_of, pid_namespace
 from tests.faults import ended, fork, run_in_child
 from tests.live.places import model_section, place_at
 
@@ -310,6 +313,24 @@ def test_the_directory_of_a_dead_server_is_removed(base: Path) -> None:
     gone = left(base, automatic_name(pid=dead_pid()))
     opened(automatic())
     assert not gone.exists()
+
+
+def test_what_a_dead_server_has_lost_is_logged_before_it_goes(base: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No later process reads what it counted."""
+    gone = left(base, automatic_name(pid=dead_pid()), files=())
+
+    def count_and_die() -> None:
+        file, block = LiveFile(gone), Block(records_section("file"), fork_mark())
+        block.cells[ACCEPTED], block.cells[DELIVERED] = 10, 7
+        file.take(block)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert ended(fork(count_and_die)) == -signal.SIGKILL
+    opened(automatic())
+    assert not gone.exists()
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "Dropped 3 records for the sink 'file' ('process_died')"
+    ]
 
 
 def test_an_id_that_came_again_does_not_keep_a_directory(base: Path) -> None:

@@ -311,7 +311,7 @@ def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:
 def test_the_doctor_sees_processes_that_count_for_themselves(baseline: Baseline, tmp_path: Path) -> None:
     """Of a server that is not known to share; then with a directory; then without it, for somebody took its place."""
     said = "Each process counts in its own memory, so of several, metrics and page show the one that answers."
-    several = {"wsgi.multiprocess": True}
+    several = {"SERVER_SOFTWARE": "Unit/1.34", "wsgi.multiprocess": True}
     automatic, explicit = make_app(baseline), make_app(baseline, BOXKITE_STATE_DIR=tmp_path / "state")
     assert said not in found(automatic)
     assert found(automatic, **several)[said] == "problem"

@@ -636,7 +636,7 @@ def test_disabled_monitoring_leaves_ids_and_conversion(baseline: Baseline) -> No
 
 # --- Several processes ----------------------------------------------------------------------------------------------
 
-SEVERAL = {"wsgi.multiprocess": True}
+SEVERAL = {"SERVER_SOFTWARE": "Unit/1.34", "wsgi.multiprocess": True}
 WHAT_TO_SET = (
     "This server runs several processes, and how they belong together cannot be seen, so '/metrics' shows the counts "
     "of one of them. Set 'BOXKITE_STATE_DIR' to a directory that all of them can write."
@@ -659,7 +659,7 @@ def test_an_unknown_server_of_several_processes_is_told_once_what_to_set(
     assert warnings_of(caplog) == [WHAT_TO_SET]
 
 
-@pytest.mark.parametrize("set_up", ["one process", "explicit directory", "gunicorn", "fork", "disabled"])
+@pytest.mark.parametrize("set_up", ["one process", "adapter", "explicit directory", "gunicorn", "fork", "disabled"])
 def test_who_counts_together_is_told_nothing(
     baseline: Baseline,
     caplog: pytest.LogCaptureFixture,
@@ -677,7 +677,8 @@ def test_who_counts_together_is_told_nothing(
     Boxkite(app)
 
     def is_quiet() -> bool:
-        app.test_client().get("/metrics", environ_overrides=SEVERAL if set_up != "one process" else {})
+        said = {"one process": {}, "adapter": {"wsgi.multiprocess": True}}.get(set_up, SEVERAL)
+        app.test_client().get("/metrics", environ_overrides=said)
         return warnings_of(caplog) == []
 
     if set_up == "fork":

@@ -17,6 +17,7 @@ from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ConfigError, Mod
 from tests.web.twins import ID_HEADER, Records, Samples, check_counted
 
 ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
+SEVERAL = {"SERVER_SOFTWARE": "Unit/1.34", "wsgi.multiprocess": True}
 BOB = {"age": 55.5, "income": 7000, "city": "Rome"}
 
 ROUTES = {"/score": None, "/form": None, "/error": None, "/refuse": None, "/stream": None, "/bytes": None}
@@ -697,6 +698,6 @@ def test_an_unknown_server_of_several_processes_is_told_once(
 ) -> None:
     app = BoxkiteMiddleware(Flask("other"), ModelMonitoringService(baseline, sink="none"), routes={})
     for _ in range(3):
-        Client(app).get("/metrics", environ_overrides={"wsgi.multiprocess": True})
+        Client(app).get("/metrics", environ_overrides=SEVERAL)
     assert [message for message in caplog.messages if "'BOXKITE_STATE_DIR'" in message] == caplog.messages
     assert len(caplog.messages) == 1
