@@ -11,7 +11,7 @@ import inspect
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -28,11 +28,13 @@ from flask import (
     request,
 )
 from prometheus_client import CollectorRegistry
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response as BaseResponse
 
 from flask_boxkite.answers import is_reply, json_value
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.capture import Capture, Options, Pick
+from flask_boxkite.capture import PASSING, Capture, Options, Pick
 from flask_boxkite.config import Settings
 from flask_boxkite.dashboard import Guard, dashboard_blueprint
 from flask_boxkite.delivery import RecorderCounts
@@ -41,6 +43,7 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
+from flask_boxkite.passing import Answer, Passing
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
@@ -60,6 +63,9 @@ DEFAULT_DASHBOARD_PATH = "/boxkite"
 _CAPTURE = "boxkite_capture"
 """Attribute of the request object under which its capture waits. Not on `flask.g`, which a view that calls its own app
 in a test shares with the inner request."""
+
+_WATCHED = "flask_boxkite.watched"
+"""Key of a WSGI environment: its own `id` until a view predicts, then the capture that is finished in the end."""
 
 _OWN_ROUTES = {"boxkite.metrics": "BOXKITE_METRICS_PATH", "boxkite_dashboard.overview": "BOXKITE_DASHBOARD_PATH"}
 """Endpoints that a user's later route may meet, and the keys that move them."""
@@ -106,12 +112,12 @@ class Boxkite:
         state = _AppState(self, app.name, Settings.from_mapping(app.config))
         for predicted in self._predicted:
             state.check_model(predicted.model)
-        # First of the list, so that it runs last: other hooks may fail, or change the status.
-        app.after_request_funcs.setdefault(None, []).insert(0, state.after_request)
+        _put_last(app, state.after_request)
         if state.settings.enabled:
             _add_metrics_route(app, state)
             _add_dashboard(app, state, self._dashboard_guard)
             got_request_exception.connect(state.request_failed, app)
+            app.wsgi_app = _watched(app, state)  # type: ignore[method-assign]
         app.extensions[_KEY] = state
         self._states.add(state)
 
@@ -173,7 +179,8 @@ class Boxkite:
     ) -> str:
         """Count and log one prediction, or a batch, by hand; in a view or anywhere.
 
-        In a view that is decorated with `predict`, this call wins: the decorator adds no second record.
+        In a view that is decorated with `predict`, this call wins: the decorator adds no second record. So it does in
+        the generator that such a view answers with, and in a function given to its response's ``call_on_close``.
 
         Args:
             request_body: What the client sent: text, bytes, or an object that is kept as JSON.
@@ -184,12 +191,14 @@ class Boxkite:
         Returns:
             The prediction id.
         """
-        prediction_id = self._state().service(model).log_prediction(request_body, features, output)
-        if has_request_context():
-            capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
-            if capture is not None:
-                capture.is_logged = prediction_id
-        return prediction_id
+        service = self._state().service(model)
+        capture = _current_capture()
+        if capture is None:
+            return service.log_prediction(request_body, features, output)
+        # The first takes the request's id, which the client may have been told by now.
+        prediction = service.new_id() if capture.is_logged else capture.prediction
+        capture.is_logged = service.log_as(prediction, request_body, features, output)
+        return capture.is_logged
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -248,6 +257,8 @@ class Boxkite:
             state = current_app.extensions.get(_KEY)
             if state is not None:
                 return state  # type: ignore[no-any-return]
+        elif (capture := PASSING.get()) is not None and capture.owner is not None:
+            return capture.owner  # type: ignore[no-any-return]
         elif len(self._states) == 1:
             return next(iter(self._states))
         msg = "The current Flask app has no Boxkite monitor. Did you forget to call 'init_app'?"
@@ -277,7 +288,7 @@ class _AppState:
         self._store = make_store(settings, app_name)
         self.recorders = make_recorders(settings, self._store)
         self._lock = threading.Lock()
-        self._is_checked = False
+        self.has_begun = False
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
         self._services = self._configured_services() if settings.enabled else {}
         self._configured = any(service.baseline for service in self._services.values())
@@ -369,41 +380,119 @@ class _AppState:
 
     # --- hooks -------------------------------------------------------------------------------------------------------
 
+    def begin(self, app: Flask, environ: dict[str, Any]) -> None:
+        """Look, at the first request, at what cannot be seen before: whatever else is on the app is there by now."""
+        with self._lock:
+            if self.has_begun:
+                return
+            _check_routes(app, self._monitor.predicted)
+            self._store.check_server(environ)
+            self.recorders.attend()
+            self.has_begun = True
+
     def after_request(self, response: Response) -> Response:
-        """Finish the prediction, now that its status is known."""
-        if not self._is_checked:
-            self._is_checked = True
-            if self.settings.enabled:
-                _check_routes(current_app, self._monitor.predicted)
-                self._store.check_server(request.environ)
-                self.recorders.attend()
-        current = request._get_current_object()  # type: ignore[attr-defined]
+        """Tell the client its prediction's id; the prediction is finished later, where that is possible."""
+        current = _current_request()
+        if not self.has_begun and self.settings.enabled:
+            self.begin(current_app._get_current_object(), current.environ)  # type: ignore[attr-defined]
         capture: Capture | None = getattr(current, _CAPTURE, None)
-        if capture is not None:
-            if self.settings.enabled:
-                capture.finish(response.status_code, response)
+        if capture is not None and capture.answer is not response:
             # A failing hook of another extension may bring us here twice, with different responses.
-            if capture.answer is not response:
-                capture.answer = response
-                if capture.makes_response:
-                    response.headers.add(PREDICTION_ID_HEADER, capture.prediction_id)  # takes half the time of setting
-                else:
-                    response.headers[PREDICTION_ID_HEADER] = capture.prediction_id
+            capture.answer = response
+            if capture.makes_response:
+                response.headers.add(PREDICTION_ID_HEADER, capture.prediction_id)  # takes half the time of setting
+            else:
+                response.headers[PREDICTION_ID_HEADER] = capture.prediction_id
+            if self.settings.enabled and not capture.is_watched:
+                self._finish_unwatched(capture, response)
         return response
 
-    def request_failed(self, sender: Flask, **details: Any) -> None:
-        """Finish a prediction whose view, or some hook after it, raised: `after_request` may never see it.
+    def _finish_unwatched(self, capture: Capture, response: Response) -> None:
+        """Finish a prediction that reached Flask by another way than ``app.wsgi_app``, as in Connexion."""
+        answer = self.answer_to(capture, response, waits_for_close=False)
+        if answer is not None:
+            body = response.response
+            response.response = Passing(answer, response.iter_encoded(), getattr(body, "close", None))
 
-        A signal rather than a teardown function, which would cost every request of the app a microsecond.
-        """
+    def answer_to(self, capture: Capture, response: BaseResponse, *, waits_for_close: bool) -> Answer | None:
+        """Return what finishes a prediction at the end of its response; None if it is finished at once."""
+        if response.direct_passthrough or (response.is_sequence and not waits_for_close):
+            if capture.awaits_body:  # a hook has read the stream meanwhile, or it is a file
+                data = b"" if response.direct_passthrough or response.content_encoding else response.get_data()
+                capture.take_payload(data, response.mimetype or "")
+            capture.finish(response.status_code, response)
+            return None
+        capture.is_streamed = True
+        capture.owner = self
+        answer = Answer(capture, waits_for_close=waits_for_close)
+        answer.start(
+            response.status_code, response.mimetype or "", response.content_encoding or "", response.content_length
+        )
+        return answer
+
+    def request_failed(self, sender: Flask, exception: BaseException, **details: Any) -> None:
+        """Note that a response made so far will not be sent. Flask or an extension may make another."""
         capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
-        if capture is not None:
-            capture.finish(500)
+        if capture is None:
+            return
+        capture.answer = None
+        code = exception.code if isinstance(exception, HTTPException) else None
+        capture.failed_status = code or 500
+        if not capture.is_watched:
+            capture.finish(capture.failed_status)
 
 
 def _current_request() -> Request:
     real: Request = request._get_current_object()  # type: ignore[attr-defined]
     return real
+
+
+def _current_capture() -> Capture | None:
+    """Return the prediction that this code is part of, by its request or by the answer that is passed on."""
+    if has_request_context():
+        capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
+        if capture is not None:
+            return capture
+    return PASSING.get()
+
+
+def _put_last(app: Flask, hook: Callable[[Response], Response]) -> None:
+    """Let a hook run after all others, which may answer with a response of their own: Flask runs the first one last."""
+    hooks = app.after_request_funcs.setdefault(None, [])
+    hooks[:] = [hook, *(other for other in hooks if other != hook)]
+
+
+def _watched(app: Flask, state: _AppState) -> Callable[..., Iterable[bytes]]:
+    """Return ``app.wsgi_app`` with a last look at predictions, when all hooks and teardown functions are done.
+
+    Each of them may fail or change the status; the session may fail to be saved. Here it is known what the client gets.
+    """
+    wsgi_app = app.wsgi_app
+
+    def watched(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not state.has_begun:
+            _put_last(app, state.after_request)
+            state.begin(app, environ)
+        environ[_WATCHED] = id(environ)
+        try:
+            body = wsgi_app(environ, start_response)
+        except BaseException:
+            capture = environ.pop(_WATCHED, None)
+            if type(capture) is Capture:
+                capture.finish(500)
+            raise
+        capture = environ.pop(_WATCHED, None)
+        if type(capture) is not Capture:
+            return body
+        response = capture.answer
+        if response is None:  # an extension has answered without Flask's hooks
+            capture.finish(capture.failed_status)
+            return body
+        # Functions that are called on closing may log it by hand.
+        answer = state.answer_to(capture, response, waits_for_close=bool(getattr(response, "_on_close", None)))
+        return body if answer is None else Passing(answer, body, getattr(body, "close", None))
+
+    return update_wrapper(watched, wsgi_app)
 
 
 def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, options: Options) -> Callable[..., Any]:
@@ -426,6 +515,11 @@ def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, opti
         setattr(current, _CAPTURE, capture)
         if not state.settings.enabled:
             return _as_flask_value(run(*args, **kwargs))
+        environ = current.environ
+        # A request that an app makes itself may have a copy of another's.
+        if environ.get(_WATCHED) == id(environ):
+            environ[_WATCHED] = capture
+            capture.is_watched = True
         capture.read_request(current)
         try:
             returned = run(*args, **kwargs)
