@@ -44,6 +44,7 @@ from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.passing import Answer, Passing
+from flask_boxkite.routes import DASHBOARD, METRICS, add_route, mounted_elsewhere
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
@@ -67,7 +68,7 @@ in a test shares with the inner request."""
 _WATCHED = "flask_boxkite.watched"
 """Key of a WSGI environment: its own `id` until a view predicts, then the capture that is finished in the end."""
 
-_OWN_ROUTES = {"boxkite.metrics": "BOXKITE_METRICS_PATH", "boxkite_dashboard.overview": "BOXKITE_DASHBOARD_PATH"}
+_OWN_ROUTES = {f"{METRICS}.metrics": "BOXKITE_METRICS_PATH", f"{DASHBOARD}.overview": "BOXKITE_DASHBOARD_PATH"}
 """Endpoints that a user's later route may meet, and the keys that move them."""
 
 _JSON_ATOMS = frozenset({str, int, float, bool, type(None)})
@@ -219,7 +220,9 @@ class Boxkite:
         Raises:
             ValueError: The registry has metrics of these names already.
         """
-        registry.register(ExpositionCollector(self._state().exposition))
+        state = self._state()
+        registry.register(ExpositionCollector(state.exposition))
+        state.is_registered = True
 
     def drift(self, model: str | None = None, *, window: str | None = None) -> DriftReport:
         """Compare what all processes of this server have counted with the baseline.
@@ -289,6 +292,7 @@ class _AppState:
         self.recorders = make_recorders(settings, self._store)
         self._lock = threading.Lock()
         self.has_begun = False
+        self.is_registered = False  # in a registry that the app serves itself
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
         self._services = self._configured_services() if settings.enabled else {}
         self._configured = any(service.baseline for service in self._services.values())
@@ -380,21 +384,41 @@ class _AppState:
 
     # --- hooks -------------------------------------------------------------------------------------------------------
 
-    def begin(self, app: Flask, environ: dict[str, Any]) -> None:
-        """Look, at the first request, at what cannot be seen before: whatever else is on the app is there by now."""
+    def begin(self, app: Flask, environ: dict[str, Any], *, is_dispatched: bool) -> None:
+        """Do at the first request what cannot be done before: whatever else is on the app is there by now.
+
+        Args:
+            app: The app.
+            environ: Of the request.
+            is_dispatched: Whether Flask has the request already, and takes no more routes.
+        """
         with self._lock:
             if self.has_begun:
                 return
+            if not is_dispatched:
+                _put_last(app, self.after_request)
+                _add_dashboard(app, self, self._monitor._dashboard_guard)  # debug mode may begin after set-up
             _check_routes(app, self._monitor.predicted)
+            self._check_mounts(app)
             self._store.check_server(environ)
             self.recorders.attend()
             self.has_begun = True
+
+    def _check_mounts(self, app: Flask) -> None:
+        path = self.settings.metrics_path
+        if path is not None and not self.is_registered and mounted_elsewhere(app, path):
+            logger.error(
+                "A DispatcherMiddleware hands '%s' to another app, so the metrics are not there. Set "
+                "'BOXKITE_METRICS_PATH' to another path, or call monitor.register(prometheus_client.REGISTRY).",
+                path,
+            )
 
     def after_request(self, response: Response) -> Response:
         """Tell the client its prediction's id; the prediction is finished later, where that is possible."""
         current = _current_request()
         if not self.has_begun and self.settings.enabled:
-            self.begin(current_app._get_current_object(), current.environ)  # type: ignore[attr-defined]
+            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            self.begin(app, current.environ, is_dispatched=True)
         capture: Capture | None = getattr(current, _CAPTURE, None)
         if capture is not None and capture.answer is not response:
             # A failing hook of another extension may bring us here twice, with different responses.
@@ -471,8 +495,7 @@ def _watched(app: Flask, state: _AppState) -> Callable[..., Iterable[bytes]]:
 
     def watched(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if not state.has_begun:
-            _put_last(app, state.after_request)
-            state.begin(app, environ)
+            state.begin(app, environ, is_dispatched=False)
         environ[_WATCHED] = id(environ)
         try:
             body = wsgi_app(environ, start_response)
@@ -580,7 +603,7 @@ def _add_metrics_route(app: Flask, state: _AppState) -> None:
             "path, or None and serve monitor.export_http() yourself."
         )
         raise ConfigError(msg, key="BOXKITE_METRICS_PATH")
-    blueprint = Blueprint("boxkite", __name__)
+    blueprint = Blueprint(METRICS, __name__)
 
     def metrics() -> Any:
         return metrics_response(
@@ -589,7 +612,7 @@ def _add_metrics_route(app: Flask, state: _AppState) -> None:
             state.settings.metrics_token,
         )
 
-    blueprint.add_url_rule(path, "metrics", metrics, methods=["GET"])
+    add_route(app, blueprint, path, "metrics", metrics)
     app.register_blueprint(blueprint)
 
 
@@ -597,14 +620,14 @@ def _add_dashboard(app: Flask, state: _AppState, guard: Guard | None) -> None:
     """Add the drift page: where the settings say, or, if they say nothing, in debug mode."""
     is_set = "BOXKITE_DASHBOARD_PATH" in app.config
     path = state.settings.dashboard_path if is_set else DEFAULT_DASHBOARD_PATH
-    if path is None:
+    if path is None or DASHBOARD in app.blueprints or not (is_set or app.debug):
         return
     if (endpoint := _endpoint_at(app, f"{path.rstrip('/')}/")) is not None:
         if not is_set:
             return
         msg = f"'BOXKITE_DASHBOARD_PATH' is '{path}', which is the route of {endpoint!r} already. Set another path."
         raise ConfigError(msg, key="BOXKITE_DASHBOARD_PATH")
-    app.register_blueprint(dashboard_blueprint(state, path, guard, only_in_debug=not is_set))
+    app.register_blueprint(dashboard_blueprint(app, state, path, guard, only_in_debug=not is_set))
 
 
 def _endpoint_at(app: Flask, path: str) -> str | None:
@@ -625,15 +648,18 @@ def _check_routes(app: Any, predicted: Sequence[_Predicted]) -> None:
                 "Write the route first: '@app.post(...)', then '@monitor.predict'.",
                 getattr(item.view, "__qualname__", repr(item.view)),
             )
-    endpoints: defaultdict[str, list[str]] = defaultdict(list)
+    endpoints: defaultdict[str, set[str]] = defaultdict(set)
     for rule in app.url_map.iter_rules():
         if rule.methods is None or "GET" in rule.methods:
-            endpoints[rule.rule].append(rule.endpoint)
+            endpoints[rule.rule].add(rule.endpoint)
     for path, serving in endpoints.items():
         key = next((_OWN_ROUTES[endpoint] for endpoint in serving if endpoint in _OWN_ROUTES), None)
         if key and len(serving) > 1:
             logger.error(
-                "Several routes serve '%s': %s. Set '%s' to another path.", path, ", ".join(map(repr, serving)), key
+                "Several routes serve '%s': %s. Set '%s' to another path.",
+                path,
+                ", ".join(map(repr, sorted(serving))),
+                key,
             )
 
 
