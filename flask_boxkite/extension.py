@@ -32,7 +32,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response as BaseResponse
 
-from flask_boxkite.answers import is_reply, json_value
+from flask_boxkite.answers import is_reply, json_value, reply_of
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.capture import PASSING, Capture, Options, Pick
 from flask_boxkite.config import Settings
@@ -442,8 +442,7 @@ class _AppState:
         """Return what finishes a prediction at the end of its response; None if it is finished at once."""
         if response.direct_passthrough or (response.is_sequence and not waits_for_close):
             if capture.awaits_body:  # a hook has read the stream meanwhile, or it is a file
-                data = b"" if response.direct_passthrough or response.content_encoding else response.get_data()
-                capture.take_payload(data, response.mimetype or "")
+                capture.take_payload(reply_of(response).data or b"", response.mimetype or "")
             capture.finish(response.status_code, response)
             return None
         capture.is_streamed = True
@@ -460,10 +459,17 @@ class _AppState:
         if capture is None:
             return
         capture.answer = None
-        code = exception.code if isinstance(exception, HTTPException) else None
-        capture.failed_status = code or 500
+        capture.failed_status = _code_of(exception) or 500
         if not capture.is_watched:
             capture.finish(capture.failed_status)
+
+
+def _code_of(error: BaseException) -> int | None:
+    """Return the status that an exception stands for; Connexion raises those of Starlette."""
+    if isinstance(error, HTTPException):
+        return error.code
+    is_starlettes = any(kind.__name__ == "HTTPException" for kind in type(error).__mro__)
+    return getattr(error, "status_code", None) if is_starlettes else None
 
 
 def _current_request() -> Request:

@@ -64,7 +64,7 @@ class Answer:
 
     def see(self, chunk: bytes) -> None:
         """Look at a chunk before it leaves."""
-        if self._size <= (_LONGEST_ANSWER if self._is_readable or self._encoding else MOST_BYTES):
+        if self._size <= (_LONGEST_ANSWER if self._is_readable else MOST_BYTES):
             self._seen += chunk
         self._size += len(chunk)
 
@@ -88,7 +88,7 @@ class Answer:
 
     @property
     def _is_readable(self) -> bool:
-        return not self._encoding and (self._mimetype in _READABLE or self._mimetype.endswith("+json"))
+        return self._mimetype in _READABLE or self._mimetype.endswith("+json")
 
     def _end(self, status: int) -> None:
         if self._final_status is None:
@@ -101,14 +101,14 @@ class Answer:
         if capture.is_finished:
             return
         if status < 400 and capture.awaits_body:
-            data = bytes(self._seen) if self._is_readable and self._size <= _LONGEST_ANSWER else b""
-            capture.take_payload(data, self._mimetype)
+            data = self._reply().data if self._is_readable else None
+            capture.take_payload(data or b"", self._mimetype)
         capture.finish(status, self._reply() if capture.keeps_reply else None)
 
     def _reply(self) -> Reply:
-        is_whole = self._size == len(self._seen) or not self._encoding
-        data = bytes(self._seen) if is_whole and self._size <= _LONGEST_ANSWER else None
-        return as_reply(data, self._mimetype, self._encoding, self._size)
+        # What is cut cannot be decoded, nor a text that is longer than anything that is looked into.
+        is_known = self._size == len(self._seen) or not (self._encoding or self._is_readable)
+        return as_reply(bytes(self._seen) if is_known else None, self._mimetype, self._encoding, self._size)
 
 
 class Passing:

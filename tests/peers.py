@@ -57,6 +57,12 @@ def boxkite_python() -> Path:
     return python if (PEERS / "boxkite" / "boxkite.stamp").is_file() else missing("boxkite 0.0.5")
 
 
+def extensions_python() -> Path:
+    """Return the Python that can import other extensions of Flask; skip the test, or fail it in CI, without one."""
+    python = PEERS / "extensions" / "bin" / "python"
+    return python if (PEERS / "extensions" / "extensions.stamp").is_file() else missing("extensions of Flask")
+
+
 def npm_modules(package: str) -> Path:
     """Return the directory with the npm packages; skip the test, or fail it in CI, where *package* is missing."""
     modules = PEERS / "node_modules"

@@ -211,6 +211,7 @@ def install_peers() -> None:
         "Chromium": install_chromium,
         "Java": install_java,
         "boxkite 0.0.5": install_boxkite,
+        "extensions of Flask": install_extensions,
     }
     for name, install in peers.items():
         try:
@@ -295,6 +296,17 @@ def install_boxkite() -> None:
     # No build from source: it takes minutes, and fails without a compiler.
     pip(python, "--only-binary=numpy,msgpack", "boxkite==0.0.5", "numpy<2", "prometheus-client<0.12")
     stamp.touch()
+
+
+def install_extensions() -> None:
+    """Install other extensions of Flask into an environment of their own, and what the project needs beside them."""
+    stamp = PEERS / "extensions" / "extensions.stamp"
+    if not stale(stamp):
+        return
+    say("Installing extensions of Flask")
+    python = make_venv(PEERS / "extensions")
+    pip(python, "--editable", str(ROOT), "--group", f"{ROOT / 'pyproject.toml'}:extensions")
+    stamp.write_text(wanted_stamp())
 
 
 def pythons_for_boxkite() -> Iterator[str]:

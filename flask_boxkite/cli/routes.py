@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Flask, has_request_context, request
-from flask.testing import FlaskClient
+from flask import Flask, request_finished
+from werkzeug.test import Client
 
 from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.config import Settings
@@ -104,15 +104,17 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
 
 def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answer:
     headers = {"Authorization": f"Bearer {settings.metrics_token}"} if settings.metrics_token else {}
-    with _quiet(app), FlaskClient(app, app.response_class) as client:
-        response = client.get(route.path, base_url=base_url, headers=headers)
-        return _Answer(
-            response.status_code,
-            response.status_code == 200 and route.mark in response.data,
-            response.location or "",
-            has_request_context() and request.path == route.path,
-            _limits(app) if has_request_context() else [],
-        )
+    limits: list[str] = []
+    is_reached: list[bool] = []
+
+    def receive(sender: Flask, **details: Any) -> None:
+        is_reached.append(True)
+        limits.extend(_limits(app))  # while the request is there
+
+    with _quiet(app), request_finished.connected_to(receive, app):
+        response = Client(app).get(route.path, base_url=base_url, headers=headers)
+    is_ours = response.status_code == 200 and route.mark in response.data
+    return _Answer(response.status_code, is_ours, response.location or "", bool(is_reached), limits)
 
 
 def _limits(app: Flask) -> list[str]:

@@ -540,7 +540,7 @@ def test_its_metrics_route_has_the_same_manners(baseline: Baseline) -> None:
     assert other.get("/metrics").text == "other"
 
 
-def test_an_encoded_answer_is_no_output(service: ModelMonitoringService) -> None:
+def test_an_encoded_answer_that_cannot_be_decoded_is_no_output(service: ModelMonitoringService) -> None:
     def app(environ: Any, start_response: Any) -> Any:
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Encoding", "gzip")])
         return [b"0.5"]

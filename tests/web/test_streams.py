@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -244,6 +246,16 @@ def test_a_close_that_fails_is_the_apps(serve: Callable[..., Served]) -> None:
     with pytest.raises(Broken):
         body.close()
     assert served.statuses() == {"ok": 1}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_an_output_is_found_in_what_is_compressed(serve: Callable[..., Served], encoding: str) -> None:
+    data = {"gzip": gzip, "deflate": zlib}[encoding].compress(b'{"score": 0.5}')
+    served = serve(streaming(data[:9], data[9:], headers={"Content-Encoding": encoding}))
+    body = served.start()
+    assert b"".join(body) == data
+    assert served.samples().errors() == {}
+    assert served.record()["output"] == 0.5
 
 
 def test_events_are_no_output(serve: Callable[..., Served]) -> None:
