@@ -481,7 +481,7 @@ def _current_capture() -> Capture | None:
     """Return the prediction that this code is part of, by its request or by the answer that is passed on."""
     if has_request_context():
         capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
-        if capture is not None:
+        if capture is not None and not capture.is_finished:
             return capture
     return PASSING.get()
 
@@ -521,7 +521,8 @@ def _watched(app: Flask, state: _AppState) -> Callable[..., Iterable[bytes]]:
         answer = state.answer_to(capture, response, waits_for_close=bool(getattr(response, "_on_close", None)))
         return body if answer is None else Passing(answer, body, getattr(body, "close", None))
 
-    return update_wrapper(watched, wsgi_app)
+    watched.__wrapped__ = wsgi_app  # type: ignore[attr-defined]  # where middleware is looked for
+    return watched
 
 
 def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, options: Options) -> Callable[..., Any]:

@@ -198,13 +198,22 @@ def teardown_of_the_blueprint_fails(app: Flask) -> None:
 
 
 def error_page_of_an_extension(app: Flask) -> None:
+    hook_fails(app)
+    answer_without_hooks(app)
+
+
+def error_page_after_all_hooks(app: Flask) -> None:
+    session_is_not_saved(app)
+    answer_without_hooks(app)
+
+
+def answer_without_hooks(app: Flask) -> None:
     """Flask-RESTful and Flask-RESTX send the signal, and answer without any more hooks."""
 
     def answer(error: Exception) -> Response:
         got_request_exception.send(app, exception=error)
         return Response("an error", 500)
 
-    hook_fails(app)
     app.handle_exception = answer  # type: ignore[method-assign]
 
 
@@ -233,6 +242,7 @@ CHANGES = {
     teardown_fails: 500,
     teardown_of_the_blueprint_fails: 500,
     error_page_of_an_extension: 500,
+    error_page_after_all_hooks: 500,
     signal_for_an_abort: 400,
 }
 

@@ -285,6 +285,27 @@ def test_features_that_the_stream_reads(serve: Callable[..., Served], limit: int
     assert served.record()["output"] == 0.3
 
 
+def test_features_that_the_stream_reads_beside_an_output_of_the_users(baseline: Baseline) -> None:
+    """Their function finds the output in the response, before anything is sent."""
+    app = Flask("served")
+    app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_SINK="none", BOXKITE_MAX_BODY_BYTES=10)
+    monitor = Boxkite(app)
+
+    @app.post("/score")
+    @monitor.predict(output=lambda response: response.headers["Score"])
+    def score() -> Response:
+        def generate() -> Iterator[bytes]:
+            yield request.get_data()
+
+        return Response(stream_with_context(generate()), headers={"Score": "0.5"})
+
+    sent = {"data": "age,income,city\n30,2500,Paris\n", "content_type": "text/csv"}
+    assert app.test_client().post("/score", **sent, buffered=True).text == sent["data"]
+    samples = Samples(app.test_client().get("/metrics").text)
+    assert (samples.statuses(), samples.errors()) == ({"ok": 1}, {})
+    assert samples.groups("city") == {"Paris": 1}
+
+
 # --- Logged by hand --------------------------------------------------------------------------------------------------
 
 
@@ -389,6 +410,17 @@ def test_a_second_prediction_of_the_answer_has_an_id_of_its_own(baseline: Baseli
     served.monitor.flush(30)
     ids = [record["prediction_id"] for record in served.sink.records]
     assert ids[0] == prediction_id != ids[1]
+    served.monitor.close()
+
+
+def test_a_prediction_that_is_over_takes_no_other(baseline: Baseline) -> None:
+    """A test's client keeps the context of its last request; what is logged there is a prediction of its own."""
+    served = Manual(baseline, lambda monitor: "0.5")
+    with served.app.test_client() as client:
+        answer = client.post("/score", json=ANN)
+        prediction_id = served.monitor.log_prediction(features=BOB, output=0.5)
+        assert prediction_id != answer.headers[ID_HEADER]
+    assert Samples(served.app.test_client().get("/metrics").text).statuses() == {"ok": 2}
     served.monitor.close()
 
 
