@@ -395,14 +395,20 @@ class _AppState:
         with self._lock:
             if self.has_begun:
                 return
-            if not is_dispatched:
-                _put_last(app, self.after_request)
-                _add_dashboard(app, self, self._monitor._dashboard_guard)  # debug mode may begin after set-up
-            _check_routes(app, self._monitor.predicted)
-            self._check_mounts(app)
-            self._store.check_server(environ)
-            self.recorders.attend()
-            self.has_begun = True
+            try:
+                if not is_dispatched:
+                    self._settle(app)
+                _check_routes(app, self._monitor.predicted)
+                self._check_mounts(app)
+                self._store.check_server(environ)
+                self.recorders.attend()
+            finally:
+                self.has_begun = True
+
+    def _settle(self, app: Flask) -> None:
+        _put_last(app, self.after_request)
+        with contextlib.suppress(AssertionError):  # by Flask, if the app has dispatched a request by hand before
+            _add_dashboard(app, self, self._monitor._dashboard_guard)  # debug mode may begin after set-up
 
     def _check_mounts(self, app: Flask) -> None:
         path = self.settings.metrics_path
