@@ -23,7 +23,17 @@ from flask_boxkite.payloads import (
 from flask_boxkite.reply import Reply
 from flask_boxkite.values import plain
 
-__all__ = ["LONGEST_PAYLOAD", "as_reply", "document_of", "document_of_body", "is_reply", "json_value", "reply_of"]
+__all__ = [
+    "LONGEST_PAYLOAD",
+    "StreamedError",
+    "as_reply",
+    "document_of",
+    "document_of_body",
+    "is_reply",
+    "is_streamed",
+    "json_value",
+    "reply_of",
+]
 
 LONGEST_PAYLOAD = 16 * 1024 * 1024
 """In a body longer than this, in bytes, nothing is looked for."""
@@ -37,11 +47,25 @@ _NATIVE = frozenset({str, int, float, bool, type(None)})
 _ARRAY_METHODS = ("tolist", "to_list", "to_dicts", "to_pylist", "to_dict")
 
 
+class StreamedError(LookupError):
+    """The payload is not there yet: it comes in pieces, which only the server may ask for."""
+
+
+def is_streamed(returned: Any) -> bool:
+    """Say whether what a view returned is sent in pieces that are not there yet."""
+    if isinstance(returned, tuple) and returned and is_reply(returned):
+        returned = returned[0]
+    if isinstance(returned, Response):
+        return not returned.is_sequence or returned.direct_passthrough
+    return hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__"))
+
+
 def document_of(returned: Any) -> Any:
     """Return the payload in what a view returned: plain values, arrays, or the parsed body of a response.
 
     Raises:
-        LookupError: It is a stream or nothing, which is left alone.
+        StreamedError: It is a stream, which is left alone.
+        LookupError: It is nothing, or of a type in which no payload is looked for.
     """
     if type(returned) in _JSON_CONTAINERS:
         return returned
@@ -53,11 +77,11 @@ def document_of(returned: Any) -> Any:
         return returned
     if isinstance(returned, (str, bytes)):
         return document_of_body(returned, _header_in(headers, "content-type"), headers)
+    if is_streamed(returned):
+        raise StreamedError
     if isinstance(returned, Response):
-        if not returned.is_sequence or returned.direct_passthrough:
-            raise LookupError
         return document_of_body(returned.get_data(), returned.mimetype or "", returned.headers)
-    if returned is None or hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__")):
+    if returned is None:
         raise LookupError
     return returned
 

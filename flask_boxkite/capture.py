@@ -11,6 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
@@ -19,11 +20,12 @@ from typing import IO, Any, TypeAlias
 from urllib.parse import quote
 
 import numpy as np
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
-from flask_boxkite.answers import LONGEST_PAYLOAD, document_of, document_of_body, reply_of
+from flask_boxkite.answers import LONGEST_PAYLOAD, StreamedError, document_of, document_of_body, is_streamed, reply_of
 from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
 from flask_boxkite.hints import Where, features_hint, output_hint
 from flask_boxkite.payloads import (
@@ -43,7 +45,7 @@ from flask_boxkite.prediction import body_of
 from flask_boxkite.reply import Reply
 from flask_boxkite.service import ModelMonitoringService, Tally
 
-__all__ = ["QUERY", "Capture", "Options", "Pick"]
+__all__ = ["PASSING", "QUERY", "Capture", "Options", "Pick"]
 
 Pick: TypeAlias = Where
 
@@ -55,6 +57,9 @@ _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _CONTAINERS = frozenset({dict, list, tuple})
 _WITHOUT_OUTPUT = frozenset({"output", "internal"})
 """Capture errors after which the output may be lost."""
+
+PASSING: ContextVar[Capture | None] = ContextVar("flask_boxkite.passing", default=None)
+"""The prediction whose answer is passed on: what the app does meanwhile may log it by hand."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,11 @@ class Capture:
     is_finished = False
     is_logged: str | None = None
     has_raised = False
+    is_watched = False  # whether somebody finishes it when the client's status is known for certain
+    awaits_body = False  # whether the output is looked for in the body that is sent
+    is_streamed = False  # whether the answer is made while it is sent
+    owner: Any = None  # whose `log_prediction` finds it while its answer is passed on
+    failed_status = 500  # what the client gets if nothing is known of a response
     answer: Response | None = None
     makes_response = False  # whether Flask makes the response anew; else the view may return the same one for ever
     _body: bytes | None = None
@@ -232,7 +242,7 @@ class Capture:
     # --- after the view ----------------------------------------------------------------------------------------------
 
     def take_output(self, returned: Any) -> None:
-        """Take the output from what the view returned."""
+        """Take the output from what the view returned; that of a stream comes with its body."""
         self._take(returned, document_of)
 
     def take_raised(self, error: Exception) -> None:
@@ -243,14 +253,15 @@ class Capture:
         else:
             self.has_raised = True
 
-    def take_payload(self, data: bytes, mimetype: str, headers: Mapping[str, str]) -> None:
+    def take_payload(self, data: bytes, mimetype: str, headers: Headers) -> None:
         """Take the output from the bytes of a response; a callable that finds it gets them parsed."""
         self._take(data, lambda data: document_of_body(data, mimetype, headers), is_parsed=True)
 
     def _take(self, answer: Any, read: Callable[[Any], Any], *, is_parsed: bool = False) -> None:
         pick = self._options.output
         try:
-            if self._request is not None:
+            # A stream may still be about to read the request.
+            if self._request is not None and (is_parsed or not is_streamed(answer)):
                 self._read_late(self._request)
             if callable(pick):
                 value = pick(read(answer) if is_parsed or self._options.wants_answer else answer)
@@ -261,6 +272,8 @@ class Capture:
                 value = value_at(document, pick) if pick else self._found_output(document)
             self._output = value
             self.service.count_output(self.tally, [None] if value is None and self.tally.rows != 0 else value)
+        except StreamedError:
+            self.awaits_body = True
         except LookupError:
             if self.tally.rows != 0:  # an empty batch has no output to miss
                 self.tally.errors.append("output")
@@ -282,8 +295,8 @@ class Capture:
         if "form" in request.__dict__ or (tee is not None and tee.size and tee.is_whole(request.content_length)):
             self._take_table(self._found(request, tee.data if tee is not None else b""))
 
-    def _read_failed(self, request: Request) -> None:
-        """Find the features that a view had read before it failed."""
+    def _read_unparsed(self, request: Request) -> None:
+        """Find the features that a view had read before it failed, or while its answer was passed on."""
         try:
             self._read_late(request)
         except Exception:
@@ -312,8 +325,9 @@ class Capture:
         if self.has_raised and status == "ok":  # an error handler made a page of it
             status = "error"
         try:
-            if status == "error" and self._request is not None:  # the model saw what the view has read
-                self._read_failed(self._request)
+            # The model saw what the view has read, or what its stream has.
+            if self._request is not None and (status == "error" or self.is_streamed):
+                self._read_unparsed(self._request)
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:
                 self.tally.errors.append("features")
             elif status != "ok":

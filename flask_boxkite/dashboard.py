@@ -6,9 +6,10 @@ import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
-from flask import Blueprint, abort, current_app, request
+from flask import Blueprint, Flask, abort, current_app, request
 from werkzeug.wrappers import Response
 
 from flask_boxkite.config import Settings
@@ -20,6 +21,7 @@ from flask_boxkite.notes import latest
 from flask_boxkite.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.process import runs_several
+from flask_boxkite.routes import DASHBOARD, add_route
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import compressed, has_token
 
@@ -60,18 +62,37 @@ class Monitored(Protocol):
         """Return what room is lacking for time windows."""
 
 
-def dashboard_blueprint(monitored: Monitored, path: str, guard: Guard | None, *, only_in_debug: bool) -> Blueprint:
+def dashboard_blueprint(
+    app: Flask, monitored: Monitored, path: str, guard: Guard | None, *, only_in_debug: bool
+) -> Blueprint:
     """Return the routes of the page.
 
     Args:
-        monitored: The app.
+        app: The app that they are for.
+        monitored: What it shows.
         path: Where the page is.
         guard: Decides who may see it, instead of the token.
-        only_in_debug: Whether the page is there only while the app is in debug mode, which may begin after set-up.
+        only_in_debug: Whether the page is there only while the app is in debug mode.
     """
     pages = _Pages(monitored, has_guard=guard is not None)
-    blueprint = Blueprint("boxkite_dashboard", __name__)
+    blueprint = Blueprint(DASHBOARD, __name__)
     root = path.rstrip("/")
+
+    def refusal() -> Any:
+        if only_in_debug and not current_app.debug:
+            abort(404)
+        if guard is not None:
+            return current_app.ensure_sync(guard)()
+        return _ask_for_token(monitored.settings.metrics_token)
+
+    # In each view: tools that document an app take a hook of a blueprint for one of theirs.
+    def admitting(view: Callable[[], Any]) -> Callable[[], Any]:
+        def show() -> Any:
+            refused = refusal()
+            return view() if refused is None else refused
+
+        return show
+
     for address, view in (
         ("/", pages.overview),
         ("/variable", pages.variable),
@@ -79,18 +100,9 @@ def dashboard_blueprint(monitored: Monitored, path: str, guard: Guard | None, *,
         ("/report.html", pages.report),
     ):
         # Strict also where the app is not: the page's links lead nowhere from an address without its slash.
-        blueprint.add_url_rule(root + address, view.__name__, view, strict_slashes=True)
+        add_route(app, blueprint, root + address, view.__name__, admitting(view), strict_slashes=True)
     for name in ASSETS:
-        blueprint.add_url_rule(f"{root}/{name}", name.replace(".", "_"), _asset, defaults={"name": name})
-
-    @blueprint.before_request
-    def admit() -> Any:
-        if only_in_debug and not current_app.debug:
-            abort(404)
-        if guard is not None:
-            return current_app.ensure_sync(guard)()
-        return _ask_for_token(monitored.settings.metrics_token)
-
+        add_route(app, blueprint, f"{root}/{name}", name.replace(".", "_"), admitting(partial(_asset, name)))
     return blueprint
 
 

@@ -12,7 +12,7 @@ import logging
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -29,12 +29,15 @@ from flask import (
     request,
 )
 from prometheus_client import CollectorRegistry
+from werkzeug.exceptions import HTTPException
 from werkzeug.local import LocalProxy
 from werkzeug.wrappers import Request
+from werkzeug.wrappers import Response as BaseResponse
+from werkzeug.wsgi import ClosingIterator
 
-from flask_boxkite.answers import is_reply, json_value
+from flask_boxkite.answers import is_reply, json_value, reply_of
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.capture import Capture, Options, Pick
+from flask_boxkite.capture import PASSING, Capture, Options, Pick
 from flask_boxkite.config import Settings
 from flask_boxkite.dashboard import Guard, dashboard_blueprint
 from flask_boxkite.delivery import RecorderCounts
@@ -43,6 +46,8 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
+from flask_boxkite.passing import Answer, Passing
+from flask_boxkite.routes import DASHBOARD, METRICS, add_route, mounted_elsewhere
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
@@ -64,7 +69,10 @@ _CAPTURE = "boxkite_capture"
 """Attribute of the request object under which its capture waits. Not on `flask.g`, which a view that calls its own app
 in a test shares with the inner request."""
 
-_OWN_ROUTES = {"boxkite.metrics": "BOXKITE_METRICS_PATH", "boxkite_dashboard.overview": "BOXKITE_DASHBOARD_PATH"}
+_WATCHED = "flask_boxkite.watched"
+"""Key of a WSGI environment: its own `id` until a view predicts, then the capture that is finished in the end."""
+
+_OWN_ROUTES = {f"{METRICS}.metrics": "BOXKITE_METRICS_PATH", f"{DASHBOARD}.overview": "BOXKITE_DASHBOARD_PATH"}
 """Endpoints that a user's later route may meet, and the keys that move them."""
 
 _JSON_ATOMS = frozenset({str, int, float, bool, type(None)})
@@ -121,12 +129,12 @@ class Boxkite:
         state = _AppState(self, app.name, _checked_name(name) or self._name, Settings.from_mapping(app.config))
         for item in _routed(app, self.predicted):
             state.check_model(item.model)
-        # First of the list, so that it runs last: other hooks may fail, or change the status.
-        app.after_request_funcs.setdefault(None, []).insert(0, state.after_request)
+        _put_last(app, state.after_request)
         if state.settings.enabled:
             _add_metrics_route(app, state)
             _add_dashboard(app, state, self._dashboard_guard)
             got_request_exception.connect(state.request_failed, app)
+            app.wsgi_app = _watched(app, state)  # type: ignore[method-assign]
         app.extensions[_KEY] = state
         self._states.add(state)
 
@@ -194,7 +202,8 @@ class Boxkite:
     ) -> str:
         """Count and log one prediction, or a batch, by hand; in a view or anywhere.
 
-        In a view that is decorated with `predict`, this call wins: the decorator adds no second record.
+        In a view that is decorated with `predict`, this call wins: the decorator adds no second record. So it does in
+        the generator that such a view answers with, and in a function given to its response's ``call_on_close``.
 
         Args:
             request_body: What the client sent: text, bytes, or an object that is kept as JSON.
@@ -205,12 +214,14 @@ class Boxkite:
         Returns:
             The prediction id.
         """
-        prediction_id = self._state().service(model).log_prediction(request_body, features, output)
-        if has_request_context():
-            capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
-            if capture is not None:
-                capture.is_logged = prediction_id
-        return prediction_id
+        service = self._state().service(model)
+        capture = _current_capture()
+        if capture is None:
+            return service.log_prediction(request_body, features, output)
+        # The first takes the request's id, which the client may have been told by now.
+        prediction = service.new_id() if capture.is_logged else capture.prediction
+        capture.is_logged = service.log_as(prediction, request_body, features, output)
+        return capture.is_logged
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -231,7 +242,9 @@ class Boxkite:
         Raises:
             ValueError: The registry has metrics of these names already.
         """
-        registry.register(ExpositionCollector(self._state().exposition))
+        state = self._state()
+        registry.register(ExpositionCollector(state.exposition))
+        state.is_registered = True
 
     def drift(self, model: str | None = None, *, window: str | None = None) -> DriftReport:
         """Compare what all processes of this server have counted with the baseline.
@@ -269,6 +282,8 @@ class Boxkite:
             state = current_app.extensions.get(_KEY)
             if state is not None:
                 return state  # type: ignore[no-any-return]
+        elif (capture := PASSING.get()) is not None and capture.owner is not None:
+            return capture.owner  # type: ignore[no-any-return]
         elif len(self._states) == 1:
             return next(iter(self._states))
         msg = "The current Flask app has no Boxkite monitor. Did you forget to call 'init_app'?"
@@ -328,7 +343,9 @@ class _AppState:
         self._store = make_store(settings, app_name, models, name)
         self.recorders = make_recorders(settings, self._store)
         self._lock = threading.Lock()
-        self._is_checked = False
+        self.has_begun = False
+        self.hands_over = False  # whether records must be delivered with each answer, as the process ends with it
+        self.is_registered = False  # in a registry that the app serves itself
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
         services = [self._new_service(baseline, model) for model, baseline in baselines.items()]
         self._services = {service.model: service for service in services}
@@ -436,45 +453,159 @@ class _AppState:
 
     # --- hooks -------------------------------------------------------------------------------------------------------
 
-    def after_request(self, response: Response) -> Response:
-        """Finish the prediction, now that its status is known."""
-        if not self._is_checked:
-            self._is_checked = True
-            if self.settings.enabled:
-                for problem in self.route_problems(current_app):
+    def begin(self, app: Flask, environ: dict[str, Any], *, is_dispatched: bool) -> None:
+        """Do at the first request what cannot be done before: whatever else is on the app is there by now.
+
+        Args:
+            app: The app.
+            environ: Of the request.
+            is_dispatched: Whether Flask has the request already, and takes no more routes.
+        """
+        with self._lock:
+            if self.has_begun:
+                return
+            try:
+                if not is_dispatched:
+                    self._settle(app)
+                for problem in self.route_problems(app):
                     logger.error("%s", problem)
-                self._store.check_server(request.environ)
-                if self.recorders.check_server(request.environ):
-                    response.call_on_close(self.recorders.hand_over)
-                    self._is_checked = False  # the next answer of this process may be its last, too
+                self._check_mounts(app)
+                self._store.check_server(environ)
+                self.hands_over = self.recorders.check_server(environ)
                 self.recorders.attend()
-        current = request._get_current_object()  # type: ignore[attr-defined]
+            finally:
+                self.has_begun = True
+
+    def _settle(self, app: Flask) -> None:
+        _put_last(app, self.after_request)
+        with contextlib.suppress(AssertionError):  # by Flask, if the app has dispatched a request by hand before
+            _add_dashboard(app, self, self._monitor._dashboard_guard)  # debug mode may begin after set-up
+
+    def _check_mounts(self, app: Flask) -> None:
+        path = self.settings.metrics_path
+        if path is not None and not self.is_registered and mounted_elsewhere(app, path):
+            logger.error(
+                "A DispatcherMiddleware hands '%s' to another app, so the metrics are not there. Set "
+                "'BOXKITE_METRICS_PATH' to another path, or call monitor.register(prometheus_client.REGISTRY).",
+                path,
+            )
+
+    def after_request(self, response: Response) -> Response:
+        """Tell the client its prediction's id; the prediction is finished later, where that is possible."""
+        current = _current_request()
+        if not self.has_begun and self.settings.enabled:
+            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            self.begin(app, current.environ, is_dispatched=True)
         capture: Capture | None = getattr(current, _CAPTURE, None)
-        if capture is not None:
-            if self.settings.enabled:
-                capture.finish(response.status_code, response)
+        if capture is not None and capture.answer is not response:
             # A failing hook of another extension may bring us here twice, with different responses.
-            if capture.answer is not response:
-                capture.answer = response
-                if capture.makes_response:
-                    response.headers.add(PREDICTION_ID_HEADER, capture.prediction_id)  # takes half the time of setting
-                else:
-                    response.headers[PREDICTION_ID_HEADER] = capture.prediction_id
+            capture.answer = response
+            if capture.makes_response:
+                response.headers.add(PREDICTION_ID_HEADER, capture.prediction_id)  # takes half the time of setting
+            else:
+                response.headers[PREDICTION_ID_HEADER] = capture.prediction_id
+            if self.settings.enabled and not capture.is_watched:
+                self._finish_unwatched(capture, response)
         return response
 
-    def request_failed(self, sender: Flask, **details: Any) -> None:
-        """Finish a prediction whose view, or some hook after it, raised: `after_request` may never see it.
+    def _finish_unwatched(self, capture: Capture, response: Response) -> None:
+        """Finish a prediction that reached Flask by another way than ``app.wsgi_app``, as in Connexion."""
+        answer = self.answer_to(capture, response, waits_for_close=False)
+        if answer is not None:
+            body = response.response
+            response.response = Passing(answer, response.iter_encoded(), getattr(body, "close", None))
 
-        A signal rather than a teardown function, which would cost every request of the app a microsecond.
-        """
+    def answer_to(self, capture: Capture, response: BaseResponse, *, waits_for_close: bool) -> Answer | None:
+        """Return what finishes a prediction at the end of its response; None if it is finished at once."""
+        if response.direct_passthrough or (response.is_sequence and not waits_for_close):
+            if capture.awaits_body:  # a hook has read the stream meanwhile, or it is a file
+                capture.take_payload(reply_of(response).data or b"", response.mimetype or "", response.headers)
+            capture.finish(response.status_code, response)
+            return None
+        capture.is_streamed = True
+        capture.owner = self
+        answer = Answer(capture, waits_for_close=waits_for_close)
+        answer.start(response.status_code, response.headers)
+        return answer
+
+    def request_failed(self, sender: Flask, exception: BaseException, **details: Any) -> None:
+        """Note that a response made so far will not be sent. Flask or an extension may make another."""
         capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
-        if capture is not None:
-            capture.finish(500)
+        if capture is None:
+            return
+        capture.answer = None
+        capture.failed_status = _code_of(exception) or 500
+        if not capture.is_watched:
+            capture.finish(capture.failed_status)
+
+
+def _code_of(error: BaseException) -> int | None:
+    """Return the status that an exception stands for; Connexion raises those of Starlette."""
+    if isinstance(error, HTTPException):
+        return error.code
+    is_starlettes = any(kind.__name__ == "HTTPException" for kind in type(error).__mro__)
+    return getattr(error, "status_code", None) if is_starlettes else None
 
 
 def _current_request() -> Request:
     real: Request = request._get_current_object()  # type: ignore[attr-defined]
     return real
+
+
+def _current_capture() -> Capture | None:
+    """Return the prediction that this code is part of, by its request or by the answer that is passed on."""
+    if has_request_context():
+        capture: Capture | None = getattr(_current_request(), _CAPTURE, None)
+        if capture is not None and not capture.is_finished:
+            return capture
+    return PASSING.get()
+
+
+def _put_last(app: Flask, hook: Callable[[Response], Response]) -> None:
+    """Let a hook run after all others, which may answer with a response of their own: Flask runs the first one last."""
+    hooks = app.after_request_funcs.setdefault(None, [])
+    hooks[:] = [hook, *(other for other in hooks if other != hook)]
+
+
+def _watched(app: Flask, state: _AppState) -> Callable[..., Iterable[bytes]]:
+    """Return ``app.wsgi_app`` with a last look at predictions, when all hooks and teardown functions are done.
+
+    Each of them may fail or change the status; the session may fail to be saved. Here it is known what the client gets.
+    """
+    wsgi_app = app.wsgi_app
+
+    def watched(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if not state.has_begun:
+            return begun(environ, start_response)
+        environ[_WATCHED] = id(environ)
+        try:
+            body = wsgi_app(environ, start_response)
+        except BaseException:
+            capture = environ.pop(_WATCHED, None)
+            if isinstance(capture, Capture):
+                capture.finish(500)
+            raise
+        capture = environ.pop(_WATCHED, None)
+        if not isinstance(capture, Capture):
+            return body
+        response = capture.answer
+        if response is None:  # an extension has answered without Flask's hooks
+            capture.finish(capture.failed_status)
+            return body
+        # Functions that are called on closing may log it by hand.
+        answer = state.answer_to(capture, response, waits_for_close=bool(getattr(response, "_on_close", None)))
+        return body if answer is None else Passing(answer, body, getattr(body, "close", None))
+
+    def begun(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        state.begin(app, environ, is_dispatched=False)
+        body = watched(environ, start_response)
+        if not state.hands_over:
+            return body
+        state.has_begun = False  # the next answer of this process may be its last, too
+        return ClosingIterator(body, state.recorders.hand_over)
+
+    watched.__wrapped__ = wsgi_app  # type: ignore[attr-defined]  # where middleware is looked for
+    return watched
 
 
 def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, options: Options) -> Callable[..., Any]:
@@ -497,6 +628,11 @@ def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, opti
         setattr(current, _CAPTURE, capture)
         if not state.settings.enabled:
             return _as_flask_value(run(*args, **kwargs))
+        environ = current.environ
+        # A request that an app makes itself may have a copy of another's.
+        if environ.get(_WATCHED) == id(environ):
+            environ[_WATCHED] = capture
+            capture.is_watched = True
         capture.read_request(current)
         try:
             returned = run(*args, **kwargs)
@@ -557,7 +693,7 @@ def _add_metrics_route(app: Flask, state: _AppState) -> None:
             "path, or None and serve monitor.export_http() yourself."
         )
         raise ConfigError(msg, key="BOXKITE_METRICS_PATH")
-    blueprint = Blueprint("boxkite", __name__)
+    blueprint = Blueprint(METRICS, __name__)
 
     def metrics() -> Any:
         return metrics_response(
@@ -566,7 +702,7 @@ def _add_metrics_route(app: Flask, state: _AppState) -> None:
             state.settings.metrics_token,
         )
 
-    blueprint.add_url_rule(path, "metrics", metrics, methods=["GET"])
+    add_route(app, blueprint, path, "metrics", metrics)
     app.register_blueprint(blueprint)
 
 
@@ -574,14 +710,14 @@ def _add_dashboard(app: Flask, state: _AppState, guard: Guard | None) -> None:
     """Add the drift page: where the settings say, or, if they say nothing, in debug mode."""
     is_set = "BOXKITE_DASHBOARD_PATH" in app.config
     path = state.settings.dashboard_path if is_set else DEFAULT_DASHBOARD_PATH
-    if path is None:
+    if path is None or DASHBOARD in app.blueprints or not (is_set or app.debug):
         return
     if (endpoint := _endpoint_at(app, f"{path.rstrip('/')}/")) is not None:
         if not is_set:
             return
         msg = f"'BOXKITE_DASHBOARD_PATH' is '{path}', which is the route of {endpoint!r} already. Set another path."
         raise ConfigError(msg, key="BOXKITE_DASHBOARD_PATH")
-    app.register_blueprint(dashboard_blueprint(state, path, guard, only_in_debug=not is_set))
+    app.register_blueprint(dashboard_blueprint(app, state, path, guard, only_in_debug=not is_set))
 
 
 def _endpoint_at(app: Flask, path: str) -> str | None:
@@ -664,14 +800,15 @@ def _route_problems(app: Any, predicted: Sequence[_Predicted]) -> Iterator[str]:
                 f"'@monitor.predict' stands above the route of {_view_name(item.view)!r}, so it sees no request and "
                 "counts nothing. Write the route first: '@app.post(...)', then '@monitor.predict'."
             )
-    endpoints: defaultdict[str, list[str]] = defaultdict(list)
+    endpoints: defaultdict[str, set[str]] = defaultdict(set)
     for rule in app.url_map.iter_rules():
         if rule.methods is None or "GET" in rule.methods:
-            endpoints[rule.rule].append(rule.endpoint)
+            endpoints[rule.rule].add(rule.endpoint)
     for path, serving in endpoints.items():
         key = next((_OWN_ROUTES[endpoint] for endpoint in serving if endpoint in _OWN_ROUTES), None)
         if key and len(serving) > 1:
-            yield f"Several routes serve '{path}': {', '.join(map(repr, serving))}. Set '{key}' to another path."
+            names = ", ".join(map(repr, sorted(serving)))
+            yield f"Several routes serve '{path}': {names}. Set '{key}' to another path."
 
 
 def _layers(view: Any) -> Sequence[Any]:

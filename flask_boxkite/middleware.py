@@ -1,32 +1,26 @@
 """The same capture around any WSGI app: Bottle, Django, Falcon, or a bare function.
 
-There is no view to look into here: features come from the raw request, the output from the raw response. A response is
-passed on as it comes, never held back; its prediction is counted before the last bytes leave, so a scrape that begins
-after an answer sees it.
+There is no view to look into here: features come from the raw request, the output from the raw response, which is
+passed on as it comes (`flask_boxkite.passing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request
 from werkzeug.wsgi import ClosingIterator
 
-from flask_boxkite.answers import as_reply
 from flask_boxkite.capture import Capture, Options
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
-from flask_boxkite.payloads import INFERENCE_HEADER, JSON_LINES
-from flask_boxkite.reply import Reply
+from flask_boxkite.passing import Answer, Passing
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import metrics_response
 
 __all__ = ["BoxkiteMiddleware"]
-
-_READABLE = JSON_LINES | {"application/json", "text/csv", "text/plain", "text/html"}
-_LONGEST_RESPONSE = 16 * 1024 * 1024
-"""Longer responses are passed on without looking for an output."""
 
 
 class BoxkiteMiddleware:
@@ -35,9 +29,9 @@ class BoxkiteMiddleware:
     Args:
         wsgi_app: The app.
         service: Where predictions are counted and logged.
-        routes: The paths that predict. Each maps to None or an empty mapping for payload conventions, or to a mapping
-            with ``features`` and ``output``: a dotted path into the JSON, or a callable that gets the request (of
-            Werkzeug), respectively the parsed response.
+        routes: The paths that predict, without those that call ``service.log_prediction`` themselves. Each maps to None
+            or an empty mapping for payload conventions, or to a mapping with ``features`` and ``output``: a dotted path
+            into the JSON, or a callable that gets the request (of Werkzeug), respectively the parsed response.
         metrics_path: Where the metrics are served; None for no route.
 
     Raises:
@@ -70,13 +64,19 @@ class BoxkiteMiddleware:
             return self._app(environ, start_response)
         capture = Capture(self._service, options, keeps_long_bodies=True)
         capture.read_request(Request(environ, populate_request=False))
-        answer = _Answer(capture, start_response)
+        capture.awaits_body = True
+        answer = Answer(capture)
         try:
-            body = self._app(environ, answer.start_response)
+            body = self._app(environ, _Watched(answer, start_response))
         except BaseException:
-            capture.finish(500)
+            answer.fail()
             raise
-        return answer.passing(body)
+        if isinstance(body, (list, tuple)):
+            for chunk in body:
+                answer.see(chunk)
+            answer.end()
+            return body
+        return Passing(answer, body, getattr(body, "close", None))
 
     def _first_answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self._is_checked = True
@@ -109,105 +109,22 @@ def _options(path: str, given: Mapping[str, Any] | None) -> Options:
     return options
 
 
-class _Answer:
-    """Watches one response go by."""
+class _Watched:
+    """Tells an answer what the app says of it when it starts its response."""
 
-    def __init__(self, capture: Capture, start_response: Callable[..., Any]) -> None:
-        self._capture = capture
+    def __init__(self, answer: Answer, start_response: Callable[..., Any]) -> None:
+        self._answer = answer
         self._start_response = start_response
-        self._status = 500
-        self._headers: Mapping[str, str] = {}
-        self._mimetype = ""
-        self._encoding = ""
-        self._length: int | None = None
-        self._seen = bytearray()
-        self._size = 0
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], Any]:
+    def __call__(self, status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], Any]:
         """Note status and headers, and add the prediction id."""
         code = status.partition(" ")[0]
-        self._status = int(code) if code.isdecimal() else 500
-        self._headers = found = {name.lower(): value for name, value in headers}
-        self._mimetype = found.get("content-type", "").partition(";")[0].strip().lower()
-        length = found.get("content-length", "")
-        self._length = int(length) if length.isdecimal() else None
-        self._encoding = found.get("content-encoding", "")
-        write = self._start_response(status, [*headers, (PREDICTION_ID_HEADER, self._capture.prediction_id)], *exc_info)
+        self._answer.start(int(code) if code.isdecimal() else 500, Headers(headers))
+        prediction_id = self._answer.capture.prediction_id
+        write = self._start_response(status, [*headers, (PREDICTION_ID_HEADER, prediction_id)], *exc_info)
 
         def watched(data: bytes) -> Any:
-            self._see(data)
+            self._answer.see(data)
             return write(data)
 
         return watched
-
-    def passing(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        """Return the body to send."""
-        if isinstance(body, (list, tuple)):
-            for chunk in body:
-                self._see(chunk)
-            self._finish()
-            return body
-        return _Passing(self, body)
-
-    def _see(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size <= _LONGEST_RESPONSE:
-            self._seen += chunk
-
-    def see(self, chunk: bytes) -> None:
-        """Look at a chunk before it leaves; the last one finishes the prediction."""
-        self._see(chunk)
-        if self._length is not None and self._size >= self._length:
-            self._finish()
-
-    def _finish(self) -> None:
-        if self._capture.is_finished:
-            return
-        if self._status < 400:
-            is_known = self._mimetype in _READABLE or INFERENCE_HEADER.lower() in self._headers
-            is_readable = is_known and not self._encoding and self._size <= _LONGEST_RESPONSE
-            self._capture.take_payload(bytes(self._seen) if is_readable else b"", self._mimetype, self._headers)
-        self._capture.finish(self._status, self._reply() if self._capture.keeps_reply else None)
-
-    def _reply(self) -> Reply:
-        data = bytes(self._seen) if self._size <= _LONGEST_RESPONSE else None
-        return as_reply(data, self._mimetype, self._encoding, self._size)
-
-    def end(self, *, is_complete: bool) -> None:
-        """Finish what is not finished: at the end of the body, or when the client or the app gave up."""
-        if is_complete:
-            self._finish()
-        else:
-            self._capture.finish(500)
-
-
-class _Passing:
-    """A response body on its way to the server."""
-
-    def __init__(self, answer: _Answer, body: Iterable[bytes]) -> None:
-        self._answer = answer
-        self._body = body
-        self._chunks: Iterator[bytes] = iter(body)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        try:
-            chunk = next(self._chunks)
-        except StopIteration:
-            self._answer.end(is_complete=True)
-            raise
-        except BaseException:
-            self._answer.end(is_complete=False)
-            raise
-        self._answer.see(chunk)
-        return chunk
-
-    def close(self) -> None:
-        """Close the app's body."""
-        try:
-            if callable(close := getattr(self._body, "close", None)):
-                close()
-        finally:
-            self._answer.end(is_complete=False)

@@ -291,7 +291,10 @@ class ModelMonitoringService:
         Returns:
             The prediction id ``{server_id}/{YYYY-MM-DDTHH:MM:SS}/{uuid4}`` (UTC). Row i of a batch is ``{id}/{i}``.
         """
-        prediction = self.new_id()
+        return self.log_as(self.new_id(), request_body, features, output)
+
+    def log_as(self, prediction: PredictionId, request_body: Any, features: Any, output: Any) -> str:
+        """Do as `log_prediction`, under an id that the client may know already."""
         if not self.settings.enabled:
             return prediction.text
         tally = Tally()

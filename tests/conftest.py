@@ -13,6 +13,9 @@ from hypothesis import settings
 
 from tests.peers import free_port
 
+# They need an environment of their own, in which `tests.integration.test_extensions` runs them.
+collect_ignore = ["extensions"]
+
 # Grafana's SDK needs Python 3.11.
 collect_ignore_glob = ["*/test_grafana.py"] if sys.version_info < (3, 11) else []
 

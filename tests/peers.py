@@ -70,6 +70,12 @@ def clients_python() -> Path:
     missing("The clients of inference servers")
 
 
+def extensions_python() -> Path:
+    """Return the Python that can import other extensions of Flask; skip the test, or fail it in CI, without one."""
+    python = PEERS / "extensions" / "bin" / "python"
+    return python if (PEERS / "extensions" / "extensions.stamp").is_file() else missing("extensions of Flask")
+
+
 def npm_modules(package: str) -> Path:
     """Return the directory with the npm packages; skip the test, or fail it in CI, where *package* is missing."""
     modules = PEERS / "node_modules"

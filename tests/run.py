@@ -226,6 +226,7 @@ def install_peers(tested: Path) -> None:
         "pandas 2": install_pandas_2,
         "mod_wsgi": lambda: install_mod_wsgi(tested),
         **{name: partial(install_server, tested, name) for name in SERVERS},
+        "extensions of Flask": install_extensions,
     }
     for name, install in peers.items():
         try:
@@ -321,6 +322,17 @@ def install_python_peer(name: str, title: str, requirements: Sequence[str]) -> N
     python = make_venv(PEERS / name, base)
     pip(python, *requirements)
     stamp.touch()
+
+
+def install_extensions() -> None:
+    """Install other extensions of Flask into an environment of their own, and what the project needs beside them."""
+    stamp = PEERS / "extensions" / "extensions.stamp"
+    if not stale(stamp):
+        return
+    say("Installing extensions of Flask")
+    python = make_venv(PEERS / "extensions")
+    pip(python, "--editable", str(ROOT), "--group", f"{ROOT / 'pyproject.toml'}:extensions")
+    stamp.write_text(wanted_stamp())
 
 
 def install_server(tested: Path, name: str) -> None:

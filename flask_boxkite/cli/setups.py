@@ -13,6 +13,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.blindness import blind_spots
 from flask_boxkite.cli.group import counted, listed
 from flask_boxkite.cli.probes import Outcome
+from flask_boxkite.cli.routes import probe_routes
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.doctor import Level, findings
@@ -43,6 +44,7 @@ class Setup:
         notes: What was seen and expected when something was not captured, by kind.
         route_problems: What is wrong with the routes of the app, each with its remedy.
         is_ambiguous: Whether only the order of apps tells the counts of this one from another's.
+        app: The app; None if there is none.
     """
 
     source: str
@@ -57,6 +59,7 @@ class Setup:
     notes: Mapping[str, str] = field(default_factory=dict)
     route_problems: Sequence[str] = ()
     is_ambiguous: bool = False
+    app: Flask | None = None
 
 
 def setup_of_app(app: Flask) -> Setup:
@@ -85,6 +88,7 @@ def setup_of_app(app: Flask) -> Setup:
         notes=latest(service.notes.read() for service in services),
         route_problems=list(state.route_problems(app)) if state.settings.enabled else (),
         is_ambiguous=state.is_ambiguous(),
+        app=app,
     )
 
 
@@ -106,7 +110,7 @@ def setup_of_environment() -> Setup:
 
 
 def outcomes(setup: Setup) -> Iterator[Outcome]:
-    """Yield what can be said without trying anything out."""
+    """Yield what can be said of it, and what the app answers."""
     yield Outcome("ok", setup.source)
     settings = setup.settings
     if not settings.enabled:
@@ -122,9 +126,10 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
         # Found by itself, the name is made of the server's process, which this one is not.
         where = f"in '{setup.directory}'" if settings.state_dir else f"below '{setup.directory.parent}'"
         yield Outcome("ok", f"Processes of a server count together {where}.")
-    if settings.metrics_path is not None:
-        who = "whoever has the token" if settings.metrics_token else "everybody who reaches the server"
-        yield Outcome("ok", f"Metrics are at '{settings.metrics_path}', for {who}.")
+    if setup.app is not None:
+        yield from probe_routes(setup.app, has_guard=setup.has_guard)
+    elif settings.metrics_path is not None:
+        yield Outcome("ok", f"Metrics will be at '{settings.metrics_path}'.")
     for finding in findings(
         settings,
         models={name: baseline is not None for name, baseline in setup.models.items()},

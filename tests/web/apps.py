@@ -60,6 +60,15 @@ def _define(app: Flask, predict: Callable[..., Any]) -> None:
 
         return Response(parts(), mimetype="text/plain")
 
+    @app.post("/half")
+    @predict
+    def half() -> Any:
+        def parts() -> Iterator[str]:
+            yield "part 0\n"
+            raise RuntimeError("half-way")
+
+        return Response(parts(), mimetype="text/plain")
+
     @app.post("/endless")
     @predict
     def endless() -> Any:

@@ -367,6 +367,31 @@ def test_in_debug_mode_it_is_there(baseline: Baseline) -> None:
     assert app.test_client().get("/boxkite/").status_code == 200
 
 
+def test_outside_of_debug_mode_its_addresses_are_the_apps(baseline: Baseline) -> None:
+    app = make_app(baseline, BOXKITE_DASHBOARD_PATH=...)
+    app.add_url_rule("/<path:anything>", "page", lambda anything: f"the app's {anything}")
+    client = app.test_client()
+    assert [client.get(path).text for path in PAGES] == [f"the app's {path[1:]}" for path in PAGES]
+    assert "boxkite_dashboard" not in app.blueprints
+
+
+def test_debug_mode_that_begins_too_late_does_no_harm(baseline: Baseline) -> None:
+    """Flask takes no more routes once it has dispatched a request, here one by hand that no hook saw."""
+    app = make_app(baseline, BOXKITE_DASHBOARD_PATH=...)
+    with app.test_request_context("/score", method="POST", json={}), pytest.raises(KeyError):
+        app.full_dispatch_request()
+    app.debug = True
+    client = app.test_client()
+    assert [client.get(path).status_code for path in ("/metrics", "/boxkite/")] == [200, 404]
+
+
+def test_debug_mode_that_ends_takes_it_away(baseline: Baseline) -> None:
+    app = make_app(baseline, BOXKITE_DASHBOARD_PATH=..., DEBUG=True)
+    assert app.test_client().get("/boxkite/").status_code == 200
+    app.debug = False
+    assert app.test_client().get("/boxkite/").status_code == 404
+
+
 @pytest.mark.parametrize("value", [None, ""])
 def test_it_can_be_turned_off_in_debug_mode_too(baseline: Baseline, value: Any) -> None:
     app = make_app(baseline, BOXKITE_DASHBOARD_PATH=value)

@@ -412,7 +412,7 @@ def test_an_existing_metrics_route_is_refused(baseline: Baseline) -> None:
 def test_a_route_that_is_shadowed_is_told(
     baseline: Baseline, caplog: pytest.LogCaptureFixture, path: str, own: str, key: str
 ) -> None:
-    app = app_of(baseline)
+    app = app_of(baseline, BOXKITE_DASHBOARD_PATH="/boxkite")
     Boxkite(app)
     app.add_url_rule(path, "own", lambda: "own")
     app.test_client().get("/")

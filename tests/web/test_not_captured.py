@@ -16,6 +16,7 @@ from flask import Flask, Response, abort, request, send_file
 from werkzeug.test import Client
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ModelMonitoringService
+from flask_boxkite.reply import MOST_BYTES
 from flask_boxkite.testing import RecordingSink
 from tests.peers import Gunicorn
 from tests.web.test_dashboard import Outline
@@ -265,9 +266,19 @@ def test_the_page_of_any_worker_shows_it(tmp_path: Path, baseline_path: Path) ->
             id="binary",
         ),
         pytest.param(
-            lambda: Response((part for part in ["a"]), mimetype="text/plain"),
-            {"response": None, "response_type": "text/plain", "response_bytes": None},
+            lambda: Response((part for part in ["data: 1\n\n", "data: 2\n\n"]), mimetype="text/event-stream"),
+            {"response": "data: 1\n\ndata: 2\n\n"},
             id="stream",
+        ),
+        pytest.param(
+            lambda: Response((part for part in [b"\xff", b"\xfe" * 65536]), mimetype="application/octet-stream"),
+            {"response": None, "response_type": "application/octet-stream", "response_bytes": 65537},
+            id="binary stream",
+        ),
+        pytest.param(
+            lambda: Response(("x" * 10_000 for _ in range(9)), mimetype="text/event-stream"),
+            {"response": "x" * MOST_BYTES, "response_truncated": True},
+            id="long stream",
         ),
         pytest.param(
             lambda: send_file(__file__),
@@ -316,11 +327,11 @@ def test_a_compressed_response_is_kept_as_it_was(
         assert {key: value for key, value in record.items() if key.startswith("response")} == kept
 
 
-def test_the_error_page_of_an_exception_is_not_kept(make: Make) -> None:
-    """It is made after the request has been counted."""
+def test_the_error_page_of_an_exception_is_kept_too(make: Make) -> None:
     scoring = make(lambda: 1 / 0, BOXKITE_RECORD_RESPONSE=True)
-    assert scoring.send().status_code == 500
-    assert "response" not in scoring.record()
+    answer = scoring.send()
+    assert answer.status_code == 500
+    assert scoring.record()["response"] == answer.text
 
 
 def test_a_response_whose_output_was_found_is_not_kept(make: Make) -> None:

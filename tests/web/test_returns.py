@@ -329,57 +329,6 @@ def test_an_object_without_an_output_is_no_repr(twins: Make, returned: Any) -> N
 # --- Streams --------------------------------------------------------------------------------------------------------
 
 
-def test_a_streaming_answer_is_not_consumed_before_the_server_asks(twins: Make) -> None:
-    asked: list[int] = []
-
-    def numbers() -> Any:
-        for i in range(3):
-            asked.append(i)
-            yield str(i)
-
-    app = twins(returning(lambda: Response(numbers())))
-    answer = app.client.post("/score", json=ANN, buffered=False)
-    stream = answer.iter_encoded()
-    asked_before = list(asked)
-    assert app.scrape().statuses() == {"ok": 1}, "counted before the answer is out"
-    assert b"".join(stream) == b"012"
-    answer.close()
-    # The test client itself asks for the first part, to have the headers.
-    assert asked_before in ([], [0])
-
-
-def test_an_endless_answer_can_be_closed(twins: Make) -> None:
-    closed: list[bool] = []
-
-    def numbers() -> Any:
-        try:
-            while True:
-                yield "x"
-        finally:
-            closed.append(True)
-
-    app = twins(returning(lambda: Response(numbers())))
-    answer = app.client.post("/score", json=ANN, buffered=False)
-    answer.close()
-    assert closed == [True]
-    assert app.scrape().statuses() == {"ok": 1}
-
-
-def test_a_stream_that_fails_half_way_is_the_streams_error(twins: Make) -> None:
-    """Its status has been sent: ok is what the client was told."""
-
-    def numbers() -> Any:
-        yield "0"
-        raise RuntimeError("half-way")
-
-    app = twins(returning(lambda: Response(numbers())))
-    answer = app.client.post("/score", json=ANN, buffered=False)
-    with pytest.raises(RuntimeError, match="half-way"):
-        answer.get_data()
-    answer.close()
-    assert app.scrape().statuses() == {"ok": 1}
-
-
 def test_a_response_made_of_a_sequence_of_its_own_is_left_to_it(twins: Make) -> None:
     """Something with a length is not always a list that may be read twice."""
     read: list[str] = []

@@ -276,6 +276,14 @@ def test_a_streamed_answer(server: Difference) -> None:
     assert server.counted() == ({"ok": 1}, {"output": 1})
 
 
+def test_a_streamed_answer_that_fails_half_way(server: Difference) -> None:
+    """Its client has status 200 and part of the answer."""
+    for prefix in ("", "/plain"):
+        with contextlib.suppress(http.client.IncompleteRead):
+            server.server.send(f"{prefix}/half", json.dumps(ANN), headers=JSON)
+    assert server.counted() == ({"error": 1}, {})
+
+
 def test_an_error(server: Difference) -> None:
     status, _ = server.server.both("/error", lambda: json.dumps(ANN).encode(), headers=JSON)
     assert status == 500
@@ -283,7 +291,7 @@ def test_an_error(server: Difference) -> None:
 
 
 def test_a_client_that_goes_away_while_it_is_answered(server: Difference) -> None:
-    """The endless answer is closed, and counted once, with the status that was sent."""
+    """The endless answer is closed, and counted once, as an error of its client."""
     closed = server.server.closed
     before = closed.read_text().count("closed") if closed.exists() else 0
     data = json.dumps(ANN).encode()
@@ -291,7 +299,8 @@ def test_a_client_that_goes_away_while_it_is_answered(server: Difference) -> Non
     with server.server.connected(head.encode() + data) as client:
         assert client.recv(15).startswith(b"HTTP/1.")
     wait_for(lambda: closed.exists() and closed.read_text().count("closed") > before, what="the answer to be closed")
-    assert server.counted() == ({"ok": 1}, {"output": 1})
+    wait_for(lambda: sum(server.counted()[0].values()), what="the prediction to be counted")
+    assert server.counted() == ({"client_error": 1}, {})
 
 
 @pytest.mark.parametrize("path", ["/score", "/digest"])

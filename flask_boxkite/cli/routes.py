@@ -1,0 +1,175 @@
+"""Asking an app for its metrics and its page as Prometheus and a browser would, to see what answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from flask import Flask, request_finished
+from werkzeug.test import Client
+
+from flask_boxkite.cli.probes import Outcome
+from flask_boxkite.config import Settings
+from flask_boxkite.routes import DASHBOARD, METRICS, mounted_elsewhere
+
+__all__ = ["probe_routes"]
+
+
+class _Route(NamedTuple):
+    """One of our addresses.
+
+    Attributes:
+        path: Where it is.
+        blueprint: Name of its blueprint.
+        key: The setting that moves it.
+        mark: Bytes that only our answer has.
+        found: What to say when it answers.
+    """
+
+    path: str
+    blueprint: str
+    key: str
+    mark: bytes
+    found: str
+
+
+class _Answer(NamedTuple):
+    """What came back.
+
+    Attributes:
+        status: Its status.
+        is_ours: Whether it has our mark.
+        location: Where it redirects to; empty if it does not.
+        reached: Whether the app itself had the request, and no middleware answered before.
+        limits: Limits of requests that were applied, as texts.
+    """
+
+    status: int
+    is_ours: bool
+    location: str
+    reached: bool
+    limits: list[str]
+
+
+def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
+    """Ask for the metrics and, if it was given an address, for the page.
+
+    Args:
+        app: The app, whose middleware and hooks run as for any other request.
+        has_guard: Whether the user's own function decides who sees the page: it is not asked for then.
+    """
+    state = app.extensions["boxkite"]
+    state.has_begun = True  # a look is no first request of a server
+    settings: Settings = state.settings
+    who = "whoever has the token" if settings.metrics_token else "everybody who reaches the server"
+    if settings.metrics_path is not None:
+        found = f"Metrics are at '{settings.metrics_path}', for {who}."
+        mark = b"boxkite_capture_errors_total"
+        yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, found))
+    if settings.dashboard_path is not None and not has_guard:
+        path = f"{settings.dashboard_path.rstrip('/')}/"
+        found = f"The drift page is at '{path}', for {who}."
+        yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", b"boxkite.css", found))
+
+
+def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
+    trusted = app.config.get("TRUSTED_HOSTS")
+    host = trusted[0].removeprefix(".") if trusted else "127.0.0.1"
+    try:
+        answer = _ask(app, settings, route, f"http://{host}")
+        if (scheme_needed := _is_to_https(answer, route.path)) and not answer.is_ours:
+            answer = _ask(app, settings, route, f"https://{host}")
+    except Exception as error:
+        what = f"'{route.path}' fails: {type(error).__name__}: {error}."
+        yield Outcome("problem", what, "Something around the app, or a hook of it, raises.")
+        return
+    if not answer.is_ours:
+        yield Outcome("problem", *_explanation(app, route, answer))
+        return
+    yield Outcome("ok", route.found)
+    if scheme_needed:
+        what = f"'{route.path}' answers by https only; http is redirected."
+        remedy = "Scrape it with 'scheme: https', or let its endpoint pass by http."
+        yield Outcome("hint", what, remedy)
+    if trusted:
+        what = f"'{route.path}' answers only under 'TRUSTED_HOSTS'."
+        yield Outcome("hint", what, "Prometheus must ask by one of these names, not by address.")
+    if answer.limits:
+        what = f"Requests to '{route.path}' are limited ({', '.join(answer.limits)}), scrapes too."
+        yield Outcome("hint", what, _exemption(route))
+
+
+def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answer:
+    headers = {"Authorization": f"Bearer {settings.metrics_token}"} if settings.metrics_token else {}
+    limits: list[str] = []
+    is_reached: list[bool] = []
+
+    def receive(sender: Flask, **details: Any) -> None:
+        is_reached.append(True)
+        limits.extend(_limits(app))  # while the request is there
+
+    with _quiet(app), request_finished.connected_to(receive, app):
+        response = Client(app).get(route.path, base_url=base_url, headers=headers)
+    is_ours = response.status_code == 200 and route.mark in response.data
+    return _Answer(response.status_code, is_ours, response.location or "", bool(is_reached), limits)
+
+
+def _limits(app: Flask) -> list[str]:
+    """Return what Flask-Limiter has applied to the request."""
+    limiters = app.extensions.get("limiter", ())
+    found = [limiter.current_limits for limiter in limiters] if isinstance(limiters, (set, frozenset)) else []
+    return [str(item.limit) for limits in found for item in limits]
+
+
+@contextmanager
+def _quiet(app: Flask) -> Iterator[None]:
+    """Keep what the app logs of a failure out of the lines of the command."""
+    level = app.logger.level
+    app.logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        app.logger.setLevel(level)
+
+
+def _is_to_https(answer: _Answer, path: str) -> bool:
+    target = urlsplit(answer.location)
+    return target.scheme == "https" and target.path == path
+
+
+def _explanation(app: Flask, route: _Route, answer: _Answer) -> tuple[str, str]:
+    """Return what answers instead of us, and what to do."""
+    path = route.path
+    if mounted_elsewhere(app, path):
+        remedy = f"Set '{route.key}' to another path"
+        if route.blueprint == METRICS:
+            remedy += ", or call monitor.register(prometheus_client.REGISTRY), so that it serves ours too"
+        return f"A DispatcherMiddleware hands '{path}' to another app (status {answer.status}).", f"{remedy}."
+    if not answer.reached:
+        what = f"Middleware around the app answers '{path}' with status {answer.status}."
+        return what, "Is the app behind a prefix? Then it is part of the address. Else let the path through."
+    if answer.location:
+        return f"'{path}' is redirected to '{answer.location}'.", f"Is it a login? {_pass(route)}"
+    if answer.status == 429:
+        return f"'{path}' is refused with status 429: too many requests.", _exemption(route)
+    if answer.status in (401, 403):
+        return f"'{path}' is refused with status {answer.status}.", f"Is it a login? {_pass(route)}"
+    if answer.status == 200:
+        what = f"Something else in the app answers '{path}'."
+        return (
+            what,
+            f"Is it a hook, or a route of the same path? Set '{route.key}' to another one, or {_pass(route, '')}",
+        )
+    return f"'{path}' is answered with status {answer.status}.", f"Is it a hook of the app? {_pass(route)}"
+
+
+def _pass(route: _Route, start: str = "Then ") -> str:
+    text = f"let request.blueprint == '{route.blueprint}' pass; 'BOXKITE_METRICS_TOKEN' protects it."
+    return f"{start}{text}"
+
+
+def _exemption(route: _Route) -> str:
+    return f"limiter.exempt(app.blueprints['{route.blueprint}']) lets them all through."

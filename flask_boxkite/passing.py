@@ -1,0 +1,165 @@
+"""An answer on its way to the server: passed on as it comes, and counted when it ends.
+
+The same for Flask and for any other WSGI app. No chunk is held back. A prediction is finished before the last chunk
+leaves where the answer says how long it is, and else when the app has no more chunks: its duration is that of the whole
+answer, and its status says how that ended. Memory: a copy of what an output is looked for in, up to 16 MiB; of other
+answers the part that a record may keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from werkzeug.datastructures import Headers
+
+from flask_boxkite.answers import as_reply
+from flask_boxkite.capture import PASSING, Capture
+from flask_boxkite.payloads import INFERENCE_HEADER, JSON_LINES
+from flask_boxkite.reply import MOST_BYTES, Reply
+
+__all__ = ["CLIENT_LEFT", "Answer", "Passing"]
+
+CLIENT_LEFT = 499
+"""Status of a prediction whose client left before the end of its answer, as nginx logs it."""
+
+_READABLE = frozenset({"application/json", "text/csv", "text/plain", "text/html", *JSON_LINES})
+_LONGEST_ANSWER = 16 * 1024 * 1024
+"""Longer answers are passed on without looking for an output."""
+
+
+class Answer:
+    """One answer going by, and the prediction that ends with it.
+
+    Attributes:
+        status: Status of the response; 500 until it is known.
+
+    Args:
+        capture: The prediction.
+        waits_for_close: Whether something that the app does on closing may still log the prediction by hand.
+    """
+
+    def __init__(self, capture: Capture, *, waits_for_close: bool = False) -> None:
+        self.capture = capture
+        self.status = 500
+        self._waits_for_close = waits_for_close
+        self._final_status: int | None = None
+        self._headers = Headers()
+        self._mimetype = ""
+        self._encoding = ""
+        self._length: int | None = None
+        self._seen = bytearray()
+        self._size = 0
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Note status and headers of the response."""
+        self.status = status
+        self._headers = headers
+        self._mimetype = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self._encoding = headers.get("Content-Encoding", "")
+        length = headers.get("Content-Length", "")
+        self._length = int(length) if length.isdecimal() else None
+
+    def see(self, chunk: bytes) -> None:
+        """Look at a chunk before it leaves."""
+        if self._size <= (_LONGEST_ANSWER if self._is_readable else MOST_BYTES):
+            self._seen += chunk
+        self._size += len(chunk)
+
+    def has_all(self) -> bool:
+        """Say whether the body is as long as the headers said."""
+        return self._length is not None and self._size >= self._length
+
+    def end(self) -> None:
+        """Note that the whole body has been passed on."""
+        self._end(self.status)
+
+    def fail(self) -> None:
+        """Note that the app failed while it answered."""
+        self._end(500)
+
+    def close(self) -> None:
+        """Finish the prediction, if nothing has; a body that has not ended was given up by its client."""
+        if self._final_status is None:
+            self._final_status = CLIENT_LEFT if self.status < 400 else self.status
+        self._finish(self._final_status)
+
+    @property
+    def _is_readable(self) -> bool:
+        mimetype = self._mimetype
+        return mimetype in _READABLE or mimetype.endswith("+json") or INFERENCE_HEADER in self._headers
+
+    def _end(self, status: int) -> None:
+        if self._final_status is None:
+            self._final_status = status
+        if not self._waits_for_close:
+            self._finish(self._final_status)
+
+    def _finish(self, status: int) -> None:
+        capture = self.capture
+        if capture.is_finished:
+            return
+        if status < 400 and capture.awaits_body:
+            data = self._reply().data if self._is_readable else None
+            capture.take_payload(data or b"", self._mimetype, self._headers)
+        capture.finish(status, self._reply() if capture.keeps_reply else None)
+
+    def _reply(self) -> Reply:
+        # What is cut cannot be decoded, nor a text that is longer than anything that is looked into.
+        is_known = self._size == len(self._seen) or not (self._encoding or self._is_readable)
+        return as_reply(bytes(self._seen) if is_known else None, self._mimetype, self._encoding, self._size)
+
+
+class Passing:
+    """The body of an answer, as the server iterates it.
+
+    Args:
+        answer: Is told of each chunk, and of the end.
+        chunks: What the app answers.
+        close: Closes what the app answers; None if it need not be closed.
+    """
+
+    def __init__(self, answer: Answer, chunks: Iterable[bytes], close: Callable[[], Any] | None) -> None:
+        self._answer = answer
+        self._close = close
+        try:
+            self._chunks: Iterator[bytes] = iter(chunks)
+        except BaseException:
+            answer.fail()
+            raise
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        answer = self._answer
+        token = PASSING.set(answer.capture)
+        try:
+            chunk = next(self._chunks)
+        except StopIteration:
+            answer.end()
+            raise
+        except BaseException:
+            answer.fail()
+            raise
+        finally:
+            PASSING.reset(token)
+        answer.see(chunk)
+        if answer.has_all():
+            answer.end()
+        return chunk
+
+    def close(self) -> None:
+        """Close the app's body."""
+        close, self._close = self._close, None
+        token = PASSING.set(self._answer.capture)
+        try:
+            if close is not None:
+                close()
+        finally:
+            PASSING.reset(token)
+            self._answer.close()
+
+    def __del__(self) -> None:
+        # A middleware that is a plain generator drops the body without closing it when its client leaves.
+        self._answer.close()

@@ -1,0 +1,67 @@
+"""Our routes on an app: under every host, and what may answer in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from flask import Blueprint, Flask
+
+__all__ = ["DASHBOARD", "METRICS", "add_route", "layers_of", "mounted_elsewhere"]
+
+METRICS = "boxkite"
+"""Blueprint of the metrics; the endpoint is ``boxkite.metrics``."""
+
+DASHBOARD = "boxkite_dashboard"
+"""Blueprint of the drift page."""
+
+_INNER = ("__wrapped__", "wsgi_app", "app", "_app")
+"""Attributes under which WSGI middleware keeps the app that it wraps."""
+
+
+def add_route(app: Flask, blueprint: Blueprint, path: str, name: str, view: Callable[[], Any], **options: Any) -> None:
+    """Add a route for GET that answers under every host, as a scrape by address needs it.
+
+    Args:
+        app: The app that the blueprint is for.
+        blueprint: Gets the route.
+        path: Where it is.
+        name: Last part of its endpoint.
+        view: Answers it.
+        **options: Others of Werkzeug's rules.
+    """
+
+    def answer(**host: str) -> Any:
+        return view()
+
+    answer.__name__ = name
+    for host in _hosts(app):
+        blueprint.add_url_rule(path, name, answer, methods=["GET"], **host, **options)
+
+
+def _hosts(app: Flask) -> list[dict[str, Any]]:
+    """Return options of rules that together match any host."""
+    if app.url_map.host_matching:
+        return [{"host": "<boxkite_host>"}]
+    if app.subdomain_matching:
+        return [{"subdomain": ""}, {"subdomain": "<boxkite_host>"}]
+    return [{}]
+
+
+def mounted_elsewhere(app: Flask, path: str) -> bool:
+    """Say whether a `DispatcherMiddleware` around the app hands a path to another app."""
+    return any(
+        path == mount or path.startswith(f"{mount}/")
+        for layer in layers_of(app.wsgi_app)
+        if isinstance(mounts := getattr(layer, "mounts", None), Mapping)
+        for mount in mounts
+    )
+
+
+def layers_of(wsgi_app: Any) -> Iterator[Any]:
+    """Yield the middleware around an app, the outermost first, as far as it can be looked into."""
+    seen: set[int] = set()
+    while wsgi_app is not None and id(wsgi_app) not in seen:
+        seen.add(id(wsgi_app))
+        yield wsgi_app
+        wsgi_app = next((inner for name in _INNER if (inner := getattr(wsgi_app, name, None)) is not None), None)
