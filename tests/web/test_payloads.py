@@ -688,8 +688,8 @@ UNFITTING = {
     "bytes": b"\x89PNG\xff\xfe",
     "bad JSON": lambda: Response("{", mimetype="application/json"),
     "empty CSV": lambda: Response("", mimetype="text/csv"),
-    "generator": lambda: (part for part in ["0", ".", "5"]),
-    "streaming response": lambda: Response(iter(["0.5"]), mimetype="application/json"),
+    "events": lambda: Response(iter(["data: 0.5\n\n"]), mimetype="text/event-stream"),
+    "streamed bytes": lambda: Response(iter([b"\x89PNG", b"\xff\xfe"]), mimetype="image/png"),
 }
 
 

@@ -276,11 +276,13 @@ def test_a_streamed_answer(server: Difference) -> None:
     assert server.counted() == ({"ok": 1}, {"output": 1})
 
 
-def test_a_streamed_answer_that_fails_half_way(server: Difference) -> None:
+def test_a_streamed_answer_that_fails_half_way(server: Difference, request: pytest.FixtureRequest) -> None:
     """Its client has status 200 and part of the answer."""
+    if request.node.callspec.params["running"] is werkzeug_server:
+        pytest.skip("Werkzeug's server may then wait for more of the request, while its client waits for the answer.")
     for prefix in ("", "/plain"):
-        with contextlib.suppress(http.client.IncompleteRead):
-            server.server.send(f"{prefix}/half", json.dumps(ANN), headers=JSON)
+        with contextlib.suppress(http.client.IncompleteRead, ConnectionError):
+            server.server.send(f"{prefix}/half", json.dumps(ANN), headers=JSON | {"Connection": "close"})
     assert server.counted() == ({"error": 1}, {})
 
 
