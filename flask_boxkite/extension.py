@@ -41,6 +41,7 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
+from flask_boxkite.redacted import RedactedCapture
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
@@ -278,6 +279,8 @@ class _AppState:
         self.recorders = make_recorders(settings, self._store)
         self._lock = threading.Lock()
         self._is_checked = False
+        names_fields = bool(settings.redact) and not callable(settings.redact)
+        self.capture: type[Capture] = RedactedCapture if names_fields else Capture
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
         self._services = self._configured_services() if settings.enabled else {}
         self._configured = any(service.baseline for service in self._services.values())
@@ -422,7 +425,7 @@ def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, opti
             return _as_flask_value(run(*args, **kwargs))
         if getattr(current, _CAPTURE, None) is not None:  # a view that calls another decorated one is one prediction
             return run(*args, **kwargs)
-        capture = Capture(state.used.get(model) or state.service(model), options)
+        capture = state.capture(state.used.get(model) or state.service(model), options)
         setattr(current, _CAPTURE, capture)
         if not state.settings.enabled:
             return _as_flask_value(run(*args, **kwargs))

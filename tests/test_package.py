@@ -28,7 +28,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(PACKAGE)],
 # The one way in which imports may point: a module may import those of its own level and of the levels before it.
 LEVELS = (
     ("errors", "files", "naming", "nearest", "objects", "process", "rowhash", "throttle", "times", "values"),
-    ("config", "prediction", "reply"),
+    ("config", "prediction", "redaction", "reply"),
     ("baseline", "families", "hints", "payloads", "spool"),
     ("live", "drift"),
     ("notes", "sinks", "records"),
@@ -37,7 +37,7 @@ LEVELS = (
     ("exposition", "observation", "provision"),
     ("page",),
     ("service",),
-    ("answers", "body", "capture", "views"),
+    ("answers", "body", "capture", "redacted", "views"),
     ("dashboard",),
     ("extension", "middleware"),
     ("__init__",),
