@@ -23,7 +23,7 @@ from flask_boxkite.naming import INVALID, MISSING, RARE, UNSEEN, canonical_numbe
 
 __all__ = ["LegacyFamily", "info_family", "is_legacy", "read", "render_file", "variable_families"]
 
-_NAME = re.compile(r"(?:feature_(\d{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
+_NAME = re.compile(r"(?:feature_([0-9]{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
 _INFO = Family("baseline_metrics_info", "gauge", "Metadata about the baseline training metrics")
 _TRAINED, _LIVE = "Baseline values for feature: ", "Real time values for feature: "
 _TRAINED_OUTPUT, _LIVE_OUTPUT = "Baseline inference values for test set", "Real time inference values for test set"
@@ -70,10 +70,14 @@ def _distribution(name: str, samples: list[Sample]) -> Distribution:
 def _discrete(name: str, samples: list[Sample]) -> Distribution:
     counts: dict[str, int] = {}
     others = {"nan": 0, "None": 0, RARE: 0, UNSEEN: 0}
+    seen: set[str] = set()
     for sample in samples:
         label = sample.labels.get("bin", "")
-        of = others if label in others else counts
-        of[label] = of.get(label, 0) + read_count(sample)
+        if label in seen:
+            msg = f"bin {label!r} of {name!r} is there twice."
+            raise BaselineError(msg, line=sample.line)
+        seen.add(label)
+        (others if label in others else counts)[label] = read_count(sample)
     labels = _category_labels(list(counts))
     if len(set(labels)) < len(labels):
         msg = f"{name!r} has a category twice."
