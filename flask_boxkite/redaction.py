@@ -97,6 +97,9 @@ class Redaction:
         """Return a record without those values; the one given is not changed."""
         after = dict(record)
         after["features"] = self._redacted_features(record["features"])
+        rows = record.get("rows", 1)
+        if after["features"] == REDACTED and rows > 1:  # as many as the record says
+            after["features"] = [[REDACTED]] * rows
         after["output"] = self._redacted_output(record["output"])
         after["request_body"] = self._redacted_body(record)
         if after["request_body"] == REDACTED:

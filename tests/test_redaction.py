@@ -160,6 +160,11 @@ def test_a_document_too_deep_to_walk_through_goes_as_a_whole() -> None:
     assert redact.hidden(deep) == redact.described(deep) == REDACTED
 
 
+def test_a_batch_that_goes_as_a_whole_keeps_its_number_of_rows() -> None:
+    after = redacted(record_of([["ssn", 2], [3, 4]], rows=2), "ssn")
+    assert after["features"] == [[REDACTED]] * 2
+
+
 def test_named_outputs_are_replaced() -> None:
     after = redacted(record_of(output={"score": 0.5, "reason": {"ssn": 1}}), "ssn", "result.score")
     assert after["output"] == {"score": REDACTED, "reason": {"ssn": REDACTED}}
