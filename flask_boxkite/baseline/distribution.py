@@ -37,7 +37,9 @@ from flask_boxkite.times import is_time_text, seconds_of_label, time_text, to_se
 from flask_boxkite.values import BOOLEAN_TEXTS, is_missing_text
 
 __all__ = [
+    "LONGEST_NAME",
     "MAX_COUNT",
+    "MOST_BINS",
     "Continuous",
     "Discrete",
     "Distribution",
@@ -54,8 +56,8 @@ MAX_COUNT = 2**53
 MOST_BINS = 10_000
 """Upper bounds, or categories, of a variable: each is a series of its own."""
 
-LONGEST_NAME = 100_000
-"""Letters."""
+LONGEST_NAME = 10_000
+"""Letters of a name or a category."""
 
 CATEGORY_GROUPS = 8
 """The most frequent categories, each a group of its own; all others share `RARE`."""

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from flask_boxkite.baseline import legacy
-from flask_boxkite.baseline.distribution import MOST_BINS, Continuous, Discrete, Distribution, group_counts
+from flask_boxkite.baseline.distribution import (
+    LONGEST_NAME,
+    MOST_BINS,
+    Continuous,
+    Discrete,
+    Distribution,
+    group_counts,
+)
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.baseline.samples import Sample, parse_any_sample, read_buckets, read_count, unescape
 from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
@@ -137,6 +144,8 @@ def _samples(lines: Iterable[str], helps: dict[str, str]) -> Iterator[Sample]:
             helps[name] = unescape(documentation)
         elif line.strip() and not line.lstrip().startswith("#"):
             sample = parse_any_sample(line.rstrip("\r"), number)
+            if len(line) > LONGEST_NAME:
+                _check_labels(sample)
             variable = sample.labels.get("feature", sample.labels.get("output"))
             samples_of[sample.name, variable] += 1
             # Beside categories, two special ones; beside bounds, infinity.
@@ -144,6 +153,12 @@ def _samples(lines: Iterable[str], helps: dict[str, str]) -> Iterator[Sample]:
                 of = sample.name if variable is None else repr(variable)
                 _fail(f"{of} has more than the {MOST_BINS:,} bins or categories that a variable may have.", number)
             yield sample
+
+
+def _check_labels(sample: Sample) -> None:
+    for label, value in sample.labels.items():
+        if len(value) > LONGEST_NAME and label != "missing_texts":  # a list
+            _fail(f"{label!r} has {len(value):,} letters; it may have {LONGEST_NAME:,}.", sample.line)
 
 
 # --- assembling ------------------------------------------------------------------------------------------------------

@@ -285,6 +285,26 @@ def test_a_line_of_megabytes_is_refused(path: Path, start: str, end: str) -> Non
     assert str(error).endswith(f": the line has more than 1,048,576 bytes, so it is no baseline. {HINT}")
 
 
+@pytest.mark.parametrize("old", ['"churn"', '"age"', '"Bonn"', '"v1"'])
+def test_a_long_label_is_refused_where_it_stands(path: Path, old: str) -> None:
+    text = writing.render(BASELINE).replace(old, f'"{"x" * 500_000}"')
+    error = refusal(path, text)
+    assert error.line == next(number for number, line in enumerate(text.splitlines(), 1) if "xxx" in line)
+    assert str(error).endswith(" has 500,000 letters; it may have 10,000.")
+
+
+def test_a_name_that_no_file_may_have_is_refused_in_training() -> None:
+    """And so are more bounds than a file may have."""
+    with pytest.raises(BaselineError, match=r"^The name 'x{40}'… has 10,001 letters; it may have 10,000\.$"):
+        replace(BASELINE.features[0], name="x" * 10_001)
+    with pytest.raises(BaselineError, match=r"^'x' has 20,000 categories; a variable may have 10,000\. Lower"):
+        Discrete("x", tuple(f"c{i}" for i in range(20_000)), (1,) * 20_000)
+    with pytest.raises(
+        BaselineError, match=r"^'x' has 20,000 bounds; a variable may have 10,000\. Lower 'max_bins'\.$"
+    ):
+        Continuous("x", tuple(map(float, range(20_000))), (1,) * 20_001, (0.0, 19_999.0))
+
+
 def test_a_loop_of_links_is_named(path: Path) -> None:
     path.symlink_to(path)
     assert str(refusal(path)) == (
