@@ -7,6 +7,7 @@ without the hidden values: so whatever convention led to a value, its own name g
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from flask_boxkite.capture import Capture
@@ -16,8 +17,6 @@ from flask_boxkite.reply import Reply
 from flask_boxkite.values import plain
 
 __all__ = ["RedactedCapture"]
-
-_UNREADABLE = (LookupError, ValueError, TypeError, RecursionError)
 
 
 class RedactedCapture(Capture):
@@ -57,28 +56,31 @@ class RedactedCapture(Capture):
         lines = [json.loads(line) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
         return "\n".join(json.dumps(self._redaction.hidden(line)) for line in lines)
 
-    def _show(self, table: Table, read_hidden: Any) -> None:
+    def _show(self, table: Table, read_hidden: Callable[[], Table | None]) -> None:
         """Keep the rows that remain, if they are the rows that were counted but for the hidden values."""
         self._shown = REDACTED
         try:
             shown = read_hidden()
             if shown is not None and _is_rest(plain(shown.content()), plain(table.content())):
                 self._shown = shown
-        except _UNREADABLE:
-            pass
+        except Exception:  # whatever it was, all of it stays hidden
+            return
 
     # --- output ------------------------------------------------------------------------------------------------------
 
     def _output_of(self, document: Any) -> Any:
         value = super()._output_of(document)
-        self._shown_output = REDACTED
+        self._shown_output = self._rest_of(value, document)
+        return value
+
+    def _rest_of(self, value: Any, document: Any) -> Any:
+        """Return an output without the hidden values; a placeholder if it cannot be found without them."""
         try:
             shown = super()._output_of(self._redaction.hidden(document))
-            if _is_rest(plain(shown), plain(value)) and not _may_be_csv(value):
-                self._shown_output = shown
-        except _UNREADABLE:
-            pass
-        return value
+            is_certain = _is_rest(plain(shown), plain(value)) and not _may_be_csv(value)
+        except Exception:  # whatever it was, all of it stays hidden
+            return REDACTED
+        return shown if is_certain else REDACTED
 
     # --- what is said and recorded -----------------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ def _is_rest(shown: Any, whole: Any) -> bool:
 
 
 def _may_be_csv(output: Any) -> bool:
-    """Return whether these are rows of texts: those of a CSV answer, whose header is not read."""
+    """Return whether these are rows of texts, as a CSV answer gives them, whose header is not read."""
     return isinstance(output, list) and all(
         isinstance(row, list) and {str, type(None)}.issuperset(map(type, row)) for row in output
     )

@@ -64,7 +64,7 @@ class Redaction:
     """
 
     def __init__(self, paths: Sequence[str], feature_names: Sequence[str], output_names: Sequence[str] = ()) -> None:
-        # A whole path is a name too: that of a field whose name has dots.
+        # A whole path is a name too, of a field whose name has dots.
         self._names = frozenset(map(_folded, paths))
         self._paths: _Paths = tuple(tuple(map(_folded, path.split("."))) for path in paths if "." in path)
         self._tails: _Paths = tuple(path[start:] for path in self._paths for start in range(len(path)))

@@ -462,10 +462,14 @@ class ModelMonitoringService:
 
     def _explain_arguments(self, tally: Tally, table: Table | None, features: Any, output: Any) -> None:
         """Say, once in a while, what is wrong with the arguments of ``log_prediction``."""
-        if self.redaction is not None:  # keys below a hidden field may be data
-            features, output = (self.redaction.described(plain(value)) for value in (features, output))
-        self.explain_features(tally, table, lambda: given_hint("features", features, self._features.names))
-        self.explain_output(tally, lambda: given_output_hint(output, self.output_names, tally.rows))
+        self.explain_features(
+            tally, table, lambda: given_hint("features", self._described(features), self._features.names)
+        )
+        self.explain_output(tally, lambda: given_output_hint(self._described(output), self.output_names, tally.rows))
+
+    def _described(self, value: Any) -> Any:
+        """Return a value whose keys a message may name: below a hidden field, they may be data."""
+        return value if self.redaction is None else self.redaction.described(plain(value))
 
     def explain_features(
         self, tally: Tally, table: Table | None, describe: Callable[[], str], *, is_placed: bool = True
