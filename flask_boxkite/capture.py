@@ -208,7 +208,7 @@ class Capture:
             if length:
                 return self._table_of(binary_document(body, length))
             if mimetype in JSON_LINES and self._options.features is None:
-                return json_lines_table(body.decode("utf-8-sig"), self.service.feature_names)
+                return self._table_of_lines(body.decode("utf-8-sig"))
             if encoding and (request.is_json or body.lstrip()[:1] in (b"{", b"[")):
                 return self._table_of(json.loads(body))
             return self._table_of_body(request, body) if encoding and self._options.features is None else None
@@ -231,13 +231,19 @@ class Capture:
     def _table_of_body(self, request: Request, body: bytes) -> Table | None:
         mimetype = request.mimetype
         if mimetype == "text/csv":
-            return csv_table(body.decode("utf-8-sig"), self.service.feature_names)
+            return self._table_of_csv(body.decode("utf-8-sig"))
         if mimetype in _FORMS:
             # Not by the request, whose form and stream are the view's.
             parser = FormDataParser(stream_factory=_in_memory)
             form = parser.parse(io.BytesIO(body), mimetype, len(body), dict(request.mimetype_params))[1]
             return form_table(form.to_dict(flat=False), self.service.feature_names)
         return None
+
+    def _table_of_lines(self, text: str) -> Table | None:
+        return json_lines_table(text, self.service.feature_names)
+
+    def _table_of_csv(self, text: str) -> Table | None:
+        return csv_table(text, self.service.feature_names)
 
     # --- after the view ----------------------------------------------------------------------------------------------
 
@@ -268,8 +274,7 @@ class Capture:
                 if value is None:
                     raise LookupError
             else:
-                document = read(answer)
-                value = value_at(document, pick) if pick else self._found_output(document)
+                value = self._output_of(read(answer))
             self._output = value
             self.service.count_output(self.tally, [None] if value is None and self.tally.rows != 0 else value)
         except StreamedError:
@@ -280,7 +285,9 @@ class Capture:
         except Exception:
             self.service.fail(self.tally)
 
-    def _found_output(self, document: Any) -> Any:
+    def _output_of(self, document: Any) -> Any:
+        if pick := self._options.output:
+            return value_at(document, str(pick))
         baseline = self.service.baseline
         outputs = baseline.outputs if baseline else ()
         return found_output(document, self.service.output_names, outputs, self.tally.rows)
@@ -348,18 +355,26 @@ class Capture:
             self.tally,
             self._output,
             lambda: output_hint(
-                self._reply(response), self._output, service.output_names, self.tally.rows, options.output
+                self._seen_reply(response), self._output, service.output_names, self.tally.rows, options.output
             ),
         )
 
     def _features_hint(self) -> str:
         pick = self._options.features
-        tee = self._tee
-        is_known = tee is None or tee.is_whole(self._length)
-        body = (tee.data if tee else self._body) if is_known else None
         baseline = self.service.baseline
         names = [item.name for item in baseline.features] if baseline else []
-        return features_hint(body, self._content_type, names, pick)
+        return features_hint(self._seen_body(), self._content_type, names, pick)
+
+    def _seen_body(self) -> bytes | None:
+        """Return the body whose keys a message may name; None if it was not read whole."""
+        tee = self._tee
+        if tee is None:
+            return self._body
+        return tee.data if tee.is_whole(self._length) else None
+
+    def _seen_reply(self, response: Response | Reply | None) -> Reply | None:
+        """Return the response whose keys a message may name."""
+        return self._reply(response)
 
     @staticmethod
     def _reply(response: Response | Reply | None) -> Reply | None:

@@ -47,6 +47,7 @@ from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.passing import Answer, Passing
+from flask_boxkite.redacted import RedactedCapture
 from flask_boxkite.routes import DASHBOARD, METRICS, add_route, mounted_elsewhere
 from flask_boxkite.service import (
     ModelMonitoringService,
@@ -346,6 +347,8 @@ class _AppState:
         self.has_begun = False
         self.hands_over = False  # whether records must be delivered with each answer, as the process ends with it
         self.is_registered = False  # in a registry that the app serves itself
+        names_fields = bool(settings.redact) and not callable(settings.redact)
+        self.capture: type[Capture] = RedactedCapture if names_fields else Capture
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
         services = [self._new_service(baseline, model) for model, baseline in baselines.items()]
         self._services = {service.model: service for service in services}
@@ -624,7 +627,7 @@ def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, opti
             return _as_flask_value(run(*args, **kwargs))
         if getattr(current, _CAPTURE, None) is not None:  # a view that calls another decorated one is one prediction
             return run(*args, **kwargs)
-        capture = Capture(state.used.get(model) or state.service_of_view(model), options)
+        capture = state.capture(state.used.get(model) or state.service_of_view(model), options)
         setattr(current, _CAPTURE, capture)
         if not state.settings.enabled:
             return _as_flask_value(run(*args, **kwargs))

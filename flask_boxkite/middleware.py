@@ -17,6 +17,7 @@ from flask_boxkite.capture import Capture, Options
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.passing import Answer, Passing
+from flask_boxkite.redacted import RedactedCapture
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import metrics_response
 
@@ -50,6 +51,7 @@ class BoxkiteMiddleware:
         self._service = service
         self._routes = {path: _options(path, given) for path, given in routes.items()}
         self._metrics_path = metrics_path if service.settings.enabled else None
+        self._capture = Capture if service.redaction is None else RedactedCapture
         self._is_checked = False
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -62,7 +64,7 @@ class BoxkiteMiddleware:
         options = self._routes.get(path)
         if options is None or environ["REQUEST_METHOD"] in ("HEAD", "OPTIONS") or not self._service.settings.enabled:
             return self._app(environ, start_response)
-        capture = Capture(self._service, options, keeps_long_bodies=True)
+        capture = self._capture(self._service, options, keeps_long_bodies=True)
         capture.read_request(Request(environ, populate_request=False))
         capture.awaits_body = True
         answer = Answer(capture)

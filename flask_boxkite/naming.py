@@ -127,9 +127,9 @@ def parse_number(text: str) -> float:
     """Read a number as Prometheus writes it.
 
     Raises:
-        ValueError: It is not one; Python's own liberties (``1_000``, blanks) are not taken.
+        ValueError: It is not one; Python's own liberties (``1_000``, blanks, digits of other scripts) are not taken.
     """
-    if "_" in text or text != text.strip():
+    if "_" in text or text != text.strip() or not text.isascii():
         msg = f"not a number: {text!r}"
         raise ValueError(msg)
     return float(text)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from flask_boxkite.process import ForkMark, fork_mark
 from flask_boxkite.values import plain
 
-__all__ = ["Body", "IdMaker", "PredictionId", "body_of", "is_too_deep", "redaction"]
+__all__ = ["Body", "IdMaker", "PredictionId", "body_of", "is_too_deep"]
 
-REDACTED = "[redacted]"
 DEEPEST = 100
 """How many containers may lie in each other in features or output: fluentd cannot read more than 128."""
 
@@ -133,124 +131,3 @@ def is_too_deep(value: Any, levels: int = DEEPEST) -> bool:
     items = value.values() if kind is dict else value
     # Most are rows of numbers and texts: without this, each item would cost a call.
     return not _CONTAINERS.isdisjoint(map(type, items)) and any(is_too_deep(item, levels - 1) for item in items)
-
-
-# --- redaction -------------------------------------------------------------------------------------------------------
-
-Record: TypeAlias = dict[str, Any]
-
-
-def redaction(redact: Sequence[str] | Callable[[Record], Any], feature_names: Sequence[str]) -> _Redact | None:
-    """Return what takes out of every record what the setting ``BOXKITE_REDACT`` names; None for nothing.
-
-    What it returns raises where a callable does, or returns no record.
-    """
-    if not callable(redact):
-        return _Redaction(redact, feature_names) if redact else None
-
-    def call(record: Record) -> Record:
-        # A copy: its values may be the very objects that the view still uses.
-        after = plain(redact(copy.deepcopy(record)))
-        if not isinstance(after, dict):
-            msg = f"The callable in 'BOXKITE_REDACT' must return the record, got {after!r}."
-            raise TypeError(msg)
-        return after
-
-    return call
-
-
-class _Redaction:
-    """Takes the values of some fields out of records: out of features, output, request body and response.
-
-    When in doubt, more is taken out: what cannot be read, or not be told apart, goes as a whole.
-
-    Args:
-        paths: Field names, which match at any depth, or dotted paths from the root of the request body. Features and
-            output stand somewhere in a body, so in them a path matches from any of its parts on.
-        feature_names: Names of the features that come by position.
-    """
-
-    def __init__(self, paths: Sequence[str], feature_names: Sequence[str]) -> None:
-        # A whole path is a name too: that of a field whose name has dots.
-        self._names = frozenset(paths)
-        self._paths: _Paths = tuple(tuple(path.split(".")) for path in paths if "." in path)
-        self._tails: _Paths = tuple(path[start:] for path in self._paths for start in range(len(path)))
-        self._feature_count = len(feature_names)
-        hidden = self._names.union(path[-1] for path in self._paths)
-        self._positions = [index for index, name in enumerate(feature_names) if name in hidden]
-
-    def __call__(self, record: Record) -> Record:
-        """Return a record without those values; the one given is not changed."""
-        after = dict(record)
-        after["features"] = self._without_positions(self._without(record["features"], self._tails))
-        after["output"] = self._without(record["output"], self._tails)
-        after["request_body"] = self._redacted_body(record)
-        if after["request_body"] == REDACTED:
-            after.pop("body_encoding", None)
-        if "response" in record:
-            after["response"] = self._redacted_response(record)
-        return after
-
-    def _without(self, value: Any, paths: _Paths) -> Any:
-        """Replace the fields in *value*, at which *paths* begin."""
-        if isinstance(value, list):
-            return [self._without(item, paths) for item in value]
-        if not isinstance(value, dict):
-            return value
-        return {key: self._without_field(key, item, paths) for key, item in value.items()}
-
-    def _without_field(self, key: str, value: Any, paths: _Paths) -> Any:
-        below = tuple(path[1:] for path in paths if path[0] == key)
-        if key in self._names or () in below:
-            return REDACTED
-        return self._without(value, below)
-
-    def _without_positions(self, features: Any) -> Any:
-        """Redact features that come by position, one row or several."""
-        if not self._positions or not isinstance(features, list) or any(isinstance(item, dict) for item in features):
-            return features
-        if features and all(isinstance(row, list) for row in features):
-            return [self._without_positions(row) for row in features]
-        if len(features) != self._feature_count:
-            return REDACTED
-        after = list(features)
-        for position in self._positions:
-            after[position] = REDACTED
-        return after
-
-    def _redacted_response(self, record: Record) -> Any:
-        """Redact a raw response: as the body, but by any part of a path, since it may hold features and output."""
-        response = record["response"]
-        if response is None or response == {}:
-            return response
-        after = self._without(response, self._tails)
-        is_whole = isinstance(after, (dict, list)) and not record.get("response_truncated")
-        return after if is_whole and _has_names(after) else REDACTED
-
-    def _redacted_body(self, record: Record) -> str:
-        body: str = record["request_body"]
-        if not body:
-            return body
-        if record.get("body_truncated") or record.get("body_encoding"):
-            return REDACTED
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            return REDACTED
-        after = self._without(document, self._paths)
-        # Values without names cannot be told apart: what may be kept of them is in the features.
-        if not isinstance(after, (dict, list)) or not _has_names(after):
-            return REDACTED
-        # Not the body as it came, even where nothing was found: a field that stands there twice is read once.
-        return json.dumps(after, ensure_ascii=False)
-
-
-_Redact: TypeAlias = Callable[[Record], Record]
-_Paths: TypeAlias = tuple[tuple[str, ...], ...]
-
-
-def _has_names(document: Any) -> bool:
-    """Say whether every value in it belongs to a field: no list has others than objects in it."""
-    if isinstance(document, dict):
-        return all(_has_names(value) for value in document.values() if isinstance(value, (dict, list)))
-    return all(isinstance(item, dict) and _has_names(item) for item in document)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -35,7 +36,8 @@ from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP,
 from flask_boxkite.notes import Notes
 from flask_boxkite.observation import CoursePoint, Observation, Timelines, course, observe
 from flask_boxkite.payloads import Table, as_table, output_table
-from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep, redaction
+from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep
+from flask_boxkite.redaction import Redaction, redaction
 from flask_boxkite.reply import Reply, response_fields
 from flask_boxkite.sinks import make_sinks
 from flask_boxkite.throttle import Throttle
@@ -167,7 +169,8 @@ class ModelMonitoringService:
         )
         self.feature_names = self._features.known
         self.output_names = self._outputs.names
-        self._redact = redaction(settings.redact, self._features.names)
+        self._redact = redaction(settings.redact, self._features.names, self.output_names)
+        self.redaction = self._redact if isinstance(self._redact, Redaction) else None
         self._throttle = Throttle()
         self._exposition = make_exposition(settings, lambda: [self.exported], store, recorders)
         # All fields of a record, in their order, with those that never change.
@@ -454,12 +457,20 @@ class ModelMonitoringService:
         tally.errors.append("internal")
         if self.complain("A prediction could not be captured; the response is not affected."):
             error = sys.exc_info()[1]
-            self.notes.keep("internal", f"{type(error).__name__}: {str(error)[:_LONGEST_ERROR]}")
+            text = "" if self._redact else f": {str(error)[:_LONGEST_ERROR]}"
+            self.notes.keep("internal", f"{type(error).__name__}{text}")
 
     def complain(self, message: str) -> bool:
-        """Log the current exception, at most once in a minute; return whether it was."""
+        """Log the current exception, at most once in a minute; return whether it was.
+
+        With redaction, its text is left out, since it may quote a value.
+        """
         is_due = self._throttle.allows()
-        if is_due:
+        if is_due and self._redact:
+            kind, _, trace = sys.exc_info()
+            lines = "".join(traceback.format_tb(trace))
+            logger.warning("%s\n%s%s", message, lines, kind.__name__ if kind else "")
+        elif is_due:
             logger.warning(message, exc_info=True)
         return is_due
 
@@ -467,8 +478,18 @@ class ModelMonitoringService:
 
     def _explain_arguments(self, tally: Tally, table: Table | None, features: Any, output: Any) -> None:
         """Say, once in a while, what is wrong with the arguments of ``log_prediction``."""
-        self.explain_features(tally, table, lambda: given_hint("features", features, self._features.names))
-        self.explain_output(tally, output, lambda: given_output_hint(output, self.output_names, tally.rows))
+        self.explain_features(
+            tally, table, lambda: given_hint("features", self._described(features), self._features.names)
+        )
+        self.explain_output(
+            tally,
+            output,
+            lambda: given_output_hint(self._described(output), self.output_names, tally.rows),
+        )
+
+    def _described(self, value: Any) -> Any:
+        """Return a value whose keys a message may name: below a hidden field, they may be data."""
+        return value if self.redaction is None else self.redaction.described(plain(value))
 
     def explain_features(
         self, tally: Tally, table: Table | None, describe: Callable[[], str], *, is_placed: bool = True

@@ -37,7 +37,9 @@ from flask_boxkite.times import seconds_of_label, time_text
 from flask_boxkite.values import BOOLEAN_TEXTS, is_missing_text
 
 __all__ = [
+    "LONGEST_NAME",
     "MAX_COUNT",
+    "MOST_BINS",
     "Continuous",
     "Discrete",
     "Distribution",
@@ -50,6 +52,12 @@ __all__ = [
 
 MAX_COUNT = 2**53
 """Prometheus' numbers are floats, which count no further exactly."""
+
+MOST_BINS = 10_000
+"""Upper bounds, or categories, of a variable: each is a series of its own."""
+
+LONGEST_NAME = 10_000
+"""Letters of a name or a category."""
 
 CATEGORY_GROUPS = 8
 """The most frequent categories, each a group of its own; all others share `RARE`."""
@@ -95,6 +103,7 @@ class Continuous:
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
+        _check_bins(self.name, len(self.upper_bounds), "bounds", "max_bins")
         _check_counts(self.name, (*self.counts, self.missing, self.invalid))
         if not self.upper_bounds or not all(map(math.isfinite, self.upper_bounds)):
             msg = f"{self.name!r} needs at least one bound, all of them finite, got {list(self.upper_bounds)!r}."
@@ -184,6 +193,7 @@ class Discrete:
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
+        _check_bins(self.name, len(self.categories), "categories", "max_categories")
         for category in self.categories:
             check_text(f"category of {self.name!r}", category)
         _check_counts(self.name, self.cells)
@@ -378,8 +388,11 @@ def check_text(what: str, text: str) -> None:
     """Refuse a text that no file and no metric can hold.
 
     Raises:
-        BaselineError: It holds half of a surrogate pair, for which UTF-8 has no bytes.
+        BaselineError: It holds half of a surrogate pair, for which UTF-8 has no bytes; or more than `LONGEST_NAME`.
     """
+    if len(text) > LONGEST_NAME:
+        msg = f"The {what} {text[:40]!r}… has {len(text):,} letters; it may have {LONGEST_NAME:,}."
+        raise BaselineError(msg)
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -387,7 +400,13 @@ def check_text(what: str, text: str) -> None:
         raise BaselineError(msg) from error
 
 
+def _check_bins(name: str, number: int, what: str, option: str) -> None:
+    if number > MOST_BINS:
+        msg = f"{name!r} has {number:,} {what}; a variable may have {MOST_BINS:,}. Lower {option!r}."
+        raise BaselineError(msg)
+
+
 def _check_counts(name: str, counts: Sequence[int]) -> None:
-    if any(not 0 <= count <= MAX_COUNT for count in counts):
-        msg = f"{name!r} has a count that is negative or more than 2**53: {list(counts)!r}."
+    if bad := [count for count in counts if not 0 <= count <= MAX_COUNT]:
+        msg = f"{name!r} has a count that is negative or more than 2**53: {bad[0]!r}."
         raise BaselineError(msg)

@@ -33,7 +33,7 @@ logger = logging.getLogger("flask_boxkite")
 COMMENT = "# flask_boxkite "
 """How a comment begins that says what the format of boxkite has no place for: the family, and an object of JSON."""
 
-_NAME = re.compile(r"(?:feature_(\d{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
+_NAME = re.compile(r"(?:feature_([0-9]{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
 _INFO = Family("baseline_metrics_info", "gauge", "Metadata about the baseline training metrics")
 _TRAINED, _LIVE = "Baseline values for feature: ", "Real time values for feature: "
 _TRAINED_OUTPUT, _LIVE_OUTPUT = "Baseline inference values for test set", "Real time inference values for test set"
@@ -117,10 +117,14 @@ def _extras(item: Distribution) -> dict[str, Any]:
 def _discrete(name: str, samples: list[Sample]) -> Distribution:
     counts: dict[str, int] = {}
     others = {"nan": 0, "None": 0, RARE: 0, UNSEEN: 0}
+    seen: set[str] = set()
     for sample in samples:
         label = sample.labels.get("bin", "")
-        of = others if label in others else counts
-        of[label] = of.get(label, 0) + read_count(sample)
+        if label in seen:
+            msg = f"bin {label!r} of {name!r} is there twice."
+            raise BaselineError(msg, line=sample.line)
+        seen.add(label)
+        (others if label in others else counts)[label] = read_count(sample)
     labels = _category_labels(list(counts))
     if len(set(labels)) < len(labels):
         msg = f"{name!r} has a category twice."

@@ -6,16 +6,25 @@ Every error names the file, and the line where one is at fault. Reading 1,000 co
 from __future__ import annotations
 
 import json
+import os
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from re import compile as regex
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from flask_boxkite.baseline import legacy
-from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
+from flask_boxkite.baseline.distribution import (
+    LONGEST_NAME,
+    MOST_BINS,
+    Continuous,
+    Discrete,
+    Distribution,
+    group_counts,
+)
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.baseline.samples import Sample, parse_any_sample, read_buckets, read_count, unescape
 from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
@@ -28,8 +37,11 @@ __all__ = ["load", "loads"]
 MAX_BYTES = 256 * 1024 * 1024
 """Files beyond this are refused unread; 10,000 features take about 100 MB."""
 
+LONGEST_LINE = 1024 * 1024
+"""Bytes; the lines that we write have a few hundred."""
+
 _HINT = "Write one with ModelMonitoringService.export_text()."
-_VARIABLE_SAMPLE = regex(
+_VARIABLE_SAMPLE = re.compile(
     r"boxkite_(feature|inference)_(?:(info)|(value)_baseline_bucket|value_baseline_count|(category|group)_baseline_total)"
 )
 
@@ -59,7 +71,7 @@ def load(path: Path) -> Baseline:
     try:
         helps: dict[str, str] = {}
         comments: dict[str, str] = {}
-        samples = list(_samples(_text(path), helps, comments))
+        samples = list(_samples(_lines(path), helps, comments))
         if not samples:
             _fail(f"it is empty. {_HINT}")
         if legacy.is_legacy(samples):
@@ -80,31 +92,54 @@ def loads(text: str) -> Baseline:
     Raises:
         BaselineError: It is no such text.
     """
-    return _assembled(list(_samples(text, {}, {})))
+    return _assembled(list(_samples(text.split("\n"), {}, {})))
 
 
 def _fail(fact: str, line: int | None = None) -> NoReturn:
     raise BaselineError(fact, line=line)
 
 
-def _text(path: Path) -> str:
-    """Return the content, if it is text of bearable size."""
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):
-        _fail(f"it is not a file. {_HINT}")
-    if about.st_size > MAX_BYTES:
-        _fail(f"it has {about.st_size:,} bytes, more than the {MAX_BYTES:,} that a baseline may have.")
-    data = path.read_bytes()
+def _opened(path: Path) -> IO[bytes]:
+    """Open a file of bearable size. It is looked at once it is open, so that it cannot be another one then."""
+    # Without waiting, should it be a pipe.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        _fail(f"it is not UTF-8 text, so it is no baseline. {_HINT}", data.count(b"\n", 0, error.start) + 1)
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            _fail(f"it is not a file. {_HINT}")
+        if about.st_size > MAX_BYTES:
+            _fail(f"it has {about.st_size:,} bytes, more than the {MAX_BYTES:,} that a baseline may have.")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
-def _samples(text: str, helps: dict[str, str], comments: dict[str, str]) -> Iterator[Sample]:
-    """Yield all samples in order; put the HELP texts into *helps*, and our own comments into *comments*, by family."""
-    # Only "\n" ends a line here: str.splitlines() would also cut at characters that names may hold.
-    for number, line in enumerate(text.split("\n"), 1):
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file; nothing is read beyond one that is no text, or too long."""
+    with _opened(path) as file:
+        size = number = 0
+        # Only "\n" ends a line here: str.splitlines() would also cut at characters that names may hold.
+        while line := file.readline(LONGEST_LINE + 1):
+            number += 1
+            size += len(line)
+            if len(line) > LONGEST_LINE:
+                _fail(f"the line has more than {LONGEST_LINE:,} bytes, so it is no baseline. {_HINT}", number)
+            if size > MAX_BYTES:
+                _fail(f"it grows beyond the {MAX_BYTES:,} bytes that a baseline may have.", number)
+            try:
+                yield line.decode("utf-8").removesuffix("\n")
+            except UnicodeDecodeError:
+                _fail(f"it is not UTF-8 text, so it is no baseline. {_HINT}", number)
+
+
+def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, str]) -> Iterator[Sample]:
+    """Yield all samples in order; put the HELP texts into *helps*, and our own comments into *comments*, by family.
+
+    A variable of too many samples ends it, before they are gathered.
+    """
+    samples_of: Counter[tuple[str, str | None]] = Counter()
+    for number, line in enumerate(lines, 1):
         if line.startswith("# HELP "):
             name, _, documentation = line[7:].partition(" ")
             helps[name] = unescape(documentation)
@@ -112,7 +147,22 @@ def _samples(text: str, helps: dict[str, str], comments: dict[str, str]) -> Iter
             name, _, comment = line.removeprefix(legacy.COMMENT).rstrip("\r").partition(" ")
             comments[name] = comment
         elif line.strip() and not line.lstrip().startswith("#"):
-            yield parse_any_sample(line.rstrip("\r"), number)
+            sample = parse_any_sample(line.rstrip("\r"), number)
+            if len(line) > LONGEST_NAME:
+                _check_labels(sample)
+            variable = sample.labels.get("feature", sample.labels.get("output"))
+            samples_of[sample.name, variable] += 1
+            # Beside categories, two special ones; beside bounds, infinity.
+            if samples_of[sample.name, variable] > MOST_BINS + 2:
+                of = sample.name if variable is None else repr(variable)
+                _fail(f"{of} has more than the {MOST_BINS:,} bins or categories that a variable may have.", number)
+            yield sample
+
+
+def _check_labels(sample: Sample) -> None:
+    for label, value in sample.labels.items():
+        if len(value) > LONGEST_NAME and label != "missing_texts":  # a list
+            _fail(f"{label!r} has {len(value):,} letters; it may have {LONGEST_NAME:,}.", sample.line)
 
 
 # --- assembling ------------------------------------------------------------------------------------------------------
@@ -128,6 +178,8 @@ def _assembled(samples: Sequence[Sample]) -> Baseline:
                 _fail("a second baseline begins here. A file holds one.", sample.line)
             about = sample
         elif sample.name == ROW_COLLISIONS.name:
+            if collisions is not None:
+                _fail(f"'{sample.name}' is there twice.", sample.line)
             collisions = _probability(sample)
         else:
             _sort_in(sample, variables)
@@ -190,7 +242,7 @@ def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> Non
 
 def _declared(sample: Sample, name: str) -> _Variable:
     kind, position = sample.labels.get("kind"), sample.labels.get("position", "")
-    if kind not in (Continuous.kind, Discrete.kind) or not position.isdecimal() or len(position) > 9:
+    if kind not in (Continuous.kind, Discrete.kind) or not re.fullmatch("[0-9]{1,9}", position):
         _fail(f"{name!r} needs a position and a kind, 'continuous' or 'discrete'.", sample.line)
     width = sample.labels.get("width", "64")
     if width not in ("16", "32", "64"):
@@ -205,7 +257,7 @@ def _declared(sample: Sample, name: str) -> _Variable:
 def _texts(sample: Sample, name: str) -> frozenset[str]:
     try:
         found = json.loads(sample.labels.get("missing_texts", "[]"))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         _fail(f"'missing_texts' of {name!r} must be a list of texts, as JSON has it.", sample.line)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,13 +25,26 @@ _ESCAPE = re.compile(r"\\(.)")
 _UNESCAPED = {"n": "\n", "\\": "\\", '"': '"'}
 
 
+_COUNT = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
+"""How a count may be written: Go and Python write large ones with an exponent."""
+
+
 class Sample(NamedTuple):
-    """One line of a file."""
+    """One line of a file.
+
+    Attributes:
+        name: Its name.
+        labels: Its labels.
+        value: Its value.
+        line: 1-based number of the line.
+        text: The value as it stands there.
+    """
 
     name: str
     labels: dict[str, str]
     value: float
     line: int
+    text: str
 
 
 def parse_any_sample(text: str, line: int) -> Sample:
@@ -45,13 +59,19 @@ def parse_any_sample(text: str, line: int) -> Sample:
     """
     try:
         if parsed := parse_sample(text):
-            return Sample(*parsed, line)
+            return Sample(*parsed, line, text.rpartition(" ")[2])
         (family,) = text_string_to_metric_families(text + "\n")
         (sample,) = family.samples
     except Exception as error:  # the parser raises ValueError, IndexError and KeyError alike
         msg = f"it is not Prometheus text: {text[:120]!r}."
         raise BaselineError(msg, line=line) from error
-    return Sample(sample.name, dict(sample.labels), float(sample.value), line)
+    return Sample(sample.name, dict(sample.labels), float(sample.value), line, _value_text(text))
+
+
+def _value_text(text: str) -> str:
+    """Return the value of a sample line that the general parser has read: behind the labels, before a timestamp."""
+    behind = text.rpartition("}")[2].split() if "}" in text else text.split()[1:]
+    return behind[0] if behind else ""
 
 
 def parse_sample(text: str) -> tuple[str, dict[str, str], float] | None:
@@ -88,12 +108,14 @@ def read_count(sample: Sample) -> int:
     """Return the value of a sample that counts rows.
 
     Raises:
-        BaselineError: It is no whole number that a float counts exactly.
+        BaselineError: It is no whole number that a float counts exactly, written in digits.
     """
-    if not (sample.value.is_integer() and 0 <= sample.value <= MAX_COUNT):
-        msg = f"a count must be a whole number from 0 to 2**53, got {sample.value!r}."
+    # By the text: a float that is no whole number, or beyond 2**53, may round to one.
+    count = Decimal(sample.text) if _COUNT.fullmatch(sample.text) else Decimal(-1)
+    if not (0 <= count <= MAX_COUNT and count == count.to_integral_value()):
+        msg = f"a count must be a whole number from 0 to 2**53, got {sample.text[:40]!r}."
         raise BaselineError(msg, line=sample.line)
-    return int(sample.value)
+    return int(count)
 
 
 def read_buckets(name: str, samples: Iterable[Sample]) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -131,5 +153,5 @@ def _bound(sample: Sample) -> float:
     try:
         return parse_number(sample.labels.get("le", ""))
     except ValueError as error:
-        msg = f"'le' must be a number, got {sample.labels.get('le')!r}."
+        msg = f"'le' must be a number, got {repr(sample.labels.get('le'))[:40]}."
         raise BaselineError(msg, line=sample.line) from error

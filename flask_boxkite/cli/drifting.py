@@ -161,6 +161,8 @@ def _of_records(
     source = Records(location, start=start, end=end, model=model, fingerprint=fingerprint)
     with waiting("Reading records"), _one_model(source):
         found, has_counts = _segments(source, trained, by, alpha) if by else _whole(source, trained, alpha, location)
+    if damage := source.counts.damage:
+        click.echo(f"Some of what is at '{location}' is no record and was left out: {damage}.", err=True)
     if not has_counts:
         msg = f"There are no records of this model and period at '{location}'. Is it the right place?"
         if source.counts.records:
@@ -193,7 +195,7 @@ def _one_model(source: Records) -> Iterator[None]:
         models = source.counts.models
         if len(models) < 2:
             raise
-        names = listed(sorted(map(repr, models)))
+        names = listed(sorted(map(repr, models)), _SHOWN)
         msg = f"The records are of several models: {names}. Name one of them: --model"
         raise BoxkiteError(msg) from error
 

@@ -29,6 +29,10 @@ Rows: TypeAlias = "list[Any] | NDArray[Any]"
 SCALARS = frozenset({float, int, str, bool, type(None)})
 """Types of plain values in JSON."""
 
+MOST_SPARSE = 1_000_000
+"""Values of objects, missing ones too, beyond which one in `_SPARSEST` must be there."""
+
+_SPARSEST = 16
 _LISTS = frozenset({list, tuple})
 
 
@@ -202,7 +206,7 @@ def _is_row(row: Any) -> bool:
 
 
 def from_records(records: Sequence[Any]) -> Table | None:
-    """Read objects, one a row; names that some rows lack are None there."""
+    """Read objects, one a row; names that some rows lack are None. Rows that lack nearly all names are no table."""
     if not records:
         return Table(None, [])
     if not all(isinstance(record, Mapping) for record in records):
@@ -210,6 +214,8 @@ def from_records(records: Sequence[Any]) -> Table | None:
     names = tuple(dict.fromkeys(name for record in records for name in record))
     if not names:
         return None
+    if len(names) * len(records) > MOST_SPARSE and len(names) * len(records) > _SPARSEST * sum(map(len, records)):
+        return None  # other names in every row: laid out, 100 KB of them would take half a gigabyte
     return Table(tuple(map(str, names)), [[record.get(name) for name in names] for record in records])
 
 

@@ -18,7 +18,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.layout import Layout
-from flask_boxkite.records.columns import Columns, columns_of_records, seconds_or_none
+from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.counting import Counter, Counts, is_answered
 from flask_boxkite.records.decoding import decoder
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
@@ -33,6 +33,8 @@ __all__ = ["Records"]
 logger = logging.getLogger("flask_boxkite")
 
 SLACK_SECONDS = 300.0
+MOST_LISTED = 5
+"""Names that a message shows."""
 
 AnyBaseline = Baseline | str | os.PathLike[str]
 
@@ -40,8 +42,9 @@ AnyBaseline = Baseline | str | os.PathLike[str]
 class Records:
     """Records in files of the layout that the file sink and the receivers of ``examples/fluentd`` write.
 
-    Nothing is read before it is asked for, and then anew each time, with a few megabytes in memory and 120 bytes for
-    each record, by which doubles are known. Not to be used by several threads at once.
+    Nothing is read before it is asked for, and then again each time, with a few megabytes in memory, 300 bytes for each
+    file, and 120 bytes for each record, by which doubles are known. One line may take 300 MB; a line of more than
+    32 MiB or 2,000,000 values is damaged. Not to be used by several threads at once.
 
     Args:
         location: A directory, or any URL that fsspec knows (``s3://bucket/models``); all in it is found.
@@ -78,7 +81,7 @@ class Records:
 
     @property
     def counts(self) -> ReadCounts:
-        """What the latest reading found: files, records, rows, doubles, damaged lines. Complete when it has ended."""
+        """What the latest reading found: files, records, rows, doubles, damage. Complete when it has ended."""
         return self._counts
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -105,7 +108,8 @@ class Records:
                 are read once more, now.
 
         Raises:
-            BoxkiteError: There is no such engine, it is not installed, or the records cannot be read.
+            BoxkiteError: There is no such engine, it is not installed, or the records cannot be read; or without
+                *baseline*, they have more than 10,000 features or outputs.
         """
         if engine not in ENGINES:
             msg = f"'engine' must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}."
@@ -165,7 +169,9 @@ class Records:
             against: Records of an earlier period, whose counts take the place of those of training: who has moved
                 since?
             alpha: False-alarm probability of the whole, divided among variables and segments.
-            most_segments: How many segments are told apart, the largest; all others together are ``__rare__``.
+            most_segments: How many segments are told apart, the largest; all others together are ``__rare__``. While
+                reading, 256 MB are for counts of segments, which is about 300 segments of 20 features; values that
+                come later are ``__rare__`` too. At least *most_segments* are counted, whatever they take.
 
         Raises:
             BoxkiteError: An option cannot be used, or the records are of several models, or cannot be read.
@@ -173,7 +179,7 @@ class Records:
         _check("most_segments", most_segments, "an integer >= 1", is_valid=most_segments >= 1)
         if by is None:
             return self.observed(baseline, against=against, alpha=alpha)[0]
-        judging, counts, before = self._compared(baseline, by, against, alpha)
+        judging, counts, before = self._compared(baseline, by, against, alpha, most_segments)
         return judging.segments(Segmentation(by, judging.baseline), by, counts, before, most_segments)
 
     def observed(
@@ -189,26 +195,26 @@ class Records:
         return judging.report(found, None if before is None else before.get("", none)), found.cells
 
     def _compared(
-        self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float
+        self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float, most_segments: int = 1
     ) -> tuple[Judging, dict[str, Counts], dict[str, Counts] | None]:
         """Count this period, and the earlier one if there is one, by segment; return how to judge them, too."""
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
-        counts, period = self._counted(known, by)
+        counts, period = self._counted(known, by, most_segments)
         self._warn_of_others(known)
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
         before = span = None
         if against is not None:
-            before, span = against._counted(known, by)
+            before, span = against._counted(known, by, most_segments)
         end = self._wanted.period.end
         if math.isinf(end):  # with the last row of all, so that each segment is seen at the same time
             end = max((item.last for item in counts.values()), default=0.0) + 1.0
         judging = Judging(model, known, alpha, str(period), end, None if span is None else str(span))
         return judging, counts, before
 
-    def _counted(self, baseline: Baseline, by: str | None) -> tuple[dict[str, Counts], Period]:
+    def _counted(self, baseline: Baseline, by: str | None, most_segments: int = 1) -> tuple[dict[str, Counts], Period]:
         """Count in the cells of a baseline, by segment; return the period too."""
-        segmentation = None if by is None else Segmentation(by, baseline)
+        segmentation = None if by is None else Segmentation(by, baseline, least=most_segments)
         others = segmentation.others if segmentation else ()
         files = self._files()
         span = self._span(files)
@@ -225,7 +231,7 @@ class Records:
             return next(iter(models), None)
         if may_be_several:
             return None
-        names = ", ".join(sorted(map(repr, models)))
+        names = _listed(sorted(map(repr, models)))
         msg = f"The records are of several models: {names}. Name one of them as 'model'."
         raise BoxkiteError(msg)
 
@@ -239,7 +245,7 @@ class Records:
                 sum(others.values()),
                 self._counts.rows,
                 baseline.fingerprint,
-                ", ".join(f"{name or 'none'} ({rows})" for name, rows in others.items()),
+                _listed([f"{name or 'none'} ({rows})" for name, rows in others.items()]),
             )
 
     # --- a new baseline ----------------------------------------------------------------------------------------------
@@ -253,7 +259,9 @@ class Records:
         version: str | None = None,
         **options: Any,
     ) -> Baseline:
-        """Make a new baseline from what was answered, as `export_text` makes one from training data. In memory.
+        """Make a new baseline from what was answered, as `export_text` makes one from training data.
+
+        In memory: 8 bytes for each row and variable, for texts their length. A line may claim a row for two bytes.
 
         Args:
             path: Where to write it; None: nowhere.
@@ -272,7 +280,7 @@ class Records:
 
         known = None if baseline is None else _loaded(baseline)
         columns = self._columns(known)
-        table = Frame(columns, lambda: self._answered(columns.features)).reader().read_all()
+        table = Frame(columns, lambda: self._answered(columns.features)).variables()
         served = self._model() or self._wanted.model
         if not len(table):
             msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
@@ -314,7 +322,10 @@ class Records:
         """Read anew."""
         self._counts = counts = ReadCounts()
         decode = decoder(names, is_whole=is_whole)
-        return read_records(self._folder, self._files() if files is None else files, decode, self._wanted, counts)
+        width = 1 if names is None else len(names) + len(FIELDS)
+        return read_records(
+            self._folder, self._files() if files is None else files, decode, self._wanted, counts, width
+        )
 
     def _files(self) -> list[RecordFile]:
         return self._folder.files(self._wanted.period, self._slack_seconds)
@@ -334,6 +345,11 @@ def _with_times(table: Any, name: str) -> Any:
     microseconds = [None if value is None else round(value * 1e6) for value in seconds]
     column = pa.array(microseconds, pa.timestamp("us", tz="UTC"))
     return table.set_column(table.schema.get_field_index(name), name, column)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - MOST_LISTED} more" if len(texts) > MOST_LISTED else ""
+    return f"{', '.join(texts[:MOST_LISTED])}{more}"
 
 
 def _loaded(baseline: AnyBaseline) -> Baseline:

@@ -7,12 +7,13 @@ A feature or output has its own name, unless that is also the name of a field or
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 from flask_boxkite.baseline import Baseline, Continuous
+from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.alignment import named, rows_in
 from flask_boxkite.records.reading import Record
 from flask_boxkite.times import to_seconds
@@ -32,6 +33,9 @@ FIELDS = (
     "server_id",
 )
 """Columns that are neither feature nor output."""
+
+MOST_COLUMNS = 10_000
+"""Features, or outputs, of records that are read without a baseline."""
 
 _INFINITE = ("Infinity", "-Infinity")
 """How a record, whose JSON has no infinity, writes it."""
@@ -96,21 +100,29 @@ def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
 
     Args:
         chunks: Records, whose features by name are objects.
+
+    Raises:
+        BoxkiteError: There are more than `MOST_COLUMNS` features or outputs.
     """
     kinds: dict[str, dict[str, bool]] = {"feature": {}, "output": {}}
     for chunk in chunks:
         for record in chunk:
             for side, value in (("feature", record.features), ("output", record.output)):
                 for row in rows_in(value, record.rows):
-                    _note(named(side, row), kinds[side])
+                    _note(side, row, kinds[side])
     texts = {(side, name) for side, found in kinds.items() for name, is_text in found.items() if is_text}
     return Columns(tuple(kinds["feature"]), tuple(kinds["output"]), frozenset(texts), is_open=True)
 
 
-def _note(row: Mapping[str, Any], is_text: dict[str, bool]) -> None:
+def _note(side: str, row: Any, is_text: dict[str, bool]) -> None:
     """Note the names in a row, and whether any value of each is a text."""
-    for name, value in row.items():
+    # Looked at before its values get names, which take more memory than the values.
+    is_wide = isinstance(row, (list, dict)) and len(row) > MOST_COLUMNS
+    for name, value in () if is_wide else named(side, row).items():
         is_text[name] = is_text.get(name, False) or (isinstance(value, str) and value not in _INFINITE)
+    if is_wide or len(is_text) > MOST_COLUMNS:
+        msg = f"The records have more than {MOST_COLUMNS:,} {side}s. Name those you want with a 'baseline'."
+        raise BoxkiteError(msg)
 
 
 def number_or_none(value: object) -> float | None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gzip
 import os
@@ -18,6 +17,7 @@ from datetime import datetime, timezone
 from typing import IO, Any, NamedTuple
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.period import Period
@@ -29,6 +29,9 @@ GZIP_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 
 DAY_SECONDS = 86400.0
 MINUTE_SECONDS = 60.0
+
+DEEPEST_FOLDER = 32
+"""Levels below the location in which files are found."""
 
 _PART_BYTES = 1 << 18
 """Of a compressed file that are read at once: what a call has found when it meets damage is lost."""
@@ -85,7 +88,8 @@ class Folder:
         try:
             found = list(self._walk(self._root, _date_of(self._root), wide))
         except OSError as error:
-            msg = f"Records at '{self.location}' cannot be listed: {error}. Name a directory that holds some."
+            why = error.strerror or error
+            msg = f"Records at '{self.location}' cannot be listed: {why}. Name a directory that holds some."
             raise BoxkiteError(msg) from error
         return sorted(found)
 
@@ -98,27 +102,50 @@ class Folder:
         stream: IO[bytes] = self._system.open(file.path, "rb")
         return _Unzipped(stream) if file.path.endswith(".gz") else stream  # type: ignore[return-value]
 
-    def _walk(self, path: str, day: float | None, wide: Period) -> Iterator[RecordFile]:
+    def _walk(self, root: str, day: float | None, wide: Period) -> Iterator[RecordFile]:
+        """Yield the files below a folder; a stack, not a recursion, since others can nest folders."""
+        waiting = [(root, day, 0)]
+        while waiting:
+            path, day, depth = waiting.pop()
+            try:
+                for name, own_path, kind in self._entries(path):
+                    if kind == "directory":
+                        own_day = _date_of(name)
+                        is_wanted = own_day is None or (own_day < wide.end and own_day + DAY_SECONDS > wide.start)
+                        if is_wanted and depth < DEEPEST_FOLDER:
+                            waiting.append((own_path, own_day, depth + 1))
+                    elif day is not None and kind == "file" and (parts := _FILE.fullmatch(name)):
+                        minute = day + 3600.0 * int(parts[1]) + 60.0 * int(parts[2])
+                        if wide.start < minute < wide.end:
+                            yield RecordFile(minute, own_path)
+            except FileNotFoundError:
+                if path == root:
+                    raise
+                # Past its lifetime, it was deleted just now.
+
+    def _entries(self, path: str) -> Iterator[tuple[str, str, str]]:
+        """Yield name, path and type of what is in a folder; no links, nothing hidden."""
+        if isinstance(self._system, LocalFileSystem):  # whose list takes a kilobyte for each file
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if not entry.is_symlink() and not entry.name.startswith("."):
+                        yield entry.name, f"{path.rstrip('/')}/{entry.name}", _type_of(entry)
+            return
         for entry in self._system.ls(path, detail=True):
             if entry["name"] == path and entry["type"] == "file":
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             own_path = entry["name"].rstrip("/")
             name = own_path.rpartition("/")[2]
             # An object store may list a folder's marker within the folder.
-            if entry.get("islink") or name.startswith(".") or own_path == path.rstrip("/"):
-                continue
-            if entry["type"] == "directory":
-                own_day = _date_of(name)
-                if own_day is None or (own_day < wide.end and own_day + DAY_SECONDS > wide.start):
-                    yield from self._walk_if_there(entry["name"], own_day, wide)
-            elif day is not None and entry["type"] == "file" and (parts := _FILE.fullmatch(name)):
-                minute = day + 3600.0 * int(parts[1]) + 60.0 * int(parts[2])
-                if wide.start < minute < wide.end:
-                    yield RecordFile(minute, entry["name"])
+            if not entry.get("islink") and not name.startswith(".") and own_path != path.rstrip("/"):
+                yield name, entry["name"], entry["type"]
 
-    def _walk_if_there(self, path: str, day: float | None, wide: Period) -> Iterator[RecordFile]:
-        with contextlib.suppress(FileNotFoundError):  # past its lifetime, it was deleted just now
-            yield from self._walk(path, day, wide)
+
+def _type_of(entry: os.DirEntry[str]) -> str:
+    """Return the type of a directory's entry, as fsspec names it."""
+    if entry.is_dir(follow_symlinks=False):
+        return "directory"
+    return "file" if entry.is_file(follow_symlinks=False) else "other"
 
 
 class _Unzipped(gzip.GzipFile):

@@ -64,6 +64,12 @@ class Frame:
         """Return a `pyarrow.RecordBatchReader` that reads anew."""
         return self._arrow.RecordBatchReader.from_batches(self.schema, self.batches())
 
+    def variables(self) -> Any:
+        """Read again, and return features and outputs as a `pyarrow.Table`, in memory."""
+        names = [item.name for item in (*self._features, *self._outputs)]
+        schema = self._arrow.schema([self.schema.field(name) for name in names])
+        return self._arrow.Table.from_batches((batch.select(names) for batch in self.batches()), schema)
+
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Read anew, as any library that knows Arrow's stream interface asks for it."""
         return self.reader().__arrow_c_stream__(requested_schema)

@@ -8,17 +8,24 @@ from typing import Any
 
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, category_text
+from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, category_text, short_text
 from flask_boxkite.records.alignment import Row
 from flask_boxkite.records.columns import FIELDS, Columns
 from flask_boxkite.records.reading import Record
+from flask_boxkite.rowhash import ROW_BUCKETS
 from flask_boxkite.times import time_text, to_seconds
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
 __all__ = ["Segmentation"]
 
 MOST_COUNTED = 1000
-"""So many values have counts of their own while reading; rows with any that comes later share `RARE`."""
+"""So many values have counts of their own while reading, if there is room; rows with any that come later are `RARE`."""
+
+COUNTED_BYTES = 256 << 20
+"""Room for the counts of all segments."""
+
+_SLOTS = 30 + 60 + 96 + 3
+"""Slots in which the rows of a segment can have come: of 10 seconds, a minute, a quarter of an hour; and margins."""
 
 SEGMENT_FIELDS = ("model", "baseline", "version", "server_id")
 
@@ -33,13 +40,15 @@ class Segmentation:
     Args:
         by: A column, as frames call it; or a feature that comes by name only, and that the baseline has not.
         baseline: Whose variables they may be. A continuous one gives a segment for each of its groups.
+        least: How many values have counts of their own whatever room that takes, up to `MOST_COUNTED`.
 
     Raises:
         BoxkiteError: Rows cannot be segmented by this field.
     """
 
-    def __init__(self, by: str, baseline: Baseline) -> None:
+    def __init__(self, by: str, baseline: Baseline, *, least: int = 1) -> None:
         columns = Columns.of(baseline)
+        self._most = min(MOST_COUNTED, max(least, COUNTED_BYTES // _segment_bytes(baseline)))
         self.others: tuple[str, ...] = ()
         self.variable: tuple[str, str] | None = None
         self._known: set[str] = set()
@@ -70,10 +79,16 @@ class Segmentation:
         """Return the segment of a row."""
         label = self._label(self._value(record, row, output))
         if label not in self._known:
-            if len(self._known) >= MOST_COUNTED:
+            if len(self._known) >= self._most:
                 return RARE
             self._known.add(label)
         return label
+
+
+def _segment_bytes(baseline: Baseline) -> int:
+    """Return what the counts of a segment take, if its rows are spread over a day."""
+    groups = sum(len(item.groups) for item in (*baseline.features, *baseline.outputs))
+    return _SLOTS * (groups + ROW_BUCKETS) * 8
 
 
 def _value_at(place: int, *, is_output: bool) -> Callable[[Record, Row | None, Row | None], Any]:
@@ -111,4 +126,4 @@ def _text_label(value: Any) -> str:
         text = to_text(value)
     except InvalidValue:
         return INVALID
-    return MISSING if text is None else category_text(text)
+    return MISSING if text is None else category_text(short_text(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import pickle
 import re
@@ -255,6 +256,91 @@ def test_a_huge_file_is_refused_unread(path: Path) -> None:
     assert str(refusal(path)) == f"Baseline file '{path}': {expected}"
 
 
+@pytest.mark.parametrize(
+    ("kind", "label", "what"),
+    [("category", "category", "_total"), ("value", "le", "_bucket")],
+    ids=["categories", "bounds"],
+)
+def test_a_variable_of_a_million_values_is_refused_where_they_are_too_many(
+    path: Path, kind: str, label: str, what: str
+) -> None:
+    """What stands behind it is not read: it would be refused at its own line."""
+    head = 'boxkite_feature_info{model="m",feature="x",position="0",kind="discrete"} 1\n'
+    lines = (f'boxkite_feature_{kind}_baseline{what}{{feature="x",{label}="{i}"}} {i}\n' for i in range(10_003))
+    error = refusal(path, (head + "".join(lines)).encode() + b"\xff" * 1000)
+    assert error.line == 10_004
+    assert str(error).endswith(": 'x' has more than the 10,000 bins or categories that a variable may have.")
+
+
+def test_a_boxkite_file_of_a_million_categories_is_refused(path: Path) -> None:
+    lines = "".join(f'feature_0_value_baseline_total{{bin="{i}"}} {i}\n' for i in range(10_003))
+    assert refusal(path, lines).line == 10_003
+
+
+@pytest.mark.parametrize("end", ["", "\n", '"} 1\n'])
+@pytest.mark.parametrize("start", ["# HELP x ", "# ", 'x{feature="', ""])
+def test_a_line_of_megabytes_is_refused(path: Path, start: str, end: str) -> None:
+    error = refusal(path, f"a 1\n{start}{'x' * 3_000_000}{end}b 1\n".encode() + b"\xff")
+    assert error.line == 2
+    assert str(error).endswith(f": the line has more than 1,048,576 bytes, so it is no baseline. {HINT}")
+
+
+@pytest.mark.parametrize("old", ['"churn"', '"age"', '"Bonn"', '"v1"'])
+def test_a_long_label_is_refused_where_it_stands(path: Path, old: str) -> None:
+    text = writing.render(BASELINE).replace(old, f'"{"x" * 500_000}"')
+    error = refusal(path, text)
+    assert error.line == next(number for number, line in enumerate(text.splitlines(), 1) if "xxx" in line)
+    assert str(error).endswith(" has 500,000 letters; it may have 10,000.")
+
+
+def test_a_name_that_no_file_may_have_is_refused_in_training() -> None:
+    """And so are more bounds than a file may have."""
+    with pytest.raises(BaselineError, match=r"^The name 'x{40}'… has 10,001 letters; it may have 10,000\.$"):
+        replace(BASELINE.features[0], name="x" * 10_001)
+    with pytest.raises(BaselineError, match=r"^'x' has 20,000 categories; a variable may have 10,000\. Lower"):
+        Discrete("x", tuple(f"c{i}" for i in range(20_000)), (1,) * 20_000)
+    with pytest.raises(
+        BaselineError, match=r"^'x' has 20,000 bounds; a variable may have 10,000\. Lower 'max_bins'\.$"
+    ):
+        Continuous("x", tuple(map(float, range(20_000))), (1,) * 20_001, (0.0, 19_999.0))
+
+
+def test_a_loop_of_links_is_named(path: Path) -> None:
+    path.symlink_to(path)
+    assert str(refusal(path)) == (
+        f"Baseline file '{path}': it cannot be read: Too many levels of symbolic links. {HINT}"
+    )
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/tty"])
+def test_a_device_is_no_file(device: str) -> None:
+    """A terminal cannot be opened where there is none."""
+    assert any(text in str(refusal(Path(device))) for text in (": it is not a file. ", ": it cannot be read: "))
+
+
+def test_a_compressed_file_is_refused_at_once(path: Path) -> None:
+    error = refusal(path, gzip.compress(writing.render(BASELINE).encode()))
+    assert error.line == 1
+
+
+def test_a_link_is_followed(path: Path, tmp_path: Path) -> None:
+    """As Kubernetes mounts a ConfigMap."""
+    BASELINE.dump(tmp_path / "real.prom")
+    path.symlink_to(tmp_path / "real.prom")
+    assert Baseline.load(path) == BASELINE
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("a 1\n" * 100)
+    monkeypatch.setattr(reading, "MAX_BYTES", 400)
+    lines = reading._lines(path)
+    next(lines)
+    with path.open("a") as file:
+        file.write("a 1\n" * 100_000)
+    with pytest.raises(BaselineError, match=r"^it grows beyond the 400 bytes that a baseline may have\.$"):
+        list(lines)
+
+
 # --- damaged files ---------------------------------------------------------------------------------------------------
 
 
@@ -296,12 +382,42 @@ def test_a_file_with_a_changed_byte_is_refused_or_means_the_same(tmp_path: Path,
         (r'(feature="age",le=)"10.0"', r'\1"ten"', "'le' must be a number, got 'ten'."),
         (r'(feature="age"),le="10.0"', r"\1", "'le' must be a number, got None."),
         (r'(le="10.0"}) 5', r"\1 13", "the buckets of 'age' must not decrease."),
-        (r'(le="10.0"}) 5', r"\1 5.5", "a count must be a whole number from 0 to 2**53, got 5.5."),
-        (r'(le="10.0"}) 5', r"\1 -5", "a count must be a whole number from 0 to 2**53, got -5.0."),
-        (r'(le="10.0"}) 5', r"\1 NaN", "a count must be a whole number from 0 to 2**53, got nan."),
-        (r'(le="10.0"}) 5', r"\1 +Inf", "a count must be a whole number from 0 to 2**53, got inf."),
-        (r'(le="10.0"}) 5', r"\1 1e300", "a count must be a whole number from 0 to 2**53, got 1e+300."),
+        (r'(le="10.0"}) 5', r"\1 5.5", "a count must be a whole number from 0 to 2**53, got '5.5'."),
+        (r'(le="10.0"}) 5', r"\1 -5", "a count must be a whole number from 0 to 2**53, got '-5'."),
+        (r'(le="10.0"}) 5', r"\1 NaN", "a count must be a whole number from 0 to 2**53, got 'NaN'."),
+        (r'(le="10.0"}) 5', r"\1 +Inf", "a count must be a whole number from 0 to 2**53, got '+Inf'."),
+        (r'(le="10.0"}) 5', r"\1 1e300", "a count must be a whole number from 0 to 2**53, got '1e300'."),
         (r'(le="10.0"}) 5', r"\1 5_0", None),
+        (r'(feature="age",le="0.0"}) 0', r"\1 1e-400", "a count must be a whole number from 0 to 2**53, got '1e-400'."),
+        (r'(le="10.0"}) 5', "\\1 \N{ARABIC-INDIC DIGIT FIVE}", None),
+        (r'(le="10.0"}) 5', r"\1 0x5", None),
+        (
+            r'(le="10.0"}) 5',
+            r"\1 4.9999999999999999999",
+            "a count must be a whole number from 0 to 2**53, got '4.9999999999999999999'.",
+        ),
+        (
+            r'(le="10.0"}) 5',
+            r"\1 9007199254740993",
+            "a count must be a whole number from 0 to 2**53, got '9007199254740993'.",
+        ),
+        (r'(le="10.0"}) 5', r"\1 -0", "a count must be a whole number from 0 to 2**53, got '-0'."),
+        (r'(le="10.0"}) 5', "\\1\t -5 1700000000", "a count must be a whole number from 0 to 2**53, got '-5'."),
+        (
+            r'(feature="age",le=)"10.0"',
+            '\\1"\N{ARABIC-INDIC DIGIT FIVE}"',
+            "'le' must be a number, got '\N{ARABIC-INDIC DIGIT FIVE}'.",
+        ),
+        (
+            r'position="1"',
+            'position="\N{ARABIC-INDIC DIGIT ONE}"',
+            "'city' needs a position and a kind, 'continuous' or 'discrete'.",
+        ),
+        (
+            r'kind="discrete"',
+            f'kind="discrete",missing_texts="{"[" * 100_000}"',
+            "'missing_texts' of 'city' must be a list of texts, as JSON has it.",
+        ),
         (r'(le="10.0"}) 5', r"\1 6", None),
         (r'(category="Bonn"}) 12', r"\1 13", None),
         (r'category="Bonn"', 'category="Ulm"', "category 'Ulm' is missing or there twice."),

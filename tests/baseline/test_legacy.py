@@ -206,14 +206,22 @@ def test_nothing_is_below_even_where_the_lowest_bucket_is_empty(tmp_path: Path) 
         ),
         (
             'inference_value_baseline_total{bin="a"} 0.5',
-            "line 1: a count must be a whole number from 0 to 2**53, got 0.5.",
+            "line 1: a count must be a whole number from 0 to 2**53, got '0.5'.",
         ),
         (
             'inference_value_baseline_total{bin="1"} 1\ninference_value_baseline_total{bin="1.0"} 1',
             "line 1: 'output' has a",
         ),
+        (
+            'inference_value_baseline_total{bin="a"} 1\ninference_value_baseline_total{bin="a"} 1',
+            "line 2: bin 'a' of 'output' is there twice.",
+        ),
+        (
+            'inference_value_baseline_total{bin="nan"} 1\ninference_value_baseline_total{bin="nan"} 1',
+            "line 2: bin 'nan' of 'output' is there twice.",
+        ),
     ],
-    ids=["no bound", "cut", "le", "no le", "order", "falling", "half", "twice"],
+    ids=["no bound", "cut", "le", "no le", "order", "falling", "half", "one number twice", "twice", "missing twice"],
 )
 def test_a_damaged_boxkite_file_is_refused(tmp_path: Path, text: str, fact: str) -> None:
     path = tmp_path / "histogram.prom"

@@ -52,6 +52,15 @@ def test_what_can_be_compared_is() -> None:
     assert (result.exit_code, "No record" in result.stderr) == (0, False)
 
 
+def test_what_was_left_out_is_told() -> None:
+    (path,) = Path("records").rglob("*.txt")
+    with path.open("a") as file:
+        file.write("no record\n\n\n")
+    assert drift("--baseline", "own.prom").stderr == (
+        "Some of what is at 'records' is no record and was left out: 2 empty, 1 no_record.\n"
+    )
+
+
 def test_records_of_one_baseline_can_be_chosen(caplog: pytest.LogCaptureFixture) -> None:
     result = drift("--baseline", "other.prom", "--fingerprint", "0123456789ab")
     assert result.stderr == "There are no records of this model and period at 'records'. Is it the right place?\n"

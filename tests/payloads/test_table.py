@@ -122,3 +122,12 @@ def test_a_table_is_a_copy(value: Any) -> None:
 )
 def test_records_keep_rows_as_they_came(table: Table, content: Any) -> None:
     assert table.content() == content
+
+
+def test_rows_that_have_nothing_in_common_are_not_laid_out() -> None:
+    """Of 5,000 names in as many rows, a table would have 25,000,000 values."""
+    rows: list[dict[str, int]] = [{f"x{i}": i} for i in range(5000)]
+    assert as_table(rows) is None
+    sparse = as_table([{"all": 1, f"x{i % 20}": i} for i in range(100_000)])
+    assert sparse is not None
+    assert (len(sparse), len(sparse.names or ())) == (100_000, 21)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -16,7 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records import Records
-from flask_boxkite.records.folders import Folder
+from flask_boxkite.records.folders import DEEPEST_FOLDER, Folder
 from flask_boxkite.records.period import Period
 from tests.records.archives import ENDPOINT, record, seconds, write
 
@@ -205,3 +206,23 @@ def test_a_location_that_is_no_directory_is_an_error(
 def test_a_period_that_is_none_is_an_error(options: dict[str, Any], message: str) -> None:
     with pytest.raises(BoxkiteError, match=f"^{re.escape(message)}$"):
         Records("records", **options)
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    """A pipe would be waited for, a loop of links never ends."""
+    path = write(tmp_path, record([1.0]))
+    os.mkfifo(path.with_name("0800_pipe.txt"))
+    path.with_name("0800_folder.txt").mkdir()
+    path.with_name("0800_loop.txt").symlink_to(path.with_name("0800_loop.txt"))
+    path.with_name("0800_zero.txt").symlink_to("/dev/zero")
+    (path.parent / "loop").symlink_to(tmp_path)
+    records = Records(tmp_path)
+    assert [item["features"] for item in records] == [[1.0]]
+    assert (records.counts.files, records.counts.damaged) == (1, {})
+
+
+def test_folders_that_lie_too_deep_are_not_looked_into(tmp_path: Path) -> None:
+    deepest = "/".join("d" * (DEEPEST_FOLDER - 1))  # the day's folder is one more
+    write(tmp_path, record([1.0]), folder=deepest)
+    write(tmp_path, record([2.0]), folder=f"{deepest}/d")
+    assert [item["features"] for item in Records(tmp_path)] == [[1.0]]

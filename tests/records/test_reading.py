@@ -48,7 +48,7 @@ def test_a_damaged_line_is_counted_and_all_others_are_read(tmp_path: Path, damag
     write(tmp_path, record([1.0]), damage, record([2.0]), b"\n", b"  \n", record([3.0]))
     records = Records(tmp_path)
     assert [item["features"] for item in records] == [[1.0], [2.0], [3.0]]
-    assert records.counts.damaged == 1
+    assert records.counts.damaged == {"no_record": 1, "empty": 2}
     # Once more, as the reader of some features only sees it.
     counts = reading.ReadCounts()
     chunks = reading.read_records(
@@ -59,7 +59,7 @@ def test_a_damaged_line_is_counted_and_all_others_are_read(tmp_path: Path, damag
         counts,
     )
     assert [item.features for chunk in chunks for item in chunk] == [[1.0], [2.0], [3.0]]
-    assert counts.damaged == 1
+    assert counts.damaged == {"no_record": 1, "empty": 2}
 
 
 @pytest.mark.parametrize("chunk_bytes", [64, 100, 1 << 20])
@@ -73,7 +73,7 @@ def test_a_line_without_an_end_is_passed_over_in_little_memory(
     write(tmp_path, record([1.0]), b"x" * 5000 + end, *rest)
     records = Records(tmp_path)
     assert [item["features"] for item in records] == [[1.0], [2.0]][: 1 + len(rest)]
-    assert records.counts.damaged == 1
+    assert records.counts.damaged.total() == 1
 
 
 def test_the_record_behind_a_torn_one_is_not_lost(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_record_behind_a_torn_one_is_not_lost(tmp_path: Path) -> None:
     write(tmp_path, first, line(second)[:70], first, second)
     records = Records(tmp_path)
     assert [item["features"] for item in records] == [[1.0], [2.0]]
-    assert (records.counts.damaged, records.counts.doubles) == (1, 1)
+    assert (records.counts.damaged, records.counts.doubles) == ({"no_record": 1}, 1)
 
 
 def test_a_record_that_comes_again_is_left_out_wherever_it_stands(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_of_a_compressed_file_that_was_cut_all_before_is_read(tmp_path: Path) ->
     path.with_name("0800_boxkite-pod-3.txt.gz").write_bytes(b"no gzip at all")
     records = Records(tmp_path)
     assert len(list(records)) == whole_lines + 1 > 900
-    assert records.counts.damaged == 2
+    assert records.counts.damaged == {"cut": 2}
     assert records.counts.files == 3
 
 
@@ -134,7 +134,7 @@ def test_damage_behind_a_compressed_file_loses_nothing(tmp_path: Path, behind: b
     path.write_bytes(path.read_bytes() + behind)
     records = Records(tmp_path)
     assert [item["features"] for item in records] == [[float(index)] for index in range(5)]
-    assert (records.counts.damaged, records.counts.files) == (1, 1)
+    assert (records.counts.damaged, records.counts.files) == ({"cut": 1}, 1)
 
 
 def test_a_compressed_file_of_no_lines_is_no_damage(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_compressed_file_of_no_lines_is_no_damage(tmp_path: Path) -> None:
     path.with_name("0800_boxkite-pod-4.txt").write_bytes(b"")
     records = Records(tmp_path)
     assert len(list(records)) == 1
-    assert (records.counts.damaged, records.counts.files) == (0, 3)
+    assert (records.counts.damaged, records.counts.files) == ({}, 3)
 
 
 def test_a_file_that_vanishes_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_lines_longer_than_a_chunk_are_read(tmp_path: Path, monkeypatch: pytest.
     write(tmp_path, *(record([float(index)]) for index in range(50)), b'{"entity_id":')
     records = Records(tmp_path)
     assert [item["features"] for item in records] == [[float(index)] for index in range(50)]
-    assert records.counts.damaged == 1
+    assert records.counts.damaged == {"no_record": 1}
 
 
 def test_a_reading_can_be_repeated_and_sees_what_is_new(tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""The prediction of a request of which some fields must not be recorded.
+
+It is counted as any other. For the record and for messages, what was read is read a second time, from the documents
+without the hidden values: so whatever convention led to a value, its own name goes with it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flask_boxkite.capture import Capture
+from flask_boxkite.payloads import Table
+from flask_boxkite.redaction import REDACTED, Redaction
+from flask_boxkite.reply import Reply
+from flask_boxkite.values import plain
+
+__all__ = ["RedactedCapture"]
+
+
+class RedactedCapture(Capture):
+    """A capture for services that have a `Redaction`."""
+
+    _shown: Any = None  # what is recorded instead of the features; None: the features themselves
+    _shown_output: Any = None  # likewise of the output
+
+    @property
+    def _redaction(self) -> Redaction:
+        redaction = self.service.redaction
+        assert redaction is not None
+        return redaction
+
+    # --- features ----------------------------------------------------------------------------------------------------
+
+    def _table_of(self, document: Any) -> Table | None:
+        table = super()._table_of(document)
+        if table is not None:
+            self._show(table, lambda: super(RedactedCapture, self)._table_of(self._redaction.hidden(document)))
+        return table
+
+    def _table_of_lines(self, text: str) -> Table | None:
+        table = super()._table_of_lines(text)
+        if table is not None:
+            self._show(table, lambda: super(RedactedCapture, self)._table_of_lines(self._hidden_lines(text)))
+        return table
+
+    def _table_of_csv(self, text: str) -> Table | None:
+        table = super()._table_of_csv(text)
+        # Without a baseline, the first line is a header only by its looks.
+        if table is not None and not self.service.feature_names and not self._redaction.names_one(table.names or ()):
+            self._shown = REDACTED
+        return table
+
+    def _hidden_lines(self, text: str) -> str:
+        lines = [json.loads(line) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
+        return "\n".join(json.dumps(self._redaction.hidden(line)) for line in lines)
+
+    def _show(self, table: Table, read_hidden: Callable[[], Table | None]) -> None:
+        """Keep the rows that remain, if they are the rows that were counted but for the hidden values."""
+        self._shown = REDACTED
+        try:
+            shown = read_hidden()
+            if shown is not None and _is_rest(plain(shown.content()), plain(table.content())):
+                self._shown = shown
+        except Exception:  # whatever it was, all of it stays hidden
+            return
+
+    # --- output ------------------------------------------------------------------------------------------------------
+
+    def _output_of(self, document: Any) -> Any:
+        value = super()._output_of(document)
+        self._shown_output = self._rest_of(value, document)
+        return value
+
+    def _rest_of(self, value: Any, document: Any) -> Any:
+        """Return an output without the hidden values; a placeholder if it cannot be found without them."""
+        try:
+            shown = super()._output_of(self._redaction.hidden(document))
+            is_certain = _is_rest(plain(shown), plain(value)) and not _may_be_csv(value)
+        except Exception:  # whatever it was, all of it stays hidden
+            return REDACTED
+        return shown if is_certain else REDACTED
+
+    # --- what is said and recorded -----------------------------------------------------------------------------------
+
+    def _explain(self, response: Any) -> None:
+        self._hide()
+        table = self._table
+        self._table = table if isinstance(table, Table) else None
+        super()._explain(response)
+        self._table = table
+
+    def _seen_body(self) -> bytes | None:
+        body = super()._seen_body()
+        return None if body is None else self._described(body)
+
+    def _seen_reply(self, response: Any) -> Reply | None:
+        reply = super()._seen_reply(response)
+        return reply if reply is None or reply.data is None else reply._replace(data=self._described(reply.data))
+
+    def _described(self, data: bytes) -> bytes:
+        """Return JSON without hidden values, whose keys may be data too. Of anything else, no message names more."""
+        try:
+            return json.dumps(self._redaction.described(json.loads(data))).encode()
+        except (ValueError, RecursionError):
+            return data
+
+    def _record(self, status: str, duration: float, reply: Reply | None) -> None:
+        self._hide()
+        super()._record(status, duration, reply)
+
+    def _hide(self) -> None:
+        """Put what may be shown in the place of what was counted."""
+        if self._shown is not None:
+            self._table = self._shown
+        if self._shown_output is not None:
+            self._output = self._shown_output
+
+
+def _is_rest(shown: Any, whole: Any) -> bool:
+    """Return whether *shown* is *whole* with some values hidden."""
+    if isinstance(shown, list):
+        return isinstance(whole, list) and len(shown) == len(whole) and all(map(_is_rest, shown, whole))
+    if isinstance(shown, dict):
+        has_same_keys = isinstance(whole, dict) and list(shown) == list(whole)
+        return has_same_keys and all(map(_is_rest, shown.values(), whole.values()))
+    return bool(shown in (REDACTED, whole))
+
+
+def _may_be_csv(output: Any) -> bool:
+    """Return whether these are rows of texts, as a CSV answer gives them, whose header is not read."""
+    return isinstance(output, list) and all(
+        isinstance(row, list) and {str, type(None)}.issuperset(map(type, row)) for row in output
+    )

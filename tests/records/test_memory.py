@@ -1,0 +1,183 @@
+"""Files that others have written: whatever is in them, memory stays within what `Records` promises.
+
+Each reading runs in a process of its own, whose peak of resident memory is compared with that of a reading of one
+record.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flask_boxkite import Baseline
+from flask_boxkite.baseline.build import build_baseline
+from tests.records.archives import ENDPOINT, record, write
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+
+LINE = 300
+"""MB that one line may take."""
+
+LITTLE = 60
+"""MB for lines of usual size, however many, beside 120 bytes for each record."""
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.records import Records
+
+root, baseline = sys.argv[1:]
+readings = {
+    "records": lambda records: sum(1 for item in records),
+    "frame": lambda records: sum(1 for batch in records.frame(baseline).batches()),
+    "open frame": lambda records: sum(1 for batch in records.frame().batches()),
+    "drift": lambda records: records.drift(baseline),
+    "segments": lambda records: records.drift(baseline, by="city"),
+    "baseline": lambda records: records.to_baseline(None, baseline),
+}
+damage = {}
+for kind, reading in readings.items():
+    records = Records(root)
+    try:
+        reading(records)
+    except BoxkiteError as error:
+        damage[kind] = str(error)
+    else:
+        damage[kind] = [records.counts.damaged, records.counts.records]
+# Not by getrusage, whose peak is at least that of the parent.
+(peak,) = [int(line.split()[1]) // 1024 for line in Path("/proc/self/status").open() if line.startswith("VmHWM")]
+print(json.dumps([peak, damage]))
+"""
+KINDS = ("records", "frame", "open frame", "drift", "segments", "baseline")
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of a baseline of 200 features and an output."""
+    columns: dict[str, Any] = {f"f{i}": [float(row) for row in range(60)] for i in range(199)}
+    columns["city"] = ["Rome", "Oslo"] * 30
+    path = tmp_path_factory.mktemp("baseline") / "baseline.prom"
+    found: Baseline = build_baseline(columns, [row / 60 for row in range(60)])
+    found.dump(path)
+    return path
+
+
+def read(root: Path, baseline: Path) -> tuple[int, dict[str, Any]]:
+    """Read in all ways, in a process of its own; return its peak in MB, and damage and records of each way."""
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, str(root), str(baseline)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    peak, damage = json.loads(result.stdout)
+    return peak, damage
+
+
+@pytest.fixture(scope="module")
+def usual(baseline: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """Return the peak of reading one record."""
+    root = tmp_path_factory.mktemp("usual")
+    write(root, record({"f0": 1.0, "city": "Rome"}, output=0.5))
+    return read(root, baseline)[0]
+
+
+def raw(features: str = "null", output: str = "null", rows: int = 1, **fields: Any) -> bytes:
+    """Return a line with features and output as they are written."""
+    text = json.dumps(record("FEATURES", output="OUTPUT", rows=rows, **fields))
+    return text.replace('"FEATURES"', features).replace('"OUTPUT"', output).encode() + b"\n"
+
+
+def many(line: Callable[[int], bytes], number: int) -> Iterator[bytes]:
+    """Yield lines in pieces."""
+    for start in range(0, number, 1000):
+        yield b"".join(map(line, range(start, min(start + 1000, number))))
+
+
+WIDE = "The records have more than 10,000 features. Name those you want with a 'baseline'."
+
+# The lines, the MB they may take, and the damage in each way of reading: the same in all, if it is no dict by way.
+ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = {
+    "empty lines": (lambda: iter([b"\n" * (1 << 20)] * 30), LITTLE, {"empty": 30 << 20}),
+    "blank lines": (lambda: iter([b" \n" * 1000] * 50), LITTLE, {"empty": 50_000}),
+    "ten million rows": (lambda: many(lambda i: raw("[1]", rows=10_000_000), 50), LITTLE, {"rows": 50}),
+    "rows in a long line": (
+        lambda: many(lambda i: raw(rows=450_000, request_body="x" * 1_000_000), 5),
+        LITTLE,
+        {"records": {}, "open frame": {"too_large": 5}, "drift": {"too_large": 5}},
+    ),
+    "rows without values": (lambda: many(lambda i: raw(rows=150), 500), LINE, {}),
+    "an endless line": (lambda: iter([b"x" * (1 << 20)] * 100), LITTLE, {"too_long": 1}),
+    "a long text": (lambda: iter([raw('"' + "x" * 30_000_000 + '"')]), LINE, {}),
+    "numbers": (
+        lambda: iter([raw("[" + "1.5," * 1_900_000 + "1]")]),
+        LINE,
+        {"records": {}, "open frame": WIDE, "drift": {}},
+    ),
+    "lists": (
+        lambda: iter([raw("[" + "[]," * 900_000 + "[]]", rows=900_001)]),
+        LINE,
+        {"records": {}, "open frame": {"too_large": 1}, "drift": {"too_large": 1}},
+    ),
+    "objects": (
+        lambda: iter([raw("[" + '{"f0":1},' * 600_000 + "{}]", rows=600_001)]),
+        LINE,
+        {"records": {}, "open frame": {"too_large": 1}, "drift": {"too_large": 1}},
+    ),
+    "objects of other names": (
+        lambda: many(lambda i: raw("[" + ",".join(f'{{"x{i}":1}}' for i in range(9000)) + "]", rows=9000), 5),
+        LINE,
+        {"records": {}, "open frame": {"too_large": 5}, "drift": {}},
+    ),
+    "too many values": (lambda: iter([raw("[" + "[]," * 5_000_000 + "[]]")]), LINE, {"too_large": 1}),
+    "many lists": (
+        lambda: many(lambda i: raw("[" + "[]," * 100_000 + "[]]"), 10),
+        LINE,
+        {"records": {}, "open frame": WIDE, "drift": {}},
+    ),
+    "deep": (
+        lambda: many(lambda i: raw("[" * 900 + "]" * 900) + raw('{"f0":' * 900 + "1" + "}" * 900), 10),
+        LITTLE,
+        {"too_deep": 20},
+    ),
+    "long ids": (lambda: many(lambda i: raw(entity_id=f"{i}" + "x" * 100_000), 1000), LITTLE, {}),
+    "names": (
+        lambda: many(lambda i: raw(model="credit", version=f"{i}", baseline=f"{i}" + "x" * 50_000), 2000),
+        LITTLE,
+        {},
+    ),
+    "segments": (lambda: many(lambda i: raw(f'{{"f0":1.0,"city":"c{i}"}}', "0.5"), 10_000), LITTLE, {}),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_memory_is_bounded(name: str, baseline: Path, usual: int, tmp_path: Path) -> None:
+    lines, most, damage = ATTACKS[name]
+    path = write(tmp_path, record({"f0": 1.0, "city": "Rome"}, output=0.5))
+    with gzip.open(path.with_name("0800_other.txt.gz"), "wb", compresslevel=1) as file:
+        for piece in lines():
+            file.write(piece)
+    peak, found = read(tmp_path, baseline)
+    for kind, (expected, counts) in {kind: (damage.get(kind, damage), found[kind]) for kind in KINDS}.items():
+        if kind in damage or damage.keys().isdisjoint(KINDS):
+            assert counts == expected if isinstance(expected, str) else counts[0] == expected, kind
+            assert isinstance(expected, str) or counts[1] >= 1
+    assert peak - usual <= most, f"{peak - usual} MB more"
+
+
+def test_many_files_and_folders_are_read_in_little_memory(baseline: Path, usual: int, tmp_path: Path) -> None:
+    path = write(tmp_path, record({"f0": 1.0, "city": "Rome"}, output=0.5))
+    for number in range(10_000):
+        path.with_name(f"0801_{number}.txt").touch()
+    deep = tmp_path / ENDPOINT
+    for _ in range(900):
+        deep = deep / "d"
+        deep.mkdir()
+    peak, found = read(tmp_path, baseline)
+    assert all(counts == [{}, 1] for counts in found.values())
+    assert peak - usual <= LITTLE
