@@ -248,7 +248,7 @@ class Capture:
     # --- after the view ----------------------------------------------------------------------------------------------
 
     def take_output(self, returned: Any) -> None:
-        """Take the output from what the view returned; that of a stream comes with its body."""
+        """Take the output from what the view returned. A stream gives it later, with its body."""
         self._take(returned, document_of)
 
     def take_raised(self, error: Exception) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.frames import is_beyond_numpy, native_series
+from flask_boxkite.objects import array_of
 from flask_boxkite.values import InvalidValue, to_number
 
 __all__ = ["SAMPLE_ROWS", "Hashes", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable"]
@@ -32,9 +33,12 @@ Hashes = NDArray[np.uint64]
 
 
 def reusable(values: Any) -> Any:
-    """Return a column that can be read twice: itself, or a list of what it yields."""
-    is_known = isinstance(values, (list, tuple, str, bytes, Mapping)) or hasattr(values, "__array__")
-    return values if is_known or not isinstance(values, Iterable) else list(values)
+    """Return a column that can be read twice: itself, an array of another library as NumPy's, or a list."""
+    if isinstance(values, (list, tuple, str, bytes, Mapping, np.ndarray)) or native_series(values) is not None:
+        return values
+    if (array := array_of(values)) is not None:
+        return array
+    return list(values) if isinstance(values, Iterable) else values
 
 
 class RowHashes:
@@ -171,9 +175,9 @@ def _words(column: Any, rows: NDArray[np.int64] | None) -> Hashes | None:
         return _words_of_objects(column if rows is None else [column[row] for row in rows.tolist()])
     if not isinstance(column, np.ndarray) and (series := native_series(column)) is not None:
         return _words_of_series(series if rows is None else series[rows])
-    if not hasattr(column, "__array__"):
+    array = array_of(column)
+    if array is None:
         return None
-    array = np.asanyarray(column)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     return _words_of_array(array if rows is None else array[rows]) if array.ndim == 1 else None

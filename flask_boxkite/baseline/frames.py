@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.objects import array_of
 from flask_boxkite.times import to_seconds
 from flask_boxkite.values import InvalidValue, to_number, to_text
 
@@ -162,8 +163,8 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
         return ((name, frame.get_column(name)) for name in frame.columns)
     if not isinstance(data, np.ndarray) and isinstance(data, Sequence) and data and not _is_pair(data[0]):
         data = _stacked(data)
-    if hasattr(data, "__array__"):
-        data = np.asanyarray(data)
+    if (array := _array_of(data)) is not None:
+        data = array
         if data.ndim != 2:
             msg = f"An array of training data must have 2 dimensions (rows, columns), got shape {data.shape}."
             raise BaselineError(msg)
@@ -237,12 +238,18 @@ def as_column(values: Any, name: str) -> Column:
     series = native_series(values)
     if series is not None:
         return _series_column(series, name)
-    if hasattr(values, "__array__"):
-        return _array_column(np.asarray(values), name)
+    if (array := _array_of(values)) is not None:
+        return _array_column(array, name)
     if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
         return _list_column(list(values))
     msg = f"Column {name!r} must be a list, array or series of values, got {type(values).__name__}."
     raise BaselineError(msg)
+
+
+def _array_of(values: Any) -> Any:
+    """Return an array of another library as serving reads it; one that it cannot read is NumPy's to refuse."""
+    found = array_of(values)
+    return np.asanyarray(values) if found is None and hasattr(values, "__array__") else found
 
 
 def _with_missing(column: Column, missing: int) -> Column:

@@ -64,7 +64,7 @@ def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
     state = app.extensions["boxkite"]
     state.has_begun = True  # a look is no first request of a server
     settings: Settings = state.settings
-    who = "whoever has the token" if settings.metrics_token else "everybody who reaches the server"
+    who = "everyone with the token" if settings.metrics_token else "everyone who reaches the server"
     if settings.metrics_path is not None:
         found = f"Metrics are at '{settings.metrics_path}', for {who}."
         mark = b"boxkite_capture_errors_total"

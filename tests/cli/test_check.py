@@ -57,7 +57,7 @@ def test_an_app_in_order_has_no_problem(directory: Path) -> None:
         "✓ Model 'credit' has a baseline: 5 features, 1 output, 600 training rows.",
     ]
     assert found[2].startswith(f"✓ Processes of a server count together in '{directory / 'state'}")
-    assert found[3] == "✓ Metrics are at '/metrics', for whoever has the token."
+    assert found[3] == "✓ Metrics are at '/metrics', for everyone with the token."
     assert found[4].startswith(f"✓ State directory: '{directory / 'state'}' can be written; ")
     assert found[5].startswith(f"✓ Files of records: '{directory / 'records'}' can be written; ")
     assert found[6:] == ["", "0 problems, 0 hints"]

@@ -16,7 +16,7 @@ from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.cli.routes import probe_routes
 from tests.cli.commands import run_python
 
-RIGHT = Outcome("ok", "Metrics are at '/metrics', for everybody who reaches the server.")
+RIGHT = Outcome("ok", "Metrics are at '/metrics', for everyone who reaches the server.")
 LOGIN = "let request.blueprint == 'boxkite' pass; 'BOXKITE_METRICS_TOKEN' protects it."
 
 
@@ -148,7 +148,7 @@ def test_hosts_that_are_trusted_are_a_hint() -> None:
 
 def test_the_token_is_sent() -> None:
     (found,) = outcomes(lambda app: None, BOXKITE_METRICS_TOKEN="secret")
-    assert found == Outcome("ok", "Metrics are at '/metrics', for whoever has the token.")
+    assert found == Outcome("ok", "Metrics are at '/metrics', for everyone with the token.")
 
 
 def test_the_page_is_asked_for_where_it_has_an_address() -> None:
@@ -158,7 +158,7 @@ def test_the_page_is_asked_for_where_it_has_an_address() -> None:
     found = outcomes(lambda app: None, BOXKITE_DASHBOARD_PATH="/drift")
     assert [outcome.what for outcome in found] == [
         RIGHT.what,
-        "The drift page is at '/drift/', for everybody who reaches the server.",
+        "The drift page is at '/drift/', for everyone who reaches the server.",
     ]
     found = outcomes(answering(hide_the_page), BOXKITE_DASHBOARD_PATH="/drift")
     assert found[1][:2] == ("problem", "'/drift/' is redirected to '/login'.")

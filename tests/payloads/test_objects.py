@@ -634,3 +634,13 @@ def test_arrays_without_names_are_no_columns(value: Any) -> None:
 )
 def test_columns_by_name(value: Any, expected: Any) -> None:
     assert laid_out(as_table(value)) == expected
+
+
+@pytest.mark.parametrize("holder", [ByArray, ByDlpack, ByTorch, ByTorchBfloat16], ids=lambda kind: kind.__name__)
+def test_training_reads_arrays_of_others_as_serving_does(holder: Any, rng: np.random.Generator) -> None:
+    rows = rng.normal(size=(200, 2))
+    expected = build_baseline(rows, rows[:, 0])
+
+    assert build_baseline(holder(rows), holder(rows[:, 0])) == expected
+    columns = {f"feature_{place}": holder(rows[:, place]) for place in range(2)}
+    assert build_baseline(columns, holder(rows[:, 0])) == expected
