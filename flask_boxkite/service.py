@@ -338,6 +338,8 @@ class ModelMonitoringService:
     def count_output(self, tally: Tally, output: Any) -> None:
         """Find the cells of the outputs, for as many rows as there are of features."""
         if not self.output_names:
+            if tally.rows == 0 and not self._features.names and _holds_something(output):
+                tally.rows = None  # of features nothing is known, so that an empty list need be no batch
             return
         if output is None:
             if tally.rows != 0:  # an empty batch has no output to miss
@@ -656,6 +658,10 @@ def _names_hint(counter: VariableCounter, table: Table | None, what: str) -> str
 def _predictions_without_rows(tally: Tally, status: str) -> int:
     """Return 0 for an empty batch; 1 where rows are not known, or something went wrong, so that it is seen."""
     return 0 if tally.rows == 0 and status == "ok" and not tally.errors else 1
+
+
+def _holds_something(output: Any) -> bool:
+    return output is not None and not (hasattr(output, "__len__") and len(output) == 0)
 
 
 def _plain_features(features: Any) -> Any:

@@ -70,7 +70,7 @@ def with_ancestors(monkeypatch: pytest.MonkeyPatch, *commands: bytes | None) -> 
     """Have this process and its ancestors run these commands; return their ids. None is a command that is hidden."""
     ids = [os.getpid(), os.getppid(), *range(10_000_001, 9_999_999 + len(commands))][: len(commands)]
     monkeypatch.setattr(process, "_command", dict(zip(ids, commands, strict=True)).__getitem__)
-    monkeypatch.setattr(process, "_parent", dict(zip(ids, [*ids[1:], 0], strict=True)).__getitem__)
+    monkeypatch.setattr(process, "parent_of", dict(zip(ids, [*ids[1:], 0], strict=True)).__getitem__)
     return ids
 
 

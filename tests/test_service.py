@@ -352,6 +352,14 @@ def test_an_empty_batch_by_hand_is_no_prediction_and_no_error(baseline: Baseline
     assert sink.records == []
 
 
+def test_without_a_baseline_a_prediction_may_have_no_features() -> None:
+    with service_of(None) as (service, sink):
+        for output in (1, "yes", [0.5], None, []):
+            service.log_prediction(features=[], output=output)
+        assert [record["output"] for record in recorded(service, sink)] == [1, "yes", [0.5]]
+        assert service.observe().rows["ok"] == 3
+
+
 @pytest.mark.parametrize(("features", "output"), [([], 0.5), ([], [0.5]), ([[1.0, "Bern"]], [])], ids=repr)
 def test_an_output_of_other_rows_than_an_empty_batch_is_told(baseline: Baseline, features: Any, output: Any) -> None:
     with service_of(baseline) as (service, sink):

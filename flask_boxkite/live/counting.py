@@ -162,7 +162,8 @@ class _DiscreteCells:
         values = distribution.values if self.is_text else map(self._number, distribution.values)
         self._cells: dict[Any, int] = {value: offset + i for i, value in enumerate(values)}
         self._stripped = {value.strip(): cell for value, cell in self._cells.items()} if self.is_text else {}
-        booleans = {folded(text): cell for text, cell in self._stripped.items()}
+        # Where training dropped rare categories, "TRUE" may be one of them.
+        booleans = {} if distribution.rare else {folded(text): cell for text, cell in self._stripped.items()}
         self._booleans = {text: booleans[text] for text in BOOLEAN_TEXTS.keys() & booleans}
         self._words: dict[Any, int] = {text: text_word(text) for text in self._cells} if self.is_text else {}
         rare = offset + len(distribution.categories)

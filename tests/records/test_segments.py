@@ -178,7 +178,10 @@ def test_against_an_earlier_period_only_what_moved_since_has_drifted(tmp_path: P
     assert report.drifted == ()
     for name in ("age", "country", "children", "output"):
         counts = [recount(trained, name, values_of(rows, name)) for rows in (before, since(now, report[name]))]
-        assert report[name].judgement.g == pytest.approx(g_of(*counts), rel=1e-9)
+        # Different rows fill buckets by chance, so that each seems to have come 1.0 to 1.1 times.
+        judgement = report[name].judgement
+        assert judgement.dispersion < 1.1
+        assert judgement.g == pytest.approx(g_of(*counts, judgement.dispersion), rel=1e-9)
 
 
 def test_rows_that_come_again_and_again_are_no_drift(tmp_path: Path, trained: Baseline) -> None:
