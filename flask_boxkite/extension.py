@@ -797,8 +797,9 @@ def _view_name(view: Any) -> str:
 def _route_problems(app: Any, predicted: Sequence[_Predicted]) -> Iterator[str]:
     """Yield what cannot be seen before the app serves: decorators in the wrong order, shadowed routes."""
     served = _served(app)
+    counted = [item.view for item in predicted if item.wrapper in served]
     for item in predicted:
-        if item.view in served and item.wrapper not in served:
+        if item.view in served and item.view not in counted:
             yield (
                 f"'@monitor.predict' stands above the route of {_view_name(item.view)!r}, so it sees no request and "
                 "counts nothing. Write the route first: '@app.post(...)', then '@monitor.predict'."

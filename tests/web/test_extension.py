@@ -391,6 +391,20 @@ def test_a_decorator_above_the_route_is_told(twins: Make, caplog: pytest.LogCapt
     )
 
 
+def test_a_view_that_is_decorated_twice_needs_one_route(twins: Make, caplog: pytest.LogCaptureFixture) -> None:
+    def define(app: Flask, predict: Any) -> None:
+        def score() -> Any:
+            return {"score": 0.5}
+
+        predict(score)
+        app.post("/score")(predict(score))
+
+    app = twins(define)
+    app.send(json=ANN)
+    assert app.scrape().statuses() == {"ok": 1}
+    assert caplog.messages == []
+
+
 def test_an_existing_metrics_route_is_refused(baseline: Baseline) -> None:
     app = app_of(baseline)
     app.add_url_rule("/metrics", "own", lambda: "own")
