@@ -74,7 +74,7 @@ FIRST = VALUES.filter(lambda value: not isinstance(value, (list, dict)))
 BY_POSITION = st.tuples(FIRST, VALUES, VALUES).map(list) | st.tuples(FIRST, VALUES).map(list)
 # Columns without values are an empty batch, of which there is no record.
 BY_NAME = st.dictionaries(NAMES, VALUES, min_size=1, max_size=4).filter(
-    lambda row: not all(isinstance(value, list) and not value for value in row.values())
+    lambda row: not all(isinstance(value, (list, dict)) and not value for value in row.values())
 )
 BATCHES = st.integers(2, 4).flatmap(
     lambda n: st.lists(st.lists(FIRST, min_size=n, max_size=n), min_size=1, max_size=20)
