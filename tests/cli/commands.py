@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from click.testing import CliRunner
+
+from flask_boxkite import Baseline
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.cli import boxkite
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -26,6 +31,20 @@ def run_python(*words: str | Path, cwd: Path, **env: str) -> subprocess.Complete
     return subprocess.run(
         command, cwd=cwd, env=own | env, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
     )
+
+
+def features(*words: str) -> dict[str, Distribution]:
+    """Have ``baseline`` count data in this process; return the features of what it wrote, in their order."""
+    result = CliRunner().invoke(boxkite, ["baseline", *words, "--out", "b.prom"])
+    assert result.exit_code == 0, result.output
+    return {item.name: item for item in Baseline.load("b.prom").features}
+
+
+def refused(*words: str) -> str:
+    """Have ``baseline`` count data, which it must refuse; return the line that it prints."""
+    result = CliRunner().invoke(boxkite, ["baseline", *words, "--out", "b.prom"])
+    assert result.exit_code == 1, result.output
+    return result.output.strip()
 
 
 def people(rng: np.random.Generator, rows: int = 600, *, older: float = 0.0) -> pl.DataFrame:

@@ -23,6 +23,8 @@ from flask_boxkite.cli.data import scan
 from flask_boxkite.errors import BaselineError
 from tests.cli.commands import ROOT, people, run, run_python
 
+pytestmark = pytest.mark.usefixtures("directory")
+
 Write = Callable[[pl.DataFrame, Path], None]
 
 
@@ -55,12 +57,6 @@ def refused(*words: str | Path) -> str:
     assert not Path("never.prom").exists()
     (line,) = result.output.splitlines()
     return line
-
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 # --- what is written -------------------------------------------------------------------------------------------------

@@ -12,35 +12,17 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from flask_boxkite import Baseline
 from flask_boxkite.baseline import Discrete, Distribution
 from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.data import scan
+from tests.cli.commands import features, refused
 
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def features(*words: str) -> dict[str, Distribution]:
-    """Run the command in this process; return the features of what it wrote, in their order."""
-    result = CliRunner().invoke(boxkite, ["baseline", *words, "--out", "b.prom"])
-    assert result.exit_code == 0, result.output
-    return {item.name: item for item in Baseline.load("b.prom").features}
+pytestmark = pytest.mark.usefixtures("directory")
 
 
 def categories(item: Distribution) -> dict[str, int]:
     assert isinstance(item, Discrete)
     return dict(zip(item.categories, item.counts, strict=True)) | ({"missing": item.missing} if item.missing else {})
-
-
-def refused(*words: str) -> str:
-    """Run the command, which must fail; return the line that it prints."""
-    result = CliRunner().invoke(boxkite, ["baseline", *words, "--out", "b.prom"])
-    assert result.exit_code == 1, result.output
-    return result.output.strip()
 
 
 # --- types -----------------------------------------------------------------------------------------------------------
@@ -159,7 +141,7 @@ def test_columns_stand_in_the_order_of_a_line_that_has_all(missing: list[list[st
 
 
 @pytest.fixture
-def partitioned() -> None:
+def partitioned(directory: Path) -> None:
     """Write the same data set as Parquet and as CSV, in folders that are called what their rows have in common."""
     for folder, x in {
         "code=007/day=2026-01-01": 1.5,

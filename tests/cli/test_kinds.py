@@ -13,33 +13,16 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 
-from flask_boxkite import Baseline
-from flask_boxkite.baseline import Continuous, Discrete, Distribution
+from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.times import is_time_text
+from tests.cli.commands import features, refused
+
+pytestmark = pytest.mark.usefixtures("directory")
 
 ROWS = 400
 PLACES = range(ROWS)
-
-
-@pytest.fixture(autouse=True)
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def features(*words: str) -> dict[str, Distribution]:
-    """Run the command in this process; return the features of what it wrote."""
-    result = CliRunner().invoke(boxkite, ["baseline", *words, "--out", "b.prom"])
-    assert result.exit_code == 0, result.output
-    return {item.name: item for item in Baseline.load("b.prom").features}
-
-
-def refused(*words: str) -> str:
-    result = CliRunner().invoke(boxkite, ["baseline", *words, "--out", "b.prom"])
-    assert result.exit_code == 1, result.output
-    return result.output.strip()
 
 
 def gapped(values: list[Any]) -> list[Any]:

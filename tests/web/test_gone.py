@@ -57,37 +57,31 @@ def plain_app(baseline: Baseline, **config: Any) -> Flask:
 
 def all_in_the_factory(baseline: Baseline) -> Factory:
     """Have a monitor for each app."""
-
-    def create_app() -> Flask:
-        app = plain_app(baseline)
-        monitor = Boxkite(app)
-
-        @app.post("/score")
-        @monitor.predict
-        def score() -> Any:
-            return {"score": len(app.name)}
-
-        return app
-
-    return create_app
+    return lambda: app_with_view(baseline, Boxkite)
 
 
 def views_in_the_factory(baseline: Baseline) -> Factory:
     """Have one monitor, and views that are defined with each app, which they refer to."""
     monitor = Boxkite()
 
-    def create_app() -> Flask:
-        app = plain_app(baseline)
+    def register(app: Flask) -> Boxkite:
         monitor.init_app(app)
+        return monitor
 
-        @app.post("/score")
-        @monitor.predict
-        def score() -> Any:
-            return {"score": len(app.name)}
+    return lambda: app_with_view(baseline, register)
 
-        return app
 
-    return create_app
+def app_with_view(baseline: Baseline, register: Callable[[Flask], Boxkite]) -> Flask:
+    """Return an app with a view of its own, which refers to it."""
+    app = plain_app(baseline)
+    monitor = register(app)
+
+    @app.post("/score")
+    @monitor.predict
+    def score() -> Any:
+        return {"score": len(app.name)}
+
+    return app
 
 
 def one_blueprint(baseline: Baseline) -> Factory:
