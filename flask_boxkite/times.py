@@ -19,15 +19,20 @@ from flask_boxkite.objects import array_of
 from flask_boxkite.values import InvalidValue, is_missing_text, is_null
 
 __all__ = [
+    "DAY",
     "FIRST",
     "LAST",
     "TIME",
     "is_time_text",
     "seconds_of_label",
+    "start_of_day",
     "time_text",
     "to_seconds",
     "whole_microseconds",
 ]
+
+DAY = 86400.0
+"""Seconds."""
 
 FIRST, LAST = -62_135_596_800.0, 253_402_300_799.0
 """The first and the last second that `time_text` writes as a date: of the years 1 to 9999."""
@@ -71,7 +76,7 @@ def to_seconds(value: Any) -> float:
     if isinstance(value, datetime):  # pandas' too
         return _seconds_of(value)
     if isinstance(value, date):
-        return (value.toordinal() - _EPOCH.toordinal()) * 86400.0
+        return (value.toordinal() - _EPOCH.toordinal()) * DAY
     if isinstance(value, np.datetime64):
         return int(value.astype("datetime64[us]").astype(np.int64)) / 1e6
     if (array := array_of(value)) is not None and array.ndim == 0 and array.dtype.kind == "M":
@@ -82,6 +87,11 @@ def to_seconds(value: Any) -> float:
 def is_time_text(text: str) -> bool:
     """Say whether a text is a date, or a date and a time."""
     return _is_time(text) is not None
+
+
+def start_of_day(name: str) -> float | None:
+    """Return when a day begins that is written as ``YYYY-MM-DD``, in seconds since 1970; None if it is no day."""
+    return to_seconds(name) if len(name) == len("YYYY-MM-DD") and is_time_text(name) else None
 
 
 def time_text(seconds: float) -> str:

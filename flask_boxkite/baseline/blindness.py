@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask_boxkite.baseline.binning import MARGIN
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
 from flask_boxkite.naming import RARE
-from flask_boxkite.times import to_seconds
+from flask_boxkite.times import DAY, to_seconds
 
 __all__ = ["blind_spot", "blind_spots"]
 
@@ -16,8 +16,6 @@ NEARLY_ALL = 0.9
 
 SENTINELS = ("0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "2999-12-31", "9999-12-31")
 """Days that databases and spreadsheets write where there is none."""
-
-DAY = 86400.0
 
 FEWEST_VALUES = 10
 """With fewer values, each seen once, it is a small sample rather than an identifier."""

@@ -12,6 +12,8 @@ from typing import Any
 
 import narwhals as nw
 
+from flask_boxkite.times import DAY
+
 __all__ = ["with_seconds", "with_seconds_of_texts"]
 
 
@@ -76,7 +78,7 @@ def _of_spark(frame: Any, names: Collection[str]) -> Any:
     def seconds(name: str, type_: str) -> Any:
         column = F.col(_quoted(name))
         if type_ == "date":
-            return F.unix_date(column) * 86400.0
+            return F.unix_date(column) * DAY
         if type_ == "timestamp_ntz":  # a cast would take it to be in the zone of the session
             column = F.concat(column.cast("string"), F.lit("Z")).cast("timestamp")
         return F.unix_micros(column) / 1e6

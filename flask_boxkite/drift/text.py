@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from flask_boxkite.drift.timeline import DAY
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import parse_interval
-from flask_boxkite.times import is_time_text
+from flask_boxkite.times import DAY, is_time_text
 
 __all__ = [
     "CHANGED",

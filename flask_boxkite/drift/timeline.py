@@ -16,9 +16,11 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from flask_boxkite.times import DAY
+
 __all__ = ["DAY", "HOUR", "MINUTE", "QUARTER", "REACHES", "RowCounts", "Timeline", "kept_starts"]
 
-MINUTE, QUARTER, HOUR, DAY = 60.0, 900.0, 3600.0, 86400.0
+MINUTE, QUARTER, HOUR = 60.0, 900.0, 3600.0
 """Seconds."""
 
 REACHES = ((300.0, 10.0), (HOUR, MINUTE), (DAY, QUARTER))

@@ -17,7 +17,6 @@ from flask_boxkite.drift.text import (
     number,
     percent,
 )
-from flask_boxkite.drift.timeline import DAY
 from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.naming import (
     ABOVE,
@@ -29,7 +28,7 @@ from flask_boxkite.naming import (
     category_value,
     is_canonical_number,
 )
-from flask_boxkite.times import is_time_text, time_text
+from flask_boxkite.times import DAY, is_time_text, time_text
 
 __all__ = [
     "MEANINGS",

@@ -13,7 +13,6 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from typing import IO, Any, NamedTuple
 
 from fsspec.core import url_to_fs
@@ -21,13 +20,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.period import Period
+from flask_boxkite.times import DAY, start_of_day
 
 __all__ = ["GZIP_DAMAGE", "Folder", "RecordFile"]
 
 GZIP_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
 """What reading a compressed file raises that was cut, or is none."""
 
-DAY_SECONDS = 86400.0
 MINUTE_SECONDS = 60.0
 
 DEEPEST_FOLDER = 32
@@ -36,7 +35,6 @@ DEEPEST_FOLDER = 32
 _PART_BYTES = 1 << 18
 """Of a compressed file that are read at once: what a call has found when it meets damage is lost."""
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _FILE = re.compile(r"([01]\d|2[0-3])([0-5]\d)_.+\.(txt|gz|txt\.gz)")
 
 
@@ -111,7 +109,7 @@ class Folder:
                 for name, own_path, kind in self._entries(path):
                     if kind == "directory":
                         own_day = _date_of(name)
-                        is_wanted = own_day is None or (own_day < wide.end and own_day + DAY_SECONDS > wide.start)
+                        is_wanted = own_day is None or (own_day < wide.end and own_day + DAY > wide.start)
                         if is_wanted and depth < DEEPEST_FOLDER:
                             waiting.append((own_path, own_day, depth + 1))
                     elif day is not None and kind == "file" and (parts := _FILE.fullmatch(name)):
@@ -185,10 +183,4 @@ class _Unzipped(gzip.GzipFile):
 
 def _date_of(path: str) -> float | None:
     """Return when the day begins that a folder is named by, in Unix seconds; None if it is another folder."""
-    name = path.rstrip("/").rpartition("/")[2]
-    if not _DAY.fullmatch(name):
-        return None
-    try:
-        return datetime.strptime(name, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()
-    except ValueError:  # such as the 31st of February
-        return None
+    return start_of_day(path.rstrip("/").rpartition("/")[2])

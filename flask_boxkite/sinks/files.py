@@ -21,7 +21,8 @@ from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import path_segment
 from flask_boxkite.sinks.base import Batch
-from flask_boxkite.sinks.retention import DAY_SECONDS, WITNESSES, day_of, due, is_day
+from flask_boxkite.sinks.retention import WITNESSES, day_of, due
+from flask_boxkite.times import DAY, start_of_day
 
 __all__ = ["FileSink"]
 
@@ -57,7 +58,7 @@ class FileSink:
         self.tag = "/".join((*prefix, path_segment(settings.endpoint_id)))
         self._base = Path(settings.log_dir)
         self._root = self._base / self.tag
-        self._lifetime_seconds = settings.log_ttl_days * DAY_SECONDS
+        self._lifetime_seconds = settings.log_ttl_days * DAY
         self._logger = path_segment(settings.logger_id)
         self._pod = path_segment(settings.pod_name)
         self._swept_day = ""
@@ -112,7 +113,11 @@ class FileSink:
             return
         self._swept_day = day_of(now)
         try:
-            folders = {path.name: path for path in self._root.iterdir() if is_day(path.name) and not path.is_symlink()}
+            folders = {
+                path.name: path
+                for path in self._root.iterdir()
+                if start_of_day(path.name) is not None and not path.is_symlink()
+            }
             found = due(folders, now, self._lifetime_seconds)
             for day in found.days:
                 self._delete_files(folders[day])

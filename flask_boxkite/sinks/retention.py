@@ -6,17 +6,16 @@ on three days after its lifetime: a clock must be wrong on three days before it 
 
 from __future__ import annotations
 
-from calendar import timegm
 from collections.abc import Iterable
 from dataclasses import dataclass
-from time import gmtime, strftime, strptime
+from time import gmtime, strftime
 
-__all__ = ["DAY_SECONDS", "WITNESSES", "Due", "day_of", "due", "is_day"]
+from flask_boxkite.times import DAY, to_seconds
+
+__all__ = ["WITNESSES", "Due", "day_of", "due"]
 
 WITNESSES = 3
 """Days with records that must agree on a day's age."""
-
-DAY_SECONDS = 86400
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,8 @@ def due(days: Iterable[str], now: float, lifetime_seconds: float) -> Due:
         lifetime_seconds: After which records are deleted.
     """
     known = sorted(day for day in days if day <= day_of(now))
-    by_clock = _past(known, now - lifetime_seconds - WITNESSES * DAY_SECONDS)
-    by_records = _past(known, _start(known[-WITNESSES]) - lifetime_seconds) if len(known) >= WITNESSES else []
+    by_clock = _past(known, now - lifetime_seconds - WITNESSES * DAY)
+    by_records = _past(known, to_seconds(known[-WITNESSES]) - lifetime_seconds) if len(known) >= WITNESSES else []
     return Due(by_records, by_clock[len(by_records) :])
 
 
@@ -56,15 +55,3 @@ def _past(known: list[str], oldest_second: float) -> list[str]:
 def day_of(seconds: float) -> str:
     """Return the day of a Unix time in UTC, as ``YYYY-MM-DD``."""
     return strftime("%Y-%m-%d", gmtime(seconds))
-
-
-def is_day(name: str) -> bool:
-    """Say whether a folder's name is a day."""
-    try:
-        return day_of(_start(name)) == name
-    except (ValueError, OverflowError, OSError):
-        return False
-
-
-def _start(day: str) -> int:
-    return timegm(strptime(day, "%Y-%m-%d"))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.sinks.retention import DAY_SECONDS, WITNESSES, Due, day_of, due, is_day
+from flask_boxkite.sinks.retention import WITNESSES, Due, day_of, due
+from flask_boxkite.times import DAY, start_of_day
 
 FIRST = date(2024, 1, 1)
 
@@ -20,7 +21,7 @@ def days(*numbers: int) -> list[str]:
 
 def noon(number: int) -> float:
     """Return the Unix time of noon on a day."""
-    return ((FIRST - date(1970, 1, 1)).days + number + 0.5) * DAY_SECONDS
+    return ((FIRST - date(1970, 1, 1)).days + number + 0.5) * DAY
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def noon(number: int) -> float:
 def test_a_day_is_due_once_three_days_after_its_lifetime_have_records(
     of: list[int], today: int, gone: list[int], held_back: list[int]
 ) -> None:
-    assert due(days(*of), noon(today), 10 * DAY_SECONDS) == Due(days(*gone), days(*held_back))
+    assert due(days(*of), noon(today), 10 * DAY) == Due(days(*gone), days(*held_back))
 
 
 @given(
@@ -59,7 +60,7 @@ def test_no_clock_that_jumps_for_two_days_costs_a_day_too_early(lifetime: int, j
     for today in range(150):
         said = today + wrong.get(today, 0)
         made.setdefault(*days(said), set()).add(today)
-        for folder in due(made, noon(said), lifetime * DAY_SECONDS).days:
+        for folder in due(made, noon(said), lifetime * DAY).days:
             folder_day = (date.fromisoformat(folder) - FIRST).days
             # What was written under a wrong date is as old as that says.
             truly = [day for day in made.pop(folder) if day == folder_day]
@@ -76,7 +77,7 @@ def test_no_clock_that_jumps_for_two_days_costs_a_day_too_early(lifetime: int, j
      ("latest", False), ("٢٠٢٤-٠٢-٢٩", False), ("", False)],
 )  # fmt: skip
 def test_names_of_days(name: str, expected: bool) -> None:
-    assert is_day(name) is expected
+    assert (start_of_day(name) is not None) is expected
 
 
 def test_a_day_is_that_of_utc() -> None:
