@@ -47,7 +47,7 @@ from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.passing import Answer, Passing
-from flask_boxkite.redacted import RedactedCapture
+from flask_boxkite.redacted import capture_type
 from flask_boxkite.routes import DASHBOARD, METRICS, add_route, mounted_elsewhere
 from flask_boxkite.service import (
     ModelMonitoringService,
@@ -347,8 +347,7 @@ class _AppState:
         self.has_begun = False
         self.hands_over = False  # whether records must be delivered with each answer, as the process ends with it
         self.is_registered = False  # in a registry that the app serves itself
-        names_fields = bool(settings.redact) and not callable(settings.redact)
-        self.capture: type[Capture] = RedactedCapture if names_fields else Capture
+        self.capture = capture_type(settings)
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
         services = [self._new_service(baseline, model) for model, baseline in baselines.items()]
         self._services = {service.model: service for service in services}

@@ -13,11 +13,11 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request
 from werkzeug.wsgi import ClosingIterator
 
-from flask_boxkite.capture import Capture, Options
+from flask_boxkite.capture import Options
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.passing import Answer, Passing
-from flask_boxkite.redacted import RedactedCapture
+from flask_boxkite.redacted import capture_type
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.views import metrics_response
 
@@ -51,7 +51,7 @@ class BoxkiteMiddleware:
         self._service = service
         self._routes = {path: _options(path, given) for path, given in routes.items()}
         self._metrics_path = metrics_path if service.settings.enabled else None
-        self._capture = Capture if service.redaction is None else RedactedCapture
+        self._capture = capture_type(service.settings)
         self._is_checked = False
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -173,16 +173,17 @@ class Timelines:
 
     Args:
         layout: Of the counts.
-
-    Attributes:
-        trained: What training counted of the layout's variables.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self.trained = Trained((*layout.features, *layout.outputs))
         # One attribute, so that threads that meet here see what belongs together.
         self._known: tuple[dict[float, NDArray[np.int64]], NDArray[np.int64]] = ({}, np.empty((0, 0), np.int64))
+
+    @cached_property
+    def trained(self) -> Trained:
+        """What training counted of the layout's variables; made when first asked for, not when an app starts."""
+        return Trained((*self._layout.features, *self._layout.outputs))
 
     def of(self, history: History, totals: Totals) -> Timeline:
         """Return what was counted of groups and rows from each snapshot on, and from the start.

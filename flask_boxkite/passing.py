@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.datastructures import Headers
 
-from flask_boxkite.answers import as_reply
+from flask_boxkite.answers import LONGEST_PAYLOAD, as_reply
 from flask_boxkite.capture import PASSING, Capture
 from flask_boxkite.payloads import INFERENCE_HEADER, JSON_LINES
 from flask_boxkite.reply import MOST_BYTES, Reply
@@ -24,8 +24,6 @@ CLIENT_LEFT = 499
 """Status of a prediction whose client left before the end of its answer, as nginx logs it."""
 
 _READABLE = frozenset({"application/json", "text/csv", "text/plain", "text/html", *JSON_LINES})
-_LONGEST_ANSWER = 16 * 1024 * 1024
-"""Longer answers are passed on without looking for an output."""
 
 
 class Answer:
@@ -62,7 +60,7 @@ class Answer:
 
     def see(self, chunk: bytes) -> None:
         """Look at a chunk before it leaves."""
-        if self._size <= (_LONGEST_ANSWER if self._is_readable else MOST_BYTES):
+        if self._size <= (LONGEST_PAYLOAD if self._is_readable else MOST_BYTES):
             self._seen += chunk
         self._size += len(chunk)
 

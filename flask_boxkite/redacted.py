@@ -11,12 +11,19 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_boxkite.capture import Capture
+from flask_boxkite.config import Settings
 from flask_boxkite.payloads import Table
 from flask_boxkite.redaction import REDACTED, Redaction
 from flask_boxkite.reply import Reply
 from flask_boxkite.values import plain
 
-__all__ = ["RedactedCapture"]
+__all__ = ["RedactedCapture", "capture_type"]
+
+
+def capture_type(settings: Settings) -> type[Capture]:
+    """Return the kind of capture for an app: a function in ``BOXKITE_REDACT`` gets whole records, and hides itself."""
+    names_fields = bool(settings.redact) and not callable(settings.redact)
+    return RedactedCapture if names_fields else Capture
 
 
 class RedactedCapture(Capture):

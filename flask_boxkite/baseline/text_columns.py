@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.problems import UnclearTexts
-from flask_boxkite.times import TIME, to_seconds
+from flask_boxkite.times import TIME, is_time_text, to_seconds
 from flask_boxkite.values import MISSING_TEXTS, folded
 
 __all__ = [
@@ -53,7 +53,7 @@ AMOUNT = rf"^\s*{_AMOUNT}\s*$"
 MISSING = rf"^\s*(?i:{'|'.join(map(re.escape, sorted(MISSING_TEXTS)))})\s*$"
 """Texts that stand for a missing value of a numeric variable."""
 
-_is_number, _is_amount, _is_time = (re.compile(pattern).match for pattern in (NUMBER, AMOUNT, TIME))
+_is_number, _is_amount = (re.compile(pattern).match for pattern in (NUMBER, AMOUNT))
 _kind = re.compile(rf"({NUMBER})|({AMOUNT})|({MISSING})|({TIME})").match
 """Matches by one of its four groups: one search for each of perhaps millions of texts."""
 
@@ -197,7 +197,7 @@ def odd_texts(texts: Mapping[str, int], *, is_time: bool) -> list[str]:
         texts: Rows by text.
         is_time: Whether the column is one of dates.
     """
-    is_usual = _is_time if is_time else _is_number
+    is_usual = is_time_text if is_time else _is_number
     odd = sorted((-count, text) for text, count in texts.items() if not is_usual(text))
     return [text for _, text in odd[:SHOWN]]
 

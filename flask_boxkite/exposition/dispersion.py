@@ -31,7 +31,6 @@ class LiveDispersion:
     def __init__(self, model: ExportedModel) -> None:
         self._model = model
         self._timelines = Timelines(model.layout)
-        self._trained = self._timelines.trained
         # One attribute, so that threads that meet here see parts that belong together.
         self._known: tuple[float, NDArray[np.float64]] = (-1.0, self._none())
 
@@ -49,18 +48,20 @@ class LiveDispersion:
             timeline = self._timelines.of(windows.history(), totals)
         except OSError:  # windows are a help, not a reason to fail a scrape
             return self._none()
+        trained = self._timelines.trained
         found = dispersions_by_reach(
-            self._trained.counts,
+            trained.counts,
             timeline,
-            self._trained.sums.firsts,
-            self._trained.degrees,
+            trained.sums.firsts,
+            trained.degrees,
             tuple(WINDOWS.values()),
             # The rules divide it among windows too, of which there are as many unless users choose others.
-            alpha=self._model.alpha / max(len(self._trained.variables), 1) / len(WINDOWS),
+            alpha=self._model.alpha / max(len(trained.variables), 1) / len(WINDOWS),
             collisions=self._model.baseline.row_collisions,
         )
         self._known = (now, found)
         return found
 
     def _none(self) -> NDArray[np.float64]:
-        return np.ones((len(WINDOWS), len(self._trained.variables)))
+        layout = self._model.layout
+        return np.ones((len(WINDOWS), len(layout.features) + len(layout.outputs)))

@@ -426,8 +426,8 @@ class VariableCounter:
                 increments.sums.append((self._sums + (value < 0), abs(value)))
             return
         self._count_row((value,), increments)
-        if self._sums is not None and (number := self._summed(0, value)):
-            increments.sums.append((self._sums + (number < 0), abs(number)))
+        if self._sums is not None:
+            self._add_sum(0, value, increments)
 
     # --- names -------------------------------------------------------------------------------------------------------
 
@@ -572,8 +572,7 @@ class VariableCounter:
                 continue
             if is_few:  # NumPy's calls would take 10 µs
                 for row in rows:
-                    if number := self._summed(index, row[index]):
-                        increments.sums.append((self._sums + 2 * index + (number < 0), abs(number)))
+                    self._add_sum(index, row[index], increments)
                 continue
             if isinstance(rows, np.ndarray) and _is_countable(rows):
                 values = rows[:, index].astype(np.float64)
@@ -585,6 +584,11 @@ class VariableCounter:
             for is_negative, amount in enumerate(amounts):
                 if amount:
                     increments.sums.append((self._sums + 2 * index + is_negative, float(amount)))
+
+    def _add_sum(self, index: int, value: Any, increments: Increments) -> None:
+        assert self._sums is not None
+        if number := self._summed(index, value):
+            increments.sums.append((self._sums + 2 * index + (number < 0), abs(number)))
 
     def _summed(self, index: int, value: Any) -> float:
         """Return what a value adds to a variable's sums; 0 where there is nothing to add."""
