@@ -18,7 +18,6 @@ import pytest
 
 from flask_boxkite import Baseline
 from tests.integration.load import (
-    CLIENTS,
     SCORING_APP,
     Load,
     Row,
@@ -144,7 +143,6 @@ def test_killed_workers_leave_their_counts_behind(
         killed = kill_some(program, load, rng, times=KILLS)
         load.wait_answered(100)
         load.wait_for(lambda: len(load.scraper.pids - set(killed)) >= WORKERS, "scrapes of the new workers")
-    assert len(load.unanswered) <= KILLS * CLIENTS
     check_every_process(program, baseline, load, killed=killed)
     check_records(program, load, tmp_path / "app" / "records")
 
@@ -162,7 +160,6 @@ def test_killed_workers_without_a_master_leave_their_counts_behind(
             load.wait_answered(100)
             os.kill(pid, signal.SIGKILL)
         load.wait_answered(100)
-    assert len(load.unanswered) <= 2 * CLIENTS
     found = check_every_process(program, baseline, load, killed=[first, second])
     assert found.keys() == set(others)
     check_records(program, load, tmp_path / "app" / "records")
