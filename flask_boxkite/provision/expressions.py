@@ -11,10 +11,12 @@ Where there is nothing to divide by there is no sample, and never NaN: that woul
 from __future__ import annotations
 
 __all__ = [
+    "ADDED_UP",
     "BASELINE_COUNTS",
     "BASELINE_PART",
     "BASELINE_ROWS",
     "BINNED_ROWS",
+    "BINNED_ROWS_ADDED_UP",
     "DEGREES",
     "DISPERSION",
     "G_STATISTIC",
@@ -23,11 +25,13 @@ __all__ = [
     "KS",
     "KS_LIMIT",
     "LIMIT",
+    "LIVE_BINS",
     "LIVE_COUNTS",
     "LIVE_ROWS",
     "LONG_UNCERTAIN",
     "MOVED_MOST",
     "ONE_WINDOW_LIMIT",
+    "PIECES",
     "PSI",
     "PSI_NOISE",
     "SHARE",
@@ -71,6 +75,15 @@ $one
 # --- live ------------------------------------------------------------------------------------------------------------
 
 LIVE_COUNTS = "sum by ($by, group) (increase(boxkite_${side}_group_total[$window]))"
+
+# A window needs few samples where it is added up from pieces, each the increase over the time between two evaluations.
+# The range is longer by one scrape, so that each piece begins with the sample with which the one before ended, and
+# `increase` extrapolates to that range: the quotient takes it back. Below 0, `increase` does not extrapolate, so of a
+# counter that is new, the first piece is too small by as much.
+PIECES = "sum by ($by$each) (increase(boxkite_${side}_$counter[$overlapping])) * $piece_seconds / $overlapping_seconds"
+
+# The range ends half a piece early, so that no release of Prometheus takes one piece more than the window has.
+ADDED_UP = "sum_over_time($pieces[$added_up])"
 
 LIVE_ROWS = "sum without (group) ($live)"
 
@@ -181,9 +194,11 @@ topk without (group) (1, abs(
   + 1e-9
 ) > 2e-9)"""
 
+LIVE_BINS = "sum by ($by, le) (increase(boxkite_${side}_value_bucket[$window]))"
+
 KS = """\
 max without (le) (abs(
-  sum by ($by, le) (increase(boxkite_${side}_value_bucket[$window]))
+  $live_bins
   / ignoring (le) group_left ()
   ($binned > 0)
   -
@@ -200,6 +215,8 @@ sqrt(
 )"""
 
 BINNED_ROWS = """sum by ($by) (increase(boxkite_${side}_value_bucket{le="+Inf"}[$window]))"""
+
+BINNED_ROWS_ADDED_UP = """sum without (le) (sum_over_time($pieces{le="+Inf"}[$added_up]))"""
 
 TRAINED_BINNED_ROWS = """max by ($by) (last_over_time(boxkite_${side}_value_baseline_bucket{le="+Inf"}[$lookback]))"""
 

@@ -11,7 +11,12 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.provision.durations import duration_seconds, duration_text
 
-__all__ = ["LEAST_SCRAPES", "RuleOptions"]
+__all__ = ["LEAST_SCRAPES", "PIECE", "PIECE_SECONDS", "RuleOptions"]
+
+PIECE, PIECE_SECONDS = "5m", 300.0
+"""How often the slowest rules are evaluated, and so how long the pieces are from which their windows are added up."""
+
+_LEAST_SCRAPES_OF_A_PIECE = 5
 
 LEAST_SCRAPES = 20
 """Scrapes that a window must hold: `increase` extrapolates, and of five scrapes it makes a quarter more rows."""
@@ -96,6 +101,14 @@ class RuleOptions:
         """Return how often rules on all bins are, which cost more: 5 times in a window, or every 5 minutes."""
         return self._every(duration_seconds(window, what="A window") / 5)
 
+    def is_added_up(self, interval: str) -> bool:
+        """Say whether a window whose rules are evaluated every *interval* is added up from pieces, to read less.
+
+        Pieces need some scrapes each; of fewer, a window does not hold many samples anyway.
+        """
+        scrape = duration_seconds(self.scrape_interval, what="The scrape interval")
+        return interval == PIECE and scrape * _LEAST_SCRAPES_OF_A_PIECE <= PIECE_SECONDS
+
     @property
     def serving_window(self) -> str:
         """The window of alerts on traffic and records: the shortest of an hour or more, or else the longest."""
@@ -111,7 +124,7 @@ class RuleOptions:
     def _every(self, seconds: float) -> str:
         """Between two scrapes nothing changes; what is older than 5 minutes, Prometheus takes for gone."""
         scrape = duration_seconds(self.scrape_interval, what="The scrape interval")
-        return duration_text(min(max(scrape, seconds), 300.0))
+        return duration_text(min(max(scrape, seconds), PIECE_SECONDS))
 
 
 def _windows_of_at_least(seconds: float) -> tuple[str, ...]:

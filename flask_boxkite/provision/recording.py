@@ -16,18 +16,20 @@ from flask_boxkite.drift.verdict import DOUBT, MAJOR_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
 from flask_boxkite.provision import expressions
-from flask_boxkite.provision.durations import duration_seconds
-from flask_boxkite.provision.options import RuleOptions
+from flask_boxkite.provision.durations import duration_seconds, duration_text
+from flask_boxkite.provision.options import PIECE, PIECE_SECONDS, RuleOptions
 from flask_boxkite.provision.rulefile import Recording
 
 __all__ = [
     "FEATURES",
     "LOOKBACK",
-    "OUTPUTS",
+    "SIDES",
     "Side",
     "any_window_rule",
+    "bin_piece_rules",
     "bin_rules",
     "filled",
+    "piece_rules",
     "training_rules",
     "window_rules",
 ]
@@ -58,6 +60,7 @@ class Side:
 
 FEATURES = Side("feature", "feature")
 OUTPUTS = Side("inference", "output")
+SIDES = (FEATURES, OUTPUTS)
 
 
 def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
@@ -85,6 +88,16 @@ def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
         yield record(":g_limit", expressions.LIMIT)
 
 
+def piece_rules(options: RuleOptions) -> list[Recording]:
+    """Return the rules that record live counts in pieces, for the windows that are added up from these."""
+    return [Recording(_pieces(side, "group_total"), _piece(side, options, "group_total", "group")) for side in SIDES]
+
+
+def bin_piece_rules(options: RuleOptions) -> list[Recording]:
+    """Return the same of bins."""
+    return [Recording(_pieces(side, "value_bucket"), _piece(side, options, "value_bucket", "le")) for side in SIDES]
+
+
 def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recording]:
     """Yield what is known of one window: live counts, statistics, verdict, shares."""
 
@@ -100,10 +113,13 @@ def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Reco
         "held": side.series(":held_groups", window),
         "noise": side.series(":psi_noise", window),
         "gauge_window": _gauge_window(window),
+        "pieces": _pieces(side, "group_total"),
+        "added_up": _added_up(window),
     }
     for name in ("g", "dispersion", "psi", "size"):
         common[name] = side.series(f":{name}", window)
-    yield record("_group:live", expressions.LIVE_COUNTS)
+    is_added_up = options.is_added_up(options.interval(window))
+    yield record("_group:live", expressions.ADDED_UP if is_added_up else expressions.LIVE_COUNTS)
     yield record(":live_rows", expressions.LIVE_ROWS)
     yield record(":dispersion", expressions.DISPERSION)
     yield record("_group:total", expressions.TOTAL)
@@ -129,9 +145,16 @@ def any_window_rule(side: Side) -> Recording:
 
 def bin_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recording]:
     """Yield the Kolmogorov-Smirnov distance and its limit, for variables whose bins are exported."""
-    common = _common(side, options) | {"window": window, "windows": str(len(options.windows))}
+    common = _common(side, options) | {
+        "window": window,
+        "windows": str(len(options.windows)),
+        "pieces": _pieces(side, "value_bucket"),
+        "added_up": _added_up(window),
+    }
+    is_added_up = options.is_added_up(options.bins_interval(window))
     for name, template in (
-        ("binned", expressions.BINNED_ROWS),
+        ("live_bins", expressions.ADDED_UP if is_added_up else expressions.LIVE_BINS),
+        ("binned", expressions.BINNED_ROWS_ADDED_UP if is_added_up else expressions.BINNED_ROWS),
         ("trained_binned", expressions.TRAINED_BINNED_ROWS),
         ("significance", expressions.SIGNIFICANCE),
     ):
@@ -160,6 +183,28 @@ def _common(side: Side, options: RuleOptions) -> dict[str, str]:
         "major_size": f"{MAJOR_SIZE:g}",
         "doubt": f"{DOUBT:g}",
     }
+
+
+def _pieces(side: Side, counter: str) -> str:
+    """Name the increases of a counter over the length of a piece."""
+    return f"boxkite:{side.name}_{counter}:increase{PIECE}"
+
+
+def _piece(side: Side, options: RuleOptions, counter: str, each: str) -> str:
+    overlapping = PIECE_SECONDS + duration_seconds(options.scrape_interval, what="The scrape interval")
+    parts = _common(side, options) | {
+        "each": f", {each}",
+        "counter": counter,
+        "overlapping": duration_text(overlapping),
+        "overlapping_seconds": f"{overlapping:g}",
+        "piece_seconds": f"{PIECE_SECONDS:g}",
+    }
+    return filled(expressions.PIECES, parts)
+
+
+def _added_up(window: str) -> str:
+    """Return the range that holds as many pieces as *window*."""
+    return duration_text(duration_seconds(window, what="A window") - PIECE_SECONDS / 2)
 
 
 def _is_long(window: str) -> bool:

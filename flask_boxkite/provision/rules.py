@@ -15,17 +15,17 @@ from flask_boxkite.provision.kubernetes import ObjectMeta
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import (
     FEATURES,
-    OUTPUTS,
+    SIDES,
     any_window_rule,
+    bin_piece_rules,
     bin_rules,
+    piece_rules,
     training_rules,
     window_rules,
 )
 from flask_boxkite.provision.rulefile import Alert, Group, Recording, file_text, manifest_text
 
 __all__ = ["rules_text"]
-
-SIDES = (FEATURES, OUTPUTS)
 
 HEADER = """\
 Recording and alerting rules of flask-boxkite, for all models, baselines, features and outputs. Made by
@@ -47,6 +47,9 @@ Per window and feature (outputs: "inference" in place of "feature"), recorded as
   live_rows, baseline_rows
                       how many there are
 and boxkite:feature_group:live, boxkite:feature_group:baseline: rows per group.
+boxkite:feature_group_total:increase5m, boxkite:feature_value_bucket:increase5m
+                      live rows in pieces of five minutes, of which windows of five hours and more (the ks of half an
+                      hour and more) are added up: they reach back no further than these rules have run
 boxkite:feature:verdict_any is the highest verdict of all windows; alerts on drift use it.
 
 In Python, drift() compares every stretch of time that ends now with training, and so do the page and the command line.
@@ -78,24 +81,40 @@ def _groups(options: RuleOptions) -> Iterator[Group]:
     yield Group(
         "boxkite-training", "What training was like, and what G must exceed.", options.common_interval, training
     )
-    for window in options.windows:
-        rules = list(_window_rules(options, window))
-        yield Group(f"boxkite-{window}", f"The last {window}, beside training.", options.interval(window), rules)
-    for window in options.windows:
-        comment = f"Kolmogorov-Smirnov over the last {window}: of all bins, so less often."
-        bins = [rule for side in SIDES for rule in bin_rules(side, options, window)]
-        yield Group(f"boxkite-{window}-bins", comment, options.bins_interval(window), bins)
+    yield from _window_groups(options)
+    yield from _bin_groups(options)
+    comment = "What has drifted or stopped, over any window."
+    yield Group("boxkite-drift", comment, options.interval(options.windows[0]), list(_drift_rules(options)))
     yield Group("boxkite-serving", "Traffic, rollouts, records.", options.common_interval, serving_alerts(options))
 
 
-def _window_rules(options: RuleOptions, window: str) -> Iterator[Recording | Alert]:
+def _window_groups(options: RuleOptions) -> Iterator[Group]:
+    pieces = piece_rules(options)
+    for window in options.windows:
+        interval = options.interval(window)
+        rules = [rule for side in SIDES for rule in window_rules(side, options, window)]
+        if options.is_added_up(interval):
+            # Before what they are added up to; once is enough for all windows.
+            rules, pieces = [*pieces, *rules], []
+        yield Group(f"boxkite-{window}", f"The last {window}, beside training.", interval, rules)
+
+
+def _bin_groups(options: RuleOptions) -> Iterator[Group]:
+    pieces = bin_piece_rules(options)
+    for window in options.windows:
+        interval = options.bins_interval(window)
+        rules = [rule for side in SIDES for rule in bin_rules(side, options, window)]
+        if options.is_added_up(interval):
+            rules, pieces = [*pieces, *rules], []
+        comment = f"Kolmogorov-Smirnov over the last {window}: of all bins, so less often."
+        yield Group(f"boxkite-{window}-bins", comment, interval, rules)
+
+
+def _drift_rules(options: RuleOptions) -> Iterator[Recording | Alert]:
     for side in SIDES:
-        yield from window_rules(side, options, window)
-    if window == options.windows[0]:
-        for side in SIDES:
-            yield any_window_rule(side)
-            yield drift_alert(side, options)
-        yield stopped_alert(FEATURES, options)
+        yield any_window_rule(side)
+        yield drift_alert(side, options)
+    yield stopped_alert(FEATURES, options)
 
 
 def _window_words(windows: Sequence[str]) -> str:

@@ -2,11 +2,12 @@
 
     python -m tests.benchmarks.rule_cost             # 200 features, 4 replicas, scrapes every 15 s, 5 m and 1 h
     python -m tests.benchmarks.rule_cost --drifted   # when every feature has drifted, and has an alert
-    python -m tests.benchmarks.rule_cost --window 24h  # without bins, of which there would be too many samples
+    python -m tests.benchmarks.rule_cost --window 24h  # another window, or several
 
 Makes up the history of a real service's metrics, gives it to a real Prometheus as blocks, lets that evaluate the rules,
 and prints how long each group took, and each rule that took long. Ends with status 1 if a group took longer than 1 s.
-Needs the dependency group `tests`, the programs `prometheus` and `promtool`, 10 minutes and 3 GB of temporary disk.
+What rules record in pieces, to add it up over a long window, is made up too. Needs the dependency group `tests`, the
+programs `prometheus` and `promtool`, 10 minutes and 3 GB of temporary disk.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from flask_boxkite import ModelMonitoringService
 from flask_boxkite.families import label_text
 from flask_boxkite.provision import RuleOptions, rules_text
 from flask_boxkite.provision.durations import duration_seconds
+from flask_boxkite.provision.options import PIECE, PIECE_SECONDS
 from tests.peers import Prometheus, require, wait_for
 from tests.provision.promtool import Replica, Sample
 
@@ -35,10 +37,11 @@ from .report import HEADER, Row
 SCRAPE_SECONDS = 15
 MARGIN_SECONDS = 300
 BASELINE_SECONDS = 600
+PIECES = {"boxkite_feature_group_total", "boxkite_inference_group_total"}
+PIECES_OF_BINS = {"boxkite_feature_value_bucket", "boxkite_inference_value_bucket"}
 BLOCK_SECONDS = 2 * 3600
 WANTED_EVALUATIONS = 3
 BAR_SECONDS = 1.0
-LONGEST_WITH_BINS = 3600.0
 NOTABLE_SECONDS = 0.05
 WHOLE = "all of it"
 
@@ -71,9 +74,8 @@ def measure(directory: Path, features: int, replicas: int, windows: tuple[str, .
     # What an evaluation costs does not depend on how often there is one.
     rules.write_text(re.sub(r"(?m)^( +interval: ).*$", r"\g<1>1m", rules_text(options)), encoding="utf-8")
     prometheus = Prometheus(directory / "prometheus", [], interval=10.0, rule_files=[rules])
-    longest = duration_seconds(windows[-1], what="A window")
-    served = serve(directory, features, replicas, shift, export_bins=longest <= LONGEST_WITH_BINS)
-    count = make_history(directory, served, round(longest) + MARGIN_SECONDS)
+    served = serve(directory, features, replicas, shift)
+    count = make_history(directory, served, spans(served, options))
     print(f"{features} features, {replicas} replicas, shifted by {shift:g}: {count:,} samples.\n", flush=True)
     with prometheus:
         groups = evaluation_times(prometheus, [f"boxkite-{window}" for window in windows])
@@ -126,32 +128,63 @@ def evaluation_times(prometheus: Prometheus, groups: list[str]) -> dict[str, dic
 # --- history ---------------------------------------------------------------------------------------------------------
 
 
-def serve(directory: Path, features: int, replicas: int, shift: float, *, export_bins: bool) -> list[Sample]:
-    """Return the series of all replicas of a service."""
+def serve(directory: Path, features: int, replicas: int, shift: float) -> list[Sample]:
+    """Return the series of all replicas of a service, and what rules record of them in pieces."""
     rng = np.random.default_rng(0)
     columns = {f"feature_{number}": rng.normal(size=500) for number in range(features)}
     rows = (np.column_stack([*columns.values()]) + shift).tolist()
     outputs = rng.random(500)
     baseline = ModelMonitoringService.export_text(columns, outputs, directory / "b.prom", model="m")
-    return [
+    served = [
         sample
         for number in range(replicas)
-        for sample in Replica(
-            baseline, rows, outputs.tolist(), instance=f"replica-{number}", export_bins=export_bins
-        ).samples
+        for sample in Replica(baseline, rows, outputs.tolist(), instance=f"replica-{number}").samples
     ]
+    return served + list(pieces(served))
 
 
-def make_history(directory: Path, served: list[Sample], seconds: int) -> int:
+def pieces(served: list[Sample]) -> Iterator[Sample]:
+    """Yield what rules record: how much counters have grown in five minutes, in all replicas together."""
+    growths: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for sample in served:
+        if sample.name in PIECES | PIECES_OF_BINS:
+            labels = tuple((name, value) for name, value in sample.labels.items() if name != "instance")
+            key = sample.name, labels
+            growths[key] = growths.get(key, 0.0) + (sample.after - sample.before) * PIECE_SECONDS / 3600
+    for (name, labels), growth in growths.items():
+        yield Sample(f"{name.replace('_', ':', 1)}:increase{PIECE}", dict(labels), growth, growth)
+
+
+def spans(served: list[Sample], options: RuleOptions) -> dict[str, tuple[int, int]]:
+    """Return, for each metric, how far back rules look at it, and how often it has a sample, in seconds."""
+    lengths = {window: duration_seconds(window, what="A window") for window in options.windows}
+
+    def longest_read(interval: Callable[[str], str]) -> float:
+        read = (length for window, length in lengths.items() if not options.is_added_up(interval(window)))
+        return max(read, default=PIECE_SECONDS)
+
+    of_groups, of_bins = longest_read(options.interval), longest_read(options.bins_interval)
+
+    def span(name: str) -> tuple[int, int]:
+        if name.endswith(PIECE):
+            return round(max(lengths.values())), round(PIECE_SECONDS)
+        if "_baseline" in name:
+            return BASELINE_SECONDS, SCRAPE_SECONDS
+        return round(of_bins if name in PIECES_OF_BINS else of_groups) + MARGIN_SECONDS, SCRAPE_SECONDS
+
+    return {name: span(name) for name in {sample.name for sample in served}}
+
+
+def make_history(directory: Path, served: list[Sample], spans: dict[str, tuple[int, int]]) -> int:
     """Make the blocks of a Prometheus that will start in *directory*, up to now; return the number of samples."""
-    expected = sum(BASELINE_SECONDS if is_baseline(sample) else seconds for sample in served) / SCRAPE_SECONDS
+    expected = sum(seconds / every for seconds, every in (spans[sample.name] for sample in served))
     end = round(time.time() + 20 + SECONDS_PER_SAMPLE * expected)
     history = directory / "history.txt"
     written = 0
     # Block by block, for promtool reads all that it is given once for each.
-    scrapes = range(end - seconds, end, SCRAPE_SECONDS)
+    scrapes = range(end - max(seconds for seconds, _ in spans.values()), end, SCRAPE_SECONDS)
     for _, times in groupby(scrapes, lambda at: at // BLOCK_SECONDS):
-        written += write_history(history, served, list(times), scrapes)
+        written += write_history(history, served, list(times), scrapes, spans)
         command = ["tsdb", "create-blocks-from", "openmetrics", "--quiet", history, directory / "prometheus/data"]
         subprocess.run([require("promtool"), *command], check=True, stdout=subprocess.DEVNULL)
     history.unlink()
@@ -159,31 +192,27 @@ def make_history(directory: Path, served: list[Sample], seconds: int) -> int:
     return written
 
 
-def write_history(path: Path, served: list[Sample], times: list[int], scrapes: range) -> int:
+def write_history(
+    path: Path, served: list[Sample], times: list[int], scrapes: range, spans: dict[str, tuple[int, int]]
+) -> int:
     """Write OpenMetrics text with the series at some of the *scrapes*; return the number of samples."""
     written = 0
     with open(path, "w", encoding="utf-8") as file:
         for sample in served:
-            lines = list(course(sample, times, scrapes))
-            file.write("".join(lines))
-            written += len(lines)
+            seconds, every = spans[sample.name]
+            chosen = [at for at in times if at >= scrapes.stop - seconds and (scrapes.stop - at) % every == 0]
+            file.writelines(course(sample, chosen, scrapes))
+            written += len(chosen)
         file.write("# EOF\n")
     return written
-
-
-def is_baseline(sample: Sample) -> bool:
-    """Say whether it is of training, and so never looked back at for long."""
-    return "_baseline" in sample.name
 
 
 def course(sample: Sample, times: list[int], scrapes: range) -> Iterator[str]:
     """Yield the lines of one series, which grows evenly by what the replica counted, in an hour."""
     head = f"{sample.name}{{{label_text(**sample.labels)}}}"
     growth = (sample.after - sample.before) / 3600
-    first = scrapes.stop - BASELINE_SECONDS if is_baseline(sample) else scrapes.start
     for at in times:
-        if at >= first:
-            yield f"{head} {sample.before + growth * (at - scrapes.start):.3f} {at}\n"
+        yield f"{head} {sample.before + growth * (at - scrapes.start):.3f} {at}\n"
 
 
 if __name__ == "__main__":

@@ -138,6 +138,11 @@ def check(path: Path) -> str:
     return done.stdout
 
 
+EACH_MINUTE = ("5m", "1h", "4h")
+"""Windows for rules that a test evaluates each minute: promtool evaluates all rules as often, so that the pieces from
+which longer windows are added up would overlap."""
+
+
 class Rules:
     """A rule file under test.
 

@@ -13,7 +13,7 @@ import pytest
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.provision import RuleOptions, rules_text
-from tests.provision.promtool import Replica, Rules, course, series
+from tests.provision.promtool import EACH_MINUTE, Replica, Rules, course, series
 
 pytestmark = pytest.mark.peers
 
@@ -47,8 +47,8 @@ def rules(tmp_path: Path) -> Rules:
 
 @pytest.fixture
 def patient(tmp_path: Path) -> Rules:
-    """Return the rules as they are by default, evaluated every minute."""
-    return Rules(tmp_path, rules_text(RuleOptions()), "1m")
+    """Return rules whose alerts wait, evaluated every minute."""
+    return Rules(tmp_path, rules_text(RuleOptions(windows=EACH_MINUTE)), "1m")
 
 
 @pytest.fixture
@@ -139,8 +139,8 @@ def flags(tmp_path: Path) -> Baseline:
 
 
 def test_the_numbers_are_those_of_the_window_that_moved_most(tmp_path: Path, flags: Baseline) -> None:
-    """Half an hour ago, rows were as in training; they are still in the hour and in the day."""
-    rules = Rules(tmp_path, rules_text(RuleOptions(hold="0s")), "1m")
+    """Half an hour ago, rows were as in training; they are still in the longer windows."""
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=EACH_MINUTE, hold="0s")), "1m")
     steady, moved = Replica(flags, [["a"], ["b"]] * 2000), Replica(flags, MOSTLY_A * 40)
     ((labels, texts),) = rules.alerts([course((60, steady), (88, moved), end=90)], "BoxkiteFeatureDrift", minutes=90)
 
@@ -152,14 +152,14 @@ def test_the_numbers_are_those_of_the_window_that_moved_most(tmp_path: Path, fla
     found = re.fullmatch(
         rf"over the last 5m: size 0\.84, drift from 0\.1 on; G {g:.1f}, its limit 28\.2; 4000 rows\. "
         r"Group a moved most, from 50% to 90% of rows\. It has also drifted over the last "
-        r"1h \(size 0\.15\), 24h \(size 0\.1\d\)\.",
+        r"1h \(size 0\.15\), 4h \(size 0\.1\d\)\.",
         texts["description"].removeprefix(about),
     )
     assert found, texts["description"]
 
 
 def test_an_alert_stays_the_same_while_a_change_moves_from_window_to_window(patient: Rules, flags: Baseline) -> None:
-    """It is in the last minutes until minute 35, in the last hour until 90, and then in the last day only."""
+    """It is in the last minutes until minute 35, in the last hour until 90, and then in the longest only."""
     moved = Replica(flags, MOSTLY_A * 40)
     found = {
         minutes: patient.alerts([course((30, moved), end=minutes)], "BoxkiteFeatureDrift", minutes=minutes)
@@ -170,7 +170,7 @@ def test_an_alert_stays_the_same_while_a_change_moves_from_window_to_window(pati
     assert [len(alerts) for alerts in found.values()] == [1, 1, 1]
     assert found[36][0][0] == found[92][0][0] == found[120][0][0]
     windows = {minutes: re.findall(r"last (\w+):", texts["description"]) for minutes, ((_, texts),) in found.items()}
-    assert windows == {36: ["1h"], 92: ["24h"], 120: ["24h"]}
+    assert windows == {36: ["1h"], 92: ["4h"], 120: ["4h"]}
 
 
 def test_what_is_recorded_seldom_is_found_in_between(rules: Rules) -> None:
@@ -246,9 +246,9 @@ def test_a_feature_that_stopped_arriving(tmp_path: Path, rules: Rules) -> None:
 @pytest.mark.parametrize(
     ("present", "missing", "expected"),
     [
-        ((150, 1000), (178, 30), "100% of rows; over the last 5m in 100%, 1h in 2.913%, 24h in 2.913%."),
+        ((150, 1000), (178, 30), "100% of rows; over the last 5m in 100%, 1h in 2.913%, 4h in 2.913%."),
         ((150, 1000), (178, 29), None),
-        ((60, 1000), (150, 30), "100% of rows; over the last 1h in 100%, 24h in 2.913%."),
+        ((60, 1000), (150, 30), "100% of rows; over the last 1h in 100%, 4h in 2.913%."),
         ((178, 100), (60, 2000), None),
     ],
     ids=["just now", "too few rows just now", "some time ago", "back again"],
@@ -257,7 +257,7 @@ def test_the_shortest_window_that_has_rows_says_what_stopped(
     tmp_path: Path, present: tuple[int, int], missing: tuple[int, int], expected: str | None
 ) -> None:
     """Once, though several windows may see it."""
-    rules = Rules(tmp_path, rules_text(RuleOptions(hold="0s")), "1m")
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=EACH_MINUTE, hold="0s")), "1m")
     baseline = train(tmp_path, {"age": [1.0, 2.0, 3.0, 4.0] * 50})
     steps = [
         (minute, Replica(baseline, [[value]] * rows)) for (minute, rows), value in ((present, 2.0), (missing, None))
