@@ -34,6 +34,9 @@ import pytest
 HERE = Path(__file__).resolve().parent
 PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or HERE.parent / ".peers")
 
+PATIENCE_SECONDS = 120.0
+"""How long a broken test hangs at most: no measurement, and generous for machines that do much besides."""
+
 T = TypeVar("T")
 # The type of the program that enters its own context; typing has Self from Python 3.11 on only.
 P = TypeVar("P", bound="Program")
@@ -142,11 +145,10 @@ def missing(what: str) -> NoReturn:
 # --- Waiting and asking ---------------------------------------------------------------------------------------------
 
 
-def wait_for(condition: Callable[[], T], *, timeout: float = 60.0, what: str = "the condition") -> T:
+def wait_for(condition: Callable[[], T], *, timeout: float = PATIENCE_SECONDS, what: str = "the condition") -> T:
     """Call *condition* until it returns something true; return that.
 
-    Exceptions count as "not yet". The timeout only bounds how long a broken test hangs: it is no measurement, and
-    generous for busy machines.
+    Exceptions count as "not yet".
 
     Raises:
         AssertionError: The time is over; names *what* and the last value or exception.
@@ -210,7 +212,7 @@ def fetch(
     json_body: Any = None,
     data: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-    timeout: float = 30.0,
+    timeout: float = PATIENCE_SECONDS,
 ) -> Answer:
     """Send a GET, or with *data* or *json_body* a POST, and return the answer whatever its status."""
     headers = dict(headers or {})
@@ -261,14 +263,22 @@ class Program:
             print(self.log())
             raise
 
-    def stop(self, signum: int = signal.SIGTERM, *, timeout: float = 30.0) -> int:
-        """Send *signum* to the main process, wait until it ended, kill what is left of its group; return its code."""
+    def stop(self, signum: int = signal.SIGTERM, *, timeout: float = PATIENCE_SECONDS) -> int:
+        """Send *signum* to the main process, wait until it ended, kill what is left of its group; return its code.
+
+        A Python that does not end writes to its log where each of its threads is.
+        """
         process = self._process
         assert process is not None, "The program was not started."
         if process.poll() is None:
             process.send_signal(signum)
         try:
             return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE_SECONDS)
+            raise
         finally:
             self.kill()
 
@@ -304,7 +314,7 @@ class Program:
             self._process = subprocess.Popen(
                 [str(word) for word in command],
                 cwd=cwd or self.directory,
-                env={**os.environ, **env},
+                env={**os.environ, "PYTHONFAULTHANDLER": "1", **env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

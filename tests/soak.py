@@ -149,7 +149,7 @@ def write() -> None:
         if index in marks:
             rss.append(rss_mib())
     left = service.flush(60)
-    wait_for(lambda: left == 0 or service.flush(1) == 0, timeout=60, what="delivery of all")
+    wait_for(lambda: left == 0 or service.flush(1) == 0, what="delivery of all")
     text = service.export_http({}, {})[0].decode()
     report = {
         "number": number,

@@ -97,7 +97,7 @@ def test_what_a_server_misses_while_it_is_down_comes_when_it_is_up(
                     fluentd.start()
         assert compare(clients, arrived(fluentd)).missing
         fluentd.start()
-        wait_for(lambda: not compare(clients, arrived(fluentd)).missing, timeout=60, what="what is missing")
+        wait_for(lambda: not compare(clients, arrived(fluentd)).missing, what="what is missing")
         account = settled(server.port)
         # A server that is killed may have kept a batch, and not acknowledged it.
         books = check_all_arrived(clients, arrived(fluentd), most_doubles=1)
@@ -180,7 +180,7 @@ def test_a_server_is_stopped_although_fluentd_is_a_black_hole(tmp_path: Path, st
             scrape(server.port)
             return not compare(clients, arrived(fluentd)).missing
 
-        wait_for(nothing_is_missing, timeout=60, what="what was left on disk")
+        wait_for(nothing_is_missing, what="what was left on disk")
         account = settled(server.port)
         books = check_all_arrived(clients, arrived(fluentd))
     assert account.accepted == account.delivered == books.received == len(clients.answered)
@@ -386,7 +386,7 @@ def test_nothing_is_lost_to_a_server_that_does_anything_at_random(
             writer.log(10)
             time.sleep(0.005)
             assert len(writer.ids) < 50_000
-        wait_for(lambda: account_of(service).waiting == 0, timeout=60, what="delivery of all")
+        wait_for(lambda: account_of(service).waiting == 0, what="delivery of all")
         account = account_of(service)
         assert account.accepted == account.delivered + sum(account.dropped.values()) == len(writer.ids)
         assert account.dropped.keys() <= {"queue_full"}
@@ -448,7 +448,7 @@ def test_records_that_a_server_never_acknowledges_are_given_up_and_all_others_de
             writer.log(5)
             return account_of(service).dropped.get("refused", 0) == len(poison)
 
-        wait_for(is_given_up, timeout=60, what="the end of patience with poison")
+        wait_for(is_given_up, what="the end of patience with poison")
         wait_for(lambda: account_of(service).waiting == 0, what="delivery of all others")
         account = account_of(service)
         assert account.dropped == {"refused": len(poison)}

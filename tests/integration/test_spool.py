@@ -173,7 +173,7 @@ def test_a_process_killed_while_it_delivers_what_another_left_counts_nothing_twi
             Account.of(scrape(server.port)[1])
             return len(compare(clients, keeper.kept).missing) == 1
 
-        wait_for(all_others_came, timeout=60, what="all records but one")
+        wait_for(all_others_came, what="all records but one")
         kill_workers(server)
         mode = "up"
         account = settled(server.port)
@@ -207,7 +207,7 @@ def test_what_a_killed_server_left_is_delivered_by_the_next_with_its_first_scrap
             Account.of(scrape(other.port)[1])
             return not compare(clients, arrived(fluentd)).missing
 
-        wait_for(nothing_is_missing, timeout=60, what="what was left on disk")
+        wait_for(nothing_is_missing, what="what was left on disk")
         more = send(other.port, 20)
         account = settled(other.port)
         check_all_arrived(more, arrived(fluentd)[len(clients.answered) :])
@@ -258,7 +258,7 @@ def test_of_two_servers_that_share_a_spool_one_delivers_what_the_other_left(
             ids = {record["entity_id"] for record in arrived(fluentd)}
             return {*first.answered.values(), *second.answered.values()} <= ids
 
-        wait_for(nothing_is_missing, timeout=60, what="what both have taken")
+        wait_for(nothing_is_missing, what="what both have taken")
         account = settled(other.port)
         times = Counter(record["entity_id"] for record in arrived(fluentd))
     assert set(times.values()) == {1}

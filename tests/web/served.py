@@ -20,7 +20,7 @@ import pytest
 
 import flask_boxkite
 from tests.integration.load import CLIENTS, SCORING_APP, NotSentError, UnansweredError, scrape
-from tests.peers import PEERS, Program, free_port, missing, wait_for
+from tests.peers import PATIENCE_SECONDS, PEERS, Program, free_port, missing, wait_for
 
 __all__ = ["KINDS", "Kind", "Served", "peer_server"]
 
@@ -278,7 +278,7 @@ class Served(Program):
                 *self._command,
             ]
 
-    def stop(self, signum: int = signal.SIGTERM, *, timeout: float = 30.0) -> int:
+    def stop(self, signum: int = signal.SIGTERM, *, timeout: float = PATIENCE_SECONDS) -> int:
         """Do as any program; processes that end by themselves, each after its connection, may do so."""
         if self.is_forking:
             os.kill(self.pid, signum)
