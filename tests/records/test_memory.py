@@ -103,7 +103,7 @@ WIDE = "The records have more than 10,000 features. Name those you want with a '
 
 # The lines, the MB they may take, and the damage in each way of reading: the same in all, if it is no dict by way.
 ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = {
-    "empty lines": (lambda: iter([b"\n" * (1 << 20)] * 30), LITTLE, {"empty": 30 << 20}),
+    "empty lines": (lambda: iter([b"\n" * (1 << 20)] * 10), LITTLE, {"empty": 10 << 20}),
     "blank lines": (lambda: iter([b" \n" * 1000] * 50), LITTLE, {"empty": 50_000}),
     "ten million rows": (lambda: many(lambda i: raw("[1]", rows=10_000_000), 50), LITTLE, {"rows": 50}),
     "rows in a long line": (
@@ -111,8 +111,8 @@ ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = 
         LITTLE,
         {"records": {}, "open frame": {"too_large": 5}, "drift": {"too_large": 5}},
     ),
-    "rows without values": (lambda: many(lambda i: raw(rows=150), 500), LINE, {}),
-    "an endless line": (lambda: iter([b"x" * (1 << 20)] * 100), LITTLE, {"too_long": 1}),
+    "rows without values": (lambda: many(lambda i: raw(rows=150), 200), LINE, {}),
+    "an endless line": (lambda: iter([b"x" * (1 << 20)] * 70), LITTLE, {"too_long": 1}),
     "a long text": (lambda: iter([raw('"' + "x" * 30_000_000 + '"')]), LINE, {}),
     "numbers": (
         lambda: iter([raw("[" + "1.5," * 1_900_000 + "1]")]),
@@ -130,13 +130,13 @@ ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = 
         {"records": {}, "open frame": {"too_large": 1}, "drift": {"too_large": 1}},
     ),
     "objects of other names": (
-        lambda: many(lambda i: raw("[" + ",".join(f'{{"x{i}":1}}' for i in range(9000)) + "]", rows=9000), 5),
+        lambda: many(lambda i: raw("[" + ",".join(f'{{"x{i}":1}}' for i in range(9000)) + "]", rows=9000), 2),
         LINE,
-        {"records": {}, "open frame": {"too_large": 5}, "drift": {}},
+        {"records": {}, "open frame": {"too_large": 2}, "drift": {}},
     ),
     "too many values": (lambda: iter([raw("[" + "[]," * 5_000_000 + "[]]")]), LINE, {"too_large": 1}),
     "many lists": (
-        lambda: many(lambda i: raw("[" + "[]," * 100_000 + "[]]"), 10),
+        lambda: many(lambda i: raw("[" + "[]," * 100_000 + "[]]"), 4),
         LINE,
         {"records": {}, "open frame": WIDE, "drift": {}},
     ),
@@ -145,13 +145,13 @@ ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = 
         LITTLE,
         {"too_deep": 20},
     ),
-    "long ids": (lambda: many(lambda i: raw(entity_id=f"{i}" + "x" * 100_000), 1000), LITTLE, {}),
+    "long ids": (lambda: many(lambda i: raw(entity_id=f"{i}" + "x" * 100_000), 700), LITTLE, {}),
     "names": (
-        lambda: many(lambda i: raw(model="credit", version=f"{i}", baseline=f"{i}" + "x" * 50_000), 2000),
+        lambda: many(lambda i: raw(model="credit", version=f"{i}", baseline=f"{i}" + "x" * 50_000), 1400),
         LITTLE,
         {},
     ),
-    "segments": (lambda: many(lambda i: raw(f'{{"f0":1.0,"city":"c{i}"}}', "0.5"), 10_000), LITTLE, {}),
+    "segments": (lambda: many(lambda i: raw(f'{{"f0":1.0,"city":"c{i}"}}', "0.5"), 4000), LITTLE, {}),
 }
 
 
