@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import pickle
 import re
@@ -146,6 +147,24 @@ def test_an_app_without_the_monitor_serves_its_views_and_is_told(caplog: pytest.
     )
 
 
+def test_a_view_that_a_script_calls_works_and_is_told(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(baseline)
+    monitor = Boxkite(app)
+    score = monitor.predict(lambda: 0.5)
+
+    async def score_later() -> Any:
+        return score()
+
+    assert [score(), score(), asyncio.run(monitor.predict(score_later)())] == [0.5] * 3
+    with app.app_context():
+        assert score() == 0.5
+    first, second = caplog.messages
+    name = "test_a_view_that_a_script_calls_works_and_is_told.<locals>"
+    remedy = "is called outside of a request, where it is not counted. Log it with monitor.log_prediction()."
+    assert [first, second] == [f"'{name}.<lambda>' {remedy}", f"'{name}.score_later' {remedy}"]
+    assert metrics_of(app).statuses() == {}
+
+
 # --- Models ---------------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +268,57 @@ def test_a_routed_model_that_is_not_there_is_said_once_and_its_requests_are_coun
     assert [record["model"] for record in sink.taken] == ["rsik"] * 3
 
 
+def method_of_a_class(app: Flask, monitor: Boxkite) -> None:
+    class Score(MethodView):
+        @monitor.predict(model="rsik")
+        def post(self) -> Any:
+            return {"score": 0.5}
+
+    app.add_url_rule("/score", view_func=Score.as_view("score"))
+
+
+def bound_method(app: Flask, monitor: Boxkite) -> None:
+    class Score:
+        @monitor.predict(model="rsik")
+        def post(self) -> Any:
+            return {"score": 0.5}
+
+    app.add_url_rule("/score", view_func=Score().post, methods=["POST"])
+
+
+@pytest.mark.parametrize("define", [method_of_a_class, bound_method])
+def test_the_model_of_a_method_is_looked_at_before_it_predicts(
+    baseline: Baseline, define: Callable[[Flask, Boxkite], None]
+) -> None:
+    app, monitor = app_of({"risk": baseline}), Boxkite()
+    monitor.init_app(app)
+    define(app, monitor)
+    (problem,) = app.extensions["boxkite"].route_problems(app)
+    assert problem == (
+        f"'{define.__name__}.<locals>.Score.post' is counted without a baseline. "
+        "'BOXKITE_BASELINE' has only the model 'risk', not 'rsik'. Set it to a mapping, such as {'rsik': path}."
+    )
+
+
+def test_a_model_that_no_route_shows_is_said_once_when_it_predicts(
+    baseline: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, monitor = app_of({"risk": baseline}), Boxkite()
+    monitor.init_app(app)
+    score = monitor.predict(model="rsik")(lambda: {"score": 0.5})
+    app.post("/score")(lambda: score())
+    client = app.test_client()
+    client.get("/")
+    assert caplog.messages == []
+    for _ in range(3):
+        client.post("/score", json=ANN)
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert message.endswith(
+        "is counted without a baseline. 'BOXKITE_BASELINE' has only the model 'risk', not 'rsik'. "
+        "Set it to a mapping, such as {'rsik': path}."
+    )
+
+
 def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Baseline) -> None:
     """It would be counted without a baseline, and nobody would know why its drift is never judged."""
     monitor = Boxkite(app_of(baseline))
@@ -283,6 +353,13 @@ def test_an_option_of_a_wrong_type_is_refused(option: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Boxkite().predict(**options)
     assert str(caught.value) == f"'{option}' must be a dotted path, a callable or None, got 5."
+
+
+@pytest.mark.parametrize("model", [3, 0, "", ["risk"], b"risk"], ids=repr)
+def test_a_model_without_a_name_is_refused(model: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Boxkite().predict(model=model)
+    assert str(caught.value) == f"'model' must be a text that is not empty, or None, got {model!r}."
 
 
 class Served(Flask):
