@@ -90,6 +90,8 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
         yield Outcome("problem", *_explanation(app, route, answer))
         return
     yield Outcome("ok", route.found)
+    if route.blueprint != METRICS:
+        return  # browsers follow to https, come by name, and seldom
     if scheme_needed:
         what = f"'{route.path}' answers by https only; http is redirected."
         remedy = "Scrape it with 'scheme: https', or let its endpoint pass by http."
