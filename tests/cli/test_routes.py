@@ -104,7 +104,7 @@ PROBLEMS: dict[str, tuple[Callable[[Flask], Any], str, str]] = {
     ),
     "failure": (
         raises,
-        "'/metrics' is answered with status 500.",
+        "'/metrics' fails: RuntimeError: no database.",
         f"Is it a hook of the app? Then {LOGIN}",
     ),
 }
