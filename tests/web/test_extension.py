@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import pickle
 import re
@@ -163,6 +164,25 @@ def test_a_view_that_a_script_calls_works_and_is_told(baseline: Baseline, caplog
     remedy = "is called outside of a request, where it is not counted. Log it with monitor.log_prediction()."
     assert [first, second] == [f"'{name}.<lambda>' {remedy}", f"'{name}.score_later' {remedy}"]
     assert metrics_of(app).statuses() == {}
+
+
+def test_the_name_of_a_service_leaves_its_apps_their_own(
+    baseline: Baseline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In whatever order each process makes them."""
+    for names in (("api", "admin"), ("admin", "api")):
+        apps = {name: Flask(name) for name in names}
+        for app in apps.values():
+            app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_STATE_DIR=str(tmp_path), BOXKITE_NAME="scoring")
+            monitor = Boxkite(app)
+            app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+        for name in ("api", "admin", "admin"):
+            apps[name].test_client().post("/score", json=ANN)
+        counted = {name: metrics_of(app).statuses() for name, app in apps.items()}
+        del apps, app, monitor
+        gc.collect()
+    assert counted == {"api": {"ok": 2}, "admin": {"ok": 4}}
+    assert caplog.messages == []
 
 
 # --- Models ---------------------------------------------------------------------------------------------------------
