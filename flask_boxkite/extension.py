@@ -168,6 +168,9 @@ class Boxkite:
         log says it with the first request, and so does ``flask boxkite check``. Their predictions are then counted
         without a baseline. A monitor that was made for one app, ``Boxkite(app)``, refuses the model at once.
 
+        A request is one prediction, also if the view calls other decorated ones. A prediction of a second model, such
+        as a challenger, is logged by `log_prediction`.
+
         Args:
             view: The view, plain or async; also in ``MethodView.decorators``.
             model: Which model it serves; None for the only one.
@@ -207,7 +210,8 @@ class Boxkite:
         """Count and log one prediction, or a batch, by hand; in a view or anywhere.
 
         In a view that is decorated with `predict`, this call wins: the decorator adds no second record. So it does in
-        the generator that such a view answers with, and in a function given to its response's ``call_on_close``.
+        the generator that such a view answers with, and in a function given to its response's ``call_on_close``. A
+        prediction of another model is one more.
 
         Args:
             request_body: What the client sent: text, bytes, or an object that is kept as JSON.
@@ -220,7 +224,7 @@ class Boxkite:
         """
         service = self._state().service(model)
         capture = _current_capture()
-        if capture is None:
+        if capture is None or capture.service is not service:
             return service.log_prediction(request_body, features, output)
         # The first takes the request's id, which the client may have been told by now.
         prediction = service.new_id() if capture.is_logged else capture.prediction
@@ -643,7 +647,9 @@ def _wrapped(view: Callable[..., Any], model: str | None, options: Options) -> C
             return True
         if current.method in _NOT_CAPTURED:
             return True
-        if getattr(current, _CAPTURE, None) is not None:  # a view that calls another decorated one is one prediction
+        if (outer := getattr(current, _CAPTURE, None)) is not None:  # a view that calls another is one prediction
+            if state.settings.enabled and outer.service is not state.service_of_view(model, view):
+                _warn_uncounted(view, _OTHER_MODEL)
             return False
         capture = state.capture(state.used.get(model) or state.service_of_view(model, view), options)
         setattr(current, _CAPTURE, capture)
@@ -719,6 +725,10 @@ def _as_flask_value(returned: Any) -> Any:
 _NO_MONITOR = (
     "The app that serves %r has no Boxkite monitor, so its predictions are not counted. "
     "Did you forget to call 'init_app'?"
+)
+_OTHER_MODEL = (
+    "%r is called in a request that is a prediction of another model already, so it is not counted. "
+    "Log it with monitor.log_prediction(model=...)."
 )
 _NO_REQUEST = "%r is called outside of a request, where it is not counted. Log it with monitor.log_prediction()."
 

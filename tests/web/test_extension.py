@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, current_app, request
+from flask import Blueprint, Flask, Response, current_app, request
 from flask.views import MethodView
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
@@ -347,6 +347,60 @@ def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Basel
     assert str(caught.value) == (
         f"'BOXKITE_BASELINE' has only the model {baseline.model!r}, not 'rsik'. "
         "Set it to a mapping, such as {'rsik': path}."
+    )
+
+
+def challenger_in_the_view(app: Flask, monitor: Boxkite) -> None:
+    @app.post("/score")
+    @monitor.predict(model="risk")
+    def score() -> Any:
+        monitor.log_prediction(features=ANN, output=0.25, model="churn")
+        return {"score": 0.5}
+
+
+def challenger_in_the_stream(app: Flask, monitor: Boxkite) -> None:
+    def parts() -> Any:
+        yield '{"score": '
+        monitor.log_prediction(features=ANN, output=0.25, model="churn")
+        yield "0.5}"
+
+    app.post("/score")(monitor.predict(model="risk")(lambda: Response(parts(), mimetype="application/json")))
+
+
+@pytest.mark.parametrize("define", [challenger_in_the_view, challenger_in_the_stream])
+def test_a_second_model_that_is_logged_by_hand_takes_no_prediction_away(
+    baseline: Baseline, define: Callable[[Flask, Boxkite], None]
+) -> None:
+    sink = Records()
+    app = app_of({"risk": baseline, "churn": baseline}, BOXKITE_SINK=sink)
+    monitor = Boxkite(app)
+    define(app, monitor)
+    answer = app.test_client().post("/score", json=ANN, buffered=True)
+    assert metrics_of(app).by("model", "boxkite_predictions_total") == {"risk": 1, "churn": 1}
+    monitor.close()
+    records = {record["model"]: record for record in sink.taken}
+    assert {model: record["output"] for model, record in records.items()} == {"risk": 0.5, "churn": 0.25}
+    assert answer.headers[ID_HEADER] == records["risk"]["prediction_id"] != records["churn"]["prediction_id"]
+
+
+def test_a_decorated_function_of_a_second_model_is_told(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+    """A request is one prediction, of the first that begins."""
+    app = app_of({"risk": baseline, "churn": baseline})
+    monitor = Boxkite(app)
+    risk = monitor.predict(model="risk")(lambda: 0.5)
+
+    @monitor.predict(model="churn")
+    def churn() -> Any:
+        return 0.25
+
+    app.post("/score")(lambda: {"risk": risk().get_json(), "churn": churn()})
+    for _ in range(3):
+        assert app.test_client().post("/score", json=ANN).get_json() == {"risk": 0.5, "churn": 0.25}
+    assert metrics_of(app).by("model", "boxkite_predictions_total") == {"risk": 3}
+    (message,) = caplog.messages
+    assert message == (
+        "'test_a_decorated_function_of_a_second_model_is_told.<locals>.churn' is called in a request that is a "
+        "prediction of another model already, so it is not counted. Log it with monitor.log_prediction(model=...)."
     )
 
 
