@@ -11,7 +11,7 @@ import inspect
 import logging
 import threading
 import weakref
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import update_wrapper
 from pathlib import Path
@@ -890,5 +890,6 @@ def _inside(layer: Any) -> list[Any]:
     """Return what a decorated function, a bound method, or the view of a class calls."""
     inside = [getattr(layer, name, None) for name in ("__wrapped__", "__func__")]
     if isinstance(view_class := getattr(layer, "view_class", None), type):
-        inside += [function for _, function in inspect.getmembers(view_class, inspect.isfunction)]
+        members = ChainMap(*[dict(vars(base)) for base in view_class.__mro__])
+        inside += [member for member in members.values() if inspect.isfunction(member)]
     return [inner for inner in inside if inner is not None]

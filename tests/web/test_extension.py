@@ -297,6 +297,26 @@ def method_of_a_class(app: Flask, monitor: Boxkite) -> None:
     app.add_url_rule("/score", view_func=Score.as_view("score"))
 
 
+def method_beside_one_that_raises(app: Flask, monitor: Boxkite) -> None:
+    class Unready:
+        def __get__(self, *args: Any) -> Any:
+            raise RuntimeError("not yet")
+
+    class Base(MethodView):
+        ready = Unready()
+
+        @monitor.predict(model="replaced")
+        def post(self) -> Any:
+            return {"score": 0.5}
+
+    class Score(Base):
+        @monitor.predict(model="rsik")
+        def post(self) -> Any:
+            return {"score": 0.5}
+
+    app.add_url_rule("/score", view_func=Score.as_view("score"))
+
+
 def bound_method(app: Flask, monitor: Boxkite) -> None:
     class Score:
         @monitor.predict(model="rsik")
@@ -306,7 +326,7 @@ def bound_method(app: Flask, monitor: Boxkite) -> None:
     app.add_url_rule("/score", view_func=Score().post, methods=["POST"])
 
 
-@pytest.mark.parametrize("define", [method_of_a_class, bound_method])
+@pytest.mark.parametrize("define", [method_of_a_class, method_beside_one_that_raises, bound_method])
 def test_the_model_of_a_method_is_looked_at_before_it_predicts(
     baseline: Baseline, define: Callable[[Flask, Boxkite], None]
 ) -> None:
