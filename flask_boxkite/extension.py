@@ -489,9 +489,7 @@ class _AppState:
             try:
                 if not is_dispatched:
                     self._settle(app)
-                for problem in self.route_problems(app):
-                    logger.error("%s", problem)
-                self._check_mounts(app)
+                self._check_routes(app)
                 self._store.check_server(environ)
                 self.hands_over = self.recorders.check_server(environ)
                 self.recorders.attend()
@@ -502,6 +500,14 @@ class _AppState:
         _put_last(app, self.after_request)
         with contextlib.suppress(AssertionError):  # by Flask, if the app has dispatched a request by hand before
             _add_dashboard(app, self, self._monitor._dashboard_guard)  # debug mode may begin after set-up
+
+    def _check_routes(self, app: Flask) -> None:
+        try:
+            for problem in self.route_problems(app):
+                logger.error("%s", problem)
+            self._check_mounts(app)
+        except Exception:  # views and middleware are the app's, and may be anything
+            logger.exception("The routes of the app could not be checked; its requests are not affected.")
 
     def _check_mounts(self, app: Flask) -> None:
         path = self.settings.metrics_path

@@ -576,6 +576,27 @@ def test_a_view_that_is_decorated_twice_needs_one_route(twins: Make, caplog: pyt
     assert caplog.messages == []
 
 
+def test_a_view_that_cannot_be_looked_at_fails_no_request(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+    class Incomparable:
+        def __call__(self) -> str:
+            return "compared to nothing"
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no comparison")
+
+        __hash__ = object.__hash__
+
+    app = app_of(baseline)
+    monitor = Boxkite(app)
+    app.add_url_rule("/", "other", Incomparable())
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    client = app.test_client()
+    assert client.get("/").text == "compared to nothing"
+    client.post("/score", json=ANN)
+    assert metrics_of(app).statuses() == {"ok": 1}
+    assert caplog.messages == ["The routes of the app could not be checked; its requests are not affected."]
+
+
 def test_an_existing_metrics_route_is_refused(baseline: Baseline) -> None:
     app = app_of(baseline)
     app.add_url_rule("/metrics", "own", lambda: "own")
