@@ -897,5 +897,7 @@ def _inside(layer: Any) -> list[Any]:
     inside = [getattr(layer, name, None) for name in ("__wrapped__", "__func__")]
     if isinstance(view_class := getattr(layer, "view_class", None), type):
         members = ChainMap(*[dict(vars(base)) for base in view_class.__mro__])
-        inside += [member for member in members.values() if inspect.isfunction(member)]
+        inside += [
+            member for member in members.values() if inspect.isfunction(member) and hasattr(member, "__wrapped__")
+        ]
     return [inner for inner in inside if inner is not None]
