@@ -643,11 +643,12 @@ def _wrapped(view: Callable[..., Any], model: str | None, options: Options) -> C
     def begin() -> Capture | bool:
         """Return the prediction that begins; if none does, whether its value must become one that Flask accepts."""
         try:
-            state: _AppState | None = current_app.extensions.get(_KEY)
-            current = _current_request()
+            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            current: Request = request._get_current_object()  # type: ignore[attr-defined]
         except RuntimeError:  # by Flask: a script or a test calls the function
             _warn_uncounted(view, _NO_REQUEST)
             return False
+        state: _AppState | None = app.extensions.get(_KEY)
         if state is None:
             _warn_uncounted(view, _NO_MONITOR)
             return True
@@ -671,7 +672,7 @@ def _wrapped(view: Callable[..., Any], model: str | None, options: Options) -> C
 
     def call(*args: Any, **kwargs: Any) -> Any:
         capture = begin()
-        if isinstance(capture, bool):
+        if type(capture) is bool:
             returned = view(*args, **kwargs)
             return _as_flask_value(returned) if capture else returned
         try:
@@ -684,7 +685,7 @@ def _wrapped(view: Callable[..., Any], model: str | None, options: Options) -> C
     # Not the same by way of Flask's `ensure_sync`: an async decorator above, or another async view, awaits it.
     async def call_async(*args: Any, **kwargs: Any) -> Any:
         capture = begin()
-        if isinstance(capture, bool):
+        if type(capture) is bool:
             returned = await view(*args, **kwargs)
             return _as_flask_value(returned) if capture else returned
         try:
