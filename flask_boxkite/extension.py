@@ -11,8 +11,8 @@ import inspect
 import logging
 import threading
 import weakref
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import update_wrapper
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -104,7 +104,8 @@ class Boxkite:
             msg = f"'dashboard_guard' must be a callable without arguments, got {dashboard_guard!r}."
             raise ConfigError(msg)
         self._dashboard_guard = dashboard_guard
-        self._name = _checked_name(name)
+        _check_name("name", name)
+        self._name = name
         self._states: WeakSet[_AppState] = WeakSet()
         self._predicted: list[_Predicted] = []
         self._is_of_one_app = app is not None
@@ -124,10 +125,11 @@ class Boxkite:
             BaselineError: A baseline is missing or invalid.
         """
         app = _checked_app(app)
+        _check_name("name", name)
         if _KEY in app.extensions:
             msg = "This Flask app has a Boxkite monitor already. Call 'init_app' once for each app."
             raise ConfigError(msg)
-        state = _AppState(self, app.name, _checked_name(name) or self._name, Settings.from_mapping(app.config))
+        state = _AppState(self, app.name, name or self._name, Settings.from_mapping(app.config))
         for item in _routed(app, self.predicted):
             state.check_model(item.model)
         _put_last(app, state.after_request)
@@ -166,6 +168,9 @@ class Boxkite:
         log says it with the first request, and so does ``flask boxkite check``. Their predictions are then counted
         without a baseline. A monitor that was made for one app, ``Boxkite(app)``, refuses the model at once.
 
+        A request is one prediction, also if the view calls other decorated ones. A prediction of a second model, such
+        as a challenger, is logged by `log_prediction`.
+
         Args:
             view: The view, plain or async; also in ``MethodView.decorators``.
             model: Which model it serves; None for the only one.
@@ -185,6 +190,7 @@ class Boxkite:
             if pick is not None and not isinstance(pick, str) and not callable(pick):
                 msg = f"'{name}' must be a dotted path, a callable or None, got {pick!r}."
                 raise ConfigError(msg)
+        _check_name("model", model)
         if self._is_of_one_app and len(self._states) == 1:
             for state in self._states:
                 state.check_model(model)
@@ -192,7 +198,7 @@ class Boxkite:
 
         def decorate(view: View) -> View:
             _check_view(view, "and then the view")
-            wrapper = _wrapped(self, view, model, options)
+            wrapper = _wrapped(view, model, options)
             self._predicted = [*self.predicted, _Predicted(view, wrapper, model)]
             return wrapper  # type: ignore[return-value]
 
@@ -204,7 +210,8 @@ class Boxkite:
         """Count and log one prediction, or a batch, by hand; in a view or anywhere.
 
         In a view that is decorated with `predict`, this call wins: the decorator adds no second record. So it does in
-        the generator that such a view answers with, and in a function given to its response's ``call_on_close``.
+        the generator that such a view answers with, and in a function given to its response's ``call_on_close``. A
+        prediction of another model is one more.
 
         Args:
             request_body: What the client sent: text, bytes, or an object that is kept as JSON.
@@ -217,7 +224,7 @@ class Boxkite:
         """
         service = self._state().service(model)
         capture = _current_capture()
-        if capture is None:
+        if capture is None or capture.service is not service:
             return service.log_prediction(request_body, features, output)
         # The first takes the request's id, which the client may have been told by now.
         prediction = service.new_id() if capture.is_logged else capture.prediction
@@ -349,6 +356,7 @@ class _AppState:
         self.is_registered = False  # in a registry that the app serves itself
         self.capture = capture_type(settings)
         self.used: dict[str | None, ModelMonitoringService] = {}  # by the name that a decorator gives
+        self._refused: set[str | None] = set()  # names of models that are not there, which the log has
         services = [self._new_service(baseline, model) for model, baseline in baselines.items()]
         self._services = {service.model: service for service in services}
         has_baseline = any(service.baseline for service in services)
@@ -427,13 +435,18 @@ class _AppState:
             ConfigError: There is no such model.
         """
         self.check_model(model)
-        return self.service_of_view(model)
+        return self._service(model)
 
-    def service_of_view(self, model: str | None) -> ModelMonitoringService:
+    def service_of_view(self, model: str | None, view: Callable[..., Any]) -> ModelMonitoringService:
         """Return the service of the model that a decorator names; one without a baseline if there is no such model.
 
         A request must not fail for that; the log says it.
         """
+        if model not in self._refused and (problem := self._refusal(model, view)) is not None:
+            logger.error("%s", problem)
+        return self._service(model)
+
+    def _service(self, model: str | None) -> ModelMonitoringService:
         with self._lock:
             if model is None and self._services and len(self._configured) <= 1:
                 found = next(iter(self._services.values()))
@@ -448,10 +461,17 @@ class _AppState:
         predicted = self._monitor.predicted
         yield from _route_problems(app, predicted)
         for item in _routed(app, predicted):
-            try:
-                self.check_model(item.model)
-            except ConfigError as error:
-                yield f"{_view_name(item.view)!r} is counted without a baseline. {error}"
+            if (problem := self._refusal(item.model, item.view)) is not None:
+                yield problem
+
+    def _refusal(self, model: str | None, view: Any) -> str | None:
+        """Say that there is no such model as a view's decorator names; None if there is."""
+        try:
+            self.check_model(model)
+        except ConfigError as error:
+            self._refused.add(model)
+            return f"{_view_name(view)!r} is counted without a baseline. {error}"
+        return None
 
     # --- hooks -------------------------------------------------------------------------------------------------------
 
@@ -469,9 +489,7 @@ class _AppState:
             try:
                 if not is_dispatched:
                     self._settle(app)
-                for problem in self.route_problems(app):
-                    logger.error("%s", problem)
-                self._check_mounts(app)
+                self._check_routes(app)
                 self._store.check_server(environ)
                 self.hands_over = self.recorders.check_server(environ)
                 self.recorders.attend()
@@ -482,6 +500,14 @@ class _AppState:
         _put_last(app, self.after_request)
         with contextlib.suppress(AssertionError):  # by Flask, if the app has dispatched a request by hand before
             _add_dashboard(app, self, self._monitor._dashboard_guard)  # debug mode may begin after set-up
+
+    def _check_routes(self, app: Flask) -> None:
+        try:
+            for problem in self.route_problems(app):
+                logger.error("%s", problem)
+            self._check_mounts(app)
+        except Exception:  # views and middleware are the app's, and may be anything
+            logger.exception("The routes of the app could not be checked; its requests are not affected.")
 
     def _check_mounts(self, app: Flask) -> None:
         path = self.settings.metrics_path
@@ -519,7 +545,8 @@ class _AppState:
 
     def answer_to(self, capture: Capture, response: BaseResponse, *, waits_for_close: bool) -> Answer | None:
         """Return what finishes a prediction at the end of its response; None if it is finished at once."""
-        if response.direct_passthrough or (response.is_sequence and not waits_for_close):
+        is_file = response.direct_passthrough and not isinstance(response.response, Generator)
+        if is_file or (response.is_sequence and not waits_for_close):
             if capture.awaits_body:  # a hook has read the stream meanwhile, or it is a file
                 capture.take_payload(reply_of(response).data or b"", response.mimetype or "", response.headers)
             capture.finish(response.status_code, response)
@@ -610,47 +637,81 @@ def _watched(app: Flask, state: _AppState) -> Callable[..., Iterable[bytes]]:
     return watched
 
 
-def _wrapped(monitor: Boxkite, view: Callable[..., Any], model: str | None, options: Options) -> Callable[..., Any]:
-    """Return the view with capture around it."""
-    is_async = inspect.iscoroutinefunction(view)
+def _wrapped(view: Callable[..., Any], model: str | None, options: Options) -> Callable[..., Any]:
+    """Return the view with capture around it; of an async view, a function that can be awaited as it can."""
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        app = current_app._get_current_object()  # type: ignore[attr-defined]
-        run = app.ensure_sync(view) if is_async else view
-        current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    def begin() -> Capture | bool:
+        """Return the prediction that begins; if none does, whether its value must become one that Flask accepts."""
+        try:
+            app = current_app._get_current_object()  # type: ignore[attr-defined]
+            current: Request = request._get_current_object()  # type: ignore[attr-defined]
+        except RuntimeError:  # by Flask: a script or a test calls the function
+            _warn_uncounted(view, _NO_REQUEST)
+            return False
         state: _AppState | None = app.extensions.get(_KEY)
         if state is None:
-            _warn_unregistered(view)
-            return _as_flask_value(run(*args, **kwargs))
+            _warn_uncounted(view, _NO_MONITOR)
+            return True
         if current.method in _NOT_CAPTURED:
-            return _as_flask_value(run(*args, **kwargs))
-        if getattr(current, _CAPTURE, None) is not None:  # a view that calls another decorated one is one prediction
-            return run(*args, **kwargs)
-        capture = state.capture(state.used.get(model) or state.service_of_view(model), options)
+            return True
+        if (outer := getattr(current, _CAPTURE, None)) is not None:  # a view that calls another is one prediction
+            if state.settings.enabled and outer.service is not state.service_of_view(model, view):
+                _warn_uncounted(view, _OTHER_MODEL)
+            return False
+        capture = state.capture(state.used.get(model) or state.service_of_view(model, view), options)
         setattr(current, _CAPTURE, capture)
         if not state.settings.enabled:
-            return _as_flask_value(run(*args, **kwargs))
+            return True
         environ = current.environ
         # A request that an app makes itself may have a copy of another's.
         if environ.get(_WATCHED) == id(environ):
             environ[_WATCHED] = capture
             capture.is_watched = True
         capture.read_request(current)
-        try:
-            returned = run(*args, **kwargs)
-        except Exception as error:
-            capture.take_raised(error)
-            raise
-        except BaseException:  # the server ends this process, or this greenlet: no hook runs any more
-            capture.finish(500)
-            raise
-        capture.take_output(returned)
-        if type(returned) is dict and _JSON_ATOMS.issuperset(map(type, returned.values())):
-            capture.makes_response = True
-            return returned
-        return _as_flask_value(returned)
+        return capture
 
-    return update_wrapper(call, view)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        capture = begin()
+        if type(capture) is bool:
+            returned = view(*args, **kwargs)
+            return _as_flask_value(returned) if capture else returned
+        try:
+            returned = view(*args, **kwargs)
+        except BaseException as error:
+            _take_raised(capture, error)
+            raise
+        return _taken(capture, returned)
+
+    # Not the same by way of Flask's `ensure_sync`: an async decorator above, or another async view, awaits it.
+    async def call_async(*args: Any, **kwargs: Any) -> Any:
+        capture = begin()
+        if type(capture) is bool:
+            returned = await view(*args, **kwargs)
+            return _as_flask_value(returned) if capture else returned
+        try:
+            returned = await view(*args, **kwargs)
+        except BaseException as error:
+            _take_raised(capture, error)
+            raise
+        return _taken(capture, returned)
+
+    return update_wrapper(call_async if inspect.iscoroutinefunction(view) else call, view)
+
+
+def _take_raised(capture: Capture, error: BaseException) -> None:
+    if isinstance(error, Exception):
+        capture.take_raised(error)
+    else:  # the server ends this process, or this greenlet: no hook runs any more
+        capture.finish(500)
+
+
+def _taken(capture: Capture, returned: Any) -> Any:
+    """Take the output from what a view returned; return what Flask accepts."""
+    capture.take_output(returned)
+    if type(returned) is dict and _JSON_ATOMS.issuperset(map(type, returned.values())):
+        capture.makes_response = True
+        return returned
+    return _as_flask_value(returned)
 
 
 def _as_flask_value(returned: Any) -> Any:
@@ -668,18 +729,24 @@ def _as_flask_value(returned: Any) -> Any:
     return value
 
 
-_warned: set[str] = set()
+_NO_MONITOR = (
+    "The app that serves %r has no Boxkite monitor, so its predictions are not counted. "
+    "Did you forget to call 'init_app'?"
+)
+_OTHER_MODEL = (
+    "%r is called in a request that is a prediction of another model already, so it is not counted. "
+    "Log it with monitor.log_prediction(model=...)."
+)
+_NO_REQUEST = "%r is called outside of a request, where it is not counted. Log it with monitor.log_prediction()."
+
+_warned: set[tuple[str, str]] = set()
 
 
-def _warn_unregistered(view: Callable[..., Any]) -> None:
-    name = getattr(view, "__qualname__", repr(view))
-    if name not in _warned:
-        _warned.add(name)
-        logger.warning(
-            "The app that serves %r has no Boxkite monitor, so its predictions are not counted. "
-            "Did you forget to call 'init_app'?",
-            name,
-        )
+def _warn_uncounted(view: Callable[..., Any], message: str) -> None:
+    name = _view_name(view)
+    if (name, message) not in _warned:
+        _warned.add((name, message))
+        logger.warning(message, name)
 
 
 # --- set-up ----------------------------------------------------------------------------------------------------------
@@ -754,11 +821,15 @@ def _checked_app(app: Any) -> Flask:
     raise ConfigError(msg)
 
 
-def _checked_name(name: Any) -> str | None:
+def _check_name(option: str, name: Any) -> None:
+    """Refuse a name that is none.
+
+    Raises:
+        ConfigError: It is neither a text that is not empty nor None.
+    """
     if name is not None and (not isinstance(name, str) or not name):
-        msg = f"'name' must be a text that is not empty, or None, got {name!r}."
+        msg = f"'{option}' must be a text that is not empty, or None, got {name!r}."
         raise ConfigError(msg)
-    return name
 
 
 def _check_view(view: Any, usage: str) -> None:
@@ -815,8 +886,19 @@ def _route_problems(app: Any, predicted: Sequence[_Predicted]) -> Iterator[str]:
 
 
 def _layers(view: Any) -> Sequence[Any]:
-    """Return a view function and all that it wraps."""
+    """Return a view function and all that it calls, as far as it tells."""
     layers = [view]
-    while (view := getattr(view, "__wrapped__", None)) is not None:
-        layers.append(view)
+    for layer in layers:  # which grows
+        layers += [inner for inner in _inside(layer) if inner not in layers]
     return layers
+
+
+def _inside(layer: Any) -> list[Any]:
+    """Return what a decorated function, a bound method, or the view of a class calls."""
+    inside = [getattr(layer, name, None) for name in ("__wrapped__", "__func__")]
+    if isinstance(view_class := getattr(layer, "view_class", None), type):
+        members = ChainMap(*[dict(vars(base)) for base in view_class.__mro__])
+        inside += [
+            member for member in members.values() if inspect.isfunction(member) and hasattr(member, "__wrapped__")
+        ]
+    return [inner for inner in inside if inner is not None]

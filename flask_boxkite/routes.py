@@ -36,7 +36,8 @@ def add_route(app: Flask, blueprint: Blueprint, path: str, name: str, view: Call
 
     answer.__name__ = name
     for host in _hosts(app):
-        blueprint.add_url_rule(path, name, answer, methods=["GET"], **host, **options)
+        # OPTIONS of this path are asked for other methods than ours, which the app may have.
+        blueprint.add_url_rule(path, name, answer, methods=["GET"], provide_automatic_options=False, **host, **options)
 
 
 def _hosts(app: Flask) -> list[dict[str, Any]]:

@@ -746,14 +746,13 @@ def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], na
     """
     if not settings.enabled:
         return Store(None)
-    given = "/".join(filter(None, [settings.name, name]))
     place = Place(
-        given or app,
+        "/".join(filter(None, [settings.name, name or app])),
         replica=settings.pod_name,
         explicit=settings.state_dir,
         environ=os.environ,
         monitored=[model.key for model in models],
-        is_named=bool(given),
+        is_named=bool(settings.name or name),
     )
     return Store(place)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Flask, request_finished
+from flask import Flask, got_request_exception, request_finished
 from werkzeug.test import Client
 
 from flask_boxkite.cli.probes import Outcome
@@ -45,6 +45,7 @@ class _Answer(NamedTuple):
         location: Where it redirects to; empty if it does not.
         reached: Whether the app itself had the request, and no middleware answered before.
         limits: Limits of requests that were applied, as texts.
+        error: What the app raised; None if it did not.
     """
 
     status: int
@@ -52,6 +53,7 @@ class _Answer(NamedTuple):
     location: str
     reached: bool
     limits: list[str]
+    error: BaseException | None
 
 
 def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
@@ -83,13 +85,14 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
         if (scheme_needed := _is_to_https(answer, route.path)) and not answer.is_ours:
             answer = _ask(app, settings, route, f"https://{host}")
     except Exception as error:
-        what = f"'{route.path}' fails: {type(error).__name__}: {error}."
-        yield Outcome("problem", what, "Something around the app, or a hook of it, raises.")
+        yield Outcome("problem", _failure(route, error), "Something around the app, or a hook of it, raises.")
         return
     if not answer.is_ours:
         yield Outcome("problem", *_explanation(app, route, answer))
         return
     yield Outcome("ok", route.found)
+    if route.blueprint != METRICS:
+        return  # browsers follow to https, come by name, and seldom
     if scheme_needed:
         what = f"'{route.path}' answers by https only; http is redirected."
         remedy = "Scrape it with 'scheme: https', or let its endpoint pass by http."
@@ -106,15 +109,22 @@ def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answe
     headers = {"Authorization": f"Bearer {settings.metrics_token}"} if settings.metrics_token else {}
     limits: list[str] = []
     is_reached: list[bool] = []
+    errors: list[BaseException] = []
 
     def receive(sender: Flask, **details: Any) -> None:
         is_reached.append(True)
         limits.extend(_limits(app))  # while the request is there
 
-    with _quiet(app), request_finished.connected_to(receive, app):
+    def receive_error(sender: Flask, exception: BaseException, **details: Any) -> None:
+        errors.append(exception)
+
+    finished = request_finished.connected_to(receive, app)
+    with _quiet(app), finished, got_request_exception.connected_to(receive_error, app):
         response = Client(app).get(route.path, base_url=base_url, headers=headers)
     is_ours = response.status_code == 200 and route.mark in response.data
-    return _Answer(response.status_code, is_ours, response.location or "", bool(is_reached), limits)
+    return _Answer(
+        response.status_code, is_ours, response.location or "", bool(is_reached), limits, next(iter(errors), None)
+    )
 
 
 def _limits(app: Flask) -> list[str]:
@@ -163,7 +173,14 @@ def _explanation(app: Flask, route: _Route, answer: _Answer) -> tuple[str, str]:
             what,
             f"Is it a hook, or a route of the same path? Set '{route.key}' to another one, or {_pass(route, '')}",
         )
-    return f"'{path}' is answered with status {answer.status}.", f"Is it a hook of the app? {_pass(route)}"
+    what = f"'{path}' is answered with status {answer.status}."
+    if answer.status >= 500 and answer.error is not None:
+        what = _failure(route, answer.error)
+    return what, f"Is it a hook of the app? {_pass(route)}"
+
+
+def _failure(route: _Route, error: BaseException) -> str:
+    return f"'{route.path}' fails: {type(error).__name__}: {str(error).rstrip('.')}."
 
 
 def _pass(route: _Route, start: str = "Then ") -> str:

@@ -180,8 +180,12 @@ def _retired_of(number: int, sections: Iterable[Stored]) -> _Retired:
 # --- folding ---------------------------------------------------------------------------------------------------------
 
 
-def fold(directory: Path) -> None:
+def fold(directory: Path, *, app: str | None = None) -> None:
     """Fold the files of dead processes, unless another process is just doing so.
+
+    Args:
+        directory: Where the files are.
+        app: Name of the app that counted there, if it is another than the one that folds: the log names it.
 
     Raises:
         OSError: Reading or writing failed; nothing is lost, the next fold tries again.
@@ -190,17 +194,17 @@ def fold(directory: Path) -> None:
         if is_mine:
             names = _live_names(directory)
             for first in range(0, len(names), _AT_ONCE):
-                _fold_some(directory, names[first : first + _AT_ONCE], names)
+                _fold_some(directory, names[first : first + _AT_ONCE], names, app)
 
 
-def _fold_some(directory: Path, some: Iterable[str], names: Collection[str]) -> None:
+def _fold_some(directory: Path, some: Iterable[str], names: Collection[str], app: str | None) -> None:
     dead: dict[str, int] = {}
     try:
         for name in some:
             if (descriptor := take_if_dead(directory / name)) is not None:
                 dead[name] = descriptor
         if dead:
-            _fold(directory, dead, names)
+            _fold(directory, dead, names, app)
     finally:
         for descriptor in dead.values():
             release(descriptor)
@@ -216,7 +220,7 @@ def _directory_locked(directory: Path, patience_seconds: float) -> Iterator[bool
         os.close(descriptor)
 
 
-def _fold(directory: Path, dead: dict[str, int], names: Collection[str]) -> None:
+def _fold(directory: Path, dead: dict[str, int], names: Collection[str], app: str | None) -> None:
     retired = _read_retired(directory)
     usable, left_out = _sorted_out(directory, dead, retired.names)
     if usable or left_out.keys() - retired.left_out.keys():
@@ -226,7 +230,7 @@ def _fold(directory: Path, dead: dict[str, int], names: Collection[str]) -> None
         retired.names = retired.names.intersection(names).union(usable)
         retired.left_out = {name: state for name, state in retired.left_out.items() if name in names}
         _write(directory, retired)
-        _tell_lost(lost)
+        _tell_lost(lost, app)
     for name in dead:
         if name in retired.names:
             os.unlink(directory / name)
@@ -278,13 +282,15 @@ def _settled(section: Stored, lost: Counter[str]) -> Stored:
     return section._replace(totals=Totals(np.array(cells, dtype=np.int64), section.totals.sums))
 
 
-def _tell_lost(lost: Counter[str]) -> None:
+def _tell_lost(lost: Counter[str], app: str | None) -> None:
     """Log what dead processes have lost, once: when it is counted for good."""
+    whose = f" of the app {app!r}" if app else ""
     for key, records in (+lost).items():
         logger.warning(
-            "Dropped %d records for the sink %r ('process_died'): their process ended before it could deliver them. "
+            "Dropped %d records%s for the sink %r ('process_died'): their process ended before it could deliver them. "
             "Set 'BOXKITE_SPOOL_DIR' to keep records on disk until they are delivered.",
             records,
+            whose,
             json.loads(key)[1],
         )
 

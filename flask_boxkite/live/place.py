@@ -50,7 +50,10 @@ _ABANDONED_SECONDS = 3600.0
 _EXPLICIT_ABANDONED_SECONDS = 7 * 86400.0
 """Counts in a directory that was asked for outlive a restart, so they are kept for a week."""
 
-_AUTOMATIC = re.compile(r"boxkite-(?P<uid>\d+)-(?P<boot>[^-]*)-(?P<namespace>\d*)-(?P<pid>\d+)-(?P<started>\d*)-.+")
+_AUTOMATIC = re.compile(
+    r"boxkite-(?P<uid>\d+)-(?P<boot>[^-]*)-(?P<namespace>\d*)-(?P<pid>\d+)-(?P<started>\d*)"
+    r"-(?P<app>.+?)(?:\.[\d-]+)?"
+)
 
 
 class Place:
@@ -298,8 +301,15 @@ def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_over(entry, is_automatic=is_automatic):
                 with contextlib.suppress(OSError):  # which logs the records that were lost: no later process reads them
-                    fold(Path(entry.path))
+                    app = _app_in(entry.name)
+                    fold(Path(entry.path), app=None if app == _app_in(own.name) else app)
                 remove_unused(Path(entry.path))
+
+
+def _app_in(name: str) -> str | None:
+    """Return the name of the app that counts in a directory, as far as the directory's name tells."""
+    parts = _AUTOMATIC.fullmatch(name)
+    return parts["app"] if parts else None
 
 
 def _is_over(entry: os.DirEntry[str], *, is_automatic: bool) -> bool:

@@ -1,15 +1,21 @@
-"""Compressed bodies, read up to a bound."""
+"""Compressed bodies, read up to a bound.
+
+Python itself reads gzip and deflate, from 3.14 on zstd too. Brotli and zstd are read by the packages with which an app
+would write them, such as Flask-Compress does: ``brotli`` 1.2, which can stop at a bound, and ``backports.zstd``.
+"""
 
 from __future__ import annotations
 
+import importlib
 import zlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 __all__ = ["decompressed"]
 
 _ANY = 32 + zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
-_WINDOWS = {"gzip": (_ANY,), "x-gzip": (_ANY,), "deflate": (_ANY, _RAW)}
-"""How zlib reads an encoding; some clients send ``deflate`` without the header that belongs to it."""
 
 
 def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
@@ -23,22 +29,73 @@ def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
     Raises:
         ValueError: The encoding is unknown, the data are not of it or not whole, or there are more than *limit* bytes.
     """
-    for window in _WINDOWS.get(encoding.strip().lower(), ()):
+    for read in _READERS.get(encoding.strip().lower(), ()):
         try:
-            return _decompressed(data, window, limit)
-        except zlib.error:
+            return read(data, limit)
+        except _Unreadable:
             continue
     msg = f"The body is not encoded as {encoding!r}."
     raise ValueError(msg)
 
 
-def _decompressed(data: bytes, window: int, limit: int) -> bytes:
-    parts = b""
-    while data:  # gzip may have several members
-        reader = zlib.decompressobj(window)
-        parts += reader.decompress(data, limit - len(parts) + 1)
-        if len(parts) > limit or not reader.eof:
-            msg = f"The body is cut off, or has more than {limit} bytes."
-            raise ValueError(msg)
+class _Unreadable(Exception):
+    """The data are not of an encoding, or what reads it is not installed."""
+
+
+def _unzipped(window: int, data: bytes, limit: int) -> bytes:
+    try:
+        return _joined(lambda: zlib.decompressobj(window), data, limit)
+    except zlib.error as error:
+        raise _Unreadable from error
+
+
+def _from_zstd(data: bytes, limit: int) -> bytes:
+    zstd = _module("compression.zstd", "backports.zstd")
+    try:
+        return _joined(zstd.ZstdDecompressor, data, limit)
+    except zstd.ZstdError as error:
+        raise _Unreadable from error
+
+
+def _from_brotli(data: bytes, limit: int) -> bytes:
+    brotli = _module("brotli", "brotlicffi")
+    reader = brotli.Decompressor()
+    try:
+        body: bytes = reader.process(data, output_buffer_limit=limit + 1)
+    except (brotli.error, TypeError) as error:  # TypeError: an older version, which knows no bound
+        raise _Unreadable from error
+    return _whole(body, limit, is_finished=reader.is_finished())
+
+
+def _joined(new_reader: Callable[[], Any], data: bytes, limit: int) -> bytes:
+    body = b""
+    while data:  # there may be several members
+        reader = new_reader()
+        body = _whole(body + reader.decompress(data, limit - len(body) + 1), limit, is_finished=reader.eof)
         data = reader.unused_data
-    return parts
+    return body
+
+
+def _whole(body: bytes, limit: int, *, is_finished: bool) -> bytes:
+    if len(body) > limit or not is_finished:
+        msg = f"The body is cut off, or has more than {limit} bytes."
+        raise ValueError(msg)
+    return body
+
+
+def _module(*names: str) -> Any:
+    for name in names:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise _Unreadable
+
+
+_READERS: dict[str, Sequence[Callable[[bytes, int], bytes]]] = {
+    "gzip": (partial(_unzipped, _ANY),),
+    "x-gzip": (partial(_unzipped, _ANY),),
+    "deflate": (partial(_unzipped, _ANY), partial(_unzipped, _RAW)),  # some clients leave out the header of deflate
+    "br": (_from_brotli,),
+    "zstd": (_from_zstd,),
+}

@@ -104,7 +104,7 @@ PROBLEMS: dict[str, tuple[Callable[[Flask], Any], str, str]] = {
     ),
     "failure": (
         raises,
-        "'/metrics' is answered with status 500.",
+        "'/metrics' fails: RuntimeError: no database.",
         f"Is it a hook of the app? Then {LOGIN}",
     ),
 }
@@ -162,6 +162,14 @@ def test_the_page_is_asked_for_where_it_has_an_address() -> None:
     ]
     found = outcomes(answering(hide_the_page), BOXKITE_DASHBOARD_PATH="/drift")
     assert found[1][:2] == ("problem", "'/drift/' is redirected to '/login'.")
+
+
+def test_what_only_scrapes_need_is_not_said_of_the_page() -> None:
+    """Browsers follow to https, and come by name."""
+    found = outcomes(answering(only_https), BOXKITE_DASHBOARD_PATH="/drift", TRUSTED_HOSTS=["example.org"])
+    hints = [outcome.what.partition(" ")[0] for outcome in found if outcome.level == "hint"]
+    assert set(hints) == {"'/metrics'"}
+    assert found[-1].what == "The drift page is at '/drift/', for everyone who reaches the server."
 
 
 def test_hosts_that_are_matched_are_no_obstacle() -> None:

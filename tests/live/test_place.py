@@ -315,8 +315,11 @@ def test_the_directory_of_a_dead_server_is_removed(base: Path) -> None:
     assert not gone.exists()
 
 
-def test_what_a_dead_server_has_lost_is_logged_before_it_goes(base: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """No later process reads what it counted."""
+@pytest.mark.parametrize(("app", "whose"), [("app", ""), ("other", " of the app 'app'")])
+def test_what_a_dead_server_has_lost_is_logged_before_it_goes(
+    base: Path, caplog: pytest.LogCaptureFixture, app: str, whose: str
+) -> None:
+    """No later process reads what it counted. The app that looks after it may be another."""
     gone = left(base, automatic_name(pid=dead_pid()), files=())
 
     def count_and_die() -> None:
@@ -326,10 +329,10 @@ def test_what_a_dead_server_has_lost_is_logged_before_it_goes(base: Path, caplog
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert ended(fork(count_and_die)) == -signal.SIGKILL
-    opened(automatic())
+    opened(automatic(app))
     assert not gone.exists()
     assert [message.partition(":")[0] for message in caplog.messages] == [
-        "Dropped 3 records for the sink 'file' ('process_died')"
+        f"Dropped 3 records{whose} for the sink 'file' ('process_died')"
     ]
 
 

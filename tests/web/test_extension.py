@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 import pickle
 import re
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask, current_app, request
+from flask import Blueprint, Flask, Response, current_app, request
 from flask.views import MethodView
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
@@ -146,6 +148,43 @@ def test_an_app_without_the_monitor_serves_its_views_and_is_told(caplog: pytest.
     )
 
 
+def test_a_view_that_a_script_calls_works_and_is_told(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(baseline)
+    monitor = Boxkite(app)
+    score = monitor.predict(lambda: 0.5)
+
+    async def score_later() -> Any:
+        return score()
+
+    assert [score(), score(), asyncio.run(monitor.predict(score_later)())] == [0.5] * 3
+    with app.app_context():
+        assert score() == 0.5
+    first, second = caplog.messages
+    name = "test_a_view_that_a_script_calls_works_and_is_told.<locals>"
+    remedy = "is called outside of a request, where it is not counted. Log it with monitor.log_prediction()."
+    assert [first, second] == [f"'{name}.<lambda>' {remedy}", f"'{name}.score_later' {remedy}"]
+    assert metrics_of(app).statuses() == {}
+
+
+def test_the_name_of_a_service_leaves_its_apps_their_own(
+    baseline: Baseline, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In whatever order each process makes them."""
+    for names in (("api", "admin"), ("admin", "api")):
+        apps = {name: Flask(name) for name in names}
+        for app in apps.values():
+            app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_STATE_DIR=str(tmp_path), BOXKITE_NAME="scoring")
+            monitor = Boxkite(app)
+            app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+        for name in ("api", "admin", "admin"):
+            apps[name].test_client().post("/score", json=ANN)
+        counted = {name: metrics_of(app).statuses() for name, app in apps.items()}
+        del apps, app, monitor
+        gc.collect()
+    assert counted == {"api": {"ok": 2}, "admin": {"ok": 4}}
+    assert caplog.messages == []
+
+
 # --- Models ---------------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +288,77 @@ def test_a_routed_model_that_is_not_there_is_said_once_and_its_requests_are_coun
     assert [record["model"] for record in sink.taken] == ["rsik"] * 3
 
 
+def method_of_a_class(app: Flask, monitor: Boxkite) -> None:
+    class Score(MethodView):
+        @monitor.predict(model="rsik")
+        def post(self) -> Any:
+            return {"score": 0.5}
+
+    app.add_url_rule("/score", view_func=Score.as_view("score"))
+
+
+def method_beside_one_that_raises(app: Flask, monitor: Boxkite) -> None:
+    class Unready:
+        def __get__(self, *args: Any) -> Any:
+            raise RuntimeError("not yet")
+
+    class Base(MethodView):
+        ready = Unready()
+
+        @monitor.predict(model="replaced")
+        def post(self) -> Any:
+            return {"score": 0.5}
+
+    class Score(Base):
+        @monitor.predict(model="rsik")
+        def post(self) -> Any:
+            return {"score": 0.5}
+
+    app.add_url_rule("/score", view_func=Score.as_view("score"))
+
+
+def bound_method(app: Flask, monitor: Boxkite) -> None:
+    class Score:
+        @monitor.predict(model="rsik")
+        def post(self) -> Any:
+            return {"score": 0.5}
+
+    app.add_url_rule("/score", view_func=Score().post, methods=["POST"])
+
+
+@pytest.mark.parametrize("define", [method_of_a_class, method_beside_one_that_raises, bound_method])
+def test_the_model_of_a_method_is_looked_at_before_it_predicts(
+    baseline: Baseline, define: Callable[[Flask, Boxkite], None]
+) -> None:
+    app, monitor = app_of({"risk": baseline}), Boxkite()
+    monitor.init_app(app)
+    define(app, monitor)
+    (problem,) = app.extensions["boxkite"].route_problems(app)
+    assert problem == (
+        f"'{define.__name__}.<locals>.Score.post' is counted without a baseline. "
+        "'BOXKITE_BASELINE' has only the model 'risk', not 'rsik'. Set it to a mapping, such as {'rsik': path}."
+    )
+
+
+def test_a_model_that_no_route_shows_is_said_once_when_it_predicts(
+    baseline: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, monitor = app_of({"risk": baseline}), Boxkite()
+    monitor.init_app(app)
+    score = monitor.predict(model="rsik")(lambda: {"score": 0.5})
+    app.post("/score")(lambda: score())
+    client = app.test_client()
+    client.get("/")
+    assert caplog.messages == []
+    for _ in range(3):
+        client.post("/score", json=ANN)
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert message.endswith(
+        "is counted without a baseline. 'BOXKITE_BASELINE' has only the model 'risk', not 'rsik'. "
+        "Set it to a mapping, such as {'rsik': path}."
+    )
+
+
 def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Baseline) -> None:
     """It would be counted without a baseline, and nobody would know why its drift is never judged."""
     monitor = Boxkite(app_of(baseline))
@@ -257,6 +367,60 @@ def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Basel
     assert str(caught.value) == (
         f"'BOXKITE_BASELINE' has only the model {baseline.model!r}, not 'rsik'. "
         "Set it to a mapping, such as {'rsik': path}."
+    )
+
+
+def challenger_in_the_view(app: Flask, monitor: Boxkite) -> None:
+    @app.post("/score")
+    @monitor.predict(model="risk")
+    def score() -> Any:
+        monitor.log_prediction(features=ANN, output=0.25, model="churn")
+        return {"score": 0.5}
+
+
+def challenger_in_the_stream(app: Flask, monitor: Boxkite) -> None:
+    def parts() -> Any:
+        yield '{"score": '
+        monitor.log_prediction(features=ANN, output=0.25, model="churn")
+        yield "0.5}"
+
+    app.post("/score")(monitor.predict(model="risk")(lambda: Response(parts(), mimetype="application/json")))
+
+
+@pytest.mark.parametrize("define", [challenger_in_the_view, challenger_in_the_stream])
+def test_a_second_model_that_is_logged_by_hand_takes_no_prediction_away(
+    baseline: Baseline, define: Callable[[Flask, Boxkite], None]
+) -> None:
+    sink = Records()
+    app = app_of({"risk": baseline, "churn": baseline}, BOXKITE_SINK=sink)
+    monitor = Boxkite(app)
+    define(app, monitor)
+    answer = app.test_client().post("/score", json=ANN, buffered=True)
+    assert metrics_of(app).by("model", "boxkite_predictions_total") == {"risk": 1, "churn": 1}
+    monitor.close()
+    records = {record["model"]: record for record in sink.taken}
+    assert {model: record["output"] for model, record in records.items()} == {"risk": 0.5, "churn": 0.25}
+    assert answer.headers[ID_HEADER] == records["risk"]["prediction_id"] != records["churn"]["prediction_id"]
+
+
+def test_a_decorated_function_of_a_second_model_is_told(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+    """A request is one prediction, of the first that begins."""
+    app = app_of({"risk": baseline, "churn": baseline})
+    monitor = Boxkite(app)
+    risk = monitor.predict(model="risk")(lambda: 0.5)
+
+    @monitor.predict(model="churn")
+    def churn() -> Any:
+        return 0.25
+
+    app.post("/score")(lambda: {"risk": risk().get_json(), "churn": churn()})
+    for _ in range(3):
+        assert app.test_client().post("/score", json=ANN).get_json() == {"risk": 0.5, "churn": 0.25}
+    assert metrics_of(app).by("model", "boxkite_predictions_total") == {"risk": 3}
+    (message,) = caplog.messages
+    assert message == (
+        "'test_a_decorated_function_of_a_second_model_is_told.<locals>.churn' is called in a request that is a "
+        "prediction of another model already, so it is not counted. Log it with monitor.log_prediction(model=...)."
     )
 
 
@@ -283,6 +447,13 @@ def test_an_option_of_a_wrong_type_is_refused(option: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Boxkite().predict(**options)
     assert str(caught.value) == f"'{option}' must be a dotted path, a callable or None, got 5."
+
+
+@pytest.mark.parametrize("model", [3, 0, "", ["risk"], b"risk"], ids=repr)
+def test_a_model_without_a_name_is_refused(model: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Boxkite().predict(model=model)
+    assert str(caught.value) == f"'model' must be a text that is not empty, or None, got {model!r}."
 
 
 class Served(Flask):
@@ -403,6 +574,27 @@ def test_a_view_that_is_decorated_twice_needs_one_route(twins: Make, caplog: pyt
     app.send(json=ANN)
     assert app.scrape().statuses() == {"ok": 1}
     assert caplog.messages == []
+
+
+def test_a_view_that_cannot_be_looked_at_fails_no_request(baseline: Baseline, caplog: pytest.LogCaptureFixture) -> None:
+    class Incomparable:
+        def __call__(self) -> str:
+            return "compared to nothing"
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("no comparison")
+
+        __hash__ = object.__hash__
+
+    app = app_of(baseline)
+    monitor = Boxkite(app)
+    app.add_url_rule("/", "other", Incomparable())
+    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
+    client = app.test_client()
+    assert client.get("/").text == "compared to nothing"
+    client.post("/score", json=ANN)
+    assert metrics_of(app).statuses() == {"ok": 1}
+    assert caplog.messages == ["The routes of the app could not be checked; its requests are not affected."]
 
 
 def test_an_existing_metrics_route_is_refused(baseline: Baseline) -> None:

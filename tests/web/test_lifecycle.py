@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -304,6 +305,61 @@ def decorated_async_method(app: Flask, predict: Any) -> None:
     app.add_url_rule("/score", view_func=Score.as_view("score"))
 
 
+def bound_method(app: Flask, predict: Any) -> None:
+    class Model:
+        @predict
+        def score(self) -> Any:
+            return {"score": request.get_json()["age"] / 100}
+
+    app.add_url_rule("/score", view_func=Model().score, methods=["POST"])
+
+
+def partial_of_decorated(app: Flask, predict: Any) -> None:
+    @predict
+    def score(divisor: int) -> Any:
+        return {"score": request.get_json()["age"] / divisor}
+
+    app.add_url_rule("/score", "score", functools.partial(score, 100), methods=["POST"])
+
+
+def below_an_async_decorator(app: Flask, predict: Any) -> None:
+    def logged(view: Any) -> Any:
+        @functools.wraps(view)
+        async def wrapper(*args: Any) -> Any:
+            return await view(*args)
+
+        return wrapper
+
+    @app.post("/score")
+    @logged
+    @predict
+    async def score() -> Any:
+        await asyncio.sleep(0)
+        return {"score": request.get_json()["age"] / 100}
+
+
+def async_view_that_awaits_another(app: Flask, predict: Any) -> None:
+    @app.post("/inner")
+    @predict
+    async def inner() -> Any:
+        return request.get_json()["age"]
+
+    @app.post("/score")
+    @predict
+    async def score() -> Any:
+        return {"score": await inner() / 100}
+
+
+def async_view_below_one_that_is_none(app: Flask, predict: Any) -> None:
+    @predict
+    async def score() -> Any:
+        return {"score": request.get_json()["age"] / 100}
+
+    @app.post("/score")
+    async def route() -> Any:
+        return await score()
+
+
 def view_class(app: Flask, predict: Any) -> None:
     class Score(View):
         methods = ["POST"]  # noqa: RUF012  (as Flask's documentation has it)
@@ -350,8 +406,6 @@ def twice_decorated(app: Flask, predict: Any) -> None:
 
 
 def decorated_below_another(app: Flask, predict: Any) -> None:
-    import functools
-
     def logged(view: Any) -> Any:
         @functools.wraps(view)
         def wrapper(*args: Any) -> Any:
@@ -377,6 +431,11 @@ VIEWS = [
     method_view_decorators,
     decorated_method,
     decorated_async_method,
+    bound_method,
+    partial_of_decorated,
+    below_an_async_decorator,
+    async_view_that_awaits_another,
+    async_view_below_one_that_is_none,
     view_class,
     blueprint,
     nested_blueprint,

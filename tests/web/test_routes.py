@@ -76,6 +76,20 @@ def test_a_route_for_everything_keeps_everything_else(baseline: Baseline) -> Non
     assert client.post("/metrics").text == "page metrics"
 
 
+def test_another_method_of_their_paths_keeps_its_own_options(baseline: Baseline) -> None:
+    """A browser asks by OPTIONS whether it may post there from another site."""
+
+    def push() -> Any:
+        return "pushed", {"Access-Control-Allow-Origin": "*"}
+
+    app = Flask("served")
+    app.config.update(settings(baseline))
+    Boxkite(app)
+    app.add_url_rule("/metrics", "push", push, methods=["POST", "OPTIONS"], provide_automatic_options=False)
+    answer = app.test_client().options("/metrics")
+    assert (answer.text, answer.headers["Access-Control-Allow-Origin"]) == ("pushed", "*")
+
+
 def test_under_a_prefix_they_are_under_it_too(baseline: Baseline) -> None:
     app = Flask("served")
     app.config.update(settings(baseline))

@@ -207,6 +207,15 @@ def test_a_body_that_nothing_closes_is_counted_too(serve: Callable[..., Served])
     assert served.statuses() == {"client_error": 1}
 
 
+def test_a_generator_that_is_passed_through_is_a_stream_too(serve: Callable[..., Served]) -> None:
+    """A proxy hands bytes on so; a file is left to the server."""
+    served = serve(streaming(b'{"score":', b" 0.5}", direct_passthrough=True))
+    assert list(served.start()) == [b'{"score":', b" 0.5}"]
+    served.start().close()
+    samples = served.samples()
+    assert (samples.statuses(), samples.errors()) == ({"ok": 1, "client_error": 1}, {})
+
+
 def test_the_refusal_of_a_stream_keeps_its_status(serve: Callable[..., Served]) -> None:
     served = serve(streaming("busy", status=429))
     assert list(served.start()) == [b"busy"]
