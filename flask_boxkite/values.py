@@ -19,6 +19,7 @@ from uuid import UUID
 
 import numpy as np
 
+from flask_boxkite.durations import is_interval, seconds_of_duration, seconds_of_duration_text
 from flask_boxkite.objects import array_of, arrow_column, columns_of, fields_of, values_of
 
 __all__ = [
@@ -47,7 +48,6 @@ _MOST_SHOWN = 40
 
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
-_SECOND = np.timedelta64(1, "s")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _SUBMICROSECOND = frozenset({"ns", "ps", "fs", "as"})
 
@@ -61,10 +61,10 @@ def to_number(value: Any) -> float:
 
     A number is what a float64 holds, as it is for Prometheus and most clients: larger integers are rounded, or become
     infinite. A float32 becomes the number with its shortest decimals, which is the one that a client writes in JSON.
-    Durations are seconds.
+    Durations are seconds, also as texts (see `durations`).
 
     Raises:
-        InvalidValue: It is no number, boolean, NumPy scalar, duration or numeric text.
+        InvalidValue: It is no number, boolean, NumPy scalar, duration, or text of one of them.
     """
     if isinstance(value, (float, int)):
         return _float(value)
@@ -75,7 +75,7 @@ def to_number(value: Any) -> float:
         return float(str(value))
     if isinstance(value, str):
         return _number_of_text(value)
-    if isinstance(value, (timedelta, np.timedelta64)):
+    if _is_duration(value):
         return _seconds(value)
     if isinstance(value, (np.bool_, np.integer)):
         return float(value)
@@ -94,11 +94,13 @@ def _float(value: float) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def _seconds(value: timedelta | np.timedelta64) -> float:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, (timedelta, np.timedelta64)) or is_interval(value)
+
+
+def _seconds(value: Any) -> float:
     try:
-        return float(value / _SECOND)
+        return seconds_of_duration(value)
     except TypeError as error:  # NumPy's months and unitless durations
         raise InvalidValue(str(value)) from error
 
@@ -114,6 +116,8 @@ def _number_of_text(text: str) -> float:
             return math.nan
         if lower in BOOLEAN_TEXTS:
             return BOOLEAN_TEXTS[lower]
+        if (seconds := seconds_of_duration_text(text)) is not None:
+            return seconds
     raise InvalidValue(text)
 
 
@@ -250,7 +254,7 @@ def _plain_other(value: Any) -> Any:
         return plain(_array_values(value))
     if isinstance(value, Enum):
         return plain(value.value)
-    if isinstance(value, (timedelta, np.timedelta64)):
+    if _is_duration(value):
         try:
             return _seconds(value)
         except InvalidValue:
