@@ -304,6 +304,16 @@ def test_every_text_is_of_one_kind() -> None:
     assert odd_texts({"b": 2, "1": 9, "2024-01-01": 1}, Usual.DATE) == ["1", "b"]
 
 
+@pytest.mark.parametrize("value", [[1, 2], [0.5], {"a": 1}], ids=str)
+def test_a_column_of_lists_or_objects_is_refused(build: Callable[..., Baseline], value: Any) -> None:
+    """Live, a list may be a column, or a value in a list of its own: rows would be other ones than in training."""
+    with pytest.raises(BaselineError) as caught:
+        build([value, None, value])
+    assert str(caught.value) == (
+        "Column 'x' holds lists or objects. Give each value in them a column of its own, or exclude=('x',)."
+    )
+
+
 # --- in the file -----------------------------------------------------------------------------------------------------
 
 
