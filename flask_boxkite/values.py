@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ __all__ = [
     "is_base64",
     "is_missing_text",
     "is_null",
+    "number_by_type",
     "plain",
     "to_number",
     "to_text",
@@ -70,24 +72,36 @@ def to_number(value: Any) -> float:
         return _float(value)
     if value is None or is_null(value):
         return math.nan
+    if isinstance(value, str):
+        return _number_of_text(value)
+    if (number := number_by_type(value)) is not None:
+        return number
+    # What training reads as a text: bytes, and the like.
+    return math.nan if (text := to_text(value)) is None else _number_of_text(text)
+
+
+def number_by_type(value: Any) -> float | None:
+    """Return the number that a value is, or the seconds of a duration; None if its type is of neither.
+
+    Raises:
+        InvalidValue: It is a duration without a fixed length.
+    """
     if isinstance(value, np.floating):
         # str() of a narrow float gives its shortest decimals, float() of it 0.10000000149…
         return float(str(value))
-    if isinstance(value, str):
-        return _number_of_text(value)
     if _is_duration(value):
         return _seconds(value)
-    if isinstance(value, (np.bool_, np.integer)):
-        return float(value)
+    if isinstance(value, (float, int, np.bool_, np.integer, Fraction)):
+        return _float(value)
     if isinstance(value, Decimal):
         return math.nan if value.is_nan() else float(value)
     # An array without dimensions, of any library; or a scalar of a type that NumPy lacks, such as bfloat16.
     if (array := array_of(value)) is not None and array.ndim == 0 and type(scalar := array[()]) is not type(value):
         return to_number(scalar)
-    raise InvalidValue(type(value).__name__)
+    return None
 
 
-def _float(value: float) -> float:
+def _float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
@@ -269,6 +283,8 @@ def _plain_other(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal):
         return _plain_decimal(value)
+    if isinstance(value, Fraction):
+        return plain(_float(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _plain_bytes(bytes(value))
     return _plain_container(value)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.objects import array_of
 from flask_boxkite.times import to_seconds
-from flask_boxkite.values import InvalidValue, to_number, to_text
+from flask_boxkite.values import InvalidValue, number_by_type, to_number, to_text
 
 __all__ = [
     "ONCE",
@@ -386,15 +386,22 @@ def _has_text(kinds: set[type], values: Sequence[Any]) -> bool:
         if issubclass(kind, str):
             return True
         example = next(value for value in values if type(value) is kind)
-        try:
-            to_number(example)
-        except InvalidValue:
-            try:
-                if to_text(example) is not None:
-                    return True
-            except InvalidValue:
-                continue
+        if _is_text(example):
+            return True
     return False
+
+
+def _is_text(value: Any) -> bool:
+    """Say whether a value is a text rather than a number by its type, as a date or an identifier is."""
+    try:
+        if number_by_type(value) is not None:
+            return False
+    except InvalidValue:  # a duration without a fixed length
+        pass
+    try:
+        return to_text(value) is not None
+    except InvalidValue:
+        return False
 
 
 def _are_times(kinds: set[type], values: Sequence[Any]) -> bool:
