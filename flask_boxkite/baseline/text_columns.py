@@ -1,9 +1,9 @@
 """Columns of texts that are numbers, durations or dates, all or but for some odd ones: ``?``, ``1,234``, ``5%``.
 
 As categories, such a column would be blind: nearly all rows would be rare. Texts that are all dates are read as dates,
-since no code looks like one. Texts that are numbers or durations may be codes, as postcodes are, so that a column of
-more of them than there can be categories is refused; and so is one with odd texts, which are named, with the remedies.
-Memory, engines, streams and commands count texts by the same patterns, and decide here.
+since no code looks like one. Texts that are numbers, amounts or durations may be codes, as postcodes are, so that a
+column of more of them than there can be categories is refused; and so is one with odd texts, which are named, with the
+remedies. Memory, engines, streams and commands count texts by the same patterns, and decide here.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ class Usual(Enum):
 
     NUMBER = "number", NUMBER, "plain numbers, such as 1234.5"
     DATE = "date", TIME, "dates, such as 2024-01-31"
+    AMOUNT = "amount", AMOUNT, "plain numbers, such as 1234.5 for 1,234.50"
     DURATION = "duration", DURATION, "durations in seconds, such as 93600"
 
 
@@ -128,14 +129,24 @@ class TextRows:
         return self.durations == self.rows > 0
 
     @property
+    def are_amounts(self) -> bool:
+        """Whether nearly all texts are amounts, and none is a plain number."""
+        return not self.numbers and self.amounts >= self._most > 0
+
+    @property
     def usual(self) -> Usual:
         """What more texts are than anything else."""
         return max(self.by_usual, key=self.by_usual.__getitem__)
 
     @property
     def by_usual(self) -> Mapping[Usual, int]:
-        """Rows of each kind that a column can be of."""
-        return {Usual.NUMBER: self.numbers, Usual.DATE: self.times, Usual.DURATION: self.durations}
+        """Rows of each kind that a column can be of; amounts are odd where some are plain numbers."""
+        return {
+            Usual.NUMBER: self.numbers,
+            Usual.DATE: self.times,
+            Usual.AMOUNT: 0 if self.numbers else self.amounts,
+            Usual.DURATION: self.durations,
+        }
 
     @property
     def are_odd_numbers(self) -> bool:
@@ -176,7 +187,7 @@ def unclear(name: str, counts: TextRows, odd: Sequence[str]) -> UnclearTexts:
     return UnclearTexts(
         f"Column {name!r} holds {some} and {others}, such as {', '.join(map(repr, odd))}.",
         name,
-        () if usual is Usual.DURATION else gaps,  # without these, it holds durations as texts
+        gaps if usual in (Usual.NUMBER, Usual.DATE) else (),  # others would still be texts without these
         usual.plain,
     )
 

@@ -76,6 +76,18 @@ def test_thousands_in_another_spelling_are_odd_however_many_they_are(build: Call
         build([*NUMBERS, *(f"{number},{index:03}" for number in (1, 2) for index in range(300))])
 
 
+def test_more_amounts_than_there_can_be_categories_are_refused(build: Callable[..., Baseline]) -> None:
+    amounts = [f"{number // 100 + 1},{number:03}" for number in range(300)]
+    said = "Say what these are: texts=('x',) for a column of texts; or give plain numbers, such as 1234.5 for 1,234.50."
+    for odd, more in (([], ", written as texts"), (["?"], " and 1 other text, such as '?'")):
+        with pytest.raises(BaselineError) as caught:
+            build([*amounts, *odd])
+        assert str(caught.value) == f"Column 'x' holds 300 amounts{more}. {said}"
+
+    (found,) = build(amounts, texts=["x"]).features
+    assert (found.kind, found.rows) == ("discrete", 300)
+
+
 def test_gaps_are_odd_however_many_they_are(build: Callable[..., Baseline]) -> None:
     with pytest.raises(BaselineError, match=r"holds 300 numbers and 900 other texts, such as '-', ''"):
         build([*NUMBERS, *["-"] * 500, *[""] * 400])
