@@ -28,6 +28,7 @@ from werkzeug.wrappers import Request, Response
 from flask_boxkite.answers import LONGEST_PAYLOAD, StreamedError, document_of, document_of_body, is_streamed, reply_of
 from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
 from flask_boxkite.hints import Where, features_hint, output_hint
+from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import (
     INFERENCE_HEADER,
     JSON_LINES,
@@ -340,7 +341,9 @@ class Capture:
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:
                 self.tally.errors.append("features")
             elif status != "ok":
-                self.tally.errors = [reason for reason in self.tally.errors if reason == "internal"]
+                # A name that is misspelt may be why the view failed.
+                kept = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
+                self.tally.errors = [reason for reason in self.tally.errors if reason in kept]
             predictions = self.service.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
