@@ -34,6 +34,7 @@ def made() -> pd.DataFrame:
             "gaps": pd.Series(
                 [None if gap else f"t{place % 3}" for place, gap in enumerate(gaps.tolist())], dtype=object
             ),
+            "empty": pd.Series(np.array(["", "a"])[places % 2], dtype=object),
             "category": pd.Categorical(np.array(["low", "high"])[places % 2]),
             "date": pd.to_datetime(pd.Series(days)),
             "moment": pd.Timestamp("2024-03-31 01:30") + pd.to_timedelta(rng.integers(0, 10**12, ROWS), unit="us"),
