@@ -48,6 +48,7 @@ MISSING_TEXTS = frozenset({"", "-", "#n/a", "<na>", "n/a", "na", "nan", "nat", "
 _MOST_SHOWN = 40
 """Letters of a value that an error has."""
 
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
@@ -165,6 +166,8 @@ def to_text(value: Any) -> str | None:
         return None
     if is_base64(value):
         return _text_of_base64(value["b64"])
+    if isinstance(value, _CONTAINERS) and not is_interval(value):  # told before all that it holds is converted
+        raise InvalidValue(type(value).__name__)
     simple = plain(value)
     if isinstance(simple, (list, dict)):
         raise InvalidValue(type(value).__name__)
