@@ -28,6 +28,7 @@ from werkzeug.wrappers import Request, Response
 from flask_boxkite.answers import LONGEST_PAYLOAD, StreamedError, document_of, document_of_body, is_streamed, reply_of
 from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
 from flask_boxkite.hints import Where, features_hint, output_hint
+from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import (
     INFERENCE_HEADER,
     JSON_LINES,
@@ -107,7 +108,8 @@ class Capture:
     _request: Request | None = None  # kept only if the view reads the body by itself
     _tee: BodyTee | None = None
     _table: Table | None = None
-    _content_type = ""  # kept only where nothing was found in the request
+    _content_type = ""  # kept only where nothing was found in the request, as is the next
+    _query_string = b""
     _output: Any = None
 
     def __init__(self, service: ModelMonitoringService, options: Options, *, keeps_long_bodies: bool = False) -> None:
@@ -147,6 +149,7 @@ class Capture:
             self.service.fail(self.tally)
         if self._table is None:
             self._content_type = request.environ.get("CONTENT_TYPE", "")
+            self._query_string = request.query_string
 
     def _watch_body(self, request: Request) -> None:
         """Let the view read a long body itself, and look on."""
@@ -208,7 +211,7 @@ class Capture:
             if length:
                 return self._table_of(binary_document(body, length))
             if mimetype in JSON_LINES and self._options.features is None:
-                return self._table_of_lines(body.decode("utf-8-sig"))
+                return self._table_of_lines(_text_of(request, body))
             if encoding and (request.is_json or body.lstrip()[:1] in (b"{", b"[")):
                 return self._table_of(json.loads(body))
             return self._table_of_body(request, body) if encoding and self._options.features is None else None
@@ -231,7 +234,7 @@ class Capture:
     def _table_of_body(self, request: Request, body: bytes) -> Table | None:
         mimetype = request.mimetype
         if mimetype == "text/csv":
-            return self._table_of_csv(body.decode("utf-8-sig"))
+            return self._table_of_csv(_text_of(request, body))
         if mimetype in _FORMS:
             # Not by the request, whose form and stream are the view's.
             parser = FormDataParser(stream_factory=_in_memory)
@@ -338,7 +341,9 @@ class Capture:
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:
                 self.tally.errors.append("features")
             elif status != "ok":
-                self.tally.errors = [reason for reason in self.tally.errors if reason == "internal"]
+                # A name that is misspelt may be why the view failed.
+                kept = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
+                self.tally.errors = [reason for reason in self.tally.errors if reason in kept]
             predictions = self.service.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
@@ -363,7 +368,8 @@ class Capture:
         pick = self._options.features
         baseline = self.service.baseline
         names = [item.name for item in baseline.features] if baseline else []
-        return features_hint(self._seen_body(), self._content_type, names, pick)
+        seen = self._query_string if pick == QUERY else self._seen_body()
+        return features_hint(seen, self._content_type, names, pick)
 
     def _seen_body(self) -> bytes | None:
         """Return the body whose keys a message may name; None if it was not read whole."""
@@ -437,6 +443,15 @@ def _json_of(request: Request, body: bytes) -> Any:
     # As curl sends it when it is not told what it sends. Tensors without values have JSON alone.
     is_json = body.lstrip()[:1] in (b"{", b"[") and _BINARY_LENGTH not in request.environ
     return json.loads(body) if is_json else None
+
+
+def _text_of(request: Request, body: bytes) -> str:
+    """Return a body as text, in the character set that the client names.
+
+    Raises:
+        LookupError, ValueError: There is no such character set, or the body is not in it.
+    """
+    return body.decode(request.mimetype_params.get("charset", "utf-8")).removeprefix("\ufeff")
 
 
 def _is_read_whole(request: Request) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
 
 from flask_boxkite.nearest import nearest
 from flask_boxkite.payloads import Table, output_table
@@ -75,15 +77,20 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
     """Say what is in a request in which nothing has the shape of features.
 
     Args:
-        body: Its body; None if it was not kept.
+        body: Its body, or its query string if features are looked for there; None if it was not kept.
         content_type: The header of the request.
         known: Names of the features.
         where: What the user has said about where they are.
     """
     expected = f"; the features of the baseline are {_listed(known)}" if known else ""
+    mimetype = content_type.partition(";")[0].strip()
     if where == "?":
-        return f"The query string has none of the features{expected}."
-    seen, document = _request_seen(body, content_type.partition(";")[0].strip())
+        repeated = _repeated(body, known)
+        seen = f"has {repeated}" if repeated else "has none of the features"
+        return f"The query string {seen}{expected}.{_ONCE if repeated else ''}"
+    if mimetype == _FORM and (repeated := _repeated(body, known)):
+        return f"The form has {repeated}{expected}.{_ONCE}"
+    seen, document = _request_seen(body, mimetype)
     if callable(where):
         return f"The function 'features' returned nothing that has the shape of rows; {seen}{expected}."
     if where is not None:
@@ -96,6 +103,18 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
     return f"{_begun(seen)}{expected}. {advice}."
 
 
+def _repeated(fields: bytes | None, known: Sequence[str]) -> str:
+    """Say that a feature is in a form or a query string several times, and others are not; nothing if all are."""
+    pairs = parse_qsl((fields or b"").decode("utf-8", "replace"), keep_blank_values=True)
+    counts = Counter(name for name, _ in pairs if name in known)
+    if len(set(counts.values())) < 2:
+        return ""
+    ((name, most),) = counts.most_common(1)
+    return f"{_shown(name)} {most} times, but not all features as often"
+
+
+_FORM = "application/x-www-form-urlencoded"
+_ONCE = " Send each feature once, or n times for n rows."
 _NOT_READ = "the view did not read the body, or it is too long to be kept"
 
 

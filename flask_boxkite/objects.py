@@ -15,6 +15,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.durations import is_interval
+
 __all__ = ["array_of", "arrow_column", "columns_of", "fields_of", "is_value", "opened", "values_of"]
 
 _VALUES = (str, bytes, bytearray, Number, np.generic, date, time, timedelta, UUID, Enum)
@@ -31,7 +33,7 @@ _NARROW = {
 
 def is_value(value: Any) -> bool:
     """Return whether this is a single value, such as a number, a text, a date or a missing one."""
-    return isinstance(value, _VALUES) or type(value).__name__ in _NULLS
+    return isinstance(value, _VALUES) or type(value).__name__ in _NULLS or is_interval(value)
 
 
 def opened(value: Any, names: Collection[str] = ()) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.objects import array_of
-from flask_boxkite.values import InvalidValue, is_missing_text, is_null
+from flask_boxkite.values import InvalidValue, is_missing_text, is_null, to_text
 
 __all__ = [
     "DAY",
@@ -81,7 +81,8 @@ def to_seconds(value: Any) -> float:
         return int(value.astype("datetime64[us]").astype(np.int64)) / 1e6
     if (array := array_of(value)) is not None and array.ndim == 0 and array.dtype.kind == "M":
         return to_seconds(array[()])
-    raise InvalidValue(type(value).__name__)
+    # What training reads as a text that is a date: bytes, pandas' periods of a day, and the like.
+    return math.nan if (text := to_text(value)) is None else _seconds_of_text(text)
 
 
 def is_time_text(text: str) -> bool:

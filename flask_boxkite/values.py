@@ -14,11 +14,13 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
+from flask_boxkite.durations import is_interval, seconds_of_duration, seconds_of_duration_text
 from flask_boxkite.objects import array_of, arrow_column, columns_of, fields_of, values_of
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "is_base64",
     "is_missing_text",
     "is_null",
+    "number_by_type",
     "plain",
     "to_number",
     "to_text",
@@ -45,9 +48,9 @@ MISSING_TEXTS = frozenset({"", "-", "#n/a", "<na>", "n/a", "na", "nan", "nat", "
 _MOST_SHOWN = 40
 """Letters of a value that an error has."""
 
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
-_SECOND = np.timedelta64(1, "s")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _SUBMICROSECOND = frozenset({"ns", "ps", "fs", "as"})
 
@@ -61,44 +64,58 @@ def to_number(value: Any) -> float:
 
     A number is what a float64 holds, as it is for Prometheus and most clients: larger integers are rounded, or become
     infinite. A float32 becomes the number with its shortest decimals, which is the one that a client writes in JSON.
-    Durations are seconds.
+    Durations are seconds, also as texts (see `durations`).
 
     Raises:
-        InvalidValue: It is no number, boolean, NumPy scalar, duration or numeric text.
+        InvalidValue: It is no number, boolean, NumPy scalar, duration, or text of one of them.
     """
     if isinstance(value, (float, int)):
         return _float(value)
     if value is None or is_null(value):
         return math.nan
+    if isinstance(value, str):
+        return _number_of_text(value)
+    if (number := number_by_type(value)) is not None:
+        return number
+    # What training reads as a text: bytes, and the like.
+    return math.nan if (text := to_text(value)) is None else _number_of_text(text)
+
+
+def number_by_type(value: Any) -> float | None:
+    """Return the number that a value is, or the seconds of a duration; None if its type is of neither.
+
+    Raises:
+        InvalidValue: It is a duration without a fixed length.
+    """
     if isinstance(value, np.floating):
         # str() of a narrow float gives its shortest decimals, float() of it 0.10000000149…
         return float(str(value))
-    if isinstance(value, str):
-        return _number_of_text(value)
-    if isinstance(value, (timedelta, np.timedelta64)):
+    if _is_duration(value):
         return _seconds(value)
-    if isinstance(value, (np.bool_, np.integer)):
-        return float(value)
+    if isinstance(value, (float, int, np.bool_, np.integer, Fraction)):
+        return _float(value)
     if isinstance(value, Decimal):
         return math.nan if value.is_nan() else float(value)
     # An array without dimensions, of any library; or a scalar of a type that NumPy lacks, such as bfloat16.
     if (array := array_of(value)) is not None and array.ndim == 0 and type(scalar := array[()]) is not type(value):
         return to_number(scalar)
-    raise InvalidValue(type(value).__name__)
+    return None
 
 
-def _float(value: float) -> float:
+def _float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
 
 
-def _seconds(value: timedelta | np.timedelta64) -> float:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, (timedelta, np.timedelta64)) or is_interval(value)
+
+
+def _seconds(value: Any) -> float:
     try:
-        return float(value / _SECOND)
+        return seconds_of_duration(value)
     except TypeError as error:  # NumPy's months and unitless durations
         raise InvalidValue(str(value)) from error
 
@@ -114,6 +131,8 @@ def _number_of_text(text: str) -> float:
             return math.nan
         if lower in BOOLEAN_TEXTS:
             return BOOLEAN_TEXTS[lower]
+        if (seconds := seconds_of_duration_text(text)) is not None:
+            return seconds
     raise InvalidValue(text)
 
 
@@ -147,6 +166,8 @@ def to_text(value: Any) -> str | None:
         return None
     if is_base64(value):
         return _text_of_base64(value["b64"])
+    if isinstance(value, _CONTAINERS) and not is_interval(value):  # told before all that it holds is converted
+        raise InvalidValue(type(value).__name__)
     simple = plain(value)
     if isinstance(simple, (list, dict)):
         raise InvalidValue(type(value).__name__)
@@ -250,7 +271,7 @@ def _plain_other(value: Any) -> Any:
         return plain(_array_values(value))
     if isinstance(value, Enum):
         return plain(value.value)
-    if isinstance(value, (timedelta, np.timedelta64)):
+    if _is_duration(value):
         try:
             return _seconds(value)
         except InvalidValue:
@@ -265,6 +286,8 @@ def _plain_other(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal):
         return _plain_decimal(value)
+    if isinstance(value, Fraction):
+        return plain(_float(value))
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _plain_bytes(bytes(value))
     return _plain_container(value)

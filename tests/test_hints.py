@@ -98,6 +98,13 @@ def request_hint(document: Any, where: Any = None, content_type: str = "applicat
             id="query string",
         ),
         pytest.param(
+            b"age=1&age=2&income=&city=Oslo",
+            "?",
+            f"The query string has 'age' 2 times, but not all features as often; {EXPECTED}. "
+            "Send each feature once, or n times for n rows.",
+            id="query string, repeated",
+        ),
+        pytest.param(
             {"x": 1},
             len,
             "The function 'features' returned nothing that has the shape of rows; "
@@ -108,6 +115,16 @@ def request_hint(document: Any, where: Any = None, content_type: str = "applicat
 )
 def test_features_that_are_not_there(document: Any, where: Any, hint: str) -> None:
     assert request_hint(document, where) == hint
+
+
+def test_a_form_in_which_some_features_are_repeated_is_told() -> None:
+    """No more than the names of features is quoted: other fields may be called by what a person has typed."""
+    form = b"age=39&income=1&income=2&income=3&other=1&other=2"
+    assert request_hint(form, None, "application/x-www-form-urlencoded; charset=utf-8") == (
+        f"The form has 'income' 3 times, but not all features as often; {EXPECTED}. "
+        "Send each feature once, or n times for n rows."
+    )
+    assert "cannot be read" in request_hint(b"age=1", None, "application/x-www-form-urlencoded")
 
 
 def test_a_request_that_cannot_be_read_is_told_by_type_and_size() -> None:

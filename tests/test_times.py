@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import date, datetime, timedelta, timezone
+from enum import Enum
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -72,6 +73,12 @@ def test_the_readme_says_which_spellings_are_read() -> None:
             to_seconds(example)
 
 
+class Day(Enum):
+    """A date that is no `date`."""
+
+    LAST = date(2024, 1, 31)
+
+
 ISO = st.from_regex(
     r"\A ?[0-9]{4}-[01][0-9]-[0-3][0-9]"
     r"([Tt ][0-2][0-9]:[0-6][0-9](:[0-6][0-9]([.,][0-9]{1,10})?)?( ?(Z|z|UTC|[+-][0-2][0-9](:?[0-6][0-9])?))?)?\Z"
@@ -89,7 +96,12 @@ def test_the_pattern_that_engines_know_is_what_is_read(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["2024-01-31", date(2024, 1, 31), "2024-01-31T00:00:00Z", np.datetime64("2024-01-31")], ids=str
+    "value",
+    [
+        *("2024-01-31", date(2024, 1, 31), "2024-01-31T00:00:00Z", np.datetime64("2024-01-31")),
+        *(b"2024-01-31", pd.Period("2024-01-31", "D"), Day.LAST),
+    ],
+    ids=str,
 )
 def test_a_date_is_its_midnight(value: Any) -> None:
     assert to_seconds(value) == NOON.timestamp() - 12 * 3600

@@ -7,6 +7,7 @@ import math
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +47,7 @@ ANY_JSON = st.recursive(
 @pytest.mark.parametrize(
     "value",
     [
-        *(1, 1.0, True, "1", " 1.0 ", "1e0", Decimal("1.00"), timedelta(seconds=1)),
+        *(1, 1.0, True, "1", " 1.0 ", "1e0", Decimal("1.00"), Fraction(3, 3), b"1.0", timedelta(seconds=1)),
         *(np.int8(1), np.uint64(1), np.float16(1), np.bool_(True), np.array(1), np.timedelta64(1000, "ms")),
     ],
     ids=repr,
@@ -81,6 +82,8 @@ def test_missing_values_of_all_kinds_are_nan(value: object) -> None:
         (10**400, math.inf),
         (-(10**400), -math.inf),
         (Decimal("1e400"), math.inf),
+        (Fraction(1, 3), 1 / 3),
+        (Fraction(-(10**400), 3), -math.inf),
         ("-inf", -math.inf),
         (Size.SMALL, 0.5),
         (timedelta(minutes=1, milliseconds=500), 60.5),
@@ -94,7 +97,7 @@ def test_numbers_are_what_a_float64_holds_of_their_shortest_decimals(value: obje
 @pytest.mark.parametrize(
     "value",
     [
-        *("one", "1_000", "1,5", [1], {"a": 1}, (1,), b"1", 1j, date(2024, 1, 1)),
+        *("one", "1_000", "1,5", [1], {"a": 1}, (1,), b"one", b"\xff", 1j, date(2024, 1, 1)),
         pytest.param(object(), id="object"),
         *(np.array([1]), np.datetime64("2024-01-01"), np.timedelta64(1, "M")),
     ],
@@ -191,6 +194,7 @@ def test_what_is_plain_already_is_not_copied(value: object) -> None:
         (np.datetime64("2024-01-31"), "2024-01-31"),
         (datetime(2024, 1, 31, tzinfo=timezone.utc), "2024-01-31T00:00:00+00:00"),
         (timedelta(hours=1), 3600.0),
+        (Fraction(1, 4), 0.25),
         (np.timedelta64(1, "M"), "1 months"),
         (Decimal("3"), 3),
         (Decimal("0.1"), 0.1),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from flask_boxkite.baseline.blindness import blind_spots
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.baseline.personal import NUMBERS, looks_like_id
+from flask_boxkite.baseline.personal import DURATIONS, NUMBERS, looks_like_id
 
 __all__ = ["warn_of_columns"]
 
@@ -39,9 +39,10 @@ def warn_of_columns(
         is_one = len(names) == 1
         them = "it" if is_one else "them"
         remedy = f"If the model does not need {them}: exclude=({', '.join(map(repr, names[:SHOWN]))},), or --exclude."
-        if look == NUMBERS:
+        if look in (NUMBERS, DURATIONS):
             listed = ", ".join(map(repr, names[:SHOWN]))
-            remedy = f"If that is meant: texts=({listed},), or --text. If not, give numbers."
+            plain = "numbers" if look == NUMBERS else "seconds"
+            remedy = f"If that is meant: texts=({listed},), or --text. If not, give {plain}."
         logger.warning("%s %s like %s. %s", _columns(names), "looks" if is_one else "look", look, remedy)
     for spot, names in blind_spots(others).items():
         logger.warning("%s: %s.", _columns(names), spot)

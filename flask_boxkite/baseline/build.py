@@ -19,7 +19,7 @@ from flask_boxkite.baseline.columns import count_columns
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.frames import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.baseline.model import Baseline
-from flask_boxkite.baseline.problems import ColumnError
+from flask_boxkite.baseline.problems import ColumnError, Problem
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.errors import BaselineError
 
@@ -139,8 +139,9 @@ def assembled(
         ColumnError: Some columns could not be counted.
         BaselineError: There are none, they have no rows or different ones, or an option names one that is not there.
     """
-    if choices.seen.problems:
-        raise ColumnError(choices.seen.problems)
+    problems = choices.seen.problems + [_of_containers(item) for item in (*features, *outputs) if _is_invalid(item)]
+    if problems:
+        raise ColumnError(problems)
     if not features and not outputs:
         msg = "The training data has no columns: give at least one feature or an inference."
         raise BaselineError(msg)
@@ -153,6 +154,17 @@ def assembled(
             tuple(replace(item, missing_texts=choices.missing_texts) for item in side) for side in (features, outputs)
         )
     return Baseline(features, outputs, rows[0], model, version or None, created, collisions)
+
+
+def _is_invalid(item: Distribution) -> bool:
+    """Say whether a column has values, and no variable can hold any of them."""
+    return 0 < item.invalid == item.rows - item.missing
+
+
+def _of_containers(item: Distribution) -> Problem:
+    fact, remedy = f"Column {item.name!r} holds lists or objects.", "Give each value in them a column of its own, or"
+    names = (item.name,)
+    return Problem(fact, f"{remedy} exclude={names!r}.", f"{remedy} --exclude {item.name!r}.")
 
 
 def _common_rows(distributions: Sequence[Distribution]) -> int:

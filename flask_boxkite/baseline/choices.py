@@ -18,7 +18,7 @@ import numpy as np
 
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.frames import Column
-from flask_boxkite.baseline.personal import NUMBERS, look_of
+from flask_boxkite.baseline.personal import DURATIONS, NUMBERS, look_of
 from flask_boxkite.baseline.problems import ColumnError, Problem, UnclearTexts
 from flask_boxkite.baseline.text_columns import (
     TextRows,
@@ -231,7 +231,7 @@ class Choices:
             column: The column as `as_column` returns it.
 
         Raises:
-            ColumnError: Nearly all texts are numbers or dates, or an option does not apply.
+            ColumnError: Nearly all texts are numbers, dates or durations, or an option does not apply.
         """
         if not column.texts:
             if column.numbers is not None and len(column.numbers):
@@ -248,7 +248,7 @@ class Choices:
         if self.are_numbers(name, counts, missing):
             return replace(column, numbers=numbers_of(texts), texts=Counter(), is_category=False)
         if self.are_unclear(name, counts, distinct=len(texts)):
-            raise ColumnError([unclear(name, counts, odd_texts(texts, is_time=counts.is_time))])
+            raise ColumnError([unclear(name, counts, odd_texts(texts, counts.usual))])
         return column
 
     def without_missing(self, texts: Counter[str]) -> tuple[Counter[str], int]:
@@ -275,10 +275,12 @@ class Choices:
         Args:
             name: Name of the column.
             counts: What its texts are.
-            distinct: How many different ones there are, at least. Few numbers may be categories.
+            distinct: How many different ones there are, at least. Few numbers, amounts or durations
+                may be categories.
         """
-        are_too_many = counts.are_numbers and distinct > self.max_categories
-        return name not in self.texts and (counts.are_odd_numbers or counts.are_odd_times or are_too_many)
+        are_odd = counts.are_odd_numbers or counts.are_odd_times or counts.are_odd_durations
+        may_be_codes = counts.are_numbers or counts.are_amounts or counts.are_durations
+        return name not in self.texts and (are_odd or (may_be_codes and distinct > self.max_categories))
 
     def discrete_of(
         self, name: str, counts: Mapping[str, int], rows: int, *, is_output: bool, **others: Any
@@ -303,7 +305,7 @@ class Choices:
     def look_at_texts(self, name: str, counts: Mapping[str, int], rows: int) -> None:
         """Note what the texts of a column look like, by the most frequent of them."""
         look = look_of(counts, rows, self.max_categories)
-        if look and not (look == NUMBERS and name in self.texts):
+        if look and not (look in (NUMBERS, DURATIONS) and name in self.texts):
             self.seen.looks[name] = look
 
     def check_names(self, features: Sequence[Distribution], outputs: Sequence[Distribution]) -> None:

@@ -34,6 +34,7 @@ from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.baseline.text_columns import (
     SHOWN,
     TextRows,
+    Usual,
     numbers_of,
     odd_texts,
     rows_of_texts,
@@ -153,7 +154,7 @@ class _Stream:
         self._is_category = True
         self._is_time: bool | None = None  # not known yet
         self._of_texts = TextRows()
-        self._odd_of: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
+        self._odd_of: dict[Usual, Counter[str]] = {usual: Counter() for usual in Usual}
         # Texts are counted as numbers, or as moments, too, for as long as they may turn out to be some.
         self._may_be_times = name not in choices.texts
         self._may_be_numbers = bool(choices.missing_texts) and self._may_be_times
@@ -198,11 +199,11 @@ class _Stream:
         self._missing += missing
         counts = rows_of_texts(texts)
         self._of_texts += counts
-        for is_time, odd in self._odd_of.items():
-            some = odd_texts(texts, is_time=is_time)
+        for usual, odd in self._odd_of.items():
+            some = odd_texts(texts, usual)
             odd.update({text: texts[text] for text in some})
             if len(odd) > TEXTS:
-                self._odd_of[is_time] = Counter(dict(odd.most_common(SHOWN)))
+                self._odd_of[usual] = Counter(dict(odd.most_common(SHOWN)))
         if self._texts is not None:
             self._texts.update(texts)
             if len(self._texts) > TEXTS:
@@ -214,18 +215,18 @@ class _Stream:
             self._take_numbers((seconds_of if self._may_be_times else numbers_of)(texts), is_time=self._may_be_times)
 
     def _mixed(self) -> BaselineError:
-        odd = odd_texts(self._odd_of[bool(self._is_time)], is_time=bool(self._is_time))
+        usual = Usual.DATE if self._is_time else Usual.NUMBER
+        odd = odd_texts(self._odd_of[usual], usual)
         such = f", such as {', '.join(map(repr, odd))}" if odd else ""
-        what = "dates" if self._is_time else "numbers"
         return BaselineError(
-            f"Column {self._name!r} holds {what} in one chunk and texts in another{such}. Give it one type."
+            f"Column {self._name!r} holds {usual.value}s in one chunk and texts in another{such}. Give it one type."
         )
 
     def distribution(self, position: int | None) -> Distribution:
         """Return the distribution of all that was taken.
 
         Raises:
-            ColumnError: Nearly all texts are numbers or dates, or an option does not apply.
+            ColumnError: Nearly all texts are numbers, dates or durations, or an option does not apply.
             BaselineError: Some values are numbers and others texts.
         """
         name, choices = self._name, self._choices
@@ -254,7 +255,7 @@ class _Stream:
             raise self._mixed()
         counts, distinct = self._of_texts, TEXTS if self._texts is None else len(self._texts)
         if self._choices.are_unclear(self._name, counts, distinct=distinct):
-            odd = odd_texts(self._odd_of[counts.is_time], is_time=counts.is_time)
+            odd = odd_texts(self._odd_of[counts.usual], counts.usual)
             raise ColumnError([unclear(self._name, counts, odd)])
         self._choices.refuse_bins(self._name)
         texts, rows = dict(sorted((self._texts or {}).items())), counts.rows

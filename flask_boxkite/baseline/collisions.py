@@ -9,13 +9,15 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.frames import is_beyond_numpy, native_series
+from flask_boxkite.baseline.frames import is_beyond_numpy, is_of_moments, microseconds_of, native_series
 from flask_boxkite.objects import array_of
+from flask_boxkite.times import to_seconds
 from flask_boxkite.values import InvalidValue, to_number
 
 __all__ = ["SAMPLE_ROWS", "Hashes", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable"]
@@ -184,6 +186,8 @@ def _words(column: Any, rows: NDArray[np.int64] | None) -> Hashes | None:
 
 
 def _words_of_series(series: Any) -> Hashes:
+    if is_of_moments(series.dtype):  # of which `datetime` has not all
+        return _words_of_numbers(np.asarray(microseconds_of(series).to_numpy(), dtype=np.float64) / 1e6)
     is_array = series.dtype.is_numeric() and not is_beyond_numpy(series.dtype)
     return _words_of_array(series.to_numpy()) if is_array else _words_of_objects(series.to_list())
 
@@ -219,7 +223,7 @@ def _words_of_objects(values: Sequence[Any]) -> Hashes:
 def _word(value: Any) -> int:
     if not isinstance(value, str):
         try:
-            number = to_number(value)
+            number = to_seconds(value) if isinstance(value, (date, np.datetime64)) else to_number(value)
         except InvalidValue:
             value = str(value)
         else:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.objects import array_of
 from flask_boxkite.times import to_seconds
-from flask_boxkite.values import InvalidValue, to_number, to_text
+from flask_boxkite.values import InvalidValue, number_by_type, to_number, to_text
 
 __all__ = [
     "ONCE",
@@ -27,6 +27,8 @@ __all__ = [
     "as_column",
     "as_lazy_frame",
     "is_beyond_numpy",
+    "is_of_moments",
+    "microseconds_of",
     "named_columns",
     "named_outputs",
     "native_series",
@@ -274,6 +276,20 @@ def is_beyond_numpy(dtype: Any) -> bool:
     return bool(dtype.is_decimal()) or dtype in (nw.Int128, nw.UInt128)
 
 
+def is_of_moments(dtype: Any) -> bool:
+    """Say whether a type of narwhals is one of dates or moments."""
+    import narwhals as nw
+
+    return bool(dtype in (nw.Datetime, nw.Date))
+
+
+def microseconds_of(series: Any) -> Any:
+    """Return a narwhals series of dates or moments as microseconds since 1970: of any year, unlike `datetime`."""
+    import narwhals as nw
+
+    return (series.cast(nw.Datetime) if series.dtype == nw.Date else series).dt.timestamp("us")
+
+
 def _series_column(series: Any, name: str) -> Column:
     """Read a narwhals series, nulls first, so that nullable integers stay exact."""
     import narwhals as nw
@@ -287,9 +303,8 @@ def _series_column(series: Any, name: str) -> Column:
         column = _float_column(np.array([to_number(value) for value in held.to_list()], dtype=np.float64))
     elif dtype.is_numeric():
         column = _array_column(np.asarray(held.to_numpy()), name)
-    elif dtype in (nw.Datetime, nw.Date):
-        moments = held.cast(nw.Datetime) if dtype == nw.Date else held
-        column = _time_column(moments.dt.timestamp("us").to_numpy())
+    elif is_of_moments(dtype):
+        column = _time_column(microseconds_of(held).to_numpy())
     elif dtype == nw.Boolean:
         column = _array_column(np.array(held.to_list(), dtype=bool), name)
     else:
@@ -371,15 +386,22 @@ def _has_text(kinds: set[type], values: Sequence[Any]) -> bool:
         if issubclass(kind, str):
             return True
         example = next(value for value in values if type(value) is kind)
-        try:
-            to_number(example)
-        except InvalidValue:
-            try:
-                if to_text(example) is not None:
-                    return True
-            except InvalidValue:
-                continue
+        if _is_text(example):
+            return True
     return False
+
+
+def _is_text(value: Any) -> bool:
+    """Say whether a value is a text rather than a number by its type, as a date or an identifier is."""
+    try:
+        if number_by_type(value) is not None:
+            return False
+    except InvalidValue:  # a duration without a fixed length
+        pass
+    try:
+        return to_text(value) is not None
+    except InvalidValue:
+        return False
 
 
 def _are_times(kinds: set[type], values: Sequence[Any]) -> bool:

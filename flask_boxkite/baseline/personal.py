@@ -12,10 +12,10 @@ from heapq import nlargest
 from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.text_columns import rows_of_texts
 
-__all__ = ["NUMBERS", "look_of", "looks_like_id"]
+__all__ = ["DURATIONS", "NUMBERS", "look_of", "looks_like_id"]
 
-NUMBERS = "numbers, written as texts"
-"""The look of what is no identifier, but may be of another type."""
+NUMBERS, DURATIONS = "numbers, written as texts", "durations, written as texts"
+"""The looks of what is no identifier, but may be of another type."""
 
 MOST = 0.8
 """Share of the texts that are looked at which must look so."""
@@ -43,8 +43,9 @@ def look_of(counts: Mapping[str, int], rows: int, most: int) -> str:
         return ""
     if _share(texts, lambda text: _EMAIL.fullmatch(text.strip()) is not None) >= MOST:
         return "e-mail addresses"
-    if rows_of_texts({text: counts[text] for text in texts}).are_numbers:
-        return NUMBERS
+    shown = rows_of_texts({text: counts[text] for text in texts})
+    if shown.are_numbers or shown.are_durations:
+        return NUMBERS if shown.are_numbers else DURATIONS
     if len(texts) < FEWEST_TEXTS:
         return ""
     if _share(texts, lambda text: len(text.split()) >= WORDS) >= MOST:

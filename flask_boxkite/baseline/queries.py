@@ -27,6 +27,7 @@ from flask_boxkite.baseline.frames import ONCE
 from flask_boxkite.baseline.moments import with_seconds, with_seconds_of_texts
 from flask_boxkite.baseline.sources import refuse_types_of_some_rows
 from flask_boxkite.baseline.text_columns import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
+from flask_boxkite.durations import DURATION
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.times import TIME
 
@@ -221,12 +222,13 @@ class Engine:
                 asked.append(expression.alias(f"{index}_{number}"))
         (answer,) = self._answer(lambda: self._frame.select(*asked))
         parts = map(_count, answer)
-        found = {item: list(islice(parts, 6 if item.missing_texts else 5)) for item in variables}
-        return {item: (TextRows(*rows[:5]), sum(rows[5:])) for item, rows in found.items()}
+        found = {item: list(islice(parts, 7 if item.missing_texts else 6)) for item in variables}
+        return {item: (TextRows(*rows[:6]), sum(rows[6:])) for item, rows in found.items()}
 
     def _rows_of_texts(self, item: Variable) -> list[Any]:
         text = item.value
-        number, amount, gap, time = (text.str.contains(pattern) for pattern in (NUMBER, AMOUNT, MISSING, TIME))
+        patterns = (NUMBER, AMOUNT, MISSING, TIME, DURATION)
+        number, amount, gap, time, duration = (text.str.contains(pattern) for pattern in patterns)
         missing = [self._rows_of(item.is_missing_text)] if item.missing_texts else []
         return [
             text.count(),
@@ -234,13 +236,13 @@ class Engine:
             self._rows_of(amount & ~number),
             self._rows_of(gap & ~number & ~amount),
             self._rows_of(time),
+            self._rows_of(duration),
             *missing,
         ]
 
     def odd_texts(self, variable: Variable, counts: TextRows) -> list[str]:
-        """Return the most frequent texts of a column that are of another kind than most, numbers or dates."""
-        usual = TIME if counts.is_time else NUMBER
-        odd = self._categories(variable).filter(~nw.col("value").str.contains(usual)).head(SHOWN)
+        """Return the most frequent texts of a column that are of another kind than most."""
+        odd = self._categories(variable).filter(~nw.col("value").str.contains(counts.usual.pattern)).head(SHOWN)
         return [value for value, _ in self._answer(lambda: odd)]
 
     def one_that_is_no_number(self, variable: Variable) -> list[tuple[str, int]]:

@@ -1,9 +1,9 @@
-"""Columns of texts that are numbers or dates, all of them or but for some odd ones: ``?``, ``1,234``, ``5%``.
+"""Columns of texts that are numbers, durations or dates, all or but for some odd ones: ``?``, ``1,234``, ``5%``.
 
 As categories, such a column would be blind: nearly all rows would be rare. Texts that are all dates are read as dates,
-since no code looks like one. Texts that are numbers may be codes, as postcodes are, so that a column of more of them
-than there can be categories is refused; and so is one with odd texts, which are named, with the remedies. Memory,
-engines, streams and commands count texts by the same patterns, and decide here.
+since no code looks like one. Texts that are numbers, amounts or durations may be codes, as postcodes are, so that a
+column of more of them than there can be categories is refused; and so is one with odd texts, which are named, with the
+remedies. Memory, engines, streams and commands count texts by the same patterns, and decide here.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.problems import UnclearTexts
-from flask_boxkite.times import TIME, is_time_text, to_seconds
+from flask_boxkite.durations import DURATION
+from flask_boxkite.times import TIME, to_seconds
 from flask_boxkite.values import MISSING_TEXTS, folded
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "NUMBER",
     "SHOWN",
     "TextRows",
+    "Usual",
     "as_missing",
     "has_many_others",
     "may_be_read",
@@ -53,9 +56,31 @@ AMOUNT = rf"^\s*{_AMOUNT}\s*$"
 MISSING = rf"^\s*(?i:{'|'.join(map(re.escape, sorted(MISSING_TEXTS)))})\s*$"
 """Texts that stand for a missing value of a numeric variable."""
 
-_is_number, _is_amount = (re.compile(pattern).match for pattern in (NUMBER, AMOUNT))
-_kind = re.compile(rf"({NUMBER})|({AMOUNT})|({MISSING})|({TIME})").match
-"""Matches by one of its four groups: one search for each of perhaps millions of texts."""
+_is_amount = re.compile(AMOUNT).match
+_kind = re.compile(rf"({NUMBER})|({AMOUNT})|({MISSING})|({TIME})|({DURATION})").match
+"""Matches by one of its five groups: one search for each of perhaps millions of texts."""
+
+
+class Usual(Enum):
+    """What most texts of a column are, beside which others are odd; the value is its name for people.
+
+    Attributes:
+        pattern: Pattern of such texts.
+        plain: What the column could hold instead, as a phrase.
+    """
+
+    pattern: str
+    plain: str
+
+    def __new__(cls, name: str, pattern: str, plain: str) -> Usual:
+        member = object.__new__(cls)
+        member._value_, member.pattern, member.plain = name, pattern, plain
+        return member
+
+    NUMBER = "number", NUMBER, "plain numbers, such as 1234.5"
+    DATE = "date", TIME, "dates, such as 2024-01-31"
+    AMOUNT = "amount", AMOUNT, "plain numbers, such as 1234.5 for 1,234.50"
+    DURATION = "duration", DURATION, "durations in seconds, such as 93600"
 
 
 @dataclass(frozen=True)
@@ -68,6 +93,7 @@ class TextRows:
         amounts: Rows whose text matches `AMOUNT` only.
         missing: Rows whose text matches `MISSING`.
         times: Rows whose text matches `TIME`.
+        durations: Rows whose text matches `DURATION`.
     """
 
     rows: int = 0
@@ -75,6 +101,7 @@ class TextRows:
     amounts: int = 0
     missing: int = 0
     times: int = 0
+    durations: int = 0
 
     def __add__(self, other: TextRows) -> TextRows:
         return TextRows(
@@ -83,6 +110,7 @@ class TextRows:
             self.amounts + other.amounts,
             self.missing + other.missing,
             self.times + other.times,
+            self.durations + other.durations,
         )
 
     @property
@@ -96,9 +124,29 @@ class TextRows:
         return self.times == self.rows > 0
 
     @property
-    def is_time(self) -> bool:
-        """Whether more texts are dates or moments than numbers."""
-        return self.times > self.numbers
+    def are_durations(self) -> bool:
+        """Whether all texts are durations."""
+        return self.durations == self.rows > 0
+
+    @property
+    def are_amounts(self) -> bool:
+        """Whether nearly all texts are amounts, and none is a plain number."""
+        return not self.numbers and self.amounts >= self._most > 0
+
+    @property
+    def usual(self) -> Usual:
+        """What more texts are than anything else."""
+        return max(self.by_usual, key=self.by_usual.__getitem__)
+
+    @property
+    def by_usual(self) -> Mapping[Usual, int]:
+        """Rows of each kind that a column can be of; amounts are odd where some are plain numbers."""
+        return {
+            Usual.NUMBER: self.numbers,
+            Usual.DATE: self.times,
+            Usual.AMOUNT: 0 if self.numbers else self.amounts,
+            Usual.DURATION: self.durations,
+        }
 
     @property
     def are_odd_numbers(self) -> bool:
@@ -111,28 +159,36 @@ class TextRows:
         return 0 < self.times < self.rows and self.times >= self._most
 
     @property
+    def are_odd_durations(self) -> bool:
+        """Whether nearly all texts are durations, and some are not."""
+        return 0 < self.durations < self.rows and self.durations >= self._most
+
+    @property
     def _most(self) -> float:
         return MOSTLY * (self.rows - self.missing)
 
 
 def unclear(name: str, counts: TextRows, odd: Sequence[str]) -> UnclearTexts:
-    """Describe a column of numbers or dates as texts, for its user to say what it is.
+    """Describe a column of numbers, dates or durations as texts, for its user to say what it is.
 
     Args:
         name: Name of the column.
         counts: What its texts are.
         odd: Texts that are of another kind than most, the most frequent first; nothing if there are none.
     """
-    is_time, usual = counts.is_time, counts.times if counts.is_time else counts.numbers
-    some = _counted(usual, "date" if is_time else "number")
-    plain = "dates, such as 2024-01-31" if is_time else "plain numbers, such as 1234.5"
+    usual = counts.usual
+    rows = counts.by_usual[usual]
+    some = _counted(rows, usual.value)
     if not odd:
-        return UnclearTexts(f"Column {name!r} holds {some}, written as texts.", name, (), plain)
-    others = _counted(counts.rows - usual, "other text")
+        return UnclearTexts(f"Column {name!r} holds {some}, written as texts.", name, (), usual.plain)
+    others = _counted(counts.rows - rows, "other text")
     # An amount is hardly a missing value, unless nothing else is odd.
     gaps = tuple(text for text in odd if not _is_amount(text)) or (odd[0],)
     return UnclearTexts(
-        f"Column {name!r} holds {some} and {others}, such as {', '.join(map(repr, odd))}.", name, gaps, plain
+        f"Column {name!r} holds {some} and {others}, such as {', '.join(map(repr, odd))}.",
+        name,
+        gaps if usual in (Usual.NUMBER, Usual.DATE) else (),  # others would still be texts without these
+        usual.plain,
     )
 
 
@@ -146,7 +202,7 @@ def rows_of_texts(texts: Mapping[str, int]) -> TextRows:
     Args:
         texts: Rows by text.
     """
-    by_kind = [0] * 5
+    by_kind = [0] * 6
     for text, count in texts.items():
         if match := _kind(text):
             by_kind[match.lastindex or 0] += count
@@ -180,24 +236,25 @@ def seconds_of(texts: Mapping[str, int]) -> NDArray[np.float64]:
 
 
 def may_be_read(top: Mapping[str, int], rows: int) -> bool:
-    """Say whether nearly all texts of a column can be numbers, or dates, given the most frequent ones.
+    """Say whether nearly all texts of a column can be numbers, dates or durations, given the most frequent ones.
 
     Args:
         top: Rows by text, of some texts.
         rows: Rows of all texts.
     """
     known = rows_of_texts(top)
-    return known.rows - known.numbers - known.amounts - known.missing - known.times <= rows - MOSTLY * rows
+    others = known.rows - known.numbers - known.amounts - known.missing - known.times - known.durations
+    return others <= rows - MOSTLY * rows
 
 
-def odd_texts(texts: Mapping[str, int], *, is_time: bool) -> list[str]:
-    """Return the most frequent texts that are odd in a column of numbers, or of dates; `SHOWN` at most.
+def odd_texts(texts: Mapping[str, int], usual: Usual) -> list[str]:
+    """Return the most frequent texts of a column that are something else than usual; `SHOWN` at most.
 
     Args:
         texts: Rows by text.
-        is_time: Whether the column is one of dates.
+        usual: What most of them are.
     """
-    is_usual = is_time_text if is_time else _is_number
+    is_usual = re.compile(usual.pattern).match
     odd = sorted((-count, text) for text, count in texts.items() if not is_usual(text))
     return [text for _, text in odd[:SHOWN]]
 

@@ -75,8 +75,11 @@ def _changes(name: str, parts: Sequence[Part], types: Sequence[pl.DataType]) -> 
 
 
 def _cleaned(frame: pl.LazyFrame, names: Iterable[str], gone: Sequence[str]) -> pl.LazyFrame:
-    """Read plain texts as a server reads them: blanks around values do not count, and some stand for missing ones."""
-    values = {name: pl.col(name).str.strip_chars() for name in names}
+    """Read plain texts as a server reads them: blanks around values do not count, and some stand for missing ones.
+
+    An empty text, which Polars takes for a missing one, may be a category.
+    """
+    values = {name: pl.col(name).fill_null("").str.strip_chars() for name in names}
     return frame.with_columns(
         **{
             name: pl.when(value.str.to_lowercase().is_in(gone)).then(None).otherwise(value)

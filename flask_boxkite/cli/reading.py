@@ -11,6 +11,9 @@ import polars as pl
 
 from flask_boxkite.errors import BaselineError
 
+_POLARS = pl.exceptions.PolarsError, pl.exceptions.PanicException
+"""The latter is no `Exception`; types that Polars lacks raise it."""
+
 __all__ = ["first_line", "is_url", "opened", "readable"]
 
 
@@ -23,12 +26,15 @@ def readable(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, *_POLARS) as error:
         cause = error.__cause__ if isinstance(error, BaselineError) else error
-        if cause is not error and not isinstance(cause, pl.exceptions.PolarsError):
+        if cause is not error and not isinstance(cause, _POLARS):
             raise
         reason = str(cause).partition("\n")[0].strip().rstrip(".")
-        msg = f"'{name}' cannot be read: {reason}. Is it whole, and in UTF-8 if it is text?"
+        remedy = "Is it whole, and in UTF-8 if it is text?"
+        if isinstance(cause, pl.exceptions.PanicException):
+            remedy = "It may hold a type that Polars lacks, such as DuckDB's intervals: write these as seconds."
+        msg = f"'{name}' cannot be read: {reason}. {remedy}"
         raise BaselineError(msg) from error
 
 

@@ -16,6 +16,9 @@ from flask_boxkite.payloads import Table
 
 __all__ = ["ColumnCounter", "recount"]
 
+_BEYOND_NUMPY = frozenset({pl.Int128, getattr(pl, "UInt128", pl.Int128)})
+"""Integers that NumPy has no type for; UInt128 came to Polars later."""
+
 _NEGLIGIBLE = 0.01
 """Share of rows that may be rare in one of two baselines and have a category in the other."""
 
@@ -38,7 +41,7 @@ class ColumnCounter:
     def add(self, column: pl.Series) -> None:
         """Count a piece of a column."""
         held = column.drop_nulls()
-        if held.dtype.is_decimal():
+        if held.dtype.is_decimal() or (held.dtype in _BEYOND_NUMPY and not self._is_text):
             held = held.cast(pl.Float64)
         if held.dtype.is_numeric() and not self._is_text:
             self._add(held.to_numpy()[:, np.newaxis])
@@ -56,7 +59,7 @@ class ColumnCounter:
         distinct = held.value_counts(name="rows")
         values = distinct.to_series(0)
         # Scalars of NumPy keep what type a number has; a narrow float is read by its decimals.
-        found = values.to_numpy() if values.dtype.is_numeric() else values.to_list()
+        found = values.to_numpy() if values.dtype.is_float() else values.to_list()
         for value, rows in zip(found, distinct["rows"].to_list(), strict=True):
             self._add([[value]], rows)
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.failed import OddFeature
 
 __all__ = ["fetch_json", "fetch_report"]
 
@@ -22,6 +23,10 @@ _IN_PATHS = "/%:@!$&'()*+,;=~"
 
 _KEYS = frozenset({"model", "baseline", "version", "rows", "latency_seconds", "drift"})
 """What is told of each model."""
+
+_FAILED_KEYS = frozenset({"rows", "unread", "features"})
+_ODD_KEYS = frozenset(OddFeature._fields)
+"""What is told of failed requests, by releases that count them, and of each feature that was odd in them."""
 
 _VARIABLE_KEYS = frozenset({"name", "side", "kind", "verdict", "reason", "since", "rows", "size"})
 """Some of what is told of each variable: servers of earlier releases leave some out."""
@@ -66,6 +71,9 @@ def _is_page(content: Any) -> bool:
 
 def _is_model(item: dict[str, Any]) -> bool:
     variables = (item.get("drift") or {"variables": []})["variables"]
+    failed = item.get("failed") or {"rows": 0, "unread": 0, "features": []}
+    if not (failed.keys() >= _FAILED_KEYS and all(odd.keys() >= _ODD_KEYS for odd in failed["features"])):
+        return False
     return item.keys() >= _KEYS and all(variable.keys() >= _VARIABLE_KEYS for variable in variables)
 
 

@@ -11,7 +11,9 @@ from rich.text import Text
 
 from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.pictures import plain_table, shortened
+from flask_boxkite.drift.failures import failed_text
 from flask_boxkite.drift.text import by_note, by_reason, printable, since_cell, size_cell, title
+from flask_boxkite.live.failed import Failures, OddFeature
 from flask_boxkite.page.words import group_text, percent, seconds
 
 __all__ = ["show_model", "show_problems"]
@@ -44,6 +46,8 @@ def show_model(
     console.print(heading, style="bold", soft_wrap=True)
     if "rows" in model:
         console.print(_requests(model), soft_wrap=True)
+    if failed := _failed(model):
+        console.print(failed, soft_wrap=True)
     if model["drift"] is None:
         return
     variables: Sequence[Mapping[str, Any]] = model["drift"]["variables"]
@@ -77,6 +81,15 @@ def _requests(model: Mapping[str, Any]) -> str:
     if latency["p50"] is None:
         return words
     return f"{words}; half within {seconds(latency['p50'])}, 99 of 100 within {seconds(latency['p99'])}"
+
+
+def _failed(model: Mapping[str, Any]) -> str:
+    """Say what was odd about requests that ended in 5xx; nothing where it is not known, or nothing was."""
+    failed = model.get("failed")
+    if not failed or not failed["features"]:
+        return ""
+    odd = tuple(OddFeature(*(item[name] for name in OddFeature._fields)) for item in failed["features"])
+    return printable(f"Errors: {failed_text(Failures(failed['rows'], failed['unread'], odd))}")
 
 
 def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today: str | None) -> None:

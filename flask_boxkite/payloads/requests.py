@@ -249,8 +249,8 @@ def csv_table(text: str, names: Collection[str]) -> Table | None:
     first = [cell.strip() for cell in lines[0]]
     if not set(first).isdisjoint(names) or (not names and len(lines) > 1 and not any(map(_is_number, first))):
         header, lines = first, lines[1:]
-    # An empty cell is a missing value. A header alone is an empty batch.
-    found = from_rows([[cell.strip() or None for cell in line] for line in lines])
+    # An empty cell stays the empty text, which may be a category. A header alone is an empty batch.
+    found = from_rows([[cell.strip() for cell in line] for line in lines])
     return found if found is None or header is None else _named(found, header)
 
 
@@ -263,12 +263,7 @@ def _is_number(text: str) -> bool:
 
 
 def form_table(fields: Mapping[str, Sequence[str]], names: Collection[str]) -> Table | None:
-    """Read form fields by name; a field sent n times in every name is n rows. An empty field is a missing value."""
+    """Read form fields by name; a field sent n times in every name is n rows."""
     if names and not set(fields) & set(names):
         return None
-    columns = {
-        name: [value if value.strip() else None for value in values]
-        for name, values in fields.items()
-        if not names or name in names
-    }
-    return from_columns(columns)
+    return from_columns({name: values for name, values in fields.items() if not names or name in names})

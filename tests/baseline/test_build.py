@@ -172,7 +172,7 @@ def test_booleans_are_discrete_numbers(hold: Callable[[Any], Any]) -> None:
         (["True", "no"], discrete({"True": 1, "no": 1})),
         (np.array([2**53, 2**53 + 1]), discrete({"9.007199254740992e+15": 2})),
         (np.array([2**63, 2**63 + 1], dtype=np.uint64), discrete({"9.223372036854776e+18": 2})),
-        ([[1], {"a": 1}], discrete({}, invalid=2)),
+        ([[1], {"a": 1}, 7], discrete({"7.0": 1}, invalid=2)),
         (["a", ["b"], None], discrete({"a": 1}, missing=1, invalid=1)),
         ([1, {"a": 1}, None], discrete({"1.0": 1}, missing=1, invalid=1)),
         ([2**70] * 3, discrete({"1.1805916207174113e+21": 3})),

@@ -146,6 +146,9 @@ HOLDERS: dict[str, tuple[list[Any], Callable[[list[Any]], Any]]] = {
     "datetime64": ([datetime(2026, 1, 1 + n % 3) for n in range(40)], lambda v: np.array(v, dtype="M8[us]")),
     "timedelta64": ([timedelta(hours=n % 3) for n in range(40)], lambda v: np.array(v, dtype="m8[s]")),
     "polars datetimes": ([datetime(2026, 1, 1 + n % 3) for n in range(40)], pl.Series),
+    "polars dates": ([date(2026, 1, 1 + n % 3) if n % 5 else None for n in range(40)], pl.Series),
+    "pandas datetimes": ([datetime(2026, 1, 1 + n % 3) if n % 5 else None for n in range(40)], pd.Series),
+    "pyarrow dates": ([date(2026, 1, 1 + n % 3) if n % 5 else None for n in range(40)], pa.array),
 }
 
 
@@ -185,6 +188,28 @@ def test_chunks_of_several_types_have_equal_rows() -> None:
     t = [*["a", "b", "c"] * 4, *["a", "b", "c", None] * 3, *["a", "b", "c", "d"], *["a", "b", "c"] * 4]
     for order in itertools.permutations(chunks):
         assert Baseline.from_chunks(order).row_collisions == pytest.approx(brute_force(x, t))
+
+
+def test_chunks_of_several_types_of_dates_have_equal_rows() -> None:
+    days = [datetime(2026, 1, 1 + number % 3) for number in range(12)]
+    chunks = [
+        {"x": values}
+        for values in (days, [day.date() for day in days], pd.Series(days), np.array(days, "M8[us]"), pl.Series(days))
+    ]
+    assert Baseline.from_chunks(chunks).row_collisions == pytest.approx(brute_force(days * 5))
+
+
+def test_moments_beyond_the_years_of_datetime_are_counted() -> None:
+    """Milliseconds that were taken for seconds are of the year 50,000."""
+    moments = pl.Series([number % 4 * 10**18 for number in range(200)]).cast(pl.Datetime("us"))
+    frame = pl.DataFrame({"x": moments})
+
+    (expected,) = build_baseline(frame.lazy()).features
+    assert expected.cells[:4] == (50, 50, 50, 50)
+    for held in (frame, frame.to_arrow(), frame.to_pandas()):
+        found = build_baseline(held)
+        assert found.features == (expected,)
+        assert found.row_collisions == pytest.approx(brute_force(moments.to_physical().to_list()))
 
 
 # --- which columns ---------------------------------------------------------------------------------------------------

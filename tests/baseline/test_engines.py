@@ -405,8 +405,8 @@ def test_a_type_that_is_neither_number_nor_text_is_refused() -> None:
     assert refusal(pl.LazyFrame({"x": pl.Series([object()], dtype=pl.Object)})) == message
 
 
-@pytest.mark.parametrize("column", [[[1, 2], None, [3]], [None, None]], ids=["lists", "nothing"])
-def test_values_that_hold_others_and_no_values_at_all_are_counted_as_in_memory(column: list[Any]) -> None:
+def test_no_values_at_all_are_counted_as_in_memory() -> None:
+    column = [None, None]
     assert build_baseline(pl.LazyFrame({"x": column})).features == build_baseline({"x": column}).features
 
 

@@ -16,7 +16,7 @@ import pytest
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Discrete, Distribution
 from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.text_columns import odd_texts, rows_of_texts
+from flask_boxkite.baseline.text_columns import TextRows, Usual, odd_texts, rows_of_texts
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.values import MISSING_TEXTS
 
@@ -74,6 +74,18 @@ def test_the_most_frequent_odd_texts_are_named(build: Callable[..., Baseline]) -
 def test_thousands_in_another_spelling_are_odd_however_many_they_are(build: Callable[..., Baseline]) -> None:
     with pytest.raises(BaselineError, match=r"holds 300 numbers and 600 other texts, such as '1,000'"):
         build([*NUMBERS, *(f"{number},{index:03}" for number in (1, 2) for index in range(300))])
+
+
+def test_more_amounts_than_there_can_be_categories_are_refused(build: Callable[..., Baseline]) -> None:
+    amounts = [f"{number // 100 + 1},{number:03}" for number in range(300)]
+    said = "Say what these are: texts=('x',) for a column of texts; or give plain numbers, such as 1234.5 for 1,234.50."
+    for odd, more in (([], ", written as texts"), (["?"], " and 1 other text, such as '?'")):
+        with pytest.raises(BaselineError) as caught:
+            build([*amounts, *odd])
+        assert str(caught.value) == f"Column 'x' holds 300 amounts{more}. {said}"
+
+    (found,) = build(amounts, texts=["x"]).features
+    assert (found.kind, found.rows) == ("discrete", 300)
 
 
 def test_gaps_are_odd_however_many_they_are(build: Callable[..., Baseline]) -> None:
@@ -187,6 +199,43 @@ def test_dates_with_odd_texts_are_refused_and_read(build: Callable[..., Baseline
     assert counts_of(gaps) == counts_of(build_baseline({"x": [*map(date.fromisoformat, DAYS), None, None]}))
 
 
+WAITS = [f"PT{place}.5S" if place % 2 else f"{place % 9} days 00:00:{place % 60:02}" for place in range(300)]
+
+
+def test_more_durations_than_there_can_be_categories_are_refused(build: Callable[..., Baseline]) -> None:
+    """Live, they are read where training had durations: as seconds. Of texts alone, it is not known that they are."""
+    with pytest.raises(BaselineError) as caught:
+        build(WAITS)
+    assert str(caught.value) == (
+        "Column 'x' holds 300 durations, written as texts. Say what these are: texts=('x',) for a column of texts; or "
+        "give durations in seconds, such as 93600."
+    )
+
+    (found,) = build(WAITS, texts=["x"]).features
+    assert isinstance(found, Discrete)
+    assert (found.is_text, found.rows) == (True, 300)
+
+
+def test_durations_with_odd_texts_are_refused(build: Callable[..., Baseline]) -> None:
+    for options in ({}, {"missing_texts": ["-"]}):
+        with pytest.raises(BaselineError) as caught:
+            build([*WAITS, "?", "02:00:00"], **options)
+        assert str(caught.value) == (
+            "Column 'x' holds 300 durations and 2 other texts, such as '02:00:00', '?'. Say what these are: "
+            "texts=('x',) for a column of texts; or give durations in seconds, such as 93600."
+        )
+
+
+def test_few_durations_as_texts_are_categories_and_told(
+    build: Callable[..., Baseline], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert build(["PT30S", "P1D"] * 50).features[0].categories == ("P1D", "PT30S")  # type: ignore[union-attr]
+    assert caplog.messages == [
+        "Column 'x' looks like durations, written as texts. "
+        "If that is meant: texts=('x',), or --text. If not, give seconds."
+    ]
+
+
 @pytest.mark.parametrize("values", [DAYS, DAYS[:2] * 50, ["true", "FALSE"] * 50], ids=["many", "few", "booleans"])
 def test_what_looks_like_something_else_stays_text_where_that_is_said(
     build: Callable[..., Baseline], values: list[str]
@@ -250,17 +299,31 @@ def test_given_bins_hold_for_texts_that_are_read_as_numbers(build: Callable[...,
 
 def test_every_text_is_of_one_kind() -> None:
     kinds = {text: rows_of_texts({text: 1}) for text in ("1", "+1.5e3", "inf", "1,000.5", "$ 3", "5 %", *MISSING_TEXTS)}
-    others = rows_of_texts(dict.fromkeys(["1_000", "1.2.3", "12:30", "2024-01", "0x10", "a1", "1-2", "3+"], 1))
+    waits = {text: rows_of_texts({text: 1}) for text in ("PT1S", "-P1D", "1 days 02:00:00")}
+    others = rows_of_texts(
+        dict.fromkeys(["P", "PT", "P1M", "1_000", "1.2.3", "12:30", "2024-01", "0x10", "a1", "1-2", "3+"], 1)
+    )
 
     assert [text for text, rows in kinds.items() if rows.numbers] == ["1", "+1.5e3", "inf"]
     assert [text for text, rows in kinds.items() if rows.amounts] == ["1,000.5", "$ 3", "5 %"]
     assert {text for text, rows in kinds.items() if rows.missing} == MISSING_TEXTS
-    assert (others.rows, others.numbers, others.amounts, others.missing, others.times) == (8, 0, 0, 0, 0)
+    assert others == TextRows(rows=11)
+    assert set(waits.values()) == {TextRows(rows=1, durations=1)}
     assert [text for text, rows in {**kinds, "2024-01-01": rows_of_texts({"2024-01-01": 1})}.items() if rows.times] == [
         "2024-01-01"
     ]
-    assert odd_texts({"b": 2, "a": 2, "c": 3, "1": 9}, is_time=False) == ["c", "a", "b"]
-    assert odd_texts({"b": 2, "1": 9, "2024-01-01": 1}, is_time=True) == ["1", "b"]
+    assert odd_texts({"b": 2, "a": 2, "c": 3, "1": 9}, Usual.NUMBER) == ["c", "a", "b"]
+    assert odd_texts({"b": 2, "1": 9, "2024-01-01": 1}, Usual.DATE) == ["1", "b"]
+
+
+@pytest.mark.parametrize("value", [[1, 2], [0.5], {"a": 1}], ids=str)
+def test_a_column_of_lists_or_objects_is_refused(build: Callable[..., Baseline], value: Any) -> None:
+    """Live, a list may be a column, or a value in a list of its own: rows would be other ones than in training."""
+    with pytest.raises(BaselineError) as caught:
+        build([value, None, value])
+    assert str(caught.value) == (
+        "Column 'x' holds lists or objects. Give each value in them a column of its own, or exclude=('x',)."
+    )
 
 
 # --- in the file -----------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.data import scan
 from flask_boxkite.errors import BaselineError
+from tests import peers
 from tests.cli.commands import ROOT, people, run, run_python
 
 pytestmark = pytest.mark.usefixtures("directory")
@@ -275,6 +276,15 @@ def test_a_file_that_cannot_be_read_is_one_line(name: str) -> None:
     line = refused(name)
     assert line.startswith(f"Error: '{name}' cannot be read: ")
     assert line.endswith("Is it whole, and in UTF-8 if it is text?")
+
+
+def test_a_file_of_types_that_polars_lacks_is_one_line() -> None:
+    """DuckDB's intervals in Parquet make Polars panic, which is no `Exception`."""
+    query = "SELECT INTERVAL '1 day' AS waited, 1 AS x"
+    peers.library("duckdb").connect().execute(f"COPY ({query}) TO 'waited.parquet'")
+    line = refused("waited.parquet")
+    assert line.startswith("Error: 'waited.parquet' cannot be read: ")
+    assert line.endswith("a type that Polars lacks, such as DuckDB's intervals: write these as seconds.")
 
 
 @pytest.mark.parametrize(

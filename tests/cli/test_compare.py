@@ -111,7 +111,9 @@ def test_values_that_training_had_not_are_counted_as_a_server_counts_them() -> N
     [
         pytest.param(pl.Series([0.1, 0.7, 0.3, None, 0.1], dtype=pl.Float32), id="narrow floats"),
         pytest.param(pl.Series([1, 2, None, 2**40]), id="integers"),
+        pytest.param(pl.Series([1, None, 2**70], dtype=pl.Int128), id="integers of 128 bits"),
         pytest.param(pl.Series(["0.1", "x", None, "0.7"]), id="texts"),
+        pytest.param(pl.Series(["", "1", None, " "]), id="empty texts"),
         pytest.param(pl.Series([True, None, False]), id="booleans"),
         pytest.param(pl.Series(["0.1", "0.7", None]).cast(pl.Decimal(10, 2)), id="decimals"),
         pytest.param(pl.Series([], dtype=pl.Float64), id="none"),
@@ -124,8 +126,9 @@ def test_values_that_training_had_not_are_counted_as_a_server_counts_them() -> N
         Continuous("x", (0.1, 0.7, 3.0), (1, 1, 1, 0), (0.1, 0.7, 3.0)),
         Discrete("x", ("0.1", "1.0"), (2, 1)),
         Discrete("x", ("x", "0.7"), (2, 1), rare=1),
+        Discrete("x", ("x", "1", ""), (2, 1, 1)),
     ],
-    ids=["continuous", "numbers", "texts with rare ones"],
+    ids=["continuous", "numbers", "texts with rare ones", "texts"],
 )
 def test_a_column_is_counted_value_by_value_as_a_server_does(item: Continuous | Discrete, column: pl.Series) -> None:
     service = ModelMonitoringService(Baseline((item,), (), 3), sink="none")

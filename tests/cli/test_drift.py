@@ -393,6 +393,20 @@ def test_problems_that_the_page_knows_are_shown(world: World) -> None:
     assert lines[-2:] == ["✗ Sink 'x�' has lost 3 records.", "  Do this."]
 
 
+def test_what_was_odd_about_failed_requests_is_shown(world: World) -> None:
+    page = world.page()
+    odd = {"feature": "age\x1b", "state": "missing", "rows": 60, "share": 1.0, "share_answered": 0.01}
+    page["models"][0]["failed"] = {"rows": 62, "unread": 2, "features": [odd]}
+    with answering(200, json.dumps(page).encode()) as (url, _):
+        lines = drift("--url", url).stdout.splitlines()
+    assert lines[2] == (
+        r"Errors: In 60 of them 'age\x1b' was missing (1.0% of others). In 2 of them no features were found."
+    )
+    del page["models"][0]["failed"]["features"][0]["share"]
+    with answering(200, json.dumps(page).encode()) as (url, _):
+        assert "is no drift page that this release can read" in drift("--url", url).output
+
+
 def test_a_model_without_a_baseline_has_no_drift() -> None:
     rows, latency = {"ok": 1, "client_error": 0, "error": 2}, {"p50": None, "p95": None, "p99": None}
     model = {"model": "m", "baseline": None, "version": None, "rows": rows, "latency_seconds": latency, "drift": None}

@@ -34,9 +34,11 @@ def made() -> pd.DataFrame:
             "gaps": pd.Series(
                 [None if gap else f"t{place % 3}" for place, gap in enumerate(gaps.tolist())], dtype=object
             ),
+            "empty": pd.Series(np.array(["", "a"])[places % 2], dtype=object),
             "category": pd.Categorical(np.array(["low", "high"])[places % 2]),
             "date": pd.to_datetime(pd.Series(days)),
             "moment": pd.Timestamp("2024-03-31 01:30") + pd.to_timedelta(rng.integers(0, 10**12, ROWS), unit="us"),
+            "duration": pd.to_timedelta(np.where(gaps, -1, 1) * rng.integers(0, 10**12, ROWS), unit="us"),
             "date text": pd.Series([f"{day}T00:00:00Z" if day.day % 2 else str(day) for day in days], dtype=object),
             "month": pd.to_datetime(pd.Series([date(2024, 1 + place % 3, 1) for place in places.tolist()])),
         }

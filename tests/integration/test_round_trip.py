@@ -14,9 +14,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum, IntEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -43,6 +47,18 @@ Columns = dict[str, list[Any]]
 FRAME = made()
 NAMES = list(FRAME.columns)
 NARROW = {"float32": np.float32, "float32 few": np.float32, "float16": np.float16}
+
+
+class Grade(Enum):
+    """A category whose value is a text."""
+
+    LOW, HIGH = "low", "high"
+
+
+class Level(IntEnum):
+    """A category that is a number."""
+
+    LOW, HIGH = 1, 2
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +141,11 @@ def spark() -> Iterator[Any]:
 
 @pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning")
 def test_training_data_in_spark_is_the_same(trained: Baseline, spark: Any, tmp_path: Path) -> None:
-    """All kinds at once, but float16, of which Spark has none."""
-    FRAME.drop(columns="float16").to_parquet(tmp_path / "t.parquet", index=False)
+    """All kinds at once, but float16, of which Spark has none, and durations, which it reads as integers."""
+    FRAME.drop(columns=["float16", "duration"]).to_parquet(tmp_path / "t.parquet", index=False)
     found = build_baseline(spark.read.parquet(str(tmp_path / "t.parquet")), None, clock=lambda: 0)
 
-    known = {item.name: item for item in trained.features if item.name != "float16"}
+    known = {item.name: item for item in trained.features if item.name not in ("float16", "duration")}
     assert [item.name for item in found.features] == list(known)
     for item in found.features:
         assert item == known[item.name]
@@ -178,7 +194,8 @@ FILES: dict[str, Callable[[pd.DataFrame, Path], Any]] = {
     "t.jsonl": lambda frame, path: frame.astype({"float16": float}).to_json(
         path, orient="records", lines=True, date_format="iso", double_precision=15
     ),
-    "polars.csv": lambda frame, path: pl.from_pandas(frame).write_csv(path),
+    # Polars writes no durations in CSV.
+    "polars.csv": lambda frame, path: pl.from_pandas(frame.astype({"duration": str})).write_csv(path),
     "polars.jsonl": lambda frame, path: pl.from_pandas(frame).write_ndjson(path),
     "dumps.jsonl": lambda frame, path: path.write_text("".join(json.dumps(row) + "\n" for row in plain_rows(frame))),
 }
@@ -203,7 +220,7 @@ def plain_value(value: Any) -> Any:
     """Return a value as JSON has it; a narrow float widened, as ``tolist()`` does."""
     if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)):
         return None
-    if isinstance(value, (datetime, date)):
+    if isinstance(value, (datetime, date, pd.Timedelta)):
         return value.isoformat()
     return value.item() if isinstance(value, np.generic) else value
 
@@ -362,6 +379,40 @@ def test_arrays_fall_where_training_put_them(dtype: Any) -> None:
 
     for item in service.drift():
         assert item.now == tuple(4 * count for count in item.before)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [b"1.0", b"2.5"],
+        [b"1", b"x"],
+        [b"\xff\x00", b"a"],
+        [b"2024-01-01", b"2024-02-01"],
+        [pd.Period("2024-01-01", "D"), pd.Period("2024-02-01", "D")],
+        [pd.Period("2024-01", "M"), pd.Period("2024-02", "M")],
+        [Fraction(1, 3), Fraction(2, 3), 1],
+        [Decimal("0.1"), Decimal("1e3"), 0.1],
+        [Grade.LOW, Grade.HIGH],
+        [Level.LOW, Level.HIGH],
+        [UUID(int=1), UUID(int=2)],
+        [timedelta(seconds=1), 2.5],
+        [2**53 + 1, 2**70],
+        [np.timedelta64(1, "M"), np.timedelta64(2, "M")],
+        [np.array("a"), np.array("b")],
+        [True, "True", "no"],
+    ],
+    ids=lambda values: f"{type(values[0]).__name__} {values[0]}",
+)
+def test_objects_of_other_types_fall_where_training_put_them(values: list[Any]) -> None:
+    column = values * 60
+    service = ModelMonitoringService(build_baseline({"x": column}), sink="none")
+    for features in ([{"x": value} for value in column], pd.DataFrame({"x": pd.Series(column, dtype=object)})):
+        service.log_prediction(features=features)
+    for value in column:
+        service.log_prediction(features={"x": value})
+    (item,) = service.drift()
+
+    assert item.window_cells == tuple(3 * count for count in item.item.cells)
 
 
 # --- any column ------------------------------------------------------------------------------------------------------

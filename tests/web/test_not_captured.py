@@ -126,6 +126,23 @@ def test_a_feature_under_another_name_is_told_though_the_request_counts(
     assert Samples(scoring.client.get("/metrics").text).errors() == {}
 
 
+def test_a_feature_under_another_name_is_told_where_the_view_fails_for_it(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    scoring = make(lambda: {"score": request.get_json()["age"]})
+    scoring.send({"Age": 30, "income": 2500.0, "city": "Paris"})
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "flask_boxkite"]
+    assert "Did you mean 'age' by 'Age'?" in message
+    assert "Features come under other names than in training." in scoring.findings("5m")
+    assert Samples(scoring.client.get("/metrics").text).errors() == {}
+
+
+def test_names_are_not_told_where_the_client_gets_an_error(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    scoring = make(lambda: abort(400))
+    scoring.send({"Age": 30, "income": 2500.0, "city": "Paris"})
+    assert caplog.messages == []
+
+
 @pytest.fixture
 def two_outputs(rng: np.random.Generator, tmp_path: Path) -> Baseline:
     shares = dict(zip(("low", "high"), rng.dirichlet([1, 1], 200).T, strict=True))

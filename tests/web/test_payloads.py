@@ -185,6 +185,17 @@ TEXTUAL = {
         [ANN, BOB],
     ),
     "CSV with a header and blanks": ({"data": "age, income, city\n30,2500,Paris\n", "content_type": "text/csv"}, [ANN]),
+    "CSV in Latin-1": (
+        {
+            "data": "age,income,city,né\n30,2500,Paris,1\n".encode("latin-1"),
+            "content_type": "text/csv; charset=iso-8859-1",
+        },
+        [ANN],
+    ),
+    "CSV in UTF-16": (
+        {"data": "age,income,city\n30,2500,Paris\n".encode("utf-16"), "content_type": "text/csv; charset=UTF-16"},
+        [ANN],
+    ),
     "CSV with quotes": ({"data": '"30","2500","Paris"\n', "content_type": "text/csv"}, [ANN]),
     "CSV with empty cells": ({"data": ",2500,\n", "content_type": "text/csv"}, [{**NOBODY, "income": 2500}]),
     "CSV with a byte order mark": ({"data": b"\xef\xbb\xbf30,2500,Paris\n", "content_type": "text/csv"}, [ANN]),
