@@ -75,6 +75,8 @@ class Settings:
         server_id: ``BOXKITE_SERVER_ID`` (env ``BEDROCK_SERVER_ID``, ``unknown-server``): in records and ids.
         pod_name: ``BOXKITE_POD_NAME`` (env ``BEDROCK_POD_NAME``, the host name): in tag and file names.
         log_dir: ``BOXKITE_LOG_DIR`` (None): root of the file sink.
+        log_group: ``BOXKITE_LOG_GROUP`` (None): name or number of a group that may read its files; None for this user
+            alone.
         log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted, once records were made
             on three later days; ``inf`` for never.
         logger_id: ``BOXKITE_LOGGER_ID`` (``boxkite``): part of its file names.
@@ -114,6 +116,7 @@ class Settings:
     server_id: str = "unknown-server"
     pod_name: str = ""
     log_dir: str | None = None
+    log_group: str | None = None
     log_ttl_days: float = 30
     logger_id: str = "boxkite"
     spool_dir: str | None = None
@@ -367,6 +370,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "server_id": _text,
     "pod_name": _optional(_text),
     "log_dir": _optional(_path_text),
+    "log_group": _optional(_text),
     "log_ttl_days": _number(lambda value: value > 0, "> 0"),
     "logger_id": _text,
     "spool_dir": _optional(_path_text),

@@ -27,6 +27,7 @@ except ImportError:  # Windows
 __all__ = [
     "OwnerLock",
     "can_lock",
+    "has_no_owner",
     "identity",
     "is_passing",
     "locked",
@@ -123,14 +124,22 @@ def mapped(descriptor: int, size: int, offset: int = 0) -> mmap.mmap:
         raise OSError(errno.EIO, str(error)) from error
 
 
-def make_private(directory: Path) -> None:
+def make_private(directory: Path, group: int | None = None) -> None:
     """Make a directory, and those above it, that are not there yet, for this user alone.
+
+    Args:
+        directory: Where.
+        group: Number of a group that may read what is in it, too; None for no group.
 
     Raises:
         OSError: One cannot be made.
     """
     for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another process is faster
+            missing.mkdir(mode=0o700)
+            if group is not None:
+                os.chown(missing, -1, group)
+                missing.chmod(0o750)
 
 
 def unwritable(directory: Path) -> Path | None:
@@ -187,6 +196,15 @@ def take_if_dead(path: Path) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
+
+
+def has_no_owner(path: Path) -> bool:
+    """Say whether nobody holds the lock of a file that is there."""
+    descriptor = take_if_dead(path)
+    if descriptor is None:
+        return False
+    release(descriptor)
+    return True
 
 
 def release(descriptor: int) -> None:
