@@ -21,8 +21,8 @@ from typing import Any
 from flask_boxkite.files import is_passing
 from flask_boxkite.live.apart import mark, marked
 from flask_boxkite.live.clock import uptime
-from flask_boxkite.live.folding import fold, generation, read_directory, windows_path
-from flask_boxkite.live.layout import FILES, is_sink, sink_name
+from flask_boxkite.live.folding import fold, has_counted, has_retired, read_directory, windows_path
+from flask_boxkite.live.layout import ACCEPTED, FILES, TAKEN_OVER, is_sink, sink_name
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LiveFile, Stored
@@ -156,12 +156,10 @@ class Store:
 
     def _leave_lost_file(self, process: _Process, file: LiveFile) -> None:
         """Take the numbers out of a file that others do not find any more, or whose lock was lost."""
-        was_folded = False
-        try:
+        with contextlib.suppress(OSError):  # somebody deleted it; or it was taken for that of a dead process
             file.path.unlink()  # only the lock was lost: nobody may fold what moves on with us
-        except OSError:  # somebody deleted it; or it was taken for that of a dead process
-            with contextlib.suppress(OSError):
-                was_folded = process.directory is not None and generation(process.directory) > file.born
+        was_folded = file.was_folded
+        is_first = not has_retired(file.path.parent)
         if self._throttle.allows():
             logger.warning("The state file '%s' of this process is gone; it makes another one.", file.path)
         process.close()
@@ -169,6 +167,8 @@ class Store:
         for block in process.blocks.values():
             if block.is_shared:
                 block.leave(keeps_numbers=not was_folded)
+                if is_first and is_sink(block.section.key):
+                    _accept_taken_over(block)
 
     def _move(self, process: _Process, blocks: list[Block]) -> None:
         try:
@@ -275,6 +275,15 @@ class Store:
             return directory is not None and key in marked(directory) and key not in self._keys
         return False
 
+    def has_counted(self, spool: Path) -> bool:
+        """Say whether the dead process that left records on disk is in the numbers of this server.
+
+        Raises:
+            OSError: They cannot be read just now.
+        """
+        directory = self.directory()
+        return directory is not None and has_counted(directory, spool)
+
     @property
     def _keys(self) -> set[str]:
         return self._place.keys if self._place is not None else set()
@@ -336,6 +345,13 @@ class Store:
                 place = MemoryRing(section) if directory is None else RingFile(windows_path(directory, section.key))
                 process.windows[key] = Windows(place, section, self.clock, self._wall)
             return process.windows[key]
+
+
+def _accept_taken_over(block: Block) -> None:
+    """Count as accepted here what was delivered for dead processes, whose own numbers someone has deleted."""
+    with block.lock:
+        block.cells[ACCEPTED] += block.cells[TAKEN_OVER]
+        block.cells[TAKEN_OVER] = 0
 
 
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()

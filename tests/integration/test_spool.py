@@ -533,6 +533,41 @@ def no_damage(directory: Path, rng: np.random.Generator) -> None:
     """Leave it as it is."""
 
 
+# --- counts that are deleted ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kills", [0, 1, 2])
+def test_accounts_balance_though_the_counts_are_deleted(
+    tmp_path: Path, start: Start, fluentd: FluentServer, kills: int
+) -> None:
+    """The clients' scraper holds every scrape against the account; no record is lost, and none waits unseen."""
+    server = start(fluentd.addr, state_dir=tmp_path / "state")
+    with Clients(server.port) as clients:
+        clients.wait_answered(60)
+        kill_workers(server)  # what these left is delivered by others, who are not those that accepted it
+        clients.wait_answered(60)
+    with fluentd:
+        settled(server.port)
+    with Clients(server.port) as more:
+        more.wait_answered(60)
+        shutil.rmtree(tmp_path / "state")
+        for _ in range(kills):
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            more.wait_answered(60)
+        if not kills:
+            more.wait_answered(60)
+    # Each worker notices it with its next slot of ten seconds, if not before.
+    wait_for(lambda: "of this process is gone; it makes another one" in server.log() or kills == 2, what="new counts")
+    with fluentd:
+        account = settled(server.port)
+        check_all_arrived([clients, more], arrived(fluentd), most_doubles=0.5)
+    assert account.dropped.keys() <= {"process_died"}
+    last = send(server.port, 20)
+    waiting = Account.of(scrape(server.port)[1]).waiting
+    assert len(last.answered) <= waiting <= len(last.answered) + len(last.unanswered)
+
+
 # --- several sinks --------------------------------------------------------------------------------------------------
 
 
