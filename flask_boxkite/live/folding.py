@@ -55,7 +55,7 @@ from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.spool import waiting_records
 
-__all__ = ["IDLE", "fold", "has_counted", "has_retired", "is_ours", "read_directory", "take_over", "windows_path"]
+__all__ = ["IDLE", "fold", "folded_spools", "is_ours", "read_directory", "take_over", "windows_path"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -101,6 +101,7 @@ class _Retired:
 
     Attributes:
         generation: Higher after every fold.
+        origin: Generation of the first fold: if someone deletes the file, the next one has another.
         names: Files whose numbers are in it; they may still be there.
         left_out: Files that could not be read, by name.
         folded: When a process was last folded into a section, by key.
@@ -109,6 +110,7 @@ class _Retired:
     """
 
     generation: int = 0
+    origin: int = 0
     names: frozenset[str] = frozenset()
     left_out: dict[str, _LeftOut] = field(default_factory=dict)
     folded: dict[str, Moment] = field(default_factory=dict)
@@ -179,20 +181,16 @@ def _generation(directory: Path) -> int:
     return 0
 
 
-def has_retired(directory: Path) -> bool:
-    """Say whether dead processes were folded there."""
-    return os.path.lexists(directory / RETIRED)
+def folded_spools(directory: Path) -> tuple[Collection[str], int]:
+    """Return the directories of records on disk whose dead processes are in the numbers, and whose numbers those are.
 
-
-def has_counted(directory: Path, spool: Path) -> bool:
-    """Say whether the dead process that left records on disk is in the numbers.
-
-    Its file of counts may be gone without that: someone has deleted the directory.
+    That number is another one once someone has deleted the directory, with what was counted there; 0 if nothing is.
 
     Raises:
         OSError: It cannot be read just now.
     """
-    return str(spool) in _read_retired(directory).spools
+    retired = _read_retired(directory)
+    return retired.spools, retired.origin
 
 
 def _read_retired(directory: Path) -> _Retired:
@@ -224,7 +222,7 @@ def _retired_of(number: int, sections: Iterable[Stored]) -> _Retired:
             retired.names = frozenset(about["names"])
             retired.left_out = {name: _LeftOut(state, Moment(*at)) for name, (state, at) in about["left_out"].items()}
             retired.folded = {key: Moment(*folded) for key, folded in about["folded"].items()}
-            retired.spools, rest = frozenset(about["spools"]), about["rest"]
+            retired.spools, retired.origin, rest = frozenset(about["spools"]), about["origin"], about["rest"]
         else:
             retired.reading.add(section)
     for key, parts in rest.items():
@@ -369,6 +367,7 @@ def _forget(directory: Path, retired: _Retired) -> None:
 
 def _write(directory: Path, retired: _Retired) -> None:
     retired.generation = max(retired.generation + 1, time.time_ns())
+    retired.origin = retired.origin or retired.generation
     reading = retired.reading
     for item in reading.sections.values():
         item.compact()
@@ -377,6 +376,7 @@ def _write(directory: Path, retired: _Retired) -> None:
         "left_out": retired.left_out,
         "folded": retired.folded,
         "spools": sorted(retired.spools),
+        "origin": retired.origin,
         "rest": {key: [part.tolist() for part in item.parts[1:]] for key, item in reading.sections.items()},
     }
     sections = [

@@ -21,7 +21,7 @@ from typing import Any
 from flask_boxkite.files import is_passing
 from flask_boxkite.live.apart import mark, marked
 from flask_boxkite.live.clock import uptime
-from flask_boxkite.live.folding import fold, has_counted, has_retired, read_directory, windows_path
+from flask_boxkite.live.folding import fold, folded_spools, read_directory, windows_path
 from flask_boxkite.live.layout import ACCEPTED, FILES, TAKEN_OVER, is_sink, sink_name
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
@@ -53,6 +53,7 @@ class _Process:
         self.file: LiveFile | None = None
         self.windows: dict[tuple[Path | None, str], Windows] = {}
         self.company_version = (0, 0)
+        self.origin = 0  # of the numbers that have, as accepted, what this process delivers for dead ones
 
     def count_failure(self) -> None:
         """Count that the file could not be written; shown by others once it can."""
@@ -159,7 +160,6 @@ class Store:
         with contextlib.suppress(OSError):  # somebody deleted it; or it was taken for that of a dead process
             file.path.unlink()  # only the lock was lost: nobody may fold what moves on with us
         was_folded = file.was_folded
-        is_first = not has_retired(file.path.parent)
         if self._throttle.allows():
             logger.warning("The state file '%s' of this process is gone; it makes another one.", file.path)
         process.close()
@@ -167,7 +167,9 @@ class Store:
         for block in process.blocks.values():
             if block.is_shared:
                 block.leave(keeps_numbers=not was_folded)
-                if is_first and is_sink(block.section.key):
+        with contextlib.suppress(OSError):
+            if folded_spools(file.path.parent)[1] != process.origin:
+                for block in process.blocks.values():
                     _accept_taken_over(block)
 
     def _move(self, process: _Process, blocks: list[Block]) -> None:
@@ -282,7 +284,10 @@ class Store:
             OSError: They cannot be read just now.
         """
         directory = self.directory()
-        return directory is not None and has_counted(directory, spool)
+        if directory is None:
+            return False
+        spools, self._own().origin = folded_spools(directory)
+        return str(spool) in spools
 
     @property
     def _keys(self) -> set[str]:
@@ -349,6 +354,8 @@ class Store:
 
 def _accept_taken_over(block: Block) -> None:
     """Count as accepted here what was delivered for dead processes, whose own numbers someone has deleted."""
+    if not is_sink(block.section.key):
+        return
     with block.lock:
         block.cells[ACCEPTED] += block.cells[TAKEN_OVER]
         block.cells[TAKEN_OVER] = 0
