@@ -13,6 +13,7 @@ import errno
 import mmap
 import os
 import shutil
+import stat
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
     "make_private",
     "mapped",
     "open_private",
+    "open_to_all",
     "read_file",
     "release",
     "reserve",
@@ -146,6 +148,16 @@ def unwritable(directory: Path) -> Path | None:
     """Return what stands in the way of making and writing a directory; None if nothing does."""
     nearest = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
     return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
+
+
+def open_to_all(directory: Path) -> Path | None:
+    """Return the part of a path in which any user of the machine could put something else in place of what is there."""
+    for path in (directory, *directory.parents):
+        with contextlib.suppress(OSError):
+            mode = path.stat().st_mode
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                return path
+    return None
 
 
 def identity(descriptor: int) -> tuple[int, int]:

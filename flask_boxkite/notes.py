@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from flask_boxkite.drift.text import printable
 from flask_boxkite.files import open_private, read_file
 from flask_boxkite.live.apart import NOTE
 from flask_boxkite.naming import CAPTURE_REASONS, GAPS
+from flask_boxkite.quoting import printable
 from flask_boxkite.throttle import Throttle
 
 __all__ = ["Note", "Notes", "is_first_to_say", "latest"]

@@ -27,7 +27,20 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(PACKAGE)],
 
 # The one way in which imports may point: a module may import those of its own level and of the levels before it.
 LEVELS = (
-    ("errors", "files", "folder", "naming", "nearest", "objects", "process", "rowhash", "throttle", "times", "values"),
+    (
+        "errors",
+        "files",
+        "folder",
+        "naming",
+        "nearest",
+        "objects",
+        "process",
+        "quoting",
+        "rowhash",
+        "throttle",
+        "times",
+        "values",
+    ),
     ("config", "prediction", "redaction", "reply"),
     ("baseline", "families", "hints", "payloads", "spool"),
     ("live", "drift"),
