@@ -551,7 +551,7 @@ def test_accounts_balance_though_the_counts_are_deleted(
         settled(server.port)
     with Clients(server.port) as more:
         more.wait_answered(60)
-        shutil.rmtree(tmp_path / "state")
+        shutil.rmtree(tmp_path / "state", ignore_errors=True)  # a worker may be the faster, and make a new file
         for _ in range(kills):
             os.kill(server.worker_pids()[0], signal.SIGKILL)
             more.wait_answered(60)
