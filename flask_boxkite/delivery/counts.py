@@ -14,6 +14,7 @@ from flask_boxkite.live.layout import (
     LAST_DELIVERY_MS,
     RETRIES,
     SINK_CELLS,
+    TAKEN_OVER,
     UNSPOOLED,
     WAITING_BYTES,
 )
@@ -53,13 +54,14 @@ class RecorderCounts(NamedTuple):
         """Read the cells of a sink."""
         dropped = {reason: cells[cell] for reason, cell in DROPPED.items()}
         gone = cells[DELIVERED] + sum(dropped.values())
-        # Of other processes, the cells may have changed while they were read; or someone deleted those of dead ones.
-        accepted = max(cells[ACCEPTED], gone)
+        # What is delivered for dead processes is accepted in their numbers, which someone may have deleted just now.
+        accepted = max(cells[ACCEPTED], min(gone, cells[ACCEPTED] + cells[TAKEN_OVER]))
         return cls(
             accepted=accepted,
             delivered=cells[DELIVERED],
             dropped=dropped,
-            waiting=accepted - gone,
+            # Of other processes, the cells may have changed while they were read.
+            waiting=max(accepted - gone, 0),
             waiting_bytes=cells[WAITING_BYTES],
             retries=cells[RETRIES],
             unspooled=cells[UNSPOOLED],

@@ -394,13 +394,14 @@ class Shipper:
         """
         assert chunk.taken is not None
         damaged = chunk.taken[1].entries - delivered - given_up
+        origin = chunk.origin  # which may have to be read from the disk
         with self._lock:
             for cell, records in (
                 (DELIVERED, delivered),
                 (DROPPED["refused"], given_up),
                 (DROPPED["damaged"], damaged),
             ):
-                self._add(cell, records, chunk.origin)
+                self._add(cell, records, origin)
         self._queue.settle(chunk)
 
     def _back_off(self) -> None:

@@ -141,6 +141,9 @@ class Store:
             if waiting:
                 self._move(process, waiting)
             self._mark_company(process)
+            if process.origin and process.directory is not None:
+                with contextlib.suppress(OSError):
+                    self._rely_on(process, folded_spools(process.directory)[1])
 
     def _mark_company(self, process: _Process) -> None:
         """Mark what this app and others of its name count, where this process has several."""
@@ -167,10 +170,14 @@ class Store:
         for block in process.blocks.values():
             if block.is_shared:
                 block.leave(keeps_numbers=not was_folded)
-        with contextlib.suppress(OSError):
-            if folded_spools(file.path.parent)[1] != process.origin:
-                for block in process.blocks.values():
-                    _accept_taken_over(block)
+
+    @staticmethod
+    def _rely_on(process: _Process, origin: int) -> None:
+        """Rely on numbers of dead processes for what is delivered for them; if they are others, the old are deleted."""
+        if process.origin not in (0, origin):
+            for block in process.blocks.values():
+                _accept_taken_over(block)
+        process.origin = origin
 
     def _move(self, process: _Process, blocks: list[Block]) -> None:
         try:
@@ -286,7 +293,10 @@ class Store:
         directory = self.directory()
         if directory is None:
             return False
-        spools, self._own().origin = folded_spools(directory)
+        spools, origin = folded_spools(directory)
+        process = self._own()
+        with process.lock:
+            self._rely_on(process, origin)
         return str(spool) in spools
 
     @property

@@ -92,8 +92,7 @@ def _taken_over(
             if _idle_seconds(directory) < _UNFOLDED_SECONDS:
                 return None
             is_counted = False
-        # Else somebody has deleted the counts.
-        log = DeadLog(directory, owner, lock, is_counted=is_counted and has_counted(directory))
+        log = DeadLog(directory, owner, lock, is_counted=lambda: is_counted and has_counted(directory))
         stack.pop_all()
         return log
 
