@@ -298,11 +298,15 @@ def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
     with contextlib.suppress(OSError), os.scandir(base) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_own_directory(entry):
-                directory = Path(entry.path)
-                if _is_over(directory, is_automatic=is_automatic):
-                    with contextlib.suppress(OSError):  # which logs the lost records: no later process reads them
-                        fold(directory)
-                    remove_unused(directory)
+                with contextlib.suppress(OSError):  # another process may be faster
+                    _remove_if_over(Path(entry.path), is_automatic=is_automatic)
+
+
+def _remove_if_over(directory: Path, *, is_automatic: bool) -> None:
+    if _is_over(directory, is_automatic=is_automatic):
+        with contextlib.suppress(OSError):  # which logs the records that were lost: no later process reads them
+            fold(directory)
+        remove_unused(directory)
 
 
 def _is_own_directory(entry: os.DirEntry[str]) -> bool:

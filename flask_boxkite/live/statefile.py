@@ -200,7 +200,8 @@ def mark_folded(path: Path) -> None:
     except FileNotFoundError:  # somebody deletes the directory meanwhile
         return
     try:
-        os.pwrite(descriptor, b"\1", PAGE + _FOLDED)
+        if os.fstat(descriptor).st_size > PAGE + _FOLDED:  # else it has no numbers, and the disk may be full
+            os.pwrite(descriptor, b"\1", PAGE + _FOLDED)
     finally:
         os.close(descriptor)
 
