@@ -211,7 +211,7 @@ def take_if_dead(path: Path) -> int | None:
 
 
 def has_no_owner(path: Path) -> bool:
-    """Say whether nobody holds the lock of a file that is there."""
+    """Say whether a file is there, and no process holds its lock."""
     descriptor = take_if_dead(path)
     if descriptor is None:
         return False

@@ -160,7 +160,7 @@ class Store:
 
     def _leave_lost_file(self, process: _Process, file: LiveFile) -> None:
         """Take the numbers out of a file that others do not find any more, or whose lock was lost."""
-        with contextlib.suppress(OSError):  # somebody deleted it; or it was taken for that of a dead process
+        with contextlib.suppress(OSError):  # a user deleted it; or it was taken for that of a dead process
             file.path.unlink()  # only the lock was lost: nobody may fold what moves on with us
         was_folded = file.was_folded
         if self._throttle.allows():

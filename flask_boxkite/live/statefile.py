@@ -197,7 +197,7 @@ def mark_folded(path: Path) -> None:
     """
     try:
         descriptor = open_private(path, os.O_WRONLY)
-    except FileNotFoundError:  # somebody deletes the directory meanwhile
+    except FileNotFoundError:  # a user deletes the directory meanwhile
         return
     try:
         if os.fstat(descriptor).st_size > PAGE + _FOLDED:  # else it has no numbers, and the disk may be full

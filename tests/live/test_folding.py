@@ -602,7 +602,7 @@ def test_no_sum_falls_with_the_order_of_addition(tmp_path: Path, rng: np.random.
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let time pass, by the clock that nobody sets."""
+    """Let time pass, by the clock that no one sets."""
     now = clock.uptime()
     monkeypatch.setattr(clock, "uptime", lambda: now + seconds)
 
