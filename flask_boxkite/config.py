@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.quoting import masked_address
 
 __all__ = ["DEFAULT_BASELINE_PATH", "Address", "Settings"]
 
@@ -75,6 +76,8 @@ class Settings:
         server_id: ``BOXKITE_SERVER_ID`` (env ``BEDROCK_SERVER_ID``, ``unknown-server``): in records and ids.
         pod_name: ``BOXKITE_POD_NAME`` (env ``BEDROCK_POD_NAME``, the host name): in tag and file names.
         log_dir: ``BOXKITE_LOG_DIR`` (None): root of the file sink.
+        log_group: ``BOXKITE_LOG_GROUP`` (None): name or number of a group that may read its files; None for this user
+            alone.
         log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted, once records were made
             on three later days; ``inf`` for never.
         logger_id: ``BOXKITE_LOGGER_ID`` (``boxkite``): part of its file names.
@@ -114,6 +117,7 @@ class Settings:
     server_id: str = "unknown-server"
     pod_name: str = ""
     log_dir: str | None = None
+    log_group: str | None = None
     log_ttl_days: float = 30
     logger_id: str = "boxkite"
     spool_dir: str | None = None
@@ -225,6 +229,13 @@ def _text(key: str, value: Any) -> str:
     return value
 
 
+def _tag(key: str, value: Any) -> str:
+    tag = _text(key, value)
+    if not tag.isprintable() or " " in tag:
+        _fail(key, f"must be of printable letters without blanks, got {tag!r}.")
+    return tag
+
+
 def _secret(key: str, value: Any) -> str:
     value = _as_text(key, value)
     if not isinstance(value, str) or not value:
@@ -333,7 +344,7 @@ def _addresses(key: str, value: Any) -> tuple[Address, ...]:
 def _address(key: str, text: str) -> Address:
     if text.startswith("unix://"):
         if not text[7:].startswith("/"):
-            _fail(key, f"must be 'unix://' and an absolute path, got {text!r}.")
+            _fail(key, f"must be 'unix://' and an absolute path, got {masked_address(text)!r}.")
         return Address(text[7:], None)
     scheme, _, rest = text.rpartition("://")
     if rest.count(":") > 1 and not rest.startswith("["):
@@ -345,7 +356,8 @@ def _address(key: str, text: str) -> Address:
         host, port = None, 0
     is_only_host_and_port = not re.search(r"[\s/?#@]", rest)
     if scheme not in ("", "tcp", "tls") or not host or not port or not is_only_host_and_port:
-        _fail(key, f"must be 'host[:{FORWARD_PORT}]', 'unix:///path' or 'tls://host:port', got {text!r}.")
+        got = masked_address(text)  # a user and a password have no place in it, but may stand there
+        _fail(key, f"must be 'host[:{FORWARD_PORT}]', 'unix:///path' or 'tls://host:port', got {got!r}.")
     return Address(host, port, tls=scheme == "tls")
 
 
@@ -356,7 +368,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "metric_names": _choice("labels", "boxkite"),
     "sink": _sinks,
     "fluentd_addr": _optional(_addresses),
-    "fluentd_prefix": _text,
+    "fluentd_prefix": _tag,
     "fluentd_shared_key": _optional(_secret),
     "fluentd_user": _optional(_text),
     "fluentd_password": _optional(_secret),
@@ -367,6 +379,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "server_id": _text,
     "pod_name": _optional(_text),
     "log_dir": _optional(_path_text),
+    "log_group": _optional(_text),
     "log_ttl_days": _number(lambda value: value > 0, "> 0"),
     "logger_id": _text,
     "spool_dir": _optional(_path_text),

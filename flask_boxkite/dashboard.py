@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hmac
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from flask import Blueprint, Flask, abort, current_app, request
 from werkzeug.wrappers import Response
@@ -23,7 +24,7 @@ from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_h
 from flask_boxkite.process import runs_several
 from flask_boxkite.routes import DASHBOARD, add_route
 from flask_boxkite.service import ModelMonitoringService
-from flask_boxkite.views import compressed, has_token
+from flask_boxkite.views import POLICY, compressed, has_token, refused
 
 __all__ = ["Guard", "Monitored", "dashboard_blueprint"]
 
@@ -32,8 +33,11 @@ Guard = Callable[[], Any]
 
 _SINCE_START = "start"
 
+_LONGEST_REFUSAL = 500
+"""Letters of an answer that quotes what was asked for."""
+
 # The page needs nothing but what it brings. Script and style are files of its own, so an app may be as strict.
-_POLICY = (
+_PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
@@ -114,8 +118,8 @@ def _ask_for_token(token: str | None) -> Response | None:
     password = given.password if given is not None and given.type == "basic" else None
     if password is not None and hmac.compare_digest(password.encode("utf-8", "replace"), token.encode()):
         return None
-    text = "The token is needed: as a bearer, or as the password, with any user name.\n"
-    return Response(text, 401, {"WWW-Authenticate": 'Basic realm="boxkite", charset="UTF-8"'})
+    text = "The token is needed: as a bearer, or as the password, with any user name."
+    return refused(text, 401, {"WWW-Authenticate": 'Basic realm="boxkite", charset="UTF-8"'})
 
 
 def _asset(name: str) -> Response:
@@ -155,7 +159,8 @@ class _Pages:
         model = next(iter(app.models), None)
         view = model.variable(*names[1:]) if model else None
         if model is None or view is None:
-            abort(404, f"There is no {names[1] or 'variable'} {names[2]!r} of a model {names[0]!r}.")
+            kind = names[1] if names[1] in ("feature", "output") else "variable"
+            _refuse(f"There is no {kind} {names[2]!r} of a model {names[0]!r}.", 404)
         try:
             course = services[0].course(view.trained)
         except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
@@ -182,7 +187,7 @@ class _Pages:
             failures = [*failures, f"What became of records cannot be read: {error}. Are files not too many?"]
         has_others = runs_several(request.environ)
         now = time.time()
-        since = 0.0 if query.window is None else now - WINDOWS[query.window]
+        reach = math.inf if query.window is None else WINDOWS[query.window]
         lost = sum((Counter(observation.capture_errors) for observation in observations), Counter())
         return App(
             current_app.name,
@@ -198,7 +203,7 @@ class _Pages:
                 alone="problem" if has_others and self._monitored.is_alone() else None,
                 shortage=self._monitored.shortage(),
                 ambiguous="problem" if self._monitored.is_ambiguous() and not self._monitored.is_alone() else None,
-                notes=latest((service.notes.read() for service in services), since),
+                notes=latest((service.notes.read() for service in services), now, reach),
             ),
             now=now,
             failures=failures,
@@ -219,10 +224,10 @@ def _observed(services: Sequence[ModelMonitoringService], query: Query) -> tuple
 def _query() -> Query:
     window = request.args.get("window", LONGEST)
     if window not in (*WINDOWS, _SINCE_START):
-        abort(400, f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.")
+        _refuse(f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.", 400)
     page = request.args.get("page", "1")
     if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
-        abort(400, f"'page' must be a number from 1 on, got {page[:20]!r}.")
+        _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)
     return Query(
         None if window == _SINCE_START else window,
         request.args.get("name", ""),
@@ -231,19 +236,18 @@ def _query() -> Query:
     )
 
 
+def _refuse(text: str, status: int) -> NoReturn:
+    """End the request with our own answer: an error page of the app would not have our headers."""
+    abort(refused(text[:_LONGEST_REFUSAL], status))
+
+
 def _answer(
     text: str,
     kind: str = "text/html; charset=utf-8",
     *,
     status: int = 200,
-    policy: str = _POLICY,
+    policy: str = _PAGE_POLICY,
     cache: str = "no-store",
 ) -> Response:
-    headers = {
-        "Content-Type": kind,
-        "Cache-Control": cache,
-        "Content-Security-Policy": policy,
-        "Referrer-Policy": "no-referrer",
-        "X-Content-Type-Options": "nosniff",
-    }
+    headers = {**POLICY, "Content-Type": kind, "Cache-Control": cache, "Content-Security-Policy": policy}
     return compressed(request, text.encode(), headers, status)

@@ -46,6 +46,7 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
+from flask_boxkite.notes import is_first_to_say
 from flask_boxkite.passing import Answer, Passing
 from flask_boxkite.redacted import capture_type
 from flask_boxkite.routes import DASHBOARD, METRICS, add_route, mounted_elsewhere
@@ -490,6 +491,8 @@ class _AppState:
                 if not is_dispatched:
                     self._settle(app)
                 self._check_routes(app)
+                if not environ.get("HTTP_USER_AGENT", "").startswith("Werkzeug/"):  # as Flask's test client says
+                    self._say_who_reads(app)
                 self._store.check_server(environ)
                 self.hands_over = self.recorders.check_server(environ)
                 self.recorders.attend()
@@ -516,6 +519,21 @@ class _AppState:
                 "A DispatcherMiddleware hands '%s' to another app, so the metrics are not there. Set "
                 "'BOXKITE_METRICS_PATH' to another path, or call monitor.register(prometheus_client.REGISTRY).",
                 path,
+            )
+
+    def _say_who_reads(self, app: Flask) -> None:
+        """Say once for a server that its metrics and page are open, unless it is there for development."""
+        settings = self.settings
+        if settings.metrics_token is not None or app.debug or app.testing:
+            return
+        open_to_all = [] if settings.metrics_path is None else [f"the metrics at '{settings.metrics_path}'"]
+        if settings.dashboard_path is not None and not self.has_guard:
+            open_to_all.append(f"the drift page at '{settings.dashboard_path.rstrip('/')}/'")
+        if open_to_all and is_first_to_say(self._store.directory(), repr(self._store.server)):
+            logger.warning(
+                "Everyone who can reach this server can read %s. Set 'BOXKITE_METRICS_TOKEN' to a token that readers "
+                "must have, unless only those reach it who may.",
+                " and ".join(open_to_all),
             )
 
     def after_request(self, response: Response) -> Response:

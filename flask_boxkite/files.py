@@ -13,6 +13,7 @@ import errno
 import mmap
 import os
 import shutil
+import stat
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +28,14 @@ except ImportError:  # Windows
 __all__ = [
     "OwnerLock",
     "can_lock",
+    "has_no_owner",
     "identity",
     "is_passing",
     "locked",
     "make_private",
     "mapped",
     "open_private",
+    "open_to_all",
     "read_file",
     "release",
     "reserve",
@@ -123,20 +126,38 @@ def mapped(descriptor: int, size: int, offset: int = 0) -> mmap.mmap:
         raise OSError(errno.EIO, str(error)) from error
 
 
-def make_private(directory: Path) -> None:
+def make_private(directory: Path, group: int | None = None) -> None:
     """Make a directory, and those above it, that are not there yet, for this user alone.
+
+    Args:
+        directory: Where.
+        group: Number of a group that may read what is in it, too; None for no group.
 
     Raises:
         OSError: One cannot be made.
     """
     for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # another process is faster
+            missing.mkdir(mode=0o700)
+            if group is not None:
+                os.chown(missing, -1, group)
+                missing.chmod(0o750)
 
 
 def unwritable(directory: Path) -> Path | None:
     """Return what stands in the way of making and writing a directory; None if nothing does."""
     nearest = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
     return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
+
+
+def open_to_all(directory: Path) -> Path | None:
+    """Return the part of a path in which any user of the machine could put something else in place of what is there."""
+    for path in (directory, *directory.parents):
+        with contextlib.suppress(OSError):
+            mode = path.stat().st_mode
+            if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+                return path
+    return None
 
 
 def identity(descriptor: int) -> tuple[int, int]:
@@ -187,6 +208,15 @@ def take_if_dead(path: Path) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
+
+
+def has_no_owner(path: Path) -> bool:
+    """Say whether a file is there, and no process holds its lock."""
+    descriptor = take_if_dead(path)
+    if descriptor is None:
+        return False
+    release(descriptor)
+    return True
 
 
 def release(descriptor: int) -> None:

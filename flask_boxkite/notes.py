@@ -11,19 +11,20 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from flask_boxkite.drift.text import printable
 from flask_boxkite.files import open_private, read_file
 from flask_boxkite.live.apart import NOTE
 from flask_boxkite.naming import CAPTURE_REASONS, GAPS
+from flask_boxkite.quoting import printable
 from flask_boxkite.throttle import Throttle
 
-__all__ = ["Note", "Notes", "latest"]
+__all__ = ["Note", "Notes", "is_first_to_say", "latest"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -32,6 +33,7 @@ MOST_LETTERS = 800
 
 _KINDS = (*CAPTURE_REASONS, *GAPS)
 _MOST_BYTES = 4096
+_SAID = f"{NOTE}said-"
 _PAUSE_SECONDS = 1.0
 """How often is looked for something to say; clients choose names, and comparing them takes milliseconds."""
 
@@ -97,11 +99,11 @@ class Notes:
         directory = None
         with contextlib.suppress(OSError):
             directory = self._directory()
-        found = dict(self._own)
+        found, now = dict(self._own), self._clock()
         for kind in _KINDS if directory is not None else ():
             assert directory is not None
             note = _read(self._path(directory, kind))
-            if note is not None and (kind not in found or found[kind].time < note.time):
+            if note is not None and (kind not in found or _age(note, now) < _age(found[kind], now)):
                 found[kind] = note
         return found
 
@@ -109,19 +111,46 @@ class Notes:
         return directory / f"{NOTE}{self._name}-{kind}"
 
 
-def latest(notes: Iterable[Mapping[str, Note]], since: float = 0.0) -> dict[str, str]:
+def is_first_to_say(directory: Path | None, server: str) -> bool:
+    """Say whether no other process of a server has asked this; never raises.
+
+    Args:
+        directory: Where the processes of the server count together; None if there is no such place.
+        server: Names the server, for good.
+    """
+    if directory is None:
+        return True
+    name = _SAID + hashlib.sha256(server.encode()).hexdigest()[:16]
+    with contextlib.suppress(OSError):
+        try:
+            os.close(open_private(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        for old in directory.glob(f"{_SAID}*"):  # of servers before this one
+            if old.name != name:
+                old.unlink()
+    return True
+
+
+def latest(notes: Iterable[Mapping[str, Note]], now: float, oldest_seconds: float = math.inf) -> dict[str, str]:
     """Return the text of the last note of each kind, of all models.
 
     Args:
         notes: The notes of each model.
-        since: Unix seconds before which a note says nothing any more.
+        now: The time, in Unix seconds.
+        oldest_seconds: Age beyond which a note says nothing any more.
     """
     found: dict[str, Note] = {}
     for each in notes:
         for kind, note in each.items():
-            if note.time >= since and (kind not in found or found[kind].time < note.time):
+            if _age(note, now) <= oldest_seconds and (kind not in found or _age(note, now) < _age(found[kind], now)):
                 found[kind] = note
     return {kind: note.text for kind, note in found.items()}
+
+
+def _age(note: Note, now: float) -> float:
+    """Return how old a note is; of one from a clock that was ahead, that cannot be known, and it is taken for old."""
+    return abs(now - note.time)
 
 
 def _write(path: Path, note: Note) -> None:

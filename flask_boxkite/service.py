@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import traceback
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +36,7 @@ from flask_boxkite.notes import Notes
 from flask_boxkite.observation import CoursePoint, Observation, Timelines, course, observe
 from flask_boxkite.payloads import Table, as_table, output_table
 from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep
+from flask_boxkite.quoting import loggable
 from flask_boxkite.redaction import Redaction, redaction
 from flask_boxkite.reply import Reply, response_fields
 from flask_boxkite.sinks import make_sinks
@@ -467,13 +467,10 @@ class ModelMonitoringService:
 
         With redaction, its text is left out, since it may quote a value.
         """
+        error = sys.exc_info()[1]
         is_due = self._throttle.allows()
-        if is_due and self._redact:
-            kind, _, trace = sys.exc_info()
-            lines = "".join(traceback.format_tb(trace))
-            logger.warning("%s\n%s%s", message, lines, kind.__name__ if kind else "")
-        elif is_due:
-            logger.warning(message, exc_info=True)
+        if is_due and error is not None:
+            logger.warning(message, exc_info=loggable(error, has_text=not self._redact))
         return is_due
 
     # --- what was not captured ---------------------------------------------------------------------------------------

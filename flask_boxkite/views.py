@@ -8,9 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from werkzeug.wrappers import Request, Response
 
-__all__ = ["compressed", "has_token", "metrics_response"]
+__all__ = ["POLICY", "compressed", "has_token", "metrics_response", "refused"]
 
 Export = Callable[[Mapping[str, Sequence[str]], Mapping[str, str]], "tuple[bytes, str]"]
+
+POLICY = {
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Headers of every answer: whatever names are in it, a browser runs nothing. The page allows itself a little more."""
 
 _GZIP_LEVEL = 1
 """The fastest: metrics and pages shrink to a twentieth at any level, and should not cost more than a prediction."""
@@ -25,10 +32,16 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
         token: Bearer token to ask for, or None.
     """
     if token is not None and not has_token(request, token):
-        return Response("A bearer token is needed.\n", 401, {"WWW-Authenticate": 'Bearer realm="metrics"'})
+        return refused("A bearer token is needed.", 401, {"WWW-Authenticate": 'Bearer realm="metrics"'})
     body, content_type = export(request.args.to_dict(flat=False), dict(request.headers))
-    headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept"}
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept", **POLICY}
     return compressed(request, body, headers)
+
+
+def refused(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with a line of text that says why there is no more."""
+    own = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store", **POLICY}
+    return Response(f"{text}\n", status, own | dict(headers or {}))
 
 
 def compressed(request: Request, body: bytes, headers: Mapping[str, str], status: int = 200) -> Response:

@@ -177,7 +177,7 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("fluentd_addr", "http://fluentd:24224", f"{ADDRESS_TEXT}, got 'http://fluentd:24224'."),
         ("fluentd_addr", "fluentd:24224/path", f"{ADDRESS_TEXT}, got 'fluentd:24224/path'."),
         ("fluentd_addr", "fluentd?x=1", f"{ADDRESS_TEXT}, got 'fluentd?x=1'."),
-        ("fluentd_addr", "user@fluentd:24224", f"{ADDRESS_TEXT}, got 'user@fluentd:24224'."),
+        ("fluentd_addr", "user@fluentd:24224", f"{ADDRESS_TEXT}, got '***@fluentd:24224'."),
         ("fluentd_addr", "flu entd", f"{ADDRESS_TEXT}, got 'flu entd'."),
         ("fluentd_addr", "[::1", f"{ADDRESS_TEXT}, got '[::1'."),
         ("fluentd_addr", "fluentd,http://other", f"{ADDRESS_TEXT}, got 'http://other'."),

@@ -9,7 +9,7 @@ import pytest
 
 from flask_boxkite.live.folding import is_ours
 from flask_boxkite.naming import FEATURE_GAP
-from flask_boxkite.notes import MOST_LETTERS, Note, Notes, latest
+from flask_boxkite.notes import MOST_LETTERS, Note, Notes, is_first_to_say, latest
 
 
 def notes_in(directory: Path | None, *, key: str = "key", time: float = 100.0) -> Notes:
@@ -45,11 +45,41 @@ def test_after_nothing_to_say_the_next_is_heard_soon(
 
 
 def test_another_process_reads_them_and_the_newest_counts(tmp_path: Path) -> None:
-    here, there = notes_in(tmp_path, time=100.0), notes_in(tmp_path, time=200.0)
+    now = 100.0
+    here, there = (Notes("credit", "key", lambda: tmp_path, lambda: now) for _ in range(2))
     here.keep("output", "old")
     assert there.read() == {"output": Note(100.0, "old")}
+    now = 200.0
     there.keep("output", "new")
     assert here.read() == {"output": Note(200.0, "new")}
+
+
+def test_a_note_of_a_clock_that_was_ahead_does_not_stay_for_a_year(tmp_path: Path) -> None:
+    now = 1e9 + 365 * 86400
+    here, there = (Notes("credit", "key", lambda: tmp_path, lambda: now) for _ in range(2))
+    here.keep("output", "ahead")
+    now = 1e9
+    assert latest([there.read()], now, 300.0) == {}
+    assert latest([there.read()], now) == {"output": "ahead"}
+    there.keep("output", "right")
+    assert latest([here.read()], now, 300.0) == {"output": "right"}
+
+
+def test_one_process_of_a_server_is_the_first_to_say_something(tmp_path: Path) -> None:
+    assert is_first_to_say(None, "one")
+    assert [is_first_to_say(tmp_path, server) for server in ("one", "one", "two", "two", "two")] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
+    assert len(list(tmp_path.iterdir())) == 1
+    assert all(is_ours(path.name) for path in tmp_path.iterdir())
+
+
+def test_where_nothing_can_be_written_each_says_it(tmp_path: Path) -> None:
+    assert is_first_to_say(tmp_path / "gone", "one")
 
 
 def test_models_do_not_read_each_others(tmp_path: Path) -> None:
@@ -116,5 +146,5 @@ def test_they_are_short_and_printable() -> None:
 def test_the_latest_of_all_models_since_some_time() -> None:
     one = {"output": Note(100.0, "old"), FEATURE_GAP: Note(50.0, "gone")}
     other = {"output": Note(200.0, "new")}
-    assert latest([one, other], 60.0) == {"output": "new"}
-    assert latest([one, other]) == {"output": "new", FEATURE_GAP: "gone"}
+    assert latest([one, other], 250.0, 190.0) == {"output": "new"}
+    assert latest([one, other], 250.0) == {"output": "new", FEATURE_GAP: "gone"}

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.quoting import masked
 
 __all__ = ["download", "is_artifact"]
 
@@ -29,11 +30,11 @@ def download(uri: str, directory: str) -> Path:
     try:
         from mlflow.artifacts import download_artifacts
     except ModuleNotFoundError as error:
-        msg = f"'{uri}' needs MLflow. Install it with pip install 'flask-boxkite[mlflow]'."
-        raise BaselineError(msg, path=uri) from error
+        msg = f"'{masked(uri)}' needs MLflow. Install it with pip install 'flask-boxkite[mlflow]'."
+        raise BaselineError(msg, path=masked(uri)) from error
     try:
         return Path(download_artifacts(artifact_uri=uri, dst_path=directory))
     except Exception as error:  # of MLflow, or of whatever keeps its artifacts
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        msg = f"MLflow does not give '{uri}': {reason}. Is MLFLOW_TRACKING_URI that of the run?"
-        raise BaselineError(msg, path=uri) from error
+        msg = f"MLflow does not give '{masked(uri)}': {masked(reason)}. Is MLFLOW_TRACKING_URI that of the run?"
+        raise BaselineError(msg, path=masked(uri)) from error

@@ -13,8 +13,8 @@ from flask.cli import NoAppException, ScriptInfo
 from flask_boxkite.cli.group import boxkite, counted
 from flask_boxkite.cli.probes import Outcome, probes
 from flask_boxkite.cli.setups import outcomes, setup_of_app, setup_of_environment
-from flask_boxkite.drift.text import printable
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.quoting import masked, printable
 
 __all__ = ["check"]
 
@@ -86,8 +86,8 @@ def _show(found: Sequence[Outcome]) -> None:
     with printing(None) as console:
         marks = _PLAIN_MARKS if console.options.ascii_only else _MARKS
         for outcome in found:
-            table.add_row(Text(marks[outcome.level], style=_STYLES[outcome.level]), printable(outcome.what))
+            table.add_row(Text(marks[outcome.level], style=_STYLES[outcome.level]), printable(masked(outcome.what)))
             if outcome.remedy:
-                table.add_row("", Text(printable(outcome.remedy), style="dim"))
+                table.add_row("", Text(printable(masked(outcome.remedy)), style="dim"))
         console.print(table)
         console.print(f"\n{counted(levels['problem'], 'problem')}, {counted(levels['hint'], 'hint')}")

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from flask_boxkite.drift.text import printable
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.files import write_whole
+from flask_boxkite.quoting import masked, printable
 
 __all__ = ["PATH", "boxkite", "counted", "listed", "meant", "output_option", "write", "writing"]
 
@@ -32,7 +32,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except BoxkiteError as error:
-            raise click.ClickException(printable(str(error))) from error
+            raise click.ClickException(printable(masked(str(error)))) from error
         except ModuleNotFoundError as error:
             name = (error.name or "").partition(".")[0]
             if name not in _CLI_PACKAGES:

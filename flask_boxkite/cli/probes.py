@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from flask_boxkite.config import Address, Settings
 from flask_boxkite.doctor import bytes_text
-from flask_boxkite.files import OwnerLock, can_lock, open_private, reserve, unwritable
+from flask_boxkite.files import OwnerLock, can_lock, open_private, open_to_all, reserve, unwritable
 
 __all__ = ["TAG", "Outcome", "probe_directory", "probe_fluentd", "probes"]
 
@@ -73,6 +73,9 @@ def probe_directory(title: str, key: str, directory: str, *, room: int = 0) -> O
     except OSError as error:
         what = f"{title}: '{nearest}' cannot hold what a server writes: {error.strerror}."
         return Outcome("problem", what, f"Name a directory on a local disk with room in '{key}'.")
+    if (exposed := open_to_all(path)) is not None:
+        what = f"{title}: every user of this machine can replace what is in '{exposed}'."
+        return Outcome("problem", what, "Take the right to write from others (chmod o-w), or set the sticky bit.")
     disk = os.statvfs(nearest)
     free = disk.f_bavail * disk.f_frsize
     if free < room:

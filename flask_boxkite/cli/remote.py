@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.failed import OddFeature
+from flask_boxkite.quoting import masked_address
 
 __all__ = ["fetch_json", "fetch_report"]
 
@@ -120,7 +121,7 @@ def _address(url: str, what: str, window: str | None) -> str:
         msg = "'--url' must not hold a user or password, which others can see. Give the token as --token."
         raise BoxkiteError(msg)
     if parts.scheme not in ("http", "https") or not host:
-        msg = f"'--url' must begin with http:// or https:// and a host, got {url!r}."
+        msg = f"'--url' must begin with http:// or https:// and a host, got {masked_address(url)!r}."
         raise BoxkiteError(msg)
     path = f"{quote(parts.path.rstrip('/'), safe=_IN_PATHS)}/{what}"
     return urlunsplit((parts.scheme, parts.netloc, path, urlencode({"window": window or "start"}), ""))

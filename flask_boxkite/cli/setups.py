@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,7 +86,7 @@ def setup_of_app(app: Flask) -> Setup:
         alone="hint" if directory is None else None,
         shortage=state.shortage(),
         has_guard=state.has_guard,
-        notes=latest(service.notes.read() for service in services),
+        notes=latest((service.notes.read() for service in services), time.time()),
         route_problems=list(state.route_problems(app)) if state.settings.enabled else (),
         is_ambiguous=state.is_ambiguous(),
         app=app,

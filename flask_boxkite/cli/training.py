@@ -10,8 +10,8 @@ import click
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.problems import ColumnError
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed, write
-from flask_boxkite.drift.text import printable
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.quoting import printable
 from flask_boxkite.service import ModelMonitoringService
 
 __all__ = ["baseline"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from flask_boxkite.live.layout import (
     LAST_DELIVERY_MS,
     RETRIES,
     SINK_CELLS,
+    TAKEN_OVER,
     UNSPOOLED,
     WAITING_BYTES,
 )
@@ -32,7 +34,8 @@ class RecorderCounts(NamedTuple):
         waiting_bytes: Bytes in memory.
         retries: How often a batch was shipped again.
         unspooled: Records that were kept in memory since they could not be spooled.
-        last_delivery: When the sink acknowledged something last, in Unix seconds; 0 for never.
+        last_delivery: When the sink acknowledged something last, in Unix seconds; 0 for never, or where that cannot be
+            known, since the clock was ahead then.
         backoff: The pause before the next attempt, in seconds; 0 while the sink takes what it gets.
     """
 
@@ -50,16 +53,19 @@ class RecorderCounts(NamedTuple):
     def of(cls, cells: Sequence[int]) -> RecorderCounts:
         """Read the cells of a sink."""
         dropped = {reason: cells[cell] for reason, cell in DROPPED.items()}
+        gone = cells[DELIVERED] + sum(dropped.values())
+        # What is delivered for dead processes is accepted in their numbers, which someone may have deleted just now.
+        accepted = max(cells[ACCEPTED], min(gone, cells[ACCEPTED] + cells[TAKEN_OVER]))
         return cls(
-            accepted=cells[ACCEPTED],
+            accepted=accepted,
             delivered=cells[DELIVERED],
             dropped=dropped,
             # Of other processes, the cells may have changed while they were read.
-            waiting=max(cells[ACCEPTED] - cells[DELIVERED] - sum(dropped.values()), 0),
+            waiting=max(accepted - gone, 0),
             waiting_bytes=cells[WAITING_BYTES],
             retries=cells[RETRIES],
             unspooled=cells[UNSPOOLED],
-            last_delivery=cells[LAST_DELIVERY_MS] / 1000,
+            last_delivery=cells[LAST_DELIVERY_MS] / 1000 if cells[LAST_DELIVERY_MS] <= time.time() * 1000 else 0.0,
             backoff=cells[BACKOFF_MS] / 1000,
         )
 

@@ -101,7 +101,9 @@ class Recorder:
             return Owner(sink.name, sink.tag, server, store.file(), block.section.key)
 
         def find() -> DeadLog | None:
-            return find_dead(spooling.root, describe(), store.directory(), store.tidy, store.is_apart)
+            return find_dead(
+                spooling.root, describe(), store.directory(), store.tidy, store.is_apart, store.has_counted
+            )
 
         # The block knows the directory: of threads that meet in a forked process, the first one's.
         directory = Path(os.fsdecode(block.section.description))

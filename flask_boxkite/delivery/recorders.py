@@ -9,6 +9,7 @@ from typing import Any
 
 from flask_boxkite.delivery.ending import HEALTHY_EXIT_SECONDS, close_together, ends_after_answer, skips_exit_hooks
 from flask_boxkite.delivery.recorder import Recorder
+from flask_boxkite.quoting import loggable
 from flask_boxkite.throttle import Throttle
 
 __all__ = ["Recorders"]
@@ -38,11 +39,11 @@ class Recorders:
         for recorder in self._recorders:
             try:
                 recorder.record(time_ns, record)
-            except Exception:
+            except Exception as error:
                 recorder.drop("unencodable")
                 if self._throttle.allows():
                     text = "A prediction could not be packed for the sink %r; it is counted as dropped."
-                    logger.warning(text, recorder.sink.name, exc_info=True)
+                    logger.warning(text, recorder.sink.name, exc_info=loggable(error))
 
     def drop(self, reason: str) -> None:
         """Count a record that never came to be."""

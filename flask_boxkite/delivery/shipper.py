@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
 from typing import Any
@@ -29,6 +30,7 @@ from flask_boxkite.live.layout import (
     waiting_of_process,
 )
 from flask_boxkite.live.store import Block
+from flask_boxkite.quoting import loggable
 from flask_boxkite.sinks.base import Batch, RefusedError, Sink
 from flask_boxkite.throttle import Throttle
 
@@ -392,13 +394,14 @@ class Shipper:
         """
         assert chunk.taken is not None
         damaged = chunk.taken[1].entries - delivered - given_up
+        origin = chunk.origin  # which may have to be read from the disk
         with self._lock:
             for cell, records in (
                 (DELIVERED, delivered),
                 (DROPPED["refused"], given_up),
                 (DROPPED["damaged"], damaged),
             ):
-                self._add(cell, records, chunk.origin)
+                self._add(cell, records, origin)
         self._queue.settle(chunk)
 
     def _back_off(self) -> None:
@@ -425,12 +428,13 @@ class Shipper:
 
     def _complain(self, text: str, *values: Any) -> None:
         """Log the current exception, at most once in a minute."""
-        if self._throttle.allows():
-            logger.warning(text, *values, exc_info=True)
+        error = sys.exc_info()[1]
+        if error is not None and self._throttle.allows():
+            logger.warning(text, *values, exc_info=loggable(error))
 
     def _close_sink(self) -> None:
         with self._shipping:
             try:
                 self.sink.close()
-            except Exception:
-                logger.warning("Sink %r could not be closed.", self.sink.name, exc_info=True)
+            except Exception as error:
+                logger.warning("Sink %r could not be closed.", self.sink.name, exc_info=loggable(error))

@@ -10,6 +10,7 @@ from typing import Any
 
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import parse_interval
+from flask_boxkite.quoting import printable
 from flask_boxkite.times import DAY, is_time_text
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "moved_most",
     "number",
     "percent",
-    "printable",
     "short_interval",
     "since_cell",
     "size_cell",
@@ -282,11 +282,6 @@ def digits_apart(values: Sequence[float], least: int) -> int:
     scaled = sorted({value / largest for value in finite})  # so that no difference is infinite
     gap = min((after - before for before, after in pairwise(scaled)), default=1.0)
     return min(max(1 - math.floor(math.log10(gap)), least), 17)
-
-
-def printable(text: str) -> str:
-    """Return the text without what would move the cursor."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def _details(item: Mapping[str, Any]) -> Iterator[str]:

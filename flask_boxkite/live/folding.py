@@ -22,26 +22,49 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from flask_boxkite.files import is_passing, locked, open_private, read_file, release, take_if_dead, write_all
+from flask_boxkite.files import (
+    has_no_owner,
+    is_passing,
+    locked,
+    open_private,
+    read_file,
+    release,
+    take_if_dead,
+    write_all,
+)
 from flask_boxkite.live.apart import NOTE, marked, unmark
+from flask_boxkite.live.clock import Moment
 from flask_boxkite.live.layout import FORMAT, count_lost_records, is_sink, sink_name
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.statefile import LIVE, NEW, StateFileError, Stored, composed, new_name, parsed, server_of
+from flask_boxkite.live.statefile import (
+    LIVE,
+    NEW,
+    StateFileError,
+    Stored,
+    composed,
+    mark_folded,
+    new_name,
+    parsed,
+    server_of,
+)
 from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.spool import waiting_records
 
-__all__ = ["fold", "generation", "is_ours", "read_directory", "take_over", "windows_path"]
+__all__ = ["IDLE", "fold", "folded_spools", "is_ours", "read_directory", "take_over", "windows_path"]
 
 logger = logging.getLogger("flask_boxkite")
 
 # A release that counts in another format leaves that of an older one alone: during an upgrade both are at work.
 RETIRED = f"retired-{FORMAT:08x}"
 _WINDOWS = "windows-"
+IDLE = "idle"
+"""Name of the file that says since when nothing has counted in a directory."""
+
 _ABOUT = section_key("retired")
 
 _AT_ONCE = 16
@@ -60,22 +83,38 @@ _KEEP_SECONDS = 86400.0
 """How long they are kept, should it come back; no window reaches further."""
 
 
+class _LeftOut(NamedTuple):
+    """A file that cannot be read.
+
+    Attributes:
+        state: One of `naming.STATE_FILES`.
+        found: When it was first found.
+    """
+
+    state: str
+    found: Moment
+
+
 @dataclass
 class _Retired:
     """The file that holds what dead processes counted.
 
     Attributes:
         generation: Higher after every fold.
+        origin: Generation of the first fold: if someone deletes the file, the next one has another.
         names: Files whose numbers are in it; they may still be there.
-        left_out: State by name, of files that could not be read.
-        folded: When a process was last folded into a section, in Unix seconds by key.
+        left_out: Files that could not be read, by name.
+        folded: When a process was last folded into a section, by key.
+        spools: Directories of records that wait on disk, whose processes are in the numbers.
         reading: The numbers.
     """
 
     generation: int = 0
+    origin: int = 0
     names: frozenset[str] = frozenset()
-    left_out: dict[str, str] = field(default_factory=dict)
-    folded: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, _LeftOut] = field(default_factory=dict)
+    folded: dict[str, Moment] = field(default_factory=dict)
+    spools: frozenset[str] = frozenset()
     reading: Reading = field(default_factory=Reading)
 
 
@@ -95,7 +134,7 @@ def read_directory(directory: Path, own: str = "") -> Reading:
     for _ in range(_ATTEMPTS):
         retired = _read_retired(directory)
         reading = _with_live_files(retired, directory, own)
-        if generation(directory) == retired.generation:
+        if _generation(directory) == retired.generation:
             return reading
     with _directory_locked(directory, _PATIENCE_SECONDS) as is_mine:  # processes die faster than we can read
         if not is_mine:
@@ -104,8 +143,8 @@ def read_directory(directory: Path, own: str = "") -> Reading:
 
 
 def _with_live_files(retired: _Retired, directory: Path, own: str) -> Reading:
-    reading, now = retired.reading, time.time()
-    reading.current |= {key for key, folded in retired.folded.items() if abs(now - folded) < _EXPORT_SECONDS}
+    reading = retired.reading
+    reading.current |= {key for key, folded in retired.folded.items() if folded.age() < _EXPORT_SECONDS}
     for name in _live_names(directory):
         if name != own and name not in retired.names:
             # Gone: it was just folded, and the generation shows it. Unusable: the fold counts it once it is dead.
@@ -135,11 +174,23 @@ def _live_names(directory: Path) -> list[str]:
     return [name for name in os.listdir(directory) if name.startswith(LIVE)]
 
 
-def generation(directory: Path) -> int:
-    """Return that of the latest fold: when it was, in Unix nanoseconds, or a little more; 0 if there was none."""
+def _generation(directory: Path) -> int:
+    """Return that of the latest fold; 0 if there was none."""
     with _unless_passing(), contextlib.suppress(StateFileError):
         return parsed(read_file(directory / RETIRED))[0]
     return 0
+
+
+def folded_spools(directory: Path) -> tuple[Collection[str], int]:
+    """Return the directories of records on disk whose dead processes are in the numbers, and whose numbers those are.
+
+    That number is another one once someone has deleted the directory, with what was counted there; 0 if nothing is.
+
+    Raises:
+        OSError: It cannot be read just now.
+    """
+    retired = _read_retired(directory)
+    return retired.spools, retired.origin
 
 
 def _read_retired(directory: Path) -> _Retired:
@@ -168,8 +219,10 @@ def _retired_of(number: int, sections: Iterable[Stored]) -> _Retired:
     for section in sections:
         if section.key == _ABOUT:
             about: dict[str, Any] = json.loads(section.description)
-            retired.names, retired.left_out = frozenset(about["names"]), about["left_out"]
-            retired.folded, rest = about["folded"], about["rest"]
+            retired.names = frozenset(about["names"])
+            retired.left_out = {name: _LeftOut(state, Moment(*at)) for name, (state, at) in about["left_out"].items()}
+            retired.folded = {key: Moment(*folded) for key, folded in about["folded"].items()}
+            retired.spools, retired.origin, rest = frozenset(about["spools"]), about["origin"], about["rest"]
         else:
             retired.reading.add(section)
     for key, parts in rest.items():
@@ -228,13 +281,15 @@ def _fold(directory: Path, dead: dict[str, int], names: Collection[str], app: st
         _forget(directory, retired)
         # Of all that are still there: one that cannot be taken just now is in the numbers all the same.
         retired.names = retired.names.intersection(names).union(usable)
-        retired.left_out = {name: state for name, state in retired.left_out.items() if name in names}
+        retired.left_out = {name: found for name, found in retired.left_out.items() if name in names}
+        retired.spools = frozenset(filter(os.path.isdir, retired.spools))
         _write(directory, retired)
         _tell_lost(lost, app)
     for name in dead:
         if name in retired.names:
+            mark_folded(directory / name)
             os.unlink(directory / name)
-    _remove_left_behind(directory, left_out)
+    _remove_left_behind(directory, {name: retired.left_out[name] for name in left_out})
 
 
 def _sorted_out(
@@ -256,16 +311,19 @@ def _sorted_out(
 
 def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str, str]) -> Counter[str]:
     """Add the numbers of dead processes; return how many of their records are lost, by the key of the sink."""
-    now = time.time()
+    now = Moment.now()
     lost: Counter[str] = Counter()
     for sections in usable.values():
         for section in sections:
             retired.reading.add(_settled(section, lost))
             retired.folded[section.key] = now
+            if is_sink(section.key) and section.description:
+                retired.spools |= {os.fsdecode(section.description)}
         retired.reading.count_file(FOLDED)
     for name in left_out.keys() - retired.left_out.keys():
         retired.reading.count_file(left_out[name])
-    retired.left_out = {name: state for name, state in retired.left_out.items() if name not in usable} | left_out
+        retired.left_out[name] = _LeftOut(left_out[name], now)
+    retired.left_out = {name: found for name, found in retired.left_out.items() if name not in usable}
     return lost
 
 
@@ -297,8 +355,7 @@ def _tell_lost(lost: Counter[str], app: str | None) -> None:
 
 def _forget(directory: Path, retired: _Retired) -> None:
     """Drop counts of baselines that nothing has served for a day; what became of their records is kept in one sum."""
-    now = time.time()
-    old = {key for key, folded in retired.folded.items() if abs(now - folded) > _KEEP_SECONDS}
+    old = {key for key, folded in retired.folded.items() if folded.age() > _KEEP_SECONDS}
     if not old:
         return
     marks = marked(directory)
@@ -316,6 +373,7 @@ def _forget(directory: Path, retired: _Retired) -> None:
 
 def _write(directory: Path, retired: _Retired) -> None:
     retired.generation = max(retired.generation + 1, time.time_ns())
+    retired.origin = retired.origin or retired.generation
     reading = retired.reading
     for item in reading.sections.values():
         item.compact()
@@ -323,6 +381,8 @@ def _write(directory: Path, retired: _Retired) -> None:
         "names": sorted(retired.names),
         "left_out": retired.left_out,
         "folded": retired.folded,
+        "spools": sorted(retired.spools),
+        "origin": retired.origin,
         "rest": {key: [part.tolist() for part in item.parts[1:]] for key, item in reading.sections.items()},
     }
     sections = [
@@ -342,17 +402,16 @@ def _write(directory: Path, retired: _Retired) -> None:
         raise
 
 
-def _remove_left_behind(directory: Path, left_out: dict[str, str]) -> None:
+def _remove_left_behind(directory: Path, left_out: dict[str, _LeftOut]) -> None:
     """Remove what was never finished, and, after a day, dead files of our own that cannot be read; nothing foreign."""
-    now = time.time()
-    for name in os.listdir(directory):
-        is_unfinished = name.startswith(NEW)
-        if is_unfinished or left_out.get(name) in (DAMAGED, OTHER_FORMAT):
-            path = directory / name
-            with contextlib.suppress(FileNotFoundError):  # finished, and renamed, just now
-                age = now - path.lstat().st_mtime
-                if age > (_UNFINISHED_SECONDS if is_unfinished else _KEEP_SECONDS):
-                    path.unlink()
+    for name, found in left_out.items():
+        if found.state in (DAMAGED, OTHER_FORMAT) and found.found.age() > _KEEP_SECONDS:
+            (directory / name).unlink(missing_ok=True)
+    for path in [directory / name for name in os.listdir(directory) if name.startswith(NEW)]:
+        with contextlib.suppress(FileNotFoundError):  # finished, and renamed, just now
+            # A process that is just making it has its lock, whatever a clock says.
+            if abs(time.time() - path.lstat().st_mtime) > _UNFINISHED_SECONDS and has_no_owner(path):
+                path.unlink()
 
 
 def take_over(old: Path, directory: Path) -> None:
@@ -369,7 +428,7 @@ def take_over(old: Path, directory: Path) -> None:
 
 def is_ours(name: str) -> bool:
     """Say whether a file of this name is one of those that are made here."""
-    return name.startswith((LIVE, NEW, NOTE, _WINDOWS, "retired-"))
+    return name == IDLE or name.startswith((LIVE, NEW, NOTE, _WINDOWS, "retired-"))
 
 
 def windows_path(directory: Path, key: str) -> Path:

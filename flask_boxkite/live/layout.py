@@ -51,13 +51,13 @@ WAITING_BYTES, RETRIES, UNSPOOLED, LAST_DELIVERY_MS, BACKOFF_MS, TAKEN_OVER, ACC
 SINK_CELLS = ACCEPTED + 1
 
 HIGHEST = (LAST_DELIVERY_MS, BACKOFF_MS)
-"""Of several processes, the highest of these is meant, not the sum."""
+"""Of several processes, the highest of these is meant, not the sum; no time that is still to come."""
 
 FILES = Section(section_key("files"), len(STATE_FILES), 0)
 """What became of files of counts, by `naming.STATE_FILES`."""
 
 _NAMES = (STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, FAILED_STATES, DROP_REASONS, STATE_FILES)
-FORMAT = zlib.crc32(repr((4, *_NAMES)).encode())
+FORMAT = zlib.crc32(repr((5, *_NAMES)).encode())
 """Changes with all that a layout depends on besides the baseline; numbers of another format are not read."""
 
 

@@ -27,15 +27,15 @@ import re
 import stat
 import sys
 import tempfile
-import time
 import weakref
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.files import can_lock, locked, make_private, unwritable
-from flask_boxkite.live.folding import fold, is_ours, take_over
+from flask_boxkite.files import can_lock, locked, make_private, open_private, read_file, unwritable, write_all
+from flask_boxkite.live.clock import Moment
+from flask_boxkite.live.folding import IDLE, fold, is_ours, take_over
 from flask_boxkite.live.statefile import is_unused
 from flask_boxkite.naming import path_segment
 from flask_boxkite.process import ServerName, is_gunicorn, server_process
@@ -45,7 +45,7 @@ __all__ = ["Place"]
 _SHARED_MEMORY = "/dev/shm"
 _PREFIX = "boxkite-"
 _ABANDONED_SECONDS = 3600.0
-"""After this time without a change, and without a live process, a directory of another container is swept."""
+"""After this time without a process, a directory of another container is swept."""
 
 _EXPLICIT_ABANDONED_SECONDS = 7 * 86400.0
 """Counts in a directory that was asked for outlive a restart, so they are kept for a week."""
@@ -196,6 +196,7 @@ class Place:
                 if base is bases[-1]:
                     raise
             else:
+                (directory / IDLE).unlink(missing_ok=True)
                 if self._explicit is not None:
                     self._take_over_numbered(directory)
                 _sweep(base, directory, is_automatic=self._explicit is None)
@@ -299,11 +300,17 @@ def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
     """Remove directories of servers that have ended; never raises."""
     with contextlib.suppress(OSError), os.scandir(base) as entries:
         for entry in entries:
-            if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_over(entry, is_automatic=is_automatic):
-                with contextlib.suppress(OSError):  # which logs the records that were lost: no later process reads them
-                    app = _app_in(entry.name)
-                    fold(Path(entry.path), app=None if app == _app_in(own.name) else app)
-                remove_unused(Path(entry.path))
+            if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_own_directory(entry):
+                with contextlib.suppress(OSError):  # another process may be faster
+                    _remove_if_over(Path(entry.path), own, is_automatic=is_automatic)
+
+
+def _remove_if_over(directory: Path, own: Path, *, is_automatic: bool) -> None:
+    if _is_over(directory, is_automatic=is_automatic):
+        with contextlib.suppress(OSError):  # which logs the records that were lost: no later process reads them
+            app = _app_in(directory.name)
+            fold(directory, app=None if app == _app_in(own.name) else app)
+        remove_unused(directory)
 
 
 def _app_in(name: str) -> str | None:
@@ -312,22 +319,42 @@ def _app_in(name: str) -> str | None:
     return parts["app"] if parts else None
 
 
-def _is_over(entry: os.DirEntry[str], *, is_automatic: bool) -> bool:
-    try:
+def _is_own_directory(entry: os.DirEntry[str]) -> bool:
+    with contextlib.suppress(OSError):
         about = entry.stat(follow_symlinks=False)
-    except OSError:
-        return False
-    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
-        return False
-    age = time.time() - about.st_mtime
+        return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
+    return False
+
+
+def _is_over(directory: Path, *, is_automatic: bool) -> bool:
     if not is_automatic:
-        return age > _EXPLICIT_ABANDONED_SECONDS
-    parts = _AUTOMATIC.fullmatch(entry.name)
+        return _idle_seconds(directory) > _EXPLICIT_ABANDONED_SECONDS
+    parts = _AUTOMATIC.fullmatch(directory.name)
     if parts is None:
         return False
     server = ServerName(parts["boot"], parts["namespace"], int(parts["pid"]), parts["started"])
     has_ended = server.is_of_another_boot() or server.has_ended()
-    return age > _ABANDONED_SECONDS if has_ended is None else has_ended
+    return _idle_seconds(directory) > _ABANDONED_SECONDS if has_ended is None else has_ended
+
+
+def _idle_seconds(directory: Path) -> float:
+    """Return for how long no process was seen to count in a directory, which is noted there at the first look.
+
+    The time of its last change would be the word of a clock, of which a jump is enough to delete it.
+    """
+    if not is_unused(directory) or not all(map(is_ours, os.listdir(directory))):
+        return 0.0
+    note = directory / IDLE
+    with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
+        boot, up, wall = json.loads(read_file(note))
+        return Moment(str(boot), float(up), float(wall)).age()
+    with contextlib.suppress(OSError):
+        descriptor = open_private(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            write_all(descriptor, json.dumps(Moment.now()).encode(), 0)
+        finally:
+            os.close(descriptor)
+    return 0.0
 
 
 def remove_unused(directory: Path) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 from flask_boxkite.files import is_passing
 from flask_boxkite.live.apart import mark, marked
 from flask_boxkite.live.clock import uptime
-from flask_boxkite.live.folding import fold, generation, read_directory, windows_path
-from flask_boxkite.live.layout import FILES, is_sink, sink_name
+from flask_boxkite.live.folding import fold, folded_spools, read_directory, windows_path
+from flask_boxkite.live.layout import ACCEPTED, FILES, TAKEN_OVER, is_sink, sink_name
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.statefile import LiveFile, Stored
@@ -53,6 +53,7 @@ class _Process:
         self.file: LiveFile | None = None
         self.windows: dict[tuple[Path | None, str], Windows] = {}
         self.company_version = (0, 0)
+        self.origin = 0  # of the numbers that have, as accepted, what this process delivers for dead ones
 
     def count_failure(self) -> None:
         """Count that the file could not be written; shown by others once it can."""
@@ -140,6 +141,9 @@ class Store:
             if waiting:
                 self._move(process, waiting)
             self._mark_company(process)
+            if process.origin and process.directory is not None:
+                with contextlib.suppress(OSError):
+                    self._rely_on(process, folded_spools(process.directory)[1])
 
     def _mark_company(self, process: _Process) -> None:
         """Mark what this app and others of its name count, where this process has several."""
@@ -156,12 +160,9 @@ class Store:
 
     def _leave_lost_file(self, process: _Process, file: LiveFile) -> None:
         """Take the numbers out of a file that others do not find any more, or whose lock was lost."""
-        was_folded = False
-        try:
+        with contextlib.suppress(OSError):  # a user deleted it; or it was taken for that of a dead process
             file.path.unlink()  # only the lock was lost: nobody may fold what moves on with us
-        except OSError:  # somebody deleted it; or it was taken for that of a dead process
-            with contextlib.suppress(OSError):
-                was_folded = process.directory is not None and generation(process.directory) > file.born
+        was_folded = file.was_folded
         if self._throttle.allows():
             logger.warning("The state file '%s' of this process is gone; it makes another one.", file.path)
         process.close()
@@ -169,6 +170,14 @@ class Store:
         for block in process.blocks.values():
             if block.is_shared:
                 block.leave(keeps_numbers=not was_folded)
+
+    @staticmethod
+    def _rely_on(process: _Process, origin: int) -> None:
+        """Rely on numbers of dead processes for what is delivered for them; if they are others, the old are deleted."""
+        if process.origin not in (0, origin):
+            for block in process.blocks.values():
+                _accept_taken_over(block)
+        process.origin = origin
 
     def _move(self, process: _Process, blocks: list[Block]) -> None:
         try:
@@ -275,6 +284,21 @@ class Store:
             return directory is not None and key in marked(directory) and key not in self._keys
         return False
 
+    def has_counted(self, spool: Path) -> bool:
+        """Say whether the dead process that left records on disk is in the numbers of this server.
+
+        Raises:
+            OSError: They cannot be read just now.
+        """
+        directory = self.directory()
+        if directory is None:
+            return False
+        spools, origin = folded_spools(directory)
+        process = self._own()
+        with process.lock:
+            self._rely_on(process, origin)
+        return str(spool) in spools
+
     @property
     def _keys(self) -> set[str]:
         return self._place.keys if self._place is not None else set()
@@ -336,6 +360,15 @@ class Store:
                 place = MemoryRing(section) if directory is None else RingFile(windows_path(directory, section.key))
                 process.windows[key] = Windows(place, section, self.clock, self._wall)
             return process.windows[key]
+
+
+def _accept_taken_over(block: Block) -> None:
+    """Count as accepted here what was delivered for dead processes, whose own numbers someone has deleted."""
+    if not is_sink(block.section.key):
+        return
+    with block.lock:
+        block.cells[ACCEPTED] += block.cells[TAKEN_OVER]
+        block.cells[TAKEN_OVER] = 0
 
 
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()

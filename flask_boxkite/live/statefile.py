@@ -20,14 +20,13 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from time import time_ns
 from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
-from flask_boxkite.files import OwnerLock, mapped, open_private, release, reserve, take_if_dead, write_all
+from flask_boxkite.files import OwnerLock, has_no_owner, mapped, open_private, reserve, write_all
 from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Block, Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
@@ -40,6 +39,7 @@ __all__ = [
     "Stored",
     "composed",
     "is_unused",
+    "mark_folded",
     "new_name",
     "parsed",
     "server_of",
@@ -60,6 +60,8 @@ _SECTION = struct.Struct("=QQIII")
 """After the length: cells, sums, bytes of the key, of the description, and a checksum of all four and both texts."""
 _NUMBERS = 64
 """Where a section's numbers begin, seen from its start."""
+_FOLDED = 56
+"""Where a section says that its numbers have been folded, likewise; only the first one does."""
 
 
 class StateFileError(Exception):
@@ -184,12 +186,24 @@ def new_name() -> str:
 
 def is_unused(directory: Path) -> bool:
     """Say whether no live process counts there."""
-    for path in directory.glob(f"{LIVE}*"):
-        descriptor = take_if_dead(path)
-        if descriptor is None:
-            return False
-        release(descriptor)
-    return True
+    return all(map(has_no_owner, directory.glob(f"{LIVE}*")))
+
+
+def mark_folded(path: Path) -> None:
+    """Tell the process that has a file mapped, should there be one, that its numbers stand elsewhere.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    try:
+        descriptor = open_private(path, os.O_WRONLY)
+    except FileNotFoundError:  # a user deletes the directory meanwhile
+        return
+    try:
+        if os.fstat(descriptor).st_size > PAGE + _FOLDED:  # else it has no numbers, and the disk may be full
+            os.pwrite(descriptor, b"\1", PAGE + _FOLDED)
+    finally:
+        os.close(descriptor)
 
 
 class LiveFile:
@@ -201,7 +215,6 @@ class LiveFile:
 
     Attributes:
         path: Where it is.
-        born: When it was made, in Unix nanoseconds.
 
     Raises:
         OSError: There is no room, or no right to.
@@ -209,9 +222,9 @@ class LiveFile:
 
     def __init__(self, directory: Path, server: ServerName | None = None) -> None:
         temporary = directory / new_name()
-        self.born = time_ns()
         self._lock = OwnerLock(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         self._data = -1
+        self._folded = memoryview(b"\0")
         try:
             self._data = open_private(temporary, os.O_RDWR)
             reserve(self._data, 0, PAGE)
@@ -228,6 +241,11 @@ class LiveFile:
     def is_linked(self) -> bool:
         """Say whether others can still find it."""
         return self._lock.is_linked() and self._lock.owns(self._data)
+
+    @property
+    def was_folded(self) -> bool:
+        """Whether another process took it for that of a dead one, and has added its numbers to others."""
+        return self._folded[0] != 0
 
     def take(self, block: Block) -> None:
         """Move a block's numbers into a new section; readers see all of it or nothing.
@@ -249,6 +267,8 @@ class LiveFile:
                     os.ftruncate(self._data, self._end)
                 raise
             write_all(self._data, data[: _LENGTH.size], self._end)
+            if self._end == PAGE:
+                self._folded = memoryview(memory)[_FOLDED:]
             self._end += len(data)
             block.move(memoryview(memory)[_NUMBERS:])
 

@@ -19,6 +19,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.quoting import masked
 from flask_boxkite.records.period import Period
 from flask_boxkite.times import DAY, start_of_day
 
@@ -67,9 +68,9 @@ class Folder:
         try:
             self._system, self._root = url_to_fs(os.fspath(location), **options)
         except (ImportError, ValueError, OSError) as error:  # a package is missing, nobody knows the URL, no archive
-            msg = f"Records at '{location}' cannot be reached: {error}"
+            msg = f"Records at '{masked(os.fspath(location))}' cannot be reached: {masked(str(error))}"
             raise BoxkiteError(msg) from error
-        self.location = os.fspath(location)
+        self.location = masked(os.fspath(location))
 
     def files(self, period: Period, slack_seconds: float) -> list[RecordFile]:
         """Return the files that may hold records of a period, in the order of time.
@@ -86,7 +87,7 @@ class Folder:
         try:
             found = list(self._walk(self._root, _date_of(self._root), wide))
         except OSError as error:
-            why = error.strerror or error
+            why = error.strerror or masked(str(error))
             msg = f"Records at '{self.location}' cannot be listed: {why}. Name a directory that holds some."
             raise BoxkiteError(msg) from error
         return sorted(found)

@@ -12,13 +12,13 @@ from flask_boxkite.drift.text import (
     escaped,
     markdown_row,
     moved_most,
-    printable,
     short_interval,
     title,
     unclear_too,
     when,
 )
 from flask_boxkite.drift.verdict import MOVED
+from flask_boxkite.quoting import printable
 
 __all__ = ["as_markdown", "as_text"]
 

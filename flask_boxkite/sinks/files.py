@@ -8,6 +8,7 @@ too; what could not be written waits in the recorder's queue.
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from typing import Any
 
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.folder import Folder
 from flask_boxkite.naming import path_segment
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.retention import WITNESSES, day_of, due
@@ -34,19 +36,16 @@ LONGEST_NAME = 255
 _TIME = struct.Struct(">Q")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
-# Windows has no such flag, nor links that anyone may make.
-_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
-
 
 class FileSink:
     """Appends records to partitioned files and deletes those past their lifetime.
 
     Args:
-        settings: Of which it uses ``log_dir``, ``log_ttl_days`` and all that is part of the path.
+        settings: Of which it uses ``log_dir``, ``log_group``, ``log_ttl_days`` and all that is part of the path.
         clock: Returns the Unix time, by which files are deleted. A record goes by its own time.
 
     Raises:
-        ConfigError: The directory cannot be made or written, or the names are too long.
+        ConfigError: The directory cannot be made or written, the names are too long, or this user is not of the group.
     """
 
     name = "file"
@@ -58,6 +57,7 @@ class FileSink:
         self.tag = "/".join((*prefix, path_segment(settings.endpoint_id)))
         self._base = Path(settings.log_dir)
         self._root = self._base / self.tag
+        self._group = None if settings.log_group is None else _group_of(settings.log_group)
         self._lifetime_seconds = settings.log_ttl_days * DAY
         self._logger = path_segment(settings.logger_id)
         self._pod = path_segment(settings.pod_name)
@@ -69,14 +69,14 @@ class FileSink:
 
     def _check(self) -> None:
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            is_writable = os.access(self._root, os.W_OK | os.X_OK)
+            with self._folder(self.tag):
+                is_writable = os.access(self._root, os.W_OK | os.X_OK)
         except OSError:
             is_writable = False
         if not is_writable:
             msg = f"'BOXKITE_LOG_DIR': cannot write to '{self._root}'. Create it, or give this user the right to."
             raise ConfigError(msg, key="BOXKITE_LOG_DIR")
-        if len(os.fsencode(self._path(0, self.tag).name)) > LONGEST_NAME:
+        if len(os.fsencode(self._name("0000"))) > LONGEST_NAME:
             msg = (
                 f"'BOXKITE_LOGGER_ID' {self._logger!r} and 'BOXKITE_POD_NAME' {self._pod!r} are too long for the name "
                 "of a file. Shorten one of them."
@@ -98,13 +98,22 @@ class FileSink:
             self._unfinished_batch, self._written = batch.id, set()
         for minute, lines in minutes.items():
             if minute not in self._written:
-                _append(self._path(minute, batch.tag), b"".join(lines))
+                day, hour_minute = strftime("%Y-%m-%d %H%M", gmtime(minute * 60)).split()
+                with self._folder(f"{batch.tag}/{day}") as folder:
+                    folder.append(self._name(hour_minute), b"".join(lines))
                 self._written.add(minute)
         self._sweep()
 
-    def _path(self, minute: int, tag: str) -> Path:
-        day, hour_minute = strftime("%Y-%m-%d %H%M", gmtime(minute * 60)).split()
-        return self._base / tag / day / f"{hour_minute}_{self._logger}-{self._pod}-{os.getpid()}.txt"
+    def _folder(self, path: str) -> Folder:
+        """Open a folder below the directory that the user named, made if need be."""
+        folder = Folder.made(self._base, self._group)
+        for name in path.split("/"):
+            with folder:
+                folder = folder.inner(name)
+        return folder
+
+    def _name(self, hour_minute: str) -> str:
+        return f"{hour_minute}_{self._logger}-{self._pod}-{os.getpid()}.txt"
 
     def _sweep(self) -> None:
         """Delete files past their lifetime, once a day; only such as this logger writes."""
@@ -113,15 +122,12 @@ class FileSink:
             return
         self._swept_day = day_of(now)
         try:
-            folders = {
-                path.name: path
-                for path in self._root.iterdir()
-                if start_of_day(path.name) is not None and not path.is_symlink()
-            }
-            found = due(folders, now, self._lifetime_seconds)
-            for day in found.days:
-                self._delete_files(folders[day])
-            if held_back := [day for day in found.held_back if self._files(folders[day])]:
+            with self._folder(self.tag) as root:
+                found = due(self._days(root), now, self._lifetime_seconds)
+                for day in found.days:
+                    self._delete_files(root, day)
+                held_back = [day for day in found.held_back if self._files(root, day)]
+            if held_back:
                 logger.warning(
                     "The clock says %s, by which %d days of records in '%s', from %s on, are too old. They are kept "
                     "until records of %d days after their lifetime confirm it.",
@@ -135,14 +141,27 @@ class FileSink:
             # The batch is written: it must not come again because of this.
             logger.warning("Old files in '%s' could not be deleted.", self._root, exc_info=True)
 
-    def _delete_files(self, folder: Path) -> None:
-        for path in self._files(folder):
-            path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # there are files of others, or another process was first
-            folder.rmdir()
+    @staticmethod
+    def _days(root: Folder) -> list[str]:
+        days = []
+        for name in root.names():
+            if start_of_day(name) is not None:
+                with contextlib.suppress(OSError), root.inner(name, is_made=False):  # else it is a link, or a file
+                    days.append(name)
+        return days
 
-    def _files(self, folder: Path) -> list[Path]:
-        return list(folder.glob(f"[0-9][0-9][0-9][0-9]_{self._logger}-*.txt"))
+    def _delete_files(self, root: Folder, day: str) -> None:
+        with root.inner(day, is_made=False) as folder:
+            for name in self._files_in(folder):
+                folder.remove(name)
+        root.remove_inner(day)  # unless there are files of others, or another process was first
+
+    def _files(self, root: Folder, day: str) -> list[str]:
+        with root.inner(day, is_made=False) as folder:
+            return self._files_in(folder)
+
+    def _files_in(self, folder: Folder) -> list[str]:
+        return fnmatch.filter(folder.names(), f"[0-9][0-9][0-9][0-9]_{self._logger}-*.txt")
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -152,21 +171,23 @@ class FileSink:
         return self
 
 
-def _append(path: Path, data: bytes) -> None:
-    """Append *data*; on a full disk leave the file as it was and raise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.parent.is_symlink():
-        msg = f"'{path.parent}' is a symbolic link; records are not written through one"
-        raise OSError(msg)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | _NO_LINK, 0o644)
+def _group_of(name: str) -> int:
+    """Return the number of a group that this user belongs to.
+
+    Raises:
+        ConfigError: There is no such group, or this user may not give files to it.
+    """
+    number: int | None = None
     try:
-        before = os.fstat(descriptor).st_size
-        try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-        except OSError:
-            os.ftruncate(descriptor, before)
-            raise
-    finally:
-        os.close(descriptor)
+        import grp
+
+        number = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
+    except (ImportError, KeyError):  # Windows has no such groups
+        pass
+    if number is None:
+        msg = f"'BOXKITE_LOG_GROUP': this system has no group {name!r}. Name a group, or its number."
+        raise ConfigError(msg, key="BOXKITE_LOG_GROUP")
+    if os.geteuid() != 0 and number not in (os.getegid(), *os.getgroups()):
+        msg = f"'BOXKITE_LOG_GROUP': this user is not in the group {name!r}. Add the user to it, or name another group."
+        raise ConfigError(msg, key="BOXKITE_LOG_GROUP")
+    return number

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flask_boxkite.files import OwnerLock
+from flask_boxkite.files import OwnerLock, has_no_owner
 from flask_boxkite.spool.dead import DeadLog
 from flask_boxkite.spool.directory import NEW, directories, remove_directory
 from flask_boxkite.spool.owner import OWNER, Owner
@@ -41,6 +41,7 @@ def find_dead(
     counts_directory: Path | None,
     fold: Callable[[], object],
     is_apart: Callable[[str], bool] = lambda section: False,
+    has_counted: Callable[[Path], bool] = lambda directory: True,
 ) -> DeadLog | None:
     """Take over the records of one dead process; None if there are none that may be taken now.
 
@@ -50,6 +51,7 @@ def find_dead(
         counts_directory: Where this server's processes count; None where each does so in its own memory.
         fold: Folds the counts of dead processes.
         is_apart: Says whether another app owns a section of the counts there.
+        has_counted: Says whether the process that wrote a directory is in the counts there, once its file is gone.
     """
     found = directories(root, own.sink)
     random.shuffle(found)  # so that processes share the work
@@ -57,7 +59,7 @@ def find_dead(
         with contextlib.suppress(OSError, ValueError):
             directory.rmdir()  # if a process died just before it could
         with contextlib.suppress(OSError, ValueError):
-            if (log := _taken_over(directory, own, counts_directory, fold, is_apart)) is not None:
+            if (log := _taken_over(directory, own, counts_directory, fold, is_apart, has_counted)) is not None:
                 return log
     _sweep(root)
     return None
@@ -69,6 +71,7 @@ def _taken_over(
     counts_directory: Path | None,
     fold: Callable[[], object],
     is_apart: Callable[[str], bool],
+    has_counted: Callable[[Path], bool],
 ) -> DeadLog | None:
     # To write, though nothing is written there: on a disk that became read-only, the same would be delivered for ever.
     lock = OwnerLock(directory / OWNER, os.O_RDWR)
@@ -89,7 +92,7 @@ def _taken_over(
             if _idle_seconds(directory) < _UNFOLDED_SECONDS:
                 return None
             is_counted = False
-        log = DeadLog(directory, owner, lock, is_counted=is_counted)
+        log = DeadLog(directory, owner, lock, is_counted=lambda: is_counted and has_counted(directory))
         stack.pop_all()
         return log
 
@@ -116,14 +119,17 @@ def _is_folded(counts: str, fold: Callable[[], object]) -> bool:
 
 
 def _idle_seconds(directory: Path) -> float:
+    """Return how long ago a dead process wrote; a clock that was ahead then, or is behind now, makes it long ago."""
     with os.scandir(directory) as entries:
-        return time.time() - max(entry.stat(follow_symlinks=False).st_mtime for entry in entries)
+        return abs(time.time() - max(entry.stat(follow_symlinks=False).st_mtime for entry in entries))
 
 
 def _sweep(root: Path) -> None:
     """Remove directories that were never finished; never raises."""
     for directory in directories(root):
         with contextlib.suppress(OSError):
-            age = time.time() - directory.stat().st_mtime
-            if directory.name.startswith(NEW) and age > _UNFINISHED_SECONDS:
+            if not directory.name.startswith(NEW):
+                continue
+            owner, age = directory / OWNER, abs(time.time() - directory.stat().st_mtime)
+            if age > _UNFINISHED_SECONDS and (has_no_owner(owner) or not os.path.lexists(owner)):
                 remove_directory(directory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from flask_boxkite.files import OwnerLock
@@ -21,22 +22,31 @@ class DeadLog:
         directory: Where they are.
         owner: Whose they were.
         lock: Of the owner file.
-        is_counted: Whether they are among the records that this server has accepted.
+        is_counted: Says whether they are among the records that this server has accepted: no longer, once someone has
+            deleted what it counted.
 
     Attributes:
         waiting: How many are not settled.
         in_hand: How many of those were handed out.
     """
 
-    def __init__(self, directory: Path, owner: Owner, lock: OwnerLock, *, is_counted: bool) -> None:
+    def __init__(self, directory: Path, owner: Owner, lock: OwnerLock, *, is_counted: Callable[[], bool]) -> None:
         self.directory = directory
         self.owner = owner
-        self.is_counted = is_counted
+        self._is_counted = is_counted
+        self._was_counted = is_counted()
         self.waiting = waiting_records(directory)
         self.in_hand = 0
         self._lock = lock
         self._paths = deque(segments(directory))
         self._segment: Segment | None = None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether they are among the records that this server has accepted."""
+        with contextlib.suppress(OSError):  # else it is as it was
+            self._was_counted = self._is_counted()
+        return self._was_counted
 
     def take(self, most_bytes: int) -> Taken | None:
         """Hand out the oldest records that are not yet; None if there are none.

@@ -200,6 +200,80 @@ def test_a_directory_that_cannot_be_written_is_a_problem(directory: Path) -> Non
 
 
 @pytest.mark.peers
+@pytest.mark.parametrize(("mode", "is_problem"), [(0o777, True), (0o1777, False), (0o770, False)])
+def test_a_directory_in_which_anyone_can_replace_files_is_a_problem(
+    directory: Path, mode: int, is_problem: bool
+) -> None:
+    shared = directory / "shared"
+    shared.mkdir()
+    shared.chmod(mode)
+    found = lines(check(directory, BASELINE="b.prom", LOG_DIR=shared / "records", METRICS_TOKEN="secret"))
+    said = f"✗ Files of records: every user of this machine can replace what is in '{shared}'."
+    assert (said in found) is is_problem
+
+
+SECRETS = ("S3CRET-TOKEN", "S3CRET-KEY", "S3CRET-PASSWORD")
+HIDDEN = {
+    "METRICS_TOKEN": SECRETS[0],
+    "FLUENTD_ADDR": "127.0.0.1:1",
+    "FLUENTD_SHARED_KEY": SECRETS[1],
+    "FLUENTD_USER": "me",
+    "FLUENTD_PASSWORD": SECRETS[2],
+}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"QUEUE_BYTES": "x"},
+        {"FLUENTD_USER": ""},
+        {"FLUENTD_SHARED_KEY": ""},
+        {"FLUENTD_CA_FILE": "none.pem"},
+        {"FLUENTD_ADDR": "tls://me:S3CRET-PASSWORD@host:1"},
+        {"FLUENTD_ADDR": "me:S3CRET-PASSWORD@host:1"},
+        {"METRICS_TOKEN": "S3CRET-TOKEN\\n"},
+        {"METRICS_TOKEN": "1.5"},
+        {"FLUENTD_SHARED_KEY": "true"},
+    ],
+    ids=lambda wrong: ", ".join(wrong),
+)
+@pytest.mark.parametrize("app", ["scoring", None])
+def test_no_secret_is_shown_whatever_is_wrong(directory: Path, wrong: dict[str, str], app: str | None) -> None:
+    done = check(directory, BASELINE="b.prom", app=app, **(HIDDEN | wrong))
+    assert done.stdout
+    for secret in (*SECRETS, "S3CRET"):
+        assert secret not in done.stdout + done.stderr
+
+
+def test_no_secret_is_in_the_traceback_of_an_app_that_does_not_start(directory: Path) -> None:
+    (directory / "scoring.py").write_text(SOURCE)
+    env = {f"FLASK_BOXKITE_{key}": value for key, value in (HIDDEN | {"QUEUE_BYTES": "x"}).items()}
+    done = run_python("scoring.py", cwd=directory, **env)
+    assert "'BOXKITE_QUEUE_BYTES' must be an integer" in done.stderr
+    assert "S3CRET" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("drift", "--url", "http://me:S3CRET@127.0.0.1:1/boxkite"),
+        ("drift", "--url", "me:S3CRET@127.0.0.1:1/boxkite"),
+        ("drift", "--url", "http://127.0.0.1:1/boxkite", "--token", "S3CRET"),
+        ("drift", "--records", "ftp://me:S3CRET@127.0.0.1:1/records", "--baseline", "b.prom"),
+        ("drift", "--records", "nothing://me:S3CRET@host/records?sig=S3CRET", "--baseline", "b.prom"),
+        ("baseline", "https://me:S3CRET@127.0.0.1:1/train.csv?sig=S3CRET", "--out", "new.prom"),
+        ("compare", "b.prom", "https://me:S3CRET@127.0.0.1:1/train.parquet"),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_no_command_shows_the_password_of_an_address(directory: Path, words: tuple[str, ...]) -> None:
+    done = run(*words, cwd=directory)
+    assert done.returncode in (1, 2)
+    assert done.stderr
+    assert "S3CRET" not in done.stdout + done.stderr
+
+
 def test_a_receiver_acknowledges_one_record_of_its_own_tag(directory: Path) -> None:
     with FluentServer(directory / "server", shared_key="key") as server:
         done = check(directory, BASELINE="b.prom", FLUENTD_ADDR=server.addr, FLUENTD_SHARED_KEY="key")

@@ -533,6 +533,45 @@ def no_damage(directory: Path, rng: np.random.Generator) -> None:
     """Leave it as it is."""
 
 
+# --- counts that are deleted ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("kills", [0, 1, 2])
+def test_accounts_balance_though_the_counts_are_deleted(
+    tmp_path: Path, start: Start, fluentd: FluentServer, kills: int
+) -> None:
+    """The clients' scraper holds every scrape against the account; no record is lost, and none waits unseen."""
+    server = start(fluentd.addr, state_dir=tmp_path / "state", workers=WORKERS)
+    with Clients(server.port) as clients:
+        clients.wait_answered(60)
+        kill_workers(server)  # what these left is delivered by others, who are not those that accepted it
+        clients.wait_answered(60)
+    with fluentd:
+        settled(server.port)
+    with Clients(server.port) as more:
+        more.wait_answered(60)
+        shutil.rmtree(tmp_path / "state", ignore_errors=True)  # a worker may be the faster, and make a new file
+        for _ in range(kills):
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            more.wait_answered(60)
+        if not kills:
+            more.wait_answered(60)
+    with fluentd:
+        # What a killed process left whose counts are gone is in no account before it is delivered.
+        wait_for(lambda: not compare([clients, more], arrived(fluentd)).missing, what="all records")
+        account = settled(server.port)
+    assert account.dropped.keys() <= {"process_died"}
+    last = send(server.port, 20)
+
+    def all_that_waits_is_seen() -> bool:
+        """Say so once each worker has noticed, which it does with its next slot of ten seconds, if it is asked."""
+        waiting = Account.of(scrape(server.port)[1]).waiting
+        return len(last.answered) <= waiting <= len(last.answered) + len(last.unanswered)
+
+    wait_for(all_that_waits_is_seen, what="accounts that are exact")
+
+
 # --- several sinks --------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import time
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from unittest import mock
 import pytest
 
 from flask_boxkite.delivery import records_section
-from flask_boxkite.live import apart, folding
+from flask_boxkite.live import apart, clock, folding
 from flask_boxkite.live import place as place_module
 from flask_boxkite.live.folding import fold, read_directory
 from flask_boxkite.live.place import Place
@@ -306,7 +305,7 @@ def test_marks_are_known_by_their_keys(tmp_path: Path) -> None:
 
 def after(seconds: float) -> Callable[[], float]:
     """Return a clock that is ahead."""
-    now = time.time()
+    now = clock.uptime()
     return lambda: now + seconds
 
 
@@ -319,7 +318,7 @@ def test_marks_go_with_the_counts_that_are_forgotten(tmp_path: Path, monkeypatch
     del other
     gc.collect()
     fold(directory)
-    monkeypatch.setattr(folding.time, "time", after(2 * 86400))
+    monkeypatch.setattr(clock, "uptime", after(2 * 86400))
     App(tmp_path, C).count(C)
     gc.collect()
     fold(directory)
@@ -337,7 +336,7 @@ def test_records_of_old_releases_become_one_sum(tmp_path: Path, monkeypatch: pyt
     assert app.records() == 8
     directory = app.directory()
     before = [key for key in read_directory(directory).sections if key.startswith('["sink"')]
-    monkeypatch.setattr(folding.time, "time", after(2 * 86400))
+    monkeypatch.setattr(clock, "uptime", after(2 * 86400))
     app.place.release()  # the next one is another process
     App(tmp_path, C).count(C)
     gc.collect()

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from flask_boxkite.delivery import RecorderCounts, records_section
-from flask_boxkite.files import take_if_dead
-from flask_boxkite.live import folding, shared
+from flask_boxkite.files import OwnerLock, take_if_dead
+from flask_boxkite.live import clock, folding, shared
 from flask_boxkite.live.folding import RETIRED, fold, read_directory, windows_path
 from flask_boxkite.live.layout import (
     ACCEPTED,
@@ -299,6 +299,11 @@ def test_what_was_never_finished_is_removed_in_the_end(
     fold(state)
     assert (state / "new-x").exists()
     os.utime(state / "new-x", (0, 0))
+    owner = OwnerLock(state / "new-x", os.O_RDWR)  # a process that is just making it, before a clock that jumped
+    dies(tmp_path, 1)
+    fold(state)
+    assert (state / "new-x").exists()
+    owner.release()
     dies(tmp_path, 1)
     fold(state)
     assert not (state / "new-x").exists()
@@ -548,22 +553,27 @@ def test_a_left_out_file_that_someone_holds_for_a_while_is_counted_once(tmp_path
         pytest.param(struct.pack("=8sQ", b"boxkite\n", 1), False, id="damaged"),
     ],
 )
-def test_only_what_may_be_ours_is_deleted_after_a_day(tmp_path: Path, state: Path, data: bytes, stays: bool) -> None:
+def test_only_what_may_be_ours_is_deleted_after_a_day(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, stays: bool
+) -> None:
     (state / "live-x").write_bytes(data)
-    os.utime(state / "live-x", (0, 0))
     for _ in range(2):
         dies(tmp_path, 1)
         fold(state)
+        later(monkeypatch, 86500)
     assert (state / "live-x").exists() is stays
 
 
-def test_a_file_of_another_format_is_deleted_after_a_day(tmp_path: Path, state: Path) -> None:
+def test_a_file_of_another_format_is_deleted_after_a_day(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = state / "live-x"
     path.write_bytes(struct.pack("=8sQQI", b"boxkite\n", 1, 0, 0).ljust(4096))
+    os.utime(path, (0, 0))  # says nothing: it is the word of a clock
     dies(tmp_path, 1)
     fold(state)
     assert path.exists()
-    os.utime(path, (0, 0))
+    later(monkeypatch, 86500)
     dies(tmp_path, 1)
     fold(state)
     assert not path.exists()
@@ -592,14 +602,42 @@ def test_no_sum_falls_with_the_order_of_addition(tmp_path: Path, rng: np.random.
 
 
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Set the wall clock of the folds forward."""
+    """Let time pass, by the clock that no one sets."""
+    now = clock.uptime()
+    monkeypatch.setattr(clock, "uptime", lambda: now + seconds)
+
+
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0, 365 * 86400.0], ids=["a day back", "a day on", "a year on"])
+def test_a_wall_clock_that_jumps_hides_and_forgets_nothing(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    old = model_section(baseline="old")
+    dies(tmp_path, 5, old)
+    fold(state)
     now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    assert old.key in read_directory(state).current
+    dies(tmp_path, 1)
+    fold(state)
+    assert total(state, old) == 5
 
-    class Clock:
-        time = staticmethod(lambda: now + seconds)
-        time_ns = staticmethod(lambda: int((now + seconds) * 1e9))
 
-    monkeypatch.setattr(folding, "time", Clock)
+@pytest.mark.parametrize(
+    ("uptime", "jump", "is_shown"),
+    [(10.0, 0.0, True), (10.0, 1e7, True), (1e6, 0.0, True), (1e6, 1e7, False), (1e6, -1e7, False)],
+    ids=["just booted", "just booted, clock ahead", "another machine", "long ago", "clock was ahead"],
+)
+def test_after_a_reboot_two_clocks_must_agree_on_an_age(
+    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, uptime: float, jump: float, is_shown: bool
+) -> None:
+    old = model_section(baseline="old")
+    dies(tmp_path, 5, old)
+    fold(state)
+    now = time.time()
+    monkeypatch.setattr(clock, "boot_id", lambda: "another")
+    monkeypatch.setattr(clock, "uptime", lambda: uptime)
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    assert (old.key in read_directory(state).current) is is_shown
 
 
 def test_a_baseline_is_shown_for_ten_minutes_after_its_last_process(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,8 +17,10 @@ import pytest
 
 from flask_boxkite import ConfigError, ModelMonitoringService, process
 from flask_boxkite.delivery import records_section
+from flask_boxkite.live import clock
 from flask_boxkite.live import place as module
-from flask_boxkite.live.folding import RETIRED
+from flask_boxkite.live.clock import Moment
+from flask_boxkite.live.folding import IDLE, RETIRED
 from flask_boxkite.live.layout import ACCEPTED, DELIVERED
 from flask_boxkite.live.place import Place, remove_unused
 from flask_boxkite.live.shared import Counts, Store
@@ -291,7 +294,9 @@ def left(base: Path, name: str, *, age: float = 0.0, files: tuple[str, ...] = (R
     directory.mkdir(0o700)
     for file in files:
         (directory / file).touch()
-    os.utime(directory, (time.time() - age,) * 2)
+    if age:  # since another start has seen it for the first time
+        now = Moment.now()
+        (directory / IDLE).write_text(json.dumps(now._replace(uptime=now.uptime - age, wall=now.wall - age)))
     return directory
 
 
@@ -406,7 +411,7 @@ def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path, monkeypatch
 def test_what_is_not_ours_is_never_removed(base: Path, name: str, files: tuple[str, ...]) -> None:
     found = left(base, name, age=1e7, files=files)
     opened(automatic())
-    assert sorted(path.name for path in found.iterdir() if path.name != RETIRED) == sorted(set(files) - {RETIRED})
+    assert {path.name for path in found.iterdir()} - {RETIRED, IDLE} == set(files) - {RETIRED}
 
 
 @pytest.mark.parametrize("files", [("notes.txt",), ("live-x", "notes.txt")])
@@ -423,6 +428,37 @@ def test_what_another_replica_left_is_removed_after_a_week(tmp_path: Path, age: 
     found = left(tmp_path, "boxkite-pod-app.0", age=age)
     opened(place_at(tmp_path))
     assert found.exists() is stays
+
+
+@pytest.mark.parametrize("change", [-1e8, 1e8], ids=["a clock ahead", "a clock behind"])
+def test_no_time_of_a_file_says_how_old_a_directory_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: float
+) -> None:
+    found = left(tmp_path, "boxkite-pod-app.0")
+    os.utime(found, (time.time() + change,) * 2)
+    opened(place_at(tmp_path))
+    assert found.exists()
+    now = clock.uptime()
+    for days, stays in ((6, True), (8, False)):
+        monkeypatch.setattr(clock, "uptime", lambda days=days: now + days * 86400)
+        opened(place_at(tmp_path))
+        assert found.exists() is stays
+
+
+def test_a_directory_that_was_used_again_is_new(tmp_path: Path) -> None:
+    place = place_at(tmp_path)
+    directory = opened(place)
+    (directory / IDLE).write_text(json.dumps([*Moment.now()._replace(uptime=-1e8)]))
+    assert opened(place) == directory
+    assert not (directory / IDLE).exists()
+
+
+@pytest.mark.parametrize("note", ["", "{}", "[1]", '["", "x", 1]', "[" * 9000])
+def test_a_note_that_says_nothing_is_written_again(tmp_path: Path, note: str) -> None:
+    found = left(tmp_path, "boxkite-pod-app.0")
+    (found / IDLE).write_text(note)
+    opened(place_at(tmp_path))
+    assert len(json.loads((found / IDLE).read_text())) == 3
 
 
 @needs_root

@@ -16,10 +16,11 @@ import pytest
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorder
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.folder import Folder
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
-from tests.faults import file_size_limit
+from tests.faults import file_size_limit, run_in_child
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()
 MINUTE = 60.0
@@ -158,7 +159,150 @@ def test_names_too_long_for_a_file_are_said_at_set_up(tmp_path: Path) -> None:
     )
 
 
+# --- who may read them ----------------------------------------------------------------------------------------------
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Let nothing but the code itself take rights away."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def rights_in(directory: Path) -> dict[str, tuple[str, int]]:
+    """Return mode and group of a directory and all in it, by path."""
+    paths = [directory, *directory.rglob("*")]
+    return {
+        str(path.relative_to(directory.parent)): (oct(path.stat().st_mode & 0o7777), path.stat().st_gid)
+        for path in paths
+    }
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_records_are_for_this_user_alone(tmp_path: Path) -> None:
+    """They hold request bodies."""
+    ship(file_sink(tmp_path / "var/logs"), (NOON, {"n": 1}))
+    rights = rights_in(tmp_path / "var")
+    assert len(rights) == 7
+    assert {mode for name, (mode, _) in rights.items() if name.endswith(".txt")} == {"0o600"}
+    assert {mode for name, (mode, _) in rights.items() if not name.endswith(".txt")} == {"0o700"}
+
+
+@needs_root
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_a_group_may_read_them(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        sink = file_sink(tmp_path / "var/logs", log_group=str(NOBODY))
+        for _ in range(2):
+            ship(sink, (NOON, {"n": 1}))
+    finally:
+        os.umask(before)
+    rights = rights_in(tmp_path / "var")
+    assert {group for _, group in rights.values()} == {NOBODY}
+    assert {mode for name, (mode, _) in rights.items() if name.endswith(".txt")} == {"0o640"}
+    assert {mode for name, (mode, _) in rights.items() if not name.endswith(".txt")} == {"0o750"}
+    assert len(lines_in(tmp_path)) == 2
+
+
+@needs_root
+def test_folders_that_were_there_keep_their_rights(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs").chmod(0o755)
+    ship(file_sink(tmp_path / "logs", log_group=str(NOBODY)), (NOON, {"n": 1}))
+    assert rights_in(tmp_path / "logs")["logs"] == ("0o755", os.getgid())
+
+
+@pytest.mark.parametrize("group", ["no-such-group", "³"])
+def test_a_group_that_does_not_exist_is_said_at_set_up(tmp_path: Path, group: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        file_sink(tmp_path, log_group=group)
+    assert str(caught.value) == (
+        f"'BOXKITE_LOG_GROUP': this system has no group '{group}'. Name a group, or its number."
+    )
+    assert caught.value.key == "BOXKITE_LOG_GROUP"
+
+
+@needs_root
+def test_a_group_of_others_is_said_at_set_up(tmp_path: Path) -> None:
+    def make() -> None:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        with pytest.raises(
+            ConfigError, match=r"^'BOXKITE_LOG_GROUP': this user is not in the group '0'\. Add the user"
+        ):
+            file_sink(Path("logs"), log_group="0")
+
+    run_in_child(make)
+
+
+@needs_root
+def test_a_file_of_another_user_is_not_written_to(tmp_path: Path) -> None:
+    """In a directory that many may write to, another user can guess the name, and read what comes."""
+    sink = file_sink(tmp_path / "logs")
+    folder = tmp_path / "logs/models/predictions/endpoint/2024-02-29"
+    folder.mkdir()
+    path = folder / f"1200_boxkite-pod-{os.getpid()}.txt"
+    path.touch()
+    os.chown(path, NOBODY, NOBODY)
+    with pytest.raises(PermissionError, match=f"^'{path}' belongs to another user; no records are written to it$"):
+        ship(sink, (NOON, {}))
+    assert path.read_bytes() == b""
+
+
 # --- links ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+@pytest.mark.parametrize("is_relative", [True, False])
+def test_a_link_in_place_of_any_folder_is_not_followed(tmp_path: Path, depth: int, is_relative: bool) -> None:
+    """Neither to write nor to delete: only the directory that the user named may be one."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "logs").symlink_to("real")
+    sink = file_sink(tmp_path / "logs")
+    parts = ["models", "predictions", "endpoint", "2024-02-29"]
+    link = tmp_path.joinpath("real", *parts[:depth])
+    shutil.rmtree(link, ignore_errors=True)
+    victim = tmp_path / "victim"
+    old = victim.joinpath(*parts[depth:-1], *["1970-01-01"] * (depth < 4), "0000_boxkite-pod-1.txt")
+    old.parent.mkdir(parents=True)
+    old.touch()
+    for day in range(27, 30):
+        victim.joinpath(*parts[depth:-1], f"2024-02-{day}").mkdir(exist_ok=True)
+    before = files_in(victim)
+    link.symlink_to(os.path.relpath(victim, link.parent) if is_relative else victim)
+    with pytest.raises(OSError, match=r"is a symbolic link; records are not written through one$"):
+        ship(sink, (NOON, {}))
+    sink._sweep()
+    assert files_in(victim) == before
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_is_not_entered(tmp_path: Path) -> None:
+    """It was opened before: what is written or deleted is in the folder that was there."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "victim/file").touch()
+    with Folder(tmp_path) as above, above.inner("folder") as found:
+        folder.rename(tmp_path / "moved")
+        folder.symlink_to("victim")
+        found.remove("file")
+        found.append("other", b"x")
+    assert files_in(tmp_path / "victim") == ["file"]
+    assert files_in(tmp_path / "moved") == ["other"]
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_no_tag_leads_out_of_the_directory(tmp_path: Path, name: str) -> None:
+    """It may come from the spool of another process."""
+    sink = file_sink(tmp_path / "logs")
+    with pytest.raises(OSError, match="is no name of a folder in"):
+        sink.ship(Batch([sink.pack(0, {})], f"models/{name}/endpoint"), 10)
 
 
 def test_a_link_in_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
@@ -331,11 +475,11 @@ def test_files_that_cannot_be_deleted_do_not_bring_the_batch_back(
 ) -> None:
     """The lines are written by then: as a failure they would be written again, and again."""
 
-    def fail(path: Path) -> Iterator[Path]:
-        raise PermissionError(path)
+    def fail(folder: Folder) -> list[str]:
+        raise PermissionError(folder.path)
 
     sink = file_sink(tmp_path)
-    monkeypatch.setattr(Path, "iterdir", fail)
+    monkeypatch.setattr(Folder, "names", fail)
     ship(sink, (NOON, {"n": 1}))
     ship(sink, (NOON, {"n": 2}))
     assert caplog.messages == [f"Old files in '{tmp_path}/models/predictions/endpoint' could not be deleted."]

@@ -283,6 +283,16 @@ def test_a_server_of_which_nothing_is_known_gets_time(tmp_path: Path, unknown: s
     dead.close()
 
 
+@pytest.mark.skipif(not boot_id(), reason="the system does not name its boots")
+def test_a_clock_that_was_ahead_does_not_hold_up_what_was_written_by_it(tmp_path: Path) -> None:
+    directory = left_by_a_dead_process(tmp_path, server(os.getpid(), namespace="other"))
+    for path in directory.iterdir():
+        os.utime(path, (0, time.time() + 365 * 86400))
+    dead = adopted(tmp_path)
+    assert dead is not None
+    dead.close()
+
+
 def test_those_of_another_sink_or_user_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left_by_a_dead_process(tmp_path)
     assert adopted(tmp_path, replace(OWN, sink="other")) is None
@@ -345,6 +355,24 @@ def test_until_then_they_wait(tmp_path: Path, state: Path, monkeypatch: pytest.M
         os.utime(path, (0, time.time() - 61))
     dead = find(tmp_path / "spool", state, lambda: folds.append(1))
     assert dead is not None
+    assert not dead.is_counted
+    dead.close()
+
+
+def test_those_whose_counts_someone_deleted_are_not_counted_here(tmp_path: Path, state: Path) -> None:
+    """Their file is gone as if it had been folded, but they are in no numbers."""
+    directory = left_by_a_dead_process(tmp_path / "spool", counting(state))
+    (state / "live-1").unlink()
+    counted: set[Path] = set()
+    dead = find_dead(tmp_path / "spool", OWN, state, lambda: None, has_counted=counted.__contains__)
+    assert dead is not None
+    assert not dead.is_counted
+    dead.close()
+    counted.add(directory)
+    dead = find_dead(tmp_path / "spool", OWN, state, lambda: None, has_counted=counted.__contains__)
+    assert dead is not None
+    assert dead.is_counted
+    counted.clear()  # someone deletes them while the records are on their way
     assert not dead.is_counted
     dead.close()
 

@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from flask_boxkite.files import OwnerLock
 from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken, spool_bytes, waiting_records
 from flask_boxkite.spool.directory import NEW, directories
 from flask_boxkite.spool.owner import OWNER
@@ -604,17 +605,20 @@ def test_files_that_are_no_segments_do_not_hide_those_that_are(tmp_path: Path) -
 
 
 def test_directories_that_were_never_finished_are_swept_by_age(tmp_path: Path) -> None:
-    old, young, link = (tmp_path / f"{NEW}{number:032x}" for number in range(3))
+    old, young, link, future, locked = (tmp_path / f"{NEW}{number:032x}" for number in range(5))
     (tmp_path / "elsewhere").mkdir()
     link.symlink_to(tmp_path / "elsewhere")
-    for directory in (old, young, tmp_path / "elsewhere"):
+    for directory in (old, young, future, locked, tmp_path / "elsewhere"):
         directory.mkdir(exist_ok=True)
         (directory / OWNER).touch()
-    for path in (old, link, tmp_path / "elsewhere"):
+    for path in (old, link, locked, tmp_path / "elsewhere"):
         os.utime(path, (0, time.time() - 3700), follow_symlinks=False)
+    os.utime(future, (0, time.time() + 1e7))  # of a clock that was ahead
+    owner = OwnerLock(locked / OWNER, os.O_RDWR)  # a process that is just making it, though the clock has jumped
     assert adopted(tmp_path) is None
-    assert sorted(tmp_path.iterdir()) == sorted([young, link, tmp_path / "elsewhere"])
+    assert sorted(tmp_path.iterdir()) == sorted([young, link, locked, tmp_path / "elsewhere"])
     assert (tmp_path / "elsewhere" / OWNER).exists()
+    owner.release()
 
 
 def test_an_empty_directory_whose_process_died_while_it_left_is_removed(tmp_path: Path) -> None:

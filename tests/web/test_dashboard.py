@@ -9,7 +9,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import numpy as np
 import pytest
@@ -457,6 +457,40 @@ def test_what_is_not_there_is_said_so(client: FlaskClient, path: str, status: in
     assert client.get(path).status_code == status
 
 
+HOSTILE = "</title><script>alert(1)</script>'\"{{7*7}}{% x %}\n\r\0\x1b[31m" + "x" * 5000
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/boxkite/?window={}", 400),
+        ("/boxkite/?page={}", 400),
+        ("/boxkite/drift.json?window={}", 400),
+        ("/boxkite/report.html?window={}", 400),
+        ("/boxkite/variable?model={0}&side={0}&variable={0}", 404),
+        ("/boxkite/variable?model=m&side=feature&variable={}", 404),
+        ("/boxkite/variable?window={}", 400),
+    ],
+)
+@pytest.mark.parametrize("has_handler", [True, False])
+def test_a_refusal_keeps_what_it_quotes_to_itself(
+    baseline: Baseline, path: str, status: int, has_handler: bool
+) -> None:
+    """Even where the app has an error page that takes the text of an error for its own."""
+    app = make_app(baseline)
+    if has_handler:
+        app.register_error_handler(status, lambda error: f"<p>{error.description}")
+    answer = app.test_client().get(path.format(quote(HOSTILE)))
+    assert answer.status_code == status
+    assert answer.content_type == "text/plain; charset=utf-8"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert len(answer.text) < 600
+    assert answer.text.strip().isprintable()
+
+
 def test_nothing_can_be_posted(client: FlaskClient) -> None:
     assert client.post("/boxkite/").status_code == 405
 
@@ -520,6 +554,8 @@ def test_without_the_token_nothing_is_shown(baseline: Baseline, path: str) -> No
         answer = client.get(path, headers=headers)
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"] == 'Basic realm="boxkite", charset="UTF-8"'
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert "age" not in answer.text
     for headers in (basic(TOKEN), basic(TOKEN, user=""), {"Authorization": f"Bearer {TOKEN}"}):
         assert client.get(path, headers=headers).status_code == 200

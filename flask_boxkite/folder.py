@@ -1,0 +1,176 @@
+"""Folders reached without following a link: whatever takes the place of one meanwhile, it is not entered."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from flask_boxkite.files import make_private
+
+__all__ = ["Folder"]
+
+# Windows has neither these flags nor descriptors of folders; there the path is looked at before it is used.
+_HAS_DESCRIPTORS = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+_CLOSES: int = getattr(os, "O_CLOEXEC", 0)
+
+
+class Folder:
+    """An open folder; a context, which closes it.
+
+    What it makes is for this user alone, or for a group to read.
+
+    Args:
+        path: Where it is.
+        group: Number of the group that may read what is made; None for no group.
+        above: The open folder that it is in; None for a path that a user named, which may lead through links.
+
+    Raises:
+        OSError: It cannot be opened, or is a link or a file.
+    """
+
+    def __init__(self, path: Path, group: int | None = None, above: Folder | None = None) -> None:
+        self.path = path
+        self._group = group
+        self._descriptor = -1
+        if not _HAS_DESCRIPTORS:
+            if above is not None and path.is_symlink():
+                raise _refused(path)
+            return
+        flags = os.O_RDONLY | os.O_DIRECTORY | _CLOSES
+        if above is None:
+            self._descriptor = os.open(path, flags)
+            return
+        try:
+            self._descriptor = os.open(path.name, flags | _NO_LINK, dir_fd=above._descriptor)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR) and path.is_symlink():
+                raise _refused(path) from None
+            raise
+
+    @classmethod
+    def made(cls, path: Path, group: int | None = None) -> Folder:
+        """Open a folder that a user named, made with those above it if they are missing.
+
+        Raises:
+            OSError: It cannot be made or opened.
+        """
+        make_private(path, group)
+        return cls(path, group)
+
+    def inner(self, name: str, *, is_made: bool = True) -> Folder:
+        """Open a folder in this one.
+
+        Args:
+            name: Its name.
+            is_made: Whether to make it, if it is missing.
+
+        Raises:
+            OSError: It cannot be made or opened, or is a link or a file.
+        """
+        if name in ("", ".", ".."):
+            msg = f"'{name}' is no name of a folder in '{self.path}'"
+            raise OSError(msg)
+        is_new = False
+        if is_made:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(**self._at(name), mode=0o700)
+                is_new = True
+        found = Folder(self.path / name, self._group, self)
+        if is_new and self._group is not None:
+            _give(found._descriptor, self._group, 0o750)
+        return found
+
+    def names(self) -> list[str]:
+        """Return the names of what is in it.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        return os.listdir(self._descriptor if self._descriptor >= 0 else self.path)
+
+    def append(self, name: str, data: bytes) -> None:
+        """Append to a file, made if it is missing: wholly, or, on a full disk, not at all.
+
+        Raises:
+            OSError: It cannot be written, is a link, or belongs to another user, who could read it.
+        """
+        descriptor = self._opened(name)
+        try:
+            before = os.fstat(descriptor).st_size
+            try:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+            except OSError:
+                os.ftruncate(descriptor, before)
+                raise
+        finally:
+            os.close(descriptor)
+
+    def _opened(self, name: str) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | _NO_LINK | _CLOSES
+        try:
+            descriptor = os.open(**self._at(name), flags=flags | os.O_CREAT | os.O_EXCL, mode=0o600)
+        except FileExistsError:
+            descriptor = os.open(**self._at(name), flags=flags)
+            if hasattr(os, "geteuid") and os.fstat(descriptor).st_uid != os.geteuid():
+                os.close(descriptor)
+                msg = f"'{self.path / name}' belongs to another user; no records are written to it"
+                raise PermissionError(msg) from None
+            return descriptor
+        if self._group is not None:
+            try:
+                _give(descriptor, self._group, 0o640)
+            except OSError:
+                os.close(descriptor)
+                self.remove(name)
+                raise
+        return descriptor
+
+    def remove(self, name: str) -> None:
+        """Delete a file; it may be gone already.
+
+        Raises:
+            OSError: It cannot be deleted.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(**self._at(name))
+
+    def remove_inner(self, name: str) -> None:
+        """Delete a folder in this one, if it is empty; never raises."""
+        with contextlib.suppress(OSError):
+            os.rmdir(**self._at(name))
+
+    def _at(self, name: str) -> dict[str, Any]:
+        """Return how functions of `os` are told of something in this folder."""
+        if self._descriptor >= 0:
+            return {"path": name, "dir_fd": self._descriptor}
+        return {"path": self.path / name}
+
+    def close(self) -> None:
+        """Close it; more than once does no harm."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.close()
+
+
+def _give(descriptor: int, group: int, mode: int) -> None:
+    """Let a group read what was just made; the group first, so that no other group ever may."""
+    os.fchown(descriptor, -1, group)
+    os.fchmod(descriptor, mode)
+
+
+def _refused(path: Path) -> OSError:
+    msg = f"'{path}' is a symbolic link; records are not written through one"
+    return OSError(msg)

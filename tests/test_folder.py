@@ -1,0 +1,78 @@
+"""Folders that are reached through no link, with descriptors and, as on Windows, without."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flask_boxkite import folder as module
+from flask_boxkite.folder import Folder
+
+
+@pytest.fixture(params=[True, False], ids=["descriptors", "paths"], autouse=True)
+def has_descriptors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Take folders for ones that can be opened, or not."""
+    monkeypatch.setattr(module, "_HAS_DESCRIPTORS", request.param)
+    return bool(request.param)
+
+
+def test_what_is_written_is_there_until_it_is_removed(tmp_path: Path) -> None:
+    with Folder.made(tmp_path / "a/b") as above, above.inner("c") as found:
+        assert found.path == tmp_path / "a/b/c"
+        for data in (b"one\n", b"two\n"):
+            found.append("file", data)
+        assert (found.path / "file").read_bytes() == b"one\ntwo\n"
+        assert (above.names(), found.names()) == (["c"], ["file"])
+        above.remove_inner("c")
+        assert found.path.exists()
+        for _ in range(2):
+            found.remove("file")
+        above.remove_inner("c")
+        assert not found.path.exists()
+
+
+def test_a_folder_is_made_only_where_it_is_wanted(tmp_path: Path) -> None:
+    with Folder(tmp_path) as above:
+        with pytest.raises(FileNotFoundError):
+            above.inner("none", is_made=False).names()
+        for _ in range(2):
+            above.inner("some").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["some"]
+
+
+@pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
+def test_a_link_is_refused(tmp_path: Path, target: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(target)
+    with (
+        Folder(tmp_path) as above,
+        pytest.raises(OSError, match=f"^'{tmp_path}/link' is a symbolic link; records are not written through one$"),
+    ):
+        above.inner("link")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_folder_that_was_named_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    with Folder.made(tmp_path / "link") as found:
+        found.append("file", b"x")
+    assert (tmp_path / "elsewhere/file").read_bytes() == b"x"
+
+
+def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Folder(tmp_path) as above, pytest.raises(NotADirectoryError):
+        above.inner("file").names()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux lists them so")
+def test_nothing_is_left_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with Folder.made(tmp_path / "a") as above, above.inner("b") as found:
+            found.append("file", b"x")
+            found.close()
+    assert len(os.listdir("/proc/self/fd")) == before
