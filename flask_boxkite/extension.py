@@ -79,6 +79,8 @@ _OWN_ROUTES = {f"{METRICS}.metrics": "BOXKITE_METRICS_PATH", f"{DASHBOARD}.overv
 
 _JSON_ATOMS = frozenset({str, int, float, bool, type(None)})
 _NOT_CAPTURED = frozenset({"HEAD", "OPTIONS"})
+_TEST_CLIENTS = ("Werkzeug/", "testclient")
+"""How the test clients of Flask and of Starlette, with which connexion's apps are tested, name themselves."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -491,7 +493,7 @@ class _AppState:
                 if not is_dispatched:
                     self._settle(app)
                 self._check_routes(app)
-                if not environ.get("HTTP_USER_AGENT", "").startswith("Werkzeug/"):  # as Flask's test client says
+                if not environ.get("HTTP_USER_AGENT", "").startswith(_TEST_CLIENTS):
                     self._say_who_reads(app)
                 self._store.check_server(environ)
                 self.hands_over = self.recorders.check_server(environ)

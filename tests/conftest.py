@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ collect_ignore = ["extensions"]
 
 # Grafana's SDK needs Python 3.11.
 collect_ignore_glob = ["*/test_grafana.py"] if sys.version_info < (3, 11) else []
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so every program that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no fault of the code under test.
 settings.register_profile("patient", deadline=None)

@@ -92,21 +92,22 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
     address = _address(url, what, window)
+    page = address.partition("?")[0]  # as messages name it
     headers = {"Authorization": _bearer(token)} if token else {}
     opener = urllib.request.build_opener(_NoRedirect)
     try:
         with opener.open(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT_SECONDS) as answer:
             text = answer.read(_MOST_BYTES + 1)
             if len(text) > _MOST_BYTES:
-                msg = f"'{address}' does not end. Is it the address of the page?"
+                msg = f"'{page}' does not end. Is it the address of the page?"
                 raise BoxkiteError(msg)
             return str(text.decode())
     except urllib.error.HTTPError as error:
         with error:
-            _refuse(address, error)
+            _refuse(page, error)
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        msg = f"'{address}' cannot be reached: {reason}. Does the server run, and is this its address?"
+        msg = f"'{page}' cannot be reached: {reason}. Does the server run, and is this its address?"
         raise BoxkiteError(msg) from error
 
 
@@ -139,8 +140,8 @@ def _bearer(token: str) -> str:
     return f"Bearer {token}".encode().decode("latin-1")
 
 
-def _refuse(address: str, error: urllib.error.HTTPError) -> NoReturn:
+def _refuse(page: str, error: urllib.error.HTTPError) -> NoReturn:
     where = error.headers.get("Location")
     remedy = f"Name that address, if it is the server's: {where}." if where else _REMEDIES.get(error.code, "")
-    msg = f"'{address}' answered {error.code} {error.reason}. {remedy}".rstrip()
+    msg = f"'{page}' answered {error.code} {error.reason}. {remedy}".rstrip()
     raise BoxkiteError(msg) from error

@@ -277,7 +277,7 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, l
 
 
 def test_a_page_that_cannot_be_had_is_one_line(world: World, free_tcp_port: int) -> None:
-    asked, closed, other = "drift.json?window=24h", f"http://127.0.0.1:{free_tcp_port}", f"{world.server.url}/metrics"
+    asked, closed, other = "drift.json", f"http://127.0.0.1:{free_tcp_port}", f"{world.server.url}/metrics"
     for url, message in {
         world.url: f"'{world.url}/{asked}' answered 401 UNAUTHORIZED. "
         "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
@@ -350,7 +350,7 @@ def test_what_speaks_another_language_is_one_line() -> None:
         result = drift("--url", url)
         thread.join()
     assert result.exit_code == 1
-    assert result.output.startswith(f"Error: '{url}/drift.json?window=24h' cannot be reached: 220 mail.example ready")
+    assert result.output.startswith(f"Error: '{url}/drift.json' cannot be reached: 220 mail.example ready")
     assert len(result.output.splitlines()) == 1
 
 
@@ -382,7 +382,7 @@ def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(remote, "_MOST_BYTES", 1000)
     with answering(200, bytes(2000)) as (url, _):
         result = drift("--url", url)
-    assert result.output.endswith("/drift.json?window=24h' does not end. Is it the address of the page?\n")
+    assert result.output.endswith("/drift.json' does not end. Is it the address of the page?\n")
 
 
 def test_problems_that_the_page_knows_are_shown(world: World) -> None:
