@@ -1,4 +1,4 @@
-"""What a duration means, whoever sends it: seconds, to the microsecond; smaller parts are cut off.
+"""What a duration means, by every way in: seconds, to the microsecond; smaller parts are cut off.
 
 One duration is one value as a type of Python, NumPy, pandas or Arrow, as a text of ISO 8601 (``PT30S``, ``P1DT2H``,
 ``-PT0.5S``) and as a text of pandas or DuckDB that has days (``1 days 02:00:00``). A clock alone, as ``02:00:00``, may
