@@ -22,11 +22,10 @@ __all__ = [
     "G_STATISTIC",
     "HALFWAY_LIMIT",
     "HELD_GROUPS",
+    "INCREASES",
     "KS",
     "KS_LIMIT",
     "LIMIT",
-    "LIVE_BINS",
-    "LIVE_COUNTS",
     "LIVE_ROWS",
     "LONG_UNCERTAIN",
     "MOVED_MOST",
@@ -74,16 +73,16 @@ $one
 
 # --- live ------------------------------------------------------------------------------------------------------------
 
-LIVE_COUNTS = "sum by ($by, group) (increase(boxkite_${side}_group_total[$window]))"
+INCREASES = "sum by ($by, $each) (increase(boxkite_${side}_$counter[$span]))"
 
 # A window needs few samples where it is added up from pieces, each the increase over the time between two evaluations.
-# The range is longer by one scrape, so that each piece begins with the sample with which the one before ended, and
-# `increase` extrapolates to that range: the quotient takes it back. Below 0, `increase` does not extrapolate, so of a
+# The span is longer by one scrape, so that each piece begins with the sample with which the one before ended, and
+# `increase` extrapolates to that span: the quotient takes it back. Below 0, `increase` does not extrapolate, so of a
 # counter that is new, the first piece is too small by as much.
-PIECES = "sum by ($by$each) (increase(boxkite_${side}_$counter[$overlapping])) * $piece_seconds / $overlapping_seconds"
+PIECES = "$increases * $piece_seconds / $span_seconds"
 
 # The range ends half a piece early, so that no release of Prometheus takes one piece more than the window has.
-ADDED_UP = "sum_over_time($pieces[$added_up])"
+ADDED_UP = "sum_over_time($pieces[$span])"
 
 LIVE_ROWS = "sum without (group) ($live)"
 
@@ -194,8 +193,6 @@ topk without (group) (1, abs(
   + 1e-9
 ) > 2e-9)"""
 
-LIVE_BINS = "sum by ($by, le) (increase(boxkite_${side}_value_bucket[$window]))"
-
 KS = """\
 max without (le) (abs(
   $live_bins
@@ -214,9 +211,9 @@ sqrt(
   (-ln($significance / (2 * $windows)) / 2)
 )"""
 
-BINNED_ROWS = """sum by ($by) (increase(boxkite_${side}_value_bucket{le="+Inf"}[$window]))"""
+BINNED_ROWS = """sum by ($by) (increase(boxkite_${side}_value_bucket{le="+Inf"}[$span]))"""
 
-BINNED_ROWS_ADDED_UP = """sum without (le) (sum_over_time($pieces{le="+Inf"}[$added_up]))"""
+BINNED_ROWS_ADDED_UP = """sum without (le) (sum_over_time($pieces{le="+Inf"}[$span]))"""
 
 TRAINED_BINNED_ROWS = """max by ($by) (last_over_time(boxkite_${side}_value_baseline_bucket{le="+Inf"}[$lookback]))"""
 

@@ -7,7 +7,7 @@ rely on, like those of the metrics.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from string import Template
 
@@ -21,12 +21,14 @@ from flask_boxkite.provision.options import PIECE, PIECE_SECONDS, RuleOptions
 from flask_boxkite.provision.rulefile import Recording
 
 __all__ = [
+    "BINS",
     "FEATURES",
+    "GROUPS",
     "LOOKBACK",
     "SIDES",
+    "Counter",
     "Side",
     "any_window_rule",
-    "bin_piece_rules",
     "bin_rules",
     "filled",
     "piece_rules",
@@ -63,6 +65,23 @@ OUTPUTS = Side("inference", "output")
 SIDES = (FEATURES, OUTPUTS)
 
 
+@dataclass(frozen=True)
+class Counter:
+    """A metric that counts live rows: its *name* after the side's, and the *label* that tells groups or bins apart.
+
+    Attributes:
+        interval: Returns how often rules on it are evaluated for a window.
+    """
+
+    name: str
+    label: str
+    interval: Callable[[RuleOptions, str], str]
+
+
+GROUPS = Counter("group_total", "group", RuleOptions.interval)
+BINS = Counter("value_bucket", "le", RuleOptions.bins_interval)
+
+
 def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
     """Yield what is known without a window: training counts and the limits of G."""
 
@@ -88,14 +107,17 @@ def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
         yield record(":g_limit", expressions.LIMIT)
 
 
-def piece_rules(options: RuleOptions) -> list[Recording]:
-    """Return the rules that record live counts in pieces, for the windows that are added up from these."""
-    return [Recording(_pieces(side, "group_total"), _piece(side, options, "group_total", "group")) for side in SIDES]
-
-
-def bin_piece_rules(options: RuleOptions) -> list[Recording]:
-    """Return the same of bins."""
-    return [Recording(_pieces(side, "value_bucket"), _piece(side, options, "value_bucket", "le")) for side in SIDES]
+def piece_rules(counter: Counter, options: RuleOptions) -> list[Recording]:
+    """Return the rules that record live rows in pieces, for the windows that are added up from these."""
+    span = PIECE_SECONDS + duration_seconds(options.scrape_interval, what="The scrape interval")
+    parts = {"piece_seconds": f"{PIECE_SECONDS:g}", "span_seconds": f"{span:g}"}
+    return [
+        Recording(
+            _pieces(side, counter),
+            filled(expressions.PIECES, parts | {"increases": _increases(side, counter, options, duration_text(span))}),
+        )
+        for side in SIDES
+    ]
 
 
 def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recording]:
@@ -113,13 +135,10 @@ def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Reco
         "held": side.series(":held_groups", window),
         "noise": side.series(":psi_noise", window),
         "gauge_window": _gauge_window(window),
-        "pieces": _pieces(side, "group_total"),
-        "added_up": _added_up(window),
     }
     for name in ("g", "dispersion", "psi", "size"):
         common[name] = side.series(f":{name}", window)
-    is_added_up = options.is_added_up(options.interval(window))
-    yield record("_group:live", expressions.ADDED_UP if is_added_up else expressions.LIVE_COUNTS)
+    yield record("_group:live", _live(side, GROUPS, options, window))
     yield record(":live_rows", expressions.LIVE_ROWS)
     yield record(":dispersion", expressions.DISPERSION)
     yield record("_group:total", expressions.TOTAL)
@@ -145,15 +164,14 @@ def any_window_rule(side: Side) -> Recording:
 
 def bin_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recording]:
     """Yield the Kolmogorov-Smirnov distance and its limit, for variables whose bins are exported."""
+    is_added_up = options.is_added_up(BINS.interval(options, window))
     common = _common(side, options) | {
-        "window": window,
         "windows": str(len(options.windows)),
-        "pieces": _pieces(side, "value_bucket"),
-        "added_up": _added_up(window),
+        "pieces": _pieces(side, BINS),
+        "span": _added_up(window) if is_added_up else window,
+        "live_bins": _live(side, BINS, options, window),
     }
-    is_added_up = options.is_added_up(options.bins_interval(window))
     for name, template in (
-        ("live_bins", expressions.ADDED_UP if is_added_up else expressions.LIVE_BINS),
         ("binned", expressions.BINNED_ROWS_ADDED_UP if is_added_up else expressions.BINNED_ROWS),
         ("trained_binned", expressions.TRAINED_BINNED_ROWS),
         ("significance", expressions.SIGNIFICANCE),
@@ -185,21 +203,21 @@ def _common(side: Side, options: RuleOptions) -> dict[str, str]:
     }
 
 
-def _pieces(side: Side, counter: str) -> str:
+def _live(side: Side, counter: Counter, options: RuleOptions, window: str) -> str:
+    """Write the live rows of each group, or bin, in a window."""
+    if options.is_added_up(counter.interval(options, window)):
+        return filled(expressions.ADDED_UP, {"pieces": _pieces(side, counter), "span": _added_up(window)})
+    return _increases(side, counter, options, window)
+
+
+def _increases(side: Side, counter: Counter, options: RuleOptions, span: str) -> str:
+    parts = {"counter": counter.name, "each": counter.label, "span": span}
+    return filled(expressions.INCREASES, _common(side, options) | parts)
+
+
+def _pieces(side: Side, counter: Counter) -> str:
     """Name the increases of a counter over the length of a piece."""
-    return f"boxkite:{side.name}_{counter}:increase{PIECE}"
-
-
-def _piece(side: Side, options: RuleOptions, counter: str, each: str) -> str:
-    overlapping = PIECE_SECONDS + duration_seconds(options.scrape_interval, what="The scrape interval")
-    parts = _common(side, options) | {
-        "each": f", {each}",
-        "counter": counter,
-        "overlapping": duration_text(overlapping),
-        "overlapping_seconds": f"{overlapping:g}",
-        "piece_seconds": f"{PIECE_SECONDS:g}",
-    }
-    return filled(expressions.PIECES, parts)
+    return f"boxkite:{side.name}_{counter.name}:increase{PIECE}"
 
 
 def _added_up(window: str) -> str:

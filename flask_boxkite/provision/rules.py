@@ -7,17 +7,20 @@ after the other, so each may use what the one before has just recorded.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS
 from flask_boxkite.provision.alerts import drift_alert, serving_alerts, stopped_alert
 from flask_boxkite.provision.kubernetes import ObjectMeta
 from flask_boxkite.provision.options import RuleOptions
 from flask_boxkite.provision.recording import (
+    BINS,
     FEATURES,
+    GROUPS,
     SIDES,
+    Counter,
+    Side,
     any_window_rule,
-    bin_piece_rules,
     bin_rules,
     piece_rules,
     training_rules,
@@ -81,33 +84,28 @@ def _groups(options: RuleOptions) -> Iterator[Group]:
     yield Group(
         "boxkite-training", "What training was like, and what G must exceed.", options.common_interval, training
     )
-    yield from _window_groups(options)
-    yield from _bin_groups(options)
+    for window, interval, rules in _by_window(options, GROUPS, window_rules):
+        yield Group(f"boxkite-{window}", f"The last {window}, beside training.", interval, rules)
+    for window, interval, rules in _by_window(options, BINS, bin_rules):
+        comment = f"Kolmogorov-Smirnov over the last {window}: of all bins, so less often."
+        yield Group(f"boxkite-{window}-bins", comment, interval, rules)
     comment = "What has drifted or stopped, over any window."
     yield Group("boxkite-drift", comment, options.interval(options.windows[0]), list(_drift_rules(options)))
     yield Group("boxkite-serving", "Traffic, rollouts, records.", options.common_interval, serving_alerts(options))
 
 
-def _window_groups(options: RuleOptions) -> Iterator[Group]:
-    pieces = piece_rules(options)
+def _by_window(
+    options: RuleOptions, counter: Counter, rules_of: Callable[[Side, RuleOptions, str], Iterable[Recording]]
+) -> Iterator[tuple[str, str, list[Recording]]]:
+    """Yield each window, how often its rules are evaluated, and these."""
+    pieces = piece_rules(counter, options)
     for window in options.windows:
-        interval = options.interval(window)
-        rules = [rule for side in SIDES for rule in window_rules(side, options, window)]
+        interval = counter.interval(options, window)
+        rules = [rule for side in SIDES for rule in rules_of(side, options, window)]
         if options.is_added_up(interval):
             # Before what they are added up to; once is enough for all windows.
             rules, pieces = [*pieces, *rules], []
-        yield Group(f"boxkite-{window}", f"The last {window}, beside training.", interval, rules)
-
-
-def _bin_groups(options: RuleOptions) -> Iterator[Group]:
-    pieces = bin_piece_rules(options)
-    for window in options.windows:
-        interval = options.bins_interval(window)
-        rules = [rule for side in SIDES for rule in bin_rules(side, options, window)]
-        if options.is_added_up(interval):
-            rules, pieces = [*pieces, *rules], []
-        comment = f"Kolmogorov-Smirnov over the last {window}: of all bins, so less often."
-        yield Group(f"boxkite-{window}-bins", comment, interval, rules)
+        yield window, interval, rules
 
 
 def _drift_rules(options: RuleOptions) -> Iterator[Recording | Alert]:
