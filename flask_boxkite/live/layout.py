@@ -24,7 +24,6 @@ __all__ = [
     "DURATION_BOUNDS",
     "FILES",
     "FORMAT",
-    "HIGHEST",
     "LAST_DELIVERY_MS",
     "RETRIES",
     "SINK_CELLS",
@@ -49,9 +48,6 @@ WAITING_BYTES, RETRIES, UNSPOOLED, LAST_DELIVERY_MS, BACKOFF_MS, TAKEN_OVER, ACC
     len(DROP_REASONS) + 1, len(DROP_REASONS) + 8
 )
 SINK_CELLS = ACCEPTED + 1
-
-HIGHEST = (LAST_DELIVERY_MS, BACKOFF_MS)
-"""Of several processes, the highest of these is meant, not the sum; no time that is still to come."""
 
 FILES = Section(section_key("files"), len(STATE_FILES), 0)
 """What became of files of counts, by `naming.STATE_FILES`."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.live.layout import FILES, HIGHEST, LAST_DELIVERY_MS, SINK_CELLS, is_sink, sink_name
+from flask_boxkite.live.layout import BACKOFF_MS, FILES, LAST_DELIVERY_MS, SINK_CELLS, is_sink, sink_name
 from flask_boxkite.live.statefile import Stored
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.naming import STATE_FILES
@@ -114,9 +114,8 @@ class Reading:
 
 def _sink_sum(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     cells = one + other
-    for cell in HIGHEST:
-        cells[cell] = max(one[cell], other[cell])
-    # Of a clock that was ahead once, the highest would hide all that came after.
+    cells[BACKOFF_MS] = max(one[BACKOFF_MS], other[BACKOFF_MS])
+    # The last one that is not still to come: one of a clock that was ahead would hide all after it.
     now = time.time() * 1000
     cells[LAST_DELIVERY_MS] = max(one[LAST_DELIVERY_MS], other[LAST_DELIVERY_MS], key=lambda at: (at <= now, at))
     return cells
