@@ -11,10 +11,10 @@ import polars as pl
 
 from flask_boxkite.errors import BaselineError
 
+__all__ = ["first_line", "is_url", "opened", "readable"]
+
 _POLARS = pl.exceptions.PolarsError, pl.exceptions.PanicException
 """The latter is no `Exception`; types that Polars lacks raise it."""
-
-__all__ = ["first_line", "is_url", "opened", "readable"]
 
 
 @contextmanager
