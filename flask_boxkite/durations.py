@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DURATION", "is_interval", "seconds_of_duration", "seconds_of_duration_text"]
+__all__ = ["BELOW_MICROSECONDS", "DURATION", "is_interval", "seconds_of_duration", "seconds_of_duration_text"]
 
 _SECOND = np.timedelta64(1, "s")
-_BELOW_MICROSECONDS = frozenset({"ns", "ps", "fs", "as"})
+BELOW_MICROSECONDS = frozenset({"ns", "ps", "fs", "as"})
+"""Units of NumPy that Python's types do not reach."""
 
 _NUMBER = r"[+-]?[0-9]{1,12}(?:[.,][0-9]{1,9})?"
 _DAYS = f"(?:{_NUMBER}W(?:{_NUMBER}D)?|{_NUMBER}D)"
@@ -46,7 +47,7 @@ def seconds_of_duration(value: Any) -> float:
         if not getattr(value, "nanoseconds", 0):
             return value.total_seconds()
         value = value.to_timedelta64()  # type: ignore[attr-defined]  # pandas' own
-    if np.datetime_data(value)[0] in _BELOW_MICROSECONDS:
+    if np.datetime_data(value)[0] in BELOW_MICROSECONDS:
         size = abs(value).astype("timedelta64[us]")  # a negative one would be rounded down
         value = -size if value < np.timedelta64(0) else size
     return float(value / _SECOND)

@@ -20,7 +20,7 @@ from uuid import UUID
 
 import numpy as np
 
-from flask_boxkite.durations import is_interval, seconds_of_duration, seconds_of_duration_text
+from flask_boxkite.durations import BELOW_MICROSECONDS, is_interval, seconds_of_duration, seconds_of_duration_text
 from flask_boxkite.objects import array_of, arrow_column, columns_of, fields_of, values_of
 
 __all__ = [
@@ -52,7 +52,6 @@ _CONTAINERS = (list, tuple, dict, set, frozenset)
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
-_SUBMICROSECOND = frozenset({"ns", "ps", "fs", "as"})
 
 
 class InvalidValue(ValueError):
@@ -278,7 +277,9 @@ def _plain_other(value: Any) -> Any:
             return str(value)
     if isinstance(value, np.datetime64):
         # Nanoseconds, which datetime has not, would become an integer; days stay days.
-        item = value.astype("datetime64[us]").item() if np.datetime_data(value)[0] in _SUBMICROSECOND else value.item()
+        item = (
+            value.astype("datetime64[us]").item() if np.datetime_data(value)[0] in BELOW_MICROSECONDS else value.item()
+        )
         return item.isoformat() if isinstance(item, date) else str(value)
     if isinstance(value, np.generic):
         return str(value) if isinstance(item := value.item(), np.generic) else plain(item)
