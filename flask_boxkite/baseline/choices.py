@@ -278,9 +278,8 @@ class Choices:
             distinct: How many different ones there are, at least. Few numbers, amounts or durations
                 may be categories.
         """
-        are_odd = counts.are_odd_numbers or counts.are_odd_times or counts.are_odd_durations
         may_be_codes = counts.are_numbers or counts.are_amounts or counts.are_durations
-        return name not in self.texts and (are_odd or (may_be_codes and distinct > self.max_categories))
+        return name not in self.texts and (counts.are_odd or (may_be_codes and distinct > self.max_categories))
 
     def discrete_of(
         self, name: str, counts: Mapping[str, int], rows: int, *, is_output: bool, **others: Any

@@ -12,7 +12,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import partial, reduce
 from itertools import islice
@@ -222,8 +222,9 @@ class Engine:
                 asked.append(expression.alias(f"{index}_{number}"))
         (answer,) = self._answer(lambda: self._frame.select(*asked))
         parts = map(_count, answer)
-        found = {item: list(islice(parts, 7 if item.missing_texts else 6)) for item in variables}
-        return {item: (TextRows(*rows[:6]), sum(rows[6:])) for item, rows in found.items()}
+        kinds = len(fields(TextRows))
+        found = {item: list(islice(parts, kinds + bool(item.missing_texts))) for item in variables}
+        return {item: (TextRows(*rows[:kinds]), sum(rows[kinds:])) for item, rows in found.items()}
 
     def _rows_of_texts(self, item: Variable) -> list[Any]:
         text = item.value

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import Enum
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,14 +105,7 @@ class TextRows:
     durations: int = 0
 
     def __add__(self, other: TextRows) -> TextRows:
-        return TextRows(
-            self.rows + other.rows,
-            self.numbers + other.numbers,
-            self.amounts + other.amounts,
-            self.missing + other.missing,
-            self.times + other.times,
-            self.durations + other.durations,
-        )
+        return TextRows(*map(add, astuple(self), astuple(other)))
 
     @property
     def are_numbers(self) -> bool:
@@ -149,19 +143,10 @@ class TextRows:
         }
 
     @property
-    def are_odd_numbers(self) -> bool:
-        """Whether nearly all texts are numbers, and some are not."""
-        return 0 < self.numbers < self.rows and self.numbers + self.amounts >= self._most
-
-    @property
-    def are_odd_times(self) -> bool:
-        """Whether nearly all texts are dates or moments, and some are not."""
-        return 0 < self.times < self.rows and self.times >= self._most
-
-    @property
-    def are_odd_durations(self) -> bool:
-        """Whether nearly all texts are durations, and some are not."""
-        return 0 < self.durations < self.rows and self.durations >= self._most
+    def are_odd(self) -> bool:
+        """Whether nearly all texts are numbers (or amounts), dates or durations, and some are not."""
+        kinds = ((self.numbers, self.amounts), (self.times, 0), (self.durations, 0))
+        return any(0 < rows < self.rows and rows + others >= self._most for rows, others in kinds)
 
     @property
     def _most(self) -> float:
