@@ -152,19 +152,6 @@ def test_texts_that_stand_for_missing_values_are_missing_among_categories(build:
     assert (found.categories, found.missing) == (("blue", "red"), 100)
 
 
-def test_more_numbers_than_there_can_be_categories_are_refused(build: Callable[..., Baseline]) -> None:
-    with pytest.raises(BaselineError) as caught:
-        build(NUMBERS)
-    assert str(caught.value) == (
-        "Column 'x' holds 300 numbers, written as texts. Say what these are: texts=('x',) for a column of texts; or "
-        "give plain numbers, such as 1234.5."
-    )
-
-    (found,) = build(NUMBERS, texts=["x"]).features
-    assert isinstance(found, Discrete)
-    assert (found.is_text, found.rows) == (True, 300)
-
-
 def test_few_numbers_as_texts_are_categories_and_told(
     build: Callable[..., Baseline], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -202,16 +189,26 @@ def test_dates_with_odd_texts_are_refused_and_read(build: Callable[..., Baseline
 WAITS = [f"PT{place}.5S" if place % 2 else f"{place % 9} days 00:00:{place % 60:02}" for place in range(300)]
 
 
-def test_more_durations_than_there_can_be_categories_are_refused(build: Callable[..., Baseline]) -> None:
-    """Live, they are read where training had durations: as seconds. Of texts alone, it is not known that they are."""
+@pytest.mark.parametrize(
+    ("texts", "kind", "plain"),
+    [
+        (NUMBERS, "numbers", "plain numbers, such as 1234.5"),
+        (WAITS, "durations", "durations in seconds, such as 93600"),
+    ],
+    ids=["numbers", "durations"],
+)
+def test_more_than_there_can_be_categories_are_refused(
+    build: Callable[..., Baseline], texts: list[str], kind: str, plain: str
+) -> None:
+    """Live, durations are read where training had some: as seconds. Of texts alone, it is not known that they are."""
     with pytest.raises(BaselineError) as caught:
-        build(WAITS)
+        build(texts)
     assert str(caught.value) == (
-        "Column 'x' holds 300 durations, written as texts. Say what these are: texts=('x',) for a column of texts; or "
-        "give durations in seconds, such as 93600."
+        f"Column 'x' holds 300 {kind}, written as texts. Say what these are: texts=('x',) for a column of texts; or "
+        f"give {plain}."
     )
 
-    (found,) = build(WAITS, texts=["x"]).features
+    (found,) = build(texts, texts=["x"]).features
     assert isinstance(found, Discrete)
     assert (found.is_text, found.rows) == (True, 300)
 
