@@ -107,7 +107,7 @@ def failures_of(layout: Layout, cells: NDArray[np.int64]) -> Failures:
         cells: The counts, shape (layout.size,).
     """
     failed_rows = int(cells[layout.statuses_start + STATUSES.index("error")])
-    if not layout.features:
+    if not failed_rows or not layout.features:
         return Failures(failed_rows, 0, ())
     failed = cells[layout.failed_start :].reshape(len(layout.features), len(FAILED_STATES))
     answered = np.bincount(_places(layout.features), cells[: layout.outputs_start], failed.size).reshape(failed.shape)

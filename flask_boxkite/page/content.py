@@ -220,16 +220,23 @@ class ModelView:
     @cached_property
     def variables(self) -> list[VariableView]:
         """All variables, most worrying first."""
-        if self._report is None or self.baseline is None:
-            return []
-        seen = self.observation
-        trained = (seen and seen.trained) or Trained((*self.baseline.features, *self.baseline.outputs))
-        own = dict(zip(map(id, trained.variables), trained.cells, strict=True))
-        since = cache(seen.cells_since) if seen is not None else lambda time: self._cells
-        return [
-            VariableView(drift, partial(_part, since, drift.since, own[id(drift.item)]), self._today)
-            for drift in self._report
-        ]
+        return [self._view(drift) for drift in self._report or ()]
+
+    def _view(self, drift: VariableDrift) -> VariableView:
+        return VariableView(drift, partial(_part, self._since, drift.since, self._own[id(drift.item)]), self._today)
+
+    @cached_property
+    def _since(self) -> Callable[[float | None], NDArray[np.int64]]:
+        """Returns the counts from a moment on."""
+        return cache(self.observation.cells_since) if self.observation is not None else lambda time: self._cells
+
+    @cached_property
+    def _own(self) -> dict[int, slice]:
+        """Which of the counts are of a variable, by its identity."""
+        assert self.baseline is not None
+        trained = self.observation and self.observation.trained
+        trained = trained or Trained((*self.baseline.features, *self.baseline.outputs))
+        return dict(zip(map(id, trained.variables), trained.cells, strict=True))
 
     @cached_property
     def asked_for(self) -> list[VariableView]:
@@ -287,7 +294,10 @@ class ModelView:
 
     def variable(self, side: str, name: str) -> VariableView | None:
         """Return one variable."""
-        return next((view for view in self.variables if (view.drift.side, view.drift.name) == (side, name)), None)
+        for drift in self._report or ():
+            if (drift.side, drift.name) == (side, name):
+                return self._view(drift)
+        return None
 
 
 def _part(since: Callable[[float | None], NDArray[np.int64]], moment: float | None, own: slice) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import numpy as np
 from apps import FEATURES, our_app, our_baseline, plain_app
 from bare import prediction_case, scrape_case, training_case
 from bulk_case import bulk_case
+from page_case import page_case
 from profile_case import profile_case
 from records_case import logger_records_case, our_records_case
 from shared_case import in_memory_case, recycled_case, row_case, workers_case
@@ -106,6 +107,8 @@ if __name__ == "__main__":
             "training": _training,
             "training of a frame": _training_of_a_frame,
             "drift report": _drift_report,
+            "page: overview": lambda: page_case("overview"),
+            "page: variable": lambda: page_case("variable"),
             "scrape": lambda: scrape_case(_service(100), 100),
             "profile": lambda: profile_case(plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=True)),
         }
