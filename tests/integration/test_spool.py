@@ -294,7 +294,8 @@ SCRIPT = """
     from flask_boxkite import ModelMonitoringService
 
     addr, spool, number, end = sys.argv[1:]
-    service = ModelMonitoringService(sink="fluentd", fluentd_addr=addr, spool_dir=spool, shutdown_timeout=0.2)
+    places = {"spool_dir": spool, "state_dir": spool + "-state"}
+    service = ModelMonitoringService(sink="fluentd", fluentd_addr=addr, shutdown_timeout=0.2, **places)
     print("left", service.flush(20) if end == "flush" else 0)
     for index in range(int(number)):
         print(service.log_prediction({"number": index}, features=[index], output=index).rpartition("/")[2])

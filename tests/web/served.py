@@ -106,7 +106,8 @@ BIND = "127.0.0.1:{port}"
 _GUNICORN = (PYTHON, "-m", "gunicorn", f"--bind={BIND}", "--workers=2")
 _GUNICORN_RECYCLES = ("--max-requests=40", "--max-requests-jitter=40")
 _GRANIAN = (PYTHON, "-m", "granian", "--port={port}", "--respawn-failed-workers", "--respawn-interval=0.1")
-_HYPERCORN = (PYTHON, "-m", "hypercorn", f"--bind={BIND}")
+# It cancels requests that take longer once it ends, and asgiref's thread then waits for ever for a loop that is gone.
+_HYPERCORN = (PYTHON, "-m", "hypercorn", f"--bind={BIND}", f"--graceful-timeout={PATIENCE_SECONDS:.0f}")
 _UVICORN = (PYTHON, "-m", "uvicorn", "--port={port}")
 _UWSGI = (UWSGI, f"--http-socket={BIND}", "--module=scoring:app", "--need-app", "--die-on-term", "--disable-logging")
 _UWSGI_MASTER = (*_UWSGI, "--master", "--forkbomb-delay=0")
