@@ -18,7 +18,7 @@ def main():
         "spark.ui.showConsoleProgress": "false",
     }
     spark = SparkSession.builder.master("local[1]").config(map=settings).getOrCreate()
-    trips = spark.range(200_000).select(
+    trips = spark.range(20_000).select(
         F.round(F.rand(1) * 20, 2).alias("distance"),
         F.when(F.rand(2) < 0.1, None).otherwise(F.floor(F.rand(3) * 24)).alias("hour"),
         F.element_at(F.array(F.lit("card"), F.lit("cash")), (F.rand(4) * 1.3).cast("int") + 1).alias("payment"),

@@ -237,6 +237,13 @@ def test_durations_are_seconds_in_every_engine(read: Callable[[pa.Table, Path], 
     assert_same(found, build_baseline({"waited": seconds}, clock=lambda: 0))
 
 
+def those(frame: Any, names: list[str]) -> Any:
+    """Return some columns of a frame of any engine."""
+    if isinstance(frame, peers.library("duckdb").DuckDBPyRelation):
+        return frame.select(", ".join(f'"{name}"' for name in names))
+    return frame.select(names) if hasattr(frame, "select") else frame[names]
+
+
 def test_every_engine_refuses_numbers_with_an_odd_text_among_them(frame: Any) -> None:
     wanted = (
         "Column 'numbers as text' holds 18,000 numbers, written as texts. "
@@ -245,7 +252,7 @@ def test_every_engine_refuses_numbers_with_an_odd_text_among_them(frame: Any) ->
         "missing_texts=('x', '?') for a missing value, or texts=('numbers as text', 'but one', 'gaps as text') for "
         "columns of texts; or give plain numbers, such as 1234.5."
     )
-    assert refusal(frame, "score") == wanted
+    assert refusal(those(frame, ["numbers as text", "but one", "gaps as text", "score"]), "score") == wanted
 
 
 def test_texts_that_stand_for_missing_values_leave_numbers_in_every_engine() -> None:

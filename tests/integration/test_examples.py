@@ -160,7 +160,7 @@ def test_the_records_example_finds_who_has_moved(tmp_path: Path) -> None:
     [
         ("scikit_learn", 20_000, ["age", "income", "country", "output"]),
         ("batches", 100_000, ["temperature", "pressure", "vibration", "fault"]),
-        ("spark", 200_000, ["distance", "hour", "payment", "fare"]),
+        ("spark", 20_000, ["distance", "hour", "payment", "fare"]),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

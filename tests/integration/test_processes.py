@@ -84,15 +84,11 @@ def start(tmp_path: Path, baseline: Baseline) -> Iterator[Start]:
 THREADS = ["--threads=4"]
 # Else it waits for two seconds before it replaces workers that ended early.
 UWSGI = ["--forkbomb-delay=0"]
+# Those whose workers import the app are in `tests.web.test_server_matrix`, with all other servers.
 SERVERS = [
-    pytest.param((Gunicorn, {"worker_class": "sync"}), id="sync"),
     pytest.param((Gunicorn, {"worker_class": "sync", "preload": True}), id="sync, preload"),
-    pytest.param((Gunicorn, {"worker_class": "gthread", "args": THREADS}), id="gthread"),
     pytest.param((Gunicorn, {"worker_class": "gthread", "args": THREADS, "preload": True}), id="gthread, preload"),
-    pytest.param((Gunicorn, {"worker_class": "gevent"}), id="gevent"),
     pytest.param((Gunicorn, {"worker_class": "gevent", "preload": True}), id="gevent, preload"),
-    pytest.param((Uwsgi, {"args": UWSGI}), id="uWSGI"),
-    pytest.param((Uwsgi, {"args": [*UWSGI, *THREADS]}), id="uWSGI, threads"),
     pytest.param((Uwsgi, {"args": [*UWSGI, "--lazy-apps"]}), id="uWSGI, lazy apps"),
 ]
 # Without a master uWSGI replaces no worker that ends.
