@@ -2,9 +2,9 @@
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.errors import BaselineError, BinMismatchError, BoxkiteError, ConfigError
-from flask_boxkite.extension import Boxkite
-from flask_boxkite.middleware import BoxkiteMiddleware
 from flask_boxkite.service import ModelMonitoringService
+from flask_boxkite.web.extension import Boxkite
+from flask_boxkite.web.middleware import BoxkiteMiddleware
 
 __all__ = [
     "Baseline",

@@ -13,7 +13,7 @@ from werkzeug.test import Client
 
 from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.config import Settings
-from flask_boxkite.routes import DASHBOARD, METRICS, mounted_elsewhere
+from flask_boxkite.web.routes import DASHBOARD, METRICS, mounted_elsewhere
 
 __all__ = ["probe_routes"]
 

@@ -12,7 +12,7 @@ from flask import Flask, Request, jsonify, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from flask_boxkite.body import BodyTee
+from flask_boxkite.web.request_body import BodyTee
 from tests.web.twins import Twins, check_counted
 
 Make = Callable[..., Twins]

@@ -243,7 +243,7 @@ def test_a_token_is_asked_for(twins: Make, token: str) -> None:
 
 def test_the_token_is_compared_in_constant_time(twins: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the function that is made for it, whatever the length."""
-    from flask_boxkite import views
+    from flask_boxkite.web import http as views
 
     seen: list[tuple[bytes, bytes]] = []
     real = views.hmac.compare_digest

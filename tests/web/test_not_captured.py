@@ -238,7 +238,7 @@ def test_a_note_of_before_the_window_is_not_shown(make: Make, monkeypatch: pytes
     what = "Features come under other names than in training."
     assert what in scoring.findings("5m")
     later = time.time() + 400
-    monkeypatch.setattr("flask_boxkite.dashboard.time.time", lambda: later)
+    monkeypatch.setattr("flask_boxkite.web.dashboard.time.time", lambda: later)
     assert what not in scoring.findings("5m")
     assert what in scoring.findings("1h")
 

@@ -362,7 +362,7 @@ def test_bodies_that_are_no_json_as_they_stand(
 
 
 def test_a_bomb_is_a_capture_error(twins: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flask_boxkite import capture
+    from flask_boxkite.web import capture
 
     monkeypatch.setattr(capture, "LONGEST_PAYLOAD", 100_000)
     app = twins(reading([0.5]))

@@ -347,7 +347,7 @@ def test_a_response_made_of_a_sequence_of_its_own_is_left_to_it(twins: Make) -> 
 
 
 def test_a_long_json_answer_is_not_parsed(twins: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flask_boxkite import answers
+    from flask_boxkite.web import return_values as answers
 
     monkeypatch.setattr(answers, "LONGEST_PAYLOAD", 100)
     app = twins(returning(lambda: Response("[" + "0.5," * 100 + "0.5]", mimetype="application/json")))

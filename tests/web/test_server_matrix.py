@@ -257,7 +257,7 @@ app.run(port=0, threaded=False, processes=4)
 from werkzeug.serving import run_simple
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.middleware import BoxkiteMiddleware
+from flask_boxkite.web.middleware import BoxkiteMiddleware
 from scoring import app
 
 monitored = ModelMonitoringService(app.config["BOXKITE_BASELINE"], log_dir=app.config["BOXKITE_LOG_DIR"])

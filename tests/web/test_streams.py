@@ -136,7 +136,7 @@ def test_the_duration_is_that_of_the_whole_answer(
     serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("flask_boxkite.capture.perf_counter", lambda: now[0])
+    monkeypatch.setattr("flask_boxkite.web.capture.perf_counter", lambda: now[0])
 
     def generate() -> Iterator[str]:
         for part in ("0", ".", "5"):

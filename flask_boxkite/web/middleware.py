@@ -1,7 +1,7 @@
 """The same capture around any WSGI app: Bottle, Django, Falcon, or a bare function.
 
 There is no view to look into here: features come from the raw request, the output from the raw response, which is
-passed on as it comes (`flask_boxkite.passing`).
+passed on as it comes (`flask_boxkite.web.response_stream`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request
 from werkzeug.wsgi import ClosingIterator
 
-from flask_boxkite.capture import Options
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
-from flask_boxkite.passing import Answer, Passing
-from flask_boxkite.redacted import capture_type
 from flask_boxkite.service import ModelMonitoringService
-from flask_boxkite.views import metrics_response
+from flask_boxkite.web.capture import Options
+from flask_boxkite.web.http import metrics_response
+from flask_boxkite.web.redacted_capture import capture_type
+from flask_boxkite.web.response_stream import Answer, Passing
 
 __all__ = ["BoxkiteMiddleware"]
 

@@ -22,9 +22,9 @@ from flask_boxkite.notes import latest
 from flask_boxkite.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.process import runs_several
-from flask_boxkite.routes import DASHBOARD, add_route
 from flask_boxkite.service import ModelMonitoringService
-from flask_boxkite.views import POLICY, compressed, has_token, refused
+from flask_boxkite.web.http import POLICY, compressed, has_token, refused
+from flask_boxkite.web.routes import DASHBOARD, add_route
 
 __all__ = ["Guard", "Monitored", "dashboard_blueprint"]
 

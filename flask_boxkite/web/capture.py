@@ -25,8 +25,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
-from flask_boxkite.answers import LONGEST_PAYLOAD, StreamedError, document_of, document_of_body, is_streamed, reply_of
-from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
 from flask_boxkite.hints import Where, features_hint, output_hint
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import (
@@ -45,6 +43,15 @@ from flask_boxkite.payloads import (
 from flask_boxkite.prediction import body_of
 from flask_boxkite.reply import Reply
 from flask_boxkite.service import ModelMonitoringService, Tally
+from flask_boxkite.web.request_body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
+from flask_boxkite.web.return_values import (
+    LONGEST_PAYLOAD,
+    StreamedError,
+    document_of,
+    document_of_body,
+    is_streamed,
+    reply_of,
+)
 
 __all__ = ["PASSING", "QUERY", "Capture", "Options", "Pick"]
 
@@ -59,7 +66,7 @@ _CONTAINERS = frozenset({dict, list, tuple})
 _WITHOUT_OUTPUT = frozenset({"output", "internal"})
 """Capture errors after which the output may be lost."""
 
-PASSING: ContextVar[Capture | None] = ContextVar("flask_boxkite.passing", default=None)
+PASSING: ContextVar[Capture | None] = ContextVar("flask_boxkite.web.response_stream", default=None)
 """The prediction whose answer is passed on: what the app does meanwhile may log it by hand."""
 
 

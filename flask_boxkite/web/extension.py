@@ -35,11 +35,8 @@ from werkzeug.wrappers import Request
 from werkzeug.wrappers import Response as BaseResponse
 from werkzeug.wsgi import ClosingIterator
 
-from flask_boxkite.answers import is_reply, json_value, reply_of
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.capture import PASSING, Capture, Options, Pick
 from flask_boxkite.config import Settings
-from flask_boxkite.dashboard import Guard, dashboard_blueprint
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
@@ -47,9 +44,6 @@ from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.notes import is_first_to_say
-from flask_boxkite.passing import Answer, Passing
-from flask_boxkite.redacted import capture_type
-from flask_boxkite.routes import DASHBOARD, METRICS, add_route, mounted_elsewhere
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,
@@ -59,7 +53,13 @@ from flask_boxkite.service import (
     make_recorders,
     make_store,
 )
-from flask_boxkite.views import metrics_response
+from flask_boxkite.web.capture import PASSING, Capture, Options, Pick
+from flask_boxkite.web.dashboard import Guard, dashboard_blueprint
+from flask_boxkite.web.http import metrics_response
+from flask_boxkite.web.redacted_capture import capture_type
+from flask_boxkite.web.response_stream import Answer, Passing
+from flask_boxkite.web.return_values import is_reply, json_value, reply_of
+from flask_boxkite.web.routes import DASHBOARD, METRICS, add_route, mounted_elsewhere
 
 __all__ = ["Boxkite"]
 
