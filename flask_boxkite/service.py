@@ -20,10 +20,9 @@ from flask_boxkite.baseline.progress import Progress
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.delivery import Recorder, Recorders, Spooling
 from flask_boxkite.drift import DriftReport
+from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
-from flask_boxkite.files import can_lock, unwritable
-from flask_boxkite.hints import given_hint, given_output_hint, names_hint, unmatched_hint
 from flask_boxkite.live.counting import UnmatchedError, VariableCounter
 from flask_boxkite.live.failed import FailedCells
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
@@ -31,17 +30,19 @@ from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import LONGEST, WINDOWS
+from flask_boxkite.monitoring.hints import given_hint, given_output_hint, names_hint, unmatched_hint
+from flask_boxkite.monitoring.notes import Notes
+from flask_boxkite.monitoring.observation import CoursePoint, Observation, course, observe
+from flask_boxkite.monitoring.prediction import Body, IdMaker, PredictionId, body_of
+from flask_boxkite.monitoring.redaction import Redaction, redaction
+from flask_boxkite.monitoring.reply import Reply, response_fields
 from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
-from flask_boxkite.notes import Notes
-from flask_boxkite.observation import CoursePoint, Observation, Timelines, course, observe
 from flask_boxkite.payloads import Table, as_table, output_table
-from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep
 from flask_boxkite.quoting import loggable
-from flask_boxkite.redaction import Redaction, redaction
-from flask_boxkite.reply import Reply, response_fields
 from flask_boxkite.sinks import make_sinks
-from flask_boxkite.throttle import Throttle
-from flask_boxkite.values import plain
+from flask_boxkite.system.files import can_lock, unwritable
+from flask_boxkite.system.throttle import Throttle
+from flask_boxkite.values.conversion import is_too_deep, plain
 
 __all__ = ["ModelMonitoringService", "Tally"]
 

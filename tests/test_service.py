@@ -21,8 +21,8 @@ from scipy.stats import chi2
 
 from flask_boxkite import Baseline, BoxkiteError, ConfigError, ModelMonitoringService
 from flask_boxkite.config import Settings
+from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.live.shared import Store
-from flask_boxkite.observation import Timelines
 from flask_boxkite.service import load_baseline, make_recorders
 from flask_boxkite.testing import RecordingSink
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.ranking import Ranking
-from flask_boxkite.times import FIRST, LAST, whole_microseconds
-from flask_boxkite.values import to_number
+from flask_boxkite.values.conversion import to_number
+from flask_boxkite.values.times import FIRST, LAST, whole_microseconds
 
 __all__ = [
     "MARGIN",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask_boxkite.baseline.binning import MARGIN
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
 from flask_boxkite.naming import RARE
-from flask_boxkite.times import DAY, to_seconds
+from flask_boxkite.values.times import DAY, to_seconds
 
 __all__ = ["blind_spot", "blind_spots"]
 

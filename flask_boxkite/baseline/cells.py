@@ -29,7 +29,7 @@ from flask_boxkite.baseline.binning import (
 from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.naming import canonical_number
-from flask_boxkite.values import to_number
+from flask_boxkite.values.conversion import to_number
 
 __all__ = ["Cells", "Numbers"]
 

@@ -31,8 +31,8 @@ from flask_boxkite.baseline.text_columns import (
     unclear,
 )
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.times import to_seconds, whole_microseconds
-from flask_boxkite.values import folded
+from flask_boxkite.values.conversion import folded
+from flask_boxkite.values.times import to_seconds, whole_microseconds
 
 __all__ = ["Bounds", "Choices", "Seen"]
 

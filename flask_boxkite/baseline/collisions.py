@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.frames import is_beyond_numpy, is_of_moments, microseconds_of, native_series
-from flask_boxkite.objects import array_of
-from flask_boxkite.times import to_seconds
-from flask_boxkite.values import InvalidValue, to_number
+from flask_boxkite.values.conversion import InvalidValue, to_number
+from flask_boxkite.values.objects import array_of
+from flask_boxkite.values.times import to_seconds
 
 __all__ = ["SAMPLE_ROWS", "Hashes", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable"]
 

@@ -25,7 +25,7 @@ from flask_boxkite.baseline.frames import Column, as_column
 from flask_boxkite.baseline.problems import ColumnError
 from flask_boxkite.baseline.ranking import Ranking
 from flask_boxkite.naming import canonical_number
-from flask_boxkite.values import to_number
+from flask_boxkite.values.conversion import to_number
 
 __all__ = ["count_columns", "labelled_counts"]
 

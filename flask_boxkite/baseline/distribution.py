@@ -33,8 +33,8 @@ from flask_boxkite.naming import (
     is_canonical_number,
     short_text,
 )
-from flask_boxkite.times import seconds_of_label, time_text
-from flask_boxkite.values import BOOLEAN_TEXTS, is_missing_text
+from flask_boxkite.values.conversion import BOOLEAN_TEXTS, is_missing_text
+from flask_boxkite.values.times import seconds_of_label, time_text
 
 __all__ = [
     "LONGEST_NAME",

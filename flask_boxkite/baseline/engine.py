@@ -31,7 +31,7 @@ from flask_boxkite.baseline.queries import Engine, Kind, Variable
 from flask_boxkite.baseline.text_columns import may_be_read, unclear
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import canonical_number, is_canonical_number
-from flask_boxkite.values import InvalidValue, to_text
+from flask_boxkite.values.conversion import InvalidValue, to_text
 
 __all__ = ["count_lazily"]
 

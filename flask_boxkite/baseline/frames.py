@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.objects import array_of
-from flask_boxkite.times import to_seconds
-from flask_boxkite.values import InvalidValue, number_by_type, to_number, to_text
+from flask_boxkite.values.conversion import InvalidValue, number_by_type, to_number, to_text
+from flask_boxkite.values.objects import array_of
+from flask_boxkite.values.times import to_seconds
 
 __all__ = [
     "ONCE",

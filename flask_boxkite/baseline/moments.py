@@ -12,7 +12,7 @@ from typing import Any
 
 import narwhals as nw
 
-from flask_boxkite.times import DAY
+from flask_boxkite.values.times import DAY
 
 __all__ = ["with_seconds", "with_seconds_of_texts"]
 

@@ -27,9 +27,9 @@ from flask_boxkite.baseline.frames import ONCE
 from flask_boxkite.baseline.moments import with_seconds, with_seconds_of_texts
 from flask_boxkite.baseline.sources import refuse_types_of_some_rows
 from flask_boxkite.baseline.text_columns import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
-from flask_boxkite.durations import DURATION
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.times import TIME
+from flask_boxkite.values.durations import DURATION
+from flask_boxkite.values.times import TIME
 
 __all__ = ["Engine", "Kind", "Variable"]
 

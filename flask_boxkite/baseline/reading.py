@@ -30,7 +30,7 @@ from flask_boxkite.baseline.samples import Sample, parse_any_sample, read_bucket
 from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval, parse_number
-from flask_boxkite.times import seconds_of_label
+from flask_boxkite.values.times import seconds_of_label
 
 __all__ = ["load", "loads"]
 

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.problems import UnclearTexts
-from flask_boxkite.durations import DURATION
-from flask_boxkite.times import TIME, to_seconds
-from flask_boxkite.values import MISSING_TEXTS, folded
+from flask_boxkite.values.conversion import MISSING_TEXTS, folded
+from flask_boxkite.values.durations import DURATION
+from flask_boxkite.values.times import TIME, to_seconds
 
 __all__ = [
     "AMOUNT",

@@ -11,7 +11,7 @@ from flask_boxkite.baseline import legacy
 from flask_boxkite.baseline.model import Baseline
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.families import Family, label_text, running_sum, variable_families
-from flask_boxkite.files import write_whole
+from flask_boxkite.system.files import write_whole
 
 __all__ = ["BASELINE_INFO", "CREATED_FORMAT", "ROW_COLLISIONS", "dump", "info_lines", "render"]
 

@@ -35,7 +35,7 @@ def scan(
 
     Args:
         names: Files, patterns such as ``data/*.parquet``, or URLs that Polars knows.
-        missing: Texts that stand for a missing value in CSV, besides `values.MISSING_TEXTS`.
+        missing: Texts that stand for a missing value in CSV, besides `values.conversion.MISSING_TEXTS`.
         texts: Columns that are read as texts in CSV, whatever they hold.
         is_decided: Whether other columns of CSV are read as numbers or as texts, by what they hold. Otherwise they are
             texts wherever one value is no number, and what that means is left to the caller.

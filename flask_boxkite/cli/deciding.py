@@ -8,7 +8,7 @@ import polars as pl
 
 from flask_boxkite.cli.parts import Part
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.values import MISSING_TEXTS, folded
+from flask_boxkite.values.conversion import MISSING_TEXTS, folded
 
 __all__ = ["one_table"]
 
@@ -22,9 +22,9 @@ def one_table(
 
     Args:
         parts: Files, which have the same columns.
-        missing: Plain texts that stand for a missing value, besides `values.MISSING_TEXTS`.
+        missing: Plain texts that stand for a missing value, besides `values.conversion.MISSING_TEXTS`.
         texts: Columns that are texts where they are plain, even if they look like numbers.
-        is_decided: Whether columns are numbers if all of their plain texts are, and `values.MISSING_TEXTS` are missing.
+        is_decided: Whether columns are numbers if all of their plain texts are, and `values.conversion.MISSING_TEXTS` are missing.
             Otherwise plain texts are left for the caller to read.
 
     Raises:

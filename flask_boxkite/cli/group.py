@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.files import write_whole
 from flask_boxkite.quoting import masked, printable
+from flask_boxkite.system.files import write_whole
 
 __all__ = ["PATH", "boxkite", "counted", "listed", "meant", "output_option", "write", "writing"]
 

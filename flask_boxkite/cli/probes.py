@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flask_boxkite.config import Address, Settings
-from flask_boxkite.doctor import bytes_text
-from flask_boxkite.files import OwnerLock, can_lock, open_private, open_to_all, reserve, unwritable
+from flask_boxkite.monitoring.findings import bytes_text
+from flask_boxkite.system.files import OwnerLock, can_lock, open_private, open_to_all, reserve, unwritable
 
 __all__ = ["TAG", "Outcome", "probe_directory", "probe_fluentd", "probes"]
 

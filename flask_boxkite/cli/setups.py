@@ -17,10 +17,10 @@ from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.cli.routes import probe_routes
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.doctor import Level, findings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.windows import Shortage
-from flask_boxkite.notes import latest
+from flask_boxkite.monitoring.findings import Level, findings
+from flask_boxkite.monitoring.notes import latest
 from flask_boxkite.service import load_baselines
 
 __all__ = ["Setup", "outcomes", "setup_of_app", "setup_of_environment"]

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.folding import is_ours, read_directory, windows_path
@@ -16,7 +17,7 @@ from flask_boxkite.live.layout import is_sink, sink_name
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.live.windows import History, RingFile, Slots, Windows
-from flask_boxkite.observation import Observation, Timelines, observe
+from flask_boxkite.monitoring.observation import Observation, observe
 from flask_boxkite.page import App, Query
 
 __all__ = ["app_of"]

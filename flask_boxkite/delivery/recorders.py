@@ -10,7 +10,7 @@ from typing import Any
 from flask_boxkite.delivery.ending import HEALTHY_EXIT_SECONDS, close_together, ends_after_answer, skips_exit_hooks
 from flask_boxkite.delivery.recorder import Recorder
 from flask_boxkite.quoting import loggable
-from flask_boxkite.throttle import Throttle
+from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["Recorders"]
 

@@ -32,7 +32,7 @@ from flask_boxkite.live.layout import (
 from flask_boxkite.live.store import Block
 from flask_boxkite.quoting import loggable
 from flask_boxkite.sinks.base import Batch, RefusedError, Sink
-from flask_boxkite.throttle import Throttle
+from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["Shipper"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from flask_boxkite.delivery.queues import Chunk, Loss, MemoryQueue, Origin, origin_of
 from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken
-from flask_boxkite.throttle import Throttle
+from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["SpoolQueue"]
 

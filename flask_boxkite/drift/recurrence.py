@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 __all__ = [
     "ERROR",

@@ -11,7 +11,7 @@ from typing import Any
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import parse_interval
 from flask_boxkite.quoting import printable
-from flask_boxkite.times import DAY, is_time_text
+from flask_boxkite.values.times import DAY, is_time_text
 
 __all__ = [
     "CHANGED",

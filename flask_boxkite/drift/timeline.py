@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flask_boxkite.times import DAY
+from flask_boxkite.values.times import DAY
 
 __all__ = ["DAY", "HOUR", "MINUTE", "QUARTER", "REACHES", "RowCounts", "Timeline", "kept_starts"]
 

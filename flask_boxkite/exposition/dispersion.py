@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.drift.scan import dispersions_by_reach
+from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.exposition.model import ExportedModel
 from flask_boxkite.live.store import Totals
 from flask_boxkite.live.windows import WINDOWS, Windows
-from flask_boxkite.observation import Timelines
 
 __all__ = ["LiveDispersion"]
 

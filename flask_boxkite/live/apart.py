@@ -14,7 +14,7 @@ import os
 from collections.abc import Collection, Container, Iterable
 from pathlib import Path
 
-from flask_boxkite.files import open_private
+from flask_boxkite.system.files import open_private
 
 __all__ = ["NOTE", "mark", "marked", "unmark"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from flask_boxkite.process import boot_id
+from flask_boxkite.system.process import boot_id
 
 __all__ = ["Moment", "uptime"]
 

@@ -1,7 +1,7 @@
 """From values to cells: which bin, category or special cell each value of a row or a batch falls into.
 
 One row costs a binary search per value in pure Python; a batch is counted with NumPy, all columns at once where a
-`grid` can, else column by column. All ways give the same cells as comparing what `values.to_number` makes of a value
+`grid` can, else column by column. All ways give the same cells as comparing what `values.conversion.to_number` makes of a value
 with ``(lower, upper]``, bit for bit.
 """
 
@@ -24,9 +24,9 @@ from flask_boxkite.live.grid import Grid, GridColumn
 from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import MOST_LETTERS, short_text
 from flask_boxkite.payloads.table import ObjectRow, Table
-from flask_boxkite.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, bucket_of, buckets_of, text_word
-from flask_boxkite.times import to_seconds
-from flask_boxkite.values import BOOLEAN_TEXTS, InvalidValue, folded, is_missing_text, to_number, to_text
+from flask_boxkite.values.conversion import BOOLEAN_TEXTS, InvalidValue, folded, is_missing_text, to_number, to_text
+from flask_boxkite.values.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, bucket_of, buckets_of, text_word
+from flask_boxkite.values.times import to_seconds
 
 __all__ = ["UnmatchedError", "VariableCounter"]
 

@@ -26,16 +26,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flask_boxkite.files import (
-    has_no_owner,
-    is_passing,
-    locked,
-    open_private,
-    read_file,
-    release,
-    take_if_dead,
-    write_all,
-)
 from flask_boxkite.live.apart import NOTE, marked, unmark
 from flask_boxkite.live.clock import Moment
 from flask_boxkite.live.layout import FORMAT, count_lost_records, is_sink, sink_name
@@ -54,6 +44,16 @@ from flask_boxkite.live.statefile import (
 from flask_boxkite.live.store import Totals, section_key
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.spool import waiting_records
+from flask_boxkite.system.files import (
+    has_no_owner,
+    is_passing,
+    locked,
+    open_private,
+    read_file,
+    release,
+    take_if_dead,
+    write_all,
+)
 
 __all__ = ["IDLE", "fold", "folded_spools", "is_ours", "read_directory", "take_over", "windows_path"]
 

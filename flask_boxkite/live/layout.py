@@ -14,7 +14,7 @@ from collections.abc import MutableSequence, Sequence
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.live.store import Section, section_key
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, FAILED_STATES, STATE_FILES, STATUSES
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 __all__ = [
     "ACCEPTED",

@@ -33,12 +33,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.files import can_lock, locked, make_private, open_private, read_file, unwritable, write_all
 from flask_boxkite.live.clock import Moment
 from flask_boxkite.live.folding import IDLE, fold, is_ours, take_over
 from flask_boxkite.live.statefile import is_unused
 from flask_boxkite.naming import path_segment
-from flask_boxkite.process import ServerName, is_gunicorn, server_process
+from flask_boxkite.system.files import can_lock, locked, make_private, open_private, read_file, unwritable, write_all
+from flask_boxkite.system.process import ServerName, is_gunicorn, server_process
 
 __all__ = ["Place"]
 

@@ -15,7 +15,7 @@ from flask_boxkite.live.layout import BACKOFF_MS, FILES, LAST_DELIVERY_MS, SINK_
 from flask_boxkite.live.statefile import Stored
 from flask_boxkite.live.store import Section, Totals
 from flask_boxkite.naming import STATE_FILES
-from flask_boxkite.process import ServerName
+from flask_boxkite.system.process import ServerName
 
 __all__ = ["Reading", "SectionSum"]
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask_boxkite.files import is_passing
 from flask_boxkite.live.apart import mark, marked
 from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import fold, folded_spools, read_directory, windows_path
@@ -29,8 +28,9 @@ from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.store import Block, Increments, Section, Totals, section_key
 from flask_boxkite.live.windows import History, MemoryRing, RingFile, Slots, Windows
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
-from flask_boxkite.process import ServerName, fork_mark, name_of, runs_several
-from flask_boxkite.throttle import Throttle
+from flask_boxkite.system.files import is_passing
+from flask_boxkite.system.process import ServerName, fork_mark, name_of, runs_several
+from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["Counts", "Store"]
 

@@ -26,11 +26,11 @@ from uuid import uuid4
 import numpy as np
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
-from flask_boxkite.files import OwnerLock, has_no_owner, mapped, open_private, reserve, write_all
 from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Block, Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
-from flask_boxkite.process import ServerName
+from flask_boxkite.system.files import OwnerLock, has_no_owner, mapped, open_private, reserve, write_all
+from flask_boxkite.system.process import ServerName
 
 __all__ = [
     "LIVE",

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.process import ForkMark
+from flask_boxkite.system.process import ForkMark
 
 __all__ = ["Block", "Increments", "Section", "Totals", "section_key"]
 

@@ -31,11 +31,11 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.files import locked, open_private, write_all
 from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Section, Totals
-from flask_boxkite.process import boot_id
+from flask_boxkite.system.files import locked, open_private, write_all
+from flask_boxkite.system.process import boot_id
 
 __all__ = [
     "LONGEST",

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift.failures import failed_text
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
-from flask_boxkite.observation import CoursePoint
+from flask_boxkite.monitoring.observation import CoursePoint
 from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
 from flask_boxkite.page.words import (
     ago,

@@ -28,7 +28,7 @@ from flask_boxkite.naming import (
     category_value,
     is_canonical_number,
 )
-from flask_boxkite.times import DAY, is_time_text, time_text
+from flask_boxkite.values.times import DAY, is_time_text, time_text
 
 __all__ = [
     "MEANINGS",

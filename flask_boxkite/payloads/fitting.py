@@ -14,8 +14,8 @@ import numpy as np
 
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.payloads.table import Table
-from flask_boxkite.times import to_seconds
-from flask_boxkite.values import InvalidValue, is_null, to_number, to_text
+from flask_boxkite.values.conversion import InvalidValue, is_null, to_number, to_text
+from flask_boxkite.values.times import to_seconds
 
 __all__ = ["SHARES", "can_be", "can_be_one", "can_be_text", "fits", "is_known"]
 

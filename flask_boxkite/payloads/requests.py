@@ -22,7 +22,7 @@ from flask_boxkite.payloads.table import (
     from_rows,
 )
 from flask_boxkite.payloads.tensors import is_tensor_list, reshaped, tensor_tables
-from flask_boxkite.values import is_base64
+from flask_boxkite.values.conversion import is_base64
 
 __all__ = ["csv_table", "form_table", "json_lines_table", "json_table"]
 

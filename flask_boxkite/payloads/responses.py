@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.objects import array_of, fields_of, is_value, standard, values_of
 from flask_boxkite.payloads.fitting import SHARES, can_be, can_be_one, can_be_text, fits, is_known
 from flask_boxkite.payloads.requests import csv_table
 from flask_boxkite.payloads.table import SCALARS, Table, as_table, from_records, from_rows, known_items
 from flask_boxkite.payloads.tensors import is_tensor_list, tensor_columns, tensor_tables
-from flask_boxkite.values import is_base64
+from flask_boxkite.values.conversion import is_base64
+from flask_boxkite.values.objects import array_of, fields_of, is_value, standard, values_of
 
 __all__ = ["csv_output", "found_output", "json_lines_output", "output_table"]
 

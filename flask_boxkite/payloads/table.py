@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.objects import array_of, columns_of, is_value, opened, standard, values_of
-from flask_boxkite.values import is_base64
+from flask_boxkite.values.conversion import is_base64
+from flask_boxkite.values.objects import array_of, columns_of, is_value, opened, standard, values_of
 
 __all__ = [
     "SCALARS",

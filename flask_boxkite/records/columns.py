@@ -16,8 +16,8 @@ from flask_boxkite.baseline import Baseline, Continuous
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.alignment import named, rows_in
 from flask_boxkite.records.reading import Record
-from flask_boxkite.times import to_seconds
-from flask_boxkite.values import InvalidValue, to_number, to_text
+from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
+from flask_boxkite.values.times import to_seconds
 
 __all__ = ["FIELDS", "Columns", "columns_of_records"]
 

@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import masked
 from flask_boxkite.records.period import Period
-from flask_boxkite.times import DAY, start_of_day
+from flask_boxkite.values.times import DAY, start_of_day
 
 __all__ = ["GZIP_DAMAGE", "Folder", "RecordFile"]
 

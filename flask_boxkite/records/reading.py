@@ -21,10 +21,10 @@ from msgspec.structs import astuple
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.naming import RARE, short_text
-from flask_boxkite.prediction import DEEPEST, is_too_deep
 from flask_boxkite.records.decoding import UNREADABLE, Decode
 from flask_boxkite.records.folders import GZIP_DAMAGE, Folder, RecordFile
 from flask_boxkite.records.period import Period
+from flask_boxkite.values.conversion import DEEPEST, is_too_deep
 
 __all__ = ["Filter", "ReadCounts", "Record", "new_ones", "read_records"]
 

@@ -12,9 +12,9 @@ from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, categ
 from flask_boxkite.records.alignment import Row
 from flask_boxkite.records.columns import FIELDS, Columns
 from flask_boxkite.records.reading import Record
-from flask_boxkite.rowhash import ROW_BUCKETS
-from flask_boxkite.times import time_text, to_seconds
-from flask_boxkite.values import InvalidValue, to_number, to_text
+from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
+from flask_boxkite.values.rowhash import ROW_BUCKETS
+from flask_boxkite.values.times import time_text, to_seconds
 
 __all__ = ["Segmentation"]
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import msgpack
 
-from flask_boxkite.values import plain
+from flask_boxkite.values.conversion import plain
 
 __all__ = ["Batch", "ObjectSink", "RefusedError", "Sink", "packed", "time_left"]
 

@@ -20,11 +20,11 @@ from typing import Any
 
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.folder import Folder
 from flask_boxkite.naming import path_segment
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.retention import WITNESSES, day_of, due
-from flask_boxkite.times import DAY, start_of_day
+from flask_boxkite.system.folder import Folder
+from flask_boxkite.values.times import DAY, start_of_day
 
 __all__ = ["FileSink"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import gmtime, strftime
 
-from flask_boxkite.times import DAY, to_seconds
+from flask_boxkite.values.times import DAY, to_seconds
 
 __all__ = ["WITNESSES", "Due", "day_of", "due"]
 

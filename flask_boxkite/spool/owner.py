@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from flask_boxkite.files import read_file
-from flask_boxkite.process import ServerName
+from flask_boxkite.system.files import read_file
+from flask_boxkite.system.process import ServerName
 
 __all__ = ["OWNER", "Owner"]
 

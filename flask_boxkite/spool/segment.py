@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from flask_boxkite.files import is_passing, mapped, open_private, read_file, reserve
+from flask_boxkite.system.files import is_passing, mapped, open_private, read_file, reserve
 
 __all__ = ["HEADER", "Segment", "SegmentError", "Taken", "room_for"]
 

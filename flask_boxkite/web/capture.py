@@ -25,7 +25,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
-from flask_boxkite.hints import Where, features_hint, output_hint
+from flask_boxkite.monitoring.hints import Where, features_hint, output_hint
+from flask_boxkite.monitoring.prediction import body_of
+from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import (
     INFERENCE_HEADER,
@@ -40,8 +42,6 @@ from flask_boxkite.payloads import (
     json_lines_table,
     json_table,
 )
-from flask_boxkite.prediction import body_of
-from flask_boxkite.reply import Reply
 from flask_boxkite.service import ModelMonitoringService, Tally
 from flask_boxkite.web.request_body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
 from flask_boxkite.web.return_values import (

@@ -15,14 +15,14 @@ from werkzeug.wrappers import Response
 
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.doctor import findings
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import LONGEST, WINDOWS, Shortage
-from flask_boxkite.notes import latest
-from flask_boxkite.observation import Observation
+from flask_boxkite.monitoring.findings import findings
+from flask_boxkite.monitoring.notes import latest
+from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
-from flask_boxkite.process import runs_several
 from flask_boxkite.service import ModelMonitoringService
+from flask_boxkite.system.process import runs_several
 from flask_boxkite.web.http import POLICY, compressed, has_token, refused
 from flask_boxkite.web.routes import DASHBOARD, add_route
 

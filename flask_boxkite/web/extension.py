@@ -42,8 +42,8 @@ from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.live.windows import Shortage
+from flask_boxkite.monitoring.notes import is_first_to_say
 from flask_boxkite.naming import PREDICTION_ID_HEADER
-from flask_boxkite.notes import is_first_to_say
 from flask_boxkite.service import (
     ModelMonitoringService,
     export_http,

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_boxkite.config import Settings
+from flask_boxkite.monitoring.redaction import REDACTED, Redaction
+from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.payloads import Table
-from flask_boxkite.redaction import REDACTED, Redaction
-from flask_boxkite.reply import Reply
-from flask_boxkite.values import plain
+from flask_boxkite.values.conversion import plain
 from flask_boxkite.web.capture import Capture
 
 __all__ = ["RedactedCapture", "capture_type"]

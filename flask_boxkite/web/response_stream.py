@@ -13,8 +13,8 @@ from typing import Any
 
 from werkzeug.datastructures import Headers
 
+from flask_boxkite.monitoring.reply import MOST_BYTES, Reply
 from flask_boxkite.payloads import INFERENCE_HEADER, JSON_LINES
-from flask_boxkite.reply import MOST_BYTES, Reply
 from flask_boxkite.web.capture import PASSING, Capture
 from flask_boxkite.web.return_values import LONGEST_PAYLOAD, as_reply
 

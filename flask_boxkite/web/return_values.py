@@ -11,7 +11,7 @@ from typing import Any
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
-from flask_boxkite.objects import fields_of
+from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.payloads import (
     INFERENCE_HEADER,
     JSON_LINES,
@@ -20,8 +20,8 @@ from flask_boxkite.payloads import (
     decompressed,
     json_lines_output,
 )
-from flask_boxkite.reply import Reply
-from flask_boxkite.values import plain
+from flask_boxkite.values.conversion import plain
+from flask_boxkite.values.objects import fields_of
 
 __all__ = [
     "LONGEST_PAYLOAD",

@@ -15,7 +15,7 @@ import pytest
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.times import to_seconds
+from flask_boxkite.values.times import to_seconds
 
 ROWS = 400
 PLACES = range(ROWS)

@@ -18,7 +18,7 @@ from flask_boxkite.baseline import Discrete, Distribution
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.baseline.text_columns import TextRows, Usual, odd_texts, rows_of_texts
 from flask_boxkite.errors import BinMismatchError
-from flask_boxkite.values import MISSING_TEXTS
+from flask_boxkite.values.conversion import MISSING_TEXTS
 
 NUMBERS = [f"{number}.5" for number in range(300)]
 

@@ -20,9 +20,9 @@ from flask_boxkite.delivery import shipper as shipper_module
 from flask_boxkite.delivery import spooling as spooling_module
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Store
-from flask_boxkite.process import ProcessName, ServerName
 from flask_boxkite.sinks.base import Batch, RefusedError
 from flask_boxkite.spool import waiting_records
+from flask_boxkite.system.process import ProcessName, ServerName
 from tests.delivery.test_recorder import Gate, MemorySink, recorder_threads, refuse, settle
 from tests.faults import ended, file_size_limit, fork, killed, run_in_child
 from tests.live.places import same_place

@@ -15,7 +15,7 @@ from flask_boxkite.drift.timeline import MINUTE, Timeline
 from flask_boxkite.drift.verdict import judge
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.payloads import Table
-from flask_boxkite.rowhash import ROW_BUCKETS, bucket_of
+from flask_boxkite.values.rowhash import ROW_BUCKETS, bucket_of
 from tests.benchmarks.drift import changes, month, repeats
 from tests.benchmarks.drift.cells import Plan, cells_of, trainings
 from tests.benchmarks.drift.delay import delays

@@ -16,7 +16,7 @@ from flask_boxkite.drift.recurrence import (
     recurrence_within,
     usual_recurrence,
 )
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 EVERY = ROW_BUCKETS
 BUCKETS = arrays(np.int64, st.integers(0, 20).map(lambda used: EVERY - used), elements=st.just(0)).flatmap(

@@ -31,7 +31,7 @@ from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.text import short_interval
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.verdict import DOUBT, judge
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
 from tests.drift.timelines import NOW, buckets_of_rows, timeline_of
 

@@ -35,7 +35,7 @@ from flask_boxkite.drift.scan import (
 )
 from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.drift.timeline import HOUR, MINUTE, RowCounts, Timeline
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.drift.timelines import NOW, buckets_of_rows, timeline_of
 
 ALPHA = 1e-3

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite.drift.timeline import DAY, HOUR, MINUTE, QUARTER, REACHES, Timeline, is_first_of, kept_starts
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 NOW = 1_800_000_000.0
 """The beginning of a minute, and of a quarter of an hour."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.drift.timeline import MINUTE, Timeline
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 __all__ = ["NOW", "buckets_of_rows", "timeline_of"]
 

@@ -35,8 +35,8 @@ from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import RingFile, _OpenRing
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canonical_number
 from flask_boxkite.payloads import Table
-from flask_boxkite.rowhash import bucket_of
 from flask_boxkite.testing import RecordingSink
+from flask_boxkite.values.rowhash import bucket_of
 from tests.baseline.strategies import baselines
 from tests.live.places import same_place
 from tests.peers import wait_for

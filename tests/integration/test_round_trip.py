@@ -38,7 +38,7 @@ from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.records import Records
-from flask_boxkite.times import is_time_text
+from flask_boxkite.values.times import is_time_text
 from tests import peers
 from tests.integration.kinds import ROWS, made
 

@@ -18,7 +18,7 @@ from flask import Flask
 
 from flask_boxkite import Boxkite, ModelMonitoringService, extension
 from flask_boxkite.live.shared import Store
-from flask_boxkite.prediction import IdMaker
+from flask_boxkite.monitoring.prediction import IdMaker
 from flask_boxkite.records import Records
 
 TRAINED = 426

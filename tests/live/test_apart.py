@@ -19,7 +19,7 @@ from flask_boxkite.live.folding import fold, read_directory
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments, Section, section_key
-from flask_boxkite.process import ServerName, boot_id, pid_namespace
+from flask_boxkite.system.process import ServerName, boot_id, pid_namespace
 from tests.faults import ended, fork
 
 SERVER = {"wsgi.multiprocess": False}
@@ -201,7 +201,7 @@ def told(caplog: pytest.LogCaptureFixture) -> int:
 def fresh_throttle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the warning be given that another test has just got."""
     from flask_boxkite.live import shared
-    from flask_boxkite.throttle import Throttle
+    from flask_boxkite.system.throttle import Throttle
 
     monkeypatch.setattr(shared, "_ambiguity_throttle", Throttle())
 

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from flask_boxkite.delivery import RecorderCounts, records_section
-from flask_boxkite.files import OwnerLock, take_if_dead
 from flask_boxkite.live import clock, folding, shared
 from flask_boxkite.live.folding import RETIRED, fold, read_directory, windows_path
 from flask_boxkite.live.layout import (
@@ -35,6 +34,7 @@ from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments, Section
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
 from flask_boxkite.spool.segment import Segment
+from flask_boxkite.system.files import OwnerLock, take_if_dead
 from tests.faults import ended, fill, fork, killed, mounted, no_more_files
 from tests.live.places import directory_of, model_section, same_place, share
 from tests.peers import wait_for

@@ -22,7 +22,7 @@ from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.grid import CHUNK_VALUES, MAX_CROWD, Grid, GridColumn
 from flask_boxkite.payloads import Table
-from flask_boxkite.values import to_number
+from flask_boxkite.values.conversion import to_number
 from tests.baseline.strategies import FLOATS
 
 TINY, LARGEST = sys.float_info.min, sys.float_info.max

@@ -22,7 +22,7 @@ from flask_boxkite.live.layout import (
     waiting_of_process,
 )
 from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
 
 

@@ -24,8 +24,8 @@ from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.live.store import Increments
 from flask_boxkite.payloads import Table, as_table
-from flask_boxkite.rowhash import ROW_BUCKETS
 from flask_boxkite.service import ModelMonitoringService, Tally
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.live.test_counting import ANY_VALUE, cells_of
 
 X = Continuous("x", (0.0, 0.1, 0.7, 10.0), (0, 0, 0, 0, 0), (0.0, 10.0))

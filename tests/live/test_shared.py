@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.files import take_if_dead
 from flask_boxkite.live import place as place_module
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import UNWRITABLE
+from flask_boxkite.system.files import take_if_dead
 from tests.faults import ended, fill, fork, killed, mounted, run_in_child
 from tests.live.places import directory_of, model_section, same_place
 

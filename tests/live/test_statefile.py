@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
-from flask_boxkite.files import can_lock, locked, read_file, release, take_if_dead
 from flask_boxkite.live import statefile
 from flask_boxkite.live.folding import fold, read_directory
 from flask_boxkite.live.layout import FORMAT
@@ -30,7 +29,8 @@ from flask_boxkite.live.statefile import (
 )
 from flask_boxkite.live.store import Block, Increments, Section, Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
-from flask_boxkite.process import fork_mark
+from flask_boxkite.system.files import can_lock, locked, read_file, release, take_if_dead
+from flask_boxkite.system.process import fork_mark
 from tests.faults import ended, file_size_limit, fork
 from tests.live.places import directory_of, model_section, share
 

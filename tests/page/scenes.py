@@ -16,7 +16,7 @@ from flask import Flask, request
 
 from flask_boxkite import Boxkite, ModelMonitoringService, dashboard, extension
 from flask_boxkite.live.shared import Store
-from flask_boxkite.prediction import IdMaker
+from flask_boxkite.monitoring.prediction import IdMaker
 
 __all__ = ["BATCH", "REPEATS", "SCENES", "USERS", "Clock", "Scene", "scene_of"]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from flask_boxkite.baseline import Continuous, Distribution
-from flask_boxkite.observation import CoursePoint
+from flask_boxkite.monitoring.observation import CoursePoint
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from flask_boxkite.page.shape import Histogram, shape_of
 from tests.baseline.strategies import NAMES

@@ -20,7 +20,7 @@ from flask_boxkite import ModelMonitoringService
 from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.payloads import as_table, found_output, output_table
 from flask_boxkite.testing import RecordingSink
-from flask_boxkite.values import InvalidValue, plain, to_number, to_text
+from flask_boxkite.values.conversion import InvalidValue, plain, to_number, to_text
 from tests.payloads.test_requests import laid_out
 from tests.peers import library
 

@@ -21,7 +21,7 @@ from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.timeline import DAY, Timeline
 from flask_boxkite.live.shared import Store
-from flask_boxkite.observation import Observation
+from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.records import Records
 from flask_boxkite.records.counting import Counter
 from flask_boxkite.records.decoding import decoder

@@ -16,10 +16,10 @@ import pytest
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorder
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.folder import Folder
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
+from flask_boxkite.system.folder import Folder
 from tests.faults import file_size_limit, run_in_child
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite.sinks.retention import WITNESSES, Due, day_of, due
-from flask_boxkite.times import DAY, start_of_day
+from flask_boxkite.values.times import DAY, start_of_day
 
 FIRST = date(2024, 1, 1)
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
-from flask_boxkite.process import ServerName, name_of
 from flask_boxkite.spool import DeadLog, Log, Owner, find_dead, new_directory
+from flask_boxkite.system.process import ServerName, name_of
 
 __all__ = ["OWN", "adopted", "dies", "fill_up", "made", "stored", "take_all"]
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from flask_boxkite import files
-from flask_boxkite.files import OwnerLock
-from flask_boxkite.process import ProcessName, ServerName, boot_id, name_of
 from flask_boxkite.spool import DeadLog, adoption, find_dead
 from flask_boxkite.spool.owner import OWNER, Owner
+from flask_boxkite.system import files
+from flask_boxkite.system.files import OwnerLock
+from flask_boxkite.system.process import ProcessName, ServerName, boot_id, name_of
 from tests.faults import ended, fork, killed, mounted, run_in_child
 from tests.peers import wait_for
 from tests.spool.logs import OWN, adopted, dies, fill_up, made, take_all

@@ -16,11 +16,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from flask_boxkite.files import OwnerLock
 from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken, spool_bytes, waiting_records
 from flask_boxkite.spool.directory import NEW, directories
 from flask_boxkite.spool.owner import OWNER
 from flask_boxkite.spool.segment import HEADER
+from flask_boxkite.system.files import OwnerLock
 from tests.faults import file_size_limit, fill, mounted, no_more_files
 from tests.spool.logs import OWN, adopted, dies, fill_up, made, stored, take_all
 

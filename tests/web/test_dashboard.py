@@ -19,8 +19,8 @@ from flask.testing import FlaskClient
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.doctor import findings
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.monitoring.findings import findings
 from flask_boxkite.naming import DROP_REASONS
 from flask_boxkite.testing import RecordingSink
 from tests.faults import mounted

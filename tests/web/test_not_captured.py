@@ -16,7 +16,7 @@ from flask import Flask, Response, abort, request, send_file
 from werkzeug.test import Client
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ModelMonitoringService
-from flask_boxkite.reply import MOST_BYTES
+from flask_boxkite.monitoring.reply import MOST_BYTES
 from flask_boxkite.testing import RecordingSink
 from tests.peers import Gunicorn
 from tests.web.test_dashboard import Outline

@@ -22,7 +22,7 @@ from werkzeug.test import Client
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ModelMonitoringService
 from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.redaction import REDACTED
+from flask_boxkite.monitoring.redaction import REDACTED
 from tests.web.twins import Records, Twins
 
 TEXT, NUMBER = "S3CRET", 98765432
@@ -260,7 +260,7 @@ def rigs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, s
         for features, whole in ((None, False), ("ssn", True), ("features", False))
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flask_boxkite.throttle.COMPLAINT_SECONDS", 0.0)
+        patch.setattr("flask_boxkite.system.throttle.COMPLAINT_SECONDS", 0.0)
         yield made
     for rig in made.values():
         rig.monitor.close()
@@ -297,7 +297,7 @@ def test_no_file_metric_or_page_shows_a_hidden_field(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every layout and answer, after which all that was written is searched."""
-    monkeypatch.setattr("flask_boxkite.throttle.COMPLAINT_SECONDS", 0.0)
+    monkeypatch.setattr("flask_boxkite.system.throttle.COMPLAINT_SECONDS", 0.0)
     for number, names in enumerate(BASELINES.values()):
         rig = Rig(tmp_path / str(number), _baseline(names), None, [_Down(), "file"])
         shown = ""

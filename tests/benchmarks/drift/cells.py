@@ -14,7 +14,7 @@ from flask_boxkite.drift.scan import State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from flask_boxkite.drift.timeline import MINUTE, Timeline
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 from .populations import NO_SHIFT, SHIFTS, Population, Shift
 from .repeats import NOW

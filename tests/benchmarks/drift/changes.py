@@ -14,7 +14,7 @@ from scipy import optimize, stats
 from flask_boxkite.drift.scan import MINIMUM_ROWS, TESTS, State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit, g_statistics
 from flask_boxkite.drift.timeline import DAY, MINUTE, RowCounts, Timeline, kept_starts
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 from .models import Change, Model, Variable, all_missing, models, moved_deciles
 from .repeats import NOW

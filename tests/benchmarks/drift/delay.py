@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flask_boxkite.drift.scan import MINIMUM_ROWS, State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.timeline import MINUTE, Timeline
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 from .cells import ONE, TRAINED
 from .models import moved_deciles

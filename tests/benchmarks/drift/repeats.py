@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.drift.scan import State, scan
 from flask_boxkite.drift.timeline import MINUTE, REACHES, Timeline
-from flask_boxkite.rowhash import ROW_BUCKETS
+from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 from .models import Model
 from .rules import are_above

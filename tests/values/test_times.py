@@ -24,8 +24,8 @@ from flask_boxkite.baseline.build import build_baseline
 from flask_boxkite.baseline.reading import loads
 from flask_boxkite.baseline.writing import render
 from flask_boxkite.records import Records
-from flask_boxkite.times import is_time_text, seconds_of_label, time_text, to_seconds, whole_microseconds
-from flask_boxkite.values import InvalidValue
+from flask_boxkite.values.conversion import InvalidValue
+from flask_boxkite.values.times import is_time_text, seconds_of_label, time_text, to_seconds, whole_microseconds
 
 NOON = datetime(2024, 1, 31, 12, tzinfo=timezone.utc)
 SAME = {
@@ -60,7 +60,7 @@ def test_a_moment_is_one_value(value: Any) -> None:
 
 def test_the_readme_says_which_spellings_are_read() -> None:
     """Each row of its table has a spelling with an example, and what of ISO 8601 is not read."""
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"\| spelling \| read \| not read \|\n\|[-|]+\|\n((?:\|.*\n)+)", text)
     rows = [[re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[2:4]] for line in table.splitlines()]
 

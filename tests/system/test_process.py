@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flask_boxkite import process
-from flask_boxkite.process import ServerName, fork_mark, name_of, parent_of, runs_several, server_process
+from flask_boxkite.system import process
+from flask_boxkite.system.process import ServerName, fork_mark, name_of, parent_of, runs_several, server_process
 
 
 def without_wiping(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ def without_wiping(monkeypatch: pytest.MonkeyPatch) -> None:
         def madvise(self, option: int, *args: int) -> None:
             raise OSError(22, "Invalid argument")
 
-    monkeypatch.setattr("flask_boxkite.process.mmap.mmap", Page)
+    monkeypatch.setattr("flask_boxkite.system.process.mmap.mmap", Page)
 
 
 def in_child(say: Callable[[], bool]) -> bool:

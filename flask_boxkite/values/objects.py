@@ -15,7 +15,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.durations import is_interval
+from flask_boxkite.values.durations import is_interval
 
 __all__ = ["array_of", "arrow_column", "columns_of", "fields_of", "is_value", "opened", "values_of"]
 

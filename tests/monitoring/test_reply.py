@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.reply import MOST_BYTES, Reply, response_fields
+from flask_boxkite.monitoring.reply import MOST_BYTES, Reply, response_fields
 from flask_boxkite.sinks.base import packed
 
 

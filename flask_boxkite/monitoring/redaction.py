@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from flask_boxkite.values import plain
+from flask_boxkite.values.conversion import plain
 
 __all__ = ["REDACTED", "Record", "Redaction", "redaction"]
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from flask_boxkite.files import open_private, read_file
 from flask_boxkite.live.apart import NOTE
 from flask_boxkite.naming import CAPTURE_REASONS, GAPS
 from flask_boxkite.quoting import printable
-from flask_boxkite.throttle import Throttle
+from flask_boxkite.system.files import open_private, read_file
+from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["Note", "Notes", "is_first_to_say", "latest"]
 

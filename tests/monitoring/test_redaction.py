@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.redaction import REDACTED, Redaction, redaction
+from flask_boxkite.monitoring.redaction import REDACTED, Redaction, redaction
 
 
 def record_of(features: Any = None, body: Any = "", output: Any = 0.5, **more: Any) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
-from flask_boxkite.nearest import nearest
+from flask_boxkite.monitoring.nearest import nearest
+from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.payloads import Table, output_table
-from flask_boxkite.reply import Reply
 
 __all__ = [
     "Where",

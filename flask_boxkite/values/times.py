@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from flask_boxkite.objects import array_of
-from flask_boxkite.values import InvalidValue, is_missing_text, is_null, to_text
+from flask_boxkite.values.conversion import InvalidValue, is_missing_text, is_null, to_text
+from flask_boxkite.values.objects import array_of
 
 __all__ = [
     "DAY",

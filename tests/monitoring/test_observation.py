@@ -19,6 +19,7 @@ from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import REACHES, Timeline
+from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.folding import windows_path
@@ -26,7 +27,7 @@ from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments, Section
 from flask_boxkite.live.windows import Windows
-from flask_boxkite.observation import Observation, Timelines, course, observe
+from flask_boxkite.monitoring.observation import Observation, course, observe
 from flask_boxkite.payloads import Table
 from flask_boxkite.service import Tally
 from tests.live.places import directory_of, same_place

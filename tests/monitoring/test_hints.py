@@ -7,9 +7,16 @@ from typing import Any
 
 import pytest
 
-from flask_boxkite.hints import features_hint, given_hint, given_output_hint, names_hint, output_hint, unmatched_hint
+from flask_boxkite.monitoring.hints import (
+    features_hint,
+    given_hint,
+    given_output_hint,
+    names_hint,
+    output_hint,
+    unmatched_hint,
+)
+from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.payloads import as_table
-from flask_boxkite.reply import Reply
 
 KNOWN = ("age", "income", "city")
 EXPECTED = "the features of the baseline are 'age', 'income', 'city'"

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.prediction import Body, IdMaker, PredictionId, body_of, is_too_deep
+from flask_boxkite.monitoring.prediction import Body, IdMaker, PredictionId, body_of
+from flask_boxkite.values.conversion import is_too_deep
 
 # --- ids ------------------------------------------------------------------------------------------------------------
 

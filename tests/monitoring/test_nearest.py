@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.nearest import nearest
+from flask_boxkite.monitoring.nearest import nearest
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from flask_boxkite.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, bucket_of, buckets_of, text_word
+from flask_boxkite.values.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, bucket_of, buckets_of, text_word
 
 ANY_WORD = st.one_of(
     st.floats().map(lambda value: struct.pack("<d", value)),
@@ -179,7 +179,7 @@ def test_missing_values_tell_rows_apart_by_place() -> None:
 
 PROGRAM = """
 import numpy as np
-from flask_boxkite.rowhash import bucket_of, buckets_of, text_word
+from flask_boxkite.values.rowhash import bucket_of, buckets_of, text_word
 rows = np.random.default_rng(1).normal(size=(1000, 7))
 print(buckets_of(rows.view("<u8")).tolist(), bucket_of(rows[0].tobytes()), text_word("Ærø\\ud800"), text_word(""))
 """

@@ -9,15 +9,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from flask_boxkite.process import ForkMark, fork_mark
-from flask_boxkite.values import plain
+from flask_boxkite.system.process import ForkMark, fork_mark
+from flask_boxkite.values.conversion import plain
 
-__all__ = ["Body", "IdMaker", "PredictionId", "body_of", "is_too_deep"]
+__all__ = ["Body", "IdMaker", "PredictionId", "body_of"]
 
-DEEPEST = 100
-"""How many containers may lie in each other in features or output: fluentd cannot read more than 128."""
-
-_CONTAINERS = frozenset({list, dict})
 _POOL_SIZE = 256
 _new = tuple.__new__  # half the time of a named tuple's own constructor
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
@@ -119,15 +115,3 @@ def body_of(data: Any, limit: int, *, is_complete: bool = True) -> Body:
         if is_cut and error.start >= len(data) - 3 and error.reason == "unexpected end of data":
             return Body(data[: error.start].decode(), is_cut)
         return Body(base64.b64encode(data).decode(), is_cut, True)
-
-
-def is_too_deep(value: Any, levels: int = DEEPEST) -> bool:
-    """Say whether a value of plain JSON types is nested more deeply than a receiver may be able to read."""
-    kind = type(value)
-    if kind not in _CONTAINERS:
-        return False
-    if levels == 0:
-        return True
-    items = value.values() if kind is dict else value
-    # Most are rows of numbers and texts: without this, each item would cost a call.
-    return not _CONTAINERS.isdisjoint(map(type, items)) and any(is_too_deep(item, levels - 1) for item in items)

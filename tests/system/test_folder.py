@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flask_boxkite import folder as module
-from flask_boxkite.folder import Folder
+from flask_boxkite.system import folder as module
+from flask_boxkite.system.folder import Folder
 
 
 @pytest.fixture(params=[True, False], ids=["descriptors", "paths"], autouse=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from flask_boxkite.live.folding import is_ours
+from flask_boxkite.monitoring.notes import MOST_LETTERS, Note, Notes, is_first_to_say, latest
 from flask_boxkite.naming import FEATURE_GAP
-from flask_boxkite.notes import MOST_LETTERS, Note, Notes, is_first_to_say, latest
 
 
 def notes_in(directory: Path | None, *, key: str = "key", time: float = 100.0) -> Notes:
@@ -35,7 +35,7 @@ def test_after_nothing_to_say_the_next_is_heard_soon(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("flask_boxkite.throttle.time.monotonic", lambda: now)
+    monkeypatch.setattr("flask_boxkite.system.throttle.time.monotonic", lambda: now)
     notes = notes_in(None)
     notes.tell(FEATURE_GAP, lambda: None)
     notes.tell(FEATURE_GAP, lambda: "too soon")

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.files import can_lock
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import GAPS
+from flask_boxkite.system.files import can_lock
 
 __all__ = ["Finding", "Level", "bytes_text", "findings"]
 

@@ -20,17 +20,24 @@ from uuid import UUID
 
 import numpy as np
 
-from flask_boxkite.durations import BELOW_MICROSECONDS, is_interval, seconds_of_duration, seconds_of_duration_text
-from flask_boxkite.objects import array_of, arrow_column, columns_of, fields_of, values_of
+from flask_boxkite.values.durations import (
+    BELOW_MICROSECONDS,
+    is_interval,
+    seconds_of_duration,
+    seconds_of_duration_text,
+)
+from flask_boxkite.values.objects import array_of, arrow_column, columns_of, fields_of, values_of
 
 __all__ = [
     "BOOLEAN_TEXTS",
+    "DEEPEST",
     "MISSING_TEXTS",
     "InvalidValue",
     "folded",
     "is_base64",
     "is_missing_text",
     "is_null",
+    "is_too_deep",
     "number_by_type",
     "plain",
     "to_number",
@@ -48,7 +55,11 @@ MISSING_TEXTS = frozenset({"", "-", "#n/a", "<na>", "n/a", "na", "nan", "nat", "
 _MOST_SHOWN = 40
 """Letters of a value that an error has."""
 
+DEEPEST = 100
+"""How many containers of plain JSON may lie in each other: fluentd cannot read more than 128."""
+
 _CONTAINERS = (list, tuple, dict, set, frozenset)
+_JSON_CONTAINERS = frozenset({list, dict})
 _ATOMS = frozenset({str, bool, type(None)})
 _SAFE_NUMBERS = frozenset({int, float, bool})
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
@@ -348,3 +359,15 @@ def _plain_object(value: Any) -> Any:
         return plain(convert())
     # An address differs from run to run, and tells strangers about the process.
     return _ADDRESS.sub("", str(value))
+
+
+def is_too_deep(value: Any, levels: int = DEEPEST) -> bool:
+    """Say whether a value of plain JSON types is nested more deeply than a receiver may be able to read."""
+    kind = type(value)
+    if kind not in _JSON_CONTAINERS:
+        return False
+    if levels == 0:
+        return True
+    items = value.values() if kind is dict else value
+    # Most are rows of numbers and texts: without this, each item would cost a call.
+    return not _JSON_CONTAINERS.isdisjoint(map(type, items)) and any(is_too_deep(item, levels - 1) for item in items)

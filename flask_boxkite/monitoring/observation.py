@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,16 +17,16 @@ from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
 from flask_boxkite.drift.tables import GroupSums, Trained
-from flask_boxkite.drift.timeline import RowCounts, Timeline
+from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.failed import Failures, failures_of
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.store import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
-from flask_boxkite.rowhash import ROW_BUCKETS
 
-__all__ = ["CoursePoint", "LiveCounts", "Observation", "Timelines", "course", "observe"]
+__all__ = ["CoursePoint", "LiveCounts", "Observation", "course", "observe"]
 
 _HOUR_SECONDS = 3600.0
 
@@ -166,60 +165,6 @@ def observe(
     return Observation(
         model, baseline, window, alpha, layout, cells, timeline, totals.cells, history.snapshots, trained
     )
-
-
-class Timelines:
-    """Makes timelines of one model, and knows the sums of snapshots that it has seen. Safe to use from any thread.
-
-    Args:
-        layout: Of the counts.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        # One attribute, so that threads that meet here see what belongs together.
-        self._known: tuple[dict[float, NDArray[np.int64]], NDArray[np.int64]] = ({}, np.empty((0, 0), np.int64))
-
-    @cached_property
-    def trained(self) -> Trained:
-        """What training counted of the layout's variables; made when first asked for, not when an app starts."""
-        return Trained((*self._layout.features, *self._layout.outputs))
-
-    def of(self, history: History, totals: Totals) -> Timeline:
-        """Return what was counted of groups and rows from each snapshot on, and from the start.
-
-        Args:
-            history: The snapshots.
-            totals: The counts as of now, read after them.
-        """
-        taken, before = self._before(history)
-        # Never negative: counts may have been lost with files that somebody deleted.
-        counted = np.maximum(self._summed(totals.cells) - before, 0)
-        groups = counted.shape[1] - ROW_BUCKETS - 1
-        rows = RowCounts(counted[:, groups:-1], counted[:, -1])
-        return Timeline(np.array(taken), counted[:, :groups], rows, history.now)
-
-    def _before(self, history: History) -> tuple[list[float], NDArray[np.int64]]:
-        """Return when each stretch begins, and what was counted before it."""
-        known, before = self._known
-        if known.keys() != history.snapshots.keys() or not len(before):
-            new = (taken for taken in history.snapshots if taken not in known)
-            sums = known | {taken: self._summed(cells) for taken, cells in history.snapshots.held(new)}
-            known = {taken: sums[taken] for taken in history.snapshots if taken in sums}
-            nothing = np.zeros(len(self.trained.counts) + ROW_BUCKETS + 1, np.int64)
-            before = np.array([nothing, *known.values()])
-            # Never more than later, though counts were lost since: each stretch holds all later ones.
-            before = np.minimum.accumulate(before[::-1], axis=0)[::-1]
-            self._known = (known, before)
-        taken = [-math.inf, *known]
-        if len(known) and not before[1].any():  # a snapshot of nothing is the start itself
-            return taken[1:], before[1:]
-        return taken, before
-
-    def _summed(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the counts of groups, then those of rows."""
-        own = cells[self._layout.buckets_start : self._layout.squares + 1]
-        return np.concatenate([self.trained.sums.of(cells), own])
 
 
 class CoursePoint(NamedTuple):

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.values import InvalidValue, plain, to_number, to_text
+from flask_boxkite.values.conversion import InvalidValue, plain, to_number, to_text
 
 
 class Colour(str, Enum):
