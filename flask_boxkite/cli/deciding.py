@@ -24,7 +24,7 @@ def one_table(
         parts: Files, which have the same columns.
         missing: Plain texts that stand for a missing value, besides `values.conversion.MISSING_TEXTS`.
         texts: Columns that are texts where they are plain, even if they look like numbers.
-        is_decided: Whether columns are numbers if all of their plain texts are, and `values.conversion.MISSING_TEXTS` are missing.
+        is_decided: Whether columns are numbers if all of their plain texts are, and `MISSING_TEXTS` are missing.
             Otherwise plain texts are left for the caller to read.
 
     Raises:

@@ -1,7 +1,7 @@
 """From values to cells: which bin, category or special cell each value of a row or a batch falls into.
 
 One row costs a binary search per value in pure Python; a batch is counted with NumPy, all columns at once where a
-`grid` can, else column by column. All ways give the same cells as comparing what `values.conversion.to_number` makes of a value
+`grid` can, else column by column. All ways give the same cells as comparing what `to_number` makes of a value
 with ``(lower, upper]``, bit for bit.
 """
 
