@@ -260,7 +260,7 @@ class ModelMonitoringService:
         Raises:
             BaselineError: The data or an option cannot be used, or the file cannot be written.
         """
-        from flask_boxkite.baseline.build import build_baseline  # serving does not need it
+        from flask_boxkite.baseline.training.build import build_baseline  # serving does not need it
 
         baseline = build_baseline(
             features,

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flask_boxkite import naming
 from flask_boxkite.baseline.distribution import category_labels
-from flask_boxkite.baseline.samples import unescape
+from flask_boxkite.promtext.sample import unescape
 
 
 def go_number(value: float) -> str:

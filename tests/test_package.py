@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -28,8 +29,8 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages([str(PACKAGE)],
 # The one way in which imports may point: a module may import those of its own level and of the levels before it.
 LEVELS = (
     ("system", "errors", "naming", "quoting", "values"),
-    ("config", "spool"),
-    ("baseline", "families"),
+    ("config", "promtext", "spool"),
+    ("baseline",),
     ("live", "payloads"),
     ("drift", "sinks"),
     ("delivery", "records", "provision"),
@@ -172,6 +173,23 @@ def test_imports_point_one_way(path: Path) -> None:
     own = level_of[unit_of(path)]
     later = [name for name in imports_of(path) if (unit := own_unit(name)) and level_of[unit] > own]
     assert later == []
+
+
+def imports_of_modules() -> dict[str, set[str]]:
+    """Return which of the package's modules each of them imports, wherever in it."""
+    paths = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in sources()}
+    paths = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    found: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        # A name belongs to the module it is imported from, unless it is a module itself.
+        names = {name if name in paths else name.rpartition(".")[0] for name in imports_of(path)}
+        found[module] = names & paths.keys() - {module}
+    return found
+
+
+def test_no_modules_import_each_other() -> None:
+    """Neither two nor a circle of several, also within a package."""
+    TopologicalSorter(imports_of_modules()).prepare()
 
 
 # --- Names ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
-"""The training side: distributions of features and outputs, how they are made, stored and read back."""
+"""The distributions of features and outputs in training: as values, as a file (`file`), and how they are counted.
 
+`Baseline` is the whole, `distribution` one variable of it. Counting is `training`, which serving never imports.
+"""
+
+from flask_boxkite.baseline.baseline import Baseline
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, Span
-from flask_boxkite.baseline.model import Baseline
 
 __all__ = ["Baseline", "Continuous", "Discrete", "Distribution", "Span"]

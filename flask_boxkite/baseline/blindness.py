@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flask_boxkite.baseline.binning import MARGIN
+from flask_boxkite.baseline.bounds import MARGIN
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
 from flask_boxkite.naming import RARE
 from flask_boxkite.values.times import DAY, to_seconds

@@ -17,7 +17,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-from flask_boxkite.baseline.binning import even_groups
+from flask_boxkite.baseline.bounds import even_groups
 from flask_boxkite.errors import BaselineError, BinMismatchError
 from flask_boxkite.naming import (
     ABOVE,

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.problems import ColumnError
+from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed, write
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.quoting import printable

@@ -8,8 +8,8 @@ from prometheus_client import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from flask_boxkite.baseline.samples import parse_sample
 from flask_boxkite.exposition.exposition import Exposition
+from flask_boxkite.promtext.sample import parse_sample
 
 __all__ = ["ExpositionCollector"]
 

@@ -27,11 +27,11 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from flask_boxkite.delivery import RecorderCounts, Recorders
 from flask_boxkite.exposition.dispersion import LiveDispersion
 from flask_boxkite.exposition.model import ExportedModel, ModelFamilies
-from flask_boxkite.families import Family, label_text
 from flask_boxkite.live.layout import is_sink, sink_name
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.shared import Store
 from flask_boxkite.live.store import Totals
+from flask_boxkite.promtext.family import Family, label_text
 
 __all__ = ["Exposition"]
 

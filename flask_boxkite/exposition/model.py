@@ -12,17 +12,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline import Baseline, legacy
+from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.distribution import Discrete, Distribution
-from flask_boxkite.baseline.reading import loads
-from flask_boxkite.baseline.writing import info_lines, render
+from flask_boxkite.baseline.families import variable_families
+from flask_boxkite.baseline.file import legacy
+from flask_boxkite.baseline.file.reader import loads
+from flask_boxkite.baseline.file.writer import info_lines, render
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import degrees_of_freedom
-from flask_boxkite.families import Block, Family, label_text, running_sum, variable_families
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.store import Section, Totals, section_key
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label
+from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
 
 __all__ = ["ExportedModel", "ModelFamilies"]
 
@@ -84,7 +86,8 @@ class ExportedModel:
             BaselineError, ValueError, zlib.error: It is none.
         """
         _, name, _ = json.loads(key)
-        return cls(name, loads(zlib.decompress(description).decode()) if description else None, alpha)
+        baseline = Baseline.of(loads(zlib.decompress(description).decode())) if description else None
+        return cls(name, baseline, alpha)
 
     @property
     def key(self) -> str:

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import narrow_bounds
+from flask_boxkite.baseline.bounds import narrow_bounds
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
 from flask_boxkite.live.grid import Grid, GridColumn
 from flask_boxkite.live.store import Increments

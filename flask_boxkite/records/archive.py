@@ -276,7 +276,7 @@ class Records:
             BaselineError: There are no records, or an option cannot be used.
             BoxkiteError: The records are of several models.
         """
-        from flask_boxkite.baseline.build import build_baseline  # for training only
+        from flask_boxkite.baseline.training.build import build_baseline  # for training only
 
         known = None if baseline is None else _loaded(baseline)
         columns = self._columns(known)

@@ -14,14 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import (
+from flask_boxkite.baseline.bounds import even_groups, narrow_bounds
+from flask_boxkite.baseline.training.binning import (
     choose_bounds,
     count_bins,
-    even_groups,
     has_fewer_distinct,
-    narrow_bounds,
 )
-from flask_boxkite.baseline.ranking import Ranking
+from flask_boxkite.baseline.training.ranking import Ranking
 
 DISTRIBUTIONS: dict[str, Any] = {
     "normal": lambda rng, n: rng.normal(size=n),

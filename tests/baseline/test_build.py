@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from tests.baseline.strategies import NUMBERS
 
 NUMBERS_WITH_GAPS: list[float | None] = [0.5 * index if index % 7 else None for index in range(70)]

@@ -21,10 +21,15 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete
-from flask_boxkite.baseline import chunks as streaming
-from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.chunks import count_chunks
+from flask_boxkite.baseline.training import stream as streaming
+from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.stream import count_chunks
 from tests.baseline.strategies import NUMBERS
+
+
+def counted(chunks: Any, inference: Any = None, **options: Any) -> Baseline:
+    """Return the baseline of chunks; unlike `Baseline.from_chunks` at a time of the test's."""
+    return Baseline.of(count_chunks(chunks, inference, **options))
 
 
 def columns(rows: int) -> dict[str, Any]:
@@ -60,22 +65,22 @@ def expected(whole: dict[str, Any]) -> Baseline:
 def test_chunks_of_few_distinct_values_give_the_baseline_of_the_whole() -> None:
     whole = columns(5000)
 
-    assert count_chunks(cut(whole, 700), "score", clock=lambda: 0) == expected(whole)
+    assert counted(cut(whole, 700), "score", clock=lambda: 0) == expected(whole)
 
 
 def test_the_order_of_chunks_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "CELLS", 200)
     chunks = cut(columns(5000), 130)
-    found = count_chunks(chunks, "score", clock=lambda: 0)
+    found = counted(chunks, "score", clock=lambda: 0)
     random.Random(0).shuffle(chunks)
 
-    assert count_chunks(chunks, "score", clock=lambda: 0) == found
-    assert count_chunks([pl.DataFrame(columns(5000))], "score", clock=lambda: 0) == found
+    assert counted(chunks, "score", clock=lambda: 0) == found
+    assert counted([pl.DataFrame(columns(5000))], "score", clock=lambda: 0) == found
 
 
 def test_counts_are_exact_and_bounds_as_near_as_documented() -> None:
     whole = columns(300_000)
-    found = count_chunks(cut(whole, 50_000), "score")
+    found = counted(cut(whole, 50_000), "score")
     for one, other in zip(
         (*found.features, *found.outputs), (*expected(whole).features, *expected(whole).outputs), strict=True
     ):
@@ -97,7 +102,7 @@ def test_every_row_is_counted_once(parts: list[list[Any]]) -> None:
     values = [value for part in parts for value in part]
     if not values:
         return
-    found = count_chunks([{"x": part} for part in parts])
+    found = counted([{"x": part} for part in parts])
 
     assert found.features == build_baseline({"x": values}).features
 
@@ -126,7 +131,7 @@ def test_more_texts_than_are_kept_are_all_rare(monkeypatch: pytest.MonkeyPatch) 
 def test_given_bins_and_options_hold_for_all_chunks() -> None:
     whole = columns(4000)
     options: dict[str, Any] = {"bins": {"normal": [0, 1], "few": [1]}, "discrete": ["lognormal"], "max_bins": 12}
-    found = count_chunks(cut(whole, 300), clock=lambda: 0, **options)
+    found = counted(cut(whole, 300), clock=lambda: 0, **options)
 
     assert found == build_baseline(whole, clock=lambda: 0, **options)
 
@@ -147,13 +152,13 @@ def test_batches_of_a_file_are_chunks(tmp_path: Path) -> None:
     pq.write_table(pa.table(whole), tmp_path / "train.parquet")
     batches = pq.ParquetFile(tmp_path / "train.parquet").iter_batches(batch_size=700)
 
-    assert count_chunks(batches, "score", clock=lambda: 0) == expected(whole)
+    assert counted(batches, "score", clock=lambda: 0) == expected(whole)
 
 
 def test_baselines_of_parts_with_equal_bins_add_up_to_that_of_the_whole() -> None:
     whole = {name: values for name, values in columns(3000).items() if name in ("normal", "few", "boolean")}
     bounds = {"normal": [-1, 0, 1]}
-    first, second = (count_chunks([part], bins=bounds, clock=lambda: 0) for part in cut(whole, 1500))
+    first, second = (counted([part], bins=bounds, clock=lambda: 0) for part in cut(whole, 1500))
 
     assert first.merge(second).features[0].cells == build_baseline(whole, bins=bounds).features[0].cells
     assert first.merge(second) == second.merge(first)

@@ -23,8 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
-from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.collisions import SAMPLE_ROWS
+from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.collisions import SAMPLE_ROWS
 from flask_boxkite.values.conversion import InvalidValue, to_number
 
 Columns = dict[str, list[Any]]

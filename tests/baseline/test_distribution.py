@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, BaselineError, BinMismatchError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
-from flask_boxkite.baseline.binning import even_groups
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.bounds import even_groups
 from flask_boxkite.baseline.distribution import merge
+from flask_boxkite.baseline.training.build import build_baseline
 from tests.baseline.strategies import COUNTS, baselines, continuous, discrete
 
 AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 1), (0.0, 20.0, 30.0), missing=2, invalid=4)

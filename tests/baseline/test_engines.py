@@ -22,9 +22,9 @@ import pytest
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Continuous
-from flask_boxkite.baseline import engine as counting
-from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.queries import ENGINES, Engine
+from flask_boxkite.baseline.training import engine as counting
+from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.queries import ENGINES, Engine
 from tests import peers
 
 pytestmark = [

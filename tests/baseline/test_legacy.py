@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
-from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.legacy import info_family
+from flask_boxkite.baseline.file.legacy import info_family
+from flask_boxkite.baseline.training.build import build_baseline
 from tests.baseline.strategies import baselines
 from tests.peers import boxkite_python
 

@@ -14,7 +14,7 @@ import pytest
 
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.values.times import to_seconds
 
 ROWS = 400

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flask_boxkite.baseline import engine as counting
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training import engine as counting
+from flask_boxkite.baseline.training.build import build_baseline
 from tests import peers
 
 ROWS = counting.CELLS + 1616

@@ -12,7 +12,7 @@ import pytest
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Discrete
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 
 
 def only(column: Any, **options: Any) -> Discrete:

@@ -10,8 +10,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.chunks import count_chunks
+from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.stream import count_chunks
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline import ranking as module
-from flask_boxkite.baseline.ranking import SMALL, Ranking
+from flask_boxkite.baseline.training import ranking as module
+from flask_boxkite.baseline.training.ranking import SMALL, Ranking
 from tests.baseline.test_binning import DISTRIBUTIONS
 
 COLUMNS: dict[str, Any] = {

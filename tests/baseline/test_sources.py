@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from flask_boxkite import BaselineError
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from tests import peers
 
 Make = Callable[[Any], Any]

@@ -15,8 +15,8 @@ import pytest
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Discrete, Distribution
-from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.text_columns import TextRows, Usual, odd_texts, rows_of_texts
+from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.text_columns import TextRows, Usual, odd_texts, rows_of_texts
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.values.conversion import MISSING_TEXTS
 

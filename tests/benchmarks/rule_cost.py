@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.families import label_text
+from flask_boxkite.promtext.family import label_text
 from flask_boxkite.provision import RuleOptions, rules_text
 from flask_boxkite.provision.durations import duration_seconds
 from flask_boxkite.provision.options import PIECE, PIECE_SECONDS

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from flask_boxkite.baseline import Continuous, Discrete
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.values.times import is_time_text
 from tests.cli.commands import features, refused

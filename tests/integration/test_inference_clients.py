@@ -21,7 +21,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from flask_boxkite import Baseline, Boxkite
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from tests.integration.test_round_trip import FRAME, NAMES, ROWS, plain_value
 from tests.peers import clients_python, library
 

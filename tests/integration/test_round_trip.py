@@ -34,7 +34,7 @@ from hypothesis import strategies as st
 
 import flask_boxkite
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.records import Records
@@ -155,7 +155,7 @@ IN_PANDAS_2 = """
 import json, sys
 import pandas as pd
 from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from tests.integration.kinds import made
 
 assert pd.__version__.startswith("2."), pd.__version__

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flask_boxkite import Baseline
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
 from flask_boxkite.live.failed import FailedCells, Failures, OddFeature, failures_of
 from flask_boxkite.live.layout import Layout

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.grid import CHUNK_VALUES, MAX_CROWD, Grid, GridColumn
 from flask_boxkite.payloads import Table

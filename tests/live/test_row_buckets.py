@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Baseline, Continuous, Discrete, Distribution
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.live.store import Increments

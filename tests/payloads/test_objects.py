@@ -17,7 +17,7 @@ import pytest
 from werkzeug.datastructures import MultiDict
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.payloads import as_table, found_output, output_table
 from flask_boxkite.testing import RecordingSink
 from flask_boxkite.values.conversion import InvalidValue, plain, to_number, to_text

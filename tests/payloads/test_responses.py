@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Distribution
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.payloads import csv_output, found_output, json_lines_output, output_table
 from tests.payloads.test_requests import ANY_JSON, check, laid_out, tensor
 

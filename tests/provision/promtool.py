@@ -19,7 +19,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.families import label_text
+from flask_boxkite.promtext.family import label_text
 from tests.peers import require
 
 Labels = dict[str, str]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from flask_boxkite import Baseline
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from tests.records.archives import ENDPOINT, record, write
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")

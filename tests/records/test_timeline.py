@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.timeline import DAY, Timeline
 from flask_boxkite.live.shared import Store

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.values.conversion import InvalidValue, plain, to_number
 from flask_boxkite.values.durations import seconds_of_duration_text
 from tests import peers

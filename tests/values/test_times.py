@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
-from flask_boxkite.baseline.build import build_baseline
-from flask_boxkite.baseline.reading import loads
-from flask_boxkite.baseline.writing import render
+from flask_boxkite.baseline.file.reader import loads
+from flask_boxkite.baseline.file.writer import render
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.records import Records
 from flask_boxkite.values.conversion import InvalidValue
 from flask_boxkite.values.times import is_time_text, seconds_of_label, time_text, to_seconds, whole_microseconds

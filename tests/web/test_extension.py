@@ -191,7 +191,7 @@ def test_the_name_of_a_service_leaves_its_apps_their_own(
 @pytest.fixture(scope="module")
 def other_baseline() -> Baseline:
     """Return the baseline of another model, of one feature."""
-    from flask_boxkite.baseline.build import build_baseline
+    from flask_boxkite.baseline.training.build import build_baseline
 
     return build_baseline({"x": [i / 10 for i in range(1000)]}, ["yes", "no"] * 500, model="other")
 

@@ -541,7 +541,7 @@ def test_nested_values_are_invalid_where_a_value_belongs(twins: Make) -> None:
 
 def test_a_key_that_is_a_feature_is_no_mark_of_a_convention(twins: Make) -> None:
     """A model may well have a feature called 'data'."""
-    from flask_boxkite.baseline.build import build_baseline
+    from flask_boxkite.baseline.training.build import build_baseline
 
     own = build_baseline({"data": list(range(1000)), "features": list(range(1000))}, [i / 1000 for i in range(1000)])
     app = twins(fixed({"score": 0.5}), baseline=own)
@@ -753,7 +753,7 @@ def test_odd_outputs(twins: Make, answer: Any, group: str | None) -> None:
     ids=["object", "rows", "one row", "by name", "records", "tensors", "one tensor"],
 )
 def test_several_outputs(twins: Make, answer: Any) -> None:
-    from flask_boxkite.baseline.build import build_baseline
+    from flask_boxkite.baseline.training.build import build_baseline
 
     number = 1000
     shares = [i / number for i in range(number)]
@@ -999,7 +999,7 @@ def test_a_rejected_request_of_unknown_rows_counts_as_one(twins: Make) -> None:
 
 def test_names_that_are_hard_to_write_are_matched(twins: Make) -> None:
     """They reach `/metrics` and come back as they are."""
-    from flask_boxkite.baseline.build import build_baseline
+    from flask_boxkite.baseline.training.build import build_baseline
 
     names = ['a"b', "c\nd", "e\\f", "{g}", "größe", "h,i=j", "%s", " "]
     column = list(range(1000))
@@ -1023,7 +1023,7 @@ def test_a_million_categories_are_one_series(twins: Make, baseline: Baseline) ->
 
 
 def test_rare_categories_are_rare(twins: Make) -> None:
-    from flask_boxkite.baseline.build import build_baseline
+    from flask_boxkite.baseline.training.build import build_baseline
 
     own = build_baseline(
         {"city": [f"c{i % 100}" for i in range(1000)]}, [i / 1000 for i in range(1000)], max_categories=5

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from werkzeug.test import Client
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ModelMonitoringService
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.monitoring.redaction import REDACTED
 from tests.web.twins import Records, Twins
 

@@ -240,7 +240,7 @@ def check_consistent(samples: Samples) -> float:
 
 def training_baseline(**options: Any) -> Baseline:
     """Build the baseline of the tests: two continuous features, a textual one, and a continuous output."""
-    from flask_boxkite.baseline.build import build_baseline
+    from flask_boxkite.baseline.training.build import build_baseline
 
     number = 1000
     return build_baseline(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
-from flask_boxkite.baseline.build import build_baseline
+from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.drift.scan import State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom

@@ -17,17 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import (
+from flask_boxkite.baseline.bounds import even_groups, narrow_bounds
+from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.baseline.training.binning import (
     SHARES,
     bounds_of_quantiles,
     distinct_limit,
-    even_groups,
     float_width,
-    narrow_bounds,
     rank_of,
 )
-from flask_boxkite.baseline.choices import Choices
-from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.baseline.training.options import Choices
 from flask_boxkite.naming import canonical_number
 from flask_boxkite.values.conversion import to_number
 

@@ -6,21 +6,20 @@ to share between threads.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from flask_boxkite.baseline.artifacts import download, is_artifact
-from flask_boxkite.baseline.distribution import Discrete, Distribution, check_text, merge
+from flask_boxkite.baseline.contents import BaselineContents
+from flask_boxkite.baseline.distribution import Discrete, Distribution, merge
+from flask_boxkite.baseline.file.reader import load
+from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.progress import Progress
-from flask_boxkite.errors import BaselineError, BinMismatchError
+from flask_boxkite.errors import BinMismatchError
 
 __all__ = ["Baseline"]
 
@@ -28,8 +27,8 @@ _SHOWN = 20
 """Variables of a kind that a summary names at most."""
 
 
-@dataclass(frozen=True)
-class Baseline:
+@dataclass(frozen=True, repr=False)
+class Baseline(BaselineContents):
     """What a model saw and said in training.
 
     Attributes:
@@ -43,23 +42,6 @@ class Baseline:
             files of before and those of boxkite 0.0.5. Not part of the identity.
     """
 
-    features: tuple[Distribution, ...]
-    outputs: tuple[Distribution, ...]
-    rows: int
-    model: str = "default"
-    version: str | None = None
-    created: int = 0
-    row_collisions: float | None = None
-
-    def __post_init__(self) -> None:
-        check_text("model name", self.model)
-        check_text("version", self.version or "")
-        for kind, distributions in (("feature", self.features), ("output", self.outputs)):
-            for name, number in Counter(distribution.name for distribution in distributions).items():
-                if number > 1:
-                    msg = f"The baseline has the {kind} {name!r} {number} times."
-                    raise BaselineError(msg)
-
     def __repr__(self) -> str:
         """Return a summary of a few lines: model, rows, and the kind of each variable."""
         version = f", version {self.version!r}" if self.version else ""
@@ -70,11 +52,10 @@ class Baseline:
                 lines.append(f"  {title}: {_listed(items)}")
         return "\n".join(lines)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """12 hex digits of the SHA-256 of the distributions: not of model, version or date."""
-        content = json.dumps([list(map(_content, self.features)), list(map(_content, self.outputs))])
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+    @classmethod
+    def of(cls, contents: BaselineContents) -> Baseline:
+        """Return the baseline that holds what was read or counted."""
+        return cls(**{field.name: getattr(contents, field.name) for field in fields(contents)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Baseline:
@@ -87,12 +68,10 @@ class Baseline:
         Raises:
             BaselineError: The file is missing, unreadable, or not a valid baseline; names file and line.
         """
-        from flask_boxkite.baseline.reading import load  # which imports this module
-
         if not is_artifact(path):
-            return load(Path(path))
+            return cls.of(load(Path(path)))
         with TemporaryDirectory() as directory:
-            return load(download(str(path), directory))
+            return cls.of(load(download(str(path), directory)))
 
     @classmethod
     def from_chunks(
@@ -137,9 +116,9 @@ class Baseline:
         Raises:
             BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
         """
-        from flask_boxkite.baseline.chunks import count_chunks  # which imports this module
+        from flask_boxkite.baseline.training.stream import count_chunks  # serving does not need it
 
-        return count_chunks(
+        contents = count_chunks(
             chunks,
             inference,
             model=model,
@@ -154,6 +133,7 @@ class Baseline:
             exclude=exclude,
             progress=progress,
         )
+        return cls.of(contents)
 
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.
@@ -166,8 +146,6 @@ class Baseline:
         Raises:
             BaselineError: The file cannot be written.
         """
-        from flask_boxkite.baseline.writing import dump  # which imports this module
-
         dump(self, Path(path), names=names)
 
     def merge(self, other: Baseline) -> Baseline:
@@ -211,17 +189,3 @@ def _kind(item: Distribution) -> str:
         return item.kind
     number = len(item.categories)
     return f"{item.kind}, {number:,} {'category' if number == 1 else 'categories'}"
-
-
-def _content(distribution: Distribution) -> list[object]:
-    if isinstance(distribution, Discrete):
-        bins: list[object] = [distribution.categories]
-    else:
-        # Adding zero makes -0.0, which the file writes as 0.0, the same bound here too.
-        bins = [
-            [repr(bound + 0.0) for bound in bounds] for bounds in (distribution.upper_bounds, distribution.group_bounds)
-        ]
-    width = [] if distribution.width == 64 else [distribution.width]  # of files of before there is none
-    is_time = ["time"] if distribution.is_time else []
-    missing = [sorted(distribution.missing_texts)] if distribution.missing_texts else []
-    return [distribution.kind, distribution.name, *bins, distribution.cells, *width, *is_time, *missing]

@@ -21,14 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from flask_boxkite.baseline.binning import float_width
-from flask_boxkite.baseline.cells import Cells, Mask, Numbers
-from flask_boxkite.baseline.choices import Choices
 from flask_boxkite.baseline.distribution import Discrete, Distribution
-from flask_boxkite.baseline.problems import ColumnError
 from flask_boxkite.baseline.progress import Steps
-from flask_boxkite.baseline.queries import Engine, Kind, Variable
-from flask_boxkite.baseline.text_columns import may_be_read, unclear
+from flask_boxkite.baseline.training.binning import float_width
+from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.problems import ColumnError
+from flask_boxkite.baseline.training.queries import Engine, Kind, Variable
+from flask_boxkite.baseline.training.ranges import Cells, Mask, Numbers
+from flask_boxkite.baseline.training.text_columns import may_be_read, unclear
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import canonical_number, is_canonical_number
 from flask_boxkite.values.conversion import InvalidValue, to_text

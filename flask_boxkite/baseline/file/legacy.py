@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import even_groups
+from flask_boxkite.baseline.bounds import even_groups
+from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
-from flask_boxkite.baseline.model import Baseline
-from flask_boxkite.baseline.samples import Sample, read_buckets, read_count
+from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.families import Block, Family, label_text, running_sum
 from flask_boxkite.naming import INVALID, MISSING, RARE, UNSEEN, canonical_number, parse_number
+from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
+from flask_boxkite.promtext.sample import Sample
 
 __all__ = ["COMMENT", "LegacyFamily", "info_family", "is_legacy", "read", "render_file", "variable_families"]
 
@@ -36,7 +37,10 @@ COMMENT = "# flask_boxkite "
 _NAME = re.compile(r"(?:feature_([0-9]{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
 _INFO = Family("baseline_metrics_info", "gauge", "Metadata about the baseline training metrics")
 _TRAINED, _LIVE = "Baseline values for feature: ", "Real time values for feature: "
-_TRAINED_OUTPUT, _LIVE_OUTPUT = "Baseline inference values for test set", "Real time inference values for test set"
+_TRAINED_OUTPUT, _LIVE_OUTPUT = (
+    "Baseline inference values for test set",
+    "Real time inference values for test set",
+)
 
 
 def is_legacy(samples: Sequence[Sample]) -> bool:
@@ -47,7 +51,9 @@ def is_legacy(samples: Sequence[Sample]) -> bool:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(samples: Sequence[Sample], helps: Mapping[str, str], comments: Mapping[str, str], created: int) -> Baseline:
+def read(
+    samples: Sequence[Sample], helps: Mapping[str, str], comments: Mapping[str, str], created: int
+) -> BaselineContents:
     """Build a baseline from the samples of a boxkite 0.0.5 file.
 
     Its bins are merged into at most 10 groups of about equal mass. The bucket ``+Inf`` holds missing values too, and
@@ -74,7 +80,7 @@ def read(samples: Sequence[Sample], helps: Mapping[str, str], comments: Mapping[
     )
     said = (_distribution("output", outputs, comments.get("inference_value_baseline")),) if outputs else ()
     rows = max((distribution.rows for distribution in trained or said), default=0)
-    return Baseline(trained, said, rows, created=created)
+    return BaselineContents(trained, said, rows, created=created)
 
 
 def _feature_name(helps: Mapping[str, str], index: int) -> str:
@@ -215,7 +221,7 @@ def _categories(name: str, distribution: Discrete, offset: int, *, training: boo
             yield f"{name}{{{label_text(bin=value)}}}", offset + cell, offset + cell + 1
 
 
-def variable_families(baseline: Baseline, *, training: bool) -> Iterator[LegacyFamily]:
+def variable_families(baseline: BaselineContents, *, training: bool) -> Iterator[LegacyFamily]:
     """Yield a family per variable: *training* counts, or the live ones in the same cells."""
     offset = 0
     for index, distribution in enumerate(baseline.features):
@@ -227,7 +233,7 @@ def variable_families(baseline: Baseline, *, training: bool) -> Iterator[LegacyF
         yield LegacyFamily("inference", words, distribution, offset, training=training)
 
 
-def info_family(baseline: Baseline) -> tuple[Family, str]:
+def info_family(baseline: BaselineContents) -> tuple[Family, str]:
     """Return ``baseline_metrics_info``, which tells dashboards the names of the variables."""
     lines = []
     for item in variable_families(baseline, training=True):
@@ -236,7 +242,7 @@ def info_family(baseline: Baseline) -> tuple[Family, str]:
     return _INFO, "".join(lines)
 
 
-def render_file(baseline: Baseline) -> str:
+def render_file(baseline: BaselineContents) -> str:
     """Return the text of a baseline file under the ancestor's names; warn of what only this package finds in it."""
     _warn_of_losses(baseline)
     running = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
@@ -249,7 +255,7 @@ def render_file(baseline: Baseline) -> str:
     return "".join(parts)
 
 
-def _warn_of_losses(baseline: Baseline) -> None:
+def _warn_of_losses(baseline: BaselineContents) -> None:
     written = (*baseline.features, *baseline.outputs[:1])
     times = [item.name for item in written if item.is_time and isinstance(item, Continuous)]
     texts = sorted({text for item in written for text in item.missing_texts})

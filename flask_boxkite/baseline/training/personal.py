@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 
 from flask_boxkite.baseline.distribution import Continuous, Distribution
-from flask_boxkite.baseline.text_columns import rows_of_texts
+from flask_boxkite.baseline.training.text_columns import rows_of_texts
 
 __all__ = ["DURATIONS", "NUMBERS", "look_of", "looks_like_id"]
 

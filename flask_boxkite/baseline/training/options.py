@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.baseline.distribution import Discrete, Distribution
-from flask_boxkite.baseline.frames import Column
-from flask_boxkite.baseline.personal import DURATIONS, NUMBERS, look_of
-from flask_boxkite.baseline.problems import ColumnError, Problem, UnclearTexts
-from flask_boxkite.baseline.text_columns import (
+from flask_boxkite.baseline.training.data import Column
+from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, look_of
+from flask_boxkite.baseline.training.problems import ColumnError, Problem, UnclearTexts
+from flask_boxkite.baseline.training.text_columns import (
     TextRows,
     as_missing,
     has_many_others,

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, NoReturn
 
-from flask_boxkite.baseline import legacy
+from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import (
     LONGEST_NAME,
     MOST_BINS,
@@ -25,11 +25,12 @@ from flask_boxkite.baseline.distribution import (
     Distribution,
     group_counts,
 )
-from flask_boxkite.baseline.model import Baseline
-from flask_boxkite.baseline.samples import Sample, parse_any_sample, read_buckets, read_count, unescape
-from flask_boxkite.baseline.writing import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
+from flask_boxkite.baseline.file import legacy
+from flask_boxkite.baseline.file.buckets import read_buckets, read_count
+from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval, parse_number
+from flask_boxkite.promtext.sample import Sample, parse_any_sample, unescape
 from flask_boxkite.values.times import seconds_of_label
 
 __all__ = ["load", "loads"]
@@ -62,7 +63,7 @@ class _Variable:
     groups: list[Sample] = field(default_factory=list)
 
 
-def load(path: Path) -> Baseline:
+def load(path: Path) -> BaselineContents:
     """Read a baseline file.
 
     Raises:
@@ -86,7 +87,7 @@ def load(path: Path) -> Baseline:
         raise BaselineError(msg, path=str(path), line=error.line) from error
 
 
-def loads(text: str) -> Baseline:
+def loads(text: str) -> BaselineContents:
     """Read what `writing.render` wrote.
 
     Raises:
@@ -147,7 +148,7 @@ def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, st
             name, _, comment = line.removeprefix(legacy.COMMENT).rstrip("\r").partition(" ")
             comments[name] = comment
         elif line.strip() and not line.lstrip().startswith("#"):
-            sample = parse_any_sample(line.rstrip("\r"), number)
+            sample = _sample(line.rstrip("\r"), number)
             if len(line) > LONGEST_NAME:
                 _check_labels(sample)
             variable = sample.labels.get("feature", sample.labels.get("output"))
@@ -159,6 +160,13 @@ def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, st
             yield sample
 
 
+def _sample(line: str, number: int) -> Sample:
+    try:
+        return parse_any_sample(line, number)
+    except ValueError as error:
+        _fail(str(error), number)
+
+
 def _check_labels(sample: Sample) -> None:
     for label, value in sample.labels.items():
         if len(value) > LONGEST_NAME and label != "missing_texts":  # a list
@@ -168,7 +176,7 @@ def _check_labels(sample: Sample) -> None:
 # --- assembling ------------------------------------------------------------------------------------------------------
 
 
-def _assembled(samples: Sequence[Sample]) -> Baseline:
+def _assembled(samples: Sequence[Sample]) -> BaselineContents:
     about: Sample | None = None
     collisions: float | None = None
     variables: dict[tuple[str, str], _Variable] = {}
@@ -185,7 +193,7 @@ def _assembled(samples: Sequence[Sample]) -> Baseline:
             _sort_in(sample, variables)
     if about is None:
         _fail(f"it has no '{BASELINE_INFO.name}', so it is no baseline. {_HINT}")
-    baseline = Baseline(
+    baseline = BaselineContents(
         _side("feature", variables),
         _side("inference", variables),
         read_count(about),

@@ -22,11 +22,11 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from flask_boxkite.baseline.cells import Cells
-from flask_boxkite.baseline.frames import ONCE
-from flask_boxkite.baseline.moments import with_seconds, with_seconds_of_texts
-from flask_boxkite.baseline.sources import refuse_types_of_some_rows
-from flask_boxkite.baseline.text_columns import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
+from flask_boxkite.baseline.training.data import ONCE
+from flask_boxkite.baseline.training.moments import with_seconds, with_seconds_of_texts
+from flask_boxkite.baseline.training.ranges import Cells
+from flask_boxkite.baseline.training.sources import refuse_types_of_some_rows
+from flask_boxkite.baseline.training.text_columns import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.values.durations import DURATION
 from flask_boxkite.values.times import TIME

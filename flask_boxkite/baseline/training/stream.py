@@ -20,18 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import count_bins, even_groups, float_width
-from flask_boxkite.baseline.build import assembled
-from flask_boxkite.baseline.cells import Cells, Counts, Floats, Numbers
-from flask_boxkite.baseline.choices import Choices
-from flask_boxkite.baseline.collisions import Hashes, RowHashes, StreamCollisions, reusable
+from flask_boxkite.baseline.bounds import even_groups
+from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Distribution
-from flask_boxkite.baseline.frames import Column, as_column, named_columns
-from flask_boxkite.baseline.model import Baseline
-from flask_boxkite.baseline.problems import ColumnError
 from flask_boxkite.baseline.progress import Progress, Steps
-from flask_boxkite.baseline.ranking import Ranking
-from flask_boxkite.baseline.text_columns import (
+from flask_boxkite.baseline.training.assembly import assembled
+from flask_boxkite.baseline.training.binning import count_bins, float_width
+from flask_boxkite.baseline.training.collisions import Hashes, RowHashes, StreamCollisions, reusable
+from flask_boxkite.baseline.training.data import Column, as_column, named_columns
+from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.problems import ColumnError
+from flask_boxkite.baseline.training.ranges import Cells, Counts, Floats, Numbers
+from flask_boxkite.baseline.training.ranking import Ranking
+from flask_boxkite.baseline.training.text_columns import (
     SHOWN,
     TextRows,
     Usual,
@@ -61,7 +62,7 @@ def count_chunks(
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
     **options: Any,
-) -> Baseline:
+) -> BaselineContents:
     """Count chunks of training data; see `Baseline.from_chunks`. *options* are those of `Choices.of`."""
     choices = Choices.of(**options)
     choices.check_outputs(inference)

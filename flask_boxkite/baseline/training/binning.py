@@ -13,28 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.ranking import Ranking
+from flask_boxkite.baseline.bounds import MARGIN, narrow_bounds
+from flask_boxkite.baseline.training.ranking import Ranking
 from flask_boxkite.values.conversion import to_number
 from flask_boxkite.values.times import FIRST, LAST, whole_microseconds
 
 __all__ = [
-    "MARGIN",
     "SHARES",
     "bounds_of_quantiles",
     "choose_bounds",
     "count_bins",
     "distinct_limit",
-    "even_groups",
     "float_width",
     "has_fewer_distinct",
-    "narrow_bounds",
     "rank_of",
 ]
 
 Values = NDArray[Any]
-
-MARGIN = 1e-6
-"""How far the outer bounds lie outside the data, as a share of its range (or of the value, where that is 0)."""
 
 LARGEST = sys.float_info.max
 
@@ -129,21 +124,6 @@ def _filling_edges(quartiles: tuple[float, float], size: int, low: float, high: 
     return {float(edge) + 0.0 for edge in rounded if low < edge < high}
 
 
-def narrow_bounds(bounds: Sequence[float], dtype: np.dtype[Any]) -> Values:
-    """Return, for each bound, the largest float of *dtype* whose shortest decimals are at most the bound.
-
-    So comparing in *dtype* gives the same answer as comparing those decimals, without converting a single value. For
-    integers, and floats of 64 bits, these are the bounds themselves.
-    """
-    exact = np.asarray(bounds, dtype=np.float64)
-    if dtype.kind != "f" or dtype.itemsize >= 8:
-        return exact
-    with np.errstate(over="ignore"):
-        nearest = exact.astype(dtype)
-        is_above = nearest.astype(str).astype(np.float64) > exact
-        return np.where(is_above, np.nextafter(nearest, dtype.type(-np.inf)), nearest)
-
-
 def float_width(dtype: np.dtype[Any]) -> int:
     """Return how many bits the floats of a type have; 64 for any other type."""
     return 8 * dtype.itemsize if dtype.kind == "f" and dtype.itemsize < 8 else 64
@@ -172,25 +152,3 @@ def has_fewer_distinct(ranking: Ranking, limit: int) -> bool:
         found += 1
         position = int(np.searchsorted(ranking.ordered, ranking.ordered[position], side="right"))
     return found < limit
-
-
-def even_groups(bounds: Sequence[float], counts: Sequence[int], groups: int = 10) -> tuple[float, ...]:
-    """Merge given bins into at most *groups* of about equal mass, for bounds that were not chosen here.
-
-    Args:
-        bounds: Upper bounds of the bins.
-        counts: Rows per bin, one more than bounds.
-
-    Returns:
-        The bounds at which groups end; the first is ``-inf`` if training filled the lowest bin, so that nothing is
-        "below" what training saw.
-    """
-    inside = sum(counts[:-1])
-    start = bounds[0] if counts[0] == 0 and len(bounds) > 1 else -math.inf
-    cuts = {start, bounds[-1]}
-    cumulative = np.cumsum(counts[:-1])
-    for part in range(1, groups):
-        nearest = int(np.argmin(np.abs(cumulative - inside * part / groups)))
-        if 0 < cumulative[nearest] < inside:
-            cuts.add(bounds[nearest])
-    return tuple(sorted(cuts))

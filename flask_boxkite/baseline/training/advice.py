@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from flask_boxkite.baseline.blindness import blind_spots
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.baseline.personal import DURATIONS, NUMBERS, looks_like_id
+from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, looks_like_id
 
 __all__ = ["warn_of_columns"]
 

@@ -17,7 +17,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.problems import UnclearTexts
+from flask_boxkite.baseline.training.problems import UnclearTexts
 from flask_boxkite.values.conversion import MISSING_TEXTS, folded
 from flask_boxkite.values.durations import DURATION
 from flask_boxkite.values.times import TIME, to_seconds

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.binning import (
+from flask_boxkite.baseline.bounds import even_groups
+from flask_boxkite.baseline.distribution import Continuous, Distribution
+from flask_boxkite.baseline.training.binning import (
     choose_bounds,
     count_bins,
     distinct_limit,
-    even_groups,
     float_width,
     has_fewer_distinct,
 )
-from flask_boxkite.baseline.choices import Choices
-from flask_boxkite.baseline.distribution import Continuous, Distribution
-from flask_boxkite.baseline.frames import Column, as_column
-from flask_boxkite.baseline.problems import ColumnError
-from flask_boxkite.baseline.ranking import Ranking
+from flask_boxkite.baseline.training.data import Column, as_column
+from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.problems import ColumnError
+from flask_boxkite.baseline.training.ranking import Ranking
 from flask_boxkite.naming import canonical_number
 from flask_boxkite.values.conversion import to_number
 

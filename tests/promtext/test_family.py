@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
-from flask_boxkite.families import Block, Family, label_text, running_sum, variable_families
+from flask_boxkite.baseline.families import variable_families
+from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=30), st.data())

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from flask_boxkite.baseline import legacy
-from flask_boxkite.baseline.model import Baseline
+from flask_boxkite.baseline.contents import BaselineContents
+from flask_boxkite.baseline.families import variable_families
+from flask_boxkite.baseline.file import legacy
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.families import Family, label_text, running_sum, variable_families
+from flask_boxkite.promtext.family import Family, label_text, running_sum
 from flask_boxkite.system.files import write_whole
 
 __all__ = ["BASELINE_INFO", "CREATED_FORMAT", "ROW_COLLISIONS", "dump", "info_lines", "render"]
@@ -23,7 +24,7 @@ OUTPUT_INFO = Family("boxkite_inference_info", "gauge", "Position and kind of ea
 CREATED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def dump(baseline: Baseline, path: Path, *, names: str) -> None:
+def dump(baseline: BaselineContents, path: Path, *, names: str) -> None:
     """Write *baseline*, whole or not at all.
 
     Raises:
@@ -40,7 +41,7 @@ def dump(baseline: Baseline, path: Path, *, names: str) -> None:
         raise BaselineError(msg, path=str(path)) from error
 
 
-def render(baseline: Baseline) -> str:
+def render(baseline: BaselineContents) -> str:
     """Return the text of the file."""
     labels = label_text(model=baseline.model, baseline=baseline.fingerprint)
     running = running_sum([cell for variable in baseline.features + baseline.outputs for cell in variable.cells])
@@ -55,7 +56,7 @@ def render(baseline: Baseline) -> str:
     return "".join(family.header(openmetrics=False) + lines for family, lines in parts if lines)
 
 
-def info_lines(baseline: Baseline, labels: str) -> Iterator[tuple[Family, str]]:
+def info_lines(baseline: BaselineContents, labels: str) -> Iterator[tuple[Family, str]]:
     """Yield the families that describe a baseline, with their lines."""
     created = datetime.fromtimestamp(baseline.created, timezone.utc).strftime(CREATED_FORMAT)
     about = label_text(version=baseline.version or "", created=created)

@@ -8,22 +8,20 @@ tool that reads its numbers, uses the same ones. Who counts depends on where the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from flask_boxkite.baseline.advice import warn_of_columns
-from flask_boxkite.baseline.choices import Choices
-from flask_boxkite.baseline.collisions import RowHashes, collisions_of_frame, reusable
-from flask_boxkite.baseline.columns import count_columns
+from flask_boxkite.baseline.baseline import Baseline
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.baseline.frames import as_lazy_frame, named_columns, named_outputs, with_classes
-from flask_boxkite.baseline.model import Baseline
-from flask_boxkite.baseline.problems import ColumnError, Problem
 from flask_boxkite.baseline.progress import Progress, Steps
+from flask_boxkite.baseline.training.assembly import assembled
+from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
+from flask_boxkite.baseline.training.data import as_lazy_frame, named_columns, named_outputs, with_classes
+from flask_boxkite.baseline.training.memory import count_columns
+from flask_boxkite.baseline.training.options import Choices
 from flask_boxkite.errors import BaselineError
 
-__all__ = ["assembled", "build_baseline"]
+__all__ = ["build_baseline"]
 
 
 def build_baseline(
@@ -62,7 +60,8 @@ def build_baseline(
             found, collisions = _count(features, choices, steps)
             outputs, of_outputs = _count_outputs(inference, choices, steps)
             collisions = collisions if found else of_outputs
-    return assembled(found, outputs, choices, model=model, version=version, created=int(clock()), collisions=collisions)
+    about: Any = {"model": model, "version": version, "created": int(clock()), "collisions": collisions}
+    return Baseline.of(assembled(found, outputs, choices, **about))
 
 
 Counted: TypeAlias = "tuple[tuple[Distribution, ...], float | None]"
@@ -116,67 +115,8 @@ def _lazy_frame(data: Any, choices: Choices) -> Any | None:
 
 
 def _engine_counts(frame: Any, choices: Choices, steps: Steps, is_feature: Callable[[str], bool]) -> Counted:
-    from flask_boxkite.baseline.engine import count_lazily  # which loads narwhals
+    from flask_boxkite.baseline.training.engine import count_lazily  # which loads narwhals
 
     distributions = count_lazily(frame, is_feature, choices, steps)
     names = [item.name for item in distributions]
     return distributions, collisions_of_frame(frame, list(filter(is_feature, names)) or names)
-
-
-def assembled(
-    features: tuple[Distribution, ...],
-    outputs: tuple[Distribution, ...],
-    choices: Choices,
-    *,
-    model: str,
-    version: str | None,
-    created: int,
-    collisions: float | None,
-) -> Baseline:
-    """Put distributions together to a baseline.
-
-    Raises:
-        ColumnError: Some columns could not be counted.
-        BaselineError: There are none, they have no rows or different ones, or an option names one that is not there.
-    """
-    problems = choices.seen.problems + [_of_containers(item) for item in (*features, *outputs) if _is_invalid(item)]
-    if problems:
-        raise ColumnError(problems)
-    if not features and not outputs:
-        msg = "The training data has no columns: give at least one feature or an inference."
-        raise BaselineError(msg)
-    choices.check_names(features, outputs)
-    warn_of_columns(features, outputs, choices.seen.looks)
-    # The outputs may be of a test set, so their rows can be fewer or more.
-    rows = [_common_rows(counts) for counts in (features, outputs) if counts]
-    if choices.missing_texts:  # live values are read by them too
-        features, outputs = (
-            tuple(replace(item, missing_texts=choices.missing_texts) for item in side) for side in (features, outputs)
-        )
-    return Baseline(features, outputs, rows[0], model, version or None, created, collisions)
-
-
-def _is_invalid(item: Distribution) -> bool:
-    """Say whether a column has values, and no variable can hold any of them."""
-    return 0 < item.invalid == item.rows - item.missing
-
-
-def _of_containers(item: Distribution) -> Problem:
-    fact, remedy = f"Column {item.name!r} holds lists or objects.", "Give each value in them a column of its own, or"
-    names = (item.name,)
-    return Problem(fact, f"{remedy} exclude={names!r}.", f"{remedy} --exclude {item.name!r}.")
-
-
-def _common_rows(distributions: Sequence[Distribution]) -> int:
-    first = distributions[0]
-    if not any(item.rows for item in distributions):
-        msg = f"Column {first.name!r} of the training data has no rows. Does a filter leave none, or is the file empty?"
-        raise BaselineError(msg)
-    for other in distributions:
-        if other.rows != first.rows:
-            msg = (
-                f"Column {other.name!r} has {other.rows} rows, {first.name!r} has {first.rows}. "
-                "All columns must have the same length."
-            )
-            raise BaselineError(msg)
-    return first.rows

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.frames import is_beyond_numpy, is_of_moments, microseconds_of, native_series
+from flask_boxkite.baseline.training.data import is_beyond_numpy, is_of_moments, microseconds_of, native_series
 from flask_boxkite.values.conversion import InvalidValue, to_number
 from flask_boxkite.values.objects import array_of
 from flask_boxkite.values.times import to_seconds

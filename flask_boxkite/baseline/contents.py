@@ -1,0 +1,67 @@
+"""What a baseline holds, as one value: readers and builders return it, `Baseline` is what users have of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+from flask_boxkite.baseline.distribution import Discrete, Distribution, check_text
+from flask_boxkite.errors import BaselineError
+
+__all__ = ["BaselineContents"]
+
+
+@dataclass(frozen=True)
+class BaselineContents:
+    """What a model saw and said in training.
+
+    Attributes:
+        features: One distribution per feature, in training order.
+        outputs: One per output; empty if no inference was given.
+        rows: Training rows.
+        model: Name of the model that this belongs to.
+        version: A name for people, or None. Identity is the `fingerprint`.
+        created: When it was made, in Unix seconds.
+        row_collisions: The probability that two of the rows are equal (`collisions`); None if it is unknown, as in
+            files of before and those of boxkite 0.0.5. Not part of the identity.
+    """
+
+    features: tuple[Distribution, ...]
+    outputs: tuple[Distribution, ...]
+    rows: int
+    model: str = "default"
+    version: str | None = None
+    created: int = 0
+    row_collisions: float | None = None
+
+    def __post_init__(self) -> None:
+        check_text("model name", self.model)
+        check_text("version", self.version or "")
+        for kind, distributions in (("feature", self.features), ("output", self.outputs)):
+            for name, number in Counter(distribution.name for distribution in distributions).items():
+                if number > 1:
+                    msg = f"The baseline has the {kind} {name!r} {number} times."
+                    raise BaselineError(msg)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """12 hex digits of the SHA-256 of the distributions: not of model, version or date."""
+        content = json.dumps([list(map(_content, self.features)), list(map(_content, self.outputs))])
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _content(distribution: Distribution) -> list[object]:
+    if isinstance(distribution, Discrete):
+        bins: list[object] = [distribution.categories]
+    else:
+        # Adding zero makes -0.0, which the file writes as 0.0, the same bound here too.
+        bins = [
+            [repr(bound + 0.0) for bound in bounds] for bounds in (distribution.upper_bounds, distribution.group_bounds)
+        ]
+    width = [] if distribution.width == 64 else [distribution.width]  # of files of before there is none
+    is_time = ["time"] if distribution.is_time else []
+    missing = [sorted(distribution.missing_texts)] if distribution.missing_texts else []
+    return [distribution.kind, distribution.name, *bins, distribution.cells, *width, *is_time, *missing]

@@ -1,0 +1,74 @@
+"""Counted columns put together to what a baseline holds, or refused with all that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flask_boxkite.baseline.contents import BaselineContents
+from flask_boxkite.baseline.distribution import Distribution
+from flask_boxkite.baseline.training.advice import warn_of_columns
+from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.problems import ColumnError, Problem
+from flask_boxkite.errors import BaselineError
+
+__all__ = ["assembled"]
+
+
+def assembled(
+    features: tuple[Distribution, ...],
+    outputs: tuple[Distribution, ...],
+    choices: Choices,
+    *,
+    model: str,
+    version: str | None,
+    created: int,
+    collisions: float | None,
+) -> BaselineContents:
+    """Put distributions together to the contents of a baseline.
+
+    Raises:
+        ColumnError: Some columns could not be counted.
+        BaselineError: There are none, they have no rows or different ones, or an option names one that is not there.
+    """
+    problems = choices.seen.problems + [_of_containers(item) for item in (*features, *outputs) if _is_invalid(item)]
+    if problems:
+        raise ColumnError(problems)
+    if not features and not outputs:
+        msg = "The training data has no columns: give at least one feature or an inference."
+        raise BaselineError(msg)
+    choices.check_names(features, outputs)
+    warn_of_columns(features, outputs, choices.seen.looks)
+    # The outputs may be of a test set, so their rows can be fewer or more.
+    rows = [_common_rows(counts) for counts in (features, outputs) if counts]
+    if choices.missing_texts:  # live values are read by them too
+        features, outputs = (
+            tuple(replace(item, missing_texts=choices.missing_texts) for item in side) for side in (features, outputs)
+        )
+    return BaselineContents(features, outputs, rows[0], model, version or None, created, collisions)
+
+
+def _is_invalid(item: Distribution) -> bool:
+    """Say whether a column has values, and no variable can hold any of them."""
+    return 0 < item.invalid == item.rows - item.missing
+
+
+def _of_containers(item: Distribution) -> Problem:
+    fact, remedy = f"Column {item.name!r} holds lists or objects.", "Give each value in them a column of its own, or"
+    names = (item.name,)
+    return Problem(fact, f"{remedy} exclude={names!r}.", f"{remedy} --exclude {item.name!r}.")
+
+
+def _common_rows(distributions: Sequence[Distribution]) -> int:
+    first = distributions[0]
+    if not any(item.rows for item in distributions):
+        msg = f"Column {first.name!r} of the training data has no rows. Does a filter leave none, or is the file empty?"
+        raise BaselineError(msg)
+    for other in distributions:
+        if other.rows != first.rows:
+            msg = (
+                f"Column {other.name!r} has {other.rows} rows, {first.name!r} has {first.rows}. "
+                "All columns must have the same length."
+            )
+            raise BaselineError(msg)
+    return first.rows

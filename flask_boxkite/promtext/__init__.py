@@ -1,0 +1,1 @@
+"""Prometheus text: families rendered, and samples read."""
