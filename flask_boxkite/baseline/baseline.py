@@ -38,8 +38,8 @@ class Baseline(BaselineContents):
         model: Name of the model that this belongs to.
         version: A name for people, or None. Identity is the `fingerprint`.
         created: When it was made, in Unix seconds.
-        row_collisions: The probability that two of the rows are equal (`collisions`); None if it is unknown, as in
-            files of before and those of boxkite 0.0.5. Not part of the identity.
+        row_collisions: The probability that two of the rows are equal (`training.collisions`); None if it is unknown,
+            as in files of before and those of boxkite 0.0.5. Not part of the identity.
     """
 
     def __repr__(self) -> str:

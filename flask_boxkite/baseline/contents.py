@@ -18,15 +18,7 @@ __all__ = ["BaselineContents"]
 class BaselineContents:
     """What a model saw and said in training.
 
-    Attributes:
-        features: One distribution per feature, in training order.
-        outputs: One per output; empty if no inference was given.
-        rows: Training rows.
-        model: Name of the model that this belongs to.
-        version: A name for people, or None. Identity is the `fingerprint`.
-        created: When it was made, in Unix seconds.
-        row_collisions: The probability that two of the rows are equal (`collisions`); None if it is unknown, as in
-            files of before and those of boxkite 0.0.5. Not part of the identity.
+    The attributes are those of `Baseline`.
     """
 
     features: tuple[Distribution, ...]

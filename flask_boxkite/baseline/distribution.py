@@ -1,6 +1,6 @@
 """The counts of one variable: continuous in bins, or discrete in categories, and the groups that drift is judged on.
 
-A distribution is a value: its bins were chosen once (`binning`), never move, and mean the same in training, in live
+A distribution is a value: its bins were chosen once, never move, and mean the same in training, in live
 counts and in the file. Its counts stand in one row of *cells*, laid out so that every number ever exported, a bucket,
 a category or a group, is the sum of neighbouring cells:
 

@@ -88,7 +88,7 @@ def load(path: Path) -> BaselineContents:
 
 
 def loads(text: str) -> BaselineContents:
-    """Read what `writing.render` wrote.
+    """Read what `writer.render` wrote.
 
     Raises:
         BaselineError: It is no such text.

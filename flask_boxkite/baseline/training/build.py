@@ -2,7 +2,7 @@
 
 All decisions are made at training time and stored in the file, so that every process that serves the model, and every
 tool that reads its numbers, uses the same ones. Who counts depends on where the data is: columns in memory are sorted
-(`columns`), a lazy frame's engine is asked for sums (`engine`), a stream of chunks is condensed (`chunks`).
+(`memory`), a lazy frame's engine is asked for sums (`engine`), a stream of chunks is condensed (`stream`).
 """
 
 from __future__ import annotations
