@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from flask_boxkite.cli.reading import first_line, is_url, opened
+from flask_boxkite.cli.training_files import first_line, is_url, opened
 
 __all__ = ["scan_lines"]
 

@@ -13,8 +13,8 @@ from flask_boxkite.baseline.blindness import blind_spot, blind_spots
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import counted, listed
-from flask_boxkite.page.shape import CELLS, Categories, Histogram, shape_of
-from flask_boxkite.page.words import group_text, number, percent
+from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, shape_of
+from flask_boxkite.page.wording import group_text, number, percent
 from flask_boxkite.quoting import printable
 
 __all__ = ["plain_table", "shortened", "show_baseline", "show_variable"]

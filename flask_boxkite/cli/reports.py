@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import counted, output_option, write
 from flask_boxkite.drift import DriftReport
-from flask_boxkite.drift.text import as_markdown, escaped, moved_count
 from flask_boxkite.drift.verdict import WORST_FIRST
+from flask_boxkite.drift.wording import as_markdown, escaped, moved_count
 from flask_boxkite.quoting import printable
 
 __all__ = ["ALPHA", "DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]

@@ -12,9 +12,9 @@ from rich.text import Text
 from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.pictures import plain_table, shortened
 from flask_boxkite.drift.failures import failed_text
-from flask_boxkite.drift.text import by_note, by_reason, since_cell, size_cell, title
+from flask_boxkite.drift.wording import by_note, by_reason, since_cell, size_cell, title
 from flask_boxkite.live.failed import Failures, OddFeature
-from flask_boxkite.page.words import group_text, percent, seconds
+from flask_boxkite.page.wording import group_text, percent, seconds
 from flask_boxkite.quoting import printable
 
 __all__ = ["show_model", "show_problems"]

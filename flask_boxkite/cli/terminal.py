@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from flask_boxkite.cli.group import write, writing
-from flask_boxkite.drift.text import COLUMNS
+from flask_boxkite.drift.wording import COLUMNS
 
 __all__ = ["printing", "waiting"]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts, records_section
-from flask_boxkite.delivery.ending import close_at_exit
-from flask_boxkite.delivery.queues import MemoryQueue, Queue
+from flask_boxkite.delivery.queue import MemoryQueue, Queue
 from flask_boxkite.delivery.shipper import Shipper
-from flask_boxkite.delivery.spooling import SpoolQueue
+from flask_boxkite.delivery.shutdown import close_at_exit
+from flask_boxkite.delivery.spool_queue import SpoolQueue
 from flask_boxkite.live.shared import Store
 from flask_boxkite.live.store import Block, Section
 from flask_boxkite.sinks.base import Sink

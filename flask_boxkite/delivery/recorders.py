@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.delivery.ending import HEALTHY_EXIT_SECONDS, close_together, ends_after_answer, skips_exit_hooks
 from flask_boxkite.delivery.recorder import Recorder
+from flask_boxkite.delivery.shutdown import HEALTHY_EXIT_SECONDS, close_together, ends_after_answer, skips_exit_hooks
 from flask_boxkite.quoting import loggable
 from flask_boxkite.system.throttle import Throttle
 

@@ -15,8 +15,8 @@ import time
 from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts
-from flask_boxkite.delivery.hand import Hand
-from flask_boxkite.delivery.queues import Chunk, Origin, Queue
+from flask_boxkite.delivery.in_flight import Hand
+from flask_boxkite.delivery.queue import Chunk, Origin, Queue
 from flask_boxkite.live.layout import (
     ACCEPTED,
     BACKOFF_MS,

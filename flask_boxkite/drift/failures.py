@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask_boxkite.drift.text import percent, when
+from flask_boxkite.drift.wording import percent, when
 from flask_boxkite.live.failed import Failures
 
 __all__ = ["failed_line", "failed_text"]

@@ -33,9 +33,9 @@ from flask_boxkite.drift.scan import Scan, State, scan
 from flask_boxkite.drift.shares import Change, special_changes
 from flask_boxkite.drift.statistics import g_statistics
 from flask_boxkite.drift.tables import Trained, per_variable
-from flask_boxkite.drift.text import as_markdown, as_text
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Judgement, Verdict, judgements, uncertainty
+from flask_boxkite.drift.wording import as_markdown, as_text
 
 __all__ = ["Distances", "DriftReport", "VariableDrift", "drift_report"]
 

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.monitoring.observation import CoursePoint
-from flask_boxkite.page.shape import Bar, Categories, Histogram, Shape
-from flask_boxkite.page.words import number, percent
+from flask_boxkite.page.chart_data import Bar, Categories, Histogram, Shape
+from flask_boxkite.page.wording import number, percent
 from flask_boxkite.values.times import DAY
 
 __all__ = ["course_chart", "cumulative_chart", "large_chart", "small_chart"]

@@ -18,14 +18,14 @@ from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift import DriftReport, VariableDrift
 from flask_boxkite.drift.tables import Trained
-from flask_boxkite.drift.text import CHANGED, size_cell
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
+from flask_boxkite.drift.wording import CHANGED, size_cell
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
 from flask_boxkite.monitoring.observation import CoursePoint, Observation
+from flask_boxkite.page.chart_data import Histogram, Shape, shape_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
-from flask_boxkite.page.shape import Histogram, Shape, shape_of
-from flask_boxkite.page.words import MEANINGS, group_text, moment, percent, rows_text, since_text, window_text
+from flask_boxkite.page.wording import MEANINGS, group_text, moment, percent, rows_text, since_text, window_text
 
 __all__ = ["PAGE_VARIABLES", "App", "ModelView", "Query", "VariableView", "course_picture"]
 

@@ -16,7 +16,7 @@ from flask_boxkite.drift.failures import failed_text
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.monitoring.observation import CoursePoint
 from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
-from flask_boxkite.page.words import (
+from flask_boxkite.page.wording import (
     ago,
     decision_statistics,
     distance_statistics,

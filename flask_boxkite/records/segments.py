@@ -19,7 +19,7 @@ from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
 from flask_boxkite.naming import RARE
 from flask_boxkite.records.counting import Counts, with_counts
 from flask_boxkite.records.segmentation import Segmentation
-from flask_boxkite.records.text import as_markdown, as_text
+from flask_boxkite.records.wording import as_markdown, as_text
 
 __all__ = ["Judging", "Segment", "SegmentReport"]
 

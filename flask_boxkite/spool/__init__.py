@@ -9,9 +9,9 @@ record, so what was written in the last seconds before a loss of power may be lo
 """
 
 from flask_boxkite.spool.adoption import find_dead
-from flask_boxkite.spool.dead import DeadLog
 from flask_boxkite.spool.directory import new_directory, spool_bytes, waiting_records
 from flask_boxkite.spool.log import Log, SpoolFullError
+from flask_boxkite.spool.orphan import DeadLog
 from flask_boxkite.spool.owner import Owner
 from flask_boxkite.spool.segment import Taken
 

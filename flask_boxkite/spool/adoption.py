@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from flask_boxkite.spool.dead import DeadLog
 from flask_boxkite.spool.directory import NEW, directories, remove_directory
+from flask_boxkite.spool.orphan import DeadLog
 from flask_boxkite.spool.owner import OWNER, Owner
 from flask_boxkite.system.files import OwnerLock, has_no_owner
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.cli import boxkite
-from flask_boxkite.cli.data import scan
+from flask_boxkite.cli.training_data import scan
 from flask_boxkite.errors import BaselineError
 from tests import peers
 from tests.cli.commands import ROOT, people, run, run_python

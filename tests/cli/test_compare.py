@@ -15,11 +15,12 @@ from click.testing import CliRunner, Result
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline.distribution import Continuous, Discrete
-from flask_boxkite.cli import boxkite, comparing
-from flask_boxkite.cli.recounting import ColumnCounter, recount
+from flask_boxkite.cli import boxkite
+from flask_boxkite.cli import compare as comparing
+from flask_boxkite.cli.rebinning import ColumnCounter, recount
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
-from flask_boxkite.drift.text import size_cell
+from flask_boxkite.drift.wording import size_cell
 from flask_boxkite.errors import BinMismatchError
 from tests.cli.commands import people, run
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from flask_boxkite.baseline import Discrete, Distribution
 from flask_boxkite.cli import boxkite
-from flask_boxkite.cli.data import scan
+from flask_boxkite.cli.training_data import scan
 from tests.cli.commands import features, refused
 
 pytestmark = pytest.mark.usefixtures("directory")

@@ -28,9 +28,9 @@ from flask_boxkite.drift.report import Distances
 from flask_boxkite.drift.shares import Change
 from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.drift.tables import GroupSums
-from flask_boxkite.drift.text import short_interval
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.verdict import DOUBT, judge
+from flask_boxkite.drift.wording import short_interval
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
 from tests.drift.timelines import NOW, buckets_of_rows, timeline_of

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.delivery import hand as hand_module
+from flask_boxkite.delivery import in_flight as hand_module
 from flask_boxkite.delivery import shipper as shipper_module
 from tests.integration.ledger import (
     NUMBERED_APP,

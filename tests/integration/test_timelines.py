@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 from flask import Flask
 
-from flask_boxkite import Boxkite, ModelMonitoringService, extension
+from flask_boxkite import Boxkite, ModelMonitoringService
 from flask_boxkite.live.shared import Store
 from flask_boxkite.monitoring.prediction import IdMaker
 from flask_boxkite.records import Records
+from flask_boxkite.web import extension
 
 TRAINED = 426
 BEGIN = datetime(2026, 3, 1, 9, 0, 3, tzinfo=timezone.utc).timestamp()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_boxkite import ConfigError, ModelMonitoringService, process
+from flask_boxkite import ConfigError, ModelMonitoringService
 from flask_boxkite.delivery import records_section
 from flask_boxkite.live import clock
 from flask_boxkite.live import place as module
@@ -26,6 +26,7 @@ from flask_boxkite.live.place import Place, remove_unused
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.statefile import LiveFile
 from flask_boxkite.live.store import Block, Increments
+from flask_boxkite.system import process
 from flask_boxkite.system.process import ProcessName, boot_id, fork_mark, name_of, pid_namespace
 from tests.faults import ended, fork, run_in_child
 from tests.live.places import model_section, place_at

@@ -18,13 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_boxkite import ModelMonitoringService, files
+from flask_boxkite import ModelMonitoringService
 from flask_boxkite.live import windows as module
 from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import fold, windows_path
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import WINDOWS, RingFile, Windows
+from flask_boxkite.system import files
 from tests.faults import ended, file_size_limit, fork, killed, run_in_child
 from tests.live.places import directory_of, model_section, same_place
 

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from flask import Flask, request
 
-from flask_boxkite import Boxkite, ModelMonitoringService, dashboard, extension
+from flask_boxkite import Boxkite, ModelMonitoringService
 from flask_boxkite.live.shared import Store
 from flask_boxkite.monitoring.prediction import IdMaker
+from flask_boxkite.web import dashboard, extension
 
 __all__ = ["BATCH", "REPEATS", "SCENES", "USERS", "Clock", "Scene", "scene_of"]
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Error, Page, expect
 from werkzeug.serving import make_server
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.drift.text import size_cell
+from flask_boxkite.drift.wording import size_cell
 from tests.page.scenes import Scene, scene_of
 from tests.peers import Gunicorn, fetch, npm_modules
 

@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from flask_boxkite.baseline import Continuous, Distribution
 from flask_boxkite.monitoring.observation import CoursePoint
+from flask_boxkite.page.chart_data import Histogram, shape_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
-from flask_boxkite.page.shape import Histogram, shape_of
 from tests.baseline.strategies import NAMES
 from tests.page.test_shape import variables
 

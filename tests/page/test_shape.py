@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
-from flask_boxkite.page.shape import CELLS, Categories, Histogram, shape_of
+from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, shape_of
 from tests.baseline.strategies import continuous, discrete
 
 

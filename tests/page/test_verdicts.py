@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from flask_boxkite.cli import boxkite
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.drift.recurrence import ERROR
-from flask_boxkite.drift.text import size_cell
+from flask_boxkite.drift.wording import size_cell
 from flask_boxkite.page import ModelView, comparison_html
-from flask_boxkite.page.words import decision_statistics, since_text
+from flask_boxkite.page.wording import decision_statistics, since_text
 from flask_boxkite.records import Records
 from tests.cli.test_drift import answering
 from tests.page.scenes import BATCH, REPEATS, SCENES, Scene, scene_of

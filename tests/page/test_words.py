@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flask_boxkite.page.words import category_label, group_text, number, numbers, percent, seconds
+from flask_boxkite.page.wording import category_label, group_text, number, numbers, percent, seconds
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from timing import Case, Figures, summary, time_calls
 from workload import bodies, rows, score
 from wsgi import WSGIApp, added_cost_case
 
-from flask_boxkite import ModelMonitoringService, extension
+from flask_boxkite import ModelMonitoringService
 from flask_boxkite.live.shared import Store
 from flask_boxkite.payloads import Table
 from flask_boxkite.service import Tally
+from flask_boxkite.web import extension
 
 __all__ = ["in_memory_case", "recycled_case", "row_case", "workers_case"]
 

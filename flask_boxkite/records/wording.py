@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.drift.text import (
+from flask_boxkite.drift.verdict import MOVED
+from flask_boxkite.drift.wording import (
     COLUMNS,
     cut,
     escaped,
@@ -17,7 +18,6 @@ from flask_boxkite.drift.text import (
     unclear_too,
     when,
 )
-from flask_boxkite.drift.verdict import MOVED
 from flask_boxkite.quoting import printable
 
 __all__ = ["as_markdown", "as_text"]

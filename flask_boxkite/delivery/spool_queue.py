@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from flask_boxkite.delivery.queues import Chunk, Loss, MemoryQueue, Origin, origin_of
+from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin, origin_of
 from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken
 from flask_boxkite.system.throttle import Throttle
 

@@ -13,7 +13,7 @@ from flask_boxkite.baseline.blindness import blind_spot
 from flask_boxkite.baseline.distribution import Continuous, Discrete, group_counts
 from flask_boxkite.cli.group import PATH, boxkite, meant, output_option, write
 from flask_boxkite.errors import BaselineError
-from flask_boxkite.page.words import moment
+from flask_boxkite.page.wording import moment
 
 __all__ = ["inspect", "variable_named"]
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling, ending
-from flask_boxkite.delivery import hand as hand_module
+from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling, shutdown
+from flask_boxkite.delivery import in_flight as hand_module
 from flask_boxkite.delivery import shipper as shipper_module
-from flask_boxkite.delivery import spooling as spooling_module
+from flask_boxkite.delivery import spool_queue as spooling_module
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch, RefusedError
@@ -178,15 +178,15 @@ def test_at_exit_a_stalled_sink_is_not_waited_for_and_others_not_long(
     with recording(tmp_path, sink=sink) as recorder:
         recorder.submit(b"x")
         wait_for(lambda: recorder._shipper.is_stalled, what="a failure")
-        monkeypatch.setattr(ending, "_at_exit", {recorder._shipper: (10.0, True)})
+        monkeypatch.setattr(shutdown, "_at_exit", {recorder._shipper: (10.0, True)})
         with monkeypatch.context() as patch:
             patch.setattr(recorder._shipper, "close", close)
-            ending.close_all()
+            shutdown.close_all()
         sink.problem = lambda batch: None
         assert recorder.flush(30) == 0
         with monkeypatch.context() as patch:
             patch.setattr(recorder._shipper, "close", close)
-            ending.close_all()
+            shutdown.close_all()
     stalled, healthy = waits
     assert stalled == 0
     assert 0 < healthy <= 0.5

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Discrete, Distribution
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed, meant
-from flask_boxkite.cli.inspecting import variable_named
+from flask_boxkite.cli.inspect import variable_named
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
@@ -70,7 +70,7 @@ def compare(
       flask boxkite compare baseline.prom 'new/*.csv' --fail-on drifted
       flask boxkite compare january.prom february.prom --format html --output february.html
     """
-    from flask_boxkite.cli.data import is_data, is_data_set
+    from flask_boxkite.cli.training_data import is_data, is_data_set
 
     if is_data(str(first)):
         msg = f"'{first}' is data. Make a baseline of it: flask boxkite baseline {first} --out baseline.prom"
@@ -125,7 +125,7 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
 
 
 def _of_baseline(other: Baseline) -> Count:
-    from flask_boxkite.cli.recounting import recount
+    from flask_boxkite.cli.rebinning import recount
 
     theirs = {("feature", item.name): item for item in other.features}
     theirs |= {("output", item.name): item for item in other.outputs}
@@ -149,10 +149,10 @@ def _of_data(
     Raises:
         BaselineError: It cannot be read, or lacks a feature.
     """
-    from flask_boxkite.cli.data import scan
-    from flask_boxkite.cli.reading import readable
-    from flask_boxkite.cli.recounting import ColumnCounter
+    from flask_boxkite.cli.rebinning import ColumnCounter
     from flask_boxkite.cli.terminal import waiting
+    from flask_boxkite.cli.training_data import scan
+    from flask_boxkite.cli.training_files import readable
 
     with waiting("Looking at the data"):
         frame = scan(names, missing, _texts(baseline), is_decided=False)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
-from flask_boxkite.page.words import SPECIAL_WORDS, bound_texts, category_label
+from flask_boxkite.page.wording import SPECIAL_WORDS, bound_texts, category_label
 
 __all__ = ["Bar", "Categories", "Histogram", "Shape", "shape_of"]
 

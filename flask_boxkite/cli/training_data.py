@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from flask_boxkite.cli.deciding import one_table
+from flask_boxkite.cli.column_types import one_table
 from flask_boxkite.cli.group import listed, meant
-from flask_boxkite.cli.parts import Part, format_of, part_of
-from flask_boxkite.cli.reading import is_url, readable
+from flask_boxkite.cli.training_file import Part, format_of, part_of
+from flask_boxkite.cli.training_files import is_url, readable
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["check_columns", "is_data", "is_data_set", "scan"]

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from flask_boxkite.drift.text import (
+from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
+from flask_boxkite.drift.wording import (
     CHANGED,
     NOTICEABLE,
     WHOLE,
@@ -17,7 +18,6 @@ from flask_boxkite.drift.text import (
     number,
     percent,
 )
-from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.naming import (
     ABOVE,
     BELOW,

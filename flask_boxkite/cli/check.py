@@ -12,7 +12,7 @@ from flask.cli import NoAppException, ScriptInfo
 
 from flask_boxkite.cli.group import boxkite, counted
 from flask_boxkite.cli.probes import Outcome, probes
-from flask_boxkite.cli.setups import outcomes, setup_of_app, setup_of_environment
+from flask_boxkite.cli.setup import outcomes, setup_of_app, setup_of_environment
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import masked, printable
 

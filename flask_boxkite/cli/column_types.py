@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import polars as pl
 
-from flask_boxkite.cli.parts import Part
+from flask_boxkite.cli.training_file import Part
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.values.conversion import MISSING_TEXTS, folded
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask_boxkite.delivery.queues import Chunk
+from flask_boxkite.delivery.queue import Chunk
 from flask_boxkite.sinks.base import Batch
 
 __all__ = ["Hand"]

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 import polars as pl
 
 from flask_boxkite.cli.jsonlines import scan_lines
-from flask_boxkite.cli.reading import first_line, is_url, readable
+from flask_boxkite.cli.training_files import first_line, is_url, readable
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["FORMATS", "Part", "format_of", "part_of"]

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_boxkite.delivery import hand as hand_module
-from flask_boxkite.delivery.hand import MOST_SUSPECTS, REFUSALS_BEFORE_GIVING_UP, Hand
-from flask_boxkite.delivery.queues import Chunk
+from flask_boxkite.delivery import in_flight as hand_module
+from flask_boxkite.delivery.in_flight import MOST_SUSPECTS, REFUSALS_BEFORE_GIVING_UP, Hand
+from flask_boxkite.delivery.queue import Chunk
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.spool.segment import Segment, Taken
 from tests.spool.logs import made

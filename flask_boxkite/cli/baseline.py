@@ -100,9 +100,9 @@ def baseline(
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
-    from flask_boxkite.cli.data import check_columns, is_data, scan
-    from flask_boxkite.cli.reading import readable
     from flask_boxkite.cli.terminal import waiting
+    from flask_boxkite.cli.training_data import check_columns, is_data, scan
+    from flask_boxkite.cli.training_files import readable
 
     if is_data(str(out)):
         # It may be the training data itself, by a slip.

@@ -17,11 +17,11 @@ from flask_boxkite.cli.group import PATH, boxkite, listed, write
 from flask_boxkite.cli.remote import fetch_json, fetch_report
 from flask_boxkite.cli.reports import ALPHA, Findings, Models, finish, report_options
 from flask_boxkite.config import Settings
-from flask_boxkite.drift.text import when
+from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.naming import MISSING
-from flask_boxkite.page.words import window_text
+from flask_boxkite.page.wording import window_text
 
 if TYPE_CHECKING:
     from flask_boxkite.records import Records, SegmentReport
@@ -131,7 +131,7 @@ def _of_page(url: str, token: str | None, window: str | None, model: str | None)
 
 def _of_directory(directory: Path, window: str | None, model: str | None, alpha: float) -> Findings:
     # They take longer to load than the others need.
-    from flask_boxkite.cli.statedir import app_of
+    from flask_boxkite.cli.state_dir import app_of
     from flask_boxkite.page import drift_json, report_html
 
     app = app_of(directory, model=model, window=window, alpha=alpha)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flask_boxkite.delivery.ending import ends_after_answer, skips_exit_hooks
+from flask_boxkite.delivery.shutdown import ends_after_answer, skips_exit_hooks
 
 WAITRESS = {"SERVER_SOFTWARE": "waitress", "wsgi.multiprocess": False}
 

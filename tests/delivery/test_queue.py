@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.delivery import spooling
-from flask_boxkite.delivery.queues import Chunk, Loss, MemoryQueue, Origin
-from flask_boxkite.delivery.spooling import SpoolQueue
+from flask_boxkite.delivery import spool_queue as spooling
+from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin
+from flask_boxkite.delivery.spool_queue import SpoolQueue
 from flask_boxkite.spool import DeadLog
 from tests.faults import file_size_limit
 from tests.spool.logs import adopted, dies, fill_up, made
