@@ -64,19 +64,20 @@ def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
 
 
 @contextmanager
-def untouched(request: Request, data: bytes | None) -> Iterator[None]:
+def untouched(request: Request) -> Iterator[None]:
     """Let a function of the user's read a body that `buffered_body` returned, and undo that it did."""
     kept = request.__dict__
     before = {key: kept[key] for key in _BODY_KEYS if key in kept}
     try:
         yield
     finally:
-        if data is not None and "_cached_data" not in before:
+        if "_cached_data" not in before:
             request.close()  # files, which the view's own parsing opens again
             for key in _BODY_KEYS:
                 kept.pop(key, None)
-            if "CONTENT_LENGTH" in request.environ:
-                _put_back(request, data, int(request.environ["CONTENT_LENGTH"] or 0))
+            kept.update(before)
+            if request.environ.get("CONTENT_LENGTH"):
+                request.environ["wsgi.input"].seek(0)
 
 
 @contextmanager

@@ -139,7 +139,7 @@ class Capture:
             elif pick is None or (pick != QUERY and not callable(pick)):
                 self._take_table(self._found(request, body))
             elif callable(pick):
-                with untouched(request, body):
+                with untouched(request):
                     self._take_picked(pick, request)
             if pick == QUERY:
                 self._take_table(form_table(request.args.to_dict(flat=False), self.service.feature_names))

@@ -296,11 +296,23 @@ def test_a_callable_finds_features_in_what_the_view_has_read(
     assert samples.groups("age") == ({samples.group_of("feature", "age", 30): 1} if rows else {})
 
 
-def test_a_callable_that_meets_a_body_that_breaks_off_finds_nothing(twins: Make) -> None:
-    """The client's fault is no internal error."""
+@pytest.mark.parametrize("terminated", [{}, SERVED["terminated"]], ids=["by length", "terminated"])
+def test_a_callable_that_meets_a_body_that_breaks_off_finds_nothing(twins: Make, terminated: dict[str, Any]) -> None:
+    """The client's fault is no internal error, and breaks off for the view too."""
     app = twins(reading_app(features=lambda given: given.get_json()))
-    send(app, BODIES["JSON"], {"CONTENT_LENGTH": "1000"}, {"Read": "length"})
-    assert app.scrape().errors() == {"features": 1}
+    for read in ("length", "get_data", "stream", "json forced and silent", "all lines"):
+        answers = []
+        for client in (app.client, app.plain_client):
+            environ = {
+                "wsgi.input": Input(b'{"age": 30', "50", ConnectionResetError("gone")),
+                "CONTENT_LENGTH": "50",
+                **terminated,
+            }
+            headers = {"Read": read}
+            answer = client.post("/score", headers=headers, content_type="application/json", environ_overrides=environ)
+            answers.append((answer.status, answer.get_json()))
+        assert answers[0] == answers[1], read
+    assert app.scrape().errors() == {"features": 5}
 
 
 def test_a_query_string_that_is_no_text_has_no_features(twins: Make) -> None:

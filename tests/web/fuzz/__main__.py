@@ -20,7 +20,7 @@ from functools import partial
 
 from tests.web.fuzz.pairs import SETUPS
 from tests.web.fuzz.requests import request_at
-from tests.web.fuzz.run import BLOCK, Report, run
+from tests.web.fuzz.run import Report, job, run
 
 MOST_GROWTH_MIB = 32
 """Of a process after its first blocks, when caches of libraries may still fill. 100 bytes a request are 150 MiB."""
@@ -46,7 +46,7 @@ def main() -> int:
         reports = [run(seed, [setup], goes_on=lambda done: done == 0, start=options.only, block=1) for setup in setups]
         return tell(reports, 0.0)
     limits = (options.seconds, options.requests or (None if options.seconds else 100_000))
-    work = partial(_job, setups=setups, start=options.start, limits=limits)
+    work = partial(job, setups=setups, start=options.start, limits=limits)
     started = time.monotonic()
     if options.jobs == 1:
         reports = [work(seed)]
@@ -55,18 +55,6 @@ def main() -> int:
             reports = pool.map(work, range(seed, seed + options.jobs))
     print(f"seed {seed}, {options.jobs} job(s), {len(setups)} setup(s)")
     return tell(reports, time.monotonic() - started)
-
-
-def _job(seed: int, setups: list[str], start: int, limits: tuple[float | None, int | None]) -> Report:
-    logging.getLogger("flask_boxkite").addHandler(logging.NullHandler())
-    seconds, number = limits
-    end = None if seconds is None else time.monotonic() + seconds
-    block = BLOCK if number is None else min(BLOCK, number)
-
-    def goes_on(done: int) -> bool:
-        return (end is None or time.monotonic() < end) and (number is None or done < number)
-
-    return run(seed, setups, goes_on=goes_on, start=start, block=block)
 
 
 def tell(reports: list[Report], seconds: float) -> int:

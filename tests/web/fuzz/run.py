@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +15,7 @@ from tests.web.fuzz.accounts import Accounts
 from tests.web.fuzz.pairs import SETUPS, Pair, new_pair
 from tests.web.fuzz.requests import request_at
 
-__all__ = ["BLOCK", "Difference", "Report", "run", "run_block"]
+__all__ = ["BLOCK", "Difference", "Report", "job", "run"]
 
 BLOCK = 1000
 """Requests between two checks of the accounts."""
@@ -91,7 +93,7 @@ def run(
         done = 0
         while goes_on(done) and len(report.differences) < most_differences:
             name = setups[done // block % len(setups)]
-            report.differences += run_block(
+            report.differences += _run_block(
                 seed, name, pairs[name], accounts.get(name), range(start + done, start + done + block)
             )
             done += block
@@ -105,7 +107,19 @@ def run(
     return report
 
 
-def run_block(seed: int, name: str, pair: Pair, accounts: Accounts | None, indexes: range) -> Iterator[Difference]:
+def job(seed: int, setups: list[str], *, start: int, limits: tuple[float | None, int | None]) -> Report:
+    """Run so many seconds or requests, in a process of its own, which cannot import ``__main__``."""
+    logging.getLogger("flask_boxkite").addHandler(logging.NullHandler())
+    seconds, number = limits
+    end = None if seconds is None else time.monotonic() + seconds
+
+    def goes_on(done: int) -> bool:
+        return (end is None or time.monotonic() < end) and (number is None or done < number)
+
+    return run(seed, setups, goes_on=goes_on, start=start, block=BLOCK if number is None else min(BLOCK, number))
+
+
+def _run_block(seed: int, name: str, pair: Pair, accounts: Accounts | None, indexes: range) -> Iterator[Difference]:
     """Send a block; yield differences of single requests, and of the accounts."""
     for index in indexes:
         request = request_at(seed, index)
