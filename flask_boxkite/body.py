@@ -15,7 +15,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request
 
-__all__ = ["BodyTee", "JsonOnce", "JsonSpy", "buffered_body", "reread", "untouched"]
+__all__ = ["BodyTee", "JsonOnce", "JsonSpy", "breaks_off", "buffered_body", "reread", "untouched"]
 
 _BODY_KEYS = ("stream", "_cached_data", "_cached_json", "data", "form", "files", "values")
 """What a Werkzeug request keeps of a body that was read."""
@@ -136,6 +136,11 @@ class _BrokenInput(io.BytesIO):
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer with what there is, then fail."""
         return self._checked(super().readinto, buffer)  # type: ignore[no-any-return]
+
+
+def breaks_off(request: Request) -> bool:
+    """Say whether `buffered_body` got an error from the server before the end of the body."""
+    return isinstance(request.environ["wsgi.input"], _BrokenInput)
 
 
 class BodyTee:

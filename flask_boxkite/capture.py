@@ -26,7 +26,7 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
 from flask_boxkite.answers import LONGEST_PAYLOAD, StreamedError, document_of, document_of_body, is_streamed, reply_of
-from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, buffered_body, reread, untouched
+from flask_boxkite.body import BodyTee, JsonOnce, JsonSpy, breaks_off, buffered_body, reread, untouched
 from flask_boxkite.hints import Where, features_hint, output_hint
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import (
@@ -173,7 +173,8 @@ class Capture:
         except (LookupError, RecursionError, HTTPException):  # the client's body is not as the function expects
             pass
         except Exception:
-            self.service.fail(self.tally)
+            if not breaks_off(request):
+                self.service.fail(self.tally)
 
     def _take_document(self, document: Any) -> None:
         if self._table is not None:

@@ -297,14 +297,17 @@ def test_a_callable_finds_features_in_what_the_view_has_read(
 
 
 @pytest.mark.parametrize("terminated", [{}, SERVED["terminated"]], ids=["by length", "terminated"])
-def test_a_callable_that_meets_a_body_that_breaks_off_finds_nothing(twins: Make, terminated: dict[str, Any]) -> None:
+@pytest.mark.parametrize("data", [b"", b'{"age": 30'], ids=["at once", "later"])
+def test_a_callable_that_meets_a_body_that_breaks_off_finds_nothing(
+    twins: Make, data: bytes, terminated: dict[str, Any]
+) -> None:
     """The client's fault is no internal error, and breaks off for the view too."""
     app = twins(reading_app(features=lambda given: given.get_json()))
     for read in ("length", "get_data", "stream", "json forced and silent", "all lines"):
         answers = []
         for client in (app.client, app.plain_client):
             environ = {
-                "wsgi.input": Input(b'{"age": 30', "50", ConnectionResetError("gone")),
+                "wsgi.input": Input(data, "50", ConnectionResetError("gone")),
                 "CONTENT_LENGTH": "50",
                 **terminated,
             }

@@ -104,7 +104,13 @@ def define(app: Flask, predict: Callable[..., Any], log: Callable[..., Any]) -> 
     same = Response('{"score": 0.5}', mimetype="application/json")
 
     def act(**place: Any) -> Any:
-        now = notes()
+        try:
+            return follow(notes(), place)
+        except BaseException:
+            notes().has_raised = True
+            raise
+
+    def follow(now: Notes, place: dict[str, Any]) -> Any:
         now.journal.append(["view", place])
         for name in now.script.reads:
             now.journal.append([name, _read(name)])
@@ -112,11 +118,8 @@ def define(app: Flask, predict: Callable[..., Any], log: Callable[..., Any]) -> 
             log(features=ANN, output=0.5)
         if now.script.on_close:
             after_this_request(_noting_close)
-        try:
-            return same if now.script.answer.kind == "same" else _MAKERS[now.script.answer.kind](now.script.answer)
-        except BaseException:
-            now.has_raised = True
-            raise
+        answer = now.script.answer
+        return same if answer.kind == "same" else _MAKERS[answer.kind](answer)
 
     def route(path: str, view: Callable[..., Any]) -> None:
         app.add_url_rule(path, f"view {path}", view, methods=ANY)
