@@ -43,7 +43,7 @@ from flask_boxkite.payloads import (
     json_table,
 )
 from flask_boxkite.service import ModelMonitoringService, Tally
-from flask_boxkite.web.request_body import BodyTee, JsonOnce, JsonSpy, buffered_body, untouched
+from flask_boxkite.web.request_body import BodyTee, JsonOnce, JsonSpy, breaks_off, buffered_body, reread, untouched
 from flask_boxkite.web.return_values import (
     LONGEST_PAYLOAD,
     StreamedError,
@@ -145,12 +145,12 @@ class Capture:
                 self._watch_body(request)
             elif pick is None or (pick != QUERY and not callable(pick)):
                 self._take_table(self._found(request, body))
-            if callable(pick):
-                with untouched(request, body):
-                    self._take_table(as_table(pick(request), self.service.feature_names))
-            elif pick == QUERY:
+            elif callable(pick):
+                with untouched(request):
+                    self._take_picked(pick, request)
+            if pick == QUERY:
                 self._take_table(form_table(request.args.to_dict(flat=False), self.service.feature_names))
-        except LookupError:
+        except (LookupError, UnicodeDecodeError):  # a query string may be anything
             pass
         except Exception:
             self.service.fail(self.tally)
@@ -173,6 +173,15 @@ class Capture:
         request.environ["wsgi.input"] = self._tee
         if not callable(self._options.features) and self._options.features != QUERY:
             request.json_module = JsonSpy(request.json_module, self._take_document)  # type: ignore[assignment]
+
+    def _take_picked(self, pick: Callable[[Any], Any], request: Request) -> None:
+        try:
+            self._take_table(as_table(pick(request), self.service.feature_names))
+        except (LookupError, RecursionError, HTTPException):  # the client's body is not as the function expects
+            pass
+        except Exception:
+            if not breaks_off(request):
+                self.service.fail(self.tally)
 
     def _take_document(self, document: Any) -> None:
         if self._table is not None:
@@ -305,11 +314,17 @@ class Capture:
     def _read_late(self, request: Request) -> None:
         """Find the features in a body that the view has read by now and that nobody parsed for us."""
         tee = self._tee
-        if self._table is not None or callable(self._options.features):
+        if self._table is not None:
+            return
+        is_whole = tee is not None and tee.size > 0 and tee.is_whole(request.content_length)
+        if callable(pick := self._options.features):
+            self._request = None  # once is enough, also if it finds nothing
+            with reread(request, tee.data if tee is not None and is_whole else None) as again:
+                self._take_picked(pick, again)
             return
         if isinstance(spy := request.json_module, JsonSpy):
             request.json_module = spy.module
-        if "form" in request.__dict__ or (tee is not None and tee.size and tee.is_whole(request.content_length)):
+        if "form" in request.__dict__ or is_whole:
             self._take_table(self._found(request, tee.data if tee is not None else b""))
 
     def _read_unparsed(self, request: Request) -> None:
@@ -425,7 +440,7 @@ def value_at(document: Any, path: str) -> Any:
         LookupError: Nothing does.
     """
     for key in path.split("."):
-        if isinstance(document, Mapping):
+        if isinstance(document, Mapping) and key in document:  # a defaultdict of the view would grow by it
             document = document[key]
         elif isinstance(document, Sequence) and not isinstance(document, str) and key.isdecimal():
             document = document[int(key)]

@@ -23,7 +23,7 @@ from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.system.process import runs_several
-from flask_boxkite.web.http import POLICY, compressed, has_token, refused
+from flask_boxkite.web.http import POLICY, arguments, compressed, has_token, refused
 from flask_boxkite.web.routes import DASHBOARD, add_route
 
 __all__ = ["Guard", "Monitored", "dashboard_blueprint"]
@@ -149,7 +149,8 @@ class _Pages:
 
     def variable(self) -> Response:
         """One variable."""
-        names = [request.args.get(key, "") for key in ("model", "side", "variable")]
+        given = arguments(request)
+        names = [given.get(key, "") for key in ("model", "side", "variable")]
         services = [service for service in self._monitored.services() if service.model == names[0]]
         query = _query()
         observations, failures = _observed(services, query)
@@ -222,16 +223,17 @@ def _observed(services: Sequence[ModelMonitoringService], query: Query) -> tuple
 
 
 def _query() -> Query:
-    window = request.args.get("window", LONGEST)
+    given = arguments(request)
+    window = given.get("window", LONGEST)
     if window not in (*WINDOWS, _SINCE_START):
         _refuse(f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.", 400)
-    page = request.args.get("page", "1")
+    page = given.get("page", "1")
     if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
         _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)
     return Query(
         None if window == _SINCE_START else window,
-        request.args.get("name", ""),
-        request.args.get("verdict", ""),
+        given.get("name", ""),
+        given.get("verdict", ""),
         int(page),
     )
 

@@ -178,8 +178,8 @@ class Boxkite:
             view: The view, plain or async; also in ``MethodView.decorators``.
             model: Which model it serves; None for the only one.
             features: Where the features are. None: found by payload convention. A text: dotted path into the JSON
-                request, such as ``"data.rows"``, or ``"?"`` for the query string. A callable: gets the request, returns
-                a row or rows.
+                request, such as ``"data.rows"``, or ``"?"`` for the query string. A callable: gets the request, or a
+                copy of it after the view if the body is long or chunked, and returns a row or rows.
             output: Where the output is. None: by convention. A text: dotted path into the JSON response. A callable:
                 gets what the view returned; if its first parameter is named ``answer``, it gets the parsed answer.
 
@@ -643,7 +643,10 @@ def _watched(app: Flask, state: _AppState) -> Callable[..., Iterable[bytes]]:
             return body
         # Functions that are called on closing may log it by hand.
         answer = state.answer_to(capture, response, waits_for_close=bool(getattr(response, "_on_close", None)))
-        return body if answer is None else Passing(answer, body, getattr(body, "close", None))
+        if answer is None:
+            return body
+        capture.answer = None  # else a stream that is dropped without being closed would live on with its request
+        return Passing(answer, body, getattr(body, "close", None))
 
     def begun(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         state.begin(app, environ, is_dispatched=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import parse_qsl
 
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request, Response
 
-__all__ = ["POLICY", "compressed", "has_token", "metrics_response", "refused"]
+__all__ = ["POLICY", "arguments", "compressed", "has_token", "metrics_response", "refused"]
 
 Export = Callable[[Mapping[str, Sequence[str]], Mapping[str, str]], "tuple[bytes, str]"]
 
@@ -33,9 +35,14 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
     """
     if token is not None and not has_token(request, token):
         return refused("A bearer token is needed.", 401, {"WWW-Authenticate": 'Bearer realm="metrics"'})
-    body, content_type = export(request.args.to_dict(flat=False), dict(request.headers))
+    body, content_type = export(arguments(request).to_dict(flat=False), dict(request.headers))
     headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept", **POLICY}
     return compressed(request, body, headers)
+
+
+def arguments(request: Request) -> MultiDict[str, str]:
+    """Return the parameters of the query string, also where it is no UTF-8, at which ``request.args`` raises."""
+    return MultiDict(parse_qsl(request.query_string.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def refused(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -7,6 +7,7 @@ and the raw ``wsgi.input`` give the view what they would have given it.
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request
 
-__all__ = ["BodyTee", "JsonOnce", "JsonSpy", "buffered_body", "untouched"]
+__all__ = ["BodyTee", "JsonOnce", "JsonSpy", "breaks_off", "buffered_body", "reread", "untouched"]
 
 _BODY_KEYS = ("stream", "_cached_data", "_cached_json", "data", "form", "files", "values")
 """What a Werkzeug request keeps of a body that was read."""
@@ -63,19 +64,45 @@ def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
 
 
 @contextmanager
-def untouched(request: Request, data: bytes | None) -> Iterator[None]:
+def untouched(request: Request) -> Iterator[None]:
     """Let a function of the user's read a body that `buffered_body` returned, and undo that it did."""
     kept = request.__dict__
     before = {key: kept[key] for key in _BODY_KEYS if key in kept}
     try:
         yield
     finally:
-        if data is not None and "_cached_data" not in before:
+        if "_cached_data" not in before:
             request.close()  # files, which the view's own parsing opens again
             for key in _BODY_KEYS:
                 kept.pop(key, None)
-            if "CONTENT_LENGTH" in request.environ:
-                _put_back(request, data, int(request.environ["CONTENT_LENGTH"] or 0))
+            kept.update(before)
+            if request.environ.get("CONTENT_LENGTH"):
+                request.environ["wsgi.input"].seek(0)
+
+
+@contextmanager
+def reread(request: Request, data: bytes | None) -> Iterator[Request]:
+    """Give a copy of a request that the view has read, for a function of the user's to read from the beginning.
+
+    A parsed form is kept: it cannot be changed.
+
+    Args:
+        request: The view's request, which stays as it is.
+        data: The body; None if it is not known, and reading it raises a LookupError.
+    """
+    again = copy.copy(request)
+    kept = again.__dict__
+    for key in _BODY_KEYS:
+        if key not in ("form", "files"):
+            kept.pop(key, None)
+    unread = LookupError("The view has not read the whole body.")
+    stream = _BrokenInput(b"", unread) if data is None else io.BytesIO(data)
+    again.environ = {**request.environ, "wsgi.input": stream, "wsgi.input_terminated": True}
+    try:
+        yield again
+    finally:
+        if kept.get("files") is not request.__dict__.get("files"):
+            again.close()
 
 
 class _BrokenInput(io.BytesIO):
@@ -99,9 +126,21 @@ class _BrokenInput(io.BytesIO):
         """Read a line of what there is, then fail."""
         return self._checked(super().readline, *size)  # type: ignore[no-any-return]
 
+    def readlines(self, *hint: Any) -> list[bytes]:
+        """Fail at the end of the lines."""
+        return list(self)
+
+    def __next__(self) -> bytes:
+        return self._checked(super().__next__)  # type: ignore[no-any-return]
+
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer with what there is, then fail."""
         return self._checked(super().readinto, buffer)  # type: ignore[no-any-return]
+
+
+def breaks_off(request: Request) -> bool:
+    """Say whether `buffered_body` got an error from the server before the end of the body."""
+    return isinstance(request.environ["wsgi.input"], _BrokenInput)
 
 
 class BodyTee:

@@ -226,6 +226,104 @@ def test_a_callable_for_features_leaves_the_request_as_it_was(twins: Make, name:
     assert app.scrape().statuses() == {"ok": len(MIXED)}
 
 
+LEFT = {
+    "long JSON": ("long JSON", {}),
+    "long form": ("long form", {}),
+    "long upload": ("long upload", {}),
+    "long CSV": ("long CSV", {}),
+    "chunked JSON": ("JSON", SERVED["chunked"]),
+    "chunked upload": ("upload", SERVED["chunked"]),
+    "form of no length": ("form", SERVED["of no length"]),
+}
+"""Bodies that are not read before the view."""
+
+
+@pytest.mark.parametrize("read", [*READERS, "form,files", "json,stream"])
+@pytest.mark.parametrize(("name", "served"), LEFT.values(), ids=LEFT)
+def test_a_callable_for_features_leaves_a_long_body_to_the_view(
+    twins: Make, name: str, served: dict[str, Any], read: str
+) -> None:
+    """It is called when the view has read the body, on a copy of the request."""
+    app = twins(reading_app(features=features_after(read)), BOXKITE_MAX_BODY_BYTES=LIMIT)
+    for sequence in MIXED:
+        send(app, BODIES[name], served, {"Read": ",".join(sequence)})
+    samples = app.scrape()
+    assert samples.statuses() == {"ok": len(MIXED)}
+    assert "internal" not in samples.errors()
+
+
+def features_after(read: str) -> Callable[[Request], Any]:
+    """Return a function that finds features and reads the request that it is given."""
+
+    def features(given: Request) -> Any:
+        assert given is not request._get_current_object()  # type: ignore[attr-defined]
+        for reader in read.split(","):
+            GIVEN.get(reader, lambda given: given.get_data())(given)
+        return [30, 2500, "Paris"]
+
+    return features
+
+
+GIVEN: dict[str, Callable[[Request], Any]] = {
+    "json": lambda given: given.get_json(),
+    "form": lambda given: given.form,
+    "files": lambda given: given.files,
+    "values": lambda given: given.values,
+    "stream": lambda given: given.stream.read(),
+    "length": lambda given: given.content_length,
+}
+
+
+@pytest.mark.parametrize("served", [{}, SERVED["chunked"]], ids=["long", "chunked"])
+@pytest.mark.parametrize(("read", "rows"), {"json": 1, "stream": 1, "some of the stream": 0, "length": 0}.items())
+def test_a_callable_finds_features_in_what_the_view_has_read(
+    twins: Make, served: dict[str, Any], read: str, rows: int
+) -> None:
+    """In the whole body or not at all, and as the client sent it."""
+
+    def define(app: Flask, predict: Any) -> None:
+        @app.post("/score")
+        @predict(features=lambda given: given.get_json())
+        def score() -> Any:
+            if isinstance(document := outcome(READERS[read]), dict):
+                document["age"] = 99
+            return {"score": 0.5}
+
+    app = twins(define, BOXKITE_MAX_BODY_BYTES=LIMIT)
+    send(app, BODIES["long JSON"], served, {})
+    samples = app.scrape()
+    assert samples.errors() == ({} if rows else {"features": 1})
+    assert samples.groups("age") == ({samples.group_of("feature", "age", 30): 1} if rows else {})
+
+
+@pytest.mark.parametrize("terminated", [{}, SERVED["terminated"]], ids=["by length", "terminated"])
+@pytest.mark.parametrize("data", [b"", b'{"age": 30'], ids=["at once", "later"])
+def test_a_callable_that_meets_a_body_that_breaks_off_finds_nothing(
+    twins: Make, data: bytes, terminated: dict[str, Any]
+) -> None:
+    """The client's fault is no internal error, and breaks off for the view too."""
+    app = twins(reading_app(features=lambda given: given.get_json()))
+    for read in ("length", "get_data", "stream", "json forced and silent", "all lines"):
+        answers = []
+        for client in (app.client, app.plain_client):
+            environ = {
+                "wsgi.input": Input(data, "50", ConnectionResetError("gone")),
+                "CONTENT_LENGTH": "50",
+                **terminated,
+            }
+            headers = {"Read": read}
+            answer = client.post("/score", headers=headers, content_type="application/json", environ_overrides=environ)
+            answers.append((answer.status, answer.get_json()))
+        assert answers[0] == answers[1], read
+    assert app.scrape().errors() == {"features": 5}
+
+
+def test_a_query_string_that_is_no_text_has_no_features(twins: Make) -> None:
+    app = twins(reading_app(features="?"))
+    send(app, BODIES["nothing"], {"QUERY_STRING": "age=\xff"}, {"Read": "length"})
+    assert app.scrape().errors() == {"features": 1}
+
+
 # --- What is counted and recorded of it -----------------------------------------------------------------------------
 
 
@@ -403,6 +501,13 @@ class Input(io.BytesIO):
     def readinto(self, buffer: Any) -> int:
         self._check()
         return super().readinto(buffer)
+
+    def readlines(self, *hint: Any) -> list[bytes]:
+        return list(self)
+
+    def __next__(self) -> bytes:
+        self._check()
+        return super().__next__()
 
 
 @pytest.mark.parametrize("error", [None, ConnectionResetError("gone"), ValueError("closed")], ids=str)

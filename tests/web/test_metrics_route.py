@@ -89,6 +89,23 @@ def test_the_accept_header_chooses_the_format(twins: Make, accept: str | None, c
     assert answer.headers["Vary"] == "Accept, Accept-Encoding"
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/metrics?a=%s", 200),
+        ("/boxkite/?name=%s", 200),
+        ("/boxkite/?window=%s", 400),
+        ("/boxkite/drift.json?page=%s", 400),
+        ("/boxkite/variable?model=%s", 404),
+    ],
+)
+def test_a_query_string_may_be_no_text(twins: Make, path: str, status: int) -> None:
+    app = twins(scoring, BOXKITE_DASHBOARD_PATH="/boxkite")
+    path, _, query = path.partition("?")
+    answer = app.client.get(path, environ_overrides={"QUERY_STRING": query.replace("%s", "\xff")})
+    assert answer.status_code == status
+
+
 def test_both_formats_say_the_same(twins: Make) -> None:
     """Except that a histogram without a sum has no count in OpenMetrics."""
     app = twins(scoring)

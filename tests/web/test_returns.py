@@ -232,6 +232,12 @@ def test_a_response_that_is_returned_again_has_the_id_of_its_request(twins: Make
     assert ids == [[record["prediction_id"]] for record in app.records()]
 
 
+def test_a_path_adds_nothing_to_a_default_dict(twins: Make) -> None:
+    app = twins(returning(lambda: defaultdict(list, score=0.5), output="scores"))
+    assert app.send(json=ANN).get_json() == {"score": 0.5}
+    assert app.scrape().errors() == {"output": 1}
+
+
 # --- Objects, below a schema ----------------------------------------------------------------------------------------
 
 

@@ -207,6 +207,24 @@ def test_a_body_that_nothing_closes_is_counted_too(serve: Callable[..., Served])
     assert served.statuses() == {"client_error": 1}
 
 
+def test_a_stream_that_nothing_closes_ends_when_it_is_dropped(serve: Callable[..., Served]) -> None:
+    """And not with its request, which the server may keep for longer."""
+    ended: list[str] = []
+
+    def generate() -> Iterator[str]:
+        try:
+            yield from "ab"
+        finally:
+            ended.append("stream")
+
+    served = serve(lambda: Response(generate()))
+    environ = EnvironBuilder("/score", method="POST", json=ANN).get_environ()
+    body = served.wsgi_app(environ, lambda status, headers: None)
+    next(iter(body))
+    del body
+    assert ended == ["stream"]
+
+
 def test_a_generator_that_is_passed_through_is_a_stream_too(serve: Callable[..., Served]) -> None:
     """A proxy hands bytes on so; a file is left to the server."""
     served = serve(streaming(b'{"score":', b" 0.5}", direct_passthrough=True))

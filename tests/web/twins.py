@@ -55,6 +55,10 @@ class Samples:
             for sample in family.samples
         ]
 
+    def all(self) -> list[tuple[str, dict[str, str], float]]:
+        """Return name, labels and value of each."""
+        return self._values
+
     def value(self, name: str, **labels: str) -> float:
         """Return the sum of a metric's samples that have these labels; there must be one."""
         found = [value for sample, given, value in self._values if sample == name and labels.items() <= given.items()]
