@@ -267,6 +267,24 @@ def test_of_two_servers_that_share_a_spool_one_delivers_what_the_other_left(
 
 
 @pytest.mark.peers
+def test_what_a_server_left_that_was_not_reaped_is_delivered_by_another(start: Start, fluentd: FluentServer) -> None:
+    """As in a container whose first process asks for no exit codes: the master stays in the table of processes."""
+    one, other = (start(fluentd.addr, name=name) for name in ("one", "other"))
+    clients = send(one.port, 50)
+    os.killpg(one.pid, signal.SIGKILL)
+    with fluentd:
+
+        def nothing_is_missing() -> bool:
+            Account.of(scrape(other.port)[1])
+            return not compare(clients, arrived(fluentd)).missing
+
+        wait_for(nothing_is_missing, what="what the other left on disk")
+        account = settled(other.port)
+    assert Path(f"/proc/{one.pid}/stat").read_text().rpartition(") ")[2][0] == "Z"
+    assert account.accepted == account.delivered == len(clients.answered)
+
+
+@pytest.mark.peers
 def test_what_flask_run_leaves_when_it_is_killed_comes_when_it_runs_again(
     tmp_path: Path, fluentd: FluentServer
 ) -> None:

@@ -320,6 +320,15 @@ def test_the_directory_of_a_dead_server_is_removed(base: Path) -> None:
     assert not gone.exists()
 
 
+def test_the_directory_of_a_dead_server_that_was_not_reaped_is_removed(base: Path) -> None:
+    child = fork(lambda: None)
+    gone = left(base, automatic_name(pid=child, started=name_of(child).started))
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    opened(automatic())
+    assert not gone.exists()
+    assert ended(child) == 0
+
+
 @pytest.mark.parametrize(("app", "whose"), [("app", ""), ("other", " of the app 'app'")])
 def test_what_a_dead_server_has_lost_is_logged_before_it_goes(
     base: Path, caplog: pytest.LogCaptureFixture, app: str, whose: str
@@ -385,7 +394,7 @@ def test_what_nobody_can_judge_is_removed_after_an_hour(base: Path, name: str, a
 def test_a_server_whose_processes_are_hidden_is_not_taken_for_dead(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its master runs as root, say, and '/proc' is mounted with 'hidepid'."""
     kept = left(base, automatic_name(pid=os.getppid(), started="12345"))
-    monkeypatch.setattr(process, "name_of", lambda pid: ProcessName(pid, ""))
+    monkeypatch.setattr(process, "_stat", lambda pid: [])
     opened(automatic())
     assert kept.exists()
 
