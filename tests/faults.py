@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import signal
@@ -11,11 +12,14 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 
 __all__ = [
+    "act_before",
+    "die_here",
     "ended",
     "file_size_limit",
     "fill",
@@ -25,6 +29,8 @@ __all__ = [
     "no_more_files",
     "no_more_threads",
     "run_in_child",
+    "stop_here",
+    "stops",
 ]
 
 CHILD_SECONDS = 120
@@ -135,6 +141,56 @@ def killed(work: Callable[[], object]) -> None:
 
     def work_and_die() -> None:
         work()
-        os.kill(os.getpid(), signal.SIGKILL)
+        die_here()
 
     assert ended(fork(work_and_die)) == -signal.SIGKILL
+
+
+# --- at every step ---------------------------------------------------------------------------------------------------
+
+# fmt: off
+STEPS = (
+    "chmod", "close", "fstat", "ftruncate", "link", "listdir", "lstat", "mkdir", "open", "posix_fallocate", "pread",
+    "pwrite", "read", "rename", "replace", "rmdir", "scandir", "stat", "unlink", "write",
+)
+# fmt: on
+"""Functions of `os` by which a process deals with files; `fcntl.flock` is one more."""
+
+
+def act_before(number: int, act: Callable[[], object]) -> None:
+    """Have *act* happen before one of the next steps of this process with files; in a forked one, since it stays so.
+
+    What happens to a process can make a difference only between two such steps: others see nothing else of it.
+    """
+    steps = 0
+
+    def stand_in_for(real: Callable[..., Any]) -> Callable[..., Any]:
+        def stand_in(*arguments: Any, **options: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == number:
+                act()
+            return real(*arguments, **options)
+
+        return stand_in
+
+    for name in STEPS:
+        setattr(os, name, stand_in_for(getattr(os, name)))
+    fcntl.flock = stand_in_for(fcntl.flock)
+
+
+def die_here() -> None:
+    """Kill this process."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop_here() -> None:
+    """Stop this process, until another one lets it go on."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def stops(child: int) -> bool:
+    """Wait until a forked process has stopped; say no if it has ended instead."""
+    found = os.waitid(os.P_PID, child, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+    assert found is not None
+    return found.si_code == os.CLD_STOPPED
