@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
+import signal
 import struct
 import tempfile
 import time
@@ -25,7 +27,7 @@ from flask_boxkite.live.folding import fold, windows_path
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import WINDOWS, RingFile, Windows
-from tests.faults import ended, file_size_limit, fork, killed, run_in_child
+from tests.faults import act_before, ended, file_size_limit, fork, killed, run_in_child, stop_here, stops
 from tests.live.places import directory_of, model_section, same_place
 
 SLOTS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
@@ -603,6 +605,45 @@ def test_a_crash_in_the_midst_of_a_snapshot_leaves_none_that_is_wrong(tmp_path: 
             server.clock.now += 10
             server.count(2)
             server.check(2)
+
+
+def test_a_process_that_is_stopped_in_the_midst_of_a_snapshot_hides_nothing(tmp_path: Path) -> None:
+    """What others count meanwhile is in the windows, and leaves them too early or too late by no more than the stop."""
+    stopped_seconds = 25.0
+    for step in itertools.count(1):
+        base = tmp_path / f"{step}"
+        base.mkdir()
+        server = Server(base)
+        server.count(0)
+
+        def be_stopped(server: Server = server) -> None:
+            stop_here()
+            server.clock.now += stopped_seconds
+
+        def take_snapshot(server: Server = server, step: int = step) -> None:
+            act_before(step, be_stopped)
+            server.count(1)
+
+        server.clock.now += 1000.0
+        child = fork(take_snapshot)
+        server.events.append(server.clock.now)
+        has_stopped = stops(child)
+        for _ in range(5):
+            server.count(0)
+            server.clock.now += stopped_seconds / 5
+        if has_stopped:
+            os.kill(child, signal.SIGCONT)
+        assert ended(child) == 0
+        for _ in range(14):
+            server.clock.now += 25.0
+            begins = server.clock.now - WINDOWS["5m"]
+            least = sum(event >= begins + SLOTS["5m"] + stopped_seconds for event in server.events)
+            most = sum(event >= begins - stopped_seconds for event in server.events)
+            rows = server.process(0).slots("5m").cells[:, 0].sum()
+            assert least <= rows <= most, (step, server.clock.now)
+        if not has_stopped:
+            break
+    assert step > 20
 
 
 def test_a_disk_that_is_full_makes_no_prediction_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
