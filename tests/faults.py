@@ -18,19 +18,19 @@ from unittest import mock
 import pytest
 
 __all__ = [
-    "act_before",
-    "die_here",
+    "die_at",
     "ended",
     "file_size_limit",
     "fill",
     "fork",
+    "go_on",
+    "has_stopped",
     "killed",
     "mounted",
     "no_more_files",
     "no_more_threads",
     "run_in_child",
-    "stop_here",
-    "stops",
+    "stop_at",
 ]
 
 CHILD_SECONDS = 120
@@ -141,7 +141,7 @@ def killed(work: Callable[[], object]) -> None:
 
     def work_and_die() -> None:
         work()
-        die_here()
+        os.kill(os.getpid(), signal.SIGKILL)
 
     assert ended(fork(work_and_die)) == -signal.SIGKILL
 
@@ -149,48 +149,61 @@ def killed(work: Callable[[], object]) -> None:
 # --- at every step ---------------------------------------------------------------------------------------------------
 
 # fmt: off
-STEPS = (
-    "chmod", "close", "fstat", "ftruncate", "link", "listdir", "lstat", "mkdir", "open", "posix_fallocate", "pread",
-    "pwrite", "read", "rename", "replace", "rmdir", "scandir", "stat", "unlink", "write",
+CHANGES = (
+    "chmod", "ftruncate", "mkdir", "open", "posix_fallocate", "pwrite", "rename", "replace", "rmdir", "unlink", "write",
 )
+LOOKS = ("fstat", "listdir", "lstat", "pread", "read", "scandir", "stat")
 # fmt: on
-"""Functions of `os` by which a process deals with files; `fcntl.flock` is one more."""
 
 
-def act_before(number: int, act: Callable[[], object]) -> None:
-    """Have *act* happen before one of the next steps of this process with files; in a forked one, since it stays so.
+def die_at(step: int) -> None:
+    """Kill this process, a forked one, before one of its next steps that others can see: changes of files and locks."""
+    _act_before(step, CHANGES, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
-    What happens to a process can make a difference only between two such steps: others see nothing else of it.
+
+def stop_at(step: int, then: Callable[[], object] = lambda: None) -> None:
+    """Stop this process, a forked one, before one of its next steps with files, until another one lets it go on.
+
+    Steps by which it only looks count too: when it goes on, what it has seen may not be so any more.
+
+    Args:
+        step: Number of the step, from 1 on.
+        then: What it does before it goes on.
     """
+
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        then()
+
+    _act_before(step, (*CHANGES, *LOOKS), stop)
+
+
+def _act_before(step: int, names: tuple[str, ...], act: Callable[[], object]) -> None:
     steps = 0
 
     def stand_in_for(real: Callable[..., Any]) -> Callable[..., Any]:
         def stand_in(*arguments: Any, **options: Any) -> Any:
             nonlocal steps
             steps += 1
-            if steps == number:
+            if steps == step:
                 act()
             return real(*arguments, **options)
 
         return stand_in
 
-    for name in STEPS:
+    for name in names:
         setattr(os, name, stand_in_for(getattr(os, name)))
     fcntl.flock = stand_in_for(fcntl.flock)
 
 
-def die_here() -> None:
-    """Kill this process."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def stop_here() -> None:
-    """Stop this process, until another one lets it go on."""
-    os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def stops(child: int) -> bool:
-    """Wait until a forked process has stopped; say no if it has ended instead."""
+def has_stopped(child: int) -> bool:
+    """Wait until a forked process has stopped, and say yes; say no if it has ended instead."""
     found = os.waitid(os.P_PID, child, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
     assert found is not None
     return found.si_code == os.CLD_STOPPED
+
+
+def go_on(child: int) -> int:
+    """Let a process go on, if it has stopped, and wait until it has ended; return its exit code."""
+    os.kill(child, signal.SIGCONT)
+    return ended(child)

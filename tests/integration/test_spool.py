@@ -155,6 +155,26 @@ def test_workers_killed_while_fluentd_works_deliver_only_what_was_in_hand_twice(
         check_all_arrived(clients, arrived(fluentd), most_doubles=0.5)
 
 
+@pytest.mark.peers
+def test_workers_that_are_stopped_and_go_on_lose_and_double_nothing(
+    start: Start, fluentd: FluentServer, rng: np.random.Generator
+) -> None:
+    """As by a debugger, a container that is paused, or a machine that swaps; others answer, count and scrape."""
+    with fluentd:
+        server = start(fluentd.addr, workers=WORKERS)
+        with Clients(server.port) as clients:
+            for _ in range(ROUNDS):
+                clients.wait_answered(int(rng.integers(20, 60)))
+                pid = server.worker_pids()[int(rng.integers(WORKERS))]
+                os.kill(pid, signal.SIGSTOP)
+                clients.wait_answered(100)
+                os.kill(pid, signal.SIGCONT)
+        account = settled(server.port)
+        check_all_arrived(clients, arrived(fluentd))
+    assert not clients.unanswered
+    assert account.accepted == account.delivered == len(clients.answered)
+
+
 def test_a_process_killed_while_it_delivers_what_another_left_counts_nothing_twice(start: Start) -> None:
     """What follows a record that is refused was delivered, and cannot be struck off on the disk before it."""
     mode = "down"

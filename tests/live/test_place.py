@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -26,8 +27,8 @@ from flask_boxkite.live.place import Place, remove_unused
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.statefile import LiveFile
 from flask_boxkite.live.store import Block, Increments
-from flask_boxkite.process import ProcessName, boot_id, fork_mark, name_of, pid_namespace
-from tests.faults import ended, fork, run_in_child
+from flask_boxkite.process import ProcessName, ServerName, boot_id, fork_mark, name_of, pid_namespace
+from tests.faults import die_at, ended, fork, go_on, has_stopped, run_in_child, stop_at
 from tests.live.places import model_section, place_at
 
 ROOT = Path(__file__).parents[2]
@@ -348,6 +349,40 @@ def test_what_a_dead_server_has_lost_is_logged_before_it_goes(
     assert [message.partition(":")[0] for message in caplog.messages] == [
         f"Dropped 3 records{whose} for the sink 'file' ('process_died')"
     ]
+
+
+@pytest.mark.parametrize("fault", [die_at, stop_at], ids=["killed", "stopped"])
+def test_a_sweep_that_ends_or_stops_at_any_step_costs_no_counts_and_is_done_by_another(
+    base: Path, fault: Callable[[int], None]
+) -> None:
+    """Even where a worker has outlived its master, and begins to count where another server is just sweeping."""
+    for step in itertools.count(1):
+        worker = automatic()
+        worker.server, worker._number = ServerName.of(ProcessName(dead_pid(), "1")), 0
+        gone = left(base, automatic_name(pid=worker.server.pid), files=(RETIRED, "windows-x"))
+
+        def sweep(step: int = step) -> None:
+            fault(step)
+            automatic().open()
+
+        child = fork(sweep)
+        is_unfinished = has_stopped(child)
+        now = [1e6]
+        store = Store(worker, clock=lambda now=now: now[0])  # type: ignore[misc]
+        counts = Counts(store, model_section())
+        counts.add(Increments([0]))
+        code = go_on(child)
+        assert code == 0 or fault is die_at
+        now[0] += 60
+        counts.add(Increments([0]))
+        assert counts.totals().cells.tolist() == [2]
+        assert gone.exists()
+        store._process.close()
+        opened(automatic())
+        assert not gone.exists()
+        if code == 0 and not is_unfinished:
+            break
+    assert step > 10
 
 
 def test_an_id_that_came_again_does_not_keep_a_directory(base: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from flask_boxkite.folder import Folder
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
-from tests.faults import file_size_limit, run_in_child
+from tests.faults import die_at, file_size_limit, fork, go_on, has_stopped, run_in_child, stop_at
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()
 MINUTE = 60.0
@@ -449,6 +450,36 @@ def test_three_days_of_a_clock_are_believed(tmp_path: Path) -> None:
         assert (root / "2023-11-30").exists()
         ship(file_sink(tmp_path, now=NOON + day * DAY), (NOON + day * DAY, {}))
     assert not (root / "2023-11-30").exists()
+
+
+@pytest.mark.parametrize("fault", [die_at, stop_at], ids=["killed", "stopped"])
+def test_a_sweep_that_ends_or_stops_at_any_step_is_done_by_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: Callable[[int], None]
+) -> None:
+    """At midnight all processes sweep at once; one that finds less than it saw is not in trouble."""
+    old = ["2024-01-01/0000_boxkite-pod-1.txt", "2024-01-02/0000_boxkite-pod-1.txt"]
+    kept = ["2024-02-27/0000_boxkite-pod-1.txt", "2024-02-28/0000_boxkite-pod-1.txt"]
+    for step in itertools.count(1):
+        logs = tmp_path / str(step)
+        root = logs / "models/predictions/endpoint"
+        write(root, *old, *kept)
+
+        def sweep(logs: Path = logs, step: int = step) -> None:
+            fault(step)
+            ship(file_sink(logs), (NOON, {"n": 0}))
+            assert caplog.messages == []
+
+        child = fork(sweep)
+        is_unfinished = has_stopped(child)
+        ship(file_sink(logs), (NOON, {"n": 1}))
+        code = go_on(child)
+        assert code == 0 or fault is die_at
+        assert caplog.messages == []
+        assert [path.name for path in sorted(root.iterdir())] == ["2024-02-27", "2024-02-28", "2024-02-29"]
+        assert {line["n"] for line in lines_in(root / "2024-02-29")} >= {1}
+        if code == 0 and not is_unfinished:
+            break
+    assert step > 10
 
 
 def test_old_files_behind_a_link_are_left_alone(tmp_path: Path) -> None:
