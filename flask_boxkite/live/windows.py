@@ -379,10 +379,14 @@ class Windows:
         """Return the monotonic time."""
         return self._clock()
 
-    def begin_slot(self, totals: Callable[[], Totals]) -> float:
+    def begin_slot(self, totals: Callable[[float], Totals]) -> float:
         """Take the snapshots that are due, unless another process is just doing so; return when the next one will be.
 
         That is told by the monotonic clock.
+
+        Args:
+            totals: Returns the totals at any time since the slot began, when it did by the monotonic clock: while a
+                snapshot is due, nothing was counted in the slot.
 
         Raises:
             OSError: They cannot be written.
@@ -390,14 +394,15 @@ class Windows:
         with self._place.open() as ring:
             labels, offset = self._labels(ring)
             now = self._clock() + offset
+            slot = math.floor(now / _SHORTEST)
             if _due(labels, now):
                 # Before the lock and the time: wherever this process is stopped, what others count stays in the window.
-                data = totals().cells.astype(np.int64).tobytes()
+                data = totals(slot * _SHORTEST - offset).cells.astype(np.int64).tobytes()
                 # The very first snapshot is worth a wait: without it, what is counted now would be in no window.
                 with ring.locked(0.0 if labels.any() else _PATIENCE_SECONDS) as is_mine:
                     if is_mine:
                         self._take(ring, data)
-        return (math.floor(now / _SHORTEST) + 1) * _SHORTEST - offset
+        return (slot + 1) * _SHORTEST - offset
 
     def _take(self, ring: Ring, data: bytes) -> None:
         labels, offset = self._labels(ring)  # once more: another process may have been faster

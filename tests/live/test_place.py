@@ -340,7 +340,7 @@ def test_what_a_dead_server_has_lost_is_logged_before_it_goes(
     def count_and_die() -> None:
         file, block = LiveFile(gone), Block(records_section("file"), fork_mark())
         block.cells[ACCEPTED], block.cells[DELIVERED] = 10, 7
-        file.take(block)
+        file.take([block])
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert ended(fork(count_and_die)) == -signal.SIGKILL

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -443,7 +444,7 @@ def test_of_two_processes_that_start_at_once_one_notes_the_time(
     clock = Clock(1_000_003.0, 1_790_000_000.0)
     ring = RingFile(tmp_path / "ring")
     first, second = (Windows(ring, ONE, clock, wall) for wall in (clock.wall, lambda: clock.wall() + 7.0))
-    totals = Counts(Store(None), ONE).totals
+    totals = partial(Store(None).totals_since, ONE)
 
     @contextlib.contextmanager
     def locked(opened: Any, patience_seconds: float) -> Iterator[bool]:
@@ -461,7 +462,7 @@ def test_of_two_processes_that_start_at_once_one_notes_the_time(
 def test_the_next_slot_is_told_by_the_monotonic_clock(tmp_path: Path) -> None:
     clock = Clock(50.0, 1_790_000_003.5)
     windows = Windows(RingFile(tmp_path / "ring"), ONE, clock, clock.wall)
-    totals = Counts(Store(None), ONE).totals
+    totals = partial(Store(None).totals_since, ONE)
     assert windows.begin_slot(totals) == 56.5
     clock.now = 56.5
     assert clock.wall() == 1_790_000_060.0
