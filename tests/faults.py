@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -27,6 +28,7 @@ __all__ = [
     "has_stopped",
     "killed",
     "mounted",
+    "mounted_until_it_fails",
     "no_more_files",
     "no_more_threads",
     "run_in_child",
@@ -91,6 +93,34 @@ def mounted(directory: Path, size: str) -> Iterator[None]:
         pytest.skip("Only root can mount a disk.")
     try:
         yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+@contextlib.contextmanager
+def mounted_until_it_fails(directory: Path) -> Iterator[Callable[[], object]]:
+    """Mount a disk that becomes read-only in the midst of all, as for a bad sector; give what makes it fail.
+
+    By an error and not by ``mount``, which refuses while files are open to be written. Skip the test where that is not
+    allowed.
+    """
+    directory.mkdir(exist_ok=True)
+    image = directory.with_suffix(".ext4")
+    image.write_bytes(b"")
+    os.truncate(image, 16 << 20)
+    commands = [
+        ["mkfs.ext4", "-q", str(image)],
+        ["mount", "-o", "loop,errors=remount-ro", str(image), str(directory)],
+    ]
+    for command in commands:
+        if os.geteuid() or not shutil.which(command[0]) or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("Only root can mount a disk.")
+    try:
+        device = subprocess.run(["findmnt", "-no", "SOURCE", directory], check=True, capture_output=True, text=True)
+        trigger = Path(f"/sys/fs/ext4/{Path(device.stdout.strip()).name}/trigger_fs_error")
+        if not trigger.exists():
+            pytest.skip("This system provokes no errors of a disk.")
+        yield lambda: trigger.write_text("test\n")
     finally:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
