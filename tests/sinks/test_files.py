@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -19,9 +20,11 @@ from flask_boxkite.delivery import Recorder
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.folder import Folder
 from flask_boxkite.live.shared import Store
+from flask_boxkite.records import Records
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
-from tests.faults import die_at, file_size_limit, fork, go_on, has_stopped, run_in_child, stop_at
+from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, run_in_child, stop_at
+from tests.records.archives import record
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()
 MINUTE = 60.0
@@ -347,6 +350,42 @@ def test_a_full_disk_leaves_no_half_line_and_no_line_twice(tmp_path: Path) -> No
             assert [line["n"] for line in lines_in(tmp_path)] == [0, 1]
     sink.ship(batch, 10)
     assert sorted(line["n"] for line in lines_in(tmp_path)) == [0, 1, 2, 3]
+
+
+def test_what_was_acknowledged_is_read_though_a_process_is_killed_while_the_disk_fills_up(tmp_path: Path) -> None:
+    """In the midst of a line. In a container its successor has the same id, and goes on behind what it left."""
+    damaged = 0
+    for step in itertools.count(1):
+        logs = tmp_path / str(step)
+        records = [record([float(number)], request_body="x" * 300) for number in range(3)]
+
+        def sink_of_the_container(logs: Path = logs) -> FileSink:
+            sink = file_sink(logs)
+            sink._name = "{}_boxkite-pod-7.txt".format  # type: ignore[method-assign]
+            return sink
+
+        def fill_and_die(sink: FileSink, records: Any = records, step: int = step) -> None:
+            ship(sink, (NOON, records[0]))
+            with file_size_limit(1000):
+                die_at(step)
+                with pytest.raises(OSError, match="File too large"):
+                    ship(sink, (NOON, records[1]))
+
+        code = ended(fork(lambda make=sink_of_the_container, work=fill_and_die: work(make())))  # type: ignore[misc]
+        restarted = sink_of_the_container()
+        ship(restarted, (NOON, records[1]))
+        ship(restarted, (NOON, records[2]))
+        (path,) = logs.rglob("*.txt")
+        lines = path.read_text().splitlines()
+        found = Records(logs)
+        assert [item["features"] for item in found] == [[0.0], [1.0], [2.0]], step
+        assert found.counts.damaged in ({}, {"no_record": 1})
+        assert len(lines) == 3 + found.counts.damaged.total()  # for readers that know no other damage than a bad line
+        damaged += found.counts.damaged.total()
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert damaged
 
 
 def test_nothing_is_lost_uncounted_on_a_full_disk(tmp_path: Path) -> None:
