@@ -161,13 +161,12 @@ def test_workers_that_are_stopped_and_go_on_lose_and_double_nothing(
 ) -> None:
     """As by a debugger, a container that is paused, or a machine that swaps; others answer, count and scrape."""
     with fluentd:
-        server = start(fluentd.addr, workers=WORKERS)
+        server = start(fluentd.addr)
         with Clients(server.port) as clients:
-            for _ in range(ROUNDS):
+            for pid in 2 * server.worker_pids():
                 clients.wait_answered(int(rng.integers(20, 60)))
-                pid = server.worker_pids()[int(rng.integers(WORKERS))]
                 os.kill(pid, signal.SIGSTOP)
-                clients.wait_answered(100)
+                clients.wait_answered(60)
                 os.kill(pid, signal.SIGCONT)
         account = settled(server.port)
         check_all_arrived(clients, arrived(fluentd))
@@ -284,6 +283,23 @@ def test_of_two_servers_that_share_a_spool_one_delivers_what_the_other_left(
     assert set(times.values()) == {1}
     assert account.accepted == account.delivered == len(times)
     assert len(times) <= len(first.answered) + len(second.answered) + len(first.unanswered)
+
+
+@pytest.mark.peers
+def test_of_two_servers_that_share_a_spool_and_live_each_delivers_its_own(start: Start, fluentd: FluentServer) -> None:
+    """What workers left that were killed, too: the other server would accept it once more."""
+    one, other = (start(fluentd.addr, name=name) for name in ("one", "other"))
+    with Clients(one.port) as first, Clients(other.port) as second:
+        for server, clients in ((one, first), (other, second)):
+            clients.wait_answered(60)
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            clients.wait_answered(60)
+    with fluentd:
+        accounts = [settled(server.port) for server in (one, other)]
+        check_all_arrived([first, second], arrived(fluentd))
+    for account, clients in zip(accounts, (first, second), strict=True):
+        assert len(clients.answered) <= account.accepted <= len(clients.answered) + len(clients.unanswered)
+        assert account.dropped.keys() <= {"process_died"}
 
 
 @pytest.mark.peers
