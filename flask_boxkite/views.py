@@ -45,7 +45,8 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
     except OSError as error:  # without what other processes have counted, counters would fall
         if _throttle.allows():
             logger.warning("What was counted cannot be read just now.", exc_info=True)
-        return refused(f"What was counted cannot be read just now: {error.strerror}. The next scrape tries again.", 503)
+        reason = error.strerror or type(error).__name__
+        return refused(f"What was counted cannot be read just now: {reason}. The next scrape tries again.", 503)
     headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept", **POLICY}
     return compressed(request, body, headers)
 

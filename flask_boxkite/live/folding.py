@@ -178,7 +178,7 @@ def _live_names(directory: Path) -> list[str]:
 def _generation(directory: Path) -> int:
     """Return that of the latest fold; 0 if there was none."""
     with _unless_passing(), contextlib.suppress(StateFileError):
-        return parsed(read_file(directory / RETIRED))[0]
+        return parsed(read_file(directory / RETIRED), ())[0]
     return 0
 
 
@@ -190,7 +190,7 @@ def folded_spools(directory: Path) -> tuple[Collection[str], int]:
     Raises:
         OSError: It cannot be read just now.
     """
-    retired = _read_retired(directory)
+    retired = _read_retired(directory, ())
     return retired.spools, retired.origin
 
 
