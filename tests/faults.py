@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 
 __all__ = [
+    "die_at",
     "ended",
     "file_size_limit",
     "fill",
     "fork",
+    "go_on",
+    "has_stopped",
     "killed",
     "mounted",
+    "mounted_until_it_fails",
     "no_more_files",
     "no_more_threads",
     "run_in_child",
+    "stop_at",
 ]
 
 CHILD_SECONDS = 120
@@ -89,6 +97,34 @@ def mounted(directory: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
+@contextlib.contextmanager
+def mounted_until_it_fails(directory: Path) -> Iterator[Callable[[], object]]:
+    """Mount a disk that becomes read-only in the midst of all, as for a bad sector; give what makes it fail.
+
+    By an error and not by ``mount``, which refuses while files are open to be written. Skip the test where that is not
+    allowed.
+    """
+    directory.mkdir(exist_ok=True)
+    image = directory.with_suffix(".ext4")
+    image.write_bytes(b"")
+    os.truncate(image, 16 << 20)
+    commands = [
+        ["mkfs.ext4", "-q", str(image)],
+        ["mount", "-o", "loop,errors=remount-ro", str(image), str(directory)],
+    ]
+    for command in commands:
+        if os.geteuid() or not shutil.which(command[0]) or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("Only root can mount a disk.")
+    try:
+        device = subprocess.run(["findmnt", "-no", "SOURCE", directory], check=True, capture_output=True, text=True)
+        trigger = Path(f"/sys/fs/ext4/{Path(device.stdout.strip()).name}/trigger_fs_error")
+        if not trigger.exists():
+            pytest.skip("This system provokes no errors of a disk.")
+        yield lambda: trigger.write_text("test\n")
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
 def fill(filler: Path) -> None:
     """Fill a disk with a file of this name, to the last page."""
     descriptor = os.open(filler, os.O_WRONLY | os.O_CREAT)
@@ -138,3 +174,66 @@ def killed(work: Callable[[], object]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert ended(fork(work_and_die)) == -signal.SIGKILL
+
+
+# --- at every step ---------------------------------------------------------------------------------------------------
+
+# fmt: off
+CHANGES = (
+    "chmod", "ftruncate", "mkdir", "open", "posix_fallocate", "pwrite", "rename", "replace", "rmdir", "unlink", "write",
+)
+LOOKS = ("fstat", "listdir", "lstat", "pread", "read", "scandir", "stat")
+# fmt: on
+
+
+def die_at(step: int) -> None:
+    """Kill this process, a forked one, before one of its next steps that others can see: changes of files and locks."""
+    _act_before(step, CHANGES, lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def stop_at(step: int, then: Callable[[], object] = lambda: None) -> None:
+    """Stop this process, a forked one, before one of its next steps with files, until another one lets it go on.
+
+    Steps by which it only looks count too: when it goes on, what it has seen may not be so any more.
+
+    Args:
+        step: Number of the step, from 1 on.
+        then: What it does before it goes on.
+    """
+
+    def stop() -> None:
+        os.kill(os.getpid(), signal.SIGSTOP)
+        then()
+
+    _act_before(step, (*CHANGES, *LOOKS), stop)
+
+
+def _act_before(step: int, names: tuple[str, ...], act: Callable[[], object]) -> None:
+    steps = 0
+
+    def stand_in_for(real: Callable[..., Any]) -> Callable[..., Any]:
+        def stand_in(*arguments: Any, **options: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == step:
+                act()
+            return real(*arguments, **options)
+
+        return stand_in
+
+    for name in names:
+        setattr(os, name, stand_in_for(getattr(os, name)))
+    fcntl.flock = stand_in_for(fcntl.flock)
+
+
+def has_stopped(child: int) -> bool:
+    """Wait until a forked process has stopped, and say yes; say no if it has ended instead."""
+    found = os.waitid(os.P_PID, child, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+    assert found is not None
+    return found.si_code == os.CLD_STOPPED
+
+
+def go_on(child: int) -> int:
+    """Let a process go on, if it has stopped, and wait until it has ended; return its exit code."""
+    os.kill(child, signal.SIGCONT)
+    return ended(child)

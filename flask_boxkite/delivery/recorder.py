@@ -148,8 +148,8 @@ class Recorder:
         return self._spooling is not None
 
     def attend(self) -> None:
-        """See that records which dead processes left on disk are delivered, though this one may have none."""
-        if self._spooling is not None:
+        """See that all records are delivered, those too which dead processes left on disk."""
+        if self._spooling is not None or self._shipper.mark[0]:
             self._own().attend()
 
     def flush(self, timeout: float) -> int:

@@ -73,7 +73,7 @@ class Recorders:
         self.flush(HEALTHY_EXIT_SECONDS)
 
     def attend(self) -> None:
-        """See that records which dead processes left on disk are delivered."""
+        """See that all records are delivered, those which dead processes left on disk too."""
         for recorder in self._recorders:
             recorder.attend()
 

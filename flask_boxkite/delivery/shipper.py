@@ -169,9 +169,10 @@ class Shipper:
     # --- from outside ------------------------------------------------------------------------------------------------
 
     def attend(self) -> None:
-        """Start the thread without a record, to look for the records of dead processes."""
+        """Start the thread without a new record: for those of dead processes, or that came when none could start."""
         with self._lock:
-            if self._thread is None and not self._is_closed and self._queue.pause is not None:
+            has_work = self._queue.pause is not None or self._queue.left > 0
+            if self._thread is None and not self._is_closed and has_work:
                 self._queue.hurry()
                 self._start_thread()
 

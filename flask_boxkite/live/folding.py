@@ -121,28 +121,29 @@ class _Retired:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_directory(directory: Path, own: str = "") -> Reading:
+def read_directory(directory: Path, own: str = "", keys: Collection[str] | None = None) -> Reading:
     """Add up everything that processes, alive or dead, have counted there.
 
     Args:
         directory: Where the files are.
         own: The name of a file to leave out, whose numbers the caller has himself.
+        keys: Keys of the sections that are wanted; None for all.
 
     Raises:
         OSError: The directory cannot be read.
     """
     for _ in range(_ATTEMPTS):
-        retired = _read_retired(directory)
-        reading = _with_live_files(retired, directory, own)
+        retired = _read_retired(directory, keys)
+        reading = _with_live_files(retired, directory, own, keys)
         if _generation(directory) == retired.generation:
             return reading
     with _directory_locked(directory, _PATIENCE_SECONDS) as is_mine:  # processes die faster than we can read
         if not is_mine:
             raise OSError(errno.EIO, "the state directory is locked all the time")
-        return _with_live_files(_read_retired(directory), directory, own)
+        return _with_live_files(_read_retired(directory, keys), directory, own, keys)
 
 
-def _with_live_files(retired: _Retired, directory: Path, own: str) -> Reading:
+def _with_live_files(retired: _Retired, directory: Path, own: str, keys: Collection[str] | None) -> Reading:
     reading = retired.reading
     reading.current |= {key for key, folded in retired.folded.items() if folded.age() < _EXPORT_SECONDS}
     for name in _live_names(directory):
@@ -151,7 +152,7 @@ def _with_live_files(retired: _Retired, directory: Path, own: str) -> Reading:
             with _unless_passing(), contextlib.suppress(StateFileError):
                 data = read_file(directory / name)
                 server = server_of(data)
-                for section in _counted(parsed(data)[1]):
+                for section in _counted(parsed(data, keys)[1]):
                     reading.add_live(section, server)
     return reading
 
@@ -177,7 +178,7 @@ def _live_names(directory: Path) -> list[str]:
 def _generation(directory: Path) -> int:
     """Return that of the latest fold; 0 if there was none."""
     with _unless_passing(), contextlib.suppress(StateFileError):
-        return parsed(read_file(directory / RETIRED))[0]
+        return parsed(read_file(directory / RETIRED), ())[0]
     return 0
 
 
@@ -189,14 +190,15 @@ def folded_spools(directory: Path) -> tuple[Collection[str], int]:
     Raises:
         OSError: It cannot be read just now.
     """
-    retired = _read_retired(directory)
+    retired = _read_retired(directory, ())
     return retired.spools, retired.origin
 
 
-def _read_retired(directory: Path) -> _Retired:
+def _read_retired(directory: Path, keys: Collection[str] | None = None) -> _Retired:
     """Return what is in the file; nothing if there is none. One that cannot be used is counted, and written anew."""
     try:
-        number, sections = parsed(read_file(directory / RETIRED))
+        data = read_file(directory / RETIRED)
+        number, sections = parsed(data, None if keys is None else {*keys, _ABOUT})
     except OSError as error:
         if is_passing(error):
             raise  # to take it for nothing would be to write it anew
@@ -225,8 +227,8 @@ def _retired_of(number: int, sections: Iterable[Stored]) -> _Retired:
             retired.spools, retired.origin, rest = frozenset(about["spools"]), about["origin"], about["rest"]
         else:
             retired.reading.add(section)
-    for key, parts in rest.items():
-        retired.reading.sections[key].parts += map(np.array, parts)
+    for key in rest.keys() & retired.reading.sections.keys():
+        retired.reading.sections[key].parts += map(np.array, rest[key])
     return retired
 
 

@@ -14,7 +14,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class _Process:
         self.directory: Path | None = None
         self.file: LiveFile | None = None
         self.windows: dict[tuple[Path | None, str], Windows] = {}
+        self.latest: tuple[float, Reading] | None = None  # and when it was read
         self.company_version = (0, 0)
         self.origin = 0  # of the numbers that have, as accepted, what this process delivers for dead ones
 
@@ -179,7 +181,7 @@ class Store:
                 _accept_taken_over(block)
         process.origin = origin
 
-    def _move(self, process: _Process, blocks: list[Block]) -> None:
+    def _move(self, process: _Process, blocks: Sequence[Block]) -> None:
         try:
             directory = self._directory(process)
             if directory is None:
@@ -187,8 +189,7 @@ class Store:
             if process.file is None:
                 assert self._place is not None
                 process.file = LiveFile(directory, self._place.server)
-            for block in blocks:
-                process.file.take(block)
+            _take_all(process.file, blocks)
         except OSError:
             process.count_failure()
             process.directory = None if process.file is None else process.directory
@@ -230,8 +231,11 @@ class Store:
             if directory is not None:
                 fold(directory)
 
-    def read(self) -> Reading:
+    def read(self, keys: Collection[str] | None = None) -> Reading:
         """Return what all processes have counted, as of now.
+
+        Args:
+            keys: Keys of the sections that are wanted; None for all.
 
         Raises:
             OSError: What others have counted cannot be read just now, for want of descriptors, say.
@@ -243,13 +247,14 @@ class Store:
             try:
                 directory = self._directory(process)
                 if directory is not None:
-                    reading = read_directory(directory, process.file.path.name if process.file else "")
+                    reading = read_directory(directory, process.file.path.name if process.file else "", keys)
                     self._leave_out_others(reading, directory)
                     has_left = process.file is None
             except OSError as error:  # the directory is gone, say, or was never made
                 if is_passing(error):
                     raise  # what others have counted is there: without it, counters would fall
-            for block in process.blocks.values():  # under their locks, so that every prediction is whole
+            wanted = process.blocks.keys() if keys is None else [key for key in keys if key in process.blocks]
+            for block in map(process.blocks.__getitem__, wanted):  # under their locks: every prediction is whole
                 if has_left and block.is_shared:  # at exit: its file, which nobody holds any more, was read
                     continue
                 reading.add(Stored(block.section.key, block.totals(), block.section.description))
@@ -346,7 +351,22 @@ class Store:
 
     def totals(self, section: Section) -> Totals:
         """Return what all processes have counted of a section; raises as `read` does."""
-        return self.read().totals(section)
+        return self.read([section.key]).totals(section)
+
+    def totals_since(self, section: Section, began: float) -> Totals:
+        """Return what all processes have counted of a section, as of some time since *began*; raises as `read` does.
+
+        One reading serves all sections: of hundreds of models, each would else read what all of them have counted.
+
+        Args:
+            section: What to return.
+            began: By the monotonic clock.
+        """
+        process = self._own()
+        latest = process.latest
+        if latest is None or latest[0] < began:
+            latest = process.latest = self.clock(), self.read()
+        return latest[1].totals(section)
 
     def windows(self, section: Section) -> Windows:
         """Return the time windows of a section."""
@@ -360,6 +380,22 @@ class Store:
                 place = MemoryRing(section) if directory is None else RingFile(windows_path(directory, section.key))
                 process.windows[key] = Windows(place, section, self.clock, self._wall)
             return process.windows[key]
+
+
+def _take_all(file: LiveFile, blocks: Sequence[Block]) -> None:
+    """Move blocks into a file, together if there is room for all of them, else as many as fit.
+
+    Raises:
+        OSError: Some did not fit.
+    """
+    try:
+        file.take(blocks)
+    except OSError:
+        if len(blocks) == 1:
+            raise
+        for block in blocks:
+            if not block.is_shared:
+                file.take([block])
 
 
 def _accept_taken_over(block: Block) -> None:
@@ -422,7 +458,8 @@ class Counts:
             block.slot_ends = self._clock() + _RETRY_SECONDS
         try:
             self._store.share()
-            block.slot_ends = self._store.windows(self.section).begin_slot(self.totals)
+            totals = partial(self._store.totals_since, self.section)
+            block.slot_ends = self._store.windows(self.section).begin_slot(totals)
         except Exception:  # whatever it is, it must not cost a prediction
             block.slot_ends = self._clock() + _RETRY_SECONDS
             if self._throttle.allows():

@@ -18,7 +18,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -27,7 +27,7 @@ import numpy as np
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
 from flask_boxkite.live.layout import FORMAT
-from flask_boxkite.live.store import Block, Totals
+from flask_boxkite.live.store import Block, Section, Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.system.files import OwnerLock, has_no_owner, mapped, open_private, reserve, write_all
 from flask_boxkite.system.process import ServerName
@@ -83,8 +83,12 @@ class Stored(NamedTuple):
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def parsed(data: bytes) -> tuple[int, list[Stored]]:
+def parsed(data: bytes, keys: Collection[str] | None = None) -> tuple[int, list[Stored]]:
     """Return the generation and the sections of a file.
+
+    Args:
+        data: Content of the file.
+        keys: Keys of the sections that are wanted; None for all.
 
     Raises:
         StateFileError: It is of another format, damaged, or no such file at all.
@@ -98,7 +102,7 @@ def parsed(data: bytes) -> tuple[int, list[Stored]]:
         raise StateFileError(OTHER_FORMAT)
     if checksum and checksum != _checksum(generation, memoryview(data)[PAGE:]):
         raise StateFileError(DAMAGED)
-    return generation, list(_sections(data))
+    return generation, list(_sections(data, None if keys is None else {key.encode() for key in keys}))
 
 
 def server_of(data: bytes) -> ServerName | None:
@@ -115,7 +119,7 @@ def _checksum(generation: int, body: bytes | memoryview) -> int:
     return zlib.crc32(body, zlib.crc32(struct.pack("=Q", generation))) or 1
 
 
-def _sections(data: bytes) -> Iterator[Stored]:
+def _sections(data: bytes, keys: Collection[bytes] | None) -> Iterator[Stored]:
     start = PAGE
     while start + _NUMBERS <= len(data):
         (length,) = _LENGTH.unpack_from(data, start)
@@ -123,8 +127,15 @@ def _sections(data: bytes) -> Iterator[Stored]:
             return
         if length % PAGE or length > len(data) - start:
             raise StateFileError(DAMAGED)
-        yield _section(data[start : start + length])
+        if keys is None or _key_at(data, start) in keys:
+            yield _section(data[start : start + length])
         start += length
+
+
+def _key_at(data: bytes, start: int) -> bytes:
+    cells, sums, key_size, _, _ = _SECTION.unpack_from(data, start + _LENGTH.size)
+    texts = start + _NUMBERS + 8 * (cells + sums)
+    return data[texts : texts + key_size]
 
 
 def _section(data: bytes) -> Stored:
@@ -151,6 +162,11 @@ def _heading(cells: int, sums: int, key_size: int, texts: bytes) -> tuple[bytes,
     sizes = (cells, sums, key_size, len(texts) - key_size)
     checksum = zlib.crc32(texts, zlib.crc32(repr(sizes).encode()))
     return _SECTION.pack(*sizes, checksum), checksum
+
+
+def _section_size(section: Section) -> int:
+    """Return the bytes that a section takes in a file."""
+    return _pages(_NUMBERS + 8 * (section.cells + section.sums) + len(section.key.encode()) + len(section.description))
 
 
 def _composed_section(section: Stored) -> bytes:
@@ -247,30 +263,38 @@ class LiveFile:
         """Whether another process took it for that of a dead one, and has added its numbers to others."""
         return self._folded[0] != 0
 
-    def take(self, block: Block) -> None:
-        """Move a block's numbers into a new section; readers see all of it or nothing.
+    def take(self, blocks: Sequence[Block]) -> None:
+        """Move the numbers of blocks into new sections; readers see all of one or nothing.
+
+        Blocks that move together share a map: each map holds a descriptor.
 
         Raises:
-            OSError: There is no room, or the file is not ours any more; the block stays where it is.
+            OSError: There is no room, or the file is not ours any more; blocks that have not moved stay where they are.
         """
         if not self.is_linked():
             raise OSError(errno.EBADF, "the state file of this process is gone")
+        start, sizes = self._end, [_section_size(block.section) for block in blocks]
+        try:
+            reserve(self._data, start, sum(sizes))
+            memory = memoryview(mapped(self._data, sum(sizes), start))
+            for block, size in zip(blocks, sizes, strict=True):
+                self._fill(block, memory[self._end - start :][:size])
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._data, self._end)
+            raise
+
+    def _fill(self, block: Block, memory: memoryview) -> None:
+        """Let a block go on in memory that was mapped for it, at the end of the file."""
         with block.lock:
             section = block.section
             data = _composed_section(Stored(section.key, block.numbers(), section.description))
-            try:
-                reserve(self._data, self._end, len(data))
-                memory = mapped(self._data, len(data), self._end)
-                write_all(self._data, data[_LENGTH.size :], self._end + _LENGTH.size)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._data, self._end)
-                raise
+            write_all(self._data, data[_LENGTH.size :], self._end + _LENGTH.size)
             write_all(self._data, data[: _LENGTH.size], self._end)
             if self._end == PAGE:
-                self._folded = memoryview(memory)[_FOLDED:]
+                self._folded = memory[_FOLDED:]
             self._end += len(data)
-            block.move(memoryview(memory)[_NUMBERS:])
+            block.move(memory[_NUMBERS:])
 
     def close(self) -> None:
         """Let go of the lock; what is mapped stays mapped. In a forked child, the parent keeps its lock."""

@@ -4,7 +4,8 @@ Time is cut into slots. Who first counts in a new slot takes a snapshot of the t
 so that whatever is counted later is not in it. What a window holds is the total now, less the earliest snapshot taken
 since the window began; without any, nothing was counted since. So idle times cost nothing, and processes may come, die
 and be folded as they like: only totals matter. A window reaches back up to one slot less than its name says, and what
-another process or thread counts in the very moment of a snapshot may fall before it.
+another process or thread counts while a snapshot is taken may stay in it for as much longer. While the process that
+takes it is stopped, others take none: by so much the window may reach less or more far.
 
 Memory is bounded: 192 snapshots, 8 bytes a count; 9 MiB for 100 features, written as time goes by.
 
@@ -108,6 +109,13 @@ def _rings() -> dict[str, _Ring]:
 
 
 _RINGS = _rings()
+
+
+def _due(labels: _Labels, now: float) -> list[int]:
+    """Return the places of the snapshots that are due."""
+    return [ring.place(now) for ring in _RINGS.values() if ring.is_due(labels, now)]
+
+
 _PLACES = sum(ring.places for ring in _RINGS.values())
 _SHORTEST = min(SLOT_SECONDS.values())
 
@@ -371,10 +379,14 @@ class Windows:
         """Return the monotonic time."""
         return self._clock()
 
-    def begin_slot(self, totals: Callable[[], Totals]) -> float:
+    def begin_slot(self, totals: Callable[[float], Totals]) -> float:
         """Take the snapshots that are due, unless another process is just doing so; return when the next one will be.
 
         That is told by the monotonic clock.
+
+        Args:
+            totals: Returns the totals at any time since the slot began, when it did by the monotonic clock: while a
+                snapshot is due, nothing was counted in the slot.
 
         Raises:
             OSError: They cannot be written.
@@ -382,24 +394,26 @@ class Windows:
         with self._place.open() as ring:
             labels, offset = self._labels(ring)
             now = self._clock() + offset
-            if any(item.is_due(labels, now) for item in _RINGS.values()):
+            slot = math.floor(now / _SHORTEST)
+            if _due(labels, now):
+                # Before the lock and the time: wherever this process is stopped, what others count stays in the window.
+                data = totals(slot * _SHORTEST - offset).cells.astype(np.int64).tobytes()
                 # The very first snapshot is worth a wait: without it, what is counted now would be in no window.
                 with ring.locked(0.0 if labels.any() else _PATIENCE_SECONDS) as is_mine:
                     if is_mine:
-                        self._take(ring, totals)
-        return (math.floor(now / _SHORTEST) + 1) * _SHORTEST - offset
+                        self._take(ring, data)
+        return (slot + 1) * _SHORTEST - offset
 
-    def _take(self, ring: Ring, totals: Callable[[], Totals]) -> None:
+    def _take(self, ring: Ring, data: bytes) -> None:
         labels, offset = self._labels(ring)  # once more: another process may have been faster
         now = self._clock() + offset
-        due = [item.place(now) for item in _RINGS.values() if item.is_due(labels, now)]
+        due = _due(labels, now)
         if not due:
             return
         if not labels.any():
             ring.clear()  # it is new, or of another boot or format
             if self._lack(ring):
                 raise OSError(errno.ENOSPC, "snapshots would take the room that the counts themselves need")
-        data = totals().cells.astype(np.int64).tobytes()
         for place in due:
             label_at = _LABELS_AT + 8 * place
             ring.write(label_at, struct.pack("=d", math.nan))

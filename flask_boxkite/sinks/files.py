@@ -125,8 +125,9 @@ class FileSink:
             with self._folder(self.tag) as root:
                 found = due(self._days(root), now, self._lifetime_seconds)
                 for day in found.days:
-                    self._delete_files(root, day)
-                held_back = [day for day in found.held_back if self._files(root, day)]
+                    with contextlib.suppress(FileNotFoundError):  # another process sweeps too, and was first
+                        self._delete_files(root, day)
+                held_back = [day for day in found.held_back if self._has_files(root, day)]
             if held_back:
                 logger.warning(
                     "The clock says %s, by which %d days of records in '%s', from %s on, are too old. They are kept "
@@ -154,11 +155,12 @@ class FileSink:
         with root.inner(day, is_made=False) as folder:
             for name in self._files_in(folder):
                 folder.remove(name)
-        root.remove_inner(day)  # unless there are files of others, or another process was first
+        root.remove_inner(day)  # unless there are files of others
 
-    def _files(self, root: Folder, day: str) -> list[str]:
-        with root.inner(day, is_made=False) as folder:
-            return self._files_in(folder)
+    def _has_files(self, root: Folder, day: str) -> bool:
+        with contextlib.suppress(FileNotFoundError), root.inner(day, is_made=False) as folder:
+            return bool(self._files_in(folder))
+        return False
 
     def _files_in(self, folder: Folder) -> list[str]:
         return fnmatch.filter(folder.names(), f"[0-9][0-9][0-9][0-9]_{self._logger}-*.txt")

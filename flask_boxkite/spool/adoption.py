@@ -89,7 +89,8 @@ def _taken_over(
                 return None
             is_counted = False
         if is_counted and not _is_folded(owner.counts, fold):
-            if _idle_seconds(directory) < _UNFOLDED_SECONDS:
+            # A process that was stopped while it folds them goes on some day, and they count then.
+            if _idle_seconds(directory) < _UNFOLDED_SECONDS or not has_no_owner(Path(owner.counts).parent):
                 return None
             is_counted = False
         log = DeadLog(directory, owner, lock, is_counted=lambda: is_counted and has_counted(directory))

@@ -94,7 +94,9 @@ class Folder:
         return os.listdir(self._descriptor if self._descriptor >= 0 else self.path)
 
     def append(self, name: str, data: bytes) -> None:
-        """Append to a file, made if it is missing: wholly, or, on a full disk, not at all.
+        """Append lines to a file, made if it is missing: wholly, or, on a full disk, not at all.
+
+        Behind half a line, which a process left that was killed on a full disk, they begin a new one.
 
         Raises:
             OSError: It cannot be written, is a link, or belongs to another user, who could read it.
@@ -103,7 +105,7 @@ class Folder:
         try:
             before = os.fstat(descriptor).st_size
             try:
-                rest = memoryview(data)
+                rest = memoryview(data if _ends_a_line(descriptor, before) else b"\n" + data)
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
             except OSError:
@@ -113,7 +115,7 @@ class Folder:
             os.close(descriptor)
 
     def _opened(self, name: str) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | _NO_LINK | _CLOSES
+        flags = os.O_RDWR | os.O_APPEND | _NO_LINK | _CLOSES
         try:
             descriptor = os.open(**self._at(name), flags=flags | os.O_CREAT | os.O_EXCL, mode=0o600)
         except FileExistsError:
@@ -163,6 +165,13 @@ class Folder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.close()
+
+
+def _ends_a_line(descriptor: int, size: int) -> bool:
+    if size == 0:
+        return True
+    os.lseek(descriptor, size - 1, os.SEEK_SET)
+    return os.read(descriptor, 1) == b"\n"
 
 
 def _give(descriptor: int, group: int, mode: int) -> None:

@@ -89,8 +89,13 @@ def parent_of(pid: int) -> int | None:
     return int(stat[_PARENT]) if stat else None
 
 
-_PARENT, _STARTED = 1, 19
+_STATE, _PARENT, _THREADS, _STARTED = 0, 1, 17, 19
 """Fields of ``/proc/<pid>/stat``, counted from the one after the name."""
+
+
+def _is_unreaped(stat: list[str]) -> bool:
+    """Say whether a process has ended, though its parent has not asked for its exit code, and may never do so."""
+    return stat[_STATE] in ("Z", "X") and int(stat[_THREADS]) <= 1  # with more, only its first thread has ended
 
 
 def _stat(pid: int) -> list[str]:
@@ -175,11 +180,12 @@ class ServerName(NamedTuple):
         return is_here and parent_of(self.pid) == other.pid
 
     def has_ended(self) -> bool | None:
-        """Say whether the server is gone; None if that cannot be known from here."""
+        """Say whether the server is gone, also if its parent did not notice; None if that cannot be known from here."""
         if self.boot == _boot() and self.started and self.namespace == pid_namespace():
-            started = name_of(self.pid).started
-            if started or _is_gone(self.pid):
-                return started != self.started
+            if stat := _stat(self.pid):
+                return stat[_STARTED] != self.started or _is_unreaped(stat)
+            if _is_gone(self.pid):
+                return True
         return None
 
 

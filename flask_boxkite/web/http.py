@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import gzip
 import hmac
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request, Response
 
+from flask_boxkite.system.throttle import Throttle
+
 __all__ = ["POLICY", "arguments", "compressed", "has_token", "metrics_response", "refused"]
+
+logger = logging.getLogger("flask_boxkite")
+
+_throttle = Throttle()
 
 Export = Callable[[Mapping[str, Sequence[str]], Mapping[str, str]], "tuple[bytes, str]"]
 
@@ -35,7 +42,13 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
     """
     if token is not None and not has_token(request, token):
         return refused("A bearer token is needed.", 401, {"WWW-Authenticate": 'Bearer realm="metrics"'})
-    body, content_type = export(arguments(request).to_dict(flat=False), dict(request.headers))
+    try:
+        body, content_type = export(arguments(request).to_dict(flat=False), dict(request.headers))
+    except OSError as error:  # without what other processes have counted, counters would fall
+        if _throttle.allows():
+            logger.warning("What was counted cannot be read just now.", exc_info=True)
+        reason = error.strerror or type(error).__name__
+        return refused(f"What was counted cannot be read just now: {reason}. The next scrape tries again.", 503)
     headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept", **POLICY}
     return compressed(request, body, headers)
 

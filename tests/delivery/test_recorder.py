@@ -377,6 +377,17 @@ def test_where_no_thread_can_start_flush_ships_by_itself(sink: MemorySink) -> No
         assert sink.shipped == [b"first", b"second", b"third"]
 
 
+def test_what_came_while_no_thread_could_start_is_delivered_without_another_record(sink: MemorySink) -> None:
+    """A scrape is enough: after the last request of a day there may be no other."""
+    with recording(sink) as recorder:
+        with no_more_threads():
+            recorder.submit(b"first")
+            recorder.attend()
+            assert recorder.counts().waiting == 1
+        recorder.attend()
+        wait_for(lambda: sink.shipped == [b"first"], what="the record")
+
+
 # --- the end --------------------------------------------------------------------------------------------------------
 
 

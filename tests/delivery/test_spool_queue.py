@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import shutil
@@ -10,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,10 @@ from flask_boxkite.delivery import spool_queue as spooling_module
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch, RefusedError
-from flask_boxkite.spool import waiting_records
+from flask_boxkite.spool import adoption, waiting_records
 from flask_boxkite.system.process import ProcessName, ServerName
 from tests.delivery.test_recorder import Gate, MemorySink, recorder_threads, refuse, settle
-from tests.faults import ended, file_size_limit, fork, killed, run_in_child
+from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
 from tests.live.places import same_place
 from tests.peers import wait_for
 
@@ -497,3 +499,93 @@ def test_two_recorders_that_compete_deliver_everything_once(tmp_path: Path, plac
             store.share()
         counts = totals(stores[0], one)
         assert (counts.accepted, counts.delivered, counts.waiting) == (60, 60, 0)
+
+
+# --- at every step of an adoption ------------------------------------------------------------------------------------
+
+
+class NotingSink(MemorySink):
+    """Writes what it takes to a file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def ship(self, batch: Batch, timeout: float) -> None:
+        with self.path.open("ab") as file:
+            file.write(b"".join(batch.records))
+
+
+def adopts(root: Path, place: Place, fault: Callable[[], None]) -> int:
+    """Have a process deliver what a dead one left, to a file, with a fault in the midst of it; return its id."""
+
+    def work() -> None:
+        recorder = recorder_of(root, Store(place), NotingSink(root / "delivered"))
+        fault()
+        assert recorder.flush(30) == 0
+
+    return fork(work)
+
+
+def delivered_by(root: Path, recorder: Recorder) -> list[bytes]:
+    """Return what both have delivered."""
+    path = root / "delivered"
+    found = b"".join(shipped(recorder)) + (path.read_bytes() if path.exists() else b"")
+    return sorted(found[at : at + 4] for at in range(0, len(found), 4))
+
+
+LEFT = [b"%04d" % number for number in range(3)]
+
+
+def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Path) -> None:
+    """A batch that was delivered and not yet struck off comes again, and is counted again: accounts always balance."""
+    doubles = 0
+    for step in itertools.count(1):
+        root = tmp_path / str(step)
+        place = same_place(root / "state")
+        leaves(root, place, len(LEFT))
+        code = ended(adopts(root, place, partial(die_at, step)))
+        assert code in (0, -signal.SIGKILL)
+        store = Store(place)
+        with recording(root, store) as recorder:
+            totals(store, recorder)
+            assert recorder.flush(30) == 0
+            delivered = delivered_by(root, recorder)
+            counts = totals(store, recorder)
+        assert delivered in (LEFT, sorted(2 * LEFT)), step
+        assert (counts.accepted, counts.waiting, sum(counts.dropped.values())) == (counts.delivered, 0, 0)
+        assert len(LEFT) <= counts.delivered <= len(delivered)
+        assert directories(root) == []
+        doubles += len(delivered) > len(LEFT)
+        if code == 0:
+            break
+    assert step > 10
+    assert 0 < doubles < step / 2
+
+
+def test_an_adoption_that_is_stopped_at_any_step_holds_up_nobody_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever another does meanwhile, and however long it has: one of them delivers, and it is counted once."""
+    monkeypatch.setattr(adoption, "_PATIENCE_SECONDS", 0.01)
+    for step in itertools.count(1):
+        root = tmp_path / str(step)
+        place = same_place(root / "state")
+        leaves(root, place, len(LEFT))
+        child = adopts(root, place, partial(stop_at, step))
+        is_unfinished = has_stopped(child)
+        for path in (root / "spool").rglob("*"):
+            os.utime(path, (0, 0))
+        store = Store(place)
+        with recording(root, store) as recorder:
+            recorder.submit(b"own.")
+            assert recorder.flush(30) == 0
+            totals(store, recorder)
+            assert go_on(child) == 0
+            counts = totals(store, recorder)
+            assert delivered_by(root, recorder) == [*LEFT, b"own."], step
+            assert counts.accepted == counts.delivered == len(LEFT) + 1
+        assert directories(root) == []
+        if not is_unfinished:
+            break
+    assert step > 10

@@ -155,6 +155,25 @@ def test_workers_killed_while_fluentd_works_deliver_only_what_was_in_hand_twice(
         check_all_arrived(clients, arrived(fluentd), most_doubles=0.5)
 
 
+@pytest.mark.peers
+def test_workers_that_are_stopped_and_go_on_lose_and_double_nothing(
+    start: Start, fluentd: FluentServer, rng: np.random.Generator
+) -> None:
+    """As by a debugger, a container that is paused, or a machine that swaps; others answer, count and scrape."""
+    with fluentd:
+        server = start(fluentd.addr)
+        with Clients(server.port) as clients:
+            for pid in 2 * server.worker_pids():
+                clients.wait_answered(int(rng.integers(20, 60)))
+                os.kill(pid, signal.SIGSTOP)
+                clients.wait_answered(60)
+                os.kill(pid, signal.SIGCONT)
+        account = settled(server.port)
+        check_all_arrived(clients, arrived(fluentd))
+    assert not clients.unanswered
+    assert account.accepted == account.delivered == len(clients.answered)
+
+
 def test_a_process_killed_while_it_delivers_what_another_left_counts_nothing_twice(start: Start) -> None:
     """What follows a record that is refused was delivered, and cannot be struck off on the disk before it."""
     mode = "down"
@@ -264,6 +283,41 @@ def test_of_two_servers_that_share_a_spool_one_delivers_what_the_other_left(
     assert set(times.values()) == {1}
     assert account.accepted == account.delivered == len(times)
     assert len(times) <= len(first.answered) + len(second.answered) + len(first.unanswered)
+
+
+@pytest.mark.peers
+def test_of_two_servers_that_share_a_spool_and_live_each_delivers_its_own(start: Start, fluentd: FluentServer) -> None:
+    """What workers left that were killed, too: the other server would accept it once more."""
+    one, other = (start(fluentd.addr, name=name) for name in ("one", "other"))
+    with Clients(one.port) as first, Clients(other.port) as second:
+        for server, clients in ((one, first), (other, second)):
+            clients.wait_answered(60)
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            clients.wait_answered(60)
+    with fluentd:
+        accounts = [settled(server.port) for server in (one, other)]
+        check_all_arrived([first, second], arrived(fluentd))
+    for account, clients in zip(accounts, (first, second), strict=True):
+        assert len(clients.answered) <= account.accepted <= len(clients.answered) + len(clients.unanswered)
+        assert account.dropped.keys() <= {"process_died"}
+
+
+@pytest.mark.peers
+def test_what_a_server_left_that_was_not_reaped_is_delivered_by_another(start: Start, fluentd: FluentServer) -> None:
+    """As in a container whose first process asks for no exit codes: the master stays in the table of processes."""
+    one, other = (start(fluentd.addr, name=name) for name in ("one", "other"))
+    clients = send(one.port, 50)
+    os.killpg(one.pid, signal.SIGKILL)
+    with fluentd:
+
+        def nothing_is_missing() -> bool:
+            Account.of(scrape(other.port)[1])
+            return not compare(clients, arrived(fluentd)).missing
+
+        wait_for(nothing_is_missing, what="what the other left on disk")
+        account = settled(other.port)
+    assert Path(f"/proc/{one.pid}/stat").read_text().rpartition(") ")[2][0] == "Z"
+    assert account.accepted == account.delivered == len(clients.answered)
 
 
 @pytest.mark.peers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import random
 import signal
@@ -35,7 +36,7 @@ from flask_boxkite.live.store import Increments, Section
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
 from flask_boxkite.spool.segment import Segment
 from flask_boxkite.system.files import OwnerLock, take_if_dead
-from tests.faults import ended, fill, fork, killed, mounted, no_more_files
+from tests.faults import ended, fill, fork, go_on, has_stopped, killed, mounted, no_more_files, stop_at
 from tests.live.places import directory_of, model_section, same_place, share
 from tests.peers import wait_for
 from tests.spool.logs import fill_up, made
@@ -222,6 +223,36 @@ def test_a_reading_in_the_midst_of_a_fold_has_every_count_once(tmp_path: Path, n
         if ended(fork(read_and_fold)):
             assert number > 1
             break
+
+
+def test_a_fold_that_is_stopped_at_any_step_holds_up_nobody_and_goes_on(tmp_path: Path) -> None:
+    """Meanwhile others count, read, die and fold, if they get the lock."""
+    for step in itertools.count(1):
+        base = tmp_path / f"{step}"
+        base.mkdir()
+        for number in (1, 10):
+            dies(base, number)
+        state = directory_of(base)
+
+        def fold_and_stop(step: int = step, state: Path = state) -> None:
+            stop_at(step)
+            fold(state)
+
+        child = fork(fold_and_stop)
+        is_unfinished = has_stopped(child)
+        assert total(state) == 11
+        dies(base, 100)
+        alive = share(base, ONE, [1000])
+        fold(state)
+        assert total(state) == 1111
+        assert go_on(child) == 0
+        assert total(state) == 1111
+        fold(state)
+        assert (total(state), len(live_files(state))) == (1111, 1)
+        del alive
+        if not is_unfinished:
+            break
+    assert step > 10
 
 
 def check_total(state: Path, expected: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -27,8 +28,8 @@ from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.statefile import LiveFile
 from flask_boxkite.live.store import Block, Increments
 from flask_boxkite.system import process
-from flask_boxkite.system.process import ProcessName, boot_id, fork_mark, name_of, pid_namespace
-from tests.faults import ended, fork, run_in_child
+from flask_boxkite.system.process import ProcessName, ServerName, boot_id, fork_mark, name_of, pid_namespace
+from tests.faults import die_at, ended, fork, go_on, has_stopped, run_in_child, stop_at
 from tests.live.places import model_section, place_at
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +90,6 @@ def test_apps_whose_names_look_alike_share_nothing(
 
 
 NAME = """
-import sys
 sys.path.insert(0, {root!r})
 from flask_boxkite.live.place import Place
 print(Place("only", replica="replica", explicit=None, environ={{}}).open())
@@ -321,6 +321,15 @@ def test_the_directory_of_a_dead_server_is_removed(base: Path) -> None:
     assert not gone.exists()
 
 
+def test_the_directory_of_a_dead_server_that_was_not_reaped_is_removed(base: Path) -> None:
+    child = fork(lambda: None)
+    gone = left(base, automatic_name(pid=child, started=name_of(child).started))
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    opened(automatic())
+    assert not gone.exists()
+    assert ended(child) == 0
+
+
 @pytest.mark.parametrize(("app", "whose"), [("app", ""), ("other", " of the app 'app'")])
 def test_what_a_dead_server_has_lost_is_logged_before_it_goes(
     base: Path, caplog: pytest.LogCaptureFixture, app: str, whose: str
@@ -331,7 +340,7 @@ def test_what_a_dead_server_has_lost_is_logged_before_it_goes(
     def count_and_die() -> None:
         file, block = LiveFile(gone), Block(records_section("file"), fork_mark())
         block.cells[ACCEPTED], block.cells[DELIVERED] = 10, 7
-        file.take(block)
+        file.take([block])
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert ended(fork(count_and_die)) == -signal.SIGKILL
@@ -340,6 +349,40 @@ def test_what_a_dead_server_has_lost_is_logged_before_it_goes(
     assert [message.partition(":")[0] for message in caplog.messages] == [
         f"Dropped 3 records{whose} for the sink 'file' ('process_died')"
     ]
+
+
+@pytest.mark.parametrize("fault", [die_at, stop_at], ids=["killed", "stopped"])
+def test_a_sweep_that_ends_or_stops_at_any_step_costs_no_counts_and_is_done_by_another(
+    base: Path, fault: Callable[[int], None]
+) -> None:
+    """Even where a worker has outlived its master, and begins to count where another server is just sweeping."""
+    for step in itertools.count(1):
+        worker = automatic()
+        worker.server, worker._number = ServerName.of(ProcessName(dead_pid(), "1")), 0
+        gone = left(base, automatic_name(pid=worker.server.pid), files=(RETIRED, "windows-x"))
+
+        def sweep(step: int = step) -> None:
+            fault(step)
+            automatic().open()
+
+        child = fork(sweep)
+        is_unfinished = has_stopped(child)
+        now = [1e6]
+        store = Store(worker, clock=lambda now=now: now[0])  # type: ignore[misc]
+        counts = Counts(store, model_section())
+        counts.add(Increments([0]))
+        code = go_on(child)
+        assert code == 0 or fault is die_at
+        now[0] += 60
+        counts.add(Increments([0]))
+        assert counts.totals().cells.tolist() == [2]
+        assert gone.exists()
+        store._process.close()
+        opened(automatic())
+        assert not gone.exists()
+        if code == 0 and not is_unfinished:
+            break
+    assert step > 10
 
 
 def test_an_id_that_came_again_does_not_keep_a_directory(base: Path) -> None:
@@ -386,7 +429,7 @@ def test_what_nobody_can_judge_is_removed_after_an_hour(base: Path, name: str, a
 def test_a_server_whose_processes_are_hidden_is_not_taken_for_dead(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its master runs as root, say, and '/proc' is mounted with 'hidepid'."""
     kept = left(base, automatic_name(pid=os.getppid(), started="12345"))
-    monkeypatch.setattr(process, "name_of", lambda pid: ProcessName(pid, ""))
+    monkeypatch.setattr(process, "_stat", lambda pid: [])
     opened(automatic())
     assert kept.exists()
 

@@ -13,17 +13,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.live import place as place_module
+from flask_boxkite.live import statefile
 from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments
+from flask_boxkite.live.store import Block, Increments, Totals
 from flask_boxkite.naming import UNWRITABLE
 from flask_boxkite.system.files import take_if_dead
-from tests.faults import ended, fill, fork, killed, mounted, run_in_child
+from tests.faults import ended, file_size_limit, fill, fork, killed, mounted, run_in_child
 from tests.live.places import directory_of, model_section, same_place
 
 ONE = model_section()
@@ -268,6 +270,21 @@ def test_what_does_not_fit_stays_in_memory_until_there_is_room(
         del counts
 
 
+def test_of_several_models_those_that_fit_are_shared(tmp_path: Path) -> None:
+    store = Store(same_place(tmp_path))
+    blocks = [store.block(model_section(cells, baseline=str(cells))) for cells in (10, 1_000_000, 20)]
+    for block in blocks:
+        block.add(Increments([0]))
+    with file_size_limit(64 * 1024):
+        store.share()
+    assert [block.is_shared for block in blocks] == [True, False, False]
+    store.share()
+    for block in blocks:
+        block.add(Increments([0]))
+        assert block.is_shared
+        assert Store(same_place(tmp_path)).totals(block.section).cells[0] == 2
+
+
 def test_a_disk_that_fills_up_later_hurts_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What is mapped is reserved: writing there can not fail."""
     base = tmp_path / "disk"
@@ -343,7 +360,6 @@ def test_a_deleted_directory_takes_no_window_down(tmp_path: Path) -> None:
 
 AT_EXIT = """
 import atexit, sys, os
-from pathlib import Path
 
 def say():
     print(store.totals(section).cells.tolist())
@@ -351,8 +367,6 @@ def say():
 atexit.register(say)
 sys.path.insert(0, {root!r})
 from tests.live.places import model_section, same_place
-from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments
 
 section = model_section()
 store = Store(same_place(Path({base!r})))
@@ -365,6 +379,40 @@ def test_what_is_read_in_the_last_moment_is_not_doubled(tmp_path: Path) -> None:
     script = AT_EXIT.format(root=str(Path(__file__).parents[2]), base=str(tmp_path))
     result = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "[3]"
+
+
+def test_hundreds_of_models_share_a_reading_and_a_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes its snapshots itself; were all counts read for each of them, the work would grow with their square."""
+    number, clock = 300, Clock()
+    sections = [model_section(3, 1, str(index)) for index in range(number)]
+    other, store = (Store(same_place(tmp_path), clock) for _ in range(2))
+    for each in (other, store):
+        counts = [Counts(each, section) for section in sections]
+        before = len(os.listdir("/proc/self/fd"))
+        counts[0].add(Increments([0]))
+        assert len(os.listdir("/proc/self/fd")) <= before + 3  # the lock, the file, and the map of all
+    reads: list[Block] = []
+
+    def read(block: Block, real: Callable[[Block], Totals] = Block.totals) -> Totals:
+        reads.append(block)
+        return real(block)
+
+    monkeypatch.setattr(Block, "totals", read)
+    parses = mock.Mock(wraps=statefile._section)
+    monkeypatch.setattr(statefile, "_section", parses)
+    for index, one in enumerate(counts):
+        one.add(Increments([0, 1]))
+        assert one.totals().cells.tolist() == [3 if index == 0 else 1, 1, 0]
+    assert len(reads) <= 2 * number
+    assert parses.call_count <= 2 * number
+    clock.now += 1000
+    reads.clear()
+    parses.reset_mock()
+    for one in counts:
+        one.add(Increments([2]))
+    assert len(reads) == parses.call_count == number
+    for one in counts:
+        assert one.slots("5m").cells.tolist() == [[0, 0, 1]]
 
 
 def test_two_hundred_apps_leave_nothing_behind(tmp_path: Path, rng: np.random.Generator) -> None:

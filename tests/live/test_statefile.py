@@ -88,7 +88,7 @@ def counted(cells: list[int], sums: list[float] | None = None, description: byte
 
 def test_a_block_goes_on_in_the_file(live: LiveFile) -> None:
     block = counted([1, 2, 3], [0.5], b"about")
-    live.take(block)
+    live.take([block])
     for _ in range(2):
         increments = Increments([0, 2, 2])
         increments.sums.append((0, 1.25))
@@ -117,7 +117,7 @@ def test_a_file_that_grows_is_whole_in_every_reading(live: LiveFile) -> None:
     reader.start()
     try:
         for number in range(1, 41):
-            live.take(counted([number] * 1000, description=b"d" * 5000, name=str(number)))
+            live.take([counted([number] * 1000, description=b"d" * 5000, name=str(number))])
     finally:
         enough.set()
         reader.join()
@@ -127,14 +127,14 @@ def test_a_file_that_grows_is_whole_in_every_reading(live: LiveFile) -> None:
 
 def test_a_section_that_does_not_fit_leaves_the_file_and_the_block_as_they_were(live: LiveFile) -> None:
     first, second = counted([1]), counted([2] * 5000, name="other")
-    live.take(first)
+    live.take([first])
     before = live.path.read_bytes()
     with file_size_limit(len(before) + PAGE), pytest.raises(OSError, match="File too large"):
-        live.take(second)
+        live.take([second])
     assert live.path.read_bytes() == before
     assert not second.is_shared
     second.add(Increments([0]))
-    live.take(second)
+    live.take([second])
     assert [item.totals.cells[0] for item in parsed(read_file(live.path))[1]] == [1, 3]
 
 
@@ -157,7 +157,7 @@ def test_a_section_comes_whole_or_not_at_all_wherever_its_maker_is_killed(tmp_pa
 
                 with pytest.MonkeyPatch.context() as patch:
                     patch.setattr(statefile, "write_all", write_all)
-                    LiveFile(base).take(counted([7] * 2000, description=b"about"))
+                    LiveFile(base).take([counted([7] * 2000, description=b"about")])
 
             assert ended(fork(crash)) == 0
             for path in base.glob("live-*"):
@@ -181,7 +181,7 @@ def test_where_nothing_can_be_reserved_zeros_are_written(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     file = LiveFile(tmp_path)
-    file.take(counted([7] * 3000))
+    file.take([counted([7] * 3000)])
     assert parsed(read_file(file.path))[1][0].totals.cells.tolist() == [7] * 3000
     assert file.path.stat().st_blocks * 512 >= file.path.stat().st_size
     file.close()
@@ -352,7 +352,7 @@ def test_a_child_does_not_keep_the_file_of_its_dead_parent(tmp_path: Path, share
         file = LiveFile(tmp_path)
         block = counted([5])
         if shared:
-            file.take(block)
+            file.take([block])
 
         def child() -> None:
             os.write(tell, b"x")

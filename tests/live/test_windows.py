@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import os
 import struct
@@ -10,6 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import WINDOWS, RingFile, Windows
 from flask_boxkite.system import files
-from tests.faults import ended, file_size_limit, fork, killed, run_in_child
+from tests.faults import ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
 from tests.live.places import directory_of, model_section, same_place
 
 SLOTS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
@@ -443,7 +445,7 @@ def test_of_two_processes_that_start_at_once_one_notes_the_time(
     clock = Clock(1_000_003.0, 1_790_000_000.0)
     ring = RingFile(tmp_path / "ring")
     first, second = (Windows(ring, ONE, clock, wall) for wall in (clock.wall, lambda: clock.wall() + 7.0))
-    totals = Counts(Store(None), ONE).totals
+    totals = partial(Store(None).totals_since, ONE)
 
     @contextlib.contextmanager
     def locked(opened: Any, patience_seconds: float) -> Iterator[bool]:
@@ -461,7 +463,7 @@ def test_of_two_processes_that_start_at_once_one_notes_the_time(
 def test_the_next_slot_is_told_by_the_monotonic_clock(tmp_path: Path) -> None:
     clock = Clock(50.0, 1_790_000_003.5)
     windows = Windows(RingFile(tmp_path / "ring"), ONE, clock, clock.wall)
-    totals = Counts(Store(None), ONE).totals
+    totals = partial(Store(None).totals_since, ONE)
     assert windows.begin_slot(totals) == 56.5
     clock.now = 56.5
     assert clock.wall() == 1_790_000_060.0
@@ -604,6 +606,42 @@ def test_a_crash_in_the_midst_of_a_snapshot_leaves_none_that_is_wrong(tmp_path: 
             server.clock.now += 10
             server.count(2)
             server.check(2)
+
+
+def test_a_process_that_is_stopped_in_the_midst_of_a_snapshot_hides_nothing(tmp_path: Path) -> None:
+    """What others count meanwhile is in the windows, and leaves them too early or too late by no more than the stop."""
+    stopped_seconds = 25.0
+    for step in itertools.count(1):
+        base = tmp_path / f"{step}"
+        base.mkdir()
+        server = Server(base)
+        server.count(0)
+
+        def see_time_pass(clock: Clock = server.clock) -> None:
+            clock.now += stopped_seconds
+
+        def take_snapshot(server: Server = server, step: int = step, then: Any = see_time_pass) -> None:
+            stop_at(step, then)
+            server.count(1)
+
+        server.clock.now += 1000.0
+        child = fork(take_snapshot)
+        server.events.append(server.clock.now)
+        is_unfinished = has_stopped(child)
+        for _ in range(5):
+            server.count(0)
+            server.clock.now += stopped_seconds / 5
+        assert go_on(child) == 0
+        for _ in range(14):
+            server.clock.now += 25.0
+            begins = server.clock.now - WINDOWS["5m"]
+            least = sum(event >= begins + SLOTS["5m"] + stopped_seconds for event in server.events)
+            most = sum(event >= begins - stopped_seconds for event in server.events)
+            rows = server.process(0).slots("5m").cells[:, 0].sum()
+            assert least <= rows <= most, (step, server.clock.now)
+        if not is_unfinished:
+            break
+    assert step > 10
 
 
 def test_a_disk_that_is_full_makes_no_prediction_fail(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

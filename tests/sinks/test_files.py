@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorder
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.shared import Store
+from flask_boxkite.records import Records
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
 from flask_boxkite.system.folder import Folder
-from tests.faults import file_size_limit, run_in_child
+from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, run_in_child, stop_at
+from tests.records.archives import record
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()
 MINUTE = 60.0
@@ -348,6 +352,42 @@ def test_a_full_disk_leaves_no_half_line_and_no_line_twice(tmp_path: Path) -> No
     assert sorted(line["n"] for line in lines_in(tmp_path)) == [0, 1, 2, 3]
 
 
+def test_what_was_acknowledged_is_read_though_a_process_is_killed_while_the_disk_fills_up(tmp_path: Path) -> None:
+    """In the midst of a line. In a container its successor has the same id, and goes on behind what it left."""
+    damaged = 0
+    for step in itertools.count(1):
+        logs = tmp_path / str(step)
+        records = [record([float(number)], request_body="x" * 300) for number in range(3)]
+
+        def sink_of_the_container(logs: Path = logs) -> FileSink:
+            sink = file_sink(logs)
+            sink._name = "{}_boxkite-pod-7.txt".format  # type: ignore[method-assign]
+            return sink
+
+        def fill_and_die(sink: FileSink, records: Any = records, step: int = step) -> None:
+            ship(sink, (NOON, records[0]))
+            with file_size_limit(1000):
+                die_at(step)
+                with pytest.raises(OSError, match="File too large"):
+                    ship(sink, (NOON, records[1]))
+
+        code = ended(fork(lambda make=sink_of_the_container, work=fill_and_die: work(make())))  # type: ignore[misc]
+        restarted = sink_of_the_container()
+        ship(restarted, (NOON, records[1]))
+        ship(restarted, (NOON, records[2]))
+        (path,) = logs.rglob("*.txt")
+        lines = path.read_text().splitlines()
+        found = Records(logs)
+        assert [item["features"] for item in found] == [[0.0], [1.0], [2.0]], step
+        assert found.counts.damaged in ({}, {"no_record": 1})
+        assert len(lines) == 3 + found.counts.damaged.total()  # for readers that know no other damage than a bad line
+        damaged += found.counts.damaged.total()
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert damaged
+
+
 def test_nothing_is_lost_uncounted_on_a_full_disk(tmp_path: Path) -> None:
     sink = file_sink(tmp_path)
     recorder = Recorder(sink, Store(None), max_bytes=10_000, shutdown_timeout=10)
@@ -449,6 +489,36 @@ def test_three_days_of_a_clock_are_believed(tmp_path: Path) -> None:
         assert (root / "2023-11-30").exists()
         ship(file_sink(tmp_path, now=NOON + day * DAY), (NOON + day * DAY, {}))
     assert not (root / "2023-11-30").exists()
+
+
+@pytest.mark.parametrize("fault", [die_at, stop_at], ids=["killed", "stopped"])
+def test_a_sweep_that_ends_or_stops_at_any_step_is_done_by_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: Callable[[int], None]
+) -> None:
+    """At midnight all processes sweep at once; one that finds less than it saw is not in trouble."""
+    old = ["2024-01-01/0000_boxkite-pod-1.txt", "2024-01-02/0000_boxkite-pod-1.txt"]
+    kept = ["2024-02-27/0000_boxkite-pod-1.txt", "2024-02-28/0000_boxkite-pod-1.txt"]
+    for step in itertools.count(1):
+        logs = tmp_path / str(step)
+        root = logs / "models/predictions/endpoint"
+        write(root, *old, *kept)
+
+        def sweep(logs: Path = logs, step: int = step) -> None:
+            fault(step)
+            ship(file_sink(logs), (NOON, {"n": 0}))
+            assert caplog.messages == []
+
+        child = fork(sweep)
+        is_unfinished = has_stopped(child)
+        ship(file_sink(logs), (NOON, {"n": 1}))
+        code = go_on(child)
+        assert code == 0 or fault is die_at
+        assert caplog.messages == []
+        assert [path.name for path in sorted(root.iterdir())] == ["2024-02-27", "2024-02-28", "2024-02-29"]
+        assert {line["n"] for line in lines_in(root / "2024-02-29")} >= {1}
+        if code == 0 and not is_unfinished:
+            break
+    assert step > 10
 
 
 def test_old_files_behind_a_link_are_left_alone(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from flask_boxkite import Baseline, Boxkite
+from tests.faults import no_more_files
 from tests.web.twins import Samples, Twins, check_consistent
 
 Make = Callable[..., Twins]
@@ -284,6 +285,18 @@ def test_methods(twins: Make) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
         assert app.client.open("/metrics", method=method).status_code == 405
     assert app.scrape().statuses() == {}, "a scrape is no prediction"
+
+
+def test_a_want_of_descriptors_is_said_and_no_counter_falls(twins: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """A scrape that fails is a gap; one without what other processes have counted would be a fall."""
+    app = twins(scoring)
+    app.client.post("/score", json=ANN)
+    with no_more_files():
+        answers = [app.client.get("/metrics") for _ in range(2)]
+    text = "What was counted cannot be read just now: Too many open files. The next scrape tries again.\n"
+    assert [(answer.status_code, answer.text) for answer in answers] == [(503, text)] * 2
+    assert caplog.messages.count("What was counted cannot be read just now.") == 1
+    assert app.client.get("/metrics").status_code == 200
 
 
 def test_a_replica_may_leave_out_baseline_and_bins(twins: Make) -> None:

@@ -1,0 +1,109 @@
+"""Servers whose disks are full, or become read-only under them, answer as ever and lose nothing uncounted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.faults import fill, mounted, mounted_until_it_fails
+from tests.integration.ledger import NUMBERED_APP, Account, settled, write_baseline
+from tests.integration.load import scrape, total
+from tests.peers import Gunicorn, fetch, wait_for
+
+WORKERS = 2
+
+
+def server_of(tmp_path: Path, kind: type[Gunicorn] = Gunicorn, **settings: Any) -> Gunicorn:
+    """Return a server that writes its records to files."""
+    settings = {"sink": "file", "baseline": write_baseline(tmp_path / "baseline.prom"), **settings}
+    env = {f"APP_BOXKITE_{name.upper()}": str(value) for name, value in settings.items()}
+    return kind("numbered:app", tmp_path / "app", source=NUMBERED_APP, workers=WORKERS, env=env)
+
+
+def predict(server: Gunicorn, requests: int) -> None:
+    """Send requests, and fail unless each is answered as without us."""
+    for number in range(requests):
+        answer = fetch(f"{server.url}/score", json_body={"number": number})
+        assert (answer.status, answer.json()) == (200, {"score": number})
+        assert answer.headers["Boxkite-Prediction-Id"]
+
+
+def answered_by_all(server: Gunicorn) -> float:
+    """Return how many predictions every worker shows; fail unless all records are accounted for."""
+    shown = set()
+    for _ in range(4 * WORKERS):
+        _, samples = scrape(server.port)
+        Account.of(samples, "file")
+        shown.add(total(samples, "boxkite_predictions_total"))
+    (number,) = shown
+    return number
+
+
+def lines_below(directory: Path) -> int:
+    """Return how many records were written."""
+    return sum(len(path.read_text().splitlines()) for path in directory.rglob("*.txt"))
+
+
+class GunicornOfLittleSharedMemory(Gunicorn):
+    """A gunicorn that sees a small ``/dev/shm`` of its own, as in a container."""
+
+    def _spawn(self, command: Sequence[str | Path], *, env: Mapping[str, str], cwd: Path | None = None) -> None:
+        mount = 'mount -t tmpfs -o size=2m boxkite-test /dev/shm && exec "$@"'
+        super()._spawn(["unshare", "--mount", "sh", "-c", mount, "sh", *command], env=env, cwd=cwd)
+
+
+def test_a_shared_memory_that_fills_up_costs_no_count_and_no_process(tmp_path: Path) -> None:
+    """Whatever others put there. A page that cannot be had when it is written to would be the end of a process."""
+    settings = {"log_dir": tmp_path / "logs", "spool_dir": "/dev/shm/spool", "spool_bytes": 1024 * 1024}
+    with mounted(tmp_path / "disk", "1m"):  # where nothing can be mounted, skip
+        pass
+    with server_of(tmp_path, GunicornOfLittleSharedMemory, **settings) as server:
+        pids = server.worker_pids()
+        wait_for(lambda: predict(server, 5) or len(state_files(pids)) == WORKERS, what="a file of each worker")
+        before = answered_by_all(server)
+        fill(Path(f"/proc/{server.pid}/root/dev/shm/filler"))
+        predict(server, 200)
+        assert answered_by_all(server) == before + 200
+        assert server.worker_pids() == pids
+        assert settled(server.port, "file").delivered == before + 200
+
+
+def state_files(pids: Sequence[int]) -> list[str]:
+    """Return the files in which workers count, as they see them."""
+    (directory,) = Path(f"/proc/{pids[0]}/root/dev/shm").glob("boxkite-*")
+    return [name for name in os.listdir(directory) if name.startswith("live-")]
+
+
+def test_files_of_records_on_a_disk_that_is_read_only_for_a_while(tmp_path: Path) -> None:
+    with mounted(tmp_path / "logs", "1m"), server_of(tmp_path, log_dir=tmp_path / "logs") as server:
+        predict(server, 20)
+        settled(server.port, "file")
+        subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "logs")], check=True)
+        predict(server, 50)
+        account = Account.of(scrape(server.port)[1], "file")
+        assert (account.accepted, account.delivered, account.waiting) == (70, 20, 50)
+        subprocess.run(["mount", "-o", "remount,rw", str(tmp_path / "logs")], check=True)
+        assert settled(server.port, "file").delivered == 70
+        assert lines_below(tmp_path / "logs") == 70
+        assert answered_by_all(server) == 70
+
+
+def test_a_disk_that_fails_under_everything_takes_no_request_down(tmp_path: Path) -> None:
+    """Counts, spool and files of records are on it. What is mapped can be written to all the same."""
+    disk = tmp_path / "disk"
+    with mounted_until_it_fails(disk) as fail:
+        settings = {"state_dir": disk / "state", "spool_dir": disk / "spool", "log_dir": disk / "logs"}
+        with server_of(tmp_path, **settings) as server:
+            pids = server.worker_pids()
+            predict(server, 40)
+            settled(server.port, "file")
+            fail()
+            predict(server, 100)
+            assert answered_by_all(server) == 140
+            account = Account.of(scrape(server.port)[1], "file")
+            assert (account.accepted, account.delivered, account.waiting) == (140, 40, 100)
+            assert server.worker_pids() == pids
+        assert lines_below(disk / "logs") == 40
