@@ -23,7 +23,9 @@ from flask_boxkite import Baseline, BoxkiteError, ConfigError, ModelMonitoringSe
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.live.shared import Store
-from flask_boxkite.service import load_baseline, make_recorders
+from flask_boxkite.monitoring.app import AppMonitor
+from flask_boxkite.monitoring.assembly import load_baseline
+from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.testing import RecordingSink
 
 
@@ -39,13 +41,12 @@ def baseline(tmp_path: Path, rng: np.random.Generator) -> Baseline:
     )
 
 
-def clocked(baseline: Baseline) -> tuple[ModelMonitoringService, list[float]]:
-    """Return a service whose clocks are the number in a list: at the beginning of a slot of every window."""
+def clocked(baseline: Baseline) -> tuple[ModelMonitor, list[float]]:
+    """Return a monitor whose clocks are the number in a list: at the beginning of a slot of every window."""
     clock = [1_000_800.0]
     store = Store(None, lambda: clock[0], lambda: clock[0])
     settings = Settings.from_mapping({"BOXKITE_SINK": "none"})
-    service = ModelMonitoringService.from_settings(settings, baseline, None, store, make_recorders(settings, store))
-    return service, clock
+    return AppMonitor(settings, "test", {None: baseline}, store=store).model(None), clock
 
 
 @contextmanager
@@ -346,7 +347,7 @@ def test_what_cannot_be_matched_is_counted_by_reason(baseline: Baseline, given: 
 def test_an_empty_batch_by_hand_is_no_prediction_and_no_error(baseline: Baseline, features: Any, output: Any) -> None:
     with service_of(baseline) as (service, sink):
         service.log_prediction(features=features, output=output)
-        observed = service.observe()
+        observed = service.monitor.observe()
 
     assert sum(observed.rows.values()) == sum(observed.capture_errors.values()) == observed.cells.sum() == 0
     assert sink.records == []
@@ -357,14 +358,14 @@ def test_without_a_baseline_a_prediction_may_have_no_features() -> None:
         for output in (1, "yes", [0.5], None, []):
             service.log_prediction(features=[], output=output)
         assert [record["output"] for record in recorded(service, sink)] == [1, "yes", [0.5]]
-        assert service.observe().rows["ok"] == 3
+        assert service.monitor.observe().rows["ok"] == 3
 
 
 @pytest.mark.parametrize(("features", "output"), [([], 0.5), ([], [0.5]), ([[1.0, "Bern"]], [])], ids=repr)
 def test_an_output_of_other_rows_than_an_empty_batch_is_told(baseline: Baseline, features: Any, output: Any) -> None:
     with service_of(baseline) as (service, sink):
         service.log_prediction(features=features, output=output)
-        observed = service.observe()
+        observed = service.monitor.observe()
 
     assert observed.capture_errors == {"features": 0, "output": 1, "internal": 0}
     assert len(sink.records) == 1
@@ -412,7 +413,7 @@ def test_disabled_it_makes_ids_and_nothing_else(baseline: Baseline) -> None:
 
 
 def test_the_default_baseline_may_be_absent(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flask_boxkite.service.DEFAULT_BASELINE_PATH", "/nowhere/histogram.prom")
+    monkeypatch.setattr("flask_boxkite.monitoring.assembly.DEFAULT_BASELINE_PATH", "/nowhere/histogram.prom")
     with service_of() as (service, sink):
         service.log_prediction(features=[1], output=1)
         assert recorded(service, sink)[0]["baseline"] is None
@@ -457,7 +458,7 @@ def test_rows_that_come_in_heaps_are_no_drift(baseline: Baseline, window: str | 
     found = service.drift(window)["city"]
 
     assert (found.live_rows, found.verdict) == (180, "unclear")
-    assert 1 < found.judgement.g < chi2.isf(service.settings.drift_alpha / 3, 5)
+    assert 1 < found.judgement.g < chi2.isf(service.app.settings.drift_alpha / 3, 5)
     assert found.judgement.dispersion > 10
     assert service.drift(window).window == window
 
@@ -507,7 +508,7 @@ def test_windows_that_cannot_be_read_are_no_reason_to_judge_nothing(
     for name in ("Windows.history", "Windows._snapshot"):
         with monkeypatch.context() as patch:
             patch.setattr(f"flask_boxkite.live.windows.{name}", fail)
-            service._timelines = Timelines(service._layout)
+            service.monitor._timelines = Timelines(service.monitor._layout)
             assert (service.drift()["age"].live_rows, service.drift()["age"].verdict) == (50, "major")
             with pytest.raises(BoxkiteError, match=r"^The counts of the window '1h' cannot be read: too many files\."):
                 service.drift("1h")

@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 from flask_boxkite.cli.group import boxkite, output_option, write
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.provision import ObjectMeta, RuleOptions, rules_text, scrape_config_text
+from flask_boxkite.web.monitored_app import monitored_app
 
 __all__ = ["grafana", "rules", "scrape_config"]
 
@@ -134,7 +135,7 @@ def scrape_config(output: Path | None, job: str | None, **options: Any) -> None:
       flask --app scoring boxkite scrape-config --target scoring-1:8000 --target scoring-2:8000
       flask --app scoring boxkite scrape-config --job scoring --credentials-file /run/secrets/metrics-token
     """
-    state = current_app.extensions.get("boxkite")
+    state = monitored_app(current_app)
     if state is None:
         msg = "The app has no Boxkite monitor. Did you forget to call 'init_app'?"
         raise ConfigError(msg)

@@ -13,6 +13,7 @@ from werkzeug.test import Client
 
 from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.config import Settings
+from flask_boxkite.web.monitored_app import monitored_app
 from flask_boxkite.web.routes import DASHBOARD, METRICS, mounted_elsewhere
 
 __all__ = ["probe_routes"]
@@ -63,9 +64,10 @@ def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
         app: The app, whose middleware and hooks run as for any other request.
         has_guard: Whether the user's own function decides who sees the page: it is not asked for then.
     """
-    state = app.extensions["boxkite"]
+    state = monitored_app(app)
+    assert state is not None
     state.has_begun = True  # a look is no first request of a server
-    settings: Settings = state.settings
+    settings = state.settings
     who = "everyone with the token" if settings.metrics_token else "everyone who reaches the server"
     if settings.metrics_path is not None:
         found = f"Metrics are at '{settings.metrics_path}', for {who}."

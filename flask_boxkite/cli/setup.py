@@ -19,9 +19,10 @@ from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.windows import Shortage
+from flask_boxkite.monitoring.assembly import load_baselines
 from flask_boxkite.monitoring.findings import Level, findings
 from flask_boxkite.monitoring.notes import latest
-from flask_boxkite.service import load_baselines
+from flask_boxkite.web.monitored_app import monitored_app
 
 __all__ = ["Setup", "outcomes", "setup_of_app", "setup_of_environment"]
 
@@ -70,25 +71,25 @@ def setup_of_app(app: Flask) -> Setup:
         ConfigError: It has no monitor.
         BoxkiteError: What was counted cannot be read.
     """
-    state = app.extensions.get("boxkite")
+    state = monitored_app(app)
     if state is None:
         msg = f"App {app.name!r} has no Boxkite monitor. Did you forget to call 'init_app'?"
         raise ConfigError(msg)
-    services = state.services()
-    directory = state.state_directory()
+    monitor, models = state.monitor, state.monitor.models()
+    directory = monitor.state_directory()
     return Setup(
         f"App {app.name!r} has a monitor, whose settings are right.",
         state.settings,
-        {service.model: service.baseline for service in services},
-        sinks=state.sinks(),
-        capture_errors=sum((Counter(service.observe().capture_errors) for service in services), Counter()),
+        {model.model: model.baseline for model in models},
+        sinks=monitor.sinks(),
+        capture_errors=sum((Counter(model.observe().capture_errors) for model in models), Counter()),
         directory=directory,
         alone="hint" if directory is None else None,
-        shortage=state.shortage(),
-        has_guard=state.has_guard,
-        notes=latest((service.notes.read() for service in services), time.time()),
+        shortage=monitor.shortage(),
+        has_guard=state.guard is not None,
+        notes=latest((model.notes.read() for model in models), time.time()),
         route_problems=list(state.route_problems(app)) if state.settings.enabled else (),
-        is_ambiguous=state.is_ambiguous(),
+        is_ambiguous=monitor.is_ambiguous(),
         app=app,
     )
 

@@ -26,8 +26,10 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
 from flask_boxkite.monitoring.hints import Where, features_hint, output_hint
+from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.prediction import body_of
 from flask_boxkite.monitoring.reply import Reply
+from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import (
     INFERENCE_HEADER,
@@ -42,7 +44,6 @@ from flask_boxkite.payloads import (
     json_lines_table,
     json_table,
 )
-from flask_boxkite.service import ModelMonitoringService, Tally
 from flask_boxkite.web.request_body import BodyTee, JsonOnce, JsonSpy, breaks_off, buffered_body, reread, untouched
 from flask_boxkite.web.return_values import (
     LONGEST_PAYLOAD,
@@ -94,7 +95,7 @@ class Capture:
     """The prediction of one request, until it is finished.
 
     Args:
-        service: Where it is counted and logged.
+        model: Monitor of the model, which counts and logs it.
         options: Where its features and output are.
         keeps_long_bodies: Whether to keep long JSON bodies too, for apps that do not parse them with *request*.
     """
@@ -119,10 +120,10 @@ class Capture:
     _query_string = b""
     _output: Any = None
 
-    def __init__(self, service: ModelMonitoringService, options: Options, *, keeps_long_bodies: bool = False) -> None:
+    def __init__(self, model: ModelMonitor, options: Options, *, keeps_long_bodies: bool = False) -> None:
         self._started = perf_counter()
-        self.service = service
-        self.prediction = service.new_id()
+        self.model = model
+        self.prediction = model.new_id()
         self.tally = Tally()
         self._options = options
         self._keeps_long_bodies = keeps_long_bodies
@@ -132,14 +133,14 @@ class Capture:
         """The id that the client gets: that of the view's own call of ``log_prediction``, if it made one."""
         text = self.is_logged or self.prediction.text
         # A server's name may be any text, a header's value not.
-        return text if self.service.has_header_ids else quote(text, safe="/:")
+        return text if self.model.has_header_ids else quote(text, safe="/:")
 
     # --- before the view ---------------------------------------------------------------------------------------------
 
     def read_request(self, request: Request) -> None:
         """Take the features from the request, and leave it as it was."""
         try:
-            self._body = body = buffered_body(request, self.service.settings.max_body_bytes)
+            self._body = body = buffered_body(request, self.model.settings.max_body_bytes)
             pick = self._options.features
             if body is None:
                 self._watch_body(request)
@@ -149,11 +150,11 @@ class Capture:
                 with untouched(request):
                     self._take_picked(pick, request)
             if pick == QUERY:
-                self._take_table(form_table(request.args.to_dict(flat=False), self.service.feature_names))
+                self._take_table(form_table(request.args.to_dict(flat=False), self.model.feature_names))
         except (LookupError, UnicodeDecodeError):  # a query string may be anything
             pass
         except Exception:
-            self.service.fail(self.tally)
+            self.model.fail(self.tally)
         if self._table is None:
             self._content_type = request.environ.get("CONTENT_TYPE", "")
             self._query_string = request.query_string
@@ -166,7 +167,7 @@ class Capture:
             self._length = 0
         if "stream" in request.__dict__:  # a hook was before us
             return
-        limit = self.service.settings.max_body_bytes
+        limit = self.model.settings.max_body_bytes
         if self._keeps_long_bodies or _is_read_whole(request):
             limit = max(limit, LONGEST_PAYLOAD)
         self._tee = BodyTee(request.environ["wsgi.input"], limit)
@@ -176,12 +177,12 @@ class Capture:
 
     def _take_picked(self, pick: Callable[[Any], Any], request: Request) -> None:
         try:
-            self._take_table(as_table(pick(request), self.service.feature_names))
+            self._take_table(as_table(pick(request), self.model.feature_names))
         except (LookupError, RecursionError, HTTPException):  # the client's body is not as the function expects
             pass
         except Exception:
             if not breaks_off(request):
-                self.service.fail(self.tally)
+                self.model.fail(self.tally)
 
     def _take_document(self, document: Any) -> None:
         if self._table is not None:
@@ -189,14 +190,14 @@ class Capture:
         try:
             self._take_table(self._table_of(document))
         except Exception:
-            self.service.fail(self.tally)
+            self.model.fail(self.tally)
         if self._tee is not None and self._table is not None:
-            self._tee.keep_only(self.service.settings.max_body_bytes)
+            self._tee.keep_only(self.model.settings.max_body_bytes)
 
     def _take_table(self, table: Table | None) -> None:
         if table is None:
             return
-        self.service.count_features(self.tally, table)
+        self.model.count_features(self.tally, table)
         try:
             self._table = table if table.is_numeric else _kept(table)
         except RecursionError:  # nested as no features are: as if there were none
@@ -223,7 +224,7 @@ class Capture:
             return None
         try:
             if encoding:
-                body = decompressed(body, encoding, max(LONGEST_PAYLOAD, self.service.settings.max_body_bytes))
+                body = decompressed(body, encoding, max(LONGEST_PAYLOAD, self.model.settings.max_body_bytes))
             if length:
                 return self._table_of(binary_document(body, length))
             if mimetype in JSON_LINES and self._options.features is None:
@@ -236,7 +237,7 @@ class Capture:
 
     def _table_of(self, document: Any) -> Table | None:
         if self._options.features is None:
-            return json_table(document, self.service.feature_names)
+            return json_table(document, self.model.feature_names)
         try:
             return as_table(value_at(document, str(self._options.features)))
         except LookupError:
@@ -244,7 +245,7 @@ class Capture:
 
     def _table_of_text(self, request: Request, body: bytes) -> Table | None:
         if request.mimetype in _FORMS and "form" in request.__dict__:  # a hook or the view has parsed it
-            return form_table(request.form.to_dict(flat=False), self.service.feature_names)
+            return form_table(request.form.to_dict(flat=False), self.model.feature_names)
         return self._table_of_body(request, body)
 
     def _table_of_body(self, request: Request, body: bytes) -> Table | None:
@@ -255,14 +256,14 @@ class Capture:
             # Not by the request, whose form and stream are the view's.
             parser = FormDataParser(stream_factory=_in_memory)
             form = parser.parse(io.BytesIO(body), mimetype, len(body), dict(request.mimetype_params))[1]
-            return form_table(form.to_dict(flat=False), self.service.feature_names)
+            return form_table(form.to_dict(flat=False), self.model.feature_names)
         return None
 
     def _table_of_lines(self, text: str) -> Table | None:
-        return json_lines_table(text, self.service.feature_names)
+        return json_lines_table(text, self.model.feature_names)
 
     def _table_of_csv(self, text: str) -> Table | None:
-        return csv_table(text, self.service.feature_names)
+        return csv_table(text, self.model.feature_names)
 
     # --- after the view ----------------------------------------------------------------------------------------------
 
@@ -295,21 +296,21 @@ class Capture:
             else:
                 value = self._output_of(read(answer))
             self._output = value
-            self.service.count_output(self.tally, [None] if value is None and self.tally.rows != 0 else value)
+            self.model.count_output(self.tally, [None] if value is None and self.tally.rows != 0 else value)
         except StreamedError:
             self.awaits_body = True
         except LookupError:
             if self.tally.rows != 0:  # an empty batch has no output to miss
                 self.tally.errors.append("output")
         except Exception:
-            self.service.fail(self.tally)
+            self.model.fail(self.tally)
 
     def _output_of(self, document: Any) -> Any:
         if pick := self._options.output:
             return value_at(document, str(pick))
-        baseline = self.service.baseline
+        baseline = self.model.baseline
         outputs = baseline.outputs if baseline else ()
-        return found_output(document, self.service.output_names, outputs, self.tally.rows)
+        return found_output(document, self.model.output_names, outputs, self.tally.rows)
 
     def _read_late(self, request: Request) -> None:
         """Find the features in a body that the view has read by now and that nobody parsed for us."""
@@ -332,13 +333,13 @@ class Capture:
         try:
             self._read_late(request)
         except Exception:
-            self.service.fail(self.tally)
+            self.model.fail(self.tally)
 
     @property
     def keeps_reply(self) -> bool:
         """Whether the raw response is recorded: the output was not found, or a setting asks for it."""
         errors = self.tally.errors
-        return self.service.settings.record_response or (bool(errors) and not _WITHOUT_OUTPUT.isdisjoint(errors))
+        return self.model.settings.record_response or (bool(errors) and not _WITHOUT_OUTPUT.isdisjoint(errors))
 
     def finish(self, status_code: int, response: Response | Reply | None = None) -> None:
         """Count and log the prediction, once; its values only if it was answered.
@@ -366,29 +367,29 @@ class Capture:
                 # A name that is misspelt may be why the view failed.
                 kept = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
                 self.tally.errors = [reason for reason in self.tally.errors if reason in kept]
-            predictions = self.service.commit(self.tally, status, duration)
+            predictions = self.model.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
-            if predictions and self.service.wants_record(self.prediction):
+            if predictions and self.model.wants_record(self.prediction):
                 self._record(status, duration, self._reply(response) if self.keeps_reply else None)
         except Exception:
-            self.service.complain("A prediction could not be counted; the response is not affected.")
+            self.model.complain("A prediction could not be counted; the response is not affected.")
 
     def _explain(self, response: Response | Reply | None) -> None:
         """Say, once in a while, what was seen and what was expected."""
-        service, options = self.service, self._options
-        service.explain_features(self.tally, self._table, self._features_hint, is_placed=options.features is not None)
-        service.explain_output(
+        model, options = self.model, self._options
+        model.explain_features(self.tally, self._table, self._features_hint, is_placed=options.features is not None)
+        model.explain_output(
             self.tally,
             self._output,
             lambda: output_hint(
-                self._seen_reply(response), self._output, service.output_names, self.tally.rows, options.output
+                self._seen_reply(response), self._output, model.output_names, self.tally.rows, options.output
             ),
         )
 
     def _features_hint(self) -> str:
         pick = self._options.features
-        baseline = self.service.baseline
+        baseline = self.model.baseline
         names = [item.name for item in baseline.features] if baseline else []
         seen = self._query_string if pick == QUERY else self._seen_body()
         return features_hint(seen, self._content_type, names, pick)
@@ -409,12 +410,12 @@ class Capture:
         return reply_of(response) if isinstance(response, Response) else response
 
     def _record(self, status: str, duration: float, reply: Reply | None) -> None:
-        limit = self.service.settings.max_body_bytes
+        limit = self.model.settings.max_body_bytes
         tee = self._tee
         is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
         output = self._output if status == "ok" else None
-        self.service.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
+        self.model.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
 
 
 def _first_parameter(function: Callable[..., Any]) -> str | None:

@@ -8,25 +8,25 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from flask import Blueprint, Flask, abort, current_app, request
 from werkzeug.wrappers import Response
 
-from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.live.windows import LONGEST, WINDOWS, Shortage
+from flask_boxkite.live.windows import LONGEST, WINDOWS
+from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.findings import findings
+from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import latest
 from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
-from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.system.process import runs_several
 from flask_boxkite.web.http import POLICY, arguments, compressed, has_token, refused
 from flask_boxkite.web.routes import DASHBOARD, add_route
 
-__all__ = ["Guard", "Monitored", "dashboard_blueprint"]
+__all__ = ["Guard", "dashboard_blueprint"]
 
 Guard = Callable[[], Any]
 """Called before the page is shown: returns None to let a visitor in, or a response; or it aborts."""
@@ -44,41 +44,19 @@ _PAGE_POLICY = (
 _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-class Monitored(Protocol):
-    """The app whose state is shown."""
-
-    @property
-    def settings(self) -> Settings: ...
-
-    def services(self) -> Sequence[ModelMonitoringService]:
-        """Return its models."""
-
-    def sinks(self) -> Mapping[str, RecorderCounts]:
-        """Return what became of records, by sink."""
-
-    def is_alone(self) -> bool:
-        """Say whether nobody else can read what this process counts."""
-
-    def is_ambiguous(self) -> bool:
-        """Say whether only the order of apps tells the counts of this one from another's."""
-
-    def shortage(self) -> Shortage | None:
-        """Return what room is lacking for time windows."""
-
-
 def dashboard_blueprint(
-    app: Flask, monitored: Monitored, path: str, guard: Guard | None, *, only_in_debug: bool
+    app: Flask, monitor: AppMonitor, path: str, guard: Guard | None, *, only_in_debug: bool
 ) -> Blueprint:
     """Return the routes of the page.
 
     Args:
         app: The app that they are for.
-        monitored: What it shows.
+        monitor: Monitor of the app.
         path: Where the page is.
         guard: Decides who may see it, instead of the token.
         only_in_debug: Whether the page is there only while the app is in debug mode.
     """
-    pages = _Pages(monitored, has_guard=guard is not None)
+    pages = _Pages(monitor, has_guard=guard is not None)
     blueprint = Blueprint(DASHBOARD, __name__)
     root = path.rstrip("/")
 
@@ -87,7 +65,7 @@ def dashboard_blueprint(
             abort(404)
         if guard is not None:
             return current_app.ensure_sync(guard)()
-        return _ask_for_token(monitored.settings.metrics_token)
+        return _ask_for_token(monitor.settings.metrics_token)
 
     # In each view: tools that document an app take a hook of a blueprint for one of theirs.
     def admitting(view: Callable[[], Any]) -> Callable[[], Any]:
@@ -129,9 +107,9 @@ def _asset(name: str) -> Response:
 class _Pages:
     """The views of one app."""
 
-    def __init__(self, monitored: Monitored, *, has_guard: bool) -> None:
-        self._monitored = monitored
-        self._is_open = not has_guard and monitored.settings.metrics_token is None
+    def __init__(self, monitor: AppMonitor, *, has_guard: bool) -> None:
+        self._monitor = monitor
+        self._is_open = not has_guard and monitor.settings.metrics_token is None
 
     def overview(self) -> Response:
         """All variables of all models."""
@@ -151,11 +129,11 @@ class _Pages:
         """One variable."""
         given = arguments(request)
         names = [given.get(key, "") for key in ("model", "side", "variable")]
-        services = [service for service in self._monitored.services() if service.model == names[0]]
+        models = [model for model in self._monitor.models() if model.model == names[0]]
         query = _query()
-        observations, failures = _observed(services, query)
+        observations, failures = _observed(models, query)
         if failures:
-            return _answer(overview_html(self._app(query, services, observations, failures)), status=503)
+            return _answer(overview_html(self._app(query, models, observations, failures)), status=503)
         app = App(current_app.name, query, observations, now=time.time())
         model = next(iter(app.models), None)
         view = model.variable(*names[1:]) if model else None
@@ -163,27 +141,27 @@ class _Pages:
             kind = names[1] if names[1] in ("feature", "output") else "variable"
             _refuse(f"There is no {kind} {names[2]!r} of a model {names[0]!r}.", 404)
         try:
-            course = services[0].course(view.trained)
+            course = models[0].course(view.trained)
         except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
             course = []
         return _answer(variable_html(app, model, view, course))
 
     def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
-        services, query = self._monitored.services(), _query()
-        app = self._app(query, services, *_observed(services, query))
+        models, query = self._monitor.models(), _query()
+        app = self._app(query, models, *_observed(models, query))
         return _answer(render(app), kind, status=503 if app.failures else 200, **options)
 
     def _app(
         self,
         query: Query,
-        services: Sequence[ModelMonitoringService],
+        models: Sequence[ModelMonitor],
         observations: Sequence[Observation],
         failures: Sequence[str],
     ) -> App:
         """Return all that there is to say: of sinks and set-up, too."""
         sinks: Mapping[str, RecorderCounts] = {}
         try:
-            sinks = self._monitored.sinks()
+            sinks = self._monitor.sinks()
         except OSError as error:
             failures = [*failures, f"What became of records cannot be read: {error}. Are files not too many?"]
         has_others = runs_several(request.environ)
@@ -196,27 +174,27 @@ class _Pages:
             observations,
             sinks=sinks,
             findings=findings(
-                self._monitored.settings,
-                models={service.model: service.baseline is not None for service in services},
+                self._monitor.settings,
+                models={model.model: model.baseline is not None for model in models},
                 sinks=sinks,
                 capture_errors=lost,
                 is_open=self._is_open and not current_app.debug,
-                alone="problem" if has_others and self._monitored.is_alone() else None,
-                shortage=self._monitored.shortage(),
-                ambiguous="problem" if self._monitored.is_ambiguous() and not self._monitored.is_alone() else None,
-                notes=latest((service.notes.read() for service in services), now, reach),
+                alone="problem" if has_others and self._monitor.is_alone() else None,
+                shortage=self._monitor.shortage(),
+                ambiguous="problem" if self._monitor.is_ambiguous() and not self._monitor.is_alone() else None,
+                notes=latest((model.notes.read() for model in models), now, reach),
             ),
             now=now,
             failures=failures,
         )
 
 
-def _observed(services: Sequence[ModelMonitoringService], query: Query) -> tuple[Sequence[Observation], Sequence[str]]:
+def _observed(models: Sequence[ModelMonitor], query: Query) -> tuple[Sequence[Observation], Sequence[str]]:
     """Return what the models have seen, and of those whose counts cannot be read, why."""
     observations, failures = [], []
-    for service in services:
+    for model in models:
         try:
-            observations.append(service.observe(query.window))
+            observations.append(model.observe(query.window))
         except BoxkiteError as error:
             failures.append(str(error))
     return observations, failures

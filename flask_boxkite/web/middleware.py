@@ -49,9 +49,10 @@ class BoxkiteMiddleware:
     ) -> None:
         self._app = wsgi_app
         self._service = service
+        self._settings = service.app.settings
         self._routes = {path: _options(path, given) for path, given in routes.items()}
-        self._metrics_path = metrics_path if service.settings.enabled else None
-        self._capture = capture_type(service.settings)
+        self._metrics_path = metrics_path if self._settings.enabled else None
+        self._capture = capture_type(self._settings)
         self._is_checked = False
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -62,9 +63,9 @@ class BoxkiteMiddleware:
         if path == self._metrics_path:
             return self._metrics(environ)(environ, start_response)
         options = self._routes.get(path)
-        if options is None or environ["REQUEST_METHOD"] in ("HEAD", "OPTIONS") or not self._service.settings.enabled:
+        if options is None or environ["REQUEST_METHOD"] in ("HEAD", "OPTIONS") or not self._settings.enabled:
             return self._app(environ, start_response)
-        capture = self._capture(self._service, options, keeps_long_bodies=True)
+        capture = self._capture(self._service.monitor, options, keeps_long_bodies=True)
         capture.read_request(Request(environ, populate_request=False))
         capture.awaits_body = True
         answer = Answer(capture)
@@ -82,12 +83,12 @@ class BoxkiteMiddleware:
 
     def _first_answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self._is_checked = True
-        is_last = self._service.check_server(environ)
+        is_last = self._service.app.check_server(environ)
         body = self(environ, start_response)
         if not is_last:
             return body
         self._is_checked = False  # the next answer of this process may be its last, too
-        return ClosingIterator(body, self._service.hand_over)
+        return ClosingIterator(body, self._service.app.hand_over)
 
     def _metrics(self, environ: dict[str, Any]) -> Callable[..., Iterable[bytes]]:
         from werkzeug.exceptions import MethodNotAllowed
@@ -95,7 +96,7 @@ class BoxkiteMiddleware:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return MethodNotAllowed(["GET", "HEAD"])
         request = Request(environ, populate_request=False)
-        return metrics_response(request, self._service.export_http, self._service.settings.metrics_token)
+        return metrics_response(request, self._service.export_http, self._settings.metrics_token)
 
 
 def _options(path: str, given: Mapping[str, Any] | None) -> Options:

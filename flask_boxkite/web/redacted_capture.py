@@ -27,14 +27,14 @@ def capture_type(settings: Settings) -> type[Capture]:
 
 
 class RedactedCapture(Capture):
-    """A capture for services that have a `Redaction`."""
+    """A capture for models that have a `Redaction`."""
 
     _shown: Any = None  # what is recorded instead of the features; None: the features themselves
     _shown_output: Any = None  # likewise of the output
 
     @property
     def _redaction(self) -> Redaction:
-        redaction = self.service.redaction
+        redaction = self.model.redaction
         assert redaction is not None
         return redaction
 
@@ -55,7 +55,7 @@ class RedactedCapture(Capture):
     def _table_of_csv(self, text: str) -> Table | None:
         table = super()._table_of_csv(text)
         # Without a baseline, the first line is a header only by its looks.
-        if table is not None and not self.service.feature_names and not self._redaction.names_one(table.names or ()):
+        if table is not None and not self.model.feature_names and not self._redaction.names_one(table.names or ()):
             self._shown = REDACTED
         return table
 

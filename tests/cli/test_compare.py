@@ -54,7 +54,7 @@ def counted(frame: pl.DataFrame, alpha: float = Settings.drift_alpha) -> list[di
     service.log_prediction(
         features=[list(row) for row in frame.drop("score").iter_rows()], output=frame["score"].to_list()
     )
-    return drift_report("m", Baseline.load("a.prom"), service.observe().cells, alpha=alpha).to_rows()
+    return drift_report("m", Baseline.load("a.prom"), service.monitor.observe().cells, alpha=alpha).to_rows()
 
 
 # --- data ------------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def test_a_column_is_counted_value_by_value_as_a_server_does(item: Continuous | 
     counter = ColumnCounter(item)
     for piece in (column[:2], column[2:]):
         counter.add(piece)
-    assert counter.cells.tolist() == service.observe().cells[: len(item.cells)].tolist()
+    assert counter.cells.tolist() == service.monitor.observe().cells[: len(item.cells)].tolist()
 
 
 @pytest.fixture

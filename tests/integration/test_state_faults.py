@@ -109,7 +109,7 @@ def test_files_that_are_harmed_hurt_no_request(tmp_path: Path, which: str, harm:
             patch.setattr("flask_boxkite.live.shared.fold", lambda directory: None)
             killed(lambda: predict(make_app(baseline, state), 3))
     (directory,) = state.iterdir()
-    own = client.application.extensions["boxkite"]._store._process.file.path
+    own = client.application.extensions["boxkite"].monitor._store._process.file.path
     for path in directory.glob(f"{which}*"):
         if path != own:
             harm(path)

@@ -18,9 +18,9 @@ from flask import Flask
 
 from flask_boxkite import Boxkite, ModelMonitoringService
 from flask_boxkite.live.shared import Store
+from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.prediction import IdMaker
 from flask_boxkite.records import Records
-from flask_boxkite.web import extension
 
 TRAINED = 426
 BEGIN = datetime(2026, 3, 1, 9, 0, 3, tzinfo=timezone.utc).timestamp()
@@ -140,7 +140,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     columns = {name: [row[name] for row in trained] for name in trained[0]}
     scores = rng.random(TRAINED)
     ModelMonitoringService.export_text(columns, {"score": scores}, tmp_path / "baseline.prom")
-    monkeypatch.setattr(extension, "make_store", lambda *given: Store(None, clock, clock))
+    monkeypatch.setattr("flask_boxkite.monitoring.app.make_store", lambda *given: Store(None, clock, clock))
 
     app = Flask("timelines")
     app.config["BOXKITE_BASELINE"] = tmp_path / "baseline.prom"
@@ -165,9 +165,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         monitor.close()
 
 
-def monitor_of(app: Flask) -> ModelMonitoringService:
-    """Return the service of the app's only model."""
-    found: ModelMonitoringService = app.extensions["boxkite"].service(None)
+def monitor_of(app: Flask) -> ModelMonitor:
+    """Return the monitor of the app's only model."""
+    found: ModelMonitor = app.extensions["boxkite"].monitor.model(None)
     return found
 
 

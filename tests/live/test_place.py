@@ -536,7 +536,7 @@ SCRIPT = """
     from flask_boxkite import ModelMonitoringService
     service = ModelMonitoringService(sink="none", model="m")
     service.log_prediction(None, [1.0], 1.0)
-    print(service._exposition._store._process.directory, flush=True)
+    print(service.app.exposition._store._process.directory, flush=True)
     {end}
 """
 FORKS = """

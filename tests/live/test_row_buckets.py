@@ -23,8 +23,9 @@ from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.live.store import Increments
+from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table, as_table
-from flask_boxkite.service import ModelMonitoringService, Tally
+from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.live.test_counting import ANY_VALUE, cells_of
 

@@ -28,8 +28,8 @@ from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments, Section
 from flask_boxkite.live.windows import Windows
 from flask_boxkite.monitoring.observation import Observation, course, observe
+from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table
-from flask_boxkite.service import Tally
 from tests.live.places import directory_of, same_place
 
 
@@ -50,7 +50,7 @@ def test_one_reading_has_everything(baseline: Baseline) -> None:
     service = ModelMonitoringService(baseline, sink="none")
     for age in range(100):
         service.log_prediction(features=[age, "Bonn"], output=None)
-    observation = service.observe("1h")
+    observation = service.monitor.observe("1h")
 
     assert observation.rows == {"ok": 100, "client_error": 0, "error": 0}
     assert observation.capture_errors == {"features": 0, "output": 0, "internal": 0}
@@ -61,7 +61,7 @@ def test_one_reading_has_everything(baseline: Baseline) -> None:
 def test_without_a_baseline_requests_are_observed() -> None:
     service = ModelMonitoringService(sink="none")
     service.log_prediction(features=[1], output=2)
-    observation = service.observe()
+    observation = service.monitor.observe()
 
     assert (observation.report, observation.rows["ok"]) == (None, 1)
     with pytest.raises(BoxkiteError, match="Model 'default' has no baseline"):
@@ -70,7 +70,7 @@ def test_without_a_baseline_requests_are_observed() -> None:
 
 def test_an_unknown_window_is_refused(baseline: Baseline) -> None:
     with pytest.raises(ConfigError, match="'window' must be one of '5m', '1h', '24h' or None, got '2h'"):
-        ModelMonitoringService(baseline, sink="none").observe("2h")
+        ModelMonitoringService(baseline, sink="none").monitor.observe("2h")
 
 
 # --- latency ---------------------------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_a_baseline_without_variables_has_a_timeline_all_the_same() -> None:
     service.log_prediction(features=[1], output=2)
 
     assert service.drift().variables == ()
-    assert service.observe().rows["ok"] == 1
+    assert service.monitor.observe().rows["ok"] == 1
 
 
 def test_timelines_of_several_threads_are_right() -> None:
@@ -355,7 +355,7 @@ def test_timelines_of_several_threads_are_right() -> None:
 def test_cells_are_counted_since_any_snapshot(baseline: Baseline) -> None:
     service = ModelMonitoringService(baseline, sink="none")
     service.log_prediction(features=[20, "Bonn"], output=None)
-    observation = service.observe("1h")
+    observation = service.monitor.observe("1h")
     (taken,) = observation.snapshots
     assert observation.cells_since(None).tolist() == observation.cells.tolist()
     assert observation.cells_since(taken).tolist() == observation.totals.tolist()

@@ -17,7 +17,7 @@ from flask import Flask, request
 from flask_boxkite import Boxkite, ModelMonitoringService
 from flask_boxkite.live.shared import Store
 from flask_boxkite.monitoring.prediction import IdMaker
-from flask_boxkite.web import dashboard, extension
+from flask_boxkite.web import dashboard
 
 __all__ = ["BATCH", "REPEATS", "SCENES", "USERS", "Clock", "Scene", "scene_of"]
 
@@ -154,10 +154,10 @@ def scene_of(name: str, directory: Path) -> Iterator[Scene]:
     app.config["BOXKITE_DASHBOARD_PATH"] = "/boxkite"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extension, "make_store", lambda *given: Store(None, clock, clock))
+        patch.setattr("flask_boxkite.monitoring.app.make_store", lambda *given: Store(None, clock, clock))
         patch.setattr(dashboard, "time", SimpleNamespace(time=clock))
         monitor = Boxkite(app)
-        app.extensions["boxkite"].service(None).new_id = IdMaker("test", lambda: int(clock.now * 1_000_000_000))
+        app.extensions["boxkite"].monitor.model(None).new_id = IdMaker("test", lambda: int(clock.now * 1_000_000_000))
 
         @app.post("/score")
         @monitor.predict

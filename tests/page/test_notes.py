@@ -66,7 +66,7 @@ def test_the_page_of_the_variable_says_so(app: Flask) -> None:
 
 
 def test_the_report_says_so_in_every_form(app: Flask) -> None:
-    report = app.extensions["boxkite"].services()[0].drift()
+    report = app.extensions["boxkite"].monitor.models()[0].drift()
     notes = {row["name"]: row["note"] for row in report.to_rows()}
 
     assert report["street"].verdict == "stable"

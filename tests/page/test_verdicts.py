@@ -380,7 +380,7 @@ def with_verdicts(report: DriftReport, *verdicts: str) -> DriftReport:
     ],
 )
 def test_the_first_sentence_counts_what_is_unclear(scene: Scene, verdicts: list[str], state: str, said: str) -> None:
-    observation = scene.app.extensions["boxkite"].service(None).observe()
+    observation = scene.app.extensions["boxkite"].monitor.model(None).observe()
     report = with_verdicts(observation.report, *verdicts)
     view = ModelView("credit", observation.baseline, report, observation.cells, when="in x")
     page = comparison_html("x", view, 0.0)

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite import Baseline
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.timeline import DAY, Timeline
 from flask_boxkite.live.shared import Store
+from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.records import Records
 from flask_boxkite.records.counting import Counter
 from flask_boxkite.records.decoding import decoder
 from flask_boxkite.records.reading import Record
-from flask_boxkite.service import make_recorders
 from tests.records.archives import record, write
 
 BEGIN = int(datetime(2026, 3, 1, 9, 0, 3, tzinfo=timezone.utc).timestamp())
@@ -73,7 +73,7 @@ def live(known: Baseline, requests: Sequence[Sent], end: int, window: str | None
     clock = [float(BEGIN)]
     store = Store(None, lambda: clock[0] - 1_234_567.25, lambda: clock[0])
     settings = Settings.from_mapping({"BOXKITE_SINK": "none"})
-    service = ModelMonitoringService.from_settings(settings, known, None, store, make_recorders(settings, store))
+    service = AppMonitor(settings, "test", {None: known}, store=store).model(None)
     for request in requests:
         clock[0] = float(request.at)
         if request.status == "ok":

@@ -267,9 +267,9 @@ def test_the_doctor_says_what_is_off(baseline: Baseline, tmp_path: Path) -> None
     }
     app = make_app(baseline, **everything)
     send(app)
-    app.extensions["boxkite"].recorders.flush(10)
+    app.extensions["boxkite"].monitor.recorders.flush(10)
     assert found(app) == {}
-    app.extensions["boxkite"].recorders.close()
+    app.extensions["boxkite"].monitor.recorders.close()
 
     bare = make_app(..., BOXKITE_METRICS_PATH=None)
     assert found(bare) == {
@@ -509,7 +509,7 @@ def test_headers_keep_the_page_to_itself(client: FlaskClient, path: str) -> None
 def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
     """No response of the app but the page is concerned."""
     app = make_app(baseline)
-    (service,) = app.extensions["boxkite"].services()
+    (service,) = app.extensions["boxkite"].monitor.models()
     monkeypatch.setattr(service._counts, "history", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
     client = app.test_client()
 
@@ -527,7 +527,7 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
 def test_sinks_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: pytest.MonkeyPatch) -> None:
     app = make_app(baseline)
     state = app.extensions["boxkite"]
-    monkeypatch.setattr(state, "sinks", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
+    monkeypatch.setattr(state.monitor, "sinks", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
     client = app.test_client()
 
     for path in ("/boxkite/", "/boxkite/drift.json"):

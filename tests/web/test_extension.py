@@ -680,7 +680,7 @@ def test_a_wrong_setting_is_refused_before_anything_is_registered(baseline: Base
 def test_the_default_baseline_may_be_absent_and_is_said_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("flask_boxkite.service.DEFAULT_BASELINE_PATH", str(tmp_path / "none.prom"))
+    monkeypatch.setattr("flask_boxkite.monitoring.assembly.DEFAULT_BASELINE_PATH", str(tmp_path / "none.prom"))
     app = app_of(None)
     monitor = Boxkite(app)
     app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
@@ -691,7 +691,7 @@ def test_the_default_baseline_may_be_absent_and_is_said_once(
 
 
 def test_the_default_baseline_is_found(monkeypatch: pytest.MonkeyPatch, baseline_path: Path) -> None:
-    monkeypatch.setattr("flask_boxkite.service.DEFAULT_BASELINE_PATH", str(baseline_path))
+    monkeypatch.setattr("flask_boxkite.monitoring.assembly.DEFAULT_BASELINE_PATH", str(baseline_path))
     app = app_of(None)
     monitor = Boxkite(app)
     app.post("/score")(monitor.predict(lambda: {"score": 0.5}))

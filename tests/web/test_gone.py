@@ -219,7 +219,7 @@ def test_a_collector_that_interrupts_a_thread_with_the_lock_does_not_wait_for_it
     monitor = Boxkite(app)
     app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
     app.test_client().post("/score", json=ANN)
-    (recorder,) = app.extensions["boxkite"].recorders
+    (recorder,) = app.extensions["boxkite"].monitor.recorders
     lock = recorder._shipper._lock
     del app, monitor, recorder
     with lock:

@@ -429,7 +429,7 @@ def test_scrapes_at_once_share_the_work(twins: Make, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(ModelFamilies, "render", counted)
     monkeypatch.setattr(exposition, "_Shared", Shared)
-    app.app.extensions["boxkite"].exposition._shared.clear()
+    app.app.extensions["boxkite"].monitor.exposition._shared.clear()
     threads = [threading.Thread(target=lambda: app.app.test_client().get("/metrics")) for _ in range(scrapers)]
     for thread in threads:
         thread.start()

@@ -199,7 +199,7 @@ def test_other_names_are_no_reason_to_say_anything(
 ) -> None:
     scoring = make({"score": 0.5})
     scoring.send(document)
-    (service,) = scoring.app.extensions["boxkite"].services()
+    (service,) = scoring.app.extensions["boxkite"].monitor.models()
     assert caplog.messages == []
     assert service._features.gaps == set()  # not looked at again
 

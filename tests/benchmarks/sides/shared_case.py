@@ -13,8 +13,8 @@ from wsgi import WSGIApp, added_cost_case
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.live.shared import Store
+from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table
-from flask_boxkite.service import Tally
 from flask_boxkite.web import extension
 
 __all__ = ["in_memory_case", "recycled_case", "row_case", "workers_case"]
@@ -38,12 +38,12 @@ def row_case() -> Case:
     service = _service(FEATURES)
     requests = rows(FEATURES).tolist()
     _log_some(service, FEATURES, 10)
-    assert service._counts._block.is_shared
+    assert service.monitor._counts._block.is_shared
 
     def count(row: list[float]) -> None:
         tally = Tally()
-        service.count_features(tally, Table(None, [row]))
-        service._counts.add(tally)
+        service.monitor.count_features(tally, Table(None, [row]))
+        service.monitor._counts.add(tally)
 
     return lambda calls: summary(time_calls(count, lambda number: requests[number % len(requests)], calls))
 

@@ -1,0 +1,177 @@
+"""The monitoring of one app: its models, and the store, the recorders and the exposition that they share."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.config import Settings
+from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.live.shared import Store
+from flask_boxkite.live.windows import Shortage
+from flask_boxkite.monitoring.assembly import exported_model, make_exposition, make_recorders, make_store
+from flask_boxkite.monitoring.model import ModelMonitor
+from flask_boxkite.monitoring.notes import is_first_to_say
+
+__all__ = ["AppMonitor"]
+
+
+class AppMonitor:
+    """Monitors the models of one app. Safe to use from any thread, and in processes forked later.
+
+    Attributes:
+        settings: Settings of the app.
+        recorders: Recorders of its records, one for each sink.
+        exposition: Its metrics.
+
+    Args:
+        settings: Settings of the app.
+        app: Name of the app, the same in all processes of a server.
+        baselines: Baseline of each model, by name; under None that of a model which the baseline names.
+        name: Name that the programmer gave the app; None for none.
+        store: Home of its counts; None for the one that the settings ask for.
+
+    Raises:
+        ConfigError: A directory that is set cannot be used, or a sink cannot work.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        app: str,
+        baselines: Mapping[str | None, Baseline | None],
+        name: str | None = None,
+        store: Store | None = None,
+    ) -> None:
+        self.settings = settings
+        exported = [exported_model(settings, baseline, model) for model, baseline in baselines.items()]
+        self._store = store or make_store(settings, app, exported, name)
+        self.recorders = make_recorders(settings, self._store)
+
+        self._lock = threading.Lock()
+        self._models = {model.name: ModelMonitor(settings, model, self._store, self.recorders) for model in exported}
+        has_baseline = any(model.baseline for model in exported)
+        self._configured = tuple(self._models) if has_baseline else ()
+        self.exposition = make_exposition(
+            settings,
+            lambda: [model.exported for model in self.models()],
+            self._store if settings.enabled else None,
+            self.recorders,
+        )
+
+    # --- models ------------------------------------------------------------------------------------------------------
+
+    def models(self) -> Sequence[ModelMonitor]:
+        """Return all models."""
+        return list(self._models.values())
+
+    def model(self, name: str | None) -> ModelMonitor:
+        """Return a model; without baselines, each name gets one without a baseline.
+
+        Args:
+            name: Name of the model; None for the only one.
+
+        Raises:
+            ConfigError: There is no such model.
+        """
+        self.check_model(name)
+        return self.model_or_new(name)
+
+    def model_or_new(self, name: str | None) -> ModelMonitor:
+        """Return a model; one without a baseline if there is no such model."""
+        with self._lock:
+            if name is None and self._models and len(self._configured) <= 1:
+                return next(iter(self._models.values()))
+            name = name or "default"
+            if name not in self._models:
+                exported = exported_model(self.settings, None, name)
+                self._models[name] = ModelMonitor(self.settings, exported, self._store, self.recorders)
+            return self._models[name]
+
+    def check_model(self, model: str | None) -> None:
+        """Refuse a model that cannot be meant.
+
+        Raises:
+            ConfigError: There are baselines, but none for this model, or no model is named and there are several.
+        """
+        known = self._configured
+        if not known or model in known or (model is None and len(known) == 1):
+            return
+        if len(known) == 1:
+            msg = (
+                f"'BOXKITE_BASELINE' has only the model {known[0]!r}, not {model!r}. "
+                f"Set it to a mapping, such as {{{model!r}: path}}."
+            )
+            raise ConfigError(msg, key="BOXKITE_BASELINE")
+        fact = "no model is named" if model is None else f"there is no model {model!r}"
+        msg = f"'BOXKITE_BASELINE' has several models and {fact}. Known: {', '.join(map(repr, known))}."
+        raise ConfigError(msg, key="BOXKITE_BASELINE")
+
+    # --- its server --------------------------------------------------------------------------------------------------
+
+    def check_server(self, environ: Mapping[str, Any]) -> bool:
+        """Say once what to set under a server whose processes do not share counts, or end with records that wait.
+
+        Args:
+            environ: Environment of a WSGI request.
+
+        Returns:
+            Whether `hand_over` must be called when the request is answered, since the process ends then.
+        """
+        self._store.check_server(environ)
+        return self.recorders.check_server(environ)
+
+    def hand_over(self) -> None:
+        """Deliver what waits, in the time that healthy sinks need: this process ends without exit hooks."""
+        self.recorders.hand_over()
+
+    def is_first_to_say(self) -> bool:
+        """Say whether no other process of this server has asked this question."""
+        return is_first_to_say(self._store.directory(), repr(self._store.server))
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def export_http(
+        self, params: Mapping[str, Sequence[str]] | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[bytes, str]:
+        """Return what ``/metrics`` serves, and its content type.
+
+        Args:
+            params: Query parameters; ``name[]`` lists the families or samples to return.
+            headers: Request headers; ``Accept`` chooses Prometheus text or OpenMetrics.
+        """
+        names = (params or {}).get("name[]")
+        accept = next((value for name, value in (headers or {}).items() if name.lower() == "accept"), None)
+        return self.exposition.export(accept, frozenset(names) if names else None)
+
+    def sinks(self) -> Mapping[str, RecorderCounts]:
+        """Return what became of records in all processes, by sink."""
+        self._store.tidy()
+        reading = self._store.read()
+        names = [recorder.sink.name for recorder in self.recorders]
+        return {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in names}
+
+    def state_directory(self) -> Path | None:
+        """Return where the processes of this server count together, made if need be; None if each does so alone."""
+        return self._store.directory()
+
+    def is_alone(self) -> bool:
+        """Say whether no other process can read the counts of this one, as far as it can tell."""
+        return self._store.is_alone()
+
+    def is_ambiguous(self) -> bool:
+        """Say whether this process has another app of the same name that monitors the same model and baseline."""
+        return self._store.is_ambiguous
+
+    def shortage(self) -> Shortage | None:
+        """Return the room that the time windows of a model lack; None if none lacks any."""
+        for model in self.models():
+            with contextlib.suppress(OSError):  # that it cannot be read is said elsewhere
+                if (found := self._store.windows(model.exported.section).shortage()) is not None:
+                    return found
+        return None

@@ -1,0 +1,149 @@
+"""The parts of an app's monitoring, made from its settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
+from flask_boxkite.delivery import Recorder, Recorders, Spooling
+from flask_boxkite.errors import ConfigError
+from flask_boxkite.exposition import ExportedModel, Exposition
+from flask_boxkite.live.place import Place
+from flask_boxkite.live.shared import Store
+from flask_boxkite.sinks import make_sinks
+from flask_boxkite.system.files import can_lock, unwritable
+
+__all__ = [
+    "exported_model",
+    "load_baseline",
+    "load_baselines",
+    "make_exposition",
+    "make_recorders",
+    "make_store",
+]
+
+logger = logging.getLogger("flask_boxkite")
+
+
+def load_baselines(given: Any) -> dict[str | None, Baseline | None]:
+    """Return the baseline of each model; of a single one, which says itself whose it is, under None.
+
+    Args:
+        given: What ``BOXKITE_BASELINE`` is.
+
+    Raises:
+        BaselineError: One is missing or invalid.
+        ConfigError: They are given in another way than a path, a `Baseline` or a mapping of model names to those.
+    """
+    if not isinstance(given, Mapping):
+        return {None: load_baseline(given)}
+    if not given or not all(isinstance(name, str) and name for name in given):
+        msg = f"'BOXKITE_BASELINE' must name at least one model, each by a text, got {dict(given)!r}."
+        raise ConfigError(msg, key="BOXKITE_BASELINE")
+    return {name: load_baseline(baseline) for name, baseline in given.items()}
+
+
+def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
+    """Return the baseline; only that of the default path may be absent, which is said in one warning.
+
+    Raises:
+        BaselineError: It is missing or invalid.
+        ConfigError: It is of another type.
+    """
+    if isinstance(baseline, Baseline):
+        return baseline
+    if baseline is None:
+        if not Path(DEFAULT_BASELINE_PATH).exists():
+            logger.warning(
+                "There is no baseline at '%s': predictions are logged and requests counted, but no distributions. "
+                "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path.",
+                DEFAULT_BASELINE_PATH,
+            )
+            return None
+        baseline = DEFAULT_BASELINE_PATH
+    if not isinstance(baseline, (str, os.PathLike)):
+        msg = f"'BOXKITE_BASELINE' must be a path, a Baseline, or a mapping of model names to those, got {baseline!r}."
+        raise ConfigError(msg, key="BOXKITE_BASELINE")
+    return Baseline.load(baseline)
+
+
+def exported_model(settings: Settings, baseline: Baseline | None, model: str | None) -> ExportedModel:
+    """Return a model as metrics show it; without a name of its own, under the name in its baseline."""
+    return ExportedModel(model or (baseline.model if baseline else "default"), baseline, settings.drift_alpha)
+
+
+def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], name: str | None = None) -> Store:
+    """Build the home of an app's counts; nothing is made on disk before the first prediction.
+
+    Args:
+        settings: Settings, which may name a directory and the service.
+        app: A name for the app, the same in all processes of a server.
+        models: What it monitors, which tells it from other apps of its name.
+        name: The name that a programmer gave it; None for none.
+
+    Raises:
+        ConfigError: The directory that is set cannot be used.
+    """
+    if not settings.enabled:
+        return Store(None)
+    place = Place(
+        "/".join(filter(None, [settings.name, name or app])),
+        replica=settings.pod_name,
+        explicit=settings.state_dir,
+        environ=os.environ,
+        monitored=[model.key for model in models],
+        is_named=bool(settings.name or name),
+    )
+    return Store(place)
+
+
+def make_recorders(settings: Settings, store: Store) -> Recorders:
+    """Build a recorder for each sink that is set.
+
+    Raises:
+        ConfigError: A sink, or the spool, cannot work.
+    """
+    options: dict[str, Any] = {"max_bytes": settings.queue_bytes, "shutdown_timeout": settings.shutdown_timeout}
+    if settings.spool_dir is not None:
+        options["spooling"] = Spooling(_checked_spool(settings.spool_dir), settings.spool_bytes)
+    recorders = Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])
+    # All that belongs to the app holds them, but what they still deliver for it does not.
+    weakref.finalize(recorders, store.release).atexit = False
+    return recorders
+
+
+def _checked_spool(directory: str) -> Path:
+    """Return the directory of the spool; it is made later, by the process that writes to it.
+
+    Raises:
+        ConfigError: It cannot be made or written, or this system cannot have one.
+    """
+    path = Path(directory).absolute()
+    if not can_lock:
+        msg = "'BOXKITE_SPOOL_DIR' needs file locks as Linux and macOS have them. Leave it out on this system."
+        raise ConfigError(msg, key="BOXKITE_SPOOL_DIR")
+    if (obstacle := unwritable(path)) is not None:
+        msg = f"'BOXKITE_SPOOL_DIR': cannot write to '{obstacle}'. Name a directory on a local disk of this user."
+        raise ConfigError(msg, key="BOXKITE_SPOOL_DIR")
+    return path
+
+
+def make_exposition(
+    settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store | None, recorders: Recorders
+) -> Exposition:
+    """Build the exposition that the settings ask for."""
+    return Exposition(
+        models,
+        store,
+        recorders=recorders,
+        alpha=settings.drift_alpha,
+        names=settings.metric_names,
+        with_baseline=settings.export_baseline,
+        with_bins=settings.export_bins,
+    )

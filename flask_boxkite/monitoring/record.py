@@ -1,0 +1,109 @@
+"""The record of a prediction, as it goes to the sinks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.monitoring.prediction import Body, PredictionId
+from flask_boxkite.monitoring.reply import Reply, response_fields
+from flask_boxkite.payloads import Table
+from flask_boxkite.values.conversion import is_too_deep, plain
+
+__all__ = ["RecordMaker"]
+
+_ATOMS = frozenset({str, bool, type(None)})
+
+
+class RecordMaker:
+    """Makes the records of one model.
+
+    Args:
+        server_id: Name of the server.
+        model: Name of the model.
+        baseline: Baseline of the model; None if it has none.
+    """
+
+    def __init__(self, server_id: str, model: str, baseline: Baseline | None) -> None:
+        # All fields of a record, in their order, with those that never change.
+        self._template: dict[str, Any] = {
+            "entity_id": None,
+            "features": None,
+            "request_body": None,
+            "server_id": server_id,
+            "output": None,
+            "created_at": None,
+            "prediction_id": None,
+            "model": model,
+            "baseline": baseline.fingerprint if baseline else None,
+            "version": baseline.version if baseline else None,
+            "status": None,
+            "duration_ms": None,
+            "rows": None,
+        }
+
+    def make(
+        self,
+        prediction: PredictionId,
+        body: Body,
+        features: Any,
+        output: Any,
+        status: str,
+        rows: int | None,
+        duration: float | None,
+        reply: Reply | None = None,
+    ) -> dict[str, Any]:
+        """Return the record, of plain JSON types.
+
+        Args:
+            prediction: Id of the prediction.
+            body: Body of the request.
+            features: A `Table`, or values in any other form.
+            output: Output of the model.
+            status: ``ok``, ``client_error`` or ``error``.
+            rows: Number of rows; None if it is not known.
+            duration: Seconds from request to response; None if not known.
+            reply: The raw response, if it is to be kept.
+
+        Raises:
+            ValueError: Features or output are nested more deeply than receivers can read.
+        """
+        record = self._template.copy()
+        record["entity_id"] = prediction.entity_id
+        record["prediction_id"] = prediction.text
+        record["created_at"] = prediction.time_ns // 1_000_000_000
+        record["request_body"] = body.text
+        is_numeric = isinstance(features, Table) and features.is_numeric  # counted as such, so nothing to convert
+        record["features"] = features.content() if is_numeric else _plain_features(features)
+        kind = type(output)
+        is_plain = kind in _ATOMS or (kind is float and output - output == 0)
+        record["output"] = output if is_plain else _plain(output)
+        record["status"] = status
+        record["duration_ms"] = None if duration is None else int(duration * 1_000_000) / 1000
+        record["rows"] = rows or 1
+
+        if body.is_truncated:
+            record["body_truncated"] = True
+        if body.is_base64:
+            record["body_encoding"] = "base64"
+        if reply is not None:
+            record.update(response_fields(reply))
+        return record
+
+
+def _plain_features(features: Any) -> Any:
+    """Return features as plain JSON values."""
+    return _plain(features.content() if isinstance(features, Table) else features)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as plain JSON values.
+
+    Raises:
+        ValueError: It is nested more deeply than receivers can read.
+    """
+    simple = plain(value)
+    if is_too_deep(simple):
+        msg = "Features or output are nested too deeply."
+        raise ValueError(msg)
+    return simple

@@ -1,0 +1,31 @@
+"""What one prediction adds to the counts, gathered until its status is known."""
+
+from __future__ import annotations
+
+from flask_boxkite.live.store import Increments
+
+__all__ = ["Tally"]
+
+
+class Tally(Increments):
+    """What one prediction adds to the counts if it is answered, gathered until its status is known.
+
+    Attributes:
+        rows: Rows of features, or None while unknown.
+        errors: Reasons why something could not be captured.
+    """
+
+    __slots__ = ("errors", "rows")
+
+    def __init__(self) -> None:
+        # Not by way of the parent's: this runs in every request.
+        self.cells = []
+        self.amounts = []
+        self.wide = self.block = None
+        self.sums = []
+        self.rows: int | None = None
+        self.errors: list[str] = []
+
+    def note_gap(self, kind: str) -> None:
+        """Note that a variable may have come under another name; it counts as missing, and the request as captured."""
+        self.errors.append(kind)
