@@ -458,7 +458,7 @@ def test_rows_that_come_in_heaps_are_no_drift(baseline: Baseline, window: str | 
     found = service.drift(window)["city"]
 
     assert (found.live_rows, found.verdict) == (180, "unclear")
-    assert 1 < found.judgement.g < chi2.isf(service.app.settings.drift_alpha / 3, 5)
+    assert 1 < found.judgement.g < chi2.isf(service.settings.drift_alpha / 3, 5)
     assert found.judgement.dispersion > 10
     assert service.drift(window).window == window
 

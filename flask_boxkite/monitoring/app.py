@@ -58,10 +58,7 @@ class AppMonitor:
         has_baseline = any(model.baseline for model in exported)
         self._configured = tuple(self._models) if has_baseline else ()
         self.exposition = make_exposition(
-            settings,
-            lambda: [model.exported for model in self.models()],
-            self._store if settings.enabled else None,
-            self.recorders,
+            settings, lambda: [model.exported for model in self.models()], self._store, self.recorders
         )
 
     # --- models ------------------------------------------------------------------------------------------------------

@@ -244,6 +244,7 @@ def _code_of(error: BaseException) -> int | None:
 
 
 def current_request() -> Request:
+    """Return the request itself, for which Flask's `request` stands."""
     real: Request = request._get_current_object()  # type: ignore[attr-defined]
     return real
 

@@ -58,6 +58,7 @@ def _served(app: Any) -> Sequence[Any]:
 
 
 def view_name(view: Any) -> str:
+    """Return the name of a view, as messages have it."""
     return str(getattr(view, "__qualname__", repr(view)))
 
 

@@ -118,7 +118,7 @@ def counted(world: World) -> list[dict[str, Any]]:
         output=[row["score"] for row in world.rows],
     )
     baseline = Baseline.load(world.baseline)
-    return drift_report("credit", baseline, service.observe().cells, alpha=Settings.drift_alpha).to_rows()
+    return drift_report("credit", baseline, service.monitor.observe().cells, alpha=Settings.drift_alpha).to_rows()
 
 
 def distances(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -90,6 +90,7 @@ def test_apps_whose_names_look_alike_share_nothing(
 
 
 NAME = """
+import sys
 sys.path.insert(0, {root!r})
 from flask_boxkite.live.place import Place
 print(Place("only", replica="replica", explicit=None, environ={{}}).open())

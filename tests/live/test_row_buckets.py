@@ -280,7 +280,7 @@ def counted(baseline: Baseline, *predictions: tuple[Any, Any]) -> tuple[np.ndarr
     service = ModelMonitoringService(baseline, sink="none")
     for features, output in predictions:
         service.log_prediction(features=features, output=output)
-    layout, cells = Layout.of(baseline), service.observe().cells
+    layout, cells = Layout.of(baseline), service.monitor.observe().cells
     return cells[layout.buckets_start : layout.squares], int(cells[layout.squares])
 
 
@@ -335,9 +335,9 @@ def test_what_was_refused_or_failed_is_in_no_bucket() -> None:
     service = ModelMonitoringService(BOTH, sink="none")
     for status in ("client_error", "error"):
         tally = Tally()
-        service.count_features(tally, as_table([0.5, "red"]))
-        service.commit(tally, status, None)
-    cells, layout = service.observe().cells, Layout.of(BOTH)
+        service.monitor.count_features(tally, as_table([0.5, "red"]))
+        service.monitor.commit(tally, status, None)
+    cells, layout = service.monitor.observe().cells, Layout.of(BOTH)
 
     assert cells[: layout.squares + 1].sum() == 0
 

@@ -360,6 +360,7 @@ def test_a_deleted_directory_takes_no_window_down(tmp_path: Path) -> None:
 
 AT_EXIT = """
 import atexit, sys, os
+from pathlib import Path
 
 def say():
     print(store.totals(section).cells.tolist())
@@ -367,6 +368,8 @@ def say():
 atexit.register(say)
 sys.path.insert(0, {root!r})
 from tests.live.places import model_section, same_place
+from flask_boxkite.live.shared import Counts, Store
+from flask_boxkite.live.store import Block, Increments, Totals
 
 section = model_section()
 store = Store(same_place(Path({base!r})))

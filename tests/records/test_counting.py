@@ -130,7 +130,7 @@ def test_records_tell_rows_apart_as_live_counts_do(known: Baseline, predictions:
         service = ModelMonitoringService(known, sink="file", log_dir=directory)
         for features, output in predictions:
             service.log_prediction(features=features, output=output)
-        live = service.observe().cells[layout.buckets_start : layout.squares + 1]
+        live = service.monitor.observe().cells[layout.buckets_start : layout.squares + 1]
         service.close()
         counts, _ = Records(directory)._counted(known, None)
         slots = counts[""].slots.values()

@@ -338,7 +338,7 @@ def test_a_compressed_response_is_kept_as_it_was(
     service = ModelMonitoringService(baseline, sink=RecordingSink())
     wrapped = BoxkiteMiddleware(Response(data, headers=headers), service, routes={"/score": None})
     assert Client(wrapped).post("/score", json=ANN).data == data
-    (other,) = service.settings.sink[0].wait_for(1)
+    (other,) = service.app.settings.sink[0].wait_for(1)
     service.close()
     for record in (scoring.record(), other):
         assert {key: value for key, value in record.items() if key.startswith("response")} == kept
