@@ -348,6 +348,8 @@ class Gunicorn(Program):
         pythonpath: Directories that come first on the import path.
     """
 
+    program = (sys.executable, "-m", "gunicorn")
+
     def __init__(
         self,
         target: str,
@@ -378,7 +380,7 @@ class Gunicorn(Program):
         self._env = {"PYTHONPATH": os.pathsep.join(paths), "XDG_RUNTIME_DIR": str(directory), **(env or {})}
 
     def _launch(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{self.port}", *self._options, self._target]
+        command = [*self.program, f"--bind=127.0.0.1:{self.port}", *self._options, self._target]
         self._spawn(command, env=self._env, cwd=self._cwd)
         self._wait_ready(lambda: self.log().count("Worker is ready") >= self._workers, "all its workers are ready")
 

@@ -120,7 +120,9 @@ class SpoolQueue:
             taken = dead.take(most_bytes)
         if taken is not None:
             return self._chunk(dead, taken)
-        if dead.in_hand == 0:
+        if lost := dead.collect_lost():  # counted before the directory is removed
+            self._lose("damaged", lost, origin_of(dead))
+        elif dead.in_hand == 0:
             if dead.waiting <= 0:
                 self._must_scan = True  # where one has died, others may have
             self._dead = None

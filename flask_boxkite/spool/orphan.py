@@ -44,8 +44,10 @@ class DeadLog:
     @property
     def is_counted(self) -> bool:
         """Whether they are among the records that this server has accepted."""
-        with contextlib.suppress(OSError):  # else it is as it was
-            self._was_counted = self._is_counted()
+        # The server's numbers name no directory that was deleted, and have its records all the same.
+        if self._lock.is_linked():
+            with contextlib.suppress(OSError):  # else it is as it was
+                self._was_counted = self._is_counted()
         return self._was_counted
 
     def take(self, most_bytes: int) -> Taken | None:
@@ -79,6 +81,13 @@ class DeadLog:
             if count:
                 return count
         return 0
+
+    def collect_lost(self) -> int:
+        """Return how many records wait and cannot be found, once: a user deleted their files, say."""
+        is_read = not self._paths and (self._segment is None or self._segment.taken == self._segment.count)
+        lost = max(self.waiting - self.in_hand, 0) if is_read else 0
+        self.waiting -= lost
+        return lost
 
     def _load(self, path: Path) -> Segment | None:
         """Return a segment of which something is left; one that is empty, or cut to nothing, is removed."""

@@ -413,6 +413,28 @@ def test_what_waited_in_memory_of_a_killed_process_is_lost_and_counted(tmp_path:
         assert (counts.accepted, counts.dropped["process_died"], counts.waiting) == (5, 5, 0)
 
 
+def test_what_is_deleted_of_a_killed_process_is_counted_by_the_one_that_took_it_over(
+    tmp_path: Path, place: Place
+) -> None:
+    """A fold in between no longer finds the directory among those that it knows."""
+    leaves(tmp_path, place, 3000)  # several segments
+    store = Store(place)
+    sink = MemorySink()
+    sink.problem = refuse
+    with recording(tmp_path, store, sink) as recorder:
+        recorder.attend()
+        wait_for(lambda: sink.attempts, what="an attempt")
+        shutil.rmtree(tmp_path / "spool")
+        leaves(tmp_path, place, 0)
+        store.tidy()
+        sink.problem = lambda batch: None
+        assert recorder.flush(30) == 0
+        counts = totals(store, recorder)
+        lost = counts.dropped["damaged"]
+        assert (counts.accepted, counts.waiting, counts.delivered) == (3000, 0, len(shipped(recorder)))
+        assert 0 < lost == 3000 - counts.delivered
+
+
 def test_those_of_another_server_count_as_accepted_when_they_are_delivered(tmp_path: Path, place: Place) -> None:
     other = same_place(tmp_path / "other")
     other.server = ServerName.of(ProcessName(os.getpid(), "1"))  # it has ended: this id came again

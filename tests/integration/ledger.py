@@ -79,13 +79,13 @@ class Clients(Traffic):
 
     patience_seconds = 60.0
 
-    def __init__(self, port: int, *, scrapes: bool = True) -> None:
+    def __init__(self, port: int, *, scrapers: int = 1) -> None:
         self.answered: dict[int, str] = {}
         self.unanswered: set[int] = set()
         self.scrapes = 0
         self._port = port
         self._numbers = itertools.count()
-        super().__init__([self._send] * CLIENTS + [self._scrape] * scrapes)
+        super().__init__([self._send] * CLIENTS + [self._scrape] * scrapers)
 
     def _send(self) -> None:
         number = next(self._numbers)

@@ -234,10 +234,11 @@ class Traffic:
         self._failures: list[BaseException] = []
         self._threads = [threading.Thread(target=self._guard, args=(work,)) for work in works]
 
-    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
-        """Wait until *condition* is true; fail at once if a thread has failed."""
-        wait_for(lambda: self._failures or condition(), timeout=self.patience_seconds, what=what)
+    def wait_for(self, condition: Callable[[], Any], what: str) -> Any:
+        """Wait until *condition* is true and return its value; fail at once if a thread has failed."""
+        found = wait_for(lambda: self._failures or condition(), timeout=self.patience_seconds, what=what)
         self._raise_failure()
+        return found
 
     def wait_until(self, requests: int) -> None:
         """Wait until so many requests have been answered in all."""
