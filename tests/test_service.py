@@ -355,10 +355,11 @@ def test_an_empty_batch_by_hand_is_no_prediction_and_no_error(baseline: Baseline
 
 def test_without_a_baseline_a_prediction_may_have_no_features() -> None:
     with service_of(None) as (service, sink):
-        for output in (1, "yes", [0.5], None, []):
+        for output in (1, "yes", [0.5], np.array(2.5), None, []):
             service.log_prediction(features=[], output=output)
-        assert [record["output"] for record in recorded(service, sink)] == [1, "yes", [0.5]]
-        assert service.monitor.observe().rows["ok"] == 3
+        assert [record["output"] for record in recorded(service, sink)] == [1, "yes", [0.5], 2.5]
+        observation = service.monitor.observe()
+        assert (observation.rows["ok"], observation.capture_errors["internal"]) == (4, 0)
 
 
 @pytest.mark.parametrize(("features", "output"), [([], 0.5), ([], [0.5]), ([[1.0, "Bern"]], [])], ids=repr)

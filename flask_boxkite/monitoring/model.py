@@ -421,4 +421,7 @@ def _predictions_without_rows(tally: Tally, status: str) -> int:
 
 
 def _holds_something(output: Any) -> bool:
-    return output is not None and not (hasattr(output, "__len__") and len(output) == 0)
+    try:
+        return len(output) > 0
+    except TypeError:  # a single value, or an array without dimensions
+        return output is not None

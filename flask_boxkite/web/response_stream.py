@@ -120,20 +120,27 @@ class Passing:
     def __init__(self, answer: Answer, chunks: Iterable[bytes], close: Callable[[], Any] | None) -> None:
         self._answer = answer
         self._close = close
-        try:
-            self._chunks: Iterator[bytes] = iter(chunks)
-        except BaseException:
-            answer.fail()
-            raise
+        self._body = chunks
+        self._chunks: Iterator[bytes] | None = None  # an app may begin its work when its body is iterated
 
     def __iter__(self) -> Iterator[bytes]:
+        if self._chunks is None:
+            self._begin()
         return self
+
+    def _begin(self) -> Iterator[bytes]:
+        try:
+            self._chunks = iter(self._body)
+        except BaseException:
+            self._answer.fail()
+            raise
+        return self._chunks
 
     def __next__(self) -> bytes:
         answer = self._answer
         token = PASSING.set(answer.capture)
         try:
-            chunk = next(self._chunks)
+            chunk = next(self._begin() if self._chunks is None else self._chunks)
         except StopIteration:
             answer.end()
             raise

@@ -426,6 +426,26 @@ def test_a_body_is_passed_on_as_it_comes_and_closed_once(service: ModelMonitorin
     check_counted(Samples(service.export_http()[0].decode()), [ANN], [0.5])
 
 
+def test_a_body_that_no_server_iterates_is_not_begun(service: ModelMonitoringService) -> None:
+    """Its client left before the first chunk."""
+    begun: list[str] = []
+
+    class Lazy:
+        def __iter__(self) -> Iterator[bytes]:
+            begun.append("iterated")
+            return iter([b"0.5"])
+
+    def app(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return Lazy()
+
+    given = BoxkiteMiddleware(app, service, ROUTES)(environ_of(), Calls())
+    given.close()  # type: ignore[attr-defined]
+    assert (begun, statuses(service)) == ([], {"client_error": 1})
+    assert list(BoxkiteMiddleware(app, service, ROUTES)(environ_of(), Calls())) == [b"0.5"]
+    assert begun == ["iterated"]
+
+
 def test_written_bytes_count(service: ModelMonitoringService) -> None:
     """The old way of answering."""
     calls = Calls()
