@@ -119,7 +119,10 @@ def define(app: Flask, predict: Callable[..., Any], log: Callable[..., Any]) -> 
         if now.script.on_close:
             after_this_request(_noting_close)
         answer = now.script.answer
-        return same if answer.kind == "same" else _MAKERS[answer.kind](answer)
+        if answer.kind != "same":
+            return _MAKERS[answer.kind](answer)
+        same._on_close.clear()  # hooks add functions to it in every request
+        return same
 
     def route(path: str, view: Callable[..., Any]) -> None:
         app.add_url_rule(path, f"view {path}", view, methods=ANY)
