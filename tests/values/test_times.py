@@ -184,7 +184,7 @@ def test_dates_are_ordered_and_have_bins(trained: Baseline) -> None:
 
 
 def test_a_file_keeps_what_is_a_moment(trained: Baseline) -> None:
-    found = loads(render(trained))
+    found = Baseline.of(loads(render(trained)))
 
     assert found == trained
     assert found.fingerprint == trained.fingerprint
