@@ -381,7 +381,7 @@ def test_without_the_token_nothing_is_seen(browser: Browser, server: Gunicorn) -
         assert "age" not in page.content()
     context.close()
     context = browser.new_context()
-    with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):  # nobody there who could type it
+    with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):  # no person is there to type it
         context.new_page().goto(f"{server.url}/boxkite/")
     context.close()
 

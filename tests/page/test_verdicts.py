@@ -108,7 +108,7 @@ def test_a_batch_is_unclear_on_the_page_of_its_variable(scene: Scene) -> None:
     assert numbers(page)["Size"] == {
         "Value": DASH,
         "Limit": "0.1",
-        "Meaning": "There is none, as no change is certain.",
+        "Meaning": "Only a certain change has a size.",
     }
 
 
