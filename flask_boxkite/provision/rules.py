@@ -1,7 +1,7 @@
-"""The rule file: which groups of rules there are, in which order, and how often they are evaluated.
+"""The rule file: its groups of rules, their order, and their evaluation intervals.
 
-Generic over models, baselines, features and outputs: it does not grow with any of them. A rule group runs one rule
-after the other, so each may use what the one before has just recorded.
+The rules are generic over models, baselines, features and outputs, so the file does not grow with any of them. A group
+runs its rules one after the other, so each rule may use what the previous ones have recorded.
 """
 
 from __future__ import annotations
@@ -97,13 +97,13 @@ def _groups(options: RuleOptions) -> Iterator[Group]:
 def _by_window(
     options: RuleOptions, counter: Counter, rules_of: Callable[[Side, RuleOptions, str], Iterable[Recording]]
 ) -> Iterator[tuple[str, str, list[Recording]]]:
-    """Yield each window, how often its rules are evaluated, and these."""
+    """Yield each window with its evaluation interval and its rules."""
     pieces = piece_rules(counter, options)
     for window in options.windows:
         interval = counter.interval(options, window)
         rules = [rule for side in SIDES for rule in rules_of(side, options, window)]
         if options.is_added_up(interval):
-            # Before what they are added up to; once is enough for all windows.
+            # The pieces come before the rules that add them up; one set serves all windows.
             rules, pieces = [*pieces, *rules], []
         yield window, interval, rules
 
@@ -116,7 +116,7 @@ def _drift_rules(options: RuleOptions) -> Iterator[Recording | Alert]:
 
 
 def _window_words(windows: Sequence[str]) -> str:
-    """Name the windows in a sentence.
+    """Name the windows as part of a sentence.
 
     >>> _window_words(["5m", "1h", "24h"])
     'the last 5m, 1h and 24h'
@@ -126,7 +126,7 @@ def _window_words(windows: Sequence[str]) -> str:
 
 
 def _words(options: RuleOptions) -> Iterator[str]:
-    """Yield all options, named as the command line has them."""
+    """Yield all options as the command line writes them."""
     yield from (f"--window {window}" for window in options.windows)
     yield f"--scrape-interval {options.scrape_interval} --minimum-size {options.minimum_size:g}"
     yield f"--for {options.hold} --severity {shlex.quote(options.severity)}"
