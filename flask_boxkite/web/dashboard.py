@@ -1,4 +1,4 @@
-"""The drift page over HTTP: who may see it, and which address shows what. What it shows is `flask_boxkite.page`."""
+"""The drift page over HTTP: access and addresses. Its content is in `flask_boxkite.page`."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from flask_boxkite.web.routes import DASHBOARD, add_route
 __all__ = ["Guard", "Monitored", "dashboard_blueprint"]
 
 Guard = Callable[[], Any]
-"""Called before the page is shown: returns None to let a visitor in, or a response; or it aborts."""
+"""Function called before the page is shown: it returns None to let a visitor in, or a response; or it aborts."""
 
 _SINCE_START = "start"
 
 _LONGEST_REFUSAL = 500
-"""Letters of an answer that quotes what was asked for."""
+"""Longest answer, in letters, that quotes a visitor's request."""
 
-# The page needs nothing but what it brings. Script and style are files of its own, so an app may be as strict.
+# The page loads only its own script and style, both separate files, so that an app may be as strict.
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -45,25 +45,25 @@ _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'
 
 
 class Monitored(Protocol):
-    """The app whose state is shown."""
+    """The app on display."""
 
     @property
     def settings(self) -> Settings: ...
 
     def services(self) -> Sequence[ModelMonitoringService]:
-        """Return its models."""
+        """Return the services of its models."""
 
     def sinks(self) -> Mapping[str, RecorderCounts]:
-        """Return what became of records, by sink."""
+        """Return the counts of records, by sink."""
 
     def is_alone(self) -> bool:
-        """Say whether nobody else can read what this process counts."""
+        """Say whether no other process can read the counts of this one."""
 
     def is_ambiguous(self) -> bool:
-        """Say whether only the order of apps tells the counts of this one from another's."""
+        """Say whether only the order of apps tells the counts of this app from another app's."""
 
     def shortage(self) -> Shortage | None:
-        """Return what room is lacking for time windows."""
+        """Return the disk space that time windows lack; None if they lack none."""
 
 
 def dashboard_blueprint(
@@ -72,11 +72,11 @@ def dashboard_blueprint(
     """Return the routes of the page.
 
     Args:
-        app: The app that they are for.
-        monitored: What it shows.
-        path: Where the page is.
-        guard: Decides who may see it, instead of the token.
-        only_in_debug: Whether the page is there only while the app is in debug mode.
+        app: App that gets the routes.
+        monitored: App on display.
+        path: Path of the page.
+        guard: Function that decides who may see the page, instead of the token.
+        only_in_debug: Whether the page exists only while the app is in debug mode.
     """
     pages = _Pages(monitored, has_guard=guard is not None)
     blueprint = Blueprint(DASHBOARD, __name__)
@@ -89,7 +89,7 @@ def dashboard_blueprint(
             return current_app.ensure_sync(guard)()
         return _ask_for_token(monitored.settings.metrics_token)
 
-    # In each view: tools that document an app take a hook of a blueprint for one of theirs.
+    # Each view checks access itself: tools that document an app mistake a blueprint's hook for the app's own.
     def admitting(view: Callable[[], Any]) -> Callable[[], Any]:
         def show() -> Any:
             refused = refusal()
@@ -103,7 +103,7 @@ def dashboard_blueprint(
         ("/drift.json", pages.json),
         ("/report.html", pages.report),
     ):
-        # Strict also where the app is not: the page's links lead nowhere from an address without its slash.
+        # Strict even if the app is not: without the final slash, the page's links would lead nowhere.
         add_route(app, blueprint, root + address, view.__name__, admitting(view), strict_slashes=True)
     for name in ASSETS:
         add_route(app, blueprint, f"{root}/{name}", name.replace(".", "_"), admitting(partial(_asset, name)))
@@ -111,14 +111,14 @@ def dashboard_blueprint(
 
 
 def _ask_for_token(token: str | None) -> Response | None:
-    """Refuse a visitor who has not got the token: as a bearer, or as the password that a browser asks for."""
+    """Refuse a visitor without the token, as bearer or as the password that a browser asks for."""
     if token is None or has_token(request, token):
         return None
     given = request.authorization
     password = given.password if given is not None and given.type == "basic" else None
     if password is not None and hmac.compare_digest(password.encode("utf-8", "replace"), token.encode()):
         return None
-    text = "The token is needed: as a bearer, or as the password, with any user name."
+    text = "The token is required: as a bearer, or as the password, with any user name."
     return refused(text, 401, {"WWW-Authenticate": 'Basic realm="boxkite", charset="UTF-8"'})
 
 
@@ -138,7 +138,7 @@ class _Pages:
         return self._show(overview_html)
 
     def json(self) -> Response:
-        """The same for programs."""
+        """The same as JSON, for programs."""
         return self._show(drift_json, "application/json")
 
     def report(self) -> Response:
@@ -180,12 +180,12 @@ class _Pages:
         observations: Sequence[Observation],
         failures: Sequence[str],
     ) -> App:
-        """Return all that there is to say: of sinks and set-up, too."""
+        """Return the content of the page, including sinks and set-up."""
         sinks: Mapping[str, RecorderCounts] = {}
         try:
             sinks = self._monitored.sinks()
         except OSError as error:
-            failures = [*failures, f"What became of records cannot be read: {error}. Are files not too many?"]
+            failures = [*failures, f"The counts of records cannot be read: {error}. Are too many files open?"]
         has_others = runs_several(request.environ)
         now = time.time()
         reach = math.inf if query.window is None else WINDOWS[query.window]
@@ -212,7 +212,7 @@ class _Pages:
 
 
 def _observed(services: Sequence[ModelMonitoringService], query: Query) -> tuple[Sequence[Observation], Sequence[str]]:
-    """Return what the models have seen, and of those whose counts cannot be read, why."""
+    """Return the observations of the models, and the reasons why other models' counts cannot be read."""
     observations, failures = [], []
     for service in services:
         try:
@@ -239,7 +239,7 @@ def _query() -> Query:
 
 
 def _refuse(text: str, status: int) -> NoReturn:
-    """End the request with our own answer: an error page of the app would not have our headers."""
+    """End the request with our own answer, since an error page of the app would lack our headers."""
     abort(refused(text[:_LONGEST_REFUSAL], status))
 
 

@@ -1,4 +1,4 @@
-"""The view reads its request as if nobody had read it before, whatever it reads and in whatever order."""
+"""The view finds its request unread, whatever it reads and in whatever order."""
 
 from __future__ import annotations
 

@@ -360,7 +360,7 @@ def test_a_model_that_no_route_shows_is_said_once_when_it_predicts(
 
 
 def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Baseline) -> None:
-    """It would be counted without a baseline, and nobody would know why its drift is never judged."""
+    """Without a baseline, its drift would never be judged, and its users would not know why."""
     monitor = Boxkite(app_of(baseline))
     with pytest.raises(ConfigError) as caught:
         monitor.predict(model="rsik")
@@ -542,7 +542,7 @@ def test_a_model_given_by_position_is_refused() -> None:
 
 
 def test_a_decorator_above_the_route_is_told(twins: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """It sees no request, which nobody would notice otherwise."""
+    """Such a decorator sees no request, which would otherwise go unnoticed."""
 
     def define(app: Flask, predict: Any) -> None:
         @predict

@@ -220,8 +220,8 @@ class Pair:
     """An app in the middleware, and the same app without.
 
     Attributes:
-        client: Of the first.
-        plain: Of the second.
+        client: Client of the monitored app.
+        plain: Client of the plain app.
     """
 
     def __init__(self, make: Callable[[], Any], baseline: Baseline | None, **settings: Any) -> None:

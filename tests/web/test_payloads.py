@@ -1044,7 +1044,7 @@ def test_sampling_thins_out_records_and_not_counts(twins: Make) -> None:
 
 
 def test_fixtures_are_as_the_tests_think() -> None:
-    """The records of the tests' own sink are those of one app."""
+    """The tests' own sink receives the records of one app."""
     sink = Records()
     sink.emit_batch([{"a": 1}])
     assert sink.taken == [{"a": 1}]

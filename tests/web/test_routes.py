@@ -100,7 +100,7 @@ def test_under_a_prefix_they_are_under_it_too(baseline: Baseline) -> None:
 
 
 def test_no_hook_belongs_to_our_blueprints(baseline: Baseline) -> None:
-    """APIFlask takes those of any blueprint for its own."""
+    """APIFlask takes the hooks of any blueprint for its own."""
     app = Flask("served")
     app.config.update(settings(baseline))
     Boxkite(app)

@@ -35,7 +35,7 @@ class Scoring:
     """An app with one view that predicts, and what was counted and recorded of it.
 
     Args:
-        baseline: What the app loads.
+        baseline: Baseline of the app.
         prepare: Gets the app, and changes what its client gets.
         is_first: Whether it does so before the monitor is there.
         config: Settings of the app.

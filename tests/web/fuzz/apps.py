@@ -43,8 +43,8 @@ class Notes:
     """What happened to a request in an app.
 
     Attributes:
-        script: What is to be done.
-        journal: What view, hooks and streams have seen and done, in order.
+        script: Actions to perform.
+        journal: Actions and observations of view, hooks and streams, in order.
         calls: Number of calls of a decorated view; noted by the plain app.
         logged: Number of predictions logged by hand; noted by the plain app.
         has_raised: Whether a view raised.

@@ -30,7 +30,7 @@ class Difference:
         setup: Name of the settings.
         start: Number of the first request that is needed to see it.
         stop: Number after the last one.
-        text: What is wrong.
+        text: Description of the difference.
     """
 
     seed: int
@@ -57,7 +57,7 @@ class Report:
     Attributes:
         totals: Requests, predictions and what became of them, added up.
         series: Number of series of each setup at the end.
-        differences: What is wrong.
+        differences: Differences that were found.
         memory: Bytes of the process's memory: after the first block of each setup, and at the end.
     """
 
