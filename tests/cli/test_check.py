@@ -53,7 +53,7 @@ def test_an_app_in_order_has_no_problem(directory: Path) -> None:
 
     assert done.returncode == 0
     assert found[:2] == [
-        "✓ App 'scoring' has a monitor, whose settings are right.",
+        "✓ App 'scoring' has a monitor, whose settings are valid.",
         "✓ Model 'credit' has a baseline: 5 features, 1 output, 600 training rows.",
     ]
     assert found[2].startswith(f"✓ Processes of a server count together in '{directory / 'state'}")
@@ -96,13 +96,13 @@ with app.app_context():
 
 
 def test_processes_that_would_count_for_themselves_are_a_hint(directory: Path) -> None:
-    """Here somebody's file has the name of the directory that they would share."""
+    """A file of another user has the name of the directory that they would share."""
     (directory / "state").mkdir()
     (directory / "state" / "boxkite-pod-scoring.0").touch()
     done = check(directory, BASELINE="b.prom", STATE_DIR="state", POD_NAME="pod", SINK="none")
     found = lines(done)
     place = found.index(
-        "! Each process counts in its own memory, so of several, metrics and page show the one that answers."
+        "! Each process counts in its own memory, so metrics and page show only the process that answers."
     )
     assert found[place + 1].startswith("  See the log: 'BOXKITE_STATE_DIR' must be on a local disk")
     assert not any("count together" in line for line in found)
@@ -191,7 +191,8 @@ def test_a_directory_that_cannot_be_written_is_a_problem(directory: Path) -> Non
     found = lines(done)
     place = found.index(f"✗ Files of records: '{directory / 'file'}' cannot be written.")
     assert found[place + 1] == "  Name another directory in 'BOXKITE_LOG_DIR'."
-    assert any(line.startswith(f"! Spool: '{directory / 'readable'}' has room for ") for line in found)
+    (spool,) = (line for line in found if line.startswith(f"! Spool: '{directory / 'readable'}' has "))
+    assert " free, but may grow to " in spool
     assert list((directory / "readable").iterdir()) == []
     assert done.returncode == 1
 

@@ -287,8 +287,8 @@ def test_a_page_that_cannot_be_had_is_one_line(world: World, free_tcp_port: int)
         "Does the server run, and is this its address?",
         "file:///etc": "'--url' must begin with http:// or https:// and a host, got 'file:///etc'.",
         "http://[::1": "'--url' must begin with http:// or https:// and a host, got 'http://[::1'.",
-        "http://me:secret@host/": "'--url' must not hold a user or password, which others can see. Give the token as "
-        "--token.",
+        "http://me:secret@host/": "'--url' must not contain a user or password, which others can see. Give the token "
+        "as --token.",
     }.items():
         result = drift("--url", url)
         assert (result.exit_code, result.output) == (1, f"Error: {message}\n")
@@ -309,7 +309,7 @@ NO_PAGES = (
 def test_a_path_may_have_letters_of_any_kind() -> None:
     with answering(200, b"{}") as (url, _):
         result = drift("--url", f"{url}/bö x%20y")
-    assert f"'{url}/bö x%20y' is no drift page" in result.output
+    assert f"'{url}/bö x%20y' is not a drift page" in result.output
 
 
 @pytest.mark.parametrize("body", NO_PAGES)
@@ -374,7 +374,7 @@ def test_a_token_is_sent_in_utf8_and_never_shown() -> None:
     assert tokens == ["Bearer schlüssel€".encode().decode("latin-1")]
     assert (result.exit_code, result.output) == (
         1,
-        "Error: '--token' holds a line break, or something else that cannot be sent. Is there one at its end?\n",
+        "Error: '--token' contains a line break, or something else that cannot be sent. Is there one at its end?\n",
     )
 
 
@@ -404,7 +404,7 @@ def test_what_was_odd_about_failed_requests_is_shown(world: World) -> None:
     )
     del page["models"][0]["failed"]["features"][0]["share"]
     with answering(200, json.dumps(page).encode()) as (url, _):
-        assert "is no drift page that this release can read" in drift("--url", url).output
+        assert "is not a drift page that this release can read" in drift("--url", url).output
 
 
 def test_a_model_without_a_baseline_has_no_drift() -> None:

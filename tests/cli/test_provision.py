@@ -97,7 +97,7 @@ def test_labels_are_given_once_and_to_an_object() -> None:
 
     result = CliRunner().invoke(boxkite, ["rules", "--label", "a=b"])
     assert result.exit_code == 2
-    assert "'--label' is for a PrometheusRule. Name it with '--kubernetes'." in result.output
+    assert "'--label' needs a PrometheusRule. Name it with '--kubernetes'." in result.output
 
 
 def test_a_mistake_leaves_the_file_as_it_was(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(boxkite, ["rules", "--output", str(path)])
     assert result.exit_code == 1
     assert result.output == (
-        f"Error: '{path}' cannot be written: No such file or directory. Is its folder there and writable?\n"
+        f"Error: '{path}' cannot be written: No such file or directory. Does its folder exist, and can it be written?\n"
     )
 
 

@@ -130,7 +130,7 @@ def test_forced_https_is_a_hint() -> None:
         Outcome(
             "hint",
             "'/metrics' answers by https only; http is redirected.",
-            "Scrape it with 'scheme: https', or let its endpoint pass by http.",
+            "Scrape it with 'scheme: https', or let this route answer over http.",
         ),
     ]
 
