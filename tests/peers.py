@@ -172,7 +172,7 @@ def wait_for(condition: Callable[[], T], *, timeout: float = PATIENCE_SECONDS, w
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 on which nothing listens, for programs that cannot choose one themselves.
 
-    It belongs to this process until its end, so that nobody else gets it meanwhile, not even while a server on it is
+    It belongs to this process until its end, so that no other test gets it, not even while a server on it is
     started again: a port that is bound, and not listened on, is not given to others by the system, but may be bound by
     name, since every server asks for SO_REUSEADDR.
     """
@@ -322,7 +322,7 @@ class Program:
             )
 
     def _wait_ready(self, condition: Callable[[], T], what: str) -> T:
-        """Wait for *condition*; fail at once if the program ends meanwhile."""
+        """Wait for *condition*; fail at once if the program ends before."""
 
         def ready() -> T:
             if not self.is_running():
@@ -344,7 +344,7 @@ class Gunicorn(Program):
         source: Python source, written to `directory/module.py` first; None: the module exists.
         worker_class: Passed on, as *workers*, *preload* and all of *args*.
         env: Added to the environment.
-        cwd: Where to run instead of *directory*.
+        cwd: Directory to run in instead of *directory*.
         pythonpath: Directories that come first on the import path.
     """
 
@@ -623,7 +623,7 @@ class Prometheus(Program):
 
 
 class Alertmanager(Program):
-    """An Alertmanager that keeps what it receives and tells nobody; on a port kept over restarts."""
+    """An Alertmanager that keeps what it receives and notifies no receiver; on a port kept over restarts."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)

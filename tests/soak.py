@@ -29,7 +29,7 @@ from tests.peers import FluentServer, wait_for
 MOST_DOUBLES = 0.01
 MOST_GROWTH_MIB = 8.0
 WARM_UP = 0.25
-"""The share of records after which memory counts as that of the beginning: queues have been full by then."""
+"""Share of records after which memory is first measured, since queues have been full by then."""
 
 FEATURES = [1.5] * 20
 WRITER = "from tests.soak import write; write()"

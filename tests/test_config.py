@@ -250,7 +250,7 @@ def test_an_unknown_key_is_refused(key: str, message: str) -> None:
 
 
 def test_certificates_for_an_address_without_tls_are_a_contradiction() -> None:
-    """Whoever sets them believes that the records are encrypted."""
+    """A user who sets them believes that the records are encrypted."""
     with pytest.raises(ConfigError) as caught:
         settings(fluentd_addr="fluentd:24224,other:24224", fluentd_ca_file="/etc/ca.pem")
     assert str(caught.value) == (
