@@ -150,6 +150,7 @@ class Settings:
         given = {key: value for key, value in config.items() if isinstance(key, str) and key.startswith("BOXKITE_")}
         for key in given:
             _check_known(key)
+
         values: dict[str, Any] = {}
         for name, read in _READERS.items():
             key = f"BOXKITE_{name.upper()}"
@@ -165,6 +166,7 @@ class Settings:
         if "auto" in self.sink:
             sink = ("fluentd",) if self.fluentd_addr else ("file",) if self.log_dir else ()
             return dataclasses.replace(self, sink=sink)._checked()
+
         if "fluentd" in self.sink:
             if self.fluentd_addr is None:
                 _fail("BOXKITE_SINK", "is 'fluentd', but there is no address. Set 'BOXKITE_FLUENTD_ADDR' to one.")
@@ -346,6 +348,7 @@ def _address(key: str, text: str) -> Address:
         if not text[7:].startswith("/"):
             _fail(key, f"must be 'unix://' and an absolute path, got {masked_address(text)!r}.")
         return Address(text[7:], None)
+
     scheme, _, rest = text.rpartition("://")
     if rest.count(":") > 1 and not rest.startswith("["):
         rest = f"[{rest}]"  # a bare IPv6 address

@@ -39,6 +39,7 @@ def one_table(
     if is_decided:
         typed = {name for part in parts for name in textual - part.plain if _kind(part.schema[name]) == _TEXTS}
         frames = _with_numbers(parts, frames, [name for name in columns if name in textual - typed - set(texts)])
+
     schemas = [frame.collect_schema() for frame in frames]
     changes = [change for name in columns for change in _changes(name, parts, [schema[name] for schema in schemas])]
     return pl.concat([frame.with_columns(changes) for frame in frames], how="vertical_relaxed")

@@ -120,6 +120,7 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
                 reasons[item.name] = str(error)
             else:
                 kept[side].append(item)
+
     compared = replace(baseline, features=tuple(kept["feature"]), outputs=tuple(kept["output"]))
     return compared, cells, reasons
 

@@ -93,6 +93,7 @@ def drift(
     if form == "html" and (options["by"] is not None or (url is not None and options["model"] is not None)):
         msg = "There is no HTML report by segment (--by), nor, by --url, of one model."
         raise click.UsageError(msg)
+
     found: Findings
     window, alpha = options.pop("window") or LONGEST, options.pop("alpha") or Settings.drift_alpha
     window = None if window == "start" else window

@@ -87,6 +87,7 @@ def _variable_dict(item: Distribution) -> dict[str, Any]:
     groups = dict(zip(names, group_counts(item, item.cells), strict=True))
     if isinstance(item, Continuous):
         return {**common, "upper_bounds": item.upper_bounds, "counts": item.counts, "groups": groups}
+
     assert isinstance(item, Discrete)
     categories = dict(zip(item.categories, item.counts, strict=True))
     return {**common, "categories": categories, "rare": item.rare, "groups": groups}

@@ -37,6 +37,7 @@ def scan_lines(path: str) -> pl.LazyFrame:
         cleaned, infinite = _cleaned_lines(path)
         read = partial(pl.scan_ndjson, cleaned)
         schema = read(infer_schema_length=None).collect_schema()
+
     # One search serves all readers.
     frame = read(schema=schema).select(_in_order(path, schema))
     return frame.with_columns(pl.col(sorted(infinite)).cast(pl.Float64)) if infinite else frame
@@ -80,4 +81,5 @@ def _cleaned_lines(path: str) -> tuple[str, set[str]]:
                         row[name] = None if value != value else "inf" if value > 0 else "-inf"
                         infinite |= {name} if value == value else set()
             target.write(json.dumps(row) + "\n")
+
     return cleaned, infinite

@@ -54,6 +54,7 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
     if not is_narrow:
         table.add_column("values")
     table.add_column("missing", justify="right", no_wrap=True)
+
     for side, items in (("", baseline.features), (" (output)", baseline.outputs)):
         for item in items:
             name, missing = shortened(printable(item.name) + side), _share_missing(item)
@@ -62,6 +63,7 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
                 table.add_row(name, picture, missing)
             else:
                 table.add_row(name, item.kind, picture, shortened(values), missing)
+
     console.print(table)
     for spot, names in blind_spots((*baseline.features, *baseline.outputs)).items():
         console.print(Text(f"\n{printable(listed(names))}: {spot}"))
@@ -93,6 +95,7 @@ def show_variable(console: Console, item: Distribution) -> None:
         _show_histogram(console, shape)
     else:
         _show_categories(console, shape)
+
     console.print()
     table = plain_table()
     table.add_column("group")
@@ -111,6 +114,7 @@ def _show_histogram(console: Console, shape: Histogram) -> None:
     top = percent(float(shares.max(initial=0.0)))
     for number_of_line, line in enumerate(column_chart(shares, _HEIGHT, letters)):
         console.print(Text(f"{top if number_of_line == 0 else '':>6} "), Text(line.rstrip(), style=_COLOUR), sep="")
+
     width = letters * len(shares)
     lower, upper = _ends(shape)
     console.print(" " * 7 + "─" * width)

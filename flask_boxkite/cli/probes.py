@@ -76,6 +76,7 @@ def probe_directory(title: str, key: str, directory: str, *, room: int = 0) -> O
     if (exposed := open_to_all(path)) is not None:
         what = f"{title}: every user of this machine can replace what is in '{exposed}'."
         return Outcome("problem", what, "Deny others the right to write (chmod o-w), or set the sticky bit.")
+
     disk = os.statvfs(nearest)
     free = disk.f_bavail * disk.f_frsize
     if free < room:

@@ -43,6 +43,7 @@ class ColumnCounter:
         held = column.drop_nulls()
         if held.dtype.is_decimal() or (held.dtype in _BEYOND_NUMPY and not self._is_text):
             held = held.cast(pl.Float64)
+
         if held.dtype.is_numeric() and not self._is_text:
             self._add(held.to_numpy()[:, np.newaxis])
         elif held.dtype == pl.String and not self._is_text:

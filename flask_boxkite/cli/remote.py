@@ -95,6 +95,7 @@ def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
     page = address.partition("?")[0]  # the form for messages
     headers = {"Authorization": _bearer(token)} if token else {}
     opener = urllib.request.build_opener(_NoRedirect)
+
     try:
         with opener.open(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT_SECONDS) as answer:
             text = answer.read(_MOST_BYTES + 1)
@@ -124,6 +125,7 @@ def _address(url: str, what: str, window: str | None) -> str:
     if parts.scheme not in ("http", "https") or not host:
         msg = f"'--url' must begin with http:// or https:// and a host, got {masked_address(url)!r}."
         raise BoxkiteError(msg)
+
     path = f"{quote(parts.path.rstrip('/'), safe=_IN_PATHS)}/{what}"
     return urlunsplit((parts.scheme, parts.netloc, path, urlencode({"window": window or "start"}), ""))
 

@@ -161,6 +161,7 @@ def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[...
             ),
         ):
             command = option(command)
+
         return command
 
     return add
@@ -185,6 +186,7 @@ def finish(found: Findings, form: str, output: Path | None, fail_on: str | None,
         write(found.html(), output)
     else:
         found.show(output, shows_all=shows_all)
+
     bad = _FAILING[: _FAILING.index(fail_on) + 1] if fail_on else ()
     names = [name for name, verdict in found.verdicts if verdict in bad]
     if names:

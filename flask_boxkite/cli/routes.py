@@ -71,6 +71,7 @@ def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
         found = f"Metrics are at '{settings.metrics_path}', for {who}."
         mark = b"boxkite_capture_errors_total"
         yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, found))
+
     if settings.dashboard_path is not None and not has_guard:
         path = f"{settings.dashboard_path.rstrip('/')}/"
         found = f"The drift page is at '{path}', for {who}."
@@ -90,9 +91,11 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
     if not answer.is_ours:
         yield Outcome("problem", *_explanation(app, route, answer))
         return
+
     yield Outcome("ok", route.found)
     if route.blueprint != METRICS:
         return  # browsers follow a redirect to https, use the host's name, and come seldom
+
     if scheme_needed:
         what = f"'{route.path}' answers by https only; http is redirected."
         remedy = "Scrape it with 'scheme: https', or let this route answer over http."
@@ -173,9 +176,11 @@ def _explanation(app: Flask, route: _Route, answer: _Answer) -> tuple[str, str]:
             what,
             f"Is it a hook, or a route of the same path? Set '{route.key}' to another one, or {_pass(route, '')}",
         )
+
     what = f"'{path}' is answered with status {answer.status}."
     if answer.status >= 500 and answer.error is not None:
         what = _failure(route, answer.error)
+
     return what, f"Is it a hook of the app? {_pass(route)}"
 
 

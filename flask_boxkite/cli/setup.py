@@ -74,6 +74,7 @@ def setup_of_app(app: Flask) -> Setup:
     if state is None:
         msg = f"App {app.name!r} has no Boxkite monitor. Did you forget to call 'init_app'?"
         raise ConfigError(msg)
+
     services = state.services()
     directory = state.state_directory()
     return Setup(
@@ -117,6 +118,7 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
     if not settings.enabled:
         yield Outcome("hint", "Monitoring is off.", "Set 'BOXKITE_ENABLED' to true.")
         return
+
     for problem in setup.route_problems:
         yield Outcome("problem", problem)
     for model, baseline in setup.models.items():
@@ -131,6 +133,7 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
         yield from probe_routes(setup.app, has_guard=setup.has_guard)
     elif settings.metrics_path is not None:
         yield Outcome("ok", f"Metrics will be at '{settings.metrics_path}'.")
+
     for finding in findings(
         settings,
         models={name: baseline is not None for name, baseline in setup.models.items()},
@@ -160,6 +163,7 @@ def _of_baseline(model: str, baseline: Baseline) -> Outcome:
     if not baseline.outputs:
         what = f"The baseline of model {model!r} has no output, so drift of its output is not seen: {sides}."
         return Outcome("hint", what, "Export it with 'inference', or --output-column.")
+
     return Outcome("ok", f"Model {model!r} has a baseline: {sides}.")
 
 

@@ -45,6 +45,7 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
     except (ValueError, zlib.error) as error:
         msg = f"The counts in '{path}' cannot be understood: {error} Were they written by this release?"
         raise BoxkiteError(msg) from error
+
     names = {sink_name(key) for key in reading.sections if is_sink(key)}
     sinks = {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in sorted(names)}
     return App(directory.name, Query(window), observations, sinks=sinks, now=time.time())
@@ -78,6 +79,7 @@ def _observations(
         of = f"of a model {model!r} " if model is not None else ""
         msg = f"Nothing {of}was counted in '{directory}'."
         raise BoxkiteError(msg)
+
     return [
         observe(
             item.name,

@@ -51,6 +51,7 @@ def show_model(
         console.print(failed, soft_wrap=True)
     if model["drift"] is None:
         return
+
     variables: Sequence[Mapping[str, Any]] = model["drift"]["variables"]
     listed = [item for item in variables if shows_all or item["verdict"] not in _QUIET]
     if listed:
@@ -63,6 +64,7 @@ def show_model(
         reasons = by_reason(variables, "not enough data")
         why = f": {reasons[0][1]}" if len(reasons) == 1 else ""
         console.print(f"\n{', '.join(parts)}{why} (--all lists them)")
+
     for names, note in by_note(variables):
         console.print(Text(f"\n{names}: {note}"))
 
@@ -107,6 +109,7 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today:
     ]
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
+
     if not is_narrow:
         table.add_column("moved most")
         table.add_column("from", justify="right", no_wrap=True)
@@ -116,6 +119,7 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today:
         verdict = Text(item["verdict"], style=_STYLES[item["verdict"]])
         moved = () if is_narrow else _moved(item)
         table.add_row(shortened(title(item)), verdict, *(cells[name] for name in numbers), *moved)
+
     console.print(table)
 
 

@@ -33,6 +33,7 @@ def printing(output: Path | None) -> Iterator[Console]:
         yield Console(width=COLUMNS, file=page, highlight=False, markup=False, emoji=False)
         write(page.getvalue(), output)
         return
+
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False, markup=False, emoji=False)

@@ -83,6 +83,7 @@ def part_of(path: str) -> Part:
     if kind != "parquet" and is_url(path) and set(path) & set("*?["):
         msg = f"'{path}' is a pattern. Name each file: among URLs, only patterns of Parquet files are supported."
         raise BaselineError(msg)
+
     with readable(path):
         part = _table(path, _SEPARATORS[kind]) if kind in _SEPARATORS else _typed(path, kind)
     for name, type_ in part.schema.items():
@@ -139,6 +140,7 @@ def _partitioned(part: Part) -> Part:
     own = {name: value for name, value in values.items() if name not in part.schema}
     if not own:
         return part
+
     columns = [pl.lit(value, pl.String).alias(name) for name, value in own.items()]
     return Part(
         part.path,

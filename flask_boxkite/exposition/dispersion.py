@@ -44,6 +44,7 @@ class LiveDispersion:
         minute, found = self._known
         if self._model.baseline is None or (now := windows.now() // _MINUTE) == minute:
             return found
+
         try:
             timeline = self._timelines.of(windows.history(), totals)
         except OSError:  # a scrape must not fail because windows cannot be read

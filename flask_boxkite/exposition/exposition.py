@@ -142,6 +142,7 @@ class Exposition:
     def _render(self, openmetrics: bool) -> Rendering:
         if self._store is None:
             return []
+
         self._store.tidy()
         self._recorders.attend()
         reading = self._store.read()
@@ -216,6 +217,7 @@ def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator
         yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n"
     for reason, value in counts.dropped.items():
         yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{label_text(sink=sink, reason=reason)}}} {value}\n"
+
     for family, number in (
         (LOG_QUEUE_RECORDS, counts.waiting),
         (LOG_QUEUE_BYTES, counts.waiting_bytes),

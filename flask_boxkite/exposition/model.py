@@ -130,6 +130,7 @@ class ModelFamilies:
             self._add_dispersions(model.baseline)
             self._add_output_sums(model.baseline.outputs)
             self._add_failed(model.baseline.features)
+
         self._add_requests()
 
     def render(self, totals: Totals, dispersions: NDArray[np.float64]) -> Iterator[tuple[Family, str]]:
@@ -154,6 +155,7 @@ class ModelFamilies:
     def _add_variables(self, baseline: Baseline, with_baseline: bool, with_bins: bool) -> None:
         for family, text in info_lines(baseline, self._model.labels):
             self._add_text(family, text)
+
         trained = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
         sides = (("feature", baseline.features, 0), ("inference", baseline.outputs, self._model.layout.outputs_start))
         for side, variables, offset in sides:
@@ -191,6 +193,7 @@ class ModelFamilies:
             degrees: chi_squared_limit(alpha, degrees)
             for degrees in set(map(degrees_of_freedom, baseline.features + baseline.outputs))
         }
+
         for side, thing, variables in (
             ("feature", "feature", baseline.features),
             ("inference", "output", baseline.outputs),
@@ -248,6 +251,7 @@ class ModelFamilies:
                 for at, value in enumerate(values, start)
             ]
             self._add_block(family, Block(lines))
+
         block = Block(_duration_lines(labels, layout.durations_start))
         sum_head = f"{DURATIONS.name}_sum{{{labels}}}"
         self._parts.append(

@@ -132,6 +132,7 @@ def _of_counts(settings: Settings, alone: Level | None, shortage: Shortage | Non
             remedy = "Set 'BOXKITE_STATE_DIR' to a directory on a local disk that all processes can write."
         what = "Each process counts in its own memory, so metrics and page show only the process that answers."
         yield Finding(alone, what, remedy)
+
     if shortage is not None:
         space = f"need {bytes_text(shortage.needed)}, and {bytes_text(shortage.free)} are free"
         what = f"The last 5 minutes, hour and day stay empty: their snapshots {space}."
@@ -160,6 +161,7 @@ def _of_settings(settings: Settings, *, is_open: bool) -> Iterator[Finding]:
     elif settings.spool_dir is None and settings.sink != ("file",):
         remedy = "Set 'BOXKITE_SPOOL_DIR' to a directory on a local disk."
         yield Finding("hint", "Records wait in memory, and are lost if the process is killed.", remedy)
+
     if settings.sink and settings.sample_rate < 1:
         what = f"Only {settings.sample_rate:.3g} of all predictions are recorded."
         yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to record all.")

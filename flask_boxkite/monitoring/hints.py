@@ -90,6 +90,7 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
         return f"The query string {seen}{expected}.{_ONCE if repeated else ''}"
     if mimetype == _FORM and (repeated := _repeated(body, known)):
         return f"The form has {repeated}{expected}.{_ONCE}"
+
     seen, document = _request_seen(body, mimetype)
     if callable(where):
         return f"The function 'features' returned nothing that has the shape of rows; {seen}{expected}."
@@ -174,6 +175,7 @@ def output_hint(reply: Reply | None, found: Any, names: Sequence[str], rows: int
         return _joined(f"The function 'output' {returned}", expected, "")
     if reply is None or reply.data is None:
         return "The answer is a stream, a file or encoded, and cannot be read. Log it with monitor.log_prediction()."
+
     is_json, document = _parsed(reply.data)
     if not is_json:
         seen = f"The answer is {reply.mimetype or 'of no type'!r}, {len(reply.data)} bytes, and has no output"

@@ -120,6 +120,7 @@ def is_first_to_say(directory: Path | None, server: str) -> bool:
     """
     if directory is None:
         return True
+
     name = _SAID + hashlib.sha256(server.encode()).hexdigest()[:16]
     with contextlib.suppress(OSError):
         try:

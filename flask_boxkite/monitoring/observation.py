@@ -77,6 +77,7 @@ class Observation:
         """The verdicts; None without a baseline."""
         if self.baseline is None:
             return None
+
         report = drift_report(
             self.model,
             self.baseline,
@@ -159,6 +160,7 @@ def observe(
             raise
         history, totals = History.none(time.time()), counts.totals()  # totals do not depend on snapshots
         timeline = None if timelines is None else timelines.of(history, totals)
+
     cells = totals.cells if window is None else history.window(window, totals)
     trained = None if timelines is None else timelines.trained
     return Observation(
@@ -202,4 +204,5 @@ def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list
         if now.sum() >= MINIMUM_ROWS and sum(before) >= MINIMUM_ROWS:
             psi = population_stability_index(before, now)
             points.append(CoursePoint(end, int(now.sum()), psi, psi_sampling_noise(before, now) + DRIFTED_SIZE))
+
     return points

@@ -58,6 +58,7 @@ class IdMaker:
             second = now // 1_000_000_000
             start = f"{self._server_id}/{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}/"
             self._start = (second, start)
+
         mark, pool = self._pool
         if not mark[0]:
             pool = self._refill()
@@ -101,6 +102,7 @@ def body_of(data: Any, limit: int, *, is_complete: bool = True) -> Body:
         return Body("")
     if type(data) is bytes and is_complete and len(data) <= limit and data.isascii():
         return _new(Body, (data.decode(), False, False))
+
     if isinstance(data, (bytes, bytearray, memoryview)):
         data = bytes(data)
     else:

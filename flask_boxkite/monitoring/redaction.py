@@ -100,6 +100,7 @@ class Redaction:
         rows = record.get("rows", 1)
         if after["features"] == REDACTED and rows > 1:  # one placeholder per row
             after["features"] = [[REDACTED]] * rows
+
         after["output"] = self._redacted_output(record["output"])
         after["request_body"] = self._redacted_body(record)
         if after["request_body"] == REDACTED:
@@ -192,6 +193,7 @@ class Redaction:
             return body
         if record.get("body_truncated") or record.get("body_encoding"):
             return REDACTED
+
         try:
             after = self._without(json.loads(body), self._paths, _gone)
         except (ValueError, RecursionError):
@@ -267,6 +269,7 @@ def _without_positions(values: Any, positions: Sequence[int], width: int, hide: 
         return [_at_positions(row, positions, hide) for row in values]
     if all(isinstance(row, dict) for row in values):
         return values  # by name
+
     is_row = len(values) == width and not any(isinstance(value, (list, dict)) for value in values)
     return _at_positions(values, positions, hide) if is_row else hide(values)
 

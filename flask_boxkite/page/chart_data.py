@@ -161,6 +161,7 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
         (f"over {texts[1]}", slice(inside.stop, len(bounds))),
     )
     bars = [Bar(label, float(before[cells].sum()), float(now[cells].sum())) for label, cells in tails]
+
     return Histogram(
         lower,
         upper,

@@ -66,6 +66,7 @@ class _Plot:
             ticks = [tick * unit for tick in _ticks(self._lower / unit, self._upper / unit, most)]
             texts = shape.texts(ticks)
             room = max(room, _LETTER * max(map(len, texts), default=0) + 16)
+
         end = _WIDTH if self.right == _WIDTH - _RIGHT else self.right
         for tick, text in zip(ticks, texts, strict=True):
             half = _LETTER * len(text) / 2
@@ -124,6 +125,7 @@ def small_chart(shape: Shape, label: str) -> Markup:
         parts.append(f'<path class="training" d="{_filled(xs, before, height)}"/>')
     else:
         parts += _small_bars(shape.bars, 0, room / max(len(shape.bars), 1), height, tallest)
+
     parts += _small_bars(shape.specials, width - special, 12, height, tallest, "live special")
     return _svg(_SMALL, label, parts, "small")
 
@@ -170,6 +172,7 @@ def _large_histogram(shape: Histogram, label: str) -> Markup:
     ]
     for place, bar in enumerate(shape.specials):
         parts += _special(bar, right + _SLOT * place, plot)
+
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 
 
@@ -210,6 +213,7 @@ def _large_categories(shape: Categories, label: str) -> Markup:
             parts.append(f'<path class="{name}" d="M{left} {y}h{long:.1f}v{_ROW - 8}H{left}z"/>')
         end = left + (_WIDTH - left - right) * max(bar.before, bar.now) / tallest + 6
         parts.append(f'<text x="{end:.1f}" y="{y + 14}">{_percent(bar.before)} → {_percent(bar.now)}</text>')
+
     return _svg((_WIDTH, _ROW * max(len(bars), 1) + 4), label, parts, "large")
 
 
@@ -238,6 +242,7 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
             if shape.lower <= bound <= shape.upper
         )
         parts.append(f'<polyline class="{kind}" points="{points}"/>')
+
     x = plot.x(float(bounds[furthest]))
     ends = plot.y(float(before[furthest])), plot.y(float(now[furthest]))
     apart = abs(float(before[furthest] - now[furthest]))
@@ -247,6 +252,7 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
         f'<text class="mark-text" x="{x + side:.1f}" y="{sum(ends) / 2 + 4:.1f}" text-anchor="{anchor}">'
         f"{distance} {number(apart)} at {shape.texts([shape.lower, float(bounds[furthest]), shape.upper])[1]}</text>"
     )
+
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 
 
@@ -259,6 +265,7 @@ def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
         text = "now" if hours == 0 else f"{-hours} h ago"
         anchor = "end" if hours == 0 else "middle" if hours > -24 else "start"
         parts.append(f'<text x="{plot.x(hours):.1f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{text}</text>')
+
     for run in _runs(points):
         for kind, values in (("limit", [p.limit for p in run]), ("live-line", [p.psi for p in run])):
             places = [(plot.x(-p.age / 3600), plot.y(value)) for p, value in zip(run, values, strict=True)]

@@ -134,6 +134,7 @@ def drift_json(app: App) -> str:
 def _model_dict(model: ModelView) -> dict[str, Any]:
     seen = model.observation
     assert seen is not None
+
     return {
         "model": model.name,
         "baseline": model.baseline.fingerprint if model.baseline else None,

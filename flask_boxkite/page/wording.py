@@ -172,6 +172,7 @@ def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
             number(row["kolmogorov_smirnov_limit"]),
             f"At some value, the shares of rows up to it are {percent(row['kolmogorov_smirnov'])} apart.",
         )
+
     if row["wasserstein"] is not None:
         value = distance_text(row)
         yield Statistic(

@@ -50,6 +50,7 @@ def _fits_one(key: str, values: list[Any], output: Distribution) -> bool:
         return key not in _SCORES and all(
             value is None or isinstance(value, str) or _read(to_text, value) in output.values for value in values
         )
+
     numbers = [_read(_finite, value) for value in values]
     if any(number is None for number in numbers):
         return False

@@ -43,6 +43,7 @@ def json_table(document: Any, names: frozenset[str]) -> Table | None:
             return None
     if names and names.isdisjoint(document):
         return None
+
     for first in document.values():
         if type(first) in SCALARS or not names:  # without known names, lists have no certain meaning
             return ObjectRow(document)
@@ -60,6 +61,7 @@ def _by_mark(document: dict[str, Any], names: frozenset[str]) -> Table | None:
     if "data" in marks and "columns" in document and "columns" not in names:
         # MLflow 1 and pandas' orient="split": the same as `dataframe_split` without a key around it.
         return _split(document, names)
+
     tables = [table for key in marks if (table := _BY_KEY[key](document[key], names)) is not None]
     if len(tables) > 1:
         tables = [table for table in tables if _fits(table, names)]
@@ -126,6 +128,7 @@ def _unwrapped(items: list[Any], names: Collection[str]) -> list[Any]:
                 return values
             if len(names) == 1 and all(map(is_base64, items)):
                 return [[item] for item in items]
+
     return [_flat_object(item) for item in items]
 
 
@@ -245,6 +248,7 @@ def csv_table(text: str, names: Collection[str]) -> Table | None:
         return None
     if not lines:
         return None
+
     header = None
     first = [cell.strip() for cell in lines[0]]
     if not set(first).isdisjoint(names) or (not names and len(lines) > 1 and not any(map(_is_number, first))):

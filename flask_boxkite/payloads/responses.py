@@ -48,6 +48,7 @@ def found_output(
         return document[_fitting({key: document[key] for key in marked}, outputs, rows)]
     if marked:
         return _below_mark(document[marked[0]], names, outputs, rows)
+
     data = document.get("data")
     if isinstance(data, Mapping) and "ndarray" in data:
         return data["ndarray"]
@@ -94,6 +95,7 @@ def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution
     items = value if type(value[0]) is dict else known_items(value, names)
     if items is None or not all(isinstance(item, Mapping) for item in items):
         return value
+
     value = items
     marked = [key for key in _MARKS if key in value[0]]
     if not marked or not set(names).isdisjoint(value[0]) or any(key not in item for item in value for key in marked):
@@ -196,6 +198,7 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
         return _laid_out(fields, names, rows)
     if isinstance(value, (list, tuple)):
         return _from_list(list(value), names)
+
     table = as_table(value, names)  # Arrow's interfaces
     return None if table is None else _from_frame(table, names)
 
@@ -229,11 +232,13 @@ def _from_list(value: Any, names: Collection[str]) -> Table | None:
         return Table(None, [[item] for item in value])
     if isinstance(value[0], Mapping):
         return from_records(value)
+
     if isinstance(value[0], (list, tuple, np.ndarray)):
         table = from_rows(value)
         return None if table is None else _positional(table.rows, width)
     if width == 1:
         return Table(None, [[item] for item in value])
+
     return Table(None, [list(value)]) if len(value) == width else None
 
 

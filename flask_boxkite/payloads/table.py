@@ -130,6 +130,7 @@ def as_table(value: Any, names: Collection[str] = ()) -> Table | None:
         return as_table(value.to_native())
     if (found := _from_series(value)) is not None:
         return found
+
     if (holds := values_of(value)) is None:
         if (columns := columns_of(value)) is not None:
             return from_columns(columns)
@@ -154,6 +155,7 @@ def _from_list(values: Sequence[Any], names: Collection[str] = ()) -> Table | No
         return Table(None, [list(values)])
     if kind is dict:
         return from_records(values)
+
     items = known_items(values, names)
     if items is None:
         return None
@@ -178,6 +180,7 @@ def known_items(values: Sequence[Any], names: Collection[str] = ()) -> Sequence[
     kind = type(first)
     if kind in _LISTS or kind is dict or is_value(first):
         return values
+
     if isinstance(first, (Mapping, list, tuple)):
         found = [opened(item, names) for item in values]
     else:
@@ -239,6 +242,7 @@ def _column(column: Any) -> Sequence[Any] | None:
         return None
     if (values := values_of(column)) is not None:
         return values
+
     array = array_of(column)
     if array is None:
         return None
@@ -282,6 +286,7 @@ def _from_array(array: NDArray[Any]) -> Table | None:
         return Table(None, array[np.newaxis, :].copy())
     if array.ndim == 2 and array.size:
         return Table(None, array.copy())
+
     return None
 
 

@@ -65,6 +65,7 @@ def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) 
         return Table((name,), rows) if is_named else Table(None, rows)
     if any(rows and len(rows[0]) > 1 for rows in columns.values()):
         return None
+
     return from_columns(columns)
 
 
@@ -86,6 +87,7 @@ def _rows_of(tensor: Mapping[str, Any]) -> list[list[Any]] | None:
         return None
     if not shape or shape[0] < 0 or any(size <= 0 for size in shape[1:]):  # the first may be 0: an empty batch
         return None
+
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (1, 2) or math.prod(shape) != len(values):
@@ -162,6 +164,7 @@ def binary_document(body: bytes, header: str) -> Any:
     if not 0 < size <= len(body):
         msg = f"{header!r} is not the length of the JSON in {len(body)} bytes."
         raise ValueError(msg)
+
     document = json.loads(body[:size])
     tensors = [
         tensor
@@ -180,6 +183,7 @@ def binary_document(body: bytes, header: str) -> Any:
         tensor["data"] = _decoded(body[position : position + length], tensor.get("datatype"))
         tensor["parameters"] = {key: value for key, value in parameters.items() if key != "binary_data_size"}
         position += length
+
     return document
 
 

@@ -123,6 +123,7 @@ def stopped_alert(side: Side, options: RuleOptions) -> Alert:
 def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
     labels = (*options.group_by, "model", "baseline")
     names = ("size", "verdict", "verdict_any", "g", "g_limit", "live_rows", "baseline_rows")
+
     return {
         **{name: side.series(f":{name}") for name in (*names, "missing_share", "moved_most")},
         "group_baseline": side.series("_group:baseline"),

@@ -69,6 +69,7 @@ class RuleOptions:
         if not _SEVERITY.fullmatch(self.severity):
             msg = f"The severity must be a word such as 'warning' or 'page', got {self.severity!r}."
             raise ConfigError(msg)
+
         for label in self.group_by:
             if not _LABEL.fullmatch(label) or label in _OWN_LABELS or label.startswith("__"):
                 msg = f"{label!r} is no label to group by. Name labels of the targets, such as 'job' or 'cluster'."
@@ -81,6 +82,7 @@ class RuleOptions:
         least = LEAST_SCRAPES * duration_seconds(self.scrape_interval, what="The scrape interval")
         if not self.windows:
             object.__setattr__(self, "windows", _windows_of_at_least(least))
+
         lengths = [duration_seconds(window, what="A window") for window in self.windows]
         for window, length in zip(self.windows, lengths, strict=True):
             if length < least:

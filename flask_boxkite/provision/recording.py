@@ -177,6 +177,7 @@ def bin_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recordi
         ("significance", expressions.SIGNIFICANCE),
     ):
         common[name] = filled(template, common)
+
     for name, template in (("ks", expressions.KS), ("ks_limit", expressions.KS_LIMIT)):
         yield Recording(side.series(f":{name}"), filled(template, common), {"window": window})
 
@@ -188,6 +189,7 @@ def filled(template: str, parts: dict[str, str]) -> str:
 
 def _common(side: Side, options: RuleOptions) -> dict[str, str]:
     by_model = ", ".join((*options.group_by, "model", "baseline"))
+
     return {
         "side": side.name,
         "by_model": by_model,

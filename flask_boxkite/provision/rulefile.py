@@ -115,6 +115,7 @@ def manifest_text(header: str, groups: Sequence[Group], meta: ObjectMeta) -> str
         "spec:",
         *_indented(_groups(groups)),
     ]
+
     return "\n".join(manifest) + "\n"
 
 

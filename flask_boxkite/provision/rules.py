@@ -86,6 +86,7 @@ def _groups(options: RuleOptions) -> Iterator[Group]:
     )
     for window, interval, rules in _by_window(options, GROUPS, window_rules):
         yield Group(f"boxkite-{window}", f"The last {window}, beside training.", interval, rules)
+
     for window, interval, rules in _by_window(options, BINS, bin_rules):
         comment = f"Kolmogorov-Smirnov over the last {window}: of all bins, so less often."
         yield Group(f"boxkite-{window}-bins", comment, interval, rules)

@@ -35,6 +35,7 @@ def scrape_config_text(
         key = "BOXKITE_METRICS_PATH" if settings.enabled else "BOXKITE_ENABLED"
         msg = f"The app serves no metrics, since '{key}' says so. Name the path that serves them in a job of your own."
         raise ConfigError(msg, key=key)
+
     lines = [
         "scrape_configs:",
         f"  - job_name: {scalar(job)}",
@@ -50,6 +51,7 @@ def scrape_config_text(
             "      # Holds what 'BOXKITE_METRICS_TOKEN' is, and nothing else; only Prometheus may read it.",
             f"      credentials_file: {scalar(credentials_file)}",
         ]
+
     lines += [
         "    static_configs:",
         "      # Each server once, however many worker processes it has.",

@@ -154,6 +154,7 @@ class Capture:
             pass
         except Exception:
             self.service.fail(self.tally)
+
         if self._table is None:
             self._content_type = request.environ.get("CONTENT_TYPE", "")
             self._query_string = request.query_string
@@ -166,6 +167,7 @@ class Capture:
             self._length = 0
         if "stream" in request.__dict__:  # a hook has read the stream before
             return
+
         limit = self.service.settings.max_body_bytes
         if self._keeps_long_bodies or _is_read_whole(request):
             limit = max(limit, LONGEST_PAYLOAD)
@@ -221,6 +223,7 @@ class Capture:
         mimetype = request.mimetype
         if not encoding and not length and mimetype not in JSON_LINES:
             return None
+
         try:
             if encoding:
                 body = decompressed(body, encoding, max(LONGEST_PAYLOAD, self.service.settings.max_body_bytes))
@@ -284,6 +287,7 @@ class Capture:
 
     def _take(self, answer: Any, read: Callable[[Any], Any], *, is_parsed: bool = False) -> None:
         pick = self._options.output
+
         try:
             # A stream may still have to read the request.
             if self._request is not None and (is_parsed or not is_streamed(answer)):
@@ -316,6 +320,7 @@ class Capture:
         tee = self._tee
         if self._table is not None:
             return
+
         is_whole = tee is not None and tee.size > 0 and tee.is_whole(request.content_length)
         if callable(pick := self._options.features):
             self._request = None  # one attempt is enough, even if it finds nothing
@@ -349,9 +354,11 @@ class Capture:
         """
         if self.is_finished:
             return
+
         self.is_finished = True
         if self.is_logged is not None:  # the view called log_prediction() itself
             return
+
         duration = perf_counter() - self._started
         status = "error" if status_code >= 500 else "client_error" if status_code >= 400 else "ok"
         if self.has_raised and status == "ok":  # an error handler turned the exception into a page

@@ -156,6 +156,7 @@ class _Pages:
         observations, failures = _observed(services, query)
         if failures:
             return _answer(overview_html(self._app(query, services, observations, failures)), status=503)
+
         app = App(current_app.name, query, observations, now=time.time())
         model = next(iter(app.models), None)
         view = model.variable(*names[1:]) if model else None
@@ -186,6 +187,7 @@ class _Pages:
             sinks = self._monitored.sinks()
         except OSError as error:
             failures = [*failures, f"The counts of records cannot be read: {error}. Are too many files open?"]
+
         has_others = runs_several(request.environ)
         now = time.time()
         reach = math.inf if query.window is None else WINDOWS[query.window]
@@ -230,6 +232,7 @@ def _query() -> Query:
     page = given.get("page", "1")
     if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
         _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)
+
     return Query(
         None if window == _SINCE_START else window,
         given.get("name", ""),

@@ -64,6 +64,7 @@ class BoxkiteMiddleware:
         options = self._routes.get(path)
         if options is None or environ["REQUEST_METHOD"] in ("HEAD", "OPTIONS") or not self._service.settings.enabled:
             return self._app(environ, start_response)
+
         capture = self._capture(self._service, options, keeps_long_bodies=True)
         capture.read_request(Request(environ, populate_request=False))
         capture.awaits_body = True
@@ -78,6 +79,7 @@ class BoxkiteMiddleware:
                 answer.see(chunk)
             answer.end()
             return body
+
         return Passing(answer, body, getattr(body, "close", None))
 
     def _first_answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -30,6 +30,7 @@ def buffered_body(request: Request, limit: int) -> bytes | None:
         return data
     if "stream" in touched:
         return None
+
     length = environ.get("CONTENT_LENGTH")
     if not length:
         return None if "HTTP_TRANSFER_ENCODING" in environ or "wsgi.input_terminated" in environ else b""
@@ -68,6 +69,7 @@ def untouched(request: Request) -> Iterator[None]:
     """Let a user's function read a body that `buffered_body` returned, and undo its reading afterwards."""
     kept = request.__dict__
     before = {key: kept[key] for key in _BODY_KEYS if key in kept}
+
     try:
         yield
     finally:
@@ -95,6 +97,7 @@ def reread(request: Request, data: bytes | None) -> Iterator[Request]:
     for key in _BODY_KEYS:
         if key not in ("form", "files"):
             kept.pop(key, None)
+
     unread = LookupError("The view has not read the whole body.")
     stream = _BrokenInput(b"", unread) if data is None else io.BytesIO(data)
     again.environ = {**request.environ, "wsgi.input": stream, "wsgi.input_terminated": True}

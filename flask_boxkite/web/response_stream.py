@@ -142,6 +142,7 @@ class Passing:
             raise
         finally:
             PASSING.reset(token)
+
         answer.see(chunk)
         if answer.has_all():
             answer.end()

@@ -69,6 +69,7 @@ def document_of(returned: Any) -> Any:
     """
     if type(returned) in _JSON_CONTAINERS:
         return returned
+
     headers: Any = ()
     if isinstance(returned, tuple) and returned and is_reply(returned):
         headers = returned[-1]
@@ -161,6 +162,7 @@ def _document_of_text(data: str | bytes, mimetype: str) -> Any:
     """
     if len(data) > LONGEST_PAYLOAD:
         raise LookupError
+
     try:
         text = data.decode() if isinstance(data, bytes) else data
         if mimetype == "text/csv":
@@ -207,6 +209,7 @@ def _with_plain_leaves(value: Any) -> Any:
         return value._make(items) if hasattr(value, "_make") else items
     if isinstance(value, (str, int, float)):  # includes NumPy's texts and doubles, which JSON can write
         return value
+
     return plain(value) if _is_array(value) else value
 
 

@@ -64,6 +64,7 @@ def dashboard_text(options: RuleOptions, *, title: str) -> str:
     queries = Queries(options.group_by)
     for variable in _variables(options, queries):
         board.with_variable(variable)
+
     place, numbers = 0, count(1)
     for row in _rows(queries, options.minimum_size):
         if row.title:
@@ -144,6 +145,7 @@ def _overview(queries: Queries, minimum_size: float) -> Panel:
         (queries.every_outside(), "Outside training"),
         (queries.every("live_rows"), "Rows"),
     ]
+
     meaning = (
         "All features and outputs. The verdict is the worst of all windows; all else is of the chosen window. "
         f"Shifted: real, but small; drifted and major: real, and size at least {minimum_size:g} and {MAJOR_SIZE:g}. "
@@ -199,6 +201,7 @@ def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterato
         panels.append(
             (12, lines(f"{what}: groups", "Live shares of groups.", live, "percentunit", stacked=True, top=1))
         )
+
     yield _Row("", 8, panels)
 
 
@@ -218,6 +221,7 @@ def _serving_rows(queries: Queries) -> Iterator[_Row]:
     traffic = [(queries.predictions(), "{{status}}")]
     errors = [(queries.capture_errors(), "{{reason}}")]
     odd = [(queries.odd_in_failed(), "{{feature}}: {{state}}")]
+
     of_failed = "Share of failed rows in which a feature was missing, invalid, unseen or out of range."
     yield _Row(
         "Traffic",

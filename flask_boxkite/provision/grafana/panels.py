@@ -110,6 +110,7 @@ def lines(
         panel.thresholds(_thresholds((None, "transparent"), *zip(limits, (ORANGE, RED), strict=True)))
         style = common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
         panel.thresholds_style(style)
+
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL)).fill_opacity(60).line_width(0)
     if top:
@@ -133,6 +134,7 @@ def groups_chart(title: str, meaning: str, trained: str, live: str) -> Panel:
             _organized({"Value #A": "training", "Value #B": "live"}, without=("Time", "bound")),
         ]
     )
+
     return _targets(panel, [(trained, ""), (live, "")], is_table=True)
 
 
@@ -181,9 +183,11 @@ def overview_table(title: str, meaning: str, columns: Series, labels: Sequence[s
     panel.override_by_name("Variable", [models.DynamicConfigValue("links", links)])
     for name in ("Size", "PSI"):
         panel.override_by_name(name, [_unit("none"), models.DynamicConfigValue("decimals", 2)])
+
     panel.override_by_regexp("Missing|Outside training|Moved most", [_unit("percentunit")])
     panel.override_by_name("G of limit", [_unit("none"), models.DynamicConfigValue("decimals", 1)])
     panel.override_by_name("Rows", [_unit("short")])
+
     return _targets(panel, [(expression, "") for expression, _ in columns], is_table=True)
 
 
