@@ -147,15 +147,15 @@ class Settings:
             ConfigError: A key is unknown, or a value malformed or contradictory.
         """
         environ = os.environ if environ is None else environ
-        given = {key: value for key, value in config.items() if isinstance(key, str) and key.startswith("BOXKITE_")}
-        for key in given:
+        settings = {key: value for key, value in config.items() if isinstance(key, str) and key.startswith("BOXKITE_")}
+        for key in settings:
             _check_known(key)
 
         values: dict[str, Any] = {}
         for name, read in _READERS.items():
             key = f"BOXKITE_{name.upper()}"
-            if key in given:
-                values[name] = read(key, given[key])
+            if key in settings:
+                values[name] = read(key, settings[key])
             elif value := environ.get(_ENVIRONMENT.get(name, ""), ""):
                 values[name] = read(_ENVIRONMENT[name], value)
         values["pod_name"] = values.get("pod_name") or socket.gethostname()
@@ -322,10 +322,10 @@ def _number(check: Callable[[float], bool], range_text: str) -> Callable[[str, A
 
 def _boolean(key: str, value: Any) -> bool:
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    found = words.get(str(value).lower()) if isinstance(value, (bool, int, str)) else None
-    if found is None:
+    boolean = words.get(str(value).lower()) if isinstance(value, (bool, int, str)) else None
+    if boolean is None:
         _fail(key, f"must be true or false, got {value!r}.")
-    return found
+    return boolean
 
 
 def _redact(key: str, value: Any) -> Any:

@@ -44,9 +44,9 @@ def check(context: click.Context, offline: bool) -> None:
     """
     # Without a handler, the messages of our loggers would be printed between the lines.
     logging.getLogger("flask_boxkite").addHandler(logging.NullHandler())
-    found = list(_all_outcomes(context, offline=offline))
-    _show(found)
-    if any(outcome.level == "problem" for outcome in found):
+    results = list(_all_outcomes(context, offline=offline))
+    _show(results)
+    if any(outcome.level == "problem" for outcome in results):
         context.exit(1)
 
 

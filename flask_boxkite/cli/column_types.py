@@ -107,5 +107,5 @@ def _columns_of_numbers(frame: pl.LazyFrame, names: Sequence[str]) -> set[str]:
     others = [
         (pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64, strict=False).is_null()).any() for name in names
     ]
-    found = frame.select(other.alias(name) for name, other in zip(names, others, strict=True)).collect().row(0)
-    return {name for name, has_others in zip(names, found, strict=True) if not has_others}
+    have_others = frame.select(other.alias(name) for name, other in zip(names, others, strict=True)).collect().row(0)
+    return {name for name, has_others in zip(names, have_others, strict=True) if not has_others}

@@ -91,8 +91,8 @@ def compare(
     counts = np.concatenate(cells)
     report = replace(drift_report(baseline.model, compared, counts, alpha=alpha), baseline=baseline.fingerprint)
     source = listed(second)
-    found = Models.of_report(report, compared, counts, source=source, when=f"in {source}")
-    finish(found, form, output, fail_on, shows_all=shows_all)
+    models = Models.of_report(report, compared, counts, source=source, when=f"in {source}")
+    finish(models, form, output, fail_on, shows_all=shows_all)
     if fail_on and reasons:
         msg = f"{len(reasons)} variables could not be compared. Give the data instead, or leave them out: --exclude"
         raise BaselineError(msg)
@@ -111,7 +111,7 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
     """Count each variable; return the comparable ones, their counts, and by name the reasons why others are not."""
     cells: list[Cells] = []
     reasons: dict[str, str] = {}
-    kept: dict[str, list[Distribution]] = {"feature": [], "output": []}
+    compared_items: dict[str, list[Distribution]] = {"feature": [], "output": []}
     for side, items in (("feature", baseline.features), ("output", baseline.outputs)):
         for item in items:
             try:
@@ -119,9 +119,9 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
             except BinMismatchError as error:
                 reasons[item.name] = str(error)
             else:
-                kept[side].append(item)
+                compared_items[side].append(item)
 
-    compared = replace(baseline, features=tuple(kept["feature"]), outputs=tuple(kept["output"]))
+    compared = replace(baseline, features=tuple(compared_items["feature"]), outputs=tuple(compared_items["output"]))
     return compared, cells, reasons
 
 

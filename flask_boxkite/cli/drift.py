@@ -94,17 +94,17 @@ def drift(
         msg = "There is no HTML report by segment (--by), nor, by --url, of one model."
         raise click.UsageError(msg)
 
-    found: Findings
+    findings: Findings
     window, alpha = options.pop("window") or LONGEST, options.pop("alpha") or Settings.drift_alpha
     window = None if window == "start" else window
     if records is not None:
-        found = _of_records(records, alpha=alpha, must_be_some=fail_on is not None, **options)
+        findings = _of_records(records, alpha=alpha, must_be_some=fail_on is not None, **options)
     elif url is not None:
-        found = _of_page(url, token, window, options["model"])
+        findings = _of_page(url, token, window, options["model"])
     else:
         assert state_dir is not None
-        found = _of_directory(state_dir, window, options["model"], alpha)
-    finish(found, form, output, fail_on, shows_all=shows_all)
+        findings = _of_directory(state_dir, window, options["model"], alpha)
+    finish(findings, form, output, fail_on, shows_all=shows_all)
 
 
 def _check_options(options: dict[str, Any], *, url: str | None, records: str | None) -> None:
@@ -204,8 +204,8 @@ def _one_model(source: Records) -> Iterator[None]:
 def _whole(source: Records, baseline: Baseline, alpha: float, location: str) -> tuple[Findings, bool]:
     """Return the findings, and whether anything was counted."""
     report, cells = source.observed(baseline, alpha=alpha)
-    found = Models.of_report(report, baseline, cells, source=location, when=when(report.window))
-    return found, bool(cells.any())
+    models = Models.of_report(report, baseline, cells, source=location, when=when(report.window))
+    return models, bool(cells.any())
 
 
 def _segments(source: Records, baseline: Baseline, by: str, alpha: float) -> tuple[Findings, bool]:

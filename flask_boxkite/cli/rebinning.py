@@ -40,28 +40,28 @@ class ColumnCounter:
 
     def add(self, column: pl.Series) -> None:
         """Count a piece of a column."""
-        held = column.drop_nulls()
-        if held.dtype.is_decimal() or (held.dtype in _BEYOND_NUMPY and not self._is_text):
-            held = held.cast(pl.Float64)
+        values = column.drop_nulls()
+        if values.dtype.is_decimal() or (values.dtype in _BEYOND_NUMPY and not self._is_text):
+            values = values.cast(pl.Float64)
 
-        if held.dtype.is_numeric() and not self._is_text:
-            self._add(held.to_numpy()[:, np.newaxis])
-        elif held.dtype == pl.String and not self._is_text:
+        if values.dtype.is_numeric() and not self._is_text:
+            self._add(values.to_numpy()[:, np.newaxis])
+        elif values.dtype == pl.String and not self._is_text:
             # Nearly all values are numbers and fast to count: only the others are read one by one.
-            numbers = held.cast(pl.Float64, strict=False)
+            numbers = values.cast(pl.Float64, strict=False)
             self._add(numbers.drop_nulls().to_numpy()[:, np.newaxis])
-            self._add_distinct(held.filter(numbers.is_null()))
+            self._add_distinct(values.filter(numbers.is_null()))
         else:
-            self._add_distinct(held)
-        self._add([[None]], len(column) - len(held))
+            self._add_distinct(values)
+        self._add([[None]], len(column) - len(values))
 
     def _add_distinct(self, held: pl.Series) -> None:
         """Count equal values together, since there are few different ones."""
         distinct = held.value_counts(name="rows")
         values = distinct.to_series(0)
         # NumPy's scalars keep the type of a number; a narrow float is read by its decimals.
-        found = values.to_numpy() if values.dtype.is_float() else values.to_list()
-        for value, rows in zip(found, distinct["rows"].to_list(), strict=True):
+        items = values.to_numpy() if values.dtype.is_float() else values.to_list()
+        for value, rows in zip(items, distinct["rows"].to_list(), strict=True):
             self._add([[value]], rows)
 
     def _add(self, rows: NDArray[np.generic] | list[list[object]], times: int = 1) -> None:

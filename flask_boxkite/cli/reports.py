@@ -34,10 +34,10 @@ class _Probability(click.FloatRange):
     """A number between 0 and 1; NaN is not one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        found = super().convert(value, param, ctx)
-        if math.isnan(found):
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
-        return found
+        return number
 
 
 ALPHA = _Probability(0, 1, min_open=True, max_open=True)

@@ -68,14 +68,14 @@ def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
     settings: Settings = state.settings
     who = "everyone with the token" if settings.metrics_token else "everyone who reaches the server"
     if settings.metrics_path is not None:
-        found = f"Metrics are at '{settings.metrics_path}', for {who}."
+        text = f"Metrics are at '{settings.metrics_path}', for {who}."
         mark = b"boxkite_capture_errors_total"
-        yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, found))
+        yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, text))
 
     if settings.dashboard_path is not None and not has_guard:
         path = f"{settings.dashboard_path.rstrip('/')}/"
-        found = f"The drift page is at '{path}', for {who}."
-        yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", b"boxkite.css", found))
+        text = f"The drift page is at '{path}', for {who}."
+        yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", b"boxkite.css", text))
 
 
 def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:

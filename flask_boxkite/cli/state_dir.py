@@ -55,14 +55,14 @@ def _directory(path: Path) -> Path:
     names = sorted(entry.name for entry in path.iterdir())
     if any(map(is_ours, names)):
         return path
-    found = [path / name for name in names if name.startswith("boxkite-") and (path / name).is_dir()]
-    if not found:
+    directories = [path / name for name in names if name.startswith("boxkite-") and (path / name).is_dir()]
+    if not directories:
         msg = f"There are no counts in '{path}'. Name the directory that 'BOXKITE_STATE_DIR' names."
         raise BoxkiteError(msg)
-    if len(found) > 1:
-        msg = f"There are counts of several servers in '{path}'. Name one of: {', '.join(map(str, found))}."
+    if len(directories) > 1:
+        msg = f"There are counts of several servers in '{path}'. Name one of: {', '.join(map(str, directories))}."
         raise BoxkiteError(msg)
-    return found[0]
+    return directories[0]
 
 
 def _observations(

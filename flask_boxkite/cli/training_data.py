@@ -73,8 +73,8 @@ def _expanded(name: str) -> list[str]:
         pattern = "**/*.parquet" if glob.glob(f"{glob.escape(name)}/*=*/") else "*.parquet"
         msg = f"'{name}' is a folder. Name the files in it, for example '{Path(name) / pattern}'."
         raise BaselineError(msg)
-    if found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True))):
-        return found
+    if paths := sorted(filter(os.path.isfile, glob.glob(name, recursive=True))):
+        return paths
     msg = f"There is no file '{name}', or its folder cannot be read."
     raise BaselineError(msg)
 

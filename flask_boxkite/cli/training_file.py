@@ -66,8 +66,8 @@ class Part:
 def format_of(name: str) -> str | None:
     """Return the format of a file, judged by its suffix; None if it is not data."""
     plain = name.removesuffix(".gz")
-    found = FORMATS.get(Path(plain).suffix.lower())
-    return None if found == "parquet" and plain != name else found
+    format_name = FORMATS.get(Path(plain).suffix.lower())
+    return None if format_name == "parquet" and plain != name else format_name
 
 
 def part_of(path: str) -> Part:

@@ -41,16 +41,16 @@ class LiveDispersion:
             windows: Time windows of the model's section.
             totals: Counts of all processes.
         """
-        minute, found = self._known
+        minute, dispersions = self._known
         if self._model.baseline is None or (now := windows.now() // _MINUTE) == minute:
-            return found
+            return dispersions
 
         try:
             timeline = self._timelines.of(windows.history(), totals)
         except OSError:  # a scrape must not fail because windows cannot be read
             return self._none()
         trained = self._timelines.trained
-        found = dispersions_by_reach(
+        dispersions = dispersions_by_reach(
             trained.counts,
             timeline,
             trained.sums.firsts,
@@ -60,8 +60,8 @@ class LiveDispersion:
             alpha=self._model.alpha / max(len(trained.variables), 1) / len(WINDOWS),
             collisions=self._model.baseline.row_collisions,
         )
-        self._known = (now, found)
-        return found
+        self._known = (now, dispersions)
+        return dispersions
 
     def _none(self) -> NDArray[np.float64]:
         layout = self._model.layout

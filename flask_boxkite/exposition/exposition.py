@@ -175,14 +175,14 @@ class Exposition:
 
     def _models_elsewhere(self, reading: Reading, own: Collection[str]) -> dict[str, ExportedModel]:
         """Return the models, by key, that only other processes have."""
-        found = {}
+        models = {}
         for key in sorted(reading.current.difference(own)):
             if json.loads(key)[0] == "model":
                 if key not in self._foreign:
                     self._foreign[key] = self._described(key, reading.description(key))
                 if (model := self._foreign[key]) is not None:
-                    found[key] = model
-        return found
+                    models[key] = model
+        return models
 
     def _described(self, key: str, description: bytes) -> ExportedModel | None:
         try:
@@ -203,13 +203,13 @@ class Exposition:
         for family, text in rendering:
             if names is None or family.name in names or family.sample_name in names:
                 yield family.header(openmetrics=openmetrics) + text
-            elif kept := "".join(
+            elif lines := "".join(
                 # Only "\n" ends a line here: str.splitlines() would also split at characters that names may contain.
                 f"{line}\n"
                 for line in text.split("\n")
                 if line and line.partition("{")[0].partition(" ")[0] in names
             ):
-                yield family.header(openmetrics=openmetrics) + kept
+                yield family.header(openmetrics=openmetrics) + lines
 
 
 def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator[tuple[Family, str]]:

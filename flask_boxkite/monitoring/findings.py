@@ -78,14 +78,14 @@ def findings(
             ``problem`` where other processes have to find them, ``hint`` where they may have to; None if the counts are
             distinct.
     """
-    found = [
+    items = [
         *_of_models(models, capture_errors, notes or {}),
         *_of_identity(ambiguous),
         *_of_counts(settings, alone, shortage),
         *_of_losses(sinks),
         *_of_settings(settings, is_open=is_open),
     ]
-    return sorted(found, key=lambda finding: finding.level != "problem")
+    return sorted(items, key=lambda finding: finding.level != "problem")
 
 
 def bytes_text(number: float) -> str:

@@ -239,8 +239,8 @@ def _at_path(document: Any, path: str, subject: str) -> str:
         elif isinstance(document, list) and key.isdecimal() and int(key) < len(document):
             document = document[int(key)]
         else:
-            meant = nearest([key], map(str, document)) if isinstance(document, Mapping) else {}
-            did_you_mean = f" (did you mean {_shown(meant[key])}?)" if meant else ""
+            suggestion = nearest([key], map(str, document)) if isinstance(document, Mapping) else {}
+            did_you_mean = f" (did you mean {_shown(suggestion[key])}?)" if suggestion else ""
             return f"nothing stands at {_shown(path)}{did_you_mean}: {subject} {_described(document)}"
         subject = _shown(key)
     return f"what stands at {_shown(path)} does not fit: it {_described(document)}"
@@ -285,11 +285,11 @@ def _meant(wanted: Iterable[str], given: Iterable[str]) -> str | None:
     # Names keep their order. A name that was found cannot stand for another one.
     wanted, given = dict.fromkeys(wanted), dict.fromkeys(given)
     missing, unknown = (name for name in wanted if name not in given), (name for name in given if name not in wanted)
-    found = list(nearest(missing, unknown).items())
-    if not found:
+    matches = list(nearest(missing, unknown).items())
+    if not matches:
         return None
-    pairs = ", ".join(f"{_shown(name)} by {_shown(seen)}" for name, seen in found[:_MOST_NAMES])
-    more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
+    pairs = ", ".join(f"{_shown(name)} by {_shown(seen)}" for name, seen in matches[:_MOST_NAMES])
+    more = f" and {len(matches) - _MOST_NAMES} more" if len(matches) > _MOST_NAMES else ""
     return f"Did you mean {pairs}{more}? Use the names of training"
 
 

@@ -30,13 +30,13 @@ def nearest(wanted: Iterable[str], given: Iterable[str]) -> dict[str, str]:
     {'age': 'Age ', 'income': 'incme'}
     """
     plain = {name: _plain(name) for name in list(given)[:_MOST_NAMES]}
-    found: dict[str, str] = {}
+    matches: dict[str, str] = {}
     for name in list(wanted)[:_MOST_NAMES]:
         match = _match(_plain(name), plain)
         if match is not None:
-            found[name] = match
+            matches[name] = match
             del plain[match]
-    return found
+    return matches
 
 
 def _match(wanted: str, given: dict[str, str]) -> str | None:

@@ -141,12 +141,12 @@ def latest(notes: Iterable[Mapping[str, Note]], now: float, oldest_seconds: floa
         now: The time, in Unix seconds.
         oldest_seconds: Age above which a note is ignored.
     """
-    found: dict[str, Note] = {}
+    newest: dict[str, Note] = {}
     for each in notes:
         for kind, note in each.items():
-            if _age(note, now) <= oldest_seconds and (kind not in found or _age(note, now) < _age(found[kind], now)):
-                found[kind] = note
-    return {kind: note.text for kind, note in found.items()}
+            if _age(note, now) <= oldest_seconds and (kind not in newest or _age(note, now) < _age(newest[kind], now)):
+                newest[kind] = note
+    return {kind: note.text for kind, note in newest.items()}
 
 
 def _age(note: Note, now: float) -> float:

@@ -281,8 +281,8 @@ class ModelView:
     @cached_property
     def unknown(self) -> list[VariableView]:
         """Variables without enough data, most rows first."""
-        found = [view for view in self.variables if view.drift.verdict == "not enough data"]
-        return sorted(found, key=lambda view: -view.drift.rows)
+        views = [view for view in self.variables if view.drift.verdict == "not enough data"]
+        return sorted(views, key=lambda view: -view.drift.rows)
 
     @property
     def state(self) -> str:

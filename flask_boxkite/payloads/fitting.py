@@ -119,12 +119,12 @@ def _is_category(value: Any, output: Discrete) -> bool:
     """Return whether a value is a category of training, in any spelling."""
     if output.is_text:
         return _read(to_text, value) in output.values
-    found = _read(to_seconds if output.is_time else _finite, value)
-    if found is None or output.width == 64:
-        return found in output.values
+    number = _read(to_seconds if output.is_time else _finite, value)
+    if number is None or output.width == 64:
+        return number in output.values
     narrow = np.dtype(f"f{output.width // 8}").type
     with np.errstate(over="ignore"):
-        return narrow(found) in map(narrow, output.values)
+        return narrow(number) in map(narrow, output.values)
 
 
 def _finite(value: Any) -> float | None:

@@ -37,8 +37,8 @@ def json_table(document: Any, names: frozenset[str]) -> Table | None:
     if type(document) is not dict:
         return as_table(document)
     if not document.keys().isdisjoint(_MARKS):
-        if (found := _by_mark(document, names)) is not None:
-            return found
+        if (table := _by_mark(document, names)) is not None:
+            return table
         if not names and any(isinstance(document.get(key), (list, dict)) for key in _BY_KEY):
             return None
     if names and names.isdisjoint(document):
@@ -93,7 +93,7 @@ def _rows(value: Any, names: frozenset[str]) -> Table | None:
 def _data(value: Any, names: frozenset[str]) -> Table | None:
     """Read the ``data`` of Seldon or SageMaker, or plain rows."""
     if isinstance(value, dict) and not _INSIDE_DATA.difference(names).isdisjoint(value):
-        return _sagemaker(value) if (found := _seldon(value)) is None else found
+        return _sagemaker(value) if (table := _seldon(value)) is None else table
     return _rows(value, names)
 
 
@@ -152,9 +152,9 @@ def _split(value: Any, names: Collection[str]) -> Table | None:
     """MLflow's ``dataframe_split``."""
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
         return None
-    found = from_rows(value["data"])
+    table = from_rows(value["data"])
     columns = value.get("columns")
-    return found if found is None or columns is None else _named(found, columns)
+    return table if table is None or columns is None else _named(table, columns)
 
 
 def _records(value: Any, names: Collection[str]) -> Table | None:
@@ -166,10 +166,10 @@ def _inputs(value: Any, names: Collection[str]) -> Table | None:
     """Read MLflow's tensors and columns, TensorFlow Serving's columns, or Open Inference v2."""
     if not isinstance(value, dict):
         return tensor_tables(value, names) if is_tensor_list(value, names) else as_table(value)
-    if (found := _single_input(value, names)) is not None:
-        return found
-    if (found := from_columns(value)) is not None:
-        return found
+    if (table := _single_input(value, names)) is not None:
+        return table
+    if (table := from_columns(value)) is not None:
+        return table
     # Columns of different lengths are not a row of lists either.
     return None if any(isinstance(item, list) for item in value.values()) else as_table(value)
 
@@ -179,11 +179,11 @@ def _single_input(value: dict[str, Any], names: Collection[str]) -> Table | None
     if len(value) != 1 or next(iter(value)) in names:
         return None
     (rows,) = value.values()
-    found = from_rows(rows) if isinstance(rows, list) and rows and isinstance(rows[0], list) else None
-    if found is None:
+    table = from_rows(rows) if isinstance(rows, list) and rows and isinstance(rows[0], list) else None
+    if table is None:
         return None
-    width = len(found.rows[0])
-    return found if width == (len(names) or width) and (width > 1 or len(names) == 1) else None
+    width = len(table.rows[0])
+    return table if width == (len(names) or width) and (width > 1 or len(names) == 1) else None
 
 
 def _seldon(value: dict[str, Any]) -> Table | None:
@@ -191,11 +191,11 @@ def _seldon(value: dict[str, Any]) -> Table | None:
     rows = value.get("ndarray")
     if rows is None and isinstance(tensor := value.get("tensor"), dict):
         rows = reshaped(tensor.get("values"), tensor.get("shape"))
-    found = as_table(rows) if isinstance(rows, list) else None
+    table = as_table(rows) if isinstance(rows, list) else None
     columns = value.get("names")
-    if found is None or found.names is not None or not columns:
-        return found
-    return _named(found, columns)
+    if table is None or table.names is not None or not columns:
+        return table
+    return _named(table, columns)
 
 
 def _named(found: Table, names: Any) -> Table | None:
@@ -230,14 +230,14 @@ def json_lines_table(text: str, names: frozenset[str]) -> Table | None:
         ValueError: A line is not JSON.
     """
     tables = [json_table(json.loads(line), names) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
-    found = [table for table in tables if table is not None and len(table) == 1]
-    if not found or len(found) < len(tables):
+    rows = [table for table in tables if table is not None and len(table) == 1]
+    if not rows or len(rows) < len(tables):
         return None
-    if all(table.names is None for table in found):
-        return from_rows([list(table.rows[0]) for table in found])
-    if any(table.names is None for table in found):
+    if all(table.names is None for table in rows):
+        return from_rows([list(table.rows[0]) for table in rows])
+    if any(table.names is None for table in rows):
         return None
-    return from_records([table.content() for table in found])
+    return from_records([table.content() for table in rows])
 
 
 def csv_table(text: str, names: Collection[str]) -> Table | None:
@@ -254,8 +254,8 @@ def csv_table(text: str, names: Collection[str]) -> Table | None:
     if not set(first).isdisjoint(names) or (not names and len(lines) > 1 and not any(map(_is_number, first))):
         header, lines = first, lines[1:]
     # An empty cell stays an empty text, which may be a category. A header alone is an empty batch.
-    found = from_rows([[cell.strip() for cell in line] for line in lines])
-    return found if found is None or header is None else _named(found, header)
+    table = from_rows([[cell.strip() for cell in line] for line in lines])
+    return table if table is None or header is None else _named(table, header)
 
 
 def _is_number(text: str) -> bool:

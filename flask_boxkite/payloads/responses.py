@@ -143,10 +143,10 @@ def _fitting(candidates: Mapping[str, Any], outputs: Sequence[Distribution], row
 
 def csv_output(text: str) -> Any:
     """Read a ``text/csv`` answer."""
-    found = csv_table(text, ())
-    if found is None:
+    table = csv_table(text, ())
+    if table is None:
         raise LookupError
-    return found.rows
+    return table.rows
 
 
 def json_lines_output(text: str) -> Any:

@@ -128,8 +128,8 @@ def as_table(value: Any, names: Collection[str] = ()) -> Table | None:
         return _from_frame(value, names)
     if hasattr(kind, "to_native"):  # a data frame of narwhals
         return as_table(value.to_native())
-    if (found := _from_series(value)) is not None:
-        return found
+    if (table := _from_series(value)) is not None:
+        return table
 
     if (holds := values_of(value)) is None:
         if (columns := columns_of(value)) is not None:
@@ -141,8 +141,8 @@ def as_table(value: Any, names: Collection[str] = ()) -> Table | None:
 def _from_object(value: dict[Any, Any]) -> Table:
     """Read columns by name where all values are columns, else one row by name."""
     for read in (from_columns, _from_indexed):
-        if (found := read(value)) is not None:
-            return found
+        if (table := read(value)) is not None:
+            return table
     return ObjectRow(value)
 
 
@@ -182,15 +182,15 @@ def known_items(values: Sequence[Any], names: Collection[str] = ()) -> Sequence[
         return values
 
     if isinstance(first, (Mapping, list, tuple)):
-        found = [opened(item, names) for item in values]
+        items = [opened(item, names) for item in values]
     else:
-        found = [array_of(item) for item in values]
-        if any(item is None for item in found):
-            found = [opened(item, names) for item in values]
-    if any(item is None for item in found):
+        items = [array_of(item) for item in values]
+        if any(item is None for item in items):
+            items = [opened(item, names) for item in values]
+    if any(item is None for item in items):
         return None
     # An array without dimensions is a single value.
-    return [item[()] if isinstance(item, np.ndarray) and item.ndim == 0 else item for item in found]
+    return [item[()] if isinstance(item, np.ndarray) and item.ndim == 0 else item for item in items]
 
 
 def from_rows(rows: Sequence[Any]) -> Table | None:
@@ -303,8 +303,8 @@ def _from_frame(value: Any, names: Collection[str]) -> Table | None:
         return _from_pandas(value)
     if (columns := columns_of(value)) is not None:
         return from_columns(columns)
-    found = opened(value, names)
-    return None if found is None else as_table(found, names)
+    fields = opened(value, names)
+    return None if fields is None else as_table(fields, names)
 
 
 def _from_series(value: Any) -> Table | None:
@@ -331,6 +331,6 @@ def _from_pandas(frame: Any) -> Table | None:
 
 def _pandas_column(column: Any) -> list[Any]:
     values = column.to_numpy()
-    if values.dtype.kind != "O" or (found := values_of(column)) is None:
+    if values.dtype.kind != "O" or (items := values_of(column)) is None:
         return list(values)
-    return found
+    return items

@@ -28,8 +28,8 @@ def duration_seconds(text: str, *, what: str) -> float:
     >>> duration_seconds("1h30m", what="The window")
     5400.0
     """
-    found = _DURATION.fullmatch(text)
-    counts = found.groups("0") if found else ()
+    match = _DURATION.fullmatch(text)
+    counts = match.groups("0") if match else ()
     seconds = sum(int(count) * size for count, size in zip(counts, _UNITS.values(), strict=False))
     if seconds <= 0:
         msg = f"{what} must be a duration as Prometheus writes it, such as '15s' or '1h', got {text!r}."

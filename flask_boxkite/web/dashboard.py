@@ -114,8 +114,8 @@ def _ask_for_token(token: str | None) -> Response | None:
     """Refuse a visitor without the token, as bearer or as the password that a browser asks for."""
     if token is None or has_token(request, token):
         return None
-    given = request.authorization
-    password = given.password if given is not None and given.type == "basic" else None
+    authorization = request.authorization
+    password = authorization.password if authorization is not None and authorization.type == "basic" else None
     if password is not None and hmac.compare_digest(password.encode("utf-8", "replace"), token.encode()):
         return None
     text = "The token is required: as a bearer, or as the password, with any user name."
@@ -149,8 +149,8 @@ class _Pages:
 
     def variable(self) -> Response:
         """One variable."""
-        given = arguments(request)
-        names = [given.get(key, "") for key in ("model", "side", "variable")]
+        parameters = arguments(request)
+        names = [parameters.get(key, "") for key in ("model", "side", "variable")]
         services = [service for service in self._monitored.services() if service.model == names[0]]
         query = _query()
         observations, failures = _observed(services, query)
@@ -225,18 +225,18 @@ def _observed(services: Sequence[ModelMonitoringService], query: Query) -> tuple
 
 
 def _query() -> Query:
-    given = arguments(request)
-    window = given.get("window", LONGEST)
+    parameters = arguments(request)
+    window = parameters.get("window", LONGEST)
     if window not in (*WINDOWS, _SINCE_START):
         _refuse(f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.", 400)
-    page = given.get("page", "1")
+    page = parameters.get("page", "1")
     if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
         _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)
 
     return Query(
         None if window == _SINCE_START else window,
-        given.get("name", ""),
-        given.get("verdict", ""),
+        parameters.get("name", ""),
+        parameters.get("verdict", ""),
         int(page),
     )
 

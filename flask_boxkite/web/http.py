@@ -76,7 +76,7 @@ def compressed(request: Request, body: bytes, headers: Mapping[str, str], status
 
 def has_token(request: Request, token: str) -> bool:
     """Say whether a request has the token; comparing takes constant time, so the delay reveals nothing."""
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     # WSGI decodes headers as Latin-1, so the last byte of a letter may look like a blank.
-    sent = given.strip(" \t").encode("latin-1", "replace")
+    sent = credentials.strip(" \t").encode("latin-1", "replace")
     return scheme.lower() == "bearer" and hmac.compare_digest(sent, token.encode())

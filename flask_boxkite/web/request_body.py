@@ -67,8 +67,8 @@ def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
 @contextmanager
 def untouched(request: Request) -> Iterator[None]:
     """Let a user's function read a body that `buffered_body` returned, and undo its reading afterwards."""
-    kept = request.__dict__
-    before = {key: kept[key] for key in _BODY_KEYS if key in kept}
+    attributes = request.__dict__
+    before = {key: attributes[key] for key in _BODY_KEYS if key in attributes}
 
     try:
         yield
@@ -76,8 +76,8 @@ def untouched(request: Request) -> Iterator[None]:
         if "_cached_data" not in before:
             request.close()  # closes files, which the view's own parsing opens again
             for key in _BODY_KEYS:
-                kept.pop(key, None)
-            kept.update(before)
+                attributes.pop(key, None)
+            attributes.update(before)
             if request.environ.get("CONTENT_LENGTH"):
                 request.environ["wsgi.input"].seek(0)
 
@@ -93,10 +93,10 @@ def reread(request: Request, data: bytes | None) -> Iterator[Request]:
         data: The body; None if it is unknown: reading it then raises a LookupError.
     """
     again = copy.copy(request)
-    kept = again.__dict__
+    attributes = again.__dict__
     for key in _BODY_KEYS:
         if key not in ("form", "files"):
-            kept.pop(key, None)
+            attributes.pop(key, None)
 
     unread = LookupError("The view has not read the whole body.")
     stream = _BrokenInput(b"", unread) if data is None else io.BytesIO(data)
@@ -104,7 +104,7 @@ def reread(request: Request, data: bytes | None) -> Iterator[Request]:
     try:
         yield again
     finally:
-        if kept.get("files") is not request.__dict__.get("files"):
+        if attributes.get("files") is not request.__dict__.get("files"):
             again.close()
 
 

@@ -178,8 +178,8 @@ def overview_table(title: str, meaning: str, columns: Series, labels: Sequence[s
             models.DynamicConfigValue("custom.cellOptions", background),
         ],
     )
-    kept = ("datasource", *labels, "model", "version", "baseline", "window")
-    links = [{"title": f"Show this {side}", "url": _link(side, kept)} for side in ("feature", "output")]
+    choices = ("datasource", *labels, "model", "version", "baseline", "window")
+    links = [{"title": f"Show this {side}", "url": _link(side, choices)} for side in ("feature", "output")]
     panel.override_by_name("Variable", [models.DynamicConfigValue("links", links)])
     for name in ("Size", "PSI"):
         panel.override_by_name(name, [_unit("none"), models.DynamicConfigValue("decimals", 2)])
