@@ -202,7 +202,7 @@ def _check_known(key: str) -> None:
     known = [f"BOXKITE_{name.upper()}" for name in _READERS]
     if key not in known:
         close = difflib.get_close_matches(key, known, 1)
-        _fail(key, "is no setting of flask-boxkite." + (f" Did you mean '{close[0]}'?" if close else ""))
+        _fail(key, "is not a setting of flask-boxkite." + (f" Did you mean '{close[0]}'?" if close else ""))
 
 
 # --- readers: one per type of value ----------------------------------------------------------------------------------
@@ -266,7 +266,7 @@ def _route(key: str, value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"/[^<>?#\s]*", value):
         _fail(key, f"must be a path that begins with '/', or None for no route, got {value!r}.")
     if "//" in value:
-        _fail(key, f"must have no two slashes in a row, of which Flask makes one, got {value!r}.")
+        _fail(key, f"must not have two slashes in a row, which Flask merges into one, got {value!r}.")
     return value
 
 

@@ -432,7 +432,7 @@ def test_a_baseline_of_another_type_is_refused() -> None:
 
 
 def test_an_unknown_setting_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^'BOXKITE_LOGDIR' is no setting .* Did you mean 'BOXKITE_LOG_DIR'\?$"):
+    with pytest.raises(ConfigError, match=r"^'BOXKITE_LOGDIR' is not a setting .* Did you mean 'BOXKITE_LOG_DIR'\?$"):
         ModelMonitoringService(logdir="/logs")
 
 

@@ -91,7 +91,7 @@ def drift(
         raise click.UsageError(msg)
     _check_options(options, url=url, records=records)
     if form == "html" and (options["by"] is not None or (url is not None and options["model"] is not None)):
-        msg = "There is no HTML report by segment (--by), nor, by --url, of one model."
+        msg = "There is no HTML report by segment (--by), or, with --url, of one model."
         raise click.UsageError(msg)
 
     findings: Findings

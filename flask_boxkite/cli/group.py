@@ -93,7 +93,7 @@ def writing(output: Path | None) -> Iterator[None]:
         raise  # click ends the command quietly
     except OSError as error:
         name = "Standard output" if output is None else f"'{output}'"
-        remedy = "Is there free space?" if output is None else "Does its folder exist, and can it be written?"
+        remedy = "Is there free space?" if output is None else "Is its folder there and writable?"
         msg = f"{name} cannot be written: {error.strerror}. {remedy}"
         raise BoxkiteError(msg) from error
 

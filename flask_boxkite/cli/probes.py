@@ -71,7 +71,7 @@ def probe_directory(title: str, key: str, directory: str, *, room: int = 0) -> O
     try:
         _write_to(nearest)
     except OSError as error:
-        what = f"{title}: '{nearest}' does not support what a server does with files: {error.strerror}."
+        what = f"{title}: '{nearest}' does not support the file operations of a server: {error.strerror}."
         return Outcome("problem", what, f"Name a directory on a local disk with free space in '{key}'.")
     if (exposed := open_to_all(path)) is not None:
         what = f"{title}: every user of this machine can replace what is in '{exposed}'."

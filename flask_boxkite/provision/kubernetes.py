@@ -34,11 +34,11 @@ class ObjectMeta:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            msg = f"{self.name!r} is no name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
+            msg = f"{self.name!r} is not a name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
             raise ConfigError(msg)
         for label, value in self.labels.items():
             if not _LABEL.fullmatch(label) or not _LABEL_VALUE.fullmatch(value):
-                msg = f"'{label}={value}' is no label for an object of Kubernetes. Write it as 'release=prometheus'."
+                msg = f"'{label}={value}' is not a label for an object of Kubernetes. Write it as 'release=prometheus'."
                 raise ConfigError(msg)
 
     @classmethod

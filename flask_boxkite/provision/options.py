@@ -72,7 +72,7 @@ class RuleOptions:
 
         for label in self.group_by:
             if not _LABEL.fullmatch(label) or label in _OWN_LABELS or label.startswith("__"):
-                msg = f"{label!r} is no label to group by. Name labels of the targets, such as 'job' or 'cluster'."
+                msg = f"{label!r} is not a label to group by. Name labels of the targets, such as 'job' or 'cluster'."
                 raise ConfigError(msg)
         if len(set(self.group_by)) < len(self.group_by):
             msg = f"The labels to group by must be named once each, got {', '.join(self.group_by)}."

@@ -33,7 +33,7 @@ def scrape_config_text(
         _check_target(target)
     if not settings.enabled or settings.metrics_path is None:
         key = "BOXKITE_METRICS_PATH" if settings.enabled else "BOXKITE_ENABLED"
-        msg = f"The app serves no metrics, since '{key}' says so. Name the path that serves them in a job of your own."
+        msg = f"The app serves no metrics, because of '{key}'. Name the path that serves them in a job of your own."
         raise ConfigError(msg, key=key)
 
     lines = [
@@ -41,14 +41,14 @@ def scrape_config_text(
         f"  - job_name: {scalar(job)}",
         f"    scrape_interval: {scrape_interval}",
         f"    metrics_path: {scalar(settings.metrics_path)}",
-        "    # Else a label of the target, such as 'model', would take the place of the metrics' own.",
+        "    # Without this, a label of the target, such as 'model', would replace the metrics' own.",
         "    honor_labels: true",
     ]
     if settings.metrics_token is not None:
         lines += [
             "    authorization:",
             "      type: Bearer",
-            "      # Holds what 'BOXKITE_METRICS_TOKEN' is, and nothing else; only Prometheus may read it.",
+            "      # Contains the value of 'BOXKITE_METRICS_TOKEN' and nothing else; only Prometheus may read it.",
             f"      credentials_file: {scalar(credentials_file)}",
         ]
 
@@ -68,5 +68,5 @@ def _check_target(target: str) -> None:
     except ValueError:  # raised for an invalid port or IPv6 address
         known = False
     if not known or not target.isprintable() or target.endswith(":") or set(" @") & set(target):
-        msg = f"{target!r} is no target. Write host and port, as in 'scoring:8000', without scheme or path."
+        msg = f"{target!r} is not a target. Write host and port, as in 'scoring:8000', without scheme or path."
         raise ConfigError(msg)

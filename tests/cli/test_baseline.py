@@ -355,7 +355,7 @@ def test_a_file_that_cannot_be_written_is_one_line(directory: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "Error: Baseline file 'nowhere/b.prom' cannot be written: No such file or directory. "
-        "Does its folder exist, and can it be written?\n"
+        "Is its folder there and writable?\n"
     )
 
 

@@ -111,7 +111,7 @@ def test_processes_that_would_count_for_themselves_are_a_hint(directory: Path) -
 
 def test_a_wrong_setting_is_a_problem(directory: Path) -> None:
     done = check(directory, LOGDIR="records")
-    assert lines(done)[0] == "✗ 'BOXKITE_LOGDIR' is no setting of flask-boxkite. Did you mean 'BOXKITE_LOG_DIR'?"
+    assert lines(done)[0] == "✗ 'BOXKITE_LOGDIR' is not a setting of flask-boxkite. Did you mean 'BOXKITE_LOG_DIR'?"
     assert done.returncode == 1
 
 

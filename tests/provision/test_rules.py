@@ -266,11 +266,11 @@ def test_windows_that_are_not_named_are_those_that_hold_enough_scrapes(
         ({"minimum_size": float("nan")}, "The minimum size must be above 0 and at most 0.25, got nan."),
         (
             {"group_by": ("job", "model")},
-            "'model' is no label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
+            "'model' is not a label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
         ),
         (
             {"group_by": ("a b",)},
-            "'a b' is no label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
+            "'a b' is not a label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
         ),
         ({"group_by": ("job", "job")}, "The labels to group by must be named once each, got job, job."),
         ({"severity": ""}, "The severity must be a word such as 'warning' or 'page', got ''."),
@@ -300,7 +300,7 @@ def test_no_label_of_ours_groups_replicas(tmp_path: Path) -> None:
 
     assert len(used) > 20
     for label in used - {"job", "namespace"} - PYTHON_INFO:
-        with pytest.raises(ConfigError, match="is no label to group by"):
+        with pytest.raises(ConfigError, match="is not a label to group by"):
             RuleOptions(group_by=(label,))
 
 

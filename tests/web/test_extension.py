@@ -671,7 +671,7 @@ def test_a_wrong_setting_is_refused_before_anything_is_registered(baseline: Base
     with pytest.raises(ConfigError) as caught:
         Boxkite(app)
     assert str(caught.value) == (
-        "'BOXKITE_SAMPEL_RATE' is no setting of flask-boxkite. Did you mean 'BOXKITE_SAMPLE_RATE'?"
+        "'BOXKITE_SAMPEL_RATE' is not a setting of flask-boxkite. Did you mean 'BOXKITE_SAMPLE_RATE'?"
     )
     assert "boxkite" not in app.extensions
     assert app.test_client().get("/metrics").status_code == 404
