@@ -1,4 +1,4 @@
-"""Common column types of several files: numbers, texts or times in all of them, whatever the first file contains."""
+"""Common column types of several files: numbers, texts or times in all of them, not only in the first."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _SEPARATORS = {"csv": ",", "tsv": "\t"}
 _ALL_SEPARATORS = frozenset(",;|\t")
 
 _INDEX = re.compile(r"__index_level_\d+__")
-"""Prefix of the columns that pandas writes for row labels in Parquet: not variables."""
+"""Names of the columns that pandas writes for row labels in Parquet, which are not variables."""
 
 _PARTITION = re.compile(r"([^=/\\]+)=([^/\\]*)")
 _NO_VALUE = frozenset({"", "__HIVE_DEFAULT_PARTITION__"})

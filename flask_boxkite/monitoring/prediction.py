@@ -69,7 +69,7 @@ class IdMaker:
         return _new(PredictionId, (start + entity_id, entity_id, now))
 
     def _refill(self) -> list[str]:
-        """Make more random ids. Pool and process id change together, so that a child cannot use its parent's ids."""
+        """Make more random ids. Pool and fork mark change together, so that a child cannot use its parent's ids."""
         digits = os.urandom(16 * _POOL_SIZE).hex()
         pool = [_uuid4(digits[start : start + 32]) for start in range(0, len(digits), 32)]
         mark = self._pool[0]

@@ -112,7 +112,7 @@ def as_table(value: Any, names: Collection[str] = ()) -> Table | None:
 
     Args:
         value: The value.
-        names: Known names: a field of a nested object that has one of them replaces the object's own name.
+        names: Known names: a field of an object that has one of them as its alias is read under it.
     """
     kind = type(value)
     if kind is dict:

@@ -24,7 +24,7 @@ STALLED, STALLED_SECONDS = "10m", 600
 """Time for which a sink may take nothing while records wait."""
 
 CAPTURE_ERROR_SHARE = 0.01
-"""Share of requests without features or output from which on there is an alert."""
+"""Share of requests without features or output above which there is an alert."""
 
 RECENT = "6m"
 """Time that reaches the last evaluation of the slowest rules, but not an older one with another group."""

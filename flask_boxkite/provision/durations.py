@@ -10,7 +10,7 @@ __all__ = ["duration_seconds", "duration_text"]
 
 _UNITS = {"y": 31536000.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _LONGEST = 2**63 / 1e9
-"""Seconds above all durations: Prometheus counts nanoseconds in 64 bits."""
+"""Upper limit of a duration in seconds: Prometheus counts nanoseconds in 64 bits."""
 
 _DURATION = re.compile("".join(rf"(?:([0-9]{{1,18}}){unit})?" for unit in _UNITS))
 

@@ -1,4 +1,4 @@
-"""Our routes on an app: added under every host, and compared with others that may answer in their place."""
+"""Our routes on an app, under every host, and the other apps that may answer in their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training data in files: `baseline` writes what the API would; what is wrong with a file is said in a line."""
+"""`baseline` writes the same as the API, and says in one line what is wrong with a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor in a terminal: what is right, what is wrong, and what tells a CI job so."""
+"""`check` in a terminal: what is right, what is wrong, and its exit code for a CI job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a new training set another population? It is counted as a server counts, and its rows are independent."""
+"""`compare` counts new training data as a server does, with independent rows."""
 
 from __future__ import annotations
 

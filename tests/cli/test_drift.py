@@ -1,4 +1,4 @@
-"""Drift of a real server with two workers, by its page and from its state directory, and of logged records."""
+"""`drift` of a real server with two workers, by its page and from its state directory, and of logged records."""
 
 from __future__ import annotations
 

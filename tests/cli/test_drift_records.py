@@ -1,4 +1,4 @@
-"""What `drift --records` says where records and baseline do not belong together."""
+"""`drift --records` names the problem if records and baseline do not belong together."""
 
 from __future__ import annotations
 

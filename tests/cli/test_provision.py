@@ -1,4 +1,4 @@
-"""The commands that print configuration: what they print, how they fail, and that they work as users start them."""
+"""Commands that print configuration: their output, their errors, and their entry points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`check` asks the app for its metrics as Prometheus would, and says what answers and what to do."""
+"""`check` requests an app's metrics as Prometheus would, and says what answers and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scrape sees: valid text in either format, that adds up, and holds each family once."""
+"""A scrape gets valid text in either format, which adds up and has each family once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A verdict, its reason, size, rows and time are told alike: page, JSON, terminal, text, Markdown and segments."""
+"""Page, JSON, terminal, text, Markdown and segments agree on verdict, reason, size, rows and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them: short, and yet told apart."""
+"""Numbers for people are short, but distinguishable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects that know the names of their fields are rows by name; arrays and frames of any library are what they hold."""
+"""Objects with named fields are rows by name; arrays and frames of any library are read as their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When there are alerts, when there are none, and what they say."""
+"""Alerts: when they fire, when they do not, and their texts."""
 
 from __future__ import annotations
 

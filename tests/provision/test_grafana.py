@@ -1,4 +1,4 @@
-"""The dashboard as a document: whole, in order, and the same each time."""
+"""The dashboard as a document: complete, in order, and the same each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule file: what Prometheus makes of it, how it reads, and that it speaks of metrics that exist."""
+"""The rule file: Prometheus accepts it, people can read it, and it refers only to metrics that exist."""
 
 from __future__ import annotations
 

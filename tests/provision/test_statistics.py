@@ -1,4 +1,4 @@
-"""What the rules record of real services' metrics, evaluated by promtool, is what Python says of the same counts."""
+"""The rules, evaluated by promtool on the metrics of real services, give the same numbers as Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The drift page over HTTP: who may see it, where it is, and that it shows what `monitor.drift()` says."""
+"""The drift page over HTTP: access, addresses, and the same content as `monitor.drift()`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scrape gets: format, filter, compression, token, and numbers that fit together under load."""
+"""The answer to a scrape: format, filter, compression, token, and consistent numbers under load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same requests around Bottle, Django, Falcon and a bare function count as they do in Flask."""
+"""Requests around Bottle, Django, Falcon and a bare function count as they do in Flask."""
 
 from __future__ import annotations
 

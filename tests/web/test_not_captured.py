@@ -1,4 +1,4 @@
-"""What could not be captured is told: in the log, on the page, in its JSON; and the response is in the record."""
+"""A request that is not captured is explained in the log and on the page, and the record keeps its response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a view returns reaches the client as without us; what Flask would refuse becomes its JSON value."""
+"""A view's return value reaches the client unchanged; values that Flask would refuse become JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our routes answer under every host, leave all others alone, and say it when something answers in their place."""
+"""Our routes answer under every host, leave others alone, and report other answers in their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status that is counted and recorded is the one that the client got, whatever else is on the app, in any order."""
+"""The counted and recorded status is the client's, with any extensions in any order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The expressions of the dashboard, on what the rules record and what apps export.
+"""The expressions of the dashboard, over the series of the rules and the metrics of apps.
 
 ``${name:raw}`` is the value chosen for a variable of the dashboard, ``${name:regex}`` a pattern of all chosen values.
 Both stand in backquotes, because only there nothing must be escaped: Grafana inserts names without escaping them for a
