@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or HERE.parent / ".peers")
 
 PATIENCE_SECONDS = 120.0
-"""How long a broken test hangs at most: no measurement, and generous for machines that do much besides."""
+"""Longest time that a broken test hangs: not a measurement, and generous for machines with much other work."""
 
 T = TypeVar("T")
 # The type of the program that enters its own context; typing has Self from Python 3.11 on only.
@@ -186,7 +186,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered, read to its end."""
+    """A server's answer, read to its end."""
 
     status: int
     headers: Message
@@ -709,7 +709,7 @@ class FluentServer(Program):
 
 
 class Receiver(Program):
-    """What users run to receive records, with one of our example configurations; on a port kept over restarts.
+    """A receiver of records, run with one of our example configurations; on a port kept over restarts.
 
     No package registry that the tests install from has it: where it is not on PATH the test skips, in CI too.
 

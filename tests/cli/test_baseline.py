@@ -119,7 +119,7 @@ def test_several_files_and_patterns_are_one_table(directory: Path, rng: np.rando
 
 
 def test_types_are_those_of_all_rows() -> None:
-    """Of the first hundred alone, the last row would be an error, and the text a number."""
+    """Judged by the first hundred rows, the last would be an error, and the text a number."""
     Path("late.csv").write_text("x,y\n" + "1,1\n" * 300 + "2.5,a\n")
     options = ("--discrete", "x", "--text", "y", "--min-category-rows", "1")
     x, y = made("late.csv", "--out", "b", *options).features

@@ -79,7 +79,7 @@ def test_a_problem_has_an_exit_code(directory: Path) -> None:
 
 
 def test_problems_of_the_running_server_are_seen(directory: Path) -> None:
-    """Where its counts are in a directory that has a name."""
+    """The command reads the counts of a server whose state directory has a name."""
     program = """
 from scoring import app, monitor
 with app.app_context():
@@ -334,7 +334,7 @@ def unused_view():
 
 
 def test_views_that_are_routed_wrongly_are_problems(directory: Path) -> None:
-    """Those that are not routed are none."""
+    """Addresses that are not routed are not requested."""
     (directory / "routes.py").write_text(ROUTES)
     done = check(directory, BASELINE="b.prom", app="routes")
     assert done.returncode == 1

@@ -62,7 +62,7 @@ def counted(frame: pl.DataFrame, alpha: float = Settings.drift_alpha) -> list[di
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
 def test_data_is_judged_by_what_a_server_counts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In pieces, of which there are several here."""
+    """Data is counted piece by piece, and here it has several pieces."""
     monkeypatch.setattr(comparing, "_PIECE_ROWS", 64)
     frame = pl.read_parquet("older.parquet")
     frame.write_csv("older.csv")

@@ -1,4 +1,4 @@
-"""What was observed: one reading of the counts, and every number of it beside a computation of its own."""
+"""Observations: every number of one reading of the counts, compared with a computation of the test's own."""
 
 from __future__ import annotations
 

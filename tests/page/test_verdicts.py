@@ -213,7 +213,7 @@ def test_where_all_is_of_the_whole_window_it_is_not_said(scene: Scene) -> None:
 
 @only("fault")
 def test_another_day_is_said(scene: Scene) -> None:
-    """In a report that is read the next day, and of records, which may be of any day."""
+    """A report may be read the next day, and records may be of any day."""
     row = scene.rows()["age"]
     assert since_text(row, "2026-03-01") == "since 12:40 UTC"
     assert since_text(row, "2026-03-02") == since_text(row, None) == "since 2026-03-01 12:40 UTC"

@@ -61,7 +61,7 @@ def test_prometheus_takes_it(tmp_path: Path, options: RuleOptions) -> None:
 
 
 def test_every_metric_that_it_names_exists(tmp_path: Path) -> None:
-    """What it reads is either exported by a service or recorded by itself."""
+    """Every metric in it is either exported by a service or recorded by another rule."""
     exported = set(re.findall(r"^(boxkite_\w+)", exported_text(tmp_path), re.M))
     text = rules_text(RuleOptions())
     recorded = {rule["record"] for rule in rules_of(text) if "record" in rule}

@@ -581,7 +581,7 @@ def test_a_guard_decides_instead_of_the_token(baseline: Baseline) -> None:
 
 
 def test_a_guard_may_be_async(baseline: Baseline) -> None:
-    """As a function given to `before_request` may."""
+    """A function given to `before_request` may be async, too."""
 
     async def guard() -> Any:
         return None if request.args.get("user") == "me" else redirect("/login")

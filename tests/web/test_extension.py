@@ -169,7 +169,7 @@ def test_a_view_that_a_script_calls_works_and_is_told(baseline: Baseline, caplog
 def test_the_name_of_a_service_leaves_its_apps_their_own(
     baseline: Baseline, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In whatever order each process makes them."""
+    """Each process may make its apps in another order."""
     for names in (("api", "admin"), ("admin", "api")):
         apps = {name: Flask(name) for name in names}
         for app in apps.values():
@@ -637,7 +637,7 @@ def test_a_route_of_another_method_is_no_conflict(baseline: Baseline, caplog: py
 
 
 def test_routes_without_methods_do_no_harm(baseline: Baseline) -> None:
-    """As websocket extensions add them."""
+    """Websocket extensions add such rules."""
     from werkzeug.routing import Rule
 
     app = app_of(baseline)

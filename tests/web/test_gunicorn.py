@@ -1,4 +1,4 @@
-"""What gunicorn can do besides: dirty workers, its control socket, HTTP/2 and the uwsgi protocol. Counts are exact."""
+"""Further features of gunicorn: dirty workers, its control socket, HTTP/2 and the uwsgi protocol. Counts are exact."""
 
 from __future__ import annotations
 

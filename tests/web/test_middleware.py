@@ -31,7 +31,7 @@ def scores(document: Any) -> Any:
 
 
 class BrokenModelError(Exception):
-    """What the apps below raise."""
+    """An exception that the apps below raise."""
 
 
 # --- The apps -------------------------------------------------------------------------------------------------------
@@ -264,7 +264,7 @@ def pair(baseline: Baseline) -> Iterator[Callable[..., Pair]]:
 
 @pytest.mark.parametrize("make", APPS.values(), ids=APPS)
 def test_the_same_requests_count_alike_everywhere(pair: Any, make: Any, baseline: Baseline) -> None:
-    """As in Flask with `@monitor.predict`."""
+    """The decorator `@monitor.predict` does the same in Flask."""
     app = pair(make)
     sent: list[dict[str, Any]] = [{"json": ANN}, {"json": [ANN, BOB]}, {"json": {**ANN, "income": None}}]
     for each in sent:

@@ -149,7 +149,7 @@ TABULAR = {
 
 @pytest.mark.parametrize(("payload", "rows", "kept"), TABULAR.values(), ids=TABULAR)
 def test_json_requests(twins: Make, payload: Any, rows: list[dict[str, Any]], kept: str | None) -> None:
-    """What the record keeps is by position, or by name, as it came."""
+    """The record keeps rows by position, or by name, as they arrived."""
     scores = [round(0.1 + i / 3, 2) for i in range(len(rows))]
     app = twins(fixed({"predictions": scores}))
 

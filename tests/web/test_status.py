@@ -28,7 +28,7 @@ ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
 
 
 class Broken(Exception):
-    """What a hook raises."""
+    """An exception that a hook raises."""
 
 
 class Scoring:
@@ -270,7 +270,7 @@ def test_hooks_that_change_nothing_are_not_in_the_way(scoring: Callable[..., Sco
 
 
 def test_a_request_that_the_app_makes_by_hand_counts_too(scoring: Callable[..., Scoring]) -> None:
-    """As endpoints that answer several requests at once do, with a copy of the request's environment."""
+    """Endpoints that answer several requests at once do so with a copy of the request's environment."""
 
     def prepare(app: Flask) -> None:
         @app.post("/batch")

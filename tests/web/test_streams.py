@@ -23,7 +23,7 @@ View = Callable[[], Any]
 
 
 class Broken(Exception):
-    """What a generator raises."""
+    """An exception that a generator raises."""
 
 
 class Served:

@@ -27,20 +27,20 @@ ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
 
 
 class Broken(Exception):
-    """What no handler of the app knows."""
+    """An exception for which the app has no handler."""
 
 
 class Known(Exception):
-    """What a handler makes a page of."""
+    """An exception that a handler turns into a page."""
 
 
 class Killed(BaseException):
-    """What a server raises to end a greenlet."""
+    """An exception with which a server ends a greenlet."""
 
 
 @dataclass
 class Notes:
-    """What happened to a request in an app.
+    """Events of a request in an app.
 
     Attributes:
         script: Actions to perform.

@@ -27,7 +27,7 @@ __all__ = ["Answer", "Request", "Script", "request_at"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a view answers.
+    """The answer of a view.
 
     Attributes:
         kind: Name of the function in `apps` that makes it.
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Script:
-    """What the app does with a request.
+    """The app's actions on a request.
 
     Attributes:
         before: Action of a hook before the view: reads, answers or raises.

@@ -23,7 +23,7 @@ BLOCK = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """What is wrong, and with which request.
+    """A difference, and the request that shows it.
 
     Attributes:
         seed: Seed of the run.
@@ -52,7 +52,7 @@ class Difference:
 
 @dataclass
 class Report:
-    """What a run has found.
+    """The results of a run.
 
     Attributes:
         totals: Requests, predictions and what became of them, added up.

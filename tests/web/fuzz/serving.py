@@ -45,7 +45,7 @@ class Input:
 
     @property
     def read_bytes(self) -> int:
-        """How many bytes were read."""
+        """Number of bytes that were read."""
         return self._data.tell()
 
     def read(self, size: int = -1) -> bytes:
@@ -72,7 +72,7 @@ class Input:
 
 
 class FileWrapper:
-    """What servers know and send in their own way.
+    """A wrapper that servers recognise and send in their own way.
 
     Args:
         file: The file.
@@ -95,7 +95,7 @@ class FileWrapper:
 
 @dataclass
 class Served:
-    """What came of a request.
+    """The result of a request.
 
     Attributes:
         starts: Status and headers of each call of ``start_response``, and whether it told of an error.
