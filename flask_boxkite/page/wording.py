@@ -131,7 +131,7 @@ def decision_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
 
 def _g_meaning(row: Mapping[str, Any]) -> str:
     if row["verdict"] == "not enough data":
-        return f"It says nothing yet: {row['reason']}."
+        return f"Not enough data yet: {row['reason']}."
     if row["verdict"] == "unclear":
         return f"Above its limit only if each row counts: {row['reason']}."
     if row["g"] > row["limit"]:
@@ -176,10 +176,10 @@ def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     if row["wasserstein"] is not None:
         value = distance_text(row)
         yield Statistic(
-            "Wasserstein", value, "", f"On average a value would have to move by {value} to be where it was."
+            "Wasserstein", value, "", f"On average, values would have to move by {value} to match training."
         )
     scale = "0: the same; 1: nothing in common."
     yield Statistic("Jensen-Shannon distance", number(row["jensen_shannon"]), "", scale)
     yield Statistic("Hellinger distance", number(row["hellinger"]), "", scale)
     for key, of in (("kl_live", "live from training"), ("kl_baseline", "training from live")):
-        yield Statistic(f"KL divergence of {of}", number(row[key]), "", "0: the same. In nats; it has no upper end.")
+        yield Statistic(f"KL divergence of {of}", number(row[key]), "", "0: the same. In nats, without an upper limit.")

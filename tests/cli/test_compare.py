@@ -344,7 +344,7 @@ def test_html_stands_alone_and_has_the_numbers_of_the_others() -> None:
     assert "<strong>2 of 4 variables have drifted</strong>\nin new.parquet:" in text
     fingerprint = Baseline.load("b.prom").fingerprint
     assert f"version &lt;7&gt;, baseline {fingerprint}, 600 training rows" in " ".join(text.split())
-    assert "Live is here what was counted in new.parquet." in text
+    assert "Live rows are here the rows of new.parquet." in text
     assert re.findall(r'<th role="rowheader" scope="row">(.+?)</th>', text) == [
         escape(item["name"]) for item in variables(*words)
     ]

@@ -489,7 +489,7 @@ def test_html_of_records_has_what_the_server_says(world: World) -> None:
     result = drift("--records", world.records, "--baseline", world.baseline, "--format", "html")
     assert result.exit_code == 0
     assert "<strong>2 of 6 variables have drifted</strong>\nfrom 20" in result.stdout
-    assert f"Live is here what was counted in {world.records}." in result.stdout
+    assert f"Live rows are here the rows of {world.records}." in result.stdout
 
     server = drift("--state-dir", world.state, "--format", "html").stdout
     rows = re.compile(r'class="picture">.*?</tr>', re.DOTALL)

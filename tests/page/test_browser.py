@@ -273,7 +273,7 @@ def test_the_keyboard_is_enough(open_page: Open) -> None:
         if focused.evaluate("element => element.closest('table') !== null"):
             break
     first = reached[-1]
-    assert reached[:2] == ["To the content", "5 minutes"]
+    assert reached[:2] == ["Skip to the content", "5 minutes"]
     assert {"Refreshes itself", "name", "Show"} <= set(reached)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text(first)

@@ -229,7 +229,7 @@ def test_another_day_is_said(scene: Scene) -> None:
     assert re.search(r"^age +major +\S+ +03-01 12:40Z ", by_records.stdout, re.M)
     html = CliRunner().invoke(boxkite, ["drift", *words, "--format", "html"]).stdout
     assert lines(html)["age"]["Verdict"] == "▲ major since 2026-03-01 12:40 UTC"
-    assert "Charts show all of it; verdicts and numbers beside a time are of the rows since then." in plain(html)
+    assert "Charts show all of them; verdicts and numbers beside a time cover the rows since then." in plain(html)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_many_rows_that_are_not_enough_have_a_reason(scene: Scene) -> None:
     assert sentence(scene.variable(few)).startswith(
         f"○ not enough data {few} has too few rows to tell in the last 24 hours ({reason}). "
     )
-    assert numbers(scene.variable(few))["G"]["Meaning"] == f"It says nothing yet: {reason}."
+    assert numbers(scene.variable(few))["G"]["Meaning"] == f"Not enough data yet: {reason}."
     assert re.search(rf"^Not enough data: .*{few}.* \({reason}\)$", terminal(scene, "--all").stdout, re.M)
 
 
