@@ -629,7 +629,7 @@ class Alertmanager(Program):
         super().__init__(directory)
         self._binary = require("prometheus-alertmanager")
         self.address = f"127.0.0.1:{free_port()}"
-        config = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+        config = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
         (directory / "alertmanager.yml").write_text(json.dumps(config))
 
     def _launch(self) -> None:

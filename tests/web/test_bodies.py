@@ -332,7 +332,7 @@ LATE = {
     "JSON read as data": ("JSON", "get_data", 1),
     "JSON read as a stream": ("JSON", "stream", 1),
     "JSON read by lines": ("JSON", "lines", 1),
-    "JSON that nobody reads": ("JSON", "length", 0),
+    "JSON that is not read": ("JSON", "length", 0),
     "JSON that is read in part": ("JSON", "some of the stream", 0),
     "form": ("form", "form", 1),
     "form read as data": ("form", "get_data", 1),

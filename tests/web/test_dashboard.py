@@ -568,14 +568,14 @@ def test_a_token_of_any_letters_can_be_typed(baseline: Baseline) -> None:
 
 def test_a_guard_decides_instead_of_the_token(baseline: Baseline) -> None:
     def guard() -> Any:
-        if request.args.get("user") == "nobody":
+        if request.args.get("user") == "stranger":
             abort(403)
         return None if request.args.get("user") == "me" else redirect("/login")
 
     client = make_app(baseline, guard=guard, BOXKITE_METRICS_TOKEN=TOKEN).test_client()
     for path in PAGES:
         assert client.get(f"{path}?user=me").status_code == 200
-        assert client.get(f"{path}?user=nobody").status_code == 403
+        assert client.get(f"{path}?user=stranger").status_code == 403
         assert client.get(path).headers["Location"] == "/login"
     assert client.get("/metrics").status_code == 401
 
