@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # DuckDB 1.4.4 to 2.0.1: a text with an offset loses it where it is cast to TIMESTAMP, so 02:17:39+05:30 stays 02:17:39.
-# DuckDB 1.2.2 gives the moment in UTC, 20:47:39. Nothing is said of it. A CSV column of such texts changed its type with
+# DuckDB 1.2.2 gives the moment in UTC, 20:47:39. No warning says so. A CSV column of such texts changed its type with
 # it, from TIMESTAMP to TIMESTAMP WITH TIME ZONE; with the type given as TIMESTAMP it loses the offset as well. strptime
 # with %z and a cast to TIMESTAMPTZ give the same moment in all versions.
 #

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Polars 2.1.0: a series divided by a number is multiplied by the number's reciprocal, so its last bit can differ from
-# that of IEEE division, which NumPy, Python and a lazy frame of floats do: 3.0 / 10.0 is 0.30000000000000004. Divided by
-# a series of the same number it is 0.3. Integers differ lazily, too. Equal values, read by Polars and by NumPy, so fall on
+# IEEE division, as in NumPy, Python and a lazy frame of floats: 3.0 / 10.0 is 0.30000000000000004. Divided by a series of
+# the same number it is 0.3. Integers differ lazily, too. So equal values, read by Polars and by NumPy, can fall on
 # different sides of a bound.
 #
 # Seen: "by a number: 0.30000000000000004 lazily: 0.3 by a series: 0.3 others: 69 integers, lazily: True"

@@ -1,7 +1,7 @@
 """The ``BOXKITE_*`` settings: read once, validated once, frozen.
 
-Takes any mapping, so that it serves Flask's ``app.config``, keyword arguments and tests alike. What is wrong is said
-at set-up, with the remedy; nothing is guessed and no key is ignored.
+The module reads any mapping, so it serves Flask's ``app.config``, keyword arguments and tests alike. A wrong setting is
+an error at set-up, with the remedy; no key is guessed or ignored.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ FORWARD_PORT = 24224
 
 @dataclass(frozen=True)
 class Address:
-    """Where fluentd listens.
+    """Address of fluentd.
 
     Attributes:
         host: Host name or address, or the path of a unix socket.
-        port: None for a unix socket.
+        port: Port number; None for a unix socket.
         tls: Whether to speak TLS.
     """
 
@@ -40,7 +40,7 @@ class Address:
     tls: bool = False
 
     def __str__(self) -> str:
-        """Return it as `BOXKITE_FLUENTD_ADDR` takes it."""
+        """Return the address in the form that `BOXKITE_FLUENTD_ADDR` takes."""
         if self.port is None:
             return f"unix://{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -55,21 +55,21 @@ class Settings:
         baseline: ``BOXKITE_BASELINE``: a path, a `Baseline`, or ``{model: path or Baseline}``; None for the default
             path, the only one that may be absent.
         metrics_path: ``BOXKITE_METRICS_PATH`` (``/metrics``): the route of the metrics; None for no route.
-        metrics_token: ``BOXKITE_METRICS_TOKEN`` (None): bearer token that the route asks for.
+        metrics_token: ``BOXKITE_METRICS_TOKEN`` (None): bearer token that the route demands.
         metric_names: ``BOXKITE_METRIC_NAMES`` (``labels``): or ``boxkite``, the names of boxkite 0.0.5.
         sink: ``BOXKITE_SINK`` (``auto``): ``fluentd``, ``file``, ``none``, or an object with ``emit_batch(records)``;
             several as a list, or with commas between. ``auto`` is fluentd if an address is set, else files if a
             directory is, else none. Here a tuple, empty for ``none``.
         fluentd_addr: ``BOXKITE_FLUENTD_ADDR`` (env ``BEDROCK_FLUENTD_ADDR``): ``host[:24224]``, ``unix:///path`` or
-            ``tls://host:port``; several with commas between, of which the next is tried when one fails.
+            ``tls://host:port``; several with commas between; when one fails, the next is tried.
         fluentd_prefix: ``BOXKITE_FLUENTD_PREFIX`` (env ``BEDROCK_FLUENTD_PREFIX``, ``models.predictions``): start of
             the tag.
         fluentd_shared_key: ``BOXKITE_FLUENTD_SHARED_KEY`` (None): the key of fluentd's ``<security>`` section.
-        fluentd_user: ``BOXKITE_FLUENTD_USER`` (None): for servers that ask for one; with a password and a shared key.
+        fluentd_user: ``BOXKITE_FLUENTD_USER`` (None): for servers that demand one; with a password and a shared key.
         fluentd_password: ``BOXKITE_FLUENTD_PASSWORD`` (None): the user's; it never crosses the network.
         fluentd_gzip: ``BOXKITE_FLUENTD_GZIP`` (false): whether to compress; the server must be fluentd 0.14.5 or later.
-        fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for those of the
-            system.
+        fluentd_ca_file: ``BOXKITE_FLUENTD_CA_FILE`` (None): certificates to trust for ``tls://``; None for the
+            certificates of the system.
         name: ``BOXKITE_NAME`` (the app's): a name for the service, which keeps its counts apart from the
             counts of other services that share a state directory.
         endpoint_id: ``BOXKITE_ENDPOINT_ID`` (env ``BEDROCK_ENDPOINT_ID``, ``unknown-endpoint``): in tag and path.
@@ -78,8 +78,8 @@ class Settings:
         log_dir: ``BOXKITE_LOG_DIR`` (None): root of the file sink.
         log_group: ``BOXKITE_LOG_GROUP`` (None): name or number of a group that may read its files; None for this user
             alone.
-        log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): after how many days its files are deleted, once records were made
-            on three later days; ``inf`` for never.
+        log_ttl_days: ``BOXKITE_LOG_TTL_DAYS`` (30): days after which its files are deleted, once records were made on
+            three later days; ``inf`` for never.
         logger_id: ``BOXKITE_LOGGER_ID`` (``boxkite``): part of its file names.
         spool_dir: ``BOXKITE_SPOOL_DIR`` (None): directory in which records wait until they are delivered; None for
             memory. To be shared by all processes, and by servers that deliver to the same place.
@@ -87,14 +87,14 @@ class Settings:
         queue_bytes: ``BOXKITE_QUEUE_BYTES`` (16 MiB): bound of the records that wait in memory, for each sink.
         max_body_bytes: ``BOXKITE_MAX_BODY_BYTES`` (64 KiB): longer request bodies are cut in the record, and flagged.
         sample_rate: ``BOXKITE_SAMPLE_RATE`` (1.0): share of records sent to the sink; counts always see every row.
-        record_response: ``BOXKITE_RECORD_RESPONSE`` (false): whether every record keeps the raw response, and not only
-            that of a request whose output was not found.
+        record_response: ``BOXKITE_RECORD_RESPONSE`` (false): whether every record keeps the raw response. If
+            false, only a request whose output was not found keeps it.
         redact: ``BOXKITE_REDACT`` (none): field names or dotted paths replaced in every record, or a callable.
         export_baseline: ``BOXKITE_EXPORT_BASELINE`` (true): whether this replica exports the training counts.
         export_bins: ``BOXKITE_EXPORT_BINS`` (true): whether it exports histograms and categories, not only groups.
         state_dir: ``BOXKITE_STATE_DIR`` (automatic): directory of the counts that the server's processes share. None:
-            that of ``PROMETHEUS_MULTIPROC_DIR``, else one that they find by themselves.
-        shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver what waits.
+            the value of ``PROMETHEUS_MULTIPROC_DIR``, else a directory that the processes choose themselves.
+        shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver waiting records.
         drift_alpha: ``BOXKITE_DRIFT_ALPHA`` (1e-5): false-alarm probability of one check of a whole model.
         dashboard_path: ``BOXKITE_DASHBOARD_PATH`` (``/boxkite`` in debug mode, else none): the drift page.
         enabled: ``BOXKITE_ENABLED`` (true): false counts, sends and routes nothing.
@@ -140,31 +140,33 @@ class Settings:
         """Read the ``BOXKITE_*`` keys of *config*; other keys are ignored.
 
         Args:
-            config: For example ``app.config``. Numbers and booleans may be texts, as they come from the environment.
-            environ: Where the ``BEDROCK_*`` defaults come from; the process's environment if None.
+            config: Any mapping, such as ``app.config``. Numbers and booleans may be texts, as in the environment.
+            environ: Source of the ``BEDROCK_*`` defaults; the process's environment if None.
 
         Raises:
             ConfigError: A key is unknown, or a value malformed or contradictory.
         """
         environ = os.environ if environ is None else environ
-        given = {key: value for key, value in config.items() if isinstance(key, str) and key.startswith("BOXKITE_")}
-        for key in given:
+        settings = {key: value for key, value in config.items() if isinstance(key, str) and key.startswith("BOXKITE_")}
+        for key in settings:
             _check_known(key)
+
         values: dict[str, Any] = {}
         for name, read in _READERS.items():
             key = f"BOXKITE_{name.upper()}"
-            if key in given:
-                values[name] = read(key, given[key])
+            if key in settings:
+                values[name] = read(key, settings[key])
             elif value := environ.get(_ENVIRONMENT.get(name, ""), ""):
                 values[name] = read(_ENVIRONMENT[name], value)
         values["pod_name"] = values.get("pod_name") or socket.gethostname()
         return cls(**values)._checked()
 
     def _checked(self) -> Settings:
-        """Resolve ``auto`` and check what belongs together."""
+        """Resolve ``auto`` and check settings that depend on each other."""
         if "auto" in self.sink:
             sink = ("fluentd",) if self.fluentd_addr else ("file",) if self.log_dir else ()
             return dataclasses.replace(self, sink=sink)._checked()
+
         if "fluentd" in self.sink:
             if self.fluentd_addr is None:
                 _fail("BOXKITE_SINK", "is 'fluentd', but there is no address. Set 'BOXKITE_FLUENTD_ADDR' to one.")
@@ -200,7 +202,7 @@ def _check_known(key: str) -> None:
     known = [f"BOXKITE_{name.upper()}" for name in _READERS]
     if key not in known:
         close = difflib.get_close_matches(key, known, 1)
-        _fail(key, "is no setting of flask-boxkite." + (f" Did you mean '{close[0]}'?" if close else ""))
+        _fail(key, "is not a setting of flask-boxkite." + (f" Did you mean '{close[0]}'?" if close else ""))
 
 
 # --- readers: one per type of value ----------------------------------------------------------------------------------
@@ -247,7 +249,7 @@ def _secret(key: str, value: Any) -> str:
 def _token(key: str, value: Any) -> str:
     token = _secret(key, value)
     if not token.isprintable() or token != token.strip():
-        # Such as the line break at the end of the file that it was read from.
+        # For example the line break at the end of the file with the token.
         _fail(key, "must be of printable letters, with no blank at either end: no header carries others. Strip it.")
     return token
 
@@ -264,7 +266,7 @@ def _route(key: str, value: Any) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"/[^<>?#\s]*", value):
         _fail(key, f"must be a path that begins with '/', or None for no route, got {value!r}.")
     if "//" in value:
-        _fail(key, f"must have no two slashes in a row, of which Flask makes one, got {value!r}.")
+        _fail(key, f"must not have two slashes in a row, which Flask merges into one, got {value!r}.")
     return value
 
 
@@ -320,10 +322,10 @@ def _number(check: Callable[[float], bool], range_text: str) -> Callable[[str, A
 
 def _boolean(key: str, value: Any) -> bool:
     words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-    found = words.get(str(value).lower()) if isinstance(value, (bool, int, str)) else None
-    if found is None:
+    boolean = words.get(str(value).lower()) if isinstance(value, (bool, int, str)) else None
+    if boolean is None:
         _fail(key, f"must be true or false, got {value!r}.")
-    return found
+    return boolean
 
 
 def _redact(key: str, value: Any) -> Any:
@@ -346,17 +348,18 @@ def _address(key: str, text: str) -> Address:
         if not text[7:].startswith("/"):
             _fail(key, f"must be 'unix://' and an absolute path, got {masked_address(text)!r}.")
         return Address(text[7:], None)
+
     scheme, _, rest = text.rpartition("://")
     if rest.count(":") > 1 and not rest.startswith("["):
         rest = f"[{rest}]"  # a bare IPv6 address
     try:
         parts = urlsplit(f"//{rest}")
         host, port = parts.hostname, FORWARD_PORT if parts.port is None else parts.port
-    except ValueError:  # a port that is no number, or too high
+    except ValueError:  # the port is not a number, or too high
         host, port = None, 0
     is_only_host_and_port = not re.search(r"[\s/?#@]", rest)
     if scheme not in ("", "tcp", "tls") or not host or not port or not is_only_host_and_port:
-        got = masked_address(text)  # a user and a password have no place in it, but may stand there
+        got = masked_address(text)  # users may have put a user and a password there
         _fail(key, f"must be 'host[:{FORWARD_PORT}]', 'unix:///path' or 'tls://host:port', got {got!r}.")
     return Address(host, port, tls=scheme == "tls")
 

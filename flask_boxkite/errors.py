@@ -1,4 +1,4 @@
-"""What can go wrong at set-up. Requests never raise any of these: monitoring is counted there, not thrown."""
+"""Errors of set-up. Requests never raise them: monitoring counts its own failures there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ __all__ = ["BaselineError", "BinMismatchError", "BoxkiteError", "ConfigError"]
 
 
 class BoxkiteError(Exception):
-    """Base class of every error this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class ConfigError(BoxkiteError, ValueError):
     """A setting is unknown, malformed or contradicts another one.
 
     Attributes:
-        key: The configuration key at fault, for example ``"BOXKITE_QUEUE_BYTES"``; None if no single key is.
+        key: Configuration key at fault, for example ``"BOXKITE_QUEUE_BYTES"``; None if no single key is.
     """
 
     def __init__(self, message: str, *, key: str | None = None) -> None:
@@ -25,8 +25,8 @@ class BaselineError(BoxkiteError, ValueError):
     """Training data or a baseline file cannot be used.
 
     Attributes:
-        path: The file at fault, or None.
-        line: Its 1-based line, or None if the fault is not in one line.
+        path: Path of the file at fault; None if no file is.
+        line: Number of the line at fault, from 1 on; None if no single line is.
     """
 
     def __init__(self, message: str, *, path: str | None = None, line: int | None = None) -> None:

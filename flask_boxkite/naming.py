@@ -1,6 +1,6 @@
-"""Every name that reaches the wire: metric families, special groups, numbers in labels, tags and file names.
+"""Names in all outputs: metric families, special groups, numbers in labels, tags and file names.
 
-Dashboards, alerting rules and log pipelines of users rely on these, so they stand in one place and are spelled once.
+Users' dashboards, alerting rules and log pipelines rely on them, so each is defined once, and here.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ __all__ = [
 ]
 
 MOST_LETTERS = 128
-"""Of a category in a label."""
+"""Most characters of a category in a label."""
 
-# Groups that are not an interval or a category. Every row of a variable is in exactly one group.
+# Groups other than intervals and categories. Every row of a variable is in exactly one group.
 BELOW = "__below__"
 ABOVE = "__above__"
 RARE = "__rare__"
@@ -65,7 +65,7 @@ PREDICTION_ID_HEADER = "Boxkite-Prediction-Id"
 # Closed sets: a client cannot add a series.
 CAPTURE_REASONS = ("features", "output", "internal")
 FEATURE_GAP, OUTPUT_GAP = GAPS = ("names", "output_names")
-"""Features and outputs that come under other names than in training: they count as missing, no request as an error."""
+"""Features and outputs under other names than in training: they count as missing, their requests not as errors."""
 
 FAILED_STATES = ("usual", "missing", "invalid", "unseen", "out_of_range")
 DROP_REASONS = (
@@ -79,7 +79,7 @@ DROP_REASONS = (
     "process_died",
 )
 
-# What became of files of counts.
+# Outcomes of reading and writing files of counts.
 FOLDED = "folded"
 DAMAGED = "damaged"
 FOREIGN = "foreign"
@@ -93,8 +93,8 @@ _GO_NUMBER = re.compile(r"-?\d+\.\d+|-?\d(?:\.\d+)?e[+-]\d{2,3}|[+-]Inf")
 def canonical_number(value: float) -> str:
     """Write *value* as Go's ``FormatFloat(x, 'g', -1, 64)``, plus ``.0`` where that has no point and no exponent.
 
-    Zero is unsigned, infinities are ``+Inf`` and ``-Inf``: what Prometheus itself makes of a label ``le``, so a label
-    is the same text whether it went through a scrape, a federation or a file.
+    Zero is unsigned, infinities are ``+Inf`` and ``-Inf``. Prometheus itself writes a label ``le`` in this form, so a
+    label stays the same text through a scrape, a federation or a file.
 
     >>> canonical_number(1), canonical_number(-1e6), canonical_number(0.00001), canonical_number(123456.5)
     ('1.0', '-1e+06', '1e-05', '123456.5')
@@ -127,7 +127,7 @@ def parse_number(text: str) -> float:
     """Read a number as Prometheus writes it.
 
     Raises:
-        ValueError: It is not one; Python's own liberties (``1_000``, blanks, digits of other scripts) are not taken.
+        ValueError: The text is not a number. Python's own extensions (``1_000``, blanks, other digits) are refused.
     """
     if "_" in text or text != text.strip() or not text.isascii():
         msg = f"not a number: {text!r}"
@@ -136,15 +136,15 @@ def parse_number(text: str) -> float:
 
 
 def is_canonical_number(text: str) -> bool:
-    """Say whether *text* is just what `canonical_number` would write."""
+    """Say whether *text* has exactly the form that `canonical_number` writes."""
     return _GO_NUMBER.fullmatch(text) is not None and canonical_number(float(text)) == text
 
 
 def short_text(text: str) -> str:
-    """Return a text that a label can hold: itself, or its beginning and a hash that tells it from others.
+    """Return a text short enough for a label: the text itself, or its beginning and a hash of all of it.
 
-    Mimir refuses values of more than 2,048 bytes, VictoriaMetrics 4,096, Fluent Bit's scraper 1,024, and a whole scrape
-    is lost where Prometheus has a limit.
+    Mimir refuses values of more than 2,048 bytes, VictoriaMetrics 4,096, Fluent Bit's scraper 1,024. A Prometheus with
+    a limit rejects the whole scrape.
     """
     if len(text) <= MOST_LETTERS:
         return text
@@ -153,10 +153,10 @@ def short_text(text: str) -> str:
 
 
 def category_text(value: str) -> str:
-    """Return the label of a textual category: itself, or in double quotes where it could be taken for something else.
+    """Return the label of a textual category: the text itself, or in double quotes if it is ambiguous.
 
-    Empty texts, the names of special groups, and texts that are in quotes already are quoted, so that
-    `category_value` gives every one of them back.
+    Empty texts, the names of special groups, and texts that are already in quotes are quoted, so that
+    `category_value` can restore each of them.
     """
     if value == "" or value in SPECIAL_GROUPS or _is_quoted(value):
         return f'"{value}"'
@@ -164,7 +164,7 @@ def category_text(value: str) -> str:
 
 
 def category_value(label: str) -> str:
-    """Return the text that `category_text` made *label* from."""
+    """Return the text from which `category_text` made *label*."""
     return label[1:-1] if _is_quoted(label) else label
 
 
@@ -178,11 +178,11 @@ def interval(lower: float, upper: float) -> str:
 
 
 def parse_interval(name: str, parse: Callable[[str], float] = parse_number) -> tuple[float, float]:
-    """Read what `interval` wrote.
+    """Return the bounds in a name that `interval` wrote.
 
     Args:
-        name: Of the group.
-        parse: Reads a bound.
+        name: Name of the group.
+        parse: Function that reads a bound.
 
     Raises:
         ValueError: *name* is not of the form ``(lower,upper]``.
@@ -207,7 +207,7 @@ def escape_help(text: str) -> str:
 def tag_segment(name: str) -> str:
     """Make *name* safe as one segment of a fluentd tag: no dots, blanks or slashes, never empty.
 
-    fluentd splits tags at dots and matches them with patterns, so a dot inside a name would shift all that follow.
+    fluentd splits tags at dots and matches them with patterns, so a dot in a name would shift all segments after it.
     """
     return re.sub(r"[^\w-]", "_", name) or "_"
 

@@ -17,10 +17,10 @@ __all__ = ["RecordingSink"]
 
 
 class RecordingSink:
-    """Keeps every record it is given; the value of ``BOXKITE_SINK`` in a test. Thread-safe.
+    """Keeps every record it receives; a test sets it as ``BOXKITE_SINK``. Thread-safe.
 
-    Records come in the order in which they were logged, a moment later: `wait_for` them. In a forked process it begins
-    with what there was at the fork, and the parent does not see what is added.
+    Records arrive in the order of logging, a moment later: use `wait_for`. In a forked process the sink begins with the
+    records from before the fork, and the parent does not see later ones.
     """
 
     def __init__(self) -> None:

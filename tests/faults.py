@@ -198,7 +198,7 @@ def stop_at(step: int, then: Callable[[], object] = lambda: None) -> None:
 
     Args:
         step: Number of the step, from 1 on.
-        then: What it does before it goes on.
+        then: Function to call before it continues.
     """
 
     def stop() -> None:

@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent
 PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or HERE.parent / ".peers")
 
 PATIENCE_SECONDS = 120.0
-"""How long a broken test hangs at most: no measurement, and generous for machines that do much besides."""
+"""Longest time that a broken test hangs: not a measurement, and generous for machines with much other work."""
 
 T = TypeVar("T")
 # The type of the program that enters its own context; typing has Self from Python 3.11 on only.
@@ -172,7 +172,7 @@ def wait_for(condition: Callable[[], T], *, timeout: float = PATIENCE_SECONDS, w
 def free_port() -> int:
     """Return a TCP port of 127.0.0.1 on which nothing listens, for programs that cannot choose one themselves.
 
-    It belongs to this process until its end, so that nobody else gets it meanwhile, not even while a server on it is
+    It belongs to this process until its end, so that no other test gets it, not even while a server on it is
     started again: a port that is bound, and not listened on, is not given to others by the system, but may be bound by
     name, since every server asks for SO_REUSEADDR.
     """
@@ -186,7 +186,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered, read to its end."""
+    """A server's answer, read to its end."""
 
     status: int
     headers: Message
@@ -322,7 +322,7 @@ class Program:
             )
 
     def _wait_ready(self, condition: Callable[[], T], what: str) -> T:
-        """Wait for *condition*; fail at once if the program ends meanwhile."""
+        """Wait for *condition*; fail at once if the program ends before."""
 
         def ready() -> T:
             if not self.is_running():
@@ -344,7 +344,7 @@ class Gunicorn(Program):
         source: Python source, written to `directory/module.py` first; None: the module exists.
         worker_class: Passed on, as *workers*, *preload* and all of *args*.
         env: Added to the environment.
-        cwd: Where to run instead of *directory*.
+        cwd: Directory to run in instead of *directory*.
         pythonpath: Directories that come first on the import path.
     """
 
@@ -625,13 +625,13 @@ class Prometheus(Program):
 
 
 class Alertmanager(Program):
-    """An Alertmanager that keeps what it receives and tells nobody; on a port kept over restarts."""
+    """An Alertmanager that keeps what it receives and notifies no receiver; on a port kept over restarts."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._binary = require("prometheus-alertmanager")
         self.address = f"127.0.0.1:{free_port()}"
-        config = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+        config = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
         (directory / "alertmanager.yml").write_text(json.dumps(config))
 
     def _launch(self) -> None:
@@ -711,7 +711,7 @@ class FluentServer(Program):
 
 
 class Receiver(Program):
-    """What users run to receive records, with one of our example configurations; on a port kept over restarts.
+    """A receiver of records, run with one of our example configurations; on a port kept over restarts.
 
     No package registry that the tests install from has it: where it is not on PATH the test skips, in CI too.
 

@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
     os.environ["BOXKITE_TEST_PEERS"] = str(PEERS)
     os.environ.setdefault("PYTEST_XDIST_AUTO_NUM_WORKERS", str(WORKERS))
-    # Tests start hundreds of Pythons, and each would compile the package anew.
+    # Tests start hundreds of Pythons, and each would compile the package again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         if options.wheel:

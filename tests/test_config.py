@@ -19,7 +19,7 @@ from flask_boxkite.testing import RecordingSink
 SINK = RecordingSink()
 SINK_TEXT = "must be 'auto', 'fluentd', 'file', 'none', an object with 'emit_batch(records)', or a list of those"
 ADDRESS_TEXT = "must be 'host[:24224]', 'unix:///path' or 'tls://host:port'"
-SLASHES_TEXT = "must have no two slashes in a row, of which Flask makes one"
+SLASHES_TEXT = "must not have two slashes in a row, which Flask merges into one"
 FLOAT_TEXT = (
     "must be a text, got a float, which '1.5', '1.50' and '15e-1' all become. Write it as a text, in the environment "
     "in double quotes within the quotes of the shell: '\"1.50\"'."
@@ -232,11 +232,11 @@ def test_a_wrong_value_is_refused_with_the_key_and_the_remedy(name: str, given: 
     [
         pytest.param(
             "BOXKITE_FLUENT_ADDR",
-            "'BOXKITE_FLUENT_ADDR' is no setting of flask-boxkite. Did you mean 'BOXKITE_FLUENTD_ADDR'?",
+            "'BOXKITE_FLUENT_ADDR' is not a setting of flask-boxkite. Did you mean 'BOXKITE_FLUENTD_ADDR'?",
             id="close to one",
         ),
         pytest.param(
-            "BOXKITE_XYZZY_PLUGH", "'BOXKITE_XYZZY_PLUGH' is no setting of flask-boxkite.", id="close to none"
+            "BOXKITE_XYZZY_PLUGH", "'BOXKITE_XYZZY_PLUGH' is not a setting of flask-boxkite.", id="close to none"
         ),
     ],
 )
@@ -250,7 +250,7 @@ def test_an_unknown_key_is_refused(key: str, message: str) -> None:
 
 
 def test_certificates_for_an_address_without_tls_are_a_contradiction() -> None:
-    """Whoever sets them believes that the records are encrypted."""
+    """A user who sets them believes that the records are encrypted."""
     with pytest.raises(ConfigError) as caught:
         settings(fluentd_addr="fluentd:24224,other:24224", fluentd_ca_file="/etc/ca.pem")
     assert str(caught.value) == (

@@ -1,8 +1,9 @@
-"""The package as a whole: what importing it does, which module may know which, what its names promise, its README."""
+"""The package as a whole: imports and their direction, public names, and examples in docstrings and README."""
 
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import inspect
 import json
@@ -14,19 +15,25 @@ from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
-from typing import get_origin
+from typing import Any, NamedTuple, get_origin
 
+import numpy as np
+import pandas
 import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import flask_boxkite
+from tests.records.archives import record, write
 
 PACKAGE = Path(flask_boxkite.__file__).parent
 ROOT = Path(__file__).parent.parent
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages([str(PACKAGE)], "flask_boxkite."))
 
-# The one way in which imports may point: a module may import those of its own level and of the levels before it.
+# Imports point one way: a module may import modules of its own level and of the levels before it.
 LEVELS = (
     ("system", "errors", "naming", "quoting", "values"),
     ("config", "promtext", "spool"),
@@ -175,10 +182,14 @@ def test_imports_point_one_way(path: Path) -> None:
     assert later == []
 
 
+def module_of(path: Path) -> str:
+    """Return the full name of a module."""
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
 def imports_of_modules() -> dict[str, set[str]]:
     """Return which of the package's modules each of them imports, wherever in it."""
-    paths = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in sources()}
-    paths = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    paths = {module_of(path): path for path in sources()}
     found: dict[str, set[str]] = {}
     for module, path in paths.items():
         # A name belongs to the module it is imported from, unless it is a module itself.
@@ -229,32 +240,119 @@ def explains_itself(value: object) -> bool:
     return bool(text) and not text.startswith(f"{value.__name__}(")  # type: ignore[attr-defined]
 
 
-# --- README ---------------------------------------------------------------------------------------------------------
+# --- Examples -------------------------------------------------------------------------------------------------------
+
+ROWS = 40
+"""Number of records that a reader has."""
 
 
-def python_blocks(path: Path) -> list[tuple[int, str]]:
-    """Return the Python blocks of a Markdown file, each with its line; not those after ``<!-- not run -->``."""
+WITH_EXAMPLES = [module_of(path) for path in sources() if ">>>" in path.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_in_docstrings_are_right(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name))
+
+    assert result.failed == 0
+    assert result.attempted > 0
+
+
+class Block(NamedTuple):
+    """A Python block of a Markdown file.
+
+    Attributes:
+        line: Number of lines before its source.
+        source: Source text of the block.
+        reason: Reason why it is not run; None if it runs.
+    """
+
+    line: int
+    source: str
+    reason: str | None
+
+
+def python_blocks(path: Path) -> list[Block]:
+    """Return the Python blocks of a Markdown file; ``<!-- not run: reason -->`` before a block exempts it."""
     text = path.read_text(encoding="utf-8")
-    blocks = re.finditer(r"(<!-- not run -->\s*)?^```python\n(.*?)^```$", text, re.M | re.S)
-    return [(text.count("\n", 0, match.start(2)), match[2]) for match in blocks if not match[1]]
+    blocks = re.finditer(r"^(?:<!-- not run(.*?)-->\n)?```python\n(.*?)^```$", text, re.M | re.S)
+    return [
+        Block(text.count("\n", 0, match.start(2)), match[2], match[1] and match[1].removeprefix(":").strip())
+        for match in blocks
+    ]
+
+
+MARKDOWN = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+
+
+@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_blocks_that_do_not_run_give_their_reason(path: Path) -> None:
+    blocks = python_blocks(path)
+
+    assert len(blocks) == len(re.findall("^```python$", path.read_text(encoding="utf-8"), re.M))
+    assert [block.line for block in blocks if block.reason == ""] == []
+
+
+def run_blocks(path: Path) -> dict[str, Any]:
+    """Run the blocks of a file, with the names and files that its reader has; return all names."""
+    frame, model = training()
+    write_files_of_a_reader(frame)
+    names = {"__name__": "readme", "frame": frame, "model": model}
+    for block in python_blocks(path):
+        if block.reason is None:
+            # Tracebacks show the lines of the file.
+            exec(compile("\n" * block.line + block.source, path, "exec"), names)
+    return names
 
 
 def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each in a namespace of its own, one after the other in one directory, as a reader would."""
     monkeypatch.chdir(tmp_path)
-    path = ROOT / "README.md"
-    for line, source in python_blocks(path):
-        module = ModuleType("readme")
-        module.__file__ = str(path)
-        monkeypatch.setitem(sys.modules, "readme", module)
-        # Tracebacks show the lines of the README.
-        exec(compile("\n" * line + source, path, "exec"), vars(module))
+    names = run_blocks(ROOT / "README.md")
+    answer = names["app"].test_client().post("/score", json={"age": 30, "income": 1000.0, "country": "CH"})
+    names["monitor"].close()
+
+    assert (answer.status_code, list(answer.json)) == (200, ["score"])
+    assert names["yesterday"].counts.records == ROWS
+    assert len(list(Path("records").rglob("*.txt"))) == 2, "one before, and one of the answer"
 
 
-def test_blocks_are_found_and_left_out(tmp_path: Path) -> None:
+def test_examples_of_reading_records_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_blocks(ROOT / "examples" / "fluentd" / "README.md")
+
+    assert names["records"].filter("entity_id IS NOT NULL").count("*").fetchall() == [(ROWS,)]
+
+
+def training() -> tuple[pandas.DataFrame, Any]:
+    """Return features and a model that is fitted to them."""
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame(
+        {
+            "age": rng.integers(18, 80, 500),
+            "income": rng.lognormal(7.0, 0.5, 500),
+            "country": rng.choice(["AT", "CH", "DE"], 500),
+        }
+    )
+    encode = make_column_transformer((OneHotEncoder(), ["country"]), remainder=StandardScaler())
+    return frame, make_pipeline(encode, LogisticRegression()).fit(frame, frame["income"] > 1000)
+
+
+def write_files_of_a_reader(frame: pandas.DataFrame) -> None:
+    """Write training data in parts, and records of one day."""
+    Path("train").mkdir()
+    for number, part in enumerate((frame[:200], frame[200:])):
+        part.assign(score=0.01 * part["age"]).to_parquet(f"train/{number}.parquet")
+    rows = [record({"age": 30, "income": 1000.0, "country": "CH"}, output=0.3, model="default") for _ in range(ROWS)]
+    write(Path("records"), *rows)
+
+
+def test_blocks_are_found_with_their_reasons(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text(
-        "# A\n\n```python\na = 1\n```\n\n<!-- not run -->\n```python\nb = 2\n```\n"
-        "\n```sh\nls\n```\n\n```python\nc = 3\n```\n"
+        "# A\n\n```python\na = 1\n```\n\n<!-- not run: needs a bucket -->\n```python\nb = 2\n```\n"
+        "\n```sh\nls\n```\n\n<!-- not run -->\n```python\nc = 3\n```\n"
     )
-    assert python_blocks(path) == [(3, "a = 1\n"), (16, "c = 3\n")]
+    assert python_blocks(path) == [
+        (3, "a = 1\n", None),
+        (8, "b = 2\n", "needs a bucket"),
+        (17, "c = 3\n", ""),
+    ]

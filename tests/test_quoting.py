@@ -1,4 +1,4 @@
-"""What others wrote stays on one line, and passwords stay out of messages."""
+"""Text of clients and users stays on one line, and passwords stay out of messages."""
 
 from __future__ import annotations
 

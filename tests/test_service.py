@@ -434,7 +434,7 @@ def test_a_baseline_of_another_type_is_refused() -> None:
 
 
 def test_an_unknown_setting_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^'BOXKITE_LOGDIR' is no setting .* Did you mean 'BOXKITE_LOG_DIR'\?$"):
+    with pytest.raises(ConfigError, match=r"^'BOXKITE_LOGDIR' is not a setting .* Did you mean 'BOXKITE_LOG_DIR'\?$"):
         ModelMonitoringService(logdir="/logs")
 
 
@@ -449,7 +449,7 @@ def test_drift_needs_a_baseline() -> None:
 
 @pytest.mark.parametrize("window", ["5m", "1h", "24h", None])
 def test_rows_that_come_in_heaps_are_no_drift(baseline: Baseline, window: str | None) -> None:
-    """In each slot, all rows are those of one visitor."""
+    """In each slot, all rows come from one visitor."""
     service, clock = clocked(baseline)
     slot = {"5m": 10, "1h": 60}.get(window or "24h", 900)
     for number, city in enumerate(("Oslo", "Oslo", "Oslo", "Bern", "Oslo", "Oslo", "Oslo", "Oslo", "Oslo")):

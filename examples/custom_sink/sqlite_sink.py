@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS predictions (
 class SQLiteSink:
     """Stores records, each once, in as many processes as there are.
 
-    A connection lives for one batch: no process, thread or fork can meet that of another.
+    A connection lives for one batch, so processes, threads and forks never share one.
     """
 
     name = "sqlite"  # the label `sink` of its metrics
@@ -27,8 +27,8 @@ class SQLiteSink:
         self._path = str(path)
         with self._connected() as connection:
             connection.execute(TABLE)
-            # So that readers and a writer do not wait for each other. It holds for good; one of several processes that
-            # start at once does it, and SQLite does not let the others wait for that.
+            # Readers and a writer must not wait for each other. The mode is permanent: one process sets it, and SQLite
+            # refuses the others that try at the same time.
             with suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode = WAL")
 
@@ -42,7 +42,7 @@ class SQLiteSink:
             with self._connected() as connection, connection:  # the second commits, or rolls back
                 connection.executemany("INSERT OR IGNORE INTO predictions VALUES (?, ?, ?, ?, ?)", rows)
         except sqlite3.OperationalError as error:  # locked, or the disk is full
-            # OSError says that it is the database's fault, not the records': they wait, and none is given up.
+            # OSError means that the database is at fault, not the records: they wait, and none is dropped.
             raise OSError(f"the database does not take records: {error}") from error
 
     def _connected(self):

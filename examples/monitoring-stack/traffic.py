@@ -21,7 +21,7 @@ REQUESTS = int(os.environ.get("REQUESTS", "0"))
 
 
 def drifted(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as it comes after a scanner was calibrated anew and a laboratory stopped sending."""
+    """Return a row as it arrives after a new calibration of a scanner and the loss of a laboratory."""
     row["mean radius"] = round(row["mean radius"] * 1.4, 3)
     if random.random() < 0.5:
         row["worst texture"] = None

@@ -69,7 +69,7 @@ def traffic() -> tuple[list[dict[str, float | None]], list[dict[str, float | Non
     rows = json.loads(subprocess.run([PYTHON, "-c", code], cwd=HERE, check=True, capture_output=True).stdout)
     good, bad = rows[: len(rows) // 2], rows[len(rows) // 2 :]
     for index, row in enumerate(bad):
-        row["mean radius"] = round(row["mean radius"] * 1.4, 3)  # a scanner was calibrated anew
+        row["mean radius"] = round(row["mean radius"] * 1.4, 3)  # a scanner was calibrated again
         if index % 2:
             row["worst texture"] = None  # one laboratory stopped sending this
     return good, bad
@@ -83,7 +83,8 @@ def report(title: str) -> None:
     for item in moved:
         verdict, size = item["verdict"], item["size"]
         shares = f"{item['share_before']:.0%} -> {item['share_now']:.0%}"
-        print(f"  {item['name']:<15} {verdict:<8} size {size:.2f}   most in {item['moved_most']}: {shares}")
+        group = item["moved_most"].strip("_()[]").replace(",", " to ")
+        print(f"  {item['name']:<15} {verdict:<8} size {size:.2f}   most in {group}: {shares}")
 
 
 def wait_for_records() -> None:

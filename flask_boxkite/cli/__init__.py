@@ -1,7 +1,7 @@
-"""``flask boxkite …``: the commands, a module for each kind.
+"""``flask boxkite …``: the commands, one module each, and the modules that they share.
 
 The group is an entry point of Flask (``flask.commands``), so serving never imports this package, and commands that
-need no app find none to load. What needs the extra ``cli`` is imported by the commands that use it.
+need no app load none. Each command itself imports the packages of the extra ``cli`` that it uses.
 """
 
 from flask_boxkite.cli import baseline, check, compare, drift, inspect, provision  # noqa: F401 - they add their commands to the group

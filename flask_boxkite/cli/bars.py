@@ -1,4 +1,4 @@
-"""Shares as pictures made of letters."""
+"""Shares drawn as letters."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _EIGHTHS = 8
 
 
 def sparkline(shares: ArrayLike, width: int) -> str:
-    """Draw shares as columns of one letter's height, *width* of them at most."""
+    """Draw shares as columns one letter high, at most *width* of them."""
     return column_chart(narrowed(shares, width), 1)[0]
 
 
 def column_chart(shares: ArrayLike, height: int, letters: int = 1) -> list[str]:
-    """Draw shares as columns, the largest of which reaches to the top; what is not zero is always seen.
+    """Draw shares as columns, the largest up to the top; any share above zero is visible.
 
     Args:
         shares: Shape (n,).
-        height: Lines.
-        letters: How many a column is wide.
+        height: Height of the chart, in lines.
+        letters: Width of a column, in letters.
     """
     values = np.asarray(shares, dtype=np.float64)
     full = height * _EIGHTHS
@@ -37,14 +37,14 @@ def column_chart(shares: ArrayLike, height: int, letters: int = 1) -> list[str]:
 
 
 def bar(share: float, width: int) -> str:
-    """Draw a share in [0, 1] as a line to the right, *width* letters long for 1; what is not zero is always seen."""
+    """Draw a share in [0, 1] as a line to the right, *width* letters long for 1; any share above zero is visible."""
     eighths = round(share * width * _EIGHTHS) or (share > 0)
     whole, part = divmod(int(eighths), _EIGHTHS)
     return "█" * whole + (_GROWING[part] if part else "")
 
 
 def narrowed(shares: ArrayLike, width: int) -> NDArray[np.float64]:
-    """Add up neighbours, each time as many, until there are *width* shares at most; the last may be of fewer."""
+    """Add up equal numbers of neighbours, so that at most *width* shares remain; the last may have fewer neighbours."""
     values = np.asarray(shares, dtype=np.float64)
     together = -(-len(values) // max(width, 1)) if len(values) else 1
     padded = np.pad(values, (0, -len(values) % together))

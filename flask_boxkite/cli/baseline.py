@@ -1,4 +1,4 @@
-"""``baseline``: what `ModelMonitoringService.export_text` does, for data in files."""
+"""``baseline``: `ModelMonitoringService.export_text` for data in files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN = 5
     "outputs",
     multiple=True,
     metavar="NAME",
-    help="Column that the model says, rather than sees; repeatable.",
+    help="Column that the model outputs; repeatable. All others are features.",
 )
 @click.option("--exclude", multiple=True, metavar="NAME", help="Column to leave out; repeatable.")
 @click.option("--model", default="default", help="Name of the model.")
@@ -36,7 +36,7 @@ _SHOWN = 5
     "--discrete",
     multiple=True,
     metavar="NAME",
-    help="Numeric column that is discrete; repeatable. All others are continuous then.  [default: those with few "
+    help="Numeric column that is discrete; repeatable. All others are then continuous.  [default: columns with few "
     "distinct values]",
 )
 @click.option(
@@ -46,31 +46,31 @@ _SHOWN = 5
     help="Upper bounds of a column's bins, numbers or dates, such as 'age=18,65' or 'day=2024-01-01,2024-07-01'; "
     "repeatable.",
 )
-@click.option("--max-bins", type=int, default=50, help="Most bounds of a continuous column.")
-@click.option("--max-categories", type=int, default=50, help="Most categories of a discrete column.")
+@click.option("--max-bins", type=int, default=50, help="Largest number of bounds of a continuous column.")
+@click.option("--max-categories", type=int, default=50, help="Largest number of categories of a discrete column.")
 @click.option(
     "--min-category-rows",
     type=int,
-    help="Rows that a category needs to be named in the file; with fewer, it is rare.  [default: 5; fewer below 100 "
-    "rows]",
+    help="Number of rows that a category needs to be named in the file; with fewer, it is rare.  [default: 5; fewer "
+    "below 100 rows]",
 )
 @click.option(
-    "--names", type=click.Choice(["labels", "boxkite"]), default="labels", help="Metric names; those of boxkite 0.0.5."
+    "--names", type=click.Choice(["labels", "boxkite"]), default="labels", help="Metric names; boxkite: as in 0.0.5."
 )
 @click.option(
     "--missing-text",
     "missing",
     multiple=True,
     metavar="TEXT",
-    help="Text that stands for a missing value, too; in CSV an empty field, -, NA, N/A, #N/A, NaN, NaT, null and None "
-    "in any capitals always do; repeatable.",
+    help="Text that also stands for a missing value; repeatable. In CSV an empty field, -, NA, N/A, #N/A, NaN, NaT, "
+    "null and None in any capitals always do.",
 )
 @click.option(
     "--text",
     "texts",
     multiple=True,
     metavar="NAME",
-    help="Column that holds texts, even if they look like numbers, as postcodes do; repeatable.",
+    help="Column of texts, even if they look like numbers, as postcodes do; repeatable.",
 )
 def baseline(
     data: tuple[str, ...],
@@ -105,8 +105,8 @@ def baseline(
     from flask_boxkite.cli.training_files import readable
 
     if is_data(str(out)):
-        # It may be the training data itself, by a slip.
-        msg = f"'{out}' is a name for data. Call the baseline otherwise, such as 'baseline.prom'."
+        # A slip may have named the training data itself.
+        msg = f"'{out}' is a name for data. Choose another name for the baseline, such as 'baseline.prom'."
         raise BaselineError(msg)
     with waiting("Looking at the data"):
         frame = scan(data, missing, texts)
@@ -121,11 +121,11 @@ def baseline(
     ):
         check_columns(option, given, columns)
     if both := sorted({*outputs} & {*exclude}):
-        msg = f"'--output-column' and '--exclude' both name {both[0]!r}. Take it out of one of them."
+        msg = f"'--output-column' and '--exclude' both name {both[0]!r}. Remove it from one of them."
         raise BaselineError(msg)
     features = [name for name in columns if name not in {*outputs, *exclude}]
     if "" in features:
-        msg = "A column has no name, as the index that pandas writes. Give it one, or leave it out: --exclude ''"
+        msg = "A column has no name, like the index that pandas writes. Name it, or leave it out: --exclude ''"
         raise BaselineError(msg)
     with waiting(f"Counting {len(features) + len(outputs)} columns") as tell, readable(listed(data)):
         try:

@@ -1,4 +1,4 @@
-"""``check``: whether everything that a set-up needs is there and works."""
+"""``check``: whether all parts of a set-up are present and work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["check"]
 
 _MARKS = {"ok": "✓", "problem": "✗", "hint": "!"}
 _PLAIN_MARKS = {"ok": "+", "problem": "x", "hint": "!"}
-"""For terminals that have only ASCII: all of them would be question marks."""
+"""Marks for terminals with only ASCII, where all others would be question marks."""
 
 _STYLES = {"ok": "green", "problem": "bold red", "hint": "yellow"}
 
@@ -29,11 +29,11 @@ _STYLES = {"ok": "green", "problem": "bold red", "hint": "yellow"}
 @click.option("--offline", is_flag=True, help="Do not talk to fluentd.")
 @click.pass_context
 def check(context: click.Context, offline: bool) -> None:
-    """Look for what is wrong in a set-up, or could be better.
+    """Look for problems of a set-up, and for possible improvements.
 
-    In the app that flask finds (--app); without one, in the settings of the environment: FLASK_BOXKITE_…, as
-    app.config.from_prefixed_env() reads them. Run it where the server runs, as the same user. Directories are written
-    to for a moment, and fluentd is sent one record, under the tag 'boxkite.check', to see it acknowledged.
+    The app is the one that flask finds (--app); without an app, settings come from the environment: FLASK_BOXKITE_…, as
+    app.config.from_prefixed_env() reads them. Run the command where the server runs, as the same user. It writes to
+    directories for a moment, and sends fluentd one record with the tag 'boxkite.check', to see it acknowledged.
 
     Exits with 1 if there is a problem.
 
@@ -42,11 +42,11 @@ def check(context: click.Context, offline: bool) -> None:
       flask --app scoring boxkite check
       FLASK_BOXKITE_FLUENTD_ADDR=fluentd:24224 python -m flask_boxkite check
     """
-    # Without a handler, what they say would be printed between the lines.
+    # Without a handler, the messages of our loggers would be printed between the lines.
     logging.getLogger("flask_boxkite").addHandler(logging.NullHandler())
-    found = list(_all_outcomes(context, offline=offline))
-    _show(found)
-    if any(outcome.level == "problem" for outcome in found):
+    results = list(_all_outcomes(context, offline=offline))
+    _show(results)
+    if any(outcome.level == "problem" for outcome in results):
         context.exit(1)
 
 
@@ -63,7 +63,7 @@ def _all_outcomes(context: click.Context, *, offline: bool) -> Iterator[Outcome]
 
 
 def _app(context: click.Context) -> Flask | None:
-    """Return the app that flask was told of, or finds; None if there is none, or flask was not what was run."""
+    """Return the app that flask finds; None if there is none, or if the command was not run by flask."""
     info = context.find_object(ScriptInfo)
     if info is None:
         return None

@@ -1,4 +1,4 @@
-"""What the columns of several files are: numbers, texts or times in all of them, whatever the first file holds."""
+"""Common column types of several files: numbers, texts or times in all of them, not only in the first."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def one_table(
     """Return the rows of all files, one after the other, with one type for each column.
 
     Args:
-        parts: Files, which have the same columns.
+        parts: Files with the same columns.
         missing: Plain texts that stand for a missing value, besides `values.conversion.MISSING_TEXTS`.
-        texts: Columns that are texts where they are plain, even if they look like numbers.
+        texts: Names of columns that are texts where they are plain, even if they look like numbers.
         is_decided: Whether columns are numbers if all of their plain texts are, and `MISSING_TEXTS` are missing.
             Otherwise plain texts are left for the caller to read.
 
@@ -39,13 +39,14 @@ def one_table(
     if is_decided:
         typed = {name for part in parts for name in textual - part.plain if _kind(part.schema[name]) == _TEXTS}
         frames = _with_numbers(parts, frames, [name for name in columns if name in textual - typed - set(texts)])
+
     schemas = [frame.collect_schema() for frame in frames]
     changes = [change for name in columns for change in _changes(name, parts, [schema[name] for schema in schemas])]
     return pl.concat([frame.with_columns(changes) for frame in frames], how="vertical_relaxed")
 
 
 def _kind(type_: pl.DataType) -> str | None:
-    """Return what values of a type are; types of one kind can stand in one column. None: there is no value."""
+    """Return the kind of a type; types of one kind can share a column. None: the column has no value."""
     if type_ == pl.Null:
         return None
     if type_.is_numeric() or type_ == pl.Boolean:
@@ -57,10 +58,10 @@ def _kind(type_: pl.DataType) -> str | None:
 
 
 def _changes(name: str, parts: Sequence[Part], types: Sequence[pl.DataType]) -> list[pl.Expr]:
-    """Return what makes the column one that all files can share; nothing if Polars does it by itself.
+    """Return expressions that give the column a type that all files can share; none if Polars does so itself.
 
     Raises:
-        BaselineError: They cannot share it.
+        BaselineError: The types of the files do not match.
     """
     kinds = {kind: part.path for part, type_ in zip(parts, types, strict=True) if (kind := _kind(type_))}
     if len(kinds) > 1:
@@ -69,15 +70,15 @@ def _changes(name: str, parts: Sequence[Part], types: Sequence[pl.DataType]) -> 
         raise BaselineError(msg)
     if _TEXTS in kinds:
         return [pl.col(name).cast(pl.String)]
-    # A float32 that is widened is no longer the number with its decimals.
+    # A widened float32 would lose its shortest decimals.
     narrow = pl.Float32 in types and len(set(types)) > 1
     return [pl.col(name).cast(pl.Float32)] if narrow else []
 
 
 def _cleaned(frame: pl.LazyFrame, names: Iterable[str], gone: Sequence[str]) -> pl.LazyFrame:
-    """Read plain texts as a server reads them: blanks around values do not count, and some stand for missing ones.
+    """Read plain texts as a server reads them: without outer blanks, and some of them as missing values.
 
-    An empty text, which Polars takes for a missing one, may be a category.
+    An empty text, which Polars reads as missing, may be a category.
     """
     values = {name: pl.col(name).fill_null("").str.strip_chars() for name in names}
     return frame.with_columns(
@@ -89,7 +90,7 @@ def _cleaned(frame: pl.LazyFrame, names: Iterable[str], gone: Sequence[str]) -> 
 
 
 def _with_numbers(parts: Sequence[Part], frames: Sequence[pl.LazyFrame], names: Sequence[str]) -> list[pl.LazyFrame]:
-    """Return the frames with those columns as numbers of which all plain texts, in all files, are numbers."""
+    """Return the frames with numbers in the columns whose plain texts, in all files, are all numbers."""
     own = [[name for name in names if name in part.plain] for part in parts]
     if not any(own):
         return list(frames)
@@ -102,9 +103,9 @@ def _with_numbers(parts: Sequence[Part], frames: Sequence[pl.LazyFrame], names: 
 
 
 def _columns_of_numbers(frame: pl.LazyFrame, names: Sequence[str]) -> set[str]:
-    """Return those columns of texts that hold nothing but numbers."""
+    """Return the columns of texts that contain only numbers."""
     others = [
         (pl.col(name).is_not_null() & pl.col(name).cast(pl.Float64, strict=False).is_null()).any() for name in names
     ]
-    found = frame.select(other.alias(name) for name, other in zip(names, others, strict=True)).collect().row(0)
-    return {name for name, has_others in zip(names, found, strict=True) if not has_others}
+    have_others = frame.select(other.alias(name) for name, other in zip(names, others, strict=True)).collect().row(0)
+    return {name for name, has_others in zip(names, have_others, strict=True) if not has_others}

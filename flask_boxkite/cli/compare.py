@@ -1,4 +1,4 @@
-"""``compare``: whether a new training set is another population than that of a baseline."""
+"""``compare``: whether new training data differs from the population of a baseline."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["compare"]
 
 Cells: TypeAlias = "NDArray[np.int64]"
 Count: TypeAlias = Callable[[str, Distribution], Cells]
-"""Counts a variable, given which side it is on; raises BinMismatchError, with the reason, where it cannot."""
+"""Counts a variable, given its side; raises BinMismatchError, with the reason, if it cannot."""
 
 
 _PIECE_ROWS = 100_000
-"""So many rows of data are in memory at once, and a few more that are read ahead."""
+"""Number of rows in memory at once, besides a few more that are read ahead."""
 
 
 @boxkite.command()
@@ -38,14 +38,14 @@ _PIECE_ROWS = 100_000
     "--alpha",
     type=ALPHA,
     default=Settings.drift_alpha,
-    help="Probability that drift is found where there is none.",
+    help="Probability of finding drift where there is none.",
 )
 @click.option(
     "--missing-text",
     "missing",
     multiple=True,
     metavar="TEXT",
-    help="What else stands for a missing value in CSV, as in the command that made the baseline; repeatable.",
+    help="Text that also stands for a missing value in CSV, as in the command that made the baseline; repeatable.",
 )
 @report_options("json", "markdown", "html")
 def compare(
@@ -61,8 +61,8 @@ def compare(
 ) -> None:
     """Compare a baseline (FIRST) with other data, or with another baseline (SECOND).
 
-    Data, in one or more files, is counted in the baseline's bins, a piece at a time. Of another baseline, only
-    variables with the same bins, or finer ones, can be compared; where some cannot, --fail-on fails.
+    Data, in one or more files, is counted in the baseline's bins, piece by piece. With another baseline, only
+    variables with the same bins, or finer ones, can be compared; if some cannot, --fail-on fails.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def compare(
     from flask_boxkite.cli.training_data import is_data, is_data_set
 
     if is_data(str(first)):
-        msg = f"'{first}' is data. Make a baseline of it: flask boxkite baseline {first} --out baseline.prom"
+        msg = f"'{first}' is data. Make a baseline from it: flask boxkite baseline {first} --out baseline.prom"
         raise BaselineError(msg)
     baseline = Baseline.load(first)
     count: Count
@@ -85,14 +85,14 @@ def compare(
     for name, reason in reasons.items():
         click.echo(f"Not compared: {name!r}, since {reason}.", err=True)
     if not cells:
-        remedy = "Give the data that it was made from instead." if reasons else "Leave out less by --exclude."
+        remedy = "Give the data from which it was made instead." if reasons else "Exclude fewer variables (--exclude)."
         msg = f"Nothing in '{second[0]}' can be compared with '{first}'. {remedy}"
         raise BaselineError(msg)
     counts = np.concatenate(cells)
     report = replace(drift_report(baseline.model, compared, counts, alpha=alpha), baseline=baseline.fingerprint)
     source = listed(second)
-    found = Models.of_report(report, compared, counts, source=source, when=f"in {source}")
-    finish(found, form, output, fail_on, shows_all=shows_all)
+    models = Models.of_report(report, compared, counts, source=source, when=f"in {source}")
+    finish(models, form, output, fail_on, shows_all=shows_all)
     if fail_on and reasons:
         msg = f"{len(reasons)} variables could not be compared. Give the data instead, or leave them out: --exclude"
         raise BaselineError(msg)
@@ -108,10 +108,10 @@ def _without(baseline: Baseline, names: Sequence[str]) -> Baseline:
 
 
 def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], dict[str, str]]:
-    """Count each variable; return those that could be, their counts, and why the others could not, by name."""
+    """Count each variable; return the comparable ones, their counts, and by name the reasons why others are not."""
     cells: list[Cells] = []
     reasons: dict[str, str] = {}
-    kept: dict[str, list[Distribution]] = {"feature": [], "output": []}
+    compared_items: dict[str, list[Distribution]] = {"feature": [], "output": []}
     for side, items in (("feature", baseline.features), ("output", baseline.outputs)):
         for item in items:
             try:
@@ -119,8 +119,9 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
             except BinMismatchError as error:
                 reasons[item.name] = str(error)
             else:
-                kept[side].append(item)
-    compared = replace(baseline, features=tuple(kept["feature"]), outputs=tuple(kept["output"]))
+                compared_items[side].append(item)
+
+    compared = replace(baseline, features=tuple(compared_items["feature"]), outputs=tuple(compared_items["output"]))
     return compared, cells, reasons
 
 
@@ -142,12 +143,12 @@ def _of_baseline(other: Baseline) -> Count:
 def _of_data(
     baseline: Baseline, names: Sequence[str], excluded: Sequence[str], missing: Sequence[str]
 ) -> tuple[Baseline, Count]:
-    """Count data; return the variables that it has, and their counts: what the model says need not be there.
+    """Count data; return its variables and their counts. Outputs may be absent from the data.
 
-    Plain texts of CSV are read as the baseline's variables, not by what the data looks like.
+    Plain texts of CSV are read by the types of the baseline's variables, not by their looks.
 
     Raises:
-        BaselineError: It cannot be read, or lacks a feature.
+        BaselineError: The data cannot be read, or lacks a feature.
     """
     from flask_boxkite.cli.rebinning import ColumnCounter
     from flask_boxkite.cli.terminal import waiting
@@ -172,7 +173,7 @@ def _of_data(
 
 
 def _texts(baseline: Baseline) -> list[str]:
-    """Return the variables that are texts, which in CSV may look like numbers."""
+    """Return the variables of texts, which may look like numbers in CSV."""
     variables = (*baseline.features, *baseline.outputs)
     return [item.name for item in variables if item.is_time or (isinstance(item, Discrete) and item.is_text)]
 
@@ -181,5 +182,5 @@ def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:
     for item in baseline.features:
         if item.name not in columns:
             hint = meant(item.name, columns)
-            msg = f"The data has no column {item.name!r}, which the baseline has. {hint} (--exclude leaves it out.)"
+            msg = f"The data has no column {item.name!r}, but the baseline has. {hint} (--exclude leaves it out.)"
             raise BaselineError(msg)

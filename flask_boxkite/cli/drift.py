@@ -1,4 +1,4 @@
-"""``drift``: what a server has seen, compared with training."""
+"""``drift``: live rows of a server, or logged predictions, compared with training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SHOWN = 5
     "--token",
     envvar="BOXKITE_METRICS_TOKEN",
     show_envvar=True,
-    help="What the page asks for. On a command line, others can see it.",
+    help="Token that the page requires. On a command line, others can see it.",
 )
 @click.option(
     "--state-dir",
@@ -47,20 +47,20 @@ _SHOWN = 5
 @click.option(
     "--window",
     type=click.Choice([*WINDOWS, "start"]),
-    help="Of a server: the last minutes, hour or day, or all since its start.  [default: 24h]",
+    help="Window of a server: the last minutes, hour or day, or all since its start.  [default: 24h]",
 )
-@click.option("--records", metavar="LOCATION", help="Where logged predictions are: a folder, or a URL such as s3://…")
-@click.option("--baseline", type=PATH, help="Of records: the baseline file to compare with.")
-@click.option("--start", help="Of records: the time from which on they are read, as 2026-01-31T12:00; UTC.")
-@click.option("--end", help="Of records: the time before which they are read.")
-@click.option("--fingerprint", metavar="HEX", help="Of records: only those that were served with this baseline.")
-@click.option("--by", metavar="NAME", help="Of records: compare each value of this feature or output by itself.")
-@click.option("--model", metavar="NAME", help="Which model.  [default: all]")
+@click.option("--records", metavar="LOCATION", help="Folder or URL of logged predictions, such as s3://…")
+@click.option("--baseline", type=PATH, help="For records: baseline file for the comparison.")
+@click.option("--start", help="For records: time of the first record, as 2026-01-31T12:00; UTC.")
+@click.option("--end", help="For records: time after the last record.")
+@click.option("--fingerprint", metavar="HEX", help="For records: only records that were served with this baseline.")
+@click.option("--by", metavar="NAME", help="For records: compare each value of this feature or output separately.")
+@click.option("--model", metavar="NAME", help="Name of the model.  [default: all]")
 @click.option(
     "--alpha",
     type=ALPHA,
-    help="Not of a page, which has its own: the probability that one check of a model finds drift where there is "
-    f"none.  [default: {Settings.drift_alpha}]",
+    help="Probability that one check of a model finds drift where there is none; not for a page, which has its own.  "
+    f"[default: {Settings.drift_alpha}]",
 )
 @report_options("json", "markdown", "html")
 def drift(
@@ -74,10 +74,10 @@ def drift(
     shows_all: bool,
     **options: Any,
 ) -> None:
-    """Compare what a model has seen with training.
+    """Compare a model's live rows with training.
 
-    A server is asked by its drift page (--url), or its counts are read on the same machine (--state-dir), or logged
-    predictions are counted (--records).
+    The rows come from a server's drift page (--url), its state directory on the same machine (--state-dir), or logged
+    predictions (--records).
 
     \b
     Examples:
@@ -87,33 +87,34 @@ def drift(
       flask boxkite drift --records /var/log/models --baseline fraud.prom --start 2026-01-01 --by country
     """
     if [url, state_dir, records].count(None) != 2:
-        msg = "Say where to look, by one of --url, --state-dir and --records."
+        msg = "No source is given. Name one of --url, --state-dir and --records."
         raise click.UsageError(msg)
     _check_options(options, url=url, records=records)
     if form == "html" and (options["by"] is not None or (url is not None and options["model"] is not None)):
-        msg = "There is no HTML report by segment (--by), nor, by --url, of one model."
+        msg = "There is no HTML report by segment (--by), or, with --url, of one model."
         raise click.UsageError(msg)
-    found: Findings
+
+    findings: Findings
     window, alpha = options.pop("window") or LONGEST, options.pop("alpha") or Settings.drift_alpha
     window = None if window == "start" else window
     if records is not None:
-        found = _of_records(records, alpha=alpha, must_be_some=fail_on is not None, **options)
+        findings = _of_records(records, alpha=alpha, must_be_some=fail_on is not None, **options)
     elif url is not None:
-        found = _of_page(url, token, window, options["model"])
+        findings = _of_page(url, token, window, options["model"])
     else:
         assert state_dir is not None
-        found = _of_directory(state_dir, window, options["model"], alpha)
-    finish(found, form, output, fail_on, shows_all=shows_all)
+        findings = _of_directory(state_dir, window, options["model"], alpha)
+    finish(findings, form, output, fail_on, shows_all=shows_all)
 
 
 def _check_options(options: dict[str, Any], *, url: str | None, records: str | None) -> None:
-    """Refuse options that would be of no effect."""
+    """Refuse options that would have no effect."""
     useless = ["window"] if records is not None else ["baseline", "start", "end", "fingerprint", "by"]
     if url is not None:
         useless.append("alpha")
     for name in useless:
         if options[name] is not None:
-            msg = f"'--{name}' is not for this source."
+            msg = f"'--{name}' does not apply to this source."
             raise click.UsageError(msg)
 
 
@@ -130,7 +131,7 @@ def _of_page(url: str, token: str | None, window: str | None, model: str | None)
 
 
 def _of_directory(directory: Path, window: str | None, model: str | None, alpha: float) -> Findings:
-    # They take longer to load than the others need.
+    # These take longer to load than the other modules.
     from flask_boxkite.cli.state_dir import app_of
     from flask_boxkite.page import drift_json, report_html
 
@@ -162,7 +163,7 @@ def _of_records(
     with waiting("Reading records"), _one_model(source):
         found, has_counts = _segments(source, trained, by, alpha) if by else _whole(source, trained, alpha, location)
     if damage := source.counts.damage:
-        click.echo(f"Some of what is at '{location}' is no record and was left out: {damage}.", err=True)
+        click.echo(f"Some data at '{location}' is not a record and was left out: {damage}.", err=True)
     if not has_counts:
         msg = f"There are no records of this model and period at '{location}'. Is it the right place?"
         if source.counts.records:
@@ -178,7 +179,7 @@ def _of_records(
 
 
 def _check_period(start: str | None, end: str | None) -> None:
-    """Refuse times that `Records` would refuse, by the names of the options."""
+    """Refuse times that `Records` would refuse, with the names of the options."""
     from flask_boxkite.records.period import parse_moment
 
     if parse_moment("--start", start, -math.inf) >= parse_moment("--end", end, math.inf):
@@ -188,7 +189,7 @@ def _check_period(start: str | None, end: str | None) -> None:
 
 @contextmanager
 def _one_model(source: Records) -> Iterator[None]:
-    """Name the option where the records are of several models."""
+    """Name the option if the records are of several models."""
     try:
         yield
     except BoxkiteError as error:
@@ -201,20 +202,20 @@ def _one_model(source: Records) -> Iterator[None]:
 
 
 def _whole(source: Records, baseline: Baseline, alpha: float, location: str) -> tuple[Findings, bool]:
-    """Return what is found, and whether anything was counted."""
+    """Return the findings, and whether anything was counted."""
     report, cells = source.observed(baseline, alpha=alpha)
-    found = Models.of_report(report, baseline, cells, source=location, when=when(report.window))
-    return found, bool(cells.any())
+    models = Models.of_report(report, baseline, cells, source=location, when=when(report.window))
+    return models, bool(cells.any())
 
 
 def _segments(source: Records, baseline: Baseline, by: str, alpha: float) -> tuple[Findings, bool]:
-    """Return what is found, and whether anything was counted."""
+    """Return the findings, and whether anything was counted."""
     report = source.drift(baseline, by=by, alpha=alpha)
     if [segment.name for segment in report] == [MISSING]:
         msg = f"No record has a value of {by!r}. Is that the name of a feature or output?"
         raise BoxkiteError(msg)
     variables = [item for segment in report for item in segment.report]
-    # The variable that segments go by is none of theirs.
+    # The variable that defines the segments is not compared.
     has_counts = any(item.live_rows for item in variables) if variables else source.counts.records > 0
     return _Segments(report), has_counts
 
@@ -231,7 +232,7 @@ class _Segments:
         return [(item.name, item.verdict) for segment in self._report for item in segment.report]
 
     def to_json(self) -> Any:
-        """Return what `SegmentReport.to_dict` gives."""
+        """Return JSON values, as `SegmentReport.to_dict` gives them."""
         return self._report.to_dict()
 
     def to_markdown(self) -> str:

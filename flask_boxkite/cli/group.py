@@ -1,4 +1,4 @@
-"""The group of commands, and what they have in common: where output goes, and what becomes of errors."""
+"""The group of commands, and their common parts: output, errors, and words in messages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from flask_boxkite.system.files import write_whole
 __all__ = ["PATH", "boxkite", "counted", "listed", "meant", "output_option", "write", "writing"]
 
 PATH = click.Path(path_type=Path, readable=False)
-"""A file or folder: what is wrong with it is said by whoever opens it."""
+"""A file or folder; the code that opens it reports what is wrong with it."""
 
 _MOST_NAMES = 20
-"""So many of a table's columns fit into a line that is read."""
+"""Number of names in a list that stay readable on one line."""
 
 _CLI_PACKAGES = frozenset({"polars", "rich"})
 
@@ -61,7 +61,7 @@ def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def write(text: str, output: Path | None) -> None:
-    """Write what a command has made, to a file in UTF-8.
+    """Write the output of a command, to a file in UTF-8.
 
     Raises:
         BoxkiteError: The file, or the text, cannot be written.
@@ -75,13 +75,13 @@ def write(text: str, output: Path | None) -> None:
 
 @contextmanager
 def writing(output: Path | None) -> Iterator[None]:
-    """Turn what goes wrong while something is written into a line, but for a reader who has read enough.
+    """Turn errors of writing into one line, except when the reader has read enough.
 
     Args:
         output: The file; None for standard output.
 
     Raises:
-        BoxkiteError: It cannot be written.
+        BoxkiteError: The output cannot be written.
     """
     try:
         yield
@@ -90,26 +90,26 @@ def writing(output: Path | None) -> Iterator[None]:
         msg = f"{fact}. Is an argument damaged? Otherwise, name a file with --output, or set PYTHONUTF8=1."
         raise BoxkiteError(msg) from error
     except BrokenPipeError:
-        raise  # click ends it quietly
+        raise  # click ends the command quietly
     except OSError as error:
         name = "Standard output" if output is None else f"'{output}'"
-        remedy = "Is there room where it goes?" if output is None else "Is its folder there and writable?"
+        remedy = "Is there free space?" if output is None else "Is its folder there and writable?"
         msg = f"{name} cannot be written: {error.strerror}. {remedy}"
         raise BoxkiteError(msg) from error
 
 
 def counted(number: int, word: str) -> str:
-    """Return a number with what is counted: "1 row", "2 rows"."""
+    """Return a number with its noun: "1 row", "2 rows"."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def listed(texts: Sequence[str], most: int = _MOST_NAMES) -> str:
-    """Return texts with commas between; of very many, the first and how many more there are."""
+    """Return texts with commas between them; of very many, the first ones and the number of the others."""
     rest = f" and {len(texts) - most:,} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + rest
 
 
 def meant(name: str, known: Sequence[str]) -> str:
-    """Say which name was probably meant by one that is not known, or which there are."""
+    """Return the known name that was probably meant by *name*, or all known names, as a sentence."""
     close = difflib.get_close_matches(name, known, 1)
     return f"Did you mean {close[0]!r}?" if close else f"There are: {listed(list(map(repr, known)))}."

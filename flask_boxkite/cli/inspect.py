@@ -1,4 +1,4 @@
-"""``inspect``: what is in a baseline file."""
+"""``inspect``: the content of a baseline file."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["inspect", "variable_named"]
 
 @boxkite.command()
 @click.argument("file", type=PATH)
-@click.option("--variable", metavar="NAME", help="Show only this feature or output, in large.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="How to write it.")
+@click.option("--variable", metavar="NAME", help="Show only this feature or output, enlarged.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", help="Format of the output.")
 @output_option
 def inspect(file: Path, variable: str | None, form: str, output: Path | None) -> None:
     """Show the distributions in a baseline file.
@@ -52,7 +52,7 @@ def variable_named(baseline: Baseline, name: str) -> Distribution:
     """Return a feature or output.
 
     Raises:
-        BaselineError: There is none of that name; says which was probably meant.
+        BaselineError: There is no such variable; the message names the one that was probably meant.
     """
     variables = {item.name: item for item in (*baseline.outputs, *baseline.features)}
     if name in variables:
@@ -74,7 +74,7 @@ def _baseline_dict(baseline: Baseline) -> dict[str, Any]:
 
 
 def _variable_dict(item: Distribution) -> dict[str, Any]:
-    """Return a variable's counts; of a continuous one, there is one more than bounds: what is above them all."""
+    """Return a variable's counts; a continuous one has one more than bounds, for values above all of them."""
     common: dict[str, Any] = {
         "name": item.name,
         "kind": item.kind,
@@ -87,6 +87,7 @@ def _variable_dict(item: Distribution) -> dict[str, Any]:
     groups = dict(zip(names, group_counts(item, item.cells), strict=True))
     if isinstance(item, Continuous):
         return {**common, "upper_bounds": item.upper_bounds, "counts": item.counts, "groups": groups}
+
     assert isinstance(item, Discrete)
     categories = dict(zip(item.categories, item.counts, strict=True))
     return {**common, "categories": categories, "rare": item.rare, "groups": groups}

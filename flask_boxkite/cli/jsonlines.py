@@ -1,4 +1,4 @@
-"""JSON lines, with types and columns that all lines have in common, in an order that no run changes."""
+"""JSON lines, read with the types and columns of all lines, in an order that is the same in each run."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["scan_lines"]
 
 
 def scan_lines(path: str) -> pl.LazyFrame:
-    """Read JSON lines. Two passes: the first finds the types and columns of all lines, not only of the first hundred.
+    """Read JSON lines. Two passes: the first determines types and columns from all lines, not only the first hundred.
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: A line is no JSON.
-        PolarsError: Neither can Polars read it.
+        ValueError: A line is not JSON.
+        PolarsError: Polars cannot read the file either.
     """
     infinite: set[str] = set()
-    first_line(path)  # which refuses UTF-16
+    first_line(path)  # refuses UTF-16
     read = partial(pl.scan_ndjson, path)
     try:
         schema = read(infer_schema_length=None).collect_schema()
@@ -37,15 +37,16 @@ def scan_lines(path: str) -> pl.LazyFrame:
         cleaned, infinite = _cleaned_lines(path)
         read = partial(pl.scan_ndjson, cleaned)
         schema = read(infer_schema_length=None).collect_schema()
-    # Looked for once, not by every reader.
+
+    # One search serves all readers.
     frame = read(schema=schema).select(_in_order(path, schema))
     return frame.with_columns(pl.col(sorted(infinite)).cast(pl.Float64)) if infinite else frame
 
 
 def _in_order(path: str, names: Collection[str]) -> list[str]:
-    """Return the columns as the first line that has them all does, since Polars shuffles them from 33 on.
+    """Return the columns in the order of the first line that has all of them, since Polars shuffles more than 32.
 
-    Where no line has all, or only Polars can read the file, they are in alphabetical order.
+    If no line has all, or only Polars can read the file, the order is alphabetical.
     """
     if not is_url(path):
         with opened(path) as source, io.TextIOWrapper(source, "utf-8-sig") as lines:
@@ -57,10 +58,10 @@ def _in_order(path: str, names: Collection[str]) -> list[str]:
 
 
 def _cleaned_lines(path: str) -> tuple[str, set[str]]:
-    """Write JSON lines without what only Python's reader takes, a byte order mark and NaN, to a file of this process.
+    """Write JSON lines without a byte order mark and NaN, which only Python's reader accepts, to a temporary file.
 
     Returns:
-        Its path, and the columns in which an infinity stands, as a text.
+        Path of the file, and the columns with an infinity, written as a text.
     """
     infinite: set[str] = set()
     descriptor, cleaned = tempfile.mkstemp(prefix="boxkite-", suffix=".jsonl")
@@ -80,4 +81,5 @@ def _cleaned_lines(path: str) -> tuple[str, set[str]]:
                         row[name] = None if value != value else "inf" if value > 0 else "-inf"
                         infinite |= {name} if value == value else set()
             target.write(json.dumps(row) + "\n")
+
     return cleaned, infinite

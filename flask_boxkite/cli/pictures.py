@@ -13,8 +13,9 @@ from flask_boxkite.baseline.blindness import blind_spot, blind_spots
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import counted, listed
+from flask_boxkite.drift.wording import group_text
 from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, shape_of
-from flask_boxkite.page.wording import group_text, number, percent
+from flask_boxkite.page.wording import number, percent
 from flask_boxkite.quoting import printable
 
 __all__ = ["plain_table", "shortened", "show_baseline", "show_variable"]
@@ -28,12 +29,12 @@ _NONE = "\N{EN DASH}"
 
 
 def plain_table() -> Table:
-    """Return a table without lines between cells, as others in terminals are."""
+    """Return a table without lines between cells, as usual in terminals."""
     return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
 
 
 def shortened(text: str) -> Text:
-    """Return the text for a cell that is cut where others, which are not, need the room."""
+    """Return the text for a cell that may be cut when other cells need the width."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
@@ -53,6 +54,7 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
     if not is_narrow:
         table.add_column("values")
     table.add_column("missing", justify="right", no_wrap=True)
+
     for side, items in (("", baseline.features), (" (output)", baseline.outputs)):
         for item in items:
             name, missing = shortened(printable(item.name) + side), _share_missing(item)
@@ -61,6 +63,7 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
                 table.add_row(name, picture, missing)
             else:
                 table.add_row(name, item.kind, picture, shortened(values), missing)
+
     console.print(table)
     for spot, names in blind_spots((*baseline.features, *baseline.outputs)).items():
         console.print(Text(f"\n{printable(listed(names))}: {spot}"))
@@ -71,7 +74,7 @@ def _share_missing(item: Distribution) -> str:
 
 
 def _line(item: Distribution, width: int) -> tuple[str, str]:
-    """Return the picture and the words for one variable."""
+    """Return the picture and the description of one variable."""
     shape = shape_of(item, item.cells)
     if isinstance(shape, Histogram):
         return sparkline(shape.before, width), " to ".join(_ends(shape))
@@ -83,7 +86,7 @@ def _line(item: Distribution, width: int) -> tuple[str, str]:
 
 
 def show_variable(console: Console, item: Distribution) -> None:
-    """Print one variable in large, and the groups that drift is judged on."""
+    """Print one variable enlarged, and the groups on which drift is judged."""
     console.print(f"{printable(item.name)}: {item.kind}, {counted(item.rows, 'row')}\n", soft_wrap=True)
     if spot := blind_spot(item):
         console.print(f"{spot[0].upper()}{spot[1:]}.\n")
@@ -92,6 +95,7 @@ def show_variable(console: Console, item: Distribution) -> None:
         _show_histogram(console, shape)
     else:
         _show_categories(console, shape)
+
     console.print()
     table = plain_table()
     table.add_column("group")
@@ -110,6 +114,7 @@ def _show_histogram(console: Console, shape: Histogram) -> None:
     top = percent(float(shares.max(initial=0.0)))
     for number_of_line, line in enumerate(column_chart(shares, _HEIGHT, letters)):
         console.print(Text(f"{top if number_of_line == 0 else '':>6} "), Text(line.rstrip(), style=_COLOUR), sep="")
+
     width = letters * len(shares)
     lower, upper = _ends(shape)
     console.print(" " * 7 + "─" * width)

@@ -1,4 +1,4 @@
-"""Trying out what a set-up needs: directories that can be written, and servers that acknowledge."""
+"""Tests of a set-up's surroundings: whether directories can be written, and whether servers acknowledge."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from flask_boxkite.system.files import OwnerLock, can_lock, open_private, open_t
 __all__ = ["TAG", "Outcome", "probe_directory", "probe_fluentd", "probes"]
 
 TAG = "boxkite.check"
-"""Of the one record that shows whether a server acknowledges: no record of a prediction has it."""
+"""Tag of the one record that shows whether a server acknowledges; predictions never have it."""
 
 _TIMEOUT_SECONDS = 5.0
 _BYTES = 65536
 
 
 class Outcome(NamedTuple):
-    """What came of trying something.
+    """Result of a test.
 
     Attributes:
         level: ``ok``, ``problem`` or ``hint``.
-        what: The fact.
-        remedy: What to do about it; empty if nothing.
+        what: The fact, as a sentence.
+        remedy: The remedy; empty if none is needed.
     """
 
     level: str
@@ -38,11 +38,11 @@ class Outcome(NamedTuple):
 
 
 def probes(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
-    """Try out everything that settings name.
+    """Test everything that settings name.
 
     Args:
-        settings: Of the app.
-        offline: Whether to leave out what is reached by a network.
+        settings: Settings of the app.
+        offline: Whether to skip everything that needs a network.
     """
     if settings.state_dir is not None:
         yield probe_directory("State directory", "BOXKITE_STATE_DIR", settings.state_dir)
@@ -56,13 +56,13 @@ def probes(settings: Settings, *, offline: bool) -> Iterator[Outcome]:
 
 
 def probe_directory(title: str, key: str, directory: str, *, room: int = 0) -> Outcome:
-    """Write to a directory as a server would, or, where it is still to be made, to the one that it will be made in.
+    """Write to a directory as a server would, or to its nearest existing parent if it does not exist yet.
 
     Args:
-        title: What it is for.
-        key: The setting that names it.
-        directory: Its path.
-        room: How many bytes it may come to hold.
+        title: Purpose of the directory.
+        key: Name of the setting with its path.
+        directory: Path of the directory.
+        room: Largest size of its content, in bytes.
     """
     path = Path(directory).absolute()
     if (obstacle := unwritable(path)) is not None:
@@ -71,21 +71,22 @@ def probe_directory(title: str, key: str, directory: str, *, room: int = 0) -> O
     try:
         _write_to(nearest)
     except OSError as error:
-        what = f"{title}: '{nearest}' cannot hold what a server writes: {error.strerror}."
-        return Outcome("problem", what, f"Name a directory on a local disk with room in '{key}'.")
+        what = f"{title}: '{nearest}' does not support the file operations of a server: {error.strerror}."
+        return Outcome("problem", what, f"Name a directory on a local disk with free space in '{key}'.")
     if (exposed := open_to_all(path)) is not None:
         what = f"{title}: every user of this machine can replace what is in '{exposed}'."
-        return Outcome("problem", what, "Take the right to write from others (chmod o-w), or set the sticky bit.")
+        return Outcome("problem", what, "Deny others the right to write (chmod o-w), or set the sticky bit.")
+
     disk = os.statvfs(nearest)
     free = disk.f_bavail * disk.f_frsize
     if free < room:
-        what = f"{title}: '{path}' has room for {bytes_text(free)}, and may come to hold {bytes_text(room)}."
-        return Outcome("hint", what, "Make room, or lower its bound.")
+        what = f"{title}: '{path}' has {bytes_text(free)} free, but may grow to {bytes_text(room)}."
+        return Outcome("hint", what, "Free space, or lower its limit.")
     return Outcome("ok", f"{title}: '{path}' can be written; {bytes_text(free)} free.")
 
 
 def _write_to(directory: Path) -> None:
-    """Do what servers do with files: reserve, and lock, which not all network disks can."""
+    """Reserve space and lock, as servers do with files; some network disks cannot."""
     with tempfile.TemporaryDirectory(prefix=".boxkite-check-", dir=directory) as own:
         path = Path(own) / "probe"
         descriptor = open_private(path, os.O_RDWR | os.O_CREAT)
@@ -98,10 +99,10 @@ def _write_to(directory: Path) -> None:
 
 
 def probe_fluentd(settings: Settings, address: Address) -> Outcome:
-    """Have a server acknowledge one record, by all that is set: TLS, shared key, user, compression.
+    """Send one record to a server and wait for its acknowledgement, with all settings: TLS, shared key, user, gzip.
 
-    The record is tiny and has a tag of its own, `TAG`. None at all would be kept nowhere, but Fluent Bit acknowledges
-    no batch that is empty.
+    The record is tiny and has its own tag, `TAG`. An empty batch would leave no trace, but Fluent Bit does not
+    acknowledge one.
     """
     from flask_boxkite.sinks.base import Batch  # which need msgpack and fluent-logger
     from flask_boxkite.sinks.fluentd import FluentdSink
@@ -113,7 +114,7 @@ def probe_fluentd(settings: Settings, address: Address) -> Outcome:
         sink.ship(Batch([sink.pack(time.time_ns(), record)], TAG), _TIMEOUT_SECONDS)
     except (OSError, ValueError) as error:
         what = f"fluentd at {address} does not acknowledge: {error}."
-        return Outcome("problem", what, "Is it up, is the address right, and do both sides agree on TLS and key?")
+        return Outcome("problem", what, "Is it running, is the address right, and do TLS and key match on both sides?")
     finally:
         sink.close()
     took = (time.monotonic() - started) * 1000

@@ -1,4 +1,4 @@
-"""Commands that print what the monitoring around an app needs to be told."""
+"""Commands that print configuration for the monitoring around an app: rules, dashboard, scrape job."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _DEFAULTS = RuleOptions()
     "windows",
     multiple=True,
     help="Span of time over which live rows are judged, at least 20 scrapes long; repeatable, shortest first. "
-    "Without it, 5m, 1h and 24h, as far as they are long enough.",
+    "[default: 5m, 1h and 24h, without any that are too short]",
 )
 @click.option(
     "--scrape-interval",
     default=_DEFAULTS.scrape_interval,
-    help="How often Prometheus scrapes the app.",
+    help="Time between two scrapes of the app.",
 )
 @click.option(
     "--minimum-size",
     type=float,
     default=_DEFAULTS.minimum_size,
-    help="From which size on a shift that is more than chance is drift; up to 0.25.",
+    help="Size from which on a change that is more than chance is drift; at most 0.25.",
 )
 @click.option(
     "--for",
     "hold",
     default=_DEFAULTS.hold,
-    help="How long something must last before there is an alert.",
+    help="Time that a condition must last before there is an alert.",
 )
 @click.option("--severity", default=_DEFAULTS.severity, help="Label 'severity' of the alerts.")
 @click.option(
@@ -57,13 +57,13 @@ _DEFAULTS = RuleOptions()
     "labels",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Label of the PrometheusRule, by which an operator may choose; repeatable.",
+    help="Label of the PrometheusRule, by which an operator may select it; repeatable.",
 )
 @output_option
 def rules(output: Path | None, kubernetes: str | None, labels: tuple[str, ...], **options: Any) -> None:
     """Write recording and alerting rules for Prometheus.
 
-    They are for all models, baselines, features and outputs that Prometheus scrapes, now or later; no app is needed.
+    They cover all models, baselines, features and outputs that Prometheus scrapes, now or later; no app is needed.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def rules(output: Path | None, kubernetes: str | None, labels: tuple[str, ...], 
       promtool check rules boxkite-rules.yml
     """
     if labels and kubernetes is None:
-        msg = "'--label' is for a PrometheusRule. Name it with '--kubernetes'."
+        msg = "'--label' needs a PrometheusRule. Name it with '--kubernetes'."
         raise click.UsageError(msg)
     meta = None if kubernetes is None else ObjectMeta.of(kubernetes, labels)
     write(rules_text(RuleOptions(**options), kubernetes=meta), output)
@@ -85,7 +85,7 @@ def rules(output: Path | None, kubernetes: str | None, labels: tuple[str, ...], 
     "--window",
     "windows",
     multiple=True,
-    help="Window to choose from, of those that the rules were made for; repeatable. Without it, as for the rules.",
+    help="Window to choose from, one of the rules' windows; repeatable. [default: as for the rules]",
 )
 @click.option("--scrape-interval", default=_DEFAULTS.scrape_interval, help="As for the rules.")
 @click.option("--minimum-size", type=float, default=_DEFAULTS.minimum_size, help="As for the rules.")
@@ -94,8 +94,8 @@ def rules(output: Path | None, kubernetes: str | None, labels: tuple[str, ...], 
 def grafana(output: Path | None, title: str, **options: Any) -> None:
     """Write a dashboard for Grafana.
 
-    It shows what the rules record and what apps export, of any model; no app is needed. Import the file in Grafana, or
-    provision it. Needs the extra "grafana", and Python 3.11.
+    It shows the series of the rules and the metrics of apps, for any model; no app is needed. Import the file in
+    Grafana, or provision it. Needs the extra "grafana", and Python 3.11.
 
     \b
     Examples:
@@ -123,7 +123,7 @@ def grafana(output: Path | None, title: str, **options: Any) -> None:
 @click.option(
     "--credentials-file",
     default="/etc/prometheus/boxkite-token",
-    help="Where Prometheus finds the token, if the app asks for one.",
+    help="File in which Prometheus finds the token, if the app requires one.",
 )
 @output_option
 @with_appcontext

@@ -1,4 +1,4 @@
-"""Rows and counts of one population, counted in the bins of another's baseline."""
+"""Rows or counts of one population, counted in the bins of another population's baseline."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from flask_boxkite.payloads import Table
 __all__ = ["ColumnCounter", "recount"]
 
 _BEYOND_NUMPY = frozenset({pl.Int128, getattr(pl, "UInt128", pl.Int128)})
-"""Integers that NumPy has no type for; UInt128 came to Polars later."""
+"""Integer types that NumPy lacks; UInt128 came to Polars later."""
 
 _NEGLIGIBLE = 0.01
-"""Share of rows that may be rare in one of two baselines and have a category in the other."""
+"""Largest share of rows that may be rare in one baseline but have a category in the other."""
 
 
 class ColumnCounter:
     """Counts the values of one variable, piece by piece, as a server would.
 
     Args:
-        item: The variable.
+        item: Variable to count.
 
     Attributes:
         cells: The counts, in the order of its cells.
@@ -40,27 +40,28 @@ class ColumnCounter:
 
     def add(self, column: pl.Series) -> None:
         """Count a piece of a column."""
-        held = column.drop_nulls()
-        if held.dtype.is_decimal() or (held.dtype in _BEYOND_NUMPY and not self._is_text):
-            held = held.cast(pl.Float64)
-        if held.dtype.is_numeric() and not self._is_text:
-            self._add(held.to_numpy()[:, np.newaxis])
-        elif held.dtype == pl.String and not self._is_text:
-            # Nearly all are numbers, which are as many as there are rows: the others alone are read one by one.
-            numbers = held.cast(pl.Float64, strict=False)
+        values = column.drop_nulls()
+        if values.dtype.is_decimal() or (values.dtype in _BEYOND_NUMPY and not self._is_text):
+            values = values.cast(pl.Float64)
+
+        if values.dtype.is_numeric() and not self._is_text:
+            self._add(values.to_numpy()[:, np.newaxis])
+        elif values.dtype == pl.String and not self._is_text:
+            # Nearly all values are numbers and fast to count: only the others are read one by one.
+            numbers = values.cast(pl.Float64, strict=False)
             self._add(numbers.drop_nulls().to_numpy()[:, np.newaxis])
-            self._add_distinct(held.filter(numbers.is_null()))
+            self._add_distinct(values.filter(numbers.is_null()))
         else:
-            self._add_distinct(held)
-        self._add([[None]], len(column) - len(held))
+            self._add_distinct(values)
+        self._add([[None]], len(column) - len(values))
 
     def _add_distinct(self, held: pl.Series) -> None:
-        """Count equal values at once: there are few."""
+        """Count equal values together, since there are few different ones."""
         distinct = held.value_counts(name="rows")
         values = distinct.to_series(0)
-        # Scalars of NumPy keep what type a number has; a narrow float is read by its decimals.
-        found = values.to_numpy() if values.dtype.is_float() else values.to_list()
-        for value, rows in zip(found, distinct["rows"].to_list(), strict=True):
+        # NumPy's scalars keep the type of a number; a narrow float is read by its decimals.
+        items = values.to_numpy() if values.dtype.is_float() else values.to_list()
+        for value, rows in zip(items, distinct["rows"].to_list(), strict=True):
             self._add([[value]], rows)
 
     def _add(self, rows: NDArray[np.generic] | list[list[object]], times: int = 1) -> None:
@@ -73,10 +74,10 @@ class ColumnCounter:
 
 
 def recount(item: Distribution, other: Distribution) -> NDArray[np.int64]:
-    """Return the counts of another distribution in the cells of this one, where they tell.
+    """Return the counts of another distribution in the cells of this one.
 
     Raises:
-        BinMismatchError: They do not.
+        BinMismatchError: The counts do not determine them.
     """
     if isinstance(item, Continuous) and isinstance(other, Continuous):
         return np.array([*_recounted_bins(item, other), other.missing, other.invalid], np.int64)
@@ -99,7 +100,7 @@ def _recounted_categories(item: Discrete, other: Discrete) -> NDArray[np.int64]:
     counts = dict(zip(other.categories, other.counts, strict=True))
     known = [counts.pop(label, None) for label in item.categories]
     if None in known and other.rare > _NEGLIGIBLE * other.rows:
-        msg = "what one has as a category, the other counts as rare"
+        msg = "values that are a category in one are rare in the other"
         raise BinMismatchError(msg)
     rest = sum(counts.values()) + other.rare
     rare = rest if item.rare else other.rare if None in known else 0

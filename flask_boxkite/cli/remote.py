@@ -1,4 +1,4 @@
-"""The drift page of a running server, asked for its numbers."""
+"""Client of a running server's drift page, which reads the page's numbers."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["fetch_json", "fetch_report"]
 
 _TIMEOUT_SECONDS = 30.0
 _MOST_BYTES = 256 * 1024 * 1024
-"""No page is longer, but something else might never end."""
+"""Largest page; something other than a page might never end."""
 
 _IN_PATHS = "/%:@!$&'()*+,;=~"
-"""Stand as they are; browsers show others as letters."""
+"""Characters that stay as they are in an address; browsers encode all others."""
 
 _KEYS = frozenset({"model", "baseline", "version", "rows", "latency_seconds", "drift"})
-"""What is told of each model."""
+"""Keys of each model."""
 
 _FAILED_KEYS = frozenset({"rows", "unread", "features"})
 _ODD_KEYS = frozenset(OddFeature._fields)
-"""What is told of failed requests, by releases that count them, and of each feature that was odd in them."""
+"""Keys of failed requests, and of each feature that was odd in them; earlier releases do not have them."""
 
 _VARIABLE_KEYS = frozenset({"name", "side", "kind", "verdict", "reason", "since", "rows", "size"})
-"""Some of what is told of each variable: servers of earlier releases leave some out."""
+"""Keys of each variable that servers of earlier releases may lack."""
 
 _REMEDIES = {
     401: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
@@ -41,15 +41,15 @@ _REMEDIES = {
 
 
 def fetch_json(url: str, *, window: str | None, token: str | None) -> dict[str, Any]:
-    """Return what the page tells programs.
+    """Return the JSON of the page.
 
     Args:
-        url: Of the page.
+        url: Address of the page.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
-        token: The server's; None if it asks for none.
+        token: Token of the server; None if it requires none.
 
     Raises:
-        BoxkiteError: It cannot be had, or is something else.
+        BoxkiteError: The page cannot be read, or is not a drift page.
     """
     text = _fetch(url, "drift.json", window, token)
     try:
@@ -57,7 +57,7 @@ def fetch_json(url: str, *, window: str | None, token: str | None) -> dict[str, 
     except ValueError:
         content = None
     if not _is_page(content):
-        msg = f"'{url}' is no drift page that this release can read. Give the address of the page itself."
+        msg = f"'{url}' is not a drift page that this release can read. Give the address of the page itself."
         raise BoxkiteError(msg)
     page: dict[str, Any] = content
     return page
@@ -79,12 +79,12 @@ def _is_model(item: dict[str, Any]) -> bool:
 
 
 def fetch_report(url: str, *, window: str | None, token: str | None) -> str:
-    """Return the page's report as HTML; arguments and errors are those of `fetch_json`."""
+    """Return the page's report as HTML; see `fetch_json` for arguments and errors."""
     return _fetch(url, "report.html", window, token)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A token is for the server that was named, not for whatever that names."""
+    """Refuses redirects: a token is for the named server only."""
 
     def redirect_request(self, *_args: Any) -> None:
         return None
@@ -92,9 +92,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
     address = _address(url, what, window)
-    page = address.partition("?")[0]  # as messages name it
+    page = address.partition("?")[0]  # the form for messages
     headers = {"Authorization": _bearer(token)} if token else {}
     opener = urllib.request.build_opener(_NoRedirect)
+
     try:
         with opener.open(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT_SECONDS) as answer:
             text = answer.read(_MOST_BYTES + 1)
@@ -112,30 +113,31 @@ def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
 
 
 def _address(url: str, what: str, window: str | None) -> str:
-    """Return an address below that of the page, which may be as a browser has it, with a window of its own."""
+    """Return an address below the page's own, which may have a browser's query, with the given window."""
     try:
         parts = urlsplit(url)
         host, user = parts.hostname, parts.username
     except ValueError:
         parts, host, user = SplitResult("", "", "", "", ""), None, None
     if user is not None:
-        msg = "'--url' must not hold a user or password, which others can see. Give the token as --token."
+        msg = "'--url' must not contain a user or password, which others can see. Give the token as --token."
         raise BoxkiteError(msg)
     if parts.scheme not in ("http", "https") or not host:
         msg = f"'--url' must begin with http:// or https:// and a host, got {masked_address(url)!r}."
         raise BoxkiteError(msg)
+
     path = f"{quote(parts.path.rstrip('/'), safe=_IN_PATHS)}/{what}"
     return urlunsplit((parts.scheme, parts.netloc, path, urlencode({"window": window or "start"}), ""))
 
 
 def _bearer(token: str) -> str:
-    """Return the header that gives a token, in UTF-8, which headers hold as Latin-1.
+    """Return the header with a token, in UTF-8, as header fields hold it in Latin-1.
 
     Raises:
-        BoxkiteError: No header can hold it. It is not shown.
+        BoxkiteError: No header can contain the token, which the message does not show.
     """
     if not token.isprintable():
-        msg = "'--token' holds a line break, or something else that cannot be sent. Is there one at its end?"
+        msg = "'--token' contains a line break, or something else that cannot be sent. Is there one at its end?"
         raise BoxkiteError(msg)
     return f"Bearer {token}".encode().decode("latin-1")
 

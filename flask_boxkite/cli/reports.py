@@ -1,4 +1,4 @@
-"""What becomes of drift that a command has found: how it is written, and the exit code."""
+"""Output and exit code for drift that a command has found."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from flask_boxkite.quoting import printable
 __all__ = ["ALPHA", "DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
 
 DRIFT_FOUND = 3
-"""The exit code."""
+"""Exit code if drift was found."""
 
 _FAILING = WORST_FIRST[: WORST_FIRST.index("shifted") + 1]
-"""Verdicts that may set it."""
+"""Verdicts that may cause it."""
 
 
 class _Probability(click.FloatRange):
-    """A number between 0 and 1, which NaN is not."""
+    """A number between 0 and 1; NaN is not one."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        found = super().convert(value, param, ctx)
-        if math.isnan(found):
-            self.fail(f"{value!r} is no number.", param, ctx)
-        return found
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return number
 
 
 ALPHA = _Probability(0, 1, min_open=True, max_open=True)
 
 
 class Findings(Protocol):
-    """What a command has found."""
+    """Drift that a command has found."""
 
     @property
     def verdicts(self) -> Sequence[tuple[str, str]]:
@@ -65,10 +65,10 @@ class Models:
     """Drift of whole models.
 
     Attributes:
-        content: As the drift page tells it to programs (`flask_boxkite.page.drift_json`): at least ``models``, each
-            with ``model``, ``baseline``, ``version`` and ``drift``.
-        when: Completes "2 of 31 variables drifted …".
-        html: Makes a page that stands alone.
+        content: JSON of the drift page (`flask_boxkite.page.drift_json`): at least ``models``, each with ``model``,
+            ``baseline``, ``version`` and ``drift``.
+        when: End of the sentence "2 of 31 variables drifted …".
+        html: Function that makes a page to be kept as one file.
     """
 
     content: Mapping[str, Any]
@@ -79,14 +79,14 @@ class Models:
     def of_report(
         cls, report: DriftReport, baseline: Baseline, cells: NDArray[np.int64], *, source: str, when: str
     ) -> Models:
-        """Return those of one report, made here.
+        """Return the findings of one report that was made here.
 
         Args:
             report: The report.
-            baseline: What was compared with.
-            cells: The counts that it is of, in the order of the baseline's cells.
-            source: Where they come from, for people.
-            when: Completes "2 of 31 variables drifted …".
+            baseline: Baseline of the comparison.
+            cells: Counts of the report, in the order of the baseline's cells.
+            source: Source of the counts, for people.
+            when: End of the sentence "2 of 31 variables drifted …".
         """
         about = {"model": report.model, "baseline": report.baseline, "version": baseline.version}
         content = {"format": 1, "window": report.window, "models": [{**about, "drift": report.to_dict()}]}
@@ -101,7 +101,7 @@ class Models:
 
     @property
     def _reports(self) -> list[Mapping[str, Any]]:
-        """The drift of each model that has a baseline, as `DriftReport.to_dict` gives it."""
+        """The drift of each model that has a baseline, as `DriftReport.to_dict` returns it."""
         return [model["drift"] for model in self.content["models"] if model["drift"] is not None]
 
     @property
@@ -141,10 +141,10 @@ class Models:
 
 
 def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add the options that say how drift is written, and what it means for the exit code.
+    """Add the options for the format of drift, and for its effect on the exit code.
 
     Args:
-        formats: What there is besides a table.
+        formats: Formats besides a table.
     """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -157,23 +157,24 @@ def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[...
             ),
             output_option,
             click.option(
-                "--format", "form", type=click.Choice(["table", *formats]), default="table", help="How to write it."
+                "--format", "form", type=click.Choice(["table", *formats]), default="table", help="Output format."
             ),
         ):
             command = option(command)
+
         return command
 
     return add
 
 
 def finish(found: Findings, form: str, output: Path | None, fail_on: str | None, *, shows_all: bool) -> None:
-    """Write what was found, and end with the exit code that it asks for.
+    """Write the findings, and exit with code `DRIFT_FOUND` if that was requested.
 
     Args:
-        found: What.
-        form: ``table``, ``json``, ``markdown``, or ``html`` if there is that.
+        found: Findings to write.
+        form: Format: ``table``, ``json``, ``markdown``, or ``html`` if available.
         output: File to write to; None for standard output.
-        fail_on: The verdict from which on the exit code is `DRIFT_FOUND`; None for never.
+        fail_on: Mildest verdict that causes the exit code `DRIFT_FOUND`; None for none.
         shows_all: Whether a table lists variables that have not moved.
     """
     if form == "json":
@@ -185,6 +186,7 @@ def finish(found: Findings, form: str, output: Path | None, fail_on: str | None,
         write(found.html(), output)
     else:
         found.show(output, shows_all=shows_all)
+
     bad = _FAILING[: _FAILING.index(fail_on) + 1] if fail_on else ()
     names = [name for name, verdict in found.verdicts if verdict in bad]
     if names:

@@ -1,4 +1,4 @@
-"""Asking an app for its metrics and its page as Prometheus and a browser would, to see what answers."""
+"""Requests to an app's own metrics and page, as from Prometheus and a browser, to see what answers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class _Route(NamedTuple):
     """One of our addresses.
 
     Attributes:
-        path: Where it is.
+        path: Path of the route.
         blueprint: Name of its blueprint.
-        key: The setting that moves it.
-        mark: Bytes that only our answer has.
-        found: What to say when it answers.
+        key: Name of the setting with its path.
+        mark: Bytes that only our answer contains.
+        found: Text about a route that answers.
     """
 
     path: str
@@ -38,15 +38,15 @@ class _Route(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """What came back.
+    """The answer to a request.
 
     Attributes:
-        status: Its status.
-        is_ours: Whether it has our mark.
-        location: Where it redirects to; empty if it does not.
-        reached: Whether the app itself had the request, and no middleware answered before.
+        status: Status of the answer.
+        is_ours: Whether it contains our mark.
+        location: Target of a redirect; empty if it is not one.
+        reached: Whether the request reached the app itself, and no middleware answered first.
         limits: Limits of requests that were applied, as texts.
-        error: What the app raised; None if it did not.
+        error: Exception that the app raised; None if it raised none.
     """
 
     status: int
@@ -58,25 +58,26 @@ class _Answer(NamedTuple):
 
 
 def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
-    """Ask for the metrics and, if it was given an address, for the page.
+    """Request the metrics and, if it has an address, the page.
 
     Args:
-        app: The app, whose middleware and hooks run as for any other request.
-        has_guard: Whether the user's own function decides who sees the page: it is not asked for then.
+        app: App to test; its middleware and hooks run as for any request.
+        has_guard: Whether the user's own function decides who sees the page: then the page is not requested.
     """
     state = monitored_app(app)
     assert state is not None
-    state.has_begun = True  # a look is no first request of a server
+    state.has_begun = True  # this request must not count as the first of a server
     settings = state.settings
     who = "everyone with the token" if settings.metrics_token else "everyone who reaches the server"
     if settings.metrics_path is not None:
-        found = f"Metrics are at '{settings.metrics_path}', for {who}."
+        text = f"Metrics are at '{settings.metrics_path}', for {who}."
         mark = b"boxkite_capture_errors_total"
-        yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, found))
+        yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, text))
+
     if settings.dashboard_path is not None and not has_guard:
         path = f"{settings.dashboard_path.rstrip('/')}/"
-        found = f"The drift page is at '{path}', for {who}."
-        yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", b"boxkite.css", found))
+        text = f"The drift page is at '{path}', for {who}."
+        yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", b"boxkite.css", text))
 
 
 def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
@@ -87,21 +88,23 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
         if (scheme_needed := _is_to_https(answer, route.path)) and not answer.is_ours:
             answer = _ask(app, settings, route, f"https://{host}")
     except Exception as error:
-        yield Outcome("problem", _failure(route, error), "Something around the app, or a hook of it, raises.")
+        yield Outcome("problem", _failure(route, error), "Middleware around the app, or a hook of it, raises.")
         return
     if not answer.is_ours:
         yield Outcome("problem", *_explanation(app, route, answer))
         return
+
     yield Outcome("ok", route.found)
     if route.blueprint != METRICS:
-        return  # browsers follow to https, come by name, and seldom
+        return  # browsers follow a redirect to https, use the host's name, and come seldom
+
     if scheme_needed:
         what = f"'{route.path}' answers by https only; http is redirected."
-        remedy = "Scrape it with 'scheme: https', or let its endpoint pass by http."
+        remedy = "Scrape it with 'scheme: https', or let this route answer over http."
         yield Outcome("hint", what, remedy)
     if trusted:
         what = f"'{route.path}' answers only under 'TRUSTED_HOSTS'."
-        yield Outcome("hint", what, "Prometheus must ask by one of these names, not by address.")
+        yield Outcome("hint", what, "Prometheus must request it by one of these names, not by address.")
     if answer.limits:
         what = f"Requests to '{route.path}' are limited ({', '.join(answer.limits)}), scrapes too."
         yield Outcome("hint", what, _exemption(route))
@@ -115,7 +118,7 @@ def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answe
 
     def receive(sender: Flask, **details: Any) -> None:
         is_reached.append(True)
-        limits.extend(_limits(app))  # while the request is there
+        limits.extend(_limits(app))  # only during the request
 
     def receive_error(sender: Flask, exception: BaseException, **details: Any) -> None:
         errors.append(exception)
@@ -130,7 +133,7 @@ def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answe
 
 
 def _limits(app: Flask) -> list[str]:
-    """Return what Flask-Limiter has applied to the request."""
+    """Return the limits that Flask-Limiter has applied to the request."""
     limiters = app.extensions.get("limiter", ())
     found = [limiter.current_limits for limiter in limiters] if isinstance(limiters, (set, frozenset)) else []
     return [str(item.limit) for limits in found for item in limits]
@@ -138,7 +141,7 @@ def _limits(app: Flask) -> list[str]:
 
 @contextmanager
 def _quiet(app: Flask) -> Iterator[None]:
-    """Keep what the app logs of a failure out of the lines of the command."""
+    """Keep the app's log of a failure out of the command's output."""
     level = app.logger.level
     app.logger.setLevel(logging.CRITICAL + 1)
     try:
@@ -153,7 +156,7 @@ def _is_to_https(answer: _Answer, path: str) -> bool:
 
 
 def _explanation(app: Flask, route: _Route, answer: _Answer) -> tuple[str, str]:
-    """Return what answers instead of us, and what to do."""
+    """Return a description of what answers in our place, and the remedy."""
     path = route.path
     if mounted_elsewhere(app, path):
         remedy = f"Set '{route.key}' to another path"
@@ -175,9 +178,11 @@ def _explanation(app: Flask, route: _Route, answer: _Answer) -> tuple[str, str]:
             what,
             f"Is it a hook, or a route of the same path? Set '{route.key}' to another one, or {_pass(route, '')}",
         )
+
     what = f"'{path}' is answered with status {answer.status}."
     if answer.status >= 500 and answer.error is not None:
         what = _failure(route, answer.error)
+
     return what, f"Is it a hook of the app? {_pass(route)}"
 
 

@@ -1,4 +1,4 @@
-"""What is set up, by an app or by the environment, and what can be said of it."""
+"""The set-up of an app or of an environment, and the outcomes of checking it."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ _PREFIX = "FLASK"
 
 @dataclass(frozen=True)
 class Setup:
-    """What is set up.
+    """Everything that is known about a set-up.
 
     Attributes:
-        source: Where that was found, as a sentence.
+        source: Origin of the set-up, as a sentence.
         settings: The settings.
-        models: The baseline of each model; None where there is none.
-        sinks: What became of records, by sink.
-        capture_errors: Requests in which something was not found, by reason.
-        directory: Where processes count together; None if each does so in its memory, or there is no app to tell.
-        alone: ``hint`` if each does so in its memory.
-        shortage: What room is lacking for time windows.
+        models: Baseline of each model; None for a model without one.
+        sinks: Counts of accepted, delivered and lost records, by sink.
+        capture_errors: Requests whose features or output were not found, by reason.
+        directory: Directory where processes count together; None if each counts in its memory, or there is no app.
+        alone: ``hint`` if each process counts in its memory; None if not.
+        shortage: Disk space that time windows lack; None if they lack none.
         has_guard: Whether the user's own function decides who sees the drift page.
-        notes: What was seen and expected when something was not captured, by kind.
-        route_problems: What is wrong with the routes of the app, each with its remedy.
-        is_ambiguous: Whether only the order of apps tells the counts of this one from another's.
+        notes: Last note about a request that was not captured, by kind.
+        route_problems: Problems with the routes of the app, each with its remedy.
+        is_ambiguous: Whether only the order of apps tells the counts of this app from another app's.
         app: The app; None if there is none.
     """
 
@@ -68,17 +68,18 @@ def setup_of_app(app: Flask) -> Setup:
     """Return the set-up of an app.
 
     Raises:
-        ConfigError: It has no monitor.
-        BoxkiteError: What was counted cannot be read.
+        ConfigError: The app has no monitor.
+        BoxkiteError: The counts cannot be read.
     """
     state = monitored_app(app)
     if state is None:
         msg = f"App {app.name!r} has no Boxkite monitor. Did you forget to call 'init_app'?"
         raise ConfigError(msg)
+
     monitor, models = state.monitor, state.monitor.models()
     directory = monitor.state_directory()
     return Setup(
-        f"App {app.name!r} has a monitor, whose settings are right.",
+        f"App {app.name!r} has a monitor, whose settings are valid.",
         state.settings,
         {model.model: model.baseline for model in models},
         sinks=monitor.sinks(),
@@ -95,7 +96,7 @@ def setup_of_app(app: Flask) -> Setup:
 
 
 def setup_of_environment() -> Setup:
-    """Return the set-up that ``FLASK_BOXKITE_…`` gives to any app that reads them by ``config.from_prefixed_env()``.
+    """Return the set-up that ``FLASK_BOXKITE_…`` gives to any app that calls ``config.from_prefixed_env()``.
 
     Raises:
         ConfigError: A setting is wrong.
@@ -112,12 +113,13 @@ def setup_of_environment() -> Setup:
 
 
 def outcomes(setup: Setup) -> Iterator[Outcome]:
-    """Yield what can be said of it, and what the app answers."""
+    """Yield the outcomes of checking a set-up, including the answers of its app."""
     yield Outcome("ok", setup.source)
     settings = setup.settings
     if not settings.enabled:
         yield Outcome("hint", "Monitoring is off.", "Set 'BOXKITE_ENABLED' to true.")
         return
+
     for problem in setup.route_problems:
         yield Outcome("problem", problem)
     for model, baseline in setup.models.items():
@@ -125,13 +127,14 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
             yield _of_baseline(model, baseline)
             yield from _of_blind_spots(model, baseline)
     if setup.directory is not None:
-        # Found by itself, the name is made of the server's process, which this one is not.
+        # An automatic name contains the server's process, which is not this one.
         where = f"in '{setup.directory}'" if settings.state_dir else f"below '{setup.directory.parent}'"
         yield Outcome("ok", f"Processes of a server count together {where}.")
     if setup.app is not None:
         yield from probe_routes(setup.app, has_guard=setup.has_guard)
     elif settings.metrics_path is not None:
         yield Outcome("ok", f"Metrics will be at '{settings.metrics_path}'.")
+
     for finding in findings(
         settings,
         models={name: baseline is not None for name, baseline in setup.models.items()},
@@ -159,13 +162,14 @@ def _of_baseline(model: str, baseline: Baseline) -> Outcome:
         what = f"The baseline of model {model!r} says that it is of {baseline.model!r}: {sides}."
         return Outcome("hint", what, "Is it the right file? Else export it with this model's name.")
     if not baseline.outputs:
-        what = f"The baseline of model {model!r} has no output, so drift of what the model says is not seen: {sides}."
+        what = f"The baseline of model {model!r} has no output, so drift of its output is not seen: {sides}."
         return Outcome("hint", what, "Export it with 'inference', or --output-column.")
+
     return Outcome("ok", f"Model {model!r} has a baseline: {sides}.")
 
 
 def _of_blind_spots(model: str, baseline: Baseline) -> Iterator[Outcome]:
-    """Yield the variables of which some change cannot show."""
+    """Yield the variables whose changes may not all be visible."""
     for spot, names in blind_spots((*baseline.features, *baseline.outputs)).items():
         what = f"Model {model!r}, {listed(list(map(repr, names)))}: {spot}."
         yield Outcome(

@@ -1,4 +1,4 @@
-"""What a server has counted, read from its state directory by somebody else: without a lock, and without a trace."""
+"""Counts of a server, read from its state directory by another process: without a lock, and without changing it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["app_of"]
 
 
 def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -> App:
-    """Return what the page of the server would show.
+    """Return the content of the server's page.
 
     Args:
-        path: Its state directory, or what ``BOXKITE_STATE_DIR`` names.
-        model: Which model; None for all.
+        path: Path of its state directory, or of the directory in ``BOXKITE_STATE_DIR``.
+        model: Name of the model; None for all.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         alpha: False-alarm probability of one check of a whole model.
 
     Raises:
-        BoxkiteError: There are no counts, or those of several servers, or they cannot be read.
+        BoxkiteError: There are no counts, or counts of several servers, or the counts cannot be read.
     """
     try:
         directory = _directory(path)
@@ -43,8 +43,9 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
         msg = f"The counts in '{path}' cannot be read: {error.strerror}."
         raise BoxkiteError(msg) from error
     except (ValueError, zlib.error) as error:
-        msg = f"What is counted in '{path}' cannot be understood: {error} Is it of this release?"
+        msg = f"The counts in '{path}' cannot be understood: {error} Were they written by this release?"
         raise BoxkiteError(msg) from error
+
     names = {sink_name(key) for key in reading.sections if is_sink(key)}
     sinks = {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in sorted(names)}
     return App(directory.name, Query(window), observations, sinks=sinks, now=time.time())
@@ -54,20 +55,20 @@ def _directory(path: Path) -> Path:
     names = sorted(entry.name for entry in path.iterdir())
     if any(map(is_ours, names)):
         return path
-    found = [path / name for name in names if name.startswith("boxkite-") and (path / name).is_dir()]
-    if not found:
+    directories = [path / name for name in names if name.startswith("boxkite-") and (path / name).is_dir()]
+    if not directories:
         msg = f"There are no counts in '{path}'. Name the directory that 'BOXKITE_STATE_DIR' names."
         raise BoxkiteError(msg)
-    if len(found) > 1:
-        msg = f"There are counts of several servers in '{path}'. Name one of: {', '.join(map(str, found))}."
+    if len(directories) > 1:
+        msg = f"There are counts of several servers in '{path}'. Name one of: {', '.join(map(str, directories))}."
         raise BoxkiteError(msg)
-    return found[0]
+    return directories[0]
 
 
 def _observations(
     directory: Path, reading: Reading, model: str | None, window: str | None, alpha: float
 ) -> list[Observation]:
-    # Of a server that has ended, nothing is current any more.
+    # A server that has ended has no current state.
     keys = sorted(reading.current) or sorted(reading.sections)
     models = [
         ExportedModel.of_section(key, reading.description(key), alpha)
@@ -78,6 +79,7 @@ def _observations(
         of = f"of a model {model!r} " if model is not None else ""
         msg = f"Nothing {of}was counted in '{directory}'."
         raise BoxkiteError(msg)
+
     return [
         observe(
             item.name,
@@ -93,7 +95,7 @@ def _observations(
 
 
 class _Counts:
-    """What all processes of a server have counted of one section."""
+    """Counts of one section from all processes of a server."""
 
     def __init__(self, directory: Path, section: Section) -> None:
         self._directory = directory
@@ -102,28 +104,28 @@ class _Counts:
         self._windows = Windows(RingFile(self._ring, is_read_only=True), section)
 
     def totals(self) -> Totals:
-        """Return what was counted since the start."""
+        """Return all counts since the start."""
         return read_directory(self._directory).totals(self._section)
 
     def history(self) -> tuple[History, Totals]:
-        """Return the snapshots of the last day, and the totals of just after.
+        """Return the snapshots of the last day, and totals from just after them.
 
         Raises:
-            OSError: They cannot be read, or there was no room for snapshots.
+            OSError: The counts cannot be read, or the disk had no space for snapshots.
         """
-        # Without room for snapshots, there is an empty file.
+        # Without space for snapshots, the file is empty.
         if not self._ring.exists() or not self._ring.stat().st_size:
-            if not (totals := self.totals()).cells.any():  # nothing was counted yet, so every window is known
+            if not (totals := self.totals()).cells.any():  # no rows yet, so every window is known
                 return History.none(time.time()), totals
             raise FileNotFoundError(errno.ENOENT, "it has no snapshots. Only '--window start' needs none")
         history = self._windows.history()
         return history, self.totals()
 
     def slots(self, name: str) -> Slots:
-        """Return what was counted in a window, slot by slot.
+        """Return the counts of a window, slot by slot.
 
         Raises:
-            OSError: As `history`.
+            OSError: The counts cannot be read, or the disk had no space for snapshots.
         """
         history, totals = self.history()
         return history.slots(name, totals)

@@ -1,4 +1,4 @@
-"""Drift as a table in a terminal."""
+"""Drift as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rich.text import Text
 from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.pictures import plain_table, shortened
 from flask_boxkite.drift.failures import failed_text
-from flask_boxkite.drift.wording import by_note, by_reason, since_cell, size_cell, title
+from flask_boxkite.drift.wording import by_note, by_reason, group_text, since_cell, size_cell, title
 from flask_boxkite.live.failed import Failures, OddFeature
-from flask_boxkite.page.wording import group_text, percent, seconds
+from flask_boxkite.page.wording import percent, seconds
 from flask_boxkite.quoting import printable
 
 __all__ = ["show_model", "show_problems"]
@@ -35,14 +35,14 @@ _QUIET = {"stable": "stable", "not enough data": "with not enough data"}
 def show_model(
     console: Console, model: Mapping[str, Any], heading: str, *, shows_all: bool, today: str | None = None
 ) -> None:
-    """Print a model: a line about the whole, about its requests, and one for each variable that moved.
+    """Print a model: a line about all of it, a line about its requests, and one for each variable that moved.
 
     Args:
-        console: Where to.
-        model: As the drift page tells it to programs.
+        console: Console to print to.
+        model: Model as in the JSON of the drift page.
         heading: The first line, printable.
         shows_all: Whether variables that have not moved are listed too.
-        today: Date that goes without saying, as ``"2026-01-31"``; None: there is none.
+        today: Date to omit, as ``"2026-01-31"``; None to omit none.
     """
     console.print(heading, style="bold", soft_wrap=True)
     if "rows" in model:
@@ -51,6 +51,7 @@ def show_model(
         console.print(failed, soft_wrap=True)
     if model["drift"] is None:
         return
+
     variables: Sequence[Mapping[str, Any]] = model["drift"]["variables"]
     listed = [item for item in variables if shows_all or item["verdict"] not in _QUIET]
     if listed:
@@ -63,12 +64,13 @@ def show_model(
         reasons = by_reason(variables, "not enough data")
         why = f": {reasons[0][1]}" if len(reasons) == 1 else ""
         console.print(f"\n{', '.join(parts)}{why} (--all lists them)")
+
     for names, note in by_note(variables):
         console.print(Text(f"\n{names}: {note}"))
 
 
 def show_problems(console: Console, findings: Sequence[Mapping[str, Any]]) -> None:
-    """Print what the doctor says needs attention."""
+    """Print the findings that need attention."""
     for finding in findings:
         if finding["level"] == "problem":
             console.print(f"\n✗ {printable(finding['what'])}", style="red", soft_wrap=True)
@@ -85,7 +87,7 @@ def _requests(model: Mapping[str, Any]) -> str:
 
 
 def _failed(model: Mapping[str, Any]) -> str:
-    """Say what was odd about requests that ended in 5xx; nothing where it is not known, or nothing was."""
+    """Return a sentence about odd features in requests that ended in 5xx; empty if there are none, or unknown."""
     failed = model.get("failed")
     if not failed or not failed["features"]:
         return ""
@@ -107,6 +109,7 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today:
     ]
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
+
     if not is_narrow:
         table.add_column("moved most")
         table.add_column("from", justify="right", no_wrap=True)
@@ -116,18 +119,19 @@ def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today:
         verdict = Text(item["verdict"], style=_STYLES[item["verdict"]])
         moved = () if is_narrow else _moved(item)
         table.add_row(shortened(title(item)), verdict, *(cells[name] for name in numbers), *moved)
+
     console.print(table)
 
 
 def _show_reasons(console: Console, items: Sequence[Mapping[str, Any]]) -> None:
-    """Print why nothing is certain of some variables, those with the same reason together."""
+    """Print the reasons for uncertain verdicts, variables with the same reason together."""
     for verdict in ("unclear", "not enough data"):
         for names, reason in by_reason(items, verdict):
             console.print(Text(f"\n{verdict.capitalize()}: {names} ({reason})"))
 
 
 def _since(item: Mapping[str, Any], today: str | None) -> str:
-    """Write from when on a change is seen: the time, and the date where that is another."""
+    """Return the start of a change: the time, and the date if that is not today."""
     time = since_cell(item)
     return time if not time or item["since"][:10] == today else f"{item['since'][5:10]} {time}"
 
@@ -143,6 +147,6 @@ def _numbers(item: Mapping[str, Any], today: str | None) -> Mapping[str, str]:
 
 
 def _moved(item: Mapping[str, Any]) -> tuple[Text, str, str]:
-    """Return which group moved most, and its shares before and now."""
+    """Return the group that moved most, and its shares before and now."""
     group = shortened(printable(group_text(item["moved_most"], item["kind"])))
     return group, percent(item["share_before"]), percent(item["share_now"])

@@ -1,4 +1,4 @@
-"""What all commands that talk to people share: terminals, their width, and what to show while they wait."""
+"""Output of all commands for people: terminals, their width, and progress while they wait."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ __all__ = ["printing", "waiting"]
 
 @contextmanager
 def printing(output: Path | None) -> Iterator[Console]:
-    """Give where to print: standard output, or a file, which is written when all is printed.
+    """Yield a console for the output: standard output, or a file, which is written at the end.
 
-    It is as wide as the terminal; where there is none, as our reports in text. A terminal that cannot show a letter
-    shows a question mark.
+    It is as wide as the terminal; without one, as wide as our text reports. A terminal that cannot show a letter shows
+    a question mark.
 
     Raises:
-        BoxkiteError: It cannot be written.
+        BoxkiteError: The output cannot be written.
     """
     if output is not None:
         page = StringIO()
         yield Console(width=COLUMNS, file=page, highlight=False, markup=False, emoji=False)
         write(page.getvalue(), output)
         return
+
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False, markup=False, emoji=False)
@@ -44,9 +45,9 @@ def printing(output: Path | None) -> Iterator[Console]:
 
 @contextmanager
 def waiting(what: str) -> Iterator[Callable[[int, int | None, str], None]]:
-    """Show on a terminal that work goes on, and for how long; nothing of it stays.
+    """Show on a terminal that work is going on, and for how long; the line disappears at the end.
 
-    Gives what may be called with the steps done, of how many, and what is being done.
+    Yields a function to call with the number of finished steps, their total, and the current step.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     errors = Console(stderr=True, highlight=False, markup=False)

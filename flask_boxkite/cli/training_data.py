@@ -1,4 +1,4 @@
-"""Training data in files, read by Polars: lazily, so that nothing is in memory that need not be."""
+"""Training data in files, read lazily by Polars, so that only the needed part is in memory."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ __all__ = ["check_columns", "is_data", "is_data_set", "scan"]
 
 
 def is_data(name: str) -> bool:
-    """Say whether a file is data, by its suffix."""
+    """Return whether a file is data, judged by its suffix."""
     return format_of(name) is not None
 
 
 def is_data_set(name: str) -> bool:
-    """Say whether files of data are named: one by its suffix, several by a folder or a pattern."""
+    """Return whether a name stands for files of data: one by its suffix, several by a folder or a pattern."""
     return is_data(name) or os.path.isdir(name) or (glob.has_magic(name) and not os.path.exists(name))
 
 
 def scan(
     names: Sequence[str], missing: Collection[str] = (), texts: Collection[str] = (), *, is_decided: bool = True
 ) -> pl.LazyFrame:
-    """Return the rows of all files, one after the other; types and columns are those of all files and lines.
+    """Return the rows of all files, one after the other; types and columns fit all files and lines.
 
     Args:
         names: Files, patterns such as ``data/*.parquet``, or URLs that Polars knows.
         missing: Texts that stand for a missing value in CSV, besides `values.conversion.MISSING_TEXTS`.
-        texts: Columns that are read as texts in CSV, whatever they hold.
-        is_decided: Whether other columns of CSV are read as numbers or as texts, by what they hold. Otherwise they are
-            texts wherever one value is no number, and what that means is left to the caller.
+        texts: Names of columns that are read as texts in CSV, whatever they contain.
+        is_decided: Whether other columns of CSV are read as numbers or as texts, depending on their values. Otherwise a
+            column with any value other than a number stays text, for the caller to read.
 
     Raises:
-        BaselineError: There is no such file, one is of no known kind, cannot be read, or has no rows or other columns.
+        BaselineError: A file is missing, of an unknown type, unreadable, without rows, or has other columns.
     """
     parts = [part_of(path) for name in names for path in _expanded(name)]
     _check_same_columns(parts)
@@ -54,10 +54,10 @@ def scan(
 
 
 def check_columns(option: str, given: Collection[str], columns: Sequence[str]) -> None:
-    """Refuse names that the data does not have.
+    """Refuse names that are not columns of the data.
 
     Raises:
-        BaselineError: There is one; says which was probably meant.
+        BaselineError: A name is not a column; the message names the one that was probably meant.
     """
     for name in given:
         if name not in columns:
@@ -69,12 +69,12 @@ def _expanded(name: str) -> list[str]:
     if is_url(name) or os.path.isfile(name):
         return [name]
     if os.path.isdir(name):
-        # The folders of a partitioned data set are in one another.
+        # The folders of a partitioned data set are nested.
         pattern = "**/*.parquet" if glob.glob(f"{glob.escape(name)}/*=*/") else "*.parquet"
         msg = f"'{name}' is a folder. Name the files in it, for example '{Path(name) / pattern}'."
         raise BaselineError(msg)
-    if found := sorted(filter(os.path.isfile, glob.glob(name, recursive=True))):
-        return found
+    if paths := sorted(filter(os.path.isfile, glob.glob(name, recursive=True))):
+        return paths
     msg = f"There is no file '{name}', or its folder cannot be read."
     raise BaselineError(msg)
 

@@ -1,4 +1,4 @@
-"""Files of training data as they are: what Polars says of them in one line, and their text before Polars reads it."""
+"""Files of training data on disk: Polars' errors about them in one line, and their text before Polars reads it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from flask_boxkite.errors import BaselineError
 __all__ = ["first_line", "is_url", "opened", "readable"]
 
 _POLARS = pl.exceptions.PolarsError, pl.exceptions.PanicException
-"""The latter is no `Exception`; types that Polars lacks raise it."""
+"""Polars' errors; the latter is not an `Exception`, and unsupported types raise it."""
 
 
 @contextmanager
 def readable(name: str) -> Iterator[None]:
-    """Turn what Polars says of a file into one line.
+    """Turn Polars' errors about a file into one line.
 
     Raises:
-        BaselineError: It cannot be read.
+        BaselineError: The file cannot be read.
     """
     try:
         yield
@@ -31,15 +31,15 @@ def readable(name: str) -> Iterator[None]:
         if cause is not error and not isinstance(cause, _POLARS):
             raise
         reason = str(cause).partition("\n")[0].strip().rstrip(".")
-        remedy = "Is it whole, and in UTF-8 if it is text?"
+        remedy = "Is it complete, and in UTF-8 if it is text?"
         if isinstance(cause, pl.exceptions.PanicException):
-            remedy = "It may hold a type that Polars lacks, such as DuckDB's intervals: write these as seconds."
+            remedy = "It may contain a type that Polars lacks, such as DuckDB's intervals: write these as seconds."
         msg = f"'{name}' cannot be read: {reason}. {remedy}"
         raise BaselineError(msg) from error
 
 
 def is_url(path: str) -> bool:
-    """Say whether only Polars can read the file."""
+    """Return whether only Polars can read the file."""
     return "://" in path
 
 
@@ -49,10 +49,10 @@ def opened(path: str) -> IO[bytes]:
 
 
 def first_line(path: str) -> str | None:
-    """Return the first line that is not blank; None where only Polars can read the file.
+    """Return the first line that is not blank; None if only Polars can read the file.
 
     Raises:
-        BaselineError: It is in UTF-16.
+        BaselineError: The file is in UTF-16.
     """
     if is_url(path):
         return None

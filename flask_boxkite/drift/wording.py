@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from flask_boxkite.drift.verdict import MINIMUM_ROWS, MOVED
-from flask_boxkite.naming import parse_interval
+from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS, MOVED
+from flask_boxkite.naming import (
+    ABOVE,
+    BELOW,
+    INVALID,
+    MISSING,
+    RARE,
+    UNSEEN,
+    category_value,
+    is_canonical_number,
+    parse_interval,
+)
 from flask_boxkite.quoting import printable
 from flask_boxkite.values.times import DAY, is_time_text
 
@@ -17,25 +27,27 @@ __all__ = [
     "CHANGED",
     "COLUMNS",
     "NOTICEABLE",
-    "WHOLE",
+    "SIZE_MEANING",
+    "SPECIAL_WORDS",
     "as_markdown",
     "as_text",
     "by_note",
     "by_reason",
+    "category_label",
     "counted_as_one",
     "cut",
-    "digits_apart",
     "distance_text",
     "escaped",
-    "interval_ends",
+    "group_text",
     "markdown_row",
     "moved_count",
     "moved_most",
     "number",
+    "numbers",
     "percent",
-    "short_interval",
     "since_cell",
     "size_cell",
+    "size_meaning",
     "title",
     "unclear_too",
     "when",
@@ -53,6 +65,22 @@ WHOLE = 1e15
 
 _NAME = 22
 _QUIET = ("stable", "not enough data")
+
+SPECIAL_WORDS = {
+    BELOW: "below training",
+    ABOVE: "above training",
+    RARE: "rare",
+    UNSEEN: "unseen",
+    MISSING: "missing",
+    INVALID: "invalid",
+}
+"""Names of special groups in all texts for people."""
+
+SIZE_MEANING = (
+    f"Size is PSI less what sampling alone gives it, and less {DOUBT:g} standard errors of training (over more than an "
+    "hour: of both)."
+)
+"""Explanation of the size of a change beside its PSI."""
 
 NOTICEABLE = 1.3
 """A φ below this is noise."""
@@ -95,6 +123,8 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
         if item["verdict"] not in _QUIET:
             text = f"{cut(title(item), COLUMNS - 4)}: " + ", ".join(_details(item))
             lines += ["", *_paragraph(text)]
+    if any(item["verdict"] in CHANGED for item in variables):
+        lines += ["", *_paragraph(size_meaning(variables))]
     # Of fewer rows, their number alone says why.
     for names, reason in by_reason(variables, "not enough data", least_rows=MINIMUM_ROWS):
         lines += ["", *_paragraph(f"{names}: {reason}")]
@@ -195,6 +225,13 @@ def size_cell(item: Mapping[str, Any]) -> str:
     return "<0.01" if item["size"] < 0.005 else f"{item['size']:.2f}"
 
 
+def size_meaning(items: Sequence[Mapping[str, Any]]) -> str:
+    """Return the explanation of sizes; a single comparison leaves out standard errors."""
+    changed = [item for item in items if item["verdict"] in CHANGED]
+    has_doubt = any(item["size"] < (item["psi"] - item["psi_noise"]) * (1 - 1e-9) for item in changed)
+    return SIZE_MEANING if has_doubt else "Size is PSI less what sampling alone gives it."
+
+
 def since_cell(item: Mapping[str, Any]) -> str:
     """Write the time of day, in UTC, from which a change is seen; nothing where that is the whole window."""
     return f"{item['since'][11:16]}Z" if item["since"] and item["verdict"] not in _QUIET else ""
@@ -225,39 +262,45 @@ def moved_most(item: Mapping[str, Any], room: int) -> str:
 
 def _group(item: Mapping[str, Any]) -> str:
     """Name the group that moved most."""
-    name: str = item["moved_most"]
-    return short_interval(name) if item["kind"] == "continuous" and name.startswith("(") else printable(name)
+    return printable(group_text(item["moved_most"], item["kind"]))
 
 
-def short_interval(name: str) -> str:
-    """Shorten the bounds of an interval, which are read here, not compared: four digits are enough, if they differ.
-
-    Raises:
-        ValueError: It is no interval of numbers or moments.
-    """
-    return f"({','.join(interval_ends(name, _shortened))}]"
-
-
-def interval_ends(name: str, write: Callable[[Sequence[float]], list[str]]) -> list[str]:
-    """Return the bounds of an interval as people read them; moments as dates, if these differ.
+def group_text(name: str, kind: str) -> str:
+    """Return the name of a group for people: an interval with short bounds, a category, or a special group's word.
 
     Args:
-        name: Name of the interval, as ``(1.5,2.0]`` or ``(2024-01-01,2024-02-01]``.
-        write: Function that writes numbers.
+        name: Name in the label ``group``.
+        kind: Kind of the variable, ``continuous`` or ``discrete``.
 
     Raises:
-        ValueError: It is no interval of numbers or moments.
+        ValueError: The group of a continuous variable is not an interval of numbers or moments.
     """
+    if name in SPECIAL_WORDS:
+        return SPECIAL_WORDS[name]
+    return " to ".join(_interval_ends(name)) if kind == "continuous" else category_label(name)
+
+
+def category_label(category: str) -> str:
+    """Return a category without needless zeros and separators, since a number such as 2021 may be a year."""
+    if is_canonical_number(category):
+        value = float(category)
+        return f"{value:.0f}" if abs(value) < WHOLE and value.is_integer() else repr(value)
+    return category_value(category)
+
+
+def _interval_ends(name: str) -> list[str]:
+    """Return the bounds of ``(1.5,2.0]`` or ``(2024-01-01,2024-02-01]``; moments as dates, if these differ."""
     bounds = name[1:-1].split(",")
     if not any(map(is_time_text, bounds)):
-        return write(parse_interval(name))
+        return numbers(parse_interval(name))
     days = [bound[:10] for bound in bounds]
     return days if len(set(days)) == len(days) else bounds
 
 
-def _shortened(values: Sequence[float]) -> list[str]:
-    digits = digits_apart(values, 4)
-    return [f"{value:.{digits}g}" for value in values]
+def numbers(values: Sequence[float]) -> list[str]:
+    """Write numbers with enough digits, at least three, to distinguish unequal ones."""
+    digits = _digits_apart(values, 3)
+    return [number(value, digits) for value in values]
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -275,7 +318,7 @@ def distance_text(item: Mapping[str, Any]) -> str:
     return f"{number(item['wasserstein'] / DAY)} days" if item.get("type") == "time" else number(item["wasserstein"])
 
 
-def digits_apart(values: Sequence[float], least: int) -> int:
+def _digits_apart(values: Sequence[float], least: int) -> int:
     """Return how many digits tell apart those of some numbers that are not equal; *least* if fewer do."""
     finite = {value for value in values if math.isfinite(value)}
     largest = max(map(abs, finite), default=0.0) or 1.0

@@ -1,4 +1,4 @@
-"""Counts to text: Prometheus and OpenMetrics, for scrapes and for other registries."""
+"""Counts written as Prometheus and OpenMetrics text, for scrapes and for other registries."""
 
 from flask_boxkite.exposition.collector import ExpositionCollector
 from flask_boxkite.exposition.exposition import Exposition

@@ -1,8 +1,8 @@
-"""What G is divided by in the rules of Prometheus, window by window: how often rows recur, how much minutes differ.
+"""The dispersion by which Prometheus' rules divide G, per window: how often rows recur, how much minutes differ.
 
-Rules cannot look at rows, nor at stretches of a window. So each window's gauge says what the verdicts in Python divide
-G by there (`drift.scan`); where they take the limit of F, it is raised by as much as that is above the limit of χ².
-The first scrape of a minute renews it, in a few milliseconds; the others cost nothing.
+Rules see neither rows nor stretches of a window. So each window's gauge exports the divisor of the verdicts in Python
+(`drift.scan`). Where those use the limit of F, the gauge is larger by the quotient of that limit and the limit of χ².
+The first scrape of a minute renews the gauges in a few milliseconds; the other scrapes cost nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MINUTE = 60.0
 
 
 class LiveDispersion:
-    """Knows the dispersions of one model. Safe to use from any thread.
+    """Computes the dispersions of one model. Safe to use from any thread.
 
     Args:
         model: The model; without a baseline it has no dispersions.
@@ -31,36 +31,37 @@ class LiveDispersion:
     def __init__(self, model: ExportedModel) -> None:
         self._model = model
         self._timelines = Timelines(model.layout)
-        # One attribute, so that threads that meet here see parts that belong together.
+        # One attribute, so that concurrent threads see parts that belong together.
         self._known: tuple[float, NDArray[np.float64]] = (-1.0, self._none())
 
     def of(self, windows: Windows, totals: Totals) -> NDArray[np.float64]:
-        """Return φ of each feature and output in each window, shape (windows, variables); 1 where nothing is known.
+        """Return φ of each feature and output in each window, shape (windows, variables); 1 where it is unknown.
 
         Args:
-            windows: Windows of the model's section.
+            windows: Time windows of the model's section.
             totals: Counts of all processes.
         """
-        minute, found = self._known
+        minute, dispersions = self._known
         if self._model.baseline is None or (now := windows.now() // _MINUTE) == minute:
-            return found
+            return dispersions
+
         try:
             timeline = self._timelines.of(windows.history(), totals)
-        except OSError:  # windows are a help, not a reason to fail a scrape
+        except OSError:  # a scrape must not fail because windows cannot be read
             return self._none()
         trained = self._timelines.trained
-        found = dispersions_by_reach(
+        dispersions = dispersions_by_reach(
             trained.counts,
             timeline,
             trained.sums.firsts,
             trained.degrees,
             tuple(WINDOWS.values()),
-            # The rules divide it among windows too, of which there are as many unless users choose others.
+            # The rules divide alpha among windows too; there are as many of them unless users choose others.
             alpha=self._model.alpha / max(len(trained.variables), 1) / len(WINDOWS),
             collisions=self._model.baseline.row_collisions,
         )
-        self._known = (now, found)
-        return found
+        self._known = (now, dispersions)
+        return dispersions
 
     def _none(self) -> NDArray[np.float64]:
         layout = self._model.layout

@@ -1,10 +1,10 @@
-"""One answer to a scrape: our families of all models, and what the app itself registered with `prometheus_client`.
+"""The answer to a scrape: our families of all models, and the app's own metrics from `prometheus_client`.
 
-All numbers are those of all processes of the server, from one reading of their counts. That takes in models and
-baselines that this process does not have itself: during a reload, one that is new here and old there.
+All numbers cover all processes of the server, from one reading of their counts. So models and baselines of other
+processes are included: during a reload, a baseline may be new in this process and old in others.
 
-Concurrent scrapes share one rendering, as long as it began after they arrived: so fifty at once cost two, and each
-sees every prediction that was answered before it.
+Concurrent scrapes share one rendering if it began after they arrived: fifty at once cost two renderings, and each
+sees every prediction answered before it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class _Shared:
             if self._began < arrived:
                 began = next(self._ticket)
                 self._result = self._work()
-                self._began = began  # not before: those who wait must not get an old result if the work fails
+                self._began = began  # only now: if the work fails, waiting callers must not get an old result
             return self._result
 
 
@@ -83,8 +83,8 @@ class Exposition:
 
     Args:
         models: Returns the models; asked at each scrape, since models without a baseline come with their first use.
-        store: Where all is counted; None where nothing is.
-        recorders: Of this process, for the sinks that it has; None if nothing is recorded.
+        store: Store of all counts; None if nothing is counted.
+        recorders: Recorders of this process, for the names of its sinks; None if nothing is recorded.
         alpha: False-alarm probability of one check of a model that only other processes have.
         names: ``labels`` or ``boxkite``.
         with_baseline: Whether training counts are exported.
@@ -111,7 +111,7 @@ class Exposition:
         self._families: dict[tuple[str, bool], ModelFamilies] = {}
         self._dispersions: dict[str, LiveDispersion] = {}
         self._foreign: dict[str, ExportedModel | None] = {}
-        # A fork may happen while a scrape holds the lock, so each process has its own.
+        # A fork may happen while a scrape holds the lock, so each process has its own lock.
         self._shared: dict[tuple[int, bool], _Shared] = {}
 
     def export(
@@ -122,7 +122,7 @@ class Exposition:
         Args:
             accept: The header; None means Prometheus text.
             names: If given, only families or samples of these names.
-            with_app: Whether what the app registered with `prometheus_client` is in it.
+            with_app: Whether the text includes the app's own metrics from `prometheus_client`.
         """
         encode, content_type = _chosen(accept or "")
         openmetrics = content_type.startswith("application/openmetrics-text")
@@ -134,7 +134,7 @@ class Exposition:
         return data + b"# EOF\n" * openmetrics, content_type
 
     def families(self, *, openmetrics: bool) -> Rendering:
-        """Return all our families with their sample lines; those of one family stand together."""
+        """Return all our families with their sample lines; the lines of one family stand together."""
         key = (os.getpid(), openmetrics)
         shared = self._shared.get(key) or self._shared.setdefault(key, _Shared(lambda: self._render(openmetrics)))
         return shared.get()
@@ -142,6 +142,7 @@ class Exposition:
     def _render(self, openmetrics: bool) -> Rendering:
         if self._store is None:
             return []
+
         self._store.tidy()
         self._recorders.attend()
         reading = self._store.read()
@@ -159,7 +160,7 @@ class Exposition:
         for key, model in (own | self._models_elsewhere(reading, own.keys())).items():
             families = self._families.get((key, openmetrics))
             if families is None:
-                # The ancestor's names have room for one baseline only.
+                # The ancestor's names can express one baseline only.
                 options = {**self._options, "names": self._names if key in own else "labels"}
                 families = self._families[key, openmetrics] = ModelFamilies(model, openmetrics=openmetrics, **options)
             totals = reading.totals(model.section)
@@ -167,21 +168,21 @@ class Exposition:
 
     def _dispersions_of(self, key: str, model: ExportedModel, totals: Totals) -> NDArray[np.float64]:
         """Return φ of the model's features and outputs in each window."""
-        assert self._store is not None  # else there would be no reading
+        assert self._store is not None  # without a store there is no reading
         if key not in self._dispersions:
             self._dispersions[key] = LiveDispersion(model)
         return self._dispersions[key].of(self._store.windows(model.section), totals)
 
     def _models_elsewhere(self, reading: Reading, own: Collection[str]) -> dict[str, ExportedModel]:
         """Return the models, by key, that only other processes have."""
-        found = {}
+        models = {}
         for key in sorted(reading.current.difference(own)):
             if json.loads(key)[0] == "model":
                 if key not in self._foreign:
                     self._foreign[key] = self._described(key, reading.description(key))
                 if (model := self._foreign[key]) is not None:
-                    found[key] = model
-        return found
+                    models[key] = model
+        return models
 
     def _described(self, key: str, description: bytes) -> ExportedModel | None:
         try:
@@ -191,7 +192,7 @@ class Exposition:
             return None
 
     def _sink_parts(self, reading: Reading) -> Iterator[tuple[Family, str]]:
-        """Yield what became of records in all processes; our own sink's from the start."""
+        """Yield the counts of records in all processes; our own sinks have theirs from the start."""
         own = {recorder.sink.name: recorder for recorder in self._recorders}
         for name in sorted({sink_name(key) for key in reading.current if is_sink(key)}.union(own)):
             counts = RecorderCounts.of(reading.sink_cells(name).tolist())
@@ -202,13 +203,13 @@ class Exposition:
         for family, text in rendering:
             if names is None or family.name in names or family.sample_name in names:
                 yield family.header(openmetrics=openmetrics) + text
-            elif kept := "".join(
-                # Only "\n" ends a line here: str.splitlines() would also cut at characters that names may hold.
+            elif lines := "".join(
+                # Only "\n" ends a line here: str.splitlines() would also split at characters that names may contain.
                 f"{line}\n"
                 for line in text.split("\n")
                 if line and line.partition("{")[0].partition(" ")[0] in names
             ):
-                yield family.header(openmetrics=openmetrics) + kept
+                yield family.header(openmetrics=openmetrics) + lines
 
 
 def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator[tuple[Family, str]]:
@@ -216,6 +217,7 @@ def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator
         yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n"
     for reason, value in counts.dropped.items():
         yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{label_text(sink=sink, reason=reason)}}} {value}\n"
+
     for family, number in (
         (LOG_QUEUE_RECORDS, counts.waiting),
         (LOG_QUEUE_BYTES, counts.waiting_bytes),
@@ -236,10 +238,10 @@ def _state_parts(reading: Reading) -> Iterator[tuple[Family, str]]:
 
 
 def _chosen(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
-    """Return the encoder and content type for an Accept header, of the two formats that we write ourselves."""
+    """Return the encoder and content type for an Accept header, from the two formats that we write ourselves."""
     try:
         encode, content_type = choose_encoder(accept)
-    except (TypeError, ValueError):  # no version that can be read
+    except (TypeError, ValueError):  # the version cannot be read
         return choose_encoder("")
     if content_type.startswith("application/openmetrics-text") and "version=1.0.0;" not in content_type:
         return choose_encoder("application/openmetrics-text;version=1.0.0")
@@ -247,7 +249,7 @@ def _chosen(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
 
 
 class _AppMetrics(CollectorRegistry):
-    """What the app registered itself, less what is ours, as a registry that encoders can read."""
+    """The app's own metrics, without ours, as a registry that encoders can read."""
 
     def __init__(self, own: Collection[str], names: Collection[str] | None) -> None:
         super().__init__()
@@ -268,7 +270,7 @@ class _AppMetrics(CollectorRegistry):
 
 
 def _app_registry(environ: Mapping[str, str]) -> CollectorRegistry:
-    """Return the default registry, or that of the client's multi-process mode where it is on."""
+    """Return the default registry, or the registry of the client's multi-process mode if it is on."""
     if "PROMETHEUS_MULTIPROC_DIR" not in environ and "prometheus_multiproc_dir" not in environ:
         return REGISTRY
     registry = CollectorRegistry()

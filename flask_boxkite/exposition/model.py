@@ -37,7 +37,7 @@ OUTPUT_SUMS = Family("boxkite_inference_sum", "counter", "Sum of positive, and o
 
 
 class Numbers(NamedTuple):
-    """What a scrape fills in.
+    """Numbers that a scrape fills in.
 
     Attributes:
         running: The `running_sum` of all cells.
@@ -55,11 +55,11 @@ Render = Callable[[Numbers], str]
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """What the exposition needs to know of a model.
+    """The part of a model that the exposition needs.
 
     Attributes:
-        name: The label ``model``.
-        baseline: Its baseline; None if it has none.
+        name: Value of the label ``model``.
+        baseline: Baseline of the model; None if it has none.
         alpha: False-alarm probability of one check of the whole model.
     """
 
@@ -69,12 +69,12 @@ class ExportedModel:
 
     @cached_property
     def layout(self) -> Layout:
-        """Where its counts stand."""
+        """Layout of its counts."""
         return Layout.of(self.baseline)
 
     @cached_property
     def section(self) -> Section:
-        """Its section of the counts, which tells other processes of its baseline."""
+        """Its section of the counts, which describes its baseline to other processes."""
         description = zlib.compress(render(self.baseline).encode(), 1) if self.baseline else b""
         return Section(self.key, self.layout.size, self.layout.sums_size, description)
 
@@ -83,7 +83,7 @@ class ExportedModel:
         """Return the model whose section another process has described.
 
         Raises:
-            BaselineError, ValueError, zlib.error: It is none.
+            BaselineError, ValueError, zlib.error: The section does not describe a model.
         """
         _, name, _ = json.loads(key)
         baseline = Baseline.of(loads(zlib.decompress(description).decode())) if description else None
@@ -109,10 +109,10 @@ class ModelFamilies:
 
     Args:
         model: The model.
-        openmetrics: Whether in OpenMetrics instead of Prometheus text.
+        openmetrics: Whether to write OpenMetrics instead of Prometheus text.
         names: ``labels``, or ``boxkite`` for the ancestor's names of variables.
         with_baseline: Whether training counts are exported too.
-        with_bins: Whether histograms and categories are, or only groups.
+        with_bins: Whether histograms and categories are exported too, or only groups.
     """
 
     def __init__(
@@ -130,13 +130,14 @@ class ModelFamilies:
             self._add_dispersions(model.baseline)
             self._add_output_sums(model.baseline.outputs)
             self._add_failed(model.baseline.features)
+
         self._add_requests()
 
     def render(self, totals: Totals, dispersions: NDArray[np.float64]) -> Iterator[tuple[Family, str]]:
         """Yield each family with its sample lines.
 
         Args:
-            totals: What was counted.
+            totals: Counts of all processes.
             dispersions: φ of each feature and output in each window, shape (windows, variables).
         """
         numbers = Numbers(running_sum(totals.cells), totals.sums, dispersions)
@@ -154,6 +155,7 @@ class ModelFamilies:
     def _add_variables(self, baseline: Baseline, with_baseline: bool, with_bins: bool) -> None:
         for family, text in info_lines(baseline, self._model.labels):
             self._add_text(family, text)
+
         trained = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
         sides = (("feature", baseline.features, 0), ("inference", baseline.outputs, self._model.layout.outputs_start))
         for side, variables, offset in sides:
@@ -191,6 +193,7 @@ class ModelFamilies:
             degrees: chi_squared_limit(alpha, degrees)
             for degrees in set(map(degrees_of_freedom, baseline.features + baseline.outputs))
         }
+
         for side, thing, variables in (
             ("feature", "feature", baseline.features),
             ("inference", "output", baseline.outputs),
@@ -248,6 +251,7 @@ class ModelFamilies:
                 for at, value in enumerate(values, start)
             ]
             self._add_block(family, Block(lines))
+
         block = Block(_duration_lines(labels, layout.durations_start))
         sum_head = f"{DURATIONS.name}_sum{{{labels}}}"
         self._parts.append(
@@ -265,8 +269,8 @@ class _GaugeLines:
 
     Args:
         heads: The samples without their values, window by window.
-        start: Which of all variables is the first.
-        number: How many variables there are.
+        start: Index of the first of them among all variables.
+        number: Number of variables.
     """
 
     def __init__(self, heads: list[str], start: int, number: int) -> None:

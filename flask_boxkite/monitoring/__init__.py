@@ -1,1 +1,1 @@
-"""The monitoring of one model, without a web framework: its predictions, what is said of them, and what was seen."""
+"""The monitoring of one model without a web framework: predictions, redaction, observations and findings."""

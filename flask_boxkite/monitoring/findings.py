@@ -1,4 +1,4 @@
-"""What is off in a set-up, and how to turn it on: a look at settings and counts, which costs nothing."""
+"""Problems of a deployment, and their remedies, found from settings and counts at no cost."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Level = Literal["problem", "hint"]
 
 _LOSSES = {
     "queue_full": "Raise 'BOXKITE_QUEUE_BYTES', or set 'BOXKITE_SPOOL_DIR', so that they wait on disk.",
-    "spool_full": "Raise 'BOXKITE_SPOOL_BYTES', or see why the sink does not take them.",
+    "spool_full": "Raise 'BOXKITE_SPOOL_BYTES', or find out why the sink does not take them.",
     "too_large": "Lower 'BOXKITE_MAX_BODY_BYTES', or raise 'BOXKITE_QUEUE_BYTES'.",
-    "unencodable": "The log says what could not be written.",
-    "refused": "The log says what the sink had against them.",
-    "damaged": "See to the disk of 'BOXKITE_SPOOL_DIR'.",
+    "unencodable": "The log names the value that could not be written.",
+    "refused": "The log gives the reason of the sink.",
+    "damaged": "Check the disk of 'BOXKITE_SPOOL_DIR'.",
     "shutdown": "Raise 'BOXKITE_SHUTDOWN_TIMEOUT', or set 'BOXKITE_SPOOL_DIR'.",
-    "process_died": "Set 'BOXKITE_SPOOL_DIR': what is on disk outlives a process that is killed.",
+    "process_died": "Set 'BOXKITE_SPOOL_DIR': records on disk outlive a process that is killed.",
 }
-"""What to do against lost records, by reason."""
+"""Remedy for lost records, by reason of the loss."""
 
 
 _NOT_CAPTURED = {
@@ -33,16 +33,16 @@ _NOT_CAPTURED = {
     "output": "The output was not found",
     "internal": "Capturing failed",
 }
-"""What is said of capture errors, by reason."""
+"""Text about capture errors, by reason of the error."""
 
 
 class Finding(NamedTuple):
-    """One thing that is off.
+    """One problem or hint.
 
     Attributes:
-        level: ``problem``, which needs somebody's attention, or ``hint``.
-        what: What is off, as a sentence.
-        remedy: How to turn it on, or mend it.
+        level: ``problem``, which needs attention, or ``hint``.
+        what: The fact, as a sentence.
+        remedy: The remedy, as a sentence.
     """
 
     level: Level
@@ -62,33 +62,34 @@ def findings(
     notes: Mapping[str, str] | None = None,
     ambiguous: Level | None = None,
 ) -> list[Finding]:
-    """Return what is off, problems first.
+    """Return all findings, problems first.
 
     Args:
-        settings: Of the app.
-        models: By name, whether it has a baseline.
-        sinks: What became of records, by sink.
-        capture_errors: Requests in which something was not found, by reason.
+        settings: Settings of the app.
+        models: Whether each model has a baseline, by name.
+        sinks: Counts of accepted, delivered and lost records, by sink.
+        capture_errors: Requests whose features or output were not found, by reason.
         is_open: Whether everybody may see the drift page.
-        alone: How bad it is that each process counts for itself: ``problem`` where there are several, ``hint`` where
-            there may be; None where they count together, or there is one.
-        shortage: What room is lacking for time windows.
-        notes: What was seen and expected when something was not captured, by kind.
-        ambiguous: How bad it is that only the order of apps tells the counts of this one from another's: ``problem``
-            where others have to find them, ``hint`` where others may have to; None where the counts are told apart.
+        alone: Level of the finding that each process counts for itself: ``problem`` if there are several processes,
+            ``hint`` if there may be several; None if they count together, or there is one.
+        shortage: Disk space that time windows lack; None if they lack none.
+        notes: Last note about a request that was not captured, by kind.
+        ambiguous: Level of the finding that only the order of apps tells the counts of this app from another app's:
+            ``problem`` where other processes have to find them, ``hint`` where they may have to; None if the counts are
+            distinct.
     """
-    found = [
+    items = [
         *_of_models(models, capture_errors, notes or {}),
         *_of_identity(ambiguous),
         *_of_counts(settings, alone, shortage),
         *_of_losses(sinks),
         *_of_settings(settings, is_open=is_open),
     ]
-    return sorted(found, key=lambda finding: finding.level != "problem")
+    return sorted(items, key=lambda finding: finding.level != "problem")
 
 
 def bytes_text(number: float) -> str:
-    """Write a number of bytes in a fitting unit."""
+    """Write a number of bytes with a suitable unit."""
     for unit in ("bytes", "KiB", "MiB"):
         if number < 1024:
             return f"{number:.0f} {unit}"
@@ -106,7 +107,7 @@ def _of_models(
     for reason, what in _NOT_CAPTURED.items():
         if count := capture_errors.get(reason, 0):
             where = f"in {count:,} request{'s' * (count != 1)}"
-            yield Finding("problem", f"{what} {where}.", notes.get(reason) or "The log says what was seen.")
+            yield Finding("problem", f"{what} {where}.", notes.get(reason) or "The log says what was received.")
     for gap, what in zip(GAPS, ("Features", "Outputs"), strict=True):
         if gap in notes:
             yield Finding("problem", f"{what} come under other names than in training.", notes[gap])
@@ -116,27 +117,30 @@ def _of_identity(ambiguous: Level | None) -> Iterator[Finding]:
     if ambiguous is not None:
         what = (
             "Another app of this process has the same name, and monitors the same model with the same baseline: only "
-            "the order in which a process makes them tells their counts apart."
+            "the order in which a process creates the apps tells their counts apart."
         )
-        yield Finding(ambiguous, what, "Give each a name: Boxkite(app, name=...).")
+        yield Finding(ambiguous, what, "Give each app a name: Boxkite(app, name=...).")
 
 
 def _of_counts(settings: Settings, alone: Level | None, shortage: Shortage | None) -> Iterator[Finding]:
     if alone is not None:
         if not can_lock:
-            remedy = "Run one process, with threads: this system has not the locks of files by which they could."
+            remedy = "Run one process, with threads: this system lacks the file locks that sharing counts needs."
         elif settings.state_dir is not None:
-            remedy = "See the log: 'BOXKITE_STATE_DIR' must be on a local disk with room, and of this user."
+            remedy = "See the log: 'BOXKITE_STATE_DIR' must be on a local disk with free space, and belong to you."
         else:
-            remedy = "Set 'BOXKITE_STATE_DIR' to a directory on a local disk that all of them can write."
-        what = "Each process counts in its own memory, so of several, metrics and page show the one that answers."
+            remedy = "Set 'BOXKITE_STATE_DIR' to a directory on a local disk that all processes can write."
+        what = "Each process counts in its own memory, so metrics and page show only the process that answers."
         yield Finding(alone, what, remedy)
+
     if shortage is not None:
-        room = f"need {bytes_text(shortage.needed)} free, and there are {bytes_text(shortage.free)}"
-        what = f"The last 5 minutes, hour and day stay empty: their snapshots {room}."
-        remedy = "Give '/dev/shm' more room (Docker: --shm-size), or set 'BOXKITE_STATE_DIR' to a local disk with room."
+        space = f"need {bytes_text(shortage.needed)}, and {bytes_text(shortage.free)} are free"
+        what = f"The last 5 minutes, hour and day stay empty: their snapshots {space}."
+        remedy = (
+            "Give '/dev/shm' more space (Docker: --shm-size), or set 'BOXKITE_STATE_DIR' to a local disk with space."
+        )
         if settings.state_dir is not None:
-            remedy = "Make room in 'BOXKITE_STATE_DIR'."
+            remedy = "Free space in 'BOXKITE_STATE_DIR'."
         yield Finding("problem", what, remedy)
 
 
@@ -156,12 +160,13 @@ def _of_settings(settings: Settings, *, is_open: bool) -> Iterator[Finding]:
         yield Finding("hint", "Predictions are counted, but not recorded.", remedy)
     elif settings.spool_dir is None and settings.sink != ("file",):
         remedy = "Set 'BOXKITE_SPOOL_DIR' to a directory on a local disk."
-        yield Finding("hint", "Records wait in memory, and are lost with a process that is killed.", remedy)
+        yield Finding("hint", "Records wait in memory, and are lost if the process is killed.", remedy)
+
     if settings.sink and settings.sample_rate < 1:
         what = f"Only {settings.sample_rate:.3g} of all predictions are recorded."
-        yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to have them all.")
+        yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to record all.")
     if not settings.export_bins:
-        what = "Prometheus is given groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms."
+        what = "Prometheus receives groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms."
         remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 140 series, instead of 35."
         yield Finding("hint", what, remedy)
     if settings.metrics_path is None:

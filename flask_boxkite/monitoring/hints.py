@@ -1,7 +1,7 @@
-"""What was seen and what was expected, in words, when features or output were not found; and what to do about it.
+"""Hints on features or outputs that were not found: what the app received, what it expected, and the remedy.
 
-Only names, types and sizes are quoted, never values: at most five names of forty letters. Advice that was followed is
-not given again: who has said where something is, is not told to say so.
+Hints quote only names, types and sizes, never values: at most five names of forty letters each. They do not repeat
+advice that was followed: a user who has given a place is not told to give one.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ __all__ = [
 ]
 
 Where: TypeAlias = "str | Callable[[Any], Any] | None"
-"""What the user has said about where something is: a dotted path, a function, or nothing."""
+"""The place of features or output that the user has given: a dotted path, a function, or None."""
 
 _MOST_NAMES = 5
 _MOST_LETTERS = 40
 _MOST_KEYS = 50
 _DEEPEST = 3
-"""How far rows are looked for below other keys, to say where they are."""
+"""Number of levels below the top at which rows are searched, to tell the user their place."""
 
 _MOST_JSON_BYTES = 1024 * 1024
 _UNNAMED = re.compile(r"output(_\d+)?")
-"""What outputs are called that had no name in training."""
+"""Name of an output that had no name in training."""
 
 
 def names_hint(given: Sequence[str], known: Sequence[str], what: str = "features of a request") -> str | None:
     """Say which features, or outputs, come under another name than in training; None if none seems to.
 
     Args:
-        given: Names of the request, or of the answer.
-        known: Names of training.
-        what: What they are.
+        given: Names in the request, or in the answer.
+        known: Names in training.
+        what: Noun phrase for the named things.
     """
     did_you_mean = _meant(known, given)
     if did_you_mean is None:
@@ -61,7 +61,7 @@ def unmatched_hint(table: Table, known: Sequence[str], *, is_placed: bool) -> st
     Args:
         table: The rows.
         known: Names of the features, in their order.
-        is_placed: Whether the user has said where the rows are.
+        is_placed: Whether the user has given the place of the rows.
     """
     if table.names is None:
         width = len(table.rows[0])
@@ -74,13 +74,13 @@ def unmatched_hint(table: Table, known: Sequence[str], *, is_placed: bool) -> st
 
 
 def features_hint(body: bytes | None, content_type: str, known: Sequence[str], where: Where) -> str:
-    """Say what is in a request in which nothing has the shape of features.
+    """Describe a request in which nothing has the shape of features.
 
     Args:
-        body: Its body, or its query string if features are looked for there; None if it was not kept.
+        body: Body, or query string if features come from there; None if it was not kept.
         content_type: The header of the request.
         known: Names of the features.
-        where: What the user has said about where they are.
+        where: Place of the features as the user has given it.
     """
     expected = f"; the features of the baseline are {_listed(known)}" if known else ""
     mimetype = content_type.partition(";")[0].strip()
@@ -90,6 +90,7 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
         return f"The query string {seen}{expected}.{_ONCE if repeated else ''}"
     if mimetype == _FORM and (repeated := _repeated(body, known)):
         return f"The form has {repeated}{expected}.{_ONCE}"
+
     seen, document = _request_seen(body, mimetype)
     if callable(where):
         return f"The function 'features' returned nothing that has the shape of rows; {seen}{expected}."
@@ -104,7 +105,7 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
 
 
 def _repeated(fields: bytes | None, known: Sequence[str]) -> str:
-    """Say that a feature is in a form or a query string several times, and others are not; nothing if all are."""
+    """Say that a feature occurs several times in a form or a query string, and others do not; empty if all do."""
     pairs = parse_qsl((fields or b"").decode("utf-8", "replace"), keep_blank_values=True)
     counts = Counter(name for name, _ in pairs if name in known)
     if len(set(counts.values())) < 2:
@@ -119,7 +120,7 @@ _NOT_READ = "the view did not read the body, or it is too long to be kept"
 
 
 def _request_seen(body: bytes | None, mimetype: str) -> tuple[str, Any]:
-    """Return what a request is, as it goes on in a sentence, and its JSON; None if it has none."""
+    """Return a description of a request, as the middle of a sentence, and its JSON; None if it has none."""
     if body is None:
         return _NOT_READ, None
     if not body:
@@ -131,7 +132,7 @@ def _request_seen(body: bytes | None, mimetype: str) -> tuple[str, Any]:
 
 
 def _where_to_send(document: Any, path: Sequence[str] | None, known: Sequence[str]) -> str:
-    """Say what to do about features that stand at a path, or nowhere."""
+    """Return advice about features that stand at *path*, or nowhere."""
     if not path:
         return f"Say where they are: {_predict('features')}"
     *above, _ = path
@@ -143,7 +144,7 @@ def _where_to_send(document: Any, path: Sequence[str] | None, known: Sequence[st
 
 
 def _path_to(document: Any, known: frozenset[str], depth: int) -> list[str] | None:
-    """Return the keys that lead to an object, or a list of objects, of which one has a known name; None for none."""
+    """Return the keys that lead to an object, or a list of objects, with a known name; None if there is none."""
     rows = document[0] if isinstance(document, list) and document else document
     if not isinstance(rows, Mapping):
         return None
@@ -157,14 +158,14 @@ def _path_to(document: Any, known: frozenset[str], depth: int) -> list[str] | No
 
 
 def output_hint(reply: Reply | None, found: Any, names: Sequence[str], rows: int | None, where: Where) -> str:
-    """Say what an answer has instead of the outputs.
+    """Describe an answer that lacks the outputs.
 
     Args:
         reply: The response; None if there is none.
-        found: The output that was found and does not fit; None if none was found.
+        found: The output that was found but does not fit; None if none was found.
         names: Names of the outputs.
-        rows: Rows of the request; None if they are not known.
-        where: What the user has said about where the output is.
+        rows: Number of rows in the request; None if unknown.
+        where: Place of the output as the user has given it.
     """
     expected = _expected(names)
     if (other := _other_rows(found, names, rows)) is not None:
@@ -174,6 +175,7 @@ def output_hint(reply: Reply | None, found: Any, names: Sequence[str], rows: int
         return _joined(f"The function 'output' {returned}", expected, "")
     if reply is None or reply.data is None:
         return "The answer is a stream, a file or encoded, and cannot be read. Log it with monitor.log_prediction()."
+
     is_json, document = _parsed(reply.data)
     if not is_json:
         seen = f"The answer is {reply.mimetype or 'of no type'!r}, {len(reply.data)} bytes, and has no output"
@@ -189,7 +191,7 @@ def given_hint(argument: str, value: Any, names: Sequence[str]) -> str:
     Args:
         argument: Name of the argument.
         value: The argument.
-        names: What the baseline knows.
+        names: Names in the baseline.
     """
     if value is None:
         return f"log_prediction() was called without {argument!r}."
@@ -203,7 +205,7 @@ def given_output_hint(value: Any, names: Sequence[str], rows: int | None) -> str
 
 
 def _other_rows(found: Any, names: Sequence[str], rows: int | None) -> str | None:
-    """Say that an output has another number of rows than the request; None if it has not."""
+    """Say that an output has more or fewer rows than the request; None if it has not."""
     table = None if found is None or rows is None else output_table(found, names, None)
     if table is None or len(table) == rows:
         return None
@@ -217,7 +219,7 @@ def _expected(names: Sequence[str]) -> str:
 
 
 def _advice(document: Any, names: Sequence[str], rows: int | None) -> str:
-    """Return what to do about an answer that is JSON and follows no convention."""
+    """Return advice about an answer that is JSON and follows no convention."""
     keys = [str(key) for key in document] if isinstance(document, Mapping) else []
     fitting = [key for key in keys if output_table(document[key], names, rows) is not None]
     place = _predict("output", _shown(fitting[0]) if len(fitting) == 1 else None)
@@ -230,15 +232,15 @@ def _advice(document: Any, names: Sequence[str], rows: int | None) -> str:
 
 
 def _at_path(document: Any, path: str, subject: str) -> str:
-    """Say what stands at a dotted path, or where it ends, as it goes on in a sentence."""
+    """Describe the value at a dotted path, or the place where the path ends, as the middle of a sentence."""
     for key in path.split("."):
         if isinstance(document, Mapping) and key in document:
             document = document[key]
         elif isinstance(document, list) and key.isdecimal() and int(key) < len(document):
             document = document[int(key)]
         else:
-            meant = nearest([key], map(str, document)) if isinstance(document, Mapping) else {}
-            did_you_mean = f" (did you mean {_shown(meant[key])}?)" if meant else ""
+            suggestion = nearest([key], map(str, document)) if isinstance(document, Mapping) else {}
+            did_you_mean = f" (did you mean {_shown(suggestion[key])}?)" if suggestion else ""
             return f"nothing stands at {_shown(path)}{did_you_mean}: {subject} {_described(document)}"
         subject = _shown(key)
     return f"what stands at {_shown(path)} does not fit: it {_described(document)}"
@@ -253,7 +255,7 @@ def _parsed(body: bytes) -> tuple[bool, Any]:
 
 
 def _described(document: Any) -> str:
-    """Say what a value is, without showing it, as it goes on in a sentence."""
+    """Describe a value without showing it, as the middle of a sentence."""
     if isinstance(document, Mapping):
         inner = next((key for key, value in document.items() if isinstance(value, Mapping) and value), None)
         below = f"; {_shown(inner)} has {_listed(document[inner])}" if inner is not None else ""
@@ -279,15 +281,15 @@ def _all_keys(document: Any) -> list[str]:
 
 
 def _meant(wanted: Iterable[str], given: Iterable[str]) -> str | None:
-    """Say which given names are probably which that are wanted, as a sentence without its end; None if none is."""
-    # In their order. A name that was found is not meant by another one.
+    """Say which given name is probably meant by each wanted name, as a sentence without its end; None if none is."""
+    # Names keep their order. A name that was found cannot stand for another one.
     wanted, given = dict.fromkeys(wanted), dict.fromkeys(given)
     missing, unknown = (name for name in wanted if name not in given), (name for name in given if name not in wanted)
-    found = list(nearest(missing, unknown).items())
-    if not found:
+    matches = list(nearest(missing, unknown).items())
+    if not matches:
         return None
-    pairs = ", ".join(f"{_shown(name)} by {_shown(seen)}" for name, seen in found[:_MOST_NAMES])
-    more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
+    pairs = ", ".join(f"{_shown(name)} by {_shown(seen)}" for name, seen in matches[:_MOST_NAMES])
+    more = f" and {len(matches) - _MOST_NAMES} more" if len(matches) > _MOST_NAMES else ""
     return f"Did you mean {pairs}{more}? Use the names of training"
 
 
@@ -307,7 +309,7 @@ def _predict(option: str, place: str | None = None) -> str:
 
 
 def _begun(text: str) -> str:
-    """Begin a sentence."""
+    """Return the text as the beginning of a sentence."""
     return f"{text[:1].upper()}{text[1:]}"
 
 

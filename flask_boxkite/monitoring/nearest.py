@@ -1,4 +1,4 @@
-"""Did you mean: names that differ by capitals, blanks, underscores or a typo."""
+"""Suggestions for names: given names that differ from wanted ones by capitals, blanks, underscores or a typo."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["nearest"]
 
 _MOST_NAMES = 50
 _MOST_LETTERS = 64
-"""Names may be a client's: what they cost is bounded."""
+"""Most names compared on each side: a client chooses names, so their cost needs a bound."""
 
 _CUTOFF = 0.8
 _DIGITS = re.compile(r"\d+")
 
 
 def nearest(wanted: Iterable[str], given: Iterable[str]) -> dict[str, str]:
-    """Return, for names that are wanted, the given name that is probably meant; each given name once.
+    """Return, for each wanted name, the given name that is probably meant; each given name once.
 
     ``x1`` and ``x2`` differ by more than a typo: names with other digits are never near. Only the first 50 names of
     each side are compared.
@@ -30,13 +30,13 @@ def nearest(wanted: Iterable[str], given: Iterable[str]) -> dict[str, str]:
     {'age': 'Age ', 'income': 'incme'}
     """
     plain = {name: _plain(name) for name in list(given)[:_MOST_NAMES]}
-    found: dict[str, str] = {}
+    matches: dict[str, str] = {}
     for name in list(wanted)[:_MOST_NAMES]:
         match = _match(_plain(name), plain)
         if match is not None:
-            found[name] = match
+            matches[name] = match
             del plain[match]
-    return found
+    return matches
 
 
 def _match(wanted: str, given: dict[str, str]) -> str | None:

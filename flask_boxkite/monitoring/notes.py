@@ -1,8 +1,8 @@
-"""What was seen and what was expected when something could not be captured: the last note of each kind.
+"""Notes on what could not be captured: what was received, what was expected, and the remedy; the last of each kind.
 
-A note is logged at most once a minute, and kept: in this process, and in a small file in the directory where the
-processes of a server count together, so that the page of any process shows it. There are five kinds, so at most five
-files of one KiB for each model.
+A note is logged at most once a minute. It is also stored, in this process and in a small file in the directory where
+the processes of a server count together, so that the page of any process shows it. There are five kinds, so a model has
+at most five files of one KiB.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ __all__ = ["Note", "Notes", "is_first_to_say", "latest"]
 logger = logging.getLogger("flask_boxkite")
 
 MOST_LETTERS = 800
-"""Longest note; hints keep what they quote far shorter."""
+"""Longest note in characters; hints limit their quotations to far less."""
 
 _KINDS = (*CAPTURE_REASONS, *GAPS)
 _MOST_BYTES = 4096
 _SAID = f"{NOTE}said-"
 _PAUSE_SECONDS = 1.0
-"""How often is looked for something to say; clients choose names, and comparing them takes milliseconds."""
+"""Shortest time between two comparisons of names: a comparison takes milliseconds, and clients choose the names."""
 
 
 class Note(NamedTuple):
     """One note.
 
     Attributes:
-        time: When it was made, in Unix seconds.
-        text: What was seen, what was expected, and what to do.
+        time: Time of the note in Unix seconds.
+        text: Facts, expectation and remedy.
     """
 
     time: float
@@ -55,8 +55,8 @@ class Notes:
 
     Args:
         model: Name of the model.
-        key: Key of its counts, which tells it from other models and baselines.
-        directory: Returns where the processes of the server count together; None if there is no such place.
+        key: Key of its counts, which differs between models and baselines.
+        directory: Returns the directory where the processes of the server count together; None if there is none.
         clock: Returns the Unix time.
     """
 
@@ -71,7 +71,7 @@ class Notes:
         self._own: dict[str, Note] = {}
 
     def tell(self, kind: str, describe: Callable[[], str | None]) -> None:
-        """Log and keep a note, if there was none of its kind lately.
+        """Log and store a note, if there was none of its kind lately.
 
         Args:
             kind: One of `CAPTURE_REASONS` or `GAPS`.
@@ -86,7 +86,7 @@ class Notes:
             self._throttles[kind].allow_after(_PAUSE_SECONDS)
 
     def keep(self, kind: str, text: str) -> str:
-        """Keep a note without logging it; return its text as it is kept."""
+        """Store a note without logging it; return its text as stored."""
         note = self._own[kind] = Note(self._clock(), printable(text)[:MOST_LETTERS])
         with contextlib.suppress(OSError):
             directory = self._directory()
@@ -95,7 +95,7 @@ class Notes:
         return note.text
 
     def read(self) -> Mapping[str, Note]:
-        """Return the last note of each kind, of all processes of the server that can be known."""
+        """Return the last note of each kind, from all processes of the server that this one knows."""
         directory = None
         with contextlib.suppress(OSError):
             directory = self._directory()
@@ -112,44 +112,45 @@ class Notes:
 
 
 def is_first_to_say(directory: Path | None, server: str) -> bool:
-    """Say whether no other process of a server has asked this; never raises.
+    """Say whether this process is the first of its server to ask; never raises.
 
     Args:
-        directory: Where the processes of the server count together; None if there is no such place.
-        server: Names the server, for good.
+        directory: Directory where the processes of the server count together; None if there is none.
+        server: Permanent name of the server.
     """
     if directory is None:
         return True
+
     name = _SAID + hashlib.sha256(server.encode()).hexdigest()[:16]
     with contextlib.suppress(OSError):
         try:
             os.close(open_private(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return False
-        for old in directory.glob(f"{_SAID}*"):  # of servers before this one
+        for old in directory.glob(f"{_SAID}*"):  # files of earlier servers
             if old.name != name:
                 old.unlink()
     return True
 
 
 def latest(notes: Iterable[Mapping[str, Note]], now: float, oldest_seconds: float = math.inf) -> dict[str, str]:
-    """Return the text of the last note of each kind, of all models.
+    """Return the text of the last note of each kind, over all models.
 
     Args:
         notes: The notes of each model.
         now: The time, in Unix seconds.
-        oldest_seconds: Age beyond which a note says nothing any more.
+        oldest_seconds: Age above which a note is ignored.
     """
-    found: dict[str, Note] = {}
+    newest: dict[str, Note] = {}
     for each in notes:
         for kind, note in each.items():
-            if _age(note, now) <= oldest_seconds and (kind not in found or _age(note, now) < _age(found[kind], now)):
-                found[kind] = note
-    return {kind: note.text for kind, note in found.items()}
+            if _age(note, now) <= oldest_seconds and (kind not in newest or _age(note, now) < _age(newest[kind], now)):
+                newest[kind] = note
+    return {kind: note.text for kind, note in newest.items()}
 
 
 def _age(note: Note, now: float) -> float:
-    """Return how old a note is; of one from a clock that was ahead, that cannot be known, and it is taken for old."""
+    """Return the age of a note; infinite if its clock was ahead, since its true age is unknown."""
     return abs(now - note.time)
 
 

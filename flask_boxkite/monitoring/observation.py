@@ -1,4 +1,4 @@
-"""What a model has seen and said in one window, of all processes of a server, beside its baseline."""
+"""The features and outputs of one model in one window, from all processes of a server, beside its baseline."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ _HOUR_SECONDS = 3600.0
 
 
 class LiveCounts(Protocol):
-    """Where to read what was counted of a model; all raise OSError if it cannot be read just now."""
+    """Reader of a model's counts; all methods raise OSError if the counts cannot be read just now."""
 
     def totals(self) -> Totals:
-        """Return what was counted since the start."""
+        """Return all counts since the start."""
 
     def history(self) -> tuple[History, Totals]:
-        """Return the snapshots of the last day, and the totals of just after."""
+        """Return the snapshots of the last day, and totals from just after them."""
 
     def slots(self, name: str) -> Slots:
-        """Return what was counted in the last ``5m``, ``1h`` or ``24h``, slot by slot."""
+        """Return the counts of the last ``5m``, ``1h`` or ``24h``, slot by slot."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """A model in one window. A value: nothing changes it.
+    """A model in one window. An immutable value.
 
     Attributes:
-        model: Its name.
-        baseline: What it is compared with; None if there is none.
+        model: Name of the model.
+        baseline: Baseline of the comparison; None if there is none.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         alpha: False-alarm probability of one check of the whole model.
-        layout: What the counts are of.
+        layout: Meaning of each count.
         cells: The counts, shape (layout.size,): of each feature, then of each output, then the rest of the layout.
-        timeline: Counts of groups by stretch of time, not only of the window; None if they are not known.
+        timeline: Counts of groups by stretch of time, beyond the window; None if unknown.
         totals: All counts since the start, shape (layout.size,).
-        snapshots: What was counted before each moment, by Unix seconds.
-        trained: What training counted; None without a baseline.
+        snapshots: Counts before each moment, by Unix seconds.
+        trained: Counts from training; None without a baseline.
     """
 
     model: str
@@ -77,6 +77,7 @@ class Observation:
         """The verdicts; None without a baseline."""
         if self.baseline is None:
             return None
+
         report = drift_report(
             self.model,
             self.baseline,
@@ -90,9 +91,9 @@ class Observation:
         return replace(report, failed=failed_line(self.failures, self.window))
 
     def cells_since(self, since: float | None) -> NDArray[np.int64]:
-        """Return what was counted from the moment of a snapshot on; None: in the window."""
+        """Return the counts since a snapshot; with None, the counts of the window."""
         before = None
-        with contextlib.suppress(KeyError, OSError):  # it may have been overwritten meanwhile
+        with contextlib.suppress(KeyError, OSError):  # a newer snapshot may have replaced it
             before = None if since is None else self.snapshots[since]
         return self.cells if before is None else np.maximum(self.totals - before, 0)
 
@@ -103,12 +104,12 @@ class Observation:
 
     @property
     def capture_errors(self) -> dict[str, int]:
-        """Requests in which something was not found, by reason."""
+        """Requests whose features or output were not found, by reason."""
         return self._by_name(CAPTURE_REASONS, self.layout.captures_start)
 
     @cached_property
     def failures(self) -> Failures:
-        """What was odd about requests that ended in 5xx."""
+        """States of features in requests that ended in 5xx, beside answered ones."""
         return failures_of(self.layout, self.cells)
 
     def _by_name(self, names: tuple[str, ...], start: int) -> dict[str, int]:
@@ -116,9 +117,8 @@ class Observation:
 
     def latency(self, quantile: float) -> float | None:
         """Return a quantile of the time from request to response, in seconds; None if nothing was timed.
-
-        Taken from the bins of durations as PromQL's ``histogram_quantile`` takes it: values are spread evenly in a bin,
-        and what is above all bounds counts as the highest of them.
+        The bins of durations give it as PromQL's ``histogram_quantile`` does: values lie evenly in a bin, and values
+        above all bounds count as the highest bound.
         """
         start = self.layout.durations_start
         counts = self.cells[start : start + len(DURATION_BOUNDS) + 1]
@@ -138,19 +138,19 @@ def observe(
     alpha: float,
     timelines: Timelines | None = None,
 ) -> Observation:
-    """Read what all processes have counted.
+    """Read the counts of all processes.
 
     Args:
-        model: The model's name.
-        baseline: Its baseline.
-        layout: Of its counts.
-        counts: Where they are.
+        model: Name of the model.
+        baseline: Baseline of the model.
+        layout: Layout of its counts.
+        counts: Reader of the counts.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         alpha: False-alarm probability of one check of the whole model.
-        timelines: Makes the timeline of these counts; None without a baseline.
+        timelines: Makes the timeline from the counts; None without a baseline.
 
     Raises:
-        OSError: They cannot be read.
+        OSError: The counts cannot be read.
     """
     try:
         history, totals = counts.history()
@@ -158,8 +158,9 @@ def observe(
     except OSError:
         if window is not None:
             raise
-        history, totals = History.none(time.time()), counts.totals()  # which do not depend on snapshots
+        history, totals = History.none(time.time()), counts.totals()  # totals do not depend on snapshots
         timeline = None if timelines is None else timelines.of(history, totals)
+
     cells = totals.cells if window is None else history.window(window, totals)
     trained = None if timelines is None else timelines.trained
     return Observation(
@@ -171,10 +172,10 @@ class CoursePoint(NamedTuple):
     """One variable in the hour that ended at some time of the day.
 
     Attributes:
-        age: How many seconds ago that was.
+        age: Seconds since the end of that hour.
         rows: Live rows in that hour.
         psi: Their population stability index against training.
-        limit: What it must reach to be called drifted, if it is significant: 0.1 more than sampling alone gives.
+        limit: Index from which a significant change is drift: 0.1 more than sampling alone gives.
     """
 
     age: float
@@ -184,9 +185,9 @@ class CoursePoint(NamedTuple):
 
 
 def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list[CoursePoint]:
-    """Return how far one variable was from training in the course of the last day, oldest first.
+    """Return how far one variable was from training over the last day, oldest point first.
 
-    Each point is about the hour before it, and left out if that had fewer rows than a verdict needs.
+    Each point covers the hour before it; an hour with fewer rows than a verdict needs has none.
 
     Raises:
         OSError: The counts cannot be read.
@@ -195,7 +196,7 @@ def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list
     place = next(number for number, item in enumerate(trained.variables) if item is variable)
     table = GroupSums([variable]).of(cells[:, trained.cells[place]])
     before = trained.counts[trained.groups[place]].tolist()
-    # A slot ends with the next one; but where nothing was counted, that came late.
+    # A slot ends when the next one begins, which came late where nothing was counted.
     ends = np.maximum(np.append(ages[1:], 0.0), ages - SLOT_SECONDS[LONGEST])
     points = []
     for end in ends.tolist():
@@ -203,4 +204,5 @@ def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list
         if now.sum() >= MINIMUM_ROWS and sum(before) >= MINIMUM_ROWS:
             psi = population_stability_index(before, now)
             points.append(CoursePoint(end, int(now.sum()), psi, psi_sampling_noise(before, now) + DRIFTED_SIZE))
+
     return points

@@ -1,4 +1,4 @@
-"""One prediction as it is logged: its id, and the record that goes to the sink."""
+"""One logged prediction: its id, and the request body as its record stores it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class PredictionId(NamedTuple):
-    """Names one prediction.
+    """Id of one prediction.
 
     Attributes:
         text: ``{server_id}/{YYYY-MM-DDTHH:MM:SS}/{uuid4}``; row i of a batch is ``{text}/{i}``.
         entity_id: The uuid4.
-        time_ns: When it was made, in Unix nanoseconds.
+        time_ns: Time of the prediction in Unix nanoseconds.
     """
 
     text: str
@@ -33,15 +33,15 @@ class PredictionId(NamedTuple):
     time_ns: int
 
     def is_sampled(self, rate: float) -> bool:
-        """Say whether this prediction belongs to the share *rate*; the same answer everywhere, for ever."""
+        """Say whether this prediction belongs to the share *rate*; the answer is the same everywhere and always."""
         return rate >= 1 or int(self.entity_id[:8], 16) < rate * 2**32
 
 
 class IdMaker:
     """Makes prediction ids for a server, in less than a microsecond, from any thread and after a fork.
 
-    It writes the date once a second, and makes random ids 256 at a time: a call of `os.urandom` lets go of the
-    interpreter, which with the recorder's thread waiting costs 30 µs. A forked process makes its own.
+    It formats the date once a second, and makes random ids 256 at a time: a call of `os.urandom` releases the
+    interpreter lock, which costs 30 µs while the recorder's thread waits. A forked process makes its own ids.
     """
 
     def __init__(self, server_id: str, clock: Callable[[], int] = time.time_ns) -> None:
@@ -58,17 +58,18 @@ class IdMaker:
             second = now // 1_000_000_000
             start = f"{self._server_id}/{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}/"
             self._start = (second, start)
+
         mark, pool = self._pool
         if not mark[0]:
             pool = self._refill()
         try:
-            entity_id = pool.pop()  # atomic: no two threads get the same
+            entity_id = pool.pop()  # atomic: no two threads get the same id
         except IndexError:
             entity_id = self._refill().pop()
         return _new(PredictionId, (start + entity_id, entity_id, now))
 
     def _refill(self) -> list[str]:
-        """Make more random ids. They change together with the mark, so that no child can use its parent's."""
+        """Make more random ids. Pool and fork mark change together, so that a child cannot use its parent's ids."""
         digits = os.urandom(16 * _POOL_SIZE).hex()
         pool = [_uuid4(digits[start : start + 32]) for start in range(0, len(digits), 32)]
         mark = self._pool[0]
@@ -82,7 +83,7 @@ def _uuid4(h: str) -> str:
 
 
 class Body(NamedTuple):
-    """A request body as a record keeps it."""
+    """A request body as a record stores it."""
 
     text: str
     is_truncated: bool = False
@@ -90,28 +91,29 @@ class Body(NamedTuple):
 
 
 def body_of(data: Any, limit: int, *, is_complete: bool = True) -> Body:
-    """Return the first *limit* bytes of a request body as text; as base64 where they are not UTF-8.
+    """Return the first *limit* bytes of a request body as text, or as base64 if they are not UTF-8.
 
     Args:
-        data: Bytes, text, or an object that is written as JSON; None for no body.
-        limit: Longer bodies are cut to it.
-        is_complete: Whether *data* is all there was.
+        data: Bytes, text, or an object to write as JSON; None for no body.
+        limit: Largest number of bytes to keep; the rest is cut off.
+        is_complete: Whether *data* is the whole body.
     """
     if data is None:
         return Body("")
     if type(data) is bytes and is_complete and len(data) <= limit and data.isascii():
         return _new(Body, (data.decode(), False, False))
+
     if isinstance(data, (bytes, bytearray, memoryview)):
         data = bytes(data)
     else:
         text = data if isinstance(data, str) else json.dumps(plain(data), ensure_ascii=False)
-        data = text[: limit + 1].encode("utf-8", "replace")  # enough to see that it is too long
+        data = text[: limit + 1].encode("utf-8", "replace")  # one character more shows that the text is too long
     is_cut = not is_complete or len(data) > limit
     data = data[:limit]
     try:
         return Body(data.decode(), is_cut)
     except UnicodeDecodeError as error:
-        # A cut may have split the last character; anything else is no text.
+        # The limit may have split the last character; any other error means that this is not text.
         if is_cut and error.start >= len(data) - 3 and error.reason == "unexpected end of data":
             return Body(data[: error.start].decode(), is_cut)
         return Body(base64.b64encode(data).decode(), is_cut, True)

@@ -1,7 +1,8 @@
-"""What the setting ``BOXKITE_REDACT`` names, taken out of records and of what is said about requests.
+"""Redaction: the fields that ``BOXKITE_REDACT`` names, removed from records and from messages about requests.
 
-A field is known by its name: as the key of its value, or where a payload names columns and tensors away from their
-values. Values without names go by the order of the baseline. What cannot be matched for certain goes as a whole.
+A name identifies a field: as the key of its value, or where a payload names columns and tensors apart from their
+values. Values without names follow the order of the baseline. A part that cannot be matched for certain is removed as a
+whole.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _Paths: TypeAlias = tuple[tuple[str, ...], ...]
 _Hide: TypeAlias = Callable[[Any], Any]
 
 _SEPARATORS = re.compile(r"""[.;|,:/\t'"()\[\]]""")
-"""What stands between names in one text: a flattened path, or the header of a CSV file with another delimiter."""
+"""Characters between several names in one text: in a flattened path, or a CSV header with another delimiter."""
 
 _NAMES_AND_VALUES = (("columns", "data"), ("names", "ndarray"), ("names", "tensor"))
-"""Keys that hold the names of columns, and the keys beside them that hold the values: MLflow, pandas and Seldon."""
+"""Keys with the names of columns, and the keys beside them with the values: MLflow, pandas and Seldon."""
 
 
 def redaction(
@@ -34,15 +35,15 @@ def redaction(
     feature_names: Sequence[str],
     output_names: Sequence[str] = (),
 ) -> Redaction | Callable[[Record], Record] | None:
-    """Return what takes out of every record what the setting ``BOXKITE_REDACT`` names; None for nothing.
+    """Return a function that redacts a record as the setting ``BOXKITE_REDACT`` demands; None if it is empty.
 
-    What it returns raises where a callable does, or returns no record.
+    The function raises an error if a callable in the setting does, or does not return a record.
     """
     if not callable(redact):
         return Redaction(redact, feature_names, output_names) if redact else None
 
     def call(record: Record) -> Record:
-        # A copy: its values may be the very objects that the view still uses.
+        # A copy, since the view may still use the very objects of the record.
         after = plain(redact(copy.deepcopy(record)))
         if not isinstance(after, dict):
             msg = f"The callable in 'BOXKITE_REDACT' must return the record, got {type(after).__name__}."
@@ -56,15 +57,14 @@ class Redaction:
     """Takes the values of some fields out of records and documents. Immutable, so safe to use from any thread.
 
     Args:
-        paths: Field names, which match at any depth, or dotted paths from the root of a document. Features and output
-            stand somewhere in a document, so in them a path matches from any of its parts on. Capitals make no
-            difference.
-        feature_names: Names of the features that come by position.
-        output_names: Names of the outputs that come by position.
+        paths: Field names, which match at any depth, or dotted paths from the root of a document. The place of features
+            and output within a document is unknown, so there a path matches from any of its parts on. Case is ignored.
+        feature_names: Names of the features that arrive by position.
+        output_names: Names of the outputs that arrive by position.
     """
 
     def __init__(self, paths: Sequence[str], feature_names: Sequence[str], output_names: Sequence[str] = ()) -> None:
-        # A whole path is a name too, of a field whose name has dots.
+        # A whole path is also a name, since the name of a field may contain dots.
         self._names = frozenset(map(_folded, paths))
         self._paths: _Paths = tuple(tuple(map(_folded, path.split("."))) for path in paths if "." in path)
         self._tails: _Paths = tuple(path[start:] for path in self._paths for start in range(len(path)))
@@ -73,9 +73,9 @@ class Redaction:
         self._outputs = _Positions(output_names, self._is_column)
 
     def hidden(self, document: Any) -> Any:
-        """Return a document without the values of those fields, which are lists of as many placeholders as before.
+        """Return a document without the values of those fields; a list becomes as many placeholders as it had values.
 
-        So it can be read by position as the document itself. A document that cannot be walked through is a placeholder.
+        So its positions stay readable. A document too deep to walk through becomes one placeholder.
         """
         try:
             return self._without(plain(document), self._paths, _blank)
@@ -83,23 +83,24 @@ class Redaction:
             return REDACTED
 
     def described(self, value: Any) -> Any:
-        """Return a value without those fields, for messages that name its keys."""
+        """Return a value without those fields, for messages that quote its keys."""
         try:
             return self._without(value, self._tails, _gone)
         except RecursionError:
             return REDACTED
 
     def names_one(self, names: Sequence[str]) -> bool:
-        """Return whether one of these names of columns is hidden."""
+        """Return whether one of these column names is hidden."""
         return any(map(self._is_column, names))
 
     def __call__(self, record: Record) -> Record:
-        """Return a record without those values; the one given is not changed."""
+        """Return a copy of the record without those values."""
         after = dict(record)
         after["features"] = self._redacted_features(record["features"])
         rows = record.get("rows", 1)
-        if after["features"] == REDACTED and rows > 1:  # as many as the record says
+        if after["features"] == REDACTED and rows > 1:  # one placeholder per row
             after["features"] = [[REDACTED]] * rows
+
         after["output"] = self._redacted_output(record["output"])
         after["request_body"] = self._redacted_body(record)
         if after["request_body"] == REDACTED:
@@ -115,14 +116,14 @@ class Redaction:
         return name in self._names or not self._names.isdisjoint(map(_folded, _SEPARATORS.split(name)))
 
     def _is_column(self, name: Any) -> bool:
-        """Return whether a name is hidden that stands away from its values, so that its path is not known."""
+        """Return whether a name apart from its values is hidden; its path is unknown."""
         text = _folded(name)
         return text in self._columns or not self._columns.isdisjoint(map(_folded, _SEPARATORS.split(text)))
 
     # --- by name -----------------------------------------------------------------------------------------------------
 
     def _without(self, value: Any, paths: _Paths, hide: _Hide) -> Any:
-        """Hide the fields in *value*, at which *paths* begin."""
+        """Hide the fields in *value*; *paths* begin there."""
         if isinstance(value, str):
             return self._text(value)
         if isinstance(value, list):
@@ -138,7 +139,7 @@ class Redaction:
         return hide(value) if () in below or self._is_name(key) else self._without(value, below, hide)
 
     def _without_columns(self, value: dict[Any, Any], after: dict[Any, Any], hide: _Hide) -> dict[Any, Any]:
-        """Hide values whose names stand beside them: the columns of a table, and a tensor."""
+        """Hide values whose names stand beside them, as in the columns of a table or in a tensor."""
         for names_key, values_key in _NAMES_AND_VALUES:
             names = value.get(names_key)
             if values_key in value and isinstance(names, list) and self.names_one(names):
@@ -149,7 +150,7 @@ class Redaction:
         return after
 
     def _text(self, text: str) -> str:
-        """Return a text; a placeholder if it is JSON that has a hidden field."""
+        """Return a text; a placeholder if it is JSON with a hidden field."""
         if text.lstrip()[:1] not in ("{", "["):
             return text
         try:
@@ -169,16 +170,16 @@ class Redaction:
         after = self._without(output, self._tails, _gone)
         if after is None or not self._outputs.hidden:
             return after
-        # Under other names, it may have been read by its position.
+        # An output under other names may have been read by its position.
         return after if self._has_hidden_names(after) else self._outputs.without(after)
 
     def _has_hidden_names(self, output: Any) -> bool:
-        """Return whether these are rows or tensors by name, the hidden ones among them."""
+        """Return whether these are rows or tensors by name, with a hidden name among them."""
         rows = [output] if isinstance(output, dict) else output
         return _has_rows_by_name(rows) and any(self.names_one([*row, row.get("name", "")]) for row in rows)
 
     def _redacted_response(self, record: Record) -> Any:
-        """Redact a raw response: as the body, but by any part of a path, since it may hold features and output."""
+        """Redact a raw response like a body, but by any part of a path, since it may hold features and output."""
         response = record["response"]
         if response is None or response == {}:
             return response
@@ -192,26 +193,27 @@ class Redaction:
             return body
         if record.get("body_truncated") or record.get("body_encoding"):
             return REDACTED
+
         try:
             after = self._without(json.loads(body), self._paths, _gone)
         except (ValueError, RecursionError):
             return REDACTED
-        # Values without names cannot be told apart: what may be kept of them is in the features.
+        # Values without names cannot be told apart; the features hold what may be kept of them.
         if not isinstance(after, (dict, list)) or not _has_names(after):
             return REDACTED
-        # Not the body as it came, even where nothing was found: a field that stands there twice is read once.
+        # The body is rewritten even where nothing matched: JSON keeps only one of two fields of the same name.
         return json.dumps(after, ensure_ascii=False)
 
 
 class _Positions:
-    """Values that have no names, in the order of the baseline.
+    """Values without names, in the order of the baseline.
 
     Args:
-        names: Their names.
-        is_hidden: Tells the names that are hidden.
+        names: Names of the values.
+        is_hidden: Tells whether a name is hidden.
 
     Attributes:
-        hidden: Where the hidden ones stand.
+        hidden: Positions of the hidden values.
     """
 
     def __init__(self, names: Sequence[str], is_hidden: Callable[[Any], bool]) -> None:
@@ -220,14 +222,14 @@ class _Positions:
         self.hidden = [index for index, name in enumerate(names) if is_hidden(name)]
 
     def without(self, values: Any) -> Any:
-        """Return one row, or several, without the hidden values; a placeholder for what fits no row."""
+        """Return one row, or several, without the hidden values; a placeholder for a value that is not a row."""
         if not isinstance(values, list):
             return REDACTED
         if not values or (self._count == 1 and self.hidden):
             return REDACTED if values else values
         are_rows = all(isinstance(row, list) for row in values)
         rows = values if are_rows else [values]
-        # A hidden name among the values: that row is a header, and the others may have its order.
+        # A hidden name among the values marks a header, and the other rows may follow its order.
         if any(isinstance(value, str) and self._is_hidden(value) for row in rows for value in row):
             return REDACTED
         after = [_at_positions(row, self.hidden, _gone) if len(row) == self._count else REDACTED for row in rows]
@@ -243,7 +245,7 @@ def _gone(value: Any) -> Any:
 
 
 def _blank(value: Any) -> Any:
-    """Return a placeholder for every value in a list."""
+    """Return a placeholder for each value of a list."""
     return [_blank(item) for item in value] if isinstance(value, list) else REDACTED
 
 
@@ -255,7 +257,7 @@ def _at_positions(row: list[Any], positions: Sequence[int], hide: _Hide) -> list
 
 
 def _without_positions(values: Any, positions: Sequence[int], width: int, hide: _Hide) -> Any:
-    """Hide columns of what has *width* of them: rows, one row, or a tensor; all of it where that is not certain."""
+    """Hide columns of rows, of one row, or of a tensor with *width* columns; hide all of it where this is uncertain."""
     if isinstance(values, dict) and isinstance(flat := values.get("values"), list):
         rows = [flat[start : start + width] for start in range(0, len(flat), width)]
         is_flat = not any(isinstance(value, list) for value in flat) and len(flat) % width == 0
@@ -267,19 +269,20 @@ def _without_positions(values: Any, positions: Sequence[int], width: int, hide: 
         return [_at_positions(row, positions, hide) for row in values]
     if all(isinstance(row, dict) for row in values):
         return values  # by name
+
     is_row = len(values) == width and not any(isinstance(value, (list, dict)) for value in values)
     return _at_positions(values, positions, hide) if is_row else hide(values)
 
 
 def _has_rows_by_name(value: Any) -> bool:
-    """Return whether a value is an object, or a list of nothing but objects."""
+    """Return whether a value is an object, or a list of objects only."""
     return isinstance(value, dict) or (
         isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
     )
 
 
 def _has_names(document: Any) -> bool:
-    """Return whether every value in a document belongs to a field: no list has others than objects in it."""
+    """Return whether every value in a document belongs to a field: its lists contain objects only."""
     if isinstance(document, dict):
         return all(_has_names(value) for value in document.values() if isinstance(value, (dict, list)))
     return all(isinstance(item, dict) and _has_names(item) for item in document)

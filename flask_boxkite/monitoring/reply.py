@@ -1,4 +1,4 @@
-"""The raw response of a request, and what a record keeps of it."""
+"""The raw response of a request, and the part of it that a record stores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask_boxkite.values.conversion import is_too_deep, plain
 __all__ = ["MOST_BYTES", "Reply", "response_fields"]
 
 MOST_BYTES = 16 * 1024
-"""A longer response is cut in the record, and flagged."""
+"""Largest response in a record; a longer one is cut and flagged."""
 
 
 class Reply(NamedTuple):
@@ -19,8 +19,8 @@ class Reply(NamedTuple):
 
     Attributes:
         data: The body; None if it cannot be read: a stream, a file, or compressed.
-        mimetype: Its type, without parameters.
-        length: Bytes of the body; None if they are not known.
+        mimetype: Type of the body, without parameters.
+        length: Length of the body in bytes; None if unknown.
     """
 
     data: bytes | None
@@ -29,9 +29,9 @@ class Reply(NamedTuple):
 
 
 def response_fields(reply: Reply) -> dict[str, Any]:
-    """Return the fields of a record: the response as JSON, else as text; of a binary one, its type and length.
+    """Return the response fields of a record: JSON if possible, else text; for a binary body, its type and length.
 
-    A text that is longer than `MOST_BYTES` is cut, and ``response_truncated`` says so.
+    A text longer than `MOST_BYTES` is cut, and ``response_truncated`` is true.
     """
     body = None if reply.data is None else body_of(reply.data, MOST_BYTES)
     if body is None or body.is_base64 or "\0" in body.text:

@@ -1,4 +1,4 @@
-"""The drift page, without Flask: what `monitoring.observation` has found, as HTML, as a file to keep, and as JSON."""
+"""The drift page without Flask: observations as HTML, as a file to keep, and as JSON."""
 
 from flask_boxkite.page.content import App, ModelView, Query
 from flask_boxkite.page.render import (

@@ -1,8 +1,8 @@
-"""The shape of a variable: shares of training and live rows, cut into the cells of a picture.
+"""Shares of training and live rows of a variable, divided into the columns of a chart.
 
-Bins are of unequal width, so a picture of bins would show their widths. Here the rows of a bin are spread evenly over
-it and collected in cells of equal width; a bin that is narrower than a cell, such as the one that holds all zeros of a
-feature, still stands out. Shares are of all rows, so that missing ones can be drawn to the same scale.
+Bins have unequal widths, so a chart of bins would show their widths. Here the rows of a bin are spread evenly over it
+and collected in columns of equal width. A bin narrower than a column, such as one with all zeros of a feature, still
+stands out. Shares are of all rows, so that missing rows can be drawn to the same scale.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.distribution import Continuous, Discrete
+from flask_boxkite.drift.wording import SPECIAL_WORDS, category_label
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
-from flask_boxkite.page.wording import SPECIAL_WORDS, bound_texts, category_label
+from flask_boxkite.page.wording import bound_texts
 
 __all__ = ["Bar", "Categories", "Histogram", "Shape", "shape_of"]
 
 FLOAT_MAX = sys.float_info.max
 
 CELLS = 48
-"""How many cells a histogram has."""
+"""Number of columns of a histogram."""
 
 CATEGORIES = 20
-"""How many categories are drawn; all others are one more."""
+"""Number of categories drawn by name; all others share one more bar."""
 
 WIDE = 0.25
-"""An outermost bin that would take up more of the picture becomes a bar of its own: nobody knows its shape."""
+"""Share of the chart's width above which an outermost bin becomes a bar of its own, since its shape is unknown."""
 
 LEAST_BINS = 5
-"""So many bins stay in the picture."""
+"""Number of bins that always stay in the chart."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A named share of rows.
+    """Two shares of rows under one name.
 
     Attributes:
-        label: What it is of.
-        before: In training, in [0, 1].
-        now: Live.
+        label: Name of the group or category.
+        before: Share of training rows, in [0, 1].
+        now: Share of live rows, in [0, 1].
     """
 
     label: str
@@ -53,14 +54,14 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """A continuous variable.
+    """Chart data of a continuous variable.
 
     Attributes:
-        lower: Where the picture begins, in the variable's unit.
-        upper: Where it ends.
-        before: Share of training rows per cell, shape (cells,), cells of equal width.
-        now: Share of live rows.
-        specials: What has no place among the cells; only what there is.
+        lower: Left end of the chart, in the variable's unit.
+        upper: Right end of the chart.
+        before: Share of training rows per column, shape (columns,), columns of equal width.
+        now: Share of live rows per column.
+        specials: Bars of the groups outside the columns, where they have rows.
         is_time: Whether the unit is seconds since 1970.
     """
 
@@ -72,17 +73,17 @@ class Histogram:
     is_time: bool = False
 
     def texts(self, values: Sequence[float]) -> list[str]:
-        """Write values of the variable, of which some may be close to each other."""
+        """Write values of the variable, some of which may be close to each other."""
         return bound_texts(values, is_time=self.is_time)
 
 
 @dataclass(frozen=True)
 class Categories:
-    """A discrete variable.
+    """Chart data of a discrete variable.
 
     Attributes:
-        bars: Its categories: numbers ascending, texts by their frequency in training.
-        specials: What is none of them; only what there is.
+        bars: Bars of its categories: numbers ascending, texts by their frequency in training.
+        specials: Bars of the other groups, where they have rows.
     """
 
     bars: tuple[Bar, ...]
@@ -93,7 +94,7 @@ Shape = Histogram | Categories
 
 
 def shape_of(variable: Distribution, live: ArrayLike) -> Shape:
-    """Return the shape of a variable.
+    """Return the chart data of a variable.
 
     Args:
         variable: Its training counts.
@@ -146,7 +147,7 @@ def _categories(variable: Discrete, before: NDArray[np.float64], now: NDArray[np
 def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[np.float64]) -> Histogram:
     bounds = np.array(variable.upper_bounds)
     first = next((group.stop for group in variable.groups if group.name == BELOW), 0)
-    # Scaled first, so that no difference of two huge bounds is infinite.
+    # Scaling before subtracting keeps the difference of two huge bounds finite.
     unit = float(np.abs(bounds).max()) or 1.0
     scaled = bounds / unit
     scaled = scaled[first - 1 :] if first else np.concatenate([[_lower_edge(scaled)], scaled])
@@ -160,6 +161,7 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
         (f"over {texts[1]}", slice(inside.stop, len(bounds))),
     )
     bars = [Bar(label, float(before[cells].sum()), float(now[cells].sum())) for label, cells in tails]
+
     return Histogram(
         lower,
         upper,
@@ -174,12 +176,12 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
 
 
 def _lower_edge(bounds: NDArray[np.float64]) -> float:
-    """Return where the lowest bin of a file begins that does not say it: as wide as the next one."""
+    """Return a lower edge for the lowest bin of a file without one: the bin gets the width of the next."""
     return float(bounds[0] - (bounds[1] - bounds[0] if len(bounds) > 1 else 1.0))
 
 
 def _view(edges: NDArray[np.float64]) -> tuple[int, int]:
-    """Return which edges the picture begins and ends at: without tails that are one bin, and most of the width."""
+    """Return the first and last edge in the chart: without tails of a single bin, and with most of the width."""
     begin, end = 0, len(edges) - 1
     while end - begin > LEAST_BINS:
         width = (edges[end] - edges[begin]) * WIDE
@@ -196,8 +198,8 @@ def _view(edges: NDArray[np.float64]) -> tuple[int, int]:
 def _collected(
     edges: NDArray[np.float64], shares: NDArray[np.float64], grid: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Spread shares evenly over their bins and collect them in cells."""
+    """Spread shares evenly over their bins and collect them in columns."""
     running = np.interp(grid, edges, np.concatenate([[0.0], np.cumsum(shares)]))
-    # A bin that is narrower than floats can tell at this scale would fall out at either end.
+    # A bin too narrow for floats at this scale would otherwise be lost at either end.
     running[0], running[-1] = 0.0, shares.sum()
     return np.diff(running)

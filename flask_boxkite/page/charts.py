@@ -1,6 +1,6 @@
 """Charts as inline SVG. Sizes are in units of the view box; colours come from the style sheet, by class.
 
-What was in training is an outline, what is live a filled shape. Nothing here is a `style` attribute, which a strict
+Training is drawn as an outline, live as a filled shape. No chart uses a `style` attribute, which a strict
 Content-Security-Policy would refuse.
 """
 
@@ -26,13 +26,13 @@ _WIDTH, _HEIGHT = 560, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 12, 30
 _ROW = 26
 _LETTER = 7.5
-"""Width of a digit in a scale, at most."""
+"""Largest width of a digit in a scale."""
 _SLOT = 96
-"""Width of a special bar, with room for its name."""
+"""Width of a special bar, including its name."""
 
 
 class _Plot:
-    """The drawing area of a large chart, and where numbers lie in it."""
+    """The drawing area of a large chart, and the positions of numbers in it."""
 
     def __init__(self, x: tuple[float, float], top: float, *, right: float = _WIDTH - _RIGHT) -> None:
         self.left, self.right = _LEFT, right
@@ -40,7 +40,7 @@ class _Plot:
         self._top = top or 1.0
 
     def x(self, value: float) -> float:
-        # Divided first, so that no difference of two huge numbers is infinite.
+        # Dividing before subtracting keeps the difference of two huge numbers finite.
         unit = max(abs(self._lower), abs(self._upper)) or 1.0
         span = self._upper / unit - self._lower / unit
         place = (value / unit - self._lower / unit) / span if span else 0.5
@@ -58,14 +58,15 @@ class _Plot:
             yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
 
     def scale(self, shape: Histogram) -> Iterator[str]:
-        """Draw the values below, as far as they do not meet each other, or what stands to the right."""
+        """Write the values below the axis, without overlaps, or the highest values to its right."""
         unit = DAY if shape.is_time else 1.0
         room = 80.0
-        for _ in range(2):  # first to see how long they are
+        for _ in range(2):  # the first round measures their lengths
             most = max(int((self.right - self.left) / room), 1)
             ticks = [tick * unit for tick in _ticks(self._lower / unit, self._upper / unit, most)]
             texts = shape.texts(ticks)
             room = max(room, _LETTER * max(map(len, texts), default=0) + 16)
+
         end = _WIDTH if self.right == _WIDTH - _RIGHT else self.right
         for tick, text in zip(ticks, texts, strict=True):
             half = _LETTER * len(text) / 2
@@ -75,7 +76,7 @@ class _Plot:
 
 
 def _percent(share: float) -> Markup:
-    """Write a share, in markup: a very small one has a "<"."""
+    """Write a share as markup: a very small one contains a "<"."""
     return escape(percent(share))
 
 
@@ -111,7 +112,7 @@ def _steps(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> str:
 
 
 def small_chart(shape: Shape, label: str) -> Markup:
-    """Draw a shape in a line of a table."""
+    """Draw a variable in the row of a table."""
     width, height = _SMALL
     special = 12 * len(shape.specials)
     room = width - special - (4 if special else 0)
@@ -124,6 +125,7 @@ def small_chart(shape: Shape, label: str) -> Markup:
         parts.append(f'<path class="training" d="{_filled(xs, before, height)}"/>')
     else:
         parts += _small_bars(shape.bars, 0, room / max(len(shape.bars), 1), height, tallest)
+
     parts += _small_bars(shape.specials, width - special, 12, height, tallest, "live special")
     return _svg(_SMALL, label, parts, "small")
 
@@ -151,7 +153,7 @@ def _tallest(shape: Shape) -> float:
 
 
 def large_chart(shape: Shape, label: str) -> Markup:
-    """Draw a shape with its scale: a histogram upright, categories in lines."""
+    """Draw a variable with its scale: a histogram upright, categories as horizontal bars."""
     return _large_histogram(shape, label) if isinstance(shape, Histogram) else _large_categories(shape, label)
 
 
@@ -170,11 +172,12 @@ def _large_histogram(shape: Histogram, label: str) -> Markup:
     ]
     for place, bar in enumerate(shape.specials):
         parts += _special(bar, right + _SLOT * place, plot)
+
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 
 
 def _hints(shape: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[str]:
-    """Let the pointer ask each cell for its numbers."""
+    """Add a tooltip with the numbers of each column."""
     parts = np.linspace(0, 1, len(xs))
     ends = shape.texts((shape.lower * (1 - parts) + shape.upper * parts).tolist())
     for place, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
@@ -210,18 +213,19 @@ def _large_categories(shape: Categories, label: str) -> Markup:
             parts.append(f'<path class="{name}" d="M{left} {y}h{long:.1f}v{_ROW - 8}H{left}z"/>')
         end = left + (_WIDTH - left - right) * max(bar.before, bar.now) / tallest + 6
         parts.append(f'<text x="{end:.1f}" y="{y + 14}">{_percent(bar.before)} → {_percent(bar.now)}</text>')
+
     return _svg((_WIDTH, _ROW * max(len(bars), 1) + 4), label, parts, "large")
 
 
 def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, label: str, distance: str) -> Markup:
-    """Draw the share of rows up to each bound, and where training and live are furthest apart.
+    """Draw the share of rows up to each bound, and mark the largest difference between training and live.
 
     Args:
         variable: Its training counts.
         live: Its live counts, in the order of its cells.
-        shape: What the other charts draw of it.
-        label: What the picture shows, for people who cannot see it.
-        distance: Name of that distance.
+        shape: Chart data of the other charts of this variable.
+        label: Description of the chart for people who cannot see it.
+        distance: Name of the marked distance.
     """
     bounds = np.array(variable.upper_bounds)
     before, now = (
@@ -238,6 +242,7 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
             if shape.lower <= bound <= shape.upper
         )
         parts.append(f'<polyline class="{kind}" points="{points}"/>')
+
     x = plot.x(float(bounds[furthest]))
     ends = plot.y(float(before[furthest])), plot.y(float(now[furthest]))
     apart = abs(float(before[furthest] - now[furthest]))
@@ -247,11 +252,12 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
         f'<text class="mark-text" x="{x + side:.1f}" y="{sum(ends) / 2 + 4:.1f}" text-anchor="{anchor}">'
         f"{distance} {number(apart)} at {shape.texts([shape.lower, float(bounds[furthest]), shape.upper])[1]}</text>"
     )
+
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 
 
 def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
-    """Draw the population stability index over the day, with the limit that it must reach."""
+    """Draw the population stability index over the day, with the limit of drift."""
     tallest = max([*(point.psi for point in points), *(point.limit for point in points)], default=1.0)
     plot = _Plot((-24.0, 0.0), tallest * 1.1)
     parts = list(plot.axes(as_percent=False))
@@ -259,10 +265,11 @@ def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
         text = "now" if hours == 0 else f"{-hours} h ago"
         anchor = "end" if hours == 0 else "middle" if hours > -24 else "start"
         parts.append(f'<text x="{plot.x(hours):.1f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{text}</text>')
+
     for run in _runs(points):
         for kind, values in (("limit", [p.limit for p in run]), ("live-line", [p.psi for p in run])):
             places = [(plot.x(-p.age / 3600), plot.y(value)) for p, value in zip(run, values, strict=True)]
-            if len(places) == 1:  # a line that can be seen
+            if len(places) == 1:  # a single point becomes a short line, to be visible
                 places.insert(0, (places[0][0] - 12, places[0][1]))
             line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             parts.append(f'<polyline class="{kind}" points="{line}"/>')
@@ -274,7 +281,7 @@ def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
 
 
 def _runs(points: Sequence[CoursePoint], longest_gap: float = 2000.0) -> Iterator[list[CoursePoint]]:
-    """Yield points in runs without a gap, which no line should bridge."""
+    """Yield runs of points without a gap, since no line should bridge one."""
     run: list[CoursePoint] = []
     for point in points:
         if run and run[-1].age - point.age > longest_gap:

@@ -1,4 +1,4 @@
-"""What the page shows: observations, sorted and filtered, with all that a template needs to say of them."""
+"""Content of the page: observations, sorted and filtered, with the texts and charts that templates need."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift import DriftReport, VariableDrift
 from flask_boxkite.drift.tables import Trained
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
-from flask_boxkite.drift.wording import CHANGED, size_cell
+from flask_boxkite.drift.wording import CHANGED, group_text, size_cell
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
 from flask_boxkite.monitoring.observation import CoursePoint, Observation
 from flask_boxkite.page.chart_data import Histogram, Shape, shape_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
-from flask_boxkite.page.wording import MEANINGS, group_text, moment, percent, rows_text, since_text, window_text
+from flask_boxkite.page.wording import MEANINGS, moment, percent, rows_text, since_text, window_text
 
 __all__ = ["PAGE_VARIABLES", "App", "ModelView", "Query", "VariableView", "course_picture"]
 
 PAGE_VARIABLES = 100
-"""Variables of a model that the overview shows at once: each takes a millisecond and two kilobytes."""
+"""Number of variables that the overview shows on one page: each takes a millisecond and two kilobytes."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a visitor asks for.
+    """A visitor's choices.
 
     Attributes:
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         name: Part of a variable's name; empty for all.
         verdict: One verdict; empty for all.
-        page: Which part of the variables, from 1 on.
+        page: Number of the page of variables, from 1 on.
     """
 
     window: str | None = LONGEST
@@ -50,7 +50,7 @@ class Query:
     page: int = 1
 
     def link(self, **changes: Any) -> str:
-        """Return the query string of this with changes; without what is empty or usual."""
+        """Return the query string with these changes; it leaves out empty and default values."""
         page = self.page if self.page > 1 else ""
         values = {"window": self.window or "start", "name": self.name, "verdict": self.verdict, "page": page} | changes
         return "?" + urlencode({key: value for key, value in values.items() if value})
@@ -60,9 +60,9 @@ class VariableView:
     """One variable of a model.
 
     Args:
-        drift: What is known of it.
-        live: Returns its live counts, of the stretch that decided if they are known.
-        today: Date that goes without saying, as ``"2026-01-31"``; None: there is none.
+        drift: Drift of the variable.
+        live: Function that returns its live counts, of the decisive stretch of time if known.
+        today: Date to omit from times, as ``"2026-01-31"``; None to omit none.
     """
 
     def __init__(
@@ -78,22 +78,22 @@ class VariableView:
 
     @cached_property
     def live(self) -> NDArray[np.int64]:
-        """Its live counts by cell."""
+        """Live counts by cell."""
         return self._live()
 
     @cached_property
     def row(self) -> dict[str, Any]:
-        """All that is known of it, as `DriftReport.to_rows` has it."""
+        """All its numbers, as in `DriftReport.to_rows`."""
         return self.drift.to_row()
 
     @cached_property
     def since(self) -> str:
-        """When the stretch of time began that decided; nothing where it is the whole window."""
+        """Start of the stretch of time that decided; empty if that is the whole window."""
         return since_text(self.row, self._today)
 
     @cached_property
     def shape(self) -> Shape:
-        """What its charts draw."""
+        """Data of its charts."""
         return shape_of(self.trained, self.live)
 
     @property
@@ -103,17 +103,17 @@ class VariableView:
 
     @property
     def meaning(self) -> str:
-        """The verdict, as a sentence goes on after the name."""
+        """The verdict as the rest of a sentence that begins with the name."""
         return MEANINGS[self.drift.verdict]
 
     @property
     def span(self) -> str:
-        """When the stretch of time began that decided, and its rows; nothing where it is the whole window."""
+        """The stretch of time that decided, with its rows; empty if that is the whole window."""
         return f"{self.since} ({rows_text(self.drift.rows)})" if self.since else ""
 
     @property
     def because(self) -> str:
-        """Why nothing is certain, as that sentence ends; nothing where it is."""
+        """The reason for an uncertain verdict, as the end of that sentence; empty if the verdict is certain."""
         if not self.drift.reason:
             return ""
         doubt = ", which cannot be told yet" if self.drift.verdict == "unclear" else ""
@@ -121,31 +121,31 @@ class VariableView:
 
     @property
     def moved(self) -> str:
-        """Which group moved most."""
+        """Name of the group that moved most."""
         return group_text(self.drift.moved_most, self.drift.kind)
 
     @property
     def small_chart(self) -> Markup:
-        """A picture for a line of a table."""
+        """Chart for the row of a table."""
         return small_chart(self.shape, self._label)
 
     @property
     def large_chart(self) -> Markup:
-        """The same, large and with scales."""
+        """The same chart, large and with scales."""
         return large_chart(self.shape, self._label)
 
     @property
     def cumulative_chart(self) -> Markup | None:
-        """Cumulative shares; None where values have no order."""
+        """Chart of cumulative shares; None if values have no order."""
         if not isinstance(self.trained, Continuous) or not isinstance(self.shape, Histogram):
             return None
         label = f"Cumulative shares of {self.drift.name}, training and live"
-        # Kolmogorov-Smirnov is of the whole window, which this need not be.
+        # Kolmogorov-Smirnov covers the whole window, but this chart may cover a part of it.
         return cumulative_chart(self.trained, self.live, self.shape, label, "apart by" if self.since else "K-S")
 
     @property
     def groups(self) -> list[tuple[str, float, float]]:
-        """The groups that the verdict is about: name, share in training, share live."""
+        """The groups that the verdict is based on: name, share in training, share live."""
         names = [group_text(group.name, self.drift.kind) for group in self.trained.groups]
         shares = [[count / max(sum(counts), 1) for count in counts] for counts in (self.drift.before, self.drift.now)]
         return list(zip(names, *shares, strict=True))
@@ -157,17 +157,17 @@ class VariableView:
 
 
 class ModelView:
-    """One model, and what was counted of it.
+    """One model and its counts.
 
     Args:
-        name: Of the model.
-        baseline: The variables that it is compared with; None if there is none.
-        report: Its drift; None without a baseline.
-        cells: The counts of features and outputs, in the baseline's order; more may follow.
-        when: Completes "2 of 31 variables have drifted …".
-        query: What to show of it.
-        observation: What is known of its requests; None if it was not served.
-        now: Time in Unix seconds, whose date goes without saying; None: every date is said.
+        name: Name of the model.
+        baseline: Baseline with the variables to compare; None if there is none.
+        report: Drift of the model; None without a baseline.
+        cells: Counts of features and outputs, in the baseline's order; more may follow.
+        when: End of the sentence "2 of 31 variables have drifted …".
+        query: The visitor's choices.
+        observation: Observation of its requests; None if the counts are not a server's.
+        now: Time in Unix seconds, whose date is omitted from times; None to omit none.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class ModelView:
 
     @classmethod
     def of(cls, seen: Observation, query: Query, now: float) -> ModelView:
-        """Return the view of a model that is served."""
+        """Return the view of a served model."""
         return cls(
             seen.model,
             seen.baseline,
@@ -207,19 +207,19 @@ class ModelView:
 
     @property
     def fingerprint(self) -> str | None:
-        """That of the baseline which was compared with, of which there may be only some variables here."""
+        """Fingerprint of the whole baseline of the comparison; this view may have only some of its variables."""
         return self._report.baseline if self._report is not None else None
 
     @property
     def rows(self) -> int:
-        """How many rows were answered, or, not served, had a value for some variable, or lacked it."""
+        """Number of answered rows; for counts that are not a server's, the most rows that any variable has."""
         if self.observation is not None:
             return self.observation.rows["ok"]
         return max((view.drift.live_rows for view in self.variables), default=0)
 
     @cached_property
     def variables(self) -> list[VariableView]:
-        """All variables, most worrying first."""
+        """All variables, worst verdict first."""
         return [self._view(drift) for drift in self._report or ()]
 
     def _view(self, drift: VariableDrift) -> VariableView:
@@ -227,12 +227,12 @@ class ModelView:
 
     @cached_property
     def _since(self) -> Callable[[float | None], NDArray[np.int64]]:
-        """Returns the counts from a moment on."""
+        """Function that returns the counts since a moment."""
         return cache(self.observation.cells_since) if self.observation is not None else lambda time: self._cells
 
     @cached_property
     def _own(self) -> dict[int, slice]:
-        """Which of the counts are of a variable, by its identity."""
+        """Slice of the counts for each variable, by the variable's identity."""
         assert self.baseline is not None
         trained = self.observation and self.observation.trained
         trained = trained or Trained((*self.baseline.features, *self.baseline.outputs))
@@ -240,7 +240,7 @@ class ModelView:
 
     @cached_property
     def asked_for(self) -> list[VariableView]:
-        """Those that the query asks for, of all pages."""
+        """Variables that match the query, on all pages."""
         name, verdict = self.query.name.casefold(), self.query.verdict
         return [
             view
@@ -250,50 +250,50 @@ class ModelView:
 
     @property
     def pages(self) -> int:
-        """How many pages these take, at least one."""
+        """Number of pages for these, at least one."""
         return max(-(-len(self.asked_for) // PAGE_VARIABLES), 1)
 
     @property
     def page(self) -> int:
-        """Which of them is shown: the one that the query asks for, or the last."""
+        """Number of the page on display: the chosen page, or the last."""
         return min(self.query.page, self.pages)
 
     @property
     def first(self) -> int:
-        """How many stand on the pages before."""
+        """Number of variables on the pages before."""
         return (self.page - 1) * PAGE_VARIABLES
 
     @property
     def shown(self) -> list[VariableView]:
-        """Those of this page."""
+        """Variables on this page."""
         return self.asked_for[self.first : self.first + PAGE_VARIABLES]
 
     @cached_property
     def moved(self) -> list[VariableView]:
-        """Those that are drifted or major."""
+        """Variables that are drifted or major."""
         return [view for view in self.variables if view.drift.verdict in MOVED]
 
     @cached_property
     def unclear(self) -> list[VariableView]:
-        """Those that may have changed, or not."""
+        """Variables that may have changed."""
         return [view for view in self.variables if view.drift.verdict == "unclear"]
 
     @cached_property
     def unknown(self) -> list[VariableView]:
-        """Those with not enough data, those with most rows first."""
-        found = [view for view in self.variables if view.drift.verdict == "not enough data"]
-        return sorted(found, key=lambda view: -view.drift.rows)
+        """Variables without enough data, most rows first."""
+        views = [view for view in self.variables if view.drift.verdict == "not enough data"]
+        return sorted(views, key=lambda view: -view.drift.rows)
 
     @property
     def state(self) -> str:
-        """The verdict on the whole; what is shifted is not worth an alert."""
+        """The worst verdict of all variables; "shifted" is not worth an alert."""
         verdicts = [view.drift.verdict for view in self.variables]
         if not self.rows or len(self.unknown) == len(verdicts):
             return "not enough data"
         return next((verdict for verdict in (*WORST_FIRST[:2], "unclear") if verdict in verdicts), "stable")
 
     def variable(self, side: str, name: str) -> VariableView | None:
-        """Return one variable."""
+        """Return one variable; None if there is none of this name."""
         for drift in self._report or ():
             if (drift.side, drift.name) == (side, name):
                 return self._view(drift)
@@ -305,16 +305,16 @@ def _part(since: Callable[[float | None], NDArray[np.int64]], moment: float | No
 
 
 class App:
-    """Everything that the page shows of an app.
+    """Everything on the page of an app.
 
     Args:
-        name: Of the app.
-        query: What is asked for.
-        observations: Of its models.
-        sinks: What became of records, by sink.
-        findings: What the doctor says.
-        now: Unix seconds.
-        failures: What could not be read, as texts.
+        name: Name of the app.
+        query: The visitor's choices.
+        observations: Observations of its models.
+        sinks: Counts of accepted, delivered and lost records, by sink.
+        findings: Problems and hints about the deployment.
+        now: Time in Unix seconds.
+        failures: Descriptions of counts that could not be read.
     """
 
     def __init__(
@@ -338,22 +338,22 @@ class App:
 
     @property
     def verdicts(self) -> list[tuple[Verdict, int]]:
-        """Each verdict and how many variables have it."""
+        """Each verdict with its number of variables."""
         counts = Counter(view.drift.verdict for model in self.models for view in model.variables)
         return [(verdict, counts[verdict]) for verdict in WORST_FIRST]
 
     @property
     def problems(self) -> list[Finding]:
-        """What needs somebody's attention."""
+        """Findings that need attention."""
         return [finding for finding in self.findings if finding.level == "problem"]
 
     @property
     def hints(self) -> list[Finding]:
-        """What could be turned on."""
+        """Findings that are worth turning on."""
         return [finding for finding in self.findings if finding.level != "problem"]
 
 
 def course_picture(view: VariableView, points: Sequence[CoursePoint]) -> Markup | None:
-    """Draw the day of a variable; None where no hour had enough rows."""
+    """Draw the last 24 hours of a variable; None if no hour had enough rows."""
     label = f"Population stability index of {view.drift.name} over the last 24 hours, with its limit"
     return course_chart(points, label) if points else None

@@ -1,4 +1,4 @@
-"""HTML and JSON from what the page shows."""
+"""The page's content rendered as HTML and JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from flask_boxkite.page.wording import (
 __all__ = ["ASSETS", "asset", "comparison_html", "drift_json", "overview_html", "report_html", "variable_html"]
 
 FORMAT = 1
-"""Of the JSON: raised when a key goes or changes its meaning."""
+"""Format number of the JSON; it increases when a key is removed or changes its meaning."""
 
 ASSETS = {"boxkite.css": "text/css; charset=utf-8", "boxkite.js": "text/javascript; charset=utf-8"}
 
@@ -52,7 +52,7 @@ def _environment() -> Environment:
 
 @lru_cache
 def asset(name: str) -> str:
-    """Return the style sheet or the script."""
+    """Return the text of the style sheet or the script."""
     return files("flask_boxkite.page").joinpath("assets", name).read_text("utf-8")
 
 
@@ -65,10 +65,10 @@ def variable_html(app: App, model: ModelView, view: VariableView, points: Sequen
     """Return the page of one variable.
 
     Args:
-        app: Its app.
-        model: Its model.
+        app: App with the model.
+        model: Model with the variable.
         view: The variable.
-        points: Its course over the day.
+        points: Course of the variable over the day.
     """
     return (
         _environment()
@@ -86,17 +86,17 @@ def variable_html(app: App, model: ModelView, view: VariableView, points: Sequen
 
 
 def report_html(app: App) -> str:
-    """Return a page that stands alone, to be kept or sent: every variable, with its style and without links."""
+    """Return a page to be kept or sent as one file: every variable, with its style and without links."""
     return _report(app.name, app.models, app.now, app.failures)
 
 
 def comparison_html(source: str, model: ModelView, now: float) -> str:
-    """Return the same of other counts than a server's.
+    """Return the same page for counts that are not a server's.
 
     Args:
-        source: What was counted, such as the name of a file.
+        source: Source of the counts, such as the name of a file.
         model: The counts, compared.
-        now: Unix seconds.
+        now: Time in Unix seconds.
     """
     return _report(source, [model], now)
 
@@ -134,6 +134,7 @@ def drift_json(app: App) -> str:
 def _model_dict(model: ModelView) -> dict[str, Any]:
     seen = model.observation
     assert seen is not None
+
     return {
         "model": model.name,
         "baseline": model.baseline.fingerprint if model.baseline else None,

@@ -1,4 +1,4 @@
-"""Numbers and verdicts in words."""
+"""Numbers and verdicts of the page as text."""
 
 from __future__ import annotations
 
@@ -6,40 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from flask_boxkite.drift.verdict import DOUBT, DRIFTED_SIZE, MAJOR_SIZE
+from flask_boxkite.drift.verdict import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.drift.wording import (
     CHANGED,
     NOTICEABLE,
-    WHOLE,
     counted_as_one,
-    digits_apart,
     distance_text,
-    interval_ends,
     number,
+    numbers,
     percent,
-)
-from flask_boxkite.naming import (
-    ABOVE,
-    BELOW,
-    INVALID,
-    MISSING,
-    RARE,
-    UNSEEN,
-    category_value,
-    is_canonical_number,
+    size_meaning,
 )
 from flask_boxkite.values.times import DAY, is_time_text, time_text
 
 __all__ = [
     "MEANINGS",
-    "SPECIAL_WORDS",
     "Statistic",
     "ago",
     "bound_texts",
-    "category_label",
     "decision_statistics",
     "distance_statistics",
-    "group_text",
     "moment",
     "number",
     "numbers",
@@ -52,16 +38,6 @@ __all__ = [
 
 _NONE = "\N{EN DASH}"
 
-SPECIAL_WORDS = {
-    BELOW: "below training",
-    ABOVE: "above training",
-    RARE: "rare",
-    UNSEEN: "unseen",
-    MISSING: "missing",
-    INVALID: "invalid",
-}
-"""What special groups are called."""
-
 MEANINGS = {
     "major": "has moved far from training",
     "drifted": "has moved away from training",
@@ -70,17 +46,17 @@ MEANINGS = {
     "stable": "is as in training",
     "not enough data": "has too few rows to tell",
 }
-"""What a verdict says of a variable, before it is said since when."""
+"""Sentence part about a variable for each verdict; its time follows."""
 
 _WINDOWS = {"5m": "the last 5 minutes", "1h": "the last hour", "24h": "the last 24 hours"}
 
 
 def since_text(row: Mapping[str, Any], today: str | None) -> str:
-    """Say when the stretch of time began that decided, as in "since 12:03 UTC"; nothing where it is the whole window.
+    """Return the start of the stretch of time that decided, as in "since 12:03 UTC"; empty if it is the whole window.
 
     Args:
-        row: A variable, as `VariableDrift.to_row` has it.
-        today: Date that goes without saying, as ``"2026-01-31"``; None: there is none.
+        row: A variable, as in `VariableDrift.to_row`.
+        today: Date to omit, as ``"2026-01-31"``; None to omit none.
     """
     if not row["since"]:
         return ""
@@ -89,7 +65,7 @@ def since_text(row: Mapping[str, Any], today: str | None) -> str:
 
 
 def rows_text(rows: int) -> str:
-    """Write how many rows there are, as in "1 row"."""
+    """Write a number of rows, as in "1 row"."""
     return f"{rows:,} row{'s' * (rows != 1)}"
 
 
@@ -98,14 +74,8 @@ def window_text(window: str | None) -> str:
     return f"in {_WINDOWS.get(window, f'the last {window}')}" if window else "since the start"
 
 
-def numbers(values: Sequence[float]) -> list[str]:
-    """Write numbers with as many digits, three at least, as tell apart those that are not equal."""
-    digits = digits_apart(values, 3)
-    return [number(value, digits) for value in values]
-
-
 def bound_texts(values: Sequence[float], *, is_time: bool) -> list[str]:
-    """Write values of a continuous variable: numbers, or moments as dates, with the time where they lie close."""
+    """Write values of a continuous variable: numbers, or dates with the time where they are close."""
     if not is_time:
         return numbers(values)
     is_short = max(values, default=0.0) - min(values, default=0.0) < 2 * DAY
@@ -114,19 +84,19 @@ def bound_texts(values: Sequence[float], *, is_time: bool) -> list[str]:
 
 
 def seconds(value: float | None) -> str:
-    """Write a span of time in a fitting unit."""
+    """Write a duration in a suitable unit."""
     if value is None:
         return _NONE
     return f"{number(value * 1000)} ms" if value < 1 else f"{number(value)} s"
 
 
 def moment(time: float) -> str:
-    """Write a time, given in Unix seconds, as ISO 8601 in UTC."""
+    """Write Unix seconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ago(value: float) -> str:
-    """Write how many seconds ago something was, in the largest unit that fits."""
+    """Write an age in seconds with the largest suitable unit."""
     if value < 2:
         return "just now"
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
@@ -135,25 +105,8 @@ def ago(value: float) -> str:
     return f"{value:.0f} seconds ago"
 
 
-def group_text(name: str, kind: str) -> str:
-    """Name a group as people would: an interval with short bounds, a category as it is, a special one by a word."""
-    if name in SPECIAL_WORDS:
-        return SPECIAL_WORDS[name]
-    if kind != "continuous":
-        return category_label(name)
-    return " to ".join(interval_ends(name, numbers))
-
-
-def category_label(category: str) -> str:
-    """Name a category as it is: a number without needless zeros and without separators, as 2021 may be a year."""
-    if is_canonical_number(category):
-        value = float(category)
-        return f"{value:.0f}" if abs(value) < WHOLE and value.is_integer() else repr(value)
-    return category_value(category)
-
-
 class Statistic(NamedTuple):
-    """A line of the table of statistics."""
+    """A row of the table of statistics."""
 
     name: str
     value: str
@@ -162,10 +115,10 @@ class Statistic(NamedTuple):
 
 
 def decision_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
-    """Explain the numbers that the verdict was made from.
+    """Explain the numbers behind the verdict.
 
     Args:
-        row: A variable, as `VariableDrift.to_row` has it.
+        row: A variable, as in `VariableDrift.to_row`.
     """
     yield Statistic("G", number(row["g"]), number(row["limit"]), _g_meaning(row))
     yield Statistic("φ, dispersion", number(row["dispersion"]), "", _dispersion_meaning(row))
@@ -173,17 +126,17 @@ def decision_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     if row["verdict"] in CHANGED:
         yield Statistic("Size", number(row["size"]), number(DRIFTED_SIZE), _size_meaning(row))
     else:
-        yield Statistic("Size", _NONE, number(DRIFTED_SIZE), "There is none, as no change is certain.")
+        yield Statistic("Size", _NONE, number(DRIFTED_SIZE), "Only a certain change has a size.")
 
 
 def _g_meaning(row: Mapping[str, Any]) -> str:
     if row["verdict"] == "not enough data":
-        return f"It says nothing yet: {row['reason']}."
+        return f"Not enough data yet: {row['reason']}."
     if row["verdict"] == "unclear":
         return f"Above its limit only if each row counts: {row['reason']}."
     if row["g"] > row["limit"]:
-        return "Above its limit: chance alone does not do this."
-    return "Within its limit: chance can do this."
+        return "Above its limit: more than chance explains."
+    return "Within its limit: no more than chance explains."
 
 
 def _dispersion_meaning(row: Mapping[str, Any]) -> str:
@@ -197,24 +150,20 @@ def _psi_meaning(row: Mapping[str, Any]) -> str:
     if row["psi_limit"] is None:
         return "There are no live rows yet."
     return (
-        f"Samples of this size have {number(row['psi_noise'])} of it anyway; its standard error is "
+        f"Sampling alone gives it {number(row['psi_noise'])} on average; its standard error is "
         f"{number(row['psi_error'])}."
     )
 
 
 def _size_meaning(row: Mapping[str, Any]) -> str:
-    less = "what samples have anyway"
-    # Standard errors are taken off what is watched, so that less is left than the noise alone leaves.
-    if row["size"] < (row["psi"] - row["psi_noise"]) * (1 - 1e-9):
-        less += f", and less {DOUBT:g} standard errors of training (after an hour: of both), to be sure"
-    return f"PSI less {less}. Drift begins at {number(DRIFTED_SIZE)}, major drift at {number(MAJOR_SIZE)}."
+    return f"{size_meaning([row])} Drift begins at {number(DRIFTED_SIZE)}, major drift at {number(MAJOR_SIZE)}."
 
 
 def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     """Explain the numbers that describe the whole window.
 
     Args:
-        row: A variable, as `VariableDrift.to_row` has it.
+        row: A variable, as in `VariableDrift.to_row`.
     """
     if row["kolmogorov_smirnov"] is not None:
         yield Statistic(
@@ -223,13 +172,14 @@ def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
             number(row["kolmogorov_smirnov_limit"]),
             f"At some value, the shares of rows up to it are {percent(row['kolmogorov_smirnov'])} apart.",
         )
+
     if row["wasserstein"] is not None:
         value = distance_text(row)
         yield Statistic(
-            "Wasserstein", value, "", f"On average a value would have to move by {value} to be where it was."
+            "Wasserstein", value, "", f"On average, values would have to move by {value} to match training."
         )
     scale = "0: the same; 1: nothing in common."
     yield Statistic("Jensen-Shannon distance", number(row["jensen_shannon"]), "", scale)
     yield Statistic("Hellinger distance", number(row["hellinger"]), "", scale)
     for key, of in (("kl_live", "live from training"), ("kl_baseline", "training from live")):
-        yield Statistic(f"KL divergence of {of}", number(row[key]), "", "0: the same. In nats; it has no upper end.")
+        yield Statistic(f"KL divergence of {of}", number(row[key]), "", "0: the same. In nats, without an upper limit.")

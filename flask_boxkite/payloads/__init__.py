@@ -1,4 +1,4 @@
-"""What clients send and models answer, as rows of values. Pure functions: no request object comes in here."""
+"""Request bodies and model answers, read as rows of values. Pure functions: they take no request object."""
 
 from flask_boxkite.payloads.encodings import decompressed
 from flask_boxkite.payloads.requests import csv_table, form_table, json_lines_table, json_table

@@ -1,7 +1,7 @@
-"""Compressed bodies, read up to a bound.
+"""Decompression of request bodies, up to a size limit.
 
-Python itself reads gzip and deflate, from 3.14 on zstd too. Brotli and zstd are read by the packages with which an app
-would write them, such as Flask-Compress does: ``brotli`` 1.2, which can stop at a bound, and ``backports.zstd``.
+Python itself reads gzip and deflate, and zstd from 3.14 on. The packages that apps use to write brotli and zstd (with
+Flask-Compress, for instance) read them here: ``brotli`` 1.2, which can stop at a limit, and ``backports.zstd``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
     """Return a body without its content encoding.
 
     Args:
-        data: The body as it came.
+        data: The body as it arrived.
         encoding: Value of the header ``Content-Encoding``.
-        limit: Bytes that the body may have; what comes after them is never decompressed.
+        limit: Largest size of the decompressed body in bytes; nothing beyond it is decompressed.
 
     Raises:
-        ValueError: The encoding is unknown, the data are not of it or not whole, or there are more than *limit* bytes.
+        ValueError: The encoding is unknown, the body is incomplete or encoded otherwise, or exceeds *limit* bytes.
     """
     for read in _READERS.get(encoding.strip().lower(), ()):
         try:
@@ -39,7 +39,7 @@ def decompressed(data: bytes, encoding: str, limit: int) -> bytes:
 
 
 class _Unreadable(Exception):
-    """The data are not of an encoding, or what reads it is not installed."""
+    """The data have another encoding, or the package that reads this encoding is not installed."""
 
 
 def _unzipped(window: int, data: bytes, limit: int) -> bytes:
@@ -62,14 +62,14 @@ def _from_brotli(data: bytes, limit: int) -> bytes:
     reader = brotli.Decompressor()
     try:
         body: bytes = reader.process(data, output_buffer_limit=limit + 1)
-    except (brotli.error, TypeError) as error:  # TypeError: an older version, which knows no bound
+    except (brotli.error, TypeError) as error:  # TypeError: an older version, which accepts no limit
         raise _Unreadable from error
     return _whole(body, limit, is_finished=reader.is_finished())
 
 
 def _joined(new_reader: Callable[[], Any], data: bytes, limit: int) -> bytes:
     body = b""
-    while data:  # there may be several members
+    while data:  # a body may consist of several compressed members
         reader = new_reader()
         body = _whole(body + reader.decompress(data, limit - len(body) + 1), limit, is_finished=reader.eof)
         data = reader.unused_data

@@ -1,7 +1,7 @@
-"""Whether values can be the outputs that the baseline knows.
+"""Checks whether values in an answer can be the outputs that the baseline knows.
 
-Two questions with two answers. Of several keys that may hold the output, one *fits* by its name and its values: a label
-is 0 or 1, a probability lies between. A value under a name that says nothing *can be* the output by its kind alone.
+Two checks answer two questions. `fits` chooses among several keys that may hold the output, by name and values: a label
+is 0 or 1, a probability lies between. `can_be` accepts a value under an unknown name by the type of its value alone.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ SHARES = ("probability", "probabilities")
 _SCORES = frozenset({*SHARES, "score", "scores"})
 """Keys that never hold a label."""
 _MARGIN = 0.001
-"""The outermost bounds of a baseline lie a little outside of its values."""
+"""Distance by which the outermost bounds of a baseline may lie outside its values."""
 
 
 def fits(key: str, table: Table, outputs: Sequence[Distribution]) -> bool:
-    """Return whether values are of the kind of the outputs: probabilities, other numbers, or labels."""
+    """Return whether values have the type of the outputs: probabilities, other numbers, or labels."""
     return all(values is not None and _fits_one(key, values, output) for output, values in _columns(table, outputs))
 
 
 def _columns(table: Table, outputs: Sequence[Distribution]) -> Iterator[tuple[Distribution, list[Any] | None]]:
-    """Yield each output with its values; None if a table by name has none of its name."""
+    """Yield each output with its values; None if a table with names lacks the output's name."""
     places = range(len(outputs)) if table.names is None else _places(table.names, outputs)
     for output, place in zip(outputs, places, strict=True):
         yield output, None if place is None else [row[place] for row in table.rows]
@@ -50,18 +50,19 @@ def _fits_one(key: str, values: list[Any], output: Distribution) -> bool:
         return key not in _SCORES and all(
             value is None or isinstance(value, str) or _read(to_text, value) in output.values for value in values
         )
+
     numbers = [_read(_finite, value) for value in values]
     if any(number is None for number in numbers):
         return False
     are_labels = all(number != number or number == int(number) for number in numbers if number is not None)
     if _is_share(output):
-        # A label beside a probability is 0 or 1; what stands under a probability's own name is one whatever its value.
+        # A label beside a probability is 0 or 1; any value under a probability's own name is a probability.
         return key in _SCORES or not are_labels
     return key not in _SCORES and are_labels if isinstance(output, Discrete) else key not in SHARES
 
 
 def _is_share(output: Distribution) -> bool:
-    """Return whether an output lies within 0 and 1, as probabilities do, and not only at both ends."""
+    """Return whether an output lies within 0 and 1, as probabilities do, and not only at the two ends."""
     if not isinstance(output, Discrete):
         return output.upper_bounds[0] >= -_MARGIN and output.upper_bounds[-1] <= 1 + _MARGIN
     values = [value for value in output.values if not isinstance(value, str)]
@@ -69,7 +70,7 @@ def _is_share(output: Distribution) -> bool:
 
 
 def is_known(table: Table, outputs: Sequence[Distribution]) -> bool:
-    """Return whether all values of a single label are categories of training."""
+    """Return whether the only output is a label and all its values are categories of training."""
     output = outputs[0]
     if len(outputs) > 1 or not isinstance(output, Discrete):
         return False
@@ -80,10 +81,10 @@ def is_known(table: Table, outputs: Sequence[Distribution]) -> bool:
 
 
 def can_be(table: Table, outputs: Sequence[Distribution]) -> bool:
-    """Return whether values under a name that says nothing can be the outputs: ``{"churn": 0.7}``, say.
+    """Return whether values under an unknown name can be the outputs, as in ``{"churn": 0.7}``.
 
-    What is refused is told, with the remedy; what is read wrongly would be a false alarm. So a value must be of the
-    kind that training had. It is never judged by whether training had it often: the rest would be a biased sample.
+    The app logs a refusal with its remedy; a wrong reading would raise a false alarm. So a value must have the type of
+    training. How often training had it never matters: the accepted values would be a biased sample.
     """
     return all(
         values is not None and all(can_be_one(value, output) for value in values)
@@ -92,13 +93,13 @@ def can_be(table: Table, outputs: Sequence[Distribution]) -> bool:
 
 
 def can_be_one(value: Any, output: Distribution) -> bool:
-    """Return whether a value under a name that says nothing can be this output."""
+    """Return whether a value under an unknown name can be this output."""
     if value is None or is_null(value):
-        return output.missing > 0  # else an {"error": null} would be an output that is missing
+        return output.missing > 0  # else {"error": null} would count as a missing output
     if isinstance(value, (bool, np.bool_)):
-        return False  # {"ok": true} is as likely as a label, and tells nothing from one
+        return False  # {"ok": true} may report success as well as a label
     if isinstance(output, Discrete):
-        # {"status": "ok"} is no label that training has named. With rare labels, which it has not, none can be told.
+        # {"status": "ok"} is not a label that training has named. Where training merged rare labels, names are unknown.
         return not output.rare and _is_category(value, output)
     if output.is_time:
         return _read(to_seconds, value) is not None
@@ -107,7 +108,7 @@ def can_be_one(value: Any, output: Distribution) -> bool:
 
 
 def can_be_text(text: str, outputs: Sequence[Distribution]) -> bool:
-    """Return whether an answer that is a bare text can be the output: any where outputs are texts, else a number's."""
+    """Return whether a plain text can be the output: any text if outputs are texts, else only a number or a time."""
     output = outputs[0]
     if isinstance(output, Discrete) and output.is_text:
         return True
@@ -115,15 +116,15 @@ def can_be_text(text: str, outputs: Sequence[Distribution]) -> bool:
 
 
 def _is_category(value: Any, output: Discrete) -> bool:
-    """Return whether a value is a category of training, in whatever way it is written."""
+    """Return whether a value is a category of training, in any spelling."""
     if output.is_text:
         return _read(to_text, value) in output.values
-    found = _read(to_seconds if output.is_time else _finite, value)
-    if found is None or output.width == 64:
-        return found in output.values
+    number = _read(to_seconds if output.is_time else _finite, value)
+    if number is None or output.width == 64:
+        return number in output.values
     narrow = np.dtype(f"f{output.width // 8}").type
     with np.errstate(over="ignore"):
-        return narrow(found) in map(narrow, output.values)
+        return narrow(number) in map(narrow, output.values)
 
 
 def _finite(value: Any) -> float | None:
@@ -132,7 +133,7 @@ def _finite(value: Any) -> float | None:
 
 
 def _read(read: Callable[[Any], Any], value: Any) -> Any:
-    """Return what a value means; None where it means nothing."""
+    """Return the value as *read* converts it; None if it cannot be converted."""
     try:
         return read(value)
     except InvalidValue:

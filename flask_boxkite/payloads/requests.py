@@ -1,6 +1,6 @@
-"""What clients send: one small function per convention, which returns a table, or None for "not mine".
+"""Readers of request bodies: one small function per convention, which returns a table, or None for "not mine".
 
-What fits none is not guessed. A key that the model itself has as a feature is never read as the mark of a convention.
+A body that follows no convention is not guessed. A key that is a feature of the model never marks a convention.
 """
 
 from __future__ import annotations
@@ -32,26 +32,27 @@ def json_table(document: Any, names: frozenset[str]) -> Table | None:
 
     Args:
         document: The parsed JSON.
-        names: The features that the model knows; empty if it has no baseline.
+        names: Names of the model's features; empty if it has no baseline.
     """
     if type(document) is not dict:
         return as_table(document)
     if not document.keys().isdisjoint(_MARKS):
-        if (found := _by_mark(document, names)) is not None:
-            return found
+        if (table := _by_mark(document, names)) is not None:
+            return table
         if not names and any(isinstance(document.get(key), (list, dict)) for key in _BY_KEY):
             return None
     if names and names.isdisjoint(document):
         return None
+
     for first in document.values():
-        if type(first) in SCALARS or not names:  # without known names, lists may be anything
+        if type(first) in SCALARS or not names:  # without known names, lists have no certain meaning
             return ObjectRow(document)
         break
     return as_table(document)
 
 
 def _by_mark(document: dict[str, Any], names: frozenset[str]) -> Table | None:
-    """Read what stands under the mark of a convention; None if several fit equally."""
+    """Read the value under the key that marks a convention; None if several conventions fit equally."""
     marks = [key for key in document if key in _MARKS and key not in names]
     if len(marks) == 1 and marks[0] != "data":
         value = document[marks[0]]
@@ -60,6 +61,7 @@ def _by_mark(document: dict[str, Any], names: frozenset[str]) -> Table | None:
     if "data" in marks and "columns" in document and "columns" not in names:
         # MLflow 1 and pandas' orient="split": the same as `dataframe_split` without a key around it.
         return _split(document, names)
+
     tables = [table for key in marks if (table := _BY_KEY[key](document[key], names)) is not None]
     if len(tables) > 1:
         tables = [table for table in tables if _fits(table, names)]
@@ -69,7 +71,7 @@ def _by_mark(document: dict[str, Any], names: frozenset[str]) -> Table | None:
 
 
 def _fits(table: Table, names: frozenset[str]) -> bool:
-    """Return whether rows may be those of the features: by name, or by their number."""
+    """Return whether the rows can hold the features: by name, or by the number of values."""
     if not names:
         return True
     if not len(table):
@@ -82,21 +84,21 @@ def _features(value: Any, names: Collection[str]) -> Table | None:
 
 
 def _rows(value: Any, names: frozenset[str]) -> Table | None:
-    """``data``, ``rows``, ``records`` or ``input``: rows as they would stand alone."""
+    """Read rows under ``data``, ``rows``, ``records`` or ``input`` as if they stood alone."""
     if not isinstance(value, (list, dict)) or (isinstance(value, dict) and names and names.isdisjoint(value)):
         return None
     return as_table(value)
 
 
 def _data(value: Any, names: frozenset[str]) -> Table | None:
-    """Read Seldon's, SageMaker's, or plain rows."""
+    """Read the ``data`` of Seldon or SageMaker, or plain rows."""
     if isinstance(value, dict) and not _INSIDE_DATA.difference(names).isdisjoint(value):
-        return _sagemaker(value) if (found := _seldon(value)) is None else found
+        return _sagemaker(value) if (table := _seldon(value)) is None else table
     return _rows(value, names)
 
 
 def _instances(value: Any, names: Collection[str]) -> Table | None:
-    """TensorFlow Serving, KServe v1, Vertex; SageMaker has each row under ``features``. Each item is a row."""
+    """Read one row per item: TensorFlow Serving, KServe v1, Vertex; SageMaker has each row under ``features``."""
     if not isinstance(value, list):
         return None
     if not value:
@@ -109,7 +111,7 @@ def _instances(value: Any, names: Collection[str]) -> Table | None:
 
 
 def _unwrapped(items: list[Any], names: Collection[str]) -> list[Any]:
-    """Return rows that stand in objects of a single key; and values that stand in lists of their own."""
+    """Return rows without an outer object of a single key, and values without a list of their own."""
     keys = set(items[0])
     if len(keys) == 1 and all(item.keys() == keys for item in items):
         (key,) = keys
@@ -119,13 +121,14 @@ def _unwrapped(items: list[Any], names: Collection[str]) -> list[Any]:
                 return values
             if key == "data" and all(map(_is_sagemaker, values)):
                 return [item["features"]["values"] for item in values]
-            # The only input of a Keras model: known by its position, as a row of that many values.
+            # The only input of a Keras model has no feature's name: its values form a row by position.
             if all(isinstance(row, list) and len(row) == (len(names) or len(values[0])) > 1 for row in values):
                 return values
             if len(names) == 1 and all(isinstance(row, list) and len(row) == 1 for row in values):
                 return values
             if len(names) == 1 and all(map(is_base64, items)):
                 return [[item] for item in items]
+
     return [_flat_object(item) for item in items]
 
 
@@ -136,7 +139,7 @@ def _flat_object(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_sagemaker(value: Any) -> bool:
-    """SageMaker's dense rows: ``{"features": {"values": […]}}``."""
+    """Return whether this is a dense row of SageMaker: ``{"features": {"values": […]}}``."""
     features = value.get("features") if isinstance(value, dict) and len(value) == 1 else None
     return isinstance(features, dict) and isinstance(features.get("values"), list)
 
@@ -149,9 +152,9 @@ def _split(value: Any, names: Collection[str]) -> Table | None:
     """MLflow's ``dataframe_split``."""
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
         return None
-    found = from_rows(value["data"])
+    table = from_rows(value["data"])
     columns = value.get("columns")
-    return found if found is None or columns is None else _named(found, columns)
+    return table if table is None or columns is None else _named(table, columns)
 
 
 def _records(value: Any, names: Collection[str]) -> Table | None:
@@ -160,43 +163,43 @@ def _records(value: Any, names: Collection[str]) -> Table | None:
 
 
 def _inputs(value: Any, names: Collection[str]) -> Table | None:
-    """MLflow's tensors and columns, TensorFlow Serving's columns, or Open Inference v2."""
+    """Read MLflow's tensors and columns, TensorFlow Serving's columns, or Open Inference v2."""
     if not isinstance(value, dict):
         return tensor_tables(value, names) if is_tensor_list(value, names) else as_table(value)
-    if (found := _single_input(value, names)) is not None:
-        return found
-    if (found := from_columns(value)) is not None:
-        return found
-    # Columns of several lengths are no row of lists either.
+    if (table := _single_input(value, names)) is not None:
+        return table
+    if (table := from_columns(value)) is not None:
+        return table
+    # Columns of different lengths are not a row of lists either.
     return None if any(isinstance(item, list) for item in value.values()) else as_table(value)
 
 
 def _single_input(value: dict[str, Any], names: Collection[str]) -> Table | None:
-    """Read the only input of a Keras model, by position: rows as wide as the model has features."""
+    """Read the only input of a Keras model by position: each row must have as many values as the model has features."""
     if len(value) != 1 or next(iter(value)) in names:
         return None
     (rows,) = value.values()
-    found = from_rows(rows) if isinstance(rows, list) and rows and isinstance(rows[0], list) else None
-    if found is None:
+    table = from_rows(rows) if isinstance(rows, list) and rows and isinstance(rows[0], list) else None
+    if table is None:
         return None
-    width = len(found.rows[0])
-    return found if width == (len(names) or width) and (width > 1 or len(names) == 1) else None
+    width = len(table.rows[0])
+    return table if width == (len(names) or width) and (width > 1 or len(names) == 1) else None
 
 
 def _seldon(value: dict[str, Any]) -> Table | None:
-    """Seldon's ``data`` with ``ndarray`` or ``tensor``, and perhaps names."""
+    """Read Seldon's ``data`` with ``ndarray`` or ``tensor``, and its names if present."""
     rows = value.get("ndarray")
     if rows is None and isinstance(tensor := value.get("tensor"), dict):
         rows = reshaped(tensor.get("values"), tensor.get("shape"))
-    found = as_table(rows) if isinstance(rows, list) else None
+    table = as_table(rows) if isinstance(rows, list) else None
     columns = value.get("names")
-    if found is None or found.names is not None or not columns:
-        return found
-    return _named(found, columns)
+    if table is None or table.names is not None or not columns:
+        return table
+    return _named(table, columns)
 
 
 def _named(found: Table, names: Any) -> Table | None:
-    """Give names to columns, if they are as many."""
+    """Name the columns if there are as many names as columns."""
     if not isinstance(names, list) or (len(found) and len(names) != len(found.rows[0])):
         return None
     return Table(tuple(map(str, names)), found.rows)
@@ -221,37 +224,38 @@ _INSIDE_DATA = frozenset({"ndarray", "tensor", "tftensor", "features"})
 
 
 def json_lines_table(text: str, names: frozenset[str]) -> Table | None:
-    """Read JSON lines, a row a line, each in any convention of a single row.
+    """Read JSON lines, one row per line, each in any convention for a single row.
 
     Raises:
         ValueError: A line is not JSON.
     """
     tables = [json_table(json.loads(line), names) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
-    found = [table for table in tables if table is not None and len(table) == 1]
-    if not found or len(found) < len(tables):
+    rows = [table for table in tables if table is not None and len(table) == 1]
+    if not rows or len(rows) < len(tables):
         return None
-    if all(table.names is None for table in found):
-        return from_rows([list(table.rows[0]) for table in found])
-    if any(table.names is None for table in found):
+    if all(table.names is None for table in rows):
+        return from_rows([list(table.rows[0]) for table in rows])
+    if any(table.names is None for table in rows):
         return None
-    return from_records([table.content() for table in found])
+    return from_records([table.content() for table in rows])
 
 
 def csv_table(text: str, names: Collection[str]) -> Table | None:
-    """Read ``text/csv``. Its first line is a header if it names a feature, or, without a baseline, holds no number."""
+    """Read ``text/csv``. The first line is a header if it names a feature or, without a baseline, has no number."""
     try:
         lines = [line for line in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")) if line]
     except csv.Error:
         return None
     if not lines:
         return None
+
     header = None
     first = [cell.strip() for cell in lines[0]]
     if not set(first).isdisjoint(names) or (not names and len(lines) > 1 and not any(map(_is_number, first))):
         header, lines = first, lines[1:]
-    # An empty cell stays the empty text, which may be a category. A header alone is an empty batch.
-    found = from_rows([[cell.strip() for cell in line] for line in lines])
-    return found if found is None or header is None else _named(found, header)
+    # An empty cell stays an empty text, which may be a category. A header alone is an empty batch.
+    table = from_rows([[cell.strip() for cell in line] for line in lines])
+    return table if table is None or header is None else _named(table, header)
 
 
 def _is_number(text: str) -> bool:
@@ -263,7 +267,7 @@ def _is_number(text: str) -> bool:
 
 
 def form_table(fields: Mapping[str, Sequence[str]], names: Collection[str]) -> Table | None:
-    """Read form fields by name; a field sent n times in every name is n rows."""
+    """Read form fields by name; if every field appears n times, they form n rows."""
     if names and not set(fields) & set(names):
         return None
     return from_columns({name: values for name, values in fields.items() if not names or name in names})

@@ -1,7 +1,7 @@
-"""What models answer: the mirror image of the request conventions.
+"""Readers of model answers: the counterpart of the request conventions.
 
-An answer becomes a table with one row per row of the request. What the baseline knows decides which of its numbers are
-rows and which are several outputs of one row, and, where an answer has a label and a probability, which of them is the
+An answer becomes a table with one row per row of the request. The baseline decides whether numbers are several rows or
+several outputs of one row. Where an answer has a label and a probability, it also decides which of the two is the
 output.
 """
 
@@ -31,13 +31,13 @@ _MARKS = (*_SEVERAL_ROWS, *_ONE_VALUE, *SHARES, "scores", "labels")
 def found_output(
     document: Any, names: Sequence[str], outputs: Sequence[Distribution] = (), rows: int | None = None
 ) -> Any:
-    """Find the output in a JSON answer; raise LookupError where no convention fits.
+    """Find the output in a JSON answer; raise LookupError if no convention fits.
 
     Args:
         document: The parsed JSON, or an object with fields by name.
-        names: The outputs that the baseline knows.
-        outputs: Their distributions, which decide between several keys that may hold the output.
-        rows: Rows of the request, or None if they are not known.
+        names: Names of the outputs in the baseline.
+        outputs: Distributions of these outputs, which choose between several keys that may hold the output.
+        rows: Number of rows in the request; None if unknown.
     """
     if type(document) is not dict and not isinstance(document, Mapping):
         return _opened_answer(document, names, outputs, rows)
@@ -48,6 +48,7 @@ def found_output(
         return document[_fitting({key: document[key] for key in marked}, outputs, rows)]
     if marked:
         return _below_mark(document[marked[0]], names, outputs, rows)
+
     data = document.get("data")
     if isinstance(data, Mapping) and "ndarray" in data:
         return data["ndarray"]
@@ -57,13 +58,13 @@ def found_output(
 
 
 def _under_unknown_name(value: Any, outputs: Sequence[Distribution]) -> Any:
-    """Return what stands alone under a name that is neither the baseline's nor a mark, if it can be the outputs."""
+    """Return the only value under a name that is neither the baseline's nor a mark, if it can be the outputs."""
     if not outputs:
         return value
     if type(value) in SCALARS:
         is_possible = len(outputs) == 1 and can_be_one(value, outputs[0])
     else:
-        # Of any number of rows: that it is another one than the request's is told of an output that was found.
+        # Any number of rows is accepted: once the output is found, a mismatch with the request is reported.
         table = output_table(value, tuple(output.name for output in outputs), None)
         is_possible = table is not None and can_be(table, outputs)
     if not is_possible:
@@ -72,7 +73,7 @@ def _under_unknown_name(value: Any, outputs: Sequence[Distribution]) -> Any:
 
 
 def _opened_answer(document: Any, names: Sequence[str], outputs: Sequence[Distribution], rows: int | None) -> Any:
-    """Find the output in an answer that is no JSON object: a list of answers, an object of fields, or the output."""
+    """Find the output in an answer other than a JSON object: a list of answers, a Python object, the bare output."""
     if is_value(document):
         if isinstance(document, str) and outputs and not can_be_text(document, outputs):
             raise LookupError
@@ -86,7 +87,7 @@ def _opened_answer(document: Any, names: Sequence[str], outputs: Sequence[Distri
 
 
 def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution], rows: int | None) -> Any:
-    """Choose among what stands under the only mark: several tensors, or a list of answers with several marks each."""
+    """Choose a value below the only mark: one of several tensors, or one key of each answer in a list."""
     if not isinstance(value, (list, tuple)) or not value or not outputs:
         return value
     if is_tensor_list(value, names):
@@ -94,6 +95,7 @@ def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution
     items = value if type(value[0]) is dict else known_items(value, names)
     if items is None or not all(isinstance(item, Mapping) for item in items):
         return value
+
     value = items
     marked = [key for key in _MARKS if key in value[0]]
     if not marked or not set(names).isdisjoint(value[0]) or any(key not in item for item in value for key in marked):
@@ -107,7 +109,7 @@ def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution
 def _fitting_tensors(
     tensors: Sequence[Any], names: Sequence[str], outputs: Sequence[Distribution], rows: int | None
 ) -> Sequence[Any]:
-    """Return the tensors that the baseline names, or the only one that fits its outputs."""
+    """Return the tensors that the baseline names, or the only tensor that fits its outputs."""
     if known := [tensor for tensor in tensors if tensor.get("name") in names]:
         return known
     if tensor_columns(tensors) is None:
@@ -123,7 +125,7 @@ def _fitting(candidates: Mapping[str, Any], outputs: Sequence[Distribution], row
     """Return the key of the only candidate that fits the outputs.
 
     Raises:
-        LookupError: Several fit equally, or none does.
+        LookupError: Several candidates fit equally, or none fits.
     """
     names = tuple(output.name for output in outputs)
     laid_out = {key: output_table(value, names, rows) for key, value in candidates.items()}
@@ -141,14 +143,14 @@ def _fitting(candidates: Mapping[str, Any], outputs: Sequence[Distribution], row
 
 def csv_output(text: str) -> Any:
     """Read a ``text/csv`` answer."""
-    found = csv_table(text, ())
-    if found is None:
+    table = csv_table(text, ())
+    if table is None:
         raise LookupError
-    return found.rows
+    return table.rows
 
 
 def json_lines_output(text: str) -> Any:
-    """Read an answer of JSON lines, a row a line.
+    """Read an answer in JSON lines, one row per line.
 
     Raises:
         ValueError: A line is not JSON.
@@ -160,12 +162,12 @@ def json_lines_output(text: str) -> Any:
 
 
 def output_table(value: Any, names: Sequence[str], rows: int | None) -> Table | None:
-    """Lay out an output in rows; None if it does not fit.
+    """Arrange an output in rows; None if it does not fit.
 
     Args:
         value: A scalar, a list, an object by name, an array, a Series, a frame, or an object of another library.
-        names: The outputs that the baseline knows; a single one takes any scalar.
-        rows: Rows of the request, or None if they are not known.
+        names: Names of the outputs in the baseline; a single output takes any scalar.
+        rows: Number of rows in the request; None if unknown.
     """
     table = _laid_out(value, names or ("output",), rows)
     if table is None or (rows is not None and len(table) != rows):
@@ -188,7 +190,7 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
         return Table(None, [[value]]) if width == 1 else None
     if hasattr(type(value), "columns") and (table := as_table(value)) is not None:
         return _from_frame(table, names)
-    if (column := values_of(value)) is not None:  # a Series or an Arrow array: one value a row
+    if (column := values_of(value)) is not None:  # a Series or an Arrow array: one value per row
         return _from_list(column, names)
     if (array := array_of(value)) is not None:
         return _from_list(array, names)
@@ -196,12 +198,13 @@ def _laid_out(value: Any, names: Sequence[str], rows: int | None) -> Table | Non
         return _laid_out(fields, names, rows)
     if isinstance(value, (list, tuple)):
         return _from_list(list(value), names)
+
     table = as_table(value, names)  # Arrow's interfaces
     return None if table is None else _from_frame(table, names)
 
 
 def _from_frame(table: Table, names: Sequence[str]) -> Table | None:
-    """Take the columns by name; a single one is the only output whatever its name."""
+    """Take the columns by name; a single column is the only output under any name."""
     if table.names is None:
         return _from_list(table.rows[0] if len(table) == 1 else table.rows, names)
     if len(names) > 1 or names[0] in table.names:
@@ -229,14 +232,16 @@ def _from_list(value: Any, names: Collection[str]) -> Table | None:
         return Table(None, [[item] for item in value])
     if isinstance(value[0], Mapping):
         return from_records(value)
+
     if isinstance(value[0], (list, tuple, np.ndarray)):
         table = from_rows(value)
         return None if table is None else _positional(table.rows, width)
     if width == 1:
         return Table(None, [[item] for item in value])
+
     return Table(None, [list(value)]) if len(value) == width else None
 
 
 def _positional(rows: Any, width: int) -> Table | None:
-    """Accept rows that are as wide as there are outputs, or none."""
+    """Accept rows with one value per output; None if any row has another width."""
     return Table(None, rows) if len(rows) == 0 or len(rows[0]) == width else None

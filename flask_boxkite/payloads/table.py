@@ -1,4 +1,4 @@
-"""Rows of values, with or without names: what every payload is turned into before it is counted."""
+"""Rows of values, with or without names: the form of every request and answer before it is counted."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ SCALARS = frozenset({float, int, str, bool, type(None)})
 """Types of plain values in JSON."""
 
 MOST_SPARSE = 1_000_000
-"""Values of objects, missing ones too, beyond which one in `_SPARSEST` must be there."""
+"""Number of cells, missing ones included, above which at least one in `_SPARSEST` must have a value."""
 
 _SPARSEST = 16
 _LISTS = frozenset({list, tuple})
 
 
 class Table:
-    """Values by row. An empty batch has no rows, and perhaps names.
+    """Values by row. An empty batch has no rows, but may have names.
 
     Attributes:
-        is_numeric: Whether all values are known to be plain finite numbers. Counting finds out by the way.
+        is_numeric: Whether all values are known to be plain finite numbers, which counting finds out.
     """
 
     __slots__ = ("_names", "_rows", "is_numeric")
@@ -52,19 +52,19 @@ class Table:
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """Column names, or None if values are known by position only."""
+        """Column names, or None if values are known only by position."""
         return self._names
 
     @property
     def rows(self) -> Rows:
-        """A list of rows, each as long as there are columns; or an array of shape (rows, columns)."""
+        """A list of rows, each with one value per column; or an array of shape (rows, columns)."""
         return self._rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def content(self) -> Any:
-        """Return the rows as a record keeps them: lists, or objects by name; alone if there is just one."""
+        """Return the rows as a record stores them: lists, or objects by name; a single row without a list around it."""
         names = self._names
         rows: Any = self._rows.tolist() if isinstance(self._rows, np.ndarray) and names else self._rows
         if names:
@@ -73,7 +73,7 @@ class Table:
 
 
 class ObjectRow(Table):
-    """One row by name, kept as the object that it came as: names and values are listed only where they are needed.
+    """One row by name, stored as the object that arrived: names and values are listed only when needed.
 
     Attributes:
         object: A copy of the object.
@@ -104,15 +104,15 @@ class ObjectRow(Table):
 
 
 def as_table(value: Any, names: Collection[str] = ()) -> Table | None:
-    """Read a value that has the shape of rows by itself; None if it has not.
+    """Read a value that has the shape of rows; None for any other value.
 
-    An object is one row by name, a list of plain values one row by position, a list of lists or objects several rows;
-    an object of columns is as many rows as they have values, an empty list an empty batch. Arrays, data frames and
-    objects of other libraries are read likewise.
+    An object is one row by name, a list of plain values one row by position, a list of lists or objects several rows.
+    An object of columns has as many rows as each column has values; an empty list is an empty batch. Arrays, data
+    frames and objects of other libraries follow the same rules.
 
     Args:
         value: The value.
-        names: Names that are known, by which fields of an object may come instead of their own.
+        names: Known names: a field of an object that has one of them as its alias is read under it.
     """
     kind = type(value)
     if kind is dict:
@@ -126,10 +126,11 @@ def as_table(value: Any, names: Collection[str] = ()) -> Table | None:
         return _from_array(value)
     if hasattr(kind, "columns") and not isinstance(value, Mapping):
         return _from_frame(value, names)
-    if hasattr(kind, "to_native"):  # a frame of narwhals
+    if hasattr(kind, "to_native"):  # a data frame of narwhals
         return as_table(value.to_native())
-    if (found := _from_series(value)) is not None:
-        return found
+    if (table := _from_series(value)) is not None:
+        return table
+
     if (holds := values_of(value)) is None:
         if (columns := columns_of(value)) is not None:
             return from_columns(columns)
@@ -140,8 +141,8 @@ def as_table(value: Any, names: Collection[str] = ()) -> Table | None:
 def _from_object(value: dict[Any, Any]) -> Table:
     """Read columns by name where all values are columns, else one row by name."""
     for read in (from_columns, _from_indexed):
-        if (found := read(value)) is not None:
-            return found
+        if (table := read(value)) is not None:
+            return table
     return ObjectRow(value)
 
 
@@ -150,10 +151,11 @@ def _from_list(values: Sequence[Any], names: Collection[str] = ()) -> Table | No
         return Table(None, [])
     first = values[0]
     kind = type(first)
-    if kind in SCALARS:  # the common case, told without asking an abstract class
+    if kind in SCALARS:  # the common case, without the cost of an abstract class
         return Table(None, [list(values)])
     if kind is dict:
         return from_records(values)
+
     items = known_items(values, names)
     if items is None:
         return None
@@ -165,33 +167,34 @@ def _from_list(values: Sequence[Any], names: Collection[str] = ()) -> Table | No
 
 
 def known_items(values: Sequence[Any], names: Collection[str] = ()) -> Sequence[Any] | None:
-    """Return items that may be arrays and objects of other libraries as arrays of NumPy, dicts and lists.
+    """Return items as NumPy arrays, dicts and lists, also where they are objects of other libraries.
 
     Args:
         values: The items.
-        names: Names that are known, as `as_table` takes them.
+        names: Known names, as in `as_table`.
 
     Returns:
-        None if what they are cannot be told.
+        None if an item has an unknown type.
     """
     first = values[0]
     kind = type(first)
     if kind in _LISTS or kind is dict or is_value(first):
         return values
+
     if isinstance(first, (Mapping, list, tuple)):
-        found = [opened(item, names) for item in values]
+        items = [opened(item, names) for item in values]
     else:
-        found = [array_of(item) for item in values]
-        if any(item is None for item in found):
-            found = [opened(item, names) for item in values]
-    if any(item is None for item in found):
+        items = [array_of(item) for item in values]
+        if any(item is None for item in items):
+            items = [opened(item, names) for item in values]
+    if any(item is None for item in items):
         return None
-    # An array without dimensions is a value.
-    return [item[()] if isinstance(item, np.ndarray) and item.ndim == 0 else item for item in found]
+    # An array without dimensions is a single value.
+    return [item[()] if isinstance(item, np.ndarray) and item.ndim == 0 else item for item in items]
 
 
 def from_rows(rows: Sequence[Any]) -> Table | None:
-    """Read lists of values, one a row. Rows of several lengths cannot be matched by position."""
+    """Read lists of values, one list per row. Rows of different lengths cannot be matched by position."""
     if not len(rows):
         return Table(None, [])
     if not _LISTS.issuperset(map(type, rows)) and not all(map(_is_row, rows)):
@@ -206,7 +209,7 @@ def _is_row(row: Any) -> bool:
 
 
 def from_records(records: Sequence[Any]) -> Table | None:
-    """Read objects, one a row; names that some rows lack are None. Rows that lack nearly all names are no table."""
+    """Read objects, one per row; names that a row lacks are None. Rows that lack nearly all names are not a table."""
     if not records:
         return Table(None, [])
     if not all(isinstance(record, Mapping) for record in records):
@@ -215,12 +218,12 @@ def from_records(records: Sequence[Any]) -> Table | None:
     if not names:
         return None
     if len(names) * len(records) > MOST_SPARSE and len(names) * len(records) > _SPARSEST * sum(map(len, records)):
-        return None  # other names in every row: laid out, 100 KB of them would take half a gigabyte
+        return None  # if every row has other names, 100 KB of them would take half a gigabyte as a table
     return Table(tuple(map(str, names)), [[record.get(name) for name in names] for record in records])
 
 
 def from_columns(columns: Mapping[str, Any]) -> Table | None:
-    """Read lists, arrays or Series of values by name, one a column, all of one length."""
+    """Read lists, arrays or Series by name, one per column, all of the same length."""
     values = []
     for column in columns.values():
         if (read := _column(column)) is None:
@@ -232,13 +235,14 @@ def from_columns(columns: Mapping[str, Any]) -> Table | None:
 
 
 def _column(column: Any) -> Sequence[Any] | None:
-    """Return the values of a column as a list; each may stand in a list of its own. None if it is no column."""
+    """Return the values of a column, each without a list of its own; None if this is not a column."""
     if isinstance(column, (list, tuple)):
         return [flat(item) for item in column]
     if is_value(column) or isinstance(column, Mapping):
         return None
     if (values := values_of(column)) is not None:
         return values
+
     array = array_of(column)
     if array is None:
         return None
@@ -248,7 +252,7 @@ def _column(column: Any) -> Sequence[Any] | None:
 
 
 def _array_values(array: NDArray[Any]) -> list[Any]:
-    """Return the values of an array: numbers of Python where these are as exact, scalars else."""
+    """Return the values of an array: numbers of Python where these are exact, else NumPy scalars."""
     if isinstance(array, np.ma.MaskedArray):
         array = _without_mask(array)
     is_exact = array.dtype.kind in "biuOSU" or array.dtype == np.float64
@@ -256,12 +260,12 @@ def _array_values(array: NDArray[Any]) -> list[Any]:
 
 
 def flat(item: Any) -> Any:
-    """Return a value that may stand in a list of its own."""
+    """Return the value of a list of one; any other item as it is."""
     return item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item
 
 
 def _from_indexed(columns: Mapping[str, Any]) -> Table | None:
-    """Read columns whose values stand by the names of their rows: what pandas' ``to_json`` and ``to_dict`` write."""
+    """Read columns whose values have the names of their rows: pandas' ``to_json`` and ``to_dict`` write these."""
     if not all(type(column) is dict for column in columns.values()) or any(map(is_base64, columns.values())):
         return None
     index = list(next(iter(columns.values())))
@@ -282,6 +286,7 @@ def _from_array(array: NDArray[Any]) -> Table | None:
         return Table(None, array[np.newaxis, :].copy())
     if array.ndim == 2 and array.size:
         return Table(None, array.copy())
+
     return None
 
 
@@ -293,17 +298,17 @@ def _without_mask(array: Any) -> NDArray[Any]:
 
 
 def _from_frame(value: Any, names: Collection[str]) -> Table | None:
-    """Read a data frame. Anything else that has columns, such as a dataclass with that field, is an object."""
+    """Read a data frame. Any other object with a field ``columns``, such as a dataclass, is read by its fields."""
     if hasattr(type(value), "iloc"):
         return _from_pandas(value)
     if (columns := columns_of(value)) is not None:
         return from_columns(columns)
-    found = opened(value, names)
-    return None if found is None else as_table(found, names)
+    fields = opened(value, names)
+    return None if fields is None else as_table(fields, names)
 
 
 def _from_series(value: Any) -> Table | None:
-    """Read a Series as one row: by name if its index has names, as a row of a pandas frame does."""
+    """Read a Series as one row: by name if its index has names, as the row of a pandas frame has."""
     index = getattr(value, "index", None)
     if index is None or callable(index) or (values := values_of(value)) is None:
         return None
@@ -319,13 +324,13 @@ def _from_pandas(frame: Any) -> Table | None:
     kinds = set(frame.dtypes)
     if len(kinds) == 1 and (array := frame.to_numpy()).dtype.kind in "iufb":
         return Table(names, array.copy())
-    # Column by column: one array for all would widen float32, which then lose their shortest decimals.
+    # One array for all columns would widen float32 values, which then lose their shortest decimals.
     columns = [_pandas_column(frame.iloc[:, index]) for index in range(len(names))]
     return Table(names, [list(row) for row in zip(*columns, strict=True)])
 
 
 def _pandas_column(column: Any) -> list[Any]:
     values = column.to_numpy()
-    if values.dtype.kind != "O" or (found := values_of(column)) is None:
+    if values.dtype.kind != "O" or (items := values_of(column)) is None:
         return list(values)
-    return found
+    return items

@@ -1,6 +1,6 @@
-"""Open Inference v2 tensors, in JSON or in the binary extension, as rows of values.
+"""Open Inference v2 tensors, in JSON or in the binary extension, read as rows of values.
 
-Of several tensors, those count whose names are known: a request may have an id beside the features, an answer a label
+Of several tensors, only those with known names count: a request may have an id beside the features, an answer a label
 beside the probabilities.
 """
 
@@ -21,7 +21,7 @@ from flask_boxkite.payloads.table import Table, from_columns
 __all__ = ["INFERENCE_HEADER", "binary_document", "is_tensor_list", "tensor_columns", "tensor_tables"]
 
 INFERENCE_HEADER = "Inference-Header-Content-Length"
-"""Header of the binary extension: how many bytes of the body are JSON."""
+"""Header of the binary extension: the number of bytes in the body that are JSON."""
 
 _DTYPES = {
     "BOOL": np.dtype("?"),
@@ -41,7 +41,7 @@ _NARROW = {"FP16": np.float16, "FP32": np.float32}
 
 
 def is_tensor_list(value: Any, names: Collection[str]) -> bool:
-    """Return whether these are Open Inference v2 tensors, rather than rows by name."""
+    """Return whether this is a list of Open Inference v2 tensors rather than rows by name."""
     if not isinstance(value, list) or not value or "data" in names:
         return False
     return all(isinstance(item, dict) and "data" in item for item in value)
@@ -52,7 +52,7 @@ def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) 
 
     Args:
         tensors: The tensors, each with name, shape and data.
-        names: The names that are known; of several tensors, only these are read if any is there.
+        names: Known names; if any tensor has one of them, only such tensors are read.
     """
     known = [tensor for tensor in tensors if tensor.get("name") in names]
     columns = tensor_columns(known or tensors)
@@ -60,16 +60,17 @@ def tensor_tables(tensors: Sequence[Mapping[str, Any]], names: Collection[str]) 
         return None
     if len(columns) == 1:
         ((name, rows),) = columns.items()
-        # A single column is known by its position too, if its name says nothing.
+        # The position identifies a single column, too, if its name is unknown.
         is_named = rows and len(rows[0]) == 1 and (not names or name in names)
         return Table((name,), rows) if is_named else Table(None, rows)
     if any(rows and len(rows[0]) > 1 for rows in columns.values()):
         return None
+
     return from_columns(columns)
 
 
 def tensor_columns(tensors: Sequence[Mapping[str, Any]]) -> dict[str, list[list[Any]]] | None:
-    """Return the rows of each tensor by its name; None if one cannot be read, or two have one name."""
+    """Return the rows of each tensor by its name; None if one cannot be read, or two share a name."""
     columns: dict[str, list[list[Any]]] = {}
     for tensor in tensors:
         rows = _rows_of(tensor)
@@ -80,12 +81,13 @@ def tensor_columns(tensors: Sequence[Mapping[str, Any]]) -> dict[str, list[list[
 
 
 def _rows_of(tensor: Mapping[str, Any]) -> list[list[Any]] | None:
-    """Return a tensor's data, flat or nested, as rows: one value each if its shape has one dimension."""
+    """Return a tensor's data, flat or nested, as rows; each row has one value if the shape has one dimension."""
     values, shape = _flat_values(tensor.get("data")), tensor.get("shape")
     if values is None or not isinstance(shape, list) or not all(type(size) is int for size in shape):
         return None
     if not shape or shape[0] < 0 or any(size <= 0 for size in shape[1:]):  # the first may be 0: an empty batch
         return None
+
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) not in (1, 2) or math.prod(shape) != len(values):
@@ -98,7 +100,7 @@ def _rows_of(tensor: Mapping[str, Any]) -> list[list[Any]] | None:
 
 
 def reshaped(values: Any, shape: Any) -> list[list[Any]] | None:
-    """Return data, flat or nested, as the rows of a shape."""
+    """Return data, flat or nested, as rows of the given shape."""
     return _rows_of({"data": values, "shape": shape})
 
 
@@ -116,7 +118,7 @@ def _flat_values(values: Any) -> list[Any] | None:
 
 
 def _typed(values: list[Any], tensor: Mapping[str, Any]) -> list[Any] | None:
-    """Return the values in the type that the tensor names: clients write a float32 as 0.10000000149011612."""
+    """Return the values in the tensor's own type: clients write a float32 as 0.10000000149011612."""
     datatype, parameters = tensor.get("datatype"), tensor.get("parameters")
     if datatype == "BF16":
         return [_bfloat16(value) if type(value) is float else value for value in values]
@@ -129,7 +131,7 @@ def _typed(values: list[Any], tensor: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _bfloat16(number: float) -> float:
-    """Return the nearest bfloat16, of two that are as near the even one, as the number that it is exactly."""
+    """Return the nearest bfloat16 as an exact float; of two equally near, the even one."""
     with np.errstate(over="ignore"):
         bits = int(np.float32(number).view(np.uint32))
     if math.isfinite(number):
@@ -138,7 +140,7 @@ def _bfloat16(number: float) -> float:
 
 
 def _from_base64(values: list[Any]) -> list[Any] | None:
-    """Decode texts that MLServer's codec has encoded."""
+    """Decode texts that MLServer's codec has encoded as base64."""
     try:
         return [base64.b64decode(value, validate=True).decode() for value in values]
     except (binascii.Error, UnicodeDecodeError, TypeError, ValueError):
@@ -149,19 +151,20 @@ def _from_base64(values: list[Any]) -> list[Any] | None:
 
 
 def binary_document(body: bytes, header: str) -> Any:
-    """Return the JSON of a body of the binary extension, with the data of its binary tensors in their places.
+    """Return the JSON of a body of the binary extension, with the data of its binary tensors inserted.
 
     Args:
-        body: JSON, then the data of each tensor that has ``binary_data_size``, in their order.
-        header: Value of the header that tells how long the JSON is.
+        body: JSON, followed by the data of each tensor that has ``binary_data_size``, in the order of the tensors.
+        header: Value of the header that gives the length of the JSON.
 
     Raises:
-        ValueError: It cannot be read, or its sizes do not agree.
+        ValueError: The body cannot be read, or its sizes disagree.
     """
     size = int(header) if header.isdecimal() else -1
     if not 0 < size <= len(body):
         msg = f"{header!r} is not the length of the JSON in {len(body)} bytes."
         raise ValueError(msg)
+
     document = json.loads(body[:size])
     tensors = [
         tensor
@@ -180,6 +183,7 @@ def binary_document(body: bytes, header: str) -> Any:
         tensor["data"] = _decoded(body[position : position + length], tensor.get("datatype"))
         tensor["parameters"] = {key: value for key, value in parameters.items() if key != "binary_data_size"}
         position += length
+
     return document
 
 
@@ -187,7 +191,7 @@ def _decoded(data: bytes, datatype: Any) -> NDArray[Any] | list[Any]:
     if datatype == "BYTES":
         return _texts(data)
     if datatype == "BF16":
-        # The upper half of a float32.
+        # bfloat16 is the upper half of a float32.
         return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4").astype(np.float64)
     if not isinstance(datatype, str) or datatype not in _DTYPES:
         msg = f"There is no datatype {datatype!r}."
@@ -196,7 +200,7 @@ def _decoded(data: bytes, datatype: Any) -> NDArray[Any] | list[Any]:
 
 
 def _texts(data: bytes) -> list[Any]:
-    """Return elements that each stand behind their length of four bytes."""
+    """Return elements that each follow their length in four bytes."""
     values, position = [], 0
     while position < len(data):
         start = position + 4

@@ -1,4 +1,4 @@
-"""What the monitoring around an app needs to be told, generated: Prometheus' rules and its scrape job."""
+"""Generated configuration for the monitoring around an app: Prometheus' rules and its scrape job."""
 
 from flask_boxkite.provision.kubernetes import ObjectMeta
 from flask_boxkite.provision.options import RuleOptions

@@ -1,7 +1,8 @@
-"""The alerting rules: when a person is told, and what.
+"""The alerting rules: the conditions under which a person is notified, and the texts of the notification.
 
-An alert's labels name a variable, a model or a sink, and never anything that may change while it fires, such as the
-window, the group that moved most or the version: a changed label would be a new alert. Its texts look these up.
+An alert's labels name a variable, a model or a sink. They never name anything that may change while the alert fires,
+such as the window, the group that moved most or the version: a changed label would be a new alert. The texts query
+these.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from flask_boxkite.provision.rulefile import Alert
 __all__ = ["drift_alert", "serving_alerts", "stopped_alert"]
 
 ROLLOUT = "1h"
-"""How long two baselines may serve one model."""
+"""Time for which two baselines may serve one model."""
 
 STALLED, STALLED_SECONDS = "10m", 600
-"""How long a sink may take nothing while records wait."""
+"""Time for which a sink may take nothing while records wait."""
 
 CAPTURE_ERROR_SHARE = 0.01
-"""From which share of requests on features or output that are not found are an alert."""
+"""Share of requests without features or output above which there is an alert."""
 
 RECENT = "6m"
-"""Reaches the last evaluation of the slowest rules, but not the one before, when another group may have moved most."""
+"""Time that reaches the last evaluation of the slowest rules, but not an older one with another group."""
 
-# Texts are Prometheus' templates, in lines that become one. Here $name is filled in and $$ is a $ of theirs.
+# Texts are Prometheus' templates; their lines are joined. Here $name is filled in, and $$ becomes a $ of theirs.
 
 VERSION = """\
 version{{ range query (printf `count by (version) (boxkite_baseline_info{%s})` $$of_model) | sortByLabel "version" }}
@@ -40,8 +41,8 @@ DRIFTED = "$verdict_any >= 3"
 
 DRIFTED_SUMMARY = "$Thing {{ $$labels.$label }} of model {{ $$labels.model }} has drifted from training"
 
-# Numbers are those of the window with the largest size. Slow groups record so seldom that their last samples may be too
-# old to be found at an instant.
+# All numbers come from the window with the largest size. Slow groups record so seldom that their last samples may be
+# too old for an instant query.
 DRIFTED_DESCRIPTION = """\
 {{ $$of_model := printf `$selector_of_model` $labels_of_model -}}
 {{ $$of := printf `%s,$label=%q` $$of_model $$labels.$label -}}
@@ -66,7 +67,7 @@ to {{ range query (printf `last_over_time($group_live{%[1]s,%[2]s}[$lookback])
 {{ range $$i, $$one := $$drifted }}{{ if gt $$i 0 }}{{ if gt $$i 1 }}, {{ end -}}
 {{ .Labels.window }} (size {{ printf "%.2f" .Value }}){{ end }}{{ end }}.{{ end }}"""
 
-# A feature that was mostly missing in training, too, has not stopped.
+# A feature that was mostly missing in training, too, did not stop.
 STOPPED = """\
 max without (window) (
   $missing_share_now
@@ -74,7 +75,7 @@ max without (window) (
 unless
 sum without (group) ($group_baseline{group="$missing"}) / $baseline_rows > 0.5"""
 
-# The shortest window that has enough rows says what is missing now.
+# The shortest window with enough rows shows what is missing now.
 MISSING_SHARE = """\
 last_over_time($missing_share{window="$window"}[$lookback])
   and
@@ -92,7 +93,7 @@ is missing in {{ humanizePercentage $$value }} of rows; over the last
 
 
 def drift_alert(side: Side, options: RuleOptions) -> Alert:
-    """Return the alert for variables that have drifted over any window."""
+    """Return the alert on variables that have drifted over any window."""
     parts = _parts(side, options)
     return Alert(
         "BoxkiteFeatureDrift" if side.label == "feature" else "BoxkiteOutputDrift",
@@ -105,7 +106,7 @@ def drift_alert(side: Side, options: RuleOptions) -> Alert:
 
 
 def stopped_alert(side: Side, options: RuleOptions) -> Alert:
-    """Return the alert for features that are missing though training had them; its value is their missing share."""
+    """Return the alert on features that are missing now but not in training; its value is their missing share."""
     parts = _parts(side, options)
     by_window = [filled(MISSING_SHARE, parts | {"window": window}) for window in options.windows]
     parts["missing_share_now"] = "\n  or ignoring (window)\n  ".join(by_window)
@@ -122,6 +123,7 @@ def stopped_alert(side: Side, options: RuleOptions) -> Alert:
 def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
     labels = (*options.group_by, "model", "baseline")
     names = ("size", "verdict", "verdict_any", "g", "g_limit", "live_rows", "baseline_rows")
+
     return {
         **{name: side.series(f":{name}") for name in (*names, "missing_share", "moved_most")},
         "group_baseline": side.series("_group:baseline"),
@@ -141,19 +143,19 @@ def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
 
 # --- serving ---------------------------------------------------------------------------------------------------------
 
-# Compared with the same time of the day before: nights are no news. A model whose replicas are all gone counts too.
+# The comparison with the day before ignores nights. It also covers a model whose replicas are all gone.
 NO_TRAFFIC = """\
 sum by ($by) (increase(boxkite_predictions_total[$window] offset 1d)) > 0
 unless
 sum by ($by) (increase(boxkite_predictions_total[$window])) > 0"""
 
-# Of a model whose label was renamed, "exported_model" holds the name.
+# If a target label renamed the model's label, "exported_model" holds the name.
 TWO_BASELINES = "count by ($by, exported_model) (count by ($by, exported_model, baseline) (boxkite_baseline_info)) > 1"
 
 DROPPED = "sum by ($by, reason) (increase(boxkite_log_dropped_total[$window])) > 0"
 
-# Of each replica: the queue was never seen empty, and nothing has left it. A sink that has never delivered has had its
-# chance only when it has been seen for that long.
+# The condition holds for a replica whose queue was never seen empty while nothing left it. A sink that has never
+# delivered counts only once it has been seen for that long.
 STALLED_SINK = """\
 sum by ($by) (
   boxkite_log_queue_records
@@ -177,7 +179,7 @@ sum by ($by, reason) (increase(boxkite_capture_errors_total[$window]))
 (sum by ($by) (increase(boxkite_prediction_duration_seconds_count[$window])) > 0)
 > $capture_error_share"""
 
-# Where a label of the target has the name of one of ours, Prometheus renames ours, and rules see the target's.
+# A target label with the name of one of ours makes Prometheus rename ours, so that rules see the target's.
 RENAMED = "count by ($by) (\n  $each\n)"
 RENAMED_ONE = 'label_replace($series{exported_$label!=""}, "label", "$label", "", "")'
 
@@ -192,7 +194,7 @@ CLASHES = {
     "reason": "boxkite_capture_errors_total",
     "sink": "boxkite_log_records_total",
 }
-"""Labels that rules go by, each with a metric that has it."""
+"""Labels that the rules rely on, each with a metric that has it."""
 
 RENAMED_DESCRIPTION = """\
 Targets have a label {{ $$labels.label }} of their own, so Prometheus stores the label of the metrics as
@@ -201,7 +203,7 @@ Set honor_labels: true in the scrape job (honorLabels: true in a ServiceMonitor 
 
 
 def serving_alerts(options: RuleOptions) -> tuple[Alert, ...]:
-    """Return the alerts on traffic, baselines, records and capture, which look at one window."""
+    """Return the alerts on traffic, baselines, records and capture; each looks at one window."""
     sink_labels = (*options.group_by, "sink")
     parts = {
         "window": options.serving_window,

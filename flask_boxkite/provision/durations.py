@@ -1,4 +1,4 @@
-"""Spans of time as Prometheus writes them: ``15s``, ``90m``, ``1h30m``."""
+"""Durations in Prometheus' notation: ``15s``, ``90m``, ``1h30m``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["duration_seconds", "duration_text"]
 
 _UNITS = {"y": 31536000.0, "w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _LONGEST = 2**63 / 1e9
-"""Seconds; Prometheus counts nanoseconds in 64 bits."""
+"""Upper limit of a duration in seconds: Prometheus counts nanoseconds in 64 bits."""
 
 _DURATION = re.compile("".join(rf"(?:([0-9]{{1,18}}){unit})?" for unit in _UNITS))
 
@@ -20,16 +20,16 @@ def duration_seconds(text: str, *, what: str) -> float:
 
     Args:
         text: Whole numbers with units, largest unit first.
-        what: Names it in the error.
+        what: Name of the duration in the error.
 
     Raises:
-        ConfigError: It is no duration, none of any length, or too long.
+        ConfigError: The text is not a duration, or the duration is zero or too long.
 
     >>> duration_seconds("1h30m", what="The window")
     5400.0
     """
-    found = _DURATION.fullmatch(text)
-    counts = found.groups("0") if found else ()
+    match = _DURATION.fullmatch(text)
+    counts = match.groups("0") if match else ()
     seconds = sum(int(count) * size for count, size in zip(counts, _UNITS.values(), strict=False))
     if seconds <= 0:
         msg = f"{what} must be a duration as Prometheus writes it, such as '15s' or '1h', got {text!r}."
@@ -41,7 +41,7 @@ def duration_seconds(text: str, *, what: str) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """Write seconds, to the millisecond, in the largest unit that leaves no rest.
+    """Write seconds, to the millisecond, in the largest unit that leaves no remainder.
 
     >>> duration_text(82800), duration_text(90), duration_text(0.5)
     ('23h', '90s', '500ms')

@@ -1,11 +1,11 @@
 """The statistics of `flask_boxkite.drift` in PromQL, over all variables of all models at once.
 
-Each is a template. ``$live`` and ``$base`` are recorded counts per group, ``$rows`` and ``$trained`` their sums. What
-is recorded of a window carries the label ``window``, which what is known of training does not; so vectors of both
-match ``ignoring (window)``. Live counts are summed over replicas, training counts taken once (``max``): no number
-depends on how many replicas there are.
+Each one is a template. ``$live`` and ``$base`` are recorded counts per group, ``$rows`` and ``$trained`` their sums. A
+recorded number of a window carries the label ``window``, a number of training does not; so vectors of both match
+``ignoring (window)``. Live counts are summed over replicas, training counts taken once (``max``): no number depends on
+the number of replicas.
 
-Where there is nothing to divide by there is no sample, and never NaN: that would not alert.
+A division by nothing gives no sample rather than NaN, which would not alert.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ BASELINE_COUNTS = "max by ($by, group) (last_over_time(boxkite_${side}_group_bas
 
 BASELINE_ROWS = "sum without (group) ($base)"
 
-# As in `drift.tables.degrees_of_freedom`: groups less one, and less those that only other populations can fill.
+# As in `drift.tables.degrees_of_freedom`: groups minus one, and minus groups that only other populations can fill.
 DEGREES = """\
 clamp_min(
   count without (group) ($base) - 1
@@ -59,34 +59,40 @@ clamp_min(
 
 ONE_WINDOW_LIMIT = "max by ($by) (last_over_time(boxkite_${side}_drift_limit[$lookback]))"
 
-# The exported limit leaves some probability to chance. Which one leaves a w-th of it, for w windows? Along x, the
-# logarithm of the tail of χ² with k degrees of freedom falls by its hazard, (x + 2 - k - 2·(2 - k) / (x + 6 - k)) / 2x:
-# the first terms of the continued fraction of the incomplete gamma function (Abramowitz and Stegun, 6.5.31). So one
-# midpoint step of ln w leads from the one limit to the other, for any model, though the tail itself is nothing that
-# PromQL could write. It is off by 0.004 % at most where the probability is 1e-5 or less, by 0.02 % where it is 1e-3.
+# One midpoint step of ln w leads from the limit for one window to the limit for w windows; see `LIMIT`.
 HALFWAY_LIMIT = "$one + $log_windows * $one / ($one + 2 - $degrees)"
 
 LIMIT = """\
 $one
 + 2 * $log_windows * $halfway
   / ($halfway + 2 - $degrees + 2 * ($degrees - 2) / ($halfway + 6 - $degrees))"""
+"""Limit of G that leaves a w-th of the exported limit's probability to chance, for w windows.
+
+Along x, the logarithm of the tail of χ² with k degrees of freedom falls by its hazard,
+(x + 2 - k - 2·(2 - k) / (x + 6 - k)) / 2x: the first terms of the continued fraction of the incomplete gamma function
+(Abramowitz and Stegun, 6.5.31). So one midpoint step of ln w leads from the one limit to the other, for any model,
+though PromQL cannot express the tail itself. The error is at most 0.004 % where the probability is 1e-5 or less, and
+0.02 % where it is 1e-3.
+"""
 
 # --- live ------------------------------------------------------------------------------------------------------------
 
 INCREASES = "sum by ($by, $each) (increase(boxkite_${side}_$counter[$span]))"
 
-# A window needs few samples where it is added up from pieces, each the increase over the time between two evaluations.
-# The span is longer by one scrape, so that each piece begins with the sample with which the one before ended, and
-# `increase` extrapolates to that span: the quotient takes it back. Below 0, `increase` does not extrapolate, so of a
-# counter that is new, the first piece is too small by as much.
 PIECES = "$increases * $piece_seconds / $span_seconds"
+"""Increase over a piece, the time between two evaluations; a window added up from pieces needs few samples.
 
-# The range ends half a piece early, so that no release of Prometheus takes one piece more than the window has.
+The span is longer by one scrape, so that each piece begins with the last sample of the piece before. `increase`
+extrapolates to that span; the quotient undoes this. `increase` does not extrapolate below 0, so the first piece of a
+new counter is too small by the same factor.
+"""
+
+# The range ends half a piece early, so that no release of Prometheus takes one piece too many.
 ADDED_UP = "sum_over_time($pieces[$span])"
 
 LIVE_ROWS = "sum without (group) ($live)"
 
-# The most dispersed replica counts; 1 where no replica has a gauge.
+# The most dispersed replica counts; 1 if no replica exports a gauge.
 DISPERSION = """\
 max by ($by) (last_over_time(boxkite_${side}_dispersion{window="$gauge_window"}[$lookback]))
 or
@@ -96,10 +102,7 @@ or
 
 TOTAL = "$live / ignoring (group) group_left () $dispersion + ignoring (window) $base"
 
-# G as Σ x·ln x over the cells of the table of groups by samples, less that over its margins, plus that of its total:
-# the definition with its logarithms of quotients taken apart, so that nothing has to be joined. What does not depend
-# on live rows is recorded by itself; joins of all groups are what the rules cost. Live rows count as many as they are
-# divided by the dispersion: over live rows, that leaves a sum which can be divided as a whole.
+# Only the live part has to be computed for each window: the rules cost what their joins of all groups cost.
 BASELINE_PART = """\
 sum without (group) ($base * ln(clamp_min($base, 1e-9)))
 - $trained * ln(clamp_min($trained, 1e-9))"""
@@ -119,13 +122,17 @@ G_STATISTIC = """\
   * ln(clamp_min($rows / $dispersion + ignoring (window) $trained, 1e-9)),
   0
 )"""
+"""G as Σ x·ln x over the cells of the table of groups by samples, minus the sums over its margins, plus x·ln x of its
+total: the definition with its quotients taken apart, so that nothing has to be joined.
+
+Live rows are divided by the dispersion. In the sum over live rows it is a common factor, so the sum is divided once.
+"""
 
 # --- is it big? ------------------------------------------------------------------------------------------------------
 
 HELD_GROUPS = "count without (group) ($total > 0)"
 
-# Σ (q - p)·ln(q / p). Both q and p sum to 1, so their denominators can leave the logarithm; and a group that is empty
-# on both sides adds 0, for ln 1 = 0.
+# Both shares sum to 1, so their denominators cancel in the logarithm. A group empty on both sides adds 0.
 PSI = """\
 sum without (group) (
   (
@@ -141,8 +148,7 @@ PSI_NOISE = """\
 * ignoring (window)
 ($dispersion / ($rows > 0) + ignoring (window) 1 / ($trained > 0))"""
 
-# Less `verdict.DOUBT` standard errors too, as far as they are due to what `verdict.uncertainty` returns. 0 without
-# rows.
+# Minus `verdict.DOUBT` standard errors, as far as `verdict.uncertainty` attributes them to doubt. 0 without rows.
 SIZE = """\
 clamp_min(
   $psi
@@ -155,14 +161,13 @@ or ignoring (window)
 0 * $psi"""
 
 UNCERTAIN = "1 / ($trained > 0)"
-"""Within an hour."""
+"""Uncertain share of the noise in windows of an hour or less."""
 
 LONG_UNCERTAIN = "$noise / clamp_min($held - 1, 1)"
 
 # --- so what? --------------------------------------------------------------------------------------------------------
 
-# Rows / dispersion is how many independent rows they count for. Too few of these leave it at 1, as does what Python
-# calls unclear.
+# Rows / dispersion is the number of independent rows. Too few leave the verdict at 1, as does "unclear" in Python.
 VERDICT = """\
 ($rows >= bool $minimum_rows)
 * ignoring (window)
@@ -177,14 +182,14 @@ VERDICT = """\
   (1 + ($size >= bool $minimum_size) * (1 + ($size >= bool $major_size)))
 )"""
 
-# Slow groups record so seldom that their last sample may be too old to be found at an instant.
+# Slow groups record so seldom that their last sample may be too old for an instant query.
 VERDICT_ANY = "max without (window) (last_over_time($verdict[$lookback]))"
 
 # --- described, not judged -------------------------------------------------------------------------------------------
 
 SHARE = "sum without (group) ($live_of_groups) / ($rows > 0)"
 
-# The value is by how much its share of rows changed. Of two groups that moved as far, the one that grew.
+# The value is the change of the group's share. Of two groups that moved equally far, the one that grew is taken.
 MOVED_MOST = """\
 topk without (group) (1, abs(
   $live / ignoring (group) group_left () ($rows > 0)

@@ -1,4 +1,4 @@
-"""What an object of Kubernetes is called, checked as Kubernetes does."""
+"""Names and labels of Kubernetes objects, checked by Kubernetes' own rules."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class ObjectMeta:
 
     Attributes:
         name: Small letters, digits, ``-`` and ``.``.
-        labels: By these an operator may choose what it takes.
+        labels: Labels by which an operator may select the object.
 
     Raises:
-        ConfigError: Kubernetes would refuse one of them.
+        ConfigError: Kubernetes would refuse the name or a label.
     """
 
     name: str
@@ -34,19 +34,19 @@ class ObjectMeta:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            msg = f"{self.name!r} is no name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
+            msg = f"{self.name!r} is not a name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
             raise ConfigError(msg)
         for label, value in self.labels.items():
             if not _LABEL.fullmatch(label) or not _LABEL_VALUE.fullmatch(value):
-                msg = f"'{label}={value}' is no label for an object of Kubernetes. Write it as 'release=prometheus'."
+                msg = f"'{label}={value}' is not a label for an object of Kubernetes. Write it as 'release=prometheus'."
                 raise ConfigError(msg)
 
     @classmethod
     def of(cls, name: str, labels: Iterable[str]) -> ObjectMeta:
-        """Take the labels as ``name=value``.
+        """Take the labels in the form ``name=value``.
 
         Raises:
-            ConfigError: Kubernetes would refuse one of them, or one is given twice.
+            ConfigError: Kubernetes would refuse a label, or one occurs twice.
         """
         pairs = [text.partition("=")[::2] for text in labels]
         if len(dict(pairs)) < len(pairs):
@@ -55,6 +55,6 @@ class ObjectMeta:
         return cls(name, dict(pairs))
 
     def options(self) -> Iterator[str]:
-        """Yield the options of the command line that name it."""
+        """Yield the command-line options that describe the object."""
         yield f"--kubernetes {self.name}"
         yield from (f"--label {label}={value}" for label, value in self.labels.items())

@@ -1,4 +1,4 @@
-"""What the rules can be told, checked once."""
+"""Options of the generated rules, checked once."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from flask_boxkite.provision.durations import duration_seconds, duration_text
 __all__ = ["LEAST_SCRAPES", "PIECE", "PIECE_SECONDS", "RuleOptions"]
 
 PIECE, PIECE_SECONDS = "5m", 300.0
-"""How often the slowest rules are evaluated, and so how long the pieces are from which their windows are added up."""
+"""Interval between evaluations of the slowest rules, and so the length of the pieces that make up their windows."""
 
 _LEAST_SCRAPES_OF_A_PIECE = 5
 
 LEAST_SCRAPES = 20
-"""Scrapes that a window must hold: `increase` extrapolates, and of five scrapes it makes a quarter more rows."""
+"""Least number of scrapes in a window: `increase` extrapolates, so with five scrapes it counts a quarter more rows."""
 
 _SERVING_SECONDS = 3600
-"""In less time, a model that gets a request now and then would seem to have lost its traffic."""
+"""Shortest window of traffic alerts: in less, a model with a request now and then would seem to have no traffic."""
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_LABELS = {
@@ -40,16 +40,16 @@ class RuleOptions:
     """Options of the rules.
 
     Attributes:
-        windows: Spans of time whose live rows are judged, shortest first; without any, 5m, 1h and 24h, as far as they
-            hold enough scrapes. The false-alarm probability is divided among them.
-        scrape_interval: How often Prometheus scrapes the app.
-        minimum_size: From which size on a shift that is more than chance is drift.
-        hold: How long something must last before there is an alert; ``0s`` for at once.
+        windows: Spans of time whose live rows are judged, shortest first; if empty, 5m, 1h and 24h, as far as they hold
+            enough scrapes. The false-alarm probability is divided among them.
+        scrape_interval: Time between two scrapes of the app.
+        minimum_size: Size from which on a change that is more than chance is drift.
+        hold: Time that a condition must last before there is an alert; ``0s`` for none.
         severity: The label ``severity`` of the alerts.
-        group_by: Labels, beside those of the metrics, by which replicas belong together.
+        group_by: Labels, besides the labels of the metrics, by which replicas belong together.
 
     Raises:
-        ConfigError: One of them is malformed, the windows are too short or out of order, or a label is one of ours.
+        ConfigError: An option is malformed, the windows are too short or out of order, or a label is one of ours.
     """
 
     windows: tuple[str, ...] = ()
@@ -69,9 +69,10 @@ class RuleOptions:
         if not _SEVERITY.fullmatch(self.severity):
             msg = f"The severity must be a word such as 'warning' or 'page', got {self.severity!r}."
             raise ConfigError(msg)
+
         for label in self.group_by:
             if not _LABEL.fullmatch(label) or label in _OWN_LABELS or label.startswith("__"):
-                msg = f"{label!r} is no label to group by. Name labels of the targets, such as 'job' or 'cluster'."
+                msg = f"{label!r} is not a label to group by. Name labels of the targets, such as 'job' or 'cluster'."
                 raise ConfigError(msg)
         if len(set(self.group_by)) < len(self.group_by):
             msg = f"The labels to group by must be named once each, got {', '.join(self.group_by)}."
@@ -81,6 +82,7 @@ class RuleOptions:
         least = LEAST_SCRAPES * duration_seconds(self.scrape_interval, what="The scrape interval")
         if not self.windows:
             object.__setattr__(self, "windows", _windows_of_at_least(least))
+
         lengths = [duration_seconds(window, what="A window") for window in self.windows]
         for window, length in zip(self.windows, lengths, strict=True):
             if length < least:
@@ -94,39 +96,39 @@ class RuleOptions:
             raise ConfigError(msg)
 
     def interval(self, window: str) -> str:
-        """Return how often rules of *window* are evaluated: 60 times in it, but at least every 5 minutes."""
+        """Return the time between evaluations of a window's rules: a sixtieth of it, or 5 minutes if that is less."""
         return self._every(duration_seconds(window, what="A window") / 60)
 
     def bins_interval(self, window: str) -> str:
-        """Return how often rules on all bins are, which cost more: 5 times in a window, or every 5 minutes."""
+        """Return the same for the costlier rules on all bins: a fifth of the window, or 5 minutes if that is less."""
         return self._every(duration_seconds(window, what="A window") / 5)
 
     def is_added_up(self, interval: str) -> bool:
-        """Say whether a window whose rules are evaluated every *interval* is added up from pieces, to read less.
+        """Say whether a window with rules evaluated every *interval* is added up from pieces, which reads less data.
 
-        Pieces need some scrapes each; of fewer, a window does not hold many samples anyway.
+        Each piece needs several scrapes; a window of fewer scrapes has few samples anyway.
         """
         scrape = duration_seconds(self.scrape_interval, what="The scrape interval")
         return interval == PIECE and scrape * _LEAST_SCRAPES_OF_A_PIECE <= PIECE_SECONDS
 
     @property
     def serving_window(self) -> str:
-        """The window of alerts on traffic and records: the shortest of an hour or more, or else the longest."""
+        """The window of alerts on traffic and records: the shortest of an hour or more, else the longest."""
         long = (window for window in self.windows if duration_seconds(window, what="A window") >= _SERVING_SECONDS)
         return next(long, self.windows[-1])
 
     @property
     def common_interval(self) -> str:
-        """How often rules without a window are evaluated: 5 times in the shortest window, at least once a minute."""
+        """Time between evaluations of rules without a window: a fifth of the shortest window, at most one minute."""
         shortest = duration_seconds(self.bins_interval(self.windows[0]), what="The interval")
         return duration_text(min(shortest, 60.0))
 
     def _every(self, seconds: float) -> str:
-        """Between two scrapes nothing changes; what is older than 5 minutes, Prometheus takes for gone."""
+        """Return an interval of at least one scrape, since counts change no faster, and at most 5 minutes."""
         scrape = duration_seconds(self.scrape_interval, what="The scrape interval")
         return duration_text(min(max(scrape, seconds), PIECE_SECONDS))
 
 
 def _windows_of_at_least(seconds: float) -> tuple[str, ...]:
-    """Return the windows of the app that are so long; all of them where none is, to be refused by name."""
+    """Return the app's windows of at least this length; all of them if none is, so that they are refused by name."""
     return tuple(name for name, length in WINDOWS.items() if length >= seconds) or tuple(WINDOWS)

@@ -1,7 +1,7 @@
-"""The recording rules: which series there are, under which names, made by which expression.
+"""The recording rules: their series, with name and expression.
 
-``boxkite:feature:…`` and ``boxkite:inference:…`` (outputs) have the same ones. Their names are part of what users
-rely on, like those of the metrics.
+``boxkite:feature:…`` and ``boxkite:inference:…`` (outputs) have the same rules. Users rely on their names, as on the
+names of the metrics.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 LOOKBACK = "10m"
-"""How long gauges and training counts outlive their last scrape: a replica that restarts leaves no gap."""
+"""Time for which gauges and training counts outlive their last scrape, so that a restarting replica leaves no gap."""
 
 SHARES = {
     "missing_share": MISSING,
@@ -45,7 +45,7 @@ SHARES = {
     "out_of_range_share": f"{BELOW}|{ABOVE}",
     "unseen_share": UNSEEN,
 }
-"""The recorded shares of rows, and the groups that they are of."""
+"""The recorded shares of rows, with their groups."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Side:
     label: str
 
     def series(self, what: str, window: str | None = None) -> str:
-        """Write the selector of a recorded series: of training, or of a window."""
+        """Return the selector of a recorded series, for training or for a window."""
         return f"boxkite:{self.name}{what}" + ("" if window is None else f'{{window="{window}"}}')
 
 
@@ -67,10 +67,10 @@ SIDES = (FEATURES, OUTPUTS)
 
 @dataclass(frozen=True)
 class Counter:
-    """A metric that counts live rows: its *name* after the side's, and the *label* that tells groups or bins apart.
+    """A metric that counts live rows: its *name* after the side's, and the *label* that distinguishes groups or bins.
 
     Attributes:
-        interval: Returns how often rules on it are evaluated for a window.
+        interval: Function that returns the evaluation interval of its rules for a window.
     """
 
     name: str
@@ -83,7 +83,7 @@ BINS = Counter("value_bucket", "le", RuleOptions.bins_interval)
 
 
 def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
-    """Yield what is known without a window: training counts and the limits of G."""
+    """Yield the rules without a window: training counts and the limits of G."""
 
     def record(what: str, template: str) -> Recording:
         return Recording(side.series(what), filled(template, common))
@@ -108,7 +108,7 @@ def training_rules(side: Side, options: RuleOptions) -> Iterator[Recording]:
 
 
 def piece_rules(counter: Counter, options: RuleOptions) -> list[Recording]:
-    """Return the rules that record live rows in pieces, for the windows that are added up from these."""
+    """Return the rules that record live rows in pieces, for the windows that are added up from them."""
     span = PIECE_SECONDS + duration_seconds(options.scrape_interval, what="The scrape interval")
     parts = {"piece_seconds": f"{PIECE_SECONDS:g}", "span_seconds": f"{span:g}"}
     return [
@@ -121,7 +121,7 @@ def piece_rules(counter: Counter, options: RuleOptions) -> list[Recording]:
 
 
 def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recording]:
-    """Yield what is known of one window: live counts, statistics, verdict, shares."""
+    """Yield the rules of one window: live counts, statistics, verdict, shares."""
 
     def record(what: str, template: str, **parts: str) -> Recording:
         return Recording(side.series(what), filled(template, common | parts), {"window": window})
@@ -157,7 +157,7 @@ def window_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Reco
 
 
 def any_window_rule(side: Side) -> Recording:
-    """Return the rule that records the highest verdict of all windows."""
+    """Return the rule that records the highest verdict over all windows."""
     parts = {"verdict": side.series(":verdict"), "lookback": LOOKBACK}
     return Recording(side.series(":verdict_any"), filled(expressions.VERDICT_ANY, parts))
 
@@ -177,17 +177,19 @@ def bin_rules(side: Side, options: RuleOptions, window: str) -> Iterator[Recordi
         ("significance", expressions.SIGNIFICANCE),
     ):
         common[name] = filled(template, common)
+
     for name, template in (("ks", expressions.KS), ("ks_limit", expressions.KS_LIMIT)):
         yield Recording(side.series(f":{name}"), filled(template, common), {"window": window})
 
 
 def filled(template: str, parts: dict[str, str]) -> str:
-    """Fill in a template; every name in it must be given."""
+    """Fill in a template; *parts* must contain every name in it."""
     return Template(template).substitute(parts)
 
 
 def _common(side: Side, options: RuleOptions) -> dict[str, str]:
     by_model = ", ".join((*options.group_by, "model", "baseline"))
+
     return {
         "side": side.name,
         "by_model": by_model,
@@ -204,7 +206,7 @@ def _common(side: Side, options: RuleOptions) -> dict[str, str]:
 
 
 def _live(side: Side, counter: Counter, options: RuleOptions, window: str) -> str:
-    """Write the live rows of each group, or bin, in a window."""
+    """Return the expression for the live rows of each group, or bin, in a window."""
     if options.is_added_up(counter.interval(options, window)):
         return filled(expressions.ADDED_UP, {"pieces": _pieces(side, counter), "span": _added_up(window)})
     return _increases(side, counter, options, window)
@@ -216,21 +218,21 @@ def _increases(side: Side, counter: Counter, options: RuleOptions, span: str) ->
 
 
 def _pieces(side: Side, counter: Counter) -> str:
-    """Name the increases of a counter over the length of a piece."""
+    """Return the series of a counter's increases over the length of a piece."""
     return f"boxkite:{side.name}_{counter.name}:increase{PIECE}"
 
 
 def _added_up(window: str) -> str:
-    """Return the range that holds as many pieces as *window*."""
+    """Return the range that holds all pieces of *window*."""
     return duration_text(duration_seconds(window, what="A window") - PIECE_SECONDS / 2)
 
 
 def _is_long(window: str) -> bool:
-    """Say whether a window is longer than an hour, so that live rows are in doubt too."""
+    """Say whether a window is longer than an hour, so that live rows are uncertain too."""
     return duration_seconds(window, what="A window") > HOUR
 
 
 def _gauge_window(window: str) -> str:
-    """Return which window's gauge of dispersion is used: the shortest that covers *window*, or else the longest."""
+    """Return the window whose gauge of dispersion applies: the shortest that covers *window*, else the longest."""
     seconds = duration_seconds(window, what="A window")
     return next((name for name, length in WINDOWS.items() if length >= seconds), LONGEST)

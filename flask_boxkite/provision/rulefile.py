@@ -1,8 +1,8 @@
 """A Prometheus rule file: groups of rules as values, and as YAML that people read and compare.
 
-Written by hand rather than by a YAML library: expressions stand in literal blocks, long texts are folded where their
-authors broke the line, and each group says in a comment what it is for, which a library would leave out. Only what is
-written here needs to be expressed; what could be taken for something else is quoted as JSON, which is YAML.
+The module writes YAML itself instead of using a library: expressions become literal blocks, long texts keep the line
+breaks of their authors, and each group explains itself in a comment, which a library would drop. It only supports what
+the rules need. A text that YAML could misread is quoted as JSON, which is valid YAML.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flask_boxkite.provision.kubernetes import ObjectMeta
 __all__ = ["Alert", "Group", "Recording", "file_text", "manifest_text", "scalar"]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z_:]*(?:-[A-Za-z_]+)*|[0-9]+(?:ms|[smhdwy])")
-# What JSON leaves as it is, and YAML takes for a break or refuses.
+# Characters that JSON leaves as they are, but YAML refuses or reads as line breaks.
 _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _NOT_TEXTS = {"true", "false", "yes", "no", "on", "off", "null", "y", "n"}
 
@@ -44,11 +44,11 @@ class Alert:
 
     Attributes:
         name: Name of the alert.
-        expr: What must have a value.
-        hold: For how long, as a duration.
-        labels: Labels added to those of the expression.
-        summary: One line, a template.
-        description: A few sentences, a template; its line breaks become blanks.
+        expr: PromQL expression; each of its samples is an alert.
+        hold: Duration for which the sample must exist.
+        labels: Labels added to the labels of the expression.
+        summary: Template of one line.
+        description: Template of a few sentences; its line breaks become blanks.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class Group:
-    """Rules that are evaluated together, one after the other."""
+    """Rules that Prometheus evaluates together, one after the other."""
 
     name: str
     comment: str
@@ -97,10 +97,10 @@ def file_text(header: str, groups: Sequence[Group]) -> str:
 
 
 def manifest_text(header: str, groups: Sequence[Group], meta: ObjectMeta) -> str:
-    """Return the same as a PrometheusRule, which the Prometheus operator takes.
+    """Return the same as a PrometheusRule for the Prometheus operator.
 
     Args:
-        header: A comment.
+        header: Comment at the beginning.
         groups: The groups.
         meta: Name and labels of the object.
     """
@@ -115,6 +115,7 @@ def manifest_text(header: str, groups: Sequence[Group], meta: ObjectMeta) -> str
         "spec:",
         *_indented(_groups(groups)),
     ]
+
     return "\n".join(manifest) + "\n"
 
 
@@ -130,7 +131,7 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
 
 
 def scalar(text: str) -> str:
-    """Write a text on one line, in quotes where YAML could take it for something else."""
+    """Write a text on one line, in quotes where YAML could misread it."""
     plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXTS
     return (
         text

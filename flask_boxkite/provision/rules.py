@@ -1,7 +1,7 @@
-"""The rule file: which groups of rules there are, in which order, and how often they are evaluated.
+"""The rule file: its groups of rules, their order, and their evaluation intervals.
 
-Generic over models, baselines, features and outputs: it does not grow with any of them. A rule group runs one rule
-after the other, so each may use what the one before has just recorded.
+The rules are generic over models, baselines, features and outputs, so the file does not grow with any of them. A group
+runs its rules one after the other, so each rule may use what the previous ones have recorded.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ To change them, run it with other options.
 
 Per window and feature (outputs: "inference" in place of "feature"), recorded as boxkite:feature:…
   verdict             0 not enough data, 1 stable, 2 shifted (real, but small), 3 drifted, 4 major
-  g, g_limit          the G statistic of live_rows / dispersion; what it must exceed to be more than chance
-  dispersion          how many rows count as one, since rows recur or are alike; 1 where it is not exported. A change
+  g, g_limit          the G statistic of live_rows / dispersion; its limit, above which it is more than chance
+  dispersion          number of rows that count as one, since rows recur or are alike; 1 if not exported. A change
                       needs {minimum_rows} live_rows / dispersion
   psi, psi_noise      the population stability index; what sampling alone gives it on average
-  size                psi less psi_noise, and less {doubt} of the standard errors that training gives it; of windows
-                      longer than an hour, that training and live rows do
+  size                psi less psi_noise, and less {doubt} standard errors of training; in windows longer than an
+                      hour, of training and live rows
   ks, ks_limit        the Kolmogorov-Smirnov distance; not judged
   missing_share, invalid_share, out_of_range_share, unseen_share
                       of all rows
-  moved_most          the group whose share of rows changed most, and by how much
+  moved_most          the group whose share of rows changed most, and its change
   live_rows, baseline_rows
-                      how many there are
+                      numbers of rows
 and boxkite:feature_group:live, boxkite:feature_group:baseline: rows per group.
 boxkite:feature_group_total:increase5m, boxkite:feature_value_bucket:increase5m
-                      live rows in pieces of five minutes, of which windows of five hours and more (the ks of half an
-                      hour and more) are added up: they reach back no further than these rules have run
+                      pieces of five minutes of live rows, which add up to windows of five hours and more (ks: of half
+                      an hour and more): these windows reach back no further than these rules have run
 boxkite:feature:verdict_any is the highest verdict of all windows; alerts on drift use it.
 
-In Python, drift() compares every stretch of time that ends now with training, and so do the page and the command line.
+In Python, drift() compares every stretch of time that ends now with training; the page and the command line do so too.
 Rules know only {windows}, so they see less:
 - A change that began within a window is judged together with the rows before it, and needs longer to show.
 - Each replica measures how often its own rows recur. Rows that recur across replicas count as independent.
@@ -81,15 +81,14 @@ def rules_text(options: RuleOptions, *, kubernetes: ObjectMeta | None = None) ->
 
 def _groups(options: RuleOptions) -> Iterator[Group]:
     training = [rule for side in SIDES for rule in training_rules(side, options)]
-    yield Group(
-        "boxkite-training", "What training was like, and what G must exceed.", options.common_interval, training
-    )
+    yield Group("boxkite-training", "Training counts, and the limits of G.", options.common_interval, training)
     for window, interval, rules in _by_window(options, GROUPS, window_rules):
         yield Group(f"boxkite-{window}", f"The last {window}, beside training.", interval, rules)
+
     for window, interval, rules in _by_window(options, BINS, bin_rules):
-        comment = f"Kolmogorov-Smirnov over the last {window}: of all bins, so less often."
+        comment = f"Kolmogorov-Smirnov over the last {window}: over all bins, so less often."
         yield Group(f"boxkite-{window}-bins", comment, interval, rules)
-    comment = "What has drifted or stopped, over any window."
+    comment = "Alerts on drift and missing features, over any window."
     yield Group("boxkite-drift", comment, options.interval(options.windows[0]), list(_drift_rules(options)))
     yield Group("boxkite-serving", "Traffic, rollouts, records.", options.common_interval, serving_alerts(options))
 
@@ -97,13 +96,13 @@ def _groups(options: RuleOptions) -> Iterator[Group]:
 def _by_window(
     options: RuleOptions, counter: Counter, rules_of: Callable[[Side, RuleOptions, str], Iterable[Recording]]
 ) -> Iterator[tuple[str, str, list[Recording]]]:
-    """Yield each window, how often its rules are evaluated, and these."""
+    """Yield each window with its evaluation interval and its rules."""
     pieces = piece_rules(counter, options)
     for window in options.windows:
         interval = counter.interval(options, window)
         rules = [rule for side in SIDES for rule in rules_of(side, options, window)]
         if options.is_added_up(interval):
-            # Before what they are added up to; once is enough for all windows.
+            # The pieces come before the rules that add them up; one set serves all windows.
             rules, pieces = [*pieces, *rules], []
         yield window, interval, rules
 
@@ -116,7 +115,7 @@ def _drift_rules(options: RuleOptions) -> Iterator[Recording | Alert]:
 
 
 def _window_words(windows: Sequence[str]) -> str:
-    """Name the windows in a sentence.
+    """Name the windows as part of a sentence.
 
     >>> _window_words(["5m", "1h", "24h"])
     'the last 5m, 1h and 24h'
@@ -126,7 +125,7 @@ def _window_words(windows: Sequence[str]) -> str:
 
 
 def _words(options: RuleOptions) -> Iterator[str]:
-    """Yield all options, named as the command line has them."""
+    """Yield all options as the command line writes them."""
     yield from (f"--window {window}" for window in options.windows)
     yield f"--scrape-interval {options.scrape_interval} --minimum-size {options.minimum_size:g}"
     yield f"--for {options.hold} --severity {shlex.quote(options.severity)}"

@@ -1,4 +1,4 @@
-"""The scrape job of an app, as Prometheus' configuration has it."""
+"""The scrape job of an app for Prometheus' configuration."""
 
 from __future__ import annotations
 
@@ -19,37 +19,39 @@ def scrape_config_text(
     """Return the section ``scrape_configs`` with one job.
 
     Args:
-        settings: Of the app: route of the metrics, and whether it asks for a token. The token itself is not shown.
+        settings: Settings of the app: route of the metrics, and whether it needs a token, which is not shown.
         job: Name of the job.
         targets: Hosts and ports.
-        scrape_interval: As a duration; the one that the rules were made for.
-        credentials_file: Where Prometheus finds the token.
+        scrape_interval: Scrape interval for which the rules were made, as a duration.
+        credentials_file: Path of the file in which Prometheus finds the token.
 
     Raises:
-        ConfigError: The app serves no metrics, the interval is no duration, or a target no host and port.
+        ConfigError: The app serves no metrics, the interval is not a duration, or a target lacks host or port.
     """
     duration_seconds(scrape_interval, what="The scrape interval")
     for target in targets:
         _check_target(target)
     if not settings.enabled or settings.metrics_path is None:
         key = "BOXKITE_METRICS_PATH" if settings.enabled else "BOXKITE_ENABLED"
-        msg = f"The app serves no metrics, since '{key}' says so. Name the path that serves them in a job of your own."
+        msg = f"The app serves no metrics, because of '{key}'. Name the path that serves them in a job of your own."
         raise ConfigError(msg, key=key)
+
     lines = [
         "scrape_configs:",
         f"  - job_name: {scalar(job)}",
         f"    scrape_interval: {scrape_interval}",
         f"    metrics_path: {scalar(settings.metrics_path)}",
-        "    # Else a label of the target, such as 'model', would take the place of the metrics' own.",
+        "    # Without this, a label of the target, such as 'model', would replace the metrics' own.",
         "    honor_labels: true",
     ]
     if settings.metrics_token is not None:
         lines += [
             "    authorization:",
             "      type: Bearer",
-            "      # Holds what 'BOXKITE_METRICS_TOKEN' is, and nothing else; only Prometheus may read it.",
+            "      # Contains the value of 'BOXKITE_METRICS_TOKEN' and nothing else; only Prometheus may read it.",
             f"      credentials_file: {scalar(credentials_file)}",
         ]
+
     lines += [
         "    static_configs:",
         "      # Each server once, however many worker processes it has.",
@@ -59,12 +61,12 @@ def scrape_config_text(
 
 
 def _check_target(target: str) -> None:
-    """Refuse what Prometheus could not connect to: a URL, nothing, no port that there is."""
+    """Refuse a target to which Prometheus could not connect: a URL, an empty text, an invalid port."""
     try:
         parts = urlsplit(f"//{target}")
         known = bool(parts.hostname) and parts.netloc == target and parts.port != 0
-    except ValueError:  # of a port, or of an IPv6 address
+    except ValueError:  # raised for an invalid port or IPv6 address
         known = False
     if not known or not target.isprintable() or target.endswith(":") or set(" @") & set(target):
-        msg = f"{target!r} is no target. Write host and port, as in 'scoring:8000', without scheme or path."
+        msg = f"{target!r} is not a target. Write host and port, as in 'scoring:8000', without scheme or path."
         raise ConfigError(msg)

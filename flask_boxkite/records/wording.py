@@ -11,9 +11,9 @@ from flask_boxkite.drift.wording import (
     COLUMNS,
     cut,
     escaped,
+    group_text,
     markdown_row,
     moved_most,
-    short_interval,
     title,
     unclear_too,
     when,
@@ -67,10 +67,11 @@ def _summary(report: Mapping[str, Any]) -> str:
 
 
 def _name(segment: Mapping[str, Any]) -> str:
+    name: str = segment["name"]
     try:
-        return short_interval(segment["name"])
-    except ValueError:
-        return printable(segment["name"])
+        return printable(group_text(name, "continuous" if name.startswith("(") else "discrete"))
+    except ValueError:  # a category in brackets
+        return printable(name)
 
 
 def _reason(segment: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
-"""One request and its response, as a prediction: the features before the view, the output after it, the status last.
+"""One request and its response as a prediction: the features before the view, the output after it, the status last.
 
-The same for Flask and for any other WSGI app. Nothing here raises into the request: what cannot be captured is counted
-by reason, and logged with its traceback once in a while.
+Flask and any other WSGI app share this code. Nothing here raises into the request: a part that cannot be captured is
+counted by reason, and logged with its traceback at most once a minute.
 """
 
 from __future__ import annotations
@@ -59,27 +59,27 @@ __all__ = ["PASSING", "QUERY", "Capture", "Options", "Pick"]
 Pick: TypeAlias = Where
 
 QUERY = "?"
-"""Option ``features`` of a view whose features are the parameters of its query string."""
+"""Option ``features`` of a view that gets its features as parameters of the query string."""
 
 _BINARY_LENGTH = "HTTP_" + INFERENCE_HEADER.upper().replace("-", "_")
 _FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _CONTAINERS = frozenset({dict, list, tuple})
 _WITHOUT_OUTPUT = frozenset({"output", "internal"})
-"""Capture errors after which the output may be lost."""
+"""Capture errors that may also lose the output."""
 
 PASSING: ContextVar[Capture | None] = ContextVar("flask_boxkite.web.response_stream", default=None)
-"""The prediction whose answer is passed on: what the app does meanwhile may log it by hand."""
+"""The prediction whose answer is being sent: the app may log it by hand during that time."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Where features and output of a view are.
+    """The places of a view's features and output.
 
     Attributes:
         features: None: by payload convention. A text: dotted path into the JSON request, or ``"?"`` for the query
-            string. A callable: gets the request.
-        output: None: by payload convention. A text: dotted path into the JSON response. A callable: gets what the view
-            returned; if its first parameter is named ``answer``, the parsed answer.
+            string. A callable: receives the request.
+        output: None: by payload convention. A text: dotted path into the JSON response. A callable: receives the view's
+            return value or, if its first parameter is named ``answer``, the parsed answer.
     """
 
     features: Pick = None
@@ -87,7 +87,7 @@ class Options:
 
     @cached_property
     def wants_answer(self) -> bool:
-        """Whether the callable that finds the output asks for the parsed answer."""
+        """Whether the callable for the output takes the parsed answer."""
         return callable(self.output) and _first_parameter(self.output) == "answer"
 
 
@@ -96,27 +96,27 @@ class Capture:
 
     Args:
         model: Monitor of the model, which counts and logs it.
-        options: Where its features and output are.
+        options: Places of its features and output.
         keeps_long_bodies: Whether to keep long JSON bodies too, for apps that do not parse them with *request*.
     """
 
-    # Defaults stand on the class: most requests set few of them.
+    # Defaults are class attributes, since most requests set few of them.
     is_finished = False
     is_logged: str | None = None
     has_raised = False
-    is_watched = False  # whether somebody finishes it when the client's status is known for certain
-    awaits_body = False  # whether the output is looked for in the body that is sent
+    is_watched = False  # whether the response stream finishes it, once the client's status is certain
+    awaits_body = False  # whether the output is searched in the body that is sent
     is_streamed = False  # whether the answer is made while it is sent
-    owner: Any = None  # whose `log_prediction` finds it while its answer is passed on
-    failed_status = 500  # what the client gets if nothing is known of a response
+    owner: Any = None  # the object whose `log_prediction` finds this capture while its answer is sent
+    failed_status = 500  # the status that the client gets if there is no response
     answer: Response | None = None
-    makes_response = False  # whether Flask makes the response anew; else the view may return the same one for ever
+    makes_response = False  # whether Flask makes a new response; else the view may return the same one each time
     _body: bytes | None = None
     _length: int | None = None
-    _request: Request | None = None  # kept only if the view reads the body by itself
+    _request: Request | None = None  # set only if the view reads the body by itself
     _tee: BodyTee | None = None
     _table: Table | None = None
-    _content_type = ""  # kept only where nothing was found in the request, as is the next
+    _content_type = ""  # set only if the request has no features, like the next attribute
     _query_string = b""
     _output: Any = None
 
@@ -130,15 +130,15 @@ class Capture:
 
     @property
     def prediction_id(self) -> str:
-        """The id that the client gets: that of the view's own call of ``log_prediction``, if it made one."""
+        """The id that the client gets: the id from the view's own call of ``log_prediction``, if it made one."""
         text = self.is_logged or self.prediction.text
-        # A server's name may be any text, a header's value not.
+        # A server's name may contain characters that a header's value must not.
         return text if self.model.has_header_ids else quote(text, safe="/:")
 
     # --- before the view ---------------------------------------------------------------------------------------------
 
     def read_request(self, request: Request) -> None:
-        """Take the features from the request, and leave it as it was."""
+        """Take the features from the request, and leave the request as it was."""
         try:
             self._body = body = buffered_body(request, self.model.settings.max_body_bytes)
             pick = self._options.features
@@ -151,22 +151,24 @@ class Capture:
                     self._take_picked(pick, request)
             if pick == QUERY:
                 self._take_table(form_table(request.args.to_dict(flat=False), self.model.feature_names))
-        except (LookupError, UnicodeDecodeError):  # a query string may be anything
+        except (LookupError, UnicodeDecodeError):  # a client may send any query string
             pass
         except Exception:
             self.model.fail(self.tally)
+
         if self._table is None:
             self._content_type = request.environ.get("CONTENT_TYPE", "")
             self._query_string = request.query_string
 
     def _watch_body(self, request: Request) -> None:
-        """Let the view read a long body itself, and look on."""
+        """Let the view read a long body itself, and keep a copy."""
         self._request = request
         self._length = request.content_length
         if self._length is None and "HTTP_TRANSFER_ENCODING" not in request.environ:
             self._length = 0
-        if "stream" in request.__dict__:  # a hook was before us
+        if "stream" in request.__dict__:  # a hook has read the stream before
             return
+
         limit = self.model.settings.max_body_bytes
         if self._keeps_long_bodies or _is_read_whole(request):
             limit = max(limit, LONGEST_PAYLOAD)
@@ -178,7 +180,7 @@ class Capture:
     def _take_picked(self, pick: Callable[[Any], Any], request: Request) -> None:
         try:
             self._take_table(as_table(pick(request), self.model.feature_names))
-        except (LookupError, RecursionError, HTTPException):  # the client's body is not as the function expects
+        except (LookupError, RecursionError, HTTPException):  # the body is not what the function expects
             pass
         except Exception:
             if not breaks_off(request):
@@ -200,7 +202,7 @@ class Capture:
         self.model.count_features(self.tally, table)
         try:
             self._table = table if table.is_numeric else _kept(table)
-        except RecursionError:  # nested as no features are: as if there were none
+        except RecursionError:  # no features are nested so deeply
             self.tally = Tally()
 
     def _found(self, request: Request, body: bytes) -> Table | None:
@@ -216,12 +218,13 @@ class Capture:
         return self._found_encoded(request, body)
 
     def _found_encoded(self, request: Request, body: bytes) -> Table | None:
-        """Find the features in a body that is no JSON as it stands: compressed, binary tensors, or JSON lines."""
+        """Find the features in a body that is not plain JSON: compressed, binary tensors, or JSON lines."""
         environ = request.environ
         encoding, length = environ.get("HTTP_CONTENT_ENCODING"), environ.get(_BINARY_LENGTH)
         mimetype = request.mimetype
         if not encoding and not length and mimetype not in JSON_LINES:
             return None
+
         try:
             if encoding:
                 body = decompressed(body, encoding, max(LONGEST_PAYLOAD, self.model.settings.max_body_bytes))
@@ -244,7 +247,7 @@ class Capture:
             return None
 
     def _table_of_text(self, request: Request, body: bytes) -> Table | None:
-        if request.mimetype in _FORMS and "form" in request.__dict__:  # a hook or the view has parsed it
+        if request.mimetype in _FORMS and "form" in request.__dict__:  # a hook or the view has parsed the form
             return form_table(request.form.to_dict(flat=False), self.model.feature_names)
         return self._table_of_body(request, body)
 
@@ -253,7 +256,7 @@ class Capture:
         if mimetype == "text/csv":
             return self._table_of_csv(_text_of(request, body))
         if mimetype in _FORMS:
-            # Not by the request, whose form and stream are the view's.
+            # The request's own form and stream belong to the view.
             parser = FormDataParser(stream_factory=_in_memory)
             form = parser.parse(io.BytesIO(body), mimetype, len(body), dict(request.mimetype_params))[1]
             return form_table(form.to_dict(flat=False), self.model.feature_names)
@@ -268,11 +271,11 @@ class Capture:
     # --- after the view ----------------------------------------------------------------------------------------------
 
     def take_output(self, returned: Any) -> None:
-        """Take the output from what the view returned. A stream gives it later, with its body."""
+        """Take the output from the view's return value. A stream gives it later, with its body."""
         self._take(returned, document_of)
 
     def take_raised(self, error: Exception) -> None:
-        """Note that the view raised; it may be Werkzeug's way of answering, such as ``abort(redirect(…))``."""
+        """Note that the view raised; this may be Werkzeug's way to answer, such as ``abort(redirect(…))``."""
         answer = error.response if isinstance(error, HTTPException) else None
         if answer is not None and answer.status_code < 400:
             self.take_output(answer)
@@ -280,13 +283,14 @@ class Capture:
             self.has_raised = True
 
     def take_payload(self, data: bytes, mimetype: str, headers: Headers) -> None:
-        """Take the output from the bytes of a response; a callable that finds it gets them parsed."""
+        """Take the output from the bytes of a response; a callable for the output receives them parsed."""
         self._take(data, lambda data: document_of_body(data, mimetype, headers), is_parsed=True)
 
     def _take(self, answer: Any, read: Callable[[Any], Any], *, is_parsed: bool = False) -> None:
         pick = self._options.output
+
         try:
-            # A stream may still be about to read the request.
+            # A stream may still have to read the request.
             if self._request is not None and (is_parsed or not is_streamed(answer)):
                 self._read_late(self._request)
             if callable(pick):
@@ -300,7 +304,7 @@ class Capture:
         except StreamedError:
             self.awaits_body = True
         except LookupError:
-            if self.tally.rows != 0:  # an empty batch has no output to miss
+            if self.tally.rows != 0:  # an empty batch has no output
                 self.tally.errors.append("output")
         except Exception:
             self.model.fail(self.tally)
@@ -313,13 +317,14 @@ class Capture:
         return found_output(document, self.model.output_names, outputs, self.tally.rows)
 
     def _read_late(self, request: Request) -> None:
-        """Find the features in a body that the view has read by now and that nobody parsed for us."""
+        """Find the features in a body that the view has read, but that no parser has shown us."""
         tee = self._tee
         if self._table is not None:
             return
+
         is_whole = tee is not None and tee.size > 0 and tee.is_whole(request.content_length)
         if callable(pick := self._options.features):
-            self._request = None  # once is enough, also if it finds nothing
+            self._request = None  # one attempt is enough, even if it finds nothing
             with reread(request, tee.data if tee is not None and is_whole else None) as again:
                 self._take_picked(pick, again)
             return
@@ -329,7 +334,7 @@ class Capture:
             self._take_table(self._found(request, tee.data if tee is not None else b""))
 
     def _read_unparsed(self, request: Request) -> None:
-        """Find the features that a view had read before it failed, or while its answer was passed on."""
+        """Find the features that a view had read before it failed, or while its answer was being sent."""
         try:
             self._read_late(request)
         except Exception:
@@ -342,29 +347,31 @@ class Capture:
         return self.model.settings.record_response or (bool(errors) and not _WITHOUT_OUTPUT.isdisjoint(errors))
 
     def finish(self, status_code: int, response: Response | Reply | None = None) -> None:
-        """Count and log the prediction, once; its values only if it was answered.
+        """Count and log the prediction, once; its values count only if it was answered.
 
         Args:
             status_code: Status of the response.
-            response: The response; None if there is none, or it need not be kept.
+            response: The response; None if there is none, or the record does not need it.
         """
         if self.is_finished:
             return
+
         self.is_finished = True
         if self.is_logged is not None:  # the view called log_prediction() itself
             return
+
         duration = perf_counter() - self._started
         status = "error" if status_code >= 500 else "client_error" if status_code >= 400 else "ok"
-        if self.has_raised and status == "ok":  # an error handler made a page of it
+        if self.has_raised and status == "ok":  # an error handler turned the exception into a page
             status = "error"
         try:
-            # The model saw what the view has read, or what its stream has.
+            # The model saw what the view, or its stream, has read.
             if self._request is not None and (status == "error" or self.is_streamed):
                 self._read_unparsed(self._request)
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:
                 self.tally.errors.append("features")
             elif status != "ok":
-                # A name that is misspelt may be why the view failed.
+                # A misspelt name may have made the view fail.
                 kept = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
                 self.tally.errors = [reason for reason in self.tally.errors if reason in kept]
             predictions = self.model.commit(self.tally, status, duration)
@@ -395,14 +402,14 @@ class Capture:
         return features_hint(seen, self._content_type, names, pick)
 
     def _seen_body(self) -> bytes | None:
-        """Return the body whose keys a message may name; None if it was not read whole."""
+        """Return the body whose keys a message may quote; None if it was not read completely."""
         tee = self._tee
         if tee is None:
             return self._body
         return tee.data if tee.is_whole(self._length) else None
 
     def _seen_reply(self, response: Response | Reply | None) -> Reply | None:
-        """Return the response whose keys a message may name."""
+        """Return the response whose keys a message may quote."""
         return self._reply(response)
 
     @staticmethod
@@ -419,7 +426,7 @@ class Capture:
 
 
 def _first_parameter(function: Callable[..., Any]) -> str | None:
-    """Return the name of a function's first parameter; None if that cannot be told."""
+    """Return the name of a function's first parameter; None if it is unknown."""
     try:
         return next(iter(signature(function).parameters), None)
     except (TypeError, ValueError):
@@ -427,7 +434,7 @@ def _first_parameter(function: Callable[..., Any]) -> str | None:
 
 
 def _kept(table: Table) -> Table:
-    """Return a table that no view can change before it is recorded, by way of containers among its values."""
+    """Return a table that the view cannot change before it is recorded, not even through nested containers."""
     rows = table.rows
     if isinstance(rows, np.ndarray) or all(_CONTAINERS.isdisjoint(map(type, row)) for row in rows):
         return table
@@ -435,13 +442,13 @@ def _kept(table: Table) -> Table:
 
 
 def value_at(document: Any, path: str) -> Any:
-    """Return what stands at a dotted path.
+    """Return the value at a dotted path.
 
     Raises:
-        LookupError: Nothing does.
+        LookupError: There is no such value.
     """
     for key in path.split("."):
-        if isinstance(document, Mapping) and key in document:  # a defaultdict of the view would grow by it
+        if isinstance(document, Mapping) and key in document:  # a lookup alone would add the key to a defaultdict
             document = document[key]
         elif isinstance(document, Sequence) and not isinstance(document, str) and key.isdecimal():
             document = document[int(key)]
@@ -451,19 +458,19 @@ def value_at(document: Any, path: str) -> Any:
 
 
 def _json_of(request: Request, body: bytes) -> Any:
-    """Return the request's JSON, parsed once for us and the view; None where it has none.
+    """Return the request's JSON, parsed once for us and the view; None if the body is not JSON.
 
     Raises:
-        ValueError, RecursionError: It cannot be read.
+        ValueError, RecursionError: The JSON cannot be read.
     """
-    # Comparing first spares the parsing of the type, which the view may never ask for.
+    # Comparing first avoids parsing the content type, which the view may never ask for.
     if request.environ.get("CONTENT_TYPE") == "application/json" or request.is_json:
         if "_cached_data" in request.__dict__:
             return request.get_json(silent=True)
         document = request.json_module.loads(body)
         request.json_module = JsonOnce(request.json_module, body, document)  # type: ignore[assignment]
         return document
-    # As curl sends it when it is not told what it sends. Tensors without values have JSON alone.
+    # `curl -d` labels JSON as a form unless told otherwise. Tensors without values have only JSON.
     is_json = body.lstrip()[:1] in (b"{", b"[") and _BINARY_LENGTH not in request.environ
     return json.loads(body) if is_json else None
 
@@ -472,13 +479,13 @@ def _text_of(request: Request, body: bytes) -> str:
     """Return a body as text, in the character set that the client names.
 
     Raises:
-        LookupError, ValueError: There is no such character set, or the body is not in it.
+        LookupError, ValueError: The character set is unknown, or the body does not conform to it.
     """
     return body.decode(request.mimetype_params.get("charset", "utf-8")).removeprefix("\ufeff")
 
 
 def _is_read_whole(request: Request) -> bool:
-    """Return whether a long body is kept until the view has read it, as it may be that nothing parses it for us."""
+    """Return whether a long body is kept until the view has read it, since no parser may show it to us."""
     environ = request.environ
     is_text = request.is_json or request.mimetype == "text/csv" or request.mimetype in JSON_LINES
     return is_text or _BINARY_LENGTH in environ or "HTTP_CONTENT_ENCODING" in environ

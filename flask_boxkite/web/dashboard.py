@@ -1,4 +1,4 @@
-"""The drift page over HTTP: who may see it, and which address shows what. What it shows is `flask_boxkite.page`."""
+"""The drift page over HTTP: access and addresses. Its content is in `flask_boxkite.page`."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from flask_boxkite.web.routes import DASHBOARD, add_route
 __all__ = ["Guard", "dashboard_blueprint"]
 
 Guard = Callable[[], Any]
-"""Called before the page is shown: returns None to let a visitor in, or a response; or it aborts."""
+"""Function called before the page is shown: it returns None to let a visitor in, or a response; or it aborts."""
 
 _SINCE_START = "start"
 
 _LONGEST_REFUSAL = 500
-"""Letters of an answer that quotes what was asked for."""
+"""Longest answer, in letters, that quotes a visitor's request."""
 
-# The page needs nothing but what it brings. Script and style are files of its own, so an app may be as strict.
+# The page loads only its own script and style, both separate files, so that an app may be as strict.
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -50,11 +50,11 @@ def dashboard_blueprint(
     """Return the routes of the page.
 
     Args:
-        app: The app that they are for.
+        app: App that gets the routes.
         monitor: Monitor of the app.
-        path: Where the page is.
-        guard: Decides who may see it, instead of the token.
-        only_in_debug: Whether the page is there only while the app is in debug mode.
+        path: Path of the page.
+        guard: Function that decides who may see the page, instead of the token.
+        only_in_debug: Whether the page exists only while the app is in debug mode.
     """
     pages = _Pages(monitor, has_guard=guard is not None)
     blueprint = Blueprint(DASHBOARD, __name__)
@@ -67,7 +67,7 @@ def dashboard_blueprint(
             return current_app.ensure_sync(guard)()
         return _ask_for_token(monitor.settings.metrics_token)
 
-    # In each view: tools that document an app take a hook of a blueprint for one of theirs.
+    # Each view checks access itself: tools that document an app mistake a blueprint's hook for the app's own.
     def admitting(view: Callable[[], Any]) -> Callable[[], Any]:
         def show() -> Any:
             refused = refusal()
@@ -81,7 +81,7 @@ def dashboard_blueprint(
         ("/drift.json", pages.json),
         ("/report.html", pages.report),
     ):
-        # Strict also where the app is not: the page's links lead nowhere from an address without its slash.
+        # Strict even if the app is not: without the final slash, the page's links would lead nowhere.
         add_route(app, blueprint, root + address, view.__name__, admitting(view), strict_slashes=True)
     for name in ASSETS:
         add_route(app, blueprint, f"{root}/{name}", name.replace(".", "_"), admitting(partial(_asset, name)))
@@ -89,14 +89,14 @@ def dashboard_blueprint(
 
 
 def _ask_for_token(token: str | None) -> Response | None:
-    """Refuse a visitor who has not got the token: as a bearer, or as the password that a browser asks for."""
+    """Refuse a visitor without the token, as bearer or as the password that a browser asks for."""
     if token is None or has_token(request, token):
         return None
-    given = request.authorization
-    password = given.password if given is not None and given.type == "basic" else None
+    authorization = request.authorization
+    password = authorization.password if authorization is not None and authorization.type == "basic" else None
     if password is not None and hmac.compare_digest(password.encode("utf-8", "replace"), token.encode()):
         return None
-    text = "The token is needed: as a bearer, or as the password, with any user name."
+    text = "The token is required: as a bearer, or as the password, with any user name."
     return refused(text, 401, {"WWW-Authenticate": 'Basic realm="boxkite", charset="UTF-8"'})
 
 
@@ -116,7 +116,7 @@ class _Pages:
         return self._show(overview_html)
 
     def json(self) -> Response:
-        """The same for programs."""
+        """The same as JSON, for programs."""
         return self._show(drift_json, "application/json")
 
     def report(self) -> Response:
@@ -127,13 +127,14 @@ class _Pages:
 
     def variable(self) -> Response:
         """One variable."""
-        given = arguments(request)
-        names = [given.get(key, "") for key in ("model", "side", "variable")]
+        parameters = arguments(request)
+        names = [parameters.get(key, "") for key in ("model", "side", "variable")]
         models = [model for model in self._monitor.models() if model.model == names[0]]
         query = _query()
         observations, failures = _observed(models, query)
         if failures:
             return _answer(overview_html(self._app(query, models, observations, failures)), status=503)
+
         app = App(current_app.name, query, observations, now=time.time())
         model = next(iter(app.models), None)
         view = model.variable(*names[1:]) if model else None
@@ -158,12 +159,13 @@ class _Pages:
         observations: Sequence[Observation],
         failures: Sequence[str],
     ) -> App:
-        """Return all that there is to say: of sinks and set-up, too."""
+        """Return the content of the page, including sinks and set-up."""
         sinks: Mapping[str, RecorderCounts] = {}
         try:
             sinks = self._monitor.sinks()
         except OSError as error:
-            failures = [*failures, f"What became of records cannot be read: {error}. Are files not too many?"]
+            failures = [*failures, f"The counts of records cannot be read: {error}. Are too many files open?"]
+
         has_others = runs_several(request.environ)
         now = time.time()
         reach = math.inf if query.window is None else WINDOWS[query.window]
@@ -190,7 +192,7 @@ class _Pages:
 
 
 def _observed(models: Sequence[ModelMonitor], query: Query) -> tuple[Sequence[Observation], Sequence[str]]:
-    """Return what the models have seen, and of those whose counts cannot be read, why."""
+    """Return the observations of the models, and the reasons why other models' counts cannot be read."""
     observations, failures = [], []
     for model in models:
         try:
@@ -201,23 +203,24 @@ def _observed(models: Sequence[ModelMonitor], query: Query) -> tuple[Sequence[Ob
 
 
 def _query() -> Query:
-    given = arguments(request)
-    window = given.get("window", LONGEST)
+    parameters = arguments(request)
+    window = parameters.get("window", LONGEST)
     if window not in (*WINDOWS, _SINCE_START):
         _refuse(f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.", 400)
-    page = given.get("page", "1")
+    page = parameters.get("page", "1")
     if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
         _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)
+
     return Query(
         None if window == _SINCE_START else window,
-        given.get("name", ""),
-        given.get("verdict", ""),
+        parameters.get("name", ""),
+        parameters.get("verdict", ""),
         int(page),
     )
 
 
 def _refuse(text: str, status: int) -> NoReturn:
-    """End the request with our own answer: an error page of the app would not have our headers."""
+    """End the request with our own answer, since an error page of the app would lack our headers."""
     abort(refused(text[:_LONGEST_REFUSAL], status))
 
 

@@ -1,4 +1,4 @@
-"""What we serve over HTTP: the metrics route."""
+"""The metrics route, and what all our answers over HTTP share: headers, compression, token."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ POLICY = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of every answer: whatever names are in it, a browser runs nothing. The page allows itself a little more."""
+"""Headers of every answer: a browser runs nothing, whatever the answer contains. The page allows a little more."""
 
 _GZIP_LEVEL = 1
-"""The fastest: metrics and pages shrink to a twentieth at any level, and should not cost more than a prediction."""
+"""Fastest level: metrics and pages shrink to a twentieth at any level, and must not cost more than a prediction."""
 
 
 def metrics_response(request: Request, export: Export, token: str | None) -> Response:
@@ -38,28 +38,28 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
     Args:
         request: A GET or HEAD request.
         export: Renders the metrics, given query parameters and headers.
-        token: Bearer token to ask for, or None.
+        token: Bearer token to require; None for none.
     """
     if token is not None and not has_token(request, token):
-        return refused("A bearer token is needed.", 401, {"WWW-Authenticate": 'Bearer realm="metrics"'})
+        return refused("A bearer token is required.", 401, {"WWW-Authenticate": 'Bearer realm="metrics"'})
     try:
         body, content_type = export(arguments(request).to_dict(flat=False), dict(request.headers))
-    except OSError as error:  # without what other processes have counted, counters would fall
+    except OSError as error:  # without the counts of other processes, counters would fall
         if _throttle.allows():
-            logger.warning("What was counted cannot be read just now.", exc_info=True)
+            logger.warning("The counts cannot be read just now.", exc_info=True)
         reason = error.strerror or type(error).__name__
-        return refused(f"What was counted cannot be read just now: {reason}. The next scrape tries again.", 503)
+        return refused(f"The counts cannot be read just now: {reason}. The next scrape tries again.", 503)
     headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept", **POLICY}
     return compressed(request, body, headers)
 
 
 def arguments(request: Request) -> MultiDict[str, str]:
-    """Return the parameters of the query string, also where it is no UTF-8, at which ``request.args`` raises."""
+    """Return the query parameters, also where they are not UTF-8, for which ``request.args`` raises."""
     return MultiDict(parse_qsl(request.query_string.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def refused(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with a line of text that says why there is no more."""
+    """Answer with one line of text that gives the reason."""
     own = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store", **POLICY}
     return Response(f"{text}\n", status, own | dict(headers or {}))
 
@@ -75,8 +75,8 @@ def compressed(request: Request, body: bytes, headers: Mapping[str, str], status
 
 
 def has_token(request: Request, token: str) -> bool:
-    """Say whether a request bears the token; compares in constant time, so that the answer's delay tells nothing."""
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    # WSGI hands headers on as Latin-1, whatever they are: a byte that ends a letter may look like some kind of blank.
-    sent = given.strip(" \t").encode("latin-1", "replace")
+    """Say whether a request has the token; comparing takes constant time, so the delay reveals nothing."""
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    # WSGI decodes headers as Latin-1, so the last byte of a letter may look like a blank.
+    sent = credentials.strip(" \t").encode("latin-1", "replace")
     return scheme.lower() == "bearer" and hmac.compare_digest(sent, token.encode())

@@ -1,7 +1,7 @@
-"""The same capture around any WSGI app: Bottle, Django, Falcon, or a bare function.
+"""Capture around any WSGI app: Bottle, Django, Falcon, or a bare function.
 
-There is no view to look into here: features come from the raw request, the output from the raw response, which is
-passed on as it comes (`flask_boxkite.web.response_stream`).
+A WSGI app has no view to look into: features come from the raw request, the output from the raw response, which is
+passed on unchanged (`flask_boxkite.web.response_stream`).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = ["BoxkiteMiddleware"]
 
 
 class BoxkiteMiddleware:
-    """Wraps a WSGI app whose routes predict.
+    """Wraps a WSGI app with routes that predict.
 
     Args:
         wsgi_app: The app.
-        service: Where predictions are counted and logged.
-        routes: The paths that predict, without those that call ``service.log_prediction`` themselves. Each maps to None
-            or an empty mapping for payload conventions, or to a mapping with ``features`` and ``output``: a dotted path
-            into the JSON, or a callable that gets the request (of Werkzeug), respectively the parsed response.
-        metrics_path: Where the metrics are served; None for no route.
+        service: Service that counts and logs predictions.
+        routes: Paths that predict, without paths that call ``service.log_prediction`` themselves. Each maps to None or
+            an empty mapping for payload conventions, or to a mapping with ``features`` and ``output``: a dotted path
+            into the JSON, or a callable that receives the request (of Werkzeug) or the parsed response.
+        metrics_path: Path of the metrics; None for no route.
 
     Raises:
         ConfigError: *routes* is malformed.
@@ -65,6 +65,7 @@ class BoxkiteMiddleware:
         options = self._routes.get(path)
         if options is None or environ["REQUEST_METHOD"] in ("HEAD", "OPTIONS") or not self._settings.enabled:
             return self._app(environ, start_response)
+
         capture = self._capture(self._service.monitor, options, keeps_long_bodies=True)
         capture.read_request(Request(environ, populate_request=False))
         capture.awaits_body = True
@@ -79,6 +80,7 @@ class BoxkiteMiddleware:
                 answer.see(chunk)
             answer.end()
             return body
+
         return Passing(answer, body, getattr(body, "close", None))
 
     def _first_answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -87,7 +89,7 @@ class BoxkiteMiddleware:
         body = self(environ, start_response)
         if not is_last:
             return body
-        self._is_checked = False  # the next answer of this process may be its last, too
+        self._is_checked = False  # the next answer of this process may also be its last
         return ClosingIterator(body, self._service.app.hand_over)
 
     def _metrics(self, environ: dict[str, Any]) -> Callable[..., Iterable[bytes]]:
@@ -113,7 +115,7 @@ def _options(path: str, given: Mapping[str, Any] | None) -> Options:
 
 
 class _Watched:
-    """Tells an answer what the app says of it when it starts its response."""
+    """Passes the app's status and headers to an answer when the app starts its response."""
 
     def __init__(self, answer: Answer, start_response: Callable[..., Any]) -> None:
         self._answer = answer

@@ -1,7 +1,7 @@
-"""The prediction of a request of which some fields must not be recorded.
+"""The prediction of a request with fields that must not be recorded.
 
-It is counted as any other. For the record and for messages, what was read is read a second time, from the documents
-without the hidden values: so whatever convention led to a value, its own name goes with it.
+Such a prediction is counted like any other. For the record and for messages, the documents are read a second time
+without the hidden values. So a hidden field disappears under any convention.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["RedactedCapture", "capture_type"]
 
 
 def capture_type(settings: Settings) -> type[Capture]:
-    """Return the kind of capture for an app: a function in ``BOXKITE_REDACT`` gets whole records, and hides itself."""
+    """Return the capture class of an app: a function in ``BOXKITE_REDACT`` receives whole records and hides itself."""
     names_fields = bool(settings.redact) and not callable(settings.redact)
     return RedactedCapture if names_fields else Capture
 
@@ -29,8 +29,8 @@ def capture_type(settings: Settings) -> type[Capture]:
 class RedactedCapture(Capture):
     """A capture for models that have a `Redaction`."""
 
-    _shown: Any = None  # what is recorded instead of the features; None: the features themselves
-    _shown_output: Any = None  # likewise of the output
+    _shown: Any = None  # features to record; None for the features themselves
+    _shown_output: Any = None  # output to record; None for the output itself
 
     @property
     def _redaction(self) -> Redaction:
@@ -54,7 +54,7 @@ class RedactedCapture(Capture):
 
     def _table_of_csv(self, text: str) -> Table | None:
         table = super()._table_of_csv(text)
-        # Without a baseline, the first line is a header only by its looks.
+        # Without a baseline, only the look of the first line makes it a header.
         if table is not None and not self.model.feature_names and not self._redaction.names_one(table.names or ()):
             self._shown = REDACTED
         return table
@@ -64,13 +64,13 @@ class RedactedCapture(Capture):
         return "\n".join(json.dumps(self._redaction.hidden(line)) for line in lines)
 
     def _show(self, table: Table, read_hidden: Callable[[], Table | None]) -> None:
-        """Keep the rows that remain, if they are the rows that were counted but for the hidden values."""
+        """Keep the remaining rows, if they equal the counted rows except for the hidden values."""
         self._shown = REDACTED
         try:
             shown = read_hidden()
             if shown is not None and _is_rest(plain(shown.content()), plain(table.content())):
                 self._shown = shown
-        except Exception:  # whatever it was, all of it stays hidden
+        except Exception:  # any failure hides everything
             return
 
     # --- output ------------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ class RedactedCapture(Capture):
         try:
             shown = super()._output_of(self._redaction.hidden(document))
             is_certain = _is_rest(plain(shown), plain(value)) and not _may_be_csv(value)
-        except Exception:  # whatever it was, all of it stays hidden
+        except Exception:  # any failure hides everything
             return REDACTED
         return shown if is_certain else REDACTED
 
@@ -107,7 +107,7 @@ class RedactedCapture(Capture):
         return reply if reply is None or reply.data is None else reply._replace(data=self._described(reply.data))
 
     def _described(self, data: bytes) -> bytes:
-        """Return JSON without hidden values, whose keys may be data too. Of anything else, no message names more."""
+        """Return JSON without hidden values, whose keys may be data too. Messages quote no other data anyway."""
         try:
             return json.dumps(self._redaction.described(json.loads(data))).encode()
         except (ValueError, RecursionError):
@@ -118,7 +118,7 @@ class RedactedCapture(Capture):
         super()._record(status, duration, reply)
 
     def _hide(self) -> None:
-        """Put what may be shown in the place of what was counted."""
+        """Replace the counted values by the values that may be shown."""
         if self._shown is not None:
             self._table = self._shown
         if self._shown_output is not None:
@@ -136,7 +136,7 @@ def _is_rest(shown: Any, whole: Any) -> bool:
 
 
 def _may_be_csv(output: Any) -> bool:
-    """Return whether these are rows of texts, as a CSV answer gives them, whose header is not read."""
+    """Return whether these are rows of texts, as from a CSV answer, whose header is not read."""
     return isinstance(output, list) and all(
         isinstance(row, list) and {str, type(None)}.issuperset(map(type, row)) for row in output
     )

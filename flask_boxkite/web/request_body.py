@@ -1,8 +1,8 @@
-"""Seeing a request's body without taking it from the view.
+"""Reading a request's body without taking it from the view.
 
-A body within the limit is read at once and put back. A longer one, or one without a length, passes through a tee: the
-view reads it as ever, and what it reads is kept up to a bound. Either way `request.stream`, `get_data`, `form`, `files`
-and the raw ``wsgi.input`` give the view what they would have given it.
+A body within the limit is read at once and put back. A longer body, or one without a length, passes through a tee: the
+view reads it as usual, and the tee keeps a copy up to a limit. Either way `request.stream`, `get_data`, `form`,
+`files` and the raw ``wsgi.input`` give the view the same as without monitoring.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from werkzeug.wrappers import Request
 __all__ = ["BodyTee", "JsonOnce", "JsonSpy", "breaks_off", "buffered_body", "reread", "untouched"]
 
 _BODY_KEYS = ("stream", "_cached_data", "_cached_json", "data", "form", "files", "values")
-"""What a Werkzeug request keeps of a body that was read."""
+"""Attributes in which a Werkzeug request caches a body."""
 
 
 def buffered_body(request: Request, limit: int) -> bytes | None:
-    """Read the body if it is at most *limit* bytes and nobody has touched it, and put it back; else return None."""
+    """Read the body if it has at most *limit* bytes and is still unread, and put it back; else return None."""
     environ = request.environ
     touched = request.__dict__
     if "_cached_data" in touched:  # a hook called get_data() or get_json() before the view
@@ -30,6 +30,7 @@ def buffered_body(request: Request, limit: int) -> bytes | None:
         return data
     if "stream" in touched:
         return None
+
     length = environ.get("CONTENT_LENGTH")
     if not length:
         return None if "HTTP_TRANSFER_ENCODING" in environ or "wsgi.input_terminated" in environ else b""
@@ -47,12 +48,12 @@ def _put_back(request: Request, data: bytes, length: int) -> None:
     environ["wsgi.input"] = buffer = io.BytesIO(data)
     allowed = request.max_content_length
     if len(data) == length and (allowed is None or length < allowed):
-        # Werkzeug's own wrapper would only check again what was just checked, at several microseconds a request.
+        # Werkzeug's own wrapper would only repeat this check, at several microseconds per request.
         request.__dict__["stream"] = buffer
 
 
 def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
-    """Read exactly *length* bytes, or less where the client hung up; and the error that the server raised then."""
+    """Read exactly *length* bytes, or fewer if the client hung up; return also the server's error in that case."""
     data = b""
     try:
         data = stream.read(length)
@@ -65,48 +66,50 @@ def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
 
 @contextmanager
 def untouched(request: Request) -> Iterator[None]:
-    """Let a function of the user's read a body that `buffered_body` returned, and undo that it did."""
-    kept = request.__dict__
-    before = {key: kept[key] for key in _BODY_KEYS if key in kept}
+    """Let a user's function read a body that `buffered_body` returned, and undo its reading afterwards."""
+    attributes = request.__dict__
+    before = {key: attributes[key] for key in _BODY_KEYS if key in attributes}
+
     try:
         yield
     finally:
         if "_cached_data" not in before:
-            request.close()  # files, which the view's own parsing opens again
+            request.close()  # closes files, which the view's own parsing opens again
             for key in _BODY_KEYS:
-                kept.pop(key, None)
-            kept.update(before)
+                attributes.pop(key, None)
+            attributes.update(before)
             if request.environ.get("CONTENT_LENGTH"):
                 request.environ["wsgi.input"].seek(0)
 
 
 @contextmanager
 def reread(request: Request, data: bytes | None) -> Iterator[Request]:
-    """Give a copy of a request that the view has read, for a function of the user's to read from the beginning.
+    """Yield a copy of a request that the view has read, for a user's function to read from the beginning.
 
-    A parsed form is kept: it cannot be changed.
+    The copy shares a parsed form, since it is immutable.
 
     Args:
-        request: The view's request, which stays as it is.
-        data: The body; None if it is not known, and reading it raises a LookupError.
+        request: The view's request, which stays unchanged.
+        data: The body; None if it is unknown: reading it then raises a LookupError.
     """
     again = copy.copy(request)
-    kept = again.__dict__
+    attributes = again.__dict__
     for key in _BODY_KEYS:
         if key not in ("form", "files"):
-            kept.pop(key, None)
+            attributes.pop(key, None)
+
     unread = LookupError("The view has not read the whole body.")
     stream = _BrokenInput(b"", unread) if data is None else io.BytesIO(data)
     again.environ = {**request.environ, "wsgi.input": stream, "wsgi.input_terminated": True}
     try:
         yield again
     finally:
-        if kept.get("files") is not request.__dict__.get("files"):
+        if attributes.get("files") is not request.__dict__.get("files"):
             again.close()
 
 
 class _BrokenInput(io.BytesIO):
-    """Stands for a ``wsgi.input`` that broke off, and breaks off for the view in the same way."""
+    """Replaces a ``wsgi.input`` that broke off, and breaks off for the view in the same way."""
 
     def __init__(self, data: bytes, error: Exception) -> None:
         super().__init__(data)
@@ -119,11 +122,11 @@ class _BrokenInput(io.BytesIO):
         return read(*args)
 
     def read(self, *size: Any) -> bytes:
-        """Read what there is, then fail."""
+        """Read the remaining data, then fail."""
         return self._checked(super().read, *size)  # type: ignore[no-any-return]
 
     def readline(self, *size: Any) -> bytes:
-        """Read a line of what there is, then fail."""
+        """Read a line of the remaining data, then fail."""
         return self._checked(super().readline, *size)  # type: ignore[no-any-return]
 
     def readlines(self, *hint: Any) -> list[bytes]:
@@ -134,7 +137,7 @@ class _BrokenInput(io.BytesIO):
         return self._checked(super().__next__)  # type: ignore[no-any-return]
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer with what there is, then fail."""
+        """Fill a buffer with the remaining data, then fail."""
         return self._checked(super().readinto, buffer)  # type: ignore[no-any-return]
 
 
@@ -144,11 +147,11 @@ def breaks_off(request: Request) -> bool:
 
 
 class BodyTee:
-    """Stands for ``wsgi.input`` and keeps a copy of what is read, up to a bound.
+    """Replaces ``wsgi.input`` and keeps a copy of the data read, up to a limit.
 
     Args:
         stream: The server's input.
-        keep: How many bytes to keep.
+        keep: Number of bytes to keep.
     """
 
     def __init__(self, stream: Any, keep: int) -> None:
@@ -160,16 +163,16 @@ class BodyTee:
 
     @property
     def data(self) -> bytes:
-        """What was kept."""
+        """The kept data."""
         return bytes(self._kept)
 
     def keep_only(self, size: int) -> None:
-        """Forget what was kept beyond a size."""
+        """Discard kept data beyond a size."""
         self._keep = size
         del self._kept[size:]
 
     def is_whole(self, length: int | None) -> bool:
-        """Say whether all of the body was read and kept; *length* is what the request says of it."""
+        """Say whether the whole body was read and kept; *length* is the request's own statement."""
         was_read = self._has_ended if length is None else self.size >= length
         return was_read and self.size <= self._keep
 
@@ -204,7 +207,7 @@ class BodyTee:
         self._has_ended = True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; written here since servers' inputs often have none."""
+        """Fill a buffer; implemented here because servers' inputs often lack this method."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -214,7 +217,7 @@ class BodyTee:
 
 
 class JsonSpy:
-    """A request's ``json_module`` that shows what it parsed, before the view can change it."""
+    """A request's ``json_module`` that passes on the parsed document before the view can change it."""
 
     def __init__(self, module: Any, show: Callable[[Any], None]) -> None:
         self.module = module
@@ -224,16 +227,16 @@ class JsonSpy:
         return getattr(self.module, name)
 
     def loads(self, data: Any, **options: Any) -> Any:
-        """Parse, and show the result."""
+        """Parse, and pass on the result."""
         document = self.module.loads(data, **options)
         self._show(document)
         return document
 
 
 class JsonOnce:
-    """A request's ``json_module`` that knows its body already, and gives it out once.
+    """A request's ``json_module`` that already has the parsed body, and returns it once.
 
-    So the body is parsed once for us and the view, and yet the view's request is as nobody had read from it.
+    So the body is parsed once for us and the view, and the view's request still looks unread.
     """
 
     def __init__(self, module: Any, body: bytes, document: Any) -> None:
@@ -244,7 +247,7 @@ class JsonOnce:
         return getattr(self._module, name)
 
     def loads(self, data: Any, **options: Any) -> Any:
-        """Return the document, which may be changed then; whoever asks again gets his own."""
+        """Return the document, which the caller may change; a second call parses a new one."""
         if self._known and not options:
             body, document = self._known.pop()
             if data == body:

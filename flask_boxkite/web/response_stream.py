@@ -1,8 +1,8 @@
-"""An answer on its way to the server: passed on as it comes, and counted when it ends.
+"""An answer on its way to the server: passed on chunk by chunk, and counted when it ends.
 
-The same for Flask and for any other WSGI app. No chunk is held back. A prediction is finished before the last chunk
-leaves where the answer says how long it is, and else when the app has no more chunks: its duration is that of the whole
-answer, and its status says how that ended. Memory: a copy of what an output is looked for in, up to 16 MiB; of other
+Flask and any other WSGI app share this code. No chunk is held back. If the answer states its length, the prediction is
+finished before the last chunk leaves, else when the app has no more chunks. So its duration covers the whole answer,
+and its status says how the answer ended. Memory: a copy of answers that may contain an output, up to 16 MiB; of other
 answers the part that a record may keep.
 """
 
@@ -27,14 +27,14 @@ _READABLE = frozenset({"application/json", "text/csv", "text/plain", "text/html"
 
 
 class Answer:
-    """One answer going by, and the prediction that ends with it.
+    """One answer on its way, and the prediction that ends with it.
 
     Attributes:
         status: Status of the response; 500 until it is known.
 
     Args:
         capture: The prediction.
-        waits_for_close: Whether something that the app does on closing may still log the prediction by hand.
+        waits_for_close: Whether code that the app runs on closing may still log the prediction by hand.
     """
 
     def __init__(self, capture: Capture, *, waits_for_close: bool = False) -> None:
@@ -65,7 +65,7 @@ class Answer:
         self._size += len(chunk)
 
     def has_all(self) -> bool:
-        """Say whether the body is as long as the headers said."""
+        """Say whether the body has the length that the headers state."""
         return self._length is not None and self._size >= self._length
 
     def end(self) -> None:
@@ -77,7 +77,7 @@ class Answer:
         self._end(500)
 
     def close(self) -> None:
-        """Finish the prediction, if nothing has; a body that has not ended was given up by its client."""
+        """Finish the prediction, if it is not finished; if the body has not ended, its client has left."""
         if self._final_status is None:
             self._final_status = CLIENT_LEFT if self.status < 400 else self.status
         self._finish(self._final_status)
@@ -103,7 +103,7 @@ class Answer:
         capture.finish(status, self._reply() if capture.keeps_reply else None)
 
     def _reply(self) -> Reply:
-        # What is cut cannot be decoded, nor a text that is longer than anything that is looked into.
+        # A cut body cannot be decoded, and a longer text is never searched.
         is_known = self._size == len(self._seen) or not (self._encoding or self._is_readable)
         return as_reply(bytes(self._seen) if is_known else None, self._mimetype, self._encoding, self._size)
 
@@ -112,9 +112,9 @@ class Passing:
     """The body of an answer, as the server iterates it.
 
     Args:
-        answer: Is told of each chunk, and of the end.
-        chunks: What the app answers.
-        close: Closes what the app answers; None if it need not be closed.
+        answer: Answer that is informed of each chunk, and of the end.
+        chunks: Chunks of the app's answer.
+        close: Function that closes the app's answer; None if there is nothing to close.
     """
 
     def __init__(self, answer: Answer, chunks: Iterable[bytes], close: Callable[[], Any] | None) -> None:
@@ -149,6 +149,7 @@ class Passing:
             raise
         finally:
             PASSING.reset(token)
+
         answer.see(chunk)
         if answer.has_all():
             answer.end()

@@ -1,4 +1,4 @@
-"""What a view answers: the payload in what it returned, and what it returned as Flask can send it."""
+"""A view's return value: the payload in it, and a version of it that Flask can send."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ __all__ = [
 ]
 
 LONGEST_PAYLOAD = 16 * 1024 * 1024
-"""In a body longer than this, in bytes, nothing is looked for."""
+"""Largest body, in bytes, that is searched."""
 
 _LONGEST_LABEL = 256
 _LONGEST_DECODED = 1024 * 1024
-"""A compressed response that is longer, in bytes, is not kept."""
+"""Largest compressed response, in bytes, that is kept."""
 
 _JSON_CONTAINERS = frozenset({dict, list})
 _NATIVE = frozenset({str, int, float, bool, type(None)})
@@ -48,11 +48,11 @@ _ARRAY_METHODS = ("tolist", "to_list", "to_dicts", "to_pylist", "to_dict")
 
 
 class StreamedError(LookupError):
-    """The payload is not there yet: it comes in pieces, which only the server may ask for."""
+    """The payload does not exist yet: it arrives in pieces, which only the server may request."""
 
 
 def is_streamed(returned: Any) -> bool:
-    """Say whether what a view returned is sent in pieces that are not there yet."""
+    """Say whether a view's return value is sent in pieces that do not exist yet."""
     if isinstance(returned, tuple) and returned and is_reply(returned):
         returned = returned[0]
     if isinstance(returned, Response):
@@ -61,14 +61,15 @@ def is_streamed(returned: Any) -> bool:
 
 
 def document_of(returned: Any) -> Any:
-    """Return the payload in what a view returned: plain values, arrays, or the parsed body of a response.
+    """Return the payload in a view's return value: plain values, arrays, or the parsed body of a response.
 
     Raises:
-        StreamedError: It is a stream, which is left alone.
-        LookupError: It is nothing, or of a type in which no payload is looked for.
+        StreamedError: The value is a stream, which is left alone.
+        LookupError: The value is None, or of a type that contains no payload.
     """
     if type(returned) in _JSON_CONTAINERS:
         return returned
+
     headers: Any = ()
     if isinstance(returned, tuple) and returned and is_reply(returned):
         headers = returned[-1]
@@ -87,7 +88,7 @@ def document_of(returned: Any) -> Any:
 
 
 def reply_of(response: Response) -> Reply:
-    """Return a response as the client gets it; without its data where reading would change it."""
+    """Return a response as the client gets it; without its data where reading would change the response."""
     is_readable = response.is_sequence and not response.direct_passthrough
     data = response.get_data() if is_readable else None
     length = response.content_length if data is None else len(data)
@@ -95,13 +96,13 @@ def reply_of(response: Response) -> Reply:
 
 
 def as_reply(data: bytes | None, mimetype: str, encoding: str, length: int | None) -> Reply:
-    """Return a response from its parts; without its data where they cannot be decoded.
+    """Return a reply made of parts; without its data if they cannot be decoded.
 
     Args:
-        data: The body as it is sent; None if it is not known.
+        data: The body as it is sent; None if it is unknown.
         mimetype: Type of the body.
         encoding: Value of the header ``Content-Encoding``; empty for none.
-        length: Bytes of the body as it is sent.
+        length: Length of the body as it is sent, in bytes.
     """
     if data is not None and encoding:
         try:
@@ -112,7 +113,7 @@ def as_reply(data: bytes | None, mimetype: str, encoding: str, length: int | Non
 
 
 def is_reply(returned: tuple[Any, ...]) -> bool:
-    """Return whether a tuple is Flask's: a body with a status or headers. Others are rows that know their names."""
+    """Return whether a tuple is Flask's: a body with a status or headers. Other tuples are rows with names."""
     if type(returned) is tuple or fields_of(returned) is None:
         return True
     rest = returned[1:]
@@ -126,15 +127,15 @@ def _is_status_or_headers(value: Any) -> bool:
 
 
 def document_of_body(data: str | bytes, content_type: str, headers: Any) -> Any:
-    """Return the payload of a response body: binary tensors where a header says so, else text.
+    """Return the payload of a response body: binary tensors if a header says so, else text.
 
     Args:
         data: The body.
-        content_type: Its type.
-        headers: The headers, in any form in which a view may return them.
+        content_type: Content type of the body.
+        headers: The headers, in any form that a view may return.
 
     Raises:
-        LookupError: It is something else.
+        LookupError: The body contains no payload.
     """
     mimetype = content_type.partition(";")[0].strip().lower()
     if mimetype != "application/json" and isinstance(data, bytes) and (size := _header_in(headers, INFERENCE_HEADER)):
@@ -146,7 +147,7 @@ def document_of_body(data: str | bytes, content_type: str, headers: Any) -> Any:
 
 
 def _header_in(headers: Any, wanted: str) -> str:
-    """Return a header among those that a view may return in a tuple; an empty text if it is not there."""
+    """Return a header from the headers in a view's tuple; empty if it is absent."""
     if not isinstance(headers, (Mapping, list, tuple, Headers)):
         return ""
     pairs = headers.items() if isinstance(headers, (Mapping, Headers)) else headers
@@ -157,10 +158,11 @@ def _document_of_text(data: str | bytes, mimetype: str) -> Any:
     """Return the payload of a response body: JSON, JSON lines, CSV, or a label in one short line.
 
     Raises:
-        LookupError: It is something else.
+        LookupError: The body contains no payload.
     """
     if len(data) > LONGEST_PAYLOAD:
         raise LookupError
+
     try:
         text = data.decode() if isinstance(data, bytes) else data
         if mimetype == "text/csv":
@@ -176,22 +178,22 @@ def _document_of_text(data: str | bytes, mimetype: str) -> Any:
 
 
 def json_value(returned: Any) -> Any:
-    """Return what a view returned with NumPy, pandas and the like as plain JSON values; itself where it is plain.
+    """Return a view's value with NumPy, pandas and similar objects as plain JSON values; plain values unchanged.
 
-    What Flask would refuse for another reason, such as None or an object, is left to Flask.
+    Values that Flask would refuse for another reason, such as None or an object, are left to Flask.
     """
     if isinstance(returned, (dict, list)):
         return _with_plain_leaves(returned)
     if isinstance(returned, tuple) and len(returned) in (2, 3) and is_reply(returned):
         first = json_value(returned[0])
         return returned if first is returned[0] else (first, *returned[1:])
-    if isinstance(returned, str):  # NumPy's texts too
+    if isinstance(returned, str):  # includes NumPy's texts
         return returned
     return plain(returned) if isinstance(returned, (int, float, Decimal)) or _is_array(returned) else returned
 
 
 def _with_plain_leaves(value: Any) -> Any:
-    """Convert only what Flask's JSON could not write; floats stay as the view made them, NaN included."""
+    """Convert only values that Flask's JSON could not write; floats stay as the view made them, NaN included."""
     if isinstance(value, dict):
         if _is_native(value.values()):
             return value
@@ -205,13 +207,14 @@ def _with_plain_leaves(value: Any) -> Any:
             return value
         # A schema above this view may read a named tuple by its names.
         return value._make(items) if hasattr(value, "_make") else items
-    if isinstance(value, (str, int, float)):  # NumPy's texts and doubles too, as JSON writes them
+    if isinstance(value, (str, int, float)):  # includes NumPy's texts and doubles, which JSON can write
         return value
+
     return plain(value) if _is_array(value) else value
 
 
 def _is_array(value: Any) -> bool:
-    """Say whether a value is NumPy's, or of a library whose arrays and frames `plain` can read."""
+    """Say whether a value comes from NumPy, or from a library whose arrays and frames `plain` can read."""
     return hasattr(value, "__array__") and any(hasattr(value, method) for method in _ARRAY_METHODS)
 
 

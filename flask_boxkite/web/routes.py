@@ -1,4 +1,4 @@
-"""Our routes on an app: under every host, and what may answer in their place."""
+"""Our routes on an app, under every host, and the other apps that may answer in their place."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ DASHBOARD = "boxkite_dashboard"
 """Blueprint of the drift page."""
 
 _INNER = ("__wrapped__", "wsgi_app", "app", "_app")
-"""Attributes under which WSGI middleware keeps the app that it wraps."""
+"""Attributes in which WSGI middleware keeps the app that it wraps."""
 
 
 def add_route(app: Flask, blueprint: Blueprint, path: str, name: str, view: Callable[[], Any], **options: Any) -> None:
-    """Add a route for GET that answers under every host, as a scrape by address needs it.
+    """Add a route for GET that answers under every host, as scraping by address requires.
 
     Args:
         app: The app that the blueprint is for.
-        blueprint: Gets the route.
-        path: Where it is.
+        blueprint: Blueprint that gets the route.
+        path: Path of the route.
         name: Last part of its endpoint.
-        view: Answers it.
-        **options: Others of Werkzeug's rules.
+        view: Function that answers it.
+        **options: Further options of Werkzeug's rules.
     """
 
     def answer(**host: str) -> Any:
@@ -36,12 +36,12 @@ def add_route(app: Flask, blueprint: Blueprint, path: str, name: str, view: Call
 
     answer.__name__ = name
     for host in _hosts(app):
-        # OPTIONS of this path are asked for other methods than ours, which the app may have.
+        # The app may serve other methods at this path, so it answers OPTIONS.
         blueprint.add_url_rule(path, name, answer, methods=["GET"], provide_automatic_options=False, **host, **options)
 
 
 def _hosts(app: Flask) -> list[dict[str, Any]]:
-    """Return options of rules that together match any host."""
+    """Return options for rules that together match any host."""
     if app.url_map.host_matching:
         return [{"host": "<boxkite_host>"}]
     if app.subdomain_matching:
@@ -60,7 +60,7 @@ def mounted_elsewhere(app: Flask, path: str) -> bool:
 
 
 def layers_of(wsgi_app: Any) -> Iterator[Any]:
-    """Yield the middleware around an app, the outermost first, as far as it can be looked into."""
+    """Yield the middleware around an app, outermost first, as far as it is known how to look into it."""
     seen: set[int] = set()
     while wsgi_app is not None and id(wsgi_app) not in seen:
         seen.add(id(wsgi_app))

@@ -1,4 +1,4 @@
-"""Commands as users start them, and data to give them."""
+"""Commands run as users run them, and data for them."""
 
 from __future__ import annotations
 

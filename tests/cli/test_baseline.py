@@ -1,4 +1,4 @@
-"""Training data in files: `baseline` writes what the API would; what is wrong with a file is said in a line."""
+"""`baseline` writes the same as the API, and says in one line what is wrong with a file."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_every_option_is_passed_on(rng: np.random.Generator) -> None:
     expected = ModelMonitoringService.export_text(
         frame.drop("age", "score"), discrete=["kids"], max_bins=20, max_categories=2, path="a"
     )
-    assert [item.kind for item in expected.features] == [  # that of the last one by --discrete alone
+    assert [item.kind for item in expected.features] == [  # only the last --discrete decides
         "continuous",
         "discrete",
         "discrete",
@@ -119,7 +119,7 @@ def test_several_files_and_patterns_are_one_table(directory: Path, rng: np.rando
 
 
 def test_types_are_those_of_all_rows() -> None:
-    """Of the first hundred alone, the last row would be an error, and the text a number."""
+    """Judged by the first hundred rows, the last would be an error, and the text a number."""
     Path("late.csv").write_text("x,y\n" + "1,1\n" * 300 + "2.5,a\n")
     options = ("--discrete", "x", "--text", "y", "--min-category-rows", "1")
     x, y = made("late.csv", "--out", "b", *options).features
@@ -275,7 +275,7 @@ def test_a_file_that_cannot_be_read_is_one_line(name: str) -> None:
     Path(name).write_bytes(BAD_FILES[name])
     line = refused(name)
     assert line.startswith(f"Error: '{name}' cannot be read: ")
-    assert line.endswith("Is it whole, and in UTF-8 if it is text?")
+    assert line.endswith("Is it complete, and in UTF-8 if it is text?")
 
 
 def test_a_file_of_types_that_polars_lacks_is_one_line() -> None:
@@ -297,8 +297,8 @@ def test_a_file_of_types_that_polars_lacks_is_one_line() -> None:
         pytest.param(".", f"'.' is a folder. Name the files in it, for example '{Path('*.parquet')}'.", id="folder"),
         pytest.param(
             "notes.txt",
-            "'notes.txt' is of no known kind. It should end in .csv, .tsv, .parquet, .pq, .jsonl, .ndjson, or, "
-            "of text, in '.gz' after that.",
+            "'notes.txt' has an unknown suffix. Use .csv, .tsv, .parquet, .pq, .jsonl, .ndjson, or for a text format, "
+            "'.gz' after that.",
             id="unknown kind",
         ),
         pytest.param("head.csv", "There are no rows in 'head.csv'.", id="no rows"),
@@ -309,12 +309,12 @@ def test_a_file_of_types_that_polars_lacks_is_one_line() -> None:
         ),
         pytest.param(
             "nested.jsonl",
-            "Column 'x' of 'nested.jsonl' holds lists or objects. Give each value in it a column of its own.",
+            "Column 'x' of 'nested.jsonl' contains lists or objects. Give each value in it a column of its own.",
             id="nested",
         ),
         pytest.param(
             "index.csv",
-            "A column has no name, as the index that pandas writes. Give it one, or leave it out: --exclude ''",
+            "A column has no name, like the index that pandas writes. Name it, or leave it out: --exclude ''",
             id="index",
         ),
         pytest.param(
@@ -364,7 +364,7 @@ def test_training_data_is_not_overwritten(directory: Path) -> None:
     result = CliRunner().invoke(boxkite, ["baseline", "x.csv", "--out", "x.csv"])
     assert (result.exit_code, result.output) == (
         1,
-        "Error: 'x.csv' is a name for data. Call the baseline otherwise, such as 'baseline.prom'.\n",
+        "Error: 'x.csv' is a name for data. Choose another name for the baseline, such as 'baseline.prom'.\n",
     )
     assert Path("x.csv").read_text() == "x\n1\n2\n"
 
@@ -390,7 +390,7 @@ def test_a_folder_that_cannot_be_read_is_one_line(directory: Path) -> None:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Be somebody who may not read everything."""
+    """Act as a user who may not read everything."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -406,5 +406,5 @@ def test_without_the_extra_the_command_names_it_and_others_work(directory: Path)
     Path("x.csv").write_text("x\n1\n2\n")
     done = run_python("-c", f"{start}boxkite(['baseline', 'x.csv', '--out', 'b'])", cwd=directory)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == ("Error: This command needs the package 'polars'. Run: pip install 'flask-boxkite[cli]'\n")
+    assert done.stderr == ("Error: This command needs the package 'rich'. Run: pip install 'flask-boxkite[cli]'\n")
     assert run_python("-c", f"{start}boxkite(['rules'])", cwd=directory).returncode == 0

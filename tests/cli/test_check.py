@@ -1,4 +1,4 @@
-"""The doctor in a terminal: what is right, what is wrong, and what tells a CI job so."""
+"""`check` in a terminal: what is right, what is wrong, and its exit code for a CI job."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_an_app_in_order_has_no_problem(directory: Path) -> None:
 
     assert done.returncode == 0
     assert found[:2] == [
-        "✓ App 'scoring' has a monitor, whose settings are right.",
+        "✓ App 'scoring' has a monitor, whose settings are valid.",
         "✓ Model 'credit' has a baseline: 5 features, 1 output, 600 training rows.",
     ]
     assert found[2].startswith(f"✓ Processes of a server count together in '{directory / 'state'}")
@@ -79,7 +79,7 @@ def test_a_problem_has_an_exit_code(directory: Path) -> None:
 
 
 def test_problems_of_the_running_server_are_seen(directory: Path) -> None:
-    """Where its counts are in a directory that has a name."""
+    """The command reads the counts of a server whose state directory has a name."""
     program = """
 from scoring import app, monitor
 with app.app_context():
@@ -96,13 +96,13 @@ with app.app_context():
 
 
 def test_processes_that_would_count_for_themselves_are_a_hint(directory: Path) -> None:
-    """Here somebody's file has the name of the directory that they would share."""
+    """A file of another user has the name of the directory that they would share."""
     (directory / "state").mkdir()
     (directory / "state" / "boxkite-pod-scoring.0").touch()
     done = check(directory, BASELINE="b.prom", STATE_DIR="state", POD_NAME="pod", SINK="none")
     found = lines(done)
     place = found.index(
-        "! Each process counts in its own memory, so of several, metrics and page show the one that answers."
+        "! Each process counts in its own memory, so metrics and page show only the process that answers."
     )
     assert found[place + 1].startswith("  See the log: 'BOXKITE_STATE_DIR' must be on a local disk")
     assert not any("count together" in line for line in found)
@@ -111,7 +111,7 @@ def test_processes_that_would_count_for_themselves_are_a_hint(directory: Path) -
 
 def test_a_wrong_setting_is_a_problem(directory: Path) -> None:
     done = check(directory, LOGDIR="records")
-    assert lines(done)[0] == "✗ 'BOXKITE_LOGDIR' is no setting of flask-boxkite. Did you mean 'BOXKITE_LOG_DIR'?"
+    assert lines(done)[0] == "✗ 'BOXKITE_LOGDIR' is not a setting of flask-boxkite. Did you mean 'BOXKITE_LOG_DIR'?"
     assert done.returncode == 1
 
 
@@ -191,7 +191,8 @@ def test_a_directory_that_cannot_be_written_is_a_problem(directory: Path) -> Non
     found = lines(done)
     place = found.index(f"✗ Files of records: '{directory / 'file'}' cannot be written.")
     assert found[place + 1] == "  Name another directory in 'BOXKITE_LOG_DIR'."
-    assert any(line.startswith(f"! Spool: '{directory / 'readable'}' has room for ") for line in found)
+    (spool,) = (line for line in found if line.startswith(f"! Spool: '{directory / 'readable'}' has "))
+    assert " free, but may grow to " in spool
     assert list((directory / "readable").iterdir()) == []
     assert done.returncode == 1
 
@@ -333,7 +334,7 @@ def unused_view():
 
 
 def test_views_that_are_routed_wrongly_are_problems(directory: Path) -> None:
-    """Those that are not routed are none."""
+    """Addresses that are not routed are not requested."""
     (directory / "routes.py").write_text(ROUTES)
     done = check(directory, BASELINE="b.prom", app="routes")
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""Is a new training set another population? It is counted as a server counts, and its rows are independent."""
+"""`compare` counts new training data as a server does, with independent rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def counted(frame: pl.DataFrame, alpha: float = Settings.drift_alpha) -> list[di
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
 def test_data_is_judged_by_what_a_server_counts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In pieces, of which there are several here."""
+    """Data is counted piece by piece, and here it has several pieces."""
     monkeypatch.setattr(comparing, "_PIECE_ROWS", 64)
     frame = pl.read_parquet("older.parquet")
     frame.write_csv("older.csv")
@@ -193,7 +193,7 @@ def test_a_feature_that_is_not_there_is_named() -> None:
     result = compare("a.prom", "new.csv")
     assert (result.exit_code, result.output) == (
         1,
-        "Error: The data has no column 'age', which the baseline has. Did you mean 'Age'? (--exclude leaves it out.)\n",
+        "Error: The data has no column 'age', but the baseline has. Did you mean 'Age'? (--exclude leaves it out.)\n",
     )
     result = compare("a.prom", "new.csv", "--exclude", "age")
     assert (result.exit_code, result.stderr) == (0, "Not in the baseline, so left out: 'Age'.\n")
@@ -208,7 +208,7 @@ def test_what_is_left_out_is_not_told_as_unknown() -> None:
     result = compare("a.prom", "same.parquet", *words, "--exclude", variables("a.prom", "same.parquet")[0]["name"])
     assert (result.exit_code, result.output) == (
         1,
-        "Error: Nothing in 'same.parquet' can be compared with 'a.prom'. Leave out less by --exclude.\n",
+        "Error: Nothing in 'same.parquet' can be compared with 'a.prom'. Exclude fewer variables (--exclude).\n",
     )
 
 
@@ -260,7 +260,7 @@ def test_where_nothing_can_be_compared_the_data_is_asked_for() -> None:
     assert result.exit_code == 1
     assert result.stderr.splitlines()[0] == "Not compared: 'age', since the other baseline has no such feature."
     assert result.stderr.splitlines()[-1] == (
-        "Error: Nothing in 'other.prom' can be compared with 'a.prom'. Give the data that it was made from instead."
+        "Error: Nothing in 'other.prom' can be compared with 'a.prom'. Give the data from which it was made instead."
     )
 
 
@@ -277,7 +277,7 @@ def test_categories_are_matched_by_name_where_they_tell() -> None:
     assert recount(ours, Discrete("x", ("b", "c"), (7, 2), missing=1)).tolist() == [0, 7, 0, 2, 1, 0]
     with_rare = Discrete("x", ("a", "b"), (5, 3), rare=1)
     assert recount(with_rare, Discrete("x", ("b", "a", "c"), (7, 4, 2), rare=6)).tolist() == [4, 7, 8, 0, 0, 0]
-    with pytest.raises(BinMismatchError, match=r"^what one has as a category, the other counts as rare$"):
+    with pytest.raises(BinMismatchError, match=r"^values that are a category in one are rare in the other$"):
         recount(ours, Discrete("x", ("b",), (7,), rare=1))
     # A few rows of what is not named in a file do not matter.
     assert recount(ours, Discrete("x", ("b",), (700,), rare=4)).tolist() == [0, 700, 4, 0, 0, 0]
@@ -344,7 +344,7 @@ def test_html_stands_alone_and_has_the_numbers_of_the_others() -> None:
     assert "<strong>2 of 4 variables have drifted</strong>\nin new.parquet:" in text
     fingerprint = Baseline.load("b.prom").fingerprint
     assert f"version &lt;7&gt;, baseline {fingerprint}, 600 training rows" in " ".join(text.split())
-    assert "Live is here what was counted in new.parquet." in text
+    assert "Live rows are here the rows of new.parquet." in text
     assert re.findall(r'<th role="rowheader" scope="row">(.+?)</th>', text) == [
         escape(item["name"]) for item in variables(*words)
     ]
@@ -378,5 +378,5 @@ def test_data_in_the_place_of_a_baseline_is_told_what_to_do() -> None:
     result = compare("a.parquet", "same.parquet")
     assert (result.exit_code, result.output) == (
         1,
-        "Error: 'a.parquet' is data. Make a baseline of it: flask boxkite baseline a.parquet --out baseline.prom\n",
+        "Error: 'a.parquet' is data. Make a baseline from it: flask boxkite baseline a.parquet --out baseline.prom\n",
     )

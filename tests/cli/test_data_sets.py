@@ -1,4 +1,4 @@
-"""Data sets of several files: order, types and columns are those of all files and lines, in every run."""
+"""Data sets of several files: order, types and columns suit all files and lines, in every run."""
 
 from __future__ import annotations
 
@@ -198,5 +198,5 @@ def test_a_pattern_in_a_url_is_for_parquet_only(directory: Path) -> None:
     url = f"{directory.as_uri()}/set/**/*"
     assert scan([f"{url}.parquet"]).collect_schema().names() == ["x", "code", "day"]
     assert refused(f"{url}.csv") == (
-        f"Error: '{url}.csv' is a pattern. Name each file: of URLs, only those of Parquet may be patterns."
+        f"Error: '{url}.csv' is a pattern. Name each file: among URLs, only patterns of Parquet files are supported."
     )

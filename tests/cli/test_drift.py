@@ -1,4 +1,4 @@
-"""Drift of a real server with two workers, by its page and from its state directory, and of logged records."""
+"""`drift` of a real server with two workers, by its page and from its state directory, and of logged records."""
 
 from __future__ import annotations
 
@@ -287,8 +287,8 @@ def test_a_page_that_cannot_be_had_is_one_line(world: World, free_tcp_port: int)
         "Does the server run, and is this its address?",
         "file:///etc": "'--url' must begin with http:// or https:// and a host, got 'file:///etc'.",
         "http://[::1": "'--url' must begin with http:// or https:// and a host, got 'http://[::1'.",
-        "http://me:secret@host/": "'--url' must not hold a user or password, which others can see. Give the token as "
-        "--token.",
+        "http://me:secret@host/": "'--url' must not contain a user or password, which others can see. Give the token "
+        "as --token.",
     }.items():
         result = drift("--url", url)
         assert (result.exit_code, result.output) == (1, f"Error: {message}\n")
@@ -309,7 +309,7 @@ NO_PAGES = (
 def test_a_path_may_have_letters_of_any_kind() -> None:
     with answering(200, b"{}") as (url, _):
         result = drift("--url", f"{url}/bö x%20y")
-    assert f"'{url}/bö x%20y' is no drift page" in result.output
+    assert f"'{url}/bö x%20y' is not a drift page" in result.output
 
 
 @pytest.mark.parametrize("body", NO_PAGES)
@@ -374,7 +374,7 @@ def test_a_token_is_sent_in_utf8_and_never_shown() -> None:
     assert tokens == ["Bearer schlüssel€".encode().decode("latin-1")]
     assert (result.exit_code, result.output) == (
         1,
-        "Error: '--token' holds a line break, or something else that cannot be sent. Is there one at its end?\n",
+        "Error: '--token' contains a line break, or something else that cannot be sent. Is there one at its end?\n",
     )
 
 
@@ -404,7 +404,7 @@ def test_what_was_odd_about_failed_requests_is_shown(world: World) -> None:
     )
     del page["models"][0]["failed"]["features"][0]["share"]
     with answering(200, json.dumps(page).encode()) as (url, _):
-        assert "is no drift page that this release can read" in drift("--url", url).output
+        assert "is not a drift page that this release can read" in drift("--url", url).output
 
 
 def test_a_model_without_a_baseline_has_no_drift() -> None:
@@ -489,7 +489,7 @@ def test_html_of_records_has_what_the_server_says(world: World) -> None:
     result = drift("--records", world.records, "--baseline", world.baseline, "--format", "html")
     assert result.exit_code == 0
     assert "<strong>2 of 6 variables have drifted</strong>\nfrom 20" in result.stdout
-    assert f"Live is here what was counted in {world.records}." in result.stdout
+    assert f"Live rows are here the rows of {world.records}." in result.stdout
 
     server = drift("--state-dir", world.state, "--format", "html").stdout
     rows = re.compile(r'class="picture">.*?</tr>', re.DOTALL)

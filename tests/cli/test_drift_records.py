@@ -1,4 +1,4 @@
-"""What `drift --records` says where records and baseline do not belong together."""
+"""`drift --records` names the problem if records and baseline do not belong together."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_what_was_left_out_is_told() -> None:
     with path.open("a") as file:
         file.write("no record\n\n\n")
     assert drift("--baseline", "own.prom").stderr == (
-        "Some of what is at 'records' is no record and was left out: 2 empty, 1 no_record.\n"
+        "Some data at 'records' is not a record and was left out: 2 empty, 1 no_record.\n"
     )
 
 

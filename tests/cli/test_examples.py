@@ -1,4 +1,4 @@
-"""The examples that ``--help`` shows: all are understood, and those that need nothing but files run as written."""
+"""The examples of ``--help`` are understood, and run as written if they need only files."""
 
 from __future__ import annotations
 

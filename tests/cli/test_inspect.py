@@ -130,7 +130,7 @@ def test_what_is_no_baseline_is_one_line(content: bytes, tmp_path: Path) -> None
 
 
 def test_who_reads_no_further_ends_it_quietly(path: Path) -> None:
-    """As ``| head`` does; here the reader is gone before there is anything to read."""
+    """A reader such as ``| head`` leaves early; this one has left before the first line."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "flask_boxkite", "inspect", path, "--format", "json"]
@@ -144,7 +144,7 @@ def test_who_reads_no_further_ends_it_quietly(path: Path) -> None:
 def test_a_full_disk_is_one_line(path: Path, form: str) -> None:
     command = f"'{sys.executable}' -m flask_boxkite inspect '{path}' --format {form} >/dev/full"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    line = "Error: Standard output cannot be written: No space left on device. Is there room where it goes?\n"
+    line = "Error: Standard output cannot be written: No space left on device. Is there free space?\n"
     assert (done.returncode, done.stderr) == (1, line)
 
 

@@ -1,4 +1,4 @@
-"""The same rows give the same baseline in every format, and the options of columns are heeded or refused."""
+"""The same rows give the same baseline in every format; options of columns are followed or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that print configuration: what they print, how they fail, and that they work as users start them."""
+"""Commands that print configuration: their output, their errors, and their entry points."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         ObjectMeta(name)
     assert str(caught.value) == (
-        f"{name!r} is no name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
+        f"{name!r} is not a name for an object of Kubernetes. Use small letters, digits, '-' and '.'."
     )
 
 
@@ -88,7 +88,7 @@ def test_what_is_no_name_is_refused(name: str) -> None:
 def test_what_is_no_label_is_refused(label: str) -> None:
     result = CliRunner().invoke(boxkite, ["rules", "--kubernetes", "a", "--label", label])
     assert result.exit_code == 1
-    assert "is no label for an object of Kubernetes. Write it as 'release=prometheus'." in result.output
+    assert "is not a label for an object of Kubernetes. Write it as 'release=prometheus'." in result.output
 
 
 def test_labels_are_given_once_and_to_an_object() -> None:
@@ -97,7 +97,7 @@ def test_labels_are_given_once_and_to_an_object() -> None:
 
     result = CliRunner().invoke(boxkite, ["rules", "--label", "a=b"])
     assert result.exit_code == 2
-    assert "'--label' is for a PrometheusRule. Name it with '--kubernetes'." in result.output
+    assert "'--label' needs a PrometheusRule. Name it with '--kubernetes'." in result.output
 
 
 def test_a_mistake_leaves_the_file_as_it_was(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_an_app_that_serves_no_metrics_has_no_job(settings: Settings, key: str) 
     with pytest.raises(ConfigError) as caught:
         scrape_config_text(settings, job="a", targets=["b"], scrape_interval="15s", credentials_file="t")
     assert str(caught.value) == (
-        f"The app serves no metrics, since '{key}' says so. Name the path that serves them in a job of your own."
+        f"The app serves no metrics, because of '{key}'. Name the path that serves them in a job of your own."
     )
 
 
@@ -221,7 +221,7 @@ def test_what_is_no_target_is_refused(app: Flask, target: str) -> None:
     result = FlaskCliRunner(app).invoke(boxkite, ["scrape-config", "--target", target])
     assert result.exit_code == 1
     assert result.output == (
-        f"Error: {target!r} is no target. Write host and port, as in 'scoring:8000', without scheme or path.\n"
+        f"Error: {target!r} is not a target. Write host and port, as in 'scoring:8000', without scheme or path.\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""`check` asks the app for its metrics as Prometheus would, and says what answers and what to do."""
+"""`check` requests an app's metrics as Prometheus would, and says what answers and what to do."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_forced_https_is_a_hint() -> None:
         Outcome(
             "hint",
             "'/metrics' answers by https only; http is redirected.",
-            "Scrape it with 'scheme: https', or let its endpoint pass by http.",
+            "Scrape it with 'scheme: https', or let this route answer over http.",
         ),
     ]
 

@@ -30,7 +30,7 @@ from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.verdict import DOUBT, judge
-from flask_boxkite.drift.wording import short_interval
+from flask_boxkite.drift.wording import group_text
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
 from tests.drift.timelines import NOW, buckets_of_rows, timeline_of
@@ -337,22 +337,24 @@ def test_a_report_reads_as_a_table() -> None:
         "",
         "variable     verdict          size  since     rows        G  limit  moved most",
         "city         major            0.87            1000    407.0   28.8  Bonn 50% -> 10%",
-        "height       drifted          0.17            1000     84.0   31.4  (0,1] 50% -> 30%",
-        "age          stable              -            1000      0.0   31.4  __below__ 0% -> 0%",
-        "age (output) not enough data     -               5     63.0   31.4  __above__ 0% -> 100%",
+        "height       drifted          0.17            1000     84.0   31.4  0 to 1 50% -> 30%",
+        "age          stable              -            1000      0.0   31.4  below training 0% -> 0%",
+        "age (output) not enough data     -               5     63.0   31.4  above training 0% -> 100%",
         "",
         "city: PSI 0.876 over 1000 live rows and 1000 training rows, Jensen-Shannon 0.383, Hellinger 0.325,",
         "  KL of live 0.367, of training 0.509",
         "",
         "height: PSI 0.169 over 1000 live rows and 1000 training rows, Jensen-Shannon 0.174, Hellinger 0.145,",
         "  KL of live 0.0821, of training 0.087, K-S 0.2, its limit 0.117, Wasserstein 0.2",
+        "",
+        "Size is PSI less what sampling alone gives it.",
     ]
 
 
 def test_a_report_says_since_when() -> None:
     text = str(judged(*[AS_TRAINED] * 20, WITHOUT_CITY)).splitlines()
 
-    assert text[3] == "city         major           12.14 07:59Z      200   1081.3   36.4  __missing__ 0% -> 100%"
+    assert text[3] == "city         major           12.14 07:59Z      200   1081.3   36.4  missing 0% -> 100%"
     assert text[8].startswith("city: PSI 12.8 over 200 live rows since 2027-01-15T07:59:00Z and 1000 training rows")
 
 
@@ -402,12 +404,12 @@ def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("(16.271234,19.4]", "(16.27,19.4]"),
-        ("(51.49996,51.50048]", "(51.5,51.5005]"),
-        ("(1.699996988544e+12,1.699998755076e+12]", "(1.699997e+12,1.699999e+12]"),
-        ("(-1.7e+308,1.7e+308]", "(-1.7e+308,1.7e+308]"),
-        ("(-Inf,0.5]", "(-inf,0.5]"),
+        ("(16.271234,19.4]", "16.3 to 19.4"),
+        ("(51.49996,51.50048]", "51.5 to 51.5005"),
+        ("(1.699996988544e+12,1.699998755076e+12]", "1,699,996,988,544 to 1,699,998,755,076"),
+        ("(-1.7e+308,1.7e+308]", "-1.7e+308 to 1.7e+308"),
+        ("(-Inf,0.5]", "-inf to 0.5"),
     ],
 )
-def test_a_short_interval_has_two_ends(name: str, text: str) -> None:
-    assert short_interval(name) == text
+def test_an_interval_has_two_ends(name: str, text: str) -> None:
+    assert group_text(name, "continuous") == text

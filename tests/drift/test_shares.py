@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-import pkgutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 
-import flask_boxkite.drift
 from flask_boxkite import Baseline
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.drift.shares import Change, special_changes
@@ -84,19 +80,3 @@ def test_there_is_a_degree_for_every_group_that_training_filled_but_one(baseline
     for item in (*baseline.features, *baseline.outputs):
         filled = sum(any(item.cells[group.start : group.stop]) for group in item.groups)
         assert max(filled - 1, 1) <= degrees_of_freedom(item) <= max(len(item.groups) - 1, 1)
-
-
-MODULES = sorted(info.name for info in pkgutil.iter_modules(flask_boxkite.drift.__path__))
-WITH_EXAMPLES = {"dispersion", "distances", "shares", "statistics", "verdict"}
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings_are_right(name: str) -> None:
-    found = doctest.testmod(importlib.import_module(f"flask_boxkite.drift.{name}"))
-
-    assert found.failed == 0
-    assert found.attempted > 0 or name not in WITH_EXAMPLES
-
-
-def test_modules_with_examples_exist() -> None:
-    assert set(MODULES) >= WITH_EXAMPLES

@@ -1,4 +1,4 @@
-"""What a scrape sees: valid text in either format, that adds up, and holds each family once."""
+"""A scrape gets valid text in either format, which adds up and has each family once."""
 
 from __future__ import annotations
 
@@ -375,7 +375,7 @@ def difference_of_neighbours(name: str, slots: list[list[Row]]) -> float:
 
 
 def difference_of_parts(name: str, parts: list[list[Row]]) -> float:
-    """Return by how much more than chance parts differ, raised by the limit of F over that of χ²."""
+    """Return the excess of the difference between parts over chance, raised by the quotient of F's limit and χ²'s."""
     rows = [row for part in parts for row in part]
     p, whole = middle_shares(name, rows), counts_of(name, rows)
     total = sum(

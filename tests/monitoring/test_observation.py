@@ -1,4 +1,4 @@
-"""What was observed: one reading of the counts, and every number of it beside a computation of its own."""
+"""Observations: every number of one reading of the counts, compared with a computation of the test's own."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_a_snapshot_that_is_gone_is_no_stretch(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("when", ["at once", "after some more rows"])
 def test_counts_that_were_lost_are_never_negative(tmp_path: Path, when: str) -> None:
-    """Somebody deletes the files of a server that has counted for an hour. Each stretch still holds all later ones."""
+    """The files of a server are deleted after an hour of counting. Each stretch still holds all later ones."""
     served = Served(tmp_path)
     for _ in range(60):
         served.send(0, 5)

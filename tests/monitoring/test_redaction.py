@@ -1,4 +1,4 @@
-"""What is taken out of records and documents."""
+"""Redaction: the values that are removed from records and documents."""
 
 from __future__ import annotations
 

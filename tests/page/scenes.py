@@ -1,4 +1,4 @@
-"""Apps that have seen something worth telling, in a time of the test's own."""
+"""Apps with prepared traffic, on a clock of the test's own."""
 
 from __future__ import annotations
 

@@ -273,7 +273,7 @@ def test_the_keyboard_is_enough(open_page: Open) -> None:
         if focused.evaluate("element => element.closest('table') !== null"):
             break
     first = reached[-1]
-    assert reached[:2] == ["To the content", "5 minutes"]
+    assert reached[:2] == ["Skip to the content", "5 minutes"]
     assert {"Refreshes itself", "name", "Show"} <= set(reached)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text(first)
@@ -381,7 +381,7 @@ def test_without_the_token_nothing_is_seen(browser: Browser, server: Gunicorn) -
         assert "age" not in page.content()
     context.close()
     context = browser.new_context()
-    with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):  # nobody there who could type it
+    with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):  # no person is there to type it
         context.new_page().goto(f"{server.url}/boxkite/")
     context.close()
 

@@ -1,4 +1,4 @@
-"""Charts: well-formed SVG within its frame, whatever the numbers and names."""
+"""Charts are well-formed SVG within their frame, for any numbers and names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shapes: shares of rows in cells of equal width, none lost, none invented."""
+"""Chart data: shares of rows in columns of equal width, none lost, none invented."""
 
 from __future__ import annotations
 

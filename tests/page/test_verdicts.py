@@ -1,4 +1,4 @@
-"""A verdict, its reason, size, rows and time are told alike: page, JSON, terminal, text, Markdown and segments."""
+"""Page, JSON, terminal, text, Markdown and segments agree on verdict, reason, size, rows and time."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_batch_is_unclear_on_the_page_of_its_variable(scene: Scene) -> None:
     assert numbers(page)["Size"] == {
         "Value": DASH,
         "Limit": "0.1",
-        "Meaning": "There is none, as no change is certain.",
+        "Meaning": "Only a certain change has a size.",
     }
 
 
@@ -213,7 +213,7 @@ def test_where_all_is_of_the_whole_window_it_is_not_said(scene: Scene) -> None:
 
 @only("fault")
 def test_another_day_is_said(scene: Scene) -> None:
-    """In a report that is read the next day, and of records, which may be of any day."""
+    """A report may be read the next day, and records may be of any day."""
     row = scene.rows()["age"]
     assert since_text(row, "2026-03-01") == "since 12:40 UTC"
     assert since_text(row, "2026-03-02") == since_text(row, None) == "since 2026-03-01 12:40 UTC"
@@ -229,7 +229,7 @@ def test_another_day_is_said(scene: Scene) -> None:
     assert re.search(r"^age +major +\S+ +03-01 12:40Z ", by_records.stdout, re.M)
     html = CliRunner().invoke(boxkite, ["drift", *words, "--format", "html"]).stdout
     assert lines(html)["age"]["Verdict"] == "▲ major since 2026-03-01 12:40 UTC"
-    assert "Charts show all of it; verdicts and numbers beside a time are of the rows since then." in plain(html)
+    assert "Charts show all of them; verdicts and numbers beside a time cover the rows since then." in plain(html)
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_many_rows_that_are_not_enough_have_a_reason(scene: Scene) -> None:
     assert sentence(scene.variable(few)).startswith(
         f"○ not enough data {few} has too few rows to tell in the last 24 hours ({reason}). "
     )
-    assert numbers(scene.variable(few))["G"]["Meaning"] == f"It says nothing yet: {reason}."
+    assert numbers(scene.variable(few))["G"]["Meaning"] == f"Not enough data yet: {reason}."
     assert re.search(rf"^Not enough data: .*{few}.* \({reason}\)$", terminal(scene, "--all").stdout, re.M)
 
 

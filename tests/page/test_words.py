@@ -1,4 +1,4 @@
-"""Numbers as people read them: short, and yet told apart."""
+"""Numbers for people are short, but distinguishable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from flask_boxkite.page.wording import category_label, group_text, number, numbers, percent, seconds
+from flask_boxkite.drift.wording import category_label, group_text
+from flask_boxkite.page.wording import number, numbers, percent, seconds
 
 
 @pytest.mark.parametrize(

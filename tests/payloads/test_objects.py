@@ -1,4 +1,4 @@
-"""Objects that know the names of their fields are rows by name; arrays and frames of any library are what they hold."""
+"""Objects with named fields are rows by name; arrays and frames of any library are read as their values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.payloads.test_requests import laid_out
 from tests.peers import library
 
 VALUES = {"k": 1050.0, "x": 50.0}
-"""In another order than in training."""
+"""Values in another order than in training."""
 BY_NAME = (("k", "x"), [[1050.0, 50.0]])
 
 
@@ -57,7 +57,7 @@ Named = namedtuple("Named", ["k", "x"])
 
 
 class Attrs:
-    """What attrs makes of a class, as far as it is read here."""
+    """A class as attrs makes it, as far as it is read here."""
 
     __attrs_attrs__ = (Named, Data)
 
@@ -69,7 +69,7 @@ Attrs.__attrs_attrs__ = tuple(type("Attribute", (), {"name": name})() for name i
 
 
 class Indexed:
-    """What has keys and a value for each of them, and is no mapping."""
+    """An object with keys and a value for each of them that is not a mapping."""
 
     def keys(self) -> list[str]:
         return list(VALUES)
@@ -544,7 +544,7 @@ def test_a_bfloat16_tensor_is_read() -> None:
 
 
 def test_a_bfloat16_is_the_number_that_it_is_exactly() -> None:
-    """As training has it, and as ``float()`` and ``tolist()`` give it."""
+    """Training, ``float()`` and ``tolist()`` give the same number."""
     array = np.array([0.1, 1.5], dtype=library("ml_dtypes").bfloat16)
     for value in (array, list(array), array.tolist()):
         table = as_table(value)

@@ -1,4 +1,4 @@
-"""What clients send is understood by convention, and what fits none is not guessed."""
+"""Request bodies are read by convention, and a body that fits none is not guessed."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ def test_a_value_alone_under_another_name_that_cannot_be_the_output_is_not_read(
 
 @pytest.mark.parametrize("key", ["prediction", "result", "score"])
 def test_a_value_under_the_name_of_a_convention_is_read_as_it_is(key: str) -> None:
-    """What a model says there in error is a change that drift shows, as invalid."""
+    """A wrong answer of the model is a change that drift shows, as invalid."""
     assert found_output({key: "ok"}, ONE, SHARE, 1) == "ok"
 
 

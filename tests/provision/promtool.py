@@ -45,10 +45,10 @@ class Replica:
     Args:
         baseline: Its baseline.
         rows: The features of each prediction.
-        outputs: What the model said to each.
+        outputs: Output of the model for each row.
         instance: Its address.
-        labels: What else Prometheus adds to its series.
-        dispersion: What its gauges of dispersion say, for all variables and windows; None if it has none.
+        labels: Labels that Prometheus adds to its series.
+        dispersion: Value of its gauges of dispersion, for all variables and windows; None if it has none.
         settings: Settings of the service.
     """
 
@@ -149,7 +149,7 @@ class Rules:
     Args:
         directory: For the files.
         text: The rules.
-        every: How often they are evaluated in tests.
+        every: Interval of their evaluations in tests.
     """
 
     def __init__(self, directory: Path, text: str, every: str = "1h") -> None:

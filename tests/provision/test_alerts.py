@@ -1,4 +1,4 @@
-"""When there are alerts, when there are none, and what they say."""
+"""Alerts: when they fire, when they do not, and their texts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def names_of_alerts(rules: Rules, replicas: list[Any], *, minutes: int = 60) -> 
 
 
 def test_a_drifted_feature_alerts_and_says_what_moved(rules: Rules, flag: Baseline) -> None:
-    """G as in the hand-worked example of the statistics; the limit is that of χ² with 3 degrees of freedom at 1e-5."""
+    """G equals the hand-worked example of the statistics; the limit is χ² with 3 degrees of freedom at 1e-5."""
     ((labels, texts),) = rules.alerts([Replica(flag, MOSTLY_A)], "BoxkiteFeatureDrift", minutes=60)
 
     assert labels == {
@@ -202,7 +202,7 @@ def test_any_name_can_be_looked_up(tmp_path: Path, rules: Rules, name: str) -> N
 
 
 def test_a_rollout_of_a_version_with_the_same_baseline_names_both(tmp_path: Path, rules: Rules) -> None:
-    """Labels stay as they are, so the alert does not start anew."""
+    """Labels stay the same, so the alert does not start again."""
     table = {"flag": ["a"] * 50 + ["b"] * 50}
     old = Replica(train(tmp_path, table, version="v1"), MOSTLY_A, instance="a")
     new = Replica(train(tmp_path, table, version="v2"), MOSTLY_A, instance="b")

@@ -1,4 +1,4 @@
-"""The example's configuration: what is generated in it is up to date, and the programs take it."""
+"""The example's configuration: its generated parts are up to date, and the programs accept it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard as a document: whole, in order, and the same each time."""
+"""The dashboard as a document: complete, in order, and the same each time."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_the_state_of_a_variable_is_that_of_any_window() -> None:
 
 def test_no_name_of_the_dashboard_groups_replicas() -> None:
     for name in ("side", "variable", *(item["name"] for item in dashboard(group_by=())["templating"]["list"])):
-        with pytest.raises(ConfigError, match="is no label to group by"):
+        with pytest.raises(ConfigError, match="is not a label to group by"):
             RuleOptions(group_by=(name,))
 
 

@@ -1,4 +1,4 @@
-"""The rule file: what Prometheus makes of it, how it reads, and that it speaks of metrics that exist."""
+"""The rule file: Prometheus accepts it, people can read it, and it refers only to metrics that exist."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_prometheus_takes_it(tmp_path: Path, options: RuleOptions) -> None:
 
 
 def test_every_metric_that_it_names_exists(tmp_path: Path) -> None:
-    """What it reads is either exported by a service or recorded by itself."""
+    """Every metric in it is either exported by a service or recorded by another rule."""
     exported = set(re.findall(r"^(boxkite_\w+)", exported_text(tmp_path), re.M))
     text = rules_text(RuleOptions())
     recorded = {rule["record"] for rule in rules_of(text) if "record" in rule}
@@ -266,11 +266,11 @@ def test_windows_that_are_not_named_are_those_that_hold_enough_scrapes(
         ({"minimum_size": float("nan")}, "The minimum size must be above 0 and at most 0.25, got nan."),
         (
             {"group_by": ("job", "model")},
-            "'model' is no label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
+            "'model' is not a label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
         ),
         (
             {"group_by": ("a b",)},
-            "'a b' is no label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
+            "'a b' is not a label to group by. Name labels of the targets, such as 'job' or 'cluster'.",
         ),
         ({"group_by": ("job", "job")}, "The labels to group by must be named once each, got job, job."),
         ({"severity": ""}, "The severity must be a word such as 'warning' or 'page', got ''."),
@@ -300,7 +300,7 @@ def test_no_label_of_ours_groups_replicas(tmp_path: Path) -> None:
 
     assert len(used) > 20
     for label in used - {"job", "namespace"} - PYTHON_INFO:
-        with pytest.raises(ConfigError, match="is no label to group by"):
+        with pytest.raises(ConfigError, match="is not a label to group by"):
             RuleOptions(group_by=(label,))
 
 

@@ -1,4 +1,4 @@
-"""What the rules record of real services' metrics, evaluated by promtool, is what Python says of the same counts."""
+"""The rules, evaluated by promtool on the metrics of real services, give the same numbers as Python."""
 
 from __future__ import annotations
 
@@ -376,7 +376,7 @@ def test_alpha_is_divided_among_the_windows(tmp_path: Path, baseline: Baseline, 
 def test_the_divided_limit_is_exact_enough_for_any_variable(
     tmp_path: Path, alpha: float, limit_error: float, alpha_error: float
 ) -> None:
-    """From 4 to 14 groups, which are all that there can be; limits given by hand."""
+    """Variables have from 4 to 14 groups, the most possible; limits are given by hand."""
     rules = Rules(tmp_path, rules_text(RuleOptions(windows=("5m", "1h", "24h"))))
     given = {}
     for degrees in range(3, 14):
@@ -447,7 +447,7 @@ def judged(c: Any, d: Any, *, alpha: float, degrees: int, dispersion: float = 1.
 def test_sizes_and_verdicts_allow_for_dispersion(
     tmp_path: Path, rng: np.random.Generator, dispersion: float, window: str, is_long: bool
 ) -> None:
-    """Of many features, each with another shift; some have empty groups, and one never varies."""
+    """Many features each have another shift; some have empty groups, and one never varies."""
     shifts = {f"moved {shift:g}": shift for shift in (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.9, 1.5)}
     flags = {f"flag {share:g}": share for share in (0.5, 0.55, 0.65, 0.72, 0.8, 1.0)}
 

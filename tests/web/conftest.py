@@ -1,4 +1,4 @@
-"""Apps to send requests to, and their end."""
+"""Fixtures for apps under test."""
 
 from __future__ import annotations
 

@@ -85,8 +85,8 @@ class Kind:
     Attributes:
         command: Program and arguments, with places for the port and the directory.
         needs: Packages that the server is made of.
-        processes: How many answer.
-        kills: How many workers may be killed in a row; it replaces each.
+        processes: Number of processes that answer.
+        kills: Number of workers that may be killed in a row; the server replaces each.
         recycling: Arguments with which it ends its workers now and then; none if it cannot.
         delivers: Whether at SIGTERM it delivers what waits, even if it is busy just then.
     """
@@ -213,11 +213,11 @@ class Served(Program):
     """A server of the matrix that runs the scoring app; on a port kept over restarts.
 
     Args:
-        kind: What it is.
+        kind: Kind of server.
         directory: Where it runs and its log is.
         recycles: Whether it ends its workers now and then.
-        more: What stands in the app's module besides.
-        settings: Of the app, as its environment has them.
+        more: Further source text of the app's module.
+        settings: Settings of the app, as in its environment.
     """
 
     def __init__(
@@ -257,7 +257,7 @@ class Served(Program):
             self._command += recycling
 
     def _prepare_apache(self, recycling: Sequence[str]) -> None:
-        """Write its configuration; root must not run it, so user nobody does, who may read and write here."""
+        """Write its configuration; root must not run it, so an unprivileged user does, who may read and write here."""
         # It knows nothing of the environment in which this Python runs, nor of what is installed there as editable.
         package = str(Path(flask_boxkite.__file__).parents[1])
         site = [path for path in sys.path if path.endswith("site-packages")]

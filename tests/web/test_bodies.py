@@ -1,4 +1,4 @@
-"""The view reads its request as if nobody had read it before, whatever it reads and in whatever order."""
+"""The view finds its request unread, whatever it reads and in whatever order."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ SERVED: dict[str, dict[str, Any]] = {
     "chunked": {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": None},
     "of no length": {"wsgi.input_terminated": True, "CONTENT_LENGTH": None},
 }
-"""What servers say of the body."""
+"""WSGI keys with which servers describe a body."""
 
 
 def reading_app(hooked: bool = False, **options: Any) -> Callable[[Flask, Any], None]:
@@ -187,7 +187,7 @@ HOOKS = [
 @pytest.mark.parametrize("hook", HOOKS)
 @pytest.mark.parametrize("name", ["JSON", "long JSON", "form", "upload", "CSV", "binary"])
 def test_a_hook_may_have_read_before(twins: Make, name: str, hook: str) -> None:
-    """What it left, the view finds; what can still be known is counted."""
+    """The view gets the rest of the body; features are counted if the body is still known."""
     app = twins(reading_app(hooked=True), BOXKITE_MAX_BODY_BYTES=LIMIT)
     for sequence in MIXED:
         send(app, BODIES[name], {}, {"Read": ",".join(sequence), "Hook": hook})
@@ -279,7 +279,7 @@ GIVEN: dict[str, Callable[[Request], Any]] = {
 def test_a_callable_finds_features_in_what_the_view_has_read(
     twins: Make, served: dict[str, Any], read: str, rows: int
 ) -> None:
-    """In the whole body or not at all, and as the client sent it."""
+    """A callable reads the whole body, as the client sent it, or nothing."""
 
     def define(app: Flask, predict: Any) -> None:
         @app.post("/score")
@@ -332,7 +332,7 @@ LATE = {
     "JSON read as data": ("JSON", "get_data", 1),
     "JSON read as a stream": ("JSON", "stream", 1),
     "JSON read by lines": ("JSON", "lines", 1),
-    "JSON that nobody reads": ("JSON", "length", 0),
+    "JSON that is not read": ("JSON", "length", 0),
     "JSON that is read in part": ("JSON", "some of the stream", 0),
     "form": ("form", "form", 1),
     "form read as data": ("form", "get_data", 1),
@@ -343,7 +343,7 @@ LATE = {
 
 @pytest.mark.parametrize(("name", "read", "rows"), LATE.values(), ids=LATE)
 def test_a_chunked_body_counts_when_the_view_has_read_it(twins: Make, name: str, read: str, rows: int) -> None:
-    """What it has not read is not waited for, and a part of it is not guessed from."""
+    """Capture does not wait for an unread body, and does not guess from a part of one."""
 
     def define(app: Flask, predict: Any) -> None:
         @app.post("/score")

@@ -1,4 +1,4 @@
-"""The drift page over HTTP: who may see it, where it is, and that it shows what `monitor.drift()` says."""
+"""The drift page over HTTP: access, addresses, and the same content as `monitor.drift()`."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def test_the_doctor_says_what_is_off(baseline: Baseline, tmp_path: Path) -> None
     }
     lean = make_app(baseline, BOXKITE_METRICS_TOKEN=TOKEN, BOXKITE_EXPORT_BINS=False)
     assert found(lean) == {
-        "Prometheus is given groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms.": "hint",
+        "Prometheus receives groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms.": "hint",
         "Predictions are counted, but not recorded.": "hint",
     }
     bare.debug = True
@@ -301,7 +301,7 @@ def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:
     said = found(app)
 
     assert said["Features were not found in 1 request."] == "problem"
-    assert said["Records wait in memory, and are lost with a process that is killed."] == "hint"
+    assert said["Records wait in memory, and are lost if the process is killed."] == "hint"
     assert said["Only 0.5 of all predictions are recorded."] == "hint"
     page = app.test_client().get("/boxkite/", headers=basic(TOKEN)).text
     assert "Features were not found in 1 request." in page
@@ -309,8 +309,8 @@ def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:
 
 
 def test_the_doctor_sees_processes_that_count_for_themselves(baseline: Baseline, tmp_path: Path) -> None:
-    """Of a server that is not known to share; then with a directory; then without it, for somebody took its place."""
-    said = "Each process counts in its own memory, so of several, metrics and page show the one that answers."
+    """A server that is not known to share; then with a directory; then without it, because a file took its place."""
+    said = "Each process counts in its own memory, so metrics and page show only the process that answers."
     several = {"SERVER_SOFTWARE": "Unit/1.34", "wsgi.multiprocess": True}
     automatic, explicit = make_app(baseline), make_app(baseline, BOXKITE_STATE_DIR=tmp_path / "state")
     assert said not in found(automatic)
@@ -330,7 +330,7 @@ def test_the_doctor_sees_windows_that_stay_empty(baseline: Baseline, tmp_path: P
         client = app.test_client()
         rows = {window: rows_in(client, window) for window in ("1h", "24h", "start")}
     assert re.fullmatch(
-        r"The last 5 minutes, hour and day stay empty: their snapshots need 1 MiB free, and there are \d+ KiB\.", said
+        r"The last 5 minutes, hour and day stay empty: their snapshots need 1 MiB, and \d+ KiB are free\.", said
     )
     assert rows == {"1h": 0, "24h": 0, "start": 50}
     with mounted(tmp_path, "8m"):
@@ -533,7 +533,7 @@ def test_sinks_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: 
     for path in ("/boxkite/", "/boxkite/drift.json"):
         answer = client.get(path)
         assert answer.status_code == 503
-        assert "What became of records cannot be read" in answer.text
+        assert "The counts of records cannot be read" in answer.text
     assert client.get(variable_path("age")).status_code == 200
 
 
@@ -541,7 +541,7 @@ def test_sinks_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: 
 
 
 def basic(password: str, user: str = "me") -> dict[str, str]:
-    """Return what a browser sends when somebody has typed a password."""
+    """Return the header that a browser sends after a person has typed a password."""
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
@@ -568,20 +568,20 @@ def test_a_token_of_any_letters_can_be_typed(baseline: Baseline) -> None:
 
 def test_a_guard_decides_instead_of_the_token(baseline: Baseline) -> None:
     def guard() -> Any:
-        if request.args.get("user") == "nobody":
+        if request.args.get("user") == "stranger":
             abort(403)
         return None if request.args.get("user") == "me" else redirect("/login")
 
     client = make_app(baseline, guard=guard, BOXKITE_METRICS_TOKEN=TOKEN).test_client()
     for path in PAGES:
         assert client.get(f"{path}?user=me").status_code == 200
-        assert client.get(f"{path}?user=nobody").status_code == 403
+        assert client.get(f"{path}?user=stranger").status_code == 403
         assert client.get(path).headers["Location"] == "/login"
     assert client.get("/metrics").status_code == 401
 
 
 def test_a_guard_may_be_async(baseline: Baseline) -> None:
-    """As a function given to `before_request` may."""
+    """A function given to `before_request` may be async, too."""
 
     async def guard() -> Any:
         return None if request.args.get("user") == "me" else redirect("/login")
@@ -593,7 +593,7 @@ def test_a_guard_may_be_async(baseline: Baseline) -> None:
 
 @pytest.mark.parametrize("value", [True, False])
 def test_a_guard_that_answers_yes_or_no_lets_nobody_in(baseline: Baseline, value: bool) -> None:
-    """It is one of `before_request`: None lets in. Whoever mistakes that must not open the page to all."""
+    """A guard is like a `before_request` function: None lets a visitor in. A mistake must not open the page to all."""
     client = make_app(baseline, guard=lambda: value).test_client()
     assert client.get("/boxkite/").status_code == 500
 

@@ -169,7 +169,7 @@ def test_a_view_that_a_script_calls_works_and_is_told(baseline: Baseline, caplog
 def test_the_name_of_a_service_leaves_its_apps_their_own(
     baseline: Baseline, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In whatever order each process makes them."""
+    """Each process may make its apps in another order."""
     for names in (("api", "admin"), ("admin", "api")):
         apps = {name: Flask(name) for name in names}
         for app in apps.values():
@@ -360,7 +360,7 @@ def test_a_model_that_no_route_shows_is_said_once_when_it_predicts(
 
 
 def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Baseline) -> None:
-    """It would be counted without a baseline, and nobody would know why its drift is never judged."""
+    """Without a baseline, its drift would never be judged, and its users would not know why."""
     monitor = Boxkite(app_of(baseline))
     with pytest.raises(ConfigError) as caught:
         monitor.predict(model="rsik")
@@ -542,7 +542,7 @@ def test_a_model_given_by_position_is_refused() -> None:
 
 
 def test_a_decorator_above_the_route_is_told(twins: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """It sees no request, which nobody would notice otherwise."""
+    """Such a decorator sees no request, which would otherwise go unnoticed."""
 
     def define(app: Flask, predict: Any) -> None:
         @predict
@@ -637,7 +637,7 @@ def test_a_route_of_another_method_is_no_conflict(baseline: Baseline, caplog: py
 
 
 def test_routes_without_methods_do_no_harm(baseline: Baseline) -> None:
-    """As websocket extensions add them."""
+    """Websocket extensions add such rules."""
     from werkzeug.routing import Rule
 
     app = app_of(baseline)
@@ -671,7 +671,7 @@ def test_a_wrong_setting_is_refused_before_anything_is_registered(baseline: Base
     with pytest.raises(ConfigError) as caught:
         Boxkite(app)
     assert str(caught.value) == (
-        "'BOXKITE_SAMPEL_RATE' is no setting of flask-boxkite. Did you mean 'BOXKITE_SAMPLE_RATE'?"
+        "'BOXKITE_SAMPEL_RATE' is not a setting of flask-boxkite. Did you mean 'BOXKITE_SAMPLE_RATE'?"
     )
     assert "boxkite" not in app.extensions
     assert app.test_client().get("/metrics").status_code == 404

@@ -19,7 +19,7 @@ from tests.peers import wait_for
 from tests.web.twins import Samples
 
 APPS = int(os.environ.get("BOXKITE_TEST_APPS", "60"))
-"""How many apps are made and dropped for each shape of a factory."""
+"""Number of apps that are made and dropped for each shape of a factory."""
 
 ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
 

@@ -1,4 +1,4 @@
-"""What gunicorn can do besides: dirty workers, its control socket, HTTP/2 and the uwsgi protocol. Counts are exact."""
+"""Further features of gunicorn: dirty workers, its control socket, HTTP/2 and the uwsgi protocol. Counts are exact."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_dirty_worker_delivers_what_waits_if_its_app_closes_the_monitor(
         return sum(map(int, re.findall(r"Dropped (\d+) records for the sink .* \('process_died'\)", server.log())))
 
     wait_for(lambda: number_of(records) + lost() == before + 21, what="what became of all records")
-    # A process that starts also logs what other servers have lost, such as those of other tests.
+    # A process that starts also logs losses of other servers, including servers of other tests.
     wait_for(lambda: logged() >= lost(), what="the log of those that are lost")
     assert lost() == 0 or not is_closed
 

@@ -24,7 +24,7 @@ ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
 
 
 class Broken(Exception):
-    """What a view raises."""
+    """An exception that a view raises."""
 
 
 def raising(make: Callable[[], BaseException]) -> Callable[[Flask, Any], None]:

@@ -1,4 +1,4 @@
-"""What a scrape gets: format, filter, compression, token, and numbers that fit together under load."""
+"""The answer to a scrape: format, filter, compression, token, and consistent numbers under load."""
 
 from __future__ import annotations
 
@@ -293,9 +293,9 @@ def test_a_want_of_descriptors_is_said_and_no_counter_falls(twins: Make, caplog:
     app.client.post("/score", json=ANN)
     with no_more_files():
         answers = [app.client.get("/metrics") for _ in range(2)]
-    text = "What was counted cannot be read just now: Too many open files. The next scrape tries again.\n"
+    text = "The counts cannot be read just now: Too many open files. The next scrape tries again.\n"
     assert [(answer.status_code, answer.text) for answer in answers] == [(503, text)] * 2
-    assert caplog.messages.count("What was counted cannot be read just now.") == 1
+    assert caplog.messages.count("The counts cannot be read just now.") == 1
     assert app.client.get("/metrics").status_code == 200
 
 

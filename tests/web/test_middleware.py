@@ -1,4 +1,4 @@
-"""The same requests around Bottle, Django, Falcon and a bare function count as they do in Flask."""
+"""Requests around Bottle, Django, Falcon and a bare function count as they do in Flask."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def scores(document: Any) -> Any:
 
 
 class BrokenModelError(Exception):
-    """What the apps below raise."""
+    """An exception that the apps below raise."""
 
 
 # --- The apps -------------------------------------------------------------------------------------------------------
@@ -220,8 +220,8 @@ class Pair:
     """An app in the middleware, and the same app without.
 
     Attributes:
-        client: Of the first.
-        plain: Of the second.
+        client: Client of the monitored app.
+        plain: Client of the plain app.
     """
 
     def __init__(self, make: Callable[[], Any], baseline: Baseline | None, **settings: Any) -> None:
@@ -264,7 +264,7 @@ def pair(baseline: Baseline) -> Iterator[Callable[..., Pair]]:
 
 @pytest.mark.parametrize("make", APPS.values(), ids=APPS)
 def test_the_same_requests_count_alike_everywhere(pair: Any, make: Any, baseline: Baseline) -> None:
-    """As in Flask with `@monitor.predict`."""
+    """The decorator `@monitor.predict` does the same in Flask."""
     app = pair(make)
     sent: list[dict[str, Any]] = [{"json": ANN}, {"json": [ANN, BOB]}, {"json": {**ANN, "income": None}}]
     for each in sent:

@@ -1,4 +1,4 @@
-"""What could not be captured is told: in the log, on the page, in its JSON; and the response is in the record."""
+"""A request that is not captured is explained in the log and on the page, and the record keeps its response."""
 
 from __future__ import annotations
 
@@ -330,7 +330,7 @@ def test_a_response_without_output_is_kept(make: Make, answer: Any, kept: dict[s
 def test_a_compressed_response_is_kept_as_it_was(
     make: Make, baseline: Baseline, encoding: str, kept: dict[str, Any]
 ) -> None:
-    """As an extension that compresses leaves it; in Flask, and around any app."""
+    """An extension that compresses leaves such an answer, in Flask and around any app."""
     data = GZIPPED
     headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
     scoring = make(lambda: Response(data, headers=headers))

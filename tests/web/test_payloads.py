@@ -149,7 +149,7 @@ TABULAR = {
 
 @pytest.mark.parametrize(("payload", "rows", "kept"), TABULAR.values(), ids=TABULAR)
 def test_json_requests(twins: Make, payload: Any, rows: list[dict[str, Any]], kept: str | None) -> None:
-    """What the record keeps is by position, or by name, as it came."""
+    """The record keeps rows by position, or by name, as they arrived."""
     scores = [round(0.1 + i / 3, 2) for i in range(len(rows))]
     app = twins(fixed({"predictions": scores}))
 
@@ -1044,7 +1044,7 @@ def test_sampling_thins_out_records_and_not_counts(twins: Make) -> None:
 
 
 def test_fixtures_are_as_the_tests_think() -> None:
-    """The records of the tests' own sink are those of one app."""
+    """The tests' own sink receives the records of one app."""
     sink = Records()
     sink.emit_batch([{"a": 1}])
     assert sink.taken == [{"a": 1}]

@@ -253,7 +253,7 @@ class _Down:
 @pytest.fixture(scope="module")
 def rigs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str | None], Rig]]:
     """Return an app for each baseline, and where features are."""
-    # Every note is told, not only the first in a minute. No sink is tried again: that draws random numbers meanwhile.
+    # Every note is logged here, not only the first in a minute. No sink is tried again, as that draws random numbers.
     made = {
         (name, features): Rig(tmp_path_factory.mktemp("rig"), _baseline(names), features, BOXKITE_RECORD_RESPONSE=whole)
         for name, names in BASELINES.items()

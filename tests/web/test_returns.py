@@ -1,4 +1,4 @@
-"""What a view returns reaches the client as without us; what Flask would refuse becomes its JSON value."""
+"""A view's return value reaches the client unchanged; values that Flask would refuse become JSON."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_a_path_adds_nothing_to_a_default_dict(twins: Make) -> None:
 
 @dataclass
 class Answer:
-    """What a view returns to a schema above it."""
+    """A value that a view returns to a schema above it."""
 
     output: Any
     note: str = "n"
@@ -254,7 +254,7 @@ Pair = namedtuple("Pair", ["note", "output"])
 
 
 class Keyed:
-    """What has keys and a value for each of them."""
+    """An object with keys and a value for each of them."""
 
     output = 0.5
 

@@ -1,4 +1,4 @@
-"""Our routes answer under every host, leave all others alone, and say it when something answers in their place."""
+"""Our routes answer under every host, leave others alone, and report other answers in their place."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_under_a_prefix_they_are_under_it_too(baseline: Baseline) -> None:
 
 
 def test_no_hook_belongs_to_our_blueprints(baseline: Baseline) -> None:
-    """APIFlask takes those of any blueprint for its own."""
+    """APIFlask takes the hooks of any blueprint for its own."""
     app = Flask("served")
     app.config.update(settings(baseline))
     Boxkite(app)

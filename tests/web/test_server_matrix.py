@@ -177,7 +177,7 @@ WARNING = (
 
 
 LATE = "after it was closed|did not take in time"
-"""What the log says of records that a server loses when it ends; what other servers have lost stands there as well."""
+"""Log lines about records that a server loses when it ends; the log also has losses of other servers."""
 
 
 def end_under_load(server: Served, baseline: Baseline) -> Load:

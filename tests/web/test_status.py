@@ -1,4 +1,4 @@
-"""The status that is counted and recorded is the one that the client got, whatever else is on the app, in any order."""
+"""The counted and recorded status is the client's, with any extensions in any order."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
 
 
 class Broken(Exception):
-    """What a hook raises."""
+    """An exception that a hook raises."""
 
 
 class Scoring:
     """An app with one view that predicts, and what was counted and recorded of it.
 
     Args:
-        baseline: What the app loads.
+        baseline: Baseline of the app.
         prepare: Gets the app, and changes what its client gets.
         is_first: Whether it does so before the monitor is there.
         config: Settings of the app.
@@ -270,7 +270,7 @@ def test_hooks_that_change_nothing_are_not_in_the_way(scoring: Callable[..., Sco
 
 
 def test_a_request_that_the_app_makes_by_hand_counts_too(scoring: Callable[..., Scoring]) -> None:
-    """As endpoints that answer several requests at once do, with a copy of the request's environment."""
+    """Endpoints that answer several requests at once do so with a copy of the request's environment."""
 
     def prepare(app: Flask) -> None:
         @app.post("/batch")

@@ -1,4 +1,4 @@
-"""Answers that are made while they are sent: counted when they end, by how they end; in Flask and around any app."""
+"""Streamed answers are counted when they end, by the way they end, in Flask and around any app."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ View = Callable[[], Any]
 
 
 class Broken(Exception):
-    """What a generator raises."""
+    """An exception that a generator raises."""
 
 
 class Served:

@@ -44,7 +44,7 @@ class Samples:
     """The samples of one scrape.
 
     Args:
-        text: In the Prometheus text format.
+        text: Text in the Prometheus format.
     """
 
     def __init__(self, text: str) -> None:
@@ -130,7 +130,7 @@ class Twins:
 
     Args:
         define: Gets an app and the decorator of its predicting views, with which it registers its routes.
-        baseline: What the monitored app loads; None for none.
+        baseline: Baseline of the monitored app; None for none.
         flask: Settings of both apps.
         config: ``BOXKITE_*`` settings of the monitored one.
     """
@@ -220,7 +220,7 @@ def check_nothing_counted(samples: Samples) -> None:
 
 
 def check_consistent(samples: Samples) -> float:
-    """Check what must hold in every scrape, whatever is being written meanwhile; return the rows of every variable."""
+    """Check conditions that hold in every scrape, also during writes; return the rows of every variable."""
     totals: set[float] = set()
     for side, thing in (("feature", "feature"), ("inference", "output")):
         for name in samples.labels(thing, f"boxkite_{side}_group_total"):

@@ -1,10 +1,10 @@
-// Without this the page works as well: here it keeps itself fresh, and filters while one types.
+// The page works without this script, which refreshes it and filters as the visitor types.
 "use strict";
 
 const SECONDS = 15;
 const form = document.getElementById("filter");
 const header = document.querySelector("header");
-let current = 0; // the newest request: an older answer that comes late is not shown
+let current = 0; // number of the newest request: late answers to older ones are not shown
 let isOn = true;
 
 async function show(url) {
@@ -12,9 +12,9 @@ async function show(url) {
   const answer = await fetch(url, { headers: { Accept: "text/html" }, credentials: "same-origin" });
   if (mine !== current) return;
   if (answer.redirected) return location.reload(); // to a login, say
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (answer.redirected) return location.reload(); // to a login, for instance
   if (!fresh.getElementById("content")) return; // what a proxy says while the server restarts
-  const focused = document.activeElement && document.activeElement.getAttribute("href");
+    if (!fresh.getElementById("content")) return; // a proxy's answer while the server restarts
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = fresh.getElementById(part.id);
     if (other) part.replaceChildren(...other.childNodes);
@@ -26,7 +26,7 @@ async function show(url) {
 }
 
 function refresh() {
-  // Not where it would take away what somebody is selecting, or looks at in another tab.
+    // A refresh must not remove a visitor's selection, and is useless in a hidden tab.
   if (isOn && !document.hidden && document.getSelection().isCollapsed) show(location.href).catch(() => {});
 }
 

@@ -1,4 +1,4 @@
-"""The dashboard: which panels there are, in which rows, and what a visitor can choose."""
+"""The dashboard: its panels, its rows, and the choices of a visitor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from flask_boxkite.drift.verdict import DOUBT, MAJOR_SIZE
+from flask_boxkite.drift.verdict import MAJOR_SIZE
+from flask_boxkite.drift.wording import SIZE_MEANING
 from flask_boxkite.provision.grafana.panels import (
     DATASOURCE,
     Panel,
@@ -40,8 +41,8 @@ class _Row:
 
     Attributes:
         title: Heading above; empty for none.
-        height: Of the panels, in units of the grid.
-        panels: From left to right.
+        height: Height of the panels, in units of the grid.
+        panels: Width and panel, from left to right.
     """
 
     title: str
@@ -53,8 +54,8 @@ def dashboard_text(options: RuleOptions, *, title: str) -> str:
     """Return the dashboard as JSON.
 
     Args:
-        options: Those of the rules, whose series it shows.
-        title: Of the dashboard.
+        options: Options of the rules whose series the dashboard shows.
+        title: Title of the dashboard.
     """
     board = dashboard.Dashboard(title).uid(UID).tags(["flask-boxkite", "drift"]).refresh("1m").time("now-6h", "now")
     board.timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR).editable()
@@ -63,6 +64,7 @@ def dashboard_text(options: RuleOptions, *, title: str) -> str:
     queries = Queries(options.group_by)
     for variable in _variables(options, queries):
         board.with_variable(variable)
+
     place, numbers = 0, count(1)
     for row in _rows(queries, options.minimum_size):
         if row.title:
@@ -99,11 +101,11 @@ def _variables(options: RuleOptions, queries: Queries) -> Iterator[Any]:
 
 
 def _choice(name: str, query: str, *, several: bool = False) -> dashboard.QueryVariable:
-    """Return a variable whose values Prometheus knows; *several*: any number of them, all at first."""
+    """Return a variable with values from Prometheus; *several*: the visitor may choose several, and all at first."""
     variable = dashboard.QueryVariable(name).label(name.capitalize()).query(query).datasource(DATASOURCE)
     variable.refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(models.VariableSort.NATURAL_ASC)
     if several:
-        # All is whatever there is, also where the label is missing.
+        # "All" matches any value, and also a missing label.
         variable.multi(True).include_all(True).all_value(".*")
         variable.current(models.VariableOption(selected=True, text=["All"], value=["$__all"]))
     return variable
@@ -125,10 +127,10 @@ def _rows(queries: Queries, minimum_size: float) -> Iterator[_Row]:
 def _headlines(queries: Queries) -> Iterator[tuple[int, Panel]]:
     drifted = "Features and outputs whose verdict is drifted or major in any window."
     yield 5, value("Drifted", drifted, queries.drifted(), "none", bad_from=1)
-    yield 5, value("Predictions", "Answered rows a second.", queries.predictions("ok"), "reqps")
+    yield 5, value("Predictions", "Answered rows per second.", queries.predictions("ok"), "reqps")
     yield 5, value("Errors", "Share of rows whose view failed.", queries.error_share(), "percentunit", bad_from=0.01)
     yield 5, value("Latency", "Time within which 99 of 100 requests are answered.", queries.latency(0.99), "s")
-    yield 4, value("Records lost", "In the span of time shown, of all sinks.", queries.lost(), "short", bad_from=1)
+    yield 4, value("Records lost", "In the time range on display, over all sinks.", queries.lost(), "short", bad_from=1)
 
 
 def _overview(queries: Queries, minimum_size: float) -> Panel:
@@ -143,8 +145,9 @@ def _overview(queries: Queries, minimum_size: float) -> Panel:
         (queries.every_outside(), "Outside training"),
         (queries.every("live_rows"), "Rows"),
     ]
+
     meaning = (
-        "All features and outputs. The verdict is the worst of all windows; all else is about the chosen window. "
+        "All features and outputs. The verdict is the worst of all windows; all else is of the chosen window. "
         f"Shifted: real, but small; drifted and major: real, and size at least {minimum_size:g} and {MAJOR_SIZE:g}. "
         "Above 1, G is beyond its limit: more than chance explains."
     )
@@ -152,11 +155,11 @@ def _overview(queries: Queries, minimum_size: float) -> Panel:
 
 
 def _alerts(queries: Queries) -> Panel:
-    return alerts_table("Alerts", "Those of flask-boxkite that are pending or firing.", queries.alerts())
+    return alerts_table("Alerts", "Pending and firing alerts of flask-boxkite.", queries.alerts())
 
 
 def _baselines(queries: Queries) -> Panel:
-    meaning = "What is in service; several of one model only while it is rolled out."
+    meaning = "The baselines in service; a model has several only during a rollout."
     return baselines_table("Baselines", meaning, queries.baselines())
 
 
@@ -167,7 +170,7 @@ def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterato
             12,
             groups_chart(
                 f"{what}: training and live",
-                "Share of rows in each group on which drift is judged.",
+                "Share of rows in each group that drift is judged by.",
                 queries.trained_shares(side),
                 queries.live_shares(side),
             ),
@@ -176,7 +179,7 @@ def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterato
             12,
             values_over_time(
                 f"{what}: values over time",
-                "Rows by bin; of continuous ones whose bins are exported.",
+                "Rows by bin, for continuous variables whose bins are exported.",
                 queries.bins(side),
             ),
         ),
@@ -188,27 +191,28 @@ def _variable_rows(side: Side, queries: Queries, minimum_size: float) -> Iterato
         (queries.of(side, "invalid_share"), "invalid"),
         (queries.outside(side), "outside training"),
     ]
-    special = "Shares of rows. Outside training are values out of its range, and categories that it never saw."
+    special = "Shares of rows. Outside training are values out of its range, and categories that it never had."
     panels = [(12, lines("Missing, invalid, outside training", special, shares, "percentunit"))]
     if side is OUTPUTS:
         mean = [(queries.mean(side), "mean")]
-        panels.append((12, lines(f"{what}: mean", "Mean of the output; none if it is a label.", mean, "short")))
+        panels.append((12, lines(f"{what}: mean", "Mean of the output; empty if it is a label.", mean, "short")))
     else:
         live = [(queries.live_shares(side), "{{group}}")]
         panels.append(
             (12, lines(f"{what}: groups", "Live shares of groups.", live, "percentunit", stacked=True, top=1))
         )
+
     yield _Row("", 8, panels)
 
 
 def _statistics(side: Side, queries: Queries, minimum_size: float) -> Iterator[tuple[int, Panel]]:
     sizes = [(queries.of(side, "size"), "size"), (queries.of(side, "psi"), "PSI")]
-    meaning = f"Size is PSI less what sampling alone gives it, and {DOUBT:g} errors of training (over 1h: of both)."
+    meaning = SIZE_MEANING
     yield 8, lines("Is it big?", meaning, sizes, "short", limits=(minimum_size, MAJOR_SIZE))
     real = [(queries.of(side, "g"), "G"), (queries.of(side, "g_limit", windowed=False), "limit")]
-    yield 8, lines("Is it real?", "Above the limit, it is more than chance explains.", real, "short")
+    yield 8, lines("Is it real?", "Above the limit, the change is more than chance explains.", real, "short")
     distance = [(queries.of(side, "ks"), "K-S"), (queries.of(side, "ks_limit"), "limit")]
-    meaning = "Largest distance of cumulative shares; not judged, and of continuous ones only."
+    meaning = "Largest distance of cumulative shares; not judged, and only for continuous variables."
     yield 8, lines("Kolmogorov-Smirnov", meaning, distance, "short", top=1)
 
 
@@ -217,14 +221,15 @@ def _serving_rows(queries: Queries) -> Iterator[_Row]:
     traffic = [(queries.predictions(), "{{status}}")]
     errors = [(queries.capture_errors(), "{{reason}}")]
     odd = [(queries.odd_in_failed(), "{{feature}}: {{state}}")]
+
     of_failed = "Share of failed rows in which a feature was missing, invalid, unseen or out of range."
     yield _Row(
         "Traffic",
         8,
         [
-            (6, lines("Predictions by status", "Rows a second.", traffic, "reqps", stacked=True)),
+            (6, lines("Predictions by status", "Rows per second.", traffic, "reqps", stacked=True)),
             (6, lines("Latency", "From request to response.", latencies, "s")),
-            (6, lines("Not understood", "Requests a second in which something was not found.", errors, "reqps")),
+            (6, lines("Not understood", "Requests per second without features or output.", errors, "reqps")),
             (6, lines("Odd in failed requests", of_failed, odd, "percentunit", top=1)),
         ],
     )
@@ -242,7 +247,7 @@ def _record_rows(queries: Queries) -> Iterator[_Row]:
             (
                 8,
                 lines(
-                    "Given and delivered", "Records a second.", [(queries.records(), "{{sink}}: {{outcome}}")], "wps"
+                    "Accepted, delivered", "Records per second.", [(queries.records(), "{{sink}}: {{outcome}}")], "wps"
                 ),
             ),
             gauge("Waiting", "Records in memory or on disk.", "queue_records", "short"),

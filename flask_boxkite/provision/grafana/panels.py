@@ -1,4 +1,4 @@
-"""Panels of the dashboard, each with what it means in a sentence; thin layers over the builders of Grafana's SDK."""
+"""Panels of the dashboard, each with a sentence of explanation; thin layers over the builders of Grafana's SDK."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Panel: TypeAlias = Any
-"""A builder of any panel: the SDK has no type for them all."""
+"""A builder of any panel: the SDK has no common type for them."""
 
 Series: TypeAlias = Sequence[tuple[str, str]]
 """Expressions, each with the text of its legend."""
@@ -52,7 +52,7 @@ VERDICTS = (
     ("drifted", ORANGE),
     ("major", RED),
 )
-"""What the recorded numbers 0 to 4 mean."""
+"""Meanings of the recorded numbers 0 to 4."""
 
 
 def _targets(panel: Panel, series: Series, *, is_table: bool = False, kind: PromQueryFormat | None = None) -> Panel:
@@ -68,13 +68,13 @@ def _targets(panel: Panel, series: Series, *, is_table: bool = False, kind: Prom
 
 
 def _thresholds(*steps: tuple[float | None, str]) -> Any:
-    """Return colours, each from a value on."""
+    """Return colours, each from a value upwards."""
     made = [models.Threshold(value=value, color=color) for value, color in steps]
     return dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(made)
 
 
 def value(title: str, meaning: str, expression: str, unit: str, *, bad_from: float | None = None) -> Panel:
-    """Return one number, red from *bad_from* on."""
+    """Return a panel with one number, red from *bad_from* upwards."""
     steps = [(None, GREEN), *([(bad_from, RED)] if bad_from is not None else [])]
     panel = stat.Panel().title(title).description(meaning).unit(unit).thresholds(_thresholds(*steps)).no_value("0")
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
@@ -91,16 +91,16 @@ def lines(
     stacked: bool = False,
     top: float = 0,
 ) -> Panel:
-    """Return numbers over time.
+    """Return a panel with numbers over time.
 
     Args:
-        title: Of the panel.
-        meaning: What it means, in a sentence.
+        title: Title of the panel.
+        meaning: Explanation, in a sentence.
         series: Expressions and legends; a legend "limit" is drawn dashed.
-        unit: Of the numbers, as Grafana names it.
-        limits: To be drawn: from where on it is bad, and worse.
+        unit: Unit of the numbers, in Grafana's name.
+        limits: Two lines to draw: numbers are bad from the first on, and worse from the second.
         stacked: Whether the numbers add up.
-        top: The highest number that there can be; 0 for any.
+        top: Highest possible number; 0 for no bound.
     """
     panel = timeseries.Panel().title(title).description(meaning).unit(unit).min(0).line_width(2).fill_opacity(8)
     panel.tooltip(
@@ -110,6 +110,7 @@ def lines(
         panel.thresholds(_thresholds((None, "transparent"), *zip(limits, (ORANGE, RED), strict=True)))
         style = common.GraphThresholdsStyleConfig().mode(common_models.GraphThresholdsStyleMode.DASHED)
         panel.thresholds_style(style)
+
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL)).fill_opacity(60).line_width(0)
     if top:
@@ -120,7 +121,7 @@ def lines(
 
 
 def groups_chart(title: str, meaning: str, trained: str, live: str) -> Panel:
-    """Return the shares of groups, training beside live; intervals stand in the order of their bounds."""
+    """Return a panel with the shares of groups, training beside live; intervals follow the order of their bounds."""
     panel = barchart.Panel().title(title).description(meaning).unit("percentunit").min(0).x_field("group")
     panel.x_tick_label_rotation(-30).show_value(common_models.VisibilityMode.NEVER).group_width(0.8).bar_width(0.9)
     panel.override_by_name("training", [_color("#8e99a8")]).override_by_name("live", [_color("#3274d9")])
@@ -133,23 +134,24 @@ def groups_chart(title: str, meaning: str, trained: str, live: str) -> Panel:
             _organized({"Value #A": "training", "Value #B": "live"}, without=("Time", "bound")),
         ]
     )
+
     return _targets(panel, [(trained, ""), (live, "")], is_table=True)
 
 
 def values_over_time(title: str, meaning: str, expression: str) -> Panel:
-    """Return how many rows had which values when."""
+    """Return a heat map of values over time."""
     panel = heatmap.Panel().title(title).description(meaning).calculate(False)
     return _targets(panel, [(expression, "{{le}}")], kind=PromQueryFormat.HEATMAP)
 
 
 def overview_table(title: str, meaning: str, columns: Series, labels: Sequence[str]) -> Panel:
-    """Return all variables with their numbers, those that moved most first.
+    """Return a table of all variables with their numbers, the most moved first.
 
     Args:
-        title: Of the panel.
-        meaning: What it means, in a sentence.
+        title: Title of the panel.
+        meaning: Explanation, in a sentence.
         columns: Expressions, each with the name of its column.
-        labels: Those of targets, by which replicas belong together.
+        labels: Target labels by which replicas belong together.
     """
     letters = dict(zip((f"Value #{letter}" for letter in ascii_uppercase), (name for _, name in columns), strict=False))
     panel = table.Panel().title(title).description(meaning).filterable(True)
@@ -176,14 +178,16 @@ def overview_table(title: str, meaning: str, columns: Series, labels: Sequence[s
             models.DynamicConfigValue("custom.cellOptions", background),
         ],
     )
-    kept = ("datasource", *labels, "model", "version", "baseline", "window")
-    links = [{"title": f"Show this {side}", "url": _link(side, kept)} for side in ("feature", "output")]
+    choices = ("datasource", *labels, "model", "version", "baseline", "window")
+    links = [{"title": f"Show this {side}", "url": _link(side, choices)} for side in ("feature", "output")]
     panel.override_by_name("Variable", [models.DynamicConfigValue("links", links)])
     for name in ("Size", "PSI"):
         panel.override_by_name(name, [_unit("none"), models.DynamicConfigValue("decimals", 2)])
+
     panel.override_by_regexp("Missing|Outside training|Moved most", [_unit("percentunit")])
     panel.override_by_name("G of limit", [_unit("none"), models.DynamicConfigValue("decimals", 1)])
     panel.override_by_name("Rows", [_unit("short")])
+
     return _targets(panel, [(expression, "") for expression, _ in columns], is_table=True)
 
 
@@ -194,14 +198,14 @@ def _link(side: str, kept: Sequence[str]) -> str:
 
 
 def alerts_table(title: str, meaning: str, expression: str) -> Panel:
-    """Return the alerts that are pending or firing."""
+    """Return a table of the pending and firing alerts."""
     panel = table.Panel().title(title).description(meaning).no_value("No alert.")
     panel.transformations([_organized({"alertname": "Alert"}, without=("Time", "Value", "__name__"))])
     return _targets(panel, [(expression, "")], is_table=True)
 
 
 def baselines_table(title: str, meaning: str, expression: str) -> Panel:
-    """Return the baselines in service."""
+    """Return a table of the baselines in service."""
     panel = table.Panel().title(title).description(meaning)
     panel.transformations([_organized({"Value": "training rows"}, without=("Time",))])
     return _targets(panel, [(expression, "")], is_table=True)

@@ -1,12 +1,12 @@
-"""The expressions of the dashboard, on what the rules record and what apps export.
+"""The expressions of the dashboard, over the series of the rules and the metrics of apps.
 
-``${name:raw}`` stands for what is chosen for a variable of the dashboard, ``${name:regex}`` for a pattern of all that
-is. Both stand in backquotes: Grafana fills in what the names are, without escaping them for a string of PromQL (what it
-would do by itself breaks quotes), and only there is nothing to be escaped. A name with a backquote is beyond that.
+``${name:raw}`` is the value chosen for a variable of the dashboard, ``${name:regex}`` a pattern of all chosen values.
+Both stand in backquotes, because only there nothing must be escaped: Grafana inserts names without escaping them for a
+string of PromQL, and its own escaping breaks quotes. A name with a backquote is not supported.
 
-A feature and an output are both a *variable* to the overview, so there both have the label ``variable``, and ``side``
-says which of the two they are. Live numbers are summed over replicas, training taken once: nothing depends on how many
-replicas there are.
+The overview calls features and outputs *variables*, so both have the label ``variable`` there, and ``side`` says which
+of the two they are. Live numbers are summed over replicas, training numbers taken once: no number depends on the number
+of replicas.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ __all__ = ["Queries"]
 
 
 class Queries:
-    """Writes expressions that are restricted to what the visitor has chosen.
+    """Writes expressions that are restricted to the visitor's choices.
 
     Attributes:
-        labels: Those of targets, by which replicas belong together.
-        targets: Selects the targets that are chosen.
-        of_model: Of these, the chosen model.
-        of_version: Of that, the chosen versions.
-        model: Of that, the chosen baselines.
+        labels: Target labels by which replicas belong together.
+        targets: Selector of the chosen targets.
+        of_model: Selector of the chosen model on these targets.
+        of_version: Selector of the chosen versions of this model.
+        model: Selector of the chosen baselines of these versions.
 
     Args:
-        group_by: Labels, beside those of the metrics, by which replicas belong together.
+        group_by: Labels, besides the labels of the metrics, by which replicas belong together.
     """
 
     def __init__(self, group_by: tuple[str, ...]) -> None:
@@ -49,7 +49,7 @@ class Queries:
         """Return a recorded number of every feature and output.
 
         Args:
-            what: The name after ``boxkite:feature:``.
+            what: Part of the name after ``boxkite:feature:``.
             windowed: Whether it is recorded for each window.
             keep: Further labels to keep.
         """
@@ -58,7 +58,7 @@ class Queries:
         return f"max by ({by}) (\n  {parts[0]}\n  or\n  {parts[1]}\n)"
 
     def every_outside(self) -> str:
-        """Return the share of values that training never saw: out of range if continuous, else unseen."""
+        """Return the share of values unknown in training: out of range if continuous, else unseen."""
         return f"{self.every('out_of_range_share')}\nor\n{self.every('unseen_share')}"
 
     def significance(self) -> str:
@@ -66,7 +66,7 @@ class Queries:
         return f"{self.every('g')}\n/\n{self.every('g_limit', windowed=False)}"
 
     def drifted(self) -> str:
-        """Return how many features and outputs are drifted or major in any window."""
+        """Return the number of features and outputs that are drifted or major in any window."""
         return f"count({self.every('verdict_any', windowed=False)} >= 3) or vector(0)"
 
     def _recorded(self, side: Side, what: str, *, windowed: bool) -> str:
@@ -80,12 +80,12 @@ class Queries:
     # --- one variable ------------------------------------------------------------------------------------------------
 
     def of(self, side: Side, what: str, *, windowed: bool = True) -> str:
-        """Return a recorded number of the feature or output that is chosen."""
+        """Return a recorded number of the chosen feature or output."""
         window = ',window="$window"' if windowed else ""
         return f"max(boxkite:{side.name}:{what}{{{self._one(side)}{window}}})"
 
     def outside(self, side: Side) -> str:
-        """Return the share of values that training never saw: out of range if continuous, else unseen."""
+        """Return the share of values unknown in training: out of range if continuous, else unseen."""
         return f"{self.of(side, 'out_of_range_share')} or {self.of(side, 'unseen_share')}"
 
     def trained_shares(self, side: Side) -> str:
@@ -118,7 +118,7 @@ class Queries:
     # --- requests ----------------------------------------------------------------------------------------------------
 
     def predictions(self, status: str = "") -> str:
-        """Return predicted rows a second."""
+        """Return predicted rows per second."""
         chosen = f',status="{status}"' if status else ""
         return f"sum by (status) (rate(boxkite_predictions_total{{{self.model}{chosen}}}[$__rate_interval]))"
 
@@ -129,7 +129,7 @@ class Queries:
         return f"sum({failed}) / (sum({rate % ''}) > 0)"
 
     def odd_in_failed(self) -> str:
-        """Return the share of failed rows in which the value of a feature was odd, where it was in any."""
+        """Return the share of failed rows with an odd value of a feature, for features with any."""
         rate = f"rate(boxkite_feature_failed_total{{{self.model}%s}}[$__rate_interval])"
         odd = rate % ',state!="usual"'
         return f"sum by (feature, state) ({odd}) / on (feature) group_left () sum by (feature) ({rate % ''}) > 0"
@@ -140,7 +140,7 @@ class Queries:
         return f"histogram_quantile({quantile:g}, sum by (le) (rate({series}[$__rate_interval])))"
 
     def capture_errors(self) -> str:
-        """Return requests a second in which something was not found."""
+        """Return requests per second whose features or output were not found."""
         return f"sum by (reason) (rate(boxkite_capture_errors_total{{{self.model}}}[$__rate_interval]))"
 
     def baselines(self) -> str:
@@ -151,15 +151,15 @@ class Queries:
     # --- records and alerts ------------------------------------------------------------------------------------------
 
     def records(self) -> str:
-        """Return records a second that sinks were given, and have."""
+        """Return records per second that sinks accepted and delivered."""
         return f"sum by (sink, outcome) (rate(boxkite_log_records_total{{{self.targets}}}[$__rate_interval]))"
 
     def dropped(self) -> str:
-        """Return records that were lost in the span of time shown."""
+        """Return records lost in the time range on display."""
         return f"sum by (sink, reason) (increase(boxkite_log_dropped_total{{{self.targets}}}[$__range])) > 0"
 
     def lost(self) -> str:
-        """Return how many records were lost in the span of time shown."""
+        """Return the number of records lost in the time range on display."""
         return f"sum(increase(boxkite_log_dropped_total{{{self.targets}}}[$__range]))"
 
     def by_sink(self, metric: str, *, total: str = "sum") -> str:
@@ -167,11 +167,11 @@ class Queries:
         return f"{total} by (sink) ({metric}{{{self.targets}}})"
 
     def retries(self) -> str:
-        """Return batches a second that were sent again."""
+        """Return batches per second that were sent again."""
         return f"sum by (sink) (rate(boxkite_log_retries_total{{{self.targets}}}[$__rate_interval]))"
 
     def since_delivery(self) -> str:
-        """Return seconds since a sink took something last; none if it never did."""
+        """Return seconds since a sink last took a batch; empty if it never did."""
         series = f"boxkite_log_last_delivery_timestamp_seconds{{{self.targets}}}"
         return f"time() - max by (sink) ({series} > 0)"
 
@@ -181,10 +181,10 @@ class Queries:
 
 
 def _chosen(label: str) -> str:
-    """Return the matcher of the one value that is chosen."""
+    """Return the matcher of the one chosen value."""
     return f"{label}=`${{{label}:raw}}`"
 
 
 def _any_chosen(label: str) -> str:
-    """Return the matcher of all values that are chosen."""
+    """Return the matcher of all chosen values."""
     return f"{label}=~`${{{label}:regex}}`"

@@ -23,7 +23,7 @@ from tests.web.fuzz.requests import request_at
 from tests.web.fuzz.run import Report, job, run
 
 MOST_GROWTH_MIB = 32
-"""Of a process after its first blocks, when caches of libraries may still fill. 100 bytes a request are 150 MiB."""
+"""Largest growth after the first blocks, when caches of libraries may still fill. 100 bytes a request are 150 MiB."""
 
 
 def main() -> int:

@@ -17,7 +17,7 @@ _NEVER_FALL = ("_total", "_count", "_bucket")
 
 
 class Accounts:
-    """What the requests since the last check should have added to the metrics and the records.
+    """Expected changes of the metrics and records through the requests since the last check.
 
     A prediction is counted once by its duration; its rows are counted by status and stand in its record. A prediction
     that the view logs by hand has a record, and no duration.

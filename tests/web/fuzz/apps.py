@@ -27,24 +27,24 @@ ANN = {"age": 30, "income": 2500.0, "city": "Paris"}
 
 
 class Broken(Exception):
-    """What no handler of the app knows."""
+    """An exception for which the app has no handler."""
 
 
 class Known(Exception):
-    """What a handler makes a page of."""
+    """An exception that a handler turns into a page."""
 
 
 class Killed(BaseException):
-    """What a server raises to end a greenlet."""
+    """An exception with which a server ends a greenlet."""
 
 
 @dataclass
 class Notes:
-    """What happened to a request in an app.
+    """Events of a request in an app.
 
     Attributes:
-        script: What is to be done.
-        journal: What view, hooks and streams have seen and done, in order.
+        script: Actions to perform.
+        journal: Actions and observations of view, hooks and streams, in order.
         calls: Number of calls of a decorated view; noted by the plain app.
         logged: Number of predictions logged by hand; noted by the plain app.
         has_raised: Whether a view raised.

@@ -27,7 +27,7 @@ __all__ = ["Answer", "Request", "Script", "request_at"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a view answers.
+    """The answer of a view.
 
     Attributes:
         kind: Name of the function in `apps` that makes it.
@@ -44,16 +44,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Script:
-    """What the app does with a request.
+    """The app's actions on a request.
 
     Attributes:
-        before: What a hook before the view does: reads, answers or raises.
-        reads: What the view reads, in this order.
-        answer: What it answers.
-        after: What hooks do with the response.
+        before: Action of a hook before the view: reads, answers or raises.
+        reads: Parts of the request that the view reads, in this order.
+        answer: Answer of the view.
+        after: Actions of hooks on the response.
         teardown: Whether the teardown function raises.
         on_close: Whether a function is called when the response is closed.
-        logs: How often the view logs a prediction by hand.
+        logs: Number of predictions that the view logs by hand.
     """
 
     before: tuple[str, ...] = ()
@@ -71,12 +71,12 @@ class Request:
 
     Attributes:
         index: Number of the request.
-        environ: What the server adds to its WSGI environment.
+        environ: Keys that the server adds to its WSGI environment.
         body: Bytes of the body that arrive.
         breaks: Whether the connection breaks where they end.
         takes: Number of chunks of the answer that the client takes; None for all.
         closes: Whether the server closes an answer that was not taken whole, or forgets it.
-        script: What the app does.
+        script: Actions of the app.
         may_be_empty: Whether the body may be a batch without rows.
     """
 

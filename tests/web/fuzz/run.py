@@ -23,14 +23,14 @@ BLOCK = 1000
 
 @dataclass(frozen=True)
 class Difference:
-    """What is wrong, and with which request.
+    """A difference, and the request that shows it.
 
     Attributes:
         seed: Seed of the run.
         setup: Name of the settings.
         start: Number of the first request that is needed to see it.
         stop: Number after the last one.
-        text: What is wrong.
+        text: Description of the difference.
     """
 
     seed: int
@@ -52,12 +52,12 @@ class Difference:
 
 @dataclass
 class Report:
-    """What a run has found.
+    """The results of a run.
 
     Attributes:
         totals: Requests, predictions and what became of them, added up.
         series: Number of series of each setup at the end.
-        differences: What is wrong.
+        differences: Differences that were found.
         memory: Bytes of the process's memory: after the first block of each setup, and at the end.
     """
 

@@ -45,7 +45,7 @@ class Input:
 
     @property
     def read_bytes(self) -> int:
-        """How many bytes were read."""
+        """Number of bytes that were read."""
         return self._data.tell()
 
     def read(self, size: int = -1) -> bytes:
@@ -72,7 +72,7 @@ class Input:
 
 
 class FileWrapper:
-    """What servers know and send in their own way.
+    """A wrapper that servers recognise and send in their own way.
 
     Args:
         file: The file.
@@ -95,16 +95,16 @@ class FileWrapper:
 
 @dataclass
 class Served:
-    """What came of a request.
+    """The result of a request.
 
     Attributes:
         starts: Status and headers of each call of ``start_response``, and whether it told of an error.
         chunks: Parts of the body, as they came.
-        errors: What was raised to the server, and when.
+        errors: Exceptions that reached the server, and their moments.
         is_file: Whether the body is what servers send in their own way.
-        read_bytes: How many bytes of ``wsgi.input`` were read.
+        read_bytes: Number of bytes read from ``wsgi.input``.
         left: Keys of the environment that the app has added.
-        notes: What happened in the app.
+        notes: Notes about the request in the app.
     """
 
     starts: list[tuple[str, list[tuple[str, str]], bool]]
@@ -179,8 +179,8 @@ def differences(
 
     Args:
         request: The request.
-        ours: Of the monitored app.
-        theirs: Of the plain one.
+        ours: Answer of the monitored app.
+        theirs: Answer of the plain app.
         is_predicted: Whether it is a prediction.
         is_seen: Whether the middleware looks at the answer as it passes, so that no server sends a file in its own way.
         limit: ``BOXKITE_MAX_BODY_BYTES``.
