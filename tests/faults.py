@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import fcntl
 import os
 import resource
@@ -70,6 +71,7 @@ def no_more_files(spare: int = 0) -> Iterator[None]:
 
     Gaps among the descriptors in use are filled, since only the highest number is limited.
     """
+    gc.collect()  # else what earlier tests left is closed just when no file is to be opened
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(map(int, os.listdir("/proc/self/fd")))
     fillers = [os.open(os.devnull, os.O_RDONLY)]

@@ -58,7 +58,10 @@ class AppMonitor:
         has_baseline = any(model.baseline for model in exported)
         self._configured = tuple(self._models) if has_baseline else ()
         self.exposition = make_exposition(
-            settings, lambda: [model.exported for model in self.models()], self._store, self.recorders
+            settings,
+            lambda: [model.exported for model in self.models()],
+            self._store if exported else None,  # without models there is nothing of ours to show
+            self.recorders,
         )
 
     # --- models ------------------------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ async function show(url) {
   const mine = ++current;
   const answer = await fetch(url, { headers: { Accept: "text/html" }, credentials: "same-origin" });
   if (mine !== current) return;
-  if (answer.redirected) return location.reload(); // to a login, say
-    if (answer.redirected) return location.reload(); // to a login, for instance
-  if (!fresh.getElementById("content")) return; // what a proxy says while the server restarts
-    if (!fresh.getElementById("content")) return; // a proxy's answer while the server restarts
+  if (answer.redirected) return location.reload(); // to a login, for instance
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (!fresh.getElementById("content")) return; // a proxy's answer while the server restarts
+  const focused = document.activeElement && document.activeElement.getAttribute("href");
   for (const part of document.querySelectorAll("[data-live]")) {
     const other = fresh.getElementById(part.id);
     if (other) part.replaceChildren(...other.childNodes);
@@ -26,7 +26,7 @@ async function show(url) {
 }
 
 function refresh() {
-    // A refresh must not remove a visitor's selection, and is useless in a hidden tab.
+  // A refresh must not remove a visitor's selection, and is useless in a hidden tab.
   if (isOn && !document.hidden && document.getSelection().isCollapsed) show(location.href).catch(() => {});
 }
 
