@@ -16,12 +16,14 @@ ROOT = Path(__file__).parent.parent
 
 MENDED = (
     "flask_boxkite/delivery",
+    "flask_boxkite/live",
     "flask_boxkite/promtext",
     "flask_boxkite/sinks",
     "flask_boxkite/spool",
     "flask_boxkite/system",
     "flask_boxkite/values",
     "tests/delivery",
+    "tests/live",
     "tests/promtext",
     "tests/sinks",
     "tests/spool",
