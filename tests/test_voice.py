@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 MENDED = (
     "flask_boxkite/delivery",
+    "flask_boxkite/drift",
     "flask_boxkite/live",
     "flask_boxkite/promtext",
     "flask_boxkite/sinks",
@@ -23,6 +24,7 @@ MENDED = (
     "flask_boxkite/system",
     "flask_boxkite/values",
     "tests/delivery",
+    "tests/drift",
     "tests/live",
     "tests/promtext",
     "tests/sinks",

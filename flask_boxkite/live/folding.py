@@ -1,7 +1,7 @@
 """Sums of the state files of a server's processes; files of dead processes are folded into one.
 
-    fold: lock the directory; add the numbers of every file without an owner to the numbers in ``retired``; write the sum,
-          the names of these files and a new generation to another file; rename that to ``retired``; unlink these files.
+    fold: lock the directory; add the numbers of every file without an owner to those in ``retired``; write the sum, the
+          names of these files and a new generation to another file; rename that to ``retired``; unlink these files.
     read: read ``retired``; read every live file that it does not name; repeat if its generation has changed.
 
 A reader takes no lock and waits for no process. Even so, every count is in a reading exactly once, at any moment of a

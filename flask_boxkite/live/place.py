@@ -58,7 +58,7 @@ _AUTOMATIC = re.compile(
 class Place:
     """The directory of the counts of one app.
 
-    The object is made with the app: in a master that preloads it, or in each worker. Forked processes use their parent's.
+    It is made with the app: in a master that preloads the app, or in each worker. Forked processes use their parent's.
 
     Args:
         app: Name of the app.
