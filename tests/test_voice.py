@@ -15,18 +15,22 @@ PACKAGE = Path(flask_boxkite.__file__).parent
 ROOT = Path(__file__).parent.parent
 
 MENDED = (
+    "flask_boxkite/baseline",
     "flask_boxkite/delivery",
     "flask_boxkite/drift",
     "flask_boxkite/live",
     "flask_boxkite/promtext",
+    "flask_boxkite/records",
     "flask_boxkite/sinks",
     "flask_boxkite/spool",
     "flask_boxkite/system",
     "flask_boxkite/values",
+    "tests/baseline",
     "tests/delivery",
     "tests/drift",
     "tests/live",
     "tests/promtext",
+    "tests/records",
     "tests/sinks",
     "tests/spool",
     "tests/system",

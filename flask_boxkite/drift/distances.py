@@ -133,7 +133,7 @@ def kolmogorov_smirnov(baseline: ArrayLike, live: ArrayLike) -> float:
 
 
 def kolmogorov_smirnov_limit(trained: float, served: float, alpha: float) -> float:
-    """Return the limit that `kolmogorov_smirnov` exceeds without drift with about probability *alpha* or less.
+    """Return the limit that `kolmogorov_smirnov` exceeds with about probability *alpha* or less without drift.
 
     sqrt(-ln(alpha/2)/2 · (1/N + 1/n)): the asymptotic limit for continuous values, so on the safe side for bins. Range
     (0, inf); it falls as samples grow, and is infinite if a sample is empty. It takes rows for independent.
@@ -157,8 +157,8 @@ def kolmogorov_smirnov_limit(trained: float, served: float, alpha: float) -> flo
 def wasserstein_distance(baseline: ArrayLike, live: ArrayLike, bounds: ArrayLike) -> float:
     """Return the Wasserstein (earth mover's) distance on bins, in the unit of the variable.
 
-    ∫ |F - G| dx over the shares of rows up to x, with every row at the centre of its bin; rows outside of the bounds lie
-    at the nearest bound. So the distance is off by at most the width of a bin, apart from rows outside of the bounds.
+    ∫ |F - G| dx over the shares of rows up to x, with every row at the centre of its bin; rows beyond the bounds lie
+    at the nearest bound. So the distance is off by at most the width of a bin, apart from rows beyond the bounds.
     Symmetric, range [0, highest - lowest bound]; infinite where that is more than a float holds. Empty bins change
     nothing.
 
