@@ -114,6 +114,7 @@ class Continuous:
         if len(self.counts) != len(self.upper_bounds) + 1:
             msg = f"{self.name!r} has {len(self.upper_bounds)} bounds and {len(self.counts)} counts, expected one more."
             raise BaselineError(msg)
+
         self._check_groups()
 
     def _check_groups(self) -> None:

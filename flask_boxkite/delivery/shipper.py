@@ -235,6 +235,7 @@ class Shipper:
             self._close_sink()
         else:  # the thread closes the sink: at once, or later if it hangs in a server that does not answer
             thread.join(HUNG_SECONDS if self._shipping.locked() else CLOSE_SECONDS)
+
         return dropped
 
     def leave(self, timeout: float) -> None:
@@ -371,6 +372,7 @@ class Shipper:
                 logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
                 self._count(DROPPED["refused"], batch, chunk)
             return
+
         self._count(DELIVERED, batch, chunk)
         self._hand.delivered()
         self._calm_down()

@@ -116,6 +116,7 @@ class SpoolQueue:
         if dead is None:
             return None
         taken = None
+
         with contextlib.suppress(OSError):  # another process may be able to read them, or this one later
             taken = dead.take(most_bytes)
         if taken is not None:
@@ -125,6 +126,7 @@ class SpoolQueue:
                 self._must_scan = True  # where one process has died, others may have died too
             self._dead = None
             dead.close()
+
         return None
 
     @staticmethod

@@ -37,6 +37,7 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
         buckets = timeline.rows.buckets[stretch]
         share = buckets.max() / max(buckets.sum(), 1)
         return f"one row makes up {share:.0%} of {_counted(rows, 'row')}: it cannot yet be told from repeats"
+
     requests = round(float(requests_of(timeline.rows)[stretch]))
     return f"{_counted(rows, 'row')} in {_counted(requests, 'request')}"
 

@@ -343,6 +343,7 @@ def _views(
     )
     before, now, whole = trained.counts.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
     stretches, counts = found.stretch.tolist(), cells.tolist()
+
     for number, (item, groups, own) in enumerate(zip(trained.variables, trained.groups, trained.cells, strict=True)):
         rows = sum(now[groups])
         yield VariableDrift(
@@ -377,6 +378,7 @@ def _distances(
         ks = kolmogorov_smirnov(item.counts, bins)
         limit = kolmogorov_smirnov_limit(sum(item.counts), int(bins.sum()), alpha)
         wasserstein = wasserstein_distance(item.counts, bins, item.upper_bounds)
+
     numbers = (
         jensen_shannon_distance(before, now),
         kl_divergence(before, now),

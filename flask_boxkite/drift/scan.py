@@ -278,6 +278,7 @@ def dispersions_by_reach(
     dispersions = np.ones((len(reaches), len(firsts)))
     recurring, most = recurrence(timeline.rows.buckets, collisions), equal_rows(timeline.rows.buckets)
     requests, unsteadiness = requests_of(timeline.rows), _unsteadiness(timeline, trained, firsts)
+
     for number, reach in enumerate(reaches):
         if (stretch := timeline.first_within(reach)) == len(timeline):
             continue
@@ -291,6 +292,7 @@ def dispersions_by_reach(
         else:
             rows = timeline.rows.buckets[stretch].sum()
             dispersions[number] = max(float(most[stretch]), 1.0 if has_requests else float(rows / requests[stretch]))
+
     return dispersions
 
 

@@ -291,6 +291,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
     fraction = d
+
     for m in range(1, 1000):
         for term in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
@@ -301,6 +302,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
             fraction *= c * d
         if abs(c * d - 1) < 1e-15:
             break
+
     return math.exp(logarithm) * fraction / a
 
 

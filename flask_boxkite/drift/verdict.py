@@ -145,11 +145,13 @@ def judgements(
         uncertain = np.zeros(len(firsts))
     groups = per_variable((baseline + live > 0).astype(np.int64), firsts)
     psi = population_stability_indices(baseline, live, firsts)
+
     with np.errstate(divide="ignore", invalid="ignore"):
         noise = np.maximum(groups - 1, 0) * (
             1 / per_variable(baseline, firsts) + dispersion / per_variable(live, firsts)
         )
         noise = np.where(np.isnan(noise), np.inf, noise)
+
     tables = (g, dispersion, limit, psi, noise, groups, uncertain)
     rows = zip(verdicts, *(table.tolist() for table in tables), strict=True)
     return [_judgement(verdict, *numbers) for verdict, *numbers in rows]

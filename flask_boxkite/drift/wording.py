@@ -84,6 +84,7 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
         "",
         f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'since':>6} {'rows':>8} {'G':>8} {'limit':>6}  moved most",
     ]
+
     for item in variables:
         line = (
             f"{cut(title(item), width):<{width}} {item['verdict']:<15} {size_cell(item):>5} {since_cell(item):>6} "
@@ -126,6 +127,7 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
                 ]
             )
         )
+
     return "\n".join(lines)
 
 
@@ -295,6 +297,7 @@ def _details(item: Mapping[str, Any]) -> Iterator[str]:
         before, now = item[f"{kind}_before"], item[f"{kind}_now"]
         if before or now:
             yield f"{kind.replace('_', ' ')} {before:.1%} -> {now:.1%}"
+
     # Distances describe the whole window, which may hold more rows than the verdict's stretch.
     where = f"over all {item['live_rows']} live rows " if item["since"] else ""
     for key, name in _DISTANCES.items():

@@ -202,6 +202,7 @@ class _DiscreteCells:
             if cell is None and len(key) > MOST_LETTERS:
                 cell = self._cells.get(short_text(key))
             return self._other if cell is None else cell, self._words.get(key) or text_word(key)
+
         is_plain = type(value) in _PLAIN_NUMBERS or self.width.is_narrow
         return self._other if cell is None else cell, key if is_plain else _word_of_number(value, key)
 
@@ -318,6 +319,7 @@ class VariableCounter:
         self._buckets = buckets
         self._sums = sums
         self._cells: list[_Cells] = []
+
         for distribution in distributions:
             self._cells.append(_cells_of(distribution, offset))
             offset += len(distribution.cells)
@@ -409,6 +411,7 @@ class VariableCounter:
                     increments.cells.append(self._buckets + bucket_of(packed))
                 return total - total == 0
         cells, words = [], []
+
         for locate, value in zip(self._locators, row, strict=True):  # half the time of unzipping pairs
             cell, word = locate(value)
             cells.append(cell)
@@ -482,6 +485,7 @@ class VariableCounter:
             return block
         columns = [column.tolist() for column in rows.T] if isinstance(rows, np.ndarray) else zip(*rows, strict=True)
         words = np.empty((len(rows), len(self._cells)), dtype="<f8")
+
         for index, (cells, values) in enumerate(zip(self._cells, columns, strict=True)):
             self._count_column(cells, _numbers(values, cells), block, words[:, index])
         if self._buckets is not None:

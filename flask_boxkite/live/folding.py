@@ -291,6 +291,7 @@ def _fold(directory: Path, dead: dict[str, int], names: Collection[str], app: st
         if name in retired.names:
             mark_folded(directory / name)
             os.unlink(directory / name)
+
     _remove_left_behind(directory, {name: retired.left_out[name] for name in left_out})
 
 
@@ -325,6 +326,7 @@ def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str,
     for name in left_out.keys() - retired.left_out.keys():
         retired.reading.count_file(left_out[name])
         retired.left_out[name] = _LeftOut(left_out[name], now)
+
     retired.left_out = {name: item for name, item in retired.left_out.items() if name not in usable}
     return lost
 
@@ -361,6 +363,7 @@ def _forget(directory: Path, retired: _Retired) -> None:
     if not old:
         return
     marks = marked(directory)
+
     for key in old - read_directory(directory).current:
         if json.loads(key)[0] == "model":
             retired.reading.sections.pop(key, None)
@@ -377,6 +380,7 @@ def _write(directory: Path, retired: _Retired) -> None:
     retired.generation = max(retired.generation + 1, time.time_ns())
     retired.origin = retired.origin or retired.generation
     reading = retired.reading
+
     for item in reading.sections.values():
         item.compact()
     about = {

@@ -87,6 +87,7 @@ class Grid:
         tables: list[NDArray[np.intp]] = []
         self._pick: list[int] = []
         start = 0
+
         for column in columns:
             layout = _lay_out(column.bounds, start)
             # Missing values are counted as above infinity.

@@ -203,6 +203,7 @@ class Place:
                     self.is_open = True
                     _openings[0] += 1
                 return directory
+
         return None
 
     @property
@@ -353,6 +354,7 @@ def _idle_seconds(directory: Path) -> float:
             write_all(descriptor, json.dumps(Moment.now()).encode(), 0)
         finally:
             os.close(descriptor)
+
     return 0.0
 
 

@@ -269,6 +269,7 @@ class Store:
         if not others:
             return
         marks = marked(directory)
+
         for key in others:
             if self._is_of_strangers(reading, key):
                 if self._is_serving and reading.sections[key].cells.any():

@@ -241,6 +241,7 @@ class LiveFile:
         self._lock = OwnerLock(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         self._data = -1
         self._folded = memoryview(b"\0")
+
         try:
             self._data = open_private(temporary, os.O_RDWR)
             reserve(self._data, 0, PAGE)

@@ -419,6 +419,7 @@ class Windows:
             ring.write(label_at, struct.pack("=d", math.nan))
             ring.write(self._data_at(place), data)
             ring.write(label_at, struct.pack("=d", now))
+
         ring.write(0, self._header + _OFFSET.pack(offset))
 
     def shortage(self) -> Shortage | None:

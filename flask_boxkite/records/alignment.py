@@ -67,6 +67,7 @@ class Aligner:
             features = list(map(astuple, features))
         else:
             return None
+
         return features, list(zip(outputs, strict=True))
 
     def has_known(self, row: Row) -> bool:

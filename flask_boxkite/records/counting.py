@@ -193,6 +193,7 @@ class Counter:
             part.rows += record.rows
             if record.rows == 1 or (features if self._width else outputs):  # otherwise no row of it is in a bucket
                 part.squares += record.rows**2
+
         return part
 
     def _split(self, record: Record, parts: defaultdict[str, _Rows]) -> None:
@@ -201,6 +202,7 @@ class Counter:
         features, outputs = self.aligner.feature_rows(record) or (), self.aligner.output_rows(record) or ()
         own: defaultdict[str, int] = defaultdict(int)
         has_own = self.aligner.has_own(record)
+
         for row, output in zip_longest(features, outputs):
             segment = self._segment_of(record, row, output)
             own[segment] += 1

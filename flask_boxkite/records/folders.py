@@ -168,6 +168,7 @@ class _Unzipped(gzip.GzipFile):
             raise self._damage
         parts: list[bytes] = []
         rest = sys.maxsize if size is None or size < 0 else size
+
         try:
             while rest and (part := self.read1(min(rest, _PART_BYTES))):
                 parts.append(part)
@@ -176,6 +177,7 @@ class _Unzipped(gzip.GzipFile):
             if not parts:
                 raise
             self._damage = error
+
         return b"".join(parts)
 
     def close(self) -> None:

@@ -188,6 +188,7 @@ def _records_of(lines: list[bytes], decode: Decode, most_rows: int, counts: Read
             sound.append(record)
         else:
             counts.damaged[fault] += 1
+
     return sound
 
 
@@ -209,12 +210,14 @@ def _parts(records: list[Record], most_rows: int) -> Iterator[list[Record]]:
         return
     part: list[Record] = []
     rows = 0
+
     for record in records:
         if part and rows + record.rows > most_rows:
             yield part
             part, rows = [], 0
         part.append(record)
         rows += record.rows
+
     yield part
 
 
@@ -226,10 +229,12 @@ def new_ones(records: list[Record], seen: set[bytes], counts: ReadCounts) -> lis
         seen |= distinct
         return records
     new = []
+
     for key, record in zip(keys, records, strict=True):
         if key not in seen:
             seen.add(key)
             new.append(record)
+
     counts.doubles += len(records) - len(new)
     return new
 
@@ -273,6 +278,7 @@ def _chunks(folder: Folder, files: Iterable[RecordFile], counts: ReadCounts) -> 
             raise BoxkiteError(msg) from error
         else:
             counts.files += 1
+
     yield lines
 
 

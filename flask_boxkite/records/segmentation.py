@@ -56,6 +56,7 @@ class Segmentation:
             ("feature", baseline.features, columns.feature_columns),
             ("output", baseline.outputs, columns.output_columns),
         )
+
         for side, items, called in sides:
             for place, item in enumerate(items):
                 if called[item.name] == by:
@@ -63,6 +64,7 @@ class Segmentation:
                     self._value = _value_at(place, is_output=side == "output")
                     self._label = _labels_of(item)
                     return
+
         self._label = _text_label
         if by in SEGMENT_FIELDS:
             self._value = lambda record, row, output: getattr(record, by)

@@ -35,12 +35,14 @@ def as_text(report: Mapping[str, Any]) -> str:
         "",
         f"{'segment':<{width}} {'rows':>9} {'verdict':<15} {'drifted':>7}  moved most",
     ]
+
     for item, name in zip(segments, names, strict=True):
         line = f"{name:<{width}} {item['rows']:>9} {item['verdict']:<15} {_drifted(item):>7}  "
         lines.append(line + _moved(item, COLUMNS - len(line)))
     for item in segments:
         if reason := _reason(item):
             lines += ["", *textwrap.wrap(f"{_name(item)} is unclear: {reason}", COLUMNS, subsequent_indent="  ")]
+
     return "\n".join(lines)
 
 

@@ -102,6 +102,7 @@ class FileSink:
                 with self._folder(f"{batch.tag}/{day}") as folder:
                     folder.append(self._name(hour_minute), b"".join(lines))
                 self._written.add(minute)
+
         self._sweep()
 
     def _folder(self, path: str) -> Folder:
@@ -121,6 +122,7 @@ class FileSink:
         if self._swept_day == day_of(now):
             return
         self._swept_day = day_of(now)
+
         try:
             with self._folder(self.tag) as root:
                 old = due(self._days(root), now, self._lifetime_seconds)

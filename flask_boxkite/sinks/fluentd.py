@@ -80,6 +80,7 @@ class FluentdSink:
         deadline = time.monotonic() + timeout
         message = _message(batch, is_compressed=self._is_compressed)
         failures: list[tuple[ForwardConnection, Exception]] = []
+
         for number_left in range(len(self._connections), 0, -1):
             connection = self._connections[0]
             try:
@@ -89,6 +90,7 @@ class FluentdSink:
                 self._connections.rotate(-1)
             else:
                 return
+
         _fail(failures)
 
     def close(self) -> None:

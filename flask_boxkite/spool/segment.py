@@ -180,6 +180,7 @@ class Segment:
             count = _unsealed(sealed)
             if count is not None:
                 return max(count - (settled >> 32), 0)
+
         segment = Segment.load(path)
         return segment.count - segment.settled
 

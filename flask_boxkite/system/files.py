@@ -95,7 +95,9 @@ def write_whole(path: Path, data: bytes) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
+
     temporary = path.parent / f".{token_hex(8)}.tmp"
+
     try:
         with open(temporary, "xb") as file:
             file.write(data)

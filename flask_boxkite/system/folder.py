@@ -132,6 +132,7 @@ class Folder:
                 os.close(descriptor)
                 self.remove(name)
                 raise
+
         return descriptor
 
     def remove(self, name: str) -> None:

@@ -57,6 +57,7 @@ def opened(value: Any, names: Collection[str] = ()) -> Any:
         content = read(value)
         if content is not None:
             return content
+
     return fields_of(value, names)
 
 
@@ -231,6 +232,7 @@ def array_of(value: Any) -> NDArray[Any] | None:
             continue
         if isinstance(array, np.ndarray) and (array.dtype.kind != "O" or hasattr(kind, "__array__")):
             return standard(array)
+
     return None
 
 
@@ -311,6 +313,7 @@ def columns_of(frame: Any) -> dict[str, list[Any]] | None:
     else:
         columns = arrow_column(frame)
         return columns if isinstance(columns, dict) else None
+
     return {str(name): _objects_of(column) for name, column in pairs}
 
 
@@ -339,6 +342,7 @@ def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
         if len(set(names)) < len(names):
             return None
         return {name: _objects_of(part) for name, part in zip(names, column.flatten(), strict=True)}
+
     return values_of(column)
 
 

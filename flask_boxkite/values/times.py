@@ -134,6 +134,7 @@ def _seconds_of_text(text: str) -> float:
             return math.nan
         raise InvalidValue(text)
     year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+
     try:
         moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0))
     except ValueError as error:  # the 30th of February, the 25th hour

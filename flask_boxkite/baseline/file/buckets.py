@@ -44,6 +44,7 @@ def read_buckets(name: str, samples: Iterable[Sample]) -> tuple[tuple[float, ...
     bounds: list[float] = []
     counts: list[int] = []
     below = 0
+
     for sample in samples:
         bound = _bound(sample)
         if not bound > (bounds[-1] if bounds else float("-inf")):
@@ -59,6 +60,7 @@ def read_buckets(name: str, samples: Iterable[Sample]) -> tuple[tuple[float, ...
     if not bounds or bounds[-1] != float("inf"):
         msg = f"{name!r} has no bucket '+Inf'; is the file cut?"
         raise BaselineError(msg, line=sample.line if bounds else None)
+
     return tuple(bounds[:-1]), tuple(counts)
 
 

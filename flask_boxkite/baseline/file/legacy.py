@@ -125,6 +125,7 @@ def _discrete(name: str, samples: list[Sample]) -> Distribution:
     counts: dict[str, int] = {}
     others = {"nan": 0, "None": 0, RARE: 0, UNSEEN: 0}
     seen: set[str] = set()
+
     for sample in samples:
         label = sample.labels.get("bin", "")
         if label in seen:
@@ -136,6 +137,7 @@ def _discrete(name: str, samples: list[Sample]) -> Distribution:
     if len(set(labels)) < len(labels):
         msg = f"{name!r} has a category twice."
         raise BaselineError(msg, line=samples[0].line)
+
     return Discrete.ordered(
         name,
         dict(zip(labels, counts.values(), strict=True)),

@@ -180,6 +180,7 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
     about: Sample | None = None
     collisions: float | None = None
     variables: dict[tuple[str, str], _Variable] = {}
+
     for sample in samples:
         if sample.name == BASELINE_INFO.name:
             if about is not None:
@@ -208,6 +209,7 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
             f"it claims to be baseline {claimed!r} but its content is {baseline.fingerprint!r}: it was cut or edited."
         )
         _fail(f"{fact} Export it again.", about.line)
+
     return baseline
 
 

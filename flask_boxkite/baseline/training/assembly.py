@@ -45,6 +45,7 @@ def assembled(
         features, outputs = (
             tuple(replace(item, missing_texts=choices.missing_texts) for item in side) for side in (features, outputs)
         )
+
     return BaselineContents(features, outputs, rows[0], model, version or None, created, collisions)
 
 
@@ -71,4 +72,5 @@ def _common_rows(distributions: Sequence[Distribution]) -> int:
                 "All columns must have the same length."
             )
             raise BaselineError(msg)
+
     return first.rows

@@ -60,6 +60,7 @@ def build_baseline(
             found, collisions = _count(features, choices, steps)
             outputs, of_outputs = _count_outputs(inference, choices, steps)
             collisions = collisions if found else of_outputs
+
     about: Any = {"model": model, "version": version, "created": int(clock()), "collisions": collisions}
     return Baseline.of(assembled(found, outputs, choices, **about))
 

@@ -64,6 +64,7 @@ class RowHashes:
             self._length = length
             if length is not None and self._most is not None and length > self._most:
                 self._rows = _spread(length, self._most)
+
         words = _words(column, self._rows) if self._is_table and length == self._length is not None else None
         if words is None:
             self._is_table = False
@@ -217,6 +218,7 @@ def _words_of_objects(values: Sequence[Any]) -> Hashes:
         words = map(known.__getitem__, values)
     except TypeError:  # some, such as lists, have no hash
         words = map(_word, values)
+
     return np.fromiter(words, np.uint64, len(values))
 
 

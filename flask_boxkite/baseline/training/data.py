@@ -127,6 +127,7 @@ def with_classes(inference: Any, classes: Iterable[Any]) -> dict[str, Any]:
     if len(set(names)) < len(names):
         msg = f"Two classes have one name: {', '.join(names)}. {ONCE}"
         raise BaselineError(msg)
+
     return dict(zip(names, columns, strict=True))
 
 
@@ -334,6 +335,7 @@ def _array_column(values: NDArray[Any], name: str) -> Column:
     if kind == "M":
         held = values[~np.isnat(values)].astype("datetime64[us]").astype(np.int64)
         return _with_missing(_time_column(held), len(values) - len(held))
+
     return _list_column(list(values) if kind == "m" else values.tolist())
 
 
@@ -432,6 +434,7 @@ def _valid_numbers(values: Sequence[Any]) -> Column:
     if len(kinds) == 1 and issubclass(kind := next(iter(kinds)), (np.float16, np.float32)):
         return _float_column(np.array(values, dtype=kind))
     numbers: list[float] = []
+
     for value in values:
         try:
             numbers.append(to_number(value))

@@ -114,12 +114,14 @@ class _Batch:
         self._read_texts()
         self._leave_out(self._heeds_options)
         counted: dict[Variable, Distribution] = dict(self._categories())
+
         for number in range(MAX_REFINEMENTS):
             unclear = {item: mask for item in self._numbers if item not in counted and (mask := self._open(item)).any()}
             if not unclear:
                 break
             self._tell("quantiles" if number else "ranges")
             self._refine(unclear, is_first=not number)
+
         self._tell("bins")
         counted |= self._rest([item for item in self._variables if item not in counted])
         return [counted[item] for item in self._variables]
@@ -212,6 +214,7 @@ class _Batch:
         numbers = [item for item, column in self._numbers.items() if column.cells.size and self._is_discrete(item)]
         number = self._choices.max_categories
         top = self._top | self._engine.most_frequent(numbers, number)
+
         for item, values in top.items():
             if item in self._numbers:
                 cells = self._numbers[item].cells

@@ -80,6 +80,7 @@ def _distribution(name: str, position: int | None, column: Column, choices: Choi
     if bounds is not None:
         counts_of_bins = count_bins(ranking, bounds)
         return Continuous(name, bounds, counts_of_bins, even_groups(bounds, counts_of_bins), **others)
+
     bounds, groups = choose_bounds(ranking, choices.max_bins, is_time=column.is_time)
     return Continuous(name, bounds, count_bins(ranking, bounds), groups, **others)
 

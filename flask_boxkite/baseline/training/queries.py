@@ -190,6 +190,7 @@ class Engine:
             own = self._extremes(item.value) if item.kind.is_numeric else [item.value.count()]
             asked += [expression.alias(f"{len(widths)}_{number}") for number, expression in enumerate(own)]
             widths.append(len(own))
+
         ((rows, *answer),) = self._answer(lambda: self._frame.select(*asked))
         parts = iter(answer)
         return int(rows), {

@@ -69,6 +69,7 @@ def count_chunks(
     streams: dict[str, _Stream] = {}
     rows = StreamCollisions()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
+
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
             rows.add(_take(chunk, number, streams, choices, outputs))
@@ -76,6 +77,7 @@ def count_chunks(
     if not any(stream.rows for stream in streams.values()):
         msg = "The chunks of training data have no rows. Was the iterator used up before?"
         raise BaselineError(msg)
+
     wanted = _names(inference, streams)
     features = [stream for name, stream in streams.items() if name not in wanted]
     return assembled(
@@ -128,6 +130,7 @@ def _take(
     for name in streams:
         if name not in names:
             raise _other_columns(number, name, "lacks the column", "has")
+
     return rows_of_outputs.hashes if names <= set(outputs) else rows.hashes
 
 
@@ -200,6 +203,7 @@ class _Stream:
         self._missing += missing
         counts = rows_of_texts(texts)
         self._of_texts += counts
+
         for usual, odd in self._odd_of.items():
             some = odd_texts(texts, usual)
             odd.update({text: texts[text] for text in some})
@@ -209,6 +213,7 @@ class _Stream:
             self._texts.update(texts)
             if len(self._texts) > TEXTS:
                 self._texts = None
+
         self._may_be_times &= counts.times == counts.rows
         self._may_be_numbers &= counts.numbers == counts.rows
         if texts and (self._may_be_times or self._may_be_numbers):
