@@ -1,4 +1,4 @@
-"""The distributions of features and outputs in training: as values, as a file (`file`), and how they are counted.
+"""The distributions of features and outputs in training: as values, in a file (`file`), and counted (`training`).
 
 `Baseline` is the whole, `distribution` one variable of it. Counting is `training`, which serving never imports.
 """

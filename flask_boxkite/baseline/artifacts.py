@@ -1,4 +1,4 @@
-"""Baselines that are artifacts of MLflow: beside the model, under the id of the run that trained it.
+"""Baselines as artifacts of MLflow: beside the model, under the id of the run that trained it.
 
 Needs the extra ``mlflow``, which is asked where ``MLFLOW_TRACKING_URI`` says.
 """
@@ -34,7 +34,7 @@ def download(uri: str, directory: str) -> Path:
         raise BaselineError(msg, path=masked(uri)) from error
     try:
         return Path(download_artifacts(artifact_uri=uri, dst_path=directory))
-    except Exception as error:  # of MLflow, or of whatever keeps its artifacts
+    except Exception as error:  # MLflow, or the storage of its artifacts, may raise anything
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        msg = f"MLflow does not give '{masked(uri)}': {masked(reason)}. Is MLFLOW_TRACKING_URI that of the run?"
+        msg = f"MLflow does not give '{masked(uri)}': {masked(reason)}. Does MLFLOW_TRACKING_URI name the run's server?"
         raise BaselineError(msg, path=masked(uri)) from error

@@ -24,22 +24,22 @@ from flask_boxkite.errors import BinMismatchError
 __all__ = ["Baseline"]
 
 _SHOWN = 20
-"""Variables of a kind that a summary names at most."""
+"""Most variables of a kind that a summary names."""
 
 
 @dataclass(frozen=True, repr=False)
 class Baseline(BaselineContents):
-    """What a model saw and said in training.
+    """The features and outputs of a model in training.
 
     Attributes:
-        features: One distribution per feature, in training order.
-        outputs: One per output; empty if no inference was given.
-        rows: Training rows.
-        model: Name of the model that this belongs to.
-        version: A name for people, or None. Identity is the `fingerprint`.
-        created: When it was made, in Unix seconds.
-        row_collisions: The probability that two of the rows are equal (`training.collisions`); None if it is unknown,
-            as in files of before and those of boxkite 0.0.5. Not part of the identity.
+        features: Distributions of the features, in training order.
+        outputs: Distributions of the outputs; empty if no inference was given.
+        rows: Number of training rows.
+        model: Name of the model.
+        version: Name of the version, for people, or None. Identity is the `fingerprint`.
+        created: Time when it was made, in Unix seconds.
+        row_collisions: Probability that two of the rows are equal (`training.collisions`); None if it is unknown, as in
+            files of earlier releases and of boxkite 0.0.5. Not part of the identity.
     """
 
     def __repr__(self) -> str:
@@ -54,15 +54,15 @@ class Baseline(BaselineContents):
 
     @classmethod
     def of(cls, contents: BaselineContents) -> Baseline:
-        """Return the baseline that holds what was read or counted."""
+        """Return the baseline with contents that were read or counted."""
         return cls(**{field.name: getattr(contents, field.name) for field in fields(contents)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Baseline:
-        """Read a baseline file, ours or one of boxkite 0.0.5.
+        """Read a baseline file, of this package or of boxkite 0.0.5.
 
         Args:
-            path: Of the file, or the URI of an artifact of MLflow, such as ``runs:/RUN_ID/baseline.prom``, which needs
+            path: Path of the file, or URI of an artifact of MLflow, such as ``runs:/RUN_ID/baseline.prom``, which needs
                 the extra ``mlflow``.
 
         Raises:
@@ -93,25 +93,24 @@ class Baseline(BaselineContents):
     ) -> Baseline:
         """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
 
-        Counts are exact, and the order of the chunks makes no difference. Bounds are those of `export_text` where a
-        column has at most 65,536 distinct values; beyond that they lie up to one part in 32,768 higher, for each power
-        of two that the column's values span. Of a text column with more than 262,144 distinct texts no category is
-        kept.
+        Counts are exact, and the order of the chunks makes no difference. Bounds are the same as of `export_text` for a
+        column of at most 65,536 distinct values. With more values, they lie up to one part in 32,768 higher, for each
+        power of two that the values span. A text column of more than 262,144 distinct texts keeps no category.
 
         Args:
-            chunks: Each as the features of `export_text`, all with the same columns.
-            inference: The columns that are outputs; the others are features.
-            model: As for `export_text`, like all that follow.
-            version: A name for people.
-            discrete: Names or positions that are discrete.
-            bins: Upper bounds, by name; of dates, dates or their texts.
+            chunks: Tables in the form of `export_text`'s features, all with the same columns.
+            inference: Names of the columns that are outputs; the others are features.
+            model: Name of the model. This and the arguments that follow are the same as for `export_text`.
+            version: Name of the version, for people.
+            discrete: Names or positions of discrete columns.
+            bins: Upper bounds, by name; for dates, dates or their texts.
             max_bins: Most upper bounds of a continuous column.
             max_categories: Most categories of a discrete column.
-            min_category_rows: Rows that a category needs to be named.
-            texts: Columns of texts that stay texts, whatever they look like.
+            min_category_rows: Least number of rows for a category to be named.
+            texts: Names of text columns that stay texts, even if they look like numbers or dates.
             missing_texts: Texts that stand for a missing value.
-            exclude: Columns to leave out.
-            progress: How to tell of the rows done.
+            exclude: Names of columns to leave out.
+            progress: Display of the rows done (`Progress`).
 
         Raises:
             BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
@@ -139,9 +138,9 @@ class Baseline(BaselineContents):
         """Write the baseline file, whole or not at all.
 
         Args:
-            path: Where to; an existing file is replaced.
+            path: Path of the file; an existing file is replaced.
             names: ``"labels"``, or ``"boxkite"`` for the metric names of boxkite 0.0.5, which has no dates, no texts of
-                missing values and one output: a warning says what it does not read.
+                missing values and only one output: a warning names the parts that it does not read.
 
         Raises:
             BaselineError: The file cannot be written.
@@ -172,7 +171,7 @@ class Baseline(BaselineContents):
         )
 
     def _merged_collisions(self, other: Baseline) -> float | None:
-        """Return the mean by rows: what rows of both would have in common is not known."""
+        """Return the mean weighted by rows; equal rows between the two samples are unknown."""
         if self.row_collisions is None or other.row_collisions is None:
             return None
         rows = max(self.rows + other.rows, 1)

@@ -1,4 +1,4 @@
-"""Variables whose drift cannot show, or only in part: found from a baseline's counts alone, so in old files, too."""
+"""Variables whose drift cannot show, or only in part, found by the counts of a baseline, so in old files, too."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from flask_boxkite.values.times import DAY, to_seconds
 __all__ = ["blind_spot", "blind_spots"]
 
 NEARLY_ALL = 0.9
-"""Share of rows that are of rare values from which on the others say little."""
+"""Share of rows with rare values from which the other rows say little."""
 
 SENTINELS = ("0001-01-01", "1753-01-01", "1899-12-30", "1899-12-31", "1900-01-01", "2999-12-31", "9999-12-31")
-"""Days that databases and spreadsheets write where there is none."""
+"""Days that databases and spreadsheets write for no day."""
 
 FEWEST_VALUES = 10
-"""With fewer values, each seen once, it is a small sample rather than an identifier."""
+"""Least number of values, each seen once, for an identifier; fewer are a small sample."""
 
 
 def blind_spot(item: Distribution) -> str:
-    """Return which change of a variable cannot show, or why, as a phrase; nothing if all can."""
+    """Return the change of a variable that cannot show, or the reason, as a phrase; empty if all changes can."""
     held = item.rows - item.missing - item.invalid
     if not item.rows:
         return ""
@@ -33,7 +33,7 @@ def blind_spot(item: Distribution) -> str:
 
 
 def blind_spots(items: Iterable[Distribution]) -> dict[str, list[str]]:
-    """Return the names of variables by what cannot show of them."""
+    """Return the names of variables by their blind spots."""
     found: dict[str, list[str]] = {}
     for item in items:
         if spot := blind_spot(item):
@@ -49,7 +49,7 @@ def _of_bins(item: Continuous) -> str:
 
 
 def _is_extreme(day: str, lowest: float, highest: float) -> bool:
-    """Say whether the earliest or the latest moment is of a day, given the bounds, which lie a margin beside them."""
+    """Say whether the earliest or the latest moment falls on a day, given the bounds, which lie a margin outside."""
     start, margin = to_seconds(day), (highest - lowest) * MARGIN * 1.1
     return lowest <= start <= lowest + margin or highest - margin - DAY < start <= highest
 

@@ -1,4 +1,4 @@
-"""Bounds of bins and groups: how far they lie outside the data, in narrower floats, and where groups of bins end."""
+"""Bounds of bins and groups: their margin around the data, their form as narrow floats, and the ends of groups."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 __all__ = ["MARGIN", "even_groups", "narrow_bounds"]
 
 MARGIN = 1e-6
-"""How far the outer bounds lie outside the data, as a share of its range (or of the value, where that is 0)."""
+"""Distance of the outer bounds from the data, as a share of its range (or of the value, where the range is 0)."""
 
 
 def narrow_bounds(bounds: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return, for each bound, the largest float of *dtype* whose shortest decimals are at most the bound.
 
-    So comparing in *dtype* gives the same answer as comparing those decimals, without converting a single value. For
-    integers, and floats of 64 bits, these are the bounds themselves.
+    So comparisons in *dtype* give the same answer as comparisons of those decimals, without converting a value. For
+    integers, and floats of 64 bits, the result is the bounds themselves.
     """
     exact = np.asarray(bounds, dtype=np.float64)
     if dtype.kind != "f" or dtype.itemsize >= 8:
@@ -31,15 +31,15 @@ def narrow_bounds(bounds: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]
 
 
 def even_groups(bounds: Sequence[float], counts: Sequence[int], groups: int = 10) -> tuple[float, ...]:
-    """Merge given bins into at most *groups* of about equal mass, for bounds that were not chosen here.
+    """Merge bins that were given into at most *groups* groups of about equal mass.
 
     Args:
         bounds: Upper bounds of the bins.
         counts: Rows per bin, one more than bounds.
 
     Returns:
-        The bounds at which groups end; the first is ``-inf`` if training filled the lowest bin, so that nothing is
-        "below" what training saw.
+        The bounds at which groups end; the first is ``-inf`` if training filled the lowest bin, so that no value is
+        "below" the training values.
     """
     inside = sum(counts[:-1])
     start = bounds[0] if counts[0] == 0 and len(bounds) > 1 else -math.inf

@@ -1,4 +1,4 @@
-"""What a baseline holds, as one value: readers and builders return it, `Baseline` is what users have of it."""
+"""The contents of a baseline as one value, which readers and builders return; users have a `Baseline`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ __all__ = ["BaselineContents"]
 
 @dataclass(frozen=True)
 class BaselineContents:
-    """What a model saw and said in training.
-
-    The attributes are those of `Baseline`.
-    """
+    """The features and outputs of a model in training; the attributes are the same as of `Baseline`."""
 
     features: tuple[Distribution, ...]
     outputs: tuple[Distribution, ...]
@@ -53,7 +50,7 @@ def _content(distribution: Distribution) -> list[object]:
         bins = [
             [repr(bound + 0.0) for bound in bounds] for bounds in (distribution.upper_bounds, distribution.group_bounds)
         ]
-    width = [] if distribution.width == 64 else [distribution.width]  # of files of before there is none
+    width = [] if distribution.width == 64 else [distribution.width]  # files of earlier releases have none
     is_time = ["time"] if distribution.is_time else []
     missing = [sorted(distribution.missing_texts)] if distribution.missing_texts else []
     return [distribution.kind, distribution.name, *bins, distribution.cells, *width, *is_time, *missing]

@@ -1,10 +1,10 @@
-"""The counts of one variable: continuous in bins, or discrete in categories, and the groups that drift is judged on.
+"""The distribution of one variable: counts in bins or categories, and the groups on which drift is judged.
 
-A distribution is a value: its bins were chosen once, never move, and mean the same in training, in live
-counts and in the file. Its counts stand in one row of *cells*, laid out so that every number ever exported, a bucket,
-a category or a group, is the sum of neighbouring cells:
+A distribution is an immutable value: its bins are chosen once, and mean the same in training, in live counts and in the
+file. Its counts stand in one row of *cells*, in such an order that every exported number (a bucket, a category or a
+group) is the sum of neighbouring cells:
 
-- continuous: one cell per bin ``(lower, upper]``, the last for what is above every bound; missing; invalid.
+- continuous: one cell per bin ``(lower, upper]``, the last for values above all bounds; missing; invalid.
 - discrete: one cell per category, most frequent first; rare; unseen; missing; invalid.
 """
 
@@ -51,16 +51,16 @@ __all__ = [
 ]
 
 MAX_COUNT = 2**53
-"""Prometheus' numbers are floats, which count no further exactly."""
+"""Largest count: Prometheus' numbers are floats, which are exact up to here."""
 
 MOST_BINS = 10_000
-"""Upper bounds, or categories, of a variable: each is a series of its own."""
+"""Most upper bounds, or categories, of a variable: each is a series of its own."""
 
 LONGEST_NAME = 10_000
-"""Letters of a name or a category."""
+"""Most characters of a name or a category."""
 
 CATEGORY_GROUPS = 8
-"""The most frequent categories, each a group of its own; all others share `RARE`."""
+"""Number of the most frequent categories with a group of their own; all others share `RARE`."""
 
 
 class Span(NamedTuple):
@@ -77,16 +77,16 @@ class Continuous:
 
     Attributes:
         name: The feature's or output's name.
-        upper_bounds: Finite, strictly increasing; bin *i* is ``(upper_bounds[i - 1], upper_bounds[i]]``.
-        counts: Rows per bin, one more than there are bounds: the last is above them all.
+        upper_bounds: Finite bounds, strictly increasing; bin *i* is ``(upper_bounds[i - 1], upper_bounds[i]]``.
+        counts: Rows per bin, one more than bounds: the last bin lies above them all.
         missing: Rows that were None or NaN.
-        invalid: Rows that were no number at all.
-        group_bounds: The bounds at which groups end. What is at or below the first of them is `BELOW`, above the last
+        invalid: Rows that were not numbers.
+        group_bounds: Bounds at which groups end. Values at or below the first are `BELOW`, values above the last
             `ABOVE`. A first bound of ``-inf`` means that there is no `BELOW`.
-        width: Bits of the floats that training had: 64, 32 or 16. Live values are rounded to it before they are
-            compared, since clients write one float32 in several ways (0.1 and 0.10000000149011612).
+        width: Bits of the floats in training: 64, 32 or 16. Live values are rounded to it before they are compared,
+            because clients write one float32 in several ways (0.1 and 0.10000000149011612).
         is_time: Whether values are dates or moments (`times`); bounds are seconds since 1970 then.
-        missing_texts: Texts, in lower case, that stand for a missing value, besides those that always do.
+        missing_texts: Texts, in lower case, that stand for a missing value, besides `MISSING_TEXTS`.
     """
 
     kind: ClassVar[str] = "continuous"
@@ -114,6 +114,7 @@ class Continuous:
         if len(self.counts) != len(self.upper_bounds) + 1:
             msg = f"{self.name!r} has {len(self.upper_bounds)} bounds and {len(self.counts)} counts, expected one more."
             raise BaselineError(msg)
+
         self._check_groups()
 
     def _check_groups(self) -> None:
@@ -168,14 +169,14 @@ class Discrete:
         name: The feature's or output's name.
         categories: Labels (see `naming.category_text`), most frequent first, ties by label.
         counts: Rows per category.
-        rare: Rows whose category was not kept. If there are any, values outside *categories* count as `RARE` when
-            serving: training saw such values too, and which ones is not known any more. Otherwise they are `UNSEEN`.
+        rare: Rows whose category was not kept. If there are any, serving counts values outside *categories* as `RARE`,
+            because they may be among the categories that training dropped. Otherwise they are `UNSEEN`.
         unseen: Rows in categories that training never saw; 0 in a baseline.
         missing: Rows that were None or NaN.
         invalid: Rows of a type that cannot be a category.
-        width: Bits of the floats that training had, as in `Continuous`.
-        is_time: Whether categories are dates or moments, written as `times.time_text` does.
-        missing_texts: As in `Continuous`.
+        width: Bits of the floats in training, as in `Continuous`.
+        is_time: Whether categories are dates or moments, in the form of `times.time_text`.
+        missing_texts: Texts, in lower case, that stand for a missing value, as in `Continuous`.
     """
 
     kind: ClassVar[str] = "discrete"
@@ -206,7 +207,7 @@ class Discrete:
 
     @classmethod
     def ordered(cls, name: str, counts: dict[str, int], **others: Any) -> Discrete:
-        """Build one from counts by label, putting the categories into their fixed order."""
+        """Build a distribution from counts by label, with the categories in their fixed order."""
         labels = sorted(counts, key=lambda label: (-counts[label], label))
         return cls(name, tuple(labels), tuple(counts[label] for label in labels), **others)
 
@@ -223,24 +224,24 @@ class Discrete:
         are_texts: bool = False,
         **others: Any,
     ) -> Discrete:
-        """Build one of the *number* most frequent categories, ties in the order given; the rest is rare.
+        """Build a distribution of the *number* most frequent categories, ties in the order given; the rest is rare.
 
         Args:
             name: The feature's or output's name.
-            counts: Rows by value, ascending, each a text, or the canonical text of a number (of a moment: its seconds);
-                where there are too many to know them all, at least the most frequent.
-            rows: Of all values.
-            number: How many to keep.
-            least: Rows below which a category is not kept either, unless all are booleans.
-            names_all: Whether that does not apply where there are no more than *number* categories.
-            are_texts: Whether texts that say only true or false stay texts.
-            **others: ``missing``, ``invalid``, ``width`` and ``is_time``.
+            counts: Rows by value, ascending: texts, or canonical texts of numbers (of the seconds of moments). If not
+                all values are known, at least the most frequent.
+            rows: Number of rows of all values.
+            number: Most categories to keep.
+            least: Least number of rows for a category to be kept, unless all are booleans.
+            names_all: Whether *least* does not apply to at most *number* categories.
+            are_texts: Whether texts that are all true or false stay texts.
+            **others: Fields ``missing``, ``invalid``, ``width`` and ``is_time``.
         """
         counts = counts if are_texts else _booleans(counts, rows)
         kept = sorted(counts, key=lambda value: -counts[value])[:number]
         is_whole = sum(counts[value] for value in kept) == rows
         if not (is_whole and (names_all or _BOOLEANS.issuperset(kept))):
-            # What is no category is missing live, if it is such a text.
+            # Such a text counts as missing live, unless it is a category.
             gone = sum(counts[value] for value in kept if counts[value] < least and is_missing_text(value))
             others["missing"], rows = others.get("missing", 0) + gone, rows - gone
             kept = [value for value in kept if counts[value] >= least]
@@ -263,7 +264,7 @@ class Discrete:
 
     @property
     def is_text(self) -> bool:
-        """Whether values are texts; otherwise they are numbers or moments. Only labels of numbers read like numbers."""
+        """Whether values are texts, not numbers or moments; only labels of numbers read like numbers."""
         is_numeric = self.categories and all(map(is_canonical_number, self.categories))
         return not self.is_time and not is_numeric
 
@@ -302,7 +303,7 @@ _BOOLEANS = frozenset(map(canonical_number, BOOLEAN_TEXTS.values()))
 
 
 def _booleans(counts: Mapping[str, int], rows: int) -> Mapping[str, int]:
-    """Return texts that say only true or false as the numbers that booleans are; others as they are."""
+    """Return texts that are all true or false as the numbers of booleans; others unchanged."""
     meant = {text: BOOLEAN_TEXTS.get(text.strip().lower()) for text in counts}
     if None in meant.values() or not counts or sum(counts.values()) < rows:
         return counts
@@ -326,8 +327,8 @@ def interval_of_times(lower: float, upper: float) -> str:
 def category_labels(values: Sequence[str]) -> list[str]:
     """Return the labels of textual categories.
 
-    If every one of them reads like a number (``"1.5"``, as versions do), all are put in double quotes, or the file
-    could not be told from that of a numeric variable.
+    If all of them read like numbers (``"1.5"``, as versions do), they are put in double quotes. Otherwise the file
+    would look like a numeric variable's.
     """
     labels = [category_text(short_text(value)) for value in values]
     if labels and all(map(is_canonical_number, labels)):
@@ -336,7 +337,7 @@ def category_labels(values: Sequence[str]) -> list[str]:
 
 
 def group_counts(variable: Distribution, cells: Sequence[int]) -> list[int]:
-    """Return the counts of a variable's groups, given those of its cells."""
+    """Return the counts of a variable's groups, given the counts of its cells."""
     return [sum(cells[group.start : group.stop]) for group in variable.groups]
 
 
@@ -347,7 +348,7 @@ def merge(left: Distribution, right: Distribution) -> Distribution:
         BinMismatchError: Names, kinds, bins, categories or groups differ.
     """
     if isinstance(left, Continuous) and isinstance(right, Continuous):
-        # Groups follow from counts where bounds were given, so those of two samples may differ.
+        # Groups follow from counts where bounds were given, so the groups of two samples may differ.
         alike = replace(right, group_bounds=left.group_bounds) if left.upper_bounds == right.upper_bounds else right
         if left.shape == alike.shape:
             counts = tuple(map(sum, zip(left.counts, right.counts, strict=True)))
@@ -373,7 +374,7 @@ def merge(left: Distribution, right: Distribution) -> Distribution:
 
 
 def _differences(left: Distribution, right: Distribution) -> Iterator[tuple[str, object, object]]:
-    """Yield what may differ between two variables, and what each has."""
+    """Yield the name of each property that may differ between two variables, and both values."""
     yield "name", left.name, right.name
     yield "kind", (left.kind, left.is_time), (right.kind, right.is_time)
     yield "the width of its floats", left.width, right.width
@@ -385,10 +386,10 @@ def _differences(left: Distribution, right: Distribution) -> Iterator[tuple[str,
 
 
 def check_text(what: str, text: str) -> None:
-    """Refuse a text that no file and no metric can hold.
+    """Refuse a text that files and metrics cannot hold.
 
     Raises:
-        BaselineError: It holds half of a surrogate pair, for which UTF-8 has no bytes; or more than `LONGEST_NAME`.
+        BaselineError: The text holds half of a surrogate pair, which UTF-8 lacks; or it is longer than `LONGEST_NAME`.
     """
     if len(text) > LONGEST_NAME:
         msg = f"The {what} {text[:40]!r}… has {len(text):,} letters; it may have {LONGEST_NAME:,}."

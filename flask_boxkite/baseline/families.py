@@ -1,6 +1,6 @@
-"""The metric families of variables: histograms, categories and groups, of training and of live counts alike.
+"""The metric families of variables: histograms, categories and groups, for training and live counts.
 
-Every number of a variable, a cumulative bucket, a category or a group, is the sum of a run of neighbouring cells
+Every number of a variable (a cumulative bucket, a category or a group) is the sum of a run of neighbouring cells
 (`baseline.distribution`).
 """
 
@@ -29,12 +29,12 @@ def variable_families(
 
     Args:
         side: ``"feature"`` or ``"inference"``.
-        distributions: The variables.
-        offset: The cell at which the first of them starts; the others follow without gaps.
-        labels: Label text that stands on every sample.
-        baseline: Whether these are training counts.
-        bins: Whether to yield histograms and categories, or only groups.
-        openmetrics: Whether for OpenMetrics, where a histogram has no count unless it has a sum.
+        distributions: Distributions of the variables.
+        offset: First cell of the first variable; the others follow without gaps.
+        labels: Label text of every sample.
+        baseline: Whether the counts are from training.
+        bins: Whether to yield histograms and categories, not only groups.
+        openmetrics: Whether to write OpenMetrics, where a histogram without a sum has no count.
     """
     suffix, what = ("_baseline", "in training") if baseline else ("", "in production")
     thing = "feature" if side == "feature" else "output"

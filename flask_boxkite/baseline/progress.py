@@ -1,7 +1,7 @@
 """Progress of long work: a bar on a terminal, a callable of the user's, or nothing.
 
-The bar stands on standard error, goes when the work is done, and needs the library Rich (the extra ``cli``); without
-Rich, and where standard error is no terminal, nothing is shown.
+The bar stands on standard error, disappears when the work is done, and needs the library Rich (the extra ``cli``).
+Without Rich, and where standard error is not a terminal, no bar is shown.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "Steps"]
 
 Progress: TypeAlias = Callable[[int, int | None, str], object] | Literal[False] | None
-"""``None``: a bar on a terminal; ``False``: nothing; else called with the steps done, of how many (None: not known),
-and what is being done."""
+"""``None`` for a bar on a terminal; ``False`` for none; or a callable that gets the number of steps done, the number of
+all steps (None if unknown), and the name of the work."""
 
 T = TypeVar("T")
 
 
 class Steps:
-    """One piece of work, told step by step; a context manager that lives as long as the work.
+    """The steps of one piece of work; a context manager that lives as long as the work.
 
     Args:
-        progress: How to tell.
+        progress: Display of the progress.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -48,14 +48,14 @@ class Steps:
             self._bar.stop()
 
     def tell(self, done: int, total: int | None, what: str) -> None:
-        """Say that *done* of *total* steps of *what* are done."""
+        """Show that *done* of *total* steps of *what* are done."""
         if self._call is not None:
             self._call(done, total, what)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total, description=what)
 
     def each(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-        """Yield *items*, and tell how many there were so far."""
+        """Yield *items*, and show their number so far."""
         for done, item in enumerate(items, 1):
             yield item
             self.tell(done, total, what)

@@ -1,4 +1,4 @@
-"""From a packed record to its sink: the queue, the thread that ships it, and what became of every record."""
+"""Delivery of packed records to their sink: the queue, the thread that ships them, and the counts of all records."""
 
 from flask_boxkite.delivery.counts import RecorderCounts, records_section
 from flask_boxkite.delivery.recorder import Recorder, Spooling

@@ -1,4 +1,4 @@
-"""What became of records. At all times, accepted = delivered + waiting + dropped."""
+"""Counts of a sink's records. At all times, accepted = delivered + waiting + dropped."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ __all__ = ["RecorderCounts", "records_section"]
 
 
 class RecorderCounts(NamedTuple):
-    """What became of the records of one sink.
+    """Counts of the records of one sink.
 
     Attributes:
-        accepted: Taken from requests, or from the spool of a server that has ended.
-        delivered: Acknowledged by the sink.
-        dropped: By reason (`naming.DROP_REASONS`).
-        waiting: In memory or on disk.
-        waiting_bytes: Bytes in memory.
-        retries: How often a batch was shipped again.
-        unspooled: Records that were kept in memory since they could not be spooled.
-        last_delivery: When the sink acknowledged something last, in Unix seconds; 0 for never, or where that cannot be
-            known, since the clock was ahead then.
-        backoff: The pause before the next attempt, in seconds; 0 while the sink takes what it gets.
+        accepted: Number of records taken from requests, or from the spool of a server that has ended.
+        delivered: Number of records that the sink acknowledged.
+        dropped: Number of lost records by reason (`naming.DROP_REASONS`).
+        waiting: Number of records in memory or on disk.
+        waiting_bytes: Bytes of the records in memory.
+        retries: Number of batches that were shipped again.
+        unspooled: Number of records that waited in memory because they could not be spooled.
+        last_delivery: Time of the sink's last acknowledgement, in Unix seconds; 0 if there was none, or if it is
+            unknown because the clock was ahead then.
+        backoff: Pause before the next attempt, in seconds; 0 while the sink takes batches.
     """
 
     accepted: int
@@ -54,13 +54,13 @@ class RecorderCounts(NamedTuple):
         """Read the cells of a sink."""
         dropped = {reason: cells[cell] for reason, cell in DROPPED.items()}
         gone = cells[DELIVERED] + sum(dropped.values())
-        # What is delivered for dead processes is accepted in their numbers, which someone may have deleted just now.
+        # Records of dead processes are accepted in those processes' counts, which a user may have deleted just now.
         accepted = max(cells[ACCEPTED], min(gone, cells[ACCEPTED] + cells[TAKEN_OVER]))
         return cls(
             accepted=accepted,
             delivered=cells[DELIVERED],
             dropped=dropped,
-            # Of other processes, the cells may have changed while they were read.
+            # Cells of other processes may have changed while they were read.
             waiting=max(accepted - gone, 0),
             waiting_bytes=cells[WAITING_BYTES],
             retries=cells[RETRIES],
@@ -76,6 +76,6 @@ def records_section(sink_name: str, spool: bytes = b"", *, owner: str = "") -> S
     Args:
         sink_name: Name of the sink.
         spool: Path of this process's records on disk; empty if there are none.
-        owner: Hash of what the app monitors, by which apps of one name are told apart; empty if that is not known.
+        owner: Hash of what the app monitors, which distinguishes apps of the same name; empty if unknown.
     """
     return Section(section_key("sink", sink_name, *filter(None, [owner])), SINK_CELLS, 0, spool)

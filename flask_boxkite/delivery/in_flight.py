@@ -1,9 +1,9 @@
-"""What is in hand: records on their way to the sink, and what to try next when it does not take them.
+"""The batches in hand: records on their way to the sink, and which of them to try next when it does not take them.
 
-A sink that is down says so, and everything waits. A sink that works but does not take a batch may be refusing a single
-record in it, one that is too large for it, say. Such a batch is split, until one record is left; that is put aside and
-tried again, after growing pauses in which others were delivered. If the sink takes others and, several times in turn,
-not this one, it is given up. A sink that takes nothing at all refuses nothing, however long that lasts.
+A sink that is down says so, and all batches wait. A sink that works but does not take a batch may refuse a single
+record in it: one that is too large, say. Such a batch is split until one record is left, the suspect. A suspect is put
+aside and tried again after growing pauses in which the sink took other batches. If the sink takes others and, several
+times in a row, not the suspect, the suspect is given up. A sink that takes no batch at all refuses none.
 """
 
 from __future__ import annotations
@@ -22,18 +22,16 @@ __all__ = ["Hand"]
 REFUSALS_BEFORE_SPLIT = 3
 REFUSALS_BEFORE_GIVING_UP = 5
 FIRST_REST_SECONDS = 1.0
-"""How long a suspect rests before it is tried again; twice as long each time. A sink that is only overloaded now and
-then takes it meanwhile."""
+"""Pause before a suspect is tried again, doubled each time, so that a sink that is overloaded now and then takes it."""
 
 MOST_SUSPECTS = 16
-"""So many of those put aside are tried; others wait for their turn. If the sink takes something only now and then, not
-too many can be given up for that."""
+"""Most suspects that are tried; others wait for their turn. So a sink that seldom takes a batch costs few records."""
 
 
 @dataclass
 class _OpenChunk:
     chunk: Chunk
-    """Without its records, which the batches have: what is delivered is not kept for want of what is not."""
+    """The chunk without its records: only undelivered batches keep theirs, so delivered records are freed early."""
 
     batches: int = 1
     delivered: int = 0
@@ -46,7 +44,7 @@ class _Trial:
     chunk: _OpenChunk
     attempts: int = 0
     refusals: int = 0
-    """How often the sink worked and did not take it; of a suspect, only when it had just taken another."""
+    """Number of refusals by a sink that works; for a suspect, only refusals after the sink had just taken another."""
 
     rests_until: float = 0.0
 
@@ -55,9 +53,9 @@ class Hand:
     """The batches that were taken from a queue and are not settled.
 
     Args:
-        settle: Called with each chunk from a disk that is done with, in the order in which they were added, with how
-            many of its records were delivered, and how many given up. What comes from memory is forgotten by whoever
-            delivers it, batch by batch: one suspect would keep all after it there.
+        settle: Called with each finished chunk from a disk, in the order of `add`, and with the numbers of its records
+            that were delivered and given up. The shipper settles records from memory itself, batch by batch: one
+            suspect would keep all later records in memory.
     """
 
     def __init__(self, settle: Callable[[Chunk, int, int], None]) -> None:
@@ -65,11 +63,11 @@ class Hand:
         self._chunks: deque[_OpenChunk] = deque()
         self._fresh: deque[_Trial] = deque()
         self._suspects: deque[_Trial] = deque()
-        self._has_proof = False  # the sink took something since the last attempt with a suspect
+        self._has_proof = False  # whether the sink took a batch since the last attempt with a suspect
         self._trial: _Trial | None = None
 
     def add(self, chunk: Chunk, tag: str) -> None:
-        """Take a chunk in hand; one without any record is settled at once."""
+        """Take a chunk in hand; a chunk without records is settled at once."""
         opened = _OpenChunk(chunk._replace(records=()))
         if chunk.taken is not None:
             self._chunks.append(opened)
@@ -79,10 +77,10 @@ class Hand:
             self._finish(opened)
 
     def next(self, *, is_all: bool) -> Batch | None:
-        """Return what to try now; None if nothing.
+        """Return the batch to try now; None if there is none.
 
         Args:
-            is_all: Whether there is nothing more that could be added: then suspects are tried without proof.
+            is_all: Whether the queue has no more chunks to add: then suspects are tried without proof.
         """
         suspect = self._rested_suspect() if self._has_proof or (is_all and not self._fresh) else None
         trial = suspect or (self._fresh[0] if self._fresh else None)
@@ -96,7 +94,7 @@ class Hand:
 
     @property
     def chunk(self) -> Chunk:
-        """The chunk of which the batch that `next` returned is a part, without its records."""
+        """The chunk, without its records, of the batch that `next` returned."""
         assert self._trial is not None
         return self._trial.chunk.chunk
 
@@ -111,7 +109,7 @@ class Hand:
         return not self._fresh and not self._suspects
 
     def delivered(self) -> None:
-        """Note that the sink has what `next` returned."""
+        """Note that the sink has the batch that `next` returned."""
         trial = self._tried()
         (self._suspects if trial in self._suspects else self._fresh).remove(trial)
         self._has_proof = True
@@ -119,13 +117,13 @@ class Hand:
         self._finish(trial.chunk)
 
     def failed(self, *, is_refusal: bool) -> Batch | None:
-        """Note that it has not.
+        """Note that the sink did not take the batch that `next` returned.
 
         Args:
-            is_refusal: Whether the sink seems to work all the same.
+            is_refusal: Whether the sink seems to work.
 
         Returns:
-            A batch that is given up; as a rule None.
+            The batch if it is given up; None if it is tried again.
         """
         trial = self._tried()
         trial.attempts += 1

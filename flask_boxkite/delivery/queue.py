@@ -1,7 +1,7 @@
-"""What waits for a sink: what every queue does, and the queue in memory.
+"""Queues of records that wait for a sink: the interface of every queue, and the queue in memory.
 
-A queue knows nothing of sinks and threads. `put` may come from any thread; `take`, `settle` and `tend` from one at a
-time. Nothing is lost uncounted: what had to be given up is handed over by `collect_losses`.
+A queue knows nothing of sinks and threads. Any thread may call `put`; one thread at a time may call `take`, `settle`
+and `tend`. No record is lost uncounted: `collect_losses` returns the records that had to be given up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Chunk", "Loss", "MemoryQueue", "Origin", "Queue", "origin_of"]
 
 
 class Origin(Enum):
-    """Who has counted a record as accepted."""
+    """The process or server that counted a record as accepted."""
 
     OWN = "this process"
     SERVER = "a dead process of this server"
@@ -29,9 +29,9 @@ class Chunk(NamedTuple):
     """Records that were taken from a queue, to be settled when the sink has them.
 
     Attributes:
-        records: Oldest first.
-        tag: Under which they are filed; None for that of the sink.
-        taken: Where they stand on disk, and the directory; None for those in memory.
+        records: Packed records, oldest first.
+        tag: Tag to deliver them under; None for the sink's own tag.
+        taken: Directory and entries of the records on disk; None for records in memory.
     """
 
     records: Sequence[bytes]
@@ -40,12 +40,12 @@ class Chunk(NamedTuple):
 
     @property
     def origin(self) -> Origin:
-        """Who has counted them."""
+        """The process or server that counted the records as accepted."""
         return origin_of(self.taken[0]) if self.taken else Origin.OWN
 
 
 def origin_of(log: Log | DeadLog) -> Origin:
-    """Return who has counted the records of a directory."""
+    """Return the process or server that counted the records of a directory as accepted."""
     if isinstance(log, DeadLog):
         return Origin.SERVER if log.is_counted else Origin.ELSEWHERE
     return Origin.OWN
@@ -55,9 +55,9 @@ class Loss(NamedTuple):
     """Records that were given up.
 
     Attributes:
-        reason: One of `naming.DROP_REASONS`.
-        records: How many.
-        origin: Who has counted them.
+        reason: Reason for the loss, one of `naming.DROP_REASONS`.
+        records: Number of records.
+        origin: Process or server that counted them as accepted.
     """
 
     reason: str
@@ -66,16 +66,16 @@ class Loss(NamedTuple):
 
 
 class Queue(Protocol):
-    """What the shipper needs of a queue.
+    """The interface of a queue, as the shipper uses it.
 
     Attributes:
-        unread_bytes: Of the records that are not taken yet; an estimate where they are on disk.
-        memory_bytes: Of the records in memory, taken or not.
-        left: Records that are not settled, and are this process's to deliver.
-        is_settled: Whether there are none, as far as is known.
-        is_behind: Whether there is more to take than has just come, so that it is better taken at once.
+        unread_bytes: Bytes of the records that are not taken yet; an estimate for records on disk.
+        memory_bytes: Bytes of the records in memory, taken or not.
+        left: Number of records that are not settled and that this process is to deliver.
+        is_settled: Whether none is left, as far as is known.
+        is_behind: Whether older records wait than those that came just now, so that they are better taken at once.
         has_losses: Whether records were given up that were not collected yet.
-        pause: Seconds after which `tend` has work to do though nothing is put; None if never.
+        pause: Seconds after which `tend` has work to do even if no record comes; None for never.
         outlives_process: Whether records may be put after `close`, for another process to deliver.
     """
 
@@ -103,43 +103,43 @@ class Queue(Protocol):
     def is_settled(self) -> bool: ...
 
     def put(self, record: bytes) -> bool:
-        """Add a record; what does not fit any more is given up, the oldest first.
+        """Add a record; the oldest records are given up where there is no room.
 
         Returns:
-            Whether it is where it should be: False if it is in memory instead of on disk.
+            False if the record waits in memory although it should be on disk; otherwise True.
         """
 
     def take(self, most_bytes: int) -> Chunk | None:
-        """Hand out the oldest records, at most so many bytes but at least one; None if there are none.
+        """Hand out the oldest records, at most so many bytes but at least one record; None if there are none.
 
         Raises:
-            OSError: They cannot be read just now.
+            OSError: The records cannot be read just now.
         """
 
     def settle(self, chunk: Chunk) -> None:
-        """Forget a chunk that was taken before all that are not settled."""
+        """Forget a chunk; chunks are settled in the order in which they were taken."""
 
     def hurry(self) -> None:
-        """Somebody waits: what `tend` does now and then is to be done before all is settled."""
+        """Have `tend` do all its work at its next call, and report nothing settled before, because a caller waits."""
 
     def tend(self) -> None:
-        """Do what is to be done now and then; never raises OSError."""
+        """Do the work that is due now and then; never raises OSError."""
 
     def close(self) -> int:
-        """Take no more; return how many records are left on disk."""
+        """Take no more records; return the number of records left on disk."""
 
     def forget(self) -> None:
-        """In a forked child: let go of what is the parent's."""
+        """Close what belongs to the parent, in a forked child."""
 
     def collect_losses(self) -> list[Loss]:
-        """Return what was given up since the last call."""
+        """Return the records given up since the last call."""
 
 
 class MemoryQueue:
     """A bounded queue in memory.
 
     Args:
-        max_bytes: Bound of what waits. What is taken counts too, but is not given up.
+        max_bytes: Bound of the bytes that wait. Taken records count too, but are not given up.
     """
 
     pause: float | None = None
@@ -190,7 +190,7 @@ class MemoryQueue:
         with self._lock:
             if not self._records:
                 return None
-            if self.unread_bytes <= most_bytes:  # as a rule; and requests wait for this lock
+            if self.unread_bytes <= most_bytes:  # the usual case is quick, because requests wait for this lock
                 records, size = list(self._records), self.unread_bytes
                 self._records.clear()
             else:
@@ -210,12 +210,12 @@ class MemoryQueue:
 
     def settle(self, chunk: Chunk) -> None:
         with self._lock:
-            if self._taken:  # not closed meanwhile
+            if self._taken:  # 0 after `close`
                 self._taken -= len(chunk.records)
                 self._taken_bytes -= sum(map(len, chunk.records))
 
     def move(self, append: Callable[[bytes], None], most: int) -> bool:
-        """Hand records that are not taken to *append*, the oldest first; return whether none is left.
+        """Move records that are not taken to *append*, the oldest first; return whether none is left.
 
         A record stays if *append* raises.
         """

@@ -1,8 +1,8 @@
-"""Where requests hand over packed records: finds the shipper of this process, after a fork a new one.
+"""The recorder, to which requests hand packed records: it finds the shipper of this process, a new one after a fork.
 
-Nothing starts before the first record, so a server may fork as it likes; a forked child begins with an empty queue, a
-lock and a sink of its own, and leaves alone what its parent has in hand. When its app is gone, the shipper delivers
-what waits, and ends.
+No thread starts before the first record, so a server may fork at any time. A forked child begins with an empty queue,
+a lock and a sink of its own, and leaves its parent's records alone. When its app is gone, the shipper delivers the
+waiting records and ends.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from flask_boxkite.spool import DeadLog, Log, Owner, find_dead, new_directory, s
 __all__ = ["Recorder", "Spooling"]
 
 SPOOL_PARTS = 4
-"""So many times the largest record fits into the spool."""
+"""The largest record is this part of the spool."""
 
 
 @dataclass(frozen=True)
 class Spooling:
-    """Where records are kept on disk until they are delivered.
+    """The spool, in which records stay on disk until they are delivered.
 
     Attributes:
         root: Directory of the spool, which processes, servers and restarts share.
@@ -46,11 +46,11 @@ class Recorder:
     """Takes packed records from any thread and has them shipped; safe to use after a fork.
 
     Args:
-        sink: Where they go. Owned by the recorder from here on.
-        store: Where they are counted.
-        max_bytes: Bound of what waits in memory. Beyond it, the oldest records are dropped first.
-        shutdown_timeout: Seconds that `close` and the end of the process may take to deliver what waits.
-        spooling: Where records wait on disk; None for memory.
+        sink: Destination of the records. The recorder owns it from here on.
+        store: Store of the counts.
+        max_bytes: Bound of the bytes that wait in memory. Beyond it, the oldest records are dropped first.
+        shutdown_timeout: Seconds that `close` and the end of the process may take to deliver waiting records.
+        spooling: Spool in which records wait on disk; None to let them wait in memory.
     """
 
     def __init__(
@@ -65,17 +65,17 @@ class Recorder:
         self._shipper = self._begin(sink)
 
     def _own(self) -> Shipper:
-        """Return the shipper of this process; a new one where the process was forked."""
+        """Return the shipper of this process; a new one after a fork."""
         shipper = self._shipper
         return shipper if shipper.mark[0] else self._begin(shipper.sink.forked(), parent=shipper)
 
     def _begin(self, sink: Sink, parent: Shipper | None = None) -> Shipper:
-        # setdefault is atomic: threads that meet in a new process agree on one shipper without a lock, which a fork
-        # may have left held by a thread that does not exist any more.
+        # setdefault is atomic, so threads of a new process agree on one shipper without a lock. A thread that does
+        # not exist in the child might hold a lock for ever.
         pid = os.getpid()
         shipper = self._shipper = self._shippers.setdefault(pid, self._make_shipper(pid, sink))
         if parent is not None and self._shippers.pop(parent.pid, None) is parent:
-            parent.forget()  # its queue is a copy of records that are the parent's to send
+            parent.forget()  # its queue is a copy; the parent sends the records
         close_at_exit(shipper, self._shutdown_timeout, is_spooling=self._spooling is not None)
         return shipper
 
@@ -87,7 +87,7 @@ class Recorder:
         directory = new_directory(self._spooling.root, sink.name)
         block = self._store.block(self._section(sink.name, os.fsencode(directory)))
         queue = self._spool_queue(sink, block, memory, self._spooling)
-        # Beside a record there must be room for what is just being written, or it would never get to disk.
+        # A record needs room beside the segments that are being written and read, or it would never get to disk.
         largest = min(self._max_bytes, self._spooling.max_bytes // SPOOL_PARTS)
         return Shipper(pid, sink, queue, block, self._max_bytes, largest)
 
@@ -105,7 +105,7 @@ class Recorder:
                 spooling.root, describe(), store.directory(), store.tidy, store.is_apart, store.has_counted
             )
 
-        # The block knows the directory: of threads that meet in a forked process, the first one's.
+        # The first thread of a forked process names the directory, and the block holds its choice.
         directory = Path(os.fsdecode(block.section.description))
         return SpoolQueue(Log(directory, describe, spooling.max_bytes), memory, find)
 
@@ -115,31 +115,31 @@ class Recorder:
         return self._own().sink
 
     def record(self, time_ns: int, record: dict[str, Any]) -> None:
-        """Pack a record of plain JSON values and queue it; raises what the sink's `pack` does."""
+        """Pack a record of plain JSON values and queue it; raises the errors of the sink's `pack`."""
         shipper = self._shipper
         if not shipper.mark[0]:
             shipper = self._own()
         shipper.submit(shipper.sink.pack(time_ns, record))
 
     def submit(self, packed: bytes) -> None:
-        """Queue a packed record. Never waits for anything but other requests doing the same."""
+        """Queue a packed record. Waits for nothing but other requests that do the same."""
         self._own().submit(packed)
 
     def drop(self, reason: str) -> None:
-        """Count a record that could not even be packed."""
+        """Count a record that could not be packed."""
         self._own().drop(reason)
 
     def counts(self) -> RecorderCounts:
-        """Return what became of this process's records."""
+        """Return the counts of this process's records."""
         return self._own().counts()
 
     @property
     def section(self) -> Section:
-        """Where all processes count the records of this sink."""
+        """The section in which all processes count the records of this sink."""
         return self._section(self._shipper.sink.name)
 
     def spool_bytes(self) -> int:
-        """Return how many bytes of the disk the records of this sink take, of all processes; 0 without a spool."""
+        """Return the bytes on disk of this sink's records, of all processes; 0 without a spool."""
         return spool_bytes(self._spooling.root, self._shipper.sink.name) if self._spooling else 0
 
     @property
@@ -148,31 +148,31 @@ class Recorder:
         return self._spooling is not None
 
     def attend(self) -> None:
-        """See that all records are delivered, those too which dead processes left on disk."""
+        """See that all records are delivered, including records that dead processes left on disk."""
         if self._spooling is not None or self._shipper.mark[0]:
             self._own().attend()
 
     def flush(self, timeout: float) -> int:
-        """Wait until everything queued is delivered; return how many records are left after *timeout* seconds."""
+        """Wait until all queued records are delivered; return the number left after *timeout* seconds."""
         return self._own().flush(timeout)
 
     def ending(self) -> tuple[Shipper, float]:
-        """Return the shipper of this process, and the seconds that it may take to deliver what waits at the end."""
+        """Return the shipper of this process, and the seconds that it may take at the end to deliver records."""
         return self._own(), self._shutdown_timeout
 
     def close(self, timeout: float | None = None) -> int:
-        """Deliver what can be delivered in time and stop; the rest stays on disk, or is counted as dropped.
+        """Deliver the records that can be delivered in time, and stop; the rest stays on disk or is counted as dropped.
 
         Args:
-            timeout: In seconds; None for the shutdown timeout.
+            timeout: Longest time to wait, in seconds; None for the shutdown timeout.
 
         Returns:
-            How many records were dropped.
+            Number of records that were dropped.
         """
         return self._own().close(self._shutdown_timeout if timeout is None else timeout)
 
 
 def _leave(shippers: dict[int, Shipper], timeout: float) -> None:
-    """End the shipper of this process, since its app is gone."""
+    """End the shipper of this process, because its app is gone."""
     if (shipper := shippers.get(os.getpid())) is not None:
         shipper.leave(timeout)

@@ -1,4 +1,4 @@
-"""All recorders of an app, one for each sink: none waits for another, or loses what another cannot take."""
+"""All recorders of an app, one for each sink: a sink that fails does not delay the others or cost them records."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ logger = logging.getLogger("flask_boxkite")
 
 
 class Recorders:
-    """Hands every record to all sinks. False if there are none.
+    """Hands every record to all sinks; false if there are none.
 
     Args:
-        recorders: One for each sink.
+        recorders: Recorders, one for each sink.
     """
 
     def __init__(self, recorders: Sequence[Recorder]) -> None:
@@ -35,7 +35,7 @@ class Recorders:
         return iter(self._recorders)
 
     def record(self, time_ns: int, record: dict[str, Any]) -> None:
-        """Pack a record of plain JSON values and queue it, for every sink; what one cannot pack is counted there."""
+        """Pack a record of plain JSON values and queue it, for every sink; a sink that cannot pack it counts it."""
         for recorder in self._recorders:
             try:
                 recorder.record(time_ns, record)
@@ -46,18 +46,18 @@ class Recorders:
                     logger.warning(text, recorder.sink.name, exc_info=loggable(error))
 
     def drop(self, reason: str) -> None:
-        """Count a record that never came to be."""
+        """Count a record that could not be made."""
         for recorder in self._recorders:
             recorder.drop(reason)
 
     def check_server(self, environ: Mapping[str, Any]) -> bool:
-        """Say what to set where a process may end before it has delivered what waits.
+        """Log which setting helps where a process may end before it has delivered waiting records.
 
         Args:
             environ: Environment of a WSGI request.
 
         Returns:
-            Whether `hand_over` must be called when the request is answered, since the process ends then.
+            Whether `hand_over` must be called when the request is answered, because the process ends then.
         """
         if ends_after_answer(environ):
             return bool(self._recorders)
@@ -69,19 +69,19 @@ class Recorders:
         return False
 
     def hand_over(self) -> None:
-        """Deliver what waits, in the time that healthy sinks need."""
+        """Deliver waiting records, in the time that healthy sinks need."""
         self.flush(HEALTHY_EXIT_SECONDS)
 
     def attend(self) -> None:
-        """See that all records are delivered, those which dead processes left on disk too."""
+        """See that all records are delivered, including records that dead processes left on disk."""
         for recorder in self._recorders:
             recorder.attend()
 
     def flush(self, timeout: float) -> int:
-        """Wait until everything is delivered; return how many records are left after *timeout* seconds, by sink."""
+        """Wait until all records are delivered; return the number left after *timeout* seconds, over all sinks."""
         deadline = time.monotonic() + timeout
         return sum(recorder.flush(max(deadline - time.monotonic(), 0)) for recorder in self._recorders)
 
     def close(self) -> None:
-        """Deliver what can be delivered in time, all sinks side by side, and stop."""
+        """Deliver the records that can be delivered in time, all sinks at once, and stop."""
         close_together(recorder.ending() for recorder in self._recorders)

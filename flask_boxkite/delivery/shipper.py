@@ -1,8 +1,8 @@
-"""The queue, the sink and the thread of one process; knows nothing of forks.
+"""The shipper, which moves records from the queue of one process to its sink by a thread; knows nothing of forks.
 
-A request only puts bytes into a bounded queue; the thread ships them seldom and in large batches, so that it hardly
-ever contends with requests for the interpreter. What the sink did not take is tried again, after pauses that grow, and
-that a timer ends: no new record is needed for it.
+A request only puts bytes into a bounded queue. The thread ships them seldom and in large batches, so that it hardly
+ever contends with requests for the interpreter. Batches that the sink did not take are tried again, after pauses that
+grow. A timer ends each pause, so no new record is needed.
 """
 
 from __future__ import annotations
@@ -39,45 +39,45 @@ __all__ = ["Shipper"]
 logger = logging.getLogger("flask_boxkite")
 
 LINGER_SECONDS = 0.2
-"""How long the thread lets records gather before it ships them."""
+"""Time for which the thread lets records gather before it ships them."""
 
 HURRY_BYTES = 512 * 1024
-"""With this much waiting, it does not."""
+"""Waiting bytes at which the thread ships at once."""
 
 BATCH_BYTES = 1024 * 1024
-"""What a batch holds at most, unless a single record is larger."""
+"""Most bytes of a batch, unless a single record is larger."""
 
 SMALL_QUEUE_PARTS = 4
-"""Both are at most this part of the queue: a batch in hand is not dropped to make room for newer records."""
+"""The two sizes above are at most this part of the queue: a batch in hand must leave room for newer records."""
 
 IDLE_SECONDS = 60.0
-"""How often the thread looks whether the app is gone, should no one have been able to tell it."""
+"""Time after which the thread checks whether the app is gone, in case the wake-up by `leave` failed."""
 
 SHIP_TIMEOUT_SECONDS = 10.0
-"""How long the sink may take for one batch."""
+"""Time that the sink may take for one batch."""
 
 CLOSE_SECONDS = 1.0
 HUNG_SECONDS = 0.1
-"""How long the end waits until the sink is closed: longer if it is not busy with a batch, so that it should be soon."""
+"""Time for which `close` waits until the sink is closed: the first if it is idle, the second if it ships a batch."""
 
 FIRST_BACKOFF_SECONDS = 0.1
 LAST_BACKOFF_SECONDS = 10.0
-"""The pause after a failure doubles from the first to the last; each is shortened at random by up to a half."""
+"""Pauses after failures double from the first to the last; each is shortened at random by up to a half."""
 
 
 class Shipper:
-    """Ships the records of one process, whose numbers are in a block of the counts.
+    """Ships the records of one process, and counts them in a block of the store.
 
-    All numbers are guarded by the lock of the block, under which nothing slow happens. Whoever uses the sink, the
-    thread or a `flush` where there is none, holds the second lock.
+    The lock of the block guards all numbers, and no slow work happens under it. A second lock guards the sink: the
+    thread holds it to ship, or a `flush` does where there is no thread.
 
     Args:
-        pid: Of the process.
-        sink: Where records go.
-        queue: Where they wait.
-        block: Where they are counted.
-        max_bytes: Bound of the queue in memory.
-        max_record_bytes: Bound of a record.
+        pid: Id of the process.
+        sink: Destination of the records.
+        queue: Queue of the records that wait.
+        block: Block in which the records are counted.
+        max_bytes: Bound of the bytes that wait in memory.
+        max_record_bytes: Bound of the bytes of a record.
     """
 
     def __init__(self, pid: int, sink: Sink, queue: Queue, block: Block, max_bytes: int, max_record_bytes: int) -> None:
@@ -123,14 +123,14 @@ class Shipper:
                 self._count_losses()
             after = queue.unread_bytes
             before = after - size
-            # Only where the thread may sleep for want of this record: a notification costs it a switch of threads.
+            # Notify only a thread that may sleep until this record comes: a notification costs a switch of threads.
             if before <= 0 or before < self._hurry_bytes <= after:
                 self._thread_wakes.notify()
             if self._thread is None and not self._is_closed:
                 self._start_thread()
 
     def _refusal(self, size: int) -> str | None:
-        """Return why a record is not taken; after the end, another process may still deliver what is on disk."""
+        """Return the reason to drop a record, or None: after `close`, another process may deliver records on disk."""
         if size > self._max_record_bytes:
             return "too_large"
         if not self._is_closed or self._queue.outlives_process:
@@ -140,7 +140,7 @@ class Shipper:
         return "shutdown"
 
     def drop(self, reason: str) -> None:
-        """Count a record that could not even be packed."""
+        """Count a record that could not be packed."""
         with self._lock:
             self._block.cells[ACCEPTED] += 1
             self._block.cells[DROPPED[reason]] += 1
@@ -150,9 +150,9 @@ class Shipper:
             self._add(DROPPED[reason], records, origin)
 
     def _add(self, cell: int, records: int, origin: Origin) -> None:
-        """Count what became of records; those that another process took from its requests, as accepted too."""
+        """Count records as delivered or dropped; records from another process's requests, as accepted too."""
         cells = self._block.cells
-        if origin is not Origin.OWN:  # first: whoever reads meanwhile must not see less accepted than delivered
+        if origin is not Origin.OWN:  # first, so that no reader sees more records delivered than accepted
             cells[TAKEN_OVER if origin is Origin.SERVER else ACCEPTED] += records
         cells[cell] += records
 
@@ -161,15 +161,15 @@ class Shipper:
         try:
             thread.start()
         except RuntimeError:
-            # Python is shutting down and starts none any more, so `close` ships by itself; or the system has too many
-            # threads, and the next record tries again.
+            # Python is shutting down, and `close` ships without a thread; or the system has too many threads, and the
+            # next record tries again.
             return
         self._thread = thread
 
     # --- from outside ------------------------------------------------------------------------------------------------
 
     def attend(self) -> None:
-        """Start the thread without a new record: for those of dead processes, or that came when none could start."""
+        """Start the thread without a new record: for dead processes' records, or because it could not start earlier."""
         with self._lock:
             has_work = self._queue.pause is not None or self._queue.left > 0
             if self._thread is None and not self._is_closed and has_work:
@@ -177,20 +177,20 @@ class Shipper:
                 self._start_thread()
 
     def counts(self) -> RecorderCounts:
-        """Return what became of this process's records, and of those that it took over."""
+        """Return the counts of this process's records, and of the records that it took over."""
         with self._lock:
             cells = list(self._block.cells)
         cells[ACCEPTED] += cells[TAKEN_OVER]
         return RecorderCounts.of(cells)
 
     def flush(self, timeout: float) -> int:
-        """Wait until nothing waits; return how many records are left after *timeout* seconds."""
+        """Wait until all records are delivered; return the number left after *timeout* seconds."""
         self.attend()
         self._queue.hurry()
         return self._flush(timeout)
 
     def hasten(self) -> None:
-        """From now on, lose no time: the end is near."""
+        """Ship without letting records gather from now on, because the process ends soon."""
         with self._lock:
             self._flushes += 1
             self._thread_wakes.notify_all()
@@ -212,7 +212,7 @@ class Shipper:
                 self._flushes -= 1
 
     def close(self, timeout: float) -> int:
-        """Ship what can be shipped in time, count what is then lost as dropped, and stop; return how many those are."""
+        """Ship the records that can be shipped in time, and stop; return the number of lost records, now dropped."""
         if self._is_closed:
             return 0
         self._flush(timeout)
@@ -233,20 +233,21 @@ class Shipper:
             logger.warning("Dropped %d records that the sink %r did not take in time.", dropped, self.sink.name)
         if thread is None:
             self._close_sink()
-        else:  # it closes the sink, at once or, while it hangs in a server that does not answer, some time later
+        else:  # the thread closes the sink: at once, or later if it hangs in a server that does not answer
             thread.join(HUNG_SECONDS if self._shipping.locked() else CLOSE_SECONDS)
+
         return dropped
 
     def leave(self, timeout: float) -> None:
-        """Have the thread deliver what waits, and end: the app is gone. Waits for nothing.
+        """Have the thread deliver waiting records and end, because the app is gone. Waits for nothing.
 
-        The garbage collector may call this anywhere, also in a thread that holds the lock.
+        The garbage collector may call this anywhere, even in a thread that holds the lock.
 
         Args:
             timeout: Seconds that the delivery may take.
         """
         self._leave_timeout = timeout
-        if self._lock.acquire(blocking=False):  # else the thread looks again before long
+        if self._lock.acquire(blocking=False):  # otherwise the thread checks by itself before long
             try:
                 self._thread_wakes.notify_all()
             finally:
@@ -258,7 +259,7 @@ class Shipper:
         return self._backoff_seconds > 0
 
     def forget(self) -> None:
-        """In a forked child: let go of what is the parent's."""
+        """Close what belongs to the parent, in a forked child."""
         self._queue.forget()
 
     # --- the thread --------------------------------------------------------------------------------------------------
@@ -276,10 +277,10 @@ class Shipper:
                 self._end_alone()
         finally:
             with self._lock:
-                self._thread = None  # if something ended it that is no Exception, the next record starts another
+                self._thread = None  # if a BaseException ended it, the next record starts another
 
     def _end_alone(self) -> None:
-        """Deliver what waits for an app that is gone, as the last user of the sink."""
+        """Deliver the waiting records of an app that is gone, as the last user of the sink."""
         assert self._leave_timeout is not None
         with self._lock:
             self._thread = None  # so that closing does not wait for this thread
@@ -292,10 +293,10 @@ class Shipper:
                 self._pause(min(self._backoff_seconds, max(deadline - time.monotonic(), 0)))
 
     def _sleep_until_needed(self, *, is_busy: bool) -> bool:
-        """Sleep while nothing waits, then while records gather; return False once closed.
+        """Sleep while no record waits, then while records gather; return False once closed.
 
-        What came during a batch gathers too: shipped at once, it would be a few records at a time, without a pause,
-        and every acknowledgement a moment in which a request waits for the interpreter.
+        Records that came during a batch gather too. Shipped at once, they would be few at a time, without a pause, and
+        a request would wait for the interpreter at every acknowledgement.
         """
         queue = self._queue
         with self._lock:
@@ -315,11 +316,11 @@ class Shipper:
         return self._is_ending or self._flushes > 0 or self._queue.unread_bytes >= self._hurry_bytes
 
     def _ship_next(self, deadline: float) -> bool:
-        """Look after the queue and ship a batch, if there is one; return whether there was."""
+        """Maintain the queue and ship a batch, if there is one; return whether there was one."""
         if not self._shipping.acquire(timeout=max(deadline - time.monotonic(), 0)):
             return False
         try:
-            if self._is_closed:  # by another thread; what is in hand has been counted
+            if self._is_closed:  # by another thread, which has counted the records in hand
                 return False
             self._tend()
             try:
@@ -346,7 +347,7 @@ class Shipper:
             self._complain("The records that wait for sink %r could not be looked after.", self.sink.name)
         with self._lock:
             self._count_losses()
-            self._block.cells[WAITING_BYTES] = self._queue.memory_bytes  # some may have moved to the disk, or back
+            self._block.cells[WAITING_BYTES] = self._queue.memory_bytes  # records may have moved to the disk or back
 
     def _next_batch(self) -> Batch | None:
         hand = self._hand
@@ -364,38 +365,39 @@ class Shipper:
                 self._block.cells[RETRIES] += 1
         try:
             self.sink.ship(batch, timeout)
-        except Exception as error:  # whatever goes wrong in a sink must not end the thread
+        except Exception as error:  # no failure of a sink may end the thread
             self._complain("Sink %r did not take %d records; they are tried again.", self.sink.name, len(batch.records))
             self._back_off()
             if self._hand.failed(is_refusal=isinstance(error, RefusedError)) is not None:
                 logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
                 self._count(DROPPED["refused"], batch, chunk)
             return
+
         self._count(DELIVERED, batch, chunk)
         self._hand.delivered()
         self._calm_down()
 
     def _count(self, cell: int, batch: Batch, chunk: Chunk) -> None:
-        """Count what became of a batch from memory, and forget it at the same moment; for others, see `_settle`."""
+        """Count a batch from memory, and forget it at the same moment; `_settle` does so for records on disk."""
         with self._lock:
             cells = self._block.cells
             if cell == DELIVERED:
                 cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
-            # Once closed: `close` did not wait for it any longer, and has counted it.
+            # `close` does not wait for a batch in hand, and has counted it.
             if chunk.taken is None and not self._is_closed:
                 self._queue.settle(Chunk(batch.records))
                 cells[WAITING_BYTES] = self._queue.memory_bytes
                 self._add(cell, len(batch.records), Origin.OWN)
 
     def _settle(self, chunk: Chunk, delivered: int, given_up: int) -> None:
-        """Count what became of records on disk, and strike them off there.
+        """Count records on disk as delivered or dropped, and settle them there.
 
-        Both only now, not batch by batch: what a process that is killed has not struck off is delivered again, and then
-        counted. The count comes first; for a death in between, a fold of the process's counts makes up.
+        Both wait for the whole chunk: records that a killed process has not settled are delivered again, and counted
+        then. The count comes first; if the process dies in between, the fold of its counts corrects it.
         """
         assert chunk.taken is not None
         damaged = chunk.taken[1].entries - delivered - given_up
-        origin = chunk.origin  # which may have to be read from the disk
+        origin = chunk.origin  # outside the lock, because this may read from the disk
         with self._lock:
             for cell, records in (
                 (DELIVERED, delivered),
@@ -417,11 +419,11 @@ class Shipper:
                 self._block.cells[BACKOFF_MS] = 0
 
     def _pause(self, seconds: float) -> None:
-        """Wait before the next attempt. Only a flush or the end cuts that short; new records do not."""
+        """Wait before the next attempt. Only a flush or the end shortens the wait; new records do not."""
         seconds *= random.uniform(0.5, 1.0)
         with self._lock:
             self._block.cells[BACKOFF_MS] = int(seconds * 1000)
-            if self._flushes:  # someone waits, and not for long: try more often
+            if self._flushes:  # a caller of `flush` waits, and not for long: try more often
                 seconds = min(seconds, FIRST_BACKOFF_SECONDS)
                 self._thread_wakes.wait_for(lambda: self._is_closed, seconds)
             else:

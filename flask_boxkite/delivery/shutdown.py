@@ -1,7 +1,7 @@
-"""The end of a process: all recorders deliver side by side, so the time for it passes once, however many there are.
+"""The end of a process: all recorders deliver at the same time, so their number does not lengthen the wait.
 
-Whoever ends first asks all shippers to hurry, and then waits for one after the other until the same moment. Python
-starts no thread any more when exit hooks run, so a shipper without one delivers while it is waited for.
+`close_together` asks all shippers to hurry, then waits for one after the other until the same moment. Python starts no
+thread while exit hooks run, so a shipper without a thread delivers during its turn.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from flask_boxkite.delivery.shipper import Shipper
 __all__ = ["close_all", "close_at_exit", "close_together", "ends_after_answer", "skips_exit_hooks"]
 
 HEALTHY_EXIT_SECONDS = 0.5
-"""At exit, what is on disk need not be waited for: a server would be stopped for as long. A healthy sink gets this."""
+"""Seconds that the exit waits for records on disk: enough for a healthy sink; a restart delivers the rest."""
 
-# Seconds that each may take at exit, and whether it spools. A shipper that is gone has nothing waiting: its thread
-# would hold it.
+# Seconds that each shipper may take at exit, and whether it spools. The references may be weak, because the thread of
+# a shipper with waiting records holds it.
 _at_exit: weakref.WeakKeyDictionary[Shipper, tuple[float, bool]] = weakref.WeakKeyDictionary()
 _finalized: set[int] = set()
-"""Processes in which multiprocessing knows of `close_all`."""
+"""Ids of processes in which multiprocessing calls `close_all`."""
 
 
 def close_together(shippers: Iterable[tuple[Shipper, float]]) -> int:
-    """Deliver what can be delivered in time, and stop; the rest stays on disk, or is counted as dropped.
+    """Deliver the records that can be delivered in time, and stop; the rest stays on disk or is counted as dropped.
 
     Args:
-        shippers: Each with the seconds that it may take, of the same time.
+        shippers: Shippers, each with the seconds that it may take; all these times begin now.
 
     Returns:
-        How many records were dropped.
+        Number of records that were dropped.
     """
     start = time.monotonic()
-    all_of_them = list(shippers)
-    for shipper, _ in all_of_them:
+    closing = list(shippers)
+    for shipper, _ in closing:
         shipper.hasten()
-    return sum(shipper.close(max(start + timeout - time.monotonic(), 0)) for shipper, timeout in all_of_them)
+    return sum(shipper.close(max(start + timeout - time.monotonic(), 0)) for shipper, timeout in closing)
 
 
 def close_at_exit(shipper: Shipper, timeout: float, *, is_spooling: bool) -> None:
-    """Have a shipper closed when its process ends.
+    """Close a shipper when its process ends.
 
     Args:
-        shipper: Of this process.
+        shipper: Shipper of this process.
         timeout: Seconds that it may take.
-        is_spooling: Whether what it does not deliver is kept: then it takes no longer than a healthy sink needs.
+        is_spooling: Whether undelivered records stay on disk: then it takes no longer than a healthy sink needs.
     """
     _at_exit[shipper] = (timeout, is_spooling)
     multiprocessing = sys.modules.get("multiprocessing.util")
@@ -61,7 +61,7 @@ def close_at_exit(shipper: Shipper, timeout: float, *, is_spooling: bool) -> Non
 
 
 def close_all() -> None:
-    """Close the shippers of this process; those of its parent, whose hook a forked child inherits, are the parent's."""
+    """Close the shippers of this process, and not its parent's, whose hook a forked child inherits."""
     close_together(
         (shipper, _patience(shipper, timeout, is_spooling=is_spooling))
         for shipper, (timeout, is_spooling) in list(_at_exit.items())
@@ -76,28 +76,28 @@ def _patience(shipper: Shipper, timeout: float, *, is_spooling: bool) -> float:
 
 
 def ends_after_answer(environ: Mapping[str, Any]) -> bool:
-    """Say whether the server forks a process for each connection, which ends by ``os._exit``: no hook runs there.
+    """Say whether the server forks a process for each connection, which ends by ``os._exit`` and runs no hook.
 
     Args:
         environ: Environment of a WSGI request.
     """
-    # Werkzeug's `app.run(processes=4)`; its threads and its single process say that they are one process.
+    # Werkzeug's `app.run(processes=4)`; with threads or a single process, "wsgi.multiprocess" is false.
     return bool(environ.get("werkzeug.socket") and environ.get("wsgi.multiprocess"))
 
 
 def skips_exit_hooks(environ: Mapping[str, Any]) -> bool:
-    """Say whether SIGTERM may end a process of this server in which `atexit` does not run.
+    """Say whether SIGTERM may end a process of this server without running its `atexit` hooks.
 
     Args:
         environ: Environment of a WSGI request.
     """
-    if "uwsgi" in sys.modules:  # a worker that is busy just then
+    if "uwsgi" in sys.modules:  # ends a busy worker so
         return True
     handler = signal.getsignal(signal.SIGTERM)
     if getattr(type(getattr(handler, "__self__", None)), "__module__", "") == "uvicorn.server":
-        return True  # having shut down, it raises the signal again, for the default action
+        return True  # after its shutdown, it raises the signal again, for the default action
     return handler is signal.SIG_DFL and "SERVER_SOFTWARE" in environ and "mod_wsgi.version" not in environ
 
 
-# As early as can be, so that it runs late: other hooks may still predict.
+# Registered as early as possible, so that it runs late: other hooks may still predict.
 atexit.register(close_all)

@@ -1,4 +1,4 @@
-"""What waits on disk, with memory to fall back to while the disk takes nothing."""
+"""The queue on disk, which falls back to memory while the disk takes no records."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["SpoolQueue"]
 logger = logging.getLogger("flask_boxkite")
 
 SCAN_SECONDS = 5.0
-"""How often a process looks for the records of dead ones."""
+"""Time between two looks for the records of dead processes."""
 
 RECOVERY_SECONDS = 1.0
-"""How often it tries whether the disk has room again."""
+"""Time between two attempts to write to a disk that was full."""
 
 _MOVED_AT_ONCE = 64
 
 
 class SpoolQueue:
-    """A queue on disk; while the disk takes nothing, in memory, from which records move to the disk once it does again.
+    """A queue on disk. While the disk takes no records, they wait in memory, and move to the disk as soon as it does.
 
     Args:
-        log: Of this process, on disk.
-        memory: What to fall back to.
-        find_dead: Returns the records of a process that has died, if there are any to take over.
+        log: Records of this process, on disk.
+        memory: Queue for records that the disk does not take.
+        find_dead: Returns the records of a dead process, if there are any to take over.
     """
 
     outlives_process = True
@@ -49,7 +49,7 @@ class SpoolQueue:
         self._must_scan = False
         self._failure: Exception | None = None
         self._throttle = Throttle()
-        # While it is True, records go to memory, so that none overtakes those that are there already.
+        # While this is True, records go to memory, so that none overtakes those that wait there already.
         self._is_degraded = False
 
     @property
@@ -102,7 +102,7 @@ class SpoolQueue:
     # --- in the thread -----------------------------------------------------------------------------------------------
 
     def take(self, most_bytes: int) -> Chunk | None:
-        self._was_own_turn = not self._was_own_turn  # by turns, so that neither waits for all of the other
+        self._was_own_turn = not self._was_own_turn  # in turns, so that neither log waits for all of the other
         if self._was_own_turn:
             return self._take_own(most_bytes) or self._take_dead(most_bytes)
         return self._take_dead(most_bytes) or self._take_own(most_bytes)
@@ -116,7 +116,8 @@ class SpoolQueue:
         if dead is None:
             return None
         taken = None
-        with contextlib.suppress(OSError):  # another process may have more luck, or this one later
+
+        with contextlib.suppress(OSError):  # another process may be able to read them, or this one later
             taken = dead.take(most_bytes)
         if taken is not None:
             return self._chunk(dead, taken)
@@ -124,14 +125,15 @@ class SpoolQueue:
             self._lose("damaged", lost, origin_of(dead))
         elif dead.in_hand == 0:
             if dead.waiting <= 0:
-                self._must_scan = True  # where one has died, others may have
+                self._must_scan = True  # where one process has died, others may have died too
             self._dead = None
             dead.close()
+
         return None
 
     @staticmethod
     def _chunk(log: Log | DeadLog, taken: Taken) -> Chunk:
-        return Chunk(taken.records, log.owner.tag, (log, taken._replace(records=[])))  # to keep them only once
+        return Chunk(taken.records, log.owner.tag, (log, taken._replace(records=[])))  # the chunk alone keeps them
 
     def settle(self, chunk: Chunk) -> None:
         if chunk.taken is None:
@@ -144,7 +146,7 @@ class SpoolQueue:
         self._must_scan = True
 
     def tend(self) -> None:
-        """Look after the log and the disk, and for dead processes; never raises OSError."""
+        """Maintain the log and look for dead processes' records; never raises OSError."""
         self._log.describe()
         if self._log.is_lost():
             self._save_what_is_left()
@@ -161,7 +163,7 @@ class SpoolQueue:
         self._look_for_dead()
 
     def _prepare(self) -> None:
-        """Have room for records that come, at the expense of the oldest, which are those of a dead process."""
+        """Make room for coming records; the oldest are given up for it, and a dead process has the oldest."""
         dead = self._dead
         while dead is not None and self._log.lacks_room() and (given_up := dead.give_up_oldest()):
             self._lose("spool_full", given_up, origin_of(dead))
@@ -181,7 +183,7 @@ class SpoolQueue:
             self._is_degraded = True
 
     def _recover(self) -> None:
-        """Move what is in memory to disk, if that takes it; some at a time, since requests wait meanwhile."""
+        """Move records from memory to the disk, few at a time, because requests wait for the lock."""
         with contextlib.suppress(OSError, SpoolFullError):
             while self._is_degraded:
                 with self._lock:
@@ -194,7 +196,7 @@ class SpoolQueue:
             self._must_scan = False
 
     def close(self) -> int:
-        # What is in hand may just be delivered: its lock is kept until the process ends.
+        # Records in hand may be delivered just now, so the lock on them stays until the process ends.
         if self._dead is not None and self._dead.in_hand == 0:
             self._dead.close()
             self._dead = None

@@ -1,4 +1,4 @@
-"""Has production moved away from training? Statistics, the decision, and the report over all variables."""
+"""Drift, the distance of production from training: statistics, verdicts, and the report over all variables."""
 
 from flask_boxkite.drift.report import DriftReport, VariableDrift, drift_report
 

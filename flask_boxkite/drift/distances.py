@@ -1,8 +1,8 @@
-"""Distances of two distributions. They describe a change; none of them judges it, for none knows what chance does.
+"""Distances of two distributions. They describe a change but do not judge it, because they ignore chance.
 
 Jensen-Shannon, Kullback-Leibler and Hellinger take groups in any order. Kolmogorov-Smirnov and Wasserstein need an
-order, so they take the bins of a continuous variable. All take counts, shape (groups,) or (bins,), baseline first; the
-larger, the further apart. With an empty sample there is no distribution, and they are NaN.
+order, so they take the bins of a continuous variable. All take counts, shape (groups,) or (bins,), baseline first; a
+larger distance means further apart. With an empty sample, a distance is NaN.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def jensen_shannon_distance(baseline: ArrayLike, live: ArrayLike) -> float:
 
 
 def kl_divergence(baseline: ArrayLike, live: ArrayLike, *, smoothing: float = 0.5) -> float:
-    """Return the Kullback-Leibler divergence of live from training, in nats; swap the arguments for the other one.
+    """Return the Kullback-Leibler divergence of live from training, in nats; swap the arguments for the opposite one.
 
     Σ q·ln(q/p) over the K groups that are not empty on both sides, with p = (c + s) / (N + s·K), and q likewise. Range
     [0, inf), not symmetric. The two directions add up to the population stability index with the same smoothing.
@@ -74,15 +74,15 @@ def kl_divergence(baseline: ArrayLike, live: ArrayLike, *, smoothing: float = 0.
     c, d = counts_of(baseline, live)
     if c.sum() == 0 or d.sum() == 0:
         return math.nan
-    held = (c + d) > 0
-    return max(_relative_entropy(shares_of(d[held] + smoothing), shares_of(c[held] + smoothing)), 0.0)
+    is_filled = (c + d) > 0
+    return max(_relative_entropy(shares_of(d[is_filled] + smoothing), shares_of(c[is_filled] + smoothing)), 0.0)
 
 
 def _relative_entropy(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    held = p != 0  # NaN stays NaN
-    if np.any(q[held] == 0):
+    is_filled = p != 0  # NaN stays NaN
+    if np.any(q[is_filled] == 0):
         return math.inf
-    return float(np.sum(p[held] * np.log(p[held] / q[held])))
+    return float(np.sum(p[is_filled] * np.log(p[is_filled] / q[is_filled])))
 
 
 def hellinger_distance(baseline: ArrayLike, live: ArrayLike) -> float:
@@ -112,8 +112,8 @@ def hellinger_distance(baseline: ArrayLike, live: ArrayLike) -> float:
 def kolmogorov_smirnov(baseline: ArrayLike, live: ArrayLike) -> float:
     """Return the Kolmogorov-Smirnov statistic on bins: the largest distance of the cumulative shares.
 
-    max |F - G| at the bounds of bins, F and G the shares of rows up to there; between bounds it can only be larger, so
-    bins understate it. Symmetric, range [0, 1]. Empty bins change nothing.
+    max |F - G| at the bounds of bins, with F and G the shares of rows up to there. Between bounds the distance may be
+    larger, so bins understate it. Symmetric, range [0, 1]. Empty bins change nothing.
 
     Args:
         baseline: Counts per bin, ascending. Missing and invalid rows have no place among them: leave them out.
@@ -133,16 +133,15 @@ def kolmogorov_smirnov(baseline: ArrayLike, live: ArrayLike) -> float:
 
 
 def kolmogorov_smirnov_limit(trained: float, served: float, alpha: float) -> float:
-    """Return what `kolmogorov_smirnov` exceeds with a probability of at most about *alpha* without drift.
+    """Return the limit that `kolmogorov_smirnov` exceeds with about probability *alpha* or less without drift.
 
     sqrt(-ln(alpha/2)/2 · (1/N + 1/n)): the asymptotic limit for continuous values, so on the safe side for bins. Range
-    (0, inf); it falls as samples grow, and what lies above it is more than chance. It knows nothing of repeated rows.
-    Infinite if a sample is empty.
+    (0, inf); it falls as samples grow, and is infinite if a sample is empty. It takes rows for independent.
 
     Args:
-        trained: Training rows N that have a value.
-        served: Live rows n that have a value.
-        alpha: A probability in (0, 1).
+        trained: Number N of training rows that have a value.
+        served: Number n of live rows that have a value.
+        alpha: Probability in (0, 1).
 
     References:
         Smirnov, as above; Massart, The Tight Constant in the Dvoretzky-Kiefer-Wolfowitz Inequality, 1990.
@@ -158,10 +157,10 @@ def kolmogorov_smirnov_limit(trained: float, served: float, alpha: float) -> flo
 def wasserstein_distance(baseline: ArrayLike, live: ArrayLike, bounds: ArrayLike) -> float:
     """Return the Wasserstein (earth mover's) distance on bins, in the unit of the variable.
 
-    ∫ |F - G| dx over the shares of rows up to x, with every row at the centre of its bin; at the lowest bound if it is
-    at or below that, at the highest if it is above. So it is off by at most the width of a bin, and how far outside of
-    the bounds values lie is not in it. Symmetric, range [0, highest - lowest bound]; infinite where that is more than a
-    float holds. Empty bins change nothing.
+    ∫ |F - G| dx over the shares of rows up to x, with every row at the centre of its bin; rows beyond the bounds lie
+    at the nearest bound. So the distance is off by at most the width of a bin, apart from rows beyond the bounds.
+    Symmetric, range [0, highest - lowest bound]; infinite where that is more than a float holds. Empty bins change
+    nothing.
 
     Args:
         baseline: Counts per bin, one more than there are bounds. Missing and invalid rows are left out.

@@ -1,4 +1,4 @@
-"""What was odd about failed requests, in words."""
+"""The text about odd features of failed requests."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _ODD = {
     "unseen": "had a value that training never had",
     "out_of_range": "was outside of training's range",
 }
-"""What a state of failed requests says of a feature."""
+"""Predicate of each state of a feature in failed requests."""
 
 _MOST_ODD = 3
-"""How many features of failed requests are named."""
+"""Most features of failed requests that are named."""
 
 
 def failed_line(failures: Failures, window: str | None) -> str:
-    """Say how many predictions failed and what was odd about them; nothing where their features were as others.
+    """Say how many predictions failed and which features were odd; empty if no feature was.
 
     Args:
-        failures: The failed requests of a window.
-        window: The window, as `DriftReport.window` has it.
+        failures: Failed requests of a window.
+        window: Window, in the form of `DriftReport.window`.
     """
     if not failures.odd:
         return ""
@@ -33,13 +33,13 @@ def failed_line(failures: Failures, window: str | None) -> str:
 
 
 def failed_text(failures: Failures) -> str:
-    """Say what was odd about failed requests, as it goes on after their number."""
-    said = [
+    """Say which features of failed requests were odd; the text follows the number of requests."""
+    sentences = [
         f"In {item.rows:,} of them {item.feature!r} {_ODD[item.state]} ({percent(item.share_answered)} of others)."
         for item in failures.odd[:_MOST_ODD]
     ]
     if (more := len(failures.odd) - _MOST_ODD) > 0:
-        said.append(f"{more} more {'features were' if more > 1 else 'feature was'} odd.")
+        sentences.append(f"{more} more {'features were' if more > 1 else 'feature was'} odd.")
     if failures.unread:
-        said.append(f"In {failures.unread:,} of them no features were found.")
-    return " ".join(said) or "No feature of theirs stands out from answered ones."
+        sentences.append(f"In {failures.unread:,} of them no features were found.")
+    return " ".join(sentences) or "No feature of theirs stands out from answered ones."

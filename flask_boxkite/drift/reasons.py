@@ -1,4 +1,4 @@
-"""Why nothing is known of a variable, in words."""
+"""The reasons, as phrases, for which a variable has no verdict yet."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
     """Return the reason for ``unclear`` and for ``not enough data``, as a phrase; empty for other verdicts.
 
     Args:
-        state: What the stretch says.
-        timeline: The counts.
-        stretch: Which of its stretches decided.
-        rows: Rows of the variable in it.
-        trained: Its training rows.
+        state: State of the stretch that decided.
+        timeline: Counts by stretch.
+        stretch: Index of the stretch that decided.
+        rows: Number of the variable's rows in that stretch.
+        trained: Number of its training rows.
     """
     if state in (State.WITHIN_LIMIT, State.CALLED):
         return ""
@@ -37,6 +37,7 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
         buckets = timeline.rows.buckets[stretch]
         share = buckets.max() / max(buckets.sum(), 1)
         return f"one row makes up {share:.0%} of {_counted(rows, 'row')}: it cannot yet be told from repeats"
+
     requests = round(float(requests_of(timeline.rows)[stretch]))
     return f"{_counted(rows, 'row')} in {_counted(requests, 'request')}"
 

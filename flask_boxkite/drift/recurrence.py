@@ -1,12 +1,12 @@
-"""How often rows recur: measured, by counting rows that are equal.
+"""Recurrence of rows, measured by counting equal rows.
 
-Tests for drift take rows for independent. Returning users, retries and repeated requests send the same row again, so a
-few things that happened look like many. Each row is counted in one of 256 buckets, by a hash of its values. Independent
-rows meet in a bucket by chance; what meets more often has come before. How often rows are equal by chance anyway, as in
-a model of three yes-or-no features, is known from training.
+Tests for drift take rows for independent. But returning users, retries and repeated requests send the same row again,
+so a few events look like many. Each row is counted in one of 256 buckets, by a hash of its values. Independent rows
+meet in a bucket by chance; rows that meet more often have come before. Training tells how often rows are equal by
+chance, as in a model of three yes-or-no features.
 
-Where chance alone makes many rows equal, and where a single row makes up most of what recurs (an empty request, a
-failed join, a probe), equal rows say nothing of repeats: then how often rows recur is unknown.
+Recurrence is unknown where chance alone makes many rows equal, and where a single row makes up most of the equal rows
+(an empty request, a failed join, a probe): then equal rows prove no repeats.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ __all__ = [
 ]
 
 MOST_BY_CHANCE = 0.5
-"""Up to so many equal rows that a row meets by chance, what it meets beyond them can be told."""
+"""Most equal rows that a row may meet by chance for recurrence to be known."""
 
 ERROR = (2 / (ROW_BUCKETS - 1)) ** 0.5
-"""The standard deviation of recurrence, as a share of it: 0.09."""
+"""Standard deviation of recurrence, as a share of it: 0.09."""
 
 NOTICEABLE = 1.3
-"""Above this, recurrence is no noise: 1 where all rows differ, and three standard deviations."""
+"""Recurrence above which it is not noise: 1, where all rows differ, and three standard deviations."""
 
 
 LEAST_NEIGHBOURS = 3
-"""Neighbouring slots that tell how often rows recur as a rule."""
+"""Least number of neighbouring slots for `usual_recurrence`."""
 
 
 def recurrence(buckets: NDArray[np.int64], collisions: float | None) -> NDArray[np.float64]:
-    """Return how many times each row has come, on average over rows; NaN where it cannot be told.
+    """Return how many times each row has come, on average over rows; NaN if unknown.
 
     h = (B·Σb²/n - n)/(B - 1) with b of n rows in each of B buckets. It is 1 if all rows differ (with a standard
-    deviation of 0.09), r if each has come r times, whatever n: what n independent rows count for is n/h. Less n times
-    the probability that two rows are equal anyway, it is unbiased for models whose rows are equal now and then. Range
-    [1, inf). Without rows it is 1.
+    deviation of 0.09), and r if each row has come r times, for all n: n rows count for n/h independent ones. The
+    result is h less n times the probability that two rows are equal by chance, which makes it unbiased for models whose
+    rows are equal now and then. Range [1, inf). Without rows it is 1.
 
-    It is NaN if by chance a row meets more than `MOST_BY_CHANCE` others (if that probability is unknown: if anything
-    recurs), or if without the fullest bucket h would be less than half: then one row is all that recurs.
+    It is NaN if a row meets more than `MOST_BY_CHANCE` others by chance; if that probability is unknown, if any rows
+    recur. It is NaN too if h would be less than half without the fullest bucket: then only one row recurs.
 
     Args:
         buckets: Rows per bucket, shape (stretches, B).
-        collisions: The probability that two training rows are equal; None if it is unknown.
+        collisions: Probability that two training rows are equal; None if it is unknown.
 
     References:
         Simpson, Measurement of Diversity, 1949 (equal pairs); Kish, Survey Sampling, 1965 (design effect).
@@ -72,20 +72,20 @@ def recurrence(buckets: NDArray[np.int64], collisions: float | None) -> NDArray[
 
 
 def at_least(recurring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what *recurring* is less its `ERROR`, from 1 on; 1 for NaN.
+    """Return *recurring* less its `ERROR`, at least 1; 1 for NaN.
 
-    Rows that all differ would else count for fewer than they are half of the time, and small changes be overlooked.
+    Otherwise rows that all differ would half of the time count for fewer rows, and small changes would be overlooked.
     """
-    found: NDArray[np.float64] = np.fmax(recurring * (1 - ERROR), 1.0)
-    return found
+    lowered: NDArray[np.float64] = np.fmax(recurring * (1 - ERROR), 1.0)
+    return lowered
 
 
 def recurrence_within(parts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how many times each row has come within its part of a stretch, beyond how often it comes in others.
+    """Return how many times each row has come within its part of a stretch, beyond its rate in other parts.
 
-    1 + (w - x)·(m - 1) with w, x the probability that two rows of the same part, of different parts, are equal, and m
-    the rows of a part (its mean over rows). So it is 1 if a few different rows come at all times, as a fault leaves
-    them, and r if rows are sent r times in a short while, however likely equal rows are. Range [1, inf).
+    1 + (w - x)·(m - 1). Two rows are equal with probability w in the same part and x in different parts; m is the
+    number of rows of a part (its mean over rows). So it is 1 if a few different rows come at all times, as after a
+    fault, and r if each row is sent r times in a short while, even if equal rows are likely. Range [1, inf).
 
     Args:
         parts: Rows per bucket of each part, shape (..., parts, B).
@@ -95,13 +95,13 @@ def recurrence_within(parts: NDArray[np.float64]) -> NDArray[np.float64]:
     pairs_within, pairs_across = (rows * (rows - 1)).sum(axis=-1), total**2 - (rows**2).sum(axis=-1)
     equal_within = (parts * (parts - 1)).sum(axis=(-2, -1)) / np.maximum(pairs_within, 1.0)
     equal_across = ((whole**2).sum(axis=-1) - (parts**2).sum(axis=(-2, -1))) / np.maximum(pairs_across, 1.0)
-    # Both hold the chance of 1/B that other rows have, which the difference does not.
+    # Both probabilities include the chance 1/B that different rows share a bucket; the difference does not.
     excess = (equal_within - equal_across) / (1 - 1 / parts.shape[-1]) * pairs_within / np.maximum(total, 1.0)
     return np.where(pairs_across > 0, np.maximum(1.0 + excess, 1.0), 1.0)
 
 
 def usual_recurrence(slots: NDArray[np.float64]) -> float:
-    """Return how many times rows come within a slot as a rule: the median over neighbours; 1 with fewer than three.
+    """Return how many times rows usually come within a slot: the median over neighbours; 1 with fewer than three.
 
     Args:
         slots: Rows per bucket of each slot, shape (slots, B).
@@ -112,7 +112,7 @@ def usual_recurrence(slots: NDArray[np.float64]) -> float:
 
 
 def equal_rows(buckets: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return how many times each row has come if all equal rows are repeats: what `recurrence` is at most.
+    """Return how many times each row has come if all equal rows are repeats: the upper bound of `recurrence`.
 
     Args:
         buckets: Rows per bucket, shape (stretches, B).

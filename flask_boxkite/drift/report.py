@@ -1,8 +1,8 @@
-"""The state of all variables of a model: every number there is, and the verdicts.
+"""The drift report: verdicts and numbers of all variables of a model.
 
-A verdict, its size and the shares beside it are those of one stretch of time, the one in which a change is plainest;
-where there is none, of the whole window. Distances describe the whole window: Jensen-Shannon, Kullback-Leibler and
-Hellinger its groups, Kolmogorov-Smirnov and Wasserstein the finer bins of what has a value.
+A verdict, its size and the shares beside it describe one stretch of time: the one in which a change is plainest, or the
+whole window if there is no change. Distances describe the whole window. Jensen-Shannon, Kullback-Leibler and Hellinger
+use its groups; Kolmogorov-Smirnov and Wasserstein use the finer bins of rows with a value.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ __all__ = ["Distances", "DriftReport", "VariableDrift", "drift_report"]
 
 @dataclass(frozen=True)
 class Distances:
-    """Numbers that describe a window without judging it; None where a sample is empty, or where it makes no sense.
+    """Numbers that describe a window without judging it; None if a sample is empty, or the number makes no sense.
 
     Attributes:
-        jensen_shannon: The `jensen_shannon_distance` of the groups, in [0, 1].
-        kl_live: The `kl_divergence` of live from training, on groups.
-        kl_baseline: That of training from live.
-        hellinger: The `hellinger_distance` of the groups, in [0, 1].
-        kolmogorov_smirnov: Of the bins; None if discrete.
-        kolmogorov_smirnov_limit: What it exceeds by chance with the probability of a false alarm.
-        wasserstein: Of the bins, in the unit of the variable, seconds of dates and times; None if discrete.
+        jensen_shannon: `jensen_shannon_distance` of the groups, in [0, 1].
+        kl_live: `kl_divergence` of live from training, on groups.
+        kl_baseline: `kl_divergence` of training from live.
+        hellinger: `hellinger_distance` of the groups, in [0, 1].
+        kolmogorov_smirnov: `kolmogorov_smirnov` of the bins; None if discrete.
+        kolmogorov_smirnov_limit: Limit that it exceeds by chance with the probability of a false alarm.
+        wasserstein: `wasserstein_distance` of the bins, in the unit of the variable (seconds for dates and times); None
+            if discrete.
     """
 
     jensen_shannon: float | None
@@ -65,17 +66,17 @@ class Distances:
 
 @dataclass(frozen=True)
 class VariableDrift:
-    """One variable.
+    """One variable of a report.
 
     Attributes:
-        item: Its distribution in training.
+        item: Distribution in training.
         side: ``feature`` or ``output``.
-        live_rows: Live rows in the whole window.
-        judgement: Verdict, and the numbers it was made from.
-        reason: Why nothing is known, if it is ``unclear`` or there is ``not enough data``; else empty.
-        since: When the stretch begins that decided, in Unix seconds; None: with the window.
-        rows: Live rows in that stretch.
-        recurrence: How often they recur, as measured; None where that cannot be told.
+        live_rows: Number of live rows in the whole window.
+        judgement: Verdict, and the numbers behind it.
+        reason: Reason for ``unclear`` and ``not enough data``; empty for other verdicts.
+        since: Beginning of the stretch that decided, in Unix seconds; None if it is the whole window.
+        rows: Number of live rows in that stretch.
+        recurrence: Recurrence of these rows; None if unknown.
         before: Training rows per group.
         now: Live rows per group in that stretch.
         window_cells: Live rows per cell in the whole window.
@@ -97,7 +98,7 @@ class VariableDrift:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the variable."""
         return self.item.name
 
     @property
@@ -107,7 +108,7 @@ class VariableDrift:
 
     @property
     def baseline_rows(self) -> int:
-        """Training rows."""
+        """The number of training rows."""
         return sum(self.before)
 
     @property
@@ -117,12 +118,12 @@ class VariableDrift:
 
     @property
     def note(self) -> str:
-        """Which change of it cannot show, whatever the verdict; empty if all can."""
+        """The change of the variable that no verdict can show; empty if all changes can show."""
         return blind_spot(self.item)
 
     @cached_property
     def _shares(self) -> list[tuple[float, float]]:
-        """The share of each group, in training and live."""
+        """The shares of each group, in training and live."""
         trained, served = max(sum(self.before), 1), max(sum(self.now), 1)
         return [(c / trained, d / served) for c, d in zip(self.before, self.now, strict=True)]
 
@@ -137,12 +138,12 @@ class VariableDrift:
 
     @property
     def share_before(self) -> float:
-        """That group's share in training."""
+        """The share of that group in training."""
         return self._shares[self._most][0]
 
     @property
     def share_now(self) -> float:
-        """Its share live; 0 if there are no rows."""
+        """The live share of that group; 0 if there are no rows."""
         return self._shares[self._most][1]
 
     @property
@@ -191,17 +192,17 @@ class VariableDrift:
 
 @dataclass(frozen=True)
 class DriftReport:
-    """All variables of a model, those that moved most first. A value: nothing changes it, so it can be kept and shared.
+    """All variables of a model, the largest changes first. An immutable value, which can be kept and shared.
 
     Attributes:
-        model: The model.
+        model: Name of the model.
         baseline: Fingerprint of its baseline.
-        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start; of records the period, as
+        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all time since the start; for records the period, such as
             ``2026-01-01T00:00:00Z/2026-01-02T00:00:00Z``.
         alpha: False-alarm probability of one check of the whole model.
-        variables: One per feature and output.
-        failed: What was odd about requests that ended in 5xx, which the variables leave out; empty if nothing was, or
-            it is not known.
+        variables: Features and outputs.
+        failed: Text about odd features of requests that ended in 5xx, which the variables leave out; empty if there are
+            none, or they are unknown.
     """
 
     model: str
@@ -231,10 +232,10 @@ class DriftReport:
         return [variable.to_row() for variable in self.variables]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values: neither NaN nor infinity; None for a number that there is not.
+        """Return JSON values: neither NaN nor infinity, but None for a number that does not exist.
 
         Keys: ``model``, ``baseline``, ``window``, ``alpha``, and ``variables``, a list of dicts with ``name``,
-        ``side``, ``kind``, ``type`` (``"time"`` of dates and times, else None), ``verdict``, ``reason``, ``note``,
+        ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None), ``verdict``, ``reason``, ``note``,
         ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see `VariableDrift`); ``g``, ``dispersion``,
         ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``, ``psi_limit`` (see `Judgement`); ``recurrence``;
         ``moved_most``, ``share_before``, ``share_now``; ``missing_before``, ``missing_now`` and so for ``invalid``,
@@ -255,7 +256,7 @@ class DriftReport:
         return as_markdown(self.to_dict())
 
     def __str__(self) -> str:
-        """Return a table of at most 100 columns, and more about those variables that are not stable."""
+        """Return a table of at most 100 columns, and details of the variables that are not stable."""
         return as_text(self.to_dict(), self.failed)
 
 
@@ -274,16 +275,16 @@ def drift_report(
     """Judge every variable.
 
     Args:
-        model: The model's name.
-        baseline: What it is compared with.
+        model: Name of the model.
+        baseline: Baseline to compare with.
         cells: Live counts of features and outputs in the window, in the baseline's order; more may follow.
         alpha: False-alarm probability for the whole model, divided among the variables (Bonferroni).
-        timeline: The counts by stretch of time, longer ones than the window too; None: *cells* are those of one sample
-            of independent rows.
-        reach: How many seconds back stretches of the window may begin; None: all that there are.
-        window: The name of the window that the counts are of, or the period, ``start/end`` as ISO 8601 has it.
-        least_recurrence: How often rows recur in what takes the place of training.
-        trained: What training counted of the baseline's variables, if that is at hand.
+        timeline: Counts by stretch of time, also longer than the window; None if *cells* are one sample of independent
+            rows.
+        reach: Seconds that stretches of the window may reach back; None for all stretches.
+        window: Name of the window of the counts, or a period ``start/end`` in ISO 8601.
+        least_recurrence: Recurrence of the sample that takes the place of training.
+        trained: Training counts of the baseline's variables, if the caller has them; None to make them.
     """
     if trained is None:
         trained = Trained((*baseline.features, *baseline.outputs))
@@ -292,7 +293,7 @@ def drift_report(
         timeline = Timeline.of_sample(trained.sums.of(counts))
     alone = alpha / max(len(trained.variables), 1)
     first = timeline.first_within(reach)
-    if first == len(timeline):  # nothing was counted within the window
+    if first == len(timeline):  # there are no counts within the window
         timeline = Timeline.of_sample(np.zeros_like(trained.counts))
         first = 0
     scanned = scan(
@@ -305,8 +306,8 @@ def drift_report(
         least_recurrence=least_recurrence,
     )
     views = _views(trained, len(baseline.features), counts, timeline, scanned, first, alone)
-    found = sorted(views, key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g))
-    return DriftReport(model, baseline.fingerprint, window, alpha, tuple(found))
+    order = sorted(views, key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g))
+    return DriftReport(model, baseline.fingerprint, window, alpha, tuple(order))
 
 
 def _views(
@@ -318,16 +319,16 @@ def _views(
     first: int,
     alpha: float,
 ) -> Iterator[VariableDrift]:
-    """Yield each variable as the stretch shows it that decides on it."""
+    """Yield each variable, as seen in the stretch that decides on it."""
     found = scanned.decide(first)
     firsts, size = trained.sums.firsts, len(trained.counts)
     live = timeline.groups[np.repeat(found.stretch, np.diff(firsts, append=size)), np.arange(size)]
     states = [State(state) for state in found.state.tolist()]
-    # Where all rows together are within the limit, the scan did not ask what those that count say.
+    # Where all rows together are within the limit, the scan did not compute G of the rows that count.
     is_within = found.state <= State.WITHIN_LIMIT
     of_counting = g_statistics(trained.counts, live[np.newaxis], firsts, found.dispersion[np.newaxis])[0]
     uncertain = None
-    if timeline.rows is not None:  # it is no sample, but watched
+    if timeline.rows is not None:  # the variables are checked repeatedly, not one sample once
         is_long = timeline.is_long[found.stretch]
         uncertain = uncertainty(per_variable(trained.counts, firsts), found.rows, found.dispersion, is_long)
     judged = judgements(
@@ -342,6 +343,7 @@ def _views(
     )
     before, now, whole = trained.counts.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
     stretches, counts = found.stretch.tolist(), cells.tolist()
+
     for number, (item, groups, own) in enumerate(zip(trained.variables, trained.groups, trained.cells, strict=True)):
         rows = sum(now[groups])
         yield VariableDrift(
@@ -361,7 +363,7 @@ def _views(
 
 
 def _verdict(state: State) -> Verdict | None:
-    """Return the verdict that follows from the state alone; None where it depends on the size."""
+    """Return the verdict that follows from the state alone; None if it depends on the size."""
     if state == State.CALLED:
         return None
     return {State.FEW_ROWS: "not enough data", State.WITHIN_LIMIT: "stable"}.get(state, "unclear")  # type: ignore[return-value]
@@ -376,6 +378,7 @@ def _distances(
         ks = kolmogorov_smirnov(item.counts, bins)
         limit = kolmogorov_smirnov_limit(sum(item.counts), int(bins.sum()), alpha)
         wasserstein = wasserstein_distance(item.counts, bins, item.upper_bounds)
+
     numbers = (
         jensen_shannon_distance(before, now),
         kl_divergence(before, now),

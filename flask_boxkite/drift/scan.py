@@ -1,13 +1,13 @@
-"""Has a variable drifted, and since when? Every stretch of time that ends now is compared with training.
+"""The scan for drift: has a variable drifted, and since when? Compares every stretch that ends now with training.
 
 1. G of each stretch has its share of the false-alarm probability (`TESTS`).
-2. Rows that recur count once: G is that of fewer rows, divided by how often they do (`recurrence`).
-3. Where that cannot be told (few different rows, one row again and again), or where a few requests brought most rows,
-   minutes are the witnesses instead: rows are divided by how much parts of the stretch differ, and by what so few parts
-   leave unknown of that (the limit of F over that of χ²).
-4. Rows that are alike without being equal show in neighbouring minutes, which differ by more than chance; G must pass
-   with rows divided by that too.
-5. Where G passes but one of these stops it, nothing is known yet: `unclear`, with the reason.
+2. Rows that recur count once: G is computed from the number of rows divided by their recurrence (`recurrence`).
+3. Recurrence may be unknown (few different rows, one row again and again), or a few requests may have brought most
+   rows. Then rows are divided by the dispersion between parts of the stretch, and by the uncertainty of that number
+   from so few parts (the limit of F over the limit of χ²).
+4. Rows that are alike without being equal make neighbouring minutes differ by more than chance. G must also pass with
+   rows divided by that dispersion.
+5. If G passes but one of these corrections stops it, the verdict is `unclear`, with the reason.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from flask_boxkite.drift.timeline import HOUR, RowCounts, Timeline
 __all__ = ["MINIMUM_ROWS", "TESTS", "Found", "Scan", "State", "dispersions_by_reach", "requests_of", "scan"]
 
 MINIMUM_ROWS = 30
-"""Rows, of training and live each, below which nothing is judged; and requests below which they are not independent."""
+"""Least number of rows, of training and live each, for a verdict; and of requests, for rows to be independent."""
 
 TESTS = 40
-"""Stretches among which the false-alarm probability is divided. There are up to 180, most of whose rows are the same:
-together they pass a limit 20 to 35 times as often as one of them alone."""
+"""Number of stretches among which the false-alarm probability is divided. There are up to 180, but they share most of
+their rows: together they pass a limit 20 to 35 times as often as one of them alone."""
 
 ABOUT_AS_PLAIN = 0.9
-"""Of the largest G over its limit: stretches from there on say the same."""
+"""Share of the largest G over its limit from which a change is about as plain."""
 
 AS_USUAL = 2.0
-"""Up to so many times as often as rows recur in the minutes of the last hour, they do so as a rule."""
+"""Recurrence up to this multiple of its usual value in the minutes of the last hour is usual."""
 
 Floats = NDArray[np.float64]
 
 
 class State(IntEnum):
-    """What a stretch says of a variable; in those between, G is above its limit and may be so without a change."""
+    """The result of a stretch for a variable. From FEW_REQUESTS to UNSTEADY, repeats may explain G above its limit."""
 
     FEW_ROWS = 0
     WITHIN_LIMIT = 1
@@ -67,12 +67,12 @@ class Found:
     """The stretches that decide on each variable, arrays of shape (variables,).
 
     Attributes:
-        stretch: Which it is.
-        state: What it says, a `State`.
-        rows: Its live rows.
-        g: G of those that count: rows / dispersion.
-        dispersion: How many rows count as one, φ.
-        limit: What G must exceed.
+        stretch: Index of the stretch.
+        state: Result of the stretch, a `State`.
+        rows: Number of its live rows.
+        g: G of the rows that count: rows / dispersion.
+        dispersion: Number of rows that count as one, φ.
+        limit: Value that G must exceed.
     """
 
     stretch: NDArray[np.intp]
@@ -85,16 +85,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Scan:
-    """All stretches and variables, each array of shape (stretches, variables) but for the first.
+    """All stretches and variables; arrays have the shape (stretches, variables) unless stated.
 
     Attributes:
-        recurrence: How often rows recur, shape (stretches,); NaN where that cannot be told.
-        rows: Live rows.
-        plain: G if all of them count.
-        g: G of those that count: rows / dispersion.
-        dispersion: How many rows count as one, φ.
-        limit: What G must exceed, shape (variables,).
-        state: What the stretch says, a `State`.
+        recurrence: Recurrence of rows, shape (stretches,); NaN if unknown.
+        rows: Number of live rows.
+        plain: G if all rows count.
+        g: G of the rows that count: rows / dispersion.
+        dispersion: Number of rows that count as one, φ.
+        limit: Value that G must exceed, shape (variables,).
+        state: Result of the stretch, a `State`.
     """
 
     recurrence: Floats
@@ -106,20 +106,20 @@ class Scan:
     state: NDArray[np.int8]
 
     def decide(self, first: int = 0) -> Found:
-        """Return the stretches that decide: where G is called, or else unclear, the one where it is plainest.
+        """Return the stretch that decides on each variable: the one in which a called, or else unclear, G is plainest.
 
-        Where neither is so, it is the longest that has enough rows.
+        If no G is called or unclear, the longest stretch with enough rows decides.
 
         Args:
-            first: The longest stretch to look at; there must be one.
+            first: Index of the longest stretch to look at; there must be one.
         """
         state = self.state[first:]
         rank = np.where(state == State.CALLED, 3, np.where(state > State.WITHIN_LIMIT, 2, state))
         most = rank.max(axis=0)
         excess = np.where(most == 3, self.g[first:], np.where(most == 2, self.plain[first:], 0.0)) / self.limit
         excess = np.where(rank == most, excess, -1.0)
-        # A change is about as plain in stretches that begin a little later or earlier by chance; the longest of them
-        # begins with it.
+        # By chance, a change is about as plain in stretches that begin a little later or earlier. The longest of them
+        # begins with the change.
         stretch = first + np.argmax(excess >= ABOUT_AS_PLAIN * excess.max(axis=0), axis=0)
         variables = np.arange(state.shape[1])
         state, rows, g, dispersion = (
@@ -142,25 +142,25 @@ def scan(
 
     Args:
         trained: Rows per group in training, one variable after the other, shape (groups,).
-        timeline: What was counted.
-        firsts: For each variable, which of the groups is its first.
+        timeline: Live counts by stretch.
+        firsts: Index of each variable's first group.
         degrees: Degrees of freedom of each variable's G.
         alpha: False-alarm probability of one variable.
-        collisions: The probability that two rows of training are equal; None if it is unknown.
-        least_recurrence: How often rows recur in what takes the place of training.
+        collisions: Probability that two rows of training are equal; None if it is unknown.
+        least_recurrence: Recurrence of the sample that takes the place of training.
     """
     rows, plain = per_variable(timeline.groups, firsts), g_statistics(trained, timeline.groups, firsts)
     share = alpha if timeline.rows is None else alpha / TESTS
     limit = np.array([chi_squared_limit(share, int(k)) for k in degrees])
     enough = (rows >= MINIMUM_ROWS) & (per_variable(trained, firsts) >= MINIMUM_ROWS)
     if timeline.rows is None:
-        found = Scan(np.ones(1), rows, plain, plain, np.ones_like(plain), limit, _states(enough, plain > limit))
-        found.state[found.state == State.UNSTEADY] = State.CALLED
-        return found
+        sample = Scan(np.ones(1), rows, plain, plain, np.ones_like(plain), limit, _states(enough, plain > limit))
+        sample.state[sample.state == State.UNSTEADY] = State.CALLED
+        return sample
 
     recurring = recurrence(timeline.rows.buckets, collisions)
-    # A fault may leave few different rows, as a lost column does: then rows cannot be told from repeats either, unless
-    # they always come as often.
+    # A fault, such as a lost column, may leave few different rows. They may be repeats too, unless rows always recur
+    # as often.
     is_few = (recurring > NOTICEABLE) & (timeline.rows.buckets.sum(axis=1) / recurring < MINIMUM_ROWS)
     if is_few.any():
         usual = usual_recurrence(_differences(timeline.rows.buckets[timeline.minutes]))
@@ -172,13 +172,13 @@ def scan(
     enough &= ~is_known[:, np.newaxis] | (rows / phi >= MINIMUM_ROWS)
     above = enough & (g > limit)
     enough &= above | ~is_few[:, np.newaxis]
-    found = Scan(recurring, rows, plain, g, phi, limit, _states(enough, above))
+    scanned = Scan(recurring, rows, plain, g, phi, limit, _states(enough, above))
 
     by_rows = is_known & (requests_of(timeline.rows) >= MINIMUM_ROWS)
-    _call_by_rows(found, above & by_rows[:, np.newaxis], timeline, trained, firsts)
+    _call_by_rows(scanned, above & by_rows[:, np.newaxis], timeline, trained, firsts)
     for stretch in np.flatnonzero(above.any(axis=1) & ~by_rows).tolist():
-        _call_by_parts(found, stretch, above[stretch], timeline, trained, firsts, degrees, share)
-    return found
+        _call_by_parts(scanned, stretch, above[stretch], timeline, trained, firsts, degrees, share)
+    return scanned
 
 
 def _of_counting_rows(
@@ -190,62 +190,64 @@ def _of_counting_rows(
     where: NDArray[np.bool_],
     otherwise: Floats,
 ) -> Floats:
-    """Return G of rows / φ, for stretches in which it is asked of some variable and φ is above 1; else *otherwise*."""
-    asked = np.flatnonzero((where & (phi > 1)).any(axis=1))
-    found = otherwise.copy()
-    if len(asked):
-        found[asked] = g_statistics(trained, timeline.groups[asked], firsts, phi[asked])
-    return found
+    """Return G of rows / φ for stretches in which *where* holds and φ is above 1 for a variable; else *otherwise*."""
+    stretches = np.flatnonzero((where & (phi > 1)).any(axis=1))
+    g = otherwise.copy()
+    if len(stretches):
+        g[stretches] = g_statistics(trained, timeline.groups[stretches], firsts, phi[stretches])
+    return g
 
 
 def _states(enough: NDArray[np.bool_], above: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """Return the states before it is asked whether what is above its limit may be called."""
+    """Return the states before the corrections for dependent rows; a G above its limit is UNSTEADY so far."""
     return np.where(enough, np.where(above, State.UNSTEADY, State.WITHIN_LIMIT), State.FEW_ROWS).astype(np.int8)
 
 
 def _call_by_rows(
-    found: Scan,
-    asked: NDArray[np.bool_],
+    scanned: Scan,
+    is_above: NDArray[np.bool_],
     timeline: Timeline,
     trained: NDArray[np.int64],
     firsts: NDArray[np.intp],
 ) -> None:
-    """Call where G passes in spite of neighbouring slots that differ."""
-    if asked.any():
-        phi = np.maximum(found.dispersion, _unsteadiness(timeline, trained, firsts))
-        is_raised = asked & (phi > found.dispersion)
-        found.dispersion[asked] = phi[asked]
-        of_fewer = _of_counting_rows(trained, timeline, firsts, phi, where=is_raised, otherwise=found.g)
-        found.g[is_raised] = of_fewer[is_raised]
-        found.state[asked & (found.g > found.limit)] = State.CALLED
+    """Call drift where G still passes with rows divided by the dispersion between neighbouring slots."""
+    if is_above.any():
+        phi = np.maximum(scanned.dispersion, _unsteadiness(timeline, trained, firsts))
+        is_raised = is_above & (phi > scanned.dispersion)
+        scanned.dispersion[is_above] = phi[is_above]
+        of_fewer = _of_counting_rows(trained, timeline, firsts, phi, where=is_raised, otherwise=scanned.g)
+        scanned.g[is_raised] = of_fewer[is_raised]
+        scanned.state[is_above & (scanned.g > scanned.limit)] = State.CALLED
 
 
 def _call_by_parts(
-    found: Scan,
+    scanned: Scan,
     stretch: int,
-    asked: NDArray[np.bool_],
+    is_above: NDArray[np.bool_],
     timeline: Timeline,
     trained: NDArray[np.int64],
     firsts: NDArray[np.intp],
     degrees: NDArray[np.int64],
     alpha: float,
 ) -> None:
-    """Call the variables of a stretch that pass though its parts differ; where there is one part, say why not."""
+    """Call drift where G still passes with rows divided by the dispersion between parts; else note the obstacle."""
     assert timeline.rows is not None
     parts = _parts(timeline, stretch)
     if parts is None:
-        found.state[stretch, asked] = _obstacle(
-            timeline.rows, stretch, is_known=not np.isnan(found.recurrence[stretch])
+        scanned.state[stretch, is_above] = _obstacle(
+            timeline.rows, stretch, is_known=not np.isnan(scanned.recurrence[stretch])
         )
         return
+
     differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
-    phi = np.maximum(np.maximum(differing, _recurrence_in_parts(timeline, stretch)), found.dispersion[stretch])
+    phi = np.maximum(np.maximum(differing, _recurrence_in_parts(timeline, stretch)), scanned.dispersion[stretch])
     live = timeline.groups[stretch : stretch + 1]
     g, of_parts = (g_statistics(trained, live, firsts, by[np.newaxis])[0] for by in (phi * unknown, phi))
-    is_called = (g > found.limit) & (found.rows[stretch] / phi >= MINIMUM_ROWS)
-    g = np.where(is_called, g, of_parts)  # that it may be more is not to be read from a number
-    found.dispersion[stretch, asked], found.g[stretch, asked] = phi[asked], g[asked]
-    found.state[stretch, asked & is_called] = State.CALLED
+    is_called = (g > scanned.limit) & (scanned.rows[stretch] / phi >= MINIMUM_ROWS)
+
+    g = np.where(is_called, g, of_parts)  # an unclear G is shown without the uncertainty of φ
+    scanned.dispersion[stretch, is_above], scanned.g[stretch, is_above] = phi[is_above], g[is_above]
+    scanned.state[stretch, is_above & is_called] = State.CALLED
 
 
 def dispersions_by_reach(
@@ -258,38 +260,40 @@ def dispersions_by_reach(
     alpha: float,
     collisions: float | None,
 ) -> Floats:
-    """Return what G is to be divided by where only whole windows are known, shape (reaches, variables).
+    """Return the number by which G is divided where only whole windows are known, shape (reaches, variables).
 
-    It is what `scan` divides the rows of the longest stretch within each reach by; and of what comes within one slot,
-    what it is at most.
+    It is the divisor of rows in `scan`, for the longest stretch within each reach; for rows within one slot, it is the
+    upper bound of that divisor.
 
     Args:
-        trained: As in `scan`, like the arguments that follow.
-        timeline: What was counted.
-        firsts: For each variable, which of the groups is its first.
+        trained: Rows per group in training, one variable after the other, shape (groups,).
+        timeline: Live counts by stretch.
+        firsts: Index of each variable's first group.
         degrees: Degrees of freedom.
-        reaches: How many seconds each window reaches back.
+        reaches: Seconds that each window reaches back.
         alpha: False-alarm probability of one variable.
-        collisions: The probability that two rows of training are equal.
+        collisions: Probability that two rows of training are equal; None if it is unknown.
     """
     assert timeline.rows is not None
-    found = np.ones((len(reaches), len(firsts)))
+    dispersions = np.ones((len(reaches), len(firsts)))
     recurring, most = recurrence(timeline.rows.buckets, collisions), equal_rows(timeline.rows.buckets)
     requests, unsteadiness = requests_of(timeline.rows), _unsteadiness(timeline, trained, firsts)
+
     for number, reach in enumerate(reaches):
         if (stretch := timeline.first_within(reach)) == len(timeline):
             continue
         is_known, has_requests = not np.isnan(recurring[stretch]), requests[stretch] >= MINIMUM_ROWS
         if is_known and has_requests:
-            found[number] = np.maximum(at_least(recurring[stretch]), unsteadiness[stretch])
+            dispersions[number] = np.maximum(at_least(recurring[stretch]), unsteadiness[stretch])
         elif (parts := _parts(timeline, stretch)) is not None:
             differing, unknown = _by_parts(parts, trained, firsts, degrees, alpha)
             differing = np.maximum(differing, _recurrence_in_parts(timeline, stretch))
-            found[number] = np.where(np.isfinite(unknown), differing * unknown, most[stretch])
+            dispersions[number] = np.where(np.isfinite(unknown), differing * unknown, most[stretch])
         else:
             rows = timeline.rows.buckets[stretch].sum()
-            found[number] = max(float(most[stretch]), 1.0 if has_requests else float(rows / requests[stretch]))
-    return found
+            dispersions[number] = max(float(most[stretch]), 1.0 if has_requests else float(rows / requests[stretch]))
+
+    return dispersions
 
 
 def _parts(timeline: Timeline, stretch: int) -> Floats | None:
@@ -299,7 +303,7 @@ def _parts(timeline: Timeline, stretch: int) -> Floats | None:
 
 
 def _recurrence_in_parts(timeline: Timeline, stretch: int) -> float:
-    """Return how many times rows come within a part of a stretch, beyond what is so in all of it."""
+    """Return how many times rows come within a part of a stretch, beyond their rate in all of it."""
     assert timeline.rows is not None
     parts = timeline.rows.buckets[parts_of(timeline.slots_of(stretch))]
     return float(recurrence_within(_differences(parts)))
@@ -308,9 +312,9 @@ def _recurrence_in_parts(timeline: Timeline, stretch: int) -> float:
 def _by_parts(
     parts: Floats, trained: NDArray[np.int64], firsts: NDArray[np.intp], degrees: NDArray[np.int64], alpha: float
 ) -> tuple[Floats, Floats]:
-    """Return by how much more than chance parts differ, and how much larger than that it may be, for each variable.
+    """Return the dispersion between parts, and the factor by which it may be larger, for each variable.
 
-    The latter is the limit of F over that of χ², infinite where no degrees of freedom are left.
+    The factor is the limit of F over the limit of χ², infinite where no degrees of freedom are left.
     """
     differing, of_divisor = between_parts(parts, trained, firsts)
     unknown = [
@@ -321,15 +325,15 @@ def _by_parts(
 
 
 def requests_of(rows: RowCounts) -> Floats:
-    """Return in how many requests rows came, those with many rows counting for more: (Σ rows)² / Σ rows²."""
+    """Return the effective number of requests in which rows came: (Σ rows)² / Σ rows²."""
     total: Floats = rows.buckets.sum(axis=1).astype(np.float64)
     return np.where(rows.squares > 0, np.maximum(total * total / np.maximum(rows.squares, 1), 1.0), np.inf)
 
 
 def _unsteadiness(timeline: Timeline, trained: NDArray[np.int64], firsts: NDArray[np.intp]) -> Floats:
-    """Return by how much more than chance neighbouring slots differ around each stretch, shape (stretches, variables).
+    """Return the dispersion between neighbouring slots around each stretch, shape (stretches, variables).
 
-    Of stretches within the last hour it is that of its minutes, of longer ones that of the day's quarters of an hour.
+    Slots are minutes for stretches within the last hour, and quarters of an hour for longer ones.
     """
     of_minutes, of_quarters = (
         between_neighbours(_differences(timeline.groups[marks]), trained, firsts)
@@ -340,12 +344,12 @@ def _unsteadiness(timeline: Timeline, trained: NDArray[np.int64], firsts: NDArra
 
 
 def _differences(groups: NDArray[np.int64]) -> Floats:
-    """Return what was counted from each moment to the next, and from the last until now."""
+    """Return the counts from each moment to the next, and from the last until now."""
     return np.diff(groups, axis=0, append=0) * -1.0
 
 
 def _obstacle(rows: RowCounts, stretch: int, *, is_known: bool) -> State:
-    """Return why rows within one slot say nothing."""
+    """Return the state that says why rows within one slot cannot be judged."""
     if is_known:
         return State.FEW_REQUESTS
     buckets = rows.buckets[stretch].astype(np.float64)

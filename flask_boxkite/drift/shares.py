@@ -1,4 +1,4 @@
-"""Shares of rows that have no place among a variable's trained values: missing, invalid, out of range, unseen."""
+"""Shares of rows outside of a variable's trained values: missing, invalid, out of range, unseen."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ SPECIAL = {
 
 @dataclass(frozen=True)
 class Change:
-    """A share of the rows of a variable.
+    """The change of a share of a variable's rows.
 
     Attributes:
-        before: In training.
-        now: Live.
+        before: Share in training.
+        now: Live share.
     """
 
     before: float
@@ -31,18 +31,18 @@ class Change:
 
     @property
     def difference(self) -> float:
-        """How much it rose, in [-1, 1]."""
+        """The rise of the share, in [-1, 1]."""
         return self.now - self.before
 
 
 def special_changes(names: Sequence[str], baseline: Sequence[int], live: Sequence[int]) -> dict[str, Change]:
     """Return the shares of ``missing``, ``invalid``, ``out_of_range`` and ``unseen`` rows, in training and live.
 
-    Each is the sum of the counts of its groups over that of all groups, in [0, 1]; the larger its difference, the
-    further apart. 0 where the sample is empty, or the variable has no such groups.
+    Each share is the sum of the counts of its groups over the sum of all counts, in [0, 1]. A larger difference means
+    further apart. The share is 0 if the sample is empty, or the variable has no such groups.
 
     Args:
-        names: Of the groups.
+        names: Names of the groups.
         baseline: Training counts per group.
         live: Live counts of the same groups.
 
@@ -50,10 +50,10 @@ def special_changes(names: Sequence[str], baseline: Sequence[int], live: Sequenc
     Change(before=0.1, now=0.2)
     """
     rows = max(sum(baseline), 1), max(sum(live), 1)
-    found = {}
+    changes = {}
     for kind, groups in SPECIAL.items():
         places = [place for place, name in enumerate(names) if name in groups]
-        found[kind] = Change(
+        changes[kind] = Change(
             sum(baseline[place] for place in places) / rows[0], sum(live[place] for place in places) / rows[1]
         )
-    return found
+    return changes

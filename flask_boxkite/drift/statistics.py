@@ -1,7 +1,7 @@
-"""The numbers that verdicts are made of: is it real, and is it big. `verdict` decides; `distances` has others.
+"""Statistics for verdicts: is a change real, and is it big? `verdict` decides; `distances` has other numbers.
 
-Those of two samples take counts per group, shape (groups,), of the same groups in training and live; which order the
-groups are in does not matter. The larger they are, the less alike the samples.
+Statistics of two samples take counts per group, shape (groups,), of the same groups in training and live, in any
+order. The larger they are, the less alike are the samples.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def g_statistic(baseline: ArrayLike, live: ArrayLike) -> float:
     """Return the likelihood-ratio statistic of homogeneity of two samples.
 
     G = 2·Σ [c·ln(c / (N·e)) + d·ln(d / (n·e))] with e = (c + d) / (N + n) and 0·ln 0 = 0. Range [0, inf). If both
-    samples come from one population, it follows χ² with one degree of freedom less than there are groups. An empty
-    group adds nothing; with an empty sample the statistic is 0.
+    samples come from one population, G follows χ² with one degree of freedom less than there are groups. An empty group
+    adds nothing; with an empty sample G is 0.
 
     Args:
         baseline: Counts c per group, N in all.
@@ -55,8 +55,8 @@ def g_statistic(baseline: ArrayLike, live: ArrayLike) -> float:
     expected = (c + d) / (c.sum() + d.sum())
     total = 0.0
     for counts in (c, d):
-        held = counts > 0
-        total += float(np.sum(counts[held] * np.log(counts[held] / (counts.sum() * expected[held]))))
+        filled = counts > 0
+        total += float(np.sum(counts[filled] * np.log(counts[filled] / (counts.sum() * expected[filled]))))
     return max(2.0 * total, 0.0)
 
 
@@ -68,16 +68,16 @@ def g_statistics(
 ) -> NDArray[np.float64]:
     """Return the `g_statistic` of several variables in several samples, shape (samples, variables).
 
-    With its logarithms of quotients taken apart: Σ x·ln x over the cells of the table of groups by samples, less that
-    over its margins, plus that of its total; twice. To about 1e-9 of the rows the same number.
+    Twice Σ x·ln x over the cells of the table of groups by samples, less the same sum over its margins, plus the same
+    term of its total. It equals `g_statistic` to about 1e-9 of the rows.
 
     Args:
         baseline: Counts of all groups, one variable after the other, shape (groups,).
         live: Counts of the same groups, shape (samples, groups).
-        firsts: For each variable, which of the groups is its first.
-        dispersion: How many live rows count as one, φ, shape (samples, variables); None for 1. G is of live / φ: of few
-            live rows it is that of all divided by φ, of more than training has it is less affected, as training is
-            what it is.
+        firsts: Index of each variable's first group.
+        dispersion: Number of live rows that count as one, φ, shape (samples, variables); None for 1. G is
+            computed from live / φ. For few live rows, that is G of all rows divided by φ; for more rows than training
+            has, φ lowers G less.
 
     >>> g_statistics(np.array([50, 50]), np.array([[90, 10]]), np.array([0])).round(4)
     array([[40.6997]])
@@ -127,8 +127,8 @@ def population_stability_index(baseline: ArrayLike, live: ArrayLike) -> float:
     0.8531
     """
     c, d = counts_of(baseline, live)
-    held = (c + d) > 0
-    c, d = c[held] + 0.5, d[held] + 0.5
+    filled = (c + d) > 0
+    c, d = c[filled] + 0.5, d[filled] + 0.5
     if len(c) < 2:
         return 0.0
     p, q = c / c.sum(), d / d.sum()
@@ -143,22 +143,22 @@ def population_stability_indices(
     Args:
         baseline: Counts of all groups, one variable after the other, shape (groups,).
         live: Counts of the same groups.
-        firsts: For each variable, which of the groups is its first.
+        firsts: Index of each variable's first group.
 
     >>> population_stability_indices(np.array([50, 50]), np.array([90, 10]), np.array([0])).round(4)
     array([0.8531])
     """
-    held = (baseline + live) > 0
+    filled = (baseline + live) > 0
     groups = np.diff(firsts, append=len(baseline))
     p, q = (
-        (counts + 0.5) / np.repeat(np.maximum(per_variable(counts + 0.5 * held, firsts), 0.5), groups)
+        (counts + 0.5) / np.repeat(np.maximum(per_variable(counts + 0.5 * filled, firsts), 0.5), groups)
         for counts in (baseline, live)
     )
-    return per_variable(np.where(held, (q - p) * np.log(q / p), 0.0), firsts)
+    return per_variable(np.where(filled, (q - p) * np.log(q / p), 0.0), firsts)
 
 
 def psi_sampling_noise(baseline: ArrayLike, live: ArrayLike, *, dispersion: float = 1.0) -> float:
-    """Return about how much PSI two samples of one population have, on average.
+    """Return the approximate mean PSI of two samples of one population.
 
     (K - 1)·(1/N + φ/n), with K the number of groups that are not empty on both sides. Range [0, inf); it falls as
     samples grow, and is infinite if one is empty.
@@ -166,7 +166,7 @@ def psi_sampling_noise(baseline: ArrayLike, live: ArrayLike, *, dispersion: floa
     Args:
         baseline: Counts per group, N in all.
         live: Counts per group, n in all.
-        dispersion: How many live rows count as one, φ.
+        dispersion: Number of live rows that count as one, φ.
 
     Raises:
         BinMismatchError: The shapes differ.
@@ -184,7 +184,7 @@ def psi_sampling_noise(baseline: ArrayLike, live: ArrayLike, *, dispersion: floa
 
 
 def psi_error(size: float, noise: float, groups: int) -> float:
-    """Return the standard error of the population stability index, about.
+    """Return the approximate standard error of the population stability index.
 
     sqrt(2·k·u² + 4·size·u) with k = groups - 1 and u = noise/k, which is 1/N + 1/n: where the shift is not large, PSI/u
     follows a noncentral χ² with k degrees of freedom and noncentrality size/u. Range [0, inf); falls as samples grow.
@@ -192,7 +192,7 @@ def psi_error(size: float, noise: float, groups: int) -> float:
     Args:
         size: PSI less its sampling noise, at least 0.
         noise: The `psi_sampling_noise`.
-        groups: How many groups are not empty on both sides.
+        groups: Number of groups that are not empty on both sides.
 
     References:
         Yurdakul and Naranjo, Statistical Properties of the Population Stability Index, 2020; Patnaik, The Non-central
@@ -215,7 +215,7 @@ def chi_squared_tail(value: float, degrees: int) -> float:
     grows, and is 1 up to 0.
 
     Args:
-        value: What χ² is to exceed.
+        value: Value to exceed.
         degrees: Degrees of freedom, a whole number >= 1.
 
     References:
@@ -266,9 +266,9 @@ def f_tail(value: float, degrees: int, of_divisor: float) -> float:
     freedom, by its continued fraction (modified Lentz). Range [0, 1]; it falls as *value* grows, and is 1 up to 0.
 
     Args:
-        value: What F is to exceed.
+        value: Value to exceed.
         degrees: Degrees of freedom of the dividend, k.
-        of_divisor: Those of the divisor, d.
+        of_divisor: Degrees of freedom of the divisor, d.
 
     References:
         Abramowitz and Stegun, Handbook of Mathematical Functions, 1964, 26.5.8 and 26.6.2.
@@ -280,7 +280,7 @@ def f_tail(value: float, degrees: int, of_divisor: float) -> float:
         return 1.0
     x = of_divisor / (of_divisor + degrees * value)
     a, b = of_divisor / 2, degrees / 2
-    if x > (a + 1) / (a + b + 2):  # where the fraction of the other tail is the one that converges
+    if x > (a + 1) / (a + b + 2):  # here the fraction of the other tail converges
         return 1.0 - _incomplete_beta(degrees * value / (of_divisor + degrees * value), b, a)
     return _incomplete_beta(x, a, b)
 
@@ -291,6 +291,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
     fraction = d
+
     for m in range(1, 1000):
         for term in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
@@ -301,6 +302,7 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
             fraction *= c * d
         if abs(c * d - 1) < 1e-15:
             break
+
     return math.exp(logarithm) * fraction / a
 
 
@@ -311,7 +313,7 @@ def f_limit(alpha: float, degrees: int, of_divisor: int) -> float:
     Args:
         alpha: A probability in (0, 1). The smaller, the higher the limit.
         degrees: Degrees of freedom of the dividend, a whole number >= 1.
-        of_divisor: Those of the divisor, a whole number >= 1.
+        of_divisor: Degrees of freedom of the divisor, a whole number >= 1.
 
     >>> round(f_limit(0.05, 1, 10), 4)
     4.9646

@@ -1,4 +1,4 @@
-"""Two rows of counts that are compared, and the groups of all variables of a model as sums of their cells."""
+"""Tables of counts: two rows to compare, and the groups of all variables of a model as sums of their cells."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from flask_boxkite.naming import INVALID, RARE
 __all__ = ["GroupSums", "Trained", "counts_of", "degrees_of_freedom", "per_variable", "shares_of"]
 
 _EMPTY_FOR_GOOD = frozenset({INVALID, RARE})
-"""Groups in which no row of the training population can be, if training left them empty."""
+"""Groups that stay empty for rows of the training population, if training left them empty."""
 
 
 def counts_of(baseline: ArrayLike, live: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return two rows of counts as floats.
 
     Raises:
-        BinMismatchError: They are not rows of one length.
+        BinMismatchError: The two have different shapes, or more than one axis.
     """
     c, d = np.asarray(baseline, dtype=np.float64), np.asarray(live, dtype=np.float64)
     if c.shape != d.shape or c.ndim != 1:
@@ -34,32 +34,32 @@ def counts_of(baseline: ArrayLike, live: ArrayLike) -> tuple[NDArray[np.float64]
 
 
 def shares_of(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return counts as shares that add up to 1; NaN where there are none."""
+    """Return counts as shares that add up to 1; NaN if there are no counts."""
     total = counts.sum()
     return counts / total if total > 0 else np.full_like(counts, np.nan)
 
 
 def per_variable(of_groups: NDArray[Any], firsts: NDArray[np.intp]) -> NDArray[Any]:
-    """Add up what belongs to the groups of each variable, along the last axis.
+    """Add up the numbers of each variable's groups, along the last axis.
 
     Args:
         of_groups: Numbers of all groups, one variable after the other, shape (…, groups).
-        firsts: For each variable, which of the groups is its first, shape (variables,).
+        firsts: Index of each variable's first group, shape (variables,).
     """
     if not len(firsts):
         return np.zeros((*of_groups.shape[:-1], 0), dtype=of_groups.dtype)
-    found: NDArray[Any] = np.add.reduceat(of_groups, firsts, axis=-1)
-    return found
+    sums: NDArray[Any] = np.add.reduceat(of_groups, firsts, axis=-1)
+    return sums
 
 
 def degrees_of_freedom(item: Distribution) -> int:
     """Return the degrees of freedom of G for a variable: groups less one, at least 1.
 
-    Invalid and rare groups count only if training filled them. Otherwise no row of the same population is in them, and
-    a limit that allows for them is blind without being any safer: at 0.001, of half a deviation in 200 normal rows, it
-    finds 94.0 % instead of 95.5 %. Below, above and unseen are empty in training as well, but rows of the same
-    population do fall there, since bounds and categories are those of a sample; missing may be empty by chance: so
-    these count.
+    Invalid and rare groups count only if training filled them. Otherwise no row of the same population falls into them,
+    and a limit that allows for them finds less without being any safer: at 0.001, of shifts by half a deviation in 200
+    normal rows, 94.0 % instead of 95.5 %. The other special groups always count. Training leaves below, above and
+    unseen empty as well, but rows of the same population do fall there, because bounds and categories come from a
+    sample; and missing may be empty by chance.
     """
     counts = group_counts(item, item.cells)
     filled = [
@@ -69,10 +69,10 @@ def degrees_of_freedom(item: Distribution) -> int:
 
 
 class GroupSums:
-    """Adds up the cells of several variables, one after the other, to their groups, which hold each cell once.
+    """Adds up the cells of several variables, one after the other, to their groups; each cell is in one group.
 
     Attributes:
-        firsts: For each variable, which of all groups is its first, shape (variables,).
+        firsts: Index of each variable's first group, shape (variables,).
     """
 
     def __init__(self, variables: Sequence[Distribution]) -> None:
@@ -88,24 +88,24 @@ class GroupSums:
         self._cells = offset
 
     def __len__(self) -> int:
-        """Return how many groups there are."""
+        """Return the number of groups."""
         return len(self._starts)
 
     def of(self, cells: ArrayLike) -> NDArray[np.int64]:
-        """Return the counts of all groups, shape (…, groups), from those of cells; more cells may follow."""
+        """Return the counts of all groups, shape (…, groups), from the counts of cells; more cells may follow."""
         return per_variable(np.asarray(cells, dtype=np.int64)[..., : self._cells], self._starts)
 
 
 class Trained:
-    """What training counted of some variables, one after the other; made once, since it never changes.
+    """The training counts of some variables, one after the other; made once, because they never change.
 
     Attributes:
-        variables: Their distributions.
-        sums: Adds up cells to groups.
+        variables: Distributions of the variables.
+        sums: Adder of cells to groups.
         counts: Training rows per group, shape (groups,).
         degrees: Degrees of freedom of each variable's G, shape (variables,).
-        cells: The place of each variable among all cells.
-        groups: The same among all groups.
+        cells: Slice of each variable among all cells.
+        groups: Slice of each variable among all groups.
     """
 
     def __init__(self, variables: Sequence[Distribution]) -> None:

@@ -1,10 +1,10 @@
-"""What was counted from each of several moments until now: the stretches of time that drift is looked for in.
+"""Timelines: counts from each of several moments until now, the stretches of time in which drift is sought.
 
-A change that began five minutes ago is plain in the rows of those five minutes and drowns in the rows of a day. When it
-began is not known, so every stretch that ends now is compared with training, from a few seconds to all there is.
-Stretches begin where slots do: at every 10 seconds of the last five minutes, every minute of the last hour and every
-quarter of an hour of the last day (of the wall clock, so that records are cut where live counts are), and at the start.
-A longer reach holds the stretches of every shorter one, so it can only see more.
+A change that began five minutes ago is plain in the rows of those five minutes and drowns in the rows of a day. Its
+beginning is unknown, so every stretch that ends now is compared with training, from a few seconds to all time.
+Stretches begin with slots: every 10 seconds of the last five minutes, every minute of the last hour, every quarter of
+an hour of the last day, and the start. Slots follow the wall clock, so that records are cut at the same moments as
+live counts. A longer reach has all stretches of a shorter one, so it can only see more.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MINUTE, QUARTER, HOUR = 60.0, 900.0, 3600.0
 """Seconds."""
 
 REACHES = ((300.0, 10.0), (HOUR, MINUTE), (DAY, QUARTER))
-"""How far back there are slots, and how long these are, in seconds."""
+"""Pairs of a reach and the length of its slots, in seconds."""
 
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class RowCounts:
-    """What tells whether the rows of each stretch are independent of each other.
+    """Counts of whole rows, which tell whether the rows of each stretch are independent of each other.
 
     Attributes:
         buckets: Rows per bucket of their hash, shape (stretches, ROW_BUCKETS).
@@ -47,10 +47,11 @@ class Timeline:
     """Counts by stretch; each stretch ends now and holds all later ones.
 
     Attributes:
-        starts: When each stretch begins, in Unix seconds, ascending, shape (stretches,). ``-inf``: when counting began.
+        starts: Beginning of each stretch, in Unix seconds, ascending, shape (stretches,); ``-inf`` for the start of
+            counting.
         groups: Rows per group of all variables, one variable after the other, shape (stretches, groups).
-        rows: What is known of whole rows; None for a sample whose rows are independent, as those of a data set.
-        now: The end, in Unix seconds.
+        rows: Counts of whole rows; None for a sample of independent rows, such as a data set.
+        now: End of all stretches, in Unix seconds.
     """
 
     starts: NDArray[np.float64]
@@ -74,11 +75,11 @@ class Timeline:
         """Add up slots, from the last to the first.
 
         Args:
-            starts: When the first row of each slot came, ascending; the first may be ``-inf``.
+            starts: Time of the first row of each slot, ascending; the first may be ``-inf``.
             groups: Rows per group in each slot, shape (slots, groups).
             buckets: Rows per bucket, shape (slots, ROW_BUCKETS).
             squares: Squared rows of requests, shape (slots,).
-            now: When the last slot ends.
+            now: End of the last slot.
         """
         times = np.asarray(starts, dtype=np.float64)
         kept = kept_starts(times, now)
@@ -94,15 +95,15 @@ class Timeline:
         return len(self.starts)
 
     def first_within(self, seconds: float | None) -> int:
-        """Return which stretch is the longest of those that begin at most so many seconds ago; None: of all.
+        """Return the index of the longest stretch that begins at most so many seconds ago; None stands for all time.
 
-        There may be none: then it is the number of stretches.
+        If there is no such stretch, return the number of stretches.
         """
         return 0 if seconds is None else int(np.searchsorted(self.starts, self.now - seconds, side="left"))
 
     @property
     def is_long(self) -> NDArray[np.bool_]:
-        """Whether each stretch is longer than an hour; a sample is none."""
+        """Whether each stretch is longer than an hour; False for a sample."""
         if self.rows is None:
             return np.zeros(len(self), dtype=bool)
         return self.starts < self.now - HOUR
@@ -122,7 +123,7 @@ class Timeline:
         return np.flatnonzero(is_first)
 
     def slots_of(self, stretch: int) -> NDArray[np.intp]:
-        """Return the stretches that begin with the slots of one: itself, and those that later slots begin with.
+        """Return the stretches that begin with the slots of a stretch: the stretch itself, and its later slots.
 
         Slots are minutes, or quarters of an hour where the stretch is longer than an hour.
         """
@@ -131,20 +132,20 @@ class Timeline:
 
 
 def is_first_of(times: NDArray[np.float64], slot: float) -> NDArray[np.bool_]:
-    """Say which of ascending times are the first in their slot of so many seconds."""
+    """Return whether each of ascending times is the first in its slot of so many seconds."""
     numbers = np.floor(times / slot)
     return np.not_equal(np.diff(numbers, prepend=np.nan), 0)
 
 
 def kept_starts(times: NDArray[np.float64], now: float) -> NDArray[np.bool_]:
-    """Say at which of ascending times a stretch begins: at the first, and where slots of `REACHES` do.
+    """Return whether a stretch begins at each of ascending times: at the first, and with the slots of `REACHES`.
 
     Args:
-        times: When the first row of each slot came, the slots being as fine as can be.
-        now: When they end.
+        times: Time of the first row of each of the finest slots.
+        now: End of the last slot.
     """
-    kept = np.zeros(len(times), dtype=bool)
-    kept[:1] = True
+    is_start = np.zeros(len(times), dtype=bool)
+    is_start[:1] = True
     for reach, slot in REACHES:
-        kept |= is_first_of(times, slot) & (times >= now - reach)
-    return kept
+        is_start |= is_first_of(times, slot) & (times >= now - reach)
+    return is_start

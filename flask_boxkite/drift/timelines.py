@@ -1,4 +1,4 @@
-"""Timelines of one model, from what its processes have counted."""
+"""Timelines of one model, from the counts of its processes."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ __all__ = ["Timelines"]
 
 
 class Timelines:
-    """Makes timelines of one model, and knows the sums of snapshots that it has seen. Safe to use from any thread.
+    """Makes timelines of one model, and remembers the sums of known snapshots. Any thread may use it.
 
     Args:
-        layout: Of the counts.
+        layout: Layout of the counts.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        # One attribute, so that threads that meet here see what belongs together.
+        # One attribute, so that threads see both parts or neither.
         self._known: tuple[dict[float, NDArray[np.int64]], NDArray[np.int64]] = ({}, np.empty((0, 0), np.int64))
 
     @cached_property
     def trained(self) -> Trained:
-        """What training counted of the layout's variables; made when first asked for, not when an app starts."""
+        """Training counts of the layout's variables; made at the first use, not when an app starts."""
         return Trained((*self._layout.features, *self._layout.outputs))
 
     def of(self, history: History, totals: Totals) -> Timeline:
-        """Return what was counted of groups and rows from each snapshot on, and from the start.
+        """Return the counts of groups and rows from each snapshot on, and from the start.
 
         Args:
-            history: The snapshots.
-            totals: The counts as of now, read after them.
+            history: Snapshots of the counts.
+            totals: Present counts, read after the snapshots.
         """
         taken, before = self._before(history)
-        # Never negative: counts may have been lost with files that somebody deleted.
+        # Never negative, even if a user deleted files with counts.
         counted = np.maximum(self._summed(totals.cells) - before, 0)
         groups = counted.shape[1] - ROW_BUCKETS - 1
         rows = RowCounts(counted[:, groups:-1], counted[:, -1])
         return Timeline(np.array(taken), counted[:, :groups], rows, history.now)
 
     def _before(self, history: History) -> tuple[list[float], NDArray[np.int64]]:
-        """Return when each stretch begins, and what was counted before it."""
+        """Return the beginning of each stretch, and the counts before it."""
         known, before = self._known
         if known.keys() != history.snapshots.keys() or not len(before):
             new = (taken for taken in history.snapshots if taken not in known)
@@ -58,7 +58,7 @@ class Timelines:
             known = {taken: sums[taken] for taken in history.snapshots if taken in sums}
             nothing = np.zeros(len(self.trained.counts) + ROW_BUCKETS + 1, np.int64)
             before = np.array([nothing, *known.values()])
-            # Never more than later, though counts were lost since: each stretch holds all later ones.
+            # Never more than later, even if counts were lost since: each stretch includes all later ones.
             before = np.minimum.accumulate(before[::-1], axis=0)[::-1]
             self._known = (known, before)
         taken = [-math.inf, *known]
@@ -67,6 +67,6 @@ class Timelines:
         return taken, before
 
     def _summed(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the counts of groups, then those of rows."""
+        """Return the counts of groups, then the counts of rows."""
         own = cells[self._layout.buckets_start : self._layout.squares + 1]
         return np.concatenate([self.trained.sums.of(cells), own])

@@ -1,8 +1,8 @@
-"""Is it real, and is it big? Two questions, two numbers, one verdict.
+"""Verdicts: is a change real, and is it big? Two questions, two numbers, one verdict.
 
-The G-test on the groups says whether live rows can still come from the training population (`scan`); the population
-stability index, less what sampling alone gives it, says how far they have moved. A large sample makes small shifts real
-but not big; a small one makes big-looking shifts that are not real.
+The G-test on the groups says whether live rows can still come from the training population (`scan`). The population
+stability index, less its sampling noise, says how far they have moved. In a large sample, small shifts are real but not
+big; in a small sample, shifts may look big but not be real.
 """
 
 from __future__ import annotations
@@ -43,40 +43,40 @@ __all__ = [
 Verdict: TypeAlias = Literal["not enough data", "stable", "unclear", "shifted", "drifted", "major"]
 
 WORST_FIRST: tuple[Verdict, ...] = ("major", "drifted", "shifted", "unclear", "stable", "not enough data")
-"""The order in which things are shown."""
+"""Order in which verdicts are shown."""
 
 MOVED = frozenset({"drifted", "major"})
-"""Verdicts of what has drifted, and alerts are for."""
+"""Verdicts that mean drift, and that raise alerts."""
 
 DRIFTED_SIZE = 0.1
 MAJOR_SIZE = 0.25
-"""From which size on a significant shift is ``drifted``, ``major``: the usual marks for PSI."""
+"""Sizes from which a significant shift is ``drifted`` and ``major``: the usual marks for PSI."""
 
 DOUBT = 3.0
-"""How many standard errors are taken off PSI, where samples are compared again and again (`uncertainty`).
+"""Number of standard errors taken off PSI, where samples are compared again and again (`uncertainty`).
 
-What passes a limit by chance looks larger than it is. A feature that swings by 0.3 standard deviations in the course of
-a day has a PSI of 0.09 at its worst hours: really, but not far from training. Without this, a model of 100 such
+A change that passes a limit by chance looks larger than it is. A feature that swings by 0.3 standard deviations in the
+course of a day has a PSI of 0.09 at its worst hours: a real change, but a small one. Without this, a model of 100 such
 features would be called ``drifted`` thousands of times a month."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is known of one variable.
+    """The verdict on one variable, and its numbers.
 
     Attributes:
         verdict: ``not enough data``, ``stable`` (not significant), ``unclear`` (significant only if rows are
             independent, which they may not be), ``shifted`` (significant, but small), ``drifted`` (size >= 0.1) or
             ``major`` (size >= 0.25).
-        g: The G statistic, of the rows that count: live rows / dispersion.
-        dispersion: How many live rows count as one, φ, since rows may recur or be alike.
-        limit: What G must exceed to be significant.
-        psi: The population stability index.
-        noise: What sampling alone gives it; infinite without rows.
-        error: Its standard error.
-        size: PSI less the noise, and less `DOUBT` standard errors as far as they are due to *uncertain*; at least 0.
-        groups: Groups that are not empty on both sides.
-        uncertain: The part of 1/N + φ/n for which that is done, see `uncertainty`.
+        g: G statistic of the rows that count: live rows / dispersion.
+        dispersion: Number of live rows that count as one, φ, since rows may recur or be alike.
+        limit: Value that G must exceed to be significant.
+        psi: Population stability index.
+        noise: PSI that sampling alone gives; infinite without rows.
+        error: Standard error of PSI.
+        size: PSI less the noise, and less `DOUBT` standard errors as far as they come from *uncertain*; at least 0.
+        groups: Number of groups that are not empty on both sides.
+        uncertain: Part of 1/N + φ/n that is in doubt, see `uncertainty`.
     """
 
     verdict: Verdict
@@ -92,7 +92,7 @@ class Judgement:
 
     @property
     def psi_limit(self) -> float:
-        """What PSI must reach to be called drift, if it is significant; where its size is `DRIFTED_SIZE`."""
+        """The PSI from which a significant change is called drift, with the size `DRIFTED_SIZE`."""
         if not math.isfinite(self.noise):
             return math.inf
         # x - sqrt(2·noise·u + 4·x·u) = DRIFTED_SIZE, solved for x = PSI - noise.
@@ -104,17 +104,16 @@ class Judgement:
 def uncertainty(
     trained: NDArray[np.int64], live: NDArray[np.int64], dispersion: NDArray[np.float64], is_long: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Return the part of 1/N + φ/n, the variance of a share, that is in doubt where variables are watched.
+    """Return the part of 1/N + φ/n, the variance of a share, that is in doubt where variables are checked repeatedly.
 
-    Training is the same sample in every check: where it happens to be off, it is so all month. So 1/N is in doubt
-    always. Live rows are so in stretches longer than an hour, within which hours of the day differ; within an hour, a
-    change is plain in few rows.
+    Training is the same sample in every check: an error in it lasts all month, so 1/N is always in doubt. Live rows are
+    in doubt in stretches longer than an hour, because hours of the day differ. Within an hour, few rows show a change.
 
     Args:
-        trained: N training rows, shape (variables,), like what follows.
-        live: n live rows.
-        dispersion: How many of these count as one, φ.
-        is_long: Whether they came in more than an hour.
+        trained: Number N of training rows, shape (variables,), like the other arguments.
+        live: Number n of live rows.
+        dispersion: Number of live rows that count as one, φ.
+        is_long: Whether the live rows span more than an hour.
     """
     return 1 / np.maximum(trained, 1.0) + np.where(is_long, dispersion / np.maximum(live, 1.0), 0.0)
 
@@ -130,33 +129,32 @@ def judgements(
     limit: NDArray[np.float64],
     uncertain: NDArray[np.float64] | None = None,
 ) -> list[Judgement]:
-    """Return what is known of each variable, given whether it has changed.
+    """Return the judgement on each variable, given whether it has changed.
 
     Args:
         baseline: Training counts of all groups, one variable after the other, shape (groups,).
         live: Live counts of the same groups.
-        firsts: For each variable, which of the groups is its first.
-        verdicts: The verdict of each variable; None if its change is real, so that its size makes the verdict.
-        g: G of the rows that count, shape (variables,), like what follows.
-        dispersion: How many live rows count as one, φ.
-        limit: What G must exceed.
-        uncertain: See `uncertainty`; None for samples that are compared once.
+        firsts: Index of each variable's first group.
+        verdicts: Verdict of each variable; None if its change is real, so that its size makes the verdict.
+        g: G of the rows that count, shape (variables,), like the arguments that follow.
+        dispersion: Number of live rows that count as one, φ.
+        limit: Value that G must exceed.
+        uncertain: Variance in doubt, see `uncertainty`; None for samples that are compared once.
     """
     if uncertain is None:
         uncertain = np.zeros(len(firsts))
     groups = per_variable((baseline + live > 0).astype(np.int64), firsts)
     psi = population_stability_indices(baseline, live, firsts)
+
     with np.errstate(divide="ignore", invalid="ignore"):
         noise = np.maximum(groups - 1, 0) * (
             1 / per_variable(baseline, firsts) + dispersion / per_variable(live, firsts)
         )
         noise = np.where(np.isnan(noise), np.inf, noise)
-    found = []
-    for verdict, *numbers in zip(
-        verdicts, *(table.tolist() for table in (g, dispersion, limit, psi, noise, groups, uncertain)), strict=True
-    ):
-        found.append(_judgement(verdict, *numbers))
-    return found
+
+    tables = (g, dispersion, limit, psi, noise, groups, uncertain)
+    rows = zip(verdicts, *(table.tolist() for table in tables), strict=True)
+    return [_judgement(verdict, *numbers) for verdict, *numbers in rows]
 
 
 def _judgement(
@@ -186,8 +184,8 @@ def judge(
     Args:
         baseline: Training counts per group, shape (groups,).
         live: Live counts of the same groups.
-        alpha: Probability of calling a variable drifted that is not.
-        dispersion: How many live rows count as one, at least 1.
+        alpha: Probability of a false alarm.
+        dispersion: Number of live rows that count as one, at least 1.
         degrees: Degrees of freedom of G (`degrees_of_freedom`); None for one less than there are groups.
 
     Raises:

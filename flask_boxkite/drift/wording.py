@@ -56,12 +56,12 @@ __all__ = [
 COLUMNS = 100
 
 CHANGED = ("shifted", "drifted", "major")
-"""Verdicts of a change that is real, so that it has a size."""
+"""Verdicts of real changes, which have a size."""
 
 _NONE = "\N{EN DASH}"
 
 WHOLE = 1e15
-"""Numbers from here on have an exponent."""
+"""Least number that is written with an exponent."""
 
 _NAME = 22
 _QUIET = ("stable", "not enough data")
@@ -98,11 +98,11 @@ _DISTANCES = {
 
 
 def as_text(report: Mapping[str, Any], failed: str = "") -> str:
-    """Return the text of a report that is given as a dict; in the order of its variables.
+    """Return the text of a report, in the order of its variables.
 
     Args:
-        report: The report.
-        failed: What was odd about failed requests; empty if nothing was.
+        report: Report, in the form of `DriftReport.to_dict`.
+        failed: Text about odd features of failed requests; empty for none.
     """
     variables: Sequence[Mapping[str, Any]] = report["variables"]
     width = max([len("variable"), *(min(len(title(item)), _NAME) for item in variables)])
@@ -112,6 +112,7 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
         "",
         f"{'variable':<{width}} {'verdict':<15} {'size':>5} {'since':>6} {'rows':>8} {'G':>8} {'limit':>6}  moved most",
     ]
+
     for item in variables:
         line = (
             f"{cut(title(item), width):<{width}} {item['verdict']:<15} {size_cell(item):>5} {since_cell(item):>6} "
@@ -125,7 +126,7 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
             lines += ["", *_paragraph(text)]
     if any(item["verdict"] in CHANGED for item in variables):
         lines += ["", *_paragraph(size_meaning(variables))]
-    # Of fewer rows, their number alone says why.
+    # With fewer rows, their number in the table says enough.
     for names, reason in by_reason(variables, "not enough data", least_rows=MINIMUM_ROWS):
         lines += ["", *_paragraph(f"{names}: {reason}")]
     for names, note in by_note(variables):
@@ -134,7 +135,7 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
 
 
 def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
-    """Return the same as a Markdown table, with a line about the whole, or another heading, before it."""
+    """Return a report as a Markdown table below a line about the whole, or below another heading."""
     head = ("variable", "verdict", "size", "since", "rows", "G", "limit", "moved most", "missing", "unseen")
     lines = [escaped(heading or _summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
@@ -156,6 +157,7 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
                 ]
             )
         )
+
     return "\n".join(lines)
 
 
@@ -167,52 +169,52 @@ def _summary(report: Mapping[str, Any]) -> str:
 
 
 def moved_count(variables: Sequence[Mapping[str, Any]], period: str) -> str:
-    """Say how many variables have drifted, and of how many nothing is known yet.
+    """Say how many variables have drifted, and how many are unclear.
 
     Args:
-        variables: The variables of a report.
-        period: When, as `when` says it.
+        variables: Variables of a report.
+        period: Period in words, from `when`.
     """
     moved = sum(item["verdict"] in MOVED for item in variables)
     return f"{moved} of {len(variables)} variables drifted {period}{unclear_too(variables)}."
 
 
 def unclear_too(items: Sequence[Mapping[str, Any]]) -> str:
-    """Say how many variables or segments are unclear, as a sentence goes on; nothing where none is."""
+    """Say how many variables or segments are unclear, as the end of a sentence; empty if none is."""
     unclear = sum(item["verdict"] == "unclear" for item in items)
     return f", {unclear} {'is' if unclear == 1 else 'are'} unclear" if unclear else ""
 
 
 def by_reason(items: Sequence[Mapping[str, Any]], verdict: str, *, least_rows: int = 0) -> list[tuple[str, str]]:
-    """Return the names of variables with one verdict, together where they have the same reason, and that reason.
+    """Return pairs of the names of variables that share a verdict and a reason, and that reason.
 
     Args:
-        items: The variables of a report.
-        verdict: A verdict that has reasons.
-        least_rows: Rows below which a variable is left out.
+        items: Variables of a report.
+        verdict: Verdict that has reasons.
+        least_rows: Number of rows below which a variable is left out.
     """
-    found: dict[str, list[str]] = {}
+    names_by_reason: dict[str, list[str]] = {}
     for item in items:
         if item["verdict"] == verdict and item["rows"] >= least_rows:
-            found.setdefault(item["reason"], []).append(title(item))
-    return [(", ".join(names), reason) for reason, names in found.items()]
+            names_by_reason.setdefault(item["reason"], []).append(title(item))
+    return [(", ".join(names), reason) for reason, names in names_by_reason.items()]
 
 
 def by_note(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Return the names of variables of which some change cannot show, together where it is the same, and which.
+    """Return pairs of the names of variables that share a note on changes that cannot show, and that note.
 
     Args:
-        items: The variables of a report; those of an older server have no notes.
+        items: Variables of a report; an older server's have no notes.
     """
-    found: dict[str, list[str]] = {}
+    names_by_note: dict[str, list[str]] = {}
     for item in items:
         if note := item.get("note"):
-            found.setdefault(note, []).append(title(item))
-    return [(", ".join(names), note) for note, names in found.items()]
+            names_by_note.setdefault(note, []).append(title(item))
+    return [(", ".join(names), note) for note, names in names_by_note.items()]
 
 
 def percent(share: float) -> str:
-    """Write a share, with a digit more where there are few."""
+    """Write a share in percent; a small one with a decimal."""
     if 0 < share < 0.0005:
         return "< 0.1%"
     return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
@@ -233,12 +235,12 @@ def size_meaning(items: Sequence[Mapping[str, Any]]) -> str:
 
 
 def since_cell(item: Mapping[str, Any]) -> str:
-    """Write the time of day, in UTC, from which a change is seen; nothing where that is the whole window."""
+    """Write the time of day, in UTC, at which a change began; empty for the whole window."""
     return f"{item['since'][11:16]}Z" if item["since"] and item["verdict"] not in _QUIET else ""
 
 
 def when(window: str | None) -> str:
-    """Say in words which window or period it is."""
+    """Return a window or period in words."""
     if window is None:
         return "since the start"
     start, slash, end = window.partition("/")
@@ -255,7 +257,7 @@ def title(item: Mapping[str, Any]) -> str:
 
 
 def moved_most(item: Mapping[str, Any], room: int) -> str:
-    """Say which group of a variable moved most, and from what share to what, in *room* columns."""
+    """Name the group of a variable that moved most, and its two shares, in *room* columns."""
     shares = f" {item['share_before']:.0%} -> {item['share_now']:.0%}"
     return cut(_group(item), room - len(shares)) + shares
 
@@ -304,7 +306,7 @@ def numbers(values: Sequence[float]) -> list[str]:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Write a number: to three digits where it is small, whole where it is large; a dash where there is none."""
+    """Write a number: to three digits if it is small, as an integer if it is large; None as a dash."""
     if value is None:
         return _NONE
     if abs(value) < WHOLE:
@@ -313,13 +315,13 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def distance_text(item: Mapping[str, Any]) -> str:
-    """Write the Wasserstein distance of a variable: in its own unit, or in days where it is one of dates or times."""
-    # A server of an earlier release does not say what type a variable has.
+    """Write the Wasserstein distance of a variable: in its own unit, or in days for dates and times."""
+    # A server of an earlier release does not send the type of a variable.
     return f"{number(item['wasserstein'] / DAY)} days" if item.get("type") == "time" else number(item["wasserstein"])
 
 
 def _digits_apart(values: Sequence[float], least: int) -> int:
-    """Return how many digits tell apart those of some numbers that are not equal; *least* if fewer do."""
+    """Return the number of digits that distinguish unequal numbers, at least *least*."""
     finite = {value for value in values if math.isfinite(value)}
     largest = max(map(abs, finite), default=0.0) or 1.0
     scaled = sorted({value / largest for value in finite})  # so that no difference is infinite
@@ -338,7 +340,8 @@ def _details(item: Mapping[str, Any]) -> Iterator[str]:
         before, now = item[f"{kind}_before"], item[f"{kind}_now"]
         if before or now:
             yield f"{kind.replace('_', ' ')} {before:.1%} -> {now:.1%}"
-    # Distances are of the whole window, which may hold more rows than the verdict is about.
+
+    # Distances describe the whole window, which may hold more rows than the verdict's stretch.
     where = f"over all {item['live_rows']} live rows " if item["since"] else ""
     for key, name in _DISTANCES.items():
         if item[key] is not None:
@@ -348,7 +351,7 @@ def _details(item: Mapping[str, Any]) -> Iterator[str]:
 
 
 def counted_as_one(item: Mapping[str, Any]) -> str:
-    """Say why not each row counts."""
+    """Say why several rows count as one."""
     phi = f"{item['dispersion']:.3g}"
     if item["recurrence"] is not None and item["dispersion"] <= item["recurrence"]:
         return f"rows repeat each other: {phi} count as one"
@@ -361,7 +364,7 @@ def _paragraph(text: str) -> list[str]:
 
 
 def _number(value: float, width: int, digits: int) -> str:
-    """Write a number right-aligned; one that is too long with an exponent."""
+    """Write a number right-aligned, with an exponent if it is too long."""
     text = f"{value:.{digits}f}"
     return f"{text if len(text) <= width else f'{value:.0e}':>{width}}"
 
@@ -377,5 +380,5 @@ def markdown_row(cells: Sequence[str]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Keep Markdown from taking parts of a name for its own."""
+    """Escape the characters of a name that Markdown would interpret."""
     return "".join(f"\\{letter}" if letter in "\\|*_`[]<>#" else letter for letter in text)

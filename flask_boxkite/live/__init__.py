@@ -1,7 +1,7 @@
-"""The serving side's counts.
+"""Live counts, on the serving side.
 
-`counting` and `grid` say which cell a value falls into, `layout` where each cell stands. `store` holds the numbers of
-one process, `statefile` is the file in which others read them, `folding` and `reading` add up those of all, `place` is
-where they find each other, and `windows` keeps the last minutes, hours and the day. `shared` puts these together: what
-services and recorders count in.
+`counting` and `grid` find the cell of a value; `layout` gives each cell its index. `store` holds the numbers of one
+process, and `statefile` is the file in which other processes read them. `folding` and `reading` add up the numbers of
+all processes, `place` is the directory in which they find each other, and `windows` keeps the last minutes, hours and
+the day. `shared` puts these together for services and recorders.
 """

@@ -1,9 +1,9 @@
-"""Which counts in a directory belong to another app: those that are marked, each by an empty file.
+"""Marks on counts that belong to one of several apps; each mark is an empty file.
 
-Apps of one name count in one directory, in sections that name what they monitor. A section that an app does not have
-itself comes from the release before, whose last counts the app shows, or from another app, which it must not show. The
-numbers do not tell which. Two apps are known when they exist at once: in one process, or in two servers that both
-serve. Then the sections of both are marked, for good.
+Apps of one name count in one directory, in sections named after what they monitor. A section that an app does not have
+itself comes from an earlier release, whose last counts the app shows, or from another app, whose counts it must not
+show. The numbers do not tell which. Two apps are known to differ when they exist at once: in one process, or in two
+servers that both serve. Then the sections of both are marked, for good.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flask_boxkite.system.files import open_private
 __all__ = ["NOTE", "mark", "marked", "unmark"]
 
 NOTE = "note-"
-"""How a small file begins that stands beside the counts."""
+"""Prefix of small files beside the counts."""
 
 _MARK = f"{NOTE}apart-"
 
@@ -38,14 +38,14 @@ def mark(directory: Path, keys: Iterable[str]) -> None:
     """Mark sections as counted by one of several apps.
 
     Raises:
-        OSError: There is no room, or no right to.
+        OSError: The disk is full, or this user may not write there.
     """
     for key in keys:
         os.close(open_private(directory / _name(key), os.O_WRONLY | os.O_CREAT))
 
 
 def marked(directory: Path) -> Container[object]:
-    """Return the keys that are marked, to be asked for.
+    """Return a container of the marked keys.
 
     Raises:
         OSError: The directory cannot be read.

@@ -1,4 +1,4 @@
-"""Clocks that no one sets: how much time has passed, also during a suspend, and from one boot to the next."""
+"""Clocks that no user can set: time that has passed, also during a suspend and from one boot to the next."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["Moment", "uptime"]
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 uptime: Callable[[], float] = time.monotonic if _BOOTTIME is None else partial(time.clock_gettime, _BOOTTIME)
-"""Return the seconds since some moment in the past, the same one for all processes of the machine.
+"""Return the seconds since a moment in the past, the same one for all processes of the machine.
 
-Linux stops its monotonic clock during a suspend: the last 5 minutes would hold what came before a night's sleep.
+Linux stops its monotonic clock during a suspend: the last 5 minutes would include requests from before a night's sleep.
 """
 
 
@@ -24,7 +24,7 @@ class Moment(NamedTuple):
     """A moment that files can keep. A wall clock that jumps does not change its age.
 
     Attributes:
-        boot: Boot of the machine; empty where the system does not say.
+        boot: Id of the machine's boot; empty where the system has none.
         uptime: Seconds by `uptime`.
         wall: Unix seconds.
     """
@@ -35,11 +35,11 @@ class Moment(NamedTuple):
 
     @classmethod
     def now(cls) -> Moment:
-        """Return the present one."""
+        """Return the present moment."""
         return cls(boot_id(), uptime(), time.time())
 
     def age(self) -> float:
-        """Return how many seconds ago it was; after a reboot, the least that two clocks agree on."""
+        """Return the seconds since the moment; after a reboot, the lower answer of two clocks."""
         now = Moment.now()
         elapsed = now.uptime - self.uptime
         if self.boot == now.boot and elapsed >= 0:

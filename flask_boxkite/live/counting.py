@@ -1,8 +1,8 @@
-"""From values to cells: which bin, category or special cell each value of a row or a batch falls into.
+"""Counting of rows and batches: the bin, category or special cell of each value.
 
-One row costs a binary search per value in pure Python; a batch is counted with NumPy, all columns at once where a
-`grid` can, else column by column. All ways give the same cells as comparing what `to_number` makes of a value
-with ``(lower, upper]``, bit for bit.
+One row costs a binary search per value in pure Python. A batch is counted with NumPy: all columns at once where a
+`grid` can, otherwise column by column. Each way gives the same cells, bit for bit, as comparing the number from
+`to_number` with ``(lower, upper]``.
 """
 
 from __future__ import annotations
@@ -31,22 +31,24 @@ from flask_boxkite.values.times import to_seconds
 __all__ = ["UnmatchedError", "VariableCounter"]
 
 BULK_ROWS = 12
-"""From this many rows on, counting by column is faster than row by row."""
+"""Number of rows from which counting by column is faster than row by row."""
 
 GRID_VALUES = 640
-"""From this many numbers on, in columns with bins, a grid is faster than a search for each column."""
+"""Number of values, in columns with bins, from which a grid is faster than a search for each column."""
 
 CALL_VALUES = 128
-"""How many numbers are searched in the time that NumPy's calls for each column take."""
+"""Number of values that are searched in the time of NumPy's calls for each column."""
 
 FEW_CATEGORIES, CATEGORY_VALUES, MANY_CATEGORIES = 5, 64, 100
-"""So many categories, one more for so many values, but no more than so many are compared with a column one by one.
+"""A column is compared with categories one by one if they are few: the first number, and one more for so many values
+as the second, up to the third.
 
-A comparison takes 2 µs and 0.2 ns a value; a search 10 µs and 15 to 40 ns a value, as the processor cannot foresee it.
+A comparison takes 2 µs and 0.2 ns a value. A search takes 10 µs and 15 to 40 ns a value, because the processor cannot
+predict it.
 """
 
 WIDE_ROW = 8
-"""From this many variables on, one search for the whole row is faster than one per value."""
+"""Number of variables from which one search for the whole row is faster than one per value."""
 
 _EXACT = 2**53
 _PLAIN_NUMBERS = frozenset({float, int, bool})
@@ -60,10 +62,10 @@ class UnmatchedError(ValueError):
 
 
 class _Width:
-    """Rounds numbers to the floats that training had, so that one number is one value in whatever way it is written.
+    """Rounds numbers to the floats of training, so that one number is one value, however it is written.
 
     Args:
-        bits: 64, 32 or 16.
+        bits: Bits of a float: 64, 32 or 16.
     """
 
     def __init__(self, bits: int) -> None:
@@ -75,24 +77,24 @@ class _Width:
     def rounded(self, number: float) -> float:
         """Return a number as such a float."""
         try:
-            (found,) = self._float.unpack(self._float.pack(number))
+            (narrow,) = self._float.unpack(self._float.pack(number))
         except OverflowError:
             return math.copysign(math.inf, number)
-        return float(found)
+        return float(narrow)
 
     def rounded_column(self, column: NDArray[Any]) -> NDArray[Any]:
-        """Return an array of numbers as such floats; one of narrower floats as it is."""
+        """Return an array of numbers as such floats; an array of narrower floats is returned as it is."""
         is_wider = column.dtype.kind != "f" or column.dtype.itemsize > self.dtype.itemsize
         return column.astype(self.dtype) if self.is_narrow and is_wider else column
 
 
 def _is_one_of(value: Any, missing_texts: frozenset[str]) -> bool:
-    """Say whether a value is a text that stands for a missing one."""
+    """Say whether a value is a text that stands for a missing value."""
     return isinstance(value, str) and is_missing_text(value, missing_texts)
 
 
 def _word_of_invalid(value: Any) -> float:
-    """Return the word of what is no number: rows of different ones are not the same row again and again."""
+    """Return the word of an invalid value, such that different invalid values do not make equal rows."""
     if isinstance(value, str):
         return float(text_word(value))
     return float(value) if type(value) in _PLAIN_NUMBERS and abs(value) < _EXACT else MISSING_WORD
@@ -134,16 +136,16 @@ class _ContinuousCells:
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers."""
         column = self.width.rounded_column(column)
-        found = np.bincount(
+        counts = np.bincount(
             np.searchsorted(self.bounds_for(column.dtype), column, side="left"), minlength=len(self.bounds) + 1
         )
         missing = int(np.count_nonzero(column != column))
-        found[-1] -= missing  # NaN is searched as if above everything
-        block[self.offset : self.missing] += found
+        counts[-1] -= missing  # the search puts NaN above all bounds
+        block[self.offset : self.missing] += counts
         block[self.missing] += missing
 
     def bounds_for(self, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Return the bounds to compare numbers of this type with."""
+        """Return the bounds with which numbers of this type are compared."""
         bounds = self._narrow.get(dtype.char)
         if bounds is None:
             is_narrower = dtype.kind == "f" and dtype.itemsize < self.width.dtype.itemsize
@@ -167,7 +169,7 @@ class _DiscreteCells:
         self._booleans = {text: booleans[text] for text in BOOLEAN_TEXTS.keys() & booleans}
         self._words: dict[Any, int] = {text: text_word(text) for text in self._cells} if self.is_text else {}
         rare = offset + len(distribution.categories)
-        # If training dropped rare categories, an unknown one may be one of them.
+        # If training dropped rare categories, an unknown category may be one of them.
         self._other = rare if distribution.rare else rare + 1
         self.missing = rare + 2
         self.invalid = rare + 3
@@ -193,13 +195,14 @@ class _DiscreteCells:
         if self.is_text:
             if cell is None and is_missing_text(key, self.missing_texts):
                 return self.missing, self._missing_word
-            if cell is None:  # CSV is read without blanks around values, frames with them
+            if cell is None:  # CSV is read without blanks around values, data frames with them
                 cell = self._stripped.get(key.strip())
-            if cell is None and self._booleans:  # of a column of texts and booleans: True in CSV, true in JSON
+            if cell is None and self._booleans:  # a column of texts and booleans has True in CSV and true in JSON
                 cell = self._booleans.get(folded(key))
             if cell is None and len(key) > MOST_LETTERS:
                 cell = self._cells.get(short_text(key))
             return self._other if cell is None else cell, self._words.get(key) or text_word(key)
+
         is_plain = type(value) in _PLAIN_NUMBERS or self.width.is_narrow
         return self._other if cell is None else cell, key if is_plain else _word_of_number(value, key)
 
@@ -213,19 +216,19 @@ class _DiscreteCells:
         categories, cells = self._categories_for(column.dtype)
         column = column.astype(np.float64)
         if len(categories) <= min(FEW_CATEGORIES + len(column) // CATEGORY_VALUES, MANY_CATEGORIES):
-            found = np.array([np.count_nonzero(column == category) for category in categories.tolist()])
+            counts = np.array([np.count_nonzero(column == category) for category in categories.tolist()])
         else:
             nearest = categories.searchsorted(column)
-            found = np.bincount(nearest[categories.take(nearest) == column], minlength=len(categories))
+            counts = np.bincount(nearest[categories.take(nearest) == column], minlength=len(categories))
         missing = int(np.count_nonzero(column != column))
-        block[cells] += found[:-1]
+        block[cells] += counts[:-1]
         block[self.missing] += missing
-        block[self._other] += len(column) - int(found.sum()) - missing
+        block[self._other] += len(column) - int(counts.sum()) - missing
 
     def _categories_for(self, dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Return the numbers of this type that are categories, ascending, NaN behind them, and the categories' cells.
+        """Return the categories as numbers of this type, ascending, with a NaN behind them, and the categories' cells.
 
-        A narrow float is the number with its shortest decimals, so a category without such a float is never found.
+        A narrow float stands for the number with its shortest decimals, so a category without such a float is left out.
         """
         known = self._sorted.get(dtype.char)
         if known is None:
@@ -241,7 +244,7 @@ class _DiscreteCells:
 
 
 class _TimeCells:
-    """Finds the cell of a date or a moment: that of its seconds."""
+    """Finds the cell of a date or a moment by its seconds."""
 
     is_text = False
 
@@ -259,7 +262,7 @@ class _TimeCells:
             return self._cells.invalid, _word_of_invalid(value)
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
-        """Count an array of numbers, of which none is a date."""
+        """Count an array of numbers, which are all invalid: a number is not a date."""
         for value in column.tolist():
             block[self.locate(value)[0]] += 1
 
@@ -283,20 +286,20 @@ class VariableCounter:
     """Counts rows of features, or of outputs, in the cells of a model.
 
     Args:
-        distributions: The variables, whose bins are counted in.
-        offset: The cell at which the first of them starts.
+        distributions: Distributions of the variables, with their bins.
+        offset: First cell of the first variable.
         size: Number of cells of the whole model.
-        buckets: The first cell of the `ROW_BUCKETS` in which whole rows are counted; None if they are not.
-        sums: Index of the first pair of sums (of positive and of negative values), one pair per variable; None if no
-            sums are kept.
-        keeps_interpreter: Whether other threads wait for the interpreter, which NumPy's search lets go of for a moment:
-            to be woken for nothing costs 30 µs, a search in Python only 3 more than one in NumPy.
-        gap: Word by which increments are told of rows whose names may be misspelt; empty: they are not.
+        buckets: First of the `ROW_BUCKETS` cells in which whole rows are counted; None to count no rows.
+        sums: Index of the first pair of sums (of positive and of negative values), one pair per variable; None for no
+            sums.
+        keeps_interpreter: Whether other threads wait for the interpreter, which NumPy's search gives up for a moment.
+            Waking them for nothing costs 30 µs, and a search in Python only 3 µs more than one in NumPy.
+        gap: Kind of gap to note in increments for rows whose names may be misspelt; empty for none.
 
     Attributes:
         names: Names of the variables, in their order.
-        known: The same as a set.
-        gaps: Names of rows, of which some are unknown while some variables are not there: these may be meant.
+        known: Names of the variables, as a set.
+        gaps: Names of rows that lack a variable and have an unknown name, which may be its misspelling.
     """
 
     def __init__(
@@ -316,6 +319,7 @@ class VariableCounter:
         self._buckets = buckets
         self._sums = sums
         self._cells: list[_Cells] = []
+
         for distribution in distributions:
             self._cells.append(_cells_of(distribution, offset))
             offset += len(distribution.cells)
@@ -341,14 +345,14 @@ class VariableCounter:
         self._grids: dict[str, Grid] = {}
 
     def count(self, table: Table, increments: Increments | None = None) -> Increments:
-        """Return what the rows add.
+        """Return the increments of rows.
 
         Args:
             table: The rows.
-            increments: To add to, and to return; a new one if None. Unchanged if this raises.
+            increments: Increments to add to and return; None for new ones. Unchanged if this raises.
 
         Raises:
-            UnmatchedError: By position, a row is not as long as there are variables; by name, none is known.
+            UnmatchedError: The number of values differs from the number of variables, or no name is known.
         """
         if increments is None:
             increments = Increments()
@@ -374,12 +378,12 @@ class VariableCounter:
             msg = f"{width} values for {len(self._cells)} variables"
             raise UnmatchedError(msg)
         if len(rows) >= BULK_ROWS:
-            # That a number rounds to infinity, or NaN compares with nothing, is no reason to warn the user.
+            # Rounding to infinity and comparing NaN are expected: users need no warning.
             with np.errstate(all="ignore"):
                 increments.add_block(self._count_columns(rows))
         elif len(rows) == 1 and type(rows) is list:
             is_numeric = self._count_row(rows[0], increments)
-            # Names that are not counted may hold anything.
+            # The values of names that are not counted may be of any kind.
             table.is_numeric = is_numeric and (names is None or len(names) == width)
         else:
             for row in _row_lists(rows) if isinstance(rows, np.ndarray) else rows:
@@ -407,6 +411,7 @@ class VariableCounter:
                     increments.cells.append(self._buckets + bucket_of(packed))
                 return total - total == 0
         cells, words = [], []
+
         for locate, value in zip(self._locators, row, strict=True):  # half the time of unzipping pairs
             cell, word = locate(value)
             cells.append(cell)
@@ -455,9 +460,9 @@ class VariableCounter:
         return [pick([*row, None]) for row in rows]
 
     def _plan(self, names: tuple[str, ...]) -> list[int] | None:
-        """Return where each variable stands among *names*; None if none of them is known.
+        """Return the index of each variable in *names*; None if no name is known.
 
-        One that is not there is taken from the end, where each row gets a None.
+        A missing variable has the index -1, where each row gets a None.
         """
         positions = {str(name): index for index, name in enumerate(names)}
         if self.known.isdisjoint(positions):
@@ -480,6 +485,7 @@ class VariableCounter:
             return block
         columns = [column.tolist() for column in rows.T] if isinstance(rows, np.ndarray) else zip(*rows, strict=True)
         words = np.empty((len(rows), len(self._cells)), dtype="<f8")
+
         for index, (cells, values) in enumerate(zip(self._cells, columns, strict=True)):
             self._count_column(cells, _numbers(values, cells), block, words[:, index])
         if self._buckets is not None:
@@ -505,10 +511,10 @@ class VariableCounter:
         block[self._buckets : self._buckets + ROW_BUCKETS] += buckets_of(words.view("<u8"))
 
     def _words_of_numbers(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the words of an array of numbers. A narrow float's word is its own, not that of its decimals."""
+        """Return the words of an array of numbers; a narrow float's word is the float itself, not its decimals."""
         words = np.ascontiguousarray(rows, dtype="<f8")
         is_missing = np.isnan(words)
-        if is_missing.any():  # there is more than one NaN
+        if is_missing.any():  # NaN has several bit patterns
             words = np.where(is_missing, MISSING_WORD, words)
         if self._unlike_numbers:
             words = words.copy()
@@ -517,7 +523,7 @@ class VariableCounter:
         return words
 
     def _array_of(self, rows: list[Any]) -> NDArray[np.float64] | None:
-        """Return lists as an array if they hold nothing but numbers and None, and all variables are numeric."""
+        """Return lists as an array if they hold only numbers and None, and all variables are numeric."""
         values = [] if any(self._is_text) else list(chain.from_iterable(rows))
         if not values or not _ARRAY_ITEMS.issuperset(map(type, values)):
             return None
@@ -564,7 +570,7 @@ class VariableCounter:
     # --- sums --------------------------------------------------------------------------------------------------------
 
     def _add_sums(self, rows: Any, increments: Increments) -> None:
-        """Add up positive and negative values apart, so that neither sum ever falls."""
+        """Add up positive and negative values separately, so that neither sum ever falls."""
         assert self._sums is not None
         is_few = type(rows) is list and len(rows) < BULK_ROWS
         for index, is_text in enumerate(self._is_text):
@@ -591,7 +597,7 @@ class VariableCounter:
             increments.sums.append((self._sums + 2 * index + (number < 0), abs(number)))
 
     def _summed(self, index: int, value: Any) -> float:
-        """Return what a value adds to a variable's sums; 0 where there is nothing to add."""
+        """Return the number that a value adds to a variable's sums; 0 for none."""
         if self._is_text[index]:
             return 0.0
         if type(value) is not float:
@@ -605,13 +611,13 @@ class VariableCounter:
 class _RowSearch:
     """Finds the cells of a whole row of numbers in one binary search.
 
-    Complex numbers are ordered by their real part, then by their imaginary one. So with the variable's index as the
-    real part, the bounds of all variables stand in one sorted array, and values are compared with the bounds of their
-    own variable only, and exactly. 30 values take 2 µs, where a search for each takes 4 µs.
+    Complex numbers are ordered by their real part, then by their imaginary part. With the variable's index as the real
+    part, the bounds of all variables form one sorted array, and each value is compared, exactly, with the bounds of its
+    own variable. 30 values take 2 µs, where a search for each takes 4 µs.
     """
 
     def __init__(self, bounds: Sequence[tuple[float, ...]], offsets: Sequence[int]) -> None:
-        # Filled up with infinity to as many places as each variable has cells, positions are the cells themselves.
+        # Each variable's bounds are filled up with infinity to its number of cells, so that positions are cells.
         ends = [*offsets[1:], offsets[-1] + len(bounds[-1]) + 3]
         self._bounds = np.array(
             [
@@ -632,7 +638,7 @@ class _RowSearch:
 
 
 def _word_of_number(value: Any, number: float) -> float:
-    """Return the word of a value that means *number*: a narrow float's is its own, as in an array."""
+    """Return the word of a value that means *number*; a narrow float is its own word, as in an array."""
     if isinstance(value, np.ndarray):
         value = value[()]
     return float(value) if isinstance(value, np.floating) else number
@@ -648,10 +654,10 @@ def _fill_words(cells: _Cells, values: Iterable[Any], words: NDArray[np.float64]
 
 
 def _plain_sum(row: Sequence[Any]) -> float:
-    """Return the sum of a row of plain numbers; NaN if it holds anything else, or an integer too large for a float.
+    """Return the sum of a row of plain numbers; NaN if it holds another value, or an integer too large for a float.
 
-    A sum is a quick look at all values: it is NaN if any value is, no plain float or int if a NumPy scalar is among
-    them (a float32 must be read by its decimals), and an error if a text or None is.
+    A sum is a quick look at all values. It is NaN if any value is NaN, not a plain float or int if any value is a
+    NumPy scalar (a float32 must be read by its decimals), and an error if any value is a text or None.
     """
     if type(row[0]) not in _PLAIN_NUMBERS:  # spares NumPy's warnings when many large scalars are added
         return math.nan
@@ -665,8 +671,8 @@ def _plain_sum(row: Sequence[Any]) -> float:
 def _row_lists(rows: NDArray[Any]) -> list[list[Any]]:
     """Return an array's rows as lists; narrow floats stay scalars, which are read by their decimals."""
     is_narrow = rows.dtype.kind == "f" and rows.dtype.itemsize < 8
-    found: list[list[Any]] = [list(row) for row in rows] if is_narrow else rows.tolist()
-    return found
+    lists: list[list[Any]] = [list(row) for row in rows] if is_narrow else rows.tolist()
+    return lists
 
 
 def _is_countable(array: NDArray[Any]) -> bool:
@@ -675,7 +681,7 @@ def _is_countable(array: NDArray[Any]) -> bool:
 
 
 def _numbers(values: Sequence[Any], cells: _Cells) -> Any:
-    """Return a column as an array if it holds nothing but numbers and None and belongs to a numeric variable."""
+    """Return a column as an array if it holds only numbers and None and belongs to a numeric variable."""
     is_numeric = not (isinstance(cells, _TimeCells) or (isinstance(cells, _DiscreteCells) and cells.is_text))
     if not is_numeric or not _ARRAY_ITEMS.issuperset(map(type, values)):
         return values

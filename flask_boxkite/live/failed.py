@@ -1,7 +1,7 @@
-"""The features of failed requests, which the model saw and which drift leaves out: counted by what was odd about them.
+"""Counts of the features of failed requests by what was odd about them.
 
-A request that ends in 5xx adds nothing to the bins of answered rows. Each of its features is counted in one of
-`FAILED_STATES` instead: five cells a feature, so that the input which breaks a model is seen beside the drift.
+A request that ends in 5xx adds nothing to the bins of answered rows, which drift judges. Each of its features is
+counted in one of `FAILED_STATES` instead, five cells a feature, so that users see which input breaks a model.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _STATES = {
 _USUAL = FAILED_STATES.index("usual")
 
 _LEAST_SHARE = 0.1
-"""A state of fewer failed rows than this share explains little of them."""
+"""Least share of the failed rows for a state to explain them."""
 
 _LEAST_RATIO = 2.0
-"""A state stands out if its share is this many times as large as among answered rows."""
+"""A state stands out if its share is at least this many times its share of answered rows."""
 
 
 class FailedCells:
-    """Translates what a prediction would have added to the bins. A value: safe to use from any thread.
+    """Translates the increments of an answered request for a failed one; any thread may use it.
 
     Args:
         layout: The layout of the model's counts.
@@ -48,10 +48,10 @@ class FailedCells:
         self._places = _places(layout.features)
 
     def increments(self, answered: Increments) -> Increments:
-        """Return what a failed request adds.
+        """Return the increments of a failed request.
 
         Args:
-            answered: What it would have added if it had been answered.
+            answered: Increments of the request, had it been answered.
         """
         counts = np.zeros(len(self._places), np.int64)
         cells = [cell for cell in answered.cells if cell < len(counts)]
@@ -60,10 +60,10 @@ class FailedCells:
         np.add.at(counts, np.array(cells, np.intp), 1)
         if answered.block is not None:
             counts += answered.block[: len(counts)]
-        found = Increments()
+        failed = Increments()
         for cell in np.flatnonzero(counts).tolist():
-            found.amounts.append((self._start + int(self._places[cell]), int(counts[cell])))
-        return found
+            failed.amounts.append((self._start + int(self._places[cell]), int(counts[cell])))
+        return failed
 
 
 class OddFeature(NamedTuple):
@@ -71,10 +71,10 @@ class OddFeature(NamedTuple):
 
     Attributes:
         feature: Name of the feature.
-        state: One of `FAILED_STATES`.
-        rows: Failed rows in which it was.
-        share: Their share of the failed rows whose features were read.
-        share_answered: Share of answered rows in which it was too.
+        state: Oddity of the feature, one of `FAILED_STATES`.
+        rows: Number of failed rows with this state.
+        share: Share of failed rows, of those whose features were read, with this state.
+        share_answered: Share of answered rows with this state.
     """
 
     feature: str
@@ -90,8 +90,8 @@ class Failures:
 
     Attributes:
         rows: Number of failed rows.
-        unread: Number of those whose features were not read, or not matched.
-        odd: The features that stand out, those with the largest difference of shares first.
+        unread: Number of failed rows whose features were not read, or not matched.
+        odd: Features that stand out, the largest difference of shares first.
     """
 
     rows: int
@@ -100,7 +100,7 @@ class Failures:
 
 
 def failures_of(layout: Layout, cells: NDArray[np.int64]) -> Failures:
-    """Return what was odd about failed requests.
+    """Return the odd features of failed requests.
 
     Args:
         layout: The layout of the counts.
@@ -119,15 +119,15 @@ def _odd(features: Sequence[Distribution], failed: NDArray[np.int64], answered: 
     shares, others = (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1) for counts in (failed, answered))
     is_odd = (shares >= _LEAST_SHARE) & (shares >= _LEAST_RATIO * others)
     is_odd[:, _USUAL] = False
-    found = []
+    odd = []
     for at, state in np.argwhere(is_odd).tolist():
         pair = float(shares[at, state]), float(others[at, state])
-        found.append(OddFeature(features[at].name, FAILED_STATES[state], int(failed[at, state]), *pair))
-    return tuple(sorted(found, key=lambda item: item.share_answered - item.share))
+        odd.append(OddFeature(features[at].name, FAILED_STATES[state], int(failed[at, state]), *pair))
+    return tuple(sorted(odd, key=lambda item: item.share_answered - item.share))
 
 
 def _places(features: Sequence[Distribution]) -> NDArray[np.intp]:
-    """Return, for each cell of the features, where it is counted from the first cell of failed requests on."""
+    """Return the cell in which failed requests count each cell of the features, from their first cell on."""
     places: list[int] = []
     for number, feature in enumerate(features):
         own = [_USUAL] * len(feature.cells)

@@ -1,12 +1,12 @@
-"""The files of a server's processes, added up; and those of dead ones folded into one.
+"""Sums of the state files of a server's processes; files of dead processes are folded into one.
 
-    fold: lock the directory; of every file without an owner, add the numbers to those in ``retired``, write them with
-          the names of these files and a new generation to another file, rename it to ``retired``, unlink the files.
-    read: read ``retired``; read every live file that it does not name; if its generation changed meanwhile, again.
+    fold: lock the directory; add the numbers of every file without an owner to those in ``retired``; write the sum, the
+          names of these files and a new generation to another file; rename that to ``retired``; unlink these files.
+    read: read ``retired``; read every live file that it does not name; repeat if its generation has changed.
 
-No lock is taken to read, and no live process is waited for; yet at any moment of a fold, or of a death in the midst of
-it, every count is in a reading exactly once. (Unlinking first, or reading without the second look at the generation,
-makes counters fall.) Sections of different keys never meet, so each baseline keeps its own counts.
+A reader takes no lock and waits for no process. Even so, every count is in a reading exactly once, at any moment of a
+fold and if the folding process dies. (Unlinking first, or reading without the second look at the generation, makes
+counters fall.) Sections of different keys are never added up, so each baseline keeps its own counts.
 """
 
 from __future__ import annotations
@@ -59,36 +59,36 @@ __all__ = ["IDLE", "fold", "folded_spools", "is_ours", "read_directory", "take_o
 
 logger = logging.getLogger("flask_boxkite")
 
-# A release that counts in another format leaves that of an older one alone: during an upgrade both are at work.
+# A release with another format leaves this file alone, because both releases run during an upgrade.
 RETIRED = f"retired-{FORMAT:08x}"
 _WINDOWS = "windows-"
 IDLE = "idle"
-"""Name of the file that says since when nothing has counted in a directory."""
+"""Name of the file that tells since when no process has counted in a directory."""
 
 _ABOUT = section_key("retired")
 
 _AT_ONCE = 16
-"""How many files a fold holds open: a thousand processes may have died together."""
+"""Most files that a fold holds open: a thousand processes may have died together."""
 
 _ATTEMPTS = 50
 _PATIENCE_SECONDS = 1.0
 
 _UNFINISHED_SECONDS = 600.0
-"""A file that has been in the making for longer than this was left behind."""
+"""Age at which an unfinished file counts as left behind."""
 
 _EXPORT_SECONDS = 600.0
-"""How long counts of a baseline are shown after its last process: the last scrapes before it ended missed the last."""
+"""Time for which a baseline stays in /metrics after its last process ended, so that a scrape sees its final counts."""
 
 _KEEP_SECONDS = 86400.0
-"""How long they are kept, should it come back; no window reaches further."""
+"""Time for which its counts are kept in case it comes back; no window reaches further."""
 
 
 class _LeftOut(NamedTuple):
     """A file that cannot be read.
 
     Attributes:
-        state: One of `naming.STATE_FILES`.
-        found: When it was first found.
+        state: Reason, one of `naming.STATE_FILES`.
+        found: Time when the file was first seen.
     """
 
     state: str
@@ -97,16 +97,16 @@ class _LeftOut(NamedTuple):
 
 @dataclass
 class _Retired:
-    """The file that holds what dead processes counted.
+    """The file with the counts of dead processes.
 
     Attributes:
-        generation: Higher after every fold.
-        origin: Generation of the first fold: if someone deletes the file, the next one has another.
-        names: Files whose numbers are in it; they may still be there.
+        generation: Number of the fold, higher after every fold.
+        origin: Generation of the first fold: if a user deletes the file, the next one has another.
+        names: Names of folded files, which may not be deleted yet.
         left_out: Files that could not be read, by name.
-        folded: When a process was last folded into a section, by key.
-        spools: Directories of records that wait on disk, whose processes are in the numbers.
-        reading: The numbers.
+        folded: Time of the last fold into a section, by key.
+        spools: Directories of records that wait on disk and whose processes are in the numbers.
+        reading: Numbers of the dead processes.
     """
 
     generation: int = 0
@@ -122,12 +122,12 @@ class _Retired:
 
 
 def read_directory(directory: Path, own: str = "", keys: Collection[str] | None = None) -> Reading:
-    """Add up everything that processes, alive or dead, have counted there.
+    """Add up the counts of all processes, alive or dead, in a directory.
 
     Args:
-        directory: Where the files are.
-        own: The name of a file to leave out, whose numbers the caller has himself.
-        keys: Keys of the sections that are wanted; None for all.
+        directory: Directory of the files.
+        own: Name of a file to leave out, whose numbers the caller has.
+        keys: Keys of the sections to read; None for all.
 
     Raises:
         OSError: The directory cannot be read.
@@ -137,7 +137,7 @@ def read_directory(directory: Path, own: str = "", keys: Collection[str] | None 
         reading = _with_live_files(retired, directory, own, keys)
         if _generation(directory) == retired.generation:
             return reading
-    with _directory_locked(directory, _PATIENCE_SECONDS) as is_mine:  # processes die faster than we can read
+    with _directory_locked(directory, _PATIENCE_SECONDS) as is_mine:  # processes die faster than this one can read
         if not is_mine:
             raise OSError(errno.EIO, "the state directory is locked all the time")
         return _with_live_files(_read_retired(directory, keys), directory, own, keys)
@@ -148,7 +148,7 @@ def _with_live_files(retired: _Retired, directory: Path, own: str, keys: Collect
     reading.current |= {key for key, folded in retired.folded.items() if folded.age() < _EXPORT_SECONDS}
     for name in _live_names(directory):
         if name != own and name not in retired.names:
-            # Gone: it was just folded, and the generation shows it. Unusable: the fold counts it once it is dead.
+            # A missing file was just folded, and the generation shows it. The fold counts an unusable one.
             with _unless_passing(), contextlib.suppress(StateFileError):
                 data = read_file(directory / name)
                 server = server_of(data)
@@ -158,7 +158,7 @@ def _with_live_files(retired: _Retired, directory: Path, own: str, keys: Collect
 
 
 def _counted(sections: Iterable[Stored]) -> list[Stored]:
-    """Return the sections that hold counts: all, but in a file of retired counts from another directory."""
+    """Return the sections that hold counts: all, except in a file of retired counts from another directory."""
     return [section for section in sections if section.key != _ABOUT]
 
 
@@ -176,32 +176,32 @@ def _live_names(directory: Path) -> list[str]:
 
 
 def _generation(directory: Path) -> int:
-    """Return that of the latest fold; 0 if there was none."""
+    """Return the generation of the latest fold; 0 if there was none."""
     with _unless_passing(), contextlib.suppress(StateFileError):
         return parsed(read_file(directory / RETIRED), ())[0]
     return 0
 
 
 def folded_spools(directory: Path) -> tuple[Collection[str], int]:
-    """Return the directories of records on disk whose dead processes are in the numbers, and whose numbers those are.
+    """Return the directories of records whose dead processes are in the retired counts, and the origin of these counts.
 
-    That number is another one once someone has deleted the directory, with what was counted there; 0 if nothing is.
+    The origin changes if a user deletes the directory with its counts; it is 0 if there are no retired counts.
 
     Raises:
-        OSError: It cannot be read just now.
+        OSError: The counts cannot be read just now.
     """
     retired = _read_retired(directory, ())
     return retired.spools, retired.origin
 
 
 def _read_retired(directory: Path, keys: Collection[str] | None = None) -> _Retired:
-    """Return what is in the file; nothing if there is none. One that cannot be used is counted, and written anew."""
+    """Return the retired counts, or empty ones. An unusable file is counted, and the next fold replaces it."""
     try:
         data = read_file(directory / RETIRED)
         number, sections = parsed(data, None if keys is None else {*keys, _ABOUT})
     except OSError as error:
         if is_passing(error):
-            raise  # to take it for nothing would be to write it anew
+            raise  # otherwise the next fold would replace counts that are still there
         return _Retired()
     except StateFileError as error:
         broken = _Retired()
@@ -209,7 +209,7 @@ def _read_retired(directory: Path, keys: Collection[str] | None = None) -> _Reti
         return broken
     try:
         return _retired_of(number, sections)
-    except (KeyError, TypeError, ValueError):  # what no release of this format writes
+    except (KeyError, TypeError, ValueError):  # no release of this format writes such a file
         broken = _Retired()
         broken.reading.count_file(DAMAGED)
         return broken
@@ -239,11 +239,11 @@ def fold(directory: Path, *, app: str | None = None) -> None:
     """Fold the files of dead processes, unless another process is just doing so.
 
     Args:
-        directory: Where the files are.
-        app: Name of the app that counted there, if it is another than the one that folds: the log names it.
+        directory: Directory of the files.
+        app: Name of the app that counted there, for the log; None if it is the app that folds.
 
     Raises:
-        OSError: Reading or writing failed; nothing is lost, the next fold tries again.
+        OSError: Reading or writing failed; no count is lost, and the next fold tries again.
     """
     with _directory_locked(directory, 0.0) as is_mine:
         if is_mine:
@@ -281,9 +281,9 @@ def _fold(directory: Path, dead: dict[str, int], names: Collection[str], app: st
     if usable or left_out.keys() - retired.left_out.keys():
         lost = _add(retired, usable, left_out)
         _forget(directory, retired)
-        # Of all that are still there: one that cannot be taken just now is in the numbers all the same.
+        # All folded files that still exist, also one whose lock cannot be taken just now.
         retired.names = retired.names.intersection(names).union(usable)
-        retired.left_out = {name: found for name, found in retired.left_out.items() if name in names}
+        retired.left_out = {name: item for name, item in retired.left_out.items() if name in names}
         retired.spools = frozenset(filter(os.path.isdir, retired.spools))
         _write(directory, retired)
         _tell_lost(lost, app)
@@ -291,13 +291,14 @@ def _fold(directory: Path, dead: dict[str, int], names: Collection[str], app: st
         if name in retired.names:
             mark_folded(directory / name)
             os.unlink(directory / name)
+
     _remove_left_behind(directory, {name: retired.left_out[name] for name in left_out})
 
 
 def _sorted_out(
     directory: Path, dead: dict[str, int], done: Iterable[str]
 ) -> tuple[dict[str, list[Stored]], dict[str, str]]:
-    """Return the sections of those that are to be folded, and what is wrong with the others."""
+    """Return the sections of the files to fold, and the state of each file that cannot be read, by name."""
     usable: dict[str, list[Stored]] = {}
     left_out: dict[str, str] = {}
     for name in dead.keys() - set(done):
@@ -312,7 +313,7 @@ def _sorted_out(
 
 
 def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str, str]) -> Counter[str]:
-    """Add the numbers of dead processes; return how many of their records are lost, by the key of the sink."""
+    """Add the numbers of dead processes; return the number of records that they lost, by the key of the sink."""
     now = Moment.now()
     lost: Counter[str] = Counter()
     for sections in usable.values():
@@ -325,25 +326,26 @@ def _add(retired: _Retired, usable: dict[str, list[Stored]], left_out: dict[str,
     for name in left_out.keys() - retired.left_out.keys():
         retired.reading.count_file(left_out[name])
         retired.left_out[name] = _LeftOut(left_out[name], now)
-    retired.left_out = {name: found for name, found in retired.left_out.items() if name not in usable}
+
+    retired.left_out = {name: item for name, item in retired.left_out.items() if name not in usable}
     return lost
 
 
 def _settled(section: Stored, lost: Counter[str]) -> Stored:
-    """Return the numbers of a dead process: what waited in its memory is lost, and counted so."""
+    """Return the numbers of a dead process, with the records in its memory counted as lost."""
     if not is_sink(section.key):
         return section
     cells = section.totals.cells.tolist()
-    # A sink that spools says where; what is there will be delivered by whoever takes it over.
+    # The description is the spool's directory, whose records another process will deliver.
     spooled = waiting_records(Path(os.fsdecode(section.description))) if section.description else 0
     records = count_lost_records(cells, spooled)
-    if not section.description:  # of a spool, another server may have delivered what is not there any more
+    if not section.description:  # another server may have delivered the missing records of a spool
         lost[section.key] += records
     return section._replace(totals=Totals(np.array(cells, dtype=np.int64), section.totals.sums))
 
 
 def _tell_lost(lost: Counter[str], app: str | None) -> None:
-    """Log what dead processes have lost, once: when it is counted for good."""
+    """Log the records that dead processes lost, once: when they are counted for good."""
     whose = f" of the app {app!r}" if app else ""
     for key, records in (+lost).items():
         logger.warning(
@@ -356,11 +358,12 @@ def _tell_lost(lost: Counter[str], app: str | None) -> None:
 
 
 def _forget(directory: Path, retired: _Retired) -> None:
-    """Drop counts of baselines that nothing has served for a day; what became of their records is kept in one sum."""
+    """Drop counts of baselines that no process has served for a day; counts of their records are kept in one sum."""
     old = {key for key, folded in retired.folded.items() if folded.age() > _KEEP_SECONDS}
     if not old:
         return
     marks = marked(directory)
+
     for key in old - read_directory(directory).current:
         if json.loads(key)[0] == "model":
             retired.reading.sections.pop(key, None)
@@ -377,6 +380,7 @@ def _write(directory: Path, retired: _Retired) -> None:
     retired.generation = max(retired.generation + 1, time.time_ns())
     retired.origin = retired.origin or retired.generation
     reading = retired.reading
+
     for item in reading.sections.values():
         item.compact()
     about = {
@@ -405,34 +409,34 @@ def _write(directory: Path, retired: _Retired) -> None:
 
 
 def _remove_left_behind(directory: Path, left_out: dict[str, _LeftOut]) -> None:
-    """Remove what was never finished, and, after a day, dead files of our own that cannot be read; nothing foreign."""
-    for name, found in left_out.items():
-        if found.state in (DAMAGED, OTHER_FORMAT) and found.found.age() > _KEEP_SECONDS:
+    """Remove unfinished files and, after a day, unreadable state files of dead processes; foreign files stay."""
+    for name, item in left_out.items():
+        if item.state in (DAMAGED, OTHER_FORMAT) and item.found.age() > _KEEP_SECONDS:
             (directory / name).unlink(missing_ok=True)
     for path in [directory / name for name in os.listdir(directory) if name.startswith(NEW)]:
         with contextlib.suppress(FileNotFoundError):  # finished, and renamed, just now
-            # A process that is just making it has its lock, whatever a clock says.
+            # A process that is still writing the file has its lock, even if a clock is wrong.
             if abs(time.time() - path.lstat().st_mtime) > _UNFINISHED_SECONDS and has_no_owner(path):
                 path.unlink()
 
 
 def take_over(old: Path, directory: Path) -> None:
-    """Move what was counted in another directory to this one, unless a live process counts there.
+    """Move the counts of another directory to this one, unless a live process counts there.
 
     Raises:
-        OSError: It cannot be moved.
+        OSError: The file cannot be moved.
     """
     fold(old)
     if not _live_names(old):
-        with contextlib.suppress(FileNotFoundError):  # nothing was counted there, or another process is faster
+        with contextlib.suppress(FileNotFoundError):  # no process counted there, or another one was faster
             os.rename(old / RETIRED, directory / f"{LIVE}{hashlib.sha256(old.name.encode()).hexdigest()[:32]}")
 
 
 def is_ours(name: str) -> bool:
-    """Say whether a file of this name is one of those that are made here."""
+    """Say whether the name of a file is one that this package gives."""
     return name == IDLE or name.startswith((LIVE, NEW, NOTE, _WINDOWS, "retired-"))
 
 
 def windows_path(directory: Path, key: str) -> Path:
-    """Return where the time windows of a section are kept."""
+    """Return the path of the time windows of a section."""
     return directory / f"{_WINDOWS}{hashlib.sha256(f'{FORMAT} {key}'.encode()).hexdigest()[:16]}"

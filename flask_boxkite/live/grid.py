@@ -1,14 +1,14 @@
 """Counting numbers of many columns in their bins at once, without searching.
 
-A binary search is slow because the processor cannot foresee how its comparisons end. So each column's range is laid out
-with cells of equal width, eight per bound; a multiplication and an addition say which of them a value falls into, a
-table says the highest bin that begins in it or before it, and the value steps down from there while it is not above
-its bin's lower bound. Few values step at all, and hardly any twice.
+A binary search is slow because the processor cannot predict its comparisons. So a grid divides each column's range into
+slots of equal width, eight per bound. A multiplication and an addition find the slot of a value, and a table gives the
+highest bin that begins in or before the slot. From there, the value steps down while it is not above its bin's lower
+bound. Few values step at all, and hardly any twice.
 
-The answer is exact although the arithmetic is rounded: rounding never reverses an order, so a bound below a value is
-never in a later grid cell than the value; and the steps compare with the bounds themselves.
+The answer is exact although the arithmetic is rounded. Rounding never reverses an order, so a bound below a value is
+never in a later slot than the value; and the steps compare with the bounds themselves.
 
-A value takes about 6 ns, where `numpy.searchsorted` takes about 30. A grid keeps 1 MB of constants, and 64 bytes or so
+A value takes about 6 ns, where `numpy.searchsorted` takes about 30. A grid keeps 1 MB of constants, and about 64 bytes
 for each bound.
 """
 
@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 __all__ = ["Grid", "GridColumn"]
 
 CELLS_PER_BOUND = 8
-"""More would outgrow the processor's caches, fewer leave more values to step."""
+"""More slots would outgrow the processor's caches, fewer would leave more values to step."""
 
 MAX_CROWD = 4
-"""With more bounds than this in one grid cell, as when they are spaced by factors, a search is no slower than steps."""
+"""Most bounds in one slot: with more, as when bounds are spaced by factors, a search is as fast as steps."""
 
 CHUNK_VALUES = 32_768
-"""Values worked on at a time: they and all that is computed for them stay in the processor's second cache or so."""
+"""Values counted at a time, few enough to stay, with their intermediate results, in the processor's caches."""
 
 _Floats: TypeAlias = "NDArray[np.float64]"
 
@@ -39,9 +39,9 @@ class GridColumn(NamedTuple):
     """A column to count.
 
     Attributes:
-        position: Where it stands in the rows.
-        bounds: Upper bounds of its bins, ascending; two may be equal, as narrow floats are.
-        offset: Its first cell. Its bins have one cell each, then come what is above all bounds, and what is missing.
+        position: Index of the column in the rows.
+        bounds: Upper bounds of its bins, ascending; two may be equal as narrow floats.
+        offset: First cell of the column: one for each bin, then one above all bounds, then one for missing values.
     """
 
     position: int
@@ -50,7 +50,7 @@ class GridColumn(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Where the values of columns fall: ``value * scale + shift``, no less than *first* and no more than *last*."""
+    """Slots of the values of columns: ``value * scale + shift``, no less than *first* and no more than *last*."""
 
     scale: _Floats | float
     shift: _Floats | float
@@ -58,38 +58,39 @@ class _Layout(NamedTuple):
     last: _Floats | float
 
     def locate(self, values: _Floats) -> NDArray[np.int32]:
-        """Return the grid cells; NaN falls into the last one of its column."""
-        found = values * self.scale
-        found += self.shift
-        np.maximum(found, self.first, out=found)
-        np.fmin(found, self.last, out=found)
-        return found.astype(np.int32)  # half the time of 64 bits
+        """Return the slots of values; NaN falls into the last slot of its column."""
+        slots = values * self.scale
+        slots += self.shift
+        np.maximum(slots, self.first, out=slots)
+        np.fmin(slots, self.last, out=slots)
+        return slots.astype(np.int32)  # half the time of 64 bits
 
 
 class Grid:
-    """Counts rows of numbers. Never changes once made, so it may be used by any thread.
+    """Counts rows of numbers. A grid never changes once made, so any thread may use it.
 
-    NumPy may warn of overflow and NaN while a grid is made and used; both are as they should be.
+    NumPy may warn of overflow and NaN while a grid is made and used; both are expected.
 
     Args:
-        columns: What to count. A column whose bounds are too crowded for a grid is left out.
+        columns: Columns to count. A column whose bounds are too crowded for a grid is left out.
         size: Number of cells of the whole model.
 
     Attributes:
-        positions: Where the columns that are counted stand in the rows.
+        positions: Indices in the rows of the columns that are counted.
     """
 
     def __init__(self, columns: Sequence[GridColumn], size: int) -> None:
         self._size = size
-        # A value steps down while it is at or below this; NaN stops it, as every comparison with NaN is false.
+        # A value steps down while it is at or below this; NaN stops it, because every comparison with NaN is false.
         self._lower = np.full(size, math.nan)
         layouts: list[_Layout] = []
         tables: list[NDArray[np.intp]] = []
         self._pick: list[int] = []
         start = 0
+
         for column in columns:
             layout = _lay_out(column.bounds, start)
-            # What is missing is counted as above infinity.
+            # Missing values are counted as above infinity.
             ends = np.append(column.bounds, math.inf)
             if layout is None or (table := _bounds_up_to(layout, ends)) is None:
                 continue
@@ -105,10 +106,10 @@ class Grid:
         self._constants = np.tile(np.array(layouts).reshape(-1, len(_Layout._fields)).T, self._rows)
 
     def count(self, rows: NDArray[Any]) -> NDArray[np.int64]:
-        """Return how many values fall into each cell of the model.
+        """Return the number of values in each cell of the model.
 
         Args:
-            rows: Numbers, shape (rows, columns), whatever their type and their order in memory.
+            rows: Numbers, shape (rows, columns), of any type and order in memory.
         """
         counts = np.zeros(self._size, dtype=np.int64)
         pick = slice(None) if len(self._pick) == rows.shape[1] else self._pick
@@ -133,8 +134,8 @@ class Grid:
 
 
 def _lay_out(bounds: _Floats, start: int) -> _Layout | None:
-    """Return a layout of grid cells from number *start* on; None if its arithmetic would overflow."""
-    # Data has outliers, and so have the outer bounds. They share a cell with their neighbours.
+    """Return a layout of slots from number *start* on; None if its arithmetic would overflow."""
+    # The outer bounds may be outliers, so they share a slot with their neighbours.
     inner = bounds[1:-1] if len(bounds) > 3 else bounds
     low, high = float(inner[0]), float(inner[-1])
     cells = CELLS_PER_BOUND * len(bounds)
@@ -146,7 +147,7 @@ def _lay_out(bounds: _Floats, start: int) -> _Layout | None:
 
 
 def _bounds_up_to(layout: _Layout, ends: _Floats) -> NDArray[np.intp] | None:
-    """Return, for each grid cell, how many bounds lie in it or before it; None if one is crowded."""
+    """Return, for each slot, the number of bounds in it or before it; None if a slot is crowded."""
     first, last = int(layout.first), int(layout.last)
     bounds_in = np.bincount(layout.locate(ends) - first, minlength=last - first + 1)
     return None if bounds_in.max() > MAX_CROWD else np.cumsum(bounds_in, dtype=np.intp)

@@ -1,8 +1,8 @@
-"""Where each live count stands in its block of numbers.
+"""The layout of a block of live counts: the index of each cell.
 
-Of a model: the bins are known before the first request, so the layout is fixed for the life of a baseline: the cells
-of every feature, then of every output (`baseline.distribution`), whole rows by their hash, then request counts. A
-second, small block holds sums, which are floats. Of a sink: what became of its records.
+A model's bins are known before the first request, so its layout is fixed for the life of a baseline: the cells of
+every feature, then of every output (`baseline.distribution`), whole rows by their hash, then request counts. A second,
+small block holds sums, which are floats. A sink's block counts its records by what happened to them.
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ __all__ = [
 DURATION_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the duration histogram, in seconds."""
 
-# Cells of a sink. Whoever reads them while they change reads in this order, so that what was accepted is never less
-# than what became of it.
+# Cells of a sink. Readers copy cells in this order, so a torn read never shows more records settled than accepted.
 DELIVERED = 0
 DROPPED = {reason: cell for cell, reason in enumerate(DROP_REASONS, 1)}
 WAITING_BYTES, RETRIES, UNSPOOLED, LAST_DELIVERY_MS, BACKOFF_MS, TAKEN_OVER, ACCEPTED = range(
@@ -50,11 +49,11 @@ WAITING_BYTES, RETRIES, UNSPOOLED, LAST_DELIVERY_MS, BACKOFF_MS, TAKEN_OVER, ACC
 SINK_CELLS = ACCEPTED + 1
 
 FILES = Section(section_key("files"), len(STATE_FILES), 0)
-"""What became of files of counts, by `naming.STATE_FILES`."""
+"""Number of state files by what happened to them (`naming.STATE_FILES`)."""
 
 _NAMES = (STATUSES, DURATION_BOUNDS, CAPTURE_REASONS, FAILED_STATES, DROP_REASONS, STATE_FILES)
 FORMAT = zlib.crc32(repr((5, *_NAMES)).encode())
-"""Changes with all that a layout depends on besides the baseline; numbers of another format are not read."""
+"""Hash of all names that a layout depends on besides the baseline; numbers of another format are not read."""
 
 
 class Layout:
@@ -64,14 +63,14 @@ class Layout:
         features: Distributions of the features, for their bins.
         outputs: Distributions of the outputs.
         outputs_start: First cell of the outputs.
-        buckets_start: First cell of the `ROW_BUCKETS` that rows are counted in; without variables they stay empty.
+        buckets_start: First of the `ROW_BUCKETS` cells in which rows are counted; without variables they stay empty.
         squares: Cell of the sum of squares of the requests' numbers of rows.
         statuses_start: First cell of the predictions by status.
         durations_start: First cell of the duration bins.
         captures_start: First cell of the capture errors by reason.
         failed_start: First cell of the features of failed requests: `FAILED_STATES` of one feature after the other.
         size: Number of cells.
-        duration_sum: Index of the sum of durations; before it stand two sums per output, of positive and of negative
+        duration_sum: Index of the sum of durations; it stands behind two sums per output, of positive and of negative
             values.
         sums_size: Number of sums.
     """
@@ -92,12 +91,12 @@ class Layout:
 
     @classmethod
     def of(cls, baseline: Baseline | None) -> Layout:
-        """Return the layout for a baseline; without one, only requests are counted."""
+        """Return the layout for a baseline; without a baseline, only requests are counted."""
         return cls(baseline.features, baseline.outputs) if baseline else cls((), ())
 
 
 def is_sink(key: str) -> bool:
-    """Say whether a section is that of a sink."""
+    """Say whether a section belongs to a sink."""
     return key.startswith('["sink"')
 
 
@@ -107,20 +106,20 @@ def sink_name(key: str) -> str:
 
 
 def waiting_of_process(cells: Sequence[int]) -> int:
-    """Return how many records wait in one process.
+    """Return the number of records that wait in one process.
 
-    What it delivered for a dead process, whose own cells have it as accepted, stands in a cell of its own.
+    Records that it delivered for a dead process are accepted in that one's cells, so a cell of their own counts them.
     """
     gone = cells[DELIVERED] + sum(cells[cell] for cell in DROPPED.values())
     return cells[ACCEPTED] + cells[TAKEN_OVER] - gone
 
 
 def count_lost_records(cells: MutableSequence[int], spooled: int) -> int:
-    """Count what waited in the memory of a process that died as dropped, in the cells of its sink; return how many.
+    """Count the records in the memory of a dead process as dropped, in the cells of its sink; return their number.
 
     Args:
-        cells: Of the process.
-        spooled: How many of its records wait on disk. Killed just between, it may have counted one of them not yet.
+        cells: Cells of the process.
+        spooled: Number of its records on disk. A process that was killed may not have counted the last one.
     """
     waiting = waiting_of_process(cells)
     lost = max(waiting - spooled, 0)

@@ -1,17 +1,16 @@
-"""Where the processes of one server find each other's counts: a directory that all of them, and nobody else, come to.
+"""The state directory, in which the processes of one server, and no others, find each other's counts.
 
-Named explicitly (``BOXKITE_STATE_DIR``, else ``PROMETHEUS_MULTIPROC_DIR``), or made in the machine's shared memory
-under a name that only processes of the same master can have: user, boot, container, the master's process id and its
-time of start. Below that, each name of an app has its own.
+A user names it (``BOXKITE_STATE_DIR``, or ``PROMETHEUS_MULTIPROC_DIR``), or it is made in the machine's shared memory.
+Its name there is one that only processes of the same master can have: user, boot, container, the master's process id
+and its time of start. Each name of an app has its own directory.
 
-Apps of one name count in one directory, whatever the order in which a process makes them: what they monitor tells their
-counts apart (`apart`). Apps of one name that monitor the same model with the same baseline are ambiguous. Those that a
-process has at once get numbers in the order in which it makes them, so the processes of a server must make them in the
-same order, unless they have names.
+Apps of one name count in one directory, and the models that they monitor distinguish their counts (`apart`). Apps of
+one name that monitor the same model with the same baseline are ambiguous. A process numbers its ambiguous apps in the
+order in which it makes them. So the processes of a server must make them in the same order, or give them names.
 
-The directory is made at first use, in the process that counts, not in a master that may run as another user. When a
-server ends nobody is left who could know that it has, rather than being recycled, so old directories are swept by the
-next start. A script of one process removes its own.
+The directory is made at first use by the process that counts, because a master may run as another user. No process can
+tell whether a server has ended or only recycles its workers, so the next start sweeps old directories. A script of one
+process removes its own.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _ABANDONED_SECONDS = 3600.0
 """After this time without a process, a directory of another container is swept."""
 
 _EXPLICIT_ABANDONED_SECONDS = 7 * 86400.0
-"""Counts in a directory that was asked for outlive a restart, so they are kept for a week."""
+"""Counts in an explicit directory outlive a restart, so they are kept for a week."""
 
 _AUTOMATIC = re.compile(
     r"boxkite-(?P<uid>\d+)-(?P<boot>[^-]*)-(?P<namespace>\d*)-(?P<pid>\d+)-(?P<started>\d*)"
@@ -59,21 +58,21 @@ _AUTOMATIC = re.compile(
 class Place:
     """The directory of the counts of one app.
 
-    Made together with the app: in a master that preloads it, or in each worker. Forked processes use their parent's.
+    It is made with the app: in a master that preloads the app, or in each worker. Forked processes use their parent's.
 
     Args:
-        app: A name for the app.
-        replica: A name for this server among those that might use the same explicit directory: the pod or host.
-        explicit: The directory that was asked for, or None.
-        environ: The environment variables.
-        monitored: Keys of the sections of the app's models, which tell it from other apps of its name.
+        app: Name of the app.
+        replica: Name of this server among servers that may use the same explicit directory: the pod or host.
+        explicit: Path of the directory that a user named, or None.
+        environ: Environment variables.
+        monitored: Keys of the sections of the app's models, which distinguish it from other apps of its name.
         is_named: Whether a user gave the name, so that another server that comes to the directory is the same app.
 
     Attributes:
-        server: Whose processes come to it.
+        server: Server whose processes use the directory.
         keys: Keys of all sections in which the app counts; sinks add the sections of its records.
         owner: Hash of *monitored*; empty if there are none.
-        is_open: Whether anything was counted here.
+        is_open: Whether this process has opened the directory.
 
     Raises:
         ConfigError: The explicit directory cannot be used.
@@ -105,16 +104,16 @@ class Place:
         _places[id(self)] = weakref.ref(self)
 
     def _free_number(self) -> int:
-        if self.is_alone:  # no other process has to find the directory, which is as new as the app
+        if self.is_alone:  # no other process has to find the directory
             _made_alone[self._app] += 1
             return _made_alone[self._app] - 1
         if self.is_ambiguous:
-            gc.collect()  # other processes may have collected apps that were made and dropped here, and must agree
+            gc.collect()  # processes must agree on the number, and others may have collected dropped apps already
         taken = {place._number for place in self._twins()}
         return next(number for number in itertools.count() if number not in taken)
 
     def _neighbours(self) -> list[Place]:
-        """Return the places of the other apps of this name that this process has."""
+        """Return the places of this process's other apps with this name."""
         name = (self._explicit, self._replica, self._app)
         others = (known() for known in list(_places.values()))
         return [
@@ -133,32 +132,32 @@ class Place:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether only the order in which a process makes its apps tells the counts of this one from another's."""
+        """Whether only the order in which a process makes its apps distinguishes this app's counts from another's."""
         return bool(self._twins())
 
     @property
     def has_used_twin(self) -> bool:
-        """Whether it is ambiguous, and the other app counts too."""
+        """Whether the app is ambiguous, and the other app counts too."""
         return any(place.is_open for place in self._twins())
 
     @property
     def company_version(self) -> tuple[int, int]:
-        """What changes when `company` may have."""
+        """A value that changes whenever `company` may have changed."""
         return _openings[0], len(self.keys)
 
     def company(self) -> list[Place]:
-        """Return the places of other apps that count in the same directory from this process."""
+        """Return the places of this process's other apps that count in the same directory."""
         others = self._neighbours()
         return [place for place in others if place.is_open and place._number == self._number]
 
     def is_stranger(self, server: ServerName | None) -> bool:
-        """Say whether a server that counts here serves another app, as far as its name tells."""
+        """Say whether a server that counts here serves another app, judged by its name."""
         if server is None or server == self.server or self._is_named:
             return False
         return not (server.is_child_of(self.server) or self.server.is_child_of(server))
 
     def release(self) -> None:
-        """Give up the number: the app is gone, though what it recorded may still be on its way."""
+        """Free the number, because the app is gone; its last records may still be on their way."""
         _places.pop(id(self), None)
 
     @property
@@ -171,14 +170,14 @@ class Place:
 
     @property
     def _has_name(self) -> bool:
-        """Whether the server has a name that no other will ever have; not on a system without ``/proc``."""
+        """Whether the server has a unique name; a system without ``/proc`` gives none."""
         return bool(self.server.started or self.server.boot)
 
     def open(self) -> Path | None:
-        """Return the directory, made if need be; None if this system cannot share, or not by itself.
+        """Return the directory, made if it is missing; None if this system cannot share, or needs an explicit one.
 
         Raises:
-            OSError: There is none that can be used.
+            OSError: No directory can be used.
         """
         if not can_lock:
             return None
@@ -204,6 +203,7 @@ class Place:
                     self.is_open = True
                     _openings[0] += 1
                 return directory
+
         return None
 
     @property
@@ -211,7 +211,7 @@ class Place:
         return f"{self._app}.0" if self._number == 0 else f"{self._app}.0-{self._number + 1}"
 
     def _take_over_numbered(self, directory: Path) -> None:
-        """Move here what an earlier release counted, which gave each app of a name a directory by its order."""
+        """Move the counts of an earlier release here; it gave each app of a name a directory by its order."""
         number = str(self._number) if self.is_ambiguous else "[1-9]*"
         for old in directory.parent.glob(f"{_PREFIX}{glob.escape(f'{self._replica}-{self._app}')}.{number}"):
             with contextlib.suppress(OSError):
@@ -221,27 +221,27 @@ class Place:
 
     @property
     def is_alone(self) -> bool:
-        """Whether this process is a server by itself, whose directory nobody will want when it has ended."""
+        """Whether this process is a server by itself, so that no process needs its directory after its end."""
         return self._explicit is None and self.server.pid == self._made_by == os.getpid()
 
     def leave(self, directory: Path) -> None:
-        """Remove the directory, if this process is a server by itself and the last one in it."""
+        """Remove the directory, if this process is a server by itself and the last process in it."""
         if self.is_alone:
             remove_unused(directory)
 
 
 _places: dict[int, weakref.ref[Place]] = {}
-"""Places of the apps that this process has, by their ids. (A set of weak references cannot be read while it grows.)"""
+"""Places of this process's apps, by their ids. (A set of weak references cannot be read while it grows.)"""
 
 _openings = [0]
-"""How many of them were opened."""
+"""Number of places that were opened."""
 
 _made_alone: Counter[str] = Counter()
-"""How many apps of a name this process has made as a server by itself."""
+"""Number of apps, by name, that this process has made as a server by itself."""
 
 
 def _named_segment(name: str) -> str:
-    """Return a name as part of a directory's, different for different names."""
+    """Return a name as part of a directory's name, different for different names."""
     segment = path_segment(name)[:40]
     return segment if segment == name else f"{segment}-{_hash(name)}"
 
@@ -251,10 +251,10 @@ def _hash(text: str) -> str:
 
 
 def _checked(explicit: str) -> Path:
-    """Return the directory that was asked for; it is made later, by whoever counts.
+    """Return the explicit directory; the process that counts makes it later.
 
     Raises:
-        ConfigError: It cannot be made or written.
+        ConfigError: The directory cannot be made or written.
     """
     path = Path(explicit).absolute()
     if (obstacle := unwritable(path)) is not None:
@@ -264,7 +264,7 @@ def _checked(explicit: str) -> Path:
 
 
 def _multiproc_directory(environ: Mapping[str, str]) -> Path | None:
-    """Return the directory of `prometheus_client`'s multi-process mode, where it is on and can be used."""
+    """Return the directory of `prometheus_client`'s multi-process mode; None if the mode is off or cannot be used."""
     name = environ.get("PROMETHEUS_MULTIPROC_DIR") or environ.get("prometheus_multiproc_dir") or ""
     return Path(name).absolute() if name and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK) else None
 
@@ -279,10 +279,10 @@ def _automatic_start(server: ServerName) -> str:
 
 
 def _made(directory: Path) -> Path:
-    """Make a directory that is ours alone.
+    """Make a directory for this user alone.
 
     Raises:
-        OSError: There is one that is not, or it cannot be made.
+        OSError: The directory cannot be made, or exists and other users may use it.
     """
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
@@ -307,14 +307,14 @@ def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
 
 def _remove_if_over(directory: Path, own: Path, *, is_automatic: bool) -> None:
     if _is_over(directory, is_automatic=is_automatic):
-        with contextlib.suppress(OSError):  # which logs the records that were lost: no later process reads them
+        with contextlib.suppress(OSError):  # folding logs the lost records, which no later process would
             app = _app_in(directory.name)
             fold(directory, app=None if app == _app_in(own.name) else app)
         remove_unused(directory)
 
 
 def _app_in(name: str) -> str | None:
-    """Return the name of the app that counts in a directory, as far as the directory's name tells."""
+    """Return the name of the app that counts in a directory, judged by the directory's name."""
     parts = _AUTOMATIC.fullmatch(name)
     return parts["app"] if parts else None
 
@@ -338,9 +338,9 @@ def _is_over(directory: Path, *, is_automatic: bool) -> bool:
 
 
 def _idle_seconds(directory: Path) -> float:
-    """Return for how long no process was seen to count in a directory, which is noted there at the first look.
+    """Return the seconds since a process first saw that no process counts in a directory, and noted it there.
 
-    The time of its last change would be the word of a clock, of which a jump is enough to delete it.
+    The time of the directory's last change would depend on a clock, and one jump of it would delete the directory.
     """
     if not is_unused(directory) or not all(map(is_ours, os.listdir(directory))):
         return 0.0
@@ -354,11 +354,12 @@ def _idle_seconds(directory: Path) -> float:
             write_all(descriptor, json.dumps(Moment.now()).encode(), 0)
         finally:
             os.close(descriptor)
+
     return 0.0
 
 
 def remove_unused(directory: Path) -> None:
-    """Remove a directory and all in it, unless a live process counts there; never raises."""
+    """Remove a directory and its files, unless a live process counts there; never raises."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

@@ -1,4 +1,4 @@
-"""The numbers of many processes, added up: exactly, so that no counter falls however they are grouped and ordered."""
+"""The sum of the numbers of many processes, computed exactly, so that no order of adding makes a counter fall."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ __all__ = ["Reading", "SectionSum"]
 
 @dataclass
 class SectionSum:
-    """A section, as far as it is added up.
+    """A section that is being added up.
 
     Attributes:
-        cells: The counts.
-        parts: Sums whose total is meant, each of shape (sums,). They are added up at the end, and exactly: added one by
-            one in an order that changes from scrape to scrape, rounding would make a counter fall now and then.
-        description: What the section is.
+        cells: Counts, added up so far.
+        parts: Sums of each process, each of shape (sums,). They are added up at the end, exactly: one by one, in an
+            order that changes from scrape to scrape, rounding would make a counter fall now and then.
+        description: Description of the section (`Section.description`).
     """
 
     cells: NDArray[np.int64]
@@ -41,7 +41,7 @@ class SectionSum:
         return Totals(self.cells, np.array(sums, dtype=np.float64))
 
     def compact(self) -> None:
-        """Replace the parts by as few as have exactly the same total."""
+        """Replace the parts by the fewest parts with exactly the same total."""
         columns = [_exact_parts(column) for column in zip(*self.parts, strict=True)]
         rows = itertools.zip_longest(*columns, fillvalue=0.0)
         self.parts = [np.array(row) for row in rows] or self.parts[:1]
@@ -49,12 +49,12 @@ class SectionSum:
 
 @dataclass
 class Reading:
-    """What all processes together have counted.
+    """The counts of all processes together.
 
     Attributes:
-        sections: By key.
-        current: Keys of the sections in which something alive counts, or did a few minutes ago.
-        servers: Servers of the live processes that count in a section, by its key; None for one that is not known.
+        sections: Sections by key.
+        current: Keys of the sections in which a live process counts, or did a few minutes ago.
+        servers: Servers of the live processes that count in a section, by its key; None for an unknown server.
     """
 
     sections: dict[str, SectionSum] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class Reading:
         self.current.discard(key)
 
     def add(self, section: Stored) -> None:
-        """Add the numbers of one process; ignored where their shape is not that of others of the same key."""
+        """Add the numbers of one process; ignored if sections of the same key have another shape."""
         before = self.sections.get(section.key)
         if before is None:
             self.sections[section.key] = SectionSum(section.totals.cells, [section.totals.sums], section.description)
@@ -84,7 +84,7 @@ class Reading:
 
     @property
     def files(self) -> dict[str, int]:
-        """State files by what became of them."""
+        """Number of state files by what happened to them."""
         return dict(zip(STATE_FILES, self.totals(FILES).cells.tolist(), strict=True))
 
     def count_file(self, state: str) -> None:
@@ -94,28 +94,28 @@ class Reading:
 
     def totals(self, section: Section) -> Totals:
         """Return the numbers of a section."""
-        found = self.sections.get(section.key)
-        if found is None or (len(found.cells), len(found.parts[0])) != (section.cells, section.sums):
+        item = self.sections.get(section.key)
+        if item is None or (len(item.cells), len(item.parts[0])) != (section.cells, section.sums):
             return Totals.zero(section)
-        return found.totals()
+        return item.totals()
 
     def sink_cells(self, name: str) -> NDArray[np.int64]:
-        """Return what became of the records of a sink, also of processes that had another baseline."""
+        """Return the counts of a sink's records, including processes that had another baseline."""
         cells = np.zeros(SINK_CELLS, np.int64)
-        for key, found in self.sections.items():
-            if is_sink(key) and sink_name(key) == name and len(found.cells) == SINK_CELLS:
-                cells = _sink_sum(cells, found.cells)
+        for key, item in self.sections.items():
+            if is_sink(key) and sink_name(key) == name and len(item.cells) == SINK_CELLS:
+                cells = _sink_sum(cells, item.cells)
         return cells
 
     def description(self, key: str) -> bytes:
-        """Return what processes say of a section; empty if there is none."""
+        """Return the description of a section; empty if there is no such section."""
         return self.sections[key].description if key in self.sections else b""
 
 
 def _sink_sum(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     cells = one + other
     cells[BACKOFF_MS] = max(one[BACKOFF_MS], other[BACKOFF_MS])
-    # The last one that is not still to come: one of a clock that was ahead would hide all after it.
+    # The latest time that is not in the future: a time from a clock that was ahead would hide all later ones.
     now = time.time() * 1000
     cells[LAST_DELIVERY_MS] = max(one[LAST_DELIVERY_MS], other[LAST_DELIVERY_MS], key=lambda at: (at <= now, at))
     return cells
@@ -129,7 +129,7 @@ def _rounded_sum(numbers: Sequence[float]) -> float:
 
 
 def _exact_parts(numbers: Sequence[float]) -> list[float]:
-    """Return as few numbers as have exactly the same sum: that sum rounded, what was rounded away, and so on."""
+    """Return the fewest numbers with exactly the same sum: the rounded sum, its rounding error, and so on."""
     parts = [_rounded_sum(numbers)]
     while math.isfinite(parts[-1]) and (rest := _rounded_sum([*numbers, *(-part for part in parts)])):
         parts.append(rest)

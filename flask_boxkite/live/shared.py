@@ -1,8 +1,9 @@
-"""The counts of one app, in this process and, where there is a place for it, in all processes of its server.
+"""The store of one app's counts, shared by all processes of its server if there is a state directory.
 
-A section's block begins in this process's memory. With the first prediction it moves into a file that the others read;
-should that fail, on a full disk, say, it stays where it is, is counted and read here all the same, and is tried again
-with every slot of the time windows. The same happens when somebody deletes the files of a running server.
+A section's block begins in this process's memory. With the first prediction it moves into a file that other processes
+read. If that fails, on a full disk, say, the block stays in memory, where this process counts and reads it, and the
+move is tried again with every slot of the time windows. The same happens if a user deletes the files of a running
+server.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _ambiguity_throttle = Throttle()
 
 
 class _Process:
-    """What belongs to one process; guarded by its lock."""
+    """The blocks, files and windows of one process; guarded by its lock."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -53,30 +54,30 @@ class _Process:
         self.directory: Path | None = None
         self.file: LiveFile | None = None
         self.windows: dict[tuple[Path | None, str], Windows] = {}
-        self.latest: tuple[float, Reading] | None = None  # and when it was read
+        self.latest: tuple[float, Reading] | None = None  # with the time of reading
         self.company_version = (0, 0)
-        self.origin = 0  # of the numbers that have, as accepted, what this process delivers for dead ones
+        self.origin = 0  # of the retired counts that include, as accepted, the records that this process adopted
 
     def count_failure(self) -> None:
-        """Count that the file could not be written; shown by others once it can."""
+        """Count that the file could not be written; other processes see it once it can be."""
         block = self.blocks.setdefault(FILES.key, Block(FILES, self.mark))
         with block.lock:
             block.cells[STATE_FILES.index(UNWRITABLE)] += 1
 
     def close(self) -> None:
-        """Let go of the file: others may fold it, or, in a forked child, the parent goes on holding it."""
+        """Close the file, so that others may fold it; in a forked child, the parent still holds it."""
         file, self.file = self.file, None
         if file is not None:
             file.close()
 
 
 class Store:
-    """Home of the counts of one app. Safe to use from any thread and after a fork.
+    """The counts of one app. Any thread may use it, also after a fork.
 
     Args:
-        place: Where the other processes are found; None to keep everything in this one.
-        clock: Returns the monotonic time, by which slots of the time windows go by.
-        wall: Returns the Unix time, by which they are cut.
+        place: State directory that processes share; None to keep all counts in this process.
+        clock: Returns the monotonic time, which measures the slots of the time windows.
+        wall: Returns the Unix time, at whose round numbers slots begin.
     """
 
     def __init__(
@@ -92,17 +93,17 @@ class Store:
         self._throttle = Throttle()
         first = _Process()
         self._process = first
-        # setdefault is atomic, so threads that meet in a forked process agree on one object without a lock,
-        # which the fork may have left held by a thread that does not exist any more.
+        # setdefault is atomic, so threads of a forked process agree on one object without a lock. A thread that
+        # does not exist in the child might hold a lock for ever.
         self._processes = {first.pid: first}
         weakref.finalize(self, _leave, self._processes, place).atexit = False
         _stores.add(self)
 
     def check_server(self, environ: Mapping[str, Any]) -> None:
-        """Say what to set where a server's processes cannot find each other's counts.
+        """Log which setting helps where a server's processes cannot find each other's counts.
 
         Args:
-            environ: Of a WSGI request.
+            environ: Environment of a WSGI request.
         """
         self._is_serving = True
         if runs_several(environ) and self._place is not None and not self._place.finds_others:
@@ -134,7 +135,7 @@ class Store:
             return block
 
     def share(self) -> None:
-        """Move blocks that are still in this process's memory to where others can read them; never raises OSError."""
+        """Move blocks from this process's memory into the file that others read; never raises OSError."""
         process = self._own()
         with process.lock:
             if process.file is not None and not process.file.is_linked():
@@ -148,7 +149,7 @@ class Store:
                     self._rely_on(process, folded_spools(process.directory)[1])
 
     def _mark_company(self, process: _Process) -> None:
-        """Mark what this app and others of its name count, where this process has several."""
+        """Mark the sections of this app and of others of its name, where this process has several."""
         place, directory = self._place, process.directory
         if place is None or directory is None or process.company_version == place.company_version:
             return
@@ -161,9 +162,9 @@ class Store:
             process.company_version = version
 
     def _leave_lost_file(self, process: _Process, file: LiveFile) -> None:
-        """Take the numbers out of a file that others do not find any more, or whose lock was lost."""
-        with contextlib.suppress(OSError):  # a user deleted it; or it was taken for that of a dead process
-            file.path.unlink()  # only the lock was lost: nobody may fold what moves on with us
+        """Move the numbers out of a file that others cannot find any more, or whose lock was lost."""
+        with contextlib.suppress(OSError):  # a user deleted the file, or another process folded it
+            file.path.unlink()  # if only the lock was lost, others must not fold the numbers that stay here
         was_folded = file.was_folded
         if self._throttle.allows():
             logger.warning("The state file '%s' of this process is gone; it makes another one.", file.path)
@@ -175,7 +176,7 @@ class Store:
 
     @staticmethod
     def _rely_on(process: _Process, origin: int) -> None:
-        """Rely on numbers of dead processes for what is delivered for them; if they are others, the old are deleted."""
+        """Note the retired counts that have adopted records as accepted; if their origin changes, count them here."""
         if process.origin not in (0, origin):
             for block in process.blocks.values():
                 _accept_taken_over(block)
@@ -201,19 +202,19 @@ class Store:
         """Return the directory, opened at first use.
 
         Raises:
-            OSError: There is none.
+            OSError: The directory cannot be made or used.
         """
         if process.directory is None and self._place is not None:
             process.directory = self._place.open()
             if process.directory is not None:
                 process.company_version = (0, 0)
                 self._warn_of_twins()
-                with contextlib.suppress(OSError):  # a full disk, say: what is there is read all the same
+                with contextlib.suppress(OSError):  # on a full disk, say; the files can still be read
                     fold(process.directory)
         return process.directory
 
     def _warn_of_twins(self) -> None:
-        """Say what to set where the processes of a server cannot tell its apps apart."""
+        """Log which argument helps where the processes of a server cannot distinguish its apps."""
         assert self._place is not None
         if self._place.finds_others and self._place.has_used_twin and _ambiguity_throttle.allows():
             logger.warning(
@@ -223,7 +224,7 @@ class Store:
             )
 
     def tidy(self) -> None:
-        """Let others see that this process is there, and fold what dead processes counted; never raises OSError."""
+        """Let others see that this process lives, and fold the counts of dead ones; never raises OSError."""
         self.share()
         process = self._own()
         with process.lock, contextlib.suppress(OSError):
@@ -232,13 +233,13 @@ class Store:
                 fold(directory)
 
     def read(self, keys: Collection[str] | None = None) -> Reading:
-        """Return what all processes have counted, as of now.
+        """Return the present counts of all processes.
 
         Args:
-            keys: Keys of the sections that are wanted; None for all.
+            keys: Keys of the sections to read; None for all.
 
         Raises:
-            OSError: What others have counted cannot be read just now, for want of descriptors, say.
+            OSError: The counts of others cannot be read just now: too many files are open, say.
         """
         process = self._own()
         with process.lock:
@@ -252,22 +253,23 @@ class Store:
                     has_left = process.file is None
             except OSError as error:  # the directory is gone, say, or was never made
                 if is_passing(error):
-                    raise  # what others have counted is there: without it, counters would fall
+                    raise  # the counts of others still exist: without them, counters would fall
             wanted = process.blocks.keys() if keys is None else [key for key in keys if key in process.blocks]
             for block in map(process.blocks.__getitem__, wanted):  # under their locks: every prediction is whole
-                if has_left and block.is_shared:  # at exit: its file, which nobody holds any more, was read
+                if has_left and block.is_shared:  # at exit, its file was closed and has been read
                     continue
                 reading.add(Stored(block.section.key, block.totals(), block.section.description))
                 reading.current.add(block.section.key)
             return reading
 
     def _leave_out_others(self, reading: Reading, directory: Path) -> None:
-        """Keep what this app counts, in this release or an earlier one, and leave out what other apps do."""
+        """Leave out the sections of other apps; keep this app's, from this release and earlier ones."""
         assert self._place is not None
         others = reading.sections.keys() - self._place.keys - {FILES.key}
         if not others:
             return
         marks = marked(directory)
+
         for key in others:
             if self._is_of_strangers(reading, key):
                 if self._is_serving and reading.sections[key].cells.any():
@@ -290,10 +292,10 @@ class Store:
         return False
 
     def has_counted(self, spool: Path) -> bool:
-        """Say whether the dead process that left records on disk is in the numbers of this server.
+        """Say whether the counts of this server include the dead process that left records on disk.
 
         Raises:
-            OSError: They cannot be read just now.
+            OSError: The counts cannot be read just now.
         """
         directory = self.directory()
         if directory is None:
@@ -310,16 +312,16 @@ class Store:
 
     @property
     def owner(self) -> str:
-        """Hash of what the app monitors; empty if that is not known."""
+        """Hash of what the app monitors; empty if unknown."""
         return self._place.owner if self._place is not None else ""
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether only the order in which a process makes its apps tells the counts of this one from another's."""
+        """Whether only the order in which a process makes its apps distinguishes this app's counts from another's."""
         return self._place is not None and self._place.is_ambiguous
 
     def release(self) -> None:
-        """Let another app take the place of this one, which is gone."""
+        """Let another app use the directory of this one, which is gone."""
         if self._place is not None:
             self._place.release()
 
@@ -329,20 +331,20 @@ class Store:
         return self._place.server if self._place is not None else ServerName.of(name_of(os.getpid()))
 
     def file(self) -> str:
-        """Return the path of the file in which this process counts; empty if it does so in memory."""
-        # Without the lock, under which others wait for that of a block, while whoever asks may have that of a block.
+        """Return the path of the file in which this process counts; empty if it counts in memory."""
+        # Not under the lock: the caller may hold the lock of a block, for which a holder of this lock may wait.
         file = self._own().file
         return str(file.path) if file is not None else ""
 
     def directory(self) -> Path | None:
-        """Return the directory in which this server counts, made if need be; None if there is none."""
+        """Return the directory in which this server counts, made if it is missing; None if there is none."""
         process = self._own()
         with process.lock, contextlib.suppress(OSError):
             return self._directory(process)
         return None
 
     def is_alone(self) -> bool:
-        """Say whether nobody else can read what this process counts, as far as it can tell."""
+        """Say whether no other process can read this one's counts, as far as it can tell."""
         self.share()
         process = self._own()
         with process.lock:
@@ -350,17 +352,17 @@ class Store:
         return not is_shared or self._place is None or not self._place.finds_others
 
     def totals(self, section: Section) -> Totals:
-        """Return what all processes have counted of a section; raises as `read` does."""
+        """Return the counts of all processes in a section; raises as `read` does."""
         return self.read([section.key]).totals(section)
 
     def totals_since(self, section: Section, began: float) -> Totals:
-        """Return what all processes have counted of a section, as of some time since *began*; raises as `read` does.
+        """Return the counts of all processes in a section, read at some time since *began*; raises as `read` does.
 
-        One reading serves all sections: of hundreds of models, each would else read what all of them have counted.
+        One reading serves all sections: otherwise each of hundreds of models would read the counts of all.
 
         Args:
-            section: What to return.
-            began: By the monotonic clock.
+            section: Section to return.
+            began: Earliest time of the reading, by the monotonic clock.
         """
         process = self._own()
         latest = process.latest
@@ -383,10 +385,10 @@ class Store:
 
 
 def _take_all(file: LiveFile, blocks: Sequence[Block]) -> None:
-    """Move blocks into a file, together if there is room for all of them, else as many as fit.
+    """Move blocks into a file: all together, or as many as there is room for.
 
     Raises:
-        OSError: Some did not fit.
+        OSError: There was no room for some of them.
     """
     try:
         file.take(blocks)
@@ -399,7 +401,7 @@ def _take_all(file: LiveFile, blocks: Sequence[Block]) -> None:
 
 
 def _accept_taken_over(block: Block) -> None:
-    """Count as accepted here what was delivered for dead processes, whose own numbers someone has deleted."""
+    """Count adopted records as accepted here, because a user deleted the counts of the dead processes."""
     if not is_sink(block.section.key):
         return
     with block.lock:
@@ -418,22 +420,22 @@ def _leave(processes: dict[int, _Process], place: Place | None) -> None:
 
 
 def _leave_all() -> None:
-    """Remove what a script leaves. A worker keeps its file until it is gone: some thread may still count."""
+    """Remove the files of a script. A worker keeps its file until its end, because a thread may still count."""
     for store in list(_stores):
         if store._place is not None and store._place.is_alone:
             _leave(store._processes, store._place)
 
 
-# As early as can be, so that it runs late: recorders count to the last.
+# Registered as early as possible, so that it runs late: recorders count until the end.
 atexit.register(_leave_all)
 
 
 class Counts:
-    """One section, for those who count in it and ask for it.
+    """One section of a store, to count in and to read.
 
     Args:
-        store: Where its numbers live.
-        section: What it is.
+        store: Store of the counts.
+        section: Description of the section.
     """
 
     def __init__(self, store: Store, section: Section) -> None:
@@ -444,7 +446,7 @@ class Counts:
         self._block = store.block(section)
 
     def add(self, increments: Increments) -> None:
-        """Add, all at once as any reader in this process sees it; never raises on account of other processes."""
+        """Add increments; readers in this process see all or none. Other processes never make this raise."""
         block = self._block
         if not block.mark[0]:
             block = self._block = self._store.block(self.section)
@@ -453,28 +455,28 @@ class Counts:
         block.add(increments)
 
     def _begin_slot(self, block: Block) -> None:
-        """See that others can read the block, and take the snapshots that are due."""
-        if block.slot_ends:  # let other threads go on; but nothing is counted before it is shared for the first time
+        """Share the block with other processes, and take the snapshots that are due."""
+        if block.slot_ends:  # other threads go on; but the first share comes before the first count
             block.slot_ends = self._clock() + _RETRY_SECONDS
         try:
             self._store.share()
             totals = partial(self._store.totals_since, self.section)
             block.slot_ends = self._store.windows(self.section).begin_slot(totals)
-        except Exception:  # whatever it is, it must not cost a prediction
+        except Exception:  # no failure here may cost a prediction
             block.slot_ends = self._clock() + _RETRY_SECONDS
             if self._throttle.allows():
                 logger.warning("The counts of the last minutes and hours cannot be kept.", exc_info=True)
 
     def totals(self) -> Totals:
-        """Return what all processes have counted.
+        """Return the counts of all processes.
 
         Raises:
-            OSError: It cannot be read just now.
+            OSError: They cannot be read just now.
         """
         return self._store.totals(self.section)
 
     def history(self) -> tuple[History, Totals]:
-        """Return the snapshots of the last day, and the totals of just after; see `Windows.history`.
+        """Return the snapshots of the last day, and the totals read just after them; see `Windows.history`.
 
         Raises:
             OSError: They cannot be read.
@@ -483,10 +485,10 @@ class Counts:
         return history, self.totals()
 
     def slots(self, name: str) -> Slots:
-        """Return what all processes have counted in the last ``5m``, ``1h`` or ``24h``, slot by slot.
+        """Return the counts of all processes in the last ``5m``, ``1h`` or ``24h``, slot by slot.
 
         Raises:
-            OSError: It cannot be read.
+            OSError: They cannot be read.
         """
         history, totals = self.history()
         return history.slots(name, totals)

@@ -1,12 +1,12 @@
-"""The numbers of a process as a file that others can read at any time: its format, and the file of this process.
+"""State files: the numbers of a process in a file that others can read at any time.
 
 A file is a header of one page, which also names the server of its process, then sections, each at the start of a page:
 sizes, counts as int64, sums as float64, key and description, in the machine's byte order. A section that is not
-complete has length 0, and ends the file for its readers. The owner maps its own file and counts in place; everybody
-else reads copies, since to map a file that someone may shorten is to risk SIGBUS. A file is reserved in full before it
-is mapped, for the same reason.
+complete has length 0, and ends the file for its readers. The owner maps its own file and counts in place. All others
+read copies, because a mapped file that a user shortens raises SIGBUS. For the same reason, a file is reserved in full
+before it is mapped.
 
-Its owner holds a lock on it for life, so a file whose lock can be taken belongs to nobody any more.
+The owner locks its file for life, so a file whose lock can be taken has no owner any more.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ __all__ = [
 
 LIVE = "live-"
 NEW = "new-"
-"""How the names of finished files, and of those that are being written, begin."""
+"""Prefixes of the names of finished files, and of files that are being written."""
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 MAGIC = b"boxkite\n"
 _FILE = struct.Struct("=8sQQI")
-"""Magic, format, generation, and a checksum of it and of what follows the header; 0 where that changes all the time."""
+"""Magic, format, generation, and a checksum of the generation and the sections; 0 in a live file, which changes."""
 _SERVER = 64
-"""Where the header names the server, as JSON; zeros where it does not."""
+"""Offset of the server's name in the header, as JSON; zeros for no name."""
 _LENGTH = struct.Struct("=Q")
 _SECTION = struct.Struct("=QQIII")
 """After the length: cells, sums, bytes of the key, of the description, and a checksum of all four and both texts."""
 _NUMBERS = 64
-"""Where a section's numbers begin, seen from its start."""
+"""Offset of a section's numbers from its start."""
 _FOLDED = 56
-"""Where a section says that its numbers have been folded, likewise; only the first one does."""
+"""Offset of the mark that a file's numbers have been folded, from the start of its first section."""
 
 
 class StateFileError(Exception):
@@ -91,7 +91,7 @@ def parsed(data: bytes, keys: Collection[str] | None = None) -> tuple[int, list[
         keys: Keys of the sections that are wanted; None for all.
 
     Raises:
-        StateFileError: It is of another format, damaged, or no such file at all.
+        StateFileError: The file has another format, is damaged, or is not a state file.
     """
     if data and not MAGIC.startswith(data[: len(MAGIC)]):
         raise StateFileError(FOREIGN)
@@ -158,7 +158,7 @@ def _section(data: bytes) -> Stored:
 
 
 def _heading(cells: int, sums: int, key_size: int, texts: bytes) -> tuple[bytes, int]:
-    """Return what stands between a section's length and its numbers, and the checksum in it."""
+    """Return the bytes between a section's length and its numbers, and the checksum in them."""
     sizes = (cells, sums, key_size, len(texts) - key_size)
     checksum = zlib.crc32(texts, zlib.crc32(repr(sizes).encode()))
     return _SECTION.pack(*sizes, checksum), checksum
@@ -196,7 +196,7 @@ def _header(generation: int, checksum: int, server: ServerName | None = None) ->
 
 
 def new_name() -> str:
-    """Return a name under which to write a file that nobody may read yet."""
+    """Return a name for a file that is being written and that others do not read."""
     return NEW + uuid4().hex
 
 
@@ -206,17 +206,17 @@ def is_unused(directory: Path) -> bool:
 
 
 def mark_folded(path: Path) -> None:
-    """Tell the process that has a file mapped, should there be one, that its numbers stand elsewhere.
+    """Tell a process that may still have a file mapped that its numbers were folded.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     try:
         descriptor = open_private(path, os.O_WRONLY)
-    except FileNotFoundError:  # a user deletes the directory meanwhile
+    except FileNotFoundError:  # a user deletes the directory just now
         return
     try:
-        if os.fstat(descriptor).st_size > PAGE + _FOLDED:  # else it has no numbers, and the disk may be full
+        if os.fstat(descriptor).st_size > PAGE + _FOLDED:  # a shorter file has no numbers, and the disk may be full
             os.pwrite(descriptor, b"\1", PAGE + _FOLDED)
     finally:
         os.close(descriptor)
@@ -226,14 +226,14 @@ class LiveFile:
     """The file of this process: made with the first block that moves into it, locked until the process ends.
 
     Args:
-        directory: Where to.
+        directory: Directory to make the file in.
         server: Server to which this process belongs.
 
     Attributes:
-        path: Where it is.
+        path: Path of the file.
 
     Raises:
-        OSError: There is no room, or no right to.
+        OSError: The disk is full, or this user may not write there.
     """
 
     def __init__(self, directory: Path, server: ServerName | None = None) -> None:
@@ -241,6 +241,7 @@ class LiveFile:
         self._lock = OwnerLock(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         self._data = -1
         self._folded = memoryview(b"\0")
+
         try:
             self._data = open_private(temporary, os.O_RDWR)
             reserve(self._data, 0, PAGE)
@@ -255,21 +256,21 @@ class LiveFile:
             raise
 
     def is_linked(self) -> bool:
-        """Say whether others can still find it."""
+        """Say whether others can still find the file."""
         return self._lock.is_linked() and self._lock.owns(self._data)
 
     @property
     def was_folded(self) -> bool:
-        """Whether another process took it for that of a dead one, and has added its numbers to others."""
+        """Whether another process took this one for dead, and has added the file's numbers to the folded ones."""
         return self._folded[0] != 0
 
     def take(self, blocks: Sequence[Block]) -> None:
-        """Move the numbers of blocks into new sections; readers see all of one or nothing.
+        """Move the numbers of blocks into new sections; readers see a whole section or none.
 
-        Blocks that move together share a map: each map holds a descriptor.
+        Blocks that move together share a memory map, because each map holds a descriptor.
 
         Raises:
-            OSError: There is no room, or the file is not ours any more; blocks that have not moved stay where they are.
+            OSError: The disk is full, or the file was lost; blocks that have not moved stay in memory.
         """
         if not self.is_linked():
             raise OSError(errno.EBADF, "the state file of this process is gone")
@@ -285,7 +286,7 @@ class LiveFile:
             raise
 
     def _fill(self, block: Block, memory: memoryview) -> None:
-        """Let a block go on in memory that was mapped for it, at the end of the file."""
+        """Move a block into memory that was mapped for it, at the end of the file."""
         with block.lock:
             section = block.section
             data = _composed_section(Stored(section.key, block.numbers(), section.description))
@@ -297,7 +298,7 @@ class LiveFile:
             block.move(memory[_NUMBERS:])
 
     def close(self) -> None:
-        """Let go of the lock; what is mapped stays mapped. In a forked child, the parent keeps its lock."""
+        """Close the descriptor of the lock; maps stay. In a forked child, the parent keeps its lock."""
         if self._lock.owns(self._data):
             os.close(self._data)
         self._data = -1

@@ -1,8 +1,8 @@
-"""Where live counts are kept: the numbers of one process, section by section, and what a prediction adds to them.
+"""The live counts of one process, section by section, and the increments of a prediction.
 
-A *section* is a run of numbers that is counted and exported together: those of one model with one baseline, or those
-of one sink. Every process has a *block* of its own for each section. `shared.Store` puts the blocks of all processes
-of a server where each of them can read all.
+A *section* is a run of numbers that is counted and exported together, for one model with one baseline, or for one
+sink. Every process has a *block* of its own for each section. `shared.Store` puts the blocks of all processes of a
+server where each process can read them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["Block", "Increments", "Section", "Totals", "section_key"]
 
 
 class Increments:
-    """What one prediction adds: cells to raise by one, or, for a batch, a whole block of counts; and sums.
+    """The increments of one prediction: cells to raise by one, or, for a batch, a block of counts; and sums.
 
     Attributes:
         cells: Cells to raise by one, possibly several times.
-        amounts: Pairs of cell and how much to add to it.
-        wide: More cells to raise by one, each once: those of a wide row, as an array. Or None.
+        amounts: Pairs of a cell and the amount to add to it.
+        wide: More cells to raise by one, each once, as an array for a wide row; None for no more.
         block: Counts to add to all cells, or None.
-        sums: Pairs of index and what to add there.
+        sums: Pairs of an index and the amount to add to that sum.
     """
 
     __slots__ = ("amounts", "block", "cells", "sums", "wide")
@@ -47,17 +47,17 @@ class Increments:
         self.sums: list[tuple[int, float]] = []
 
     def raise_cells(self, cells: NDArray[np.intp]) -> None:
-        """Raise cells by one, no cell twice."""
+        """Raise cells by one; no cell may come twice."""
         if self.wide is None:
             self.wide = cells
-        else:  # together they might hold a cell twice
+        else:  # both arrays together might hold a cell twice
             self.cells += cells.tolist()
 
     def note_gap(self, kind: str) -> None:
-        """Note that a variable is missing and an unknown name is there, which may be meant.
+        """Note that a variable is missing while an unknown name, which may be its misspelling, is there.
 
         Args:
-            kind: One of `GAPS`.
+            kind: Kind of the gap, one of `GAPS`.
         """
 
     def add_block(self, block: NDArray[np.int64]) -> None:
@@ -73,25 +73,25 @@ class Totals(NamedTuple):
 
     @classmethod
     def zero(cls, section: Section) -> Totals:
-        """Return those of a section in which nothing was counted."""
+        """Return zeros for a section."""
         return cls(np.zeros(section.cells, np.int64), np.zeros(section.sums))
 
 
 def section_key(*parts: str) -> str:
-    """Return the key of a section from what tells it apart, such as ``"model"``, its name and its baseline."""
+    """Return the key of a section from its distinguishing parts, such as ``"model"``, its name and its baseline."""
     return json.dumps(parts)
 
 
 @dataclass(frozen=True)
 class Section:
-    """What a section is.
+    """The description of a section.
 
     Attributes:
-        key: Names what is counted (see `section_key`); equal keys are added up.
+        key: Name of the section (see `section_key`); sections with equal keys are added up.
         cells: Number of counts.
         sums: Number of sums.
-        description: What a process that knows only the key needs to make sense of the numbers: of a model, its baseline
-            file, compressed; of a sink, the path of this process's records on disk.
+        description: Bytes by which a process that knows only the key can read the numbers: a model's baseline file,
+            compressed, or the path of this process's records on disk for a sink.
     """
 
     key: str
@@ -101,20 +101,20 @@ class Section:
 
 
 class Block:
-    """The numbers of one process for one section, and the lock that makes an addition whole.
+    """The numbers of one process for one section, and the lock that makes an addition atomic.
 
-    They begin in memory: what comes cell by cell in a list, whose items Python raises twice as fast as those of an
-    array; what comes as an array, in an array. Later they move into a file that other processes read, where both are
-    views of the same bytes. Safe to use from any thread of its process.
+    They begin in memory: single cells in a list, whose items Python raises twice as fast as an array's, and arrays in
+    an array. Later they move into a file that other processes read, where both are views of the same bytes. All threads
+    of the process may use a block.
 
     Attributes:
-        section: What is counted.
-        mark: Of the process.
-        lock: Guards all numbers; nothing slow happens under it, but for the move to a file.
-        cells: The counts, item by item: a list, or a view of the file.
-        sums: The sums, likewise.
-        is_shared: Whether others can read them.
-        slot_ends: When the next snapshot for the time windows is due (`windows`).
+        section: Description of the numbers.
+        mark: Fork mark of the process.
+        lock: Lock that guards all numbers; apart from the move to a file, no slow work happens under it.
+        cells: Counts, item by item: a list, or a view of the file.
+        sums: Sums: a list, or a view of the file.
+        is_shared: Whether other processes can read the numbers.
+        slot_ends: Time when the next snapshot for the time windows is due (`windows`).
     """
 
     __slots__ = ("array", "cells", "is_shared", "lock", "mark", "section", "slot_ends", "sums")
@@ -130,7 +130,7 @@ class Block:
         self.sums: Any = [0.0] * section.sums
 
     def add(self, increments: Increments) -> None:
-        """Add, all at once as any reader in this process sees it."""
+        """Add increments; readers in this process see all of them or none."""
         with self.lock:
             cells = self.cells
             for cell in increments.cells:
@@ -150,17 +150,17 @@ class Block:
             return self.numbers()
 
     def numbers(self) -> Totals:
-        """Return a copy of the numbers, for one who holds the lock."""
+        """Return a copy of the numbers; the caller holds the lock."""
         sums = np.array(self.sums, dtype=np.float64)
         if self.is_shared:
             return Totals(self.array.copy(), sums)
         return Totals(self.array + np.array(self.cells, dtype=np.int64), sums)
 
     def move(self, memory: Any) -> None:
-        """Go on counting in *memory*, which holds the same numbers already; for one who holds the lock.
+        """Go on counting in *memory*, which holds the same numbers already; the caller holds the lock.
 
         Args:
-            memory: A writable buffer: the counts as int64, then the sums as float64.
+            memory: Writable buffer with the counts as int64, then the sums as float64.
         """
         split = 8 * self.section.cells
         view = memoryview(memory)
@@ -170,7 +170,7 @@ class Block:
         self.is_shared = True
 
     def leave(self, *, keeps_numbers: bool) -> None:
-        """Go on counting in memory that nobody else reads, from what was counted so far or from zero."""
+        """Go on counting in this process's own memory, from the present numbers or from zero."""
         with self.lock:
             cells, sums = self.numbers() if keeps_numbers else Totals.zero(self.section)
             self.cells, self.sums = cells.tolist(), sums.tolist()

@@ -1,18 +1,19 @@
 """The last 5 minutes, hour and day of a section, as differences of snapshots of its totals.
 
-Time is cut into slots. Who first counts in a new slot takes a snapshot of the totals of all processes before it does,
-so that whatever is counted later is not in it. What a window holds is the total now, less the earliest snapshot taken
-since the window began; without any, nothing was counted since. So idle times cost nothing, and processes may come, die
-and be folded as they like: only totals matter. A window reaches back up to one slot less than its name says, and what
-another process or thread counts while a snapshot is taken may stay in it for as much longer. While the process that
-takes it is stopped, others take none: by so much the window may reach less or more far.
+Time is cut into slots. The first process that counts in a new slot takes a snapshot of the totals of all processes
+before it counts. A window holds the total now, less the earliest snapshot since the window began; without a snapshot,
+no request was counted since. So idle times cost nothing, and processes may come, die and be folded at any time.
+
+A window reaches back up to one slot less than its name says. Counts that another process or thread adds while a
+snapshot is taken may stay in the window for a slot longer. If the process that takes a snapshot is stopped, others take
+none, and the window may be off by the time of the stop.
 
 Memory is bounded: 192 snapshots, 8 bytes a count; 9 MiB for 100 features, written as time goes by.
 
-Slots are those of the wall clock, so that records, which have its times, can be cut at the same moments. But time goes
-by as the monotonic clock has it: how far apart the two are is noted once, with the first snapshot, so no later step of
-the wall clock moves a window; the times of snapshots are told by the wall clock as it is now. All is void after a
-reboot.
+Slots begin at times of the wall clock, so that records, which carry its times, can be cut at the same moments. But the
+monotonic clock measures the time that passes: the first snapshot notes the difference of the two clocks, so no later
+step of the wall clock moves a window. Readers see the times of snapshots by the present wall clock. A reboot voids all
+snapshots.
 """
 
 from __future__ import annotations
@@ -58,17 +59,17 @@ LONGEST = "24h"
 """The window whose slots stand for all time since the start."""
 
 SLOT_SECONDS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
-"""How long a slot lasts, by window."""
+"""Length of a slot, by window."""
 
 _SHARE = 2
-"""A disk must have room for this many times as much as the snapshots of a day will take: the counts come first."""
+"""A disk needs this many times the room of a day's snapshots before they begin, because the counts come first."""
 
 _PATIENCE_SECONDS = 0.2
-"""How long the start of a process waits for one that is just making the same ring."""
+"""Time for which a process waits at its start for another one that is just making the same ring."""
 
 
 _Labels: TypeAlias = "NDArray[np.float64]"
-"""When each snapshot was taken: 0 where there is none, NaN while it is being written."""
+"""Time of each snapshot: 0 for none, NaN while it is being written."""
 
 
 class _Ring(NamedTuple):
@@ -88,9 +89,9 @@ class _Ring(NamedTuple):
         return not (0 < taken < math.inf and math.floor(taken / self.slot) == math.floor(now / self.slot))
 
     def within(self, labels: _Labels, now: float) -> list[int]:
-        """Return the places of the snapshots that were taken since the window began, in the order of their times."""
+        """Return the places of the snapshots since the window began, oldest first."""
         own = labels[self.first : self.first + self.places]
-        # Where the clock is at less than a window, as in a test, 0, for none, would be within it.
+        # A clock near 0, as in a test, would put 0, which stands for no snapshot, into the window.
         is_within = (own > 0) & (own >= now - self.seconds) & (own <= now)
         taken = np.where(is_within, own, np.inf)
         order = np.argsort(taken, kind="stable")[: np.count_nonzero(is_within)]
@@ -124,7 +125,7 @@ _HEADER = struct.Struct("=8sQQ40s")  # magic, format, cells, boot
 _OFFSET = struct.Struct("=d")  # wall clock less monotonic clock; then the labels
 _LABELS_AT = _HEADER.size + _OFFSET.size
 _STEP_SECONDS = 1.0
-"""By so much the wall clock has been set, and has not just been read a little later."""
+"""A larger difference means that the wall clock was set, and not just read a little later."""
 
 _LARGEST_OFFSET = 1e11
 """The year 5138; floats count it to 0.1 ms."""
@@ -135,7 +136,7 @@ def _data_size(section: Section) -> int:
 
 
 class Ring(Protocol):
-    """Bytes that snapshots are kept in; zero where nothing was written."""
+    """The bytes of the snapshots; zero where no snapshot was written."""
 
     def read(self, offset: int, size: int) -> bytes: ...
 
@@ -148,17 +149,17 @@ class Ring(Protocol):
     def room(self) -> float: ...
 
     def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
-        """Keep other processes from writing, and give True; or False if one of them is."""
+        """Keep other processes from writing and give True; give False if another process is writing."""
 
 
 class RingPlace(Protocol):
-    """Where a ring is."""
+    """The place of a ring: a file, or memory."""
 
     def open(self) -> AbstractContextManager[Ring]:
-        """Give the ring, made if need be.
+        """Give the ring, made if it is missing.
 
         Raises:
-            OSError: It cannot be opened or made.
+            OSError: The ring cannot be opened or made.
         """
 
 
@@ -183,32 +184,32 @@ class MemoryRing:
         self._data[offset : offset + len(data)] = data
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all snapshots."""
         self._data = mmap.mmap(-1, self._size)  # takes memory only where it is written
 
     def size(self) -> int:
-        """Return where it ends."""
+        """Return the number of bytes."""
         return self._size
 
     def room(self) -> float:
-        """Return how much more may be written."""
+        """Return the number of bytes that may be added."""
         return math.inf
 
     @contextlib.contextmanager
     def locked(self, patience_seconds: float) -> Iterator[bool]:
-        """Nobody else writes."""
+        """Give True: no other process writes."""
         yield True
 
 
 class RingFile:
     """Snapshots that all processes of a server share.
 
-    Opened for each use, a few times a minute: so nothing is held that a forked child could hold too. Never mapped, so
-    that no one who shortens it can hurt.
+    The file is opened for each use, a few times a minute, so that a forked child inherits no descriptor. It is never
+    mapped, so that a user who shortens it does no harm.
 
     Args:
-        path: Of the file.
-        is_read_only: Whether it is another server's: then it is not made, should there be none.
+        path: Path of the file.
+        is_read_only: Whether the file is another server's: then it is not made if it is missing.
     """
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
@@ -250,13 +251,13 @@ class _OpenRing:
 
 
 class Snapshots(Mapping[float, "NDArray[np.int64]"]):
-    """The snapshots of all windows by when they were taken, in Unix seconds, ascending; each is read when asked for.
+    """The snapshots of all windows by their times, in Unix seconds, ascending; each is read at its first use.
 
     Reading raises OSError, or KeyError if the snapshot has just been overwritten.
 
     Args:
-        labels: By time, the place of each and what is written there.
-        read: Reads the snapshot of a place, if that is still written there.
+        labels: Place and label of each snapshot, by time.
+        read: Returns the snapshot at a place, or None if its label has changed.
     """
 
     def __init__(
@@ -278,18 +279,18 @@ class Snapshots(Mapping[float, "NDArray[np.int64]"]):
         return len(self._labels)
 
     def held(self, times: Iterable[float]) -> Iterator[tuple[float, NDArray[np.int64]]]:
-        """Yield those of some times that are still there."""
+        """Yield the snapshots of the given times that are still there."""
         for taken in times:
             with contextlib.suppress(KeyError):
                 yield taken, self[taken]
 
 
 class History(NamedTuple):
-    """The totals at the beginnings of all slots that are kept, of every window.
+    """The totals at the beginnings of all slots of all windows.
 
     Attributes:
         snapshots: Counts by time, each of shape (cells,).
-        now: The time of reading, in Unix seconds.
+        now: Time of reading, in Unix seconds.
     """
 
     snapshots: Snapshots
@@ -301,24 +302,23 @@ class History(NamedTuple):
         return cls(Snapshots({}, lambda place, taken: None), now)
 
     def slots(self, name: str, totals: Totals) -> Slots:
-        """Return what was counted in a window, slot by slot; the last slot is not over yet.
+        """Return the counts of a window, slot by slot; the last slot is not over yet.
 
-        A slot in which nothing was counted is left out. Never negative: counts may have been lost with files that
-        somebody deleted.
+        A slot without counts is left out. Counts are never negative, even if a user deleted files.
 
         Args:
-            name: Of the window.
+            name: Name of the window.
             totals: Counts as of now, read after the snapshots.
         """
         taken = np.array(list(self.snapshots))
         is_first = np.diff(np.floor(taken / SLOT_SECONDS[name]), prepend=np.nan) != 0
         chosen = taken[is_first & (taken >= self.now - WINDOWS[name])]
-        held = dict(self.snapshots.held(chosen.tolist()))
-        cells = np.array([*held.values(), totals.cells])
-        return Slots(self.now - np.array(list(held)), np.maximum(np.diff(cells, axis=0), 0))
+        starts = dict(self.snapshots.held(chosen.tolist()))
+        cells = np.array([*starts.values(), totals.cells])
+        return Slots(self.now - np.array(list(starts)), np.maximum(np.diff(cells, axis=0), 0))
 
     def window(self, name: str, totals: Totals) -> NDArray[np.int64]:
-        """Return what was counted in a window, shape (cells,); arguments are those of `slots`."""
+        """Return the counts of a window, shape (cells,); the arguments are the same as for `slots`."""
         within = (taken for taken in self.snapshots if taken >= self.now - WINDOWS[name])
         _, first = next(self.snapshots.held(within), (0.0, totals.cells))
         counts: NDArray[np.int64] = np.maximum(totals.cells - first, 0)
@@ -326,11 +326,11 @@ class History(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """What was counted in a window, slot by slot; together it is what the window holds.
+    """The counts of a window, slot by slot; their sum is the count of the window.
 
     Attributes:
-        ages: How many seconds ago each slot began, shape (slots,), falling.
-        cells: The counts, shape (slots, cells).
+        ages: Seconds since each slot began, shape (slots,), falling.
+        cells: Counts, shape (slots, cells).
     """
 
     ages: NDArray[np.float64]
@@ -338,11 +338,11 @@ class Slots(NamedTuple):
 
 
 class Shortage(NamedTuple):
-    """Too little room for snapshots to begin.
+    """Too little room on the disk to begin snapshots.
 
     Attributes:
-        needed: How many bytes must be free.
-        free: How many are.
+        needed: Bytes that must be free.
+        free: Bytes that are free.
     """
 
     needed: float
@@ -353,8 +353,8 @@ class Windows:
     """The windows of one section, in one process.
 
     Args:
-        place: Where the snapshots are.
-        section: What they are of.
+        place: Place of the snapshots.
+        section: Section whose counts they hold.
         clock: Returns the monotonic time.
         wall: Returns the Unix time.
     """
@@ -380,38 +380,38 @@ class Windows:
         return self._clock()
 
     def begin_slot(self, totals: Callable[[float], Totals]) -> float:
-        """Take the snapshots that are due, unless another process is just doing so; return when the next one will be.
+        """Take the snapshots that are due, unless another process is just doing so; return the time of the next one.
 
-        That is told by the monotonic clock.
+        That time is monotonic.
 
         Args:
-            totals: Returns the totals at any time since the slot began, when it did by the monotonic clock: while a
-                snapshot is due, nothing was counted in the slot.
+            totals: Takes the monotonic time at which the slot began; returns the totals at any time since then, because
+                no request was counted in the slot while its snapshot is due.
 
         Raises:
-            OSError: They cannot be written.
+            OSError: The snapshots cannot be written.
         """
         with self._place.open() as ring:
             labels, offset = self._labels(ring)
             now = self._clock() + offset
             slot = math.floor(now / _SHORTEST)
             if _due(labels, now):
-                # Before the lock and the time: wherever this process is stopped, what others count stays in the window.
+                # Before the lock and the time: if this process is stopped, the counts of others stay in the window.
                 data = totals(slot * _SHORTEST - offset).cells.astype(np.int64).tobytes()
-                # The very first snapshot is worth a wait: without it, what is counted now would be in no window.
+                # The very first snapshot is worth a wait: without it, the next counts would be in no window.
                 with ring.locked(0.0 if labels.any() else _PATIENCE_SECONDS) as is_mine:
                     if is_mine:
                         self._take(ring, data)
         return (slot + 1) * _SHORTEST - offset
 
     def _take(self, ring: Ring, data: bytes) -> None:
-        labels, offset = self._labels(ring)  # once more: another process may have been faster
+        labels, offset = self._labels(ring)  # read again: another process may have been faster
         now = self._clock() + offset
         due = _due(labels, now)
         if not due:
             return
         if not labels.any():
-            ring.clear()  # it is new, or of another boot or format
+            ring.clear()  # the ring is new, or of another boot or format
             if self._lack(ring):
                 raise OSError(errno.ENOSPC, "snapshots would take the room that the counts themselves need")
         for place in due:
@@ -419,13 +419,14 @@ class Windows:
             ring.write(label_at, struct.pack("=d", math.nan))
             ring.write(self._data_at(place), data)
             ring.write(label_at, struct.pack("=d", now))
+
         ring.write(0, self._header + _OFFSET.pack(offset))
 
     def shortage(self) -> Shortage | None:
-        """Return what room is lacking for the first snapshot; None if there is one, or could be.
+        """Return the room that lacks for the first snapshot; None if there is a snapshot, or room for one.
 
         Raises:
-            OSError: They cannot be read.
+            OSError: The snapshots cannot be read.
         """
         with self._place.open() as ring:
             return None if self._labels(ring)[0].any() else self._lack(ring)
@@ -438,7 +439,7 @@ class Windows:
         """Return the snapshots of all windows; only their times are read now.
 
         Raises:
-            OSError: They cannot be read.
+            OSError: The snapshots cannot be read.
         """
         with self._place.open() as ring:
             labels, offset = self._labels(ring)
@@ -449,7 +450,7 @@ class Windows:
         return History(Snapshots(own, self._snapshot), now + step)
 
     def _step(self, offset: float) -> float:
-        """Return how far the wall clock has been set since the first snapshot; the same until it is set again."""
+        """Return the seconds by which the wall clock was set since the first snapshot; steady until it is set again."""
         step = self._wall() - self._clock() - offset
         if abs(step - self._last_step) > _STEP_SECONDS:
             self._last_step = step
@@ -459,20 +460,20 @@ class Windows:
         with self._place.open() as ring:
             data = ring.read(self._data_at(place), self._data_size)
             after, _ = self._labels(ring)
-        # Else it was just overwritten, or someone has cut the file.
+        # Otherwise the snapshot was just overwritten, or the file was cut.
         is_whole = len(data) == self._data_size and after[place] == taken
         return np.frombuffer(data, np.int64) if is_whole else None
 
     def _labels(self, ring: Ring) -> tuple[_Labels, float]:
-        """Return when each snapshot was taken, in Unix seconds, and how far the wall clock is ahead of the other."""
+        """Return the Unix time of each snapshot, and the wall clock's lead over the monotonic clock."""
         data = ring.read(0, _LABELS_AT + 8 * _PLACES)
         if data[: _HEADER.size] != self._header or len(data) < _LABELS_AT:
             return np.zeros(_PLACES), self._wall() - self._clock()
         (offset,) = _OFFSET.unpack_from(data, _HEADER.size)
-        if not abs(offset) < _LARGEST_OFFSET:  # of a damaged file
+        if not abs(offset) < _LARGEST_OFFSET:  # the file is damaged
             return np.zeros(_PLACES), self._wall() - self._clock()
         labels = np.frombuffer(data.ljust(_LABELS_AT + 8 * _PLACES, b"\0"), np.float64, offset=_LABELS_AT)
-        # Someone may have cut the file: there is no snapshot beyond its end.
+        # The file may have been cut: there is no snapshot beyond its end.
         whole = (ring.size() - self._data_at(0)) // self._data_size
         return np.where(np.arange(_PLACES) < whole, labels, 0.0), offset
 

@@ -1,1 +1,1 @@
-"""Prometheus text: families rendered, and samples read."""
+"""Prometheus text: writing metric families, and reading samples."""

@@ -1,6 +1,6 @@
 """Lines of Prometheus text as samples.
 
-A line of the form that we write ourselves is matched by one regular expression, 30 times faster than a general parser.
+One regular expression matches the form that this package writes, 30 times faster than a general parser.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Sample(NamedTuple):
     """One line of a file.
 
     Attributes:
-        name: Its name.
-        labels: Its labels.
-        value: Its value.
+        name: Name of the sample.
+        labels: Labels and their values.
+        value: Value of the sample.
         line: 1-based number of the line.
-        text: The value as it stands there.
+        text: Text of the value, as written.
     """
 
     name: str
@@ -39,14 +39,14 @@ class Sample(NamedTuple):
 
 
 def parse_any_sample(text: str, line: int) -> Sample:
-    """Read a sample line, in whatever form Prometheus text allows.
+    """Read a sample line, in every form that Prometheus text allows.
 
     Args:
         text: The line.
         line: Its 1-based number.
 
     Raises:
-        ValueError: It is no sample.
+        ValueError: The line is not a sample.
     """
     try:
         if parsed := parse_sample(text):
@@ -60,16 +60,16 @@ def parse_any_sample(text: str, line: int) -> Sample:
 
 
 def _value_text(text: str) -> str:
-    """Return the value of a sample line that the general parser has read: behind the labels, before a timestamp."""
+    """Return the text of the value in a sample line: behind the labels, before a timestamp."""
     behind = text.rpartition("}")[2].split() if "}" in text else text.split()[1:]
     return behind[0] if behind else ""
 
 
 def parse_sample(text: str) -> tuple[str, dict[str, str], float] | None:
-    """Read a sample line of the form that we write ourselves: name, labels, value; None if it has another form.
+    """Read a sample line in the form that this package writes: name, labels, value; None for another form.
 
     Raises:
-        ValueError: The value is no number.
+        ValueError: The value is not a number.
     """
     match = _SAMPLE.fullmatch(text)
     labels = _labels(match[2] or "") if match else None
@@ -79,7 +79,7 @@ def parse_sample(text: str) -> tuple[str, dict[str, str], float] | None:
 
 
 def _labels(text: str) -> dict[str, str] | None:
-    """Read the text between braces; None if it is not just as we write it."""
+    """Read the text between braces; None if it has another form than this package writes."""
     labels: dict[str, str] = {}
     position = 0
     for match in _LABEL.finditer(text):

@@ -1,6 +1,6 @@
-"""Logged predictions, read back: as frames, as drift of any past period, as a new baseline.
+"""Logged predictions, read back as frames, as drift of any past period, or as a new baseline.
 
-Needs the extra ``records``: fsspec, which reaches files anywhere, and msgspec, which reads JSON fast.
+Needs the extra ``records``: fsspec, which opens files in any storage, and msgspec, which reads JSON fast.
 """
 
 from flask_boxkite.errors import BoxkiteError

@@ -1,12 +1,11 @@
-"""From records to rows: values in the order of known names, whatever form the client sent them in.
+"""Alignment of records: rows of values in the order of known names, from all forms that clients send.
 
-The same rules as while serving, on what a record has kept: features by position must be as many as are known, of those
-by name at least one must be known, an output must have a row for each row of features. So what is counted from records
-is what was counted live.
+The rules are the same as while serving, so counts from records equal live counts. Features by position must be as many
+as are known; of features by name, at least one must be known; an output must have a row for each row of features.
 
-Two things a record does not tell apart: a single row whose values are lists, or that has none, from features that were
-no rows, such as lists of several lengths (read as a row); a lone output of NaN from one that was not found (neither is
-counted).
+A record is ambiguous in two cases. A single row whose values are lists, or that has no values, looks like features
+that were not rows, such as lists of several lengths; both are read as a row. A lone output of NaN looks like an output
+that was not found; neither is counted.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ class Aligner:
     """Lays out features and outputs.
 
     Args:
-        features: Their names, in the order in which they come by position.
-        outputs: Likewise.
-        others: Names of more features, which are only there when they come by name; they stand behind the rest.
+        features: Names of the features, in the order of their positions.
+        outputs: Names of the outputs, in the order of their positions.
+        others: Names of more features, which come by name only; they stand behind the rest.
     """
 
     def __init__(self, features: Sequence[str], outputs: Sequence[str], others: Sequence[str] = ()) -> None:
@@ -50,10 +49,10 @@ class Aligner:
     def single_rows(self, records: Sequence[Record]) -> tuple[list[Row], list[Row]] | None:
         """Return one row of features and one of outputs for each record: the fast way for the most common form.
 
-        A row of features with no known name holds nothing but `NOT_THERE`.
+        A row of features with no known name holds only `NOT_THERE`.
 
         Returns:
-            None if some record has another form than the rest, several rows, or none that fits.
+            None if a record has another form than the rest, several rows, or a form that does not fit.
         """
         features, outputs = list(map(_features, records)), list(map(_output, records))
         kinds = set(map(type, features))
@@ -68,14 +67,15 @@ class Aligner:
             features = list(map(astuple, features))
         else:
             return None
+
         return features, list(zip(outputs, strict=True))
 
     def has_known(self, row: Row) -> bool:
-        """Say whether a row of `single_rows` has any feature that is known."""
+        """Say whether a row of `single_rows` has any known feature."""
         return row != self._nothing
 
     def has_own(self, record: Record) -> bool:
-        """Say whether a record that has `feature_rows` has more than those other features in them."""
+        """Say whether a record that has `feature_rows` has other features in them than *others*."""
         features = record.features
         if not self._no_others:
             return True
@@ -120,7 +120,7 @@ class Aligner:
 
 
 class OpenAligner(Aligner):
-    """Lays out records of any forms, of several models, say: what fits no other way goes by the names of `named`."""
+    """Lays out records of all forms, of several models, say: rows that do not fit get the names of `named`."""
 
     def feature_rows(self, record: Record) -> list[Row] | None:
         """Return the rows of features."""
@@ -134,16 +134,16 @@ class OpenAligner(Aligner):
 
 
 def rows_in(value: Any, count: int) -> list[Any]:
-    """Return the rows of what is one row, or *count* of them, as they are."""
+    """Return the rows of a value that is one row, or *count* rows, unchanged."""
     return value if count > 1 and isinstance(value, list) else [value]
 
 
 def named(side: str, row: Any) -> Mapping[str, Any]:
-    """Return the values of a row by name: by position they are ``feature_0``, …, and a single output is ``output``.
+    """Return the values of a row by name: names by position are ``feature_0``, …, and a single output is ``output``.
 
     Args:
         side: ``feature`` or ``output``.
-        row: An object, a list, or an output alone; anything else has no values.
+        row: Object, list, or single output; a row of another kind has no values.
     """
     if side == "output" and isinstance(row, list) and len(row) == 1:
         row = row[0]
@@ -160,7 +160,7 @@ def _by_name(side: str, value: Any, count: int, names: tuple[str, ...]) -> list[
 
 
 def _ordered(table: Table, names: tuple[str, ...]) -> list[Row] | None:
-    """Return rows with their values in the order of *names*; None if none of these is among theirs."""
+    """Return rows with their values in the order of *names*; None if the rows have none of these names."""
     if not len(table):
         return None
     if table.names is None or table.names == names:
@@ -169,5 +169,5 @@ def _ordered(table: Table, names: tuple[str, ...]) -> list[Row] | None:
     if places.keys().isdisjoint(names):
         return None
     order = [places.get(name, -1) for name in names]
-    # A name that is not there is taken from the end.
+    # A missing name has the index -1, where each row gets a None.
     return [[row[place] for place in order] for row in ([*row, None] for row in table.rows)]

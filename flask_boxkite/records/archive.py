@@ -1,4 +1,4 @@
-"""The records of a period, wherever they are kept: as objects, as frames, as drift, as a new baseline."""
+"""The records of a period, in any storage: as objects, as frames, as drift, or as a new baseline."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ logger = logging.getLogger("flask_boxkite")
 
 SLACK_SECONDS = 300.0
 MOST_LISTED = 5
-"""Names that a message shows."""
+"""Most names that a message shows."""
 
 AnyBaseline = Baseline | str | os.PathLike[str]
 
@@ -42,23 +42,23 @@ AnyBaseline = Baseline | str | os.PathLike[str]
 class Records:
     """Records in files of the layout that the file sink and the receivers of ``examples/fluentd`` write.
 
-    Nothing is read before it is asked for, and then again each time, with a few megabytes in memory, 300 bytes for each
-    file, and 120 bytes for each record, by which doubles are known. One line may take 300 MB; a line of more than
-    32 MiB or 2,000,000 values is damaged. Not to be used by several threads at once.
+    Each use reads the files again. A reading takes a few megabytes of memory, 300 bytes for each file, and 120 bytes
+    for each record, by which duplicates are found. One line may take 300 MB; a line of more than 32 MiB or 2,000,000
+    values is damaged. Only one thread at a time may use the object.
 
     Args:
-        location: A directory, or any URL that fsspec knows (``s3://bucket/models``); all in it is found.
-        start: Only records made from then on: a datetime, a date or an ISO 8601 text; UTC unless it says otherwise.
-        end: Only records made before then. Of files that are further than *slack_seconds* outside only names are read.
-        model: Only records of this model.
-        version: Only those of this version of it.
-        fingerprint: Only those that were served with this baseline.
-        slack_seconds: How far from the minute in a file's name the time of a record in it may lie. Fluent Bit names a
-            file by its first record, whatever follows: after it was out of reach for an hour, that may be hours.
-        options: For fsspec, such as credentials.
+        location: Directory, or URL of any kind that fsspec knows (``s3://bucket/models``), with all levels below.
+        start: Time of the first records: a datetime, a date or an ISO 8601 text; UTC unless it has a zone.
+        end: Time before which records were made. Files further than *slack_seconds* outside the period are not opened.
+        model: Name of the only model to read; None for all.
+        version: Version of the model; None for all.
+        fingerprint: Fingerprint of the baseline that served the records; None for all.
+        slack_seconds: Greatest distance of a record's time from the minute in its file's name. Fluent Bit names a file
+            by its first record: after an outage of an hour, the distance may be hours.
+        options: Options for fsspec, such as credentials.
 
     Raises:
-        BoxkiteError: A bound is no time, the slack negative, or the URL is of no kind that can be read here.
+        BoxkiteError: A bound is not a time, the slack is negative, or the URL cannot be read.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Records:
 
     @property
     def counts(self) -> ReadCounts:
-        """What the latest reading found: files, records, rows, doubles, damage. Complete when it has ended."""
+        """The counts of the latest reading: files, records, rows, duplicates, damage. Complete when it has ended."""
         return self._counts
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -92,24 +92,25 @@ class Records:
     # --- frames ------------------------------------------------------------------------------------------------------
 
     def to_frame(self, engine: str = "polars", baseline: AnyBaseline | None = None) -> Any:
-        """Return one row per predicted row: features, outputs, and what is known of the prediction.
+        """Return one row per predicted row: features, outputs, and fields of the prediction.
 
-        Columns are features and outputs by name, then ``prediction_id`` (row i of a batch: ``{id}/{i}``),
+        Columns are features and outputs by name, then ``prediction_id`` (``{id}/{i}`` for row i of a batch),
         ``entity_id``, ``created_at``, ``model``, ``baseline``, ``version``, ``status``, ``duration_ms`` and
-        ``server_id``. A feature that is called like one of those, or like an output, in capitals or not, has the
-        column ``feature.NAME``; such an output ``output.NAME``. Numbers are float64, everything else is text; what does
-        not fit is null, as are the features of rows that do not fit the model. Rows that were refused or failed are
-        there too: ``status`` tells.
+        ``server_id``. A feature with the name of such a field, or of an output, in capitals or not, has the column
+        ``feature.NAME``; such an output has ``output.NAME``. Numbers are float64, all other values texts. A value that
+        does not fit is null, and so are the features of rows that do not fit the model. Refused and failed rows are
+        included, with their ``status``.
 
         Args:
-            engine: ``"polars"``: a LazyFrame; ``"duckdb"``: a relation; both read anew whenever they are executed.
-                ``"pyarrow"``: a RecordBatchReader, which can be read once; ``"pandas"``: a DataFrame, in memory.
-            baseline: Whose features and outputs become columns. None: all that the records have; to find them, they
-                are read once more, now.
+            engine: Library of the frame: ``"polars"`` for a LazyFrame and ``"duckdb"`` for a relation, which read the
+                files each time they are executed; ``"pyarrow"`` for a RecordBatchReader, which can be read once;
+                ``"pandas"`` for a DataFrame, in memory.
+            baseline: Baseline whose features and outputs become columns. None for all that the records have; then the
+                records are read once more, now.
 
         Raises:
-            BoxkiteError: There is no such engine, it is not installed, or the records cannot be read; or without
-                *baseline*, they have more than 10,000 features or outputs.
+            BoxkiteError: The engine is unknown or not installed, or the records cannot be read; or without *baseline*,
+                they have more than 10,000 features or outputs.
         """
         if engine not in ENGINES:
             msg = f"'engine' must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}."
@@ -117,10 +118,10 @@ class Records:
         return ENGINES[engine](self.frame(baseline))
 
     def frame(self, baseline: AnyBaseline | None = None) -> Frame:
-        """Return the same for any other engine: an object with Arrow's stream interface, and ``batches()``.
+        """Return a frame for any other engine: an object with Arrow's stream interface, and ``batches()``.
 
         Args:
-            baseline: As in `to_frame`.
+            baseline: Baseline whose features and outputs become columns; None for all that the records have.
         """
         columns = self._columns(baseline)
         return Frame(columns, lambda: self._chunks(columns.features))
@@ -157,24 +158,24 @@ class Records:
         alpha: float = Settings.drift_alpha,
         most_segments: int = 20,
     ) -> DriftReport | SegmentReport:
-        """Compare what was answered in the period with the baseline: the same counts and verdicts as live.
+        """Compare the answered rows of the period with the baseline: with the same counts and verdicts as live.
 
-        Of records that were sampled, or lost, only those that are there are counted.
+        Rows that were not sampled, or were lost, are not counted.
 
         Args:
-            baseline: What to compare with; in its bins everything is counted.
-            by: A feature, an output, or ``model``, ``baseline``, ``version`` or ``server_id``: gives a report for each
-                of its values (for each group of values, where the baseline has it as continuous), without the variable
-                itself. It may be a feature that the baseline has not, if it comes by name.
-            against: Records of an earlier period, whose counts take the place of those of training: who has moved
-                since?
+            baseline: Baseline to compare with, in whose bins all rows are counted.
+            by: Column to segment by: a feature, an output, or ``model``, ``baseline``, ``version`` or ``server_id``.
+                Each of its values (or groups of values, if it is continuous) gets a report, without the column itself.
+                It may be a feature that the baseline lacks, if it comes by name.
+            against: Records of an earlier period, whose counts take the place of training, to see which segments have
+                moved since.
             alpha: False-alarm probability of the whole, divided among variables and segments.
-            most_segments: How many segments are told apart, the largest; all others together are ``__rare__``. While
-                reading, 256 MB are for counts of segments, which is about 300 segments of 20 features; values that
-                come later are ``__rare__`` too. At least *most_segments* are counted, whatever they take.
+            most_segments: Number of segments to report, the largest; all others together are ``__rare__``. A reading
+                has 256 MB for counts of segments, for about 300 segments of 20 features; values that come later are
+                ``__rare__`` too. At least *most_segments* are counted, even if they take more.
 
         Raises:
-            BoxkiteError: An option cannot be used, or the records are of several models, or cannot be read.
+            BoxkiteError: An option cannot be used, the records are of several models, or they cannot be read.
         """
         _check("most_segments", most_segments, "an integer >= 1", is_valid=most_segments >= 1)
         if by is None:
@@ -185,19 +186,19 @@ class Records:
     def observed(
         self, baseline: AnyBaseline, *, against: Records | None = None, alpha: float = Settings.drift_alpha
     ) -> tuple[DriftReport, NDArray[np.int64]]:
-        """Return what `drift` returns, and the counts: of features and outputs, in the order of the baseline's cells.
+        """Return the report of `drift`, and the counts of features and outputs, in the order of the baseline's cells.
 
-        Arguments and errors are those of `drift`.
+        Arguments and errors are the same as for `drift`.
         """
         judging, counts, before = self._compared(baseline, None, against, alpha)
         none = Counts.none(Layout.of(judging.baseline).buckets_start)
-        found = counts.get("", none)
-        return judging.report(found, None if before is None else before.get("", none)), found.cells
+        whole = counts.get("", none)
+        return judging.report(whole, None if before is None else before.get("", none)), whole.cells
 
     def _compared(
         self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float, most_segments: int = 1
     ) -> tuple[Judging, dict[str, Counts], dict[str, Counts] | None]:
-        """Count this period, and the earlier one if there is one, by segment; return how to judge them, too."""
+        """Count this period, and the earlier one if there is one, by segment; return the `Judging` for them, too."""
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
         counts, period = self._counted(known, by, most_segments)
@@ -207,7 +208,7 @@ class Records:
         if against is not None:
             before, span = against._counted(known, by, most_segments)
         end = self._wanted.period.end
-        if math.isinf(end):  # with the last row of all, so that each segment is seen at the same time
+        if math.isinf(end):  # the last row of all ends the period, so that all segments end at the same time
             end = max((item.last for item in counts.values()), default=0.0) + 1.0
         judging = Judging(model, known, alpha, str(period), end, None if span is None else str(span))
         return judging, counts, before
@@ -225,7 +226,7 @@ class Records:
         return counter.segments, self._wanted.period.bounded_by(span)
 
     def _model(self, *, may_be_several: bool = False) -> str | None:
-        """Return the model that the records are of; None if there are none, or they are of several."""
+        """Return the model of the records; None if there are no records, or if they are of several models."""
         models = self._counts.models
         if len(models) < 2:
             return next(iter(models), None)
@@ -259,18 +260,19 @@ class Records:
         version: str | None = None,
         **options: Any,
     ) -> Baseline:
-        """Make a new baseline from what was answered, as `export_text` makes one from training data.
+        """Make a new baseline from answered rows, as `export_text` makes one from training data.
 
-        In memory: 8 bytes for each row and variable, for texts their length. A line may claim a row for two bytes.
+        It takes 8 bytes of memory for each row and variable, for texts their length. A line may claim a row for two
+        bytes.
 
         Args:
-            path: Where to write it; None: nowhere.
-            baseline: Whose features and outputs it is to have, discrete where they are discrete there; None: all that
-                the records have.
-            model: Name of the model; None: that of the records.
-            version: A name for people.
-            **options: ``discrete``, ``bins``, ``max_bins``, ``max_categories``, ``min_category_rows``, ``texts``,
-                ``missing_texts`` and ``exclude``, as in `export_text`.
+            path: Path to write the baseline to; None to write no file.
+            baseline: Baseline whose features and outputs the new one gets, discrete where they are discrete there;
+                None for all that the records have.
+            model: Name of the model; None for the model of the records.
+            version: Name of the version, for people.
+            **options: Options ``discrete``, ``bins``, ``max_bins``, ``max_categories``, ``min_category_rows``,
+                ``texts``, ``missing_texts`` and ``exclude``, as in `export_text`.
 
         Raises:
             BaselineError: There are no records, or an option cannot be used.
@@ -299,7 +301,7 @@ class Records:
             table.select(list(called.values())).rename_columns(list(called))
             for called in (columns.feature_columns, columns.output_columns)
         )
-        found = build_baseline(
+        made = build_baseline(
             features if columns.features else {},
             outputs if columns.outputs else None,
             model=model or served or "default",
@@ -307,8 +309,8 @@ class Records:
             **options,
         )
         if path is not None:
-            found.dump(path)
-        return found
+            made.dump(path)
+        return made
 
     def _answered(self, names: Sequence[str]) -> Iterator[list[Record]]:
         for chunk in self._chunks(names):
@@ -319,7 +321,7 @@ class Records:
     def _chunks(
         self, names: Sequence[str] | None, *, is_whole: bool = False, files: Sequence[RecordFile] | None = None
     ) -> Iterator[list[Record]]:
-        """Read anew."""
+        """Begin a new reading."""
         self._counts = counts = ReadCounts()
         decode = decoder(names, is_whole=is_whole)
         width = 1 if names is None else len(names) + len(FIELDS)
@@ -331,14 +333,14 @@ class Records:
         return self._folder.files(self._wanted.period, self._slack_seconds)
 
     def _span(self, files: Sequence[RecordFile]) -> Period:
-        """Return the period, as far as there are files in it."""
+        """Return the part of the period that has files."""
         if not files:
             return self._wanted.period
         return self._wanted.period.within(Period(files[0].minute, files[-1].minute + MINUTE_SECONDS))
 
 
 def _with_times(table: Any, name: str) -> Any:
-    """Return an Arrow table with a column of texts as moments; what is none is missing."""
+    """Return an Arrow table with a column of texts as moments; other texts become missing."""
     pa = import_module("pyarrow")
 
     seconds = map(seconds_or_none, table.column(name).to_pylist())

@@ -1,7 +1,7 @@
-"""What the columns of a frame of records are called, and what they hold.
+"""Names and types of the columns of a frame of records.
 
-A feature or output has its own name, unless that is also the name of a field or of one of the other side: then it is
-``feature.NAME`` or ``output.NAME``. Fields always have their own. Capitals make no difference, as in SQL.
+A column has the name of its feature or output, unless a field or a variable of the other side has it too: then it is
+``feature.NAME`` or ``output.NAME``. Fields always keep their names. Capitals make no difference, as in SQL.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ FIELDS = (
     "duration_ms",
     "server_id",
 )
-"""Columns that are neither feature nor output."""
+"""Columns that are neither features nor outputs."""
 
 MOST_COLUMNS = 10_000
-"""Features, or outputs, of records that are read without a baseline."""
+"""Most features, and most outputs, of records that are read without a baseline."""
 
 _INFINITE = ("Infinity", "-Infinity")
-"""How a record, whose JSON has no infinity, writes it."""
+"""Texts of infinities in records, because JSON has none."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,10 @@ class Columns:
     """The features and outputs of a frame.
 
     Attributes:
-        features: Their names, as they come by position.
-        outputs: Their names.
-        texts: Those of both that are textual, as pairs of ``feature`` or ``output`` and the name; the others are
-            numbers.
-        is_open: Whether they are all that some records have, in whatever forms, and not those of one model.
+        features: Names of the features, in the order of their positions.
+        outputs: Names of the outputs.
+        texts: Textual features and outputs, as pairs of ``feature`` or ``output`` and the name; the others are numbers.
+        is_open: Whether the columns were collected from records of any form, instead of one baseline.
     """
 
     features: tuple[str, ...]
@@ -60,7 +59,7 @@ class Columns:
 
     @classmethod
     def of(cls, baseline: Baseline) -> Columns:
-        """Return those of a baseline."""
+        """Return the columns of a baseline."""
         sides = (("feature", baseline.features), ("output", baseline.outputs))
         texts = {
             (side, item.name)
@@ -73,12 +72,12 @@ class Columns:
 
     @property
     def feature_columns(self) -> dict[str, str]:
-        """What the column of each feature is called."""
+        """The column name of each feature."""
         return self._called("feature", self.features)
 
     @property
     def output_columns(self) -> dict[str, str]:
-        """What the column of each output is called."""
+        """The column name of each output."""
         return self._called("output", self.outputs)
 
     def _called(self, side: str, names: Sequence[str]) -> dict[str, str]:
@@ -94,12 +93,12 @@ class Columns:
 
 
 def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
-    """Find out what features and outputs records have; what is always a number, or missing, is one.
+    """Collect the features and outputs of records; a variable is numeric if all its values are numbers or missing.
 
-    What has no name is called as `named` does.
+    Variables without names get the names of `named`.
 
     Args:
-        chunks: Records, whose features by name are objects.
+        chunks: Records in which features by name are objects.
 
     Raises:
         BoxkiteError: There are more than `MOST_COLUMNS` features or outputs.
@@ -110,7 +109,7 @@ def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
             for side, value in (("feature", record.features), ("output", record.output)):
                 for row in rows_in(value, record.rows):
                     _note(side, row, kinds[side])
-    texts = {(side, name) for side, found in kinds.items() for name, is_text in found.items() if is_text}
+    texts = {(side, name) for side, names in kinds.items() for name, is_text in names.items() if is_text}
     return Columns(tuple(kinds["feature"]), tuple(kinds["output"]), frozenset(texts), is_open=True)
 
 
@@ -126,7 +125,7 @@ def _note(side: str, row: Any, is_text: dict[str, bool]) -> None:
 
 
 def number_or_none(value: object) -> float | None:
-    """Return a value as a number; None where it is none."""
+    """Return a value as a number; None if it is not a number."""
     try:
         return to_number(value)
     except InvalidValue:
@@ -134,7 +133,7 @@ def number_or_none(value: object) -> float | None:
 
 
 def seconds_or_none(value: object) -> float | None:
-    """Return a date or moment as `times.to_seconds` does; None where it is none, or missing."""
+    """Return a date or moment as `times.to_seconds` does; None if it is not one, or is missing."""
     try:
         seconds = to_seconds(value)
     except InvalidValue:
@@ -143,7 +142,7 @@ def seconds_or_none(value: object) -> float | None:
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a value as a text; None where it is none."""
+    """Return a value as a text; None if it is not a text."""
     try:
         return to_text(value)
     except InvalidValue:

@@ -1,7 +1,7 @@
-"""The cells of a baseline, counted from records by the very code that counts live, and the slots they came in.
+"""Counts of records in the cells of a baseline, by slots of time, with the same code that counts live.
 
-Slots are those of live counts: of 10 seconds in the last five minutes before the end, of a minute in the last hour, of
-a quarter of an hour in the last day; all before that is one.
+Slots are the same as for live counts: 10 seconds in the last five minutes before the end, a minute in the last hour, a
+quarter of an hour in the last day; all time before that is one slot.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from flask_boxkite.records.reading import Record
 __all__ = ["Counter", "Counts", "Slot", "is_answered", "with_counts"]
 
 SegmentOf = Callable[[Record, "Row | None", "Row | None"], str]
-"""Names the segment of a row: from its record, its features and its outputs; None for those that it has not."""
+"""Names the segment of a row from its record, its features and its outputs, either of which may be None."""
 
 _MARGIN_SECONDS = 60.0
-"""The last file may be named after a minute in which nothing came any more."""
+"""Added to each reach, because the last file may be named after a minute without records."""
 
 _ANSWERED = frozenset({"ok", None})
 _status, _created_at = map(attrgetter, ("status", "created_at"))
@@ -41,13 +41,13 @@ _status, _created_at = map(attrgetter, ("status", "created_at"))
 
 @dataclass
 class Slot:
-    """What was counted in one slot.
+    """The counts of one slot.
 
     Attributes:
-        first: When its first row came, in Unix seconds.
+        first: Time of its first row, in Unix seconds.
         groups: Rows per group, shape (groups,).
         buckets: Rows per bucket of their hash, shape (ROW_BUCKETS,).
-        squares: Sum of the squares of the requests' numbers of rows, as far as they are in buckets.
+        squares: Sum of the squares of the requests' numbers of rows, for rows that are in buckets.
     """
 
     first: float
@@ -67,13 +67,13 @@ class Slot:
 
 @dataclass
 class Counts:
-    """What was counted of one segment.
+    """The counts of one segment.
 
     Attributes:
-        cells: Of features and outputs, in the baseline's order, shape (cells,).
-        slots: By when each begins.
-        rows: Predicted rows.
-        last: When the last row came, in Unix seconds.
+        cells: Counts of features and outputs, in the baseline's order, shape (cells,).
+        slots: Slots by their beginning.
+        rows: Number of predicted rows.
+        last: Time of the last row, in Unix seconds.
     """
 
     cells: NDArray[np.int64]
@@ -83,11 +83,11 @@ class Counts:
 
     @classmethod
     def none(cls, cells: int) -> Counts:
-        """Return those of nothing."""
+        """Return counts of zero."""
         return cls(np.zeros(cells, dtype=np.int64))
 
     def add(self, other: Counts) -> None:
-        """Add what was counted of another segment."""
+        """Add the counts of another segment."""
         self.cells = self.cells + other.cells
         self.rows += other.rows
         self.last = max(self.last, other.last)
@@ -98,7 +98,7 @@ class Counts:
         """Return the counts by stretch of time; None if there are none.
 
         Args:
-            end: When the period ends, in Unix seconds; infinite: with the last row.
+            end: End of the period, in Unix seconds; infinite for the time of the last row.
         """
         if not self.slots:
             return None
@@ -125,18 +125,18 @@ class _Rows:
     last: float = -math.inf
 
     def at(self, first: float, last: float) -> None:
-        """Note when some of them came."""
+        """Note the times of some rows."""
         self.first, self.last = min(self.first, first), max(self.last, last)
 
 
 class Counter:
-    """Counts what was answered.
+    """Counts the answered rows of records.
 
     Args:
-        baseline: Whose cells are counted.
-        end: When the period ends at the latest, in Unix seconds.
-        others: Names of features that the baseline has not, but segments need.
-        segment_of: Names the segment of a row; None for one that holds all.
+        baseline: Baseline in whose cells rows are counted.
+        end: Latest end of the period, in Unix seconds.
+        others: Names of features that segments need and the baseline lacks.
+        segment_of: Function that names the segment of a row; None for one segment of all rows.
     """
 
     def __init__(
@@ -191,16 +191,18 @@ class Counter:
             part.features += features
             part.outputs += outputs
             part.rows += record.rows
-            if record.rows == 1 or (features if self._width else outputs):  # else none of its rows is in a bucket
+            if record.rows == 1 or (features if self._width else outputs):  # otherwise no row of it is in a bucket
                 part.squares += record.rows**2
+
         return part
 
     def _split(self, record: Record, parts: defaultdict[str, _Rows]) -> None:
-        """Share out the rows of a record among segments."""
+        """Distribute the rows of a record among segments."""
         assert self._segment_of is not None
         features, outputs = self.aligner.feature_rows(record) or (), self.aligner.output_rows(record) or ()
         own: defaultdict[str, int] = defaultdict(int)
         has_own = self.aligner.has_own(record)
+
         for row, output in zip_longest(features, outputs):
             segment = self._segment_of(record, row, output)
             own[segment] += 1
@@ -222,15 +224,15 @@ class Counter:
             if rows and counter.names:
                 _add(cells, counter.count(Table(None, rows)))
         slot = Slot(part.first, self._groups.of(cells), cells[self._cells :], part.squares)
-        found = Counts(cells[: self._cells], {begins: slot}, part.rows, part.last)
+        counts = Counts(cells[: self._cells], {begins: slot}, part.rows, part.last)
         if segment in self.segments:
-            self.segments[segment].add(found)
+            self.segments[segment].add(counts)
         else:
-            self.segments[segment] = found
+            self.segments[segment] = counts
 
 
 def slot_begin(seconds: float, end: float) -> float:
-    """Return when the slot of a time begins, ``-inf`` for those of more than a day before the end."""
+    """Return the beginning of a time's slot; ``-inf`` for times more than a day before the end."""
     for reach, slot in REACHES:
         if seconds >= end - reach - slot - _MARGIN_SECONDS:
             return seconds // slot * slot
@@ -245,13 +247,13 @@ def is_answered(record: Record) -> bool:
 def with_counts(baseline: Baseline, counts: Counts) -> Baseline:
     """Return a baseline with the same bins and other counts."""
     start = 0
-    found: list[Distribution] = []
+    items: list[Distribution] = []
     for item in (*baseline.features, *baseline.outputs):
         cells = counts.cells[start : start + len(item.cells)].tolist()
         start += len(cells)
-        found.append(_with_cells(item, cells))
+        items.append(_with_cells(item, cells))
     split = len(baseline.features)
-    return replace(baseline, features=tuple(found[:split]), outputs=tuple(found[split:]), rows=counts.rows)
+    return replace(baseline, features=tuple(items[:split]), outputs=tuple(items[split:]), rows=counts.rows)
 
 
 def _with_cells(item: Distribution, cells: list[int]) -> Distribution:
@@ -263,7 +265,7 @@ def _with_cells(item: Distribution, cells: list[int]) -> Distribution:
 
 
 def _add(cells: NDArray[Any], increments: Increments) -> None:
-    """Add what a few rows or many have found."""
+    """Add increments, of few rows or of many."""
     cells += np.bincount(np.array(increments.cells, dtype=np.intp), minlength=len(cells))
     if increments.wide is not None:
         cells[increments.wide] += 1

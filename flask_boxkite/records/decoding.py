@@ -1,7 +1,7 @@
-"""One line, one record: which of its fields are read, and as what.
+"""Decoding of lines: each line is a record, of which the needed fields are read and checked.
 
-msgspec reads only the fields that are asked for, and checks their types in the same go: 1,000,000 records of 20
-features by name take 3 s, where a general reader makes an object of everything first and takes twice as long.
+msgspec reads only the requested fields, and checks their types at the same time. 1,000,000 records of 20 features by
+name take 3 s, where a general reader makes objects of all fields and takes twice as long.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import msgspec
 __all__ = ["NOT_THERE", "UNREADABLE", "Decode", "decoder"]
 
 Decode = Callable[[bytes], Any]
-"""Reads a line; raises one of `UNREADABLE` if it is no record."""
+"""Reads a line; raises one of `UNREADABLE` if the line is not a record."""
 
 NOT_THERE = float("nan")
-"""This very object: missing to any variable, as JSON's null is, and yet told from it."""
+"""Value of an absent feature: missing to all variables, like JSON's null, but this very object."""
 
 UNREADABLE = (ValueError, RecursionError)
-"""No JSON, no record, no UTF-8; or nested too deeply."""
+"""Errors of lines that are not JSON, not a record or not UTF-8, or nested too deeply."""
 
 
-# Who has written anything else into a file cannot make its reader run out of memory, or of dates.
+# Bounds, so that foreign values in a file cannot exhaust the reader's memory or the calendar.
 _Seconds = Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800)]
 _RowCount = Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
 
 
 def decoder(names: Sequence[str] | None, *, is_whole: bool = False) -> Decode:
-    """Return what reads a line.
+    """Return the function that reads a line.
 
     Args:
-        names: Of the features that are read where they come by name: ``record.features`` then is a struct of those, in
-            their order, with `NOT_THERE` for one that is not there. None, or names that JSON must escape: it is the
-            object as it stands there.
+        names: Names of the features to read where they come by name: ``record.features`` then is a struct of them, in
+            their order, with `NOT_THERE` for an absent one. None, or names that JSON must escape, for the object as it
+            is.
         is_whole: Whether to read the request body too.
     """
     return _decoder(None if names is None else tuple(names), is_whole)

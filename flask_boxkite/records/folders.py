@@ -1,7 +1,8 @@
-"""The files that hold records: found by the dates and times in their paths, so that no other one is opened.
+"""The files of records, found by the dates and times in their paths, so that no other file is opened.
 
-``…/{YYYY-MM-DD}/{HHMM}_{logger_id}-{replica_id}.txt`` is written by the file sink, and by the receivers of
-``examples/fluentd``; ``.gz`` and ``.txt.gz`` are compressed ones. Anything else, and symbolic links, are ignored.
+The file sink and the receivers of ``examples/fluentd`` write
+``…/{YYYY-MM-DD}/{HHMM}_{logger_id}-{replica_id}.txt``; compressed files end in ``.gz`` or ``.txt.gz``. Other files and
+symbolic links are ignored.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from flask_boxkite.values.times import DAY, start_of_day
 __all__ = ["GZIP_DAMAGE", "Folder", "RecordFile"]
 
 GZIP_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile)
-"""What reading a compressed file raises that was cut, or is none."""
+"""Errors of reading a compressed file that was cut or is damaged, or a file that is not compressed."""
 
 MINUTE_SECONDS = 60.0
 
 DEEPEST_FOLDER = 32
-"""Levels below the location in which files are found."""
+"""Most levels of folders below the location."""
 
 _PART_BYTES = 1 << 18
-"""Of a compressed file that are read at once: what a call has found when it meets damage is lost."""
+"""Bytes of a compressed file that are read at once, few, because a call that meets damage loses them."""
 
 _FILE = re.compile(r"([01]\d|2[0-3])([0-5]\d)_.+\.(txt|gz|txt\.gz)")
 
@@ -43,8 +44,8 @@ class RecordFile(NamedTuple):
     """A file of one minute.
 
     Attributes:
-        minute: When the minute begins, in Unix seconds.
-        path: In its file system.
+        minute: Beginning of the minute, in Unix seconds.
+        path: Path in its file system.
     """
 
     minute: float
@@ -52,22 +53,22 @@ class RecordFile(NamedTuple):
 
 
 class Folder:
-    """Where records are: a directory of this machine, or the URL of one anywhere else.
+    """A location of records: a directory of this machine, or a URL.
 
     Args:
-        location: A path, or any URL that fsspec knows: ``s3://bucket/models``, ``memory://``. Whatever lies above or
-            below the dated folders: all in it is found.
-        options: For the file system, such as credentials.
+        location: Path, or URL of any kind that fsspec knows: ``s3://bucket/models``, ``memory://``. Dated folders are
+            found on all levels below it.
+        options: Options of the file system, such as credentials.
 
     Raises:
-        BoxkiteError: The URL is of no known kind, what it names is not there, or fsspec needs a package for it that is
+        BoxkiteError: The URL is of an unknown kind, its target does not exist, or fsspec needs a package for it that is
             not installed.
     """
 
     def __init__(self, location: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
         try:
             self._system, self._root = url_to_fs(os.fspath(location), **options)
-        except (ImportError, ValueError, OSError) as error:  # a package is missing, nobody knows the URL, no archive
+        except (ImportError, ValueError, OSError) as error:  # a missing package, an unknown URL, not an archive
             msg = f"Records at '{masked(os.fspath(location))}' cannot be reached: {masked(str(error))}"
             raise BoxkiteError(msg) from error
         self.location = masked(os.fspath(location))
@@ -76,33 +77,33 @@ class Folder:
         """Return the files that may hold records of a period, in the order of time.
 
         Args:
-            period: Of the records.
-            slack_seconds: How far from its file's minute the time of a record may lie.
+            period: Period of the records.
+            slack_seconds: Greatest distance of a record's time from its file's minute.
 
         Raises:
-            BoxkiteError: There is no such directory, or it cannot be read.
+            BoxkiteError: The directory does not exist or cannot be read.
         """
         wide = Period(period.start - slack_seconds - MINUTE_SECONDS, period.end + slack_seconds)
-        self._system.invalidate_cache()  # such as s3fs has, for ever
+        self._system.invalidate_cache()  # s3fs, for example, caches lists for ever
         try:
-            found = list(self._walk(self._root, _date_of(self._root), wide))
+            files = list(self._walk(self._root, _date_of(self._root), wide))
         except OSError as error:
             why = error.strerror or masked(str(error))
             msg = f"Records at '{self.location}' cannot be listed: {why}. Name a directory that holds some."
             raise BoxkiteError(msg) from error
-        return sorted(found)
+        return sorted(files)
 
     def open(self, file: RecordFile) -> IO[bytes]:
-        """Open a file; a compressed one gives its content.
+        """Open a file; a compressed file is unzipped.
 
         Raises:
-            OSError: It cannot be opened.
+            OSError: The file cannot be opened.
         """
         stream: IO[bytes] = self._system.open(file.path, "rb")
         return _Unzipped(stream) if file.path.endswith(".gz") else stream  # type: ignore[return-value]
 
     def _walk(self, root: str, day: float | None, wide: Period) -> Iterator[RecordFile]:
-        """Yield the files below a folder; a stack, not a recursion, since others can nest folders."""
+        """Yield the files below a folder, by a stack instead of recursion, because others may nest folders deeply."""
         waiting = [(root, day, 0)]
         while waiting:
             path, day, depth = waiting.pop()
@@ -120,11 +121,11 @@ class Folder:
             except FileNotFoundError:
                 if path == root:
                     raise
-                # Past its lifetime, it was deleted just now.
+                # The folder was past its lifetime, and was deleted just now.
 
     def _entries(self, path: str) -> Iterator[tuple[str, str, str]]:
-        """Yield name, path and type of what is in a folder; no links, nothing hidden."""
-        if isinstance(self._system, LocalFileSystem):  # whose list takes a kilobyte for each file
+        """Yield name, path and type of each entry of a folder, without links and hidden entries."""
+        if isinstance(self._system, LocalFileSystem):  # its own list takes a kilobyte for each file
             with os.scandir(path) as entries:
                 for entry in entries:
                     if not entry.is_symlink() and not entry.name.startswith("."):
@@ -148,7 +149,7 @@ def _type_of(entry: os.DirEntry[str]) -> str:
 
 
 class _Unzipped(gzip.GzipFile):
-    """A gzip stream that gives all that stands before damage, and closes the file below it, too."""
+    """A gzip stream that returns all data before damage, and also closes the file below it."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(fileobj=stream, mode="rb")
@@ -160,13 +161,14 @@ class _Unzipped(gzip.GzipFile):
 
         Raises:
             EOFError: The stream ends too early.
-            zlib.error: It is damaged.
-            BadGzipFile: It is none, or damaged.
+            zlib.error: The stream is damaged.
+            BadGzipFile: The stream is not gzip, or is damaged.
         """
         if self._damage:
             raise self._damage
         parts: list[bytes] = []
         rest = sys.maxsize if size is None or size < 0 else size
+
         try:
             while rest and (part := self.read1(min(rest, _PART_BYTES))):
                 parts.append(part)
@@ -175,6 +177,7 @@ class _Unzipped(gzip.GzipFile):
             if not parts:
                 raise
             self._damage = error
+
         return b"".join(parts)
 
     def close(self) -> None:
@@ -183,5 +186,5 @@ class _Unzipped(gzip.GzipFile):
 
 
 def _date_of(path: str) -> float | None:
-    """Return when the day begins that a folder is named by, in Unix seconds; None if it is another folder."""
+    """Return the first second of a dated folder's day, in Unix seconds; None for another folder."""
     return start_of_day(path.rstrip("/").rpartition("/")[2])

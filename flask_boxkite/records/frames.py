@@ -1,4 +1,4 @@
-"""Records as a frame: one row per predicted row, made a chunk at a time, in the engine that the user works with."""
+"""Records as a frame of the user's engine: one row per predicted row, made a chunk at a time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["ENGINES", "Frame"]
 
 _PLAIN = frozenset({float, int, bool, type(None)})
 _TYPES = {"created_at": "timestamp", "duration_ms": "number"}
-"""Fields that are no texts."""
+"""Types of the fields that are not texts."""
 
 
 class _Column(NamedTuple):
-    """A column of features or outputs: where its values stand in a row, and whether they are texts."""
+    """A column of features or outputs: its name, its index in a row, and whether its values are texts."""
 
     name: str
     place: int
@@ -29,11 +29,11 @@ class _Column(NamedTuple):
 
 
 class Frame:
-    """Makes Arrow record batches of records, and what an engine takes of them. Needs pyarrow.
+    """Makes Arrow record batches of records, from which engines make their frames. Needs pyarrow.
 
     Args:
         columns: Features and outputs.
-        read: Starts to read anew, and gives the records chunk by chunk.
+        read: Starts a new reading, and yields the records chunk by chunk.
 
     Raises:
         BoxkiteError: pyarrow is not installed.
@@ -55,23 +55,23 @@ class Frame:
         return arrow.schema([(name, types[kind]) for name, kind in (*variables, *fields)])
 
     def batches(self) -> Iterator[Any]:
-        """Read anew, and yield a record batch for each chunk that has rows."""
+        """Start a new reading, and yield a record batch for each chunk that has rows."""
         for chunk in self._read():
             if chunk:
                 yield self._batch(chunk)
 
     def reader(self) -> Any:
-        """Return a `pyarrow.RecordBatchReader` that reads anew."""
+        """Return a `pyarrow.RecordBatchReader` of a new reading."""
         return self._arrow.RecordBatchReader.from_batches(self.schema, self.batches())
 
     def variables(self) -> Any:
-        """Read again, and return features and outputs as a `pyarrow.Table`, in memory."""
+        """Start a new reading, and return features and outputs as a `pyarrow.Table`, in memory."""
         names = [item.name for item in (*self._features, *self._outputs)]
         schema = self._arrow.schema([self.schema.field(name) for name in names])
         return self._arrow.Table.from_batches((batch.select(names) for batch in self.batches()), schema)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Read anew, as any library that knows Arrow's stream interface asks for it."""
+        """Start a new reading for a library that uses Arrow's stream interface."""
         return self.reader().__arrow_c_stream__(requested_schema)
 
     def _batch(self, records: Sequence[Record]) -> Any:
@@ -82,7 +82,7 @@ class Frame:
         return self._arrow.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _rows(self, records: Sequence[Record]) -> tuple[list[Row], list[Row]]:
-        """Return as many rows of features, and of outputs, as were predicted."""
+        """Return one row of features, and one of outputs, for each predicted row."""
         features: list[Row] = []
         outputs: list[Row] = []
         for record in records:
@@ -123,12 +123,12 @@ def _columns(side: str, called: dict[str, str], columns: Columns) -> list[_Colum
 
 
 def _filled(rows: list[Row] | None, count: int, width: int) -> list[Row]:
-    """Return as many rows as there are predictions; empty ones where there are none that fit."""
+    """Return *rows* if they are as many as the predictions; otherwise empty rows."""
     return rows if rows is not None and len(rows) == count else [[None] * width] * count
 
 
 def _numbers(rows: list[Row]) -> Any:
-    """Return rows of nothing but numbers and None as an array; None if there is anything else."""
+    """Return rows of numbers and None as an array; None if there are other values."""
     values = list(chain.from_iterable(rows))
     if not _PLAIN.issuperset(map(type, values)):
         return None
@@ -139,7 +139,7 @@ def _numbers(rows: list[Row]) -> Any:
 
 
 def _row_ids(records: Sequence[Record]) -> Iterator[str | None]:
-    """Yield the id of each row; those of a batch have their number behind it."""
+    """Yield the id of each row; rows of a batch have their number behind it."""
     for record in records:
         if record.rows == 1 or record.prediction_id is None:
             yield from [record.prediction_id] * record.rows
@@ -151,19 +151,19 @@ def _row_ids(records: Sequence[Record]) -> Iterator[str | None]:
 
 
 def _polars(frame: Frame) -> Any:
-    """Return a LazyFrame, which reads only when it is collected, and then anew."""
+    """Return a LazyFrame, which starts a new reading each time it is collected."""
     polars = _required("polars")
     from polars.io.plugins import register_io_source
 
     def source(with_columns: Any, predicate: Any, n_rows: int | None, batch_size: int | None) -> Iterator[Any]:
         for batch in frame.batches():
-            found = polars.from_arrow(batch)
+            rows = polars.from_arrow(batch)
             if n_rows is not None:
-                found = found.head(n_rows)
-                n_rows -= len(found)
+                rows = rows.head(n_rows)
+                n_rows -= len(rows)
             if predicate is not None:
-                found = found.filter(predicate)
-            yield found if with_columns is None else found.select(with_columns)
+                rows = rows.filter(predicate)
+            yield rows if with_columns is None else rows.select(with_columns)
             if n_rows == 0:
                 return
 
@@ -172,7 +172,7 @@ def _polars(frame: Frame) -> Any:
 
 
 def _duckdb(frame: Frame) -> Any:
-    """Return a relation, which reads anew whenever it is executed."""
+    """Return a relation, which starts a new reading each time it is executed."""
     return _required("duckdb").from_arrow(frame)
 
 
@@ -188,7 +188,7 @@ ENGINES: dict[str, Callable[[Frame], Any]] = {
     "pyarrow": Frame.reader,
     "duckdb": _duckdb,
 }
-"""What `Records.to_frame` can make."""
+"""Engines of `Records.to_frame`."""
 
 
 def _required(package: str) -> Any:

@@ -1,4 +1,4 @@
-"""A stretch of time that records are read from."""
+"""The period of time whose records are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask_boxkite.errors import BoxkiteError
 __all__ = ["Moment", "Period", "parse_moment"]
 
 Moment: TypeAlias = "datetime | date | str | None"
-"""A date or time; without a time zone it is UTC, without a time of day midnight. None: no bound."""
+"""A date or time, in UTC without a time zone, at midnight without a time of day; None for no bound."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Period:
         """Read the bounds as users give them.
 
         Raises:
-            BoxkiteError: One is no time, or the end is not after the start.
+            BoxkiteError: A bound is not a time, or the end is not after the start.
         """
         period = cls(parse_moment("start", start, -math.inf), parse_moment("end", end, math.inf))
         if period.start >= period.end:
@@ -36,17 +36,17 @@ class Period:
         return period
 
     def within(self, other: Period) -> Period:
-        """Return what both have in common; itself if that is nothing."""
+        """Return the common part of both periods; this period if they have none."""
         start, end = max(self.start, other.start), min(self.end, other.end)
         return Period(start, end) if start < end else self
 
     def bounded_by(self, other: Period) -> Period:
-        """Return this one, with the bounds of the other where it has none."""
+        """Return this period, with the bounds of the other where it has none."""
         start = self.start if math.isfinite(self.start) else other.start
         return Period(start, self.end if math.isfinite(self.end) else other.end)
 
     def __str__(self) -> str:
-        """Return the interval as ISO 8601 writes it, ``..`` for a bound that there is not."""
+        """Return the interval in ISO 8601, with ``..`` for no bound."""
         return f"{_iso(self.start)}/{_iso(self.end)}"
 
 
@@ -54,7 +54,7 @@ def parse_moment(name: str, value: Moment, default: float) -> float:
     """Return a time in Unix seconds; *default* for None.
 
     Raises:
-        BoxkiteError: It is no time; names the parameter *name*.
+        BoxkiteError: The value is not a time; the message names the parameter *name*.
     """
     if value is None:
         return default
@@ -73,6 +73,6 @@ def _iso(seconds: float) -> str:
     try:
         # Not by fromtimestamp(), which refuses times before 1970 on Windows.
         moment = datetime(1970, 1, 1) + timedelta(seconds=seconds)
-    except OverflowError:  # there is none, or it is beyond the calendar, as `datetime.max` is when rounded
+    except OverflowError:  # no bound, or one beyond the calendar, such as `datetime.max` when rounded
         return ".."
     return moment.isoformat(timespec="seconds") + "Z"

@@ -1,8 +1,8 @@
-"""Records as a stream: each once, those of the period and model that are asked for, damage counted and passed over.
+"""The stream of the records of a period and a model: each record comes once, and damage is counted and skipped.
 
-A stream holds a few megabytes of lines, and of each record the 16 bytes of its ``entity_id``, since the same record may
-stand in any file again: with Python's own share 120 MB for a million records. Others can write into the files too: a
-line may have 32 MiB and 2,000,000 values, for which 300 MB are needed; anything beyond is damage.
+A stream holds a few megabytes of lines. It also remembers the 16 bytes of each ``entity_id``, because any file may hold
+the same record again: 120 MB for a million records. Others may write into the files too, so a line may have at most 32
+MiB and 2,000,000 values, which take 300 MB; a larger line is damage.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from flask_boxkite.values.conversion import DEEPEST, is_too_deep
 __all__ = ["Filter", "ReadCounts", "Record", "new_ones", "read_records"]
 
 Record: TypeAlias = Any
-"""What `decoding.decoder` makes of a line."""
+"""A line, as `decoding.decoder` reads it."""
 
 CHUNK_BYTES = 1 << 20
-"""Lines that are read at once."""
+"""Bytes of lines that are read at once."""
 
 LONGEST_LINE_BYTES = 32 << 20
-"""A line beyond it is no record: a file of something else, say, that never ends one."""
+"""Most bytes of a line; a foreign file may have lines without end."""
 
 MOST_VALUES = 2_000_000
-"""Values in one record; also values in the rows that are made of some records at once."""
+"""Most values in one record, and in the rows of the records that are yielded at once."""
 
 MOST_NAMES = 1000
-"""Models and baselines that are told apart in counts."""
+"""Most names of models, and of baselines, that are counted separately."""
 
 EMPTY, NO_RECORD, TOO_LONG, TOO_LARGE, TOO_DEEP, ROWS, CUT = (
     "empty",
@@ -54,9 +54,9 @@ EMPTY, NO_RECORD, TOO_LONG, TOO_LARGE, TOO_DEEP, ROWS, CUT = (
 )
 
 _FEW_ROWS = 30
-"""Rows that any record can hold: its ids alone have twice as many bytes."""
+"""Number of rows that every record can hold, because its ids alone have twice as many bytes."""
 
-# With it every record begins. A disk that was full leaves the beginning of a line, and behind it the whole of another.
+# Every record begins so. A full disk leaves the beginning of a line, and a whole line behind it.
 _BEGINNING = b'{"entity_id":'
 
 # Over a million records, a function of Python's for each of them would take a second.
@@ -67,20 +67,21 @@ _created_at, _entity_id, _rows, _baseline, _model = map(
 
 @dataclass
 class ReadCounts:
-    """What one reading has found so far.
+    """The counts of one reading so far.
 
     Attributes:
-        files: Files that were read.
-        vanished: Files that were deleted before they could be read, as those past their lifetime are.
-        damaged: What was left out, by reason. Lines: ``empty``; ``no_record``, no JSON or no record; ``too_long``, more
-            than 32 MiB; ``too_large``, more than 2,000,000 values; ``too_deep``, more than 100 levels; ``rows``, more
-            rows than the line can hold. Compressed files: ``cut``, which end too early or are none.
-        doubles: Records that were there already.
-        records: Records that are left, in the period and of the model that are asked for.
-        rows: Predicted rows in these.
-        rows_by_baseline: The same by the fingerprint of the baseline that they were served with; None for none. Of more
-            than 1,000 fingerprints, the last to come are ``__rare__``.
-        models: The names of their models, likewise.
+        files: Number of files that were read.
+        vanished: Number of files that were deleted before they could be read, after their lifetime, say.
+        damaged: Number of skipped lines and files by reason. Lines: ``empty``; ``no_record``, not JSON or not a record;
+            ``too_long``, more than 32 MiB; ``too_large``, more than 2,000,000 values; ``too_deep``, more than 100
+            levels; ``rows``, more rows than the line can hold. Compressed files: ``cut``, which end too early or are
+            damaged.
+        doubles: Number of duplicates, records that came before.
+        records: Number of remaining records of the period and model.
+        rows: Number of predicted rows in these records.
+        rows_by_baseline: Predicted rows by the fingerprint of the baseline that served them; None for no baseline.
+            After 1,000 fingerprints, further ones are ``__rare__``.
+        models: Names of the models; after 1,000 names, further ones are ``__rare__``.
     """
 
     files: int = 0
@@ -93,7 +94,7 @@ class ReadCounts:
     models: set[str | None] = field(default_factory=set)
 
     def add(self, records: list[Record]) -> None:
-        """Count some records that are left."""
+        """Count some of the remaining records."""
         self.records += len(records)
         rows = list(map(_rows, records))
         self.rows += sum(rows)
@@ -104,25 +105,25 @@ class ReadCounts:
 
     @property
     def damage(self) -> str:
-        """What was left out, as text: ``2 empty, 1 no_record``; an empty text for nothing."""
+        """The skipped lines and files as text: ``2 empty, 1 no_record``; empty if there are none."""
         return ", ".join(f"{number} {reason}" for reason, number in sorted(self.damaged.items()))
 
 
 def _bounded(name: str | None, known: Container[str | None]) -> str | None:
-    """Return a name that others may have made, as one of few short ones."""
+    """Return a name from a file in short form, or `RARE` if there are too many names."""
     text = None if name is None else short_text(name)
     return text if text in known or len(known) < MOST_NAMES else RARE  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which records are wanted; None: whatever it is.
+    """The records that a reading selects; None selects all.
 
     Attributes:
-        period: When they were made.
+        period: Period in which they were made.
         model: Name of the model.
-        version: Of its baseline.
-        fingerprint: Of its baseline.
+        version: Version of its baseline.
+        fingerprint: Fingerprint of its baseline.
     """
 
     period: Period
@@ -131,7 +132,7 @@ class Filter:
     fingerprint: str | None = None
 
     def of(self, records: list[Record]) -> list[Record]:
-        """Return those that are wanted."""
+        """Return the selected records."""
         start, end = self.period.start, self.period.end
         times = list(map(_created_at, records))
         if times and not (start <= min(times) and max(times) < end):
@@ -153,12 +154,12 @@ def read_records(
     """Yield the records of some files, some at a time.
 
     Args:
-        folder: That they are in.
-        files: In the order of time.
-        decode: Reads a line.
-        wanted: Which of the records.
-        counts: What is found is added to them.
-        width: Values that are made of each row: no more than `MOST_VALUES` are of the records that come at once.
+        folder: Folder of the files.
+        files: Files, in the order of time.
+        decode: Function that reads a line.
+        wanted: Selection of records.
+        counts: Counts, to which this reading is added.
+        width: Number of values that the caller makes of each row; it bounds the records that come at once.
 
     Raises:
         BoxkiteError: A file cannot be read.
@@ -172,27 +173,28 @@ def read_records(
 
 
 def _records_of(lines: list[bytes], decode: Decode, most_rows: int, counts: ReadCounts) -> list[Record]:
-    """Return the records in some lines; count the lines that are none."""
+    """Return the records in some lines; count the lines that are not records."""
     try:
         records = list(map(decode, lines))
     except UNREADABLE:
-        found = [(line, record) for line in lines if (record := _decoded(line, decode, counts)) is not None]
-        lines, records = [line for line, _ in found], [record for _, record in found]
+        pairs = [(line, record) for line in lines if (record := _decoded(line, decode, counts)) is not None]
+        lines, records = [line for line, _ in pairs], [record for _, record in pairs]
     has_few_rows = max(map(_rows, records), default=1) <= min(_FEW_ROWS, most_rows)
     if has_few_rows and not any(line.count(b"[") + line.count(b"{") > DEEPEST for line in lines):
         return records
-    kept = []
+    sound = []
     for line, record in zip(lines, records, strict=True):
         if (fault := _fault(line, record, most_rows)) is None:
-            kept.append(record)
+            sound.append(record)
         else:
             counts.damaged[fault] += 1
-    return kept
+
+    return sound
 
 
 def _fault(line: bytes, record: Record, most_rows: int) -> str | None:
-    """Return why a record is none that a server has written."""
-    if record.rows > max(len(line) // 2, _FEW_ROWS):  # a value and a comma for each
+    """Return the reason for which no server can have written a record; None if one can."""
+    if record.rows > max(len(line) // 2, _FEW_ROWS):  # each row needs a value and a comma
         return ROWS
     if record.rows > most_rows:
         return TOO_LARGE
@@ -202,39 +204,43 @@ def _fault(line: bytes, record: Record, most_rows: int) -> str | None:
 
 
 def _parts(records: list[Record], most_rows: int) -> Iterator[list[Record]]:
-    """Yield records in their order, with no more rows at once than that."""
+    """Yield records in their order, at most *most_rows* rows at once."""
     if sum(map(_rows, records)) <= most_rows:
         yield records
         return
     part: list[Record] = []
     rows = 0
+
     for record in records:
         if part and rows + record.rows > most_rows:
             yield part
             part, rows = [], 0
         part.append(record)
         rows += record.rows
+
     yield part
 
 
 def new_ones(records: list[Record], seen: set[bytes], counts: ReadCounts) -> list[Record]:
-    """Return the records whose ids were not *seen*; they are now."""
+    """Return the records whose ids are not in *seen*, and add their ids."""
     keys = _keys(list(map(_entity_id, records)))
-    found = set(keys)
-    if len(found) == len(keys) and seen.isdisjoint(found):
-        seen |= found
+    distinct = set(keys)
+    if len(distinct) == len(keys) and seen.isdisjoint(distinct):
+        seen |= distinct
         return records
-    kept = []
+    new = []
+
     for key, record in zip(keys, records, strict=True):
         if key not in seen:
             seen.add(key)
-            kept.append(record)
-    counts.doubles += len(records) - len(kept)
-    return kept
+            new.append(record)
+
+    counts.doubles += len(records) - len(new)
+    return new
 
 
 def _keys(entity_ids: list[str]) -> list[bytes]:
-    """Return the 16 bytes of each uuid; of a text that is none, a hash."""
+    """Return the 16 bytes of each uuid; a hash for other texts."""
     if set(map(len, entity_ids)) == {36}:
         with contextlib.suppress(ValueError):  # not all are hexadecimal
             data = bytes.fromhex("".join(entity_ids).replace("-", ""))
@@ -250,18 +256,18 @@ def _key(entity_id: str) -> bytes:
 
 
 def _chunks(folder: Folder, files: Iterable[RecordFile], counts: ReadCounts) -> Iterator[list[bytes]]:
-    """Yield lines, some megabytes of them at a time, across files: as a rule a file is small."""
+    """Yield lines, some megabytes at a time, across files, because most files are small."""
     lines: list[bytes] = []
     size = 0
     for file in files:
         try:
             with folder.open(file) as stream:
                 for block in _blocks(stream, counts):
-                    found = list(filter(None, block))
-                    if len(found) < len(block):
-                        counts.damaged[EMPTY] += len(block) - len(found)
-                    lines += found
-                    size += sum(map(len, found))
+                    filled = list(filter(None, block))
+                    if len(filled) < len(block):
+                        counts.damaged[EMPTY] += len(block) - len(filled)
+                    lines += filled
+                    size += sum(map(len, filled))
                     if size >= CHUNK_BYTES:
                         yield lines
                         lines, size = [], 0
@@ -272,11 +278,12 @@ def _chunks(folder: Folder, files: Iterable[RecordFile], counts: ReadCounts) -> 
             raise BoxkiteError(msg) from error
         else:
             counts.files += 1
+
     yield lines
 
 
 def _blocks(stream: IO[bytes], counts: ReadCounts) -> Iterator[list[bytes]]:
-    """Yield lines, those that end in each piece of a file."""
+    """Yield the lines that end in each piece of a file."""
     rest: list[bytes] = []  # of a line that has not ended
     size = 0
     try:
@@ -296,7 +303,7 @@ def _blocks(stream: IO[bytes], counts: ReadCounts) -> Iterator[list[bytes]]:
 
 
 def _joined(parts: list[bytes], size: int, counts: ReadCounts) -> list[bytes]:
-    """Return the line that consists of some parts; nothing if it is too large to be read."""
+    """Return a list of the line that consists of some parts; empty if the line is too large."""
     if size > LONGEST_LINE_BYTES:
         counts.damaged[TOO_LONG] += 1
         return []

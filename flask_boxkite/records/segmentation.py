@@ -1,4 +1,4 @@
-"""Which segment a row belongs to: the value, or the group of values, that it has in one column."""
+"""Segmentation of rows by the value, or the group of values, in one column."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from flask_boxkite.values.times import time_text, to_seconds
 __all__ = ["Segmentation"]
 
 MOST_COUNTED = 1000
-"""So many values have counts of their own while reading, if there is room; rows with any that come later are `RARE`."""
+"""Most values with counts of their own in a reading; rows with further values are `RARE`."""
 
 COUNTED_BYTES = 256 << 20
-"""Room for the counts of all segments."""
+"""Memory for the counts of all segments."""
 
 _SLOTS = 30 + 60 + 96 + 3
-"""Slots in which the rows of a segment can have come: of 10 seconds, a minute, a quarter of an hour; and margins."""
+"""Most slots of a segment: of 10 seconds, a minute, a quarter of an hour; and margins."""
 
 SEGMENT_FIELDS = ("model", "baseline", "version", "server_id")
 
@@ -34,13 +34,13 @@ class Segmentation:
     """Names the segment of each row.
 
     Attributes:
-        others: The feature that it needs and the baseline has not, if there is one.
-        variable: Side and name of the variable of the baseline that it goes by, or None.
+        others: Names of features that it needs and the baseline lacks: one or none.
+        variable: Side and name of the baseline's variable that segments rows, or None.
 
     Args:
-        by: A column, as frames call it; or a feature that comes by name only, and that the baseline has not.
-        baseline: Whose variables they may be. A continuous one gives a segment for each of its groups.
-        least: How many values have counts of their own whatever room that takes, up to `MOST_COUNTED`.
+        by: Column, by its name in frames; or a feature that the baseline lacks and that comes by name.
+        baseline: Baseline of the variables. A continuous variable gives a segment for each of its groups.
+        least: Number of values with counts of their own even if memory is short, up to `MOST_COUNTED`.
 
     Raises:
         BoxkiteError: Rows cannot be segmented by this field.
@@ -56,6 +56,7 @@ class Segmentation:
             ("feature", baseline.features, columns.feature_columns),
             ("output", baseline.outputs, columns.output_columns),
         )
+
         for side, items, called in sides:
             for place, item in enumerate(items):
                 if called[item.name] == by:
@@ -63,6 +64,7 @@ class Segmentation:
                     self._value = _value_at(place, is_output=side == "output")
                     self._label = _labels_of(item)
                     return
+
         self._label = _text_label
         if by in SEGMENT_FIELDS:
             self._value = lambda record, row, output: getattr(record, by)
@@ -86,7 +88,7 @@ class Segmentation:
 
 
 def _segment_bytes(baseline: Baseline) -> int:
-    """Return what the counts of a segment take, if its rows are spread over a day."""
+    """Return the bytes of a segment's counts, if its rows are spread over a day."""
     groups = sum(len(item.groups) for item in (*baseline.features, *baseline.outputs))
     return _SLOTS * (groups + ROW_BUCKETS) * 8
 

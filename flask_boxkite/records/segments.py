@@ -1,7 +1,7 @@
-"""Which group of users moved? Drift of each segment of the rows, such as each country.
+"""Drift of each segment of the rows, such as each country.
 
-A segment is compared with training as a whole, or, better, with the same segment at an earlier time: who was always
-different from the average has not moved.
+A segment is compared with training as a whole, or, better, with the same segment in an earlier period: a segment that
+always differed from the average has not moved.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Segment:
     """One segment.
 
     Attributes:
-        name: Its value, or what `Segmentation` calls it; ``__rare__`` for all that are too small to be told apart.
-        rows: Predicted rows that were answered.
-        report: Its drift, without the variable that it goes by.
+        name: Value of the column, or name of its group; ``__rare__`` for all smaller segments together.
+        rows: Number of answered rows.
+        report: Drift of the segment, without the variable that segments rows.
     """
 
     name: str
@@ -45,22 +45,22 @@ class Segment:
 
     @property
     def size(self) -> float:
-        """The size of what moved most among the variables with that verdict."""
+        """The largest size among the variables with that verdict."""
         return self.report.variables[0].judgement.size if self.report.variables else 0.0
 
 
 @dataclass(frozen=True)
 class SegmentReport:
-    """All segments, those that moved most first. A value, as a `DriftReport` is.
+    """All segments, the largest changes first; an immutable value, like `DriftReport`.
 
     Attributes:
-        by: What they go by.
-        model: The model.
+        by: Column that segments rows.
+        model: Name of the model.
         baseline: Fingerprint of its baseline.
-        window: The period.
+        window: Period of the records.
         alpha: False-alarm probability of one check of all segments together.
-        against: The earlier period that segments are compared with; None for training.
-        segments: One for each value.
+        against: Earlier period that segments are compared with; None for training.
+        segments: Segments, one for each value.
     """
 
     by: str
@@ -89,7 +89,7 @@ class SegmentReport:
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one flat dict for each variable of each segment.
 
-        Keys: ``segment``, ``segment_rows``, and those of `DriftReport.to_rows`.
+        Keys: ``segment``, ``segment_rows``, and the keys of `DriftReport.to_rows`.
         """
         return [
             {"segment": segment.name, "segment_rows": segment.rows, **row}
@@ -127,15 +127,15 @@ class SegmentReport:
 
 @dataclass(frozen=True)
 class Judging:
-    """What all verdicts on one reading have in common.
+    """The common parameters of all verdicts on one reading.
 
     Attributes:
-        model: The model.
-        baseline: What is compared with.
-        alpha: False-alarm probability of everything together.
-        window: The period.
-        end: When it ends, in Unix seconds.
-        against: The earlier period, if that is compared with instead of training.
+        model: Name of the model.
+        baseline: Baseline to compare with.
+        alpha: False-alarm probability of all verdicts together.
+        window: Period of the records.
+        end: End of the period, in Unix seconds.
+        against: Earlier period to compare with; None for training.
     """
 
     model: str
@@ -146,15 +146,15 @@ class Judging:
     against: str | None = None
 
     def report(self, counts: Counts, before: Counts | None = None, *, tests: int = 1) -> DriftReport:
-        """Judge what was counted.
+        """Judge counts.
 
         Args:
-            counts: Of the period.
-            before: Of the earlier one, if that is compared with.
-            tests: Among how many reports alpha is divided.
+            counts: Counts of the period.
+            before: Counts of the earlier period; None to compare with training.
+            tests: Number of reports among which alpha is divided.
         """
         compared = self.baseline if before is None else with_counts(self.baseline, before)
-        found = drift_report(
+        report = drift_report(
             self.model,
             compared,
             counts.cells,
@@ -163,7 +163,7 @@ class Judging:
             window=self.window,
             least_recurrence=1.0 if before is None else self._recurrence(before),
         )
-        return replace(found, baseline=self.baseline.fingerprint)
+        return replace(report, baseline=self.baseline.fingerprint)
 
     def segments(
         self,
@@ -176,41 +176,43 @@ class Judging:
         """Judge each segment.
 
         Args:
-            segmentation: Which made them.
-            by: What they go by.
-            counts: Of each segment.
-            before: Likewise in the earlier period, if that is compared with.
-            most: How many are told apart, the largest; the rest is ``__rare__``.
+            segmentation: Segmentation that named the segments.
+            by: Column that segments rows.
+            counts: Counts of each segment.
+            before: Counts of each segment in the earlier period; None to compare with training.
+            most: Number of segments to report, the largest; the rest is ``__rare__``.
         """
         names = sorted(counts.keys() - {RARE}, key=lambda name: (-counts[name].rows, name))[:most]
-        kept = _kept(counts, names)
-        kept_before = None if before is None else _kept(before, names)
-        tests = max(sum(item.rows >= MINIMUM_ROWS for item in kept.values()), 1)
-        found = []
-        for name, item in kept.items():
-            earlier = None if kept_before is None else kept_before.get(name, Counts.none(len(item.cells)))
+        largest = _largest(counts, names)
+        largest_before = None if before is None else _largest(before, names)
+        tests = max(sum(item.rows >= MINIMUM_ROWS for item in largest.values()), 1)
+
+        segments = []
+        for name, item in largest.items():
+            earlier = None if largest_before is None else largest_before.get(name, Counts.none(len(item.cells)))
             report = self.report(item, earlier, tests=tests)
             variables = tuple(each for each in report if (each.side, each.name) != segmentation.variable)
-            found.append(Segment(name, item.rows, replace(report, variables=variables)))
-        found.sort(key=lambda segment: (WORST_FIRST.index(segment.verdict), -segment.size, -segment.rows))
+            segments.append(Segment(name, item.rows, replace(report, variables=variables)))
+        segments.sort(key=lambda segment: (WORST_FIRST.index(segment.verdict), -segment.size, -segment.rows))
+
         fingerprint = self.baseline.fingerprint
-        return SegmentReport(by, self.model, fingerprint, self.window, self.alpha, self.against, tuple(found))
+        return SegmentReport(by, self.model, fingerprint, self.window, self.alpha, self.against, tuple(segments))
 
     def _recurrence(self, counts: Counts) -> float:
-        """Return how often rows recur in all that was counted; 1 where that is unknown."""
+        """Return the recurrence of all counted rows; 1 if it is unknown."""
         if not counts.slots:
             return 1.0
         buckets = np.sum([slot.buckets for slot in counts.slots.values()], axis=0)
         return float(np.nan_to_num(recurrence(buckets[np.newaxis], self.baseline.row_collisions)[0], nan=1.0))
 
 
-def _kept(counts: Mapping[str, Counts], names: list[str]) -> dict[str, Counts]:
-    """Return the counts of these segments, and of all others together."""
-    kept = {name: counts[name] for name in names if name in counts}
-    rest = [item for name, item in counts.items() if name not in kept]
+def _largest(counts: Mapping[str, Counts], names: list[str]) -> dict[str, Counts]:
+    """Return the counts of the named segments, and of all others together."""
+    largest = {name: counts[name] for name in names if name in counts}
+    rest = [item for name, item in counts.items() if name not in largest]
     if rest:
         together = Counts.none(len(rest[0].cells))
         for item in rest:
             together.add(item)
-        kept[RARE] = together
-    return kept
+        largest[RARE] = together
+    return largest

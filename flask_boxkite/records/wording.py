@@ -26,7 +26,7 @@ _NAME = 24
 
 
 def as_text(report: Mapping[str, Any]) -> str:
-    """Return the text of a report that is given as a dict; in the order of its segments."""
+    """Return the text of a report, in the order of its segments."""
     segments: Sequence[Mapping[str, Any]] = report["segments"]
     names = [cut(_name(item), _NAME) for item in segments]
     width = max(map(len, ["segment", *names]))
@@ -35,17 +35,19 @@ def as_text(report: Mapping[str, Any]) -> str:
         "",
         f"{'segment':<{width}} {'rows':>9} {'verdict':<15} {'drifted':>7}  moved most",
     ]
+
     for item, name in zip(segments, names, strict=True):
         line = f"{name:<{width}} {item['rows']:>9} {item['verdict']:<15} {_drifted(item):>7}  "
         lines.append(line + _moved(item, COLUMNS - len(line)))
     for item in segments:
         if reason := _reason(item):
             lines += ["", *textwrap.wrap(f"{_name(item)} is unclear: {reason}", COLUMNS, subsequent_indent="  ")]
+
     return "\n".join(lines)
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
-    """Return the same as a Markdown table, with a line about the whole before it."""
+    """Return a report as a Markdown table below a line about the whole."""
     head = ("segment", "rows", "verdict", "drifted", "moved most")
     lines = [escaped(_summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["segments"]:
@@ -75,7 +77,7 @@ def _name(segment: Mapping[str, Any]) -> str:
 
 
 def _reason(segment: Mapping[str, Any]) -> str:
-    """Say why nothing is certain of a segment: the reason of its first variable, with the name of that."""
+    """Return the reason for which a segment is unclear: its first variable's, with the variable's name."""
     if segment["verdict"] != "unclear":
         return ""
     worst = segment["variables"][0]
@@ -88,7 +90,7 @@ def _drifted(segment: Mapping[str, Any]) -> str:
 
 
 def _moved(segment: Mapping[str, Any], room: int) -> str:
-    """Name the variable that moved most, and how; nothing where there are too few rows to say."""
+    """Name the variable that moved most, and its change; a dash if there are too few rows."""
     if not segment["variables"] or segment["verdict"] == "not enough data":
         return "-"
     worst = segment["variables"][0]

@@ -1,4 +1,4 @@
-"""Where records go: fluentd, files, or an object of the user's."""
+"""Sinks, the destinations of records: fluentd, files, or an object of the user's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def make_sinks(settings: Settings) -> list[Sink]:
     """Build the sinks that the settings name; none for ``none``.
 
     Raises:
-        ConfigError: One cannot work, for example because its directory cannot be written, or two have one name.
+        ConfigError: A sink cannot work, for example because its directory cannot be written, or two have the same name.
     """
     if not settings.enabled:
         return []
@@ -29,7 +29,7 @@ def make_sinks(settings: Settings) -> list[Sink]:
 
 
 def _made(sink: Any, settings: Settings) -> Sink:
-    # What only some need is imported only then.
+    # Imported here, because not all apps need them.
     if sink == "fluentd":
         from flask_boxkite.sinks.fluentd import FluentdSink
 

@@ -1,7 +1,7 @@
-"""The seam between the recorder and where records go.
+"""The interface between the recorder and the destination of records.
 
-A sink packs a record to bytes in the request, which costs a few microseconds, and ships packed records in batches from
-the recorder's thread, where waiting hurts nobody.
+A sink packs a record to bytes in the request, which costs a few microseconds. It ships packed records in batches from
+the recorder's thread, where waiting delays no request.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Batch:
     """Packed records that are shipped together; resent as they are, under the same id, until the sink has them.
 
     Attributes:
-        records: What the sink's `pack` returned, oldest first.
-        tag: The `tag` of the sink that packed them: another process's, where that has died and left them on disk.
-        id: Tells a receiver that it has this batch already.
+        records: Packed records, oldest first.
+        tag: Tag of the sink that packed them; it may differ from this process's for records of a dead process.
+        id: Id by which a receiver recognises a batch that is sent again.
     """
 
     records: Sequence[bytes]
@@ -37,15 +37,15 @@ class Batch:
 
 
 class RefusedError(OSError):
-    """The sink seems to work, but did not take this batch: it may be refusing a record in it."""
+    """The sink seems to work, but did not take this batch: it may refuse a record in it."""
 
 
 class Sink(Protocol):
     """A destination of records. One object per process; `pack` from any thread, `ship` and `close` from one at a time.
 
     Attributes:
-        name: The label ``sink`` of its metrics.
-        tag: Under which heading its records are filed: the tag of fluentd, the folder of the files.
+        name: Value of the label ``sink`` in its metrics.
+        tag: Heading of its records: fluentd's tag, or the folder of the files.
     """
 
     name: str
@@ -55,32 +55,32 @@ class Sink(Protocol):
         """Return a record of plain JSON values in the form that `ship` takes, never empty.
 
         Args:
-            time_ns: When the prediction was made, in Unix nanoseconds.
-            record: Its fields.
+            time_ns: Time of the prediction, in Unix nanoseconds.
+            record: Fields of the record.
         """
 
     def ship(self, batch: Batch, timeout: float) -> None:
-        """Deliver a batch, or raise, upon which it is tried again later. Must not take much longer than *timeout*.
+        """Deliver a batch within about *timeout* seconds, or raise: then the recorder tries again later.
 
         Raises:
-            RefusedError: It may be that a record in it cannot be delivered at all. Any other exception means that
-                nothing can be, for now.
+            RefusedError: A record in the batch may be impossible to deliver. Any other exception means that no batch
+                can be delivered for now.
         """
 
     def close(self) -> None:
-        """Let go of sockets and files. Called once, at the end."""
+        """Close sockets and files. Called once, at the end."""
 
     def forked(self) -> Sink:
-        """Return the sink of a forked child, called there. Leaves alone what the parent has open; never raises."""
+        """Return the sink of a forked child, without touching the parent's connections; called there, never raises."""
 
 
 class ObjectSink:
-    """Wraps a user's object: anything with ``emit_batch(records)``, which takes a list of records as dicts.
+    """The sink of a user's object: any object with ``emit_batch(records)``, which takes a list of records as dicts.
 
     Its attribute ``name``, if it has one, is the label ``sink`` of the metrics.
 
-    A forked child uses the object as it is: one that holds connections must look after forks itself. Several apps may
-    use one object: it is closed with the last of them.
+    A forked child uses the object as it is, so an object with connections must handle forks itself. Several apps may
+    use one object: the last of them closes it.
     """
 
     tag = ""
@@ -96,14 +96,14 @@ class ObjectSink:
             _open_sinks.add(self)
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
-        """Pack with MessagePack: later changes of the record's values do not show."""
+        """Pack with MessagePack, so that later changes of the record's values do not show."""
         return packed(record)
 
     def ship(self, batch: Batch, timeout: float) -> None:
-        """Hand the records over; an exception means that they were not taken.
+        """Hand the records over; an exception means that the object did not take them.
 
         Raises:
-            RefusedError: It was one of another kind than those of connections and files.
+            RefusedError: The object raised an exception that is not an `OSError`.
         """
         try:
             self._emit_batch([msgpack.unpackb(record) for record in batch.records])
@@ -112,14 +112,14 @@ class ObjectSink:
         except Exception as error:
             msg = f"'emit_batch' raised {type(error).__name__}: {error}"
             raise RefusedError(msg) from error
-        except KeyboardInterrupt:  # somebody who waits in `flush` wants to end the process
+        except KeyboardInterrupt:  # a user who waits in `flush` wants to end the process
             raise
-        except BaseException as error:  # a timeout of gevent, a task that was cancelled: no reason to end the thread
+        except BaseException as error:  # gevent's timeout or a cancelled task must not end the recorder's thread
             msg = f"'emit_batch' was interrupted by {type(error).__name__}: {error}"
             raise InterruptedError(msg) from error
 
     def close(self) -> None:
-        """Close the object, if it can be closed and no other app uses it."""
+        """Close the object, if it has a ``close`` and no other app uses it."""
         with _open_lock:
             _open_sinks.discard(self)
             is_last = all(sink._target is not self._target for sink in _open_sinks)
@@ -133,14 +133,14 @@ class ObjectSink:
 
 _open_lock = threading.Lock()
 _open_sinks: weakref.WeakSet[ObjectSink] = weakref.WeakSet()
-"""Those that are not closed."""
+"""Sinks that are not closed."""
 
 
 def time_left(deadline: float) -> float:
     """Return the seconds until *deadline*, a time of `time.monotonic`, for use as a timeout.
 
     Raises:
-        TimeoutError: There are none.
+        TimeoutError: The deadline has passed.
     """
     seconds = deadline - time.monotonic()
     if seconds <= 0:
@@ -150,10 +150,10 @@ def time_left(deadline: float) -> float:
 
 
 def packed(value: Any) -> bytes:
-    """Return a value of plain JSON types as MessagePack; lone surrogates, which UTF-8 has not, as question marks."""
+    """Return a value of plain JSON types as MessagePack; lone surrogates, which UTF-8 lacks, become question marks."""
     try:
         return msgpack.Packer().pack(value)  # type: ignore[no-any-return]
     except OverflowError:  # integers beyond 64 bits, of both signs, in a row that was counted as all numbers
         return packed(plain(value))
-    except UnicodeEncodeError:  # asked for only now, since it takes half as long again for every record
+    except UnicodeEncodeError:  # replacing from the start would take half as long again for every record
         return msgpack.packb(value, unicode_errors="replace")  # type: ignore[no-any-return]

@@ -1,8 +1,8 @@
 """Records in files: one JSON object a line, one file per process and minute, in dated folders.
 
 ``{log_dir}/{prefix}/{endpoint_id}/{YYYY-MM-DD}/{HHMM}_{logger_id}-{replica_id}.txt`` in UTC is the layout that fluentd
-writes to object storage too, so readers need to know only one. A file holds whole lines at any time, on a full disk
-too; what could not be written waits in the recorder's queue.
+writes to object storage too, so readers need to know only one. A file holds whole lines at any time, even on a full
+disk; records that cannot be written wait in the recorder's queue.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["FileSink"]
 logger = logging.getLogger("flask_boxkite")
 
 LONGEST_NAME = 255
-"""Bytes of a file name, on every usual file system."""
+"""Most bytes of a file name, on every usual file system."""
 
 _TIME = struct.Struct(">Q")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -41,11 +41,11 @@ class FileSink:
     """Appends records to partitioned files and deletes those past their lifetime.
 
     Args:
-        settings: Of which it uses ``log_dir``, ``log_group``, ``log_ttl_days`` and all that is part of the path.
-        clock: Returns the Unix time, by which files are deleted. A record goes by its own time.
+        settings: Settings of the app; used are ``log_dir``, ``log_group``, ``log_ttl_days`` and the parts of the path.
+        clock: Returns the Unix time, by which old files are deleted. A record goes by its own time.
 
     Raises:
-        ConfigError: The directory cannot be made or written, the names are too long, or this user is not of the group.
+        ConfigError: The directory cannot be made or written, the names are too long, or this user is not in the group.
     """
 
     name = "file"
@@ -62,7 +62,7 @@ class FileSink:
         self._logger = path_segment(settings.logger_id)
         self._pod = path_segment(settings.pod_name)
         self._swept_day = ""
-        # A batch may span minutes. If one file fails, those before it must not get their lines again.
+        # A batch may span minutes. If one file fails, the files before it must not get their lines twice.
         self._unfinished_batch = ""
         self._written: set[int] = set()
         self._check()
@@ -84,12 +84,12 @@ class FileSink:
             raise ConfigError(msg, key="BOXKITE_LOGGER_ID")
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
-        """Return the time, which tells the file, and the line."""
-        # Lone surrogates cannot be written as UTF-8; they become question marks.
+        """Return the line behind its time, which names the file."""
+        # Lone surrogates, which UTF-8 lacks, become question marks.
         return _TIME.pack(time_ns // 1_000_000_000) + _encode(record).encode("utf-8", "replace") + b"\n"
 
     def ship(self, batch: Batch, timeout: float) -> None:
-        """Append every line to the file of its minute, wholly or not at all."""
+        """Append the lines to the files of their minutes, each file's lines together or not at all."""
         minutes: dict[int, list[bytes]] = {}
         for packed in batch.records:
             (seconds,) = _TIME.unpack_from(packed)
@@ -102,6 +102,7 @@ class FileSink:
                 with self._folder(f"{batch.tag}/{day}") as folder:
                     folder.append(self._name(hour_minute), b"".join(lines))
                 self._written.add(minute)
+
         self._sweep()
 
     def _folder(self, path: str) -> Folder:
@@ -116,18 +117,19 @@ class FileSink:
         return f"{hour_minute}_{self._logger}-{self._pod}-{os.getpid()}.txt"
 
     def _sweep(self) -> None:
-        """Delete files past their lifetime, once a day; only such as this logger writes."""
+        """Delete files past their lifetime, once a day; only files that this logger writes."""
         now = self._clock()
         if self._swept_day == day_of(now):
             return
         self._swept_day = day_of(now)
+
         try:
             with self._folder(self.tag) as root:
-                found = due(self._days(root), now, self._lifetime_seconds)
-                for day in found.days:
+                old = due(self._days(root), now, self._lifetime_seconds)
+                for day in old.days:
                     with contextlib.suppress(FileNotFoundError):  # another process sweeps too, and was first
                         self._delete_files(root, day)
-                held_back = [day for day in found.held_back if self._has_files(root, day)]
+                held_back = [day for day in old.held_back if self._has_files(root, day)]
             if held_back:
                 logger.warning(
                     "The clock says %s, by which %d days of records in '%s', from %s on, are too old. They are kept "
@@ -139,7 +141,7 @@ class FileSink:
                     WITNESSES,
                 )
         except OSError:
-            # The batch is written: it must not come again because of this.
+            # The batch is written: an exception here would make it come again.
             logger.warning("Old files in '%s' could not be deleted.", self._root, exc_info=True)
 
     @staticmethod
@@ -147,7 +149,7 @@ class FileSink:
         days = []
         for name in root.names():
             if start_of_day(name) is not None:
-                with contextlib.suppress(OSError), root.inner(name, is_made=False):  # else it is a link, or a file
+                with contextlib.suppress(OSError), root.inner(name, is_made=False):  # raises for a link or a file
                     days.append(name)
         return days
 
@@ -155,7 +157,7 @@ class FileSink:
         with root.inner(day, is_made=False) as folder:
             for name in self._files_in(folder):
                 folder.remove(name)
-        root.remove_inner(day)  # unless there are files of others
+        root.remove_inner(day)  # stays if others have files in it
 
     def _has_files(self, root: Folder, day: str) -> bool:
         with contextlib.suppress(FileNotFoundError), root.inner(day, is_made=False) as folder:
@@ -166,10 +168,10 @@ class FileSink:
         return fnmatch.filter(folder.names(), f"[0-9][0-9][0-9][0-9]_{self._logger}-*.txt")
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open."""
 
     def forked(self) -> FileSink:
-        """Return itself: the process id in a file's name is read when it is written."""
+        """Return the same sink: it reads the process id for a file's name at each write."""
         return self
 
 

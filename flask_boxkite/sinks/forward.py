@@ -1,12 +1,12 @@
-"""One connection to one Forward server: made, proved, used and dropped, each with a deadline.
+"""One connection to one Forward server: opened, authenticated, used and closed, each step with a deadline.
 
-Built on fluent-logger's sender, of which it keeps the lock and how a socket is closed. How it connects and delivers is
-replaced: IPv6, unix sockets, TLS, a shared key and users, and a wait for the acknowledgement, without which a record
-that a dying server took from the socket is lost unseen.
+Built on fluent-logger's sender, which provides the lock and closes the socket. This module connects and delivers: by
+IPv6, unix sockets and TLS, with a shared key and users. It waits for acknowledgements: without them, a record that a
+dying server took from the socket would be lost unseen.
 
-Protocol: Forward Protocol Specification v1, with ``chunk`` and ``ack``. The server speaks only when it is asked: one
-message for each of ours, and HELO before them where there is a key. Whatever else it says costs it the connection, as
-no later answer could be told from a late one.
+Protocol: Forward Protocol Specification v1, with ``chunk`` and ``ack``. The server sends one message for each of the
+client's, and HELO before them where there is a key. After any other message the client closes the connection, because
+it could not tell a late answer from the next one.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from flask_boxkite.sinks.resolver import Resolver
 __all__ = ["Credentials", "ForwardConnection", "ForwardError", "UnacknowledgedError", "tls_context"]
 
 MAX_ANSWER_BYTES = 64 * 1024
-"""A server that answers more than this without making sense is dropped."""
+"""Longest answer of a server; a longer one ends the connection."""
 
 
 class ForwardError(OSError):
-    """The server answered something that the protocol does not allow, or refused us."""
+    """The server sent an answer that the protocol does not allow, or refused the client."""
 
 
 class UnacknowledgedError(ForwardError, RefusedError):
-    """The server, with which there is a connection, does not acknowledge a batch."""
+    """The server took the connection, but does not acknowledge a batch."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """How client and server prove themselves to each other.
+    """The names and secrets by which client and server authenticate each other.
 
     Attributes:
-        hostname: Our name. The server's must be another.
-        shared_key: What both must know.
-        user: Whom we say we are, to a server that asks; None if that is not known.
-        password: The user's.
+        hostname: Name of the client. The server must have another.
+        shared_key: Secret that both must know.
+        user: Name of the user, for a server that asks for one; None if there is none.
+        password: Password of the user.
     """
 
     hostname: str
@@ -60,14 +60,14 @@ class Credentials:
 
 
 class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger has no types
-    """The connection to one address, made when needed and dropped at any doubt.
+    """The connection to one address, opened when needed and closed at any doubt.
 
     Used by one thread at a time, of the process that made it.
 
     Args:
-        address: Where the server listens.
-        credentials: What to prove, and have proved, before anything is sent; None if the server does not ask.
-        ca_file: Certificates to trust, for an address with TLS; None for the system's.
+        address: Address of the server.
+        credentials: Names and secrets for the handshake before the first batch; None if the server asks for none.
+        ca_file: Path of the certificates to trust, for an address with TLS; None for the system's.
     """
 
     def __init__(self, address: Address, *, credentials: Credentials | None, ca_file: str | None) -> None:
@@ -80,17 +80,17 @@ class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger ha
         self._resolver = None if address.port is None else Resolver(address.host, address.port)
 
     def forked(self) -> ForwardConnection:
-        """Return one like this for a forked child; its copy of the parent's socket is closed, the connection stays."""
+        """Return a new connection for a forked child, and close the child's copy of the parent's socket."""
         if self.socket is not None:
             self.socket.close()  # not `_close`, which would shut down the connection that the parent uses
-        # Nor is the TLS context passed on: a lock of OpenSSL's in it may be held by a thread that was not forked.
+        # The TLS context is not passed on: a thread that does not exist in the child may hold a lock in it.
         return ForwardConnection(self.address, credentials=self._credentials, ca_file=self._ca_file)
 
     def deliver(self, message: bytes, chunk: str, timeout: float) -> None:
         """Send one message and wait until the server acknowledges *chunk*.
 
         Raises:
-            UnacknowledgedError: It took the connection, and did not, within *timeout* seconds.
+            UnacknowledgedError: The server took the connection, but did not acknowledge within *timeout* seconds.
             OSError: There is no connection.
             ValueError: The address or the certificates cannot be used.
         """
@@ -105,7 +105,7 @@ class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger ha
 
     @staticmethod
     def _exchange(stream: socket.socket, message: bytes, chunk: str, deadline: float) -> bool:
-        """Send a message and take its acknowledgement; return whether the server said nothing else."""
+        """Send a message and read its acknowledgement; return whether the server sent nothing else."""
         try:
             _send(stream, message, deadline)
             answer, is_all = _receive(stream, deadline)
@@ -115,7 +115,7 @@ class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger ha
         return is_all
 
     def _connected(self, deadline: float) -> socket.socket:
-        """Return the connection that is open, or else a new one."""
+        """Return the open connection, or a new one."""
         if self.socket is not None and _is_quiet(self.socket):
             return self.socket
         self._close()
@@ -145,7 +145,7 @@ class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger ha
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return how to check a server's certificate.
+    """Return the TLS context that checks a server's certificate.
 
     Raises:
         ConfigError: The file cannot be read.
@@ -158,7 +158,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 def _connect_to_any(addresses: list[tuple[int, Any]], deadline: float) -> socket.socket:
-    """Connect to the first address that answers; a dead one may use only its share of the time."""
+    """Connect to the first address that answers; a dead address gets only its share of the time."""
     for number_left, (family, address) in zip(range(len(addresses), 0, -1), addresses, strict=True):
         try:
             return _connect(family, address, time_left(deadline) / number_left)
@@ -180,7 +180,7 @@ def _connect(family: int, address: Any, timeout: float) -> socket.socket:
 
 
 def _is_quiet(stream: socket.socket) -> bool:
-    """Say whether the server still listens: it has not hung up, nor sent what nobody asked for."""
+    """Say whether the connection can be used: the server has neither closed it nor sent a message unasked."""
     stream.setblocking(False)
     try:
         stream.recv(1)
@@ -195,16 +195,16 @@ def _is_quiet(stream: socket.socket) -> bool:
 
 
 def _authenticate(stream: socket.socket, own: Credentials, deadline: float) -> None:
-    """Prove that we know the shared key and the password, and let the server prove the key too: HELO, PING, PONG."""
+    """Prove that this client knows the shared key and password, and check that the server does: HELO, PING, PONG."""
     nonce, auth_salt = _greeting(_receive_alone(stream, deadline))
-    salt = os.urandom(16).hex()  # a text: Fluent Bit takes no bytes, fluentd takes both
+    salt = os.urandom(16).hex()  # a text, because Fluent Bit takes no bytes
 
     def key_digest(hostname: bytes) -> str:
         return _digest(salt, hostname, nonce, own.shared_key)
 
     hostname = own.hostname.encode("utf-8", "replace")
     user, password_digest = "", ""
-    # Servers send a salt also if they ask for no user; whether they do, the PONG tells.
+    # Some servers send a salt without asking for a user; only the PONG tells whether they do.
     if auth_salt and own.user is not None:
         user, password_digest = own.user, _digest(auth_salt, own.user, own.password)
     ping = ["PING", hostname.decode(), salt, key_digest(hostname), user, password_digest]
@@ -218,14 +218,14 @@ def _authenticate(stream: socket.socket, own: Credentials, deadline: float) -> N
         hint = " (does it ask for a user? Set 'BOXKITE_FLUENTD_USER')" if is_of_user else ""
         _refuse(f"fluentd refused us: {_shortened(reason)}{hint}")
     server_name = _as_bytes(server_name)
-    if server_name == hostname:  # or else anyone could send us back our own proof
+    if server_name == hostname:  # otherwise any server could send the client's own proof back
         _refuse(f"fluentd calls itself {own.hostname!r}, which is our name")
     if not hmac.compare_digest(_as_bytes(proof), key_digest(server_name).encode()):
         _refuse("the server does not know the shared key itself")
 
 
 def _greeting(helo: Any) -> tuple[bytes, bytes]:
-    """Return the nonce for the key, and the salt for the password; that is empty if no user is asked for."""
+    """Return the nonce for the key, and the salt for the password, empty if the server asks for no user."""
     if not (isinstance(helo, list) and len(helo) == 2 and helo[0] == "HELO" and isinstance(helo[1], dict)):
         _refuse(f"fluentd greeted with {_shortened(helo)}, expected HELO")
     return _as_bytes(helo[1].get("nonce", b"")), _as_bytes(helo[1].get("auth") or b"")
@@ -239,7 +239,7 @@ def _digest(*parts: Any) -> str:
 
 
 def _send(stream: socket.socket, message: bytes, deadline: float) -> None:
-    # Not `sendall`: with TLS, its timeout starts anew with every piece that a slow reader takes.
+    # Not `sendall`: with TLS, its timeout starts again with every piece that a slow reader takes.
     rest = memoryview(message)
     while rest:
         stream.settimeout(time_left(deadline))
@@ -247,8 +247,8 @@ def _send(stream: socket.socket, message: bytes, deadline: float) -> None:
 
 
 def _receive(stream: socket.socket, deadline: float) -> tuple[Any, bool]:
-    """Return the server's next message, and whether nothing came with it that belongs to another one."""
-    # A nonce is bytes, which old versions of MessagePack send as text.
+    """Return the server's next message, and whether it came alone, without bytes of another message."""
+    # Old versions of MessagePack send bytes, such as a nonce, as text.
     answers = msgpack.Unpacker(max_buffer_size=2 * MAX_ANSWER_BYTES, unicode_errors="surrogateescape")
     received = 0
     while True:
@@ -265,7 +265,7 @@ def _receive(stream: socket.socket, deadline: float) -> tuple[Any, bool]:
         except msgpack.OutOfData:
             pass
         except Exception as error:  # msgpack raises its own kinds, ValueError and TypeError
-            _refuse("fluentd answered what is no MessagePack", error)
+            _refuse("fluentd sent an answer that is not MessagePack", error)
 
 
 def _receive_alone(stream: socket.socket, deadline: float) -> Any:

@@ -1,7 +1,7 @@
-"""Host names to addresses with a deadline, which the system's lookup does not know.
+"""Lookup of host names with a deadline, which the system's lookup lacks.
 
-A lookup cannot be broken off, and may take half a minute where a name server does not answer. So it runs in a daemon
-thread: who asks stops waiting in time, and who asks next waits for the same lookup, never for one more thread.
+A lookup cannot be stopped, and may take half a minute where a name server does not answer. So it runs in a daemon
+thread: a caller stops waiting in time, and the next caller waits for the same lookup, never for one more thread.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from flask_boxkite.sinks.base import time_left
 __all__ = ["Resolver"]
 
 LATE_ANSWER_SECONDS = 30.0
-"""An answer for which nobody waited any longer serves the next who asks, if not older than this."""
+"""An answer that came too late for its caller serves the next caller, unless it is older than this."""
 
 
 class Resolver:
-    """Looks up one host, anew whenever it is asked: in a cluster, a restarted server comes back under another address.
+    """Looks up one host for every new connection: in a cluster, a restarted server comes back under another address.
 
     Used by one thread at a time, of the process that made it: a lookup under way has no thread in a forked child.
     """
@@ -34,14 +34,14 @@ class Resolver:
         """Return family and address of each way to the host, best first, as `socket.connect` takes them.
 
         Args:
-            deadline: How long to wait at most, a time of `time.monotonic`.
+            deadline: Latest time to wait for, of `time.monotonic`.
 
         Raises:
-            OSError: There is no such host; TimeoutError where nobody has said so in time.
-            UnicodeError: The name cannot be one.
+            OSError: There is no such host; a TimeoutError if the lookup takes too long.
+            UnicodeError: The name is not a valid host name.
         """
         try:
-            return _look_up(self._host, self._port, socket.AI_NUMERICHOST)  # asks nobody, so it needs no thread
+            return _look_up(self._host, self._port, socket.AI_NUMERICHOST)  # asks no server, so it needs no thread
         except socket.gaierror:
             pass
         lookup = self._unfinished
@@ -58,7 +58,7 @@ class Resolver:
 
 
 class _Lookup:
-    """One lookup, and what came of it."""
+    """One lookup and its result."""
 
     def __init__(self, host: str, port: int) -> None:
         self.is_done = threading.Event()
@@ -73,7 +73,7 @@ class _Lookup:
         try:
             thread.start()
         except RuntimeError:
-            # Python is shutting down and starts none any more: better to wait too long than not to deliver.
+            # Python is shutting down and starts no more threads: waiting too long is better than not delivering.
             self._run()
 
     def _run(self) -> None:
@@ -92,5 +92,5 @@ class _Lookup:
 
 
 def _look_up(host: str, port: int, flags: int = 0) -> list[tuple[int, Any]]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    return [(family, address) for family, _, _, _, address in found]
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [(family, address) for family, _, _, _, address in answers]

@@ -1,7 +1,7 @@
-"""Which days of records are past their lifetime, on the word of records instead of a clock.
+"""The days of records that are past their lifetime, judged by later records instead of the clock.
 
-A clock may be a year ahead for a minute, and what is deleted then is gone. So a day is deleted once records were made
-on three days after its lifetime: a clock must be wrong on three days before it costs a file.
+A clock may be a year ahead for a minute, and a file that is deleted then is gone. So a day is deleted once records
+were made on three days after its lifetime: a clock must be wrong on three days before it costs a file.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from flask_boxkite.values.times import DAY, to_seconds
 __all__ = ["WITNESSES", "Due", "day_of", "due"]
 
 WITNESSES = 3
-"""Days with records that must agree on a day's age."""
+"""Number of days with records that must confirm a day's age."""
 
 
 @dataclass(frozen=True)
 class Due:
-    """What is to be deleted.
+    """Days of records to be deleted, now or once other records confirm their age.
 
     Attributes:
-        days: Those past their lifetime, as ``YYYY-MM-DD``.
-        held_back: Those that have long been so by the clock, but not by other records.
+        days: Days past their lifetime, as ``YYYY-MM-DD``.
+        held_back: Days that are long past their lifetime by the clock, but not by other records.
     """
 
     days: list[str]
@@ -32,12 +32,12 @@ class Due:
 
 
 def due(days: Iterable[str], now: float, lifetime_seconds: float) -> Due:
-    """Return which days are to be deleted.
+    """Return the days that are to be deleted.
 
     Args:
-        days: Of which there are records, as ``YYYY-MM-DD``.
-        now: Unix time by the clock. Records of later days say nothing: the clock was ahead when they were made.
-        lifetime_seconds: After which records are deleted.
+        days: Days with records, as ``YYYY-MM-DD``.
+        now: Unix time by the clock. Records of later days prove nothing: the clock was ahead when they were made.
+        lifetime_seconds: Age at which records are deleted.
     """
     known = sorted(day for day in days if day <= day_of(now))
     by_clock = _past(known, now - lifetime_seconds - WITNESSES * DAY)

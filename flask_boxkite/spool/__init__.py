@@ -1,11 +1,11 @@
-"""Records on disk, before their response leaves and until the sink has them.
+"""Records on disk, from before their response leaves until the sink has them.
 
-    {spool_dir}/{sink}-{uuid}/owner         of one process, locked while it lives; says whose records these are
-                             /{number}.seg  records in the order in which they came, and how many the sink has
+    {spool_dir}/{sink}-{uuid}/owner         describes the process that wrote the records, and is locked while it lives
+                             /{number}.seg  a segment: records, oldest first, and how many the sink has
                              /spare-{uuid}  the next segment, made ready
 
-Written by copying into mapped memory, which survives the process and takes 2 µs; nothing is synced to the disk for each
-record, so what was written in the last seconds before a loss of power may be lost.
+A record is copied into mapped memory, which survives the process and takes 2 µs. It is not synced to the disk, so a
+loss of power may cost the records of the last seconds.
 """
 
 from flask_boxkite.spool.adoption import find_dead

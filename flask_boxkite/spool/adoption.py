@@ -1,9 +1,12 @@
-"""Records of dead processes, found by those that live.
+"""Adoption of dead processes' records by living processes.
 
-Whoever gets the lock of an owner file has its directory for himself. Two more questions decide. Is it his to deliver?
-That of a process of his own server at once; that of another server once it has ended, which others of that server
-would know better. And were the records counted as accepted? If their process counted in the directory in which this
-server counts, they are in its numbers as soon as these are folded; it is waited for, so that they are counted once.
+A process that takes an owner file's lock owns the directory. Before it delivers the records, it answers two questions.
+
+May it deliver them? Records of its own server at once; records of another server only after that server has ended,
+because its own processes know better.
+
+Are they counted as accepted? If the dead process counted in the directory in which this server counts, folding its
+counts adds them to the server's numbers. This process waits for the fold, so that they are counted once.
 """
 
 from __future__ import annotations
@@ -23,13 +26,13 @@ from flask_boxkite.system.files import OwnerLock, has_no_owner
 __all__ = ["find_dead"]
 
 _IDLE_SECONDS = 30.0
-"""A server of which nothing can be known from here has ended if nothing was written for so long."""
+"""A server that this process cannot look at counts as ended if it wrote nothing for so long."""
 
 _ABANDONED_SECONDS = 600.0
-"""An app of which nothing was written for so long, and which another one knows, may not come back."""
+"""Another app that wrote nothing for so long may not come back."""
 
 _UNFOLDED_SECONDS = 60.0
-"""Counts that were not folded after this time never will be."""
+"""Counts that were not folded after this time will never be."""
 
 _PATIENCE_SECONDS = 0.5
 _UNFINISHED_SECONDS = 3600.0
@@ -48,16 +51,16 @@ def find_dead(
     Args:
         root: The spool.
         own: Describes this process.
-        counts_directory: Where this server's processes count; None where each does so in its own memory.
+        counts_directory: Directory in which this server's processes count; None where each counts in its own memory.
         fold: Folds the counts of dead processes.
         is_apart: Says whether another app owns a section of the counts there.
         has_counted: Says whether the process that wrote a directory is in the counts there, once its file is gone.
     """
-    found = directories(root, own.sink)
-    random.shuffle(found)  # so that processes share the work
-    for directory in found:
+    candidates = directories(root, own.sink)
+    random.shuffle(candidates)  # so that processes share the work
+    for directory in candidates:
         with contextlib.suppress(OSError, ValueError):
-            directory.rmdir()  # if a process died just before it could
+            directory.rmdir()  # empty if a process died while it removed it
         with contextlib.suppress(OSError, ValueError):
             if (log := _taken_over(directory, own, counts_directory, fold, is_apart, has_counted)) is not None:
                 return log
@@ -73,11 +76,11 @@ def _taken_over(
     is_apart: Callable[[str], bool],
     has_counted: Callable[[Path], bool],
 ) -> DeadLog | None:
-    # To write, though nothing is written there: on a disk that became read-only, the same would be delivered for ever.
+    # Opened for writing as a test: on a read-only disk, the same records would be delivered for ever.
     lock = OwnerLock(directory / OWNER, os.O_RDWR)
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
-        # Another process may have delivered it all just now, and removed it.
+        # Another process may have delivered all records just now, and removed the directory.
         if not lock.is_linked() or os.fstat(lock.descriptor).st_uid != os.geteuid():
             return None
         owner = Owner.load(directory / OWNER)
@@ -89,7 +92,7 @@ def _taken_over(
                 return None
             is_counted = False
         if is_counted and not _is_folded(owner.counts, fold):
-            # A process that was stopped while it folds them goes on some day, and they count then.
+            # A process that was stopped during its fold may go on some day; then they count.
             if _idle_seconds(directory) < _UNFOLDED_SECONDS or not has_no_owner(Path(owner.counts).parent):
                 return None
             is_counted = False
@@ -108,7 +111,7 @@ def _is_ours_to_take(directory: Path, owner: Owner, own: Owner) -> bool:
 
 
 def _is_folded(counts: str, fold: Callable[[], object]) -> bool:
-    """Have a dead process's counts folded; another process may be at it, which takes milliseconds."""
+    """Fold a dead process's counts, or wait while another process does so, which takes milliseconds."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     fold()
     while os.path.lexists(counts):
@@ -120,7 +123,7 @@ def _is_folded(counts: str, fold: Callable[[], object]) -> bool:
 
 
 def _idle_seconds(directory: Path) -> float:
-    """Return how long ago a dead process wrote; a clock that was ahead then, or is behind now, makes it long ago."""
+    """Return the seconds since a dead process wrote; a clock that was ahead then, or is behind now, makes them many."""
     with os.scandir(directory) as entries:
         return abs(time.time() - max(entry.stat(follow_symlinks=False).st_mtime for entry in entries))
 

@@ -1,4 +1,4 @@
-"""What stands where in a spool: the names of its directories and files, their sizes, and how many records wait."""
+"""The layout of a spool: names and sizes of its directories and files, and the number of records that wait."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
     "waiting_records",
 ]
 
-NEW = ".new-"  # no sink's name begins so
+NEW = ".new-"  # no sink's name begins with a dot
 SUFFIX = ".seg"
 SPARE = "spare"
 
@@ -34,18 +34,23 @@ _NAME = re.compile(r"(?P<sink>.+)-[0-9a-f]{32}")
 
 
 def new_directory(root: Path, sink: str) -> Path:
-    """Return where a process may have its records; nothing is made."""
+    """Return the path of a new directory for the records of a process; nothing is made."""
     return root / f"{_name_of(sink)}-{uuid4().hex}"
 
 
 def _name_of(sink: str) -> str:
-    """Return a name for files that no other sink has, though two may look the same without what no file can have."""
+    """Return a unique name of a sink for files: a checksum is added where characters had to be replaced."""
     name = path_segment(sink)
     return name if name == sink else f"{name}-{crc32(sink.encode()):08x}"
 
 
 def directories(root: Path, sink: str = "") -> list[Path]:
-    """Return the directories of all processes, alive or dead, in no order; those of one sink if it is named."""
+    """Return the directories of all processes, alive or dead, in no order.
+
+    Args:
+        root: The spool.
+        sink: Name of the only sink whose directories are wanted; empty for all.
+    """
     name = _name_of(sink) if sink else None
     with contextlib.suppress(OSError), os.scandir(root) as entries:
         return [Path(entry.path) for entry in entries if _is_of(entry, name)]
@@ -60,7 +65,7 @@ def _is_of(entry: os.DirEntry[str], sink: str | None) -> bool:
 
 
 def spool_bytes(root: Path, sink: str = "") -> int:
-    """Return how many bytes of the disk the spool takes, or one sink's part of it."""
+    """Return the bytes on disk of the spool, or of one sink's part of it."""
     return sum(map(_bytes_in, directories(root, sink)))
 
 
@@ -74,7 +79,7 @@ def _bytes_in(directory: Path) -> int:
 
 
 def waiting_records(directory: Path) -> int:
-    """Return how many records of a dead process are not settled; 0 if its directory is gone.
+    """Return the number of records of a dead process that are not settled; 0 if its directory is gone.
 
     Raises:
         OSError: A segment cannot be read.
@@ -93,15 +98,15 @@ def segments(directory: Path) -> list[Path]:
 
 def unlink(path: Path) -> None:
     """Delete a file; never raises."""
-    with contextlib.suppress(OSError):  # gone already; or a directory, which is none of ours
+    with contextlib.suppress(OSError):  # gone already, or a directory that this package did not make
         path.unlink()
 
 
 def remove_directory(directory: Path) -> None:
-    """Remove what is empty of records; never raises."""
+    """Remove a directory without records; never raises."""
     with contextlib.suppress(OSError):
         for path in directory.iterdir():
-            if path.name != OWNER:  # last, since whoever holds its lock has the directory
+            if path.name != OWNER:  # last, because its lock stands for the directory
                 unlink(path)
         (directory / OWNER).unlink(missing_ok=True)
         directory.rmdir()

@@ -1,6 +1,6 @@
-"""The records of this process: a directory of segments, to the last of which it writes.
+"""The records of this process on disk: a directory of segments; records are appended to the last one.
 
-The processes that share a spool bound its size together: each looks at all files before it adds one. Beyond the bound,
+The processes that share a spool bound its size together: each sums up all files before it adds one. Beyond the bound,
 a process gives up its own oldest records, but none that are just being delivered.
 """
 
@@ -24,33 +24,33 @@ __all__ = ["Log", "SpoolFullError"]
 
 _PARTS = 64
 _SMALLEST, _LARGEST = 16 * 1024, 1024 * 1024
-"""A segment is this part of the bound, within these limits: few records are given up at once."""
+"""A segment is this part of the bound, within these limits, so that few records are given up at once."""
 
 _BLOCK = 4096
 _PATIENCE_SECONDS = 0.05
 
 
 class SpoolFullError(Exception):
-    """The bound is reached by records that this process may not give up."""
+    """The spool is full of records that this process may not give up."""
 
     def __init__(self) -> None:
         super().__init__("the bound of the spool ('BOXKITE_SPOOL_BYTES') is reached by records of others")
 
 
 class Log:
-    """The records of this process, from the request until they are settled. Nothing is on disk before the first.
+    """The records of this process, from the request until they are settled. No file is made before the first record.
 
-    `append` may come from any thread; `prepare`, `take` and `settle` from one at a time.
+    Any thread may call `append`; one thread at a time may call `prepare`, `take` and `settle`.
 
     Args:
-        directory: Where; its parent is the spool.
-        describe: Returns what the directory is to say of itself now.
+        directory: Directory of the records; its parent is the spool.
+        describe: Returns the present content of the owner file.
         max_bytes: Bound of the whole spool.
 
     Attributes:
-        waiting: How many are not settled.
-        unread: How many of those were not handed out yet.
-        given_up: How many had to make room for newer ones, of those that `collect_given_up` did not return yet.
+        waiting: Number of records that are not settled.
+        unread: Number of waiting records that were not handed out yet.
+        given_up: Number of records given up for newer ones since the last `collect_given_up`.
     """
 
     def __init__(self, directory: Path, describe: Callable[[], Owner], max_bytes: int) -> None:
@@ -69,10 +69,10 @@ class Log:
         self._being_read: Segment | None = None
 
     def append(self, record: bytes) -> None:
-        """Add a record; the oldest may be given up for it.
+        """Add a record; the oldest ones may be given up for it.
 
         Raises:
-            OSError: The disk is full, say.
+            OSError: The segment cannot be written: the disk is full, say.
             SpoolFullError: The bound is reached.
         """
         with self._lock:
@@ -104,7 +104,7 @@ class Log:
 
     @property
     def is_behind(self) -> bool:
-        """Whether records wait to be handed out that are not the newest."""
+        """Whether records in older segments than the open one wait to be handed out."""
         with self._lock:
             oldest = next((segment for segment in self._segments if segment.taken < segment.count), None)
             return oldest is not None and not oldest.is_open
@@ -118,7 +118,7 @@ class Log:
         """Make the next segment ready, so that no request has to; the oldest records may be given up for it.
 
         Raises:
-            OSError: The disk is full, say.
+            OSError: The segment cannot be made: the disk is full, say.
             SpoolFullError: The bound is reached.
         """
         if self._spare is not None or not self._segments:
@@ -138,7 +138,7 @@ class Log:
             return Segment.create(self.directory / f"{SPARE}-{uuid4().hex}", size)
 
     def _open(self) -> None:
-        """Make the directory: nobody sees it before it is locked."""
+        """Make the directory under a temporary name and lock it before others can see it."""
         with self._lock:
             if self._owner_lock is not None:
                 return
@@ -169,7 +169,7 @@ class Log:
                 excess -= segment.size
                 if excess <= 0:
                     break
-            else:  # so that nothing is given up in vain
+            else:  # all of them together would not make enough room, so none is given up
                 raise SpoolFullError
             for segment in oldest:
                 count = segment.count - segment.settled
@@ -179,7 +179,7 @@ class Log:
                 self.given_up += count
 
     def collect_given_up(self) -> int:
-        """Return how many records had to make room for newer ones since the last call."""
+        """Return the number of records given up for newer ones since the last call."""
         with self._lock:
             given_up, self.given_up = self.given_up, 0
             return given_up
@@ -189,8 +189,8 @@ class Log:
 
     @contextlib.contextmanager
     def _bound_locked(self) -> Iterator[None]:
-        """Keep others from adding segments meanwhile; but rather exceed the bound by one than wait for long."""
-        descriptor = os.open(self._root, os.O_RDONLY | os.O_CLOEXEC)  # may be a link, if somebody wants the spool so
+        """Keep other processes from adding segments; but exceed the bound by one segment rather than wait for long."""
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_CLOEXEC)  # follows a link: users may make the spool one
         try:
             with locked(descriptor, _PATIENCE_SECONDS):
                 yield
@@ -206,7 +206,7 @@ class Log:
     # --- delivering --------------------------------------------------------------------------------------------------
 
     def take(self, most_bytes: int) -> Taken | None:
-        """Hand out the oldest records that are not yet; None if there are none.
+        """Hand out the oldest records that were not handed out yet; None if there are none.
 
         Raises:
             OSError: They cannot be read just now.
@@ -225,14 +225,14 @@ class Log:
         return taken
 
     def settle(self, taken: Taken) -> None:
-        """Forget records that were handed out before all that are not settled; never raises OSError."""
+        """Forget the oldest records that were handed out and not settled; never raises OSError."""
         segment = taken.segment
         with self._lock, contextlib.suppress(OSError):
             self.waiting -= taken.entries
             if segment.is_open:
                 segment.settle(taken)
                 return
-        with contextlib.suppress(OSError):  # at worst they come again
+        with contextlib.suppress(OSError):  # at worst the records are delivered twice
             segment.settle(taken)
         if segment.settled == segment.count:
             with self._lock:
@@ -241,14 +241,15 @@ class Log:
     # --- looking after it --------------------------------------------------------------------------------------------
 
     def is_lost(self) -> bool:
-        """Say whether somebody deleted the directory."""
+        """Say whether the directory was deleted by others."""
         lock = self._owner_lock
         return lock is not None and not lock.is_linked()
 
     def leave(self) -> tuple[list[bytes], int]:
-        """Begin anew after the directory was deleted: return what is still in memory, and how many records are lost.
+        """Begin again after the directory was deleted, in part or in full; the rest of it is removed.
 
-        Of a directory of which only a part was deleted, the rest is removed.
+        Returns:
+            Records that are still in memory, and the number of records that are lost.
         """
         rescued: list[bytes] = []
         with self._lock:
@@ -265,7 +266,7 @@ class Log:
         return rescued, lost
 
     def describe(self) -> None:
-        """Let the directory say what is true now; never raises OSError."""
+        """Bring the owner file up to date; never raises OSError."""
         owner, lock = self._describe(), self._owner_lock
         if lock is not None and owner != self.owner:
             with contextlib.suppress(OSError):  # tried again next time
@@ -273,10 +274,10 @@ class Log:
                 self.owner = owner
 
     def close(self) -> int:
-        """Remove the directory if nothing waits; else keep it, and its lock, until the process ends.
+        """Remove the directory if nothing waits; otherwise keep it, and its lock, until the process ends.
 
         Returns:
-            How many records wait.
+            Number of records that wait.
         """
         with self._lock:
             if self.waiting == 0 and self._owner_lock is not None:
@@ -287,7 +288,7 @@ class Log:
             return self.waiting
 
     def forget(self) -> None:
-        """In a forked child: let go of the lock, which is the parent's."""
+        """Close the descriptor of the lock in a forked child; the lock is the parent's."""
         self._close()
 
     def _close(self) -> None:

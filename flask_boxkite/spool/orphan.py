@@ -1,4 +1,4 @@
-"""What a dead process left, for the one that takes it over."""
+"""The records that a dead process left, for the process that takes them over."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["DeadLog"]
 
 
 class DeadLog:
-    """Records that a dead process left, taken over by this one: nobody else has them while this exists.
+    """Records of a dead process that this one took over: no other process has them while this object exists.
 
     Args:
-        directory: Where they are.
-        owner: Whose they were.
-        lock: Of the owner file.
-        is_counted: Says whether they are among the records that this server has accepted: no longer, once someone has
-            deleted what it counted.
+        directory: Directory of the records.
+        owner: Content of the owner file.
+        lock: Lock of the owner file.
+        is_counted: Says whether the records are among those that this server has accepted. That ends once a user
+            deletes the server's counts.
 
     Attributes:
-        waiting: How many are not settled.
-        in_hand: How many of those were handed out.
+        waiting: Number of records that are not settled.
+        in_hand: Number of waiting records that were handed out.
     """
 
     def __init__(self, directory: Path, owner: Owner, lock: OwnerLock, *, is_counted: Callable[[], bool]) -> None:
@@ -43,15 +43,15 @@ class DeadLog:
 
     @property
     def is_counted(self) -> bool:
-        """Whether they are among the records that this server has accepted."""
-        # The server's numbers name no directory that was deleted, and have its records all the same.
+        """Whether the records are among those that this server has accepted."""
+        # The server's numbers name no deleted directory, but they include its records.
         if self._lock.is_linked():
-            with contextlib.suppress(OSError):  # else it is as it was
+            with contextlib.suppress(OSError):  # then the last answer stands
                 self._was_counted = self._is_counted()
         return self._was_counted
 
     def take(self, most_bytes: int) -> Taken | None:
-        """Hand out the oldest records that are not yet; None if there are none.
+        """Hand out the oldest records that were not handed out yet; None if there are none.
 
         Raises:
             OSError: They cannot be read just now.
@@ -66,7 +66,7 @@ class DeadLog:
         return taken
 
     def give_up_oldest(self) -> int:
-        """Delete the oldest segment that is not in hand; return how many records were given up, 0 if there is none.
+        """Delete the oldest segment that is not in hand; return the number of records given up, 0 if there is none.
 
         Raises:
             OSError: It cannot be read just now.
@@ -90,7 +90,7 @@ class DeadLog:
         return lost
 
     def _load(self, path: Path) -> Segment | None:
-        """Return a segment of which something is left; one that is empty, or cut to nothing, is removed."""
+        """Return a segment with entries left; remove an empty one and return None."""
         with contextlib.suppress(SegmentError):
             segment = Segment.load(path)
             if segment.taken < segment.count:
@@ -99,7 +99,7 @@ class DeadLog:
         return None
 
     def settle(self, taken: Taken) -> None:
-        """Forget records that were handed out before all that are not settled; never raises OSError."""
+        """Forget the oldest records that were handed out and not settled; never raises OSError."""
         self.waiting -= taken.entries
         self.in_hand -= taken.entries
         with contextlib.suppress(OSError):
@@ -108,11 +108,11 @@ class DeadLog:
                 taken.segment.remove()
 
     def close(self) -> None:
-        """Remove the directory if all is settled; else leave it to another process."""
+        """Remove the directory if all is settled; otherwise leave it to another process."""
         if self.waiting <= 0 and not self._paths:
             remove_directory(self.directory)
         self._lock.release()
 
     def forget(self) -> None:
-        """In a forked child: let go of the lock, which is the parent's."""
+        """Close the descriptor of the lock in a forked child; the lock is the parent's."""
         self._lock.close()

@@ -1,4 +1,4 @@
-"""Whose a directory of records is: what another process must know to deliver them, and to count them once."""
+"""The owner file of a directory of records: what another process must know to deliver and count them once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask_boxkite.system.process import ServerName
 __all__ = ["OWNER", "Owner"]
 
 OWNER = "owner"
-"""Name of the file in each directory: locked by its process, and filled with this."""
+"""Name of the file in each directory, which its process locks."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Owner:
 
     Attributes:
         sink: Name of the sink that packed the records.
-        tag: Under which they are to be delivered.
-        server: To which the process belongs.
-        counts: Path of the file in which it counts, empty if that is in its memory only. Whoever has counted this file
-            has counted the records as accepted.
-        section: Key of the section in which they are counted there; empty in files of earlier releases.
+        tag: Tag to deliver them under.
+        server: Server of the process.
+        counts: Path of the file in which the process counts; empty if it counts in its memory only. Counts that
+            include this file count the records as accepted.
+        section: Key of the section of that file in which they are counted; empty in files of earlier releases.
     """
 
     sink: str
@@ -43,8 +43,8 @@ class Owner:
         """Read the file.
 
         Raises:
-            OSError: It cannot be read.
-            ValueError: It is no such file.
+            OSError: The file cannot be read.
+            ValueError: The file is not an owner file.
         """
         values = json.loads(read_file(path).rstrip(b"\0"))
         try:

@@ -1,9 +1,10 @@
-"""One file of a spool: entries one after the other, and how far the sink has them.
+"""One file of a spool: entries one after the other, and how many of them the sink has.
 
-A segment is reserved in full when it is made, all zero. An entry is a payload, then, in the eight bytes before it and
-by a single store, its length and checksum: so a process that is killed leaves whole entries, and at length zero they
-end. Only a loss of power, or a bad disk, can leave damaged ones; the checksum tells them, and those behind are read
-all the same. In the header stand how many entries there are, once no more will come, and how far they are settled.
+A segment is reserved in full when it is made, all zero. An entry is a payload behind eight bytes, which hold its
+length and checksum. They are written after the payload by a single store, so a killed process leaves whole entries; a
+length of zero ends them. Only a loss of power or a bad disk can damage entries: their checksum shows it, and the
+entries behind are read as usual. The header holds the number of entries, once no more will come, and the offset and
+number of the settled ones.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ MAGIC = b"boxkite1"
 HEADER = 64
 _WORD = struct.Struct("=Q")
 _HEADER = struct.Struct("=8sQQ")
-"""Magic, number of entries once sealed with its checksum, and how far they are settled: offset, number << 32."""
+"""Magic; number of entries with its checksum, once sealed; offset and number << 32 of the settled entries."""
 
 _SEALED_AT, _SETTLED_AT = 8, 16
 _CHECKED_AT_ONCE = 4096
-"""`crc32` lets go of the interpreter for more than 5 KiB, and a request would wait to get it back."""
+"""`crc32` gives up the interpreter for more than 5 KiB, and a request would wait to get it back."""
 
 
 class SegmentError(Exception):
-    """A file is no segment, or not one any more."""
+    """A file is not a segment, or not one any more."""
 
 
 class Taken(NamedTuple):
     """Entries that were handed out, to be settled once the sink has them.
 
     Attributes:
-        segment: Where they stand.
-        records: Their payloads.
-        entries: How many entries they are, damaged ones included.
-        end: Offset behind the last one.
+        segment: Segment of the entries.
+        records: Payloads of the entries.
+        entries: Number of entries, damaged ones included.
+        end: Offset behind the last entry.
     """
 
     segment: Segment
@@ -53,27 +54,27 @@ class Taken(NamedTuple):
     end: int
 
 
-class _Found(NamedTuple):
+class _Entries(NamedTuple):
     records: list[bytes]
     entries: int
     end: int
 
 
 def room_for(size: int) -> int:
-    """Return how many bytes an entry of *size* bytes takes: heads of entries are aligned, to be stored at once."""
+    """Return the bytes that an entry of *size* bytes takes, aligned so that one store writes its head."""
     return (8 + size + 7) & ~7
 
 
 class Segment:
-    """A segment: being written by this process, or written before, by it or another.
+    """A segment: being written by this process, or written earlier by this or another process.
 
     Attributes:
-        path: Where it is.
+        path: Path of the file.
         size: Bytes on the disk.
         end: Offset behind the last entry.
         count: Number of entries.
-        taken: How many of them were handed out to be delivered.
-        settled: How many of them the sink has, or are given up.
+        taken: Number of entries that were handed out for delivery.
+        settled: Number of entries that the sink has, or that are given up.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -92,7 +93,7 @@ class Segment:
         """Make a segment to write to.
 
         Raises:
-            OSError: There is no room, or there is such a file.
+            OSError: The disk has no room, or the file exists.
         """
         descriptor = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
@@ -115,7 +116,7 @@ class Segment:
         return self._words is not None
 
     def append(self, record: bytes) -> bool:
-        """Add an entry, unless there is no room for it. Takes about 2 µs and calls nothing that could wait."""
+        """Add an entry; return False if there is no room for it. Takes about 2 µs and never waits."""
         assert self._bytes is not None
         assert self._words is not None
         start = self.end
@@ -142,30 +143,30 @@ class Segment:
         """Return a segment as its process left it.
 
         Raises:
-            SegmentError: It is none, or gone.
+            SegmentError: The file is not a segment, or is gone.
             OSError: It cannot be read just now.
         """
         data = _read(path)
         if len(data) < HEADER or not data.startswith(MAGIC):
-            msg = f"'{path}' is no segment of a spool"
+            msg = f"'{path}' is not a segment of a spool"
             raise SegmentError(msg)
         _, sealed, settled = _HEADER.unpack_from(data)
         segment = cls(path, len(data))
         segment._taken_end, segment.settled = min(max(settled & 0xFFFFFFFF, HEADER), len(data)), settled >> 32
         segment.taken = segment.settled
-        found = _entries(data, segment._taken_end, len(data))
-        segment.end = found.end
+        rest = _entries(data, segment._taken_end, len(data))
+        segment.end = rest.end
         count = _unsealed(sealed)
         segment._is_sealed = count is not None
-        segment.count = segment.settled + found.entries if count is None else max(count, segment.settled)
+        segment.count = segment.settled + rest.entries if count is None else max(count, segment.settled)
         return segment
 
     @staticmethod
     def unsettled(path: Path) -> int:
-        """Return how many entries of a file are not settled, without reading it all if it is sealed.
+        """Return the number of entries that are not settled, from the header alone if the file is sealed.
 
         Raises:
-            SegmentError: It is no segment, or gone.
+            SegmentError: The file is not a segment, or is gone.
             OSError: It cannot be read just now.
         """
         with _none_if_unusable(path):
@@ -179,45 +180,47 @@ class Segment:
             count = _unsealed(sealed)
             if count is not None:
                 return max(count - (settled >> 32), 0)
+
         segment = Segment.load(path)
         return segment.count - segment.settled
 
     def take(self, most_bytes: int) -> Taken:
-        """Hand out the next entries: as many as hold *most_bytes*, at least one if there is any.
+        """Hand out the next entries, of up to *most_bytes* together, but at least one if there is any.
 
-        What cannot be read of a sealed segment is handed out too, as entries without a record.
+        Entries of a sealed segment that cannot be read are handed out too, without a record.
 
         Raises:
             OSError: The file cannot be read just now.
         """
         memory, end = self._bytes, self.end
         if memory is not None:
-            found = _entries(memory, self._taken_end, end, most_bytes)
+            batch = _entries(memory, self._taken_end, end, most_bytes)
         else:
             try:
                 data = _read(self.path)
             except SegmentError:
                 return self._lose()
-            found = _entries(data, self._taken_end, min(end, len(data)), most_bytes)
-            if not found.records:
+            batch = _entries(data, self._taken_end, min(end, len(data)), most_bytes)
+            if not batch.records:
                 return self._lose()
-        # Behind a damaged length, there may seem to be any number of damaged entries. If it is known how many there are
-        # in all, it is seen in the end how many are missing.
-        entries = len(found.records) if self._is_sealed else found.entries
-        self.taken, self._taken_end = self.taken + entries, found.end
-        return Taken(self, found.records, entries, found.end)
+
+        # A damaged length may look like any number of damaged entries. A sealed segment knows its number of entries:
+        # the missing ones are counted at its end.
+        entries = len(batch.records) if self._is_sealed else batch.entries
+        self.taken, self._taken_end = self.taken + entries, batch.end
+        return Taken(self, batch.records, entries, batch.end)
 
     def _lose(self) -> Taken:
-        """Hand out the entries that are left as ones that cannot be read."""
+        """Hand out the remaining entries as unreadable."""
         taken = Taken(self, [], self.count - self.taken, self.end)
         self.taken, self._taken_end = self.count, self.end
         return taken
 
     def settle(self, taken: Taken) -> None:
-        """Note that the entries that were handed out next are done with.
+        """Note that entries, the next ones in the order of `take`, are delivered or given up.
 
         Raises:
-            OSError: It cannot be written; they may come again after a restart.
+            OSError: The file cannot be written; the entries may come again after a restart.
         """
         self.settled += taken.entries
         word = _packed(taken.end, self.settled)
@@ -234,7 +237,7 @@ class Segment:
         """Give the file another name.
 
         Raises:
-            OSError: It is gone.
+            OSError: The file is gone.
         """
         os.rename(self.path, path)
         self.path = path
@@ -243,7 +246,7 @@ class Segment:
         """Delete the file.
 
         Raises:
-            OSError: It cannot be.
+            OSError: The file cannot be deleted.
         """
         self._bytes = self._words = None
         self.path.unlink(missing_ok=True)
@@ -256,23 +259,23 @@ def _read(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def _none_if_unusable(path: Path) -> Iterator[None]:
-    """Take what is a link, a directory or not ours for no segment: it must not keep others from being read."""
+    """Turn lasting errors, of a link or a directory, say, into `SegmentError`: other files must still be read."""
     try:
         yield
     except OSError as error:
-        if is_passing(error) and error.errno != errno.EIO:  # a bad sector does not get better
+        if is_passing(error) and error.errno != errno.EIO:  # a bad sector stays bad
             raise
         msg = f"'{path}' cannot be used: {error.strerror}"
         raise SegmentError(msg) from error
 
 
 def _sealed(count: int) -> int:
-    """Return how a number of entries is written, so that it is told from zeros and chance."""
+    """Return a number of entries with its checksum, so that zeros and damage do not look like one."""
     return count | crc32(_WORD.pack(count)) << 32
 
 
 def _unsealed(word: int) -> int | None:
-    """Return the number that `_sealed` wrote; None if it did not."""
+    """Return the number of entries in a word of `_sealed`; None for any other word."""
     count = word & 0xFFFFFFFF
     return count if word == _sealed(count) else None
 
@@ -291,8 +294,8 @@ def _checksum(record: bytes | memoryview) -> int:
     return value
 
 
-def _entries(data: bytes | memoryview, start: int, end: int, most_bytes: int = sys.maxsize) -> _Found:
-    """Read entries; damaged ones at the very end are none: they were never finished."""
+def _entries(data: bytes | memoryview, start: int, end: int, most_bytes: int = sys.maxsize) -> _Entries:
+    """Read entries; damaged ones at the very end are left out, because their process did not finish them."""
     records: list[bytes] = []
     entries, position = 0, start
     for number, (record, after) in enumerate(_walk(data, start, end), 1):
@@ -301,7 +304,7 @@ def _entries(data: bytes | memoryview, start: int, end: int, most_bytes: int = s
         if record is not None:
             records.append(record)
             entries, position = number, after
-    return _Found(records, entries, position)
+    return _Entries(records, entries, position)
 
 
 def _walk(data: bytes | memoryview, position: int, end: int) -> Iterator[tuple[bytes | None, int]]:

@@ -1,1 +1,1 @@
-"""The operating system: processes and their names, private files and folders, and logging once in a while."""
+"""The operating system: processes and their names, private files and folders, and a limit on log lines."""

@@ -1,9 +1,9 @@
-"""Files of one process that others may look at: private, reserved in full, and locked while their owner lives.
+"""Files of one process that others may read: private, reserved in full, and locked while their owner lives.
 
-A lock (``flock``) ends with its process, however that ends, so a file whose lock can be taken belongs to nobody any
-more. No link is followed, and nothing is opened in a way that could wait.
+A lock (``flock``) ends with its process, however the process ends. So a file whose lock can be taken has no owner any
+more. No function here follows a link, or opens a file in a way that could wait.
 
-Also how a file that is made for others is written: whole, or not at all (`write_whole`).
+`write_whole` writes a file that is made for users: whole, or not at all.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ __all__ = [
 ]
 
 can_lock = fcntl is not None and hasattr(os, "pwrite")
-"""Whether this system has what all this needs."""
+"""Whether this system has the locks and writes that such files need."""
 
 
 def open_private(path: str | os.PathLike[str], flags: int) -> int:
-    """Open a file that is ours alone and no link; a forked and executed program does not inherit it."""
-    # Not to wait, should it be a pipe that somebody put there.
+    """Open a private file that is not a link; a program that a fork executes does not inherit it."""
+    # Without O_NONBLOCK, a pipe in place of the file would make this wait.
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
 
 
 def read_file(path: str | os.PathLike[str], descriptor: int | None = None) -> bytes:
-    """Return the content of a file that may grow meanwhile; follows no link.
+    """Return the content of a file that may grow during the read; follows no link.
 
     Raises:
-        OSError: It is not there, or cannot be read.
+        OSError: The file is missing or cannot be read.
     """
     own = open_private(path, os.O_RDONLY) if descriptor is None else descriptor
     try:
@@ -84,18 +84,20 @@ def write_all(descriptor: int, data: bytes, offset: int) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it: no reader sees half of it, and no fault costs the old one.
+    """Write a file under a temporary name and rename it: no reader sees half a file, and no fault costs the old one.
 
-    A link stays, and what it leads to is replaced; a device or a pipe is written to.
+    A link stays, and its target is replaced; a device or a pipe is written to.
 
     Raises:
-        OSError: It cannot be written; what was there before still is.
+        OSError: The file cannot be written; the old one is unchanged.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         path.write_bytes(data)
         return
+
     temporary = path.parent / f".{token_hex(8)}.tmp"
+
     try:
         with open(temporary, "xb") as file:
             file.write(data)
@@ -115,26 +117,26 @@ def reserve(descriptor: int, offset: int, size: int) -> None:
     except (AttributeError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
             raise
-        write_all(descriptor, bytes(size), offset)  # a system or a disk that cannot reserve
+        write_all(descriptor, bytes(size), offset)  # this system or disk cannot reserve
 
 
 def mapped(descriptor: int, size: int, offset: int = 0) -> mmap.mmap:
     """Map bytes that were reserved."""
     try:
         return mmap.mmap(descriptor, size, offset=offset)
-    except ValueError as error:  # somebody has just shortened the file
+    except ValueError as error:  # another process has just shortened the file
         raise OSError(errno.EIO, str(error)) from error
 
 
 def make_private(directory: Path, group: int | None = None) -> None:
-    """Make a directory, and those above it, that are not there yet, for this user alone.
+    """Make a directory, and missing ones above it, for this user alone.
 
     Args:
-        directory: Where.
-        group: Number of a group that may read what is in it, too; None for no group.
+        directory: Path of the directory.
+        group: Number of a group that may read its content, too; None for no group.
 
     Raises:
-        OSError: One cannot be made.
+        OSError: A directory cannot be made.
     """
     for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
         with contextlib.suppress(FileExistsError):  # another process is faster
@@ -145,13 +147,13 @@ def make_private(directory: Path, group: int | None = None) -> None:
 
 
 def unwritable(directory: Path) -> Path | None:
-    """Return what stands in the way of making and writing a directory; None if nothing does."""
+    """Return the path that keeps this user from making or writing a directory; None if there is none."""
     nearest = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
     return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
 
 
 def open_to_all(directory: Path) -> Path | None:
-    """Return the part of a path in which any user of the machine could put something else in place of what is there."""
+    """Return the part of a path in which any user of the machine could replace what is there."""
     for path in (directory, *directory.parents):
         with contextlib.suppress(OSError):
             mode = path.stat().st_mode
@@ -167,7 +169,7 @@ def identity(descriptor: int) -> tuple[int, int]:
 
 
 def is_passing(error: OSError) -> bool:
-    """Say whether a file could not be read for reasons that are not its own, such as too many open ones."""
+    """Say whether an error may pass by itself, such as too many open files."""
     return error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 
 
@@ -176,9 +178,9 @@ def is_passing(error: OSError) -> bool:
 
 @contextlib.contextmanager
 def locked(descriptor: int, patience_seconds: float = 0.0) -> Iterator[bool]:
-    """Hold the lock of an open file or directory, and yield True; or False if another process has it.
+    """Hold the lock of an open file or directory and yield True; yield False if another process has it.
 
-    It is unlocked, not only closed, at the end: a process forked meanwhile has a copy of the descriptor.
+    The end unlocks instead of only closing, because a process forked since has a copy of the descriptor.
     """
     deadline = monotonic() + patience_seconds
     while not (is_mine := _try_lock(descriptor)) and monotonic() < deadline:
@@ -220,33 +222,33 @@ def has_no_owner(path: Path) -> bool:
 
 
 def release(descriptor: int) -> None:
-    """Unlock and close what `take_if_dead` gave; a process forked meanwhile has the lock too, until it is unlocked."""
+    """Unlock and close a descriptor of `take_if_dead`. Closing is not enough: a child forked since has the lock too."""
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
 
 
 class OwnerLock:
-    """The lock of a file of this process, held until it ends; its forked children do not inherit it.
+    """The lock of a file of this process, held until the process ends; forked children do not inherit it.
 
-    The descriptor serves the lock alone. Maps keep a descriptor open too, which a forked child cannot close while it
-    still refers to a map, and with it the lock would live on in the child.
+    The descriptor serves the lock alone. A memory map has a descriptor of its own, which a forked child cannot close
+    while it refers to the map; a lock on that one would live on in the child.
 
     Args:
-        path: Of the file.
-        flags: How to open it, such as ``os.O_RDWR``.
+        path: Path of the file.
+        flags: Flags to open it with, such as ``os.O_RDWR``.
 
     Attributes:
-        descriptor: Of the open file; -1 once closed.
+        descriptor: Descriptor of the open file; -1 once closed.
 
     Raises:
-        OSError: It cannot be opened, or another process has its lock.
+        OSError: The file cannot be opened, or another process has its lock.
     """
 
     def __init__(self, path: Path, flags: int) -> None:
         self.descriptor = -1
         self._identity = (0, 0)
-        _held.add(self)  # first of all: another thread may fork at any time
+        _open_locks.add(self)  # before the file is opened: another thread may fork at any time
         self.descriptor = open_private(path, flags)
         self._identity = identity(self.descriptor)
         if not _try_lock(self.descriptor):
@@ -254,37 +256,37 @@ class OwnerLock:
             raise OSError(errno.EAGAIN, f"the lock of '{path}' is taken")
 
     def owns(self, descriptor: int) -> bool:
-        """Say whether a descriptor is of the locked file: a process that became a daemon may have closed it."""
+        """Say whether a descriptor belongs to the locked file: a process that became a daemon may have closed it."""
         with contextlib.suppress(OSError):
             return identity(descriptor) == self._identity
         return False
 
     def is_linked(self) -> bool:
-        """Say whether the file is locked and others can still find it."""
+        """Say whether the file is locked and still has a name that others can find."""
         return self.owns(self.descriptor) and os.fstat(self.descriptor).st_nlink > 0
 
     def release(self) -> None:
-        """Unlock and close; not for a forked child, whose parent would lose the lock."""
+        """Unlock and close. A forked child must not call this: its parent would lose the lock."""
         if self.owns(self.descriptor):
             fcntl.flock(self.descriptor, fcntl.LOCK_UN)
         self.close()
 
     def close(self) -> None:
-        """Let go of the lock. In a forked child, the parent keeps it."""
+        """Close the descriptor. In a forked child, the parent keeps the lock."""
         descriptor, self.descriptor = self.descriptor, -1
-        if self.owns(descriptor):  # else it may have become the number of another file
+        if self.owns(descriptor):  # otherwise the number may now belong to another file
             os.close(descriptor)
 
 
-_held: weakref.WeakSet[OwnerLock] = weakref.WeakSet()
+_open_locks: weakref.WeakSet[OwnerLock] = weakref.WeakSet()
 
 
 def _close_inherited() -> None:
-    """Let go of the parent's locks in a forked child: they would live as long as the child.
+    """Close the parent's locks in a forked child: they would live as long as the child.
 
-    uWSGI runs no such hooks; there the child does so when it comes to use what is locked.
+    uWSGI runs no such hooks; there the child closes them when it first uses the locked files.
     """
-    for lock in list(_held):
+    for lock in list(_open_locks):
         lock.close()
 
 

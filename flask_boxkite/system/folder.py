@@ -1,4 +1,4 @@
-"""Folders reached without following a link: whatever takes the place of one meanwhile, it is not entered."""
+"""Folders opened without following a link, even if one is replaced by a link between two steps."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from flask_boxkite.system.files import make_private
 
 __all__ = ["Folder"]
 
-# Windows has neither these flags nor descriptors of folders; there the path is looked at before it is used.
+# Windows has neither these flags nor descriptors of folders; there the path is checked before it is used.
 _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _CLOSES: int = getattr(os, "O_CLOEXEC", 0)
 
 
 class Folder:
-    """An open folder; a context, which closes it.
+    """An open folder; a context manager, which closes it.
 
-    What it makes is for this user alone, or for a group to read.
+    Files and folders that it makes are for this user alone, or for a group to read.
 
     Args:
-        path: Where it is.
+        path: Path of the folder.
         group: Number of the group that may read what is made; None for no group.
-        above: The open folder that it is in; None for a path that a user named, which may lead through links.
+        above: Open folder that it is in; None for a path that a user named, which may lead through links.
 
     Raises:
-        OSError: It cannot be opened, or is a link or a file.
+        OSError: The folder cannot be opened, or is a link or a file.
     """
 
     def __init__(self, path: Path, group: int | None = None, above: Folder | None = None) -> None:
@@ -54,10 +54,10 @@ class Folder:
 
     @classmethod
     def made(cls, path: Path, group: int | None = None) -> Folder:
-        """Open a folder that a user named, made with those above it if they are missing.
+        """Open a folder that a user named; make it, and the folders above it, if they are missing.
 
         Raises:
-            OSError: It cannot be made or opened.
+            OSError: The folder cannot be made or opened.
         """
         make_private(path, group)
         return cls(path, group)
@@ -73,20 +73,20 @@ class Folder:
             OSError: It cannot be made or opened, or is a link or a file.
         """
         if name in ("", ".", ".."):
-            msg = f"'{name}' is no name of a folder in '{self.path}'"
+            msg = f"'{name}' is not a name of a folder in '{self.path}'"
             raise OSError(msg)
         is_new = False
         if is_made:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(**self._at(name), mode=0o700)
                 is_new = True
-        found = Folder(self.path / name, self._group, self)
+        folder = Folder(self.path / name, self._group, self)
         if is_new and self._group is not None:
-            _give(found._descriptor, self._group, 0o750)
-        return found
+            _give(folder._descriptor, self._group, 0o750)
+        return folder
 
     def names(self) -> list[str]:
-        """Return the names of what is in it.
+        """Return the names of the files and folders in it.
 
         Raises:
             OSError: It cannot be read.
@@ -94,12 +94,12 @@ class Folder:
         return os.listdir(self._descriptor if self._descriptor >= 0 else self.path)
 
     def append(self, name: str, data: bytes) -> None:
-        """Append lines to a file, made if it is missing: wholly, or, on a full disk, not at all.
+        """Append lines to a file, made if it is missing: all of them, or, on a full disk, none.
 
-        Behind half a line, which a process left that was killed on a full disk, they begin a new one.
+        They begin on a new line, even if a process that was killed on a full disk left half a line.
 
         Raises:
-            OSError: It cannot be written, is a link, or belongs to another user, who could read it.
+            OSError: The file cannot be written, is a link, or belongs to another user, who could read it.
         """
         descriptor = self._opened(name)
         try:
@@ -132,6 +132,7 @@ class Folder:
                 os.close(descriptor)
                 self.remove(name)
                 raise
+
         return descriptor
 
     def remove(self, name: str) -> None:
@@ -149,13 +150,13 @@ class Folder:
             os.rmdir(**self._at(name))
 
     def _at(self, name: str) -> dict[str, Any]:
-        """Return how functions of `os` are told of something in this folder."""
+        """Return the arguments that name an entry of this folder for functions of `os`."""
         if self._descriptor >= 0:
             return {"path": name, "dir_fd": self._descriptor}
         return {"path": self.path / name}
 
     def close(self) -> None:
-        """Close it; more than once does no harm."""
+        """Close the folder; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -175,7 +176,7 @@ def _ends_a_line(descriptor: int, size: int) -> bool:
 
 
 def _give(descriptor: int, group: int, mode: int) -> None:
-    """Let a group read what was just made; the group first, so that no other group ever may."""
+    """Let a group read what was just made. The group is set first, so that no other group ever may read it."""
     os.fchown(descriptor, -1, group)
     os.fchmod(descriptor, mode)
 

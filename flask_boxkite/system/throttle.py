@@ -1,4 +1,4 @@
-"""What goes wrong in every request is counted each time, but logged seldom."""
+"""A limit on log lines: a fault that returns with every request is counted each time, but logged seldom."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import time
 __all__ = ["Throttle"]
 
 COMPLAINT_SECONDS = 60.0
-"""The same kind of trouble is logged once in this time."""
+"""One kind of trouble is logged at most once in this time."""
 
 
 class Throttle:
-    """Says when to log one kind of trouble. Two threads that ask at once may both be told to."""
+    """Says when to log one kind of trouble. Two threads that ask at the same time may both get a yes."""
 
     def __init__(self) -> None:
         self._last = -COMPLAINT_SECONDS
 
     def allows(self) -> bool:
-        """Say whether it was not logged lately; if so, it is now."""
+        """Say whether the trouble is to be logged now, because it was not logged lately."""
         now = time.monotonic()
         if now - self._last < COMPLAINT_SECONDS:
             return False
@@ -25,5 +25,5 @@ class Throttle:
         return True
 
     def allow_after(self, seconds: float) -> None:
-        """Allow the next one after so many seconds, since there was nothing to log this time."""
+        """Allow the next log line after so many seconds, because this time there was nothing to log."""
         self._last = time.monotonic() - COMPLAINT_SECONDS + seconds

@@ -1,4 +1,4 @@
-"""What a single value means, whoever sends it: as a number, as a category, as plain JSON.
+"""The meaning of a single value, from any client: as a number, as a category, as plain JSON.
 
 Training and serving both read values through this module, so that one value cannot be two things: ``True``, ``1``,
 ``1.0``, ``"1"`` and ``numpy.int8(1)`` are the number 1.0 to a numeric variable, and ``numpy.float32(0.1)`` is 0.1.
@@ -53,10 +53,10 @@ MISSING_TEXTS = frozenset({"", "-", "#n/a", "<na>", "n/a", "na", "nan", "nat", "
 """Texts, in lower case and without blanks around, that stand for a missing value where no category is called so."""
 
 _MOST_SHOWN = 40
-"""Letters of a value that an error has."""
+"""Most characters of a value that an error shows."""
 
 DEEPEST = 100
-"""How many containers of plain JSON may lie in each other: fluentd cannot read more than 128."""
+"""Most containers of plain JSON in each other: fluentd cannot read more than 128."""
 
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 _JSON_CONTAINERS = frozenset({list, dict})
@@ -77,7 +77,7 @@ def to_number(value: Any) -> float:
     Durations are seconds, also as texts (see `durations`).
 
     Raises:
-        InvalidValue: It is no number, boolean, NumPy scalar, duration, or text of one of them.
+        InvalidValue: The value is not a number, boolean, NumPy scalar, duration, or text of one of them.
     """
     if isinstance(value, (float, int)):
         return _float(value)
@@ -87,15 +87,15 @@ def to_number(value: Any) -> float:
         return _number_of_text(value)
     if (number := number_by_type(value)) is not None:
         return number
-    # What training reads as a text: bytes, and the like.
+    # Bytes and the like, which training reads as texts.
     return math.nan if (text := to_text(value)) is None else _number_of_text(text)
 
 
 def number_by_type(value: Any) -> float | None:
-    """Return the number that a value is, or the seconds of a duration; None if its type is of neither.
+    """Return the value of a number, or the seconds of a duration; None if the type is neither.
 
     Raises:
-        InvalidValue: It is a duration without a fixed length.
+        InvalidValue: The value is a duration without a fixed length.
     """
     if isinstance(value, np.floating):
         # str() of a narrow float gives its shortest decimals, float() of it 0.10000000149…
@@ -147,7 +147,7 @@ def _number_of_text(text: str) -> float:
 
 
 def folded(text: str) -> str:
-    """Return a text as those of missing values are compared: in lower case, without blanks around."""
+    """Return a text in lower case and without blanks around, the form in which `MISSING_TEXTS` are compared."""
     return text.strip().lower()
 
 
@@ -156,7 +156,7 @@ def is_missing_text(text: str, more: Collection[str] = ()) -> bool:
 
     Args:
         text: The text.
-        more: Texts that do besides `MISSING_TEXTS`, each `folded`.
+        more: Further texts that stand for a missing value, each `folded`.
     """
     return (plain_text := folded(text)) in MISSING_TEXTS or plain_text in more
 
@@ -168,7 +168,7 @@ def to_text(value: Any) -> str | None:
     TensorFlow Serving, ``{"b64": "T3Nsbw=="}``, is the text that it encodes.
 
     Raises:
-        InvalidValue: It is a container, or bytes in base64 that are no text.
+        InvalidValue: The value is a container, or bytes in base64 that are not text.
     """
     if isinstance(value, str):
         return _text(value)
@@ -176,7 +176,7 @@ def to_text(value: Any) -> str | None:
         return None
     if is_base64(value):
         return _text_of_base64(value["b64"])
-    if isinstance(value, _CONTAINERS) and not is_interval(value):  # told before all that it holds is converted
+    if isinstance(value, _CONTAINERS) and not is_interval(value):  # refused before all its items are converted
         raise InvalidValue(type(value).__name__)
     simple = plain(value)
     if isinstance(simple, (list, dict)):
@@ -194,7 +194,7 @@ def is_base64(value: Any) -> bool:
 def _text_of_base64(encoded: str) -> str:
     try:
         return base64.b64decode(encoded, validate=True).decode()
-    except ValueError as error:  # no base64, or no text, as an image
+    except ValueError as error:  # not base64, or not text: an image, say
         raise InvalidValue(encoded[:_MOST_SHOWN]) from error
 
 
@@ -210,9 +210,9 @@ def is_null(value: Any) -> bool:
 def plain(value: Any) -> Any:
     """Return *value* as plain JSON types, itself where it already is: str, int, float, bool, None, list, dict.
 
-    NumPy, date, Decimal, UUID and the like are converted, bytes become text or base64, anything else its ``str()``:
-    nothing is refused. JSON has no NaN and no infinity, so NaN becomes None, infinities the texts ``"Infinity"`` and
-    ``"-Infinity"``; integers wider than 64 bits become their digits.
+    NumPy, date, Decimal, UUID and the like are converted, bytes become text or base64, any other value its ``str()``:
+    no value is refused. JSON has no NaN and no infinity, so NaN becomes None, and infinities the texts ``"Infinity"``
+    and ``"-Infinity"``; integers wider than 64 bits become their digits.
     """
     kind = type(value)
     if kind in _ATOMS:
@@ -252,7 +252,7 @@ def _has_text_keys(mapping: dict[Any, Any]) -> bool:
 
 
 def _unchanged(before: list[Any], after: list[Any]) -> list[Any]:
-    """Return *before* if *after* holds the very same objects, so that callers can see that nothing was converted."""
+    """Return *before* if *after* holds the very same objects, so that callers see that nothing was converted."""
     return before if all(a is b for a, b in zip(before, after, strict=True)) else after
 
 
@@ -263,7 +263,7 @@ def _plain_mapping(mapping: Mapping[Any, Any]) -> Mapping[str, Any]:
 
 
 def _text(value: str) -> str:
-    """Return the text itself of an instance of a subclass, such as an Enum, whose str() may say something else."""
+    """Return the text of an instance of a subclass, such as an Enum, whose ``str()`` may differ from it."""
     return value if type(value) is str else str.__str__(value)
 
 
@@ -272,7 +272,7 @@ def _non_finite(value: float) -> str | None:
 
 
 def _plain_other(value: Any) -> Any:
-    """Convert what is not exactly a built-in JSON type."""
+    """Convert a value whose type is not exactly a built-in JSON type."""
     if is_null(value):
         return None
     if isinstance(value, np.floating):
@@ -287,7 +287,7 @@ def _plain_other(value: Any) -> Any:
         except InvalidValue:
             return str(value)
     if isinstance(value, np.datetime64):
-        # Nanoseconds, which datetime has not, would become an integer; days stay days.
+        # Nanoseconds, which datetime lacks, would become an integer; days stay days.
         item = (
             value.astype("datetime64[us]").item() if np.datetime_data(value)[0] in BELOW_MICROSECONDS else value.item()
         )
@@ -348,13 +348,13 @@ def _plain_container(value: Any) -> Any:
 
 def _plain_object(value: Any) -> Any:
     """Convert an object of another library: a frame to its rows, an array or Series to a list, others to fields."""
-    found: Any = values_of(value)
-    if found is None and (columns := columns_of(value)) is not None:
+    content: Any = values_of(value)
+    if content is None and (columns := columns_of(value)) is not None:
         return [plain(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
     for read in (array_of, arrow_column, fields_of):
-        found = read(value) if found is None else found
-    if found is not None:
-        return plain(found)
+        content = read(value) if content is None else content
+    if content is not None:
+        return plain(content)
     if callable(convert := getattr(value, "tolist", None)):
         return plain(convert())
     # An address differs from run to run, and tells strangers about the process.

@@ -1,9 +1,9 @@
-"""What a duration means, by every way in: seconds, to the microsecond; smaller parts are cut off.
+"""The meaning of a duration, from any client: seconds, to the microsecond; smaller parts are cut off.
 
 One duration is one value as a type of Python, NumPy, pandas or Arrow, as a text of ISO 8601 (``PT30S``, ``P1DT2H``,
-``-PT0.5S``) and as a text of pandas or DuckDB that has days (``1 days 02:00:00``). A clock alone, as ``02:00:00``, may
-be a time of day, and a text with years or months has no fixed length: neither is read. A month of an interval, as
-DuckDB hands them to Arrow, has 30 days, as DuckDB's own.
+``-PT0.5S``) and as a text of pandas or DuckDB that has days (``1 days 02:00:00``). Two kinds of text are not read: a
+clock alone, as ``02:00:00``, may be a time of day, and years or months have no fixed length. A month of an Arrow
+interval, which DuckDB makes, has 30 days, as in DuckDB.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def seconds_of_duration(value: Any) -> float:
     """Return a `timedelta`, a duration of NumPy or pandas, or an interval of Arrow in seconds.
 
     Raises:
-        TypeError: It has no fixed length: NumPy's months and unitless durations.
+        TypeError: The duration has no fixed length: NumPy's months and unitless durations.
     """
     if is_interval(value):
         days = value.months * 30 + value.days
@@ -48,13 +48,13 @@ def seconds_of_duration(value: Any) -> float:
             return value.total_seconds()
         value = value.to_timedelta64()  # type: ignore[attr-defined]  # pandas' own
     if np.datetime_data(value)[0] in BELOW_MICROSECONDS:
-        size = abs(value).astype("timedelta64[us]")  # a negative one would be rounded down
+        size = abs(value).astype("timedelta64[us]")  # a negative duration would be rounded down
         value = -size if value < np.timedelta64(0) else size
     return float(value / _SECOND)
 
 
 def is_interval(value: Any) -> bool:
-    """Recognise an interval of Arrow, which is a tuple with names, without importing pyarrow."""
+    """Recognise an interval of Arrow, a named tuple, without importing pyarrow."""
     return type(value).__name__ == "MonthDayNano"
 
 
@@ -62,8 +62,8 @@ def seconds_of_duration_text(text: str) -> float | None:
     """Return the seconds of a text that matches `DURATION`; None if it does not."""
     if not _is_duration(text):
         return None
-    if found := _days_and_clock(text.strip()):
-        days, sign, hours, minutes, seconds = found.groups()
+    if match := _days_and_clock(text.strip()):
+        days, sign, hours, minutes, seconds = match.groups()
         clock = int(hours) * 3600 + int(minutes) * 60 + Decimal(seconds)
         return _whole_microseconds(int(days) * 86_400 + (-clock if sign == "-" else clock))
     size = sum(Decimal(number.replace(",", ".")) * _UNITS[unit] for number, unit in _parts(text))

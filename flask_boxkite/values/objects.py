@@ -1,6 +1,6 @@
-"""Values of other libraries, told by what their types can do: fields by name, arrays, columns, Arrow's interfaces.
+"""Values of other libraries, read by the interfaces of their types: fields by name, arrays, columns, Arrow.
 
-No library is imported for this, except one that reads Arrow where an object offers nothing but Arrow's interfaces.
+No library is imported for this, except pyarrow where an object offers nothing but Arrow's interfaces.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _NARROW = {
 
 
 def is_value(value: Any) -> bool:
-    """Return whether this is a single value, such as a number, a text, a date or a missing one."""
+    """Say whether this is a single value, such as a number, a text, a date or a missing value."""
     return isinstance(value, _VALUES) or type(value).__name__ in _NULLS or is_interval(value)
 
 
 def opened(value: Any, names: Collection[str] = ()) -> Any:
-    """Return what an object of another library holds: a dict of its fields, a list of its values, or an array.
+    """Return the content of an object of another library: a dict of its fields, a list of its values, or an array.
 
     Args:
         value: The object.
-        names: Names that are known, as `fields_of` takes them.
+        names: Known names of variables, as in `fields_of`.
 
     Returns:
-        None if it is no such object, or cannot be read.
+        None if the object is of another kind, or cannot be read.
     """
     if isinstance(value, Mapping):
         return dict(value)
@@ -54,9 +54,10 @@ def opened(value: Any, names: Collection[str] = ()) -> Any:
     if is_value(value) or isinstance(value, type):
         return None
     for read in (values_of, array_of, arrow_column):
-        found = read(value)
-        if found is not None:
-            return found
+        content = read(value)
+        if content is not None:
+            return content
+
     return fields_of(value, names)
 
 
@@ -64,41 +65,41 @@ def opened(value: Any, names: Collection[str] = ()) -> Any:
 
 
 def fields_of(value: Any, names: Collection[str] = ()) -> Any:
-    """Return the fields of an object that knows their names, as a dict; of a pydantic root model, what it holds.
+    """Return the fields of an object that knows their names, as a dict; a pydantic root model returns its root.
 
     Args:
         value: The object.
-        names: Names that are known: a field whose own name is not among them comes under its alias, if that is.
+        names: Known names of variables: a field with an unknown name is returned under its alias, if that is known.
 
     Returns:
-        None if it is no such object, or its fields cannot be read.
+        None if the object is of another kind, or its fields cannot be read.
     """
     kind = type(value)
     for mark, read in _FIELDS.items():
         if hasattr(kind, mark):
             try:
-                found = read(value)
-            except Exception:  # properties, serializers and loaders of the user's
+                fields = read(value)
+            except Exception:  # the user's properties, serializers and loaders may raise anything
                 return None
-            if found is not None:
-                return _by_known_names(found, kind, names) if names else found
+            if fields is not None:
+                return _by_known_names(fields, kind, names) if names else fields
     return None
 
 
 def _by_known_names(fields: Any, kind: Any, names: Collection[str]) -> Any:
-    """Return fields of which those with unknown names have an alias instead, where that is known."""
+    """Return the fields; one with an unknown name comes under its alias, where that is known."""
     if not isinstance(fields, dict) or all(name in names for name in fields):
         return fields
-    found = {}
+    aliases = {}
     for mark, read in _ALIASES.items():
         if hasattr(kind, mark):
-            found = {name: alias for name, alias in read(kind) if name not in names and alias in names}
+            aliases = {name: alias for name, alias in read(kind) if name not in names and alias in names}
             break
-    return {found.get(name, name): value for name, value in fields.items()}
+    return {aliases.get(name, name): value for name, value in fields.items()}
 
 
 def _pydantic_aliases(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the names that fields have in JSON, of whatever version of pydantic."""
+    """Yield the names that fields have in JSON, in all versions of pydantic."""
     for name, field in fields.items():
         for mark in ("validation_alias", "serialization_alias", "alias"):
             alias = getattr(field, mark, None)
@@ -123,9 +124,9 @@ _ALIASES: Mapping[str, Callable[[Any], Iterable[tuple[str, str]]]] = {
     "__fields__": lambda kind: _pydantic_aliases(kind.__fields__),
     "__struct_encode_fields__": lambda kind: zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True),
 }
-"""Attribute of the type by which each kind of object is known, and how the other names of its fields are read.
+"""Attribute of the type that marks each kind of object, and the reader of its fields' other names.
 
-They are those of JSON or of the database, which is where training data come from.
+These are the names in JSON or in the database, where training data come from.
 """
 
 
@@ -142,7 +143,7 @@ def _pydantic_1(value: Any) -> Any:
 
 
 def _sqlalchemy_entity(value: Any) -> Any:
-    """Read the columns that are loaded: asking for another would send a query."""
+    """Read the loaded columns only: access to another one would send a query."""
     loaded = value.__dict__
     names = [attribute.key for attribute in value.__mapper__.column_attrs]
     return {name: loaded[name] for name in names if name in loaded} or None
@@ -162,7 +163,7 @@ def _django_model(value: Any) -> Any:
 
 
 def _spark_row(value: Any) -> Any:
-    """PySpark's Row; one that was made without names raises."""
+    """PySpark's Row; a row that was made without names raises."""
     return value.asDict()
 
 
@@ -170,7 +171,7 @@ def _named_tuple(value: Any) -> Any:
     names = value._fields
     if not isinstance(value, tuple) or not isinstance(names, tuple):
         return None
-    # `itertuples` calls a column `_3` where its name is no identifier: the rest is then known by position only.
+    # `itertuples` calls a column `_3` where its name is not an identifier: then only positions are known.
     is_nameless = any(name == f"_{index}" for index, name in enumerate(names))
     return None if is_nameless else dict(zip(names, value, strict=True))
 
@@ -188,7 +189,7 @@ def _dataclass(value: Any) -> Any:
 
 
 def _mapping_like(value: Any) -> Any:
-    """Rows of sqlite3, asyncpg and others: what has ``keys()`` and gives a value for each of them."""
+    """Rows of sqlite3, asyncpg and others: objects with ``keys()`` and a value for each key."""
     kind = type(value)
     if not hasattr(kind, "__getitem__") or hasattr(kind, "__array__"):
         return None
@@ -209,14 +210,14 @@ _FIELDS: Mapping[str, Callable[[Any], Any]] = {
     "__dataclass_fields__": _dataclass,
     "keys": _mapping_like,
 }
-"""Attribute of the type by which each kind of object is known, and how its fields are read."""
+"""Attribute of the type that marks each kind of object, and the reader of its fields."""
 
 
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 
 def array_of(value: Any) -> NDArray[Any] | None:
-    """Return an array of another library as one of NumPy's; None if it is none, or cannot be read."""
+    """Return an array of another library as a NumPy array; None if it is not an array, or cannot be read."""
     kind = type(value)
     if isinstance(value, np.ma.MaskedArray):
         return value
@@ -226,18 +227,19 @@ def array_of(value: Any) -> NDArray[Any] | None:
         return None
     for read in (_torch, np.asarray, _from_dlpack):
         try:
-            found = read(value)
+            array = read(value)
         except Exception:  # on a device, of a type that NumPy lacks, or the user's own
             continue
-        if isinstance(found, np.ndarray) and (found.dtype.kind != "O" or hasattr(kind, "__array__")):
-            return standard(found)
+        if isinstance(array, np.ndarray) and (array.dtype.kind != "O" or hasattr(kind, "__array__")):
+            return standard(array)
+
     return None
 
 
 def _torch(value: Any) -> Any:
-    """Read a tensor of PyTorch, which NumPy does not where it is on a device, has a gradient, or is a bfloat16.
+    """Read a tensor of PyTorch; NumPy cannot where it is on a device, has a gradient, or is a bfloat16.
 
-    NumPy's double holds a bfloat16 exactly, as `standard` has it.
+    A bfloat16 becomes a float64, which holds it exactly, as in `standard`.
     """
     if not hasattr(value, "detach"):
         return None
@@ -295,10 +297,10 @@ def _narrowed(values: list[Any], dtype: Any) -> list[Any]:
 
 
 def columns_of(frame: Any) -> dict[str, list[Any]] | None:
-    """Return the columns of a data frame of pandas, Polars, Arrow, or a library that has Arrow's interfaces.
+    """Return the columns of a data frame of pandas, Polars, Arrow, or a library with Arrow's interfaces.
 
     Returns:
-        None if it is no data frame.
+        None if the object is not a data frame.
     """
     kind = type(frame)
     pairs: Iterable[tuple[Any, Any]]
@@ -309,13 +311,14 @@ def columns_of(frame: Any) -> dict[str, list[Any]] | None:
     elif hasattr(kind, "column_names") and hasattr(kind, "columns"):  # Arrow
         pairs = zip(frame.column_names, frame.columns, strict=True)
     else:
-        found = arrow_column(frame)
-        return found if isinstance(found, dict) else None
+        columns = arrow_column(frame)
+        return columns if isinstance(columns, dict) else None
+
     return {str(name): _objects_of(column) for name, column in pairs}
 
 
 def _objects_of(column: Any) -> list[Any]:
-    """Return the values of a frame's column; those of structs are dicts, which no variable can hold."""
+    """Return the values of a frame's column; structs become dicts, which no variable can hold."""
     return _listed(column, getattr(column, "dtype", getattr(column, "type", None))) or []
 
 
@@ -323,7 +326,7 @@ def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
     """Read an object by Arrow's interfaces: a list of its values, or a dict of its columns.
 
     Returns:
-        None if it has no such interface, or nothing that reads it is installed.
+        None if the object has no such interface, or pyarrow is not installed.
     """
     kind = type(value)
     if not hasattr(kind, "__arrow_c_stream__") and not hasattr(kind, "__arrow_c_array__"):
@@ -339,11 +342,12 @@ def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
         if len(set(names)) < len(names):
             return None
         return {name: _objects_of(part) for name, part in zip(names, column.flatten(), strict=True)}
+
     return values_of(column)
 
 
 def _arrow(value: Any) -> Any:
-    """Return an array of pyarrow's."""
+    """Return the object as an array of pyarrow."""
     try:
         import pyarrow as pa  # type: ignore[import-untyped]
     except ImportError:

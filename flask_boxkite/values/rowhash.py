@@ -1,4 +1,4 @@
-"""A hash of whole rows, the same in every process and way in, by which equal rows are found (`drift.recurrence`).
+"""A hash of whole rows, the same in training and in every process, by which `drift.recurrence` finds equal rows.
 
 A row is its variables as 64-bit words, in the order of the baseline: a number as float64, a text by its CRC-32. The
 hash of a row is the CRC-32 of its words: 0.15 µs for 30 numbers.
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 __all__ = ["MISSING_TEXT", "MISSING_WORD", "ROW_BUCKETS", "bucket_by_row", "bucket_of", "buckets_of", "text_word"]
 
 ROW_BUCKETS = 256
-"""Rows are counted by bucket of their hash.
+"""Number of buckets in which rows are counted by their hash.
 
-The bucket is eight bits from the middle of the hash's square. Eight bits of a CRC itself would fill all buckets evenly
-where rows are numbers in a row, and rows that recur would not show.
+The bucket is eight bits from the middle of the hash's square. Eight bits of the CRC itself would fill all buckets
+evenly where rows are consecutive numbers, and rows that recur would not show.
 """
 
 _SHIFT = 24
 
 _AT_ONCE = 4096
-"""Rows whose bytes are copied at once: of many more, they leave the processor's cache, which takes twice the time."""
+"""Rows whose bytes are copied at once: many more would leave the processor's cache, and take twice the time."""
 
 MISSING_WORD = math.nan
-"""The word of a number that is missing or invalid."""
+"""Word of a number that is missing or invalid."""
 
 MISSING_TEXT = 2**32
-"""The word of a text that is missing or invalid."""
+"""Word of a text that is missing or invalid."""
 
 
 def text_word(text: str) -> int:
@@ -54,7 +54,11 @@ def buckets_of(words: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def bucket_by_row(words: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the bucket of each row, shape (rows,); the argument is that of `buckets_of`."""
+    """Return the bucket of each row, shape (rows,).
+
+    Args:
+        words: Words of each row, shape (rows, variables).
+    """
     rows = np.ascontiguousarray(words, dtype="<u8").view(f"V{8 * words.shape[1]}").ravel()
     crcs = np.empty(len(rows), dtype=np.uint64)
     for start in range(0, len(rows), _AT_ONCE):

@@ -1,8 +1,8 @@
-"""What a date or a moment means, whoever sends it: seconds since 1970 in UTC.
+"""The meaning of a date or a moment, from any client: seconds since 1970 in UTC.
 
 One moment is one value, in every spelling of ISO 8601 that is in use (``2024-01-31``, ``2024-01-31T12:00:00Z``,
-``2024-01-31 14:00:00.000+02:00``) and in every type of Python, NumPy and pandas. A date is its midnight, and what
-has no time zone is in UTC, whatever the zone of the process.
+``2024-01-31 14:00:00.000+02:00``) and in every type of Python, NumPy and pandas. A date is its midnight. A time
+without a zone is in UTC, even if the process is in another zone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DAY = 86400.0
 """Seconds."""
 
 FIRST, LAST = -62_135_596_800.0, 253_402_300_799.0
-"""The first and the last second that `time_text` writes as a date: of the years 1 to 9999."""
+"""First and last second that `time_text` writes as a date, in the years 1 to 9999."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
@@ -67,7 +67,7 @@ def to_seconds(value: Any) -> float:
     """Return a moment as seconds since 1970-01-01T00:00:00Z, to the microsecond; NaN where it is missing.
 
     Raises:
-        InvalidValue: It is neither a date nor the text of one. Nor is a number: it may be seconds, or milliseconds.
+        InvalidValue: The value is neither a date nor the text of one. A number is refused too: seconds or milliseconds?
     """
     if isinstance(value, str):
         return _seconds_of_text(value)
@@ -81,7 +81,7 @@ def to_seconds(value: Any) -> float:
         return int(value.astype("datetime64[us]").astype(np.int64)) / 1e6
     if (array := array_of(value)) is not None and array.ndim == 0 and array.dtype.kind == "M":
         return to_seconds(array[()])
-    # What training reads as a text that is a date: bytes, pandas' periods of a day, and the like.
+    # Bytes, pandas' periods of a day and the like, which training reads as texts.
     return math.nan if (text := to_text(value)) is None else _seconds_of_text(text)
 
 
@@ -91,12 +91,12 @@ def is_time_text(text: str) -> bool:
 
 
 def start_of_day(name: str) -> float | None:
-    """Return when a day begins that is written as ``YYYY-MM-DD``, in seconds since 1970; None if it is no day."""
+    """Return the first second of a day, written as ``YYYY-MM-DD``, since 1970; None if the text is not a day."""
     return to_seconds(name) if len(name) == len("YYYY-MM-DD") and is_time_text(name) else None
 
 
 def time_text(seconds: float) -> str:
-    """Write a moment in the one way that labels have it.
+    """Write a moment in the one form that labels use.
 
     >>> time_text(1706659200), time_text(1706702400), time_text(1706702400.25)
     ('2024-01-31', '2024-01-31T12:00:00Z', '2024-01-31T12:00:00.250000Z')
@@ -113,18 +113,18 @@ def seconds_of_label(label: str) -> float:
     """Read what `time_text` wrote.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: The text has another form.
     """
     return to_seconds(label) if is_time_text(label) else float(label)
 
 
 def whole_microseconds(bounds: Iterable[float]) -> tuple[float, ...]:
-    """Return ascending bounds of bins as moments that can be written: none is later than before."""
-    found = set()
+    """Round ascending bounds of bins down to whole microseconds, so that they can be written as moments."""
+    rounded = set()
     for bound in bounds:
         microseconds = round(bound * 1e6) if math.isfinite(bound) else bound
-        found.add(microseconds / 1e6 if microseconds / 1e6 <= bound else (microseconds - 1) / 1e6)
-    return tuple(sorted(found))
+        rounded.add(microseconds / 1e6 if microseconds / 1e6 <= bound else (microseconds - 1) / 1e6)
+    return tuple(sorted(rounded))
 
 
 def _seconds_of_text(text: str) -> float:
@@ -134,6 +134,7 @@ def _seconds_of_text(text: str) -> float:
             return math.nan
         raise InvalidValue(text)
     year, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+
     try:
         moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0))
     except ValueError as error:  # the 30th of February, the 25th hour

@@ -126,7 +126,7 @@ OPTIONS: dict[str, Any] = {
 def expected(*, with_options: bool = False) -> Baseline:
     """Return the baseline of the columns as lists in memory, the last one being the output."""
     lists = {name: column.to_pylist() for name, column in COLUMNS.items()}
-    # Decimals of float32 are those of its type, which lists have not.
+    # The decimals of a float32 follow from its type, which lists lack.
     lists["float32"] = COLUMNS["float32"].to_numpy()
     return build_baseline(lists, {"score": lists.pop("score")}, clock=lambda: 0, **(OPTIONS if with_options else TEXTS))
 

@@ -1,4 +1,4 @@
-"""Ranks and counts are those of the sorted column, whatever is not sorted."""
+"""Ranks and counts equal the sorted column's, although most of it is not sorted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relations of DuckDB over files: the types of the first rows must not be those of all."""
+"""Relations of DuckDB over files: the types of the first rows must not decide for all rows."""
 
 from __future__ import annotations
 

@@ -585,10 +585,10 @@ def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Pat
     assert 0 < doubles < step / 2
 
 
-def test_an_adoption_that_is_stopped_at_any_step_holds_up_nobody_and_goes_on(
+def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever another does meanwhile, and however long it has: one of them delivers, and it is counted once."""
+    """During the stop, another process may do anything: one of them delivers, and the records are counted once."""
     monkeypatch.setattr(adoption, "_PATIENCE_SECONDS", 0.01)
     for step in itertools.count(1):
         root = tmp_path / str(step)

@@ -166,7 +166,7 @@ def test_between_neighbours_is_what_rows_come_together(rng: np.random.Generator,
 
 
 def test_half_of_independent_rows_are_below_one(rng: np.random.Generator) -> None:
-    """The median of 20 terms over that of χ²: as often cut at 1 as not; tolerance: 4 standard errors."""
+    """The median of 20 terms over the median of χ² is cut at 1 half of the time; tolerance: 4 standard errors."""
     found = between_neighbours(repeated(rng, 1, 21), np.full(20_000, 1000.0), np.arange(2000) * 10)
 
     assert np.mean(found == 1) == pytest.approx(0.5, abs=4 * (0.25 / 2000) ** 0.5 + 0.03)

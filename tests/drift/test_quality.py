@@ -152,7 +152,7 @@ def test_groups_of_trainings_are_not_many(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_rows_of_models_are_those_that_a_baseline_would_count(name: str, rng: np.random.Generator) -> None:
-    """Their shares are those that are said, their buckets those of the package, their collisions those of rows."""
+    """Their shares are as stated, and their buckets and collisions equal the package's."""
     model = MODELS[name]
     groups, buckets = model.draw(rng, 3000)
     for own, first, variable in zip(groups, model.firsts, model.variables, strict=True):

@@ -217,7 +217,7 @@ def test_a_change_within_the_window_is_judged_by_its_own_rows() -> None:
     assert (city.judgement.g, city.judgement.psi) == pytest.approx((alone.judgement.g, alone.judgement.psi))
     assert city.judgement.uncertain == 1 / city.baseline_rows
     assert city.to_row()["since"] == "2027-01-15T07:59:00Z"
-    # Distances are those of the window, of which a twenty-first is missing.
+    # Distances describe the window, of which a twenty-first is missing.
     assert city.distances.hellinger == pytest.approx(
         hellinger_distance([500, 500, 0, 0, 0, 0], [2000, 2000, 0, 0, 200, 0])
     )

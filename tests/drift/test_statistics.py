@@ -102,7 +102,7 @@ def test_g_is_scipys_likelihood_ratio(counts: list[tuple[int, int]]) -> None:
     table = np.array([before[held], now[held]])
     expected = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood").statistic
 
-    # Terms of either sign cancel, so the error is that of the largest of them.
+    # Terms of either sign cancel, so the largest of them determines the error.
     assert g_statistic(before, now) == pytest.approx(expected, rel=1e-6, abs=1e-9 * table.sum() + 1e-9)
 
 
@@ -211,7 +211,7 @@ def test_the_error_is_the_deviation_of_the_index(rng: np.random.Generator, first
 
 
 def test_the_error_by_hand() -> None:
-    """Of no shift it is the deviation of χ² with nine degrees times u; of a large one that of a normal value."""
+    """Without a shift it is the deviation of χ² with nine degrees times u; with a large one, of a normal value."""
     assert psi_error(0.0, 9 * 0.002, 10) == pytest.approx(18**0.5 * 0.002)
     assert psi_error(100.0, 9 * 0.002, 10) == pytest.approx((4 * 100 * 0.002) ** 0.5, rel=1e-3)
     assert psi_error(0.3, 0.1, 1) == psi_error(0.3, 0.1, 0) == 0

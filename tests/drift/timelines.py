@@ -42,7 +42,7 @@ def timeline_of(
         seconds: How long each lasts.
         buckets: Rows per bucket, shape (slots, ROW_BUCKETS); None: all rows differ.
         in_requests: How many rows each request has.
-        rows: Rows in each slot; None: as many as there are in all groups, those of one variable.
+        rows: Rows in each slot; None for the sum of all groups, which belong to one variable.
         before: Rows per group of a slot that has no beginning, before the others, if there is one.
     """
     table = np.asarray(slots, dtype=np.int64)

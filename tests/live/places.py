@@ -17,7 +17,7 @@ def place_at(directory: Path, app: str = "app") -> Place:
 
 
 def same_place(directory: Path) -> Place:
-    """Return a place below *directory*, always that of the same app: stores there stand for processes of one server."""
+    """Return a place of the same app below *directory*: its stores stand for processes of one server."""
     place = place_at(directory)
     place.release()  # not an app of this process
     place._app, place._number = "same", 0

@@ -226,7 +226,7 @@ def test_a_reading_in_the_midst_of_a_fold_has_every_count_once(tmp_path: Path, n
 
 
 def test_a_fold_that_is_stopped_at_any_step_holds_up_nobody_and_goes_on(tmp_path: Path) -> None:
-    """Meanwhile others count, read, die and fold, if they get the lock."""
+    """During the stop others count, read, die and fold, if they get the lock."""
     for step in itertools.count(1):
         base = tmp_path / f"{step}"
         base.mkdir()
@@ -444,7 +444,7 @@ def test_no_count_is_lost_for_want_of_descriptors(tmp_path: Path, state: Path) -
             real = os.open
 
             def open_again_later(path: Any, *arguments: Any, **options: Any) -> int:
-                # Others close theirs meanwhile, so that the next one succeeds.
+                # Others close their files now, so that the next attempt succeeds.
                 try:
                     return real(path, *arguments, **options)
                 except OSError:

@@ -33,7 +33,7 @@ from tests.faults import die_at, ended, fork, go_on, has_stopped, run_in_child, 
 from tests.live.places import model_section, place_at
 
 ROOT = Path(__file__).parents[2]
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="Only root can be somebody else.")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="Only root can act as another user.")
 NOBODY = 65534
 
 
@@ -136,7 +136,7 @@ def test_a_system_without_locks_keeps_counts_in_memory(monkeypatch: pytest.Monke
     assert list(base.iterdir()) == []
 
 
-# --- somebody else's -------------------------------------------------------------------------------------------------
+# --- other users -----------------------------------------------------------------------------------------------------
 
 
 def open_to_all(path: Path) -> None:
@@ -146,7 +146,7 @@ def open_to_all(path: Path) -> None:
 
 def of_another(path: Path) -> None:
     if os.geteuid():
-        pytest.skip("Only root can be somebody else.")
+        pytest.skip("Only root can act as another user.")
     path.mkdir(0o700)
     os.chown(path, NOBODY, NOBODY)
 

@@ -467,7 +467,7 @@ def test_a_process_whose_descriptors_were_closed_counts_on(tmp_path: Path) -> No
 
 
 def test_a_file_that_was_folded_while_its_owner_lives_is_not_counted_twice(tmp_path: Path) -> None:
-    """Its descriptors were closed, and with them its lock; another process took it for that of a dead one."""
+    """Its descriptors were closed, and with them its lock; another process took its owner for dead."""
 
     def work() -> None:
         now = [1000.0]
@@ -485,7 +485,7 @@ def test_a_file_that_was_folded_while_its_owner_lives_is_not_counted_twice(tmp_p
 
 
 def test_a_new_section_is_not_written_into_a_file_of_others(tmp_path: Path) -> None:
-    """After descriptors were closed, their numbers may be those of the app's own files."""
+    """The numbers of closed descriptors may now belong to the app's own files."""
 
     def work() -> None:
         counts = counts_in(tmp_path / "state")
@@ -500,7 +500,7 @@ def test_a_new_section_is_not_written_into_a_file_of_others(tmp_path: Path) -> N
 
 
 def test_no_trouble_with_the_files_costs_a_prediction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it may be: a prediction is counted in this process all the same."""
+    """After any failure, this process still counts the prediction."""
     counts = counts_in(tmp_path)
     monkeypatch.setattr(counts._store, "share", lambda: 1 / 0)
     add(counts, 2)

@@ -311,7 +311,7 @@ def make_garbage(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_directory, make_link, make_pipe, make_garbage])
 def test_what_stands_under_the_name_of_a_live_file_is_left_out_and_left_alone(tmp_path: Path, make: object) -> None:
-    """And nobody waits for it."""
+    """And no reader waits for it."""
     store = share(tmp_path, model_section(), [3])
     path = directory_of(tmp_path) / "live-x"
     make(path)  # type: ignore[operator]

@@ -154,7 +154,7 @@ def move_out_and_in(store: Store, block: Block) -> None:
 
 @pytest.mark.parametrize("shared", [False, True], ids=["memory", "shared"])
 def test_a_child_forked_while_the_locks_are_held_counts(tmp_path: Path, shared: bool) -> None:
-    """Neither the lock of the numbers nor that of the process may be waited for: who holds them is not in the child."""
+    """The child must not wait for the locks of the numbers and of the process: their holder does not exist in it."""
     store = Store(place_at(tmp_path) if shared else None)
     counts = counts_in(store, 1, 0)
     counts.add(Increments([0]))

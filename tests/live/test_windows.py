@@ -104,7 +104,7 @@ class Server:
             assert list(found.items()) == list(by_slot.items())
 
     def slot(self, name: str, event: float) -> int:
-        """Return the number of the slot of an event: those of the wall clock that the server began with."""
+        """Return the number of the slot of an event, by the wall clock that the server began with."""
         return math.floor((event + self.began_ahead) / SLOTS[name])
 
 
@@ -609,7 +609,7 @@ def test_a_crash_in_the_midst_of_a_snapshot_leaves_none_that_is_wrong(tmp_path: 
 
 
 def test_a_process_that_is_stopped_in_the_midst_of_a_snapshot_hides_nothing(tmp_path: Path) -> None:
-    """What others count meanwhile is in the windows, and leaves them too early or too late by no more than the stop."""
+    """Counts of others during the stop are in the windows, and leave them at most the stop too early or too late."""
     stopped_seconds = 25.0
     for step in itertools.count(1):
         base = tmp_path / f"{step}"

@@ -1,6 +1,6 @@
-"""Files that others have written: whatever is in them, memory stays within what `Records` promises.
+"""Files that others have written: with any content, memory stays within the limits of `Records`.
 
-Each reading runs in a process of its own, whose peak of resident memory is compared with that of a reading of one
+Each reading runs in a process of its own, whose peak of resident memory is compared with the peak of reading one
 record.
 """
 
@@ -52,7 +52,7 @@ for kind, reading in readings.items():
         damage[kind] = str(error)
     else:
         damage[kind] = [records.counts.damaged, records.counts.records]
-# Not by getrusage, whose peak is at least that of the parent.
+# Not by getrusage, whose peak includes the parent's.
 (peak,) = [int(line.split()[1]) // 1024 for line in Path("/proc/self/status").open() if line.startswith("VmHWM")]
 print(json.dumps([peak, damage]))
 """

@@ -210,7 +210,7 @@ def test_only_records_of_a_model_version_or_baseline(tmp_path: Path) -> None:
     assert features(version="2") == [2.0, 3.0]
     assert features(model="a", version="2") == [2.0]
     assert features(fingerprint="ccc") == [3.0]
-    assert features(model="nobody") == []
+    assert features(model="unknown") == []
 
 
 def test_rows_are_counted_by_baseline(tmp_path: Path) -> None:

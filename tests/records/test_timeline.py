@@ -1,4 +1,4 @@
-"""The course of time in records is that of the live counts of the same requests, stretch by stretch."""
+"""Timelines of records equal the timelines of the live counts of the same requests, stretch by stretch."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Return an authority that nobody trusts."""
+    """Return an authority that the tests do not trust."""
     return make_authority(tmp_path_factory.mktemp("tls") / "stranger")
 
 

@@ -305,7 +305,7 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_not_entered(tmp_path: Path) -
 def test_no_tag_leads_out_of_the_directory(tmp_path: Path, name: str) -> None:
     """It may come from the spool of another process."""
     sink = file_sink(tmp_path / "logs")
-    with pytest.raises(OSError, match="is no name of a folder in"):
+    with pytest.raises(OSError, match="is not a name of a folder in"):
         sink.ship(Batch([sink.pack(0, {})], f"models/{name}/endpoint"), 10)
 
 
@@ -409,7 +409,7 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode != 0:
-        pytest.skip("This system lets nobody mount.")
+        pytest.skip("This system does not let root mount a disk.")
     try:
         sink = file_sink(disk)
         (disk / "ballast").write_bytes(b"x" * 32 * 1024)

@@ -35,13 +35,15 @@ MISBEHAVIOURS = [
         r"fluentd acknowledged 72, expected chunk '[0-9a-f]{32}'",
         id="not a Forward server",
     ),
-    pytest.param(script.answer(b"\xc1" * 100), "fluentd answered what is no MessagePack", id="garbage"),
+    pytest.param(script.answer(b"\xc1" * 100), "fluentd sent an answer that is not MessagePack", id="garbage"),
     pytest.param(
-        script.answer(b"\xdd\xff\xff\xff\xff"), "fluentd answered what is no MessagePack", id="announces a huge answer"
+        script.answer(b"\xdd\xff\xff\xff\xff"),
+        "fluentd sent an answer that is not MessagePack",
+        id="announces a huge answer",
     ),
     pytest.param(
         script.answer(b"\x92" * 70_000),
-        "fluentd (answers without end|answered what is no MessagePack)",
+        "fluentd (answers without end|sent an answer that is not MessagePack)",
         id="endless nesting",
     ),
     pytest.param(

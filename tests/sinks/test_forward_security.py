@@ -109,7 +109,7 @@ def test_a_user_is_named_to_a_server_that_asks(options: dict[str, Any]) -> None:
 
 
 def test_a_user_is_not_named_to_a_server_that_does_not_ask() -> None:
-    """One that has no users sends no salt; or it does so all the same, as fluentd does, and is told the name."""
+    """A server without users sends no salt and learns no name. (fluentd sends one anyway, and learns the name.)"""
     with ScriptedServer(script.greet(b"key", auth=b"")) as server, fluentd_sink(server.addr, **BOB) as sink:
         sink.ship(batch_of(sink, {"n": 1}), 10)
         assert server.records() == [{"n": 1}]

@@ -1,4 +1,4 @@
-"""Records of a process that was killed find exactly one other to deliver them, and those of a live one find none."""
+"""Exactly one process adopts the records of a killed process, and none adopts the records of a living one."""
 
 from __future__ import annotations
 
@@ -293,10 +293,10 @@ def test_a_clock_that_was_ahead_does_not_hold_up_what_was_written_by_it(tmp_path
     dead.close()
 
 
-def test_those_of_another_sink_or_user_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_of_another_sink_or_user_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left_by_a_dead_process(tmp_path)
     assert adopted(tmp_path, replace(OWN, sink="other")) is None
-    directory = left_by_a_dead_process(tmp_path, replace(OWN, sink="a b"))  # named as that of 'a_b'
+    directory = left_by_a_dead_process(tmp_path, replace(OWN, sink="a b"))  # looks like a directory of 'a_b'
     assert directory.name.startswith("a_b-")
     assert adopted(tmp_path, replace(OWN, sink="a_b")) is None
     monkeypatch.setattr(os, "geteuid", lambda: 12345)

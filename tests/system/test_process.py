@@ -142,7 +142,7 @@ def test_a_fork_of_a_fork_belongs_to_the_same_server() -> None:
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_a_child_of_multiprocessing_belongs_to_the_server_of_its_parent(method: str) -> None:
-    """Whatever program it executes, and whoever started it, such as a fork server."""
+    """The child may run another program, and a fork server may have started it."""
     context = multiprocessing.get_context(method)
     with context.Pool(1) as pool:
         assert pool.apply(server_process, ({},)) == server_process({})

@@ -1,4 +1,4 @@
-"""One value means one thing, whoever sends it."""
+"""One value means one thing, from every client."""
 
 from __future__ import annotations
 

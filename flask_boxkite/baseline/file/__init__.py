@@ -1,1 +1,1 @@
-"""Baseline files: written, and read back with every check; those of boxkite 0.0.5 too."""
+"""Baseline files, of this package and of boxkite 0.0.5: written, read back and checked."""

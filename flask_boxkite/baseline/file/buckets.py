@@ -1,4 +1,4 @@
-"""Counts and buckets of a baseline file, checked; errors name the line, and callers add the name of the file."""
+"""Checked counts and buckets of a baseline file; errors name the line, and callers add the name of the file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from flask_boxkite.promtext.sample import Sample
 __all__ = ["read_buckets", "read_count"]
 
 _COUNT = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
-"""How a count may be written: Go and Python write large ones with an exponent."""
+"""Form of a count: Go and Python write large counts with an exponent."""
 
 
 def read_count(sample: Sample) -> int:
     """Return the value of a sample that counts rows.
 
     Raises:
-        BaselineError: It is no whole number that a float counts exactly, written in digits.
+        BaselineError: The value is not a whole number, in digits, that a float holds exactly.
     """
-    # By the text: a float that is no whole number, or beyond 2**53, may round to one.
+    # The text is checked, because a fraction, or a number beyond 2**53, may round to a whole float.
     count = Decimal(sample.text) if _COUNT.fullmatch(sample.text) else Decimal(-1)
     if not (0 <= count <= MAX_COUNT and count == count.to_integral_value()):
         msg = f"a count must be a whole number from 0 to 2**53, got {sample.text[:40]!r}."
@@ -35,15 +35,16 @@ def read_buckets(name: str, samples: Iterable[Sample]) -> tuple[tuple[float, ...
     """Return the finite bounds of a variable's bins, and the rows per bin, one more than bounds.
 
     Args:
-        name: The variable, for errors.
-        samples: Its cumulative buckets, in the order of the file.
+        name: Name of the variable, for errors.
+        samples: Cumulative buckets, in the order of the file.
 
     Raises:
-        BaselineError: They do not increase up to ``+Inf``.
+        BaselineError: The buckets do not increase up to ``+Inf``.
     """
     bounds: list[float] = []
     counts: list[int] = []
     below = 0
+
     for sample in samples:
         bound = _bound(sample)
         if not bound > (bounds[-1] if bounds else float("-inf")):
@@ -59,6 +60,7 @@ def read_buckets(name: str, samples: Iterable[Sample]) -> tuple[tuple[float, ...
     if not bounds or bounds[-1] != float("inf"):
         msg = f"{name!r} has no bucket '+Inf'; is the file cut?"
         raise BaselineError(msg, line=sample.line if bounds else None)
+
     return tuple(bounds[:-1]), tuple(counts)
 
 

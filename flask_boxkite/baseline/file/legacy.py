@@ -1,9 +1,10 @@
-"""The files and metric names of boxkite 0.0.5, the ancestor: read anywhere a baseline is, written on request.
+"""Files and metric names of boxkite 0.0.5, the ancestor: read like any baseline file, written on request.
 
-One family per variable, ``feature_<index>_value_baseline``: a histogram, or a counter with the label ``bin``; its name
-stands only in the HELP text. Missing values and infinity share the bucket ``+Inf``.
+One family per variable, ``feature_<index>_value_baseline``: a histogram, or a counter with the label ``bin``. The name
+of the variable stands only in the HELP text. Missing values and infinity share the bucket ``+Inf``.
 
-What it has no place for, such as that a variable is one of dates, stands in comments that only this package reads.
+Facts for which the format has no place, such as that a variable holds dates, stand in comments that only this package
+reads.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = ["COMMENT", "LegacyFamily", "info_family", "is_legacy", "read", "rende
 logger = logging.getLogger("flask_boxkite")
 
 COMMENT = "# flask_boxkite "
-"""How a comment begins that says what the format of boxkite has no place for: the family, and an object of JSON."""
+"""Prefix of such a comment; the family and a JSON object follow."""
 
 _NAME = re.compile(r"(?:feature_([0-9]{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
 _INFO = Family("baseline_metrics_info", "gauge", "Metadata about the baseline training metrics")
@@ -44,7 +45,7 @@ _TRAINED_OUTPUT, _LIVE_OUTPUT = (
 
 
 def is_legacy(samples: Sequence[Sample]) -> bool:
-    """Say whether these are samples of a boxkite 0.0.5 file."""
+    """Say whether samples come from a boxkite 0.0.5 file."""
     return any(_NAME.fullmatch(sample.name) for sample in samples)
 
 
@@ -56,14 +57,14 @@ def read(
 ) -> BaselineContents:
     """Build a baseline from the samples of a boxkite 0.0.5 file.
 
-    Its bins are merged into at most 10 groups of about equal mass. The bucket ``+Inf`` holds missing values too, and
-    is the group of what is above; nothing is below.
+    Its bins are merged into at most 10 groups of about equal mass. The bucket ``+Inf``, which holds missing values too,
+    becomes the group above all bounds; there is no group below.
 
     Args:
         samples: All samples.
         helps: HELP texts, by family.
-        comments: What follows `COMMENT` and a family, by family.
-        created: When the file was made, in Unix seconds.
+        comments: JSON objects of `COMMENT` lines, by family.
+        created: Time when the file was made, in Unix seconds.
 
     Raises:
         BaselineError: Bounds do not increase, counts are not cumulative or not whole numbers.
@@ -112,7 +113,7 @@ def _with_extras(
 
 
 def _extras(item: Distribution) -> dict[str, Any]:
-    """Return what `_with_extras` reads: what differs from the usual."""
+    """Return the properties that differ from the defaults, for `_with_extras`."""
     return {
         **({"type": "time"} if item.is_time else {}),
         **({"width": item.width} if item.width != 64 else {}),
@@ -124,6 +125,7 @@ def _discrete(name: str, samples: list[Sample]) -> Distribution:
     counts: dict[str, int] = {}
     others = {"nan": 0, "None": 0, RARE: 0, UNSEEN: 0}
     seen: set[str] = set()
+
     for sample in samples:
         label = sample.labels.get("bin", "")
         if label in seen:
@@ -135,6 +137,7 @@ def _discrete(name: str, samples: list[Sample]) -> Distribution:
     if len(set(labels)) < len(labels):
         msg = f"{name!r} has a category twice."
         raise BaselineError(msg, line=samples[0].line)
+
     return Discrete.ordered(
         name,
         dict(zip(labels, counts.values(), strict=True)),
@@ -145,7 +148,7 @@ def _discrete(name: str, samples: list[Sample]) -> Distribution:
 
 
 def _category_labels(values: list[str]) -> list[str]:
-    """Return our labels: of numbers if all of the values read as such, else of texts."""
+    """Return labels: of numbers if all values read like numbers, else of texts."""
     try:
         return [canonical_number(parse_number(value)) for value in values]
     except ValueError:
@@ -157,7 +160,7 @@ def _continuous(name: str, samples: list[Sample]) -> Distribution:
     if not bounds:
         msg = f"{name!r} needs a finite bound and the bucket '+Inf'; is the file cut?"
         raise BaselineError(msg, line=samples[-1].line)
-    # Its lowest bound is the training minimum itself, so nothing can be told to lie below.
+    # The lowest bound is the training minimum itself, so no value is known to lie below.
     groups = (float("-inf"), *even_groups(bounds, counts)[1:])
     return Continuous(name, bounds, counts, groups)
 
@@ -168,11 +171,11 @@ def _continuous(name: str, samples: list[Sample]) -> Distribution:
 class LegacyFamily:
     """One variable under the ancestor's names.
 
-    Its ``_sum`` is made from the bins' upper bounds, since values themselves are not kept; it is there only where no
-    bound is negative, as `prometheus_client` has it.
+    Its ``_sum`` is computed from the bins' upper bounds, because values are not kept. As in `prometheus_client`,
+    there is no sum if a bound is negative.
 
     Attributes:
-        variable: The name under which ``baseline_metrics_info`` has it.
+        variable: Name of the variable in ``baseline_metrics_info``.
         family: Name, type and help.
     """
 
@@ -213,16 +216,16 @@ def _buckets(name: str, distribution: Continuous, offset: int) -> Iterator[tuple
 
 def _categories(name: str, distribution: Discrete, offset: int, *, training: bool) -> Iterator[tuple[str, int, int]]:
     values = list(distribution.categories) if distribution.is_time else list(map(str, distribution.values))
-    # A text may be taken already: two samples with the same labels would make the whole answer invalid.
+    # Texts must differ: two samples with the same labels would make the whole answer invalid.
     missing, invalid = ("nan", "None") if {"nan", "None"}.isdisjoint(values) else (MISSING, INVALID)
     for cell, value in enumerate((*values, RARE, UNSEEN, missing, invalid)):
-        # In training the ancestor has no line for what did not occur; live, all lines are there from the start.
+        # The ancestor has no line for a training value that did not occur; its live lines all exist from the start.
         if cell < len(values) or not training or distribution.cells[cell]:
             yield f"{name}{{{label_text(bin=value)}}}", offset + cell, offset + cell + 1
 
 
 def variable_families(baseline: BaselineContents, *, training: bool) -> Iterator[LegacyFamily]:
-    """Yield a family per variable: *training* counts, or the live ones in the same cells."""
+    """Yield a family per variable: of *training* counts, or of live counts in the same cells."""
     offset = 0
     for index, distribution in enumerate(baseline.features):
         words = _TRAINED if training else _LIVE
@@ -234,7 +237,7 @@ def variable_families(baseline: BaselineContents, *, training: bool) -> Iterator
 
 
 def info_family(baseline: BaselineContents) -> tuple[Family, str]:
-    """Return ``baseline_metrics_info``, which tells dashboards the names of the variables."""
+    """Return ``baseline_metrics_info``, from which dashboards read the names of the variables."""
     lines = []
     for item in variable_families(baseline, training=True):
         labels = label_text(feature_name=item.variable, metric_name=item.family.name, metric_type=item.family.type)
@@ -243,7 +246,7 @@ def info_family(baseline: BaselineContents) -> tuple[Family, str]:
 
 
 def render_file(baseline: BaselineContents) -> str:
-    """Return the text of a baseline file under the ancestor's names; warn of what only this package finds in it."""
+    """Return a baseline file's text under the ancestor's names; warn of parts that only this package reads."""
     _warn_of_losses(baseline)
     running = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
     variables = (*baseline.features, *baseline.outputs[:1])

@@ -1,4 +1,4 @@
-"""A baseline file read back and checked, our own or one of boxkite 0.0.5. Never pickle, never eval.
+"""The reader of baseline files, of this package and of boxkite 0.0.5, with checks. Never pickle, never eval.
 
 Every error names the file, and the line where one is at fault. Reading 1,000 columns takes about 1 s.
 """
@@ -36,10 +36,10 @@ from flask_boxkite.values.times import seconds_of_label
 __all__ = ["load", "loads"]
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Files beyond this are refused unread; 10,000 features take about 100 MB."""
+"""Most bytes of a file; larger ones are refused unread. 10,000 features take about 100 MB."""
 
 LONGEST_LINE = 1024 * 1024
-"""Bytes; the lines that we write have a few hundred."""
+"""Most bytes of a line; this package writes lines of a few hundred."""
 
 _HINT = "Write one with ModelMonitoringService.export_text()."
 _VARIABLE_SAMPLE = re.compile(
@@ -49,7 +49,7 @@ _VARIABLE_SAMPLE = re.compile(
 
 @dataclass
 class _Variable:
-    """What the file says of one feature or output, before it is checked."""
+    """The parts of one feature or output in the file, before the checks."""
 
     name: str
     position: int
@@ -67,7 +67,7 @@ def load(path: Path) -> BaselineContents:
     """Read a baseline file.
 
     Raises:
-        BaselineError: It is missing, unreadable or not a valid baseline; names file and line.
+        BaselineError: The file is missing, unreadable or not a valid baseline; the message names file and line.
     """
     try:
         helps: dict[str, str] = {}
@@ -88,10 +88,10 @@ def load(path: Path) -> BaselineContents:
 
 
 def loads(text: str) -> BaselineContents:
-    """Read what `writer.render` wrote.
+    """Read the text of a baseline file.
 
     Raises:
-        BaselineError: It is no such text.
+        BaselineError: The text is not a valid baseline.
     """
     return _assembled(list(_samples(text.split("\n"), {}, {})))
 
@@ -101,8 +101,8 @@ def _fail(fact: str, line: int | None = None) -> NoReturn:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """Open a file of bearable size. It is looked at once it is open, so that it cannot be another one then."""
-    # Without waiting, should it be a pipe.
+    """Open a file of at most `MAX_BYTES`. The open file is checked, because its path may lead to another one later."""
+    # O_NONBLOCK, because opening a pipe would wait.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         about = os.fstat(descriptor)
@@ -117,10 +117,10 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file; nothing is read beyond one that is no text, or too long."""
+    """Yield the lines of a file; a line that is not text, or is too long, ends the reading."""
     with _opened(path) as file:
         size = number = 0
-        # Only "\n" ends a line here: str.splitlines() would also cut at characters that names may hold.
+        # Only "\n" ends a line: str.splitlines() would also cut at characters that names may hold.
         while line := file.readline(LONGEST_LINE + 1):
             number += 1
             size += len(line)
@@ -135,9 +135,9 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, str]) -> Iterator[Sample]:
-    """Yield all samples in order; put the HELP texts into *helps*, and our own comments into *comments*, by family.
+    """Yield all samples in order; collect HELP texts in *helps*, and this package's comments in *comments*, by family.
 
-    A variable of too many samples ends it, before they are gathered.
+    A variable of too many samples ends the reading, before they fill the memory.
     """
     samples_of: Counter[tuple[str, str | None]] = Counter()
     for number, line in enumerate(lines, 1):
@@ -153,7 +153,7 @@ def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, st
                 _check_labels(sample)
             variable = sample.labels.get("feature", sample.labels.get("output"))
             samples_of[sample.name, variable] += 1
-            # Beside categories, two special ones; beside bounds, infinity.
+            # There are two special categories besides the others, and infinity besides the bounds.
             if samples_of[sample.name, variable] > MOST_BINS + 2:
                 of = sample.name if variable is None else repr(variable)
                 _fail(f"{of} has more than the {MOST_BINS:,} bins or categories that a variable may have.", number)
@@ -169,7 +169,7 @@ def _sample(line: str, number: int) -> Sample:
 
 def _check_labels(sample: Sample) -> None:
     for label, value in sample.labels.items():
-        if len(value) > LONGEST_NAME and label != "missing_texts":  # a list
+        if len(value) > LONGEST_NAME and label != "missing_texts":  # which is a list
             _fail(f"{label!r} has {len(value):,} letters; it may have {LONGEST_NAME:,}.", sample.line)
 
 
@@ -180,6 +180,7 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
     about: Sample | None = None
     collisions: float | None = None
     variables: dict[tuple[str, str], _Variable] = {}
+
     for sample in samples:
         if sample.name == BASELINE_INFO.name:
             if about is not None:
@@ -208,6 +209,7 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
             f"it claims to be baseline {claimed!r} but its content is {baseline.fingerprint!r}: it was cut or edited."
         )
         _fail(f"{fact} Export it again.", about.line)
+
     return baseline
 
 
@@ -286,7 +288,7 @@ def _distribution(variable: _Variable) -> Distribution:
     try:
         distribution = build(variable, groups)
     except BaselineError as error:
-        # What is wrong with the whole of a variable is said of its first line.
+        # Errors of a whole variable name its first line.
         _fail(str(error), error.line or (variable.buckets or variable.categories or variable.groups)[0].line)
     _check_groups(variable, distribution, groups)
     return distribution

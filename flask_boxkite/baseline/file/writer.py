@@ -1,4 +1,4 @@
-"""A baseline as a file: Prometheus text, readable in an editor, diffable, servable as it is."""
+"""The writer of baseline files: Prometheus text, readable in an editor, diffable, servable as it is."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Training data counted: what serving never imports.
+"""Counting of training data, which serving never imports.
 
-`build` counts what lies in memory (`memory`) or in an engine (`engine`), `stream` what comes in chunks; `options` holds
-what the user decided, `data` reads frames, and `assembly` puts the columns together.
+`build` counts data in memory (`memory`) or in an engine (`engine`), `stream` counts data in chunks. `options` holds the
+user's decisions, `data` reads frames, and `assembly` puts the columns together.
 """

@@ -1,4 +1,4 @@
-"""What training says, by the package's logger, of columns that a baseline should not hold or cannot judge."""
+"""Warnings, by the package's logger, of columns that a baseline should not hold or cannot judge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["warn_of_columns"]
 logger = logging.getLogger("flask_boxkite")
 
 SHOWN = 5
-"""Columns that a warning names at most."""
+"""Most columns that a warning names."""
 
 
 def warn_of_columns(
@@ -23,9 +23,9 @@ def warn_of_columns(
     """Warn of columns that look personal, and of those whose drift cannot show; each is named once.
 
     Args:
-        features: The features' distributions.
-        outputs: The outputs' distributions.
-        looks: What the texts of a column look like, by its name.
+        features: Distributions of the features.
+        outputs: Distributions of the outputs.
+        looks: Kind of thing that a column's texts look like, by its name.
     """
     personal: dict[str, list[str]] = {}
     others = []

@@ -1,4 +1,4 @@
-"""Counted columns put together to what a baseline holds, or refused with all that is wrong with them."""
+"""Assembly of counted columns to the contents of a baseline, or their refusal with all problems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def assembled(
 
     Raises:
         ColumnError: Some columns could not be counted.
-        BaselineError: There are none, they have no rows or different ones, or an option names one that is not there.
+        BaselineError: There are no columns, they have no rows or different numbers, or an option names a missing one.
     """
     problems = choices.seen.problems + [_of_containers(item) for item in (*features, *outputs) if _is_invalid(item)]
     if problems:
@@ -39,17 +39,18 @@ def assembled(
         raise BaselineError(msg)
     choices.check_names(features, outputs)
     warn_of_columns(features, outputs, choices.seen.looks)
-    # The outputs may be of a test set, so their rows can be fewer or more.
+    # The outputs may come from a test set, with fewer or more rows.
     rows = [_common_rows(counts) for counts in (features, outputs) if counts]
-    if choices.missing_texts:  # live values are read by them too
+    if choices.missing_texts:  # serving reads values by them too
         features, outputs = (
             tuple(replace(item, missing_texts=choices.missing_texts) for item in side) for side in (features, outputs)
         )
+
     return BaselineContents(features, outputs, rows[0], model, version or None, created, collisions)
 
 
 def _is_invalid(item: Distribution) -> bool:
-    """Say whether a column has values, and no variable can hold any of them."""
+    """Say whether a column has values, all of which are invalid."""
     return 0 < item.invalid == item.rows - item.missing
 
 
@@ -71,4 +72,5 @@ def _common_rows(distributions: Sequence[Distribution]) -> int:
                 "All columns must have the same length."
             )
             raise BaselineError(msg)
+
     return first.rows

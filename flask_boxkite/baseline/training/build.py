@@ -1,8 +1,8 @@
-"""From training data to a baseline: what kind each variable is, its bins or categories, and its counts.
+"""The builder of baselines from training data: the kind of each variable, its bins or categories, and its counts.
 
-All decisions are made at training time and stored in the file, so that every process that serves the model, and every
-tool that reads its numbers, uses the same ones. Who counts depends on where the data is: columns in memory are sorted
-(`memory`), a lazy frame's engine is asked for sums (`engine`), a stream of chunks is condensed (`stream`).
+All decisions are made at training time and stored in the file, so that all processes that serve the model, and all
+tools that read its numbers, use the same ones. Columns in memory are sorted (`memory`), the engine of a lazy frame
+computes sums (`engine`), and a stream of chunks is condensed (`stream`).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def build_baseline(
 ) -> Baseline:
     """Count training data in bins chosen from it.
 
-    The parameters are those of `ModelMonitoringService.export_text`; *options* are those of `Choices.of`.
+    The parameters are the same as of `ModelMonitoringService.export_text`; *options* are the same as of `Choices.of`.
 
     Raises:
-        BaselineError: The data has no columns or columns of different lengths, or an option names an unknown one.
+        BaselineError: The data has no columns or columns of different lengths, or an option names an unknown column.
     """
     choices = Choices.of(**options)
     if isinstance(inference, str):
@@ -60,16 +60,17 @@ def build_baseline(
             found, collisions = _count(features, choices, steps)
             outputs, of_outputs = _count_outputs(inference, choices, steps)
             collisions = collisions if found else of_outputs
+
     about: Any = {"model": model, "version": version, "created": int(clock()), "collisions": collisions}
     return Baseline.of(assembled(found, outputs, choices, **about))
 
 
 Counted: TypeAlias = "tuple[tuple[Distribution, ...], float | None]"
-"""Distributions, and the probability that two rows are equal in what is a feature (or in the outputs, of outputs)."""
+"""Distributions, and the probability that two rows are equal in these features, or in these outputs."""
 
 
 def _count(features: Any, choices: Choices, steps: Steps, output: str | None = None) -> Counted:
-    """Count all columns of the features, of which *output* is none."""
+    """Count all columns of the features, apart from *output*."""
     frame = _lazy_frame(features, choices)
     if frame is not None:
         return _engine_counts(frame, choices, steps, lambda name: name != output)
@@ -107,7 +108,7 @@ def _count_outputs(inference: Any, choices: Choices, steps: Steps) -> Counted:
 
 
 def _lazy_frame(data: Any, choices: Choices) -> Any | None:
-    """Return *data* as a lazy frame without the columns that are left out; None if it is not lazy."""
+    """Return *data* as a lazy frame without excluded columns; None if it is not lazy."""
     frame = as_lazy_frame(data)
     if frame is None or not choices.exclude:
         return frame

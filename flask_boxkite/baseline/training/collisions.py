@@ -1,7 +1,7 @@
-"""How often two rows of the training data are equal: what tells chance from rows that recur (`drift.recurrence`).
+"""Row collisions: the probability that two rows of the training data are equal by chance (`drift.recurrence`).
 
-Of data in memory a sample of rows is looked at, of an engine's the first rows, so that sorted data has more equal rows
-than it should. Of a stream all rows are counted, in bounded memory, whatever their order.
+For data in memory, it is estimated from a sample of rows. For an engine, the first rows are taken, so sorted data seems
+to have too many equal rows. For a stream, all rows are counted, in bounded memory and in any order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from flask_boxkite.values.times import to_seconds
 __all__ = ["SAMPLE_ROWS", "Hashes", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable"]
 
 SAMPLE_ROWS = 2**16
-"""Rows of the sample at most; of a stream, different rows that are counted exactly."""
+"""Most rows of the sample; for a stream, most different rows that are counted exactly."""
 
 _LEAST_ROWS = 30
 _MIX, _HALF = np.uint64(0xD6E8FEB86659FD93), np.uint64(32)
@@ -47,7 +47,7 @@ class RowHashes:
     """Hashes of the rows of a table whose columns come one after the other, in any order.
 
     Args:
-        most: Rows to look at, spread over all; None: all.
+        most: Number of rows to look at, spread over all; None for all rows.
     """
 
     def __init__(self, most: int | None = SAMPLE_ROWS) -> None:
@@ -58,12 +58,13 @@ class RowHashes:
         self._is_table = True
 
     def take(self, name: str, column: Any) -> None:
-        """Take the next column. One that cannot be read leaves the rows unknown; the error is left to others."""
+        """Take the next column. If it cannot be read, the rows are unknown; other code reports the error."""
         length = _length(column)
         if self._length is None:
             self._length = length
             if length is not None and self._most is not None and length > self._most:
                 self._rows = _spread(length, self._most)
+
         words = _words(column, self._rows) if self._is_table and length == self._length is not None else None
         if words is None:
             self._is_table = False
@@ -74,7 +75,7 @@ class RowHashes:
 
     @property
     def hashes(self) -> Hashes | None:
-        """One for each row; None if there are no columns, or they cannot be read or have different lengths."""
+        """Return a hash for each row; None if there are no columns, or they are unreadable or not equally long."""
         return self._hashes if self._is_table else None
 
     @property
@@ -87,10 +88,10 @@ class RowHashes:
 
 
 class StreamCollisions:
-    """The same of a stream of tables: exact with up to `SAMPLE_ROWS` different rows.
+    """The collisions of a stream of tables, exact with up to `SAMPLE_ROWS` different rows.
 
-    Of more rows a sketch is kept: each different row adds its count to one of 65,536 sums, or subtracts it. The squares
-    of these sums add up to the squares of the counts on average, with a standard deviation of 0.6 %.
+    For more rows there is a sketch: each different row adds its count to one of 65,536 sums, or subtracts it. On
+    average, the squares of these sums add up to the squares of the counts, with a standard deviation of 0.6 %.
 
     References:
         Thorup and Zhang, Tabulation Based 4-Universal Hashing with Applications to Second Moment Estimation, 2004.
@@ -103,7 +104,7 @@ class StreamCollisions:
         self._is_known = True
 
     def add(self, hashes: Hashes | None) -> None:
-        """Add the rows of one table; None: they are unknown, and all is."""
+        """Add the rows of one table; None for unknown rows, which make the result unknown."""
         if hashes is None:
             self._is_known = False
             return
@@ -150,13 +151,13 @@ def _sketch(hashes: Hashes, counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _spread(length: int, most: int) -> NDArray[np.int64]:
-    """Return rows, one at random of each equal part: every n-th row would fall in step with data that repeats."""
+    """Return a random row of each equal part, because every n-th row would fall in step with data that repeats."""
     step = length / most
     return ((np.arange(most) + np.random.default_rng(0).random(most)) * step).astype(np.int64)
 
 
 def _length(column: Any) -> int | None:
-    """Return how many values there are; None if it is no column."""
+    """Return the number of values; None if the object is not a column."""
     try:
         return None if isinstance(column, (str, bytes, Mapping)) else len(column)
     except TypeError:
@@ -167,11 +168,11 @@ def _length(column: Any) -> int | None:
 
 
 def _words(column: Any, rows: NDArray[np.int64] | None) -> Hashes | None:
-    """Return a word for each value, equal for equal values, whatever holds them; None if it is no column.
+    """Return a word for each value, equal for equal values of all types; None if the object is not a column.
 
     Args:
-        column: In any form that training data has.
-        rows: Which rows; None: all.
+        column: Column in any form of training data.
+        rows: Indices of the rows; None for all rows.
     """
     if isinstance(column, (list, tuple)):
         return _words_of_objects(column if rows is None else [column[row] for row in rows.tolist()])
@@ -186,7 +187,7 @@ def _words(column: Any, rows: NDArray[np.int64] | None) -> Hashes | None:
 
 
 def _words_of_series(series: Any) -> Hashes:
-    if is_of_moments(series.dtype):  # of which `datetime` has not all
+    if is_of_moments(series.dtype):  # `datetime` lacks some of their years
         return _words_of_numbers(np.asarray(microseconds_of(series).to_numpy(), dtype=np.float64) / 1e6)
     is_array = series.dtype.is_numeric() and not is_beyond_numpy(series.dtype)
     return _words_of_array(series.to_numpy()) if is_array else _words_of_objects(series.to_list())
@@ -217,6 +218,7 @@ def _words_of_objects(values: Sequence[Any]) -> Hashes:
         words = map(known.__getitem__, values)
     except TypeError:  # some, such as lists, have no hash
         words = map(_word, values)
+
     return np.fromiter(words, np.uint64, len(values))
 
 
@@ -232,7 +234,7 @@ def _word(value: Any) -> int:
 
 
 def _mixed(hashes: Hashes) -> Hashes:
-    """Spread what differs in some bits over all."""
+    """Spread differences in some bits over all bits."""
     mixed = (hashes ^ hashes >> _HALF) * _MIX
     mixed = (mixed ^ mixed >> _HALF) * _MIX
     return mixed ^ mixed >> _HALF

@@ -1,6 +1,6 @@
-"""Training data in, columns out: whatever holds the data, each variable becomes one `Column`.
+"""The reader of training data in all forms: each variable becomes one `Column`.
 
-Understands mappings, ``(name, column)`` pairs, 2-D arrays and, through narwhals, data frames and series of pandas,
+It understands mappings, ``(name, column)`` pairs, 2-D arrays and, through narwhals, data frames and series of pandas,
 polars, pyarrow and others. Missing values are taken out and counted here, without making integers floats.
 """
 
@@ -38,7 +38,7 @@ __all__ = [
 ONCE = "Names tell the variables apart, so each must be used once."
 
 EXACT_INTEGERS = 2**53
-"""Floats hold integers up to this one exactly."""
+"""Largest integer up to which floats hold all integers exactly."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Column:
     """The values of one variable, either numbers or texts.
 
     Attributes:
-        numbers: Numbers without NaN, any order, infinities included; None if the column is textual.
+        numbers: Numbers without NaN, in any order, infinities included; None if the column is textual.
         texts: Rows per text; empty if the column is numeric.
         is_category: Whether the type alone says that the variable is discrete.
         is_time: Whether the numbers are moments, in seconds.
@@ -70,11 +70,11 @@ def named_columns(data: Any, *, prefix: str) -> Iterator[tuple[str, Any]]:
     """Yield name and raw column of each variable in *data*, one at a time.
 
     Args:
-        data: A mapping, pairs, a 2-D array (also as a list of rows), or a data frame.
-        prefix: Names the columns of an array: ``feature_0``, ``feature_1``, …
+        data: Mapping, pairs, 2-D array (also as a list of rows), or data frame.
+        prefix: Prefix of names for the columns of an array: ``feature_0``, ``feature_1``, …
 
     Raises:
-        BaselineError: *data* is none of these, or two columns have one name.
+        BaselineError: *data* has another form, or two columns have one name.
     """
     seen: set[str] = set()
     for name, column in _pairs(data, prefix):
@@ -90,8 +90,8 @@ def named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
     """Yield name and raw column of each output: a single one without a name is called ``output``.
 
     Args:
-        inference: Values of shape (n,), or several outputs as `named_columns` takes them; an array's columns are named
-            ``output_0``, ``output_1``, …, unless there is only one. None: no outputs.
+        inference: Values of shape (n,), or several outputs in a form of `named_columns`; an array's columns are named
+            ``output_0``, ``output_1``, …, unless there is only one. None for no outputs.
     """
     if inference is None:
         return
@@ -107,14 +107,14 @@ def named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
 
 
 def with_classes(inference: Any, classes: Iterable[Any]) -> dict[str, Any]:
-    """Name the columns of what a classifier says by its classes.
+    """Name the columns of a classifier's probabilities by its classes.
 
     Args:
         inference: Probabilities, shape (n, classes), without names.
-        classes: The classes, in the order of the columns: ``model.classes_``.
+        classes: Classes, in the order of the columns: ``model.classes_``.
 
     Raises:
-        BaselineError: It has names, another number of columns, or two classes have one name.
+        BaselineError: The probabilities have names or another number of columns, or two classes have one name.
     """
     if isinstance(inference, (str, Mapping)) or hasattr(type(inference), "columns"):
         msg = "'classes' name the columns of an array. What 'inference' is has names: leave 'classes' out."
@@ -127,21 +127,22 @@ def with_classes(inference: Any, classes: Iterable[Any]) -> dict[str, Any]:
     if len(set(names)) < len(names):
         msg = f"Two classes have one name: {', '.join(names)}. {ONCE}"
         raise BaselineError(msg)
+
     return dict(zip(names, columns, strict=True))
 
 
 def _has_columns(inference: Any) -> bool:
     if isinstance(inference, (list, tuple)):
         return bool(inference) and (isinstance(inference[0], (list, tuple)) or getattr(inference[0], "ndim", 0) > 0)
-    # Of the type: a lazy frame would have to find its columns first, and Polars warns of that.
+    # The type is asked, because a lazy frame would have to resolve its columns, and Polars warns of that.
     return isinstance(inference, Mapping) or getattr(inference, "ndim", 1) == 2 or hasattr(type(inference), "columns")
 
 
 def _refuse_containers(data: Any, what: str) -> None:
-    """Refuse what holds a table in a way that would be read as something else.
+    """Refuse forms of tables that would be misread.
 
     Raises:
-        BaselineError: It is a sparse matrix, or a list of tables.
+        BaselineError: The data is a sparse matrix, or a list of tables.
     """
     if hasattr(data, "toarray") and hasattr(data, "nnz"):
         msg = f"The {what} are a sparse matrix of shape {data.shape}. Give its values: matrix.toarray()"
@@ -178,13 +179,13 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
 
 
 def as_lazy_frame(data: Any) -> Any | None:
-    """Return *data* as a narwhals `LazyFrame`, or None if it is anything else."""
+    """Return *data* as a narwhals `LazyFrame`, or None if it is not lazy."""
     frame = _native_frame(data)
     return frame if hasattr(frame, "collect_schema") and not hasattr(frame, "get_column") else None
 
 
 def _native_frame(data: Any) -> Any | None:
-    """Return *data* as a narwhals frame, or None if it is no data frame."""
+    """Return *data* as a narwhals frame, or None if it is not a data frame."""
     if data is None or isinstance(data, (np.ndarray, list, tuple, Mapping)):
         return None
     import narwhals as nw  # 30 ms, and serving never needs it
@@ -196,18 +197,18 @@ def _native_frame(data: Any) -> Any | None:
         raise BaselineError(msg) from error
     if isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
         return frame
-    # A batch of pyarrow's, which would otherwise be taken for an array without names.
+    # A batch of pyarrow would otherwise be read as an array without names.
     is_batch = hasattr(data, "__arrow_c_stream__") and hasattr(data, "num_columns")
     return nw.from_arrow(data, backend="pyarrow") if is_batch else None
 
 
 def _is_pair(item: Any) -> bool:
-    """Say whether this is a name with a column, rather than a row of two values."""
+    """Say whether an item is a name with a column, rather than a row of two values."""
     return isinstance(item, (tuple, list)) and len(item) == 2 and not np.isscalar(item[1]) and item[1] is not None
 
 
 def _stacked(rows: Sequence[Any]) -> Any:
-    """Return rows of values as an array; anything else as it is, for a clearer error later."""
+    """Return rows of values as an array; other objects unchanged, for a clearer error later."""
     if not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows) or len(set(map(len, rows))) != 1:
         return rows
     array = np.empty((len(rows), len(rows[0])), dtype=object)
@@ -227,11 +228,11 @@ def as_column(values: Any, name: str) -> Column:
     """Read one raw column.
 
     Args:
-        values: A list, tuple, array, Series or other iterable of numbers, booleans, texts or categoricals, with None,
-            NaN and infinities anywhere.
+        values: List, tuple, array, Series or other iterable of numbers, booleans, texts or categoricals, with None, NaN
+            and infinities anywhere.
 
     Raises:
-        BaselineError: It is not one-dimensional.
+        BaselineError: The column is not one-dimensional.
     """
     if isinstance(values, np.ndarray):
         return _array_column(values, name)
@@ -249,7 +250,7 @@ def as_column(values: Any, name: str) -> Column:
 
 
 def _array_of(values: Any) -> Any:
-    """Return an array of another library as serving reads it; one that it cannot read is NumPy's to refuse."""
+    """Return an array of another library as serving reads it; other objects unchanged, for NumPy to refuse."""
     found = array_of(values)
     return np.asanyarray(values) if found is None and hasattr(values, "__array__") else found
 
@@ -260,7 +261,7 @@ def _with_missing(column: Column, missing: int) -> Column:
 
 
 def native_series(values: Any) -> Any | None:
-    """Return *values* as a narwhals series, or None if it is none."""
+    """Return *values* as a narwhals series, or None if it is not a series."""
     import narwhals as nw
 
     if isinstance(values, nw.Series):
@@ -277,14 +278,14 @@ def is_beyond_numpy(dtype: Any) -> bool:
 
 
 def is_of_moments(dtype: Any) -> bool:
-    """Say whether a type of narwhals is one of dates or moments."""
+    """Say whether a type of narwhals holds dates or moments."""
     import narwhals as nw
 
     return bool(dtype in (nw.Datetime, nw.Date))
 
 
 def microseconds_of(series: Any) -> Any:
-    """Return a narwhals series of dates or moments as microseconds since 1970: of any year, unlike `datetime`."""
+    """Return a narwhals series of dates or moments as microseconds since 1970, for all years, unlike `datetime`."""
     import narwhals as nw
 
     return (series.cast(nw.Datetime) if series.dtype == nw.Date else series).dt.timestamp("us")
@@ -326,7 +327,7 @@ def _array_column(values: NDArray[Any], name: str) -> Column:
     if kind == "b":
         return Column(values.astype(np.uint8), is_category=True)
     if kind in "iu":
-        # A number is what a float holds; only small integers may stay as they are.
+        # Numbers are float64 values; only small integers may stay integers.
         is_exact = values.size == 0 or (values.min() >= -EXACT_INTEGERS and values.max() <= EXACT_INTEGERS)
         return Column(values if is_exact else values.astype(np.float64))
     if kind == "f":
@@ -334,6 +335,7 @@ def _array_column(values: NDArray[Any], name: str) -> Column:
     if kind == "M":
         held = values[~np.isnat(values)].astype("datetime64[us]").astype(np.int64)
         return _with_missing(_time_column(held), len(values) - len(held))
+
     return _list_column(list(values) if kind == "m" else values.tolist())
 
 
@@ -343,7 +345,7 @@ def _time_column(microseconds: NDArray[np.int64]) -> Column:
 
 
 def _float_column(values: NDArray[Any]) -> Column:
-    # A sum is NaN wherever a value is, at a fraction of the cost of looking at each.
+    # A sum is NaN if any value is NaN, at a fraction of the cost of looking at each.
     with np.errstate(invalid="ignore", over="ignore"):
         if not math.isnan(values.sum()):
             return Column(values)
@@ -352,7 +354,7 @@ def _float_column(values: NDArray[Any]) -> Column:
 
 
 def _list_column(values: Sequence[Any]) -> Column:
-    """Read Python objects: numbers if each of them is one, else texts."""
+    """Read Python objects: as numbers if all of them are numbers, else as texts."""
     kinds = set(map(type, values))
     if kinds <= {float, int, bool}:
         return _number_list_column(values, kinds)
@@ -381,7 +383,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _has_text(kinds: set[type], values: Sequence[Any]) -> bool:
-    """Say whether some value can only be a text: a string, a date, an identifier."""
+    """Say whether any value can only be a text: a string, a date, an identifier."""
     for kind in kinds:
         if issubclass(kind, str):
             return True
@@ -392,7 +394,7 @@ def _has_text(kinds: set[type], values: Sequence[Any]) -> bool:
 
 
 def _is_text(value: Any) -> bool:
-    """Say whether a value is a text rather than a number by its type, as a date or an identifier is."""
+    """Say whether a value's type makes it a text rather than a number, as for a date or an identifier."""
     try:
         if number_by_type(value) is not None:
             return False
@@ -405,7 +407,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _are_times(kinds: set[type], values: Sequence[Any]) -> bool:
-    """Say whether there are dates or moments, and all other values are texts of some, or missing."""
+    """Say whether there are dates or moments, and all other values are their texts, or missing."""
     others = {kind for kind in kinds if not issubclass(kind, (date, np.datetime64))}
     return others < kinds and all(_is_time(value) for value in values if type(value) in others)
 
@@ -432,6 +434,7 @@ def _valid_numbers(values: Sequence[Any]) -> Column:
     if len(kinds) == 1 and issubclass(kind := next(iter(kinds)), (np.float16, np.float32)):
         return _float_column(np.array(values, dtype=kind))
     numbers: list[float] = []
+
     for value in values:
         try:
             numbers.append(to_number(value))
@@ -459,7 +462,7 @@ def _text_column(values: Sequence[Any]) -> Column:
 
 
 def _counted(values: Sequence[Any]) -> Iterable[tuple[Any, int]]:
-    """Count equal values first where that is safe: only among texts, since ``1 == True == 1.0``."""
+    """Count equal values first where that is safe: only among texts, because ``1 == True == 1.0``."""
     if set(map(type, values)) <= {str, type(None)}:
         return Counter(values).items()
     return ((value, 1) for value in values)

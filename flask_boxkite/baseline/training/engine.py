@@ -1,16 +1,16 @@
-"""A lazy or distributed frame to distributions: its engine counts, and only summaries come here.
+"""Counting of a lazy or distributed frame: its engine counts, and only summaries come to this process.
 
-Any number of rows, in a few passes of plain aggregations that every engine has, for several columns at once:
+A few passes of plain aggregations, which every engine has, count any number of rows, for several columns at once:
 
 1. Rows, missing and infinite ones, the smallest and the largest value of each column.
-2. The most frequent categories of those that are discrete.
-3. Rows, smallest and largest value in each of `CELLS` ranges of equal width; then the same inside of those ranges that
-   hold a quantile, until these are known: as a rule once more, and `MAX_REFINEMENTS` times at most.
+2. The most frequent categories of discrete columns.
+3. Rows, smallest and largest value in each of `CELLS` ranges of equal width; then the same inside of ranges that hold a
+   quantile, until the quantiles are known: usually once more, and `MAX_REFINEMENTS` times at most.
 4. Rows at or below each bound.
 
-So bins and counts are those of the same data in memory, whatever the engine and however many rows. Only a column that
-`MAX_REFINEMENTS` do not suffice for, which takes values of hundreds of magnitudes or some 10**30 rows, has bounds at
-values beside its quantiles; its counts are exact, too.
+So bins and counts are the same as for data in memory, with every engine and any number of rows. If `MAX_REFINEMENTS`
+are not enough, for values of hundreds of magnitudes or some 10**30 rows, bounds lie at values beside the quantiles;
+counts are exact even then.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from flask_boxkite.values.conversion import InvalidValue, to_text
 __all__ = ["count_lazily"]
 
 COLUMNS_PER_PASS = 16
-"""Columns that one pass counts: bounds what comes here at a time, and the length of the query."""
+"""Columns that one pass counts, few, to bound the length of the query and of its answer."""
 
 CELLS = 2**14
 """Ranges per column in one pass."""
@@ -44,23 +44,23 @@ CELLS = 2**14
 MAX_REFINEMENTS = 8
 
 PASSES = 5
-"""Passes of a batch of columns as a rule, to tell progress by."""
+"""Usual number of passes for a batch of columns, for the progress."""
 
 
 def count_lazily(
     frame: Any, is_feature: Callable[[str], bool], choices: Choices, steps: Steps
 ) -> tuple[Distribution, ...]:
-    """Count all columns of a narwhals `LazyFrame`, in their order, but those that *choices* then have problems of.
+    """Count all columns of a narwhals `LazyFrame`, in their order, except columns that *choices* note as problems.
 
     Args:
-        frame: The frame.
+        frame: Frame to count.
         is_feature: Whether the column of this name is a feature; the others are outputs.
-        choices: What the user decided.
-        steps: Is told each pass.
+        choices: Decisions of the user.
+        steps: Progress, one step for each pass.
 
     Raises:
-        BaselineError: The engine is not supported or fails, a column's type is not, the frame has no rows, or its rows
-            are others in a later pass.
+        BaselineError: The engine is not supported or fails, a column's type is not supported, the frame has no rows, or
+            its rows change between passes.
     """
     engine = Engine(frame)
     variables = [item.without(choices.missing_texts) for item in engine.variables()]
@@ -76,7 +76,7 @@ def count_lazily(
 
 @dataclass
 class _Telling:
-    """Tells the passes of one batch."""
+    """The progress of the passes of one batch."""
 
     steps: Steps
     before: int
@@ -89,7 +89,7 @@ class _Telling:
 
 
 class _Batch:
-    """Columns that are counted together; lives as long as that takes."""
+    """Columns that are counted together; lives until they are counted."""
 
     def __init__(
         self,
@@ -114,12 +114,14 @@ class _Batch:
         self._read_texts()
         self._leave_out(self._heeds_options)
         counted: dict[Variable, Distribution] = dict(self._categories())
+
         for number in range(MAX_REFINEMENTS):
             unclear = {item: mask for item in self._numbers if item not in counted and (mask := self._open(item)).any()}
             if not unclear:
                 break
             self._tell("quantiles" if number else "ranges")
             self._refine(unclear, is_first=not number)
+
         self._tell("bins")
         counted |= self._rest([item for item in self._variables if item not in counted])
         return [counted[item] for item in self._variables]
@@ -136,7 +138,7 @@ class _Batch:
             if item.kind.is_numeric:
                 self._take_numbers(item, held, *others)
             elif not held and item.name in self._choices.bins:
-                # Whatever its type, since it has no values: bins make it one of numbers, or of dates.
+                # A column without values may have any type: given bins make it numeric, or one of dates.
                 numeric = replace(item, kind=Kind.NUMBER)
                 self._variables[self._variables.index(item)] = numeric
                 self._take_numbers(numeric, 0, None, None, 0, 0)
@@ -150,7 +152,7 @@ class _Batch:
     # --- 2 -----------------------------------------------------------------------------------------------------------
 
     def _read_texts(self) -> None:
-        """Find columns of texts that are dates, or numbers but for missing ones, and leave out unclear ones."""
+        """Find text columns that are dates, or numbers besides missing values, and leave out unclear ones."""
         texts = [item for item in self._variables if item.kind is Kind.TEXT]
         self._top = self._engine.most_frequent(texts, self._choices.max_categories)
         perhaps = [
@@ -189,7 +191,7 @@ class _Batch:
         """Refuse options that do not apply to a column.
 
         Raises:
-            ColumnError: There is one.
+            ColumnError: There is such an option.
         """
         if item.kind is Kind.TEXT:
             self._choices.refuse_bins(item.name)
@@ -198,7 +200,7 @@ class _Batch:
             self._choices.given_bounds(item.name, is_time=item.is_time)
 
     def _leave_out(self, check: Callable[[Variable], None]) -> None:
-        """Leave out columns that a check refuses, and remember why."""
+        """Leave out columns that a check refuses, and remember the reasons."""
         for item in list(self._variables):
             try:
                 check(item)
@@ -212,6 +214,7 @@ class _Batch:
         numbers = [item for item, column in self._numbers.items() if column.cells.size and self._is_discrete(item)]
         number = self._choices.max_categories
         top = self._top | self._engine.most_frequent(numbers, number)
+
         for item, values in top.items():
             if item in self._numbers:
                 cells = self._numbers[item].cells
@@ -238,7 +241,7 @@ class _Batch:
         except InvalidValue as error:
             raise item.refused() from error
         if item.is_string and all(map(is_canonical_number, counts)) and sum(counts.values()) < self._held[item]:
-            # One text that reads like no number, however seldom, makes the variable textual.
+            # A single text that does not read like a number makes the variable textual.
             counts |= dict(self._engine.one_that_is_no_number(item))
         return counts
 
@@ -250,7 +253,7 @@ class _Batch:
         return column.is_discrete(item.name, position, self._choices, is_category=item.kind is Kind.BOOLEAN)
 
     def _open(self, item: Variable) -> Mask:
-        """Return which cells have to be finer."""
+        """Return whether each cell has to be finer."""
         cells = self._numbers[item].cells
         is_discrete = self._is_discrete(item)
         if is_discrete is None:
@@ -274,7 +277,7 @@ class _Batch:
     # --- 4 -----------------------------------------------------------------------------------------------------------
 
     def _rest(self, items: Sequence[Variable]) -> dict[Variable, Distribution]:
-        """Return the distributions of numeric columns whose cells say what can be known."""
+        """Return the distributions of numeric columns whose cells are fine enough."""
         found: dict[Variable, Distribution] = {
             item: self._numbers[item].discrete(item.name, self._choices, is_output=item.name not in self._positions)
             for item in items
@@ -288,7 +291,7 @@ class _Batch:
         return found
 
     def _at_most(self, bounds: Mapping[Variable, Sequence[float]]) -> dict[Variable, Any]:
-        """Return how many finite values are at or below each bound; asks only for what the cells do not tell."""
+        """Return the number of finite values at or below each bound; queries only where the cells do not tell."""
         counts, unknown = {}, {}
         for item, upper in bounds.items():
             cells = self._numbers[item].cells
@@ -304,7 +307,7 @@ class _Batch:
 
 
 def _by_label(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Add up the rows of values that have the same label."""
+    """Add up the rows of values with the same label."""
     counts: dict[str, int] = {}
     for label, rows in pairs:
         counts[label] = counts.get(label, 0) + rows

@@ -1,4 +1,4 @@
-"""Columns in memory to distributions: exact, and fast by sorting only what has to be."""
+"""Counting of columns in memory: exact, and fast by sorting as little as possible."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ __all__ = ["count_columns", "labelled_counts"]
 
 
 def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: Choices) -> Iterator[Distribution]:
-    """Count each column; a few at a time in threads, since NumPy does the work and frees the interpreter.
+    """Count each column; a few at a time in threads, because NumPy does the work and frees the interpreter.
 
     Args:
-        columns: Of each its name, its position among the features (None: an output), and its values as `as_column`
-            takes them.
-        choices: What the user decided.
+        columns: Name of each column, its position among the features (None for an output), and its values in a form of
+            `as_column`.
+        choices: Decisions of the user.
 
     Yields:
-        Distributions. A column of which nothing can be made without being told is left out, and *choices* keep why.
+        Distributions. A column that needs a decision of the user is left out, and *choices* note the problem.
 
     Raises:
         BaselineError: A column cannot be read.
@@ -80,6 +80,7 @@ def _distribution(name: str, position: int | None, column: Column, choices: Choi
     if bounds is not None:
         counts_of_bins = count_bins(ranking, bounds)
         return Continuous(name, bounds, counts_of_bins, even_groups(bounds, counts_of_bins), **others)
+
     bounds, groups = choose_bounds(ranking, choices.max_bins, is_time=column.is_time)
     return Continuous(name, bounds, count_bins(ranking, bounds), groups, **others)
 
@@ -92,6 +93,6 @@ def _is_discrete(name: str, position: int | None, column: Column, ranking: Ranki
 
 
 def labelled_counts(numbers: NDArray[Any]) -> dict[str, int]:
-    """Count numbers by the labels that they have as categories."""
+    """Count numbers by their labels as categories."""
     values, counts = np.unique(numbers, return_counts=True)
     return dict(zip(map(canonical_number, map(to_number, values)), counts.tolist(), strict=True))

@@ -1,8 +1,8 @@
-"""Dates, moments and durations of a lazy frame as seconds: the same in every engine, in any time zone.
+"""Dates, moments and durations of a lazy frame as seconds: the same in every engine and time zone.
 
-Engines write moments as texts, and read texts as moments, in the zone of their session, and each knows other spellings.
-So typed moments are read as whole microseconds since 1970, which are the same in all engines, and texts digit by digit.
-What has no time zone is taken to be in UTC.
+Engines convert moments to texts, and texts to moments, in the zone of their session, and each knows other spellings. So
+typed moments are read as whole microseconds since 1970, which are the same in all engines, and texts digit by digit.
+Moments without a time zone are in UTC.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def with_seconds(frame: Any, names: Collection[str]) -> Any:
     """Return a narwhals `LazyFrame` with some columns as float64 seconds: of moments, since 1970.
 
     Args:
-        frame: The frame, of an engine that can be counted.
-        names: The columns, each of narwhals' type `Date`, `Datetime` or `Duration`.
+        frame: Frame of a supported engine.
+        names: Names of the columns, each of narwhals' type `Date`, `Datetime` or `Duration`.
     """
     implementation = str(frame.implementation)
     if implementation == "duckdb":
@@ -58,7 +58,7 @@ def _seconds(name: str, type_: Any) -> Any:
 
 
 def _divided(microseconds: Any) -> Any:
-    # Polars multiplies by the reciprocal of a number, so that the last bit is another one; by a column it divides.
+    # Polars multiplies by the reciprocal of a number, which changes the last bit; it divides by a column.
     return microseconds / (microseconds * 0 + 1e6)
 
 
@@ -79,7 +79,7 @@ def _of_spark(frame: Any, names: Collection[str]) -> Any:
         column = F.col(_quoted(name))
         if type_ == "date":
             return F.unix_date(column) * DAY
-        if type_ == "timestamp_ntz":  # a cast would take it to be in the zone of the session
+        if type_ == "timestamp_ntz":  # a cast would read it in the zone of the session
             column = F.concat(column.cast("string"), F.lit("Z")).cast("timestamp")
         return F.unix_micros(column) / 1e6
 
@@ -105,7 +105,7 @@ def _part(pattern: str, default: str) -> str:
 
 
 def _text_sql(microseconds: str) -> str:
-    """Return SQL for the seconds of a text, which DuckDB and Spark compute far faster than what narwhals can write.
+    """Return SQL for the seconds of a text, which DuckDB and Spark compute far faster than narwhals' expressions.
 
     Args:
         microseconds: Name of the function that returns the microseconds since 1970 of a timestamp.
@@ -131,7 +131,7 @@ def _text_sql(microseconds: str) -> str:
 
 _SPARK_TEXT = _text_sql("unix_micros")
 
-# DuckDB computes an expression as often as a filter has it. Its own cast is cheap, and right where no offset follows.
+# DuckDB computes an expression each time a filter has it. Its own cast is cheap, and right without an offset.
 _HAS_OFFSET = "contains(substr({}, 12), '+') OR contains(substr({}, 12), '-')"
 _DUCKDB_TEXT = (
     f"CASE WHEN {_HAS_OFFSET} THEN {_text_sql('epoch_us')} "
@@ -140,7 +140,7 @@ _DUCKDB_TEXT = (
 
 
 def _microseconds_of(text: Any) -> Any:
-    """Return the expression of the microseconds since 1970 that a text of ISO 8601 means."""
+    """Return the expression of the microseconds since 1970 of a text of ISO 8601."""
     is_held = ~text.is_null()
     text = text.fill_null("1970-01-01").str.strip_chars()  # Dask cannot make integers of null
     year, month, day = _integer(text, 0, 4), _integer(text, 5, 2), _integer(text, 8, 2)
@@ -153,7 +153,7 @@ def _microseconds_of(text: Any) -> Any:
 
 
 def _integer(text: Any, start: int, length: int) -> Any:
-    """Return the expression of the digits that stand somewhere in a text, with zeros for those that do not."""
+    """Return the expression of digits at a position of a text, with zeros for missing ones."""
     padded = nw.concat_str(text.str.slice(start, length), nw.lit("0" * length))
     return padded.str.slice(0, length).cast(nw.Int64)
 
@@ -170,7 +170,7 @@ def _days(year: Any, month: Any, day: Any) -> Any:
 
 
 def _ahead(rest: Any) -> Any:
-    """Return the expression of the minutes that a zone is ahead of UTC, given what follows the minutes of a text."""
+    """Return the expression of a zone's minutes ahead of UTC, given the rest of a text behind its minutes."""
     zone = rest.str.replace_all("^(?::[0-9]{2}(?:[.,][0-9]+)?)? ?", "").str.replace_all("^(?:[Zz]|UTC)$", "")
     digits = zone.str.replace_all(":", "")
     ahead = _integer(digits, 1, 2) * 60 + _integer(digits, 3, 2)

@@ -1,6 +1,6 @@
-"""What the user decided about bins and categories, and what follows from it for each column.
+"""The user's decisions about bins and categories, and the decisions that follow for each column.
 
-The same decisions whoever counts: memory, an engine, or a stream of chunks.
+The decisions are the same for data in memory, in an engine, or in a stream of chunks.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from flask_boxkite.values.times import to_seconds, whole_microseconds
 __all__ = ["Bounds", "Choices", "Seen"]
 
 FEWEST = 5
-"""Rows of a category below which the file does not name it, unless the user decides."""
+"""Least number of rows for the file to name a category, unless the user decides."""
 
 SHARE = 1 / 20
-"""Of a column with few values, this part of them is enough for a category to be named."""
+"""Share of the values of a small column that is enough for a category to be named."""
 
 
 @dataclass
 class Seen:
-    """What was noticed while columns were counted; a few threads write to it.
+    """Observations made while columns are counted; a few threads write to it.
 
     Attributes:
-        looks: What a column's texts look like, by name: ``"e-mail addresses"``.
+        looks: Kind of thing that a column's texts look like, by name: ``"e-mail addresses"``.
         excluded: Names of columns that were left out.
-        problems: What is wrong with columns, which are not counted.
+        problems: Problems of columns, which are not counted.
     """
 
     looks: dict[str, str] = field(default_factory=dict)
@@ -63,8 +63,8 @@ class Bounds:
     """Upper bounds of bins that were given.
 
     Attributes:
-        values: Finite, strictly increasing; of dates, seconds since 1970.
-        are_dates: Whether some were given as dates.
+        values: Bounds, finite and strictly increasing; seconds since 1970 for dates.
+        are_dates: Whether any bound was given as a date.
     """
 
     values: tuple[float, ...]
@@ -73,19 +73,19 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user decided about bins; everything else is decided per column.
+    """The user's decisions; all others are made for each column.
 
     Attributes:
-        discrete: Names of features or outputs, and positions of features, that are discrete; the other features are
-            continuous then. None: decided per column.
+        discrete: Names of features or outputs, and positions of features, that are discrete; then the other features
+            are continuous. None to decide for each column.
         bins: Upper bounds of bins, by name.
         max_bins: Most upper bounds of a continuous column, unless its deciles alone are more.
         max_categories: Most categories of a discrete column.
-        min_category_rows: Rows that a category needs to be named; None: `FEWEST`, or fewer in few rows.
-        texts: Names of columns of texts that stay texts, although they look like numbers, dates or booleans.
+        min_category_rows: Least number of rows for a category to be named; None for `FEWEST`, or fewer in few rows.
+        texts: Names of text columns that stay texts, although they look like numbers, dates or booleans.
         missing_texts: Texts that stand for a missing value, in lower case.
         exclude: Names of columns that are left out.
-        seen: What is noticed on the way.
+        seen: Observations while columns are counted.
     """
 
     discrete: frozenset[str | int] | None
@@ -113,7 +113,7 @@ class Choices:
         """Check the options of `ModelMonitoringService.export_text`.
 
         Raises:
-            BaselineError: One of them is wrong.
+            BaselineError: An option is wrong.
         """
         return cls(
             _names_and_positions(discrete),
@@ -139,7 +139,7 @@ class Choices:
             raise BaselineError(msg)
 
     def leaves_out(self, name: str) -> bool:
-        """Say whether a column is left out, and remember that it is there."""
+        """Say whether a column is left out, and remember that it exists."""
         if name not in self.exclude:
             return False
         self.seen.excluded.add(name)
@@ -149,7 +149,7 @@ class Choices:
         """Refuse names of outputs that are left out.
 
         Raises:
-            BaselineError: There is one.
+            BaselineError: There is such a name.
         """
         for name in [inference] if isinstance(inference, str) else inference or ():
             if name in self.exclude:
@@ -160,8 +160,8 @@ class Choices:
         """Decide the kind of a numeric column that has finite values; None if its values have to decide.
 
         Args:
-            name: Of the column.
-            position: Among the features; None if it is an output.
+            name: Name of the column.
+            position: Position among the features; None for an output.
             is_category: Whether the column's type alone says that it is discrete.
         """
         if name in self.bins:
@@ -176,7 +176,7 @@ class Choices:
         return None
 
     def is_time(self, name: str, *, is_time: bool, held: int) -> bool:
-        """Say whether a numeric column is one of moments: of one without values, bins may tell.
+        """Say whether a numeric column holds moments; for a column without values, given bins may tell.
 
         Args:
             name: Name of the column.
@@ -186,10 +186,10 @@ class Choices:
         return is_time or (not held and name in self.bins and self.bins[name].are_dates)
 
     def given_bounds(self, name: str, *, is_time: bool) -> tuple[float, ...] | None:
-        """Return the bounds that were given for a numeric column, without ``+inf``; None if none were.
+        """Return the bounds that were given for a numeric column, without ``+inf``; None if there are none.
 
         Raises:
-            ColumnError: They are dates, and the column is not one of moments.
+            ColumnError: The bounds are dates, but the column does not hold moments.
         """
         if (given := self.bins.get(name)) is None:
             return None
@@ -202,21 +202,21 @@ class Choices:
         """Refuse bins for a column that has turned out to hold texts.
 
         Raises:
-            ColumnError: Some were given.
+            ColumnError: Bins were given.
         """
         if name in self.bins:
             fact = f"Column {name!r} holds texts: only numbers and dates have bins."
             raise ColumnError([Problem(fact, "Leave it out of 'bins'.", "Leave it out of --bins.")])
 
     def refuse_texts(self, name: str, what: str) -> None:
-        """Refuse to take a column for one of texts that has turned out to hold something else.
+        """Refuse the option ``texts`` for a column that has turned out to hold other values.
 
         Args:
             name: Name of the column.
-            what: What it holds.
+            what: Kind of its values.
 
         Raises:
-            ColumnError: It was said to be one of texts.
+            ColumnError: The option names the column.
         """
         if name in self.texts:
             remedy = "Leave it out of {}, or write texts; if each value is a category, name it in {}, with all others."
@@ -224,11 +224,11 @@ class Choices:
             raise ColumnError([Problem(f"Column {name!r} holds {what}, not texts.", *words)])
 
     def read(self, name: str, column: Column) -> Column:
-        """Read the texts of a column: some stand for missing values, and without these, all may be numbers or dates.
+        """Read the texts of a column: some may stand for missing values, and the others may all be numbers or dates.
 
         Args:
             name: Name of the column.
-            column: The column as `as_column` returns it.
+            column: Column from `as_column`.
 
         Raises:
             ColumnError: Nearly all texts are numbers, dates or durations, or an option does not apply.
@@ -252,31 +252,30 @@ class Choices:
         return column
 
     def without_missing(self, texts: Counter[str]) -> tuple[Counter[str], int]:
-        """Return texts without those that stand for a missing value, and the rows of these."""
+        """Return the texts that do not stand for a missing value, and the number of rows of the others."""
         if not self.missing_texts:
             return texts, 0
         held = Counter({text: rows for text, rows in texts.items() if folded(text) not in self.missing_texts})
         return held, texts.total() - held.total()
 
     def are_times(self, name: str, counts: TextRows) -> bool:
-        """Say whether a column of texts is one of dates or moments: no code looks like them."""
+        """Say whether a text column holds dates or moments; no code looks like them."""
         return name not in self.texts and counts.are_times
 
     def are_numbers(self, name: str, counts: TextRows, missing: int) -> bool:
-        """Say whether a column of texts is one of numbers: some stood for a missing value, and only numbers are left.
+        """Say whether a text column holds numbers: some texts stand for missing values, and all others are numbers.
 
-        Without missing ones, texts stay texts: postcodes are digits, too.
+        Without missing values, texts stay texts, because postcodes are digits, too.
         """
         return missing > 0 and name not in self.texts and counts.are_numbers
 
     def are_unclear(self, name: str, counts: TextRows, *, distinct: int) -> bool:
-        """Say whether a column of texts has to be refused, unless its texts are numbers or dates.
+        """Say whether a text column that was not read as numbers or dates has to be refused.
 
         Args:
             name: Name of the column.
-            counts: What its texts are.
-            distinct: How many different ones there are, at least. Few numbers, amounts or durations
-                may be categories.
+            counts: Rows of the column by kind of text.
+            distinct: Least number of different texts. Few numbers, amounts or durations may be categories.
         """
         may_be_codes = counts.are_numbers or counts.are_amounts or counts.are_durations
         return name not in self.texts and (counts.are_odd or (may_be_codes and distinct > self.max_categories))
@@ -286,14 +285,14 @@ class Choices:
     ) -> Discrete:
         """Build the distribution of a discrete column; categories of few rows are rare, so that the file names none.
 
-        Booleans are named always, and so are the labels of an output, if there are no more than *max_categories*.
+        Booleans are always named, and so are the labels of an output, if there are no more than *max_categories*.
 
         Args:
             name: Name of the column.
-            counts: Rows by value, as `Discrete.most_frequent` takes them.
+            counts: Rows by value, in the form of `Discrete.most_frequent`.
             rows: Rows that have a value.
             is_output: Whether the column is an output.
-            **others: ``missing``, ``invalid`` and ``width``.
+            **others: Fields ``missing``, ``invalid`` and ``width``.
         """
         least = self.min_category_rows or min(FEWEST, max(math.ceil(rows * SHARE), 1))
         are_texts = name in self.texts
@@ -302,16 +301,16 @@ class Choices:
         )
 
     def look_at_texts(self, name: str, counts: Mapping[str, int], rows: int) -> None:
-        """Note what the texts of a column look like, by the most frequent of them."""
+        """Note the look of a column's texts, judged by the most frequent ones."""
         look = look_of(counts, rows, self.max_categories)
         if look and not (look in (NUMBERS, DURATIONS) and name in self.texts):
             self.seen.looks[name] = look
 
     def check_names(self, features: Sequence[Distribution], outputs: Sequence[Distribution]) -> None:
-        """Refuse names and positions that the data does not have; columns that are left out may be named.
+        """Refuse names and positions that the data does not have; excluded columns may be named.
 
         Raises:
-            BaselineError: There are some.
+            BaselineError: There are such names or positions.
         """
         names = [distribution.name for distribution in (*features, *outputs)]
         unknown = []
@@ -351,7 +350,7 @@ def _all_bounds(bins: Mapping[str, Sequence[Any]]) -> Mapping[str, Bounds]:
     """Check bounds that were given.
 
     Raises:
-        ColumnError: Some are not finite, or do not increase.
+        ColumnError: Bounds are not finite, or do not increase.
     """
     found: dict[str, Bounds] = {}
     problems = []
@@ -369,10 +368,10 @@ def _all_bounds(bins: Mapping[str, Sequence[Any]]) -> Mapping[str, Bounds]:
 
 
 def _bounds(given: Collection[Any]) -> Bounds:
-    """Read bounds; an empty row if one of them is neither number nor date."""
+    """Read bounds; none if one of them is neither a number nor a date."""
     try:
         pairs = [_bound(bound) for bound in ([] if isinstance(given, str) else given)]
-    except (TypeError, ValueError):  # which InvalidValue is
+    except (TypeError, ValueError):  # InvalidValue is a ValueError
         pairs = []
     values = [value + 0.0 for value, _ in pairs]
     if values and values[-1] == math.inf:

@@ -1,6 +1,6 @@
-"""What texts look like that a baseline should not name: e-mail addresses, identifiers, free text.
+"""The look of texts that a baseline should not name: e-mail addresses, identifiers, free text.
 
-Only the most frequent texts of a column are looked at, which every engine returns; and names, of columns of numbers.
+Text columns are judged by their most frequent texts, which every engine returns, and numeric columns by their names.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from flask_boxkite.baseline.training.text_columns import rows_of_texts
 __all__ = ["DURATIONS", "NUMBERS", "look_of", "looks_like_id"]
 
 NUMBERS, DURATIONS = "numbers, written as texts", "durations, written as texts"
-"""The looks of what is no identifier, but may be of another type."""
+"""Looks of texts that are not personal, but may be of another type."""
 
 MOST = 0.8
-"""Share of the texts that are looked at which must look so."""
+"""Share of the examined texts that must have a look."""
 
 FEWEST_TEXTS = 10
-"""With fewer different texts, nothing is said: a small sample of categories looks like identifiers, too."""
+"""Least number of different texts: a small sample of categories would look like identifiers, too."""
 
 WORDS = 4
-"""Words from which on a text is free text."""
+"""Least number of words of free text."""
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _ID_NAME = re.compile(r"(?:^|[^a-zA-Z])(?:id|uuid|guid)$|[a-z](?:Id|ID|Uuid|UUID|Guid)$", re.ASCII)
 
 
 def look_of(counts: Mapping[str, int], rows: int, most: int) -> str:
-    """Return what a column's texts look like; nothing if they look like categories.
+    """Return the look of a column's texts; empty if they look like categories.
 
     Args:
         counts: Rows by text; at least the most frequent ones.
@@ -50,12 +50,12 @@ def look_of(counts: Mapping[str, int], rows: int, most: int) -> str:
         return ""
     if _share(texts, lambda text: len(text.split()) >= WORDS) >= MOST:
         return "free text"
-    # The most frequent text comes once, so all do.
+    # The most frequent text comes once, so all texts do.
     return "an identifier, as no value comes twice" if counts[texts[0]] == 1 < rows else ""
 
 
 def looks_like_id(item: Distribution) -> bool:
-    """Say whether a column of numbers looks like an identifier: by its name, if it has many values."""
+    """Say whether a numeric column of many values looks like an identifier, judged by its name."""
     return isinstance(item, Continuous) and _ID_NAME.search(item.name) is not None
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with columns of training data: all of it in one error, with the remedies in the caller's words."""
+"""The problems of columns of training data: one error for all of them, with remedies in the caller's words."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from flask_boxkite.errors import BaselineError
 __all__ = ["ColumnError", "Problem", "UnclearTexts"]
 
 SHOWN = 20
-"""Problems that an error names at most."""
+"""Most problems that an error names."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a column cannot be counted as it is.
+    """A reason for which a column cannot be counted as it is.
 
     Attributes:
-        fact: What is wrong, as a sentence.
-        remedy: What to do, as a sentence; empty if the fact says it.
-        command: The same with the options of a command; None: the remedy is the same.
+        fact: Sentence about the problem.
+        remedy: Sentence that says what to do; empty if the fact says it.
+        command: Remedy with the options of a command; None if the remedy is the same.
     """
 
     fact: str
@@ -30,13 +30,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class UnclearTexts:
-    """A column of texts of which nothing can be made without being told.
+    """A text column that needs a decision of the user.
 
     Attributes:
-        fact: What is wrong, as a sentence.
+        fact: Sentence about the problem.
         name: Name of the column.
         missing: Texts that may stand for a missing value.
-        plain: What the column could hold instead.
+        plain: Values that the column could hold instead.
     """
 
     fact: str
@@ -49,7 +49,7 @@ class ColumnError(BaselineError):
     """Columns cannot be counted as they are.
 
     Attributes:
-        problems: What is wrong, in the order of the columns.
+        problems: Problems, in the order of the columns.
     """
 
     def __init__(self, problems: Sequence[Problem | UnclearTexts]) -> None:
@@ -57,7 +57,7 @@ class ColumnError(BaselineError):
         super().__init__(_message(self.problems, is_command=False))
 
     def for_command(self) -> BaselineError:
-        """Return the same with the remedies that a command has."""
+        """Return the error with the remedies of a command."""
         return BaselineError(_message(self.problems, is_command=True))
 
 
@@ -80,7 +80,7 @@ def _facts(problems: Sequence[Problem | UnclearTexts]) -> list[str]:
 
 
 def _said(unclear: Sequence[UnclearTexts], *, is_command: bool) -> str:
-    """Return how to say what the texts of some columns are."""
+    """Return the remedy for some unclear columns."""
     missing = _distinct(text for problem in unclear for text in problem.missing)
     names = _distinct(problem.name for problem in unclear)
     given = [

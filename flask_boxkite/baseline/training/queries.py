@@ -1,9 +1,9 @@
-"""What is asked of an engine, through narwhals: aggregations of several columns in one query, with a bounded answer.
+"""Queries to an engine, through narwhals: aggregations of several columns in one query, with a bounded answer.
 
-The same expressions for Polars, DuckDB, Dask and PySpark, so they use only what all of them have, and where they
-differ, what gives the same in all: no order of NaN, which is above infinity in some, in no order in others. NaN is not
-asked for either: DuckDB takes the statistics of a Parquet file, which leave NaN out, for those of all rows, so that it
-finds no NaN between a finite minimum and maximum, not even by ``isnan``. Only ``isfinite`` in a CASE always tells.
+The expressions are the same for Polars, DuckDB, Dask and PySpark, so they use only functions that give the same results
+in all of them. They never order NaN, which some engines put above infinity. They do not look for NaN either: the
+statistics of a Parquet file leave NaN out, so DuckDB finds no NaN between a finite minimum and maximum, not even by
+``isnan``. Only ``isfinite`` in a CASE always works.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ ENGINES: Mapping[str, tuple[str, Callable[[Any], Iterable[tuple[Any, ...]]]]] = 
     "pyspark": ("PySpark", lambda query: map(tuple, query.collect())),
     "pyspark[connect]": ("PySpark", lambda query: map(tuple, query.collect())),
 }
-"""Name, and how to get the rows of an answer as Python values, by narwhals' name."""
+"""Name of each engine, and function that returns the rows of an answer as Python values, by narwhals' name."""
 
 NUMBER_TEXT = r"^(?:-?[0-9]+\.[0-9]+|-?[0-9](?:\.[0-9]+)?e[+-][0-9]{2,3}|[+-]Inf)$"
 
 
 class Kind(Enum):
-    """What a column holds, by its type."""
+    """The kind of a column's values, by its type."""
 
     NUMBER = "number"
     BOOLEAN = "boolean"
@@ -68,11 +68,11 @@ class Variable:
     """A column of the frame.
 
     Attributes:
-        name: Its name.
-        type: narwhals' type.
-        kind: What follows from that, or from its texts.
+        name: Name of the column.
+        type: Type in narwhals.
+        kind: Kind that follows from the type, or from its texts.
         is_time: Whether its numbers are moments, in seconds.
-        missing_texts: Texts that stand for a missing value, as `as_missing` returns them.
+        missing_texts: Texts that stand for a missing value, from `as_missing`.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Variable:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of its numbers as far as it matters for their decimals."""
+        """The type that determines the decimals of its numbers."""
         return np.dtype({"Float16": np.float16, "Float32": np.float32}.get(str(self.type), np.float64))
 
     @property
@@ -93,7 +93,7 @@ class Variable:
 
     @property
     def value(self) -> Any:
-        """The expression of its values: numbers as float64, texts as strings, the rest as it is."""
+        """The expression of its values: numbers as float64, texts as strings, others unchanged."""
         column = nw.col(self.name)
         if self.is_string:
             text = column.cast(nw.String)
@@ -108,7 +108,7 @@ class Variable:
         return text.str.strip_chars().str.to_lowercase().is_in(sorted(self.missing_texts))
 
     def without(self, missing_texts: frozenset[str]) -> Variable:
-        """Return the variable with texts that stand for a missing value; itself if it holds none."""
+        """Return the variable with texts that stand for a missing value; itself if it is not textual."""
         return replace(self, missing_texts=missing_texts) if self.is_string else self
 
     def as_numbers(self) -> Variable:
@@ -116,7 +116,7 @@ class Variable:
         return replace(self, kind=Kind.NUMBER)
 
     def refused(self) -> BaselineError:
-        """Return the error that says that values of this type cannot be counted."""
+        """Return the error for a type whose values cannot be counted."""
         return BaselineError(
             f"Column {self.name!r} is of type {self.type}, which is neither number nor text to its engine. Cast it to "
             "one of them, or leave it out."
@@ -130,7 +130,7 @@ class Engine:
         frame: A narwhals `LazyFrame`.
 
     Raises:
-        BaselineError: The engine is none of `ENGINES`.
+        BaselineError: The engine is not one of `ENGINES`.
     """
 
     def __init__(self, frame: Any) -> None:
@@ -150,10 +150,10 @@ class Engine:
         """Return the columns.
 
         Raises:
-            BaselineError: Two have one name, the frame has the types of only some of its rows, or it cannot be read.
+            BaselineError: Two columns have one name, the frame has the types of only some rows, or it cannot be read.
         """
         try:
-            # A frame of Polars cannot have two, and warns where it is asked for its columns.
+            # A frame of Polars cannot have two columns of one name, and would warn here.
             names = [] if self.name == "Polars" else list(map(str, self._frame.to_native().columns))
             _refuse_doubles(names)
             if self.name == "DuckDB":
@@ -172,15 +172,17 @@ class Engine:
         ]
 
     def as_times(self, variables: Iterable[Variable]) -> dict[Variable, Variable]:
-        """Read columns of texts, all of them dates or moments, as numbers; return what they are then."""
+        """Read text columns of dates or moments as numbers; return the new variables."""
         texts = {item.name: item.value for item in variables}
         if texts:
             self._frame = with_seconds_of_texts(self._frame, texts)
         return {item: Variable(item.name, nw.Float64(), Kind.NUMBER, is_time=True) for item in variables}
 
     def extremes(self, variables: Sequence[Variable]) -> tuple[int, dict[Variable, tuple[Any, ...]]]:
-        """Return the number of rows; and by column how many are not missing, or if it is numeric, how many are finite,
-        the smallest and largest of these (None if there are none), and how many are ``-inf`` and ``+inf``.
+        """Return the number of rows, and a tuple of numbers by column.
+
+        For a numeric column: finite rows, the smallest and largest value (None if there is none), and rows of ``-inf``
+        and ``+inf``. For other columns: rows that are not missing.
         """
         asked = [nw.len().alias("rows")]
         widths: list[int] = []
@@ -188,6 +190,7 @@ class Engine:
             own = self._extremes(item.value) if item.kind.is_numeric else [item.value.count()]
             asked += [expression.alias(f"{len(widths)}_{number}") for number, expression in enumerate(own)]
             widths.append(len(own))
+
         ((rows, *answer),) = self._answer(lambda: self._frame.select(*asked))
         parts = iter(answer)
         return int(rows), {
@@ -203,7 +206,7 @@ class Engine:
     def most_frequent(self, variables: Sequence[Variable], number: int) -> dict[Variable, list[tuple[Any, int]]]:
         """Return the most frequent values of each column and their rows, ties by value."""
         found: dict[Variable, list[tuple[Any, int]]] = {item: [] for item in variables}
-        # Values of one answer are of one type.
+        # All values of one answer must have one type.
         kinds = {item: "number" if item.kind.is_numeric else "text" if item.is_string else item.type for item in found}
         for kind in dict.fromkeys(kinds.values()):
             same = [item for item in variables if kinds[item] == kind]
@@ -213,7 +216,7 @@ class Engine:
         return found
 
     def rows_of_texts(self, variables: Sequence[Variable]) -> dict[Variable, tuple[TextRows, int]]:
-        """Return what the texts of each column of strings are, and rows of texts that stand for a missing value."""
+        """Return rows by kind of text for each column of strings, and rows of texts that stand for a missing value."""
         if not variables:
             return {}
         asked = []
@@ -247,7 +250,7 @@ class Engine:
         return [value for value, _ in self._answer(lambda: odd)]
 
     def one_that_is_no_number(self, variable: Variable) -> list[tuple[str, int]]:
-        """Return the most frequent text that does not read as a number, and its rows; nothing if there is none."""
+        """Return the most frequent text that does not read like a number, and its rows; empty if there is none."""
         reads_so = nw.col("value").str.contains(NUMBER_TEXT)
         answer = self._answer(lambda: self._categories(variable).filter(~reads_so).head(1))
         return [(value, int(rows)) for value, rows in answer]
@@ -261,12 +264,12 @@ class Engine:
         return counted.sort("rows", "value", descending=[True, False])
 
     def cells(self, asked: Mapping[Variable, Cells], number: int, *, by_magnitude: bool) -> dict[Variable, Cells]:
-        """Return the finer cells that lie in those given, by column: every value, or about *number* ranges if more.
+        """Return finer cells inside of the given ones, by column: one for each value, or about *number* ranges.
 
         Args:
-            asked: The cells.
-            number: How many to have.
-            by_magnitude: As for `Cells.ranges`.
+            asked: Cells to divide.
+            number: Most cells to return.
+            by_magnitude: Whether ranges grow with the distance from zero, see `Cells.ranges`.
         """
         keys = []
         for index, cells in enumerate(asked.values()):
@@ -275,7 +278,7 @@ class Engine:
         if self._has_fast_rows:
             rows = _in_one_scan(self._numbers(asked), keys)
         else:
-            # Of DuckDB's, half the time of a scan for all; Dask shares what it has read.
+            # DuckDB takes half the time of one scan for all so; Dask shares its reads.
             numbers = [self._finite_only(item, str(index)) for index, item in enumerate(asked)]
             inside = [values.filter(key.is_inside) for values, key in zip(numbers, keys, strict=True)]
             rows = _stacked([key.keyed(values) for values, key in zip(inside, keys, strict=True)])
@@ -290,7 +293,7 @@ class Engine:
         }
 
     def _numbers(self, variables: Iterable[Variable]) -> Any:
-        """Return the frame of the variables' finite values, null where they are not, each named by its place."""
+        """Return the frame of the variables' finite values, others null, each column named by its place."""
         return self._frame.select(*(_finite(item.value).alias(str(index)) for index, item in enumerate(variables)))
 
     def _finite_only(self, variable: Variable, name: str) -> Any:
@@ -298,7 +301,7 @@ class Engine:
         return self._frame.select(variable.value.alias(name)).filter(~_finite(nw.col(name)).is_null())
 
     def at_most(self, limits: Mapping[Variable, Sequence[float]]) -> dict[Variable, list[int]]:
-        """Return how many finite values are at or below each limit, by column."""
+        """Return the number of finite values at or below each limit, by column."""
         if not limits:
             return {}
         asked = [
@@ -311,8 +314,8 @@ class Engine:
         return {item: list(islice(parts, len(own))) for item, own in limits.items()}
 
     def _rows_of(self, condition: Any) -> Any:
-        """Return the expression that counts where a condition is true."""
-        # Spark adds up no booleans; for the others this conversion takes most of the time.
+        """Return the expression that counts the rows in which a condition is true."""
+        # Spark cannot add up booleans; for other engines this conversion would take most of the time.
         return (condition.cast(nw.Int64) if self._is_spark else condition).sum()
 
     def _answer(self, query: Callable[[], Any]) -> list[tuple[Any, ...]]:
@@ -351,14 +354,14 @@ def _kind(type_: Any) -> Kind:
 
 @dataclass(frozen=True)
 class _Key:
-    """What gives each value in one of some ranges a number for its cell, others null.
+    """The number of a value's cell in some ranges; null for values outside of them.
 
-    All three operations are monotone in floats, too, so that cells keep their order whatever is rounded.
+    All three operations are monotone in floats, too, so that rounding does not change the order of cells.
 
     Attributes:
-        place: Of the column in the frame, which is its name.
-        ranges: Ascending.
-        parts: Cells of equal width that each range is cut into; 0: every value is its own cell.
+        place: Place of the column in the frame, which is its name there.
+        ranges: Ranges, ascending.
+        parts: Number of cells of equal width in each range; 0 for a cell of each value.
     """
 
     place: int
@@ -382,14 +385,14 @@ class _Key:
     def _number(self, index: int, low: float, high: float) -> Any:
         if not self.parts:
             return self.value
-        # Halves, since the width itself may be more than a float holds.
+        # Halves, because the width itself may exceed all floats.
         width = max(high / 2 - low / 2, SMALLEST)
         scale = min(self.parts / 2 / width, LARGEST / self.parts)
-        # Where the range is hardly wider than its floats are apart, rounding makes more numbers than parts.
+        # In a range hardly wider than the distance of its floats, rounding makes more numbers than parts.
         return (self.value * scale - low * scale).floor() + float(index * 4 * self.parts)
 
     def keyed(self, values: Any) -> Any:
-        """Return the keys and values of a frame that has the column."""
+        """Return the keys and values of the column in a frame."""
         return values.select(self.number.alias("key"), self.value.alias("value"))
 
     @property
@@ -399,17 +402,17 @@ class _Key:
 
 
 def _in_one_scan(numbers: Any, keys: Sequence[_Key]) -> Any:
-    """Return the place of its column, key and value of each value in a cell, of all columns at once.
+    """Return the column's place, key and value of each value in a cell, for all columns at once.
 
-    For Polars, which would share one scan among scans in turn, too, but keeps what others do not want yet, which is the
-    whole table in the end; and for Spark, which would make each a scan of its own.
+    Polars needs this because it would keep the whole table in memory to share one scan among columns; Spark would make
+    a scan for each column.
     """
     fields = [f"key{key.place}" for key in keys], [f"value{key.place}" for key in keys]
     wide = numbers.select(
         *(key.number.alias(name) for key, name in zip(keys, fields[0], strict=True)),
         *(key.value.alias(name) for key, name in zip(keys, fields[1], strict=True)),
     )
-    # Few rows are in a cell of finer ones: the others need not be stacked.
+    # Few rows lie in cells that become finer; the others need not be stacked.
     wide = wide.filter(nw.any_horizontal(*(~nw.col(name).is_null() for name in fields[0]), ignore_nulls=True))
     cells = [
         nw.struct(nw.lit(key.place).alias("part"), nw.col(name).alias("key"), nw.col(value).alias("value"))

@@ -1,8 +1,8 @@
-"""A numeric column known by its cells: disjoint ranges of values, ascending, each with its rows and outermost values.
+"""The cells of a numeric column: disjoint ranges of values, ascending, each with its rows and outermost values.
 
-This is what an engine or a stream of chunks can tell of a column of any size in bounded memory. A cell in which all
-rows are equal is an exact value. What is asked of a cell that is not is answered by its largest value, whose rank is
-exact whatever is below it: so a quantile is always a value of the data, and at most the cell's rows off.
+An engine or a stream of chunks can describe a column of any size so in bounded memory. A cell in which all rows are
+equal is an exact value. For other cells, answers use the largest value, whose rank is exact. So a quantile is always a
+value of the data, and its rank is off by at most the cell's rows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["Cells", "Numbers"]
 MANY_MAGNITUDES = 2.0**20
 
 POWERS = 16
-"""Ranges on either side of zero that a cell of many magnitudes becomes."""
+"""Number of ranges on either side of zero into which a cell of many magnitudes is cut."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -47,10 +47,10 @@ class Cells:
     """Finite values in cells.
 
     Attributes:
-        lows: The smallest value of each cell, ascending.
-        highs: The largest value of each cell, below the next one's smallest.
+        lows: Smallest value of each cell, ascending.
+        highs: Largest value of each cell, below the next one's smallest.
         counts: Rows of each cell, at least one.
-        dtype: The type that the values had; float32 ones stand for the numbers with their shortest decimals.
+        dtype: Original type of the values; float32 values stand for the numbers with their shortest decimals.
     """
 
     lows: Floats
@@ -60,7 +60,7 @@ class Cells:
 
     @classmethod
     def sorted(cls, lows: Any, highs: Any, counts: Any, *, dtype: np.dtype[Any]) -> Cells:
-        """Build them from cells in any order; those with the same smallest value, as -0.0 and 0.0, become one."""
+        """Build from cells in any order; cells with the same smallest value, such as -0.0 and 0.0, become one."""
         lows, highs = np.asarray(lows, dtype=np.float64) + 0.0, np.asarray(highs, dtype=np.float64) + 0.0
         counts = np.asarray(counts, dtype=np.int64)
         order = np.argsort(lows, kind="stable")
@@ -72,7 +72,7 @@ class Cells:
 
     @cached_property
     def size(self) -> int:
-        """Rows in all cells."""
+        """The number of rows in all cells."""
         return int(self.counts.sum())
 
     @cached_property
@@ -82,7 +82,7 @@ class Cells:
 
     @cached_property
     def least_distinct(self) -> int:
-        """How many distinct values there are at least; exact where no cell is mixed."""
+        """The least number of distinct values; exact if no cell is mixed."""
         return len(self.counts) + int(self.is_mixed.sum())
 
     @cached_property
@@ -90,15 +90,15 @@ class Cells:
         return self.counts.cumsum()
 
     def number(self, value: float) -> float:
-        """Return the float that a value's shortest decimals mean."""
+        """Return the float of a value's shortest decimals."""
         return to_number(self.dtype.type(value)) if self.dtype.kind == "f" else float(value)
 
     def quantile(self, share: float) -> float:
-        """Return the smallest value with at least *share* of all at or below it, or the largest of its cell."""
+        """Return the smallest value with at least *share* of all at or below it, or the largest value of its cell."""
         return self.number(self.highs[self._at(share)] if share > 0 else self.lows[0])
 
     def holding_quantiles(self) -> Mask:
-        """Return whether each cell holds one of the quantiles that bounds are chosen from, but the extremes."""
+        """Return whether each cell holds one of the quantiles for bounds, apart from the extremes."""
         held = np.zeros(len(self.counts), dtype=bool)
         held[[self._at(share) for share in SHARES if 0 < share < 1]] = True
         return held
@@ -107,9 +107,9 @@ class Cells:
         return int(np.searchsorted(self._ranks, rank_of(share, self.size), side="right"))
 
     def at_most(self, bounds: Sequence[float]) -> tuple[Counts, Mask]:
-        """Return how many values are at or below each bound, and whether that is only the least there can be.
+        """Return the number of values at or below each bound, and whether it is only a lower limit.
 
-        It is, where the bound lies inside of a mixed cell, whose rows are then left out.
+        It is a lower limit if the bound lies inside of a mixed cell, whose rows are then left out.
         """
         limits = self.limits(bounds)
         whole = np.searchsorted(self.highs, limits, side="right")
@@ -121,13 +121,13 @@ class Cells:
         return np.asarray(narrow_bounds(bounds, self.dtype), dtype=np.float64)
 
     def reached(self, bounds: Sequence[float]) -> tuple[float, ...]:
-        """Return the bounds with those inside of a mixed cell moved up to its largest value, where counts are known."""
+        """Return the bounds; one inside of a mixed cell moves up to its largest value, where counts are known."""
         _, is_inside = self.at_most(bounds)
         cells = np.searchsorted(self.highs, self.limits(bounds)[is_inside], side="right")
         return tuple(sorted({*np.asarray(bounds)[~is_inside].tolist(), *map(self.number, self.highs[cells])}))
 
     def replaced(self, which: Mask, finer: Cells) -> Cells:
-        """Return these cells with *finer* ones in place of some."""
+        """Return these cells, some of which are replaced by *finer* ones."""
         parts = ((old[~which], new) for old, new in zip(self._arrays(), finer._arrays(), strict=True))
         return Cells.sorted(*map(np.concatenate, parts), dtype=self.dtype)
 
@@ -137,11 +137,11 @@ class Cells:
         return Cells(lows, highs, counts, self.dtype)
 
     def ranges(self, *, by_magnitude: bool) -> list[tuple[float, float]]:
-        """Return ranges that cover the cells, ascending; ends that touch belong to the first.
+        """Return ranges that cover the cells, ascending; a common end belongs to the first range.
 
         Args:
-            by_magnitude: Whether a cell of very small and very large values becomes several, which grow with the
-                distance from zero. One range of equal parts would have nearly all of them in its first part.
+            by_magnitude: Whether a cell of very small and very large values becomes several ranges, which grow with the
+                distance from zero. In one range of equal parts, nearly all values would lie in the first part.
         """
         ends = zip(self.lows.tolist(), self.highs.tolist(), strict=True)
         if not by_magnitude:
@@ -153,7 +153,7 @@ class Cells:
 
 
 def _powers_between(low: float, high: float) -> list[float]:
-    """Return zero and some powers of two, of either sign, that lie in a range of many magnitudes; else nothing."""
+    """Return zero and some powers of two, of either sign, in a range of many magnitudes; empty for other ranges."""
     if low * high > 0 and max(abs(low), abs(high)) / min(abs(low), abs(high)) < MANY_MAGNITUDES:
         return []
     powers = {0.0}
@@ -171,11 +171,11 @@ class Numbers:
     """All rows of a numeric column.
 
     Attributes:
-        cells: The finite values.
+        cells: Cells of the finite values.
         below: Rows of ``-inf``.
         above: Rows of ``+inf``.
         missing: Rows of None or NaN.
-        invalid: Rows that are no number.
+        invalid: Rows that are not numbers.
         is_time: Whether the numbers are moments, in seconds.
     """
 
@@ -188,11 +188,11 @@ class Numbers:
 
     @property
     def held(self) -> int:
-        """Rows that are numbers."""
+        """The number of rows that are numbers."""
         return self.cells.size + self.below + self.above
 
     def is_discrete(self, name: str, position: int | None, choices: Choices, *, is_category: bool) -> bool | None:
-        """Decide the kind of the column, as `Choices.is_discrete`; None if its cells would have to be finer."""
+        """Decide the kind of the column, like `Choices.is_discrete`; None if its cells would have to be finer."""
         if not self.cells.size:
             return name not in choices.bins
         decided = choices.is_discrete(name, position, is_category=is_category)
@@ -206,7 +206,7 @@ class Numbers:
         """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts.
 
         Raises:
-            ColumnError: Bounds that were given do not apply.
+            ColumnError: The given bounds do not apply.
         """
         given = choices.given_bounds(name, is_time=self.is_time)
         if given:
@@ -216,14 +216,14 @@ class Numbers:
     def continuous(
         self, name: str, bounds: tuple[float, ...], groups: tuple[float, ...] | None, at_most: Counts
     ) -> Continuous:
-        """Build the distribution, given how many finite values are at or below each bound."""
+        """Build the distribution, given the numbers of finite values at or below each bound."""
         cumulative = [0, *(at_most + self.below).tolist(), self.held]
         counts = tuple(b - a for a, b in pairwise(cumulative))
         groups = groups or even_groups(bounds, counts)
         return Continuous(name, bounds, counts, groups, **self._others)
 
     def discrete(self, name: str, choices: Choices, *, is_output: bool) -> Discrete:
-        """Build the distribution of the exact values; what is in mixed cells is rare."""
+        """Build the distribution of the exact values; values in mixed cells are rare."""
         exact = self.cells.chosen(~self.cells.is_mixed)
         labels = (canonical_number(self.cells.number(value)) for value in exact.lows.tolist())
         finite = zip(labels, exact.counts.tolist(), strict=True)

@@ -1,9 +1,9 @@
-"""The order of a column's numbers, as far as somebody asks for it: much less work than sorting all of them.
+"""Ranks of a column's numbers, computed only where needed, which is much less work than sorting the column.
 
 A function that never falls puts each number into one of a few thousand cells, so cells are in the order of their
-numbers. The number at a rank, and how many are at most a bound, are each a matter of one cell, and only the cells that
-are asked for are sorted. Of a million float64, quantiles and the counts of 50 bins take 10 to 20 ms so, where sorting
-takes 50, and the answers are the same to the last bit.
+numbers. The number at a rank, and the count of numbers up to a bound, need one cell each, and only those cells are
+sorted. For a million float64, quantiles and the counts of 50 bins take 10 to 20 ms so, where sorting takes 50; the
+answers are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Values = NDArray[Any]
 
 CELLS = 4096
 SAMPLE = 4096
-"""About so many numbers tell where most of a column are, which is where the cells are."""
+"""Approximate size of the sample that shows where most numbers are; the cells lie there."""
 
 SMALL = 4 * SAMPLE
-"""Fewer numbers are sorted at once."""
+"""Least number of numbers for cells; fewer are sorted at once."""
 
 OUTSIDE = 0.02
-"""The share of the sample on each side for which one cell will do."""
+"""Share of the sample on each side that gets only one cell."""
 
 
 class Ranking:
     """Answers questions about the order of numbers.
 
     Args:
-        values: Without NaN, in any order; infinities may be among them.
+        values: Numbers without NaN, in any order, infinities included.
     """
 
     def __init__(self, values: Values) -> None:
@@ -46,7 +46,7 @@ class Ranking:
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """The count of numbers."""
         return len(self.values)
 
     @cached_property
@@ -56,25 +56,25 @@ class Ranking:
 
     @cached_property
     def ordered(self) -> Values:
-        """All of them, ascending."""
+        """All numbers, ascending."""
         return np.sort(self.values)
 
     def at(self, ranks: Sequence[int]) -> Values:
-        """Return the numbers that would have these 0-based ranks if all were sorted."""
+        """Return the numbers with these 0-based ranks in ascending order."""
         cells = np.searchsorted(self._starts, ranks, side="right") - 1
         ordered, starts = self._sorted_in(cells)
         found: Values = ordered[starts + ranks - self._starts[cells]]
         return found
 
     def at_most(self, bounds: Values) -> NDArray[np.int64]:
-        """Return, for each bound, how many numbers are at most that."""
+        """Return the count of numbers up to each bound."""
         cells = np.zeros(len(bounds), dtype=np.intp) if self._cells is None else self._cells_of(bounds)
         ordered, starts = self._sorted_in(cells)
         found: NDArray[np.int64] = self._starts[cells] + np.searchsorted(ordered, bounds, side="right") - starts
         return found
 
     def _cells_of(self, values: Values) -> NDArray[np.int16]:
-        """Return the cell of each number: rounding, too, never lets the function fall."""
+        """Return the cell of each number; even with rounding, the function never falls."""
         assert self._place is not None
         low, scale = self._place
         with np.errstate(over="ignore"):
@@ -83,7 +83,7 @@ class Ranking:
         return np.clip(place, 0, CELLS - 1, out=place).astype(np.int16)
 
     def _sorted_in(self, cells: NDArray[Any]) -> tuple[Values, NDArray[np.int64]]:
-        """Return all numbers of these cells, sorted, and for each cell where its own begin."""
+        """Return all numbers of these cells, sorted, and the index at which each cell begins."""
         if self._cells is None:
             return self.ordered, np.zeros(len(cells), dtype=np.int64)
         asked = np.unique(cells)
@@ -100,7 +100,7 @@ def _sample(values: Values) -> Values:
 
 
 def _place_cells(values: Values) -> tuple[float, float] | None:
-    """Return where the cells begin and how many there are to 1; None if cells would be of no use."""
+    """Return the beginning of the cells and their number per unit; None if cells are of no use."""
     if len(values) < SMALL:
         return None
     sample = np.sort(_sample(values).astype(np.float64))
@@ -109,5 +109,5 @@ def _place_cells(values: Values) -> tuple[float, float] | None:
     with np.errstate(all="ignore"):
         scale = float(np.float64(CELLS - 2) / np.float64(high - low))
         start = float(low - np.float64(1) / scale)
-    # Infinite or equal numbers, or so close or far that no number of cells can be had.
+    # The numbers are infinite or equal, or too close or far for a number of cells.
     return (start, scale) if np.isfinite([start, scale]).all() and scale > 0 else None

@@ -1,10 +1,10 @@
-"""What a relation of DuckDB reads: files whose types DuckDB takes from only some of their rows are refused.
+"""The files behind a relation of DuckDB: a relation is refused if DuckDB took types from only some of their rows.
 
-Of Parquet, it casts the values of all files to the types of the first, unless it is told ``union_by_name=true``; of
-JSON, to the types of the first 20,480 lines, unless it is told ``sample_size=-1``. Where these hold whole numbers, it
-rounds the fractions of the others, without a word. The SQL of a relation says which files it reads; where it does not,
-as behind a view or a table, or where they are not on this machine, nothing is refused. All lines of JSON are read once
-more to know their types. Of CSV, DuckDB itself refuses what does not fit.
+DuckDB casts the values of all Parquet files to the types of the first, unless ``union_by_name=true`` is set, and JSON
+to the types of the first 20,480 lines, unless ``sample_size=-1`` is set. If these hold whole numbers, it rounds the
+fractions of the others silently. The SQL of a relation names the files; where it does not, as behind a view or a table,
+or where they are not on this machine, no relation is refused. All lines of JSON are read once more for their types. For
+CSV, DuckDB itself refuses values that do not fit.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class _Format:
 
     Attributes:
         readers: Names of the functions that read them.
-        suffixes: Suffixes by which DuckDB knows a file in the place of a table.
+        suffixes: Suffixes by which DuckDB recognises a file in the place of a table.
         whole: SQL that reads files with the types of all rows, given their list.
-        where: Rows that DuckDB takes the types from.
-        remedy: What tells it to look at all.
-        is_typed: Whether the files say what types they have. Otherwise only what is rounded is refused: others are
-            cast as their user may want it, or DuckDB refuses them.
+        where: Rows from which DuckDB takes the types.
+        remedy: Option that makes it look at all rows.
+        is_typed: Whether the files state their types. Otherwise only rounding is refused: users may want other casts,
+            or DuckDB refuses them.
     """
 
     readers: frozenset[str]
@@ -62,21 +62,21 @@ _FORMATS = (_PARQUET, _JSON)
 _INTEGERS = frozenset(
     {f"{sign}{name}" for sign in ("", "U") for name in ("INTEGER", "TINYINT", "SMALLINT", "BIGINT", "HUGEINT")}
 )
-"""Types among which DuckDB cuts nothing silently: what does not fit is an error."""
+"""Types among which DuckDB never cuts silently: a value that does not fit is an error."""
 
 
 def refuse_types_of_some_rows(relation: Any) -> None:
-    """Refuse a relation over files of Parquet or JSON that have other types than DuckDB has seen.
+    """Refuse a relation over Parquet or JSON files with other types than in the rows that DuckDB looked at.
 
     Args:
-        relation: A relation of DuckDB.
+        relation: Relation of DuckDB.
 
     Raises:
-        BaselineError: A column that the relation has is of another type in all rows together.
+        BaselineError: A column of the relation has another type if all rows are read.
     """
     import duckdb
 
-    # A connection of its own: a query by the relation would leave a view behind, which hides the user's tables.
+    # A separate connection: a query by the relation would leave a view behind that hides the user's tables.
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         try:
             query = relation.sql_query()
@@ -107,24 +107,24 @@ def _is_integer(type_: str) -> bool:
 
 
 class _Asked:
-    """Asks DuckDB about a query, whose data it does not read."""
+    """Asks DuckDB about a query without reading its data."""
 
     def __init__(self, connection: Any, error: type[Exception]) -> None:
         self._connection, self._error = connection, error
 
     def readings(self, query: str) -> Iterator[tuple[_Format, str, str]]:
-        """Yield a query for what each reader of files in a query reads: as it stands there, and by the types of all.
+        """Yield two queries for each reader of files in a query: as written, and with the types of all rows.
 
-        Nothing if that cannot be seen, or if the user has given the types.
+        Nothing is yielded if the readers cannot be seen, or if the user has given the types.
         """
         for node in _nodes(self._parsed(query)):
             function, table = str(node.get("function_name")).lower(), str(node.get("table_name"))
             if format_ := next((each for each in _FORMATS if function in each.readers), None):
-                # DuckDB 2 has 'arguments', with names, where others have 'children'.
+                # DuckDB 2 has 'arguments', with names, where earlier versions have 'children'.
                 first = (node.get("arguments") or node.get("children") or [{}])[0]
                 call = self._written("SELECT * FROM range(1)", "from_table", {"function": node})
                 files = self._written("SELECT 1", "select_list", [first.get("expression", first)])
-                # DuckDB writes the types that it has found as if they were given, but says so.
+                # DuckDB writes detected types as if the user had given them, but marks them.
                 is_given = "columns" in call and "auto_detect" not in call
                 if call and files and not is_given:
                     yield format_, call, _whole(format_, files.removeprefix("SELECT "))
@@ -132,7 +132,7 @@ class _Asked:
                 yield format_, f"SELECT * FROM {_quoted(table)}", _whole(format_, _quoted(table))
 
     def types(self, query: str) -> dict[str, str]:
-        """Return the types of an answer by column; nothing if DuckDB cannot tell."""
+        """Return the types of an answer by column; empty if DuckDB cannot tell."""
         return {str(name): str(type_) for name, type_, *_ in self._rows(f"DESCRIBE {query}")}
 
     def _parsed(self, query: str) -> Any:
@@ -140,7 +140,7 @@ class _Asked:
         return json.loads(rows[0][0]) if rows else None
 
     def _written(self, template: str, part: str, content: Any) -> str:
-        """Return a query as SQL, with a part of it replaced; an empty text if DuckDB cannot write it."""
+        """Return a query as SQL, with a part of it replaced; empty if DuckDB cannot write it."""
         document = self._parsed(template)
         node = document["statements"][0]["node"]
         node[part] = {**node[part], **content} if isinstance(content, dict) else content
@@ -150,7 +150,7 @@ class _Asked:
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         try:
             return list(self._connection.execute(query).fetchall())
-        except self._error:  # what it cannot say is not to be refused
+        except self._error:  # a query that it cannot describe is not refused
             return []
 
 
@@ -160,7 +160,7 @@ def _whole(format_: _Format, files: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text as SQL writes it."""
+    """Return a text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -1,13 +1,13 @@
-"""Training data as a stream of chunks to a baseline, in bounded memory, whatever the order of the chunks.
+"""Counting of a stream of chunks, in bounded memory; the order of the chunks makes no difference.
 
-Numbers are counted by their leading bits: at first by all of them, so that every distinct value is known; with more
-than `CELLS` distinct ones in a column, by one bit less for as long as there are more. Which bits are left follows from
-the set of all values alone, and so does the baseline: not from chunks or order.
+Numbers are counted by their leading bits: at first by all bits, so that every distinct value is known. While a column
+has more than `CELLS` distinct ones, one bit less is used. The remaining bits, and so the baseline, follow from the set
+of all values alone, not from chunks or order.
 
 Counts are exact. A bound that would lie among values with the same leading bits moves up to the largest of them: by at
-most one part in 32,768 of itself for each power of two that the column's values span (8 of them, as from 1 to 256: one
-part in 4,096). Columns of up to `CELLS` distinct values are the same as in memory, and so are texts of up to `TEXTS`
-distinct ones; a column of more texts, as identifiers have, has no categories: all of them are rare.
+most one part in 32,768 of itself for each power of two that the column's values span (for 8 powers, as from 1 to 256,
+one part in 4,096). Columns of up to `CELLS` distinct values are the same as in memory, and so are texts of up to
+`TEXTS` distinct ones. A column of more texts, such as identifiers, has no categories: all of them are rare.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from flask_boxkite.errors import BaselineError
 __all__ = ["count_chunks"]
 
 CELLS = 2**16
-"""Most groups of numbers with the same leading bits that are kept of a column: 2 MiB."""
+"""Most groups of numbers with the same leading bits in a column: 2 MiB."""
 
 TEXTS = 2**18
-"""Most distinct texts that are kept of a column: about 30 MiB."""
+"""Most distinct texts of a column: about 30 MiB."""
 
 
 def count_chunks(
@@ -63,12 +63,13 @@ def count_chunks(
     clock: Callable[[], float] = time.time,
     **options: Any,
 ) -> BaselineContents:
-    """Count chunks of training data; see `Baseline.from_chunks`. *options* are those of `Choices.of`."""
+    """Count chunks of training data; see `Baseline.from_chunks`. *options* are the same as of `Choices.of`."""
     choices = Choices.of(**options)
     choices.check_outputs(inference)
     streams: dict[str, _Stream] = {}
     rows = StreamCollisions()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
+
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
             rows.add(_take(chunk, number, streams, choices, outputs))
@@ -76,6 +77,7 @@ def count_chunks(
     if not any(stream.rows for stream in streams.values()):
         msg = "The chunks of training data have no rows. Was the iterator used up before?"
         raise BaselineError(msg)
+
     wanted = _names(inference, streams)
     features = [stream for name, stream in streams.items() if name not in wanted]
     return assembled(
@@ -90,7 +92,7 @@ def count_chunks(
 
 
 def _counted(streams: Iterable[tuple[int | None, _Stream]], choices: Choices) -> Iterator[Distribution]:
-    """Yield the distributions of columns, but of those that *choices* then have problems of."""
+    """Yield the distributions of columns, except columns that *choices* note as problems."""
     for position, stream in streams:
         try:
             yield stream.distribution(position)
@@ -111,7 +113,7 @@ def _names(inference: str | Collection[str] | None, known: Collection[str]) -> l
 def _take(
     chunk: Any, number: int, streams: dict[str, _Stream], choices: Choices, outputs: Collection[str]
 ) -> Hashes | None:
-    """Count a chunk; return hashes of its rows of features, or of outputs where there are only those."""
+    """Count a chunk; return hashes of its rows of features, or of outputs if there are no features."""
     names = set()
     rows, rows_of_outputs = RowHashes(most=None), RowHashes(most=None)
     for name, once in named_columns(chunk, prefix="feature"):
@@ -128,6 +130,7 @@ def _take(
     for name in streams:
         if name not in names:
             raise _other_columns(number, name, "lacks the column", "has")
+
     return rows_of_outputs.hashes if names <= set(outputs) else rows.hashes
 
 
@@ -138,11 +141,11 @@ def _other_columns(number: int, name: str, has: str, others: str) -> BaselineErr
 
 
 class _Stream:
-    """What is known so far of one column.
+    """The counts of one column so far.
 
     Args:
         name: Name of the column.
-        choices: What the user decided.
+        choices: Decisions of the user.
     """
 
     def __init__(self, name: str, choices: Choices) -> None:
@@ -156,20 +159,20 @@ class _Stream:
         self._is_time: bool | None = None  # not known yet
         self._of_texts = TextRows()
         self._odd_of: dict[Usual, Counter[str]] = {usual: Counter() for usual in Usual}
-        # Texts are counted as numbers, or as moments, too, for as long as they may turn out to be some.
+        # Texts are also counted as numbers, or as moments, while they may turn out to be such.
         self._may_be_times = name not in choices.texts
         self._may_be_numbers = bool(choices.missing_texts) and self._may_be_times
 
     @property
     def rows(self) -> int:
-        """All rows so far."""
+        """The number of rows so far."""
         return self._number_rows + self._of_texts.rows + self._missing + self._invalid
 
     def take(self, column: Column) -> None:
         """Count one chunk's values.
 
         Raises:
-            BaselineError: They are texts where others were numbers, or the other way round.
+            BaselineError: The values are texts where earlier ones were numbers, or the other way round.
         """
         self._missing += column.missing
         self._invalid += column.invalid
@@ -190,7 +193,7 @@ class _Stream:
         self._is_time = is_time
         self._numbers.add(numbers)
         bins = self._choices.bins.get(self._name)
-        if bins and bins.are_dates <= is_time:  # others are refused in the end
+        if bins and bins.are_dates <= is_time:  # bins that do not fit are refused in the end
             bounds = self._choices.given_bounds(self._name, is_time=is_time) or ()
             self._in_bins += count_bins(Ranking(numbers), bounds)
 
@@ -200,6 +203,7 @@ class _Stream:
         self._missing += missing
         counts = rows_of_texts(texts)
         self._of_texts += counts
+
         for usual, odd in self._odd_of.items():
             some = odd_texts(texts, usual)
             odd.update({text: texts[text] for text in some})
@@ -209,6 +213,7 @@ class _Stream:
             self._texts.update(texts)
             if len(self._texts) > TEXTS:
                 self._texts = None
+
         self._may_be_times &= counts.times == counts.rows
         self._may_be_numbers &= counts.numbers == counts.rows
         if texts and (self._may_be_times or self._may_be_numbers):
@@ -224,7 +229,7 @@ class _Stream:
         )
 
     def distribution(self, position: int | None) -> Distribution:
-        """Return the distribution of all that was taken.
+        """Return the distribution of all values.
 
         Raises:
             ColumnError: Nearly all texts are numbers, dates or durations, or an option does not apply.
@@ -297,7 +302,7 @@ class _Leading:
         self._condense()
 
     def _condense(self) -> None:
-        """Put numbers with the same leading bits together, of as many bits as `CELLS` allow."""
+        """Merge numbers with the same leading bits, using as many bits as `CELLS` allow."""
         bits = _ordered_bits(self._lows)
         while True:
             starts = np.flatnonzero(np.diff(bits >> self._dropped_bits, prepend=np.iinfo(np.int64).min))
@@ -310,18 +315,18 @@ class _Leading:
             self._counts = np.add.reduceat(self._counts, starts)
 
     def result(self, *, missing: int, invalid: int, is_time: bool) -> Numbers:
-        """Return all that was counted."""
+        """Return the counts of all numbers."""
         cells = Cells(self._lows, self._highs, self._counts, self.dtype)
         return Numbers(cells, self._below, self._above, missing, invalid, is_time)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type that holds all numbers, if it is one of floats; else float64."""
+        """The type that holds all numbers, if it is a float type; else float64."""
         common = np.result_type(*self._dtypes) if self._dtypes else np.dtype(np.float64)
         return common if common.kind == "f" else np.dtype(np.float64)
 
 
 def _ordered_bits(values: Floats) -> NDArray[np.int64]:
-    """Return integers that are in the order of the floats, and differ by one where those are neighbours."""
+    """Return integers in the order of the floats, which differ by one for neighbouring floats."""
     bits = values.view(np.int64)
     return np.where(bits < 0, np.iinfo(np.int64).min - bits, bits)

@@ -1,9 +1,9 @@
-"""Columns of texts that are numbers, durations or dates, all or but for some odd ones: ``?``, ``1,234``, ``5%``.
+"""Text columns whose texts are numbers, durations or dates, apart from odd ones: ``?``, ``1,234``, ``5%``.
 
 As categories, such a column would be blind: nearly all rows would be rare. Texts that are all dates are read as dates,
-since no code looks like one. Texts that are numbers, amounts or durations may be codes, as postcodes are, so that a
-column of more of them than there can be categories is refused; and so is one with odd texts, which are named, with the
-remedies. Memory, engines, streams and commands count texts by the same patterns, and decide here.
+because no code looks like one. Texts that are numbers, amounts or durations may be codes, such as postcodes. So a
+column with more of them than the most categories is refused, and so is a column with odd texts; the error names these,
+with remedies. Memory, engines, streams and commands count texts by the same patterns, and decide here.
 """
 
 from __future__ import annotations
@@ -40,34 +40,34 @@ __all__ = [
 ]
 
 MOSTLY = 0.6
-"""From which share of numbers, or of dates, on a column of texts is one of them with some odd values."""
+"""Share of numbers, or of dates, from which the other texts of a column are odd."""
 
 SHOWN = 5
-"""Odd texts that an error names at most."""
+"""Most odd texts that an error names."""
 
 # Patterns for Python, Rust, RE2 and Java alike.
 NUMBER = r"^\s*[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity))\s*$"
-"""Texts that every reader takes for a number."""
+"""Texts that every reader reads as a number."""
 
 _GROUPED = r"[0-9]{1,3}(?:[,.' ][0-9]{3})+(?:[.,][0-9]+)?"
 _AMOUNT = rf"[+-]?[$€£¥]?\s?(?:{_GROUPED}|[0-9]+(?:[.,][0-9]+)?)\s?[%$€£¥]?"
 AMOUNT = rf"^\s*{_AMOUNT}\s*$"
-"""Texts that people take for a number; some plain numbers are among them."""
+"""Texts that people read as a number; some plain numbers are among them."""
 
 MISSING = rf"^\s*(?i:{'|'.join(map(re.escape, sorted(MISSING_TEXTS)))})\s*$"
 """Texts that stand for a missing value of a numeric variable."""
 
 _is_amount = re.compile(AMOUNT).match
 _kind = re.compile(rf"({NUMBER})|({AMOUNT})|({MISSING})|({TIME})|({DURATION})").match
-"""Matches by one of its five groups: one search for each of perhaps millions of texts."""
+"""Matches by one of its five groups, so that one search is enough for each of perhaps millions of texts."""
 
 
 class Usual(Enum):
-    """What most texts of a column are, beside which others are odd; the value is its name for people.
+    """The kind of most texts of a column, beside which others are odd; the value is its name for people.
 
     Attributes:
         pattern: Pattern of such texts.
-        plain: What the column could hold instead, as a phrase.
+        plain: Phrase for the values that the column could hold instead.
     """
 
     pattern: str
@@ -129,12 +129,12 @@ class TextRows:
 
     @property
     def usual(self) -> Usual:
-        """What more texts are than anything else."""
+        """The kind of the most texts."""
         return max(self.by_usual, key=self.by_usual.__getitem__)
 
     @property
     def by_usual(self) -> Mapping[Usual, int]:
-        """Rows of each kind that a column can be of; amounts are odd where some are plain numbers."""
+        """Rows of each kind that a column can have; amounts are odd if there are plain numbers."""
         return {
             Usual.NUMBER: self.numbers,
             Usual.DATE: self.times,
@@ -154,12 +154,12 @@ class TextRows:
 
 
 def unclear(name: str, counts: TextRows, odd: Sequence[str]) -> UnclearTexts:
-    """Describe a column of numbers, dates or durations as texts, for its user to say what it is.
+    """Describe a text column of numbers, dates or durations, so that its user can decide.
 
     Args:
         name: Name of the column.
-        counts: What its texts are.
-        odd: Texts that are of another kind than most, the most frequent first; nothing if there are none.
+        counts: Rows of the column by kind of text.
+        odd: Texts of another kind than most, the most frequent first; empty if there are none.
     """
     usual = counts.usual
     rows = counts.by_usual[usual]
@@ -167,12 +167,12 @@ def unclear(name: str, counts: TextRows, odd: Sequence[str]) -> UnclearTexts:
     if not odd:
         return UnclearTexts(f"Column {name!r} holds {some}, written as texts.", name, (), usual.plain)
     others = _counted(counts.rows - rows, "other text")
-    # An amount is hardly a missing value, unless nothing else is odd.
+    # An amount hardly stands for a missing value, unless no other text is odd.
     gaps = tuple(text for text in odd if not _is_amount(text)) or (odd[0],)
     return UnclearTexts(
         f"Column {name!r} holds {some} and {others}, such as {', '.join(map(repr, odd))}.",
         name,
-        gaps if usual in (Usual.NUMBER, Usual.DATE) else (),  # others would still be texts without these
+        gaps if usual in (Usual.NUMBER, Usual.DATE) else (),  # other kinds stay texts even without them
         usual.plain,
     )
 
@@ -182,7 +182,7 @@ def _counted(number: int, word: str) -> str:
 
 
 def rows_of_texts(texts: Mapping[str, int]) -> TextRows:
-    """Count rows by what their texts are.
+    """Count rows by the kind of their text.
 
     Args:
         texts: Rows by text.
@@ -195,9 +195,9 @@ def rows_of_texts(texts: Mapping[str, int]) -> TextRows:
 
 
 def has_many_others(texts: Mapping[str, int]) -> bool:
-    """Say whether so many texts are of no kind that `TextRows` names, that a column is one of categories.
+    """Say whether so many texts are of no kind in `TextRows` that a column holds categories.
 
-    Most columns of texts are known by a fifth of their texts.
+    A fifth of the texts is enough to tell for most columns.
     """
     room = sum(texts.values()) - MOSTLY * sum(texts.values())
     for text, count in texts.items():
@@ -233,11 +233,11 @@ def may_be_read(top: Mapping[str, int], rows: int) -> bool:
 
 
 def odd_texts(texts: Mapping[str, int], usual: Usual) -> list[str]:
-    """Return the most frequent texts of a column that are something else than usual; `SHOWN` at most.
+    """Return the most frequent texts of a column that are not of the usual kind; `SHOWN` at most.
 
     Args:
         texts: Rows by text.
-        usual: What most of them are.
+        usual: Kind of most texts.
     """
     is_usual = re.compile(usual.pattern).match
     odd = sorted((-count, text) for text, count in texts.items() if not is_usual(text))
@@ -245,5 +245,5 @@ def odd_texts(texts: Mapping[str, int], usual: Usual) -> list[str]:
 
 
 def as_missing(texts: Iterable[str]) -> frozenset[str]:
-    """Return texts that stand for a missing value as they are compared: in lower case, without blanks around."""
+    """Return texts that stand for a missing value in the form of comparisons: in lower case, without blanks around."""
     return frozenset(map(folded, texts))
