@@ -108,10 +108,10 @@ class ModelMonitoringService:
             features: ``(name, column)`` pairs such as ``df.items()``, a mapping of name to column, a 2-D array (its
                 columns are named ``feature_0``, ``feature_1``, …) or a data frame. A lazy or distributed one (Polars,
                 DuckDB, Dask, PySpark) is counted by its engine, in a few passes, with the same result.
-            inference: What the model says of the training or test data: shape (n,), numbers or labels; or a mapping,
+            inference: Output of the model for training or test data: shape (n,), numbers or labels; or a mapping,
                 frame or (n, k) array for k outputs; or the name of the column of *features* that holds it. None: no
                 output distribution.
-            path: Where to write; None for ``/artefact/histogram.prom``. Replaced whole or not at all.
+            path: Path of the file; None for ``/artefact/histogram.prom``. Replaced whole or not at all.
             model: Name of the model.
             version: A name for people. Identity is the hash of the content.
             discrete: Names (of outputs too) or positions of the numeric features that are discrete; the other ones are
@@ -131,11 +131,11 @@ class ModelMonitoringService:
             missing_texts: Texts that stand for a missing value, such as ``"?"``, in any capitals. A column of texts in
                 which one of them stands is read as numbers, or dates, if all its other texts are. The file keeps them,
                 so live values are read by them too.
-            exclude: Names of columns to leave out, such as ``"customer_id"``. Positions are those of the other ones.
+            exclude: Names of columns to leave out, such as ``"customer_id"``. Positions count the other columns only.
             classes: Names of the columns of *inference*, if that is an (n, k) array of probabilities: the classifier's
                 ``model.classes_``. None: they are ``output_0``, ``output_1``, …
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5, as for `Baseline.dump`.
-            progress: How to tell of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
+            progress: Display of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
                 elsewhere, False for nothing, or what is called with the steps done, of how many (None: not known), and
                 what is being done.
 
@@ -172,10 +172,10 @@ class ModelMonitoringService:
         """Count one prediction, or a batch of n, and log it.
 
         Args:
-            request_body: What the client sent: text, bytes, or an object that is kept as JSON.
+            request_body: Body that the client sent: text, bytes, or an object that is kept as JSON.
             features: One row, by position (a list) or by name (a dict), or n rows: a list of those, an (n, features)
                 array or a data frame. An array is the fastest way for large batches.
-            output: What the model said: a value for one row; for n rows a list or array of n.
+            output: Output of the model: a value for one row; for n rows a list or array of n.
 
         Returns:
             The prediction id ``{server_id}/{YYYY-MM-DDTHH:MM:SS}/{uuid4}`` (UTC). Row i of a batch is ``{id}/{i}``.

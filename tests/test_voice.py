@@ -14,30 +14,6 @@ import flask_boxkite
 PACKAGE = Path(flask_boxkite.__file__).parent
 ROOT = Path(__file__).parent.parent
 
-MENDED = (
-    "flask_boxkite/baseline",
-    "flask_boxkite/delivery",
-    "flask_boxkite/drift",
-    "flask_boxkite/live",
-    "flask_boxkite/promtext",
-    "flask_boxkite/records",
-    "flask_boxkite/sinks",
-    "flask_boxkite/spool",
-    "flask_boxkite/system",
-    "flask_boxkite/values",
-    "tests/baseline",
-    "tests/delivery",
-    "tests/drift",
-    "tests/live",
-    "tests/promtext",
-    "tests/records",
-    "tests/sinks",
-    "tests/spool",
-    "tests/system",
-    "tests/values",
-)
-"""Folders and files, from the root, that keep the rules so far; the rest follows."""
-
 BANNED = ("whoever", "nobody", "somebody", "anew", "all the same", "that of", "those of", "meanwhile")
 _spellings = "|".join(spelling for words in BANNED for spelling in (words, words.capitalize()))
 _banned = re.compile(rf"\b(?:{_spellings})\b".replace(" ", r"[\s#]+"))
@@ -57,11 +33,7 @@ def read_by_users_and_developers() -> Iterator[Path]:
     yield from (ROOT / "README.md", ROOT / "CHANGELOG.md")
 
 
-def is_mended(path: Path) -> bool:
-    return any(path.is_relative_to(ROOT / mended) for mended in MENDED)
-
-
-TEXTS = sorted(path for path in read_by_users_and_developers() if is_mended(path))
+TEXTS = sorted(read_by_users_and_developers())
 
 
 def banned_words(text: str) -> list[str]:
@@ -110,8 +82,3 @@ def test_a_banned_word_is_seen_across_lines_in_comments_and_docstrings() -> None
 def test_an_entry_without_a_noun_is_seen() -> None:
     docstring = "Read.\n\nArgs:\n    path: Of the file.\n    size: Number of bytes.\n"
     assert entries_without_a_noun(f'"""{docstring}"""') == ["line 4: path: Of"]
-
-
-@pytest.mark.parametrize("mended", MENDED)
-def test_what_is_mended_exists(mended: str) -> None:
-    assert (ROOT / mended).exists()

@@ -121,7 +121,7 @@ class Exposition:
 
         Args:
             accept: The header; None means Prometheus text.
-            names: If given, only families or samples of these names.
+            names: Names of the families or samples to return; None for all.
             with_app: Whether the text includes the app's own metrics from `prometheus_client`.
         """
         encode, content_type = _chosen(accept or "")

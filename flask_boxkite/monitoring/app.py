@@ -32,7 +32,7 @@ class AppMonitor:
     Args:
         settings: Settings of the app.
         app: Name of the app, the same in all processes of a server.
-        baselines: Baseline of each model, by name; under None that of a model which the baseline names.
+        baselines: Baseline of each model, by name; the name None stands for the name in the baseline.
         name: Name that the programmer gave the app; None for none.
         store: Home of its counts; None for the one that the settings ask for.
 

@@ -35,7 +35,7 @@ def load_baselines(given: Any) -> dict[str | None, Baseline | None]:
     """Return the baseline of each model; of a single one, which says itself whose it is, under None.
 
     Args:
-        given: What ``BOXKITE_BASELINE`` is.
+        given: Value of ``BOXKITE_BASELINE``.
 
     Raises:
         BaselineError: One is missing or invalid.
@@ -50,7 +50,7 @@ def load_baselines(given: Any) -> dict[str | None, Baseline | None]:
 
 
 def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
-    """Return the baseline; only that of the default path may be absent, which is said in one warning.
+    """Return the baseline; only the file at the default path may be absent, of which a warning tells.
 
     Raises:
         BaselineError: It is missing or invalid.
@@ -84,7 +84,7 @@ def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], na
     Args:
         settings: Settings, which may name a directory and the service.
         app: A name for the app, the same in all processes of a server.
-        models: What it monitors, which tells it from other apps of its name.
+        models: Models that it monitors; they distinguish it from other apps of its name.
         name: The name that a programmer gave it; None for none.
 
     Raises:

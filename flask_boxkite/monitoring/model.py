@@ -59,7 +59,7 @@ class ModelMonitor:
         new_id: Makes the id of a prediction.
         feature_names: The features that are counted; none without a baseline.
         output_names: The outputs that are counted.
-        notes: What was seen and expected when something was not captured, of each kind the last.
+        notes: The last note of each kind on features or output that were not captured.
         has_header_ids: Whether prediction ids can stand in an HTTP header as they are.
         redaction: Hides fields of a request; None if none is hidden by name.
 
@@ -124,7 +124,7 @@ class ModelMonitor:
     def log_as(self, prediction: PredictionId, request_body: Any, features: Any, output: Any) -> str:
         """Count and log a prediction, or a batch, under an id that the client may know already; return its text.
 
-        The arguments are those of `ModelMonitoringService.log_prediction`.
+        `ModelMonitoringService.log_prediction` explains the arguments.
         """
         if not self.settings.enabled:
             return prediction.text
@@ -193,7 +193,7 @@ class ModelMonitor:
         """Add a prediction to the live counts, all at once; its values to the bins only if it was answered.
 
         Args:
-            tally: What was gathered.
+            tally: Cells and errors of the prediction.
             status: ``ok``, ``client_error`` or ``error``.
             duration: Seconds from request to response; None if not known.
 
@@ -237,7 +237,7 @@ class ModelMonitor:
         duration: float | None,
         reply: Reply | None = None,
     ) -> None:
-        """Pack the record of a prediction and queue it for the sink; the arguments are those of `RecordMaker.make`.
+        """Pack the record of a prediction and queue it for the sink; `RecordMaker.make` explains the arguments.
 
         Never raises, never waits.
         """
@@ -298,7 +298,7 @@ class ModelMonitor:
         """Say, once in a while, why features were not found, or which have another name. Never raises.
 
         Args:
-            tally: What was gathered, with its errors.
+            tally: Cells and errors of the prediction.
             table: The rows that were found; None for none.
             describe: Says what was there instead of rows.
             is_placed: Whether the user has said where the rows are.
@@ -315,7 +315,7 @@ class ModelMonitor:
         """Say, once in a while, why the output was not found, or which outputs have another name. Never raises.
 
         Args:
-            tally: What was gathered, with its errors.
+            tally: Cells and errors of the prediction.
             output: The output that was found; None for none.
             describe: Says what was there instead.
         """
@@ -363,7 +363,7 @@ class ModelMonitor:
         """Return what all processes of this server have counted: verdicts, requests, latency; works without a baseline.
 
         Args:
-            window: As `drift` takes it.
+            window: Window, as for `drift`.
 
         Raises:
             BoxkiteError: The counts cannot be read.

@@ -125,11 +125,11 @@ class Boxkite:
 
         Args:
             view: The view, plain or async; also in ``MethodView.decorators``.
-            model: Which model it serves; None for the only one.
-            features: Where the features are. None: found by payload convention. A text: dotted path into the JSON
+            model: Name of the model that it serves; None for the only one.
+            features: Place of the features. None: found by payload convention. A text: dotted path into the JSON
                 request, such as ``"data.rows"``, or ``"?"`` for the query string. A callable: gets the request, or a
                 copy of it after the view if the body is long or chunked, and returns a row or rows.
-            output: Where the output is. None: by convention. A text: dotted path into the JSON response. A callable:
+            output: Place of the output. None: by convention. A text: dotted path into the JSON response. A callable:
                 gets what the view returned; if its first parameter is named ``answer``, it gets the parsed answer.
 
         Raises:
@@ -166,10 +166,10 @@ class Boxkite:
         prediction of another model is one more.
 
         Args:
-            request_body: What the client sent: text, bytes, or an object that is kept as JSON.
+            request_body: Body that the client sent: text, bytes, or an object that is kept as JSON.
             features: One row (a list or a dict), or n rows (lists, dicts, an (n, features) array, a data frame).
-            output: What the model said; n values for n rows.
-            model: Which model; None for the only one.
+            output: Output of the model; n values for n rows.
+            model: Name of the model; None for the only one.
 
         Returns:
             The prediction id.
@@ -211,7 +211,7 @@ class Boxkite:
         """Compare what all processes of this server have counted with the baseline.
 
         Args:
-            model: Which model; None for the only one.
+            model: Name of the model; None for the only one.
             window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
 
         Returns:
@@ -238,7 +238,7 @@ class Boxkite:
             state.monitor.recorders.close()
 
     def _state(self) -> MonitoredApp:
-        """Return the state of the current app; outside of any, that of the only one."""
+        """Return the state of the current app; outside of any, the state of the only app."""
         if has_app_context():
             state = current_app.extensions.get(KEY)
             if state is not None:

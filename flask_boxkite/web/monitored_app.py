@@ -126,7 +126,7 @@ class MonitoredApp:
 
         Args:
             app: The app.
-            environ: Of the request.
+            environ: WSGI environment of the request.
             is_dispatched: Whether Flask has the request already, and takes no more routes.
         """
         with self._lock:
@@ -209,7 +209,7 @@ class MonitoredApp:
         """Return what finishes a prediction at the end of its response; None if it is finished at once."""
         is_file = response.direct_passthrough and not isinstance(response.response, Generator)
         if is_file or (response.is_sequence and not waits_for_close):
-            if capture.awaits_body:  # a hook has read the stream meanwhile, or it is a file
+            if capture.awaits_body:  # it is a file, or a hook has read the stream
                 capture.take_payload(reply_of(response).data or b"", response.mimetype or "", response.headers)
             capture.finish(response.status_code, response)
             return None
@@ -236,7 +236,7 @@ def monitored_app(app: Flask) -> MonitoredApp | None:
 
 
 def _code_of(error: BaseException) -> int | None:
-    """Return the status that an exception stands for; Connexion raises those of Starlette."""
+    """Return the status that an exception stands for; Connexion raises Starlette's."""
     if isinstance(error, HTTPException):
         return error.code
     is_starlettes = any(kind.__name__ == "HTTPException" for kind in type(error).__mro__)

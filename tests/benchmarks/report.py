@@ -22,7 +22,7 @@ class Row:
 
     Attributes:
         what: What was measured.
-        figure: Our figure, or that of *who*.
+        figure: Our figure, or the figure of *who*.
         peer: The figure it is compared with, if any, and *peer_name* whose it is.
         unit: Unit of both.
         max_ratio: The bar: figure / peer must not exceed it.

@@ -16,7 +16,7 @@ __all__ = ["TOGETHER", "TOGETHER_DELETED", "Chaos", "deck"]
 TOGETHER = "several at once"
 TOGETHER_DELETED = f"{TOGETHER}, counts deleted"
 SHARE_OF_MORE = 0.4
-"""How often another fault is added to those of a round."""
+"""Probability that another fault joins a round."""
 
 
 def deck(rng: random.Random, kinds: Sequence[str]) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Extensions beside ours on a Flask app, in both orders of registration: nobody's answers, counts or spans change."""
+"""Extensions beside ours on a Flask app, in both orders of registration: no answers, counts or spans change."""
 
 from __future__ import annotations
 

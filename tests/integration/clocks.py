@@ -3,7 +3,7 @@
 Debian's `faketime` does this for any program, but version 0.9.10 breaks Python's: where it leaves the monotonic clock
 alone, `time.sleep` fails with EINVAL; where it does not, a jump moves that clock too, and waits do not end. So the
 server imports a module that puts other functions in the place of Python's, before it imports anything of ours. Times
-of files stay those of the system, as they do where the clock was set after they were written.
+of files stay the system's, as they do where the clock was set after they were written.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Books of an outside auditor: what was sent and answered, what arrived, and what the metrics say became of it.
 
 Clients number their requests, so that a record which arrives can be told, also one whose answer was cut off. Beside
-them somebody scrapes all the time and holds each scrape against the equation that must hold in every one of them.
+them a scraper reads all the time and holds each scrape against the equation that must hold in every one of them.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class Books:
 def compare(clients: Clients | Sequence[Clients], records: Iterable[Mapping[str, Any]]) -> Books:
     """Hold what several clients sent, to one server after the other, against what arrived; each number is sent once.
 
-    Fails for a record that nobody sent, or that has another entity id than its answer.
+    Fails for a record that no client sent, or that has another entity id than its answer.
     """
     several = [clients] if isinstance(clients, Clients) else clients
     answered = {entity_id: number for one in several for number, entity_id in one.answered.items()}
@@ -210,7 +210,7 @@ def compare(clients: Clients | Sequence[Clients], records: Iterable[Mapping[str,
         times[record["entity_id"]] += 1
         numbers[record["entity_id"]] = number_of(record)
     unknown = Counter(numbers[entity_id] for entity_id in times.keys() - answered.keys())
-    assert not unknown - unanswered, f"Records came that nobody sent: {unknown - unanswered}"
+    assert not unknown - unanswered, f"Records came that no client sent: {unknown - unanswered}"
     wrong = {entity_id for entity_id in times.keys() & answered.keys() if numbers[entity_id] != answered[entity_id]}
     assert not wrong
     missing = {number for entity_id, number in answered.items() if entity_id not in times}

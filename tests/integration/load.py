@@ -180,7 +180,7 @@ def all_rows(requests: Iterable[Sent]) -> list[Row]:
 
 
 class RowMaker:
-    """Makes up rows: usual values, values that are a bound of a bin, missing ones, and cities nobody knows."""
+    """Makes up rows: usual values, values that are a bound of a bin, missing ones, and unknown cities."""
 
     def __init__(self, baseline: Baseline, seed: int) -> None:
         self._rng = np.random.default_rng([20240315, seed])
@@ -472,7 +472,7 @@ def check_counts(
         samples: A scrape.
         baseline: Whose counts.
         answered: Requests that must be counted.
-        unanswered: Requests that may be counted, whole or, if their process was killed meanwhile, in part.
+        unanswered: Requests that may be counted, whole or, if their process was killed before the end, in part.
         by_hand: Predictions that must be counted, and have no duration.
     """
     low = Expected.of(baseline, answered, by_hand)

@@ -155,7 +155,7 @@ def test_a_clock_that_changes_costs_nothing(
     told = datetime.fromisoformat(middle["time"].replace("Z", "+00:00")).timestamp()
     assert abs(told - before - change.shift) < 100
 
-    with fluentd:  # it was down all the time: pauses between attempts are those of another clock
+    with fluentd:  # it was down all the time: another clock measures the pauses between attempts
         accounts = [settled(server.port, sink) for sink in ("fluentd", "file")]
         delivered = arrived(fluentd)
     requests, lost = len(load.answered), len(load.unanswered)

@@ -82,7 +82,7 @@ def start(tmp_path: Path, keeping: dict[str, str]) -> Iterator[Start]:
 def test_what_a_server_misses_while_it_is_down_comes_when_it_is_up(
     tmp_path: Path, start: Start, key: str | None
 ) -> None:
-    """Down at the start, killed under load and back, and in the end nobody sends or scrapes any more."""
+    """Down at the start, killed under load and back, and in the end no client sends or scrapes any more."""
     fluentd = FluentServer(tmp_path / "fluentd", shared_key=key)
     with ExitStack() as stack:
         server = start(fluentd.addr, **({} if key is None else {"fluentd_shared_key": key}))
@@ -145,7 +145,7 @@ def test_of_two_servers_the_other_takes_what_one_cannot(tmp_path: Path, start: S
 
 @pytest.mark.peers
 def test_a_server_that_is_stopped_under_load_delivers_what_it_answered(tmp_path: Path, start: Start) -> None:
-    """From memory before it is gone; from the disk then or after its next start, which nobody asks for anything."""
+    """From memory before it is gone; from the disk then or after its next start, without any request."""
     with FluentServer(tmp_path / "fluentd") as fluentd:
         server = start(fluentd.addr)
         with Clients(server.port) as clients:
@@ -270,7 +270,7 @@ def reset_behind(size: int) -> Behaviour:
 
 
 def acknowledge_something_else(peer: Peer) -> None:
-    """Acknowledge a chunk that nobody has sent."""
+    """Acknowledge a chunk that was never sent."""
     peer.receive_batch()
     peer.send({"ack": "another"})
     peer.wait_until_gone()
@@ -394,7 +394,7 @@ def test_nothing_is_lost_to_a_server_that_does_anything_at_random(
 
 
 def test_predictions_do_not_wait_for_a_server_that_never_reads(keeping: dict[str, str]) -> None:
-    """They are all done while the first batch still fills the buffers of a connection that nobody reads."""
+    """They are all done while the first batch still fills the buffers of a connection whose server reads nothing."""
     with Keeper(script.never_read) as server, service_for(server, keeping) as service:
         writer = Writer(service)
         writer.log(10)

@@ -92,7 +92,7 @@ def test_files_of_records_on_a_disk_that_is_read_only_for_a_while(tmp_path: Path
 
 
 def test_a_disk_that_fails_under_everything_takes_no_request_down(tmp_path: Path) -> None:
-    """Counts, spool and files of records are on it. What is mapped can be written to all the same."""
+    """Counts, spool and files of records are on it. Mapped files can still be written to."""
     disk = tmp_path / "disk"
     with mounted_until_it_fails(disk) as fail:
         settings = {"state_dir": disk / "state", "spool_dir": disk / "spool", "log_dir": disk / "logs"}

@@ -239,7 +239,7 @@ def check_features(world: World, sent: Sequence[Sent]) -> None:
 
 
 def with_others(name: str, found: dict[str, int]) -> dict[str, int]:
-    """Put the categories outside those of training where they belong: training has dropped some cities."""
+    """Put the categories that training does not have where they belong: training has dropped some cities."""
     others = found.pop(OTHERS)
     assert others
     found["__rare__" if name == "city" else "__unseen__"] += others

@@ -215,7 +215,7 @@ def test_the_fluent_server_comes_back_on_its_port_with_what_it_had(tmp_path: Pat
         wait_for(server.records, what="the record before the stop")
         server.stop()
         with pytest.raises(AssertionError, match="refused"):
-            send(server, "meanwhile", EventTime(2, 0), {"n": 2})
+            send(server, "later", EventTime(2, 0), {"n": 2})
         server.start()
         assert server.addr == addr
         send(server, "after", EventTime(3, 0), {"n": 3})

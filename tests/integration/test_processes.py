@@ -170,7 +170,7 @@ def test_killed_workers_without_a_master_leave_their_counts_behind(
     ],
 )
 def test_what_was_counted_before_the_fork_counts_once(start: Start, baseline: Baseline, server: Setup) -> None:
-    """A master that predicts, to warm its model up, has counted and has a file when it forks; uWSGI tells nobody.
+    """A master that predicts, to warm its model up, has counted and has a file when it forks; uWSGI tells no hook.
 
     Nor does it hold the interpreter's lock when it forks: a thread that runs just then takes it along into the child,
     which waits for it for ever. So the recorder's must have come to rest.

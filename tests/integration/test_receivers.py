@@ -52,7 +52,7 @@ def check_files(files: Mapping[str, str]) -> list[str]:
         for record in map(json.loads, content.splitlines()):
             assert record["features"] == [1.5, None, "ü€", True, 2**53]
             assert record["request_body"] == '{"ü": "€"}'
-            if "-" not in path.rpartition("pod-1")[2]:  # an object's minute is that of its first record
+            if "-" not in path.rpartition("pod-1")[2]:  # an object has the minute of its first record
                 assert time.strftime("%Y-%m-%d%H%M", time.gmtime(record["created_at"])) == match[1] + match[2]
             found.append(record["entity_id"])
     return found
@@ -209,7 +209,7 @@ def test_fluent_bit_has_every_record_once_after_restarts(tmp_path: Path, signum:
     with bucket() as (url, objects):
         env = {"SHARED_KEY": KEY, "LOGGER_ID": "eu-1", "STATE_DIR": str(tmp_path / "state"), "TZ": "JST-9"}
         env |= {"S3_BUCKET": "records", "S3_ENDPOINT": url, "AWS_REGION": "us-east-1"}
-        env |= {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing"}
+        env |= {"AWS_ACCESS_KEY_ID": "no one", "AWS_SECRET_ACCESS_KEY": "nothing"}
         with FluentBit(tmp_path, EXAMPLE / "fluent-bit.yaml", env) as server:
             service, stray = service_for(server.addr), service_for(server.addr, fluentd_prefix="ml")
             for _ in range(2):

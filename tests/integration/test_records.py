@@ -196,7 +196,7 @@ def test_children_of_a_process_with_waiting_records_send_only_their_own(tmp_path
             for number in range(200):
                 service.log_prediction(features=[1], output=f"parent {number}")
                 if number % 20 == 0 and os.fork() == 0:
-                    if number != 100:  # one that logs nothing must not even wait for those of its parent
+                    if number != 100:  # one that logs nothing must not even wait for its parent's records
                         service.log_prediction(features=[1], output=f"child {number}")
                     sys.exit()
             service.log_prediction(features=[1], output="after")

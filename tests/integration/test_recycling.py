@@ -59,7 +59,7 @@ def scrape():
     os.write(1, json.dumps([len(ends), text]).encode() + b"\\n")
 
 
-# Others fold meanwhile, in the midst of a scrape too.
+# Others fold at the same time, also in the midst of a scrape.
 def watch(number):
     service = inherited or make_service()
     seen, falls, scrapes = {}, [], 0
@@ -123,7 +123,7 @@ def test_ended_processes_leave_counts_and_no_files(
         assert watched["scrapes"] >= 100
     live, baselines = 1, 1
     assert found["left"] <= live + 1 + baselines
-    # Those of the processes that have just ended are there until somebody looks.
+    # Files of processes that have just ended stay until the next scrape.
     assert found["most"] <= 100
 
 

@@ -67,7 +67,7 @@ def trained() -> Baseline:
 
 
 def other_groups(service: ModelMonitoringService | Boxkite, names: list[str] = NAMES) -> dict[str, Any]:
-    """Return the variables whose live counts are not those of training."""
+    """Return the variables whose live counts differ from training."""
     return other_cells(service.drift(), names)
 
 
@@ -84,7 +84,7 @@ def other_cells(report: DriftReport, names: list[str] = NAMES) -> dict[str, Any]
 
 
 def with_types(frame: pd.DataFrame) -> Columns:
-    """Return lists of Python's own values; those of narrow floats as NumPy's scalars, which know their type."""
+    """Return lists of Python's own values; narrow floats as NumPy's scalars, which know their type."""
     return {
         name: [None if pd.isna(value) else value for value in (frame[name].array if name in NARROW else frame[name])]
         for name in frame

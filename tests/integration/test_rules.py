@@ -133,7 +133,7 @@ def wait_for_scrapes(prometheus: Prometheus) -> None:
 
 
 def send_some(servers: list[Gunicorn], rng: np.random.Generator) -> None:
-    """Send each replica some rows, of which those of the last are like in training."""
+    """Send each replica some rows; the last one's are like in training."""
     for one, rows, shift in zip(servers, (150, 250, 200), (0.2, 0.6, 0.0), strict=True):
         send(one, "churn", columns(rng, rows, shift))
 

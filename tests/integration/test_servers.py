@@ -231,7 +231,7 @@ def dead_fluentd(request: pytest.FixtureRequest, free_tcp_port: int) -> Iterator
         return
     with socket.socket() as hole:
         hole.bind(("127.0.0.1", 0))
-        # The kernel accepts, and takes what fits into its buffers; nobody ever reads.
+        # The kernel accepts, and takes what fits into its buffers; no program ever reads.
         hole.listen()
         yield f"127.0.0.1:{hole.getsockname()[1]}"
 
@@ -285,7 +285,7 @@ def test_other_servers_deliver_by_themselves_and_at_their_end(
 
 @pytest.mark.peers
 def test_the_debugging_server_delivers_and_reloads(tmp_path: Path, fluentd: FluentServer) -> None:
-    """It runs the app in a child, and starts that anew whenever a file changes."""
+    """It runs the app in a child, and starts it again whenever a file changes."""
     command = ["-m", "flask", "--app=scoring", "run", "--port=0", "--debug"]
     with python_server(tmp_path, fluentd, command) as server:
         answered = predict_many(server.url, 10)

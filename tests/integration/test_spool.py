@@ -132,7 +132,7 @@ def test_workers_killed_while_fluentd_is_restarted_lose_nothing(
     # What a batch has in common with its double is its acknowledgement, lost with the process or the server.
     books = check_all_arrived(clients, records, most_doubles=0.5)
     assert clients.scrapes
-    # A process may be killed just between counting a request and writing it, of which nobody has an answer.
+    # A process may be killed just between counting a request and writing it, of which no client has an answer.
     unanswered = len(clients.unanswered)
     assert account.dropped.keys() <= {"process_died"}
     assert sum(account.dropped.values()) <= unanswered <= 2 * ROUNDS * 4
@@ -231,7 +231,7 @@ def test_what_a_killed_server_left_is_delivered_by_the_next_with_its_first_scrap
         account = settled(other.port)
         check_all_arrived(more, arrived(fluentd)[len(clients.answered) :])
         entries = fluentd.records()
-    # Nobody was counting when the old server had taken them: they are accepted by whoever delivers them.
+    # No process counted them when the old server had taken them: the one that delivers them accepts them.
     assert account.accepted == account.delivered == len(clients.answered) + len(more.answered)
     ids = {one: set(sent.answered.values()) for one, sent in (("old", clients), ("new", more))}
     for entry in entries:
@@ -463,7 +463,7 @@ def test_beyond_the_bound_the_oldest_are_dropped_and_counted_exactly(tmp_path: P
 
 @pytest.mark.peers
 def test_workers_that_share_a_small_spool_lose_nothing_uncounted(start: Start, fluentd: FluentServer) -> None:
-    """Two of them were killed: whoever is left makes room at the expense of the oldest."""
+    """Two of them were killed: the others make room at the expense of the oldest."""
     server = start(fluentd.addr, spool_bytes=1024 * 1024, queue_bytes=50_000)
     first = send(server.port, 300)
     kill_workers(server)

@@ -98,7 +98,7 @@ def cut(path: Path) -> None:
 @pytest.mark.parametrize("which", ["retired", "live-", "windows-"])
 @pytest.mark.parametrize("harm", [with_random_bytes, with_nothing, cut, os.unlink])
 def test_files_that_are_harmed_hurt_no_request(tmp_path: Path, which: str, harm: Callable[[Path], None]) -> None:
-    """Those of dead processes, since to shorten one that a process has mapped is to kill it."""
+    """Files of dead processes, since to shorten one that a process has mapped is to kill it."""
     baseline = train(tmp_path / "histogram.prom", 1)
     state = tmp_path / "state"
     killed(lambda: predict(make_app(baseline, state), 3))

@@ -257,7 +257,7 @@ class Client:
         return row
 
     def _shuffled(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the row in another order, at times without a name or with one that nobody knows."""
+        """Return the row in another order, at times without a name or with an unknown one."""
         names = [FEATURES[index] for index in self._rng.permutation(len(FEATURES))]
         given = {name: row[name] for name in names if row[name] is not None or self._rng.random() < 0.5}
         if self._rng.random() < 0.2:
@@ -372,7 +372,7 @@ def _group_of(value: Any, labels: Sequence[str], intervals: Mapping[str, tuple[f
     return label if label in labels else OTHERS
 
 
-# A category outside those of training is rare if training had dropped rare ones, else unseen.
+# A category that training does not have is rare if training had dropped rare ones, else unseen.
 OTHERS = "another category"
 
 

@@ -115,7 +115,7 @@ _SEASONAL = seasonal_deciles()
 
 
 def seasonal_shares(minute: ArrayLike) -> NDArray[np.float64]:
-    """Return the shares of a continuous variable so many minutes after its mean rose to that of all hours."""
+    """Return the shares of a continuous variable so many minutes after its mean rose to the mean of all hours."""
     return moved_deciles(SWING * np.sin(2 * np.pi * np.asarray(minute, dtype=np.float64) * MINUTE / DAY), _SEASONAL)
 
 

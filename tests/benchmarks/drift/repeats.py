@@ -91,7 +91,7 @@ class Cell:
 
     @property
     def is_undecidable(self) -> bool:
-        """Whether equal rows of several minutes are like those of a change in everything that is counted."""
+        """Whether equal rows of several minutes are like the rows of a change in everything that is counted."""
         return self.is_low and self.repeats > 1 and self.manner == "over the whole" and self.minutes > 1
 
     def is_met(self, *, quick: bool) -> bool | None:

@@ -33,7 +33,7 @@ def are_above(
 ) -> NDArray[np.bool_]:
     """Say of which variables any stretch that ends now is above its limit if φ is 1, shape (windows, variables).
 
-    No others are called or unclear, since φ is at least 1, and the limit of F no lower than that of χ².
+    No others are called or unclear, since φ is at least 1, and the limit of F is no lower than the limit of χ².
 
     Args:
         trained: Training counts of each window, shape (windows, groups).

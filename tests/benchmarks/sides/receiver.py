@@ -1,6 +1,6 @@
 """A fluentd that throws everything away: reads Forward messages, acknowledges chunks and counts records.
 
-Runs in a process of its own, so that its work is on nobody's account. Order ``port``: where it listens; order
+Runs in a process of its own, so that its work burdens no side. Order ``port``: where it listens; order
 ``counts``: records received, by tag; orders ``silent port`` and ``black hole port``: where one listens that accepts
 connections and never reads, and one to which no connection comes about.
 """

@@ -1,6 +1,6 @@
 """Print the resident memory, in MiB, of a worker process that has served: ``plain`` or ``ours``.
 
-A model server has NumPy loaded, whoever monitors it; and prometheus_client is what one would otherwise export with.
+A model server has NumPy loaded, whatever monitors it; and prometheus_client is what one would otherwise export with.
 """
 
 from __future__ import annotations
