@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from flask_boxkite.delivery.queue import Chunk
 from flask_boxkite.sinks.base import Batch
 
-__all__ = ["Hand"]
+__all__ = ["InFlight"]
 
 REFUSALS_BEFORE_SPLIT = 3
 REFUSALS_BEFORE_GIVING_UP = 5
@@ -46,10 +46,10 @@ class _Trial:
     refusals: int = 0
     """Number of refusals by a sink that works; for a suspect, only refusals after the sink had just taken another."""
 
-    rests_until: float = 0.0
+    retry_at: float = 0.0
 
 
-class Hand:
+class InFlight:
     """The batches that were taken from a queue and are not settled.
 
     Args:
@@ -90,7 +90,7 @@ class Hand:
     def _rested_suspect(self) -> _Trial | None:
         now = time.monotonic()
         tried = itertools.islice(self._suspects, MOST_SUSPECTS)
-        return next((suspect for suspect in tried if suspect.rests_until <= now), None)
+        return next((suspect for suspect in tried if suspect.retry_at <= now), None)
 
     @property
     def chunk(self) -> Chunk:
@@ -145,7 +145,7 @@ class Hand:
         if is_refusal and self._has_proof:
             trial.refusals += 1
         self._has_proof = False
-        trial.rests_until = time.monotonic() + FIRST_REST_SECONDS * 2**trial.refusals
+        trial.retry_at = time.monotonic() + FIRST_REST_SECONDS * 2**trial.refusals
         if trial.refusals < REFUSALS_BEFORE_GIVING_UP:
             return None
         self._suspects.remove(trial)
@@ -156,8 +156,8 @@ class Hand:
     def _break_up(self, trial: _Trial) -> None:
         records, tag = trial.batch.records, trial.batch.tag
         if len(records) == 1:
-            rests_until = time.monotonic() + FIRST_REST_SECONDS
-            self._suspects.append(_Trial(trial.batch, trial.chunk, trial.attempts, rests_until=rests_until))
+            retry_at = time.monotonic() + FIRST_REST_SECONDS
+            self._suspects.append(_Trial(trial.batch, trial.chunk, trial.attempts, retry_at=retry_at))
             return
         middle = len(records) // 2
         trial.chunk.batches += 1

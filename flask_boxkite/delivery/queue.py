@@ -1,7 +1,7 @@
 """Queues of records that wait for a sink: the interface of every queue, and the queue in memory.
 
 A queue knows nothing of sinks and threads. Any thread may call `put`; one thread at a time may call `take`, `settle`
-and `tend`. No record is lost uncounted: `collect_losses` returns the records that had to be given up.
+and `maintain`. No record is lost uncounted: `collect_losses` returns the records that had to be given up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from flask_boxkite.spool import DeadLog, Log, Taken
+from flask_boxkite.spool import Log, OrphanLog, Taken
 
 __all__ = ["Chunk", "Loss", "MemoryQueue", "Origin", "Queue", "origin_of"]
 
@@ -36,7 +36,7 @@ class Chunk(NamedTuple):
 
     records: Sequence[bytes]
     tag: str | None = None
-    taken: tuple[Log | DeadLog, Taken] | None = None
+    taken: tuple[Log | OrphanLog, Taken] | None = None
 
     @property
     def origin(self) -> Origin:
@@ -44,9 +44,9 @@ class Chunk(NamedTuple):
         return origin_of(self.taken[0]) if self.taken else Origin.OWN
 
 
-def origin_of(log: Log | DeadLog) -> Origin:
+def origin_of(log: Log | OrphanLog) -> Origin:
     """Return the process or server that counted the records of a directory as accepted."""
-    if isinstance(log, DeadLog):
+    if isinstance(log, OrphanLog):
         return Origin.SERVER if log.is_counted else Origin.ELSEWHERE
     return Origin.OWN
 
@@ -75,7 +75,7 @@ class Queue(Protocol):
         is_settled: Whether none is left, as far as is known.
         is_behind: Whether older records wait than those that came just now, so that they are better taken at once.
         has_losses: Whether records were given up that were not collected yet.
-        pause: Seconds after which `tend` has work to do even if no record comes; None for never.
+        pause: Seconds after which `maintain` has work to do even if no record comes; None for never.
         outlives_process: Whether records may be put after `close`, for another process to deliver.
     """
 
@@ -110,7 +110,7 @@ class Queue(Protocol):
         """
 
     def take(self, most_bytes: int) -> Chunk | None:
-        """Hand out the oldest records, at most so many bytes but at least one record; None if there are none.
+        """InFlight out the oldest records, at most so many bytes but at least one record; None if there are none.
 
         Raises:
             OSError: The records cannot be read just now.
@@ -119,10 +119,10 @@ class Queue(Protocol):
     def settle(self, chunk: Chunk) -> None:
         """Forget a chunk; chunks are settled in the order in which they were taken."""
 
-    def hurry(self) -> None:
-        """Have `tend` do all its work at its next call, and report nothing settled before, because a caller waits."""
+    def wake(self) -> None:
+        """Have `maintain` do all its work at its next call, and settle nothing before: a caller waits."""
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Do the work that is due now and then; never raises OSError."""
 
     def close(self) -> int:
@@ -225,10 +225,10 @@ class MemoryQueue:
                 self.unread_bytes -= len(self._records.popleft())
             return not self._records
 
-    def hurry(self) -> None:
+    def wake(self) -> None:
         pass
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         pass
 
     def close(self) -> int:

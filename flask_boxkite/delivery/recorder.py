@@ -21,7 +21,7 @@ from flask_boxkite.delivery.spool_queue import SpoolQueue
 from flask_boxkite.live.shared import Store
 from flask_boxkite.live.store import Block, Section
 from flask_boxkite.sinks.base import Sink
-from flask_boxkite.spool import DeadLog, Log, Owner, find_dead, new_directory, spool_bytes
+from flask_boxkite.spool import Log, OrphanLog, Owner, find_orphan, new_directory, spool_bytes
 
 __all__ = ["Recorder", "Spooling"]
 
@@ -100,8 +100,8 @@ class Recorder:
         def describe() -> Owner:
             return Owner(sink.name, sink.tag, server, store.file(), block.section.key)
 
-        def find() -> DeadLog | None:
-            return find_dead(
+        def find() -> OrphanLog | None:
+            return find_orphan(
                 spooling.root, describe(), store.directory(), store.tidy, store.is_apart, store.has_counted
             )
 
@@ -147,10 +147,10 @@ class Recorder:
         """Whether records wait on disk, where they outlive their process."""
         return self._spooling is not None
 
-    def attend(self) -> None:
+    def adopt_orphans(self) -> None:
         """See that all records are delivered, including records that dead processes left on disk."""
         if self._spooling is not None or self._shipper.mark[0]:
-            self._own().attend()
+            self._own().adopt_orphans()
 
     def flush(self, timeout: float) -> int:
         """Wait until all queued records are delivered; return the number left after *timeout* seconds."""

@@ -72,10 +72,10 @@ class Recorders:
         """Deliver waiting records, in the time that healthy sinks need."""
         self.flush(HEALTHY_EXIT_SECONDS)
 
-    def attend(self) -> None:
+    def adopt_orphans(self) -> None:
         """See that all records are delivered, including records that dead processes left on disk."""
         for recorder in self._recorders:
-            recorder.attend()
+            recorder.adopt_orphans()
 
     def flush(self, timeout: float) -> int:
         """Wait until all records are delivered; return the number left after *timeout* seconds, over all sinks."""

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts
-from flask_boxkite.delivery.in_flight import Hand
+from flask_boxkite.delivery.in_flight import InFlight
 from flask_boxkite.delivery.queue import Chunk, Origin, Queue
 from flask_boxkite.live.layout import (
     ACCEPTED,
@@ -94,7 +94,7 @@ class Shipper:
         self._all_settled = threading.Condition(self._lock)
         self._shipping = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._hand = Hand(self._settle)
+        self._hand = InFlight(self._settle)
         self._flushes = 0
         self._backoff_seconds = 0.0
         self._is_closed = False
@@ -168,12 +168,12 @@ class Shipper:
 
     # --- from outside ------------------------------------------------------------------------------------------------
 
-    def attend(self) -> None:
+    def adopt_orphans(self) -> None:
         """Start the thread without a new record: for dead processes' records, or because it could not start earlier."""
         with self._lock:
             has_work = self._queue.pause is not None or self._queue.left > 0
             if self._thread is None and not self._is_closed and has_work:
-                self._queue.hurry()
+                self._queue.wake()
                 self._start_thread()
 
     def counts(self) -> RecorderCounts:
@@ -185,11 +185,11 @@ class Shipper:
 
     def flush(self, timeout: float) -> int:
         """Wait until all records are delivered; return the number left after *timeout* seconds."""
-        self.attend()
-        self._queue.hurry()
+        self.adopt_orphans()
+        self._queue.wake()
         return self._flush(timeout)
 
-    def hasten(self) -> None:
+    def begin_shutdown(self) -> None:
         """Ship without letting records gather from now on, because the process ends soon."""
         with self._lock:
             self._flushes += 1
@@ -330,7 +330,7 @@ class Shipper:
                 self._back_off()
                 return True
             if batch is None:
-                self._calm_down()
+                self._reset_backoff()
                 return False
             self._ship(batch, max(deadline - time.monotonic(), 0))
             return True
@@ -342,7 +342,7 @@ class Shipper:
 
     def _tend(self) -> None:
         try:
-            self._queue.tend()
+            self._queue.maintain()
         except Exception:
             self._complain("The records that wait for sink %r could not be looked after.", self.sink.name)
         with self._lock:
@@ -375,7 +375,7 @@ class Shipper:
 
         self._count(DELIVERED, batch, chunk)
         self._hand.delivered()
-        self._calm_down()
+        self._reset_backoff()
 
     def _count(self, cell: int, batch: Batch, chunk: Chunk) -> None:
         """Count a batch from memory, and forget it at the same moment; `_settle` does so for records on disk."""
@@ -412,7 +412,7 @@ class Shipper:
         longer = min(max(2 * self._backoff_seconds, FIRST_BACKOFF_SECONDS), LAST_BACKOFF_SECONDS)
         self._backoff_seconds = longer
 
-    def _calm_down(self) -> None:
+    def _reset_backoff(self) -> None:
         if self._backoff_seconds:
             self._backoff_seconds = 0.0
             with self._lock:

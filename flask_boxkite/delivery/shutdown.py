@@ -41,7 +41,7 @@ def close_together(shippers: Iterable[tuple[Shipper, float]]) -> int:
     start = time.monotonic()
     closing = list(shippers)
     for shipper, _ in closing:
-        shipper.hasten()
+        shipper.begin_shutdown()
     return sum(shipper.close(max(start + timeout - time.monotonic(), 0)) for shipper, timeout in closing)
 
 

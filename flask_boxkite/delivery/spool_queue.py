@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin, origin_of
-from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken
+from flask_boxkite.spool import Log, OrphanLog, SpoolFullError, Taken
 from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["SpoolQueue"]
@@ -31,16 +31,16 @@ class SpoolQueue:
     Args:
         log: Records of this process, on disk.
         memory: Queue for records that the disk does not take.
-        find_dead: Returns the records of a dead process, if there are any to take over.
+        find_orphan: Returns the records of a dead process, if there are any to take over.
     """
 
     outlives_process = True
 
-    def __init__(self, log: Log, memory: MemoryQueue, find_dead: Callable[[], DeadLog | None]) -> None:
+    def __init__(self, log: Log, memory: MemoryQueue, find_orphan: Callable[[], OrphanLog | None]) -> None:
         self._log = log
         self._memory = memory
-        self._find_dead = find_dead
-        self._dead: DeadLog | None = None
+        self._find_dead = find_orphan
+        self._dead: OrphanLog | None = None
         self._was_own_turn = False
         self._next_scan = self._next_recovery = 0.0
         self._record_bytes = 0
@@ -132,7 +132,7 @@ class SpoolQueue:
         return None
 
     @staticmethod
-    def _chunk(log: Log | DeadLog, taken: Taken) -> Chunk:
+    def _chunk(log: Log | OrphanLog, taken: Taken) -> Chunk:
         return Chunk(taken.records, log.owner.tag, (log, taken._replace(records=[])))  # the chunk alone keeps them
 
     def settle(self, chunk: Chunk) -> None:
@@ -142,10 +142,10 @@ class SpoolQueue:
             log, taken = chunk.taken
             log.settle(taken)
 
-    def hurry(self) -> None:
+    def wake(self) -> None:
         self._must_scan = True
 
-    def tend(self) -> None:
+    def maintain(self) -> None:
         """Maintain the log and look for dead processes' records; never raises OSError."""
         self._log.describe()
         if self._log.is_lost():

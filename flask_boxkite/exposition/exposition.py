@@ -144,7 +144,7 @@ class Exposition:
             return []
 
         self._store.tidy()
-        self._recorders.attend()
+        self._recorders.adopt_orphans()
         reading = self._store.read()
         lines: dict[str, list[str]] = {}
         families: dict[str, Family] = {}

@@ -76,7 +76,7 @@ class ReadCounts:
             ``too_long``, more than 32 MiB; ``too_large``, more than 2,000,000 values; ``too_deep``, more than 100
             levels; ``rows``, more rows than the line can hold. Compressed files: ``cut``, which end too early or are
             damaged.
-        doubles: Number of duplicates, records that came before.
+        duplicates: Number of duplicates, records that came before.
         records: Number of remaining records of the period and model.
         rows: Number of predicted rows in these records.
         rows_by_baseline: Predicted rows by the fingerprint of the baseline that served them; None for no baseline.
@@ -87,7 +87,7 @@ class ReadCounts:
     files: int = 0
     vanished: int = 0
     damaged: Counter[str] = field(default_factory=Counter)
-    doubles: int = 0
+    duplicates: int = 0
     records: int = 0
     rows: int = 0
     rows_by_baseline: Counter[str | None] = field(default_factory=Counter)
@@ -235,7 +235,7 @@ def new_ones(records: list[Record], seen: set[bytes], counts: ReadCounts) -> lis
             seen.add(key)
             new.append(record)
 
-    counts.doubles += len(records) - len(new)
+    counts.duplicates += len(records) - len(new)
     return new
 
 

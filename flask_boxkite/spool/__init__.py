@@ -8,20 +8,20 @@ A record is copied into mapped memory, which survives the process and takes 2 µ
 loss of power may cost the records of the last seconds.
 """
 
-from flask_boxkite.spool.adoption import find_dead
+from flask_boxkite.spool.adoption import find_orphan
 from flask_boxkite.spool.directory import new_directory, spool_bytes, waiting_records
 from flask_boxkite.spool.log import Log, SpoolFullError
-from flask_boxkite.spool.orphan import DeadLog
+from flask_boxkite.spool.orphan import OrphanLog
 from flask_boxkite.spool.owner import Owner
 from flask_boxkite.spool.segment import Taken
 
 __all__ = [
-    "DeadLog",
     "Log",
+    "OrphanLog",
     "Owner",
     "SpoolFullError",
     "Taken",
-    "find_dead",
+    "find_orphan",
     "new_directory",
     "spool_bytes",
     "waiting_records",

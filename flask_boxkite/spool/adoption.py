@@ -19,11 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flask_boxkite.spool.directory import NEW, directories, remove_directory
-from flask_boxkite.spool.orphan import DeadLog
+from flask_boxkite.spool.orphan import OrphanLog
 from flask_boxkite.spool.owner import OWNER, Owner
 from flask_boxkite.system.files import OwnerLock, has_no_owner
 
-__all__ = ["find_dead"]
+__all__ = ["find_orphan"]
 
 _IDLE_SECONDS = 30.0
 """A server that this process cannot look at counts as ended if it wrote nothing for so long."""
@@ -38,14 +38,14 @@ _PATIENCE_SECONDS = 0.5
 _UNFINISHED_SECONDS = 3600.0
 
 
-def find_dead(
+def find_orphan(
     root: Path,
     own: Owner,
     counts_directory: Path | None,
     fold: Callable[[], object],
     is_apart: Callable[[str], bool] = lambda section: False,
     has_counted: Callable[[Path], bool] = lambda directory: True,
-) -> DeadLog | None:
+) -> OrphanLog | None:
     """Take over the records of one dead process; None if there are none that may be taken now.
 
     Args:
@@ -75,7 +75,7 @@ def _taken_over(
     fold: Callable[[], object],
     is_apart: Callable[[str], bool],
     has_counted: Callable[[Path], bool],
-) -> DeadLog | None:
+) -> OrphanLog | None:
     # Opened for writing as a test: on a read-only disk, the same records would be delivered for ever.
     lock = OwnerLock(directory / OWNER, os.O_RDWR)
     with contextlib.ExitStack() as stack:
@@ -96,7 +96,7 @@ def _taken_over(
             if _idle_seconds(directory) < _UNFOLDED_SECONDS or not has_no_owner(Path(owner.counts).parent):
                 return None
             is_counted = False
-        log = DeadLog(directory, owner, lock, is_counted=lambda: is_counted and has_counted(directory))
+        log = OrphanLog(directory, owner, lock, is_counted=lambda: is_counted and has_counted(directory))
         stack.pop_all()
         return log
 

@@ -12,10 +12,10 @@ from flask_boxkite.spool.owner import Owner
 from flask_boxkite.spool.segment import Segment, SegmentError, Taken
 from flask_boxkite.system.files import OwnerLock
 
-__all__ = ["DeadLog"]
+__all__ = ["OrphanLog"]
 
 
-class DeadLog:
+class OrphanLog:
     """Records of a dead process that this one took over: no other process has them while this object exists.
 
     Args:

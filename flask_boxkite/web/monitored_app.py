@@ -139,7 +139,7 @@ class MonitoredApp:
                 if not environ.get("HTTP_USER_AGENT", "").startswith(_TEST_CLIENTS):
                     self._say_who_reads(app)
                 self.hands_over = self.monitor.check_server(environ)
-                self.monitor.recorders.attend()
+                self.monitor.recorders.adopt_orphans()
             finally:
                 self.has_begun = True
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite.delivery import in_flight as hand_module
-from flask_boxkite.delivery.in_flight import MOST_SUSPECTS, REFUSALS_BEFORE_GIVING_UP, Hand
+from flask_boxkite.delivery.in_flight import MOST_SUSPECTS, REFUSALS_BEFORE_GIVING_UP, InFlight
 from flask_boxkite.delivery.queue import Chunk
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.spool.segment import Segment, Taken
@@ -45,7 +45,7 @@ class Delivery:
         self.settled: list[int] = []
         self.attempts = 0
         self.now = 0.0
-        self.hand = Hand(self._settle)
+        self.hand = InFlight(self._settle)
 
     def _settle(self, chunk: Chunk, delivered: int, given_up: int) -> None:
         assert chunk.taken is not None

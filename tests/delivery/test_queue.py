@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flask_boxkite.delivery import spool_queue as spooling
 from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin
 from flask_boxkite.delivery.spool_queue import SpoolQueue
-from flask_boxkite.spool import DeadLog
+from flask_boxkite.spool import OrphanLog
 from tests.faults import file_size_limit
 from tests.spool.logs import adopted, dies, fill_up, made
 
@@ -103,7 +103,7 @@ def queue(tmp_path: Path) -> Iterator[SpoolQueue]:
     """Return a queue on disk; at the end, nothing may be left there."""
     queue = spooled(tmp_path)
     yield queue
-    queue.tend()
+    queue.maintain()
     deliver_all(queue)
     assert queue.close() == 0
 
@@ -141,7 +141,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
         taken = [queue.put(record) for record in records[20:50]]
         assert not all(taken)
         assert taken == sorted(taken, reverse=True)
-        queue.tend()
+        queue.maintain()
         assert queue.pause == spooling.RECOVERY_SECONDS
         assert queue.memory_bytes == 1000 * taken.count(False)
         assert caplog.messages == ["Records cannot be written to the spool; they wait in memory until they can."]
@@ -149,7 +149,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
         assert first is not None
         queue.settle(first)
     assert not queue.put(records[50]), "It must not overtake those in memory."
-    queue.tend()
+    queue.maintain()
     assert queue.memory_bytes == 0
     for record in records[51:]:
         assert queue.put(record)
@@ -164,7 +164,7 @@ def test_what_was_taken_from_memory_meanwhile_is_settled_there(queue: SpoolQueue
         chunk = queue.take(3500)
         assert chunk is not None
         assert (chunk.taken, chunk.tag) == (None, None)
-    queue.tend()
+    queue.maintain()
     queue.put(b"new")
     assert queue.memory_bytes == 3000
     queue.settle(chunk)
@@ -201,7 +201,7 @@ def test_a_directory_that_is_deleted_costs_what_was_in_it_alone(tmp_path: Path, 
     in_hand = queue.take(3500)
     assert in_hand is not None
     shutil.rmtree(tmp_path / "spool" if part == "root" else queue._log.directory)
-    queue.tend()
+    queue.maintain()
     (loss,) = queue.collect_losses()
     assert (loss.reason, loss.origin) == ("damaged", Origin.OWN)
     assert queue.put(b"new")
@@ -238,7 +238,7 @@ def test_own_records_and_those_of_a_dead_process_go_by_turns(tmp_path: Path, que
     directory = left_behind(tmp_path, 6)
     for record in numbered(6, 100):
         queue.put(record)
-    queue.tend()
+    queue.maintain()
     assert queue.left == 12
     origins: list[Origin] = []
     records: list[bytes] = []
@@ -255,11 +255,11 @@ def test_own_records_and_those_of_a_dead_process_go_by_turns(tmp_path: Path, que
 def test_all_that_died_are_found_before_all_is_settled(tmp_path: Path, queue: SpoolQueue) -> None:
     for number in range(3):
         left_behind(tmp_path, 2, 10 * number)
-    queue.hurry()
+    queue.wake()
     assert not queue.is_settled
     found = []
     while not queue.is_settled:
-        queue.tend()
+        queue.maintain()
         found += deliver_all(queue)
     assert sorted(found) == sorted([*numbered(2), *numbered(2, 10), *numbered(2, 20)])
     assert list(tmp_path.iterdir()) == []
@@ -268,24 +268,24 @@ def test_all_that_died_are_found_before_all_is_settled(tmp_path: Path, queue: Sp
 def test_a_process_is_looked_for_now_and_then_or_when_somebody_waits(
     tmp_path: Path, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue.tend()
+    queue.maintain()
     monkeypatch.setattr(spooling, "SCAN_SECONDS", 3600.0)
-    queue.tend()
+    queue.maintain()
     assert queue.pause == 3600.0
     left_behind(tmp_path, 2)
-    queue.tend()
+    queue.maintain()
     assert queue.left == 0
-    queue.hurry()
-    queue.tend()
+    queue.wake()
+    queue.maintain()
     assert queue.left == 2
 
 
 def test_a_dead_process_gives_way_to_records_that_come(tmp_path: Path, queue: SpoolQueue) -> None:
     left_behind(tmp_path, 500)
-    queue.tend()
+    queue.maintain()
     for record in numbered(900, 1000):
         assert queue.put(record)
-        queue.tend()
+        queue.maintain()
     losses = queue.collect_losses()
     assert {(loss.reason, loss.origin) for loss in losses} == {("spool_full", Origin.ELSEWHERE)}
     given_up = sum(loss.records for loss in losses)
@@ -298,7 +298,7 @@ def test_the_damaged_records_of_a_dead_process_are_counted_as_its(tmp_path: Path
     directory = left_behind(tmp_path, 40)
     path = sorted(directory.glob("*.seg"))[0]
     path.write_bytes(path.read_bytes()[:5000])
-    queue.tend()
+    queue.maintain()
     found = [(len(chunk.records), chunk.taken[1].entries, chunk.origin) for chunk in chunks(queue) if chunk.taken]
     assert found == [(held, entries, Origin.ELSEWHERE) for held, entries in ((4, 4), (0, 12), (16, 16), (8, 8))]
 
@@ -308,12 +308,12 @@ def test_a_dead_process_that_cannot_be_read_now_is_left_to_another(
 ) -> None:
     left_behind(tmp_path, 2)
 
-    def fail(log: DeadLog, most_bytes: int) -> None:
+    def fail(log: OrphanLog, most_bytes: int) -> None:
         raise OSError
 
-    queue.tend()
+    queue.maintain()
     with monkeypatch.context() as patch:
-        patch.setattr(DeadLog, "take", fail)
+        patch.setattr(OrphanLog, "take", fail)
         assert queue.take(1000) is None
     dead = adopted(tmp_path)
     assert dead is not None
@@ -328,7 +328,7 @@ def test_at_the_end_what_is_on_disk_stays(tmp_path: Path) -> None:
     for record in numbered(3):
         queue.put(record)
     directory = left_behind(tmp_path, 2, 10)
-    queue.tend()
+    queue.maintain()
     assert queue.left == 5
     assert queue.close() == 3
     assert queue.left == 3
@@ -342,7 +342,7 @@ def test_at_the_end_what_is_on_disk_stays(tmp_path: Path) -> None:
 def test_what_is_in_hand_at_the_end_is_not_delivered_by_another_too(tmp_path: Path) -> None:
     queue = spooled(tmp_path)
     left_behind(tmp_path, 2)
-    queue.tend()
+    queue.maintain()
     chunk = queue.take(1000)
     assert chunk is not None
     queue.close()

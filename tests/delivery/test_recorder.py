@@ -382,9 +382,9 @@ def test_what_came_while_no_thread_could_start_is_delivered_without_another_reco
     with recording(sink) as recorder:
         with no_more_threads():
             recorder.submit(b"first")
-            recorder.attend()
+            recorder.adopt_orphans()
             assert recorder.counts().waiting == 1
-        recorder.attend()
+        recorder.adopt_orphans()
         wait_for(lambda: sink.shipped == [b"first"], what="the record")
 
 

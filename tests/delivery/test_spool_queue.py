@@ -266,7 +266,7 @@ def test_a_record_that_is_refused_is_dropped_at_last_and_counted(
         assert directories(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["tend", "take"])
+@pytest.mark.parametrize("name", ["maintain", "take"])
 def test_whatever_a_queue_raises_the_thread_goes_on(tmp_path: Path, name: str) -> None:
     with recording(tmp_path) as recorder:
         recorder.submit(b"first")
@@ -401,7 +401,7 @@ def test_what_a_killed_process_left_is_accepted_once_and_delivered_by_another(tm
 def test_it_is_found_without_a_record(tmp_path: Path, place: Place) -> None:
     leaves(tmp_path, place, 5)
     with recording(tmp_path, Store(place)) as recorder:
-        recorder.attend()
+        recorder.adopt_orphans()
         wait_for(lambda: len(shipped(recorder)) == 5, what="the records")
 
 
@@ -422,7 +422,7 @@ def test_what_is_deleted_of_a_killed_process_is_counted_by_the_one_that_took_it_
     sink = MemorySink()
     sink.problem = refuse
     with recording(tmp_path, store, sink) as recorder:
-        recorder.attend()
+        recorder.adopt_orphans()
         wait_for(lambda: sink.attempts, what="an attempt")
         shutil.rmtree(tmp_path / "spool")
         leaves(tmp_path, place, 0)
@@ -561,7 +561,7 @@ LEFT = [b"%04d" % number for number in range(3)]
 
 def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Path) -> None:
     """A batch that was delivered and not yet struck off comes again, and is counted again: accounts always balance."""
-    doubles = 0
+    duplicates = 0
     for step in itertools.count(1):
         root = tmp_path / str(step)
         place = same_place(root / "state")
@@ -578,11 +578,11 @@ def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Pat
         assert (counts.accepted, counts.waiting, sum(counts.dropped.values())) == (counts.delivered, 0, 0)
         assert len(LEFT) <= counts.delivered <= len(delivered)
         assert directories(root) == []
-        doubles += len(delivered) > len(LEFT)
+        duplicates += len(delivered) > len(LEFT)
         if code == 0:
             break
     assert step > 10
-    assert 0 < doubles < step / 2
+    assert 0 < duplicates < step / 2
 
 
 def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(

@@ -32,7 +32,7 @@ from tests.peers import FluentServer, wait_for
 from tests.sinks.scripted_server import Behaviour, Peer, ScriptedServer, entries_of
 
 CLIENTS = 4
-SHARE_OF_DOUBLES = 0.01
+SHARE_OF_DUPLICATES = 0.01
 
 NUMBERED_APP = """
 import os
@@ -187,12 +187,12 @@ class Books:
 
     Attributes:
         missing: Numbers of requests that were answered, and of which nothing came.
-        doubles: How many records came once more.
+        duplicates: How many records came once more.
         received: How many different ones came.
     """
 
     missing: set[int] = field(default_factory=set)
-    doubles: int = 0
+    duplicates: int = 0
     received: int = 0
 
 
@@ -218,18 +218,18 @@ def compare(clients: Clients | Sequence[Clients], records: Iterable[Mapping[str,
 
 
 def check_all_arrived(
-    clients: Clients | Sequence[Clients], records: Sequence[Mapping[str, Any]], *, most_doubles: float = 0.0
+    clients: Clients | Sequence[Clients], records: Sequence[Mapping[str, Any]], *, most_duplicates: float = 0.0
 ) -> Books:
     """Check that every answered request's record arrived.
 
     Args:
         clients: Who sent.
         records: What arrived.
-        most_doubles: The share of records that may have come once more.
+        most_duplicates: The share of records that may have come once more.
     """
     books = compare(clients, records)
     assert not books.missing, f"{len(books.missing)} records are lost, such as {sorted(books.missing)[:10]}."
-    assert books.doubles <= most_doubles * books.received, books.doubles
+    assert books.duplicates <= most_duplicates * books.received, books.duplicates
     return books
 
 

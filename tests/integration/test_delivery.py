@@ -100,7 +100,7 @@ def test_what_a_server_misses_while_it_is_down_comes_when_it_is_up(
         wait_for(lambda: not compare(clients, arrived(fluentd)).missing, what="what is missing")
         account = settled(server.port)
         # A server that is killed may have kept a batch, and not acknowledged it.
-        books = check_all_arrived(clients, arrived(fluentd), most_doubles=1)
+        books = check_all_arrived(clients, arrived(fluentd), most_duplicates=1)
     assert clients.scrapes
     assert not clients.unanswered
     assert account.accepted == account.delivered == books.received == len(clients.answered)
@@ -120,7 +120,7 @@ def test_a_server_that_is_killed_again_and_again_under_load_loses_nothing(
                 clients.wait_answered(int(rng.integers(1, 40)))
                 fluentd.start()
         account = settled(server.port)
-        check_all_arrived(clients, arrived(fluentd), most_doubles=1)
+        check_all_arrived(clients, arrived(fluentd), most_duplicates=1)
     assert account.accepted == account.delivered == len(clients.answered)
     assert not account.dropped
 
@@ -136,7 +136,7 @@ def test_of_two_servers_the_other_takes_what_one_cannot(tmp_path: Path, start: S
                 clients.wait_answered(60)
                 victim.start()
         account = settled(server.port)
-        check_all_arrived(clients, arrived(one, other), most_doubles=1)
+        check_all_arrived(clients, arrived(one, other), most_duplicates=1)
         assert one.records()
         assert other.records()
     assert account.accepted == account.delivered == len(clients.answered)

@@ -25,7 +25,7 @@ from flask_boxkite import ConfigError, ModelMonitoringService
 from tests.faults import fill, mounted
 from tests.integration.ledger import (
     NUMBERED_APP,
-    SHARE_OF_DOUBLES,
+    SHARE_OF_DUPLICATES,
     Account,
     Clients,
     Keeper,
@@ -130,13 +130,13 @@ def test_workers_killed_while_fluentd_is_restarted_lose_nothing(
         account = settled(server.port)
         records = arrived(fluentd)
     # What a batch has in common with its double is its acknowledgement, lost with the process or the server.
-    books = check_all_arrived(clients, records, most_doubles=0.5)
+    books = check_all_arrived(clients, records, most_duplicates=0.5)
     assert clients.scrapes
     # A process may be killed just between counting a request and writing it, of which no client has an answer.
     unanswered = len(clients.unanswered)
     assert account.dropped.keys() <= {"process_died"}
     assert sum(account.dropped.values()) <= unanswered <= 2 * ROUNDS * 4
-    assert len(clients.answered) <= account.delivered <= len(clients.answered) + unanswered + books.doubles
+    assert len(clients.answered) <= account.delivered <= len(clients.answered) + unanswered + books.duplicates
 
 
 @pytest.mark.peers
@@ -152,7 +152,7 @@ def test_workers_killed_while_fluentd_works_deliver_only_what_was_in_hand_twice(
                 pids = server.worker_pids()
                 os.kill(pids[int(rng.integers(len(pids)))], signal.SIGKILL)
         settled(server.port)
-        check_all_arrived(clients, arrived(fluentd), most_doubles=0.5)
+        check_all_arrived(clients, arrived(fluentd), most_duplicates=0.5)
 
 
 @pytest.mark.peers
@@ -196,8 +196,8 @@ def test_a_process_killed_while_it_delivers_what_another_left_counts_nothing_twi
         kill_workers(server)
         mode = "up"
         account = settled(server.port)
-        books = check_all_arrived(clients, keeper.kept, most_doubles=1)
-    assert account.delivered <= len(clients.answered) + books.doubles
+        books = check_all_arrived(clients, keeper.kept, most_duplicates=1)
+    assert account.delivered <= len(clients.answered) + books.duplicates
 
 
 # --- servers that die -----------------------------------------------------------------------------------------------
@@ -643,7 +643,7 @@ def test_of_two_sinks_one_that_is_down_keeps_nothing_from_the_other(
     written = [
         json.loads(line) for path in (tmp_path / "records").rglob("*.txt") for line in path.read_text().splitlines()
     ]
-    check_all_arrived(clients, written, most_doubles=SHARE_OF_DOUBLES)
+    check_all_arrived(clients, written, most_duplicates=SHARE_OF_DUPLICATES)
     waiting = Account.of(scrape(server.port)[1])
     assert waiting.waiting == waiting.accepted >= len(clients.answered)
     assert waiting.delivered == 0

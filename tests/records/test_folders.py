@@ -108,7 +108,7 @@ def test_foreign_files_and_links_are_ignored(root: Path) -> None:
     (day / "1400_a.txt").mkdir()
     records = Records(root)
     assert len(list(records)) == 5
-    assert (records.counts.files, records.counts.doubles) == (5, 0)
+    assert (records.counts.files, records.counts.duplicates) == (5, 0)
 
 
 def test_records_come_in_the_order_of_time_from_several_endpoints(tmp_path: Path) -> None:

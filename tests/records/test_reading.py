@@ -82,7 +82,7 @@ def test_the_record_behind_a_torn_one_is_not_lost(tmp_path: Path) -> None:
     write(tmp_path, first, line(second)[:70], first, second)
     records = Records(tmp_path)
     assert [item["features"] for item in records] == [[1.0], [2.0]]
-    assert (records.counts.damaged, records.counts.doubles) == ({"no_record": 1}, 1)
+    assert (records.counts.damaged, records.counts.duplicates) == ({"no_record": 1}, 1)
 
 
 def test_a_record_that_comes_again_is_left_out_wherever_it_stands(tmp_path: Path) -> None:
@@ -91,13 +91,13 @@ def test_a_record_that_comes_again_is_left_out_wherever_it_stands(tmp_path: Path
     write(tmp_path, {**same, "entity_id": same["entity_id"].upper()}, other, name="boxkite-pod-2")
     records = Records(tmp_path)
     assert [item["features"] for item in records] == [[1.0], [2.0]]
-    assert records.counts.doubles == 3
+    assert records.counts.duplicates == 3
     assert records.counts.records == 2
 
 
 @given(names=st.lists(st.sampled_from("abcdef"), max_size=30), size=st.integers(1, 400))
 def test_each_id_is_read_once_whatever_the_chunks(names: list[str], size: int) -> None:
-    """Against a dict, over all ways in which doubles can be spread over chunks."""
+    """Against a dict, over all ways in which duplicates can be spread over chunks."""
     wanted = reading.Filter(Period())
     counts, seen = reading.ReadCounts(), set[bytes]()
     decode = decoder(None)
@@ -106,7 +106,7 @@ def test_each_id_is_read_once_whatever_the_chunks(names: list[str], size: int) -
     for start in range(0, len(items), size):
         kept += reading.new_ones(wanted.of(items[start : start + size]), seen, counts)
     assert [item.entity_id[0] for item in kept] == list(dict.fromkeys(names))
-    assert counts.doubles == len(names) - len(kept)
+    assert counts.duplicates == len(names) - len(kept)
 
 
 @pytest.mark.parametrize("suffix", [".txt.gz", ".gz"])

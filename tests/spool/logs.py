@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
-from flask_boxkite.spool import DeadLog, Log, Owner, find_dead, new_directory
+from flask_boxkite.spool import Log, OrphanLog, Owner, find_orphan, new_directory
 from flask_boxkite.system.process import ServerName, name_of
 
 __all__ = ["OWN", "adopted", "dies", "fill_up", "made", "stored", "take_all"]
@@ -25,19 +25,19 @@ def made(root: Path, max_bytes: int = 2**20, owner: Owner = OWN, number: int | N
     return Log(directory, lambda: owner, max_bytes)
 
 
-def dies(log: Log | DeadLog) -> None:
+def dies(log: Log | OrphanLog) -> None:
     """Let go of a log as a process does that is killed."""
     lock = log._owner_lock if isinstance(log, Log) else log._lock
     assert lock is not None
     lock.release()
 
 
-def adopted(root: Path, owner: Owner = OWN) -> DeadLog | None:
+def adopted(root: Path, owner: Owner = OWN) -> OrphanLog | None:
     """Take over what a dead process left."""
-    return find_dead(root, replace(owner, counts=""), None, lambda: None)
+    return find_orphan(root, replace(owner, counts=""), None, lambda: None)
 
 
-def take_all(log: Log | DeadLog, most_bytes: int = 2**30) -> list[bytes]:
+def take_all(log: Log | OrphanLog, most_bytes: int = 2**30) -> list[bytes]:
     """Take and settle everything; return the records."""
     records: list[bytes] = []
     while (taken := log.take(most_bytes)) is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_boxkite.spool import DeadLog, adoption, find_dead
+from flask_boxkite.spool import OrphanLog, adoption, find_orphan
 from flask_boxkite.spool.owner import OWNER, Owner
 from flask_boxkite.system import files
 from flask_boxkite.system.files import OwnerLock
@@ -239,7 +239,7 @@ def test_a_directory_that_was_emptied_while_another_looked_is_not_taken(
 
     monkeypatch.setattr(adoption, "OwnerLock", LockOfOneThatIsLate)
     monkeypatch.setattr(files, "open_private", lambda path, flags: os.open(path, flags))
-    assert find_dead(tmp_path, OWN, None, lambda: None) is None
+    assert find_orphan(tmp_path, OWN, None, lambda: None) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -325,9 +325,9 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def find(root: Path, state: Path | None, fold: Callable[[], object]) -> DeadLog | None:
+def find(root: Path, state: Path | None, fold: Callable[[], object]) -> OrphanLog | None:
     """Look for dead processes as one that counts in *state*."""
-    return find_dead(root, OWN, state, fold)
+    return find_orphan(root, OWN, state, fold)
 
 
 def counting(state: Path) -> Owner:
@@ -364,12 +364,12 @@ def test_those_whose_counts_someone_deleted_are_not_counted_here(tmp_path: Path,
     directory = left_by_a_dead_process(tmp_path / "spool", counting(state))
     (state / "live-1").unlink()
     counted: set[Path] = set()
-    dead = find_dead(tmp_path / "spool", OWN, state, lambda: None, has_counted=counted.__contains__)
+    dead = find_orphan(tmp_path / "spool", OWN, state, lambda: None, has_counted=counted.__contains__)
     assert dead is not None
     assert not dead.is_counted
     dead.close()
     counted.add(directory)
-    dead = find_dead(tmp_path / "spool", OWN, state, lambda: None, has_counted=counted.__contains__)
+    dead = find_orphan(tmp_path / "spool", OWN, state, lambda: None, has_counted=counted.__contains__)
     assert dead is not None
     assert dead.is_counted
     counted.clear()  # someone deletes them while the records are on their way
@@ -398,11 +398,11 @@ def test_those_of_another_app_wait_for_it_unless_it_is_gone_for_good(tmp_path: P
     directory = left_by_a_dead_process(tmp_path / "spool", owner)
 
     asked: list[str] = []
-    assert find_dead(tmp_path / "spool", OWN, state, lambda: None, lambda key: not asked.append(key)) is None
+    assert find_orphan(tmp_path / "spool", OWN, state, lambda: None, lambda key: not asked.append(key)) is None
     assert asked == ["of another app"]
     for path in directory.iterdir():
         os.utime(path, (0, time.time() - 601))
-    dead = find_dead(tmp_path / "spool", OWN, state, lambda: pytest.fail("folded"), lambda key: True)
+    dead = find_orphan(tmp_path / "spool", OWN, state, lambda: pytest.fail("folded"), lambda key: True)
     assert dead is not None
     assert not dead.is_counted
     dead.close()

@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from flask_boxkite.spool import DeadLog, Log, SpoolFullError, Taken, spool_bytes, waiting_records
+from flask_boxkite.spool import Log, OrphanLog, SpoolFullError, Taken, spool_bytes, waiting_records
 from flask_boxkite.spool.directory import NEW, directories
 from flask_boxkite.spool.owner import OWNER
 from flask_boxkite.spool.segment import HEADER
@@ -48,7 +48,7 @@ class Interleavings(RuleBasedStateMachine):
         self.in_hand: deque[tuple[Taken, list[bytes]]] = deque()
         self.dead: dict[Path, dict[str, list[bytes | None]]] = {}
         self.damaged: set[Path] = set()
-        self.adopted: DeadLog | None = None
+        self.adopted: OrphanLog | None = None
         self.dead_unread: deque[bytes | None] = deque()
         self.dead_in_hand: deque[tuple[Taken, list[bytes | None]]] = deque()
 

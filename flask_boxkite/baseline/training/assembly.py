@@ -8,7 +8,7 @@ from dataclasses import replace
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.training.advice import warn_of_columns
-from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError, Problem
 from flask_boxkite.errors import BaselineError
 
@@ -18,7 +18,7 @@ __all__ = ["assembled"]
 def assembled(
     features: tuple[Distribution, ...],
     outputs: tuple[Distribution, ...],
-    choices: Choices,
+    choices: BaselineOptions,
     *,
     model: str,
     version: str | None,

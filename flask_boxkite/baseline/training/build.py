@@ -18,7 +18,7 @@ from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
 from flask_boxkite.baseline.training.data import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.baseline.training.memory import count_columns
-from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["build_baseline"]
@@ -37,12 +37,12 @@ def build_baseline(
 ) -> Baseline:
     """Count training data in bins chosen from it.
 
-    The parameters are the same as of `ModelMonitoringService.export_text`; *options* are the same as of `Choices.of`.
+    `ModelMonitoringService.export_text` explains the parameters, `BaselineOptions.of` the *options*.
 
     Raises:
         BaselineError: The data has no columns or columns of different lengths, or an option names an unknown column.
     """
-    choices = Choices.of(**options)
+    choices = BaselineOptions.of(**options)
     if isinstance(inference, str):
         choices.check_outputs(inference)
     if classes is not None:
@@ -69,7 +69,7 @@ Counted: TypeAlias = "tuple[tuple[Distribution, ...], float | None]"
 """Distributions, and the probability that two rows are equal in these features, or in these outputs."""
 
 
-def _count(features: Any, choices: Choices, steps: Steps, output: str | None = None) -> Counted:
+def _count(features: Any, choices: BaselineOptions, steps: Steps, output: str | None = None) -> Counted:
     """Count all columns of the features, apart from *output*."""
     frame = _lazy_frame(features, choices)
     if frame is not None:
@@ -90,7 +90,7 @@ def _count(features: Any, choices: Choices, steps: Steps, output: str | None = N
     return counted, (rows if has_features else rows_of_output).collisions
 
 
-def _count_outputs(inference: Any, choices: Choices, steps: Steps) -> Counted:
+def _count_outputs(inference: Any, choices: BaselineOptions, steps: Steps) -> Counted:
     frame = _lazy_frame(inference, choices)
     if frame is not None:
         return _engine_counts(frame, choices, steps, lambda name: False)
@@ -107,7 +107,7 @@ def _count_outputs(inference: Any, choices: Choices, steps: Steps) -> Counted:
     return tuple(steps.each(count_columns(columns(), choices), "outputs")), rows.collisions
 
 
-def _lazy_frame(data: Any, choices: Choices) -> Any | None:
+def _lazy_frame(data: Any, choices: BaselineOptions) -> Any | None:
     """Return *data* as a lazy frame without excluded columns; None if it is not lazy."""
     frame = as_lazy_frame(data)
     if frame is None or not choices.exclude:
@@ -115,7 +115,7 @@ def _lazy_frame(data: Any, choices: Choices) -> Any | None:
     return frame.drop(*filter(choices.leaves_out, frame.collect_schema().names()))
 
 
-def _engine_counts(frame: Any, choices: Choices, steps: Steps, is_feature: Callable[[str], bool]) -> Counted:
+def _engine_counts(frame: Any, choices: BaselineOptions, steps: Steps, is_feature: Callable[[str], bool]) -> Counted:
     from flask_boxkite.baseline.training.engine import count_lazily  # which loads narwhals
 
     distributions = count_lazily(frame, is_feature, choices, steps)

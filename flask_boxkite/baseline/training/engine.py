@@ -24,7 +24,7 @@ import numpy as np
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.progress import Steps
 from flask_boxkite.baseline.training.binning import float_width
-from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.queries import Engine, Kind, Variable
 from flask_boxkite.baseline.training.ranges import Cells, Mask, Numbers
@@ -48,7 +48,7 @@ PASSES = 5
 
 
 def count_lazily(
-    frame: Any, is_feature: Callable[[str], bool], choices: Choices, steps: Steps
+    frame: Any, is_feature: Callable[[str], bool], choices: BaselineOptions, steps: Steps
 ) -> tuple[Distribution, ...]:
     """Count all columns of a narwhals `LazyFrame`, in their order, except columns that *choices* note as problems.
 
@@ -96,7 +96,7 @@ class _Batch:
         engine: Engine,
         variables: Sequence[Variable],
         positions: Mapping[str, int],
-        choices: Choices,
+        choices: BaselineOptions,
         tell: _Telling,
     ) -> None:
         self._engine, self._variables = engine, list(variables)

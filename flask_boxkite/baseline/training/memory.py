@@ -21,7 +21,7 @@ from flask_boxkite.baseline.training.binning import (
     has_fewer_distinct,
 )
 from flask_boxkite.baseline.training.data import Column, as_column
-from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranking import Ranking
 from flask_boxkite.naming import canonical_number
@@ -30,7 +30,7 @@ from flask_boxkite.values.conversion import to_number
 __all__ = ["count_columns", "labelled_counts"]
 
 
-def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: Choices) -> Iterator[Distribution]:
+def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: BaselineOptions) -> Iterator[Distribution]:
     """Count each column; a few at a time in threads, because NumPy does the work and frees the interpreter.
 
     Args:
@@ -63,7 +63,7 @@ def count_columns(columns: Iterable[tuple[str, int | None, Any]], choices: Choic
                     yield found
 
 
-def _distribution(name: str, position: int | None, column: Column, choices: Choices) -> Distribution:
+def _distribution(name: str, position: int | None, column: Column, choices: BaselineOptions) -> Distribution:
     others: dict[str, Any] = {"missing": column.missing, "invalid": column.invalid}
     is_output = position is None
     if column.numbers is None:
@@ -85,7 +85,7 @@ def _distribution(name: str, position: int | None, column: Column, choices: Choi
     return Continuous(name, bounds, count_bins(ranking, bounds), groups, **others)
 
 
-def _is_discrete(name: str, position: int | None, column: Column, ranking: Ranking, choices: Choices) -> bool:
+def _is_discrete(name: str, position: int | None, column: Column, ranking: Ranking, choices: BaselineOptions) -> bool:
     if name not in choices.bins and not np.isfinite(ranking.values).any():
         return True
     decided = choices.is_discrete(name, position, is_category=column.is_category)

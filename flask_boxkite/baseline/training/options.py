@@ -34,7 +34,7 @@ from flask_boxkite.errors import BaselineError
 from flask_boxkite.values.conversion import folded
 from flask_boxkite.values.times import to_seconds, whole_microseconds
 
-__all__ = ["Bounds", "Choices", "Seen"]
+__all__ = ["BaselineOptions", "Bounds", "Seen"]
 
 FEWEST = 5
 """Least number of rows for the file to name a category, unless the user decides."""
@@ -72,7 +72,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Choices:
+class BaselineOptions:
     """The user's decisions; all others are made for each column.
 
     Attributes:
@@ -109,7 +109,7 @@ class Choices:
         texts: Iterable[str] = (),
         missing_texts: Iterable[str] = (),
         exclude: Iterable[str] = (),
-    ) -> Choices:
+    ) -> BaselineOptions:
         """Check the options of `ModelMonitoringService.export_text`.
 
         Raises:

@@ -26,7 +26,7 @@ from flask_boxkite.baseline.training.binning import (
     float_width,
     rank_of,
 )
-from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.naming import canonical_number
 from flask_boxkite.values.conversion import to_number
 
@@ -191,8 +191,10 @@ class Numbers:
         """The number of rows that are numbers."""
         return self.cells.size + self.below + self.above
 
-    def is_discrete(self, name: str, position: int | None, choices: Choices, *, is_category: bool) -> bool | None:
-        """Decide the kind of the column, like `Choices.is_discrete`; None if its cells would have to be finer."""
+    def is_discrete(
+        self, name: str, position: int | None, choices: BaselineOptions, *, is_category: bool
+    ) -> bool | None:
+        """Decide the kind of the column, as the options do; None if its cells would have to be finer."""
         if not self.cells.size:
             return name not in choices.bins
         decided = choices.is_discrete(name, position, is_category=is_category)
@@ -202,7 +204,7 @@ class Numbers:
             return False
         return None if self.cells.is_mixed.any() else True
 
-    def chosen_bounds(self, name: str, choices: Choices) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
+    def chosen_bounds(self, name: str, choices: BaselineOptions) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
         """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts.
 
         Raises:
@@ -222,7 +224,7 @@ class Numbers:
         groups = groups or even_groups(bounds, counts)
         return Continuous(name, bounds, counts, groups, **self._others)
 
-    def discrete(self, name: str, choices: Choices, *, is_output: bool) -> Discrete:
+    def discrete(self, name: str, choices: BaselineOptions, *, is_output: bool) -> Discrete:
         """Build the distribution of the exact values; values in mixed cells are rare."""
         exact = self.cells.chosen(~self.cells.is_mixed)
         labels = (canonical_number(self.cells.number(value)) for value in exact.lows.tolist())

@@ -28,7 +28,7 @@ from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.binning import count_bins, float_width
 from flask_boxkite.baseline.training.collisions import Hashes, RowHashes, StreamCollisions, reusable
 from flask_boxkite.baseline.training.data import Column, as_column, named_columns
-from flask_boxkite.baseline.training.options import Choices
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranges import Cells, Counts, Floats, Numbers
 from flask_boxkite.baseline.training.ranking import Ranking
@@ -63,8 +63,8 @@ def count_chunks(
     clock: Callable[[], float] = time.time,
     **options: Any,
 ) -> BaselineContents:
-    """Count chunks of training data; see `Baseline.from_chunks`. *options* are the same as of `Choices.of`."""
-    choices = Choices.of(**options)
+    """Count chunks of training data; see `Baseline.from_chunks`. *options* are the same as of `BaselineOptions.of`."""
+    choices = BaselineOptions.of(**options)
     choices.check_outputs(inference)
     streams: dict[str, _Stream] = {}
     rows = StreamCollisions()
@@ -91,7 +91,7 @@ def count_chunks(
     )
 
 
-def _counted(streams: Iterable[tuple[int | None, _Stream]], choices: Choices) -> Iterator[Distribution]:
+def _counted(streams: Iterable[tuple[int | None, _Stream]], choices: BaselineOptions) -> Iterator[Distribution]:
     """Yield the distributions of columns, except columns that *choices* note as problems."""
     for position, stream in streams:
         try:
@@ -111,7 +111,7 @@ def _names(inference: str | Collection[str] | None, known: Collection[str]) -> l
 
 
 def _take(
-    chunk: Any, number: int, streams: dict[str, _Stream], choices: Choices, outputs: Collection[str]
+    chunk: Any, number: int, streams: dict[str, _Stream], choices: BaselineOptions, outputs: Collection[str]
 ) -> Hashes | None:
     """Count a chunk; return hashes of its rows of features, or of outputs if there are no features."""
     names = set()
@@ -148,7 +148,7 @@ class _Stream:
         choices: Decisions of the user.
     """
 
-    def __init__(self, name: str, choices: Choices) -> None:
+    def __init__(self, name: str, choices: BaselineOptions) -> None:
         self._name, self._choices = name, choices
         bins = choices.bins.get(name)
         self._in_bins: Counts = np.zeros(len(bins.values if bins else ()) + 1, dtype=np.int64)
