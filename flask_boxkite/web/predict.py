@@ -21,7 +21,7 @@ __all__ = ["current_capture", "predicting"]
 logger = logging.getLogger("flask_boxkite")
 
 _JSON_ATOMS = frozenset({str, int, float, bool, type(None)})
-_NOTCAPTURED = frozenset({"HEAD", "OPTIONS"})
+_NOT_CAPTURED = frozenset({"HEAD", "OPTIONS"})
 
 
 def predicting(view: Callable[..., Any], model: str | None, options: Options) -> Callable[..., Any]:
@@ -39,7 +39,7 @@ def predicting(view: Callable[..., Any], model: str | None, options: Options) ->
         if state is None:
             _warn_uncounted(view, _NO_MONITOR)
             return True
-        if current.method in _NOTCAPTURED:
+        if current.method in _NOT_CAPTURED:
             return True
         if (outer := getattr(current, CAPTURE, None)) is not None:  # a view that calls another is one prediction
             if state.settings.enabled and outer.model is not state.model_of_view(model, view):
