@@ -121,7 +121,8 @@ def default_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the default path of baselines where a test may write; return it."""
     path = tmp_path / "artefact" / "histogram.prom"
     path.parent.mkdir()
-    monkeypatch.setattr("flask_boxkite.service.DEFAULT_BASELINE_PATH", str(path))
+    for module in ("service", "monitoring.assembly"):  # where it is written, and where it is read
+        monkeypatch.setattr(f"flask_boxkite.{module}.DEFAULT_BASELINE_PATH", str(path))
     return path
 
 

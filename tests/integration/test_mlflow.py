@@ -75,7 +75,7 @@ def test_a_baseline_is_loaded_by_the_id_of_its_run(run_id: str) -> None:
         ("runs:/{run}/none.prom", "MLflow does not give 'runs:/{run}/none.prom': Failed to download artifacts"),
         (
             "runs:/none/baseline.prom",
-            "MLflow does not give 'runs:/none/baseline.prom': Run 'none' not found. Is MLFLOW",
+            "MLflow does not give 'runs:/none/baseline.prom': Run 'none' not found. Does MLFLOW",
         ),
         ("models:/none/1/baseline.prom", "MLflow does not give 'models:/none/1/baseline.prom': "),
         ("runs:/{run}/model.pickle", "model.pickle', line 1: it is not UTF-8 text"),
