@@ -94,7 +94,7 @@ class Shipper:
         self._all_settled = threading.Condition(self._lock)
         self._shipping = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._hand = InFlight(self._settle)
+        self._in_flight = InFlight(self._settle)
         self._flushes = 0
         self._backoff_seconds = 0.0
         self._is_closed = False
@@ -301,7 +301,7 @@ class Shipper:
         queue = self._queue
         with self._lock:
             self._thread_wakes.wait_for(
-                lambda: self._is_ending or not queue.is_settled or not self._hand.is_empty,
+                lambda: self._is_ending or not queue.is_settled or not self._in_flight.is_empty,
                 IDLE_SECONDS if queue.pause is None else queue.pause,
             )
             if not (is_busy and queue.is_behind):
@@ -350,17 +350,17 @@ class Shipper:
             self._block.cells[WAITING_BYTES] = self._queue.memory_bytes  # records may have moved to the disk or back
 
     def _next_batch(self) -> Batch | None:
-        hand = self._hand
-        while (batch := hand.next(is_all=False)) is None:
+        in_flight = self._in_flight
+        while (batch := in_flight.next(is_all=False)) is None:
             chunk = self._queue.take(self._batch_bytes)
             if chunk is None:
-                return hand.next(is_all=True)
-            hand.add(chunk, self.sink.tag if chunk.tag is None else chunk.tag)
+                return in_flight.next(is_all=True)
+            in_flight.add(chunk, self.sink.tag if chunk.tag is None else chunk.tag)
         return batch
 
     def _ship(self, batch: Batch, timeout: float) -> None:
-        chunk = self._hand.chunk
-        if self._hand.is_again:
+        chunk = self._in_flight.chunk
+        if self._in_flight.is_again:
             with self._lock:
                 self._block.cells[RETRIES] += 1
         try:
@@ -368,13 +368,13 @@ class Shipper:
         except Exception as error:  # no failure of a sink may end the thread
             self._complain("Sink %r did not take %d records; they are tried again.", self.sink.name, len(batch.records))
             self._back_off()
-            if self._hand.failed(is_refusal=isinstance(error, RefusedError)) is not None:
+            if self._in_flight.failed(is_refusal=isinstance(error, RefusedError)) is not None:
                 logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
                 self._count(DROPPED["refused"], batch, chunk)
             return
 
         self._count(DELIVERED, batch, chunk)
-        self._hand.delivered()
+        self._in_flight.delivered()
         self._reset_backoff()
 
     def _count(self, cell: int, batch: Batch, chunk: Chunk) -> None:

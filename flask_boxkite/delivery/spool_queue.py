@@ -39,8 +39,8 @@ class SpoolQueue:
     def __init__(self, log: Log, memory: MemoryQueue, find_orphan: Callable[[], OrphanLog | None]) -> None:
         self._log = log
         self._memory = memory
-        self._find_dead = find_orphan
-        self._dead: OrphanLog | None = None
+        self._find_orphan = find_orphan
+        self._orphan: OrphanLog | None = None
         self._was_own_turn = False
         self._next_scan = self._next_recovery = 0.0
         self._record_bytes = 0
@@ -62,12 +62,12 @@ class SpoolQueue:
 
     @property
     def left(self) -> int:
-        dead = self._dead
-        return self._log.waiting + self._memory.left + (dead.waiting if dead is not None else 0)
+        orphan = self._orphan
+        return self._log.waiting + self._memory.left + (orphan.waiting if orphan is not None else 0)
 
     @property
     def is_settled(self) -> bool:
-        return self.left == 0 and self._dead is None and not self._must_scan
+        return self.left == 0 and self._orphan is None and not self._must_scan
 
     @property
     def has_losses(self) -> bool:
@@ -75,7 +75,7 @@ class SpoolQueue:
 
     @property
     def is_behind(self) -> bool:
-        return self._dead is not None or self._log.is_behind
+        return self._orphan is not None or self._log.is_behind
 
     @property
     def pause(self) -> float:
@@ -112,22 +112,22 @@ class SpoolQueue:
         return self._memory.take(most_bytes) if taken is None else self._chunk(self._log, taken)
 
     def _take_dead(self, most_bytes: int) -> Chunk | None:
-        dead = self._dead
-        if dead is None:
+        orphan = self._orphan
+        if orphan is None:
             return None
         taken = None
 
         with contextlib.suppress(OSError):  # another process may be able to read them, or this one later
-            taken = dead.take(most_bytes)
+            taken = orphan.take(most_bytes)
         if taken is not None:
-            return self._chunk(dead, taken)
-        if lost := dead.collect_lost():  # counted before the directory is removed
-            self._lose("damaged", lost, origin_of(dead))
-        elif dead.in_hand == 0:
-            if dead.waiting <= 0:
+            return self._chunk(orphan, taken)
+        if lost := orphan.collect_lost():  # counted before the directory is removed
+            self._lose("damaged", lost, origin_of(orphan))
+        elif orphan.in_hand == 0:
+            if orphan.waiting <= 0:
                 self._must_scan = True  # where one process has died, others may have died too
-            self._dead = None
-            dead.close()
+            self._orphan = None
+            orphan.close()
 
         return None
 
@@ -164,9 +164,9 @@ class SpoolQueue:
 
     def _prepare(self) -> None:
         """Make room for coming records; the oldest are given up for it, and a dead process has the oldest."""
-        dead = self._dead
-        while dead is not None and self._log.lacks_room() and (given_up := dead.give_up_oldest()):
-            self._lose("spool_full", given_up, origin_of(dead))
+        orphan = self._orphan
+        while orphan is not None and self._log.lacks_room() and (given_up := orphan.give_up_oldest()):
+            self._lose("spool_full", given_up, origin_of(orphan))
         self._log.prepare()
 
     def _lose(self, reason: str, records: int, origin: Origin) -> None:
@@ -190,24 +190,24 @@ class SpoolQueue:
                     self._is_degraded = not self._memory.move(self._append, _MOVED_AT_ONCE)
 
     def _look_for_dead(self) -> None:
-        if self._dead is None and (self._must_scan or time.monotonic() >= self._next_scan):
+        if self._orphan is None and (self._must_scan or time.monotonic() >= self._next_scan):
             self._next_scan = time.monotonic() + SCAN_SECONDS
-            self._dead = self._find_dead()
+            self._orphan = self._find_orphan()
             self._must_scan = False
 
     def close(self) -> int:
         # Records in hand may be delivered just now, so the lock on them stays until the process ends.
-        if self._dead is not None and self._dead.in_hand == 0:
-            self._dead.close()
-            self._dead = None
+        if self._orphan is not None and self._orphan.in_hand == 0:
+            self._orphan.close()
+            self._orphan = None
         self._memory.close()
         return self._log.close()
 
     def forget(self) -> None:
         self._log.forget()
-        if self._dead is not None:
-            self._dead.forget()
-        self._dead = None
+        if self._orphan is not None:
+            self._orphan.forget()
+        self._orphan = None
 
     def collect_losses(self) -> list[Loss]:
         with self._lock:

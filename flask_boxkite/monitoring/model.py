@@ -339,15 +339,7 @@ class ModelMonitor:
     def drift(self, window: str | None = None) -> DriftReport:
         """Compare what all processes of this server have counted with the baseline.
 
-        Every stretch of time within the window is compared, so a change is found however long all was well before.
-
-        Args:
-            window: ``"5m"``, ``"1h"`` or ``"24h"``: whether something has changed in the last five minutes, hour or
-                day. None: at any time since the start, and not gone since; it holds all that the others see.
-
-        Returns:
-            A report: ``print`` it, or take ``to_dict()``, ``to_rows()`` for a data frame, ``to_markdown()``,
-            ``report["age"].verdict`` or ``report.drifted``.
+        `ModelMonitoringService.drift` explains the window and the report.
 
         Raises:
             BoxkiteError: There is no baseline to compare with, or the counts cannot be read.

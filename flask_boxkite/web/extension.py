@@ -23,7 +23,7 @@ from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baselines
 from flask_boxkite.web.capture import PASSING, Options, Pick
 from flask_boxkite.web.dashboard import Guard
-from flask_boxkite.web.monitored_app import KEY, MonitoredApp
+from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
 from flask_boxkite.web.predict import current_capture, predicting
 from flask_boxkite.web.views import PredictedView, routed
 
@@ -240,9 +240,9 @@ class Boxkite:
     def _state(self) -> MonitoredApp:
         """Return the state of the current app; outside of any, the state of the only app."""
         if has_app_context():
-            state = current_app.extensions.get(KEY)
+            state = monitored_app(current_app)
             if state is not None:
-                return state  # type: ignore[no-any-return]
+                return state
         elif (capture := PASSING.get()) is not None and capture.owner is not None:
             return capture.owner  # type: ignore[no-any-return]
         elif len(self._states) == 1:

@@ -348,7 +348,7 @@ def test_what_is_in_hand_at_the_end_is_not_delivered_by_another_too(tmp_path: Pa
     queue.close()
     assert adopted(tmp_path) is None
     queue.settle(chunk)
-    dead = queue._dead
+    dead = queue._orphan
     assert dead is not None
     dies(dead)
     other = adopted(tmp_path)
