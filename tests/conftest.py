@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -60,6 +61,10 @@ def no_leaks() -> Iterator[None]:
 def leaked_threads(before: set[threading.Thread]) -> list[threading.Thread]:
     """Return threads that are not in *before* and keep the interpreter alive; those about to end may do so first."""
     started = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    if started:
+        # asgiref runs an async view in a pool of its own, whose thread ends once the pool is collected; if the view
+        # raised, the pool stands in a circle with the error's traceback.
+        gc.collect()
     for thread in started:
-        thread.join(timeout=1.0)
+        thread.join(timeout=10.0)
     return [thread for thread in started if thread.is_alive()]
