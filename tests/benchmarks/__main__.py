@@ -2,6 +2,8 @@
 
     python -m tests.benchmarks                  # everything
     python -m tests.benchmarks --only request   # one comparison (repeatable)
+    python -m tests.benchmarks --against v1.0   # beside an earlier commit of this project, in turn with it
+    python -m tests.benchmarks --repeat 3       # three runs, and the median of each ratio
     python -m tests.benchmarks --profile        # where the microseconds of the Flask call go
 
 Needs the dependency group ``benchmarks``. boxkite gets an environment of its own under ``.peers/boxkite``.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 from . import (
     batch,
@@ -29,9 +32,10 @@ from . import (
     shared,
     training,
 )
+from .against import checkout
 from .bench import Bench
 from .environments import boxkite_python, describe
-from .report import HEADER, Row
+from .report import HEADER, Row, medians
 from .side import SideError
 from .stages import print_profile
 
@@ -62,36 +66,41 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", choices=list(COMPARISONS), help="one comparison; repeatable")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and calls; rougher figures")
+    parser.add_argument("--against", metavar="REV", help="a commit to measure beside, where a comparison can")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="how many runs to make")
     parser.add_argument("--profile", action="store_true", help="show where the microseconds of the Flask call go")
     return parser.parse_args()
 
 
-def run(bench: Bench, names: list[str]) -> bool:
-    """Print the rows of these comparisons as they come and return whether all bars were met."""
+def run(bench: Bench, names: list[str]) -> tuple[list[Row], bool]:
+    """Print the rows of these comparisons as they come; return them, and whether every comparison came to its end."""
     print(HEADER)
-    good = True
+    rows = []
+    is_complete = True
     for name in names:
         try:
             for row in COMPARISONS[name](bench):
                 print(row, flush=True)
-                good = good and row.is_met is not False
+                rows.append(row)
         except SideError as error:
             print(f"{name}: failed\n{error}", flush=True)
-            good = False
-    return good
+            is_complete = False
+    return rows, is_complete
 
 
 def main() -> int:
     """Run what was asked for; return the exit status."""
     options = arguments()
-    bench = Bench(boxkite_python=boxkite_python(), quick=options.quick)
-    print(describe(bench.boxkite_python) + "\n", flush=True)
-    good = True
-    if options.only or not options.profile:
-        good = run(bench, options.only or list(COMPARISONS))
-    if options.profile:
-        print_profile(bench)
-    return 0 if good else 1
+    names = options.only or ([] if options.profile else list(COMPARISONS))
+    with checkout(options.against) if options.against else nullcontext() as before:
+        bench = Bench(boxkite_python=boxkite_python(), quick=options.quick, before=before)
+        print(describe(bench.boxkite_python) + "\n", flush=True)
+        runs = [run(bench, names) for _ in range(options.repeat if names else 0)]
+        if len(runs) > 1:
+            print("\n" + "\n".join(medians([rows for rows, _ in runs])))
+        if options.profile:
+            print_profile(bench)
+    return 0 if all(done and all(row.is_met is not False for row in rows) for rows, done in runs) else 1
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import methodcaller
 
-from .bench import Bench
+from .bench import Bench, compared
 from .report import Row
 
 __all__ = ["measure"]
@@ -16,15 +17,9 @@ CALLS = 40
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Measure the time a row; boxkite has no batches, so beside it stands its time for a single row."""
-    with bench.side("ours") as ours, bench.side("boxkite") as boxkite:
+    with bench.sides("ours") as sides, bench.side("boxkite") as boxkite:
         for kind, max_figure in (("arrays", MAX_MICROSECONDS_A_ROW), ("lists", None)):
-            figures = bench.alternate({"ours": ours}, f"batch of {kind}", rounds=ROUNDS, calls=CALLS)
-            single = bench.alternate({"boxkite": boxkite}, "prediction 30", rounds=ROUNDS, calls=CALLS * 20)
-            yield Row(
-                f"batch of 1,000 x 30 as {kind}, a row",
-                figures["ours"].median("p50"),
-                "µs",
-                peer=single["boxkite"].median("p50"),
-                peer_name="boxkite",
-                max_figure=max_figure,
-            )
+            figures = bench.alternate(sides, f"batch of {kind}", rounds=ROUNDS, calls=CALLS)
+            figures |= bench.alternate({"boxkite": boxkite}, "prediction 30", rounds=ROUNDS, calls=CALLS * 20)
+            what = f"batch of 1,000 x 30 as {kind}, a row"
+            yield compared(what, figures, methodcaller("median", "p50"), "µs", "boxkite", max_figure=max_figure)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .side import Side, clean_environment, run_side
+from .report import Row
+from .side import SIDES, Side, clean_environment, run_side
 
-__all__ = ["ROOT", "Bench", "Rounds"]
+__all__ = ["ROOT", "Bench", "Rounds", "compared"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,10 +57,12 @@ class Bench:
     Attributes:
         boxkite_python: The interpreter of boxkite's environment.
         quick: Fewer rounds and calls.
+        before: Folder of an earlier checkout of ours, measured in turn with today's; None to measure today's alone.
     """
 
     boxkite_python: str
     quick: bool
+    before: Path | None = None
 
     def rounds(self, full: int) -> int:
         """Return how many rounds to make where a full run makes *full*."""
@@ -71,22 +74,40 @@ class Bench:
 
     def receiver(self) -> AbstractContextManager[Side]:
         """Start what plays fluentd."""
-        return run_side("receiver.py", python=sys.executable, environment=clean_environment())
+        return run_side(SIDES / "receiver.py", python=sys.executable, environment=clean_environment())
+
+    def root(self, name: str) -> Path | None:
+        """Return the folder of the checkout that the side with this name runs; None for a peer."""
+        return {"ours": ROOT, "before": self.before}.get(name)
+
+    def names(self, *names: str) -> list[str]:
+        """Return *names*, and behind ``ours`` also ``before`` if an earlier checkout is measured too."""
+        has_before = self.before is not None
+        return [side for name in names for side in ((name, "before") if name == "ours" and has_before else (name,))]
 
     def environment(self, name: str, fluentd_address: str = "") -> dict[str, str]:
         """Return the environment variables of the side with this name."""
         extra = {"BEDROCK_ENDPOINT_ID": name}
-        if name == "ours":
-            extra |= {"PYTHONPATH": str(ROOT), "BOXKITE_FLUENTD_ADDR": fluentd_address}
+        root = self.root(name)
+        if root:
+            extra |= {"PYTHONPATH": str(root), "BOXKITE_FLUENTD_ADDR": fluentd_address}
         elif name == "boxkite" and fluentd_address:
             extra["BEDROCK_FLUENTD_ADDR"] = fluentd_address
         return clean_environment(**extra)
 
     def side(self, name: str, fluentd_address: str = "") -> AbstractContextManager[Side]:
-        """Start the side with this name: ``ours``, ``boxkite``, ``exporter`` or ``prometheus``."""
-        script = "ours.py" if name == "ours" else f"peer_{name}.py"
+        """Start the side with this name: ``ours``, ``before``, ``boxkite``, ``exporter`` or ``prometheus``."""
+        root = self.root(name)
+        # An earlier checkout brings its own script: what a case calls may have had another name.
+        script = root / SIDES.relative_to(ROOT) / "ours.py" if root else SIDES / f"peer_{name}.py"
         python = self.boxkite_python if name == "boxkite" else sys.executable
         return run_side(script, python=python, environment=self.environment(name, fluentd_address))
+
+    @contextmanager
+    def sides(self, *names: str, fluentd_address: str = "") -> Iterator[dict[str, Side]]:
+        """Start the sides with these names, and the earlier checkout beside ours."""
+        with ExitStack() as stack:
+            yield {name: stack.enter_context(self.side(name, fluentd_address)) for name in self.names(*names)}
 
     def alternate(self, sides: Mapping[str, Side], case: str, *, rounds: int, calls: int) -> dict[str, Rounds]:
         """Let the sides run *case* in turn, so many rounds of so many calls each (fewer when quick)."""
@@ -95,3 +116,32 @@ class Bench:
             for name in list(sides)[:: -1 if number % 2 else 1]:
                 figures[name].add(sides[name].ask(case, self.calls(calls)))
         return figures
+
+
+def compared(
+    what: str,
+    figures: Mapping[str, Rounds],
+    measure: Callable[[Rounds], float],
+    unit: str,
+    peer: str | None = None,
+    **bars: float | None,
+) -> Row:
+    """Return the row that shows *measure* of our rounds beside the peer's and the earlier checkout's.
+
+    Args:
+        what: Title of the row.
+        figures: Rounds of each side.
+        measure: Function that makes the figure out of a side's rounds.
+        unit: Unit of the figure.
+        peer: Name of the side to compare with, if there is one.
+        **bars: Bars of the row, as `Row` takes them.
+    """
+    return Row(
+        what,
+        measure(figures["ours"]),
+        unit,
+        peer=measure(figures[peer]) if peer else None,
+        peer_name=peer or "",
+        before=measure(figures["before"]) if "before" in figures else None,
+        **bars,
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 from .bench import Bench
 from .report import Row
-from .side import run_side
+from .side import SIDES, run_side
 
 __all__ = ["measure"]
 
@@ -43,7 +43,7 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 def _ask(bench: Bench, path: Path, case: str) -> dict[str, Any]:
     environment = bench.environment("ours") | {"BENCHMARK_TABLE": str(path)}
-    with run_side("engine_case.py", python=sys.executable, environment=environment) as side:
+    with run_side(SIDES / "engine_case.py", python=sys.executable, environment=environment) as side:
         return side.ask(case)
 
 

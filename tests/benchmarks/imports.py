@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from operator import methodcaller
 
-from .bench import Bench
+from .bench import Bench, Rounds, compared
 from .report import Row
 from .side import SideError
 
@@ -26,8 +26,13 @@ print((time.perf_counter() - start) * 1e3)
 """
 
 
-def _milliseconds(python: str, module: str, environment: dict[str, str]) -> float:
-    """Return what the import takes in a fresh process."""
+def _milliseconds(bench: Bench, name: str, cache: str) -> float:
+    """Return what the import takes in a fresh process, which keeps its bytecode in the folder *cache*."""
+    # A cache of our own: without one that can be written, each process would compile the sources.
+    environment = bench.environment(name) | {"PYTHONPYCACHEPREFIX": cache}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    python = bench.boxkite_python if name == "boxkite" else sys.executable
+    module = "boxkite.monitoring.service" if name == "boxkite" else "flask_boxkite"
     command = [python, "-c", TIMED_IMPORT.format(module=module)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
@@ -37,23 +42,12 @@ def _milliseconds(python: str, module: str, environment: dict[str, str]) -> floa
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Compare us with boxkite, in fresh processes; the first import of each only fills the bytecode cache."""
-    commands = {
-        "ours": (sys.executable, "flask_boxkite"),
-        "boxkite": (bench.boxkite_python, "boxkite.monitoring.service"),
-    }
-    taken: dict[str, list[float]] = {name: [] for name in commands}
+    taken = {name: Rounds() for name in bench.names("ours", "boxkite")}
     with tempfile.TemporaryDirectory() as cache:
-        for _ in range(bench.rounds(ROUNDS) + 1):
-            for name, (python, module) in commands.items():
-                # A cache of our own: without one that can be written, each process would compile the sources.
-                environment = bench.environment(name) | {"PYTHONPYCACHEPREFIX": f"{cache}/{name}"}
-                environment.pop("PYTHONDONTWRITEBYTECODE", None)
-                taken[name].append(_milliseconds(python, module, environment))
-    yield Row(
-        "import, added to Flask, NumPy and prometheus_client",
-        statistics.median(taken["ours"][1:]),
-        "ms",
-        peer=statistics.median(taken["boxkite"][1:]),
-        peer_name="boxkite",
-        max_figure=MAX_MILLISECONDS,
-    )
+        for number in range(bench.rounds(ROUNDS) + 1):
+            for name, rounds in taken.items():
+                milliseconds = _milliseconds(bench, name, f"{cache}/{name}")
+                if number:
+                    rounds.add({"milliseconds": milliseconds})
+    what = "import, added to Flask, NumPy and prometheus_client"
+    yield compared(what, taken, methodcaller("median", "milliseconds"), "ms", "boxkite", max_figure=MAX_MILLISECONDS)

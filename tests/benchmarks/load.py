@@ -29,6 +29,7 @@ __all__ = ["measure"]
 FACTORIES = {
     "plain": "apps:plain_app()",
     "ours": "apps:our_app('{address}')",
+    "before": "apps:our_app('{address}')",
     "boxkite": "apps:boxkite_app()",
     "exporter": "apps:exporter_app()",
 }
@@ -70,8 +71,8 @@ def measure(bench: Bench) -> Iterator[Row]:
         print("load: skipped, 'wrk' is not installed.")
         return
     for workers, title, names in (
-        (1, "gunicorn, one sync worker", list(FACTORIES)),
-        (2, "gunicorn, two sync workers", ["plain", "ours"]),
+        (1, "gunicorn, one sync worker", bench.names("plain", "ours", "boxkite", "exporter")),
+        (2, "gunicorn, two sync workers", bench.names("plain", "ours")),
     ):
         with bench.receiver() as receiver:
             runs = _alternate(bench, wrk, names, workers, f"127.0.0.1:{receiver.ask('port')['port']}")
@@ -146,7 +147,8 @@ def _run_wrk(wrk: str, script: Path, port: int, seconds: int) -> Run:
 def _server(bench: Bench, name: str, workers: int, fluentd_address: str) -> Iterator[int]:
     """Run one application under gunicorn on a socket that we open, and yield its port once it answers."""
     python = bench.boxkite_python if name == "boxkite" else sys.executable
-    environment = clean_environment(BEDROCK_ENDPOINT_ID=name, PYTHONPATH=f"{SIDES}:{ROOT}")
+    root = bench.root(name) or ROOT
+    environment = clean_environment(BEDROCK_ENDPOINT_ID=name, PYTHONPATH=f"{root / SIDES.relative_to(ROOT)}:{root}")
     if name == "boxkite":
         environment |= {"PYTHONPATH": str(SIDES), "BEDROCK_FLUENTD_ADDR": fluentd_address}
     with (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .bench import Bench
+from .bench import Bench, compared
 from .report import Row
 
 __all__ = ["measure"]
@@ -18,8 +18,9 @@ CALLS = 5
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Time each view; a prediction is logged before each, outside the clock, so that nothing is answered twice."""
-    with bench.side("ours") as ours:
+    with bench.sides("ours") as sides:
         for view, bar in BARS.items():
-            figures = bench.alternate({"ours": ours}, f"page: {view}", rounds=ROUNDS, calls=CALLS)["ours"]
-            yield Row(f"page with 5,000 features, {view}: p50", figures.median("p50") / 1e3, "ms", max_figure=bar)
-            yield Row(f"page with 5,000 features, {view}: size", figures.median("bytes") / 1e3, "kB")
+            figures = bench.alternate(sides, f"page: {view}", rounds=ROUNDS, calls=CALLS)
+            what = f"page with 5,000 features, {view}"
+            yield compared(f"{what}: p50", figures, lambda side: side.median("p50") / 1e3, "ms", max_figure=bar)
+            yield compared(f"{what}: size", figures, lambda side: side.median("bytes") / 1e3, "kB")

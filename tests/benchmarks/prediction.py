@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import methodcaller
 
-from .bench import Bench
+from .bench import Bench, compared
 from .report import Row
 
 __all__ = ["measure"]
@@ -17,15 +18,8 @@ CALLS = 4_000
 def measure(bench: Bench) -> Iterator[Row]:
     """Compare us with boxkite at 30 and 100 features, sent as a list by position."""
     for features, max_ratios in MAX_RATIOS.items():
-        with bench.side("ours") as ours, bench.side("boxkite") as boxkite:
-            sides = {"ours": ours, "boxkite": boxkite}
+        with bench.sides("ours", "boxkite") as sides:
             figures = bench.alternate(sides, f"prediction {features}", rounds=ROUNDS, calls=CALLS)
         for key, max_ratio in max_ratios.items():
-            yield Row(
-                f"log_prediction, {features} features: {key}",
-                figures["ours"].median(key),
-                "µs",
-                peer=figures["boxkite"].median(key),
-                peer_name="boxkite",
-                max_ratio=max_ratio,
-            )
+            what = f"log_prediction, {features} features: {key}"
+            yield compared(what, figures, methodcaller("median", key), "µs", "boxkite", max_ratio=max_ratio)

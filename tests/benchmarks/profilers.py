@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from .bench import Bench
 from .environments import profiler_python
 from .report import Row
-from .side import clean_environment, run_side
+from .side import SIDES, clean_environment, run_side
 
 __all__ = ["measure"]
 
@@ -26,8 +26,8 @@ def measure(bench: Bench) -> Iterator[Row]:
     for peer, (case, what, max_ratio) in COMPARISONS.items():
         python = profiler_python(peer)
         with (
-            run_side("ours.py", python=sys.executable, environment=bench.environment("ours")) as ours,
-            run_side(f"peer_{peer}.py", python=python, environment=clean_environment()) as theirs,
+            run_side(SIDES / "ours.py", python=sys.executable, environment=bench.environment("ours")) as ours,
+            run_side(SIDES / f"peer_{peer}.py", python=python, environment=clean_environment()) as theirs,
         ):
             figures = bench.alternate({"ours": ours, peer: theirs}, case, rounds=ROUNDS, calls=1)
         ours_took, theirs_took = (figures[name].median("seconds") for name in ("ours", peer))

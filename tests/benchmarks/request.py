@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from operator import methodcaller
 
-from .bench import Bench, Rounds
+from .bench import Bench, Rounds, compared
 from .report import Row
 
 __all__ = ["measure"]
 
 NAMES = ("ours", "boxkite", "exporter")
-MAX_RATIOS = {"boxkite": 1 / 5, "exporter": 1.3}
+MAX_RATIOS = {"boxkite": {"p50": 1 / 5}, "exporter": {"p50": 1.3}}
 ROUNDS = 16
 CALLS = 2_000
 
@@ -21,8 +21,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     for case in ("request by name", "request by position"):
         with bench.receiver() as receiver:
             address = f"127.0.0.1:{receiver.ask('port')['port']}"
-            with ExitStack() as stack:
-                sides = {name: stack.enter_context(bench.side(name, address)) for name in NAMES}
+            with bench.sides(*NAMES, fluentd_address=address) as sides:
                 figures = bench.alternate(sides, case, rounds=ROUNDS, calls=CALLS)
             counts = receiver.ask("counts")
         yield from _rows(case, figures)
@@ -30,7 +29,7 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 
 def _rows(case: str, figures: dict[str, Rounds]) -> Iterator[Row]:
-    """Yield the added p50, p99 and CPU time, ours beside each peer's; only p50 has a bar."""
+    """Yield the whole call beside the plain one, then what we add beside what each peer adds."""
     for key in ("p50", "p99"):
         yield Row(
             f"{case}: {key} of the whole call",
@@ -40,15 +39,9 @@ def _rows(case: str, figures: dict[str, Rounds]) -> Iterator[Row]:
             peer_name="plain",
         )
     for key, title in (("p50", "added p50"), ("p99", "added p99"), ("cpu", "added CPU time, threads too")):
-        for name, max_ratio in MAX_RATIOS.items():
-            yield Row(
-                f"{case}: {title}",
-                figures["ours"].median_added(key),
-                "µs",
-                peer=figures[name].median_added(key),
-                peer_name=name,
-                max_ratio=max_ratio if key == "p50" else None,
-            )
+        for name, bars in MAX_RATIOS.items():
+            added = methodcaller("median_added", key)
+            yield compared(f"{case}: {title}", figures, added, "µs", name, max_ratio=bars.get(key))
 
 
 def _arrived(case: str, figures: dict[str, Rounds], counts: dict[str, int]) -> Row:

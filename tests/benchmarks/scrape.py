@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .bench import Bench
+from .bench import Bench, compared
 from .report import Row
 
 __all__ = ["measure"]
@@ -16,20 +16,8 @@ CALLS = 12
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Compare us with boxkite; a prediction is logged before each scrape, outside the clock."""
-    with bench.side("ours") as ours, bench.side("boxkite") as boxkite:
-        figures = bench.alternate({"ours": ours, "boxkite": boxkite}, "scrape", rounds=ROUNDS, calls=CALLS)
-    yield Row(
-        "/metrics with 100 features: p50",
-        figures["ours"].median("p50") / 1e3,
-        "ms",
-        peer=figures["boxkite"].median("p50") / 1e3,
-        peer_name="boxkite",
-        max_ratio=MAX_RATIO,
-    )
-    yield Row(
-        "/metrics with 100 features: size",
-        figures["ours"].median("bytes") / 1e3,
-        "kB",
-        peer=figures["boxkite"].median("bytes") / 1e3,
-        peer_name="boxkite",
-    )
+    with bench.sides("ours", "boxkite") as sides:
+        figures = bench.alternate(sides, "scrape", rounds=ROUNDS, calls=CALLS)
+    what = "/metrics with 100 features"
+    yield compared(f"{what}: p50", figures, lambda side: side.median("p50") / 1e3, "ms", "boxkite", max_ratio=MAX_RATIO)
+    yield compared(f"{what}: size", figures, lambda side: side.median("bytes") / 1e3, "kB", "boxkite")

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from operator import methodcaller
 
-from .bench import Bench, Rounds
+from .bench import Bench, Rounds, compared
 from .report import Row
 from .side import SIDES, SideError, clean_environment
 
@@ -32,16 +33,10 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 
 def _row(bench: Bench) -> Row:
-    with bench.side("ours") as ours, bench.side("prometheus") as peer:
-        figures = bench.alternate({"ours": ours, "client": peer}, "row", rounds=ROUNDS, calls=4_000)
-    return Row(
-        "a row of 30 features, counted for all processes",
-        figures["ours"].median("p50"),
-        "µs",
-        peer=figures["client"].median("p50"),
-        peer_name="multiproc",
-        max_ratio=MAX_ROW_RATIO,
-    )
+    with bench.sides("ours", "prometheus") as sides:
+        figures = bench.alternate(sides, "row", rounds=ROUNDS, calls=4_000)
+    what = "a row of 30 features, counted for all processes"
+    return compared(what, figures, methodcaller("median", "p50"), "µs", "prometheus", max_ratio=MAX_ROW_RATIO)
 
 
 def _call(bench: Bench) -> Row:

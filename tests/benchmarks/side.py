@@ -71,13 +71,13 @@ class Side:
 
 
 @contextlib.contextmanager
-def run_side(script: str, *, python: str, environment: Mapping[str, str]) -> Iterator[Side]:
+def run_side(script: Path, *, python: str, environment: Mapping[str, str]) -> Iterator[Side]:
     """Run *script* with the interpreter *python*; what it writes to temporary files goes with it."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         tempfile.TemporaryFile(mode="w+") as errors,
         subprocess.Popen(
-            [python, str(SIDES / script)],
+            [python, str(script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
