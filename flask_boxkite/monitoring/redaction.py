@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -23,11 +24,18 @@ Record: TypeAlias = dict[str, Any]
 _Paths: TypeAlias = tuple[tuple[str, ...], ...]
 _Hide: TypeAlias = Callable[[Any], Any]
 
-_SEPARATORS = re.compile(r"""[.;|,:/\t'"()\[\]]""")
+_SEPARATORS = re.compile(r"[^\w -]")
 """Characters between several names in one text: in a flattened path, or a CSV header with another delimiter."""
+
+_PATH_SEPARATORS = re.compile(r"[.\[\]]+")
+_ANY_ITEM = re.compile(r"[$*]|\d+")
+"""Parts of a path that name no field: the root, and items of a list, of which none can be told from the others."""
 
 _NAMES_AND_VALUES = (("columns", "data"), ("names", "ndarray"), ("names", "tensor"))
 """Keys with the names of columns, and the keys beside them with the values: MLflow, pandas and Seldon."""
+
+_NAMING_KEYS = frozenset({"name", "key", "field", "column", "feature", "variable", "attribute", "property", "label"})
+"""Keys of a text that names the values beside it: ``{"name": "age", "value": 30}``."""
 
 
 def redaction(
@@ -66,7 +74,7 @@ class Redaction:
     def __init__(self, paths: Sequence[str], feature_names: Sequence[str], output_names: Sequence[str] = ()) -> None:
         # A whole path is also a name, since the name of a field may contain dots.
         self._names = frozenset(map(_folded, paths))
-        self._paths: _Paths = tuple(tuple(map(_folded, path.split("."))) for path in paths if "." in path)
+        self._paths: _Paths = tuple(parts for path in paths for parts in _ways(path))
         self._tails: _Paths = tuple(path[start:] for path in self._paths for start in range(len(path)))
         self._columns = self._names.union(path[-1] for path in self._paths)
         self._features = _Positions(feature_names, self._is_column)
@@ -92,6 +100,10 @@ class Redaction:
     def names_one(self, names: Sequence[str]) -> bool:
         """Return whether one of these column names is hidden."""
         return any(map(self._is_column, names))
+
+    def names_apart(self, document: Any, content: Any) -> bool:
+        """Return whether a text in a document may name the values of *content*, a part of it that has no names."""
+        return not _has_rows_by_name(content) and self._quotes_name(plain(document))
 
     def __call__(self, record: Record) -> Record:
         """Return a copy of the record without those values."""
@@ -145,18 +157,31 @@ class Redaction:
             if values_key in value and isinstance(names, list) and self.names_one(names):
                 positions = [place for place, name in enumerate(names) if self._is_column(name)]
                 after[values_key] = _without_positions(after[values_key], positions, len(names), hide)
-        if "data" in value and isinstance(value.get("name"), str) and self._is_column(value["name"]):
+        if "data" in value and self._quotes_name([value.get("name"), value.get("parameters")]):
             after["data"] = hide(value["data"])
+            return after
+        for key, name in value.items():
+            if _folded(key) in _NAMING_KEYS and isinstance(name, str) and self._is_column(name):
+                after.update({other: hide(item) for other, item in value.items() if other != key})
         return after
+
+    def _quotes_name(self, value: Any) -> bool:
+        """Return whether a text in a document names a hidden field, except for the name of a tensor."""
+        if isinstance(value, dict):
+            value = [item for key, item in value.items() if key != "name" or "data" not in value]
+        if isinstance(value, list):
+            return any(map(self._quotes_name, value))
+        return isinstance(value, str) and self._is_column(value)
 
     def _text(self, text: str) -> str:
         """Return a text; a placeholder if it is JSON with a hidden field."""
-        if text.lstrip()[:1] not in ("{", "["):
+        text_json = text.lstrip("\ufeff \t\r\n")
+        if text_json[:1] not in ("{", "[", '"'):
             return text
         try:
-            document = json.loads(text)
+            document = json.loads(text_json)
         except (ValueError, RecursionError):
-            folded = text.casefold()
+            folded = _folded(text)
             return REDACTED if any(name in folded for name in self._columns) else text
         return text if self._without(document, self._tails, _gone) == document else REDACTED
 
@@ -237,7 +262,16 @@ class _Positions:
 
 
 def _folded(name: Any) -> str:
-    return str(name).strip().casefold()
+    """Return a name without what makes no difference: capitals, blanks around it, and how Unicode spells letters."""
+    text = str(name)
+    return (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip().casefold()
+
+
+def _ways(path: str) -> set[tuple[str, ...]]:
+    """Return the keys on the way to a field: as the path says, and without the parts that name no field."""
+    parts = [part for part in _PATH_SEPARATORS.split(_folded(path)) if part]
+    keys = [part for part in parts if not _ANY_ITEM.fullmatch(part)]
+    return {tuple(way) for way in (parts, keys) if way and way != [_folded(path)]}
 
 
 def _gone(value: Any) -> Any:

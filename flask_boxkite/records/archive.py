@@ -18,6 +18,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.layout import Layout
+from flask_boxkite.quoting import printable
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.counting import Counter, Counts, is_answered
 from flask_boxkite.records.decoding import decoder
@@ -246,7 +247,7 @@ class Records:
                 sum(others.values()),
                 self._counts.rows,
                 baseline.fingerprint,
-                _listed([f"{name or 'none'} ({rows})" for name, rows in others.items()]),
+                _listed([f"{printable(name or 'none')} ({rows})" for name, rows in others.items()]),
             )
 
     # --- a new baseline ----------------------------------------------------------------------------------------------

@@ -37,6 +37,9 @@ FIELDS = (
 MOST_COLUMNS = 10_000
 """Most features, and most outputs, of records that are read without a baseline."""
 
+MOST_LETTERS = 1_000_000
+"""Most letters in the names of all features, or of all outputs, of records that are read without a baseline."""
+
 _INFINITE = ("Infinity", "-Infinity")
 """Texts of infinities in records, because JSON has none."""
 
@@ -101,7 +104,7 @@ def columns_of_records(chunks: Iterable[list[Record]]) -> Columns:
         chunks: Records in which features by name are objects.
 
     Raises:
-        BoxkiteError: There are more than `MOST_COLUMNS` features or outputs.
+        BoxkiteError: There are more than `MOST_COLUMNS` features or outputs, or their names are too long.
     """
     kinds: dict[str, dict[str, bool]] = {"feature": {}, "output": {}}
     for chunk in chunks:
@@ -117,10 +120,16 @@ def _note(side: str, row: Any, is_text: dict[str, bool]) -> None:
     """Note the names in a row, and whether any value of each is a text."""
     # Looked at before its values get names, which take more memory than the values.
     is_wide = isinstance(row, (list, dict)) and len(row) > MOST_COLUMNS
+    known = len(is_text)
     for name, value in () if is_wide else named(side, row).items():
         is_text[name] = is_text.get(name, False) or (isinstance(value, str) and value not in _INFINITE)
     if is_wide or len(is_text) > MOST_COLUMNS:
         msg = f"The records have more than {MOST_COLUMNS:,} {side}s. Name those you want with a 'baseline'."
+        raise BoxkiteError(msg)
+    if len(is_text) > known and sum(map(len, is_text)) > MOST_LETTERS:
+        msg = (
+            f"The names of the {side}s have more than {MOST_LETTERS:,} letters. Name those you want with a 'baseline'."
+        )
         raise BoxkiteError(msg)
 
 

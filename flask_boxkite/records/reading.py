@@ -21,6 +21,7 @@ from msgspec.structs import astuple
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.naming import RARE, short_text
+from flask_boxkite.quoting import printable
 from flask_boxkite.records.decoding import UNREADABLE, Decode
 from flask_boxkite.records.folders import GZIP_DAMAGE, Folder, RecordFile
 from flask_boxkite.records.period import Period
@@ -274,7 +275,8 @@ def _chunks(folder: Folder, files: Iterable[RecordFile], counts: ReadCounts) -> 
         except FileNotFoundError:
             counts.vanished += 1
         except OSError as error:
-            msg = f"Records in '{file.path}' cannot be read: {error}. Give this user the right to, or move the file."
+            why = printable(f"'{file.path}' cannot be read: {error}")
+            msg = f"Records in {why}. Give this user the right to, or move the file."
             raise BoxkiteError(msg) from error
         else:
             counts.files += 1

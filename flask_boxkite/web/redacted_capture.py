@@ -43,13 +43,15 @@ class RedactedCapture(Capture):
     def _table_of(self, document: Any) -> Table | None:
         table = super()._table_of(document)
         if table is not None:
-            self._show(table, lambda: super(RedactedCapture, self)._table_of(self._redaction.hidden(document)))
+            hidden = self._redaction.hidden
+            self._show(table, document, lambda: super(RedactedCapture, self)._table_of(hidden(document)))
         return table
 
     def _table_of_lines(self, text: str) -> Table | None:
         table = super()._table_of_lines(text)
         if table is not None:
-            self._show(table, lambda: super(RedactedCapture, self)._table_of_lines(self._hidden_lines(text)))
+            lines = [json.loads(line) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
+            self._show(table, lines, lambda: super(RedactedCapture, self)._table_of_lines(self._hidden_lines(lines)))
         return table
 
     def _table_of_csv(self, text: str) -> Table | None:
@@ -59,16 +61,16 @@ class RedactedCapture(Capture):
             self._shown = REDACTED
         return table
 
-    def _hidden_lines(self, text: str) -> str:
-        lines = [json.loads(line) for line in text.removeprefix("\ufeff").split("\n") if line.strip()]
+    def _hidden_lines(self, lines: list[Any]) -> str:
         return "\n".join(json.dumps(self._redaction.hidden(line)) for line in lines)
 
-    def _show(self, table: Table, read_hidden: Callable[[], Table | None]) -> None:
+    def _show(self, table: Table, document: Any, read_hidden: Callable[[], Table | None]) -> None:
         """Keep the remaining rows, if they equal the counted rows except for the hidden values."""
         self._shown = REDACTED
         try:
-            shown = read_hidden()
-            if shown is not None and _is_rest(plain(shown.content()), plain(table.content())):
+            shown, whole = read_hidden(), plain(table.content())
+            is_certain = shown is not None and _is_rest(plain(shown.content()), whole)
+            if is_certain and not self._redaction.names_apart(document, whole):
                 self._shown = shown
         except Exception:  # any failure hides everything
             return
@@ -84,7 +86,9 @@ class RedactedCapture(Capture):
         """Return an output without the hidden values; a placeholder if it cannot be found without them."""
         try:
             shown = super()._output_of(self._redaction.hidden(document))
-            is_certain = _is_rest(plain(shown), plain(value)) and not _may_be_csv(value)
+            whole = plain(value)
+            is_certain = _is_rest(plain(shown), whole) and not _may_be_csv(value)
+            is_certain = is_certain and not self._redaction.names_apart(document, whole)
         except Exception:  # any failure hides everything
             return REDACTED
         return shown if is_certain else REDACTED

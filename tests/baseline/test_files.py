@@ -257,6 +257,16 @@ def test_a_huge_file_is_refused_unread(path: Path) -> None:
     assert str(refusal(path)) == f"Baseline file '{path}': {expected}"
 
 
+def test_a_file_of_millions_of_samples_is_refused_where_they_are_too_many(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is lower here, because two million lines take a while."""
+    monkeypatch.setattr(reader, "MOST_SAMPLES", 20_000)
+    error = refusal(path, "".join(f"f{i} 1\n" for i in range(20_002)).encode() + b"\xff" * 1000)
+    assert error.line == 20_001
+    assert str(error).endswith(": the file has more than the 20,000 samples that a baseline may have.")
+
+
 @pytest.mark.parametrize(
     ("kind", "label", "what"),
     [("category", "category", "_total"), ("value", "le", "_bucket")],

@@ -65,6 +65,26 @@ def test_nothing_to_redact_costs_nothing() -> None:
             id="one of several names",
         ),
         pytest.param(
+            ["ssn"],
+            {"@ssn": 1, "$ssn": 2, "\ufeffssn": 3, "a\\ssn": 4, "the-ssn": 5},
+            {"@ssn": REDACTED, "$ssn": REDACTED, "\ufeffssn": REDACTED, "a\\ssn": REDACTED, "the-ssn": 5},
+            id="signs around a name",
+        ),
+        pytest.param(
+            ["pr\u00e9nom"], {"pre\u0301nom": 1, "prenom": 2}, {"pre\u0301nom": REDACTED, "prenom": 2}, id="accents"
+        ),
+        pytest.param(["a.0.b"], {"a": [{"b": 1}, {"c": 2}]}, {"a": [{"b": REDACTED}, {"c": 2}]}, id="path to an item"),
+        pytest.param(["$.a[*].b"], {"a": [{"b": 1, "c": 2}]}, {"a": [{"b": REDACTED, "c": 2}]}, id="path in brackets"),
+        pytest.param(["a.1"], {"a": [1, 2], "b": 3}, {"a": REDACTED, "b": 3}, id="path to a value in a list"),
+        pytest.param(["a.1"], {"a": {"1": 1, "b": 2}}, {"a": REDACTED}, id="path to a number"),
+        pytest.param(
+            ["ssn"],
+            [{"name": "ssn", "value": 1}, {"name": "n", "value": 2}],
+            [{"name": "ssn", "value": REDACTED}, {"name": "n", "value": 2}],
+            id="pairs of name and value",
+        ),
+        pytest.param(["phone"], {"channel": "phone", "n": 1}, None, id="a value that is also a name"),
+        pytest.param(
             ["ssn"], {"x": '{"ssn": 1}', "y": '{"n": 1}'}, {"x": REDACTED, "y": '{"n": 1}'}, id="JSON in a text"
         ),
         pytest.param(["ssn"], {"x": '["{\\"ssn\\": 1}"]'}, {"x": REDACTED}, id="JSON in JSON in a text"),

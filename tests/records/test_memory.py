@@ -100,6 +100,7 @@ def many(line: Callable[[int], bytes], number: int) -> Iterator[bytes]:
 
 
 WIDE = "The records have more than 10,000 features. Name those you want with a 'baseline'."
+LONG = "The names of the features have more than 1,000,000 letters. Name those you want with a 'baseline'."
 
 # The lines, the MB they may take, and the damage in each way of reading: the same in all, if it is no dict by way.
 ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = {
@@ -146,6 +147,11 @@ ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = 
         {"too_deep": 20},
     ),
     "long ids": (lambda: many(lambda i: raw(entity_id=f"{i}" + "x" * 100_000), 700), LITTLE, {}),
+    "long names of features": (
+        lambda: many(lambda i: raw(json.dumps({f"{i}" * 6000: 1})), 9000),
+        LITTLE,
+        {"records": {}, "open frame": LONG, "drift": {}},
+    ),
     "names": (
         lambda: many(lambda i: raw(model="credit", version=f"{i}", baseline=f"{i}" + "x" * 50_000), 1400),
         LITTLE,

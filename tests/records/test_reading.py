@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,21 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     files = [RecordFile(0, str(tmp_path))]
     with pytest.raises(BoxkiteError, match=r"Records in '.*' cannot be read: .*\. Give this user the right to"):
         list(reading.read_records(folder, files, decoder(None), reading.Filter(Period()), reading.ReadCounts()))
+
+
+def test_a_hostile_name_of_such_a_file_forges_no_line(tmp_path: Path) -> None:
+    hostile = tmp_path / os.fsdecode(b"0800_\x1b[2J\n\xff.txt")
+    hostile.mkdir()
+    chunks = reading.read_records(
+        Folder(tmp_path, {}),
+        [RecordFile(0, str(hostile))],
+        decoder(None),
+        reading.Filter(Period()),
+        reading.ReadCounts(),
+    )
+    with pytest.raises(BoxkiteError, match="cannot be read") as error:
+        list(chunks)
+    assert str(error.value).isprintable()
 
 
 def test_lines_longer_than_a_chunk_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,6 +222,16 @@ def test_records_of_another_baseline_are_counted_and_said(
     assert caplog.text == ""
 
 
+def test_the_baseline_that_a_record_names_forges_no_line(
+    tmp_path: Path, trained: Baseline, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "records", record({"age": 40.0}, baseline="\x1b[2J\nERROR all is well"))
+    with caplog.at_level(logging.WARNING, "flask_boxkite"):
+        Records(tmp_path / "records").drift(trained)
+    (message,) = caplog.messages
+    assert "\ufffd[2J\ufffdERROR all is well (1)" in message
+
+
 def test_records_of_several_models_are_an_error(tmp_path: Path, trained: Baseline) -> None:
     write(tmp_path / "records", record({"age": 1.0}), record({"age": 1.0}, model="churn"))
     message = "The records are of several models: 'churn', 'credit'. Name one of them as 'model'."

@@ -147,6 +147,40 @@ NAMED: dict[str, Layout] = {
     "JSON lines of features": _lines(lambda item: {"features": item}),
     "JSON in a text": _as_json(lambda names, rows: {"age": 1, "note": json.dumps(_objects(names, rows))}),
     "a nested split": _as_json(lambda names, rows: {"age": 1, "x": {"columns": names, "data": rows}}),
+    **{
+        f"names beside {mark}": _as_json(
+            lambda names, rows, mark=mark: {"feature_names": names[::-1], mark: [row[::-1] for row in rows]}
+        )
+        for mark in ("features", "instances", "inputs", "rows")
+    },
+    "names in a text": _as_json(lambda names, rows: {"header": ",".join(names), "rows": rows}),
+    "a schema": _as_json(lambda names, rows: {"schema": [{"name": name} for name in names[::-1]], "data": rows}),
+    "a tensor's columns": _as_json(
+        lambda names, rows: {
+            "inputs": [
+                {
+                    "name": "x",
+                    "shape": [len(rows)],
+                    "datatype": "BYTES",
+                    "parameters": {"columns": names[-1:]},
+                    "data": [row[-1] for row in rows],
+                }
+            ]
+        }
+    ),
+    "pairs of name and value": _as_json(
+        lambda names, rows: [{"name": name, "value": value} for name, value in zip(names, rows[0], strict=True)]
+    ),
+    "pairs below a field": _as_json(
+        lambda names, rows: {"age": 1, "x": {"Field": names[-1], "was": rows[0][-1], "is": [{"now": rows[0][-1]}]}}
+    ),
+    "JSON twice in a text": _as_json(
+        lambda names, rows: {"age": 1, "note": json.dumps(json.dumps(_objects(names, rows)))}
+    ),
+    "JSON behind a byte order mark": _as_json(
+        lambda names, rows: {"age": 1, "note": "\ufeff" + json.dumps(_objects(names, rows))}
+    ),
+    "JSON lines with names": _lines(lambda item: {"names": list(item)[::-1], "features": list(item.values())[::-1]}),
 }
 POSITIONAL: dict[str, Layout] = {
     "row": _as_json(lambda names, rows: rows[0]),
@@ -180,6 +214,8 @@ ANSWERS: dict[str, Callable[[str, Any], Any]] = {
     "refused": lambda name, secret: ({"message": "no", name: secret}, 400),
     "failed": lambda name, secret: ({"message": "no", name: secret}, 500),
     "keys of the field": lambda name, secret: {name: {str(secret): 1}},
+    "names beside the answers": lambda name, secret: {"names": [name], "predictions": [secret]},
+    "pairs": lambda name, secret: {"predictions": [{"name": name, "value": secret}]},
 }
 
 BASELINES: dict[str, tuple[str, ...] | None] = {
@@ -348,6 +384,11 @@ NAMES = ["age", "income", "city"]
             {"json": dict(zip(NAMES, ROW, strict=True))},
             dict(zip(NAMES, [30.0, 2000.0, REDACTED], strict=True)),
             id="object",
+        ),
+        pytest.param(
+            {"json": {**dict(zip(NAMES, ROW, strict=True)), "kind": "city"}},
+            {**dict(zip(NAMES, [30.0, 2000.0, REDACTED], strict=True)), "kind": "city"},
+            id="a value that is a name",
         ),
         pytest.param({"json": ROW}, [30.0, 2000.0, REDACTED], id="row"),
         pytest.param({"json": {"instances": [ROW], "city": "Rome"}}, [30.0, 2000.0, REDACTED], id="instances"),

@@ -41,6 +41,9 @@ MAX_BYTES = 256 * 1024 * 1024
 LONGEST_LINE = 1024 * 1024
 """Most bytes of a line; this package writes lines of a few hundred."""
 
+MOST_SAMPLES = 2_000_000
+"""Most samples of a file, twice as many as 10,000 features have; each takes half a kilobyte of memory."""
+
 _HINT = "Write one with ModelMonitoringService.export_text()."
 _VARIABLE_SAMPLE = re.compile(
     r"boxkite_(feature|inference)_(?:(info)|(value)_baseline_bucket|value_baseline_count|(category|group)_baseline_total)"
@@ -137,9 +140,10 @@ def _lines(path: Path) -> Iterator[str]:
 def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, str]) -> Iterator[Sample]:
     """Yield all samples in order; collect HELP texts in *helps*, and this package's comments in *comments*, by family.
 
-    A variable of too many samples ends the reading, before they fill the memory.
+    A variable, or a file, of too many samples ends the reading, before they fill the memory.
     """
     samples_of: Counter[tuple[str, str | None]] = Counter()
+    count = 0
     for number, line in enumerate(lines, 1):
         if line.startswith("# HELP "):
             name, _, documentation = line[7:].partition(" ")
@@ -148,6 +152,9 @@ def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, st
             name, _, comment = line.removeprefix(legacy.COMMENT).rstrip("\r").partition(" ")
             comments[name] = comment
         elif line.strip() and not line.lstrip().startswith("#"):
+            count += 1
+            if count > MOST_SAMPLES:
+                _fail(f"the file has more than the {MOST_SAMPLES:,} samples that a baseline may have.", number)
             sample = _sample(line.rstrip("\r"), number)
             if len(line) > LONGEST_NAME:
                 _check_labels(sample)
