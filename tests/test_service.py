@@ -22,7 +22,7 @@ from scipy.stats import chi2
 from flask_boxkite import Baseline, BoxkiteError, ConfigError, ModelMonitoringService
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.timelines import Timelines
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baseline
 from flask_boxkite.monitoring.model import ModelMonitor

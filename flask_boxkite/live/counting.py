@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline.bounds import narrow_bounds
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
 from flask_boxkite.live.grid import Grid, GridColumn
-from flask_boxkite.live.store import Increments
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.naming import MOST_LETTERS, short_text
 from flask_boxkite.payloads.table import ObjectRow, Table
 from flask_boxkite.values.conversion import BOOLEAN_TEXTS, InvalidValue, folded, is_missing_text, to_number, to_text

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import Layout
-from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import ABOVE, BELOW, FAILED_STATES, INVALID, MISSING, STATUSES, UNSEEN
 
 __all__ = ["FailedCells", "Failures", "OddFeature", "failures_of"]

@@ -17,8 +17,11 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
 from flask_boxkite.live import statefile
-from flask_boxkite.live.folding import fold, read_directory
+from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.folding import read_directory
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.statefile import (
     LiveFile,
     StateFileError,
@@ -27,12 +30,12 @@ from flask_boxkite.live.statefile import (
     is_unused,
     parsed,
 )
-from flask_boxkite.live.store import Block, Increments, Section, Totals
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.system.files import can_lock, locked, read_file, release, take_if_dead
 from flask_boxkite.system.process import fork_mark
 from tests.faults import ended, file_size_limit, fork
-from tests.live.places import directory_of, model_section, share
+from tests.live.directories import directory_of, fold, model_section, share
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 HEADER = 28
@@ -40,20 +43,26 @@ HEADING = 36
 """Bytes of a file's and of a section's header."""
 
 
-def stored(key: str, cells: list[int], sums: list[float] = [], description: bytes = b"") -> Stored:  # noqa: B006
+B = SectionKey("model", "m", "b")
+
+
+def stored(key: SectionKey, cells: list[int], sums: list[float] = [], description: bytes = b"") -> Stored:  # noqa: B006
     """Return a section."""
     return Stored(key, Totals(np.array(cells, np.int64), np.array(sums, np.float64)), description)
 
 
 def as_lists(sections: list[Stored]) -> list[tuple[str, list[int], list[float], bytes]]:
     """Return sections as values that can be compared."""
-    return [(item.key, item.totals.cells.tolist(), item.totals.sums.tolist(), item.description) for item in sections]
+    return [
+        (str(item.key), item.totals.cells.tolist(), item.totals.sums.tolist(), item.description) for item in sections
+    ]
 
 
+NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
 SECTIONS = st.lists(
     st.builds(
         stored,
-        st.text(st.characters(codec="utf-8"), max_size=20),
+        st.builds(SectionKey, NAMES, NAMES, NAMES),
         st.lists(st.integers(0, MAX_COUNT), max_size=600),
         st.lists(st.floats(0, allow_nan=False, allow_infinity=False), max_size=20),
         st.binary(max_size=5000),
@@ -77,10 +86,12 @@ def live(tmp_path: Path) -> Iterator[LiveFile]:
     file.close()
 
 
-def counted(cells: list[int], sums: list[float] | None = None, description: bytes = b"", name: str = "b") -> Block:
+def counted(
+    cells: list[int], sums: list[float] | None = None, description: bytes = b"", name: str = "b"
+) -> ProcessCounts:
     """Return a block in memory that holds these numbers."""
-    section = Section(f'["model", "m", "{name}"]', len(cells), len(sums or []), description)
-    block = Block(section, fork_mark())
+    section = Section(SectionKey("model", "m", name), len(cells), len(sums or []), description)
+    block = ProcessCounts(section, fork_mark())
     block.cells[:] = cells
     block.sums[:] = sums or []
     return block
@@ -199,9 +210,9 @@ def test_a_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
 
 # --- damage ----------------------------------------------------------------------------------------------------------
 
-LIVE_FILE = composed(0, [stored('["model", "m", "b"]', [1, 2, 3], [0.5], b"about"), stored('["sink", "s"]', [4] * 600)])
+LIVE_FILE = composed(0, [stored(B, [1, 2, 3], [0.5], b"about"), stored(SectionKey("sink", "s"), [4] * 600)])
 LIVE_FILE = LIVE_FILE[:24] + bytes(4) + LIVE_FILE[28:]  # a live file has no checksum
-RETIRED_FILE = composed(12345678901234567890, [stored('["model", "m", "b"]', [1, 2, 3], [0.5], b"about")])
+RETIRED_FILE = composed(12345678901234567890, [stored(B, [1, 2, 3], [0.5], b"about")])
 
 
 def test_a_retired_file_that_is_cut_anywhere_is_damaged() -> None:
@@ -241,8 +252,8 @@ def test_a_changed_byte_in_what_describes_a_live_file_gives_no_wrong_numbers() -
     """A length that became zero looks like a section that is being written: what follows is left out, not misread."""
     whole = as_lists(parsed(LIVE_FILE)[1])
     second = PAGE + struct.unpack_from("=Q", LIVE_FILE, PAGE)[0]
-    places = [*range(HEADER), *range(PAGE, PAGE + HEADING), *range(second, second + HEADING)]
-    for position in places:
+    positions = [*range(HEADER), *range(PAGE, PAGE + HEADING), *range(second, second + HEADING)]
+    for position in positions:
         for flip in range(1, 256):
             data = bytearray(LIVE_FILE)
             data[position] ^= flip
@@ -271,7 +282,7 @@ def test_random_bytes_are_refused_or_have_no_sections(data: bytes) -> None:
 )
 def test_numbers_that_cannot_be_are_damage(cells: list[int], sums: list[float]) -> None:
     with pytest.raises(StateFileError, match=DAMAGED):
-        parsed(composed(0, [stored("key", cells, sums)]))
+        parsed(composed(0, [stored(B, cells, sums)]))
 
 
 @pytest.mark.parametrize(
