@@ -55,6 +55,7 @@ class ProcessCounts:
                 cells[cell] += 1
             for cell, amount in increments.amounts:
                 cells[cell] += amount
+
             if increments.wide is not None:
                 self.array[increments.wide] += 1
             if increments.block is not None:

@@ -38,6 +38,7 @@ class ColumnCounter:
         self._cells = cells
         self._size = size
         self._buckets = buckets
+
         self._continuous = sum(isinstance(item, ContinuousCells) for item in cells)
         self._has_text = any(isinstance(item, DiscreteCells) and item.is_text for item in cells)
         self._unlike_numbers = [

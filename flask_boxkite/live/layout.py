@@ -54,6 +54,7 @@ class Layout:
         self.captures_start = self.durations_start + len(DURATION_BOUNDS) + 1
         self.failed_start = self.captures_start + len(CAPTURE_REASONS)
         self.size = self.failed_start + len(FAILED_STATES) * len(self.features)
+
         self.duration_sum = 2 * len(self.outputs)
         self.sums_size = self.duration_sum + 1
 

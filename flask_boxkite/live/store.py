@@ -397,6 +397,7 @@ class Store:
             directory = None
             with contextlib.suppress(OSError):
                 directory = self._directory(process)
+
             key = (directory, section.key)
             if key not in process.windows:
                 storage: RingStorage = MemoryRing(section.cells)

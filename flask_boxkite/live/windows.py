@@ -322,5 +322,5 @@ class Windows:
 
     def _labels(self, ring: OpenRing) -> tuple[Labels, float]:
         """Return the Unix time of each snapshot, and the wall clock's lead over the monotonic clock."""
-        found = self._format.labels(ring)
-        return (np.zeros(SNAPSHOTS), self._wall() - self._clock()) if found is None else found
+        labels = self._format.labels(ring)
+        return (np.zeros(SNAPSHOTS), self._wall() - self._clock()) if labels is None else labels

@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,12 +29,13 @@ from flask_boxkite.live.statefile import (
     Stored,
     composed,
     is_unused,
+    mark_folded,
     parsed,
 )
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.system.files import can_lock, locked, read_file, release, take_if_dead
-from flask_boxkite.system.process import fork_mark
+from flask_boxkite.system.process import ServerName, fork_mark
 from tests.faults import ended, file_size_limit, fork
 from tests.live.directories import directory_of, fold, model_section, share
 
@@ -422,3 +424,42 @@ def test_a_lock_is_let_go_although_a_child_was_forked_meanwhile(tmp_path: Path) 
 def test_the_format_is_in_every_file(live: LiveFile) -> None:
     assert struct.unpack_from("=Q", read_file(live.path), 8) == (FORMAT,)
     assert can_lock
+
+
+# --- the described bytes ---------------------------------------------------------------------------------------------
+
+
+def test_a_live_file_has_the_described_bytes(tmp_path: Path) -> None:
+    file = LiveFile(tmp_path, ServerName("boot", "4026", 12, "34"))
+    file.take([counted([3, 2**40], [0.5], b"about")])
+    data = read_file(file.path)
+    file.close()
+    key = b'["model", "m", "b"]'
+
+    assert struct.unpack_from("=8sQQI", data) == (b"boxkite\n", FORMAT, 0, 0)
+    assert data[28:PAGE] == bytes(36) + b'["boot", "4026", 12, "34"]'.ljust(PAGE - 64, b"\0")
+
+    section = data[PAGE:]
+    assert struct.unpack_from("=QQQII", section) == (PAGE, 2, 1, len(key), 5)
+    assert struct.unpack_from("=I", section, 32) != (0,)
+    assert section[36:64] == bytes(28)
+    assert struct.unpack_from("=qqd", section, 64) == (3, 2**40, 0.5)
+    assert section[88:] == (key + b"about").ljust(PAGE - 88, b"\0")
+
+
+def test_the_byte_at_56_of_the_first_section_says_that_a_file_was_folded(tmp_path: Path) -> None:
+    file = LiveFile(tmp_path)
+    file.take([counted([1]), counted([2], name="c")])
+    before = read_file(file.path)
+    mark_folded(file.path)
+    assert file.was_folded
+    after = read_file(file.path)
+    file.close()
+    assert [at for at, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]] == [PAGE + 56]
+
+
+def test_retired_counts_have_a_generation_and_a_checksum() -> None:
+    magic, version, generation, checksum = struct.unpack_from("=8sQQI", RETIRED_FILE)
+    assert (magic, version, generation) == (b"boxkite\n", FORMAT, 12345678901234567890)
+    assert checksum == zlib.crc32(RETIRED_FILE[PAGE:], zlib.crc32(RETIRED_FILE[16:24]))
+    assert RETIRED_FILE[28:PAGE] == bytes(PAGE - 28)

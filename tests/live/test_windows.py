@@ -30,7 +30,6 @@ from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.ring import SNAPSHOTS, RingFile
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import WINDOWS, Windows
-from flask_boxkite.system import files
 from tests.faults import ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
 from tests.live.directories import directory_of, fold, model_section, same_directory
 
@@ -676,19 +675,41 @@ def test_what_is_counted_in_a_slot_is_not_in_its_snapshot(tmp_path: Path) -> Non
         assert counts.slots("5m").cells[:, 0].sum() == 1
 
 
-def test_a_snapshot_that_another_process_takes_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(files, "sleep", waits.append)
-    server = Server(tmp_path)
-    server.count(0)
-    server.clock.now += 1000
-    with RingFile(ring_of(server)).open() as ring, ring.locked(0.0) as is_mine:
+class WatchedRing(RingFile):
+    """A ring that notes for how long its users would wait for another process."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.patience: list[float] = []
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Any]:
+        """Note the patience of all that lock it."""
+        with super().open() as ring:
+            real = ring.locked
+
+            def locked(patience_seconds: float) -> Any:
+                self.patience.append(patience_seconds)
+                return real(patience_seconds)
+
+            ring.locked = locked  # type: ignore[method-assign]
+            yield ring
+
+
+def test_a_snapshot_that_another_process_takes_is_not_waited_for(tmp_path: Path) -> None:
+    """Only the very first one is."""
+    clock = Clock()
+    ring = WatchedRing(tmp_path / "ring")
+    windows = Windows(ring, ONE, clock, clock.wall)
+    totals = partial(Store(None).totals_since, ONE)
+    windows.begin_slot(totals)
+    assert ring.patience.pop() > 0
+    clock.now += 1000
+    with RingFile(tmp_path / "ring").open() as held, held.locked(0.0) as is_mine:
         assert is_mine
-        server.count(0)
-    assert server.process(0).totals().cells[0] == 2
-    assert waits == []
+        windows.begin_slot(totals)
+    assert ring.patience == [0.0]
+    assert list(windows.history().snapshots) == [1_000_003.0]
 
 
 def test_snapshots_are_as_many_as_are_said() -> None:
