@@ -39,7 +39,6 @@ from flask_boxkite.live.sink_cells import (
 from flask_boxkite.live.store import Store
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
 from flask_boxkite.spool import waiting_records
-from flask_boxkite.spool.segment import Segment
 from flask_boxkite.system.files import OwnerLock, take_if_dead
 from tests.faults import ended, fill, fork, go_on, has_stopped, killed, mounted, no_more_files, stop_at
 from tests.live.directories import directory_of, fold, later, model_section, same_directory, share
@@ -771,20 +770,18 @@ def test_what_another_has_delivered_before_the_fold_does_not_wait_any_more(
 
 
 def test_records_that_cannot_be_counted_for_want_of_descriptors_are_not_taken_for_lost(
-    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state: Path
 ) -> None:
     log = made(tmp_path / "spool")
     fill_up(log, 10, 4)
     section = records_section("file", os.fsencode(log.directory))
     killed(lambda: share(tmp_path, section, sink_cells(4, 0, 0, 0)))
 
-    def fail(path: Path) -> int:
+    def fail(directory: Path) -> int:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Segment, "unsettled", fail)
-        with pytest.raises(OSError, match="Too many open files"):
-            fold(state)
+    with pytest.raises(OSError, match="Too many open files"):
+        folding.fold(state, fail)
     fold(state)
     assert (records(state).waiting, records(state).dropped["process_died"]) == (4, 0)
 

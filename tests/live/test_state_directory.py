@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -281,7 +282,7 @@ def test_the_multiprocess_collector_is_not_disturbed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("explicit", [False, True])
-def test_apps_of_one_process_share_nothing(tmp_path: Path, base: Path, explicit: bool) -> None:
+def test_apps_of_one_process_share_nothing(tmp_path: Path, explicit: bool) -> None:
     options = {"state_dir": str(tmp_path / "state")} if explicit else {}
     services = [ModelMonitoringService(sink="none", model="m", **options) for _ in range(2)]
     services[0].log_prediction(None, [1.0], 1.0)
@@ -437,12 +438,31 @@ def test_a_server_whose_processes_are_hidden_is_not_taken_for_dead(base: Path, m
     assert kept.exists()
 
 
-def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = left(base, automatic_name(pid=os.getppid()))
-    monkeypatch.setattr(process, "boot_id", lambda: "")
-    monkeypatch.setattr(process, "pid_namespace", lambda: "")
-    opened(automatic(base))
-    assert kept.exists()
+WITHOUT_BOOT_ID = [
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    'mount --bind /dev/null /proc/sys/kernel/random/boot_id && "$@"',
+    "-",
+]
+OPEN = """
+import sys
+from pathlib import Path
+from tests.live.directories import state_directory
+print(state_directory(None, bases=[Path(sys.argv[1])]).open())
+"""
+
+
+def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path) -> None:
+    if not shutil.which("unshare") or subprocess.run([*WITHOUT_BOOT_ID, "true"], capture_output=True).returncode:
+        pytest.skip("Only root can hide the id of the boot.")
+    other = left(base, automatic_name(pid=os.getppid()))
+    program = [sys.executable, "-c", OPEN, str(base)]
+    subprocess.run([*WITHOUT_BOOT_ID, *program], cwd=ROOT, check=True, capture_output=True)
+    assert other.exists()
+    subprocess.run(program, cwd=ROOT, check=True, capture_output=True)
+    assert not other.exists()
 
 
 @pytest.mark.parametrize(
