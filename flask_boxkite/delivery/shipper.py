@@ -75,7 +75,7 @@ class Shipper:
         pid: Id of the process.
         sink: Destination of the records.
         queue: Queue of the records that wait.
-        block: ProcessCounts in which the records are counted.
+        block: This process's counts of the records.
         max_bytes: Bound of the bytes that wait in memory.
         max_record_bytes: Bound of the bytes of a record.
     """

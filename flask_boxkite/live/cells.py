@@ -225,6 +225,7 @@ Cells: TypeAlias = "ContinuousCells | DiscreteCells | TimeCells"
 
 
 def cells_of(distribution: Distribution, offset: int) -> Cells:
+    """Return the cells of a variable, the first of which is *offset*."""
     if distribution.is_time:
         return TimeCells(_numeric_cells_of(distribution, offset))
     return _numeric_cells_of(distribution, offset)

@@ -438,14 +438,8 @@ def test_a_server_whose_processes_are_hidden_is_not_taken_for_dead(base: Path, m
     assert kept.exists()
 
 
-WITHOUT_BOOT_ID = [
-    "unshare",
-    "--mount",
-    "sh",
-    "-c",
-    'mount --bind /dev/null /proc/sys/kernel/random/boot_id && "$@"',
-    "-",
-]
+HIDE = 'mount --bind /dev/null /proc/sys/kernel/random/boot_id && "$@"'
+WITHOUT_BOOT_ID = ["unshare", "--mount", "sh", "-c", HIDE, "sh"]
 OPEN = """
 import sys
 from pathlib import Path
