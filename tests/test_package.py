@@ -50,6 +50,9 @@ LEVELS = (
     ("cli", "testing"),
     ("__main__",),
 )
+# Units of earlier levels that a unit may not import.
+STRANGERS = {"live": {"sinks", "spool"}}
+
 WEB_LAYER = {"web", "cli"}
 WEB_LIBRARIES = {"flask", "werkzeug", "click"}
 
@@ -180,6 +183,12 @@ def test_imports_point_one_way(path: Path) -> None:
     own = level_of[unit_of(path)]
     later = [name for name in imports_of(path) if (unit := own_unit(name)) and level_of[unit] > own]
     assert later == []
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_units_that_are_strangers_do_not_know_each_other(path: Path) -> None:
+    strangers = STRANGERS.get(unit_of(path), set())
+    assert [name for name in imports_of(path) if own_unit(name) in strangers] == []
 
 
 def module_of(path: Path) -> str:

@@ -22,7 +22,8 @@ from scipy.stats import chi2
 from flask_boxkite import Baseline, BoxkiteError, ConfigError, ModelMonitoringService
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.timelines import Timelines
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Store
+from flask_boxkite.live.windows import Windows
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baseline
 from flask_boxkite.monitoring.model import ModelMonitor
@@ -506,9 +507,9 @@ def test_windows_that_cannot_be_read_are_no_reason_to_judge_nothing(
     def fail(*arguments: object) -> None:
         raise OSError("too many files")
 
-    for name in ("Windows.history", "Windows._snapshot"):
+    for name in ("history", "_snapshot"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"flask_boxkite.live.windows.{name}", fail)
+            patch.setattr(Windows, name, fail)
             service.monitor._timelines = Timelines(service.monitor._layout)
             assert (service.drift()["age"].live_rows, service.drift()["age"].verdict) == (50, "major")
             with pytest.raises(BoxkiteError, match=r"^The counts of the window '1h' cannot be read: too many files\."):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import time
 import zlib
 from pathlib import Path
@@ -13,10 +12,11 @@ from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.folding import is_ours, read_directory, windows_path
-from flask_boxkite.live.layout import is_sink, sink_name
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.store import Section, Totals
-from flask_boxkite.live.windows import History, RingFile, Slots, Windows
+from flask_boxkite.live.ring import RingFile
+from flask_boxkite.live.section import Section
+from flask_boxkite.live.totals import Totals
+from flask_boxkite.live.windows import History, Slots, Windows
 from flask_boxkite.monitoring.observation import Observation, observe
 from flask_boxkite.page import App, Query
 
@@ -46,7 +46,7 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
         msg = f"The counts in '{path}' cannot be understood: {error} Were they written by this release?"
         raise BoxkiteError(msg) from error
 
-    names = {sink_name(key) for key in reading.sections if is_sink(key)}
+    names = {key.name for key in reading.sections if key.is_sink}
     sinks = {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in sorted(names)}
     return App(directory.name, Query(window), observations, sinks=sinks, now=time.time())
 
@@ -69,11 +69,11 @@ def _observations(
     directory: Path, reading: Reading, model: str | None, window: str | None, alpha: float
 ) -> list[Observation]:
     # A server that has ended has no current state.
-    keys = sorted(reading.current) or sorted(reading.sections)
+    keys = sorted(reading.current or reading.sections, key=str)
     models = [
         ExportedModel.of_section(key, reading.description(key), alpha)
         for key in keys
-        if json.loads(key)[0] == "model" and model in (None, json.loads(key)[1])
+        if key.is_model and model in (None, key.name)
     ]
     if not models:
         of = f"of a model {model!r} " if model is not None else ""

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from flask_boxkite.live.layout import (
+from flask_boxkite.live.section import Section, SectionKey
+from flask_boxkite.live.sink_cells import (
     ACCEPTED,
     BACKOFF_MS,
     DELIVERED,
@@ -18,7 +19,6 @@ from flask_boxkite.live.layout import (
     UNSPOOLED,
     WAITING_BYTES,
 )
-from flask_boxkite.live.store import Section, section_key
 
 __all__ = ["RecorderCounts", "records_section"]
 
@@ -78,4 +78,4 @@ def records_section(sink_name: str, spool: bytes = b"", *, owner: str = "") -> S
         spool: Path of this process's records on disk; empty if there are none.
         owner: Hash of what the app monitors, which distinguishes apps of the same name; empty if unknown.
     """
-    return Section(section_key("sink", sink_name, *filter(None, [owner])), SINK_CELLS, 0, spool)
+    return Section(SectionKey("sink", sink_name, owner), SINK_CELLS, 0, spool)

@@ -18,8 +18,9 @@ from flask_boxkite.delivery.queue import MemoryQueue, Queue
 from flask_boxkite.delivery.shipper import Shipper
 from flask_boxkite.delivery.shutdown import close_at_exit
 from flask_boxkite.delivery.spool_queue import SpoolQueue
-from flask_boxkite.live.shared import Store
-from flask_boxkite.live.store import Block, Section
+from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.section import Section
+from flask_boxkite.live.store import Store
 from flask_boxkite.sinks.base import Sink
 from flask_boxkite.spool import Log, OrphanLog, Owner, find_orphan, new_directory, spool_bytes
 
@@ -94,11 +95,11 @@ class Recorder:
     def _section(self, sink_name: str, spool: bytes = b"") -> Section:
         return records_section(sink_name, spool, owner=self._store.owner)
 
-    def _spool_queue(self, sink: Sink, block: Block, memory: MemoryQueue, spooling: Spooling) -> Queue:
+    def _spool_queue(self, sink: Sink, block: ProcessCounts, memory: MemoryQueue, spooling: Spooling) -> Queue:
         store, server = self._store, self._store.server
 
         def describe() -> Owner:
-            return Owner(sink.name, sink.tag, server, store.file(), block.section.key)
+            return Owner(sink.name, sink.tag, server, store.file(), str(block.section.key))
 
         def find() -> OrphanLog | None:
             return find_orphan(

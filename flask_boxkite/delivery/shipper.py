@@ -17,7 +17,8 @@ from typing import Any
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.delivery.in_flight import InFlight
 from flask_boxkite.delivery.queue import Chunk, Origin, Queue
-from flask_boxkite.live.layout import (
+from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.sink_cells import (
     ACCEPTED,
     BACKOFF_MS,
     DELIVERED,
@@ -29,7 +30,6 @@ from flask_boxkite.live.layout import (
     WAITING_BYTES,
     waiting_of_process,
 )
-from flask_boxkite.live.store import Block
 from flask_boxkite.quoting import loggable
 from flask_boxkite.sinks.base import Batch, RefusedError, Sink
 from flask_boxkite.system.throttle import Throttle
@@ -75,12 +75,14 @@ class Shipper:
         pid: Id of the process.
         sink: Destination of the records.
         queue: Queue of the records that wait.
-        block: Block in which the records are counted.
+        block: This process's counts of the records.
         max_bytes: Bound of the bytes that wait in memory.
         max_record_bytes: Bound of the bytes of a record.
     """
 
-    def __init__(self, pid: int, sink: Sink, queue: Queue, block: Block, max_bytes: int, max_record_bytes: int) -> None:
+    def __init__(
+        self, pid: int, sink: Sink, queue: Queue, block: ProcessCounts, max_bytes: int, max_record_bytes: int
+    ) -> None:
         self.pid = pid
         self.mark = block.mark
         self.sink = sink

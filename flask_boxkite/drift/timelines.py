@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from flask_boxkite.drift.tables import Trained
 from flask_boxkite.drift.timeline import RowCounts, Timeline
 from flask_boxkite.live.layout import Layout
-from flask_boxkite.live.store import Totals
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 

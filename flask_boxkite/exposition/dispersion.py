@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flask_boxkite.drift.scan import dispersions_by_reach
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.exposition.model import ExportedModel
-from flask_boxkite.live.store import Totals
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import WINDOWS, Windows
 
 __all__ = ["LiveDispersion"]

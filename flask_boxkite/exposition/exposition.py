@@ -10,7 +10,6 @@ sees every prediction answered before it.
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import os
 import threading
@@ -27,10 +26,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from flask_boxkite.delivery import RecorderCounts, Recorders
 from flask_boxkite.exposition.dispersion import LiveDispersion
 from flask_boxkite.exposition.model import ExportedModel, ModelFamilies
-from flask_boxkite.live.layout import is_sink, sink_name
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.shared import Store
-from flask_boxkite.live.store import Totals
+from flask_boxkite.live.section import SectionKey
+from flask_boxkite.live.store import Store
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.promtext.family import Family, label_text
 
 __all__ = ["Exposition"]
@@ -108,9 +107,9 @@ class Exposition:
         self._alpha = alpha
         self._names = names
         self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
-        self._families: dict[tuple[str, bool], ModelFamilies] = {}
-        self._dispersions: dict[str, LiveDispersion] = {}
-        self._foreign: dict[str, ExportedModel | None] = {}
+        self._families: dict[tuple[SectionKey, bool], ModelFamilies] = {}
+        self._dispersions: dict[SectionKey, LiveDispersion] = {}
+        self._foreign: dict[SectionKey, ExportedModel | None] = {}
         # A fork may happen while a scrape holds the lock, so each process has its own lock.
         self._shared: dict[tuple[int, bool], _Shared] = {}
 
@@ -166,25 +165,25 @@ class Exposition:
             totals = reading.totals(model.section)
             yield from families.render(totals, self._dispersions_of(key, model, totals))
 
-    def _dispersions_of(self, key: str, model: ExportedModel, totals: Totals) -> NDArray[np.float64]:
+    def _dispersions_of(self, key: SectionKey, model: ExportedModel, totals: Totals) -> NDArray[np.float64]:
         """Return φ of the model's features and outputs in each window."""
         assert self._store is not None  # without a store there is no reading
         if key not in self._dispersions:
             self._dispersions[key] = LiveDispersion(model)
         return self._dispersions[key].of(self._store.windows(model.section), totals)
 
-    def _models_elsewhere(self, reading: Reading, own: Collection[str]) -> dict[str, ExportedModel]:
+    def _models_elsewhere(self, reading: Reading, own: Collection[SectionKey]) -> dict[SectionKey, ExportedModel]:
         """Return the models, by key, that only other processes have."""
         models = {}
-        for key in sorted(reading.current.difference(own)):
-            if json.loads(key)[0] == "model":
+        for key in sorted(reading.current.difference(own), key=str):
+            if key.is_model:
                 if key not in self._foreign:
                     self._foreign[key] = self._described(key, reading.description(key))
                 if (model := self._foreign[key]) is not None:
                     models[key] = model
         return models
 
-    def _described(self, key: str, description: bytes) -> ExportedModel | None:
+    def _described(self, key: SectionKey, description: bytes) -> ExportedModel | None:
         try:
             return ExportedModel.of_section(key, description, self._alpha)
         except (ValueError, zlib.error):
@@ -194,7 +193,7 @@ class Exposition:
     def _sink_parts(self, reading: Reading) -> Iterator[tuple[Family, str]]:
         """Yield the counts of records in all processes; our own sinks have theirs from the start."""
         own = {recorder.sink.name: recorder for recorder in self._recorders}
-        for name in sorted({sink_name(key) for key in reading.current if is_sink(key)}.union(own)):
+        for name in sorted({key.name for key in reading.current if key.is_sink}.union(own)):
             counts = RecorderCounts.of(reading.sink_cells(name).tolist())
             yield from _sink_lines(name, counts, own[name].spool_bytes() if name in own else 0)
 

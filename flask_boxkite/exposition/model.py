@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from flask_boxkite.baseline.file.writer import info_lines, render
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import degrees_of_freedom
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.store import Section, Totals, section_key
+from flask_boxkite.live.section import Section, SectionKey
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label
 from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
@@ -79,20 +79,19 @@ class ExportedModel:
         return Section(self.key, self.layout.size, self.layout.sums_size, description)
 
     @classmethod
-    def of_section(cls, key: str, description: bytes, alpha: float) -> ExportedModel:
+    def of_section(cls, key: SectionKey, description: bytes, alpha: float) -> ExportedModel:
         """Return the model whose section another process has described.
 
         Raises:
             BaselineError, ValueError, zlib.error: The section does not describe a model.
         """
-        _, name, _ = json.loads(key)
         baseline = Baseline.of(loads(zlib.decompress(description).decode())) if description else None
-        return cls(name, baseline, alpha)
+        return cls(key.name, baseline, alpha)
 
     @property
-    def key(self) -> str:
+    def key(self) -> SectionKey:
         """The key of its section."""
-        return section_key("model", self.name, self._fingerprint)
+        return SectionKey("model", self.name, self._fingerprint)
 
     @property
     def labels(self) -> str:

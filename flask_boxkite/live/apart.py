@@ -14,6 +14,7 @@ import os
 from collections.abc import Collection, Container, Iterable
 from pathlib import Path
 
+from flask_boxkite.live.section import SectionKey
 from flask_boxkite.system.files import open_private
 
 __all__ = ["NOTE", "mark", "marked", "unmark"]
@@ -25,7 +26,7 @@ _MARK = f"{NOTE}apart-"
 
 
 class _Marks(Container[object]):
-    """Keys of sections, known by their hash."""
+    """Keys of sections, as keys or as texts, known by their hash."""
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
@@ -34,14 +35,14 @@ class _Marks(Container[object]):
         return bool(self._names) and _name(str(key)) in self._names
 
 
-def mark(directory: Path, keys: Iterable[str]) -> None:
+def mark(directory: Path, keys: Iterable[SectionKey]) -> None:
     """Mark sections as counted by one of several apps.
 
     Raises:
         OSError: The disk is full, or this user may not write there.
     """
     for key in keys:
-        os.close(open_private(directory / _name(key), os.O_WRONLY | os.O_CREAT))
+        os.close(open_private(directory / _name(str(key)), os.O_WRONLY | os.O_CREAT))
 
 
 def marked(directory: Path) -> Container[object]:
@@ -53,10 +54,10 @@ def marked(directory: Path) -> Container[object]:
     return _Marks(frozenset(name for name in os.listdir(directory) if name.startswith(_MARK)))
 
 
-def unmark(directory: Path, key: str) -> None:
+def unmark(directory: Path, key: SectionKey) -> None:
     """Remove the mark of a section, if there is one; never raises."""
     with contextlib.suppress(OSError):
-        (directory / _name(key)).unlink()
+        (directory / _name(str(key))).unlink()
 
 
 def _name(key: str) -> str:

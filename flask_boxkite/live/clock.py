@@ -38,9 +38,8 @@ class Moment(NamedTuple):
         """Return the present moment."""
         return cls(boot_id(), uptime(), time.time())
 
-    def age(self) -> float:
-        """Return the seconds since the moment; after a reboot, the lower answer of two clocks."""
-        now = Moment.now()
+    def age(self, now: Moment) -> float:
+        """Return the seconds from the moment to *now*; after a reboot, the lower answer of two clocks."""
         elapsed = now.uptime - self.uptime
         if self.boot == now.boot and elapsed >= 0:
             return elapsed

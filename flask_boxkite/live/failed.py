@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import Layout
-from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import ABOVE, BELOW, FAILED_STATES, INVALID, MISSING, STATUSES, UNSEEN
 
 __all__ = ["FailedCells", "Failures", "OddFeature", "failures_of"]
@@ -45,7 +45,7 @@ class FailedCells:
 
     def __init__(self, layout: Layout) -> None:
         self._start = layout.failed_start
-        self._places = _places(layout.features)
+        self._failed_cells = _failed_cells(layout.features)
 
     def increments(self, answered: Increments) -> Increments:
         """Return the increments of a failed request.
@@ -53,7 +53,7 @@ class FailedCells:
         Args:
             answered: Increments of the request, had it been answered.
         """
-        counts = np.zeros(len(self._places), np.int64)
+        counts = np.zeros(len(self._failed_cells), np.int64)
         cells = [cell for cell in answered.cells if cell < len(counts)]
         if answered.wide is not None:
             cells += [cell for cell in answered.wide.tolist() if cell < len(counts)]
@@ -62,7 +62,7 @@ class FailedCells:
             counts += answered.block[: len(counts)]
         failed = Increments()
         for cell in np.flatnonzero(counts).tolist():
-            failed.amounts.append((self._start + int(self._places[cell]), int(counts[cell])))
+            failed.amounts.append((self._start + int(self._failed_cells[cell]), int(counts[cell])))
         return failed
 
 
@@ -110,9 +110,11 @@ def failures_of(layout: Layout, cells: NDArray[np.int64]) -> Failures:
     if not failed_rows or not layout.features:
         return Failures(failed_rows, 0, ())
     failed = cells[layout.failed_start :].reshape(len(layout.features), len(FAILED_STATES))
-    answered = np.bincount(_places(layout.features), cells[: layout.outputs_start], failed.size).reshape(failed.shape)
+    answered = np.bincount(_failed_cells(layout.features), cells[: layout.outputs_start], failed.size)
     read = int(failed[0].sum())
-    return Failures(failed_rows, max(failed_rows - read, 0), _odd(layout.features, failed, answered))
+    return Failures(
+        failed_rows, max(failed_rows - read, 0), _odd(layout.features, failed, answered.reshape(failed.shape))
+    )
 
 
 def _odd(features: Sequence[Distribution], failed: NDArray[np.int64], answered: NDArray[Any]) -> tuple[OddFeature, ...]:
@@ -120,18 +122,18 @@ def _odd(features: Sequence[Distribution], failed: NDArray[np.int64], answered: 
     is_odd = (shares >= _LEAST_SHARE) & (shares >= _LEAST_RATIO * others)
     is_odd[:, _USUAL] = False
     odd = []
-    for at, state in np.argwhere(is_odd).tolist():
-        pair = float(shares[at, state]), float(others[at, state])
-        odd.append(OddFeature(features[at].name, FAILED_STATES[state], int(failed[at, state]), *pair))
+    for index, state in np.argwhere(is_odd).tolist():
+        pair = float(shares[index, state]), float(others[index, state])
+        odd.append(OddFeature(features[index].name, FAILED_STATES[state], int(failed[index, state]), *pair))
     return tuple(sorted(odd, key=lambda item: item.share_answered - item.share))
 
 
-def _places(features: Sequence[Distribution]) -> NDArray[np.intp]:
+def _failed_cells(features: Sequence[Distribution]) -> NDArray[np.intp]:
     """Return the cell in which failed requests count each cell of the features, from their first cell on."""
-    places: list[int] = []
+    failed_cells: list[int] = []
     for number, feature in enumerate(features):
         own = [_USUAL] * len(feature.cells)
         for group in feature.groups:
             own[group.start : group.stop] = [_STATES.get(group.name, _USUAL)] * (group.stop - group.start)
-        places += [number * len(FAILED_STATES) + state for state in own]
-    return np.array(places, dtype=np.intp)
+        failed_cells += [number * len(FAILED_STATES) + state for state in own]
+    return np.array(failed_cells, dtype=np.intp)

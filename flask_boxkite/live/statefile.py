@@ -1,12 +1,35 @@
 """State files: the numbers of a process in a file that others can read at any time.
 
-A file is a header of one page, which also names the server of its process, then sections, each at the start of a page:
-sizes, counts as int64, sums as float64, key and description, in the machine's byte order. A section that is not
-complete has length 0, and ends the file for its readers. The owner maps its own file and counts in place. All others
-read copies, because a mapped file that a user shortens raises SIGBUS. For the same reason, a file is reserved in full
-before it is mapped.
+A file is a header of one page, then sections, each a whole number of pages. A page is `mmap.ALLOCATIONGRANULARITY`
+bytes. Numbers are in the machine's byte order; *c*, *s*, *k* and *d* are the sizes that a section states.
 
-The owner locks its file for life, so a file whose lock can be taken has no owner any more.
+    header: offset | bytes      | meaning
+            0      | 8          | ``boxkite`` and a line feed
+            8      | 8          | format (`layout.FORMAT`), unsigned
+            16     | 8          | generation of the fold, unsigned; 0 in a live file
+            24     | 4          | checksum of the generation and all sections; 0 in a live file, which changes
+            28     | 36         | zeros
+            64     | rest       | server of the process as JSON, then zeros; only zeros in retired counts
+
+    section: offset | bytes     | meaning
+            0      | 8          | bytes of the section with its padding; 0 while it is not complete
+            8      | 8          | *c*, number of counts
+            16     | 8          | *s*, number of sums
+            24     | 4          | *k*, bytes of the key
+            28     | 4          | *d*, bytes of the description
+            32     | 4          | checksum of the four sizes, the key and the description
+            36     | 20         | zeros
+            56     | 1          | in the first section: 1 once another process has folded the file; else 0
+            57     | 7          | zeros
+            64     | 8 c        | counts, int64
+            64+8c  | 8 s        | sums, float64
+            +8s    | k          | key, as text
+            +k     | d          | description
+            +d     | rest       | zeros to the end of the page
+
+A section of length 0 ends the file for its readers. The owner maps its own file and counts in place. All others read
+copies, because a mapped file that a user shortens raises SIGBUS. For the same reason, a file is reserved in full before
+it is mapped. The owner locks its file for life, so a file whose lock can be taken has no owner any more.
 """
 
 from __future__ import annotations
@@ -26,8 +49,10 @@ from uuid import uuid4
 import numpy as np
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
+from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.layout import FORMAT
-from flask_boxkite.live.store import Block, Section, Totals
+from flask_boxkite.live.section import Section, SectionKey
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.system.files import OwnerLock, has_no_owner, mapped, open_private, reserve, write_all
 from flask_boxkite.system.process import ServerName
@@ -51,17 +76,12 @@ NEW = "new-"
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 MAGIC = b"boxkite\n"
-_FILE = struct.Struct("=8sQQI")
-"""Magic, format, generation, and a checksum of the generation and the sections; 0 in a live file, which changes."""
+_FILE = struct.Struct("=8sQQI")  # magic, format, generation, checksum
 _SERVER = 64
-"""Offset of the server's name in the header, as JSON; zeros for no name."""
 _LENGTH = struct.Struct("=Q")
-_SECTION = struct.Struct("=QQIII")
-"""After the length: cells, sums, bytes of the key, of the description, and a checksum of all four and both texts."""
+_SECTION = struct.Struct("=QQIII")  # after the length: c, s, k, d, checksum
 _NUMBERS = 64
-"""Offset of a section's numbers from its start."""
 _FOLDED = 56
-"""Offset of the mark that a file's numbers have been folded, from the start of its first section."""
 
 
 class StateFileError(Exception):
@@ -75,7 +95,7 @@ class StateFileError(Exception):
 class Stored(NamedTuple):
     """A section as it stands in a file."""
 
-    key: str
+    key: SectionKey
     totals: Totals
     description: bytes
 
@@ -83,7 +103,7 @@ class Stored(NamedTuple):
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def parsed(data: bytes, keys: Collection[str] | None = None) -> tuple[int, list[Stored]]:
+def parsed(data: bytes, keys: Collection[SectionKey] | None = None) -> tuple[int, list[Stored]]:
     """Return the generation and the sections of a file.
 
     Args:
@@ -102,7 +122,7 @@ def parsed(data: bytes, keys: Collection[str] | None = None) -> tuple[int, list[
         raise StateFileError(OTHER_FORMAT)
     if checksum and checksum != _checksum(generation, memoryview(data)[PAGE:]):
         raise StateFileError(DAMAGED)
-    return generation, list(_sections(data, None if keys is None else {key.encode() for key in keys}))
+    return generation, list(_sections(data, None if keys is None else {str(key).encode() for key in keys}))
 
 
 def server_of(data: bytes) -> ServerName | None:
@@ -139,18 +159,27 @@ def _key_at(data: bytes, start: int) -> bytes:
 
 
 def _section(data: bytes) -> Stored:
+    """Read a section from its bytes, padding included.
+
+    Raises:
+        StateFileError: The section is damaged.
+    """
     cells, sums, key_size, description_size, checksum = _SECTION.unpack_from(data, _LENGTH.size)
     texts = _NUMBERS + 8 * (cells + sums)
     end = texts + key_size + description_size
     if _pages(end) != len(data) or checksum != _heading(cells, sums, key_size, data[texts:end])[1]:
         raise StateFileError(DAMAGED)
+
     totals = Totals(
         np.frombuffer(data, np.int64, cells, _NUMBERS), np.frombuffer(data, np.float64, sums, _NUMBERS + 8 * cells)
     )
     is_sound = ((totals.cells >= 0) & (totals.cells <= MAX_COUNT)).all() and (totals.sums >= 0).all()
     if not is_sound:
         raise StateFileError(DAMAGED)
-    key = data[texts : texts + key_size].decode()
+    try:
+        key = SectionKey.parse(data[texts : texts + key_size].decode())
+    except ValueError as error:
+        raise StateFileError(DAMAGED) from error
     return Stored(key, totals, data[texts + key_size : end])
 
 
@@ -166,12 +195,14 @@ def _heading(cells: int, sums: int, key_size: int, texts: bytes) -> tuple[bytes,
 
 def _section_size(section: Section) -> int:
     """Return the bytes that a section takes in a file."""
-    return _pages(_NUMBERS + 8 * (section.cells + section.sums) + len(section.key.encode()) + len(section.description))
+    return _pages(
+        _NUMBERS + 8 * (section.cells + section.sums) + len(str(section.key).encode()) + len(section.description)
+    )
 
 
 def _composed_section(section: Stored) -> bytes:
     """Return a section's bytes, a whole number of pages."""
-    key = section.key.encode()
+    key = str(section.key).encode()
     cells, sums = section.totals
     texts = key + section.description
     numbers = cells.astype(np.int64).tobytes() + sums.astype(np.float64).tobytes()
@@ -264,7 +295,7 @@ class LiveFile:
         """Whether another process took this one for dead, and has added the file's numbers to the folded ones."""
         return self._folded[0] != 0
 
-    def take(self, blocks: Sequence[Block]) -> None:
+    def take(self, blocks: Sequence[ProcessCounts]) -> None:
         """Move the numbers of blocks into new sections; readers see a whole section or none.
 
         Blocks that move together share a memory map, because each map holds a descriptor.
@@ -278,6 +309,7 @@ class LiveFile:
         try:
             reserve(self._data, start, sum(sizes))
             memory = memoryview(mapped(self._data, sum(sizes), start))
+
             for block, size in zip(blocks, sizes, strict=True):
                 self._fill(block, memory[self._end - start :][:size])
         except BaseException:
@@ -285,7 +317,7 @@ class LiveFile:
                 os.ftruncate(self._data, self._end)
             raise
 
-    def _fill(self, block: Block, memory: memoryview) -> None:
+    def _fill(self, block: ProcessCounts, memory: memoryview) -> None:
         """Move a block into memory that was mapped for it, at the end of the file."""
         with block.lock:
             section = block.section

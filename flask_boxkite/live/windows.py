@@ -21,22 +21,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import mmap
-import os
-import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.live.clock import uptime
-from flask_boxkite.live.layout import FORMAT
-from flask_boxkite.live.store import Section, Totals
-from flask_boxkite.system.files import locked, open_private, write_all
+from flask_boxkite.live.ring import SNAPSHOTS, Labels, OpenRing, RingFormat, RingStorage
+from flask_boxkite.live.section import Section
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.system.process import boot_id
 
 __all__ = [
@@ -44,8 +40,6 @@ __all__ = [
     "SLOT_SECONDS",
     "WINDOWS",
     "History",
-    "MemoryRing",
-    "RingFile",
     "Shortage",
     "Slots",
     "Snapshots",
@@ -67,187 +61,55 @@ _SHARE = 2
 _PATIENCE_SECONDS = 0.2
 """Time for which a process waits at its start for another one that is just making the same ring."""
 
+_STEP_SECONDS = 1.0
+"""A larger difference means that the wall clock was set, and not just read a little later."""
 
-_Labels: TypeAlias = "NDArray[np.float64]"
-"""Time of each snapshot: 0 for none, NaN while it is being written."""
 
-
-class _Ring(NamedTuple):
-    """The snapshots for one window: slot *n* stands at place ``first + n % places``."""
+@dataclass(frozen=True)
+class _RingPart:
+    """The snapshots for one window: slot *n* stands at index ``first + n % count``."""
 
     seconds: float
     slot: float
     first: int
-    places: int
+    count: int
 
-    def place(self, now: float) -> int:
-        return self.first + math.floor(now / self.slot) % self.places
+    def index(self, now: float) -> int:
+        """Return the index of the slot of *now*."""
+        return self.first + math.floor(now / self.slot) % self.count
 
-    def is_due(self, labels: _Labels, now: float) -> bool:
+    def is_due(self, labels: Labels, now: float) -> bool:
         """Say whether the slot of *now* has no snapshot."""
-        taken = labels[self.place(now)]
+        taken = labels[self.index(now)]
         return not (0 < taken < math.inf and math.floor(taken / self.slot) == math.floor(now / self.slot))
 
-    def within(self, labels: _Labels, now: float) -> list[int]:
-        """Return the places of the snapshots since the window began, oldest first."""
-        own = labels[self.first : self.first + self.places]
+    def within(self, labels: Labels, now: float) -> list[int]:
+        """Return the indices of the snapshots since the window began, oldest first."""
+        own = labels[self.first : self.first + self.count]
         # A clock near 0, as in a test, would put 0, which stands for no snapshot, into the window.
         is_within = (own > 0) & (own >= now - self.seconds) & (own <= now)
         taken = np.where(is_within, own, np.inf)
         order = np.argsort(taken, kind="stable")[: np.count_nonzero(is_within)]
-        return [self.first + int(place) for place in order]
+        return [self.first + int(index) for index in order]
 
 
-def _rings() -> dict[str, _Ring]:
-    rings: dict[str, _Ring] = {}
+def _ring_parts() -> list[_RingPart]:
+    parts: list[_RingPart] = []
     first = 0
     for name, seconds in WINDOWS.items():
         slot = SLOT_SECONDS[name]
-        places = math.ceil(seconds / slot) + 2
-        rings[name] = _Ring(seconds, slot, first, places)
-        first += places
-    return rings
+        parts.append(_RingPart(seconds, slot, first, math.ceil(seconds / slot) + 2))
+        first += parts[-1].count
+    return parts
 
 
-_RINGS = _rings()
-
-
-def _due(labels: _Labels, now: float) -> list[int]:
-    """Return the places of the snapshots that are due."""
-    return [ring.place(now) for ring in _RINGS.values() if ring.is_due(labels, now)]
-
-
-_PLACES = sum(ring.places for ring in _RINGS.values())
+_RING_PARTS = _ring_parts()
 _SHORTEST = min(SLOT_SECONDS.values())
 
-_MAGIC = b"boxring\n"
-_HEADER = struct.Struct("=8sQQ40s")  # magic, format, cells, boot
-_OFFSET = struct.Struct("=d")  # wall clock less monotonic clock; then the labels
-_LABELS_AT = _HEADER.size + _OFFSET.size
-_STEP_SECONDS = 1.0
-"""A larger difference means that the wall clock was set, and not just read a little later."""
 
-_LARGEST_OFFSET = 1e11
-"""The year 5138; floats count it to 0.1 ms."""
-
-
-def _data_size(section: Section) -> int:
-    return 8 * section.cells
-
-
-class Ring(Protocol):
-    """The bytes of the snapshots; zero where no snapshot was written."""
-
-    def read(self, offset: int, size: int) -> bytes: ...
-
-    def write(self, offset: int, data: bytes) -> None: ...
-
-    def clear(self) -> None: ...
-
-    def size(self) -> int: ...
-
-    def room(self) -> float: ...
-
-    def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
-        """Keep other processes from writing and give True; give False if another process is writing."""
-
-
-class RingPlace(Protocol):
-    """The place of a ring: a file, or memory."""
-
-    def open(self) -> AbstractContextManager[Ring]:
-        """Give the ring, made if it is missing.
-
-        Raises:
-            OSError: The ring cannot be opened or made.
-        """
-
-
-class MemoryRing:
-    """Snapshots of a process that shares nothing."""
-
-    def __init__(self, section: Section) -> None:
-        self._size = _LABELS_AT + 8 * _PLACES + _PLACES * _data_size(section)
-        self.clear()
-
-    @contextlib.contextmanager
-    def open(self) -> Iterator[MemoryRing]:
-        """Give itself."""
-        yield self
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return a copy."""
-        return self._data[offset : offset + size]
-
-    def write(self, offset: int, data: bytes) -> None:
-        """Write in place."""
-        self._data[offset : offset + len(data)] = data
-
-    def clear(self) -> None:
-        """Delete all snapshots."""
-        self._data = mmap.mmap(-1, self._size)  # takes memory only where it is written
-
-    def size(self) -> int:
-        """Return the number of bytes."""
-        return self._size
-
-    def room(self) -> float:
-        """Return the number of bytes that may be added."""
-        return math.inf
-
-    @contextlib.contextmanager
-    def locked(self, patience_seconds: float) -> Iterator[bool]:
-        """Give True: no other process writes."""
-        yield True
-
-
-class RingFile:
-    """Snapshots that all processes of a server share.
-
-    The file is opened for each use, a few times a minute, so that a forked child inherits no descriptor. It is never
-    mapped, so that a user who shortens it does no harm.
-
-    Args:
-        path: Path of the file.
-        is_read_only: Whether the file is another server's: then it is not made if it is missing.
-    """
-
-    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
-        self._path = path
-        self._flags = os.O_RDONLY if is_read_only else os.O_RDWR | os.O_CREAT
-
-    @contextlib.contextmanager
-    def open(self) -> Iterator[_OpenRing]:
-        """Give the open file."""
-        descriptor = open_private(self._path, self._flags)
-        try:
-            yield _OpenRing(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-class _OpenRing:
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._descriptor, size, offset)
-
-    def write(self, offset: int, data: bytes) -> None:
-        write_all(self._descriptor, data, offset)
-
-    def clear(self) -> None:
-        os.ftruncate(self._descriptor, 0)
-
-    def size(self) -> int:
-        return os.fstat(self._descriptor).st_size
-
-    def room(self) -> float:
-        disk = os.fstatvfs(self._descriptor)
-        return disk.f_bavail * disk.f_frsize
-
-    def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
-        return locked(self._descriptor, patience_seconds)
+def _due(labels: Labels, now: float) -> list[int]:
+    """Return the indices of the snapshots that are due."""
+    return [part.index(now) for part in _RING_PARTS if part.is_due(labels, now)]
 
 
 class Snapshots(Mapping[float, "NDArray[np.int64]"]):
@@ -256,8 +118,8 @@ class Snapshots(Mapping[float, "NDArray[np.int64]"]):
     Reading raises OSError, or KeyError if the snapshot has just been overwritten.
 
     Args:
-        labels: Place and label of each snapshot, by time.
-        read: Returns the snapshot at a place, or None if its label has changed.
+        labels: Index and label of each snapshot, by time.
+        read: Returns the snapshot at an index, or None if its label has changed.
     """
 
     def __init__(
@@ -299,7 +161,7 @@ class History(NamedTuple):
     @classmethod
     def none(cls, now: float) -> History:
         """Return a history without snapshots."""
-        return cls(Snapshots({}, lambda place, taken: None), now)
+        return cls(Snapshots({}, lambda index, taken: None), now)
 
     def slots(self, name: str, totals: Totals) -> Slots:
         """Return the counts of a window, slot by slot; the last slot is not over yet.
@@ -353,27 +215,27 @@ class Windows:
     """The windows of one section, in one process.
 
     Args:
-        place: Place of the snapshots.
+        storage: Storage of the snapshots.
         section: Section whose counts they hold.
         clock: Returns the monotonic time.
         wall: Returns the Unix time.
+        boot: Returns the id of the machine's boot.
     """
 
     def __init__(
         self,
-        place: RingPlace,
+        storage: RingStorage,
         section: Section,
         clock: Callable[[], float] = uptime,
         wall: Callable[[], float] = time.time,
+        *,
+        boot: Callable[[], str] = boot_id,
     ) -> None:
-        self._place = place
-        self._section = section
+        self._storage = storage
+        self._format = RingFormat(section.cells, boot())
         self._clock = clock
         self._wall = wall
         self._last_step = 0.0
-        boot = boot_id().encode()[:36]
-        self._header = _HEADER.pack(_MAGIC, FORMAT, section.cells, boot)
-        self._data_size = _data_size(section)
 
     def now(self) -> float:
         """Return the monotonic time."""
@@ -391,36 +253,32 @@ class Windows:
         Raises:
             OSError: The snapshots cannot be written.
         """
-        with self._place.open() as ring:
-            labels, offset = self._labels(ring)
-            now = self._clock() + offset
+        with self._storage.open() as ring:
+            labels, lead = self._labels(ring)
+            now = self._clock() + lead
             slot = math.floor(now / _SHORTEST)
+
             if _due(labels, now):
                 # Before the lock and the time: if this process is stopped, the counts of others stay in the window.
-                data = totals(slot * _SHORTEST - offset).cells.astype(np.int64).tobytes()
+                data = totals(slot * _SHORTEST - lead).cells.astype(np.int64).tobytes()
                 # The very first snapshot is worth a wait: without it, the next counts would be in no window.
                 with ring.locked(0.0 if labels.any() else _PATIENCE_SECONDS) as is_mine:
                     if is_mine:
                         self._take(ring, data)
-        return (slot + 1) * _SHORTEST - offset
+        return (slot + 1) * _SHORTEST - lead
 
-    def _take(self, ring: Ring, data: bytes) -> None:
-        labels, offset = self._labels(ring)  # read again: another process may have been faster
-        now = self._clock() + offset
+    def _take(self, ring: OpenRing, data: bytes) -> None:
+        labels, lead = self._labels(ring)  # read again: another process may have been faster
+        now = self._clock() + lead
         due = _due(labels, now)
         if not due:
             return
+
         if not labels.any():
             ring.clear()  # the ring is new, or of another boot or format
             if self._lack(ring):
                 raise OSError(errno.ENOSPC, "snapshots would take the room that the counts themselves need")
-        for place in due:
-            label_at = _LABELS_AT + 8 * place
-            ring.write(label_at, struct.pack("=d", math.nan))
-            ring.write(self._data_at(place), data)
-            ring.write(label_at, struct.pack("=d", now))
-
-        ring.write(0, self._header + _OFFSET.pack(offset))
+        self._format.write(ring, due, data, now, lead)
 
     def shortage(self) -> Shortage | None:
         """Return the room that lacks for the first snapshot; None if there is a snapshot, or room for one.
@@ -428,11 +286,11 @@ class Windows:
         Raises:
             OSError: The snapshots cannot be read.
         """
-        with self._place.open() as ring:
+        with self._storage.open() as ring:
             return None if self._labels(ring)[0].any() else self._lack(ring)
 
-    def _lack(self, ring: Ring) -> Shortage | None:
-        needed, free = _SHARE * _PLACES * self._data_size, ring.room()
+    def _lack(self, ring: OpenRing) -> Shortage | None:
+        needed, free = _SHARE * SNAPSHOTS * self._format.snapshot_bytes, ring.room()
         return Shortage(needed, free) if free < needed else None
 
     def history(self) -> History:
@@ -441,41 +299,28 @@ class Windows:
         Raises:
             OSError: The snapshots cannot be read.
         """
-        with self._place.open() as ring:
-            labels, offset = self._labels(ring)
-        now = self._clock() + offset
-        places = {place for window in _RINGS.values() for place in window.within(labels, now)}
-        step = self._step(offset)
-        own = {float(labels[place]) + step: (place, float(labels[place])) for place in places}
+        with self._storage.open() as ring:
+            labels, lead = self._labels(ring)
+        now = self._clock() + lead
+        indices = {index for part in _RING_PARTS for index in part.within(labels, now)}
+        step = self._step(lead)
+        own = {float(labels[index]) + step: (index, float(labels[index])) for index in indices}
         return History(Snapshots(own, self._snapshot), now + step)
 
-    def _step(self, offset: float) -> float:
+    def _step(self, lead: float) -> float:
         """Return the seconds by which the wall clock was set since the first snapshot; steady until it is set again."""
-        step = self._wall() - self._clock() - offset
+        step = self._wall() - self._clock() - lead
         if abs(step - self._last_step) > _STEP_SECONDS:
             self._last_step = step
         return self._last_step
 
-    def _snapshot(self, place: int, taken: float) -> NDArray[np.int64] | None:
-        with self._place.open() as ring:
-            data = ring.read(self._data_at(place), self._data_size)
-            after, _ = self._labels(ring)
+    def _snapshot(self, index: int, taken: float) -> NDArray[np.int64] | None:
+        with self._storage.open() as ring:
+            snapshot = self._format.snapshot(ring, index)
         # Otherwise the snapshot was just overwritten, or the file was cut.
-        is_whole = len(data) == self._data_size and after[place] == taken
-        return np.frombuffer(data, np.int64) if is_whole else None
+        return np.frombuffer(snapshot.data, np.int64) if snapshot is not None and snapshot.label == taken else None
 
-    def _labels(self, ring: Ring) -> tuple[_Labels, float]:
+    def _labels(self, ring: OpenRing) -> tuple[Labels, float]:
         """Return the Unix time of each snapshot, and the wall clock's lead over the monotonic clock."""
-        data = ring.read(0, _LABELS_AT + 8 * _PLACES)
-        if data[: _HEADER.size] != self._header or len(data) < _LABELS_AT:
-            return np.zeros(_PLACES), self._wall() - self._clock()
-        (offset,) = _OFFSET.unpack_from(data, _HEADER.size)
-        if not abs(offset) < _LARGEST_OFFSET:  # the file is damaged
-            return np.zeros(_PLACES), self._wall() - self._clock()
-        labels = np.frombuffer(data.ljust(_LABELS_AT + 8 * _PLACES, b"\0"), np.float64, offset=_LABELS_AT)
-        # The file may have been cut: there is no snapshot beyond its end.
-        whole = (ring.size() - self._data_at(0)) // self._data_size
-        return np.where(np.arange(_PLACES) < whole, labels, 0.0), offset
-
-    def _data_at(self, place: int) -> int:
-        return _LABELS_AT + 8 * _PLACES + place * self._data_size
+        labels = self._format.labels(ring)
+        return (np.zeros(SNAPSHOTS), self._wall() - self._clock()) if labels is None else labels

@@ -12,7 +12,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.monitoring.assembly import exported_model, make_exposition, make_recorders, make_store
 from flask_boxkite.monitoring.model import ModelMonitor

@@ -14,9 +14,10 @@ from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.delivery import Recorder, Recorders, Spooling
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
-from flask_boxkite.live.place import Place
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.state_directory import StateDirectory
+from flask_boxkite.live.store import Store
 from flask_boxkite.sinks import make_sinks
+from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.files import can_lock, unwritable
 
 __all__ = [
@@ -92,15 +93,16 @@ def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], na
     """
     if not settings.enabled:
         return Store(None)
-    place = Place(
+    directory = StateDirectory(
         "/".join(filter(None, [settings.name, name or app])),
         replica=settings.pod_name,
         explicit=settings.state_dir,
         environ=os.environ,
+        waiting_records=waiting_records,
         monitored=[model.key for model in models],
         is_named=bool(settings.name or name),
     )
-    return Store(place)
+    return Store(directory)
 
 
 def make_recorders(settings: Settings, store: Store) -> Recorders:

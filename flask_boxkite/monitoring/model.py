@@ -19,11 +19,13 @@ from flask_boxkite.drift import DriftReport
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel
-from flask_boxkite.live.counting import UnmatchedError, VariableCounter
+from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.failed import FailedCells
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments
+from flask_boxkite.live.name_order import UnmatchedError
+from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.hints import given_hint, given_output_hint, names_hint, unmatched_hint
 from flask_boxkite.monitoring.notes import Notes
@@ -90,7 +92,7 @@ class ModelMonitor:
         self._failed = FailedCells(layout)
         self._counts = Counts(store, exported.section)
         self._timelines = Timelines(layout) if baseline else None
-        self.notes = Notes(self.model, exported.key, store.directory)
+        self.notes = Notes(self.model, str(exported.key), store.directory)
 
         # Rows are known again by their features; by their outputs where nothing is known of features.
         of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)

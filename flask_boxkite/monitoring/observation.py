@@ -22,7 +22,7 @@ from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.failed import Failures, failures_of
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.store import Totals
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
 

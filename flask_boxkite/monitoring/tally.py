@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask_boxkite.live.store import Increments
+from flask_boxkite.live.increments import Increments
 
 __all__ = ["Tally"]
 

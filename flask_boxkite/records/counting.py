@@ -21,8 +21,8 @@ from flask_boxkite.baseline import Baseline, Continuous, Distribution
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import REACHES, Timeline
 from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import Layout
-from flask_boxkite.live.store import Increments
 from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Aligner, Row
 from flask_boxkite.records.reading import Record

@@ -1,10 +1,22 @@
 """One file of a spool: entries one after the other, and how many of them the sink has.
 
-A segment is reserved in full when it is made, all zero. An entry is a payload behind eight bytes, which hold its
-length and checksum. They are written after the payload by a single store, so a killed process leaves whole entries; a
-length of zero ends them. Only a loss of power or a bad disk can damage entries: their checksum shows it, and the
-entries behind are read as usual. The header holds the number of entries, once no more will come, and the offset and
-number of the settled ones.
+Words of 8 bytes are unsigned, in the machine's byte order. Checksums are CRC-32.
+
+    offset | bytes   | meaning
+    0      | 8       | ``boxkite1``
+    8      | 8       | 0; once no more entries will come: their number, and its checksum as a word times 2**32
+    16     | 8       | offset behind the last settled entry, and the number of settled entries times 2**32
+    24     | 40      | zeros
+    64     | rest    | entries one after the other, each at a multiple of 8; then zeros
+
+    entry: offset | bytes  | meaning
+           0      | 8      | *n*, and the checksum of the payload times 2**32
+           8      | n      | payload
+           8+n    | 0 to 7 | zeros up to a multiple of 8
+
+A segment is reserved in full when it is made, all zero. The first word of an entry is written after the payload by a
+single store, so a killed process leaves whole entries; an *n* of zero ends them. Only a loss of power or a bad disk can
+damage entries: their checksum shows it, and the entries behind are read as usual.
 """
 
 from __future__ import annotations
@@ -26,9 +38,7 @@ __all__ = ["HEADER", "Segment", "SegmentError", "Taken", "room_for"]
 MAGIC = b"boxkite1"
 HEADER = 64
 _WORD = struct.Struct("=Q")
-_HEADER = struct.Struct("=8sQQ")
-"""Magic; number of entries with its checksum, once sealed; offset and number << 32 of the settled entries."""
-
+_HEADER = struct.Struct("=8sQQ")  # magic, sealed, settled
 _SEALED_AT, _SETTLED_AT = 8, 16
 _CHECKED_AT_ONCE = 4096
 """`crc32` gives up the interpreter for more than 5 KiB, and a request would wait to get it back."""

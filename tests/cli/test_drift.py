@@ -28,10 +28,10 @@ from flask_boxkite.cli import boxkite, remote
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
 from flask_boxkite.drift.report import Distances
-from flask_boxkite.live.folding import fold
 from flask_boxkite.live.windows import SLOT_SECONDS
 from flask_boxkite.records import Records
 from tests.cli.commands import ROOT, people, run
+from tests.live.directories import fold
 from tests.peers import Gunicorn, fetch, wait_for
 
 TOKEN = "open-sesame"

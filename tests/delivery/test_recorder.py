@@ -15,7 +15,7 @@ import pytest
 
 from flask_boxkite.delivery import Recorder, Recorders
 from flask_boxkite.delivery import shipper as shipper_module
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Store
 from flask_boxkite.sinks.base import Batch
 from tests.faults import no_more_threads
 from tests.peers import wait_for

@@ -20,14 +20,14 @@ from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling, shutdown
 from flask_boxkite.delivery import in_flight as hand_module
 from flask_boxkite.delivery import shipper as shipper_module
 from flask_boxkite.delivery import spool_queue as spooling_module
-from flask_boxkite.live.place import Place
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.state_directory import StateDirectory
+from flask_boxkite.live.store import Store
 from flask_boxkite.sinks.base import Batch, RefusedError
 from flask_boxkite.spool import adoption, waiting_records
 from flask_boxkite.system.process import ProcessName, ServerName
 from tests.delivery.test_recorder import Gate, MemorySink, recorder_threads, refuse, settle
 from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
-from tests.live.places import same_place
+from tests.live.directories import same_directory
 from tests.peers import wait_for
 
 
@@ -361,12 +361,12 @@ def test_a_forked_child_has_a_directory_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path) -> StateDirectory:
     """Return where the processes of a server count."""
-    return same_place(tmp_path / "state")
+    return same_directory(tmp_path / "state")
 
 
-def leaves(root: Path, place: Place | None, count: int, start: int = 0, *, spools: bool = True) -> None:
+def leaves(root: Path, place: StateDirectory | None, count: int, start: int = 0, *, spools: bool = True) -> None:
     """Have a process take records that it cannot deliver, and be killed."""
 
     def work() -> None:
@@ -384,7 +384,9 @@ def leaves(root: Path, place: Place | None, count: int, start: int = 0, *, spool
     killed(work)
 
 
-def test_what_a_killed_process_left_is_accepted_once_and_delivered_by_another(tmp_path: Path, place: Place) -> None:
+def test_what_a_killed_process_left_is_accepted_once_and_delivered_by_another(
+    tmp_path: Path, place: StateDirectory
+) -> None:
     leaves(tmp_path, place, 5)
     store = Store(place)
     with recording(tmp_path, store) as recorder:
@@ -398,14 +400,14 @@ def test_what_a_killed_process_left_is_accepted_once_and_delivered_by_another(tm
         assert directories(tmp_path) == []
 
 
-def test_it_is_found_without_a_record(tmp_path: Path, place: Place) -> None:
+def test_it_is_found_without_a_record(tmp_path: Path, place: StateDirectory) -> None:
     leaves(tmp_path, place, 5)
     with recording(tmp_path, Store(place)) as recorder:
         recorder.adopt_orphans()
         wait_for(lambda: len(shipped(recorder)) == 5, what="the records")
 
 
-def test_what_waited_in_memory_of_a_killed_process_is_lost_and_counted(tmp_path: Path, place: Place) -> None:
+def test_what_waited_in_memory_of_a_killed_process_is_lost_and_counted(tmp_path: Path, place: StateDirectory) -> None:
     leaves(tmp_path, place, 5, spools=False)
     store = Store(place)
     with recording(tmp_path, store) as recorder:
@@ -414,7 +416,7 @@ def test_what_waited_in_memory_of_a_killed_process_is_lost_and_counted(tmp_path:
 
 
 def test_what_is_deleted_of_a_killed_process_is_counted_by_the_one_that_took_it_over(
-    tmp_path: Path, place: Place
+    tmp_path: Path, place: StateDirectory
 ) -> None:
     """A fold in between no longer finds the directory among those that it knows."""
     leaves(tmp_path, place, 3000)  # several segments
@@ -435,8 +437,10 @@ def test_what_is_deleted_of_a_killed_process_is_counted_by_the_one_that_took_it_
         assert 0 < lost == 3000 - counts.delivered
 
 
-def test_those_of_another_server_count_as_accepted_when_they_are_delivered(tmp_path: Path, place: Place) -> None:
-    other = same_place(tmp_path / "other")
+def test_those_of_another_server_count_as_accepted_when_they_are_delivered(
+    tmp_path: Path, place: StateDirectory
+) -> None:
+    other = same_directory(tmp_path / "other")
     other.server = ServerName.of(ProcessName(os.getpid(), "1"))  # it has ended: this id came again
     leaves(tmp_path, other, 5)
     store = Store(place)
@@ -456,7 +460,7 @@ def test_where_each_counts_by_itself_they_do_too(tmp_path: Path) -> None:
 
 
 def test_over_many_kills_every_record_is_delivered_and_counted_once(
-    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, place: StateDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each takes records of its own, and is killed when it has delivered one batch, its own or of one before it."""
     monkeypatch.setattr(shipper_module, "BATCH_BYTES", 60)
@@ -503,7 +507,7 @@ def test_over_many_kills_every_record_is_delivered_and_counted_once(
         assert directories(tmp_path) == []
 
 
-def test_two_recorders_that_compete_deliver_everything_once(tmp_path: Path, place: Place) -> None:
+def test_two_recorders_that_compete_deliver_everything_once(tmp_path: Path, place: StateDirectory) -> None:
     for number in range(6):
         leaves(tmp_path, place, 10, 10 * number)
     stores = [Store(place), Store(place)]
@@ -538,7 +542,7 @@ class NotingSink(MemorySink):
             file.write(b"".join(batch.records))
 
 
-def adopts(root: Path, place: Place, fault: Callable[[], None]) -> int:
+def adopts(root: Path, place: StateDirectory, fault: Callable[[], None]) -> int:
     """Have a process deliver what a dead one left, to a file, with a fault in the midst of it; return its id."""
 
     def work() -> None:
@@ -564,7 +568,7 @@ def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Pat
     duplicates = 0
     for step in itertools.count(1):
         root = tmp_path / str(step)
-        place = same_place(root / "state")
+        place = same_directory(root / "state")
         leaves(root, place, len(LEFT))
         code = ended(adopts(root, place, partial(die_at, step)))
         assert code in (0, -signal.SIGKILL)
@@ -592,7 +596,7 @@ def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(
     monkeypatch.setattr(adoption, "_PATIENCE_SECONDS", 0.01)
     for step in itertools.count(1):
         root = tmp_path / str(step)
-        place = same_place(root / "state")
+        place = same_directory(root / "state")
         leaves(root, place, len(LEFT))
         child = adopts(root, place, partial(stop_at, step))
         is_unfinished = has_stopped(child)

@@ -28,17 +28,18 @@ from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.exposition import ExportedModel, Exposition, ExpositionCollector
 from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments
-from flask_boxkite.live.windows import RingFile, _OpenRing
+from flask_boxkite.live.ring import RingFile, _OpenFile
+from flask_boxkite.live.store import Store
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canonical_number
 from flask_boxkite.payloads import Table
 from flask_boxkite.testing import RecordingSink
 from flask_boxkite.values.rowhash import bucket_of
 from tests.baseline.strategies import baselines
-from tests.live.places import same_place
+from tests.live.directories import same_directory
 from tests.peers import wait_for
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -505,7 +506,7 @@ def test_dispersions_are_renewed_each_minute_and_forget() -> None:
 def test_dispersions_are_those_of_all_processes(tmp_path: Path) -> None:
     clock = Clock()
     one, other, foreign = (
-        Model(baseline, name, Store(same_place(tmp_path), clock, clock))
+        Model(baseline, name, Store(same_directory(tmp_path), clock, clock))
         for baseline, name in ((BASELINE, "churn"), (BASELINE, "churn"), (None, "another"))
     )
     requests = equal_rows(clock.now)
@@ -525,17 +526,17 @@ def test_a_scrape_reads_snapshots_once_and_only_with_a_new_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    model = Model(BASELINE, store=Store(same_place(tmp_path), clock, clock))
+    model = Model(BASELINE, store=Store(same_directory(tmp_path), clock, clock))
     serve(model, clock, equal_rows(clock.now))
     source = exposition(model)
     read: list[int] = []
-    real = _OpenRing.read
+    real = _OpenFile.read
 
-    def counting(ring: _OpenRing, offset: int, size: int) -> bytes:
+    def counting(ring: _OpenFile, offset: int, size: int) -> bytes:
         read.append(size)
         return real(ring, offset, size)
 
-    monkeypatch.setattr(_OpenRing, "read", counting)
+    monkeypatch.setattr(_OpenFile, "read", counting)
     # Ten minutes; nothing while the minute lasts; then what is new since.
     for seconds, counted, snapshots in ((0, 0, 10), (59, 0, 0), (1, 0, 0), (60, 1, 1)):
         clock.now += seconds
@@ -553,7 +554,7 @@ def test_windows_that_cannot_be_read_fail_no_scrape(
 ) -> None:
     """At first, or after some of their snapshots were read."""
     clock = Clock()
-    model = Model(BASELINE, store=Store(same_place(tmp_path), clock, clock))
+    model = Model(BASELINE, store=Store(same_directory(tmp_path), clock, clock))
     serve(model, clock, equal_rows(clock.now))
     source = exposition(model)
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from flask_boxkite import Baseline
-from flask_boxkite.live.folding import RETIRED
+from flask_boxkite.live.retired import RETIRED
 from flask_boxkite.records import Records
 from tests.integration.clocks import DAY, IMPORT, YEAR, SetClock
 from tests.integration.ledger import Account, arrived, settled

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
-from flask_boxkite.live import place
+from flask_boxkite.live import state_directory
 from tests.faults import killed
 
 
@@ -26,7 +26,7 @@ def train(path: Path, seed: int) -> Baseline:
 
 def make_app(baseline: Baseline, state: Path) -> flask.testing.FlaskClient:
     """Return a client of the app, as another process of the server would build it."""
-    place._places.clear()
+    state_directory._directories.clear()
     app = flask.Flask("scoring")
     app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_STATE_DIR=str(state), BOXKITE_SINK="none")
     monitor = Boxkite(app)
@@ -106,7 +106,7 @@ def test_files_that_are_harmed_hurt_no_request(tmp_path: Path, which: str, harm:
     assert client.get("/metrics").status_code == 200
     if which == "live-":
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("flask_boxkite.live.shared.fold", lambda directory: None)
+            patch.setattr(state_directory.StateDirectory, "fold", lambda self, directory: None)
             killed(lambda: predict(make_app(baseline, state), 3))
     (directory,) = state.iterdir()
     own = client.application.extensions["boxkite"].monitor._store._process.file.path

@@ -13,17 +13,22 @@ from unittest import mock
 import pytest
 
 from flask_boxkite.delivery import records_section
-from flask_boxkite.live import apart, clock, folding
-from flask_boxkite.live import place as place_module
-from flask_boxkite.live.folding import fold, read_directory
-from flask_boxkite.live.place import Place
-from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments, Section, section_key
+from flask_boxkite.live import apart
+from flask_boxkite.live.clock import Moment
+from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.folding import read_directory
+from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.section import Section, SectionKey
+from flask_boxkite.live.state_directory import StateDirectory
+from flask_boxkite.live.statefile import composed
+from flask_boxkite.live.store import Store
 from flask_boxkite.system.process import ServerName, boot_id, pid_namespace
+from flask_boxkite.system.throttle import Throttle
 from tests.faults import ended, fork
+from tests.live.directories import fold, later, state_directory
 
 SERVER = {"wsgi.multiprocess": False}
-A, B, C = (section_key("model", "m", name) for name in "abc")
+A, B, C = (SectionKey("model", "m", name) for name in "abc")
 
 
 class App:
@@ -34,34 +39,39 @@ class App:
         keys: What it monitors.
         server: Process id of its server; None for this process.
         is_serving: Whether it serves requests, rather than being looked at by a command.
+        clock: Returns the present moment.
     """
+
+    throttle = Throttle()
 
     def __init__(
         self,
         directory: Path,
-        *keys: str,
+        *keys: SectionKey,
         server: int | None = None,
         is_named: bool = False,
         is_serving: bool = True,
         name: str = "app",
+        clock: Callable[[], Moment] = Moment.now,
     ) -> None:
-        self.place = Place(name, replica="pod", explicit=str(directory), environ={}, monitored=keys, is_named=is_named)
+        options = {"monitored": keys, "is_named": is_named, "clock": clock}
+        self.state_directory = state_directory(directory, name, replica="pod", **options)
         if server is not None:  # as if it were of another process
-            self.place.server = ServerName(boot_id().partition("-")[0], pid_namespace(), server, "1")
-            self.place.release()
-        self.store = Store(self.place)
+            self.state_directory.server = ServerName(boot_id().partition("-")[0], pid_namespace(), server, "1")
+            self.state_directory.release()
+        self.store = Store(self.state_directory, twins_throttle=self.throttle)
         self.counts = {key: Counts(self.store, Section(key, 1, 0)) for key in keys}
         self.sink = Counts(self.store, records_section("file", owner=self.store.owner))
         if is_serving:
             self.store.check_server(SERVER)
 
-    def count(self, key: str, times: int = 1) -> None:
+    def count(self, key: SectionKey, times: int = 1) -> None:
         """Count predictions, each with a record."""
         for _ in range(times):
             self.counts[key].add(Increments([0]))
             self.sink.add(Increments([self.sink.section.cells - 1]))
 
-    def seen(self) -> dict[str, int]:
+    def seen(self) -> dict[SectionKey, int]:
         """Return what its metrics show."""
         self.store.tidy()
         reading = self.store.read()
@@ -113,7 +123,7 @@ def test_a_new_baseline_shows_the_last_counts_of_the_old_one(tmp_path: Path) -> 
     App(tmp_path, A).count(A, 3)
     gc.collect()
     ending = App(tmp_path, B)
-    ending.place.release()  # another process of the server has it
+    ending.state_directory.release()  # another process of the server has it
     ending.count(B, 2)
     app = App(tmp_path, C)
     app.count(C)
@@ -186,7 +196,7 @@ def test_a_file_that_does_not_name_its_server_is_that_of_an_earlier_release(tmp_
     assert App(tmp_path, B, server=2).seen() == {A: 3, B: 0}
 
 
-HEADER = folding.composed(0, [])[:4096].replace(folding.composed(0, [])[24:28], bytes(4))
+HEADER = composed(0, [])[:4096].replace(composed(0, [])[24:28], bytes(4))
 
 
 # --- those that nothing tells apart ----------------------------------------------------------------------------------
@@ -198,12 +208,9 @@ def told(caplog: pytest.LogCaptureFixture) -> int:
 
 
 @pytest.fixture(autouse=True)
-def fresh_throttle(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_throttle() -> None:
     """Let the warning be given that another test has just got."""
-    from flask_boxkite.live import shared
-    from flask_boxkite.system.throttle import Throttle
-
-    monkeypatch.setattr(shared, "_ambiguity_throttle", Throttle())
+    App.throttle = Throttle()
 
 
 def test_twins_share_nothing_and_that_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -238,7 +245,7 @@ def test_names_that_look_alike_are_two(tmp_path: Path, names: tuple[str, str]) -
 
 
 def test_a_twin_that_was_dropped_does_not_count(tmp_path: Path) -> None:
-    """Else the place of an app would depend on when a process last collected its garbage."""
+    """Else the directory of an app would depend on when a process last collected its garbage."""
     gc.disable()
     try:
         for _ in range(3):
@@ -261,20 +268,17 @@ def test_a_twin_that_is_gone_gives_up_its_place_though_its_records_are_on_their_
 
 
 def test_a_process_by_itself_gives_each_app_a_directory_that_is_new(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As tests of an app want it; no other process has to find it."""
-    monkeypatch.setattr(place_module, "_automatic_bases", lambda: [tmp_path])
-    places = [
-        Place("app", replica="pod", explicit=None, environ={}, monitored=keys) for keys in ([A], [A], [B], [A, B])
-    ]
-    stores = [Store(place) for place in places]
+    directories = [state_directory(None, monitored=keys, bases=[tmp_path]) for keys in ([A], [A], [B], [A, B])]
+    stores = [Store(directory, twins_throttle=App.throttle) for directory in directories]
     assert len({store.directory() for store in stores}) == 4
     assert told(caplog) == 0
 
 
-def test_forks_agree_on_places(tmp_path: Path) -> None:
-    """Also on the place of an app that they make themselves."""
+def test_forks_agree_on_directories(tmp_path: Path) -> None:
+    """Also on the directory of an app that they make themselves."""
     first = App(tmp_path, A)
     first.count(A)
 
@@ -303,13 +307,7 @@ def test_marks_are_known_by_their_keys(tmp_path: Path) -> None:
     assert A not in apart.marked(tmp_path)
 
 
-def after(seconds: float) -> Callable[[], float]:
-    """Return a clock that is ahead."""
-    now = clock.uptime()
-    return lambda: now + seconds
-
-
-def test_marks_go_with_the_counts_that_are_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_marks_go_with_the_counts_that_are_forgotten(tmp_path: Path) -> None:
     one, other = App(tmp_path, A), App(tmp_path, B)
     one.count(A)
     other.count(B)
@@ -318,32 +316,32 @@ def test_marks_go_with_the_counts_that_are_forgotten(tmp_path: Path, monkeypatch
     del other
     gc.collect()
     fold(directory)
-    monkeypatch.setattr(clock, "uptime", after(2 * 86400))
     App(tmp_path, C).count(C)
     gc.collect()
-    fold(directory)
+    fold(directory, clock=later(2 * 86400))
     assert B not in apart.marked(directory)
     assert B not in read_directory(directory).sections
 
 
-def test_records_of_old_releases_become_one_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_of_old_releases_become_one_sum(tmp_path: Path) -> None:
     """Else each deploy would leave a section for good."""
     for key in (A, B):
         App(tmp_path, key).count(key, 3)
         gc.collect()
-    app = App(tmp_path, C)
+    moments = [Moment.now()]
+    app = App(tmp_path, C, clock=lambda: moments[-1])
     app.count(C, 2)
     assert app.records() == 8
     directory = app.directory()
-    before = [key for key in read_directory(directory).sections if key.startswith('["sink"')]
-    monkeypatch.setattr(clock, "uptime", after(2 * 86400))
-    app.place.release()  # the next one is another process
+    before = [key for key in read_directory(directory).sections if key.is_sink]
+    moments.append(later(2 * 86400)())
+    app.state_directory.release()  # the next one is another process
     App(tmp_path, C).count(C)
     gc.collect()
     assert app.records() == 9
-    after_it = [key for key in read_directory(directory).sections if key.startswith('["sink"')]
+    after_it = [key for key in read_directory(directory).sections if key.is_sink]
     assert (len(before), len(after_it)) == (3, 2)
-    assert section_key("sink", "file") in after_it
+    assert SectionKey("sink", "file") in after_it
 
 
 # --- an earlier release ----------------------------------------------------------------------------------------------
@@ -351,12 +349,12 @@ def test_records_of_old_releases_become_one_sum(tmp_path: Path, monkeypatch: pyt
 
 def earlier(base: Path, number: int, **counts: int) -> None:
     """Leave what an earlier release has counted in the directory of the app that a process made as its n-th."""
-    place = Place("app", replica="pod", explicit=str(base), environ={})
-    place.release()
-    with mock.patch.multiple(Place, _segment=f"app.{number}", _take_over_numbered=mock.DEFAULT):
-        store = Store(place)
+    directory = state_directory(base, replica="pod")
+    directory.release()
+    with mock.patch.multiple(StateDirectory, _segment=f"app.{number}", _take_over_numbered=mock.DEFAULT):
+        store = Store(directory)
         for name, count in counts.items():
-            key = section_key("sink", "file") if name == "sink" else section_key("model", "m", name)
+            key = SectionKey("sink", "file") if name == "sink" else SectionKey("model", "m", name)
             section = records_section("file") if name == "sink" else Section(key, 1, 0)
             block = store.block(section)
             block.cells[-1] += count
@@ -391,10 +389,10 @@ def test_an_upgrade_sorts_out_what_the_order_of_apps_had_mixed(tmp_path: Path) -
 
 def test_processes_of_the_earlier_release_keep_what_they_count(tmp_path: Path) -> None:
     """Until they end: its counts are theirs to add to."""
-    place = Place("app", replica="pod", explicit=str(tmp_path), environ={})
-    place.release()
-    with mock.patch.multiple(Place, _segment="app.1", _take_over_numbered=mock.DEFAULT):
-        old = Store(place)
+    directory = state_directory(tmp_path, replica="pod")
+    directory.release()
+    with mock.patch.multiple(StateDirectory, _segment="app.1", _take_over_numbered=mock.DEFAULT):
+        old = Store(directory)
         block = old.block(Section(A, 1, 0))
         block.cells[0] += 3
         old.share()

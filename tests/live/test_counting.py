@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
-from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, UnmatchedError, VariableCounter
-from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments, Section
+from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
+from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.name_order import UnmatchedError
+from flask_boxkite.live.section import Section, SectionKey
+from flask_boxkite.live.store import Store
 from flask_boxkite.payloads import Table
 from tests.baseline.strategies import FLOATS, continuous, discrete
 
@@ -30,7 +33,7 @@ KINDS: list[Distribution] = [X, NUMBER, TEXT]
 
 def cells_of(increments: Increments, size: int) -> list[int]:
     """Return what increments add to each cell, by the store that serves one process."""
-    counts = Counts(Store(None), Section('["test"]', size, 20))
+    counts = Counts(Store(None), Section(SectionKey("test"), size, 20))
     counts.add(increments)
     return list(counts.totals().cells.tolist())
 
@@ -433,7 +436,7 @@ def test_names_from_clients_take_bounded_memory() -> None:
     for index in range(1000):
         counter.count(Table(("x", f"client-{index}"), [[1.0, 2.0]]))
 
-    assert len(counter._name_plans) <= 256
+    assert len(counter._order._plans) <= 256
 
 
 # --- sums ------------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from flask_boxkite import Baseline
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
 from flask_boxkite.live.failed import FailedCells, Failures, OddFeature, failures_of
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import Layout
-from flask_boxkite.live.store import Increments
 from flask_boxkite.naming import FAILED_STATES, STATUSES
 from flask_boxkite.payloads import as_table
 

@@ -18,26 +18,30 @@ import numpy as np
 import pytest
 
 from flask_boxkite.delivery import RecorderCounts, records_section
-from flask_boxkite.live import clock, folding, shared
-from flask_boxkite.live.folding import RETIRED, fold, read_directory, windows_path
-from flask_boxkite.live.layout import (
+from flask_boxkite.live import folding
+from flask_boxkite.live.clock import Moment
+from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.folding import read_directory, windows_path
+from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.retired import RETIRED
+from flask_boxkite.live.section import Section
+from flask_boxkite.live.sink_cells import (
     ACCEPTED,
     BACKOFF_MS,
     DELIVERED,
     DROPPED,
-    FORMAT,
     LAST_DELIVERY_MS,
     RETRIES,
     SINK_CELLS,
     WAITING_BYTES,
 )
-from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments, Section
+from flask_boxkite.live.store import Store
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
-from flask_boxkite.spool.segment import Segment
+from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.files import OwnerLock, take_if_dead
 from tests.faults import ended, fill, fork, go_on, has_stopped, killed, mounted, no_more_files, stop_at
-from tests.live.places import directory_of, model_section, same_place, share
+from tests.live.directories import directory_of, fold, later, model_section, same_directory, share
 from tests.peers import wait_for
 from tests.spool.logs import fill_up, made
 
@@ -56,10 +60,8 @@ def dies(base: Path, number: int, section: Section = ONE) -> None:
     """Have a process count this much, and be killed; unlike others it does not fold those before it."""
 
     def count() -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(shared, "fold", lambda directory: None)
-            share(base, section, [number])
-            os.kill(os.getpid(), signal.SIGKILL)
+        share(base, section, [number], folds=False)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     assert ended(fork(count)) == -signal.SIGKILL
 
@@ -317,7 +319,7 @@ def test_a_starting_process_does_not_disturb_a_fold(tmp_path: Path, state: Path)
             return names
 
         os.listdir = listdir  # type: ignore[assignment]
-        folding._remove_left_behind(state, {})
+        folding._Fold(state, waiting_records, None, Moment.now(), ())._remove_left_behind({})
 
     assert ended(fork(fold_while_one_starts)) == 0
 
@@ -354,14 +356,14 @@ def test_no_counter_falls_while_processes_are_killed(tmp_path: Path, state: Path
     stop, tell_stop = os.pipe()
 
     def count(answered: int) -> None:
-        counts = Counts(Store(same_place(tmp_path)), section)
+        counts = Counts(Store(same_directory(tmp_path)), section)
         increments = Increments(list(range(CELLS)))
         while True:
             counts.add(increments)
             os.write(answered, b"x")
 
     def read() -> None:
-        store = Store(same_place(tmp_path))
+        store = Store(same_directory(tmp_path))
         os.set_blocking(stop, False)
         before = np.zeros(CELLS, np.int64)
         readings = 0
@@ -584,29 +586,23 @@ def test_a_left_out_file_that_someone_holds_for_a_while_is_counted_once(tmp_path
         pytest.param(struct.pack("=8sQ", b"boxkite\n", 1), False, id="damaged"),
     ],
 )
-def test_only_what_may_be_ours_is_deleted_after_a_day(
-    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, stays: bool
-) -> None:
+def test_only_what_may_be_ours_is_deleted_after_a_day(tmp_path: Path, state: Path, data: bytes, stays: bool) -> None:
     (state / "live-x").write_bytes(data)
-    for _ in range(2):
+    for seconds in (0, 86500):
         dies(tmp_path, 1)
-        fold(state)
-        later(monkeypatch, 86500)
+        fold(state, clock=later(seconds))
     assert (state / "live-x").exists() is stays
 
 
-def test_a_file_of_another_format_is_deleted_after_a_day(
-    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_another_format_is_deleted_after_a_day(tmp_path: Path, state: Path) -> None:
     path = state / "live-x"
     path.write_bytes(struct.pack("=8sQQI", b"boxkite\n", 1, 0, 0).ljust(4096))
     os.utime(path, (0, 0))  # says nothing: it is the word of a clock
     dies(tmp_path, 1)
     fold(state)
     assert path.exists()
-    later(monkeypatch, 86500)
     dies(tmp_path, 1)
-    fold(state)
+    fold(state, clock=later(86500))
     assert not path.exists()
     assert folded(state)[OTHER_FORMAT] == 1
 
@@ -632,24 +628,15 @@ def test_no_sum_falls_with_the_order_of_addition(tmp_path: Path, rng: np.random.
 # --- several baselines -----------------------------------------------------------------------------------------------
 
 
-def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Let time pass, by the clock that no one sets."""
-    now = clock.uptime()
-    monkeypatch.setattr(clock, "uptime", lambda: now + seconds)
-
-
 @pytest.mark.parametrize("jump", [-86400.0, 86400.0, 365 * 86400.0], ids=["a day back", "a day on", "a year on"])
-def test_a_wall_clock_that_jumps_hides_and_forgets_nothing(
-    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, jump: float
-) -> None:
+def test_a_wall_clock_that_jumps_hides_and_forgets_nothing(tmp_path: Path, state: Path, jump: float) -> None:
     old = model_section(baseline="old")
     dies(tmp_path, 5, old)
     fold(state)
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + jump)
-    assert old.key in read_directory(state).current
+    clock = later(0, jump=jump)
+    assert old.key in read_directory(state, clock=clock).current
     dies(tmp_path, 1)
-    fold(state)
+    fold(state, clock=clock)
     assert total(state, old) == 5
 
 
@@ -659,35 +646,28 @@ def test_a_wall_clock_that_jumps_hides_and_forgets_nothing(
     ids=["just booted", "just booted, clock ahead", "another machine", "long ago", "clock was ahead"],
 )
 def test_after_a_reboot_two_clocks_must_agree_on_an_age(
-    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, uptime: float, jump: float, is_shown: bool
+    tmp_path: Path, state: Path, uptime: float, jump: float, is_shown: bool
 ) -> None:
     old = model_section(baseline="old")
     dies(tmp_path, 5, old)
     fold(state)
-    now = time.time()
-    monkeypatch.setattr(clock, "boot_id", lambda: "another")
-    monkeypatch.setattr(clock, "uptime", lambda: uptime)
-    monkeypatch.setattr(time, "time", lambda: now + jump)
-    assert (old.key in read_directory(state).current) is is_shown
+    now = Moment("another", uptime, time.time() + jump)
+    assert (old.key in read_directory(state, clock=lambda: now).current) is is_shown
 
 
-def test_a_baseline_is_shown_for_ten_minutes_after_its_last_process(
-    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_baseline_is_shown_for_ten_minutes_after_its_last_process(tmp_path: Path, state: Path) -> None:
     old = model_section(baseline="old")
     dies(tmp_path, 5, old)
     assert old.key in read_directory(state).current
     fold(state)
     assert old.key in read_directory(state).current
-    later(monkeypatch, 599)
-    assert old.key in read_directory(state).current
-    later(monkeypatch, 601)
-    reading = read_directory(state)
+    assert old.key in read_directory(state, clock=later(599)).current
+    reading = read_directory(state, clock=later(601))
     assert old.key not in reading.current
     assert reading.totals(old).cells.tolist() == [5]
 
 
-def test_a_baseline_is_forgotten_after_a_day(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_baseline_is_forgotten_after_a_day(tmp_path: Path, state: Path) -> None:
     old, kept = model_section(baseline="old"), model_section(baseline="kept")
     dies(tmp_path, 5, old)
     dies(tmp_path, 6, kept)
@@ -695,13 +675,11 @@ def test_a_baseline_is_forgotten_after_a_day(tmp_path: Path, state: Path, monkey
     fold(state)
     for section in (old, kept):
         windows_path(state, section.key).write_bytes(b"ring")
-    later(monkeypatch, 86300)
     dies(tmp_path, 1)
-    fold(state)
+    fold(state, clock=later(86300))
     assert total(state, old) == 5
-    later(monkeypatch, 86500)
     dies(tmp_path, 1)
-    fold(state)
+    fold(state, clock=later(86500))
     assert total(state, old) == 0
     assert not windows_path(state, old.key).exists()
     assert total(state, kept) == 16
@@ -710,12 +688,11 @@ def test_a_baseline_is_forgotten_after_a_day(tmp_path: Path, state: Path, monkey
     del alive
 
 
-def test_a_sink_is_never_forgotten(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sink_is_never_forgotten(tmp_path: Path, state: Path) -> None:
     dies(tmp_path, 5, SINK)
     fold(state)
-    later(monkeypatch, 200_000)
     dies(tmp_path, 1)
-    fold(state)
+    fold(state, clock=later(200_000))
     assert total(state, SINK) == 5
 
 
@@ -793,20 +770,18 @@ def test_what_another_has_delivered_before_the_fold_does_not_wait_any_more(
 
 
 def test_records_that_cannot_be_counted_for_want_of_descriptors_are_not_taken_for_lost(
-    tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, state: Path
 ) -> None:
     log = made(tmp_path / "spool")
     fill_up(log, 10, 4)
     section = records_section("file", os.fsencode(log.directory))
     killed(lambda: share(tmp_path, section, sink_cells(4, 0, 0, 0)))
 
-    def fail(path: Path) -> int:
+    def fail(directory: Path) -> int:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Segment, "unsettled", fail)
-        with pytest.raises(OSError, match="Too many open files"):
-            fold(state)
+    with pytest.raises(OSError, match="Too many open files"):
+        folding.fold(state, fail)
     fold(state)
     assert (records(state).waiting, records(state).dropped["process_died"]) == (4, 0)
 

@@ -359,11 +359,11 @@ def test_rows_that_come_one_by_one_cost_no_grid(rng: np.random.Generator) -> Non
     counter = VariableCounter([variable(BOUNDS["even"])] * 8, 0, 8 * 53)
     for row in rng.standard_normal((50, 8)).tolist():
         counter.count(Table(None, [row]))
-    assert counter._grids == {}
+    assert counter._columns._grids == {}
 
     for dtype in ("f8", "i8", "u1", ">f8"):
         counter.count(Table(None, np.ones((100, 8), dtype=dtype)))
-    assert len(counter._grids) == 1
+    assert len(counter._columns._grids) == 1
 
 
 def test_threads_may_meet_at_the_first_batch(rng: np.random.Generator) -> None:

@@ -7,17 +7,16 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.live.layout import (
+from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.sink_cells import (
     ACCEPTED,
     BACKOFF_MS,
     DELIVERED,
     DROPPED,
-    DURATION_BOUNDS,
     RETRIES,
     SINK_CELLS,
     TAKEN_OVER,
     WAITING_BYTES,
-    Layout,
     count_lost_records,
     waiting_of_process,
 )

@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from flask_boxkite.baseline import Baseline, Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import Layout
-from flask_boxkite.live.store import Increments
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table, as_table
 from flask_boxkite.service import ModelMonitoringService
@@ -121,11 +121,11 @@ def test_values_that_mean_the_same_make_the_same_row(
 ) -> None:
     """First or last in a row that comes alone, among a few or among many."""
     for variables in ([variable, *others], [*others, variable]):
-        place = variables.index(variable)
-        rows = [[value if at == place else 0.5 for at in range(len(variables))] for value in values]
+        own = variables.index(variable)
+        rows = [[value if index == own else 0.5 for index in range(len(variables))] for value in values]
         expected = bucket(variables, rows[0])
         for row in rows:
-            assert buckets(variables, Table(None, [row] * number)) == several(expected, number), row[place]
+            assert buckets(variables, Table(None, [row] * number)) == several(expected, number), row[own]
             assert buckets(variables, Table(None, [row] * number), keeps_interpreter=True)[expected] == number
         # All of them in one batch.
         assert buckets(variables, Table(None, rows * number)) == several(expected, number * len(values))

@@ -7,6 +7,7 @@ import os
 import random
 import struct
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,22 +18,26 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline.distribution import MAX_COUNT
 from flask_boxkite.live import statefile
-from flask_boxkite.live.folding import fold, read_directory
+from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.folding import read_directory
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.statefile import (
     LiveFile,
     StateFileError,
     Stored,
     composed,
     is_unused,
+    mark_folded,
     parsed,
 )
-from flask_boxkite.live.store import Block, Increments, Section, Totals
+from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.system.files import can_lock, locked, read_file, release, take_if_dead
-from flask_boxkite.system.process import fork_mark
+from flask_boxkite.system.process import ServerName, fork_mark
 from tests.faults import ended, file_size_limit, fork
-from tests.live.places import directory_of, model_section, share
+from tests.live.directories import directory_of, fold, model_section, share
 
 PAGE = mmap.ALLOCATIONGRANULARITY
 HEADER = 28
@@ -40,20 +45,26 @@ HEADING = 36
 """Bytes of a file's and of a section's header."""
 
 
-def stored(key: str, cells: list[int], sums: list[float] = [], description: bytes = b"") -> Stored:  # noqa: B006
+B = SectionKey("model", "m", "b")
+
+
+def stored(key: SectionKey, cells: list[int], sums: list[float] = [], description: bytes = b"") -> Stored:  # noqa: B006
     """Return a section."""
     return Stored(key, Totals(np.array(cells, np.int64), np.array(sums, np.float64)), description)
 
 
 def as_lists(sections: list[Stored]) -> list[tuple[str, list[int], list[float], bytes]]:
     """Return sections as values that can be compared."""
-    return [(item.key, item.totals.cells.tolist(), item.totals.sums.tolist(), item.description) for item in sections]
+    return [
+        (str(item.key), item.totals.cells.tolist(), item.totals.sums.tolist(), item.description) for item in sections
+    ]
 
 
+NAMES = st.text(st.characters(codec="utf-8"), max_size=20)
 SECTIONS = st.lists(
     st.builds(
         stored,
-        st.text(st.characters(codec="utf-8"), max_size=20),
+        st.builds(SectionKey, NAMES, NAMES, NAMES),
         st.lists(st.integers(0, MAX_COUNT), max_size=600),
         st.lists(st.floats(0, allow_nan=False, allow_infinity=False), max_size=20),
         st.binary(max_size=5000),
@@ -77,10 +88,12 @@ def live(tmp_path: Path) -> Iterator[LiveFile]:
     file.close()
 
 
-def counted(cells: list[int], sums: list[float] | None = None, description: bytes = b"", name: str = "b") -> Block:
+def counted(
+    cells: list[int], sums: list[float] | None = None, description: bytes = b"", name: str = "b"
+) -> ProcessCounts:
     """Return a block in memory that holds these numbers."""
-    section = Section(f'["model", "m", "{name}"]', len(cells), len(sums or []), description)
-    block = Block(section, fork_mark())
+    section = Section(SectionKey("model", "m", name), len(cells), len(sums or []), description)
+    block = ProcessCounts(section, fork_mark())
     block.cells[:] = cells
     block.sums[:] = sums or []
     return block
@@ -199,9 +212,9 @@ def test_a_file_is_private_whatever_the_umask(tmp_path: Path) -> None:
 
 # --- damage ----------------------------------------------------------------------------------------------------------
 
-LIVE_FILE = composed(0, [stored('["model", "m", "b"]', [1, 2, 3], [0.5], b"about"), stored('["sink", "s"]', [4] * 600)])
+LIVE_FILE = composed(0, [stored(B, [1, 2, 3], [0.5], b"about"), stored(SectionKey("sink", "s"), [4] * 600)])
 LIVE_FILE = LIVE_FILE[:24] + bytes(4) + LIVE_FILE[28:]  # a live file has no checksum
-RETIRED_FILE = composed(12345678901234567890, [stored('["model", "m", "b"]', [1, 2, 3], [0.5], b"about")])
+RETIRED_FILE = composed(12345678901234567890, [stored(B, [1, 2, 3], [0.5], b"about")])
 
 
 def test_a_retired_file_that_is_cut_anywhere_is_damaged() -> None:
@@ -241,8 +254,8 @@ def test_a_changed_byte_in_what_describes_a_live_file_gives_no_wrong_numbers() -
     """A length that became zero looks like a section that is being written: what follows is left out, not misread."""
     whole = as_lists(parsed(LIVE_FILE)[1])
     second = PAGE + struct.unpack_from("=Q", LIVE_FILE, PAGE)[0]
-    places = [*range(HEADER), *range(PAGE, PAGE + HEADING), *range(second, second + HEADING)]
-    for position in places:
+    positions = [*range(HEADER), *range(PAGE, PAGE + HEADING), *range(second, second + HEADING)]
+    for position in positions:
         for flip in range(1, 256):
             data = bytearray(LIVE_FILE)
             data[position] ^= flip
@@ -271,7 +284,7 @@ def test_random_bytes_are_refused_or_have_no_sections(data: bytes) -> None:
 )
 def test_numbers_that_cannot_be_are_damage(cells: list[int], sums: list[float]) -> None:
     with pytest.raises(StateFileError, match=DAMAGED):
-        parsed(composed(0, [stored("key", cells, sums)]))
+        parsed(composed(0, [stored(B, cells, sums)]))
 
 
 @pytest.mark.parametrize(
@@ -411,3 +424,42 @@ def test_a_lock_is_let_go_although_a_child_was_forked_meanwhile(tmp_path: Path) 
 def test_the_format_is_in_every_file(live: LiveFile) -> None:
     assert struct.unpack_from("=Q", read_file(live.path), 8) == (FORMAT,)
     assert can_lock
+
+
+# --- the described bytes ---------------------------------------------------------------------------------------------
+
+
+def test_a_live_file_has_the_described_bytes(tmp_path: Path) -> None:
+    file = LiveFile(tmp_path, ServerName("boot", "4026", 12, "34"))
+    file.take([counted([3, 2**40], [0.5], b"about")])
+    data = read_file(file.path)
+    file.close()
+    key = b'["model", "m", "b"]'
+
+    assert struct.unpack_from("=8sQQI", data) == (b"boxkite\n", FORMAT, 0, 0)
+    assert data[28:PAGE] == bytes(36) + b'["boot", "4026", 12, "34"]'.ljust(PAGE - 64, b"\0")
+
+    section = data[PAGE:]
+    assert struct.unpack_from("=QQQII", section) == (PAGE, 2, 1, len(key), 5)
+    assert struct.unpack_from("=I", section, 32) != (0,)
+    assert section[36:64] == bytes(28)
+    assert struct.unpack_from("=qqd", section, 64) == (3, 2**40, 0.5)
+    assert section[88:] == (key + b"about").ljust(PAGE - 88, b"\0")
+
+
+def test_the_byte_at_56_of_the_first_section_says_that_a_file_was_folded(tmp_path: Path) -> None:
+    file = LiveFile(tmp_path)
+    file.take([counted([1]), counted([2], name="c")])
+    before = read_file(file.path)
+    mark_folded(file.path)
+    assert file.was_folded
+    after = read_file(file.path)
+    file.close()
+    assert [at for at, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]] == [PAGE + 56]
+
+
+def test_retired_counts_have_a_generation_and_a_checksum() -> None:
+    magic, version, generation, checksum = struct.unpack_from("=8sQQI", RETIRED_FILE)
+    assert (magic, version, generation) == (b"boxkite\n", FORMAT, 12345678901234567890)
+    assert checksum == zlib.crc32(RETIRED_FILE[PAGE:], zlib.crc32(RETIRED_FILE[16:24]))
+    assert RETIRED_FILE[28:PAGE] == bytes(PAGE - 28)

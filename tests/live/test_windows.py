@@ -21,15 +21,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import ModelMonitoringService
+from flask_boxkite.live import ring as ring_module
 from flask_boxkite.live import windows as module
 from flask_boxkite.live.clock import uptime
-from flask_boxkite.live.folding import fold, windows_path
-from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments
-from flask_boxkite.live.windows import WINDOWS, RingFile, Windows
-from flask_boxkite.system import files
+from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.folding import windows_path
+from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.ring import SNAPSHOTS, RingFile
+from flask_boxkite.live.store import Store
+from flask_boxkite.live.windows import WINDOWS, Windows
 from tests.faults import ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
-from tests.live.places import directory_of, model_section, same_place
+from tests.live.directories import directory_of, fold, model_section, same_directory
 
 SLOTS = {"5m": 10.0, "1h": 60.0, "24h": 900.0}
 ONE = model_section(2, 1)
@@ -61,6 +63,7 @@ class Server:
     def __init__(self, base: Path, clock: Clock | None = None) -> None:
         self.base = base
         self.clock = clock or Clock()
+        self.boot = "one"
         self.began_ahead = self.clock.ahead
         self.processes: dict[int, Counts] = {}
         self.events: list[float] = []
@@ -68,7 +71,7 @@ class Server:
     def process(self, number: int) -> Counts:
         """Return a process, started if need be."""
         if number not in self.processes:
-            store = Store(same_place(self.base), self.clock, self.clock.wall)
+            store = Store(same_directory(self.base), self.clock, self.clock.wall, boot=lambda: self.boot)
             self.processes[number] = Counts(store, ONE)
         return self.processes[number]
 
@@ -160,14 +163,12 @@ def test_windows_may_reach_back_beyond_the_start_of_the_machine(tmp_path: Path, 
     run_in_child(check, 5)
 
 
-def test_counts_of_before_the_last_start_of_the_machine_are_in_no_window(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counts_of_before_the_last_start_of_the_machine_are_in_no_window(tmp_path: Path) -> None:
     """They stay in a directory that was asked for; the machine runs for a shorter time than the window is long."""
     server = Server(tmp_path)
     server.count(0)
     server.end(0)
-    monkeypatch.setattr(module, "boot_id", lambda: "another")
+    server.boot = "another"
     server.clock.now = 5000.0
     server.events.clear()
     server.check()
@@ -244,15 +245,15 @@ def test_no_more_snapshots_are_read_than_are_asked_for(tmp_path: Path, monkeypat
         server.count(0)
         server.clock.now += 60
     read: list[int] = []
-    real = module._OpenRing.read
+    real = ring_module._OpenFile.read
 
     def reading(ring: Any, offset: int, size: int) -> bytes:
         read.append(size)
         return real(ring, offset, size)
 
-    monkeypatch.setattr(module._OpenRing, "read", reading)
+    monkeypatch.setattr(ring_module._OpenFile, "read", reading)
     counts = server.process(0)
-    size = counts._store.windows(ONE)._data_size
+    size = counts._store.windows(ONE)._format.snapshot_bytes
 
     def snapshots_read() -> int:
         number = read.count(size)
@@ -298,10 +299,10 @@ def test_a_snapshot_that_is_written_over_meanwhile_is_left_out(tmp_path: Path) -
         server.clock.now += 60
     history, totals = server.process(0).history()
     with RingFile(ring_of(server)).open() as ring:
-        data = ring.read(module._LABELS_AT, 8 * module._PLACES)
+        data = ring.read(ring_module._LABELS_AT, 8 * SNAPSHOTS)
         for label in (1_000_000.0, 1_000_060.0):
             data = data.replace(struct.pack("=d", label), struct.pack("=d", math.nan))
-        ring.write(module._LABELS_AT, data)
+        ring.write(ring_module._LABELS_AT, data)
 
     assert list(history.snapshots) == [1_000_000.0, 1_000_060.0, 1_000_120.0, 1_000_180.0]
     assert history.slots("1h", totals).cells[:, 0].tolist() == [1, 1]
@@ -372,7 +373,7 @@ def test_steps_of_the_wall_clock_move_no_window(tmp_path: Path) -> None:
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_times_of_snapshots_are_told_by_the_wall_clock_of_now(tmp_path: Path, step: float, is_shared: bool) -> None:
     clock = Clock(ahead=1_790_000_000.0)
-    counts = Counts(Store(same_place(tmp_path) if is_shared else None, clock, clock.wall), ONE)
+    counts = Counts(Store(same_directory(tmp_path) if is_shared else None, clock, clock.wall), ONE)
     counts.add(Increments([0]))
     began = clock.now
     clock.now += 70
@@ -410,7 +411,7 @@ def test_a_clock_that_steps_before_anything_is_counted_is_no_matter(tmp_path: Pa
 def test_slots_begin_at_multiples_of_the_wall_clock(tmp_path: Path, ahead: float, is_shared: bool) -> None:
     """Whatever the monotonic clock says: the first row of each has its own snapshot."""
     clock = Clock(1_000_001.5, ahead)
-    counts = Counts(Store(same_place(tmp_path) if is_shared else None, clock, clock.wall), ONE)
+    counts = Counts(Store(same_directory(tmp_path) if is_shared else None, clock, clock.wall), ONE)
     begun: dict[str, dict[int, float]] = {name: {} for name in WINDOWS}
     for _ in range(700):
         counts.add(Increments([0]))
@@ -426,11 +427,11 @@ def test_slots_begin_at_multiples_of_the_wall_clock(tmp_path: Path, ahead: float
 def test_processes_that_start_at_different_times_agree(tmp_path: Path) -> None:
     """The first one notes how far its clocks are apart; the wall clock is another when the second one starts."""
     clock = Clock(1_000_003.0, 1_790_000_000.0)
-    first = Counts(Store(same_place(tmp_path), clock, clock.wall), ONE)
+    first = Counts(Store(same_directory(tmp_path), clock, clock.wall), ONE)
     first.add(Increments([0]))
     clock.now += 123.0
     clock.ahead += 4.0
-    second = Counts(Store(same_place(tmp_path), clock, clock.wall), ONE)
+    second = Counts(Store(same_directory(tmp_path), clock, clock.wall), ONE)
     second.add(Increments([0]))
     for counts in (first, second):
         history, _ = counts.history()
@@ -453,7 +454,7 @@ def test_of_two_processes_that_start_at_once_one_notes_the_time(
         first.begin_slot(totals)
         yield True
 
-    monkeypatch.setattr(module._OpenRing, "locked", locked)
+    monkeypatch.setattr(ring_module._OpenFile, "locked", locked)
     second.begin_slot(totals)
     for windows, time_of_each in ((first, 1_791_000_003.0), (second, 1_791_000_010.0)):
         history = windows.history()
@@ -470,11 +471,11 @@ def test_the_next_slot_is_told_by_the_monotonic_clock(tmp_path: Path) -> None:
     assert windows.begin_slot(totals) == 66.5
 
 
-def test_a_ring_of_another_boot_is_void(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ring_of_another_boot_is_void(tmp_path: Path) -> None:
     server = Server(tmp_path)
     server.count(0)
     server.end(0)
-    monkeypatch.setattr(module, "boot_id", lambda: "another")
+    server.boot = "another"
     server.events.clear()
     server.check()
     server.count(0)
@@ -530,8 +531,8 @@ LABELS = [math.inf, -math.inf, math.nan, -1.0, 1e300, 5e-324]
 def test_labels_that_cannot_be_are_not_used(tmp_path: Path, label: float) -> None:
     server = busy(tmp_path)
     with ring_of(server).open("r+b") as file:
-        file.seek(module._LABELS_AT)
-        file.write(struct.pack("=d", label) * module._PLACES)
+        file.seek(ring_module._LABELS_AT)
+        file.write(struct.pack("=d", label) * SNAPSHOTS)
     usable(server)
 
 
@@ -539,7 +540,7 @@ def test_labels_that_cannot_be_are_not_used(tmp_path: Path, label: float) -> Non
 def test_a_ring_whose_time_cannot_be_is_void(tmp_path: Path, offset: float) -> None:
     server = busy(tmp_path)
     with ring_of(server).open("r+b") as file:
-        file.seek(module._HEADER.size)
+        file.seek(ring_module._HEADER.size)
         file.write(struct.pack("=d", offset))
     server.events.clear()
     server.check()
@@ -558,7 +559,7 @@ def test_a_ring_of_random_bytes_can_be_used(tmp_path: Path, rng: np.random.Gener
         data = rng.bytes(size)
         ring_of(server).write_bytes(data)
         usable(server)
-        ring_of(server).write_bytes(server.process(0)._store.windows(ONE)._header + data)
+        ring_of(server).write_bytes(server.process(0)._store.windows(ONE)._format._header + data)
         usable(server)
         server.end(0)
 
@@ -577,7 +578,7 @@ def test_a_snapshot_that_was_cut_short_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_crash_in_the_midst_of_a_snapshot_leaves_none_that_is_wrong(tmp_path: Path) -> None:
-    """Every place of the ring for five minutes is written over again and again, at last by one that crashes."""
+    """Every snapshot for five minutes is written over again and again, at last by one that crashes."""
     for writes in range(1, 5):
         base = tmp_path / f"{writes}"
         base.mkdir()
@@ -587,7 +588,7 @@ def test_a_crash_in_the_midst_of_a_snapshot_leaves_none_that_is_wrong(tmp_path: 
             server.clock.now += 10
 
         def crash(server: Server = server, writes: int = writes) -> None:
-            real, seen = module.write_all, []
+            real, seen = ring_module.write_all, []
 
             def write_all(*arguments: Any) -> None:
                 real(*arguments)
@@ -596,7 +597,7 @@ def test_a_crash_in_the_midst_of_a_snapshot_leaves_none_that_is_wrong(tmp_path: 
                     os._exit(77)
 
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(module, "write_all", write_all)
+                patch.setattr(ring_module, "write_all", write_all)
                 server.count(1)
 
         server.clock.now += 20
@@ -666,7 +667,7 @@ def test_a_disk_that_is_full_makes_no_prediction_fail(tmp_path: Path, caplog: py
 def test_what_is_counted_in_a_slot_is_not_in_its_snapshot(tmp_path: Path) -> None:
     """The snapshot comes first, so that the row that begins a slot is in every window that begins with it."""
     clock = Clock()
-    counts = Counts(Store(same_place(tmp_path), clock, clock.wall), ONE)
+    counts = Counts(Store(same_directory(tmp_path), clock, clock.wall), ONE)
     counts.add(Increments([0]))
     for _ in range(3):
         clock.now += 400
@@ -674,31 +675,54 @@ def test_what_is_counted_in_a_slot_is_not_in_its_snapshot(tmp_path: Path) -> Non
         assert counts.slots("5m").cells[:, 0].sum() == 1
 
 
-def test_a_snapshot_that_another_process_takes_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(files, "sleep", waits.append)
-    server = Server(tmp_path)
-    server.count(0)
-    server.clock.now += 1000
-    with RingFile(ring_of(server)).open() as ring, ring.locked(0.0) as is_mine:
+class WatchedRing(RingFile):
+    """A ring that notes for how long its users would wait for another process."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.patience: list[float] = []
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[Any]:
+        """Note the patience of all that lock it."""
+        with super().open() as ring:
+            real = ring.locked
+
+            def locked(patience_seconds: float) -> Any:
+                self.patience.append(patience_seconds)
+                return real(patience_seconds)
+
+            ring.locked = locked  # type: ignore[method-assign]
+            yield ring
+
+
+def test_a_snapshot_that_another_process_takes_is_not_waited_for(tmp_path: Path) -> None:
+    """Only the very first one is."""
+    clock = Clock()
+    ring = WatchedRing(tmp_path / "ring")
+    windows = Windows(ring, ONE, clock, clock.wall)
+    totals = partial(Store(None).totals_since, ONE)
+    windows.begin_slot(totals)
+    assert ring.patience.pop() > 0
+    clock.now += 1000
+    with RingFile(tmp_path / "ring").open() as held, held.locked(0.0) as is_mine:
         assert is_mine
-        server.count(0)
-    assert server.process(0).totals().cells[0] == 2
-    assert waits == []
+        windows.begin_slot(totals)
+    assert ring.patience == [0.0]
+    assert list(windows.history().snapshots) == [1_000_003.0]
 
 
-def test_places_are_as_many_as_are_said() -> None:
-    for ring in module._RINGS.values():
-        assert ring.places * ring.slot >= ring.seconds + ring.slot
-    assert f"{module._PLACES} snapshots" in (module.__doc__ or "")
+def test_snapshots_are_as_many_as_are_said() -> None:
+    for part in module._RING_PARTS:
+        assert part.count * part.slot >= part.seconds + part.slot
+    assert sum(part.count for part in module._RING_PARTS) == SNAPSHOTS
+    assert f"{SNAPSHOTS} snapshots" in (module.__doc__ or "")
 
 
 def test_snapshots_do_not_take_the_room_of_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a disk with little room there are no windows, but the counts go on."""
-    monkeypatch.setattr("flask_boxkite.live.windows._OpenRing.room", lambda self: 1000)
-    counts = Counts(Store(same_place(tmp_path)), ONE)
+    monkeypatch.setattr("flask_boxkite.live.ring._OpenFile.room", lambda self: 1000)
+    counts = Counts(Store(same_directory(tmp_path)), ONE)
     for _ in range(3):
         counts.add(Increments([0]))
     assert counts.totals().cells[0] == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import threading
@@ -22,15 +21,17 @@ from flask_boxkite.drift.timeline import REACHES, Timeline
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.folding import windows_path
+from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
-from flask_boxkite.live.shared import Counts, Store
-from flask_boxkite.live.store import Increments, Section
+from flask_boxkite.live.section import Section, SectionKey
+from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Windows
 from flask_boxkite.monitoring.observation import Observation, course, observe
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table
-from tests.live.places import directory_of, same_place
+from tests.live.directories import directory_of, same_directory
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_the_day_is_told_hour_by_hour(baseline: Baseline, rng: np.random.Generat
     """Each point beside the indices of the rows of that hour, counted by hand."""
     clock = Clock()
     layout = Layout.of(baseline)
-    counts = Counts(Store(None, clock, clock), Section(json.dumps(["model", "m", "x"]), layout.size, layout.sums_size))
+    counts = Counts(Store(None, clock, clock), Section(SectionKey("model", "m", "x"), layout.size, layout.sums_size))
     age = baseline.features[0]
     history: list[tuple[float, int]] = []
     for slot in range(40):
@@ -144,7 +145,7 @@ def test_the_day_is_told_hour_by_hour(baseline: Baseline, rng: np.random.Generat
 def test_hours_with_few_rows_are_left_out(baseline: Baseline) -> None:
     layout = Layout.of(baseline)
     counts = Counts(
-        Store(None, Clock(), Clock()), Section(json.dumps(["model", "m", "x"]), layout.size, layout.sums_size)
+        Store(None, Clock(), Clock()), Section(SectionKey("model", "m", "x"), layout.size, layout.sums_size)
     )
     for _ in range(29):
         counts.add(Increments([3]))
@@ -186,8 +187,8 @@ class Served:
     def process(self, number: int) -> Counts:
         """Return a process, started if need be."""
         if number not in self._processes:
-            store = Store(None if self._directory is None else same_place(self._directory), self.clock, self.clock)
-            section = Section(json.dumps(["model", "m", "x"]), LAYOUT.size, LAYOUT.sums_size)
+            store = Store(None if self._directory is None else same_directory(self._directory), self.clock, self.clock)
+            section = Section(SectionKey("model", "m", "x"), LAYOUT.size, LAYOUT.sums_size)
             self._processes[0 if self._directory is None else number] = Counts(store, section)
         return self._processes[number]
 
@@ -257,9 +258,9 @@ def test_sums_of_snapshots_are_read_once(tmp_path: Path, monkeypatch: pytest.Mon
     read: list[float] = []
     real = Windows._snapshot
 
-    def reading(self: Windows, place: int, taken: float) -> NDArray[np.int64] | None:
+    def reading(self: Windows, index: int, taken: float) -> NDArray[np.int64] | None:
         read.append(taken)
-        return real(self, place, taken)
+        return real(self, index, taken)
 
     monkeypatch.setattr(Windows, "_snapshot", reading)
     for _ in range(100):
@@ -286,7 +287,7 @@ def test_a_snapshot_that_is_gone_is_no_stretch(monkeypatch: pytest.MonkeyPatch) 
     history, totals = served.process(0).history()
     gone = list(history.snapshots)[2]
     real = history.snapshots._read
-    history.snapshots._read = lambda place, taken: None if taken == gone else real(place, taken)
+    history.snapshots._read = lambda index, taken: None if taken == gone else real(index, taken)
     without = served.kept.of(history, totals)
     assert without.starts.tolist() == [start for start in served.expected() if start != gone]
     served.check(served.timeline(0))

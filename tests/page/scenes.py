@@ -15,7 +15,7 @@ import pytest
 from flask import Flask, request
 
 from flask_boxkite import Boxkite, ModelMonitoringService
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.prediction import IdMaker
 from flask_boxkite.web import dashboard
 

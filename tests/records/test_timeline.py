@@ -20,7 +20,7 @@ from flask_boxkite import Baseline
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.timeline import DAY, Timeline
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.records import Records

@@ -18,7 +18,7 @@ import pytest
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorder
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Store
 from flask_boxkite.records import Records
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink

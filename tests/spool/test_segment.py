@@ -6,6 +6,7 @@ import os
 import struct
 from pathlib import Path
 from random import Random
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -291,3 +292,19 @@ def test_a_file_that_is_cut_while_it_is_read_is_lost_but_counted(tmp_path: Path)
     segment.settle(segment.take(1))
     os.truncate(tmp_path / "s", starts(RECORDS)[2])
     assert read_all(segment) == (RECORDS[1:2], 3)
+
+
+def test_a_segment_has_the_described_bytes(tmp_path: Path) -> None:
+    segment = Segment.create(tmp_path / "1.seg", 200)
+    for record in (b"abc", b"defghijkl"):
+        assert segment.append(record)
+    segment.settle(segment.take(1))
+    segment.seal()
+    data = (tmp_path / "1.seg").read_bytes()
+
+    number = 2 | crc32(struct.pack("=Q", 2)) << 32
+    assert struct.unpack_from("=8sQQ", data) == (b"boxkite1", number, 80 | 1 << 32)
+    assert data[24:64] == bytes(40)
+    assert struct.unpack_from("=Q8s", data, 64) == (3 | crc32(b"abc") << 32, b"abc" + bytes(5))
+    assert struct.unpack_from("=Q16s", data, 80) == (9 | crc32(b"defghijkl") << 32, b"defghijkl" + bytes(7))
+    assert data[104:] == bytes(96)

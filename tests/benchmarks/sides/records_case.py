@@ -62,7 +62,7 @@ def our_records_case(features: int) -> Case:
     """Return a case that packs, queues and ships so many records and waits for all acknowledgements."""
     from flask_boxkite.config import Settings
     from flask_boxkite.delivery import Recorder
-    from flask_boxkite.live.shared import Store
+    from flask_boxkite.live.store import Store
     from flask_boxkite.sinks import make_sinks
 
     settings = Settings.from_mapping({"BOXKITE_FLUENTD_ADDR": os.environ["BOXKITE_FLUENTD_ADDR"]})

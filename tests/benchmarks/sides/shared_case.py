@@ -12,7 +12,7 @@ from workload import bodies, rows, score
 from wsgi import WSGIApp, added_cost_case
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.live.shared import Store
+from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table
 from flask_boxkite.web import extension

@@ -9,8 +9,8 @@ one name that monitor the same model with the same baseline are ambiguous. A pro
 order in which it makes them. So the processes of a server must make them in the same order, or give them names.
 
 The directory is made at first use by the process that counts, because a master may run as another user. No process can
-tell whether a server has ended or only recycles its workers, so the next start sweeps old directories. A script of one
-process removes its own.
+tell whether a server has ended or only recycles its workers, so the next start sweeps old directories (`sweeping`). A
+script of one process removes its own.
 """
 
 from __future__ import annotations
@@ -22,40 +22,31 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import stat
 import sys
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.clock import Moment
-from flask_boxkite.live.folding import IDLE, fold, is_ours, take_over
-from flask_boxkite.live.statefile import is_unused
+from flask_boxkite.live.directory_name import PREFIX, automatic_name
+from flask_boxkite.live.folding import IDLE, WaitingRecords, fold, read_directory, take_over
+from flask_boxkite.live.reading import Reading
+from flask_boxkite.live.section import SectionKey
+from flask_boxkite.live.sweeping import Sweep, remove_unused
 from flask_boxkite.naming import path_segment
-from flask_boxkite.system.files import can_lock, locked, make_private, open_private, read_file, unwritable, write_all
+from flask_boxkite.system.files import can_lock, make_private, unwritable
 from flask_boxkite.system.process import ServerName, is_gunicorn, server_process
 
-__all__ = ["Place"]
+__all__ = ["StateDirectory"]
 
 _SHARED_MEMORY = "/dev/shm"
-_PREFIX = "boxkite-"
-_ABANDONED_SECONDS = 3600.0
-"""After this time without a process, a directory of another container is swept."""
-
-_EXPLICIT_ABANDONED_SECONDS = 7 * 86400.0
-"""Counts in an explicit directory outlive a restart, so they are kept for a week."""
-
-_AUTOMATIC = re.compile(
-    r"boxkite-(?P<uid>\d+)-(?P<boot>[^-]*)-(?P<namespace>\d*)-(?P<pid>\d+)-(?P<started>\d*)"
-    r"-(?P<app>.+?)(?:\.[\d-]+)?"
-)
 
 
-class Place:
+class StateDirectory:
     """The directory of the counts of one app.
 
     It is made with the app: in a master that preloads the app, or in each worker. Forked processes use their parent's.
@@ -65,8 +56,12 @@ class Place:
         replica: Name of this server among servers that may use the same explicit directory: the pod or host.
         explicit: Path of the directory that a user named, or None.
         environ: Environment variables.
+        waiting_records: Returns the number of records of a dead process that wait on disk, for folding.
         monitored: Keys of the sections of the app's models, which distinguish it from other apps of its name.
         is_named: Whether a user gave the name, so that another server that comes to the directory is the same app.
+        bases: Directories for an automatic directory, the best first; None for the machine's.
+        can_share: Whether the system has the file locks that sharing counts needs.
+        clock: Returns the present moment, by which old counts are forgotten and old directories removed.
 
     Attributes:
         server: Server whose processes use the directory.
@@ -85,8 +80,12 @@ class Place:
         replica: str,
         explicit: str | None,
         environ: Mapping[str, str],
-        monitored: Collection[str] = (),
+        waiting_records: WaitingRecords,
+        monitored: Collection[SectionKey] = (),
         is_named: bool = False,
+        bases: Sequence[Path] | None = None,
+        can_share: bool = can_lock,
+        clock: Callable[[], Moment] = Moment.now,
     ) -> None:
         self._made_by = os.getpid()
         self.server = ServerName.of(server_process(environ))
@@ -94,14 +93,20 @@ class Place:
         self._is_named = is_named
         self._monitored = frozenset(monitored)
         self.keys = set(monitored)
-        self.owner = _hash(json.dumps(sorted(monitored))) if monitored else ""
+        self.owner = _hash(json.dumps(sorted(map(str, monitored)))) if monitored else ""
+
+        self._waiting_records = waiting_records
+        self._clock = clock
+        self._can_share = can_share
+        self._bases = bases
         self._app = _named_segment(app) if is_named else path_segment(app)[:40]
         self._replica = path_segment(replica)
         self._explicit = _checked(explicit) if explicit else _multiproc_directory(environ)
         self.is_open = False
+
         self._number = self._free_number()
-        weakref.finalize(self, _places.pop, id(self), None).atexit = False
-        _places[id(self)] = weakref.ref(self)
+        weakref.finalize(self, _directories.pop, id(self), None).atexit = False
+        _directories[id(self)] = weakref.ref(self)
 
     def _free_number(self) -> int:
         if self.is_alone:  # no other process has to find the directory
@@ -109,25 +114,25 @@ class Place:
             return _made_alone[self._app] - 1
         if self.is_ambiguous:
             gc.collect()  # processes must agree on the number, and others may have collected dropped apps already
-        taken = {place._number for place in self._twins()}
+        taken = {twin._number for twin in self._twins()}
         return next(number for number in itertools.count() if number not in taken)
 
-    def _neighbours(self) -> list[Place]:
-        """Return the places of this process's other apps with this name."""
+    def _neighbours(self) -> list[StateDirectory]:
+        """Return the directories of this process's other apps with this name."""
         name = (self._explicit, self._replica, self._app)
-        others = (known() for known in list(_places.values()))
+        others = (known() for known in list(_directories.values()))
         return [
-            place
-            for place in others
-            if place is not None and place is not self and (place._explicit, place._replica, place._app) == name
+            other
+            for other in others
+            if other is not None and other is not self and (other._explicit, other._replica, other._app) == name
         ]
 
-    def _twins(self) -> list[Place]:
+    def _twins(self) -> list[StateDirectory]:
         """Return the neighbours that monitor one of the same models with the same baseline."""
         return [
-            place
-            for place in self._neighbours()
-            if not self._monitored.isdisjoint(place._monitored) or not (self._monitored or place._monitored)
+            other
+            for other in self._neighbours()
+            if not self._monitored.isdisjoint(other._monitored) or not (self._monitored or other._monitored)
         ]
 
     @property
@@ -138,17 +143,17 @@ class Place:
     @property
     def has_used_twin(self) -> bool:
         """Whether the app is ambiguous, and the other app counts too."""
-        return any(place.is_open for place in self._twins())
+        return any(twin.is_open for twin in self._twins())
 
     @property
     def company_version(self) -> tuple[int, int]:
         """A value that changes whenever `company` may have changed."""
         return _openings[0], len(self.keys)
 
-    def company(self) -> list[Place]:
-        """Return the places of this process's other apps that count in the same directory."""
+    def company(self) -> list[StateDirectory]:
+        """Return the directories of this process's other apps that count in the same one."""
         others = self._neighbours()
-        return [place for place in others if place.is_open and place._number == self._number]
+        return [other for other in others if other.is_open and other._number == self._number]
 
     def is_stranger(self, server: ServerName | None) -> bool:
         """Say whether a server that counts here serves another app, judged by its name."""
@@ -158,7 +163,7 @@ class Place:
 
     def release(self) -> None:
         """Free the number, because the app is gone; its last records may still be on their way."""
-        _places.pop(id(self), None)
+        _directories.pop(id(self), None)
 
     @property
     def finds_others(self) -> bool:
@@ -179,32 +184,43 @@ class Place:
         Raises:
             OSError: No directory can be used.
         """
-        if not can_lock:
+        if not self._can_share:
             return None
         if self._explicit is not None:
             make_private(self._explicit)
-            bases, name = [self._explicit], f"{_PREFIX}{self._replica}-{self._segment}"
-        elif not self._has_name:
-            return None
+            directory = _made(self._explicit / f"{PREFIX}{self._replica}-{self._segment}")
+        elif self._has_name:
+            directory = self._made_automatic()
         else:
-            bases, name = _automatic_bases(), f"{_automatic_start(self.server)}-{self._segment}"
-        for base in bases:
-            try:
-                directory = _made(base / name)
-            except OSError:
-                if base is bases[-1]:
-                    raise
-            else:
-                (directory / IDLE).unlink(missing_ok=True)
-                if self._explicit is not None:
-                    self._take_over_numbered(directory)
-                _sweep(base, directory, is_automatic=self._explicit is None)
-                if not self.is_open:
-                    self.is_open = True
-                    _openings[0] += 1
-                return directory
+            return None
 
-        return None
+        (directory / IDLE).unlink(missing_ok=True)
+        if self._explicit is not None:
+            self._take_over_numbered(directory)
+        Sweep(directory, self._explicit is None, self._fold_of_app, self._clock()).run()
+        if not self.is_open:
+            self.is_open = True
+            _openings[0] += 1
+        return directory
+
+    def _made_automatic(self) -> Path:
+        name = automatic_name(self.server, self._segment)
+        *others, last = _automatic_bases() if self._bases is None else self._bases
+        for base in others:
+            with contextlib.suppress(OSError):
+                return _made(base / name)
+        return _made(last / name)
+
+    def fold(self, directory: Path) -> None:
+        """Fold the files of dead processes in the directory that `open` returned (`folding.fold`)."""
+        self._fold_of_app(directory, None)
+
+    def _fold_of_app(self, directory: Path, app: str | None) -> None:
+        fold(directory, self._waiting_records, app=app, clock=self._clock)
+
+    def read(self, directory: Path, own: str = "", keys: Collection[SectionKey] | None = None) -> Reading:
+        """Add up the counts of all processes in the directory that `open` returned (`folding.read_directory`)."""
+        return read_directory(directory, own, keys, clock=self._clock)
 
     @property
     def _segment(self) -> str:
@@ -213,9 +229,10 @@ class Place:
     def _take_over_numbered(self, directory: Path) -> None:
         """Move the counts of an earlier release here; it gave each app of a name a directory by its order."""
         number = str(self._number) if self.is_ambiguous else "[1-9]*"
-        for old in directory.parent.glob(f"{_PREFIX}{glob.escape(f'{self._replica}-{self._app}')}.{number}"):
+        for old in directory.parent.glob(f"{PREFIX}{glob.escape(f'{self._replica}-{self._app}')}.{number}"):
             with contextlib.suppress(OSError):
                 if old != directory and old.name.rpartition(".")[2].isdecimal():
+                    self.fold(old)
                     take_over(old, directory)
                     remove_unused(old)
 
@@ -230,11 +247,11 @@ class Place:
             remove_unused(directory)
 
 
-_places: dict[int, weakref.ref[Place]] = {}
-"""Places of this process's apps, by their ids. (A set of weak references cannot be read while it grows.)"""
+_directories: dict[int, weakref.ref[StateDirectory]] = {}
+"""Directories of this process's apps, by their ids. (A set of weak references cannot be read while it grows.)"""
 
 _openings = [0]
-"""Number of places that were opened."""
+"""Number of directories that were opened."""
 
 _made_alone: Counter[str] = Counter()
 """Number of apps, by name, that this process has made as a server by itself."""
@@ -274,10 +291,6 @@ def _automatic_bases() -> list[Path]:
     return [Path(_SHARED_MEMORY), *bases] if os.path.isdir(_SHARED_MEMORY) else bases
 
 
-def _automatic_start(server: ServerName) -> str:
-    return f"{_PREFIX}{os.geteuid()}-{server.boot}-{server.namespace}-{server.pid}-{server.started}"
-
-
 def _made(directory: Path) -> Path:
     """Make a directory for this user alone.
 
@@ -291,82 +304,3 @@ def _made(directory: Path) -> Path:
         msg = f"'{directory}' is not a directory of this user alone"
         raise PermissionError(msg)
     return directory
-
-
-# --- old directories -------------------------------------------------------------------------------------------------
-
-
-def _sweep(base: Path, own: Path, *, is_automatic: bool) -> None:
-    """Remove directories of servers that have ended; never raises."""
-    with contextlib.suppress(OSError), os.scandir(base) as entries:
-        for entry in entries:
-            if entry.name.startswith(_PREFIX) and entry.name != own.name and _is_own_directory(entry):
-                with contextlib.suppress(OSError):  # another process may be faster
-                    _remove_if_over(Path(entry.path), own, is_automatic=is_automatic)
-
-
-def _remove_if_over(directory: Path, own: Path, *, is_automatic: bool) -> None:
-    if _is_over(directory, is_automatic=is_automatic):
-        with contextlib.suppress(OSError):  # folding logs the lost records, which no later process would
-            app = _app_in(directory.name)
-            fold(directory, app=None if app == _app_in(own.name) else app)
-        remove_unused(directory)
-
-
-def _app_in(name: str) -> str | None:
-    """Return the name of the app that counts in a directory, judged by the directory's name."""
-    parts = _AUTOMATIC.fullmatch(name)
-    return parts["app"] if parts else None
-
-
-def _is_own_directory(entry: os.DirEntry[str]) -> bool:
-    with contextlib.suppress(OSError):
-        about = entry.stat(follow_symlinks=False)
-        return stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid()
-    return False
-
-
-def _is_over(directory: Path, *, is_automatic: bool) -> bool:
-    if not is_automatic:
-        return _idle_seconds(directory) > _EXPLICIT_ABANDONED_SECONDS
-    parts = _AUTOMATIC.fullmatch(directory.name)
-    if parts is None:
-        return False
-    server = ServerName(parts["boot"], parts["namespace"], int(parts["pid"]), parts["started"])
-    has_ended = server.is_of_another_boot() or server.has_ended()
-    return _idle_seconds(directory) > _ABANDONED_SECONDS if has_ended is None else has_ended
-
-
-def _idle_seconds(directory: Path) -> float:
-    """Return the seconds since a process first saw that no process counts in a directory, and noted it there.
-
-    The time of the directory's last change would depend on a clock, and one jump of it would delete the directory.
-    """
-    if not is_unused(directory) or not all(map(is_ours, os.listdir(directory))):
-        return 0.0
-    note = directory / IDLE
-    with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
-        boot, up, wall = json.loads(read_file(note))
-        return Moment(str(boot), float(up), float(wall)).age()
-    with contextlib.suppress(OSError):
-        descriptor = open_private(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            write_all(descriptor, json.dumps(Moment.now()).encode(), 0)
-        finally:
-            os.close(descriptor)
-
-    return 0.0
-
-
-def remove_unused(directory: Path) -> None:
-    """Remove a directory and its files, unless a live process counts there; never raises."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            with locked(descriptor) as is_mine:
-                if is_mine and all(map(is_ours, os.listdir(directory))) and is_unused(directory):
-                    for path in directory.iterdir():
-                        path.unlink()
-                    directory.rmdir()
-        finally:
-            os.close(descriptor)

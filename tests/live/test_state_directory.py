@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,24 +14,27 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flask_boxkite import ConfigError, ModelMonitoringService
 from flask_boxkite.delivery import records_section
-from flask_boxkite.live import clock
-from flask_boxkite.live import place as module
+from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.clock import Moment
-from flask_boxkite.live.folding import IDLE, RETIRED
-from flask_boxkite.live.layout import ACCEPTED, DELIVERED
-from flask_boxkite.live.place import Place, remove_unused
-from flask_boxkite.live.shared import Counts, Store
+from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.folding import IDLE
+from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.retired import RETIRED
+from flask_boxkite.live.sink_cells import ACCEPTED, DELIVERED
+from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.statefile import LiveFile
-from flask_boxkite.live.store import Block, Increments
+from flask_boxkite.live.store import Store
+from flask_boxkite.live.sweeping import remove_unused
 from flask_boxkite.system import process
 from flask_boxkite.system.process import ProcessName, ServerName, boot_id, fork_mark, name_of, pid_namespace
 from tests.faults import die_at, ended, fork, go_on, has_stopped, run_in_child, stop_at
-from tests.live.places import model_section, place_at
+from tests.live.directories import later, model_section, state_directory
 
 ROOT = Path(__file__).parents[2]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="Only root can act as another user.")
@@ -38,24 +42,23 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the only place for automatic directories."""
+def base(tmp_path: Path) -> Path:
+    """Return the only parent of automatic directories."""
     base = tmp_path / "base"
     base.mkdir()
-    monkeypatch.setattr(module, "_automatic_bases", lambda: [base])
     return base
 
 
-def automatic(app: str = "app") -> Place:
-    """Return a place that is found by itself."""
-    return Place(app, replica="replica", explicit=None, environ={})
+def automatic(base: Path, app: str = "app", **options: Any) -> StateDirectory:
+    """Return a state directory that is found by itself."""
+    return state_directory(None, app, bases=[base], **options)
 
 
-def opened(place: Place) -> Path:
-    """Return its directory."""
-    directory = place.open()
-    assert directory is not None
-    return directory
+def opened(directory: StateDirectory) -> Path:
+    """Return its path."""
+    path = directory.open()
+    assert path is not None
+    return path
 
 
 def said_by(child: Callable[[], object]) -> str:
@@ -71,13 +74,14 @@ def said_by(child: Callable[[], object]) -> str:
 
 
 def test_forks_of_the_builder_come_to_its_directory(base: Path) -> None:
-    place = automatic()
-    assert said_by(lambda: opened(place)) == said_by(lambda: said_by(lambda: opened(place))) == str(opened(place))
+    directory = automatic(base)
+    child = said_by(lambda: opened(directory))
+    assert child == said_by(lambda: said_by(lambda: opened(directory))) == str(opened(directory))
 
 
 def test_each_app_has_a_directory_of_its_own(base: Path) -> None:
-    places = [automatic("a"), automatic("a"), automatic("b")]
-    assert len({opened(place) for place in places}) == 3
+    directories = [automatic(base, name) for name in "aab"]
+    assert len({opened(directory) for directory in directories}) == 3
 
 
 @pytest.mark.parametrize("names", [("eu/churn", "eu_churn"), ("x" * 40 + "1", "x" * 40 + "2")], ids=["slash", "long"])
@@ -85,15 +89,15 @@ def test_each_app_has_a_directory_of_its_own(base: Path) -> None:
 def test_apps_whose_names_look_alike_share_nothing(
     base: Path, tmp_path: Path, names: tuple[str, str], explicit: bool
 ) -> None:
-    first, second = (place_at(tmp_path, name) if explicit else automatic(name) for name in names)
+    first, second = (state_directory(tmp_path, name) if explicit else automatic(base, name) for name in names)
     assert opened(first) != opened(second)
 
 
 NAME = """
 import sys
 sys.path.insert(0, {root!r})
-from flask_boxkite.live.place import Place
-print(Place("only", replica="replica", explicit=None, environ={{}}).open())
+from tests.live.directories import state_directory
+print(state_directory(None, "only").open())
 """
 
 
@@ -106,7 +110,7 @@ def test_an_unrelated_process_of_the_same_program_comes_to_another() -> None:
 
 
 def test_the_name_says_whose_it_is(base: Path) -> None:
-    directory = opened(automatic("my app"))
+    directory = opened(automatic(base, "my app"))
     own = name_of(os.getpid())
     boot = boot_id().partition("-")[0]
     start = f"boxkite-{os.geteuid()}-{boot}-{pid_namespace()}-{own.pid}-{own.started}-my_app."
@@ -117,7 +121,7 @@ def test_the_name_says_whose_it_is(base: Path) -> None:
 def test_it_is_private_whatever_the_umask(base: Path, umask: int) -> None:
     def check() -> None:
         os.umask(umask)
-        store = Store(automatic())
+        store = Store(automatic(base))
         Counts(store, model_section()).add(Increments([0]))
         (directory,) = base.iterdir()
         assert directory.stat().st_mode & 0o7777 == 0o700
@@ -127,10 +131,9 @@ def test_it_is_private_whatever_the_umask(base: Path, umask: int) -> None:
     run_in_child(check)
 
 
-def test_a_system_without_locks_keeps_counts_in_memory(monkeypatch: pytest.MonkeyPatch, base: Path) -> None:
-    monkeypatch.setattr(module, "can_lock", False)
-    assert automatic().open() is None
-    counts = Counts(Store(automatic()), model_section())
+def test_a_system_without_locks_keeps_counts_in_memory(base: Path) -> None:
+    assert automatic(base, can_share=False).open() is None
+    counts = Counts(Store(automatic(base, can_share=False)), model_section())
     counts.add(Increments([0]))
     assert counts.totals().cells.tolist() == [1]
     assert list(base.iterdir()) == []
@@ -163,25 +166,25 @@ def a_file(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [open_to_all, of_another, a_link, a_file])
 def test_what_is_not_ours_alone_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make: Callable[[Path], None]
 ) -> None:
     """The next base is used; without any, counts stay in memory, and that is said once."""
     bases = [tmp_path / "first", tmp_path / "second"]
     for base in bases:
         base.mkdir()
-    monkeypatch.setattr(module, "_automatic_bases", lambda: bases[:1])
-    place = automatic()
-    name = opened(place).name
+    used = bases[:1]
+    directory = state_directory(None, bases=used)
+    name = opened(directory).name
     (bases[0] / name).rmdir()
     make(bases[0] / name)
-    counts = Counts(Store(place), model_section())
+    counts = Counts(Store(directory), model_section())
     for number in range(3):
         counts._block.slot_ends = 0.0
         counts.add(Increments([0]))
         assert counts.totals().cells.tolist() == [number + 1]
     assert sum("cannot be shared" in record.getMessage() for record in caplog.records) == 1
-    monkeypatch.setattr(module, "_automatic_bases", lambda: bases)
-    assert opened(place) == bases[1] / name
+    used.append(bases[1])
+    assert opened(directory) == bases[1] / name
     if make is a_link:
         assert list((tmp_path / "target").iterdir()) == []
 
@@ -198,14 +201,14 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(ConfigError, match=f"^{message(tmp_path / 'file')}$") as raised:
-            place_at(path)
+            state_directory(path)
         assert raised.value.key == "BOXKITE_STATE_DIR"
 
 
 def test_a_link_to_nowhere_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=message(tmp_path / "link")):
-        place_at(tmp_path / "link")
+        state_directory(tmp_path / "link")
 
 
 @needs_root
@@ -221,7 +224,7 @@ def test_a_directory_that_this_user_cannot_write_is_refused(tmp_path: Path) -> N
         os.setuid(NOBODY)
         for path in (tmp_path / "state", tmp_path / "state" / "below" / "it"):
             with pytest.raises(ConfigError, match=f"^{message(tmp_path / 'state')}$"):
-                place_at(path)
+                state_directory(path)
 
     try:
         run_in_child(check)
@@ -239,15 +242,15 @@ def test_a_missing_parent_is_made_with_the_first_prediction(tmp_path: Path) -> N
 
 
 def test_the_directory_of_the_multiprocess_client_is_used(tmp_path: Path) -> None:
-    place = Place("app", replica="pod", explicit=None, environ={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
-    assert opened(place).parent == tmp_path
+    directory = state_directory(None, environ={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)})
+    assert opened(directory).parent == tmp_path
 
 
 @pytest.mark.parametrize("name", ["missing", "file"])
 def test_a_multiprocess_directory_that_cannot_be_used_is_passed_over(base: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    place = Place("app", replica="pod", explicit=None, environ={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / name)})
-    assert opened(place).parent == base
+    directory = automatic(base, environ={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / name)})
+    assert opened(directory).parent == base
 
 
 MULTIPROCESS = """
@@ -279,7 +282,7 @@ def test_the_multiprocess_collector_is_not_disturbed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("explicit", [False, True])
-def test_apps_of_one_process_share_nothing(tmp_path: Path, base: Path, explicit: bool) -> None:
+def test_apps_of_one_process_share_nothing(tmp_path: Path, explicit: bool) -> None:
     options = {"state_dir": str(tmp_path / "state")} if explicit else {}
     services = [ModelMonitoringService(sink="none", model="m", **options) for _ in range(2)]
     services[0].log_prediction(None, [1.0], 1.0)
@@ -318,7 +321,7 @@ def dead_pid() -> int:
 
 def test_the_directory_of_a_dead_server_is_removed(base: Path) -> None:
     gone = left(base, automatic_name(pid=dead_pid()))
-    opened(automatic())
+    opened(automatic(base))
     assert not gone.exists()
 
 
@@ -326,7 +329,7 @@ def test_the_directory_of_a_dead_server_that_was_not_reaped_is_removed(base: Pat
     child = fork(lambda: None)
     gone = left(base, automatic_name(pid=child, started=name_of(child).started))
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    opened(automatic())
+    opened(automatic(base))
     assert not gone.exists()
     assert ended(child) == 0
 
@@ -339,13 +342,13 @@ def test_what_a_dead_server_has_lost_is_logged_before_it_goes(
     gone = left(base, automatic_name(pid=dead_pid()), files=())
 
     def count_and_die() -> None:
-        file, block = LiveFile(gone), Block(records_section("file"), fork_mark())
+        file, block = LiveFile(gone), ProcessCounts(records_section("file"), fork_mark())
         block.cells[ACCEPTED], block.cells[DELIVERED] = 10, 7
         file.take([block])
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert ended(fork(count_and_die)) == -signal.SIGKILL
-    opened(automatic(app))
+    opened(automatic(base, app))
     assert not gone.exists()
     assert [message.partition(":")[0] for message in caplog.messages] == [
         f"Dropped 3 records{whose} for the sink 'file' ('process_died')"
@@ -358,13 +361,13 @@ def test_a_sweep_that_ends_or_stops_at_any_step_costs_no_counts_and_is_done_by_a
 ) -> None:
     """Even where a worker has outlived its master, and begins to count where another server is just sweeping."""
     for step in itertools.count(1):
-        worker = automatic()
+        worker = automatic(base)
         worker.server, worker._number = ServerName.of(ProcessName(dead_pid(), "1")), 0
         gone = left(base, automatic_name(pid=worker.server.pid), files=(RETIRED, "windows-x"))
 
         def sweep(step: int = step) -> None:
             fault(step)
-            automatic().open()
+            automatic(base).open()
 
         child = fork(sweep)
         is_unfinished = has_stopped(child)
@@ -379,7 +382,7 @@ def test_a_sweep_that_ends_or_stops_at_any_step_costs_no_counts_and_is_done_by_a
         assert counts.totals().cells.tolist() == [2]
         assert gone.exists()
         store._process.close()
-        opened(automatic())
+        opened(automatic(base))
         assert not gone.exists()
         if code == 0 and not is_unfinished:
             break
@@ -388,30 +391,30 @@ def test_a_sweep_that_ends_or_stops_at_any_step_costs_no_counts_and_is_done_by_a
 
 def test_an_id_that_came_again_does_not_keep_a_directory(base: Path) -> None:
     gone = left(base, automatic_name(pid=os.getppid(), started="1"))
-    opened(automatic())
+    opened(automatic(base))
     assert not gone.exists()
 
 
 def test_the_directory_of_a_live_server_stays_however_old(base: Path) -> None:
     parent = name_of(os.getppid())
     kept = left(base, automatic_name(pid=parent.pid, started=parent.started), age=1e7)
-    opened(automatic())
+    opened(automatic(base))
     assert kept.exists()
 
 
 def test_a_directory_in_which_a_process_counts_stays(base: Path) -> None:
     kept = left(base, automatic_name(pid=dead_pid()))
     file = LiveFile(kept)
-    opened(automatic())
+    opened(automatic(base))
     assert kept.exists()
     file.close()
-    opened(automatic())
+    opened(automatic(base))
     assert not kept.exists()
 
 
 def test_what_another_boot_left_is_removed(base: Path) -> None:
     gone = left(base, automatic_name(boot="0a0a0a0a", pid=os.getppid()))
-    opened(automatic())
+    opened(automatic(base))
     assert not gone.exists()
 
 
@@ -423,7 +426,7 @@ def test_what_another_boot_left_is_removed(base: Path) -> None:
 )
 def test_what_nobody_can_judge_is_removed_after_an_hour(base: Path, name: str, age: float, stays: bool) -> None:
     found = left(base, name, age=age)
-    opened(automatic())
+    opened(automatic(base))
     assert found.exists() is stays
 
 
@@ -431,16 +434,29 @@ def test_a_server_whose_processes_are_hidden_is_not_taken_for_dead(base: Path, m
     """Its master runs as root, say, and '/proc' is mounted with 'hidepid'."""
     kept = left(base, automatic_name(pid=os.getppid(), started="12345"))
     monkeypatch.setattr(process, "_stat", lambda pid: [])
-    opened(automatic())
+    opened(automatic(base))
     assert kept.exists()
 
 
-def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = left(base, automatic_name(pid=os.getppid()))
-    monkeypatch.setattr(process, "boot_id", lambda: "")
-    monkeypatch.setattr(process, "pid_namespace", lambda: "")
-    opened(automatic())
-    assert kept.exists()
+HIDE = 'mount --bind /dev/null /proc/sys/kernel/random/boot_id && "$@"'
+WITHOUT_BOOT_ID = ["unshare", "--mount", "sh", "-c", HIDE, "sh"]
+OPEN = """
+import sys
+from pathlib import Path
+from tests.live.directories import state_directory
+print(state_directory(None, bases=[Path(sys.argv[1])]).open())
+"""
+
+
+def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path) -> None:
+    if not shutil.which("unshare") or subprocess.run([*WITHOUT_BOOT_ID, "true"], capture_output=True).returncode:
+        pytest.skip("Only root can hide the id of the boot.")
+    other = left(base, automatic_name(pid=os.getppid()))
+    program = [sys.executable, "-c", OPEN, str(base)]
+    subprocess.run([*WITHOUT_BOOT_ID, *program], cwd=ROOT, check=True, capture_output=True)
+    assert other.exists()
+    subprocess.run(program, cwd=ROOT, check=True, capture_output=True)
+    assert not other.exists()
 
 
 @pytest.mark.parametrize(
@@ -455,7 +471,7 @@ def test_who_does_not_know_the_boot_does_not_judge_by_it(base: Path, monkeypatch
 )
 def test_what_is_not_ours_is_never_removed(base: Path, name: str, files: tuple[str, ...]) -> None:
     found = left(base, name, age=1e7, files=files)
-    opened(automatic())
+    opened(automatic(base))
     assert {path.name for path in found.iterdir()} - {RETIRED, IDLE} == set(files) - {RETIRED}
 
 
@@ -464,37 +480,33 @@ def test_what_is_not_ours_is_never_removed_from_a_directory_that_was_asked_for(
     tmp_path: Path, files: tuple[str, ...]
 ) -> None:
     found = left(tmp_path, "boxkite-backup", age=1e7, files=files)
-    opened(place_at(tmp_path))
+    opened(state_directory(tmp_path))
     assert (found / "notes.txt").exists()
 
 
 @pytest.mark.parametrize(("age", "stays"), [(6 * 86400, True), (8 * 86400, False)])
 def test_what_another_replica_left_is_removed_after_a_week(tmp_path: Path, age: float, stays: bool) -> None:
     found = left(tmp_path, "boxkite-pod-app.0", age=age)
-    opened(place_at(tmp_path))
+    opened(state_directory(tmp_path))
     assert found.exists() is stays
 
 
 @pytest.mark.parametrize("change", [-1e8, 1e8], ids=["a clock ahead", "a clock behind"])
-def test_no_time_of_a_file_says_how_old_a_directory_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: float
-) -> None:
+def test_no_time_of_a_file_says_how_old_a_directory_is(tmp_path: Path, change: float) -> None:
     found = left(tmp_path, "boxkite-pod-app.0")
     os.utime(found, (time.time() + change,) * 2)
-    opened(place_at(tmp_path))
+    opened(state_directory(tmp_path))
     assert found.exists()
-    now = clock.uptime()
     for days, stays in ((6, True), (8, False)):
-        monkeypatch.setattr(clock, "uptime", lambda days=days: now + days * 86400)
-        opened(place_at(tmp_path))
+        opened(state_directory(tmp_path, clock=later(days * 86400)))
         assert found.exists() is stays
 
 
 def test_a_directory_that_was_used_again_is_new(tmp_path: Path) -> None:
-    place = place_at(tmp_path)
-    directory = opened(place)
+    home = state_directory(tmp_path)
+    directory = opened(home)
     (directory / IDLE).write_text(json.dumps([*Moment.now()._replace(uptime=-1e8)]))
-    assert opened(place) == directory
+    assert opened(home) == directory
     assert not (directory / IDLE).exists()
 
 
@@ -502,7 +514,7 @@ def test_a_directory_that_was_used_again_is_new(tmp_path: Path) -> None:
 def test_a_note_that_says_nothing_is_written_again(tmp_path: Path, note: str) -> None:
     found = left(tmp_path, "boxkite-pod-app.0")
     (found / IDLE).write_text(note)
-    opened(place_at(tmp_path))
+    opened(state_directory(tmp_path))
     assert len(json.loads((found / IDLE).read_text())) == 3
 
 
@@ -510,19 +522,19 @@ def test_a_note_that_says_nothing_is_written_again(tmp_path: Path, note: str) ->
 def test_what_belongs_to_somebody_else_is_left_alone(base: Path) -> None:
     found = left(base, automatic_name(pid=dead_pid()))
     os.chown(found, NOBODY, NOBODY)
-    opened(automatic())
+    opened(automatic(base))
     assert found.exists()
 
 
 def test_a_link_is_not_followed(base: Path, tmp_path: Path) -> None:
     target = left(tmp_path, "target")
     (base / automatic_name(pid=dead_pid())).symlink_to(target)
-    opened(automatic())
+    opened(automatic(base))
     assert len(list(target.iterdir())) == 2
 
 
 def test_what_is_in_use_is_not_removed(base: Path) -> None:
-    directory = opened(automatic())
+    directory = opened(automatic(base))
     file = LiveFile(directory)
     remove_unused(directory)
     assert file.path.exists()

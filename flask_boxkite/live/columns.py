@@ -1,0 +1,160 @@
+"""Counting of batches with NumPy: all columns at once where a `grid` can, otherwise column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.live.arrays import is_countable
+from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, DiscreteCells, TimeCells, fill_words
+from flask_boxkite.live.grid import Grid, GridColumn
+from flask_boxkite.values.rowhash import MISSING_WORD, ROW_BUCKETS, buckets_of
+
+__all__ = ["ColumnCounter"]
+
+GRID_VALUES = 640
+"""Number of values, in columns with bins, from which a grid is faster than a search for each column."""
+
+CALL_VALUES = 128
+"""Number of values that are searched in the time of NumPy's calls for each column."""
+
+_ARRAY_ITEMS = PLAIN_NUMBERS | {type(None)}
+
+
+class ColumnCounter:
+    """Counts batches of one model's features, or outputs; any thread may use it.
+
+    Args:
+        cells: Cells of each variable.
+        size: Number of cells of the whole model.
+        buckets: First of the `ROW_BUCKETS` cells in which whole rows are counted; None to count no rows.
+    """
+
+    def __init__(self, cells: Sequence[Cells], size: int, buckets: int | None) -> None:
+        self._cells = cells
+        self._size = size
+        self._buckets = buckets
+
+        self._continuous = sum(isinstance(item, ContinuousCells) for item in cells)
+        self._has_text = any(isinstance(item, DiscreteCells) and item.is_text for item in cells)
+        self._unlike_numbers = [
+            index
+            for index, item in enumerate(cells)
+            if isinstance(item, TimeCells) or (isinstance(item, DiscreteCells) and item.is_text)
+        ]
+        self._narrow = {index: item.width for index, item in enumerate(cells) if item.width.is_narrow}
+        # By type of numbers, made when first needed. Threads that meet make the same one twice.
+        self._grids: dict[str, Grid] = {}
+
+    def count(self, rows: Any) -> NDArray[np.int64]:
+        """Return the number of values in each cell of the model.
+
+        Args:
+            rows: List of rows, or array of shape (rows, columns), in the order of the variables.
+        """
+        block = np.zeros(self._size, dtype=np.int64)
+        numbers = rows if isinstance(rows, np.ndarray) else self._array_of(rows)
+        if numbers is not None and is_countable(numbers):
+            numbers = self._rounded(numbers)
+            self._count_numbers(numbers, block)
+            if self._buckets is not None:
+                self._count_buckets(self._words_of_numbers(numbers), block)
+            return block
+
+        columns = [column.tolist() for column in rows.T] if isinstance(rows, np.ndarray) else zip(*rows, strict=True)
+        words = np.empty((len(rows), len(self._cells)), dtype="<f8")
+        for index, (cells, values) in enumerate(zip(self._cells, columns, strict=True)):
+            self._count_column(cells, _numbers(values, cells), block, words[:, index])
+        if self._buckets is not None:
+            self._count_buckets(words, block)
+        return block
+
+    def _rounded(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return an array of numbers whose columns are rounded to their widths."""
+        wider = [
+            index
+            for index, width in self._narrow.items()
+            if rows.dtype.kind != "f" or rows.dtype.itemsize > width.dtype.itemsize
+        ]
+        if not wider:
+            return rows
+        rows = rows.astype(np.float64)
+        for index in wider:
+            rows[:, index] = self._narrow[index].rounded_column(rows[:, index])
+        return rows
+
+    def _count_buckets(self, words: NDArray[np.float64], block: NDArray[np.int64]) -> None:
+        assert self._buckets is not None
+        block[self._buckets : self._buckets + ROW_BUCKETS] += buckets_of(words.view("<u8"))
+
+    def _words_of_numbers(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the words of an array of numbers; a narrow float's word is the float itself, not its decimals."""
+        words = np.ascontiguousarray(rows, dtype="<f8")
+        is_missing = np.isnan(words)
+        if is_missing.any():  # NaN has several bit patterns
+            words = np.where(is_missing, MISSING_WORD, words)
+        if self._unlike_numbers:
+            words = words.copy()
+            for index in self._unlike_numbers:
+                fill_words(self._cells[index], rows[:, index], words[:, index])
+        return words
+
+    def _array_of(self, rows: list[Any]) -> NDArray[np.float64] | None:
+        """Return lists as an array if they hold only numbers and None, and all variables are numeric."""
+        values = [] if self._has_text else list(chain.from_iterable(rows))
+        if not values or not _ARRAY_ITEMS.issuperset(map(type, values)):
+            return None
+        try:
+            return np.array(values, dtype=np.float64).reshape(len(rows), -1)
+        except OverflowError:  # an integer beyond all floats
+            return None
+
+    def _count_numbers(self, rows: NDArray[Any], block: NDArray[np.int64]) -> None:
+        """Count an array of numbers: most columns by a grid, the rest one by one."""
+        rest: Sequence[int] = range(len(self._cells))
+        if (len(rows) + CALL_VALUES) * self._continuous >= GRID_VALUES:
+            grid = self._grid_for(rows.dtype)
+            block += grid.count(rows)
+            rest = [index for index in rest if index not in grid.positions]
+        if rest:
+            columns = np.ascontiguousarray(rows.T if len(rest) == len(self._cells) else rows.T[rest])
+            for index, column in zip(rest, columns, strict=True):
+                self._cells[index].count(column, block)
+
+    def _grid_for(self, dtype: np.dtype[Any]) -> Grid:
+        kind = dtype.char if dtype.kind == "f" else "d"  # integers are compared as float64
+        grid = self._grids.get(kind)
+        if grid is None:
+            columns = [
+                GridColumn(index, cells.bounds_for(dtype).astype(np.float64), cells.offset)
+                for index, cells in enumerate(self._cells)
+                if isinstance(cells, ContinuousCells)
+            ]
+            grid = self._grids[kind] = Grid(columns, self._size)
+        return grid
+
+    @staticmethod
+    def _count_column(cells: Cells, column: Any, block: NDArray[np.int64], words: NDArray[np.float64]) -> None:
+        """Count a column in *block*, and write its values to *words*."""
+        if isinstance(column, np.ndarray):
+            cells.count(column, block)
+            rounded = cells.width.rounded_column(column)
+            words[:] = np.where(np.isnan(rounded), MISSING_WORD, rounded)
+        else:
+            for cell in fill_words(cells, column, words):
+                block[cell] += 1
+
+
+def _numbers(values: Sequence[Any], cells: Cells) -> Any:
+    """Return a column as an array if it holds only numbers and None and belongs to a numeric variable."""
+    is_numeric = not (isinstance(cells, TimeCells) or (isinstance(cells, DiscreteCells) and cells.is_text))
+    if not is_numeric or not _ARRAY_ITEMS.issuperset(map(type, values)):
+        return values
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:  # an integer beyond all floats
+        return values
