@@ -8,7 +8,6 @@ grow. A timer ends each pause, so no new record is needed.
 from __future__ import annotations
 
 import logging
-import random
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.delivery.in_flight import InFlight
 from flask_boxkite.delivery.queue import Chunk, Origin, Queue
+from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.live.layout import (
     ACCEPTED,
     BACKOFF_MS,
@@ -38,31 +38,8 @@ __all__ = ["Shipper"]
 
 logger = logging.getLogger("flask_boxkite")
 
-LINGER_SECONDS = 0.2
-"""Time for which the thread lets records gather before it ships them."""
-
-HURRY_BYTES = 512 * 1024
-"""Waiting bytes at which the thread ships at once."""
-
-BATCH_BYTES = 1024 * 1024
-"""Most bytes of a batch, unless a single record is larger."""
-
 SMALL_QUEUE_PARTS = 4
-"""The two sizes above are at most this part of the queue: a batch in hand must leave room for newer records."""
-
-IDLE_SECONDS = 60.0
-"""Time after which the thread checks whether the app is gone, in case the wake-up by `leave` failed."""
-
-SHIP_TIMEOUT_SECONDS = 10.0
-"""Time that the sink may take for one batch."""
-
-CLOSE_SECONDS = 1.0
-HUNG_SECONDS = 0.1
-"""Time for which `close` waits until the sink is closed: the first if it is idle, the second if it ships a batch."""
-
-FIRST_BACKOFF_SECONDS = 0.1
-LAST_BACKOFF_SECONDS = 10.0
-"""Pauses after failures double from the first to the last; each is shortened at random by up to a half."""
+"""A batch, and the bytes at which the thread hurries, are at most this part of the queue, to leave room for more."""
 
 
 class Shipper:
@@ -78,23 +55,34 @@ class Shipper:
         block: Block in which the records are counted.
         max_bytes: Bound of the bytes that wait in memory.
         max_record_bytes: Bound of the bytes of a record.
+        timings: Pace of the delivery.
     """
 
-    def __init__(self, pid: int, sink: Sink, queue: Queue, block: Block, max_bytes: int, max_record_bytes: int) -> None:
+    def __init__(
+        self,
+        pid: int,
+        sink: Sink,
+        queue: Queue,
+        block: Block,
+        max_bytes: int,
+        max_record_bytes: int,
+        timings: Timings = TIMINGS,
+    ) -> None:
         self.pid = pid
         self.mark = block.mark
         self.sink = sink
         self._queue = queue
         self._block = block
         self._max_record_bytes = max_record_bytes
-        self._batch_bytes = min(BATCH_BYTES, max_bytes // SMALL_QUEUE_PARTS)
-        self._hurry_bytes = min(HURRY_BYTES, max_bytes // SMALL_QUEUE_PARTS)
+        self._timings = timings
+        self._batch_bytes = min(timings.batch_bytes, max_bytes // SMALL_QUEUE_PARTS)
+        self._hurry_bytes = min(timings.hurry_bytes, max_bytes // SMALL_QUEUE_PARTS)
         self._lock = block.lock
         self._thread_wakes = threading.Condition(self._lock)
         self._all_settled = threading.Condition(self._lock)
         self._shipping = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._in_flight = InFlight(self._settle)
+        self._in_flight = InFlight(self._settle, timings)
         self._flushes = 0
         self._backoff_seconds = 0.0
         self._is_closed = False
@@ -234,7 +222,7 @@ class Shipper:
         if thread is None:
             self._close_sink()
         else:  # the thread closes the sink: at once, or later if it hangs in a server that does not answer
-            thread.join(HUNG_SECONDS if self._shipping.locked() else CLOSE_SECONDS)
+            thread.join(self._timings.hung_seconds if self._shipping.locked() else self._timings.close_seconds)
 
         return dropped
 
@@ -268,7 +256,7 @@ class Shipper:
         try:
             is_busy = False
             while self._sleep_until_needed(is_busy=is_busy):
-                is_busy = self._ship_next(time.monotonic() + SHIP_TIMEOUT_SECONDS)
+                is_busy = self._ship_next(time.monotonic() + self._timings.ship_timeout_seconds)
                 if self._backoff_seconds and self._leave_timeout is None:
                     self._pause(self._backoff_seconds)
             if self._is_closed:
@@ -302,10 +290,10 @@ class Shipper:
         with self._lock:
             self._thread_wakes.wait_for(
                 lambda: self._is_ending or not queue.is_settled or not self._in_flight.is_empty,
-                IDLE_SECONDS if queue.pause is None else queue.pause,
+                self._timings.idle_seconds if queue.pause is None else queue.pause,
             )
             if not (is_busy and queue.is_behind):
-                self._thread_wakes.wait_for(self._is_hurried, LINGER_SECONDS)
+                self._thread_wakes.wait_for(self._is_hurried, self._timings.linger_seconds)
             return not self._is_ending
 
     @property
@@ -382,7 +370,7 @@ class Shipper:
         with self._lock:
             cells = self._block.cells
             if cell == DELIVERED:
-                cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
+                cells[LAST_DELIVERY_MS] = int(self._timings.wall_clock() * 1000)
             # `close` does not wait for a batch in hand, and has counted it.
             if chunk.taken is None and not self._is_closed:
                 self._queue.settle(Chunk(batch.records))
@@ -409,8 +397,8 @@ class Shipper:
 
     def _back_off(self) -> None:
         """Make the next pause longer."""
-        longer = min(max(2 * self._backoff_seconds, FIRST_BACKOFF_SECONDS), LAST_BACKOFF_SECONDS)
-        self._backoff_seconds = longer
+        longer = max(2 * self._backoff_seconds, self._timings.first_backoff_seconds)
+        self._backoff_seconds = min(longer, self._timings.last_backoff_seconds)
 
     def _reset_backoff(self) -> None:
         if self._backoff_seconds:
@@ -420,11 +408,11 @@ class Shipper:
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next attempt. Only a flush or the end shortens the wait; new records do not."""
-        seconds *= random.uniform(0.5, 1.0)
+        seconds *= self._timings.jitter()
         with self._lock:
             self._block.cells[BACKOFF_MS] = int(seconds * 1000)
             if self._flushes:  # a caller of `flush` waits, and not for long: try more often
-                seconds = min(seconds, FIRST_BACKOFF_SECONDS)
+                seconds = min(seconds, self._timings.first_backoff_seconds)
                 self._thread_wakes.wait_for(lambda: self._is_closed, seconds)
             else:
                 self._thread_wakes.wait_for(lambda: self._is_ending or self._flushes > 0, seconds)

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
-from flask_boxkite.delivery import Recorder, Recorders, Spooling
+from flask_boxkite.delivery import TIMINGS, Recorder, Recorders, Spooling, Timings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
 from flask_boxkite.live.place import Place
@@ -103,13 +103,17 @@ def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], na
     return Store(place)
 
 
-def make_recorders(settings: Settings, store: Store) -> Recorders:
+def make_recorders(settings: Settings, store: Store, timings: Timings = TIMINGS) -> Recorders:
     """Build a recorder for each sink that is set.
 
     Raises:
         ConfigError: A sink, or the spool, cannot work.
     """
-    options: dict[str, Any] = {"max_bytes": settings.queue_bytes, "shutdown_timeout": settings.shutdown_timeout}
+    options: dict[str, Any] = {
+        "max_bytes": settings.queue_bytes,
+        "shutdown_timeout": settings.shutdown_timeout,
+        "timings": timings,
+    }
     if settings.spool_dir is not None:
         options["spooling"] = Spooling(_checked_spool(settings.spool_dir), settings.spool_bytes)
     recorders = Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.delivery import spool_queue as spooling
+from flask_boxkite.delivery import Timings
 from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin
 from flask_boxkite.delivery.spool_queue import SpoolQueue
 from flask_boxkite.spool import OrphanLog
@@ -91,11 +91,8 @@ def test_what_is_settled_after_the_end_is_not_counted_again() -> None:
 # --- on disk ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a queue look after everything whenever it is asked to."""
-    monkeypatch.setattr(spooling, "SCAN_SECONDS", 0.0)
-    monkeypatch.setattr(spooling, "RECOVERY_SECONDS", 0.0)
+OFTEN = Timings(scan_seconds=0.0, recovery_seconds=0.0)
+"""Let a queue look after everything whenever it is asked to."""
 
 
 @pytest.fixture
@@ -108,9 +105,9 @@ def queue(tmp_path: Path) -> Iterator[SpoolQueue]:
     assert queue.close() == 0
 
 
-def spooled(root: Path, memory_bytes: int = 2**20) -> SpoolQueue:
+def spooled(root: Path, memory_bytes: int = 2**20, timings: Timings = OFTEN) -> SpoolQueue:
     """Return the queue of another process."""
-    return SpoolQueue(made(root), MemoryQueue(memory_bytes), lambda: adopted(root))
+    return SpoolQueue(made(root), MemoryQueue(memory_bytes), lambda: adopted(root), timings)
 
 
 def numbered(count: int, start: int = 0) -> list[bytes]:
@@ -142,7 +139,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
         assert not all(taken)
         assert taken == sorted(taken, reverse=True)
         queue.maintain()
-        assert queue.pause == spooling.RECOVERY_SECONDS
+        assert queue.pause == OFTEN.recovery_seconds
         assert queue.memory_bytes == 1000 * taken.count(False)
         assert caplog.messages == ["Records cannot be written to the spool; they wait in memory until they can."]
         first = queue.take(3500)
@@ -265,19 +262,25 @@ def test_all_that_died_are_found_before_all_is_settled(tmp_path: Path, queue: Sp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_is_looked_for_now_and_then_or_when_somebody_waits(
-    tmp_path: Path, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue.maintain()
-    monkeypatch.setattr(spooling, "SCAN_SECONDS", 3600.0)
+@pytest.mark.parametrize("reason", ["time has passed", "a caller waits"])
+def test_dead_processes_are_looked_for_when(tmp_path: Path, reason: str) -> None:
+    now = 0.0
+    queue = spooled(tmp_path, timings=Timings(scan_seconds=3600.0, clock=lambda: now))
     queue.maintain()
     assert queue.pause == 3600.0
     left_behind(tmp_path, 2)
+    now = 3599.0
     queue.maintain()
     assert queue.left == 0
-    queue.wake()
+
+    if reason == "time has passed":
+        now = 3600.0
+    else:
+        queue.wake()
     queue.maintain()
     assert queue.left == 2
+    assert len(deliver_all(queue)) == 2
+    assert queue.close() == 0
 
 
 def test_a_dead_process_gives_way_to_records_that_come(tmp_path: Path, queue: SpoolQueue) -> None:

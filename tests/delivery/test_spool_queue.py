@@ -9,46 +9,41 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling, shutdown
-from flask_boxkite.delivery import in_flight as hand_module
-from flask_boxkite.delivery import shipper as shipper_module
-from flask_boxkite.delivery import spool_queue as spooling_module
+from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling, Timings, shutdown
 from flask_boxkite.live.place import Place
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch, RefusedError
-from flask_boxkite.spool import adoption, waiting_records
+from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.process import ProcessName, ServerName
 from tests.delivery.test_recorder import Gate, MemorySink, recorder_threads, refuse, settle
 from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
 from tests.live.places import same_place
 from tests.peers import wait_for
 
-
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for dead processes, and whether the disk has room again, all the time."""
-    monkeypatch.setattr(spooling_module, "SCAN_SECONDS", 0.01)
-    monkeypatch.setattr(spooling_module, "RECOVERY_SECONDS", 0.01)
+OFTEN = Timings(scan_seconds=0.01, recovery_seconds=0.01)
+"""Look for dead processes, and whether the disk has room again, all the time."""
 
 
-def recorder_of(root: Path, store: Store, sink: MemorySink) -> Recorder:
+def recorder_of(root: Path, store: Store, sink: MemorySink, timings: Timings = OFTEN) -> Recorder:
     """Return a recorder that spools."""
     spooling = Spooling(root / "spool", 2**20)
-    return Recorder(sink, store, max_bytes=2**20, shutdown_timeout=10.0, spooling=spooling)
+    return Recorder(sink, store, max_bytes=2**20, shutdown_timeout=10.0, spooling=spooling, timings=timings)
 
 
 @contextlib.contextmanager
-def recording(root: Path, store: Store | None = None, sink: MemorySink | None = None) -> Iterator[Recorder]:
+def recording(
+    root: Path, store: Store | None = None, sink: MemorySink | None = None, timings: Timings = OFTEN
+) -> Iterator[Recorder]:
     """Make a recorder that spools; at the end close it and check what must hold for any."""
     sink = sink or MemorySink()
-    recorder = recorder_of(root, store or Store(None), sink)
+    recorder = recorder_of(root, store or Store(None), sink, timings)
     try:
         yield recorder
         assert sink.overlaps == 0
@@ -175,23 +170,21 @@ def test_at_exit_a_stalled_sink_is_not_waited_for_and_others_not_long(
         waits.append(timeout)
         return 0
 
+    def exit_with(recorder: Recorder) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(recorder._shipper, "close", close)
+            shutdown.close_all({recorder._shipper: (10.0, True)}, clock=lambda: 0.0)
+
     sink = MemorySink()
     sink.problem = refuse
     with recording(tmp_path, sink=sink) as recorder:
         recorder.submit(b"x")
         wait_for(lambda: recorder._shipper.is_stalled, what="a failure")
-        monkeypatch.setattr(shutdown, "_at_exit", {recorder._shipper: (10.0, True)})
-        with monkeypatch.context() as patch:
-            patch.setattr(recorder._shipper, "close", close)
-            shutdown.close_all()
+        exit_with(recorder)
         sink.problem = lambda batch: None
         assert recorder.flush(30) == 0
-        with monkeypatch.context() as patch:
-            patch.setattr(recorder._shipper, "close", close)
-            shutdown.close_all()
-    stalled, healthy = waits
-    assert stalled == 0
-    assert 0 < healthy <= 0.5
+        exit_with(recorder)
+    assert waits == [0.0, 0.5]
 
 
 def test_while_the_disk_is_full_records_wait_in_memory_and_are_counted(tmp_path: Path) -> None:
@@ -216,8 +209,7 @@ def test_while_the_disk_is_full_records_wait_in_memory_and_are_counted(tmp_path:
 def test_retries_pauses_and_deliveries_are_counted(tmp_path: Path) -> None:
     sink = MemorySink()
     sink.problem = lambda batch: refuse(batch) if len(sink.attempts) <= 3 else None
-    started = time.time()
-    with recording(tmp_path, sink=sink) as recorder:
+    with recording(tmp_path, sink=sink, timings=replace(OFTEN, wall_clock=lambda: 1.7e9)) as recorder:
         assert recorder.counts().last_delivery == 0
         recorder.submit(b"x")
         backoffs = set()
@@ -230,17 +222,20 @@ def test_retries_pauses_and_deliveries_are_counted(tmp_path: Path) -> None:
         wait_for(lambda: recorder.counts().backoff == 0, what="the end of the pause")
         counts = recorder.counts()
         assert (counts.retries, len(sink.attempts)) == (3, 4)
-        assert started - 1 <= counts.last_delivery <= time.time() + 1
+        assert counts.last_delivery == 1.7e9
         assert max(backoffs) > 0
 
 
 def test_a_record_that_is_refused_is_dropped_at_last_and_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(hand_module, "FIRST_REST_SECONDS", 0.001)
-    monkeypatch.setattr(shipper_module, "LAST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(shipper_module, "FIRST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(shipper_module, "LINGER_SECONDS", 0.001)
+    timings = replace(
+        OFTEN,
+        first_rest_seconds=0.001,
+        first_backoff_seconds=0.001,
+        last_backoff_seconds=0.001,
+        linger_seconds=0.001,
+    )
 
     def refuse_one(batch: Batch) -> None:
         if b"bad" in batch.records:
@@ -249,7 +244,7 @@ def test_a_record_that_is_refused_is_dropped_at_last_and_counted(
 
     sink = MemorySink()
     sink.problem = refuse_one
-    with recording(tmp_path, sink=sink) as recorder:
+    with recording(tmp_path, sink=sink, timings=timings) as recorder:
         for record in (b"a", b"bad", b"b"):
             recorder.submit(record)
 
@@ -455,12 +450,9 @@ def test_where_each_counts_by_itself_they_do_too(tmp_path: Path) -> None:
         assert recorder.counts()[:2] == (5, 5)
 
 
-def test_over_many_kills_every_record_is_delivered_and_counted_once(
-    tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_over_many_kills_every_record_is_delivered_and_counted_once(tmp_path: Path, place: Place) -> None:
     """Each takes records of its own, and is killed when it has delivered one batch, its own or of one before it."""
-    monkeypatch.setattr(shipper_module, "BATCH_BYTES", 60)
-    monkeypatch.setattr(shipper_module, "LINGER_SECONDS", 0.0)
+    timings = replace(OFTEN, batch_bytes=60, linger_seconds=0.0)
     delivered = tmp_path / "delivered"
     store = Store(place)
 
@@ -481,14 +473,14 @@ def test_over_many_kills_every_record_is_delivered_and_counted_once(
         own_store = Store(place)
         own_store.share()
         sink = FileSink(most=1)
-        recorder = recorder_of(tmp_path, own_store, sink)
+        recorder = recorder_of(tmp_path, own_store, sink, timings)
         own_store.share()
         for number in range(start, start + 20):
             recorder.submit(b"%04d" % number)
         sink.is_all.set()
         recorder.flush(30)
 
-    with recording(tmp_path, store) as recorder:
+    with recording(tmp_path, store, timings=timings) as recorder:
         for number in range(8):
             assert ended(fork(lambda start=20 * number: work(start))) == -signal.SIGKILL  # type: ignore[misc]
             counts = totals(store, recorder)
@@ -538,11 +530,11 @@ class NotingSink(MemorySink):
             file.write(b"".join(batch.records))
 
 
-def adopts(root: Path, place: Place, fault: Callable[[], None]) -> int:
+def adopts(root: Path, place: Place, fault: Callable[[], None], timings: Timings = OFTEN) -> int:
     """Have a process deliver what a dead one left, to a file, with a fault in the midst of it; return its id."""
 
     def work() -> None:
-        recorder = recorder_of(root, Store(place), NotingSink(root / "delivered"))
+        recorder = recorder_of(root, Store(place), NotingSink(root / "delivered"), timings)
         fault()
         assert recorder.flush(30) == 0
 
@@ -585,21 +577,19 @@ def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Pat
     assert 0 < duplicates < step / 2
 
 
-def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(tmp_path: Path) -> None:
     """During the stop, another process may do anything: one of them delivers, and the records are counted once."""
-    monkeypatch.setattr(adoption, "_PATIENCE_SECONDS", 0.01)
+    timings = replace(OFTEN, fold_patience_seconds=0.01)
     for step in itertools.count(1):
         root = tmp_path / str(step)
         place = same_place(root / "state")
         leaves(root, place, len(LEFT))
-        child = adopts(root, place, partial(stop_at, step))
+        child = adopts(root, place, partial(stop_at, step), timings)
         is_unfinished = has_stopped(child)
         for path in (root / "spool").rglob("*"):
             os.utime(path, (0, 0))
         store = Store(place)
-        with recording(root, store) as recorder:
+        with recording(root, store, timings=timings) as recorder:
             recorder.submit(b"own.")
             assert recorder.flush(30) == 0
             totals(store, recorder)

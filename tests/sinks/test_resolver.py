@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from flask_boxkite.sinks import resolver
 from flask_boxkite.sinks.base import RefusedError
 from flask_boxkite.sinks.resolver import Resolver
 from tests.faults import no_more_threads
@@ -71,16 +70,14 @@ def test_an_answer_that_comes_late_serves_the_next_who_asks_and_only_him(names: 
 
 
 @pytest.mark.parametrize("reason", ["it is old", "it is none"])
-def test_a_late_answer_is_not_used_if(names: Names, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+def test_a_late_answer_is_not_used_if(names: Names, reason: str) -> None:
     names.answering.clear()
     names.hosts["fluentd"] = [("127.0.0.9", 1)] if reason == "it is old" else socket.gaierror("try again")
-    patient = Resolver("fluentd", 24224)
+    patient = Resolver("fluentd", 24224, late_answer_seconds=0.0 if reason == "it is old" else 30.0)
     with pytest.raises(TimeoutError):
         patient.addresses(soon())
     names.answering.set()
     wait_for(lambda: not lookups_under_way())
-    if reason == "it is old":
-        monkeypatch.setattr(resolver, "LATE_ANSWER_SECONDS", 0.0)
     names.hosts["fluentd"] = [("127.0.0.1", 24224)]
     assert patient.addresses(in_a_while()) == HERE
 

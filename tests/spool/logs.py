@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
-from flask_boxkite.spool import Log, OrphanLog, Owner, find_orphan, new_directory
+from flask_boxkite.spool import Log, OrphanLog, Owner, ServerCounts, find_orphan, new_directory
 from flask_boxkite.system.process import ServerName, name_of
 
 __all__ = ["OWN", "adopted", "dies", "fill_up", "made", "stored", "take_all"]
@@ -34,7 +34,7 @@ def dies(log: Log | OrphanLog) -> None:
 
 def adopted(root: Path, owner: Owner = OWN) -> OrphanLog | None:
     """Take over what a dead process left."""
-    return find_orphan(root, replace(owner, counts=""), None, lambda: None)
+    return find_orphan(root, replace(owner, counts=""), ServerCounts(None, lambda: None))
 
 
 def take_all(log: Log | OrphanLog, most_bytes: int = 2**30) -> list[bytes]:
