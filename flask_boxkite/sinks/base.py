@@ -136,13 +136,13 @@ _open_sinks: weakref.WeakSet[ObjectSink] = weakref.WeakSet()
 """Sinks that are not closed."""
 
 
-def time_left(deadline: float) -> float:
-    """Return the seconds until *deadline*, a time of `time.monotonic`, for use as a timeout.
+def time_left(deadline: float, clock: Callable[[], float] = time.monotonic) -> float:
+    """Return the seconds until *deadline*, a time of *clock*, for use as a timeout.
 
     Raises:
         TimeoutError: The deadline has passed.
     """
-    seconds = deadline - time.monotonic()
+    seconds = deadline - clock()
     if seconds <= 0:
         msg = "the time for this batch is over"
         raise TimeoutError(msg)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask_boxkite.config import Settings
@@ -14,11 +15,11 @@ NOON_NS = 1_700_000_000_123_456_789
 
 
 @contextlib.contextmanager
-def fluentd_sink(addr: str, **settings: Any) -> Iterator[FluentdSink]:
+def fluentd_sink(addr: str, clock: Callable[[], float] = time.monotonic, **settings: Any) -> Iterator[FluentdSink]:
     """Make a sink, and close it at the end."""
     given = {"BOXKITE_FLUENTD_ADDR": addr, "BOXKITE_POD_NAME": "pod", "BOXKITE_ENDPOINT_ID": "endpoint"}
     given.update({f"BOXKITE_{name.upper()}": value for name, value in settings.items()})
-    sink = FluentdSink(Settings.from_mapping(given, {}))
+    sink = FluentdSink(Settings.from_mapping(given, {}), clock)
     try:
         yield sink
     finally:
