@@ -15,20 +15,9 @@ from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.delivery.in_flight import InFlight
-from flask_boxkite.delivery.queue import Chunk, Origin, Queue
+from flask_boxkite.delivery.ledger import Ledger
+from flask_boxkite.delivery.queue import Queue
 from flask_boxkite.delivery.timings import TIMINGS, Timings
-from flask_boxkite.live.layout import (
-    ACCEPTED,
-    BACKOFF_MS,
-    DELIVERED,
-    DROPPED,
-    LAST_DELIVERY_MS,
-    RETRIES,
-    TAKEN_OVER,
-    UNSPOOLED,
-    WAITING_BYTES,
-    waiting_of_process,
-)
 from flask_boxkite.live.store import Block
 from flask_boxkite.quoting import loggable
 from flask_boxkite.sinks.base import Batch, RefusedError, Sink
@@ -43,10 +32,10 @@ SMALL_QUEUE_PARTS = 4
 
 
 class Shipper:
-    """Ships the records of one process, and counts them in a block of the store.
+    """Ships the records of one process, which a ledger counts.
 
-    The lock of the block guards all numbers, and no slow work happens under it. A second lock guards the sink: the
-    thread holds it to ship, or a `flush` does where there is no thread.
+    The ledger's lock guards all numbers and wakes the threads, and no slow work happens under it. A second lock guards
+    the sink: the thread holds it to ship, or a `flush` does where there is no thread. It is always taken first.
 
     Args:
         pid: Id of the process.
@@ -72,20 +61,21 @@ class Shipper:
         self.mark = block.mark
         self.sink = sink
         self._queue = queue
-        self._block = block
+        self._ledger = Ledger(queue, block, timings.wall_clock)
+        self._in_flight = InFlight(self._ledger.settle, timings)
+
         self._max_record_bytes = max_record_bytes
         self._timings = timings
         self._batch_bytes = min(timings.batch_bytes, max_bytes // SMALL_QUEUE_PARTS)
         self._hurry_bytes = min(timings.hurry_bytes, max_bytes // SMALL_QUEUE_PARTS)
-        self._lock = block.lock
+
+        self._lock = self._ledger.lock
         self._thread_wakes = threading.Condition(self._lock)
         self._all_settled = threading.Condition(self._lock)
         self._shipping = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._in_flight = InFlight(self._settle, timings)
         self._flushes = 0
         self._backoff_seconds = 0.0
-        self._is_closed = False
         self._leave_timeout: float | None = None
         self._throttle = Throttle()
         self._late = Throttle()
@@ -95,33 +85,28 @@ class Shipper:
     def submit(self, packed: bytes) -> None:
         """Queue a packed record."""
         size = len(packed)
-        queue = self._queue
+        ledger = self._ledger
         with self._lock:
-            cells = self._block.cells
-            cells[ACCEPTED] += 1
-            if self._is_closed or size > self._max_record_bytes:
+            if ledger.is_closed or size > self._max_record_bytes:
                 reason = self._refusal(size)
                 if reason is not None:
-                    cells[DROPPED[reason]] += 1
+                    ledger.refuse(reason)
                     return
-            if not queue.put(packed):
-                cells[UNSPOOLED] += 1
-            cells[WAITING_BYTES] = queue.memory_bytes
-            if queue.has_losses:
-                self._count_losses()
-            after = queue.unread_bytes
+
+            ledger.put(packed)
+            after = self._queue.unread_bytes
             before = after - size
             # Notify only a thread that may sleep until this record comes: a notification costs a switch of threads.
             if before <= 0 or before < self._hurry_bytes <= after:
                 self._thread_wakes.notify()
-            if self._thread is None and not self._is_closed:
+            if self._thread is None and not ledger.is_closed:
                 self._start_thread()
 
     def _refusal(self, size: int) -> str | None:
         """Return the reason to drop a record, or None: after `close`, another process may deliver records on disk."""
         if size > self._max_record_bytes:
             return "too_large"
-        if not self._is_closed or self._queue.outlives_process:
+        if not self._ledger.is_closed or self._queue.outlives_process:
             return None
         if self._late.allows():
             logger.warning("Dropped records for the sink %r that came after it was closed.", self.sink.name)
@@ -129,20 +114,7 @@ class Shipper:
 
     def drop(self, reason: str) -> None:
         """Count a record that could not be packed."""
-        with self._lock:
-            self._block.cells[ACCEPTED] += 1
-            self._block.cells[DROPPED[reason]] += 1
-
-    def _count_losses(self) -> None:
-        for reason, records, origin in self._queue.collect_losses():
-            self._add(DROPPED[reason], records, origin)
-
-    def _add(self, cell: int, records: int, origin: Origin) -> None:
-        """Count records as delivered or dropped; records from another process's requests, as accepted too."""
-        cells = self._block.cells
-        if origin is not Origin.OWN:  # first, so that no reader sees more records delivered than accepted
-            cells[TAKEN_OVER if origin is Origin.SERVER else ACCEPTED] += records
-        cells[cell] += records
+        self._ledger.drop(reason)
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name="boxkite-recorder", daemon=True)
@@ -160,16 +132,13 @@ class Shipper:
         """Start the thread without a new record: for dead processes' records, or because it could not start earlier."""
         with self._lock:
             has_work = self._queue.pause is not None or self._queue.left > 0
-            if self._thread is None and not self._is_closed and has_work:
+            if self._thread is None and not self._ledger.is_closed and has_work:
                 self._queue.wake()
                 self._start_thread()
 
     def counts(self) -> RecorderCounts:
         """Return the counts of this process's records, and of the records that it took over."""
-        with self._lock:
-            cells = list(self._block.cells)
-        cells[ACCEPTED] += cells[TAKEN_OVER]
-        return RecorderCounts.of(cells)
+        return self._ledger.counts()
 
     def flush(self, timeout: float) -> int:
         """Wait until all records are delivered; return the number left after *timeout* seconds."""
@@ -201,22 +170,17 @@ class Shipper:
 
     def close(self, timeout: float) -> int:
         """Ship the records that can be shipped in time, and stop; return the number of lost records, now dropped."""
-        if self._is_closed:
+        if self._ledger.is_closed:
             return 0
         self._flush(timeout)
         with self._lock:
-            if self._is_closed:
+            if self._ledger.is_closed:
                 return 0
-            self._is_closed = True
-            cells = self._block.cells
-            on_disk = self._queue.close()
-            self._count_losses()
-            dropped = max(waiting_of_process(cells) - on_disk, 0)
-            cells[DROPPED["shutdown"]] += dropped
-            cells[WAITING_BYTES] = cells[BACKOFF_MS] = 0
+            dropped = self._ledger.close()
             self._all_settled.notify_all()
             self._thread_wakes.notify_all()
             thread = self._thread
+
         if dropped:
             logger.warning("Dropped %d records that the sink %r did not take in time.", dropped, self.sink.name)
         if thread is None:
@@ -259,7 +223,7 @@ class Shipper:
                 is_busy = self._ship_next(time.monotonic() + self._timings.ship_timeout_seconds)
                 if self._backoff_seconds and self._leave_timeout is None:
                     self._pause(self._backoff_seconds)
-            if self._is_closed:
+            if self._ledger.is_closed:
                 self._close_sink()
             else:
                 self._end_alone()
@@ -298,7 +262,7 @@ class Shipper:
 
     @property
     def _is_ending(self) -> bool:
-        return self._is_closed or self._leave_timeout is not None
+        return self._ledger.is_closed or self._leave_timeout is not None
 
     def _is_hurried(self) -> bool:
         return self._is_ending or self._flushes > 0 or self._queue.unread_bytes >= self._hurry_bytes
@@ -308,7 +272,7 @@ class Shipper:
         if not self._shipping.acquire(timeout=max(deadline - time.monotonic(), 0)):
             return False
         try:
-            if self._is_closed:  # by another thread, which has counted the records in hand
+            if self._ledger.is_closed:  # by another thread, which has counted the records in hand
                 return False
             self._tend()
             try:
@@ -333,9 +297,7 @@ class Shipper:
             self._queue.maintain()
         except Exception:
             self._complain("The records that wait for sink %r could not be looked after.", self.sink.name)
-        with self._lock:
-            self._count_losses()
-            self._block.cells[WAITING_BYTES] = self._queue.memory_bytes  # records may have moved to the disk or back
+        self._ledger.follow_queue()
 
     def _next_batch(self) -> Batch | None:
         in_flight = self._in_flight
@@ -349,8 +311,8 @@ class Shipper:
     def _ship(self, batch: Batch, timeout: float) -> None:
         chunk = self._in_flight.chunk
         if self._in_flight.is_again:
-            with self._lock:
-                self._block.cells[RETRIES] += 1
+            self._ledger.note_retry()
+
         try:
             self.sink.ship(batch, timeout)
         except Exception as error:  # no failure of a sink may end the thread
@@ -358,42 +320,12 @@ class Shipper:
             self._back_off()
             if self._in_flight.failed(is_refusal=isinstance(error, RefusedError)) is not None:
                 logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
-                self._count(DROPPED["refused"], batch, chunk)
+                self._ledger.give_up(batch, chunk)
             return
 
-        self._count(DELIVERED, batch, chunk)
+        self._ledger.deliver(batch, chunk)
         self._in_flight.delivered()
         self._reset_backoff()
-
-    def _count(self, cell: int, batch: Batch, chunk: Chunk) -> None:
-        """Count a batch from memory, and forget it at the same moment; `_settle` does so for records on disk."""
-        with self._lock:
-            cells = self._block.cells
-            if cell == DELIVERED:
-                cells[LAST_DELIVERY_MS] = int(self._timings.wall_clock() * 1000)
-            # `close` does not wait for a batch in hand, and has counted it.
-            if chunk.taken is None and not self._is_closed:
-                self._queue.settle(Chunk(batch.records))
-                cells[WAITING_BYTES] = self._queue.memory_bytes
-                self._add(cell, len(batch.records), Origin.OWN)
-
-    def _settle(self, chunk: Chunk, delivered: int, given_up: int) -> None:
-        """Count records on disk as delivered or dropped, and settle them there.
-
-        Both wait for the whole chunk: records that a killed process has not settled are delivered again, and counted
-        then. The count comes first; if the process dies in between, the fold of its counts corrects it.
-        """
-        assert chunk.taken is not None
-        damaged = chunk.taken[1].entries - delivered - given_up
-        origin = chunk.origin  # outside the lock, because this may read from the disk
-        with self._lock:
-            for cell, records in (
-                (DELIVERED, delivered),
-                (DROPPED["refused"], given_up),
-                (DROPPED["damaged"], damaged),
-            ):
-                self._add(cell, records, origin)
-        self._queue.settle(chunk)
 
     def _back_off(self) -> None:
         """Make the next pause longer."""
@@ -404,16 +336,16 @@ class Shipper:
         if self._backoff_seconds:
             self._backoff_seconds = 0.0
             with self._lock:
-                self._block.cells[BACKOFF_MS] = 0
+                self._ledger.note_pause(0)
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next attempt. Only a flush or the end shortens the wait; new records do not."""
         seconds *= self._timings.jitter()
         with self._lock:
-            self._block.cells[BACKOFF_MS] = int(seconds * 1000)
+            self._ledger.note_pause(seconds)
             if self._flushes:  # a caller of `flush` waits, and not for long: try more often
                 seconds = min(seconds, self._timings.first_backoff_seconds)
-                self._thread_wakes.wait_for(lambda: self._is_closed, seconds)
+                self._thread_wakes.wait_for(lambda: self._ledger.is_closed, seconds)
             else:
                 self._thread_wakes.wait_for(lambda: self._is_ending or self._flushes > 0, seconds)
 
