@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts, records_section
-from flask_boxkite.delivery.queue import MemoryQueue, Queue
+from flask_boxkite.delivery.memory_queue import MemoryQueue
+from flask_boxkite.delivery.queue import Queue
 from flask_boxkite.delivery.shipper import Shipper
 from flask_boxkite.delivery.shutdown import close_at_exit
 from flask_boxkite.delivery.spool_queue import SpoolQueue

@@ -158,6 +158,7 @@ class Shipper:
             self._flushes += 1
             self._thread_wakes.notify_all()
             is_alone = self._thread is None
+
         try:
             if is_alone:
                 self._ship_all(deadline)
@@ -223,6 +224,7 @@ class Shipper:
                 is_busy = self._ship_next(time.monotonic() + self._timings.ship_timeout_seconds)
                 if self._backoff_seconds and self._leave_timeout is None:
                     self._pause(self._backoff_seconds)
+
             if self._ledger.is_closed:
                 self._close_sink()
             else:
@@ -256,6 +258,7 @@ class Shipper:
                 lambda: self._is_ending or not queue.is_settled or not self._in_flight.is_empty,
                 self._timings.idle_seconds if queue.pause is None else queue.pause,
             )
+
             if not (is_busy and queue.is_behind):
                 self._thread_wakes.wait_for(self._is_hurried, self._timings.linger_seconds)
             return not self._is_ending
@@ -274,6 +277,7 @@ class Shipper:
         try:
             if self._ledger.is_closed:  # by another thread, which has counted the records in hand
                 return False
+
             self._tend()
             try:
                 batch = self._next_batch()
@@ -281,6 +285,7 @@ class Shipper:
                 self._complain("Records for sink %r could not be read; they are kept.", self.sink.name)
                 self._back_off()
                 return True
+
             if batch is None:
                 self._reset_backoff()
                 return False

@@ -7,7 +7,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin, origin_of
+from flask_boxkite.delivery.memory_queue import MemoryQueue
+from flask_boxkite.delivery.queue import Chunk, Loss, Origin, origin_of
 from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.spool import Log, OrphanLog, SpoolFullError, Taken
 from flask_boxkite.system.throttle import Throttle

@@ -18,8 +18,12 @@ from typing import Any, NoReturn
 
 from flask_boxkite.config import Settings
 from flask_boxkite.naming import tag_segment
-from flask_boxkite.sinks.base import Batch, RefusedError, packed, time_left
-from flask_boxkite.sinks.forward import Credentials, ForwardConnection, ForwardError, UnacknowledgedError, tls_context
+from flask_boxkite.sinks.base import Batch, RefusedError
+from flask_boxkite.sinks.deadline import time_left
+from flask_boxkite.sinks.forward import ForwardConnection, UnacknowledgedError, tls_context
+from flask_boxkite.sinks.handshake import Credentials
+from flask_boxkite.sinks.messages import ForwardError
+from flask_boxkite.sinks.packing import packed
 
 __all__ = ["FluentdSink", "ForwardError"]
 

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from flask_boxkite.sinks.base import time_left
+from flask_boxkite.sinks.deadline import time_left
 
 __all__ = ["Resolver"]
 

@@ -41,10 +41,12 @@ class Folder:
             if above is not None and path.is_symlink():
                 raise _refused(path)
             return
+
         flags = os.O_RDONLY | os.O_DIRECTORY | _CLOSES
         if above is None:
             self._descriptor = os.open(path, flags)
             return
+
         try:
             self._descriptor = os.open(path.name, flags | _NO_LINK, dir_fd=above._descriptor)
         except OSError as error:
@@ -75,11 +77,13 @@ class Folder:
         if name in ("", ".", ".."):
             msg = f"'{name}' is not a name of a folder in '{self.path}'"
             raise OSError(msg)
+
         is_new = False
         if is_made:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(**self._at(name), mode=0o700)
                 is_new = True
+
         folder = Folder(self.path / name, self._group, self)
         if is_new and self._group is not None:
             _give(folder._descriptor, self._group, 0o750)
@@ -102,6 +106,7 @@ class Folder:
             OSError: The file cannot be written, is a link, or belongs to another user, who could read it.
         """
         descriptor = self._opened(name)
+
         try:
             before = os.fstat(descriptor).st_size
             try:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from flask_boxkite.delivery import records_section
 from flask_boxkite.delivery.ledger import Ledger
-from flask_boxkite.delivery.queue import Chunk, MemoryQueue
+from flask_boxkite.delivery.memory_queue import MemoryQueue
+from flask_boxkite.delivery.queue import Chunk
 from flask_boxkite.live.store import Block
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.spool import OrphanLog

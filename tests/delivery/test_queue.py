@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite.delivery import Timings
-from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin
+from flask_boxkite.delivery.memory_queue import MemoryQueue
+from flask_boxkite.delivery.queue import Chunk, Loss, Origin
 from flask_boxkite.delivery.spool_queue import SpoolQueue
 from flask_boxkite.spool import OrphanLog
 from tests.faults import file_size_limit
