@@ -39,6 +39,7 @@ class Delivery:
         ]
         self.waiting = list(self.chunks)
         self.server = server
+
         self.delivered: list[bytes] = []
         self.given_up: list[bytes] = []
         self.settled: list[int] = []
@@ -72,6 +73,7 @@ class Delivery:
             hand.delivered()
         elif (lost := hand.failed(is_refusal=answer == REFUSED)) is not None:
             self.given_up += lost.records
+
         done = set(self.delivered) | set(self.given_up)
         assert all(done >= set(self.chunks[number].records) for number in self.settled)
         return True
@@ -300,6 +302,7 @@ def test_a_suspect_is_not_given_up_unless_the_sink_took_others_in_between() -> N
         proofs += 1
         for _ in range(100):
             run.step()
+
     # While the batch was split, some were delivered, which may be proof already.
     assert 0 < proofs <= TIMINGS.refusals_before_giving_up
     assert run.given_up == [records[5]]

@@ -60,6 +60,7 @@ def test_memory_is_bounded_and_gives_up_the_oldest(steps: list[tuple[str, int]])
                 in_hand.append(chunk)
         elif in_hand:
             queue.settle(in_hand.popleft())
+
         held = [record for chunk in in_hand for record in chunk.records]
         assert queue.left == len(waiting) + len(held)
         assert queue.is_settled == (queue.left == 0)
@@ -133,6 +134,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
     queue: SpoolQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     records = numbered(60)
+
     for record in records[:20]:
         queue.put(record)
     with file_size_limit(1):
@@ -151,6 +153,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
     assert queue.memory_bytes == 0
     for record in records[51:]:
         assert queue.put(record)
+
     assert [*first.records, *deliver_all(queue)] == records
     assert queue.collect_losses() == []
 
@@ -166,6 +169,7 @@ def test_what_was_taken_from_memory_meanwhile_is_settled_there(queue: SpoolQueue
     queue.put(b"new")
     assert queue.memory_bytes == 3000
     queue.settle(chunk)
+
     assert (queue.memory_bytes, queue.left) == (0, 8)
     assert deliver_all(queue) == [*numbered(10)[3:], b"new"]
 
@@ -205,6 +209,7 @@ def test_a_directory_that_is_deleted_costs_what_was_in_it_alone(tmp_path: Path, 
     assert queue.put(b"new")
     assert queue.left == 41 - loss.records
     queue.settle(in_hand)
+
     assert deliver_all(queue) == [*numbered(40)[-(40 - 3 - loss.records) :], b"new"]
     assert queue.close() == 0
 
@@ -244,6 +249,7 @@ def test_own_records_and_those_of_a_dead_process_go_by_turns(tmp_path: Path, que
         origins.append(chunk.origin)
         records += chunk.records
         queue.settle(chunk)
+
     assert origins == [Origin.OWN, Origin.ELSEWHERE] * 3
     assert [record for record in records if record < b"0001"] == numbered(6)
     assert [record for record in records if record >= b"0001"] == numbered(6, 100)
@@ -336,6 +342,7 @@ def test_at_the_end_what_is_on_disk_stays(tmp_path: Path) -> None:
     assert queue.left == 5
     assert queue.close() == 3
     assert queue.left == 3
+
     dead = adopted(tmp_path)
     assert dead is not None
     assert dead.directory == directory, "The queue's own are its as long as the process lives."
@@ -355,6 +362,7 @@ def test_what_is_in_hand_at_the_end_is_not_delivered_by_another_too(tmp_path: Pa
     dead = queue._orphan
     assert dead is not None
     dies(dead)
+
     other = adopted(tmp_path)
     assert other is not None
     assert other.waiting == 1

@@ -17,73 +17,9 @@ import pytest
 from flask_boxkite.delivery import TIMINGS, Recorder, Recorders, Timings
 from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch
+from tests.delivery.memory_sink import Gate, MemorySink, recorder_threads, refuse, settle
 from tests.faults import no_more_threads
 from tests.peers import wait_for
-
-
-class MemorySink:
-    """A sink that keeps what it is given, or does not take it, as a test wishes.
-
-    Attributes:
-        shipped: Records taken, oldest first.
-        attempts: Ids of all batches that were offered.
-        problem: Called with every batch before it is taken; raises if it is not.
-        overlaps: How often two threads were inside at once; must stay 0.
-        close_calls: How often it was closed.
-    """
-
-    name = "memory"
-    tag = ""
-
-    def __init__(self) -> None:
-        self.shipped: list[bytes] = []
-        self.attempts: list[str] = []
-        self.problem: Callable[[Batch], None] = lambda batch: None
-        self.overlaps = 0
-        self.close_calls = 0
-        self.pid = os.getpid()
-        self._inside = threading.Lock()
-
-    def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
-        raise NotImplementedError
-
-    def ship(self, batch: Batch, timeout: float) -> None:
-        assert self.pid == os.getpid()
-        if not self._inside.acquire(blocking=False):
-            self.overlaps += 1
-            return
-        try:
-            self.attempts.append(batch.id)
-            self.problem(batch)
-            self.shipped += batch.records
-        finally:
-            self._inside.release()
-
-    def close(self) -> None:
-        if self._inside.locked():
-            self.overlaps += 1
-        self.close_calls += 1
-
-    def forked(self) -> MemorySink:
-        return MemorySink()
-
-
-class Gate:
-    """A sink's problem that holds every batch until the gate is opened."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.opened = threading.Event()
-
-    def __call__(self, batch: Batch) -> None:
-        self.entered.set()
-        self.opened.wait(60)
-
-
-def refuse(batch: Batch) -> None:
-    """Take nothing."""
-    msg = "the sink is down"
-    raise ConnectionError(msg)
 
 
 @pytest.fixture
@@ -105,16 +41,6 @@ def recording(
         assert counts.accepted == counts.delivered + counts.waiting + sum(counts.dropped.values())
     finally:
         recorder.close(0)
-
-
-def recorder_threads() -> list[threading.Thread]:
-    """Return the threads of all recorders."""
-    return [thread for thread in threading.enumerate() if thread.name == "boxkite-recorder"]
-
-
-def settle(recorder: Recorder) -> None:
-    """Wait until nothing waits, without hurrying the recorder."""
-    wait_for(lambda: recorder.counts().waiting == 0, what="an empty queue")
 
 
 # --- the ordinary course --------------------------------------------------------------------------------------------
@@ -223,6 +149,7 @@ def test_beyond_the_bound_the_oldest_go(sink: MemorySink) -> None:
         counts = recorder.counts()
         assert (counts.waiting, counts.dropped["queue_full"]) == (100, 101)
         gate.opened.set()
+
         assert recorder.flush(30) == 0
         assert sink.shipped == [b"in hand..", *(b"%010d" % number for number in range(101, 200))]
 
@@ -372,6 +299,7 @@ def test_where_no_thread_can_start_flush_ships_by_itself(sink: MemorySink) -> No
         sink.problem = lambda batch: None
         recorder.submit(b"third")
         settle(recorder)
+
         assert sink.shipped == [b"first", b"second", b"third"]
 
 
@@ -496,6 +424,7 @@ def test_close_does_not_wait_for_a_sink_that_hangs(sink: MemorySink) -> None:
         assert sink.close_calls == 0
         gate.opened.set()
         wait_for(lambda: sink.close_calls == 1, what="the thread to close the sink")
+
         counts = recorder.counts()
         assert (counts.accepted, counts.delivered, counts.dropped["shutdown"], counts.waiting) == (2, 0, 2, 0)
 

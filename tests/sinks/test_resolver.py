@@ -63,6 +63,7 @@ def test_an_answer_that_comes_late_serves_the_next_who_asks_and_only_him(names: 
     names.answering.set()
     wait_for(lambda: not lookups_under_way())
     names.hosts["fluentd"] = [("127.0.0.2", 24224)]
+
     assert patient.addresses(in_a_while()) == HERE
     assert len(names.lookups) == 1
     assert patient.addresses(in_a_while()) == [(socket.AF_INET, ("127.0.0.2", 24224))]
@@ -138,6 +139,7 @@ def test_the_name_is_looked_up_for_every_connection(names: Names) -> None:
             sink.ship(batch, 10)
         names.hosts["fluentd"] = [("127.0.0.1", after.port)]
         sink.ship(batch, 10)
+
         assert after.chunks() == [batch.id]
 
 
@@ -165,6 +167,7 @@ def test_a_forked_child_does_not_wait_for_a_lookup_of_its_parent(names: Names) -
         batch = batch_of(sink, {"from": "child"})
         names.answering.clear()
         names.hosts["fluentd"] = [("127.0.0.1", server.port)]
+
         with pytest.raises(TimeoutError):
             sink.ship(batch, 0.05)
         child = os.fork()
@@ -179,5 +182,6 @@ def test_a_forked_child_does_not_wait_for_a_lookup_of_its_parent(names: Names) -
                 code = 0
             finally:
                 os._exit(code)
+
         assert os.waitpid(child, 0)[1] == 0
         assert server.records() == [{"from": "child"}]

@@ -71,6 +71,7 @@ def stored(path: Path) -> tuple[list[tuple[bytes, int]], bool]:
         assert crc32(payload) == checksum
         found.append((payload, offset + 8 + length))
         offset += 8 + length + -length % 8
+
     is_sealed = check == crc32(struct.pack("=Q", count))
     assert not is_sealed or count - settled == len(found)
     return found, is_sealed

@@ -373,6 +373,7 @@ def test_those_whose_counts_someone_deleted_are_not_counted_here(tmp_path: Path,
     assert dead is not None
     assert dead.is_counted
     counted.clear()  # someone deletes them while the records are on their way
+
     assert not dead.is_counted
     dead.close()
 

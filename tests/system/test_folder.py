@@ -36,6 +36,7 @@ def test_what_is_written_is_there_until_it_is_removed(tmp_path: Path, make_folde
         for _ in range(2):
             found.remove("file")
         above.remove_inner("c")
+
         assert not found.path.exists()
 
 

@@ -22,7 +22,7 @@ from flask_boxkite.live.shared import Store
 from flask_boxkite.sinks.base import Batch, RefusedError
 from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.process import ProcessName, ServerName
-from tests.delivery.test_recorder import Gate, MemorySink, recorder_threads, refuse, settle
+from tests.delivery.memory_sink import Gate, MemorySink, recorder_threads, refuse, settle
 from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
 from tests.live.places import same_place
 from tests.peers import wait_for
@@ -123,6 +123,7 @@ def test_what_waits_on_disk_stays_there_at_the_end_and_is_not_dropped(
         counts = recorder.counts()
         assert (counts.waiting, sum(counts.dropped.values()), counts.backoff) == (3, 0, 0)
         assert not [text for text in caplog.messages if "Dropped" in text]
+
         (directory,) = directories(tmp_path)
         assert waiting_records(directory) == 3
 
@@ -155,6 +156,7 @@ def test_what_was_in_hand_at_the_end_and_is_taken_after_all_is_counted(tmp_path:
         assert recorder.counts().waiting == 1
         gate.opened.set()
         settle(recorder)
+
         assert recorder.counts().delivered == 1
         assert waiting_records(directories(tmp_path)[0]) == 0
     wait_for(lambda: sink.close_calls == 1, what="the thread to end")
@@ -203,6 +205,7 @@ def test_while_the_disk_is_full_records_wait_in_memory_and_are_counted(tmp_path:
         settle(recorder)
         assert shipped(recorder) == [b"0", b"1", b"2", b"3"]
         wait_for(lambda: recorder.counts().waiting_bytes == 0, what="the memory to be empty")
+
         assert recorder.counts().unspooled <= 4
 
 
@@ -296,6 +299,7 @@ def test_a_directory_that_is_deleted_costs_no_more_than_was_in_it(tmp_path: Path
         wait_for(lambda: directories(tmp_path), what="another directory")
         sink.problem = lambda batch: None
         settle(recorder)
+
         counts = recorder.counts()
         assert counts.delivered + counts.dropped["damaged"] == counts.accepted
         assert counts.delivered == len(shipped(recorder))
@@ -424,6 +428,7 @@ def test_what_is_deleted_of_a_killed_process_is_counted_by_the_one_that_took_it_
         store.tidy()
         sink.problem = lambda batch: None
         assert recorder.flush(30) == 0
+
         counts = totals(store, recorder)
         lost = counts.dropped["damaged"]
         assert (counts.accepted, counts.waiting, counts.delivered) == (3000, 0, len(shipped(recorder)))
@@ -450,29 +455,33 @@ def test_where_each_counts_by_itself_they_do_too(tmp_path: Path) -> None:
         assert recorder.counts()[:2] == (5, 5)
 
 
+class MortalSink(MemorySink):
+    """Writes what it takes to a file, once it is told to, and kills its process at the second batch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.problem = lambda batch: os.kill(os.getpid(), signal.SIGKILL) if len(self.attempts) > 1 else None
+        self.is_all = threading.Event()
+
+    def ship(self, batch: Batch, timeout: float) -> None:
+        self.is_all.wait(60)
+        super().ship(batch, timeout)
+        with self.path.open("ab") as file:
+            file.write(b"".join(batch.records))
+
+
 def test_over_many_kills_every_record_is_delivered_and_counted_once(tmp_path: Path, place: Place) -> None:
     """Each takes records of its own, and is killed when it has delivered one batch, its own or of one before it."""
     timings = replace(OFTEN, batch_bytes=60, linger_seconds=0.0)
     delivered = tmp_path / "delivered"
     store = Store(place)
 
-    class FileSink(MemorySink):
-        def __init__(self, most: int) -> None:
-            super().__init__()
-            self.problem = lambda batch: os.kill(os.getpid(), signal.SIGKILL) if len(self.attempts) > most else None
-            self.is_all = threading.Event()
-
-        def ship(self, batch: Batch, timeout: float) -> None:
-            self.is_all.wait(60)
-            super().ship(batch, timeout)
-            with delivered.open("ab") as file:
-                file.write(b"".join(batch.records))
-
     def work(start: int) -> None:
         logging.disable()
         own_store = Store(place)
         own_store.share()
-        sink = FileSink(most=1)
+        sink = MortalSink(delivered)
         recorder = recorder_of(tmp_path, own_store, sink, timings)
         own_store.share()
         for number in range(start, start + 20):
@@ -487,6 +496,7 @@ def test_over_many_kills_every_record_is_delivered_and_counted_once(tmp_path: Pa
             sent = len(delivered.read_bytes()) // 4
             assert (counts.accepted, counts.delivered) == (20 * (number + 1), sent)
             assert counts.waiting == 20 * (number + 1) - sent
+
         assert recorder.flush(30) == 0
         everything = delivered.read_bytes() + b"".join(shipped(recorder))
         assert sorted(everything[i : i + 4] for i in range(0, len(everything), 4)) == [b"%04d" % n for n in range(160)]
@@ -511,6 +521,7 @@ def test_two_recorders_that_compete_deliver_everything_once(tmp_path: Path, plac
         wait_for(lambda: not directories(tmp_path), what="an empty spool")
         for store in stores:
             store.share()
+
         counts = totals(stores[0], one)
         assert (counts.accepted, counts.delivered, counts.waiting) == (60, 60, 0)
 
@@ -561,11 +572,13 @@ def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Pat
         code = ended(adopts(root, place, partial(die_at, step)))
         assert code in (0, -signal.SIGKILL)
         store = Store(place)
+
         with recording(root, store) as recorder:
             totals(store, recorder)
             assert recorder.flush(30) == 0
             delivered = delivered_by(root, recorder)
             counts = totals(store, recorder)
+
         assert delivered in (LEFT, sorted(2 * LEFT)), step
         assert (counts.accepted, counts.waiting, sum(counts.dropped.values())) == (counts.delivered, 0, 0)
         assert len(LEFT) <= counts.delivered <= len(delivered)
@@ -586,6 +599,7 @@ def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(tmp
         leaves(root, place, len(LEFT))
         child = adopts(root, place, partial(stop_at, step), timings)
         is_unfinished = has_stopped(child)
+
         for path in (root / "spool").rglob("*"):
             os.utime(path, (0, 0))
         store = Store(place)
@@ -597,6 +611,7 @@ def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(tmp
             counts = totals(store, recorder)
             assert delivered_by(root, recorder) == [*LEFT, b"own."], step
             assert counts.accepted == counts.delivered == len(LEFT) + 1
+
         assert directories(root) == []
         if not is_unfinished:
             break
