@@ -24,16 +24,13 @@ class MemoryQueue:
 
     def __init__(self, max_bytes: int) -> None:
         self.unread_bytes = 0
+        self.has_losses = False  # an attribute, because requests read it
         self._max_bytes = max_bytes
         self._taken_bytes = 0
         self._taken = 0
         self._records: deque[bytes] = deque()
         self._given_up = 0
         self._lock = threading.Lock()
-
-    @property
-    def has_losses(self) -> bool:
-        return self._given_up > 0
 
     @property
     def memory_bytes(self) -> int:
@@ -54,6 +51,7 @@ class MemoryQueue:
             while self._records and self.unread_bytes + self._taken_bytes > self._max_bytes:
                 self.unread_bytes -= len(self._records.popleft())
                 self._given_up += 1
+                self.has_losses = True
         return True
 
     def put_first(self, records: Sequence[bytes]) -> None:
@@ -120,4 +118,5 @@ class MemoryQueue:
     def collect_losses(self) -> list[Loss]:
         with self._lock:
             given_up, self._given_up = self._given_up, 0
+            self.has_losses = False
         return [Loss("queue_full", given_up)] if given_up else []
