@@ -56,6 +56,7 @@ class RecorderCounts(NamedTuple):
         gone = cells[DELIVERED] + sum(dropped.values())
         # Records of dead processes are accepted in those processes' counts, which a user may have deleted just now.
         accepted = max(cells[ACCEPTED], min(gone, cells[ACCEPTED] + cells[TAKEN_OVER]))
+
         return cls(
             accepted=accepted,
             delivered=cells[DELIVERED],

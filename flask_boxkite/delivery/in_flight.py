@@ -9,23 +9,15 @@ times in a row, not the suspect, the suspect is given up. A sink that takes no b
 from __future__ import annotations
 
 import itertools
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask_boxkite.delivery.queue import Chunk
+from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.sinks.base import Batch
 
 __all__ = ["InFlight"]
-
-REFUSALS_BEFORE_SPLIT = 3
-REFUSALS_BEFORE_GIVING_UP = 5
-FIRST_REST_SECONDS = 1.0
-"""Pause before a suspect is tried again, doubled each time, so that a sink that is overloaded now and then takes it."""
-
-MOST_SUSPECTS = 16
-"""Most suspects that are tried; others wait for their turn. So a sink that seldom takes a batch costs few records."""
 
 
 @dataclass
@@ -56,10 +48,12 @@ class InFlight:
         settle: Called with each finished chunk from a disk, in the order of `add`, and with the numbers of its records
             that were delivered and given up. The shipper settles records from memory itself, batch by batch: one
             suspect would keep all later records in memory.
+        timings: Numbers of refusals, times of rest, and the clock.
     """
 
-    def __init__(self, settle: Callable[[Chunk, int, int], None]) -> None:
+    def __init__(self, settle: Callable[[Chunk, int, int], None], timings: Timings = TIMINGS) -> None:
         self._settle = settle
+        self._timings = timings
         self._chunks: deque[_OpenChunk] = deque()
         self._fresh: deque[_Trial] = deque()
         self._suspects: deque[_Trial] = deque()
@@ -88,8 +82,8 @@ class InFlight:
         return trial.batch if trial else None
 
     def _rested_suspect(self) -> _Trial | None:
-        now = time.monotonic()
-        tried = itertools.islice(self._suspects, MOST_SUSPECTS)
+        now = self._timings.clock()
+        tried = itertools.islice(self._suspects, self._timings.most_suspects)
         return next((suspect for suspect in tried if suspect.retry_at <= now), None)
 
     @property
@@ -131,7 +125,7 @@ class InFlight:
             return self._suspect_failed(trial, is_refusal=is_refusal)
         if is_refusal:
             trial.refusals += 1
-            if trial.refusals >= REFUSALS_BEFORE_SPLIT:
+            if trial.refusals >= self._timings.refusals_before_split:
                 self._fresh.popleft()
                 self._break_up(trial)
         return None
@@ -145,8 +139,8 @@ class InFlight:
         if is_refusal and self._has_proof:
             trial.refusals += 1
         self._has_proof = False
-        trial.retry_at = time.monotonic() + FIRST_REST_SECONDS * 2**trial.refusals
-        if trial.refusals < REFUSALS_BEFORE_GIVING_UP:
+        trial.retry_at = self._rested_at(trial.refusals)
+        if trial.refusals < self._timings.refusals_before_giving_up:
             return None
         self._suspects.remove(trial)
         trial.chunk.given_up += len(trial.batch.records)
@@ -156,14 +150,18 @@ class InFlight:
     def _break_up(self, trial: _Trial) -> None:
         records, tag = trial.batch.records, trial.batch.tag
         if len(records) == 1:
-            retry_at = time.monotonic() + FIRST_REST_SECONDS
-            self._suspects.append(_Trial(trial.batch, trial.chunk, trial.attempts, retry_at=retry_at))
+            suspect = _Trial(trial.batch, trial.chunk, trial.attempts, retry_at=self._rested_at(0))
+            self._suspects.append(suspect)
             return
+
         middle = len(records) // 2
         trial.chunk.batches += 1
         for half in (records[middle:], records[:middle]):
-            part = _Trial(Batch(half, tag), trial.chunk, refusals=REFUSALS_BEFORE_SPLIT - 1)
+            part = _Trial(Batch(half, tag), trial.chunk, refusals=self._timings.refusals_before_split - 1)
             self._fresh.appendleft(part)
+
+    def _rested_at(self, refusals: int) -> float:
+        return self._timings.clock() + self._timings.first_rest_seconds * (1 << refusals)
 
     def _finish(self, chunk: _OpenChunk) -> None:
         chunk.batches -= 1

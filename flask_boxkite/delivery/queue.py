@@ -1,4 +1,4 @@
-"""Queues of records that wait for a sink: the interface of every queue, and the queue in memory.
+"""The interface of the queues in which records wait for a sink.
 
 A queue knows nothing of sinks and threads. Any thread may call `put`; one thread at a time may call `take`, `settle`
 and `maintain`. No record is lost uncounted: `collect_losses` returns the records that had to be given up.
@@ -6,15 +6,13 @@ and `maintain`. No record is lost uncounted: `collect_losses` returns the record
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from flask_boxkite.spool import Log, OrphanLog, Taken
 
-__all__ = ["Chunk", "Loss", "MemoryQueue", "Origin", "Queue", "origin_of"]
+__all__ = ["Chunk", "Loss", "Origin", "Queue", "origin_of"]
 
 
 class Origin(Enum):
@@ -110,7 +108,7 @@ class Queue(Protocol):
         """
 
     def take(self, most_bytes: int) -> Chunk | None:
-        """InFlight out the oldest records, at most so many bytes but at least one record; None if there are none.
+        """Hand out the oldest records, at most so many bytes but at least one record; None if there are none.
 
         Raises:
             OSError: The records cannot be read just now.
@@ -133,114 +131,3 @@ class Queue(Protocol):
 
     def collect_losses(self) -> list[Loss]:
         """Return the records given up since the last call."""
-
-
-class MemoryQueue:
-    """A bounded queue in memory.
-
-    Args:
-        max_bytes: Bound of the bytes that wait. Taken records count too, but are not given up.
-    """
-
-    pause: float | None = None
-    is_behind = False
-    outlives_process = False
-
-    def __init__(self, max_bytes: int) -> None:
-        self.unread_bytes = 0
-        self._max_bytes = max_bytes
-        self._taken_bytes = 0
-        self._taken = 0
-        self._records: deque[bytes] = deque()
-        self._given_up = 0
-        self._lock = threading.Lock()
-
-    @property
-    def has_losses(self) -> bool:
-        return self._given_up > 0
-
-    @property
-    def memory_bytes(self) -> int:
-        return self.unread_bytes + self._taken_bytes
-
-    @property
-    def left(self) -> int:
-        return len(self._records) + self._taken
-
-    @property
-    def is_settled(self) -> bool:
-        return self.left == 0
-
-    def put(self, record: bytes) -> bool:
-        with self._lock:
-            self._records.append(record)
-            self.unread_bytes += len(record)
-            while self._records and self.unread_bytes + self._taken_bytes > self._max_bytes:
-                self.unread_bytes -= len(self._records.popleft())
-                self._given_up += 1
-        return True
-
-    def put_first(self, records: Sequence[bytes]) -> None:
-        """Put records before all others; they may exceed the bound."""
-        with self._lock:
-            self._records.extendleft(reversed(records))
-            self.unread_bytes += sum(map(len, records))
-
-    def take(self, most_bytes: int) -> Chunk | None:
-        with self._lock:
-            if not self._records:
-                return None
-            if self.unread_bytes <= most_bytes:  # the usual case is quick, because requests wait for this lock
-                records, size = list(self._records), self.unread_bytes
-                self._records.clear()
-            else:
-                records, size = self._oldest(most_bytes)
-            self.unread_bytes -= size
-            self._taken_bytes += size
-            self._taken += len(records)
-            return Chunk(records)
-
-    def _oldest(self, most_bytes: int) -> tuple[list[bytes], int]:
-        records = [self._records.popleft()]
-        size = len(records[0])
-        while self._records and size + len(self._records[0]) <= most_bytes:
-            size += len(self._records[0])
-            records.append(self._records.popleft())
-        return records, size
-
-    def settle(self, chunk: Chunk) -> None:
-        with self._lock:
-            if self._taken:  # 0 after `close`
-                self._taken -= len(chunk.records)
-                self._taken_bytes -= sum(map(len, chunk.records))
-
-    def move(self, append: Callable[[bytes], None], most: int) -> bool:
-        """Move records that are not taken to *append*, the oldest first; return whether none is left.
-
-        A record stays if *append* raises.
-        """
-        with self._lock:
-            for _ in range(min(most, len(self._records))):
-                append(self._records[0])
-                self.unread_bytes -= len(self._records.popleft())
-            return not self._records
-
-    def wake(self) -> None:
-        pass
-
-    def maintain(self) -> None:
-        pass
-
-    def close(self) -> int:
-        with self._lock:
-            self._records.clear()
-            self.unread_bytes = self._taken_bytes = self._taken = 0
-        return 0
-
-    def forget(self) -> None:
-        pass
-
-    def collect_losses(self) -> list[Loss]:
-        with self._lock:
-            given_up, self._given_up = self._given_up, 0
-        return [Loss("queue_full", given_up)] if given_up else []

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts, records_section
-from flask_boxkite.delivery.queue import MemoryQueue, Queue
+from flask_boxkite.delivery.memory_queue import MemoryQueue
+from flask_boxkite.delivery.queue import Queue
 from flask_boxkite.delivery.shipper import Shipper
 from flask_boxkite.delivery.shutdown import close_at_exit
 from flask_boxkite.delivery.spool_queue import SpoolQueue
+from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.section import Section
 from flask_boxkite.live.store import Store
 from flask_boxkite.sinks.base import Sink
-from flask_boxkite.spool import Log, OrphanLog, Owner, find_orphan, new_directory, spool_bytes
+from flask_boxkite.spool import Log, OrphanLog, Owner, ServerCounts, find_orphan, new_directory, spool_bytes
 
 __all__ = ["Recorder", "Spooling"]
 
@@ -52,15 +54,24 @@ class Recorder:
         max_bytes: Bound of the bytes that wait in memory. Beyond it, the oldest records are dropped first.
         shutdown_timeout: Seconds that `close` and the end of the process may take to deliver waiting records.
         spooling: Spool in which records wait on disk; None to let them wait in memory.
+        timings: Pace of the delivery.
     """
 
     def __init__(
-        self, sink: Sink, store: Store, *, max_bytes: int, shutdown_timeout: float, spooling: Spooling | None = None
+        self,
+        sink: Sink,
+        store: Store,
+        *,
+        max_bytes: int,
+        shutdown_timeout: float,
+        spooling: Spooling | None = None,
+        timings: Timings = TIMINGS,
     ) -> None:
         self._store = store
         self._max_bytes = max_bytes
         self._shutdown_timeout = shutdown_timeout
         self._spooling = spooling
+        self._timings = timings
         self._shippers: dict[int, Shipper] = {}
         weakref.finalize(self, _leave, self._shippers, shutdown_timeout).atexit = False
         self._shipper = self._begin(sink)
@@ -84,31 +95,33 @@ class Recorder:
         memory = MemoryQueue(self._max_bytes)
         if self._spooling is None:
             block = self._store.block(self._section(sink.name))
-            return Shipper(pid, sink, memory, block, self._max_bytes, self._max_bytes)
+            return Shipper(pid, sink, memory, block, self._max_bytes, self._max_bytes, self._timings)
+
         directory = new_directory(self._spooling.root, sink.name)
         block = self._store.block(self._section(sink.name, os.fsencode(directory)))
         queue = self._spool_queue(sink, block, memory, self._spooling)
         # A record needs room beside the segments that are being written and read, or it would never get to disk.
         largest = min(self._max_bytes, self._spooling.max_bytes // SPOOL_PARTS)
-        return Shipper(pid, sink, queue, block, self._max_bytes, largest)
+        return Shipper(pid, sink, queue, block, self._max_bytes, largest, self._timings)
 
     def _section(self, sink_name: str, spool: bytes = b"") -> Section:
         return records_section(sink_name, spool, owner=self._store.owner)
 
     def _spool_queue(self, sink: Sink, block: ProcessCounts, memory: MemoryQueue, spooling: Spooling) -> Queue:
-        store, server = self._store, self._store.server
+        store, server, timings = self._store, self._store.server, self._timings
 
         def describe() -> Owner:
             return Owner(sink.name, sink.tag, server, store.file(), str(block.section.key))
 
         def find() -> OrphanLog | None:
-            return find_orphan(
-                spooling.root, describe(), store.directory(), store.tidy, store.is_apart, store.has_counted
+            counts = ServerCounts(
+                store.directory(), store.tidy, store.is_apart, store.has_counted, timings.fold_patience_seconds
             )
+            return find_orphan(spooling.root, describe(), counts)
 
         # The first thread of a forked process names the directory, and the block holds its choice.
         directory = Path(os.fsdecode(block.section.description))
-        return SpoolQueue(Log(directory, describe, spooling.max_bytes), memory, find)
+        return SpoolQueue(Log(directory, describe, spooling.max_bytes), memory, find, timings)
 
     @property
     def sink(self) -> Sink:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask_boxkite.delivery.recorder import Recorder
@@ -22,10 +22,12 @@ class Recorders:
 
     Args:
         recorders: Recorders, one for each sink.
+        clock: Returns a monotonic time, by which they share the time at the end.
     """
 
-    def __init__(self, recorders: Sequence[Recorder]) -> None:
+    def __init__(self, recorders: Sequence[Recorder], clock: Callable[[], float] = time.monotonic) -> None:
         self._recorders = tuple(recorders)
+        self._clock = clock
         self._throttle = Throttle()
 
     def __bool__(self) -> bool:
@@ -79,9 +81,9 @@ class Recorders:
 
     def flush(self, timeout: float) -> int:
         """Wait until all records are delivered; return the number left after *timeout* seconds, over all sinks."""
-        deadline = time.monotonic() + timeout
-        return sum(recorder.flush(max(deadline - time.monotonic(), 0)) for recorder in self._recorders)
+        deadline = self._clock() + timeout
+        return sum(recorder.flush(max(deadline - self._clock(), 0)) for recorder in self._recorders)
 
     def close(self) -> None:
         """Deliver the records that can be delivered in time, all sinks at once, and stop."""
-        close_together(recorder.ending() for recorder in self._recorders)
+        close_together((recorder.ending() for recorder in self._recorders), self._clock)

@@ -8,7 +8,6 @@ grow. A timer ends each pause, so no new record is needed.
 from __future__ import annotations
 
 import logging
-import random
 import sys
 import threading
 import time
@@ -16,20 +15,10 @@ from typing import Any
 
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.delivery.in_flight import InFlight
-from flask_boxkite.delivery.queue import Chunk, Origin, Queue
+from flask_boxkite.delivery.ledger import Ledger
+from flask_boxkite.delivery.queue import Queue
+from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.live.block import ProcessCounts
-from flask_boxkite.live.sink_cells import (
-    ACCEPTED,
-    BACKOFF_MS,
-    DELIVERED,
-    DROPPED,
-    LAST_DELIVERY_MS,
-    RETRIES,
-    TAKEN_OVER,
-    UNSPOOLED,
-    WAITING_BYTES,
-    waiting_of_process,
-)
 from flask_boxkite.quoting import loggable
 from flask_boxkite.sinks.base import Batch, RefusedError, Sink
 from flask_boxkite.system.throttle import Throttle
@@ -38,38 +27,15 @@ __all__ = ["Shipper"]
 
 logger = logging.getLogger("flask_boxkite")
 
-LINGER_SECONDS = 0.2
-"""Time for which the thread lets records gather before it ships them."""
-
-HURRY_BYTES = 512 * 1024
-"""Waiting bytes at which the thread ships at once."""
-
-BATCH_BYTES = 1024 * 1024
-"""Most bytes of a batch, unless a single record is larger."""
-
 SMALL_QUEUE_PARTS = 4
-"""The two sizes above are at most this part of the queue: a batch in hand must leave room for newer records."""
-
-IDLE_SECONDS = 60.0
-"""Time after which the thread checks whether the app is gone, in case the wake-up by `leave` failed."""
-
-SHIP_TIMEOUT_SECONDS = 10.0
-"""Time that the sink may take for one batch."""
-
-CLOSE_SECONDS = 1.0
-HUNG_SECONDS = 0.1
-"""Time for which `close` waits until the sink is closed: the first if it is idle, the second if it ships a batch."""
-
-FIRST_BACKOFF_SECONDS = 0.1
-LAST_BACKOFF_SECONDS = 10.0
-"""Pauses after failures double from the first to the last; each is shortened at random by up to a half."""
+"""A batch, and the bytes at which the thread hurries, are at most this part of the queue, to leave room for more."""
 
 
 class Shipper:
-    """Ships the records of one process, and counts them in a block of the store.
+    """Ships the records of one process, which a ledger counts.
 
-    The lock of the block guards all numbers, and no slow work happens under it. A second lock guards the sink: the
-    thread holds it to ship, or a `flush` does where there is no thread.
+    The ledger's lock guards all numbers and wakes the threads, and no slow work happens under it. A second lock guards
+    the sink: the thread holds it to ship, or a `flush` does where there is no thread. It is always taken first.
 
     Args:
         pid: Id of the process.
@@ -78,28 +44,38 @@ class Shipper:
         block: This process's counts of the records.
         max_bytes: Bound of the bytes that wait in memory.
         max_record_bytes: Bound of the bytes of a record.
+        timings: Pace of the delivery.
     """
 
     def __init__(
-        self, pid: int, sink: Sink, queue: Queue, block: ProcessCounts, max_bytes: int, max_record_bytes: int
+        self,
+        pid: int,
+        sink: Sink,
+        queue: Queue,
+        block: ProcessCounts,
+        max_bytes: int,
+        max_record_bytes: int,
+        timings: Timings = TIMINGS,
     ) -> None:
         self.pid = pid
         self.mark = block.mark
         self.sink = sink
         self._queue = queue
-        self._block = block
+        self._ledger = Ledger(queue, block, timings.wall_clock)
+        self._in_flight = InFlight(self._ledger.settle, timings)
+
         self._max_record_bytes = max_record_bytes
-        self._batch_bytes = min(BATCH_BYTES, max_bytes // SMALL_QUEUE_PARTS)
-        self._hurry_bytes = min(HURRY_BYTES, max_bytes // SMALL_QUEUE_PARTS)
-        self._lock = block.lock
+        self._timings = timings
+        self._batch_bytes = min(timings.batch_bytes, max_bytes // SMALL_QUEUE_PARTS)
+        self._hurry_bytes = min(timings.hurry_bytes, max_bytes // SMALL_QUEUE_PARTS)
+
+        self._lock = self._ledger.lock
         self._thread_wakes = threading.Condition(self._lock)
         self._all_settled = threading.Condition(self._lock)
         self._shipping = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._in_flight = InFlight(self._settle)
         self._flushes = 0
         self._backoff_seconds = 0.0
-        self._is_closed = False
         self._leave_timeout: float | None = None
         self._throttle = Throttle()
         self._late = Throttle()
@@ -109,33 +85,28 @@ class Shipper:
     def submit(self, packed: bytes) -> None:
         """Queue a packed record."""
         size = len(packed)
-        queue = self._queue
+        ledger = self._ledger
         with self._lock:
-            cells = self._block.cells
-            cells[ACCEPTED] += 1
-            if self._is_closed or size > self._max_record_bytes:
+            if ledger.is_closed or size > self._max_record_bytes:
                 reason = self._refusal(size)
                 if reason is not None:
-                    cells[DROPPED[reason]] += 1
+                    ledger.refuse(reason)
                     return
-            if not queue.put(packed):
-                cells[UNSPOOLED] += 1
-            cells[WAITING_BYTES] = queue.memory_bytes
-            if queue.has_losses:
-                self._count_losses()
-            after = queue.unread_bytes
+
+            ledger.put(packed)
+            after = self._queue.unread_bytes
             before = after - size
             # Notify only a thread that may sleep until this record comes: a notification costs a switch of threads.
             if before <= 0 or before < self._hurry_bytes <= after:
                 self._thread_wakes.notify()
-            if self._thread is None and not self._is_closed:
+            if self._thread is None and not ledger.is_closed:
                 self._start_thread()
 
     def _refusal(self, size: int) -> str | None:
         """Return the reason to drop a record, or None: after `close`, another process may deliver records on disk."""
         if size > self._max_record_bytes:
             return "too_large"
-        if not self._is_closed or self._queue.outlives_process:
+        if not self._ledger.is_closed or self._queue.outlives_process:
             return None
         if self._late.allows():
             logger.warning("Dropped records for the sink %r that came after it was closed.", self.sink.name)
@@ -143,20 +114,7 @@ class Shipper:
 
     def drop(self, reason: str) -> None:
         """Count a record that could not be packed."""
-        with self._lock:
-            self._block.cells[ACCEPTED] += 1
-            self._block.cells[DROPPED[reason]] += 1
-
-    def _count_losses(self) -> None:
-        for reason, records, origin in self._queue.collect_losses():
-            self._add(DROPPED[reason], records, origin)
-
-    def _add(self, cell: int, records: int, origin: Origin) -> None:
-        """Count records as delivered or dropped; records from another process's requests, as accepted too."""
-        cells = self._block.cells
-        if origin is not Origin.OWN:  # first, so that no reader sees more records delivered than accepted
-            cells[TAKEN_OVER if origin is Origin.SERVER else ACCEPTED] += records
-        cells[cell] += records
+        self._ledger.drop(reason)
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._run, name="boxkite-recorder", daemon=True)
@@ -174,16 +132,13 @@ class Shipper:
         """Start the thread without a new record: for dead processes' records, or because it could not start earlier."""
         with self._lock:
             has_work = self._queue.pause is not None or self._queue.left > 0
-            if self._thread is None and not self._is_closed and has_work:
+            if self._thread is None and not self._ledger.is_closed and has_work:
                 self._queue.wake()
                 self._start_thread()
 
     def counts(self) -> RecorderCounts:
         """Return the counts of this process's records, and of the records that it took over."""
-        with self._lock:
-            cells = list(self._block.cells)
-        cells[ACCEPTED] += cells[TAKEN_OVER]
-        return RecorderCounts.of(cells)
+        return self._ledger.counts()
 
     def flush(self, timeout: float) -> int:
         """Wait until all records are delivered; return the number left after *timeout* seconds."""
@@ -203,6 +158,7 @@ class Shipper:
             self._flushes += 1
             self._thread_wakes.notify_all()
             is_alone = self._thread is None
+
         try:
             if is_alone:
                 self._ship_all(deadline)
@@ -215,28 +171,23 @@ class Shipper:
 
     def close(self, timeout: float) -> int:
         """Ship the records that can be shipped in time, and stop; return the number of lost records, now dropped."""
-        if self._is_closed:
+        if self._ledger.is_closed:
             return 0
         self._flush(timeout)
         with self._lock:
-            if self._is_closed:
+            if self._ledger.is_closed:
                 return 0
-            self._is_closed = True
-            cells = self._block.cells
-            on_disk = self._queue.close()
-            self._count_losses()
-            dropped = max(waiting_of_process(cells) - on_disk, 0)
-            cells[DROPPED["shutdown"]] += dropped
-            cells[WAITING_BYTES] = cells[BACKOFF_MS] = 0
+            dropped = self._ledger.close()
             self._all_settled.notify_all()
             self._thread_wakes.notify_all()
             thread = self._thread
+
         if dropped:
             logger.warning("Dropped %d records that the sink %r did not take in time.", dropped, self.sink.name)
         if thread is None:
             self._close_sink()
         else:  # the thread closes the sink: at once, or later if it hangs in a server that does not answer
-            thread.join(HUNG_SECONDS if self._shipping.locked() else CLOSE_SECONDS)
+            thread.join(self._timings.hung_seconds if self._shipping.locked() else self._timings.close_seconds)
 
         return dropped
 
@@ -270,10 +221,11 @@ class Shipper:
         try:
             is_busy = False
             while self._sleep_until_needed(is_busy=is_busy):
-                is_busy = self._ship_next(time.monotonic() + SHIP_TIMEOUT_SECONDS)
+                is_busy = self._ship_next(time.monotonic() + self._timings.ship_timeout_seconds)
                 if self._backoff_seconds and self._leave_timeout is None:
                     self._pause(self._backoff_seconds)
-            if self._is_closed:
+
+            if self._ledger.is_closed:
                 self._close_sink()
             else:
                 self._end_alone()
@@ -304,15 +256,16 @@ class Shipper:
         with self._lock:
             self._thread_wakes.wait_for(
                 lambda: self._is_ending or not queue.is_settled or not self._in_flight.is_empty,
-                IDLE_SECONDS if queue.pause is None else queue.pause,
+                self._timings.idle_seconds if queue.pause is None else queue.pause,
             )
+
             if not (is_busy and queue.is_behind):
-                self._thread_wakes.wait_for(self._is_hurried, LINGER_SECONDS)
+                self._thread_wakes.wait_for(self._is_hurried, self._timings.linger_seconds)
             return not self._is_ending
 
     @property
     def _is_ending(self) -> bool:
-        return self._is_closed or self._leave_timeout is not None
+        return self._ledger.is_closed or self._leave_timeout is not None
 
     def _is_hurried(self) -> bool:
         return self._is_ending or self._flushes > 0 or self._queue.unread_bytes >= self._hurry_bytes
@@ -322,8 +275,9 @@ class Shipper:
         if not self._shipping.acquire(timeout=max(deadline - time.monotonic(), 0)):
             return False
         try:
-            if self._is_closed:  # by another thread, which has counted the records in hand
+            if self._ledger.is_closed:  # by another thread, which has counted the records in hand
                 return False
+
             self._tend()
             try:
                 batch = self._next_batch()
@@ -331,6 +285,7 @@ class Shipper:
                 self._complain("Records for sink %r could not be read; they are kept.", self.sink.name)
                 self._back_off()
                 return True
+
             if batch is None:
                 self._reset_backoff()
                 return False
@@ -347,9 +302,7 @@ class Shipper:
             self._queue.maintain()
         except Exception:
             self._complain("The records that wait for sink %r could not be looked after.", self.sink.name)
-        with self._lock:
-            self._count_losses()
-            self._block.cells[WAITING_BYTES] = self._queue.memory_bytes  # records may have moved to the disk or back
+        self._ledger.follow_queue()
 
     def _next_batch(self) -> Batch | None:
         in_flight = self._in_flight
@@ -363,8 +316,8 @@ class Shipper:
     def _ship(self, batch: Batch, timeout: float) -> None:
         chunk = self._in_flight.chunk
         if self._in_flight.is_again:
-            with self._lock:
-                self._block.cells[RETRIES] += 1
+            self._ledger.note_retry()
+
         try:
             self.sink.ship(batch, timeout)
         except Exception as error:  # no failure of a sink may end the thread
@@ -372,62 +325,32 @@ class Shipper:
             self._back_off()
             if self._in_flight.failed(is_refusal=isinstance(error, RefusedError)) is not None:
                 logger.warning("Sink %r takes others but not one record; it is dropped.", self.sink.name)
-                self._count(DROPPED["refused"], batch, chunk)
+                self._ledger.give_up(batch, chunk)
             return
 
-        self._count(DELIVERED, batch, chunk)
+        self._ledger.deliver(batch, chunk)
         self._in_flight.delivered()
         self._reset_backoff()
 
-    def _count(self, cell: int, batch: Batch, chunk: Chunk) -> None:
-        """Count a batch from memory, and forget it at the same moment; `_settle` does so for records on disk."""
-        with self._lock:
-            cells = self._block.cells
-            if cell == DELIVERED:
-                cells[LAST_DELIVERY_MS] = int(time.time() * 1000)
-            # `close` does not wait for a batch in hand, and has counted it.
-            if chunk.taken is None and not self._is_closed:
-                self._queue.settle(Chunk(batch.records))
-                cells[WAITING_BYTES] = self._queue.memory_bytes
-                self._add(cell, len(batch.records), Origin.OWN)
-
-    def _settle(self, chunk: Chunk, delivered: int, given_up: int) -> None:
-        """Count records on disk as delivered or dropped, and settle them there.
-
-        Both wait for the whole chunk: records that a killed process has not settled are delivered again, and counted
-        then. The count comes first; if the process dies in between, the fold of its counts corrects it.
-        """
-        assert chunk.taken is not None
-        damaged = chunk.taken[1].entries - delivered - given_up
-        origin = chunk.origin  # outside the lock, because this may read from the disk
-        with self._lock:
-            for cell, records in (
-                (DELIVERED, delivered),
-                (DROPPED["refused"], given_up),
-                (DROPPED["damaged"], damaged),
-            ):
-                self._add(cell, records, origin)
-        self._queue.settle(chunk)
-
     def _back_off(self) -> None:
         """Make the next pause longer."""
-        longer = min(max(2 * self._backoff_seconds, FIRST_BACKOFF_SECONDS), LAST_BACKOFF_SECONDS)
-        self._backoff_seconds = longer
+        longer = max(2 * self._backoff_seconds, self._timings.first_backoff_seconds)
+        self._backoff_seconds = min(longer, self._timings.last_backoff_seconds)
 
     def _reset_backoff(self) -> None:
         if self._backoff_seconds:
             self._backoff_seconds = 0.0
             with self._lock:
-                self._block.cells[BACKOFF_MS] = 0
+                self._ledger.note_pause(0)
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next attempt. Only a flush or the end shortens the wait; new records do not."""
-        seconds *= random.uniform(0.5, 1.0)
+        seconds *= self._timings.jitter()
         with self._lock:
-            self._block.cells[BACKOFF_MS] = int(seconds * 1000)
+            self._ledger.note_pause(seconds)
             if self._flushes:  # a caller of `flush` waits, and not for long: try more often
-                seconds = min(seconds, FIRST_BACKOFF_SECONDS)
-                self._thread_wakes.wait_for(lambda: self._is_closed, seconds)
+                seconds = min(seconds, self._timings.first_backoff_seconds)
+                self._thread_wakes.wait_for(lambda: self._ledger.is_closed, seconds)
             else:
                 self._thread_wakes.wait_for(lambda: self._is_ending or self._flushes > 0, seconds)
 

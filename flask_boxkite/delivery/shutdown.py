@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flask_boxkite.delivery.shipper import Shipper
@@ -29,20 +29,21 @@ _finalized: set[int] = set()
 """Ids of processes in which multiprocessing calls `close_all`."""
 
 
-def close_together(shippers: Iterable[tuple[Shipper, float]]) -> int:
+def close_together(shippers: Iterable[tuple[Shipper, float]], clock: Callable[[], float] = time.monotonic) -> int:
     """Deliver the records that can be delivered in time, and stop; the rest stays on disk or is counted as dropped.
 
     Args:
         shippers: Shippers, each with the seconds that it may take; all these times begin now.
+        clock: Returns a monotonic time.
 
     Returns:
         Number of records that were dropped.
     """
-    start = time.monotonic()
+    start = clock()
     closing = list(shippers)
     for shipper, _ in closing:
         shipper.begin_shutdown()
-    return sum(shipper.close(max(start + timeout - time.monotonic(), 0)) for shipper, timeout in closing)
+    return sum(shipper.close(max(start + timeout - clock(), 0)) for shipper, timeout in closing)
 
 
 def close_at_exit(shipper: Shipper, timeout: float, *, is_spooling: bool) -> None:
@@ -60,13 +61,21 @@ def close_at_exit(shipper: Shipper, timeout: float, *, is_spooling: bool) -> Non
         multiprocessing.Finalize(None, close_all, exitpriority=0)
 
 
-def close_all() -> None:
-    """Close the shippers of this process, and not its parent's, whose hook a forked child inherits."""
-    close_together(
+def close_all(
+    at_exit: Mapping[Shipper, tuple[float, bool]] = _at_exit, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Close the shippers of this process, and not its parent's, whose hook a forked child inherits.
+
+    Args:
+        at_exit: Shippers, each with the seconds that it may take and whether undelivered records stay on disk.
+        clock: Returns a monotonic time.
+    """
+    closing = [
         (shipper, _patience(shipper, timeout, is_spooling=is_spooling))
-        for shipper, (timeout, is_spooling) in list(_at_exit.items())
+        for shipper, (timeout, is_spooling) in list(at_exit.items())
         if shipper.pid == os.getpid()
-    )
+    ]
+    close_together(closing, clock)
 
 
 def _patience(shipper: Shipper, timeout: float, *, is_spooling: bool) -> float:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable
 
-from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin, origin_of
+from flask_boxkite.delivery.memory_queue import MemoryQueue
+from flask_boxkite.delivery.queue import Chunk, Loss, Origin, origin_of
+from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.spool import Log, OrphanLog, SpoolFullError, Taken
 from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["SpoolQueue"]
 
 logger = logging.getLogger("flask_boxkite")
-
-SCAN_SECONDS = 5.0
-"""Time between two looks for the records of dead processes."""
-
-RECOVERY_SECONDS = 1.0
-"""Time between two attempts to write to a disk that was full."""
 
 _MOVED_AT_ONCE = 64
 
@@ -32,14 +27,23 @@ class SpoolQueue:
         log: Records of this process, on disk.
         memory: Queue for records that the disk does not take.
         find_orphan: Returns the records of a dead process, if there are any to take over.
+        timings: Times between two looks, and the clock.
     """
 
     outlives_process = True
 
-    def __init__(self, log: Log, memory: MemoryQueue, find_orphan: Callable[[], OrphanLog | None]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        memory: MemoryQueue,
+        find_orphan: Callable[[], OrphanLog | None],
+        timings: Timings = TIMINGS,
+    ) -> None:
         self._log = log
         self._memory = memory
         self._find_orphan = find_orphan
+        self._timings = timings
+
         self._orphan: OrphanLog | None = None
         self._was_own_turn = False
         self._next_scan = self._next_recovery = 0.0
@@ -47,6 +51,7 @@ class SpoolQueue:
         self._lock = threading.Lock()
         self._losses: list[Loss] = []
         self._must_scan = False
+
         self._failure: Exception | None = None
         self._throttle = Throttle()
         # While this is True, records go to memory, so that none overtakes those that wait there already.
@@ -79,7 +84,7 @@ class SpoolQueue:
 
     @property
     def pause(self) -> float:
-        return RECOVERY_SECONDS if self._is_degraded else SCAN_SECONDS
+        return self._timings.recovery_seconds if self._is_degraded else self._timings.scan_seconds
 
     # --- in the request ----------------------------------------------------------------------------------------------
 
@@ -150,17 +155,22 @@ class SpoolQueue:
         self._log.describe()
         if self._log.is_lost():
             self._save_what_is_left()
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            if self._throttle.allows():
-                text = "Records cannot be written to the spool; they wait in memory until they can."
-                logger.warning(text, exc_info=failure)
-        if self._is_degraded and time.monotonic() >= self._next_recovery:
-            self._next_recovery = time.monotonic() + RECOVERY_SECONDS
+
+        self._tell_failure()
+        now = self._timings.clock()
+        if self._is_degraded and now >= self._next_recovery:
+            self._next_recovery = now + self._timings.recovery_seconds
             self._recover()
+
         with contextlib.suppress(OSError, SpoolFullError):
             self._prepare()
         self._look_for_dead()
+
+    def _tell_failure(self) -> None:
+        failure, self._failure = self._failure, None
+        if failure is not None and self._throttle.allows():
+            text = "Records cannot be written to the spool; they wait in memory until they can."
+            logger.warning(text, exc_info=failure)
 
     def _prepare(self) -> None:
         """Make room for coming records; the oldest are given up for it, and a dead process has the oldest."""
@@ -190,8 +200,9 @@ class SpoolQueue:
                     self._is_degraded = not self._memory.move(self._append, _MOVED_AT_ONCE)
 
     def _look_for_dead(self) -> None:
-        if self._orphan is None and (self._must_scan or time.monotonic() >= self._next_scan):
-            self._next_scan = time.monotonic() + SCAN_SECONDS
+        now = self._timings.clock()
+        if self._orphan is None and (self._must_scan or now >= self._next_scan):
+            self._next_scan = now + self._timings.scan_seconds
             self._orphan = self._find_orphan()
             self._must_scan = False
 

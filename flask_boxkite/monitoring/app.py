@@ -10,7 +10,7 @@ from typing import Any
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import Settings
-from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.delivery import TIMINGS, RecorderCounts, Timings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Shortage
@@ -35,6 +35,7 @@ class AppMonitor:
         baselines: Baseline of each model, by name; the name None stands for the name in the baseline.
         name: Name that the programmer gave the app; None for none.
         store: Home of its counts; None for the one that the settings ask for.
+        timings: Pace at which its records are delivered.
 
     Raises:
         ConfigError: A directory that is set cannot be used, or a sink cannot work.
@@ -47,11 +48,12 @@ class AppMonitor:
         baselines: Mapping[str | None, Baseline | None],
         name: str | None = None,
         store: Store | None = None,
+        timings: Timings = TIMINGS,
     ) -> None:
         self.settings = settings
         exported = [exported_model(settings, baseline, model) for model, baseline in baselines.items()]
         self._store = store or make_store(settings, app, exported, name)
-        self.recorders = make_recorders(settings, self._store)
+        self.recorders = make_recorders(settings, self._store, timings)
 
         self._lock = threading.Lock()
         self._models = {model.name: ModelMonitor(settings, model, self._store, self.recorders) for model in exported}

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
-from flask_boxkite.delivery import Recorder, Recorders, Spooling
+from flask_boxkite.delivery import TIMINGS, Recorder, Recorders, Spooling, Timings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
 from flask_boxkite.live.state_directory import StateDirectory
@@ -50,8 +50,15 @@ def load_baselines(given: Any) -> dict[str | None, Baseline | None]:
     return {name: load_baseline(baseline) for name, baseline in given.items()}
 
 
-def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
+def load_baseline(
+    baseline: Baseline | str | os.PathLike[str] | None,
+    default_path: str | os.PathLike[str] = DEFAULT_BASELINE_PATH,
+) -> Baseline | None:
     """Return the baseline; only the file at the default path may be absent, of which a warning tells.
+
+    Args:
+        baseline: The baseline or its path; None for the file at the default path.
+        default_path: Path of the baseline if none is named.
 
     Raises:
         BaselineError: It is missing or invalid.
@@ -60,14 +67,14 @@ def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baselin
     if isinstance(baseline, Baseline):
         return baseline
     if baseline is None:
-        if not Path(DEFAULT_BASELINE_PATH).exists():
+        if not Path(default_path).exists():
             logger.warning(
                 "There is no baseline at '%s': predictions are logged and requests counted, but no distributions. "
                 "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path.",
-                DEFAULT_BASELINE_PATH,
+                default_path,
             )
             return None
-        baseline = DEFAULT_BASELINE_PATH
+        baseline = default_path
     if not isinstance(baseline, (str, os.PathLike)):
         msg = f"'BOXKITE_BASELINE' must be a path, a Baseline, or a mapping of model names to those, got {baseline!r}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")
@@ -105,13 +112,17 @@ def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], na
     return Store(directory)
 
 
-def make_recorders(settings: Settings, store: Store) -> Recorders:
+def make_recorders(settings: Settings, store: Store, timings: Timings = TIMINGS) -> Recorders:
     """Build a recorder for each sink that is set.
 
     Raises:
         ConfigError: A sink, or the spool, cannot work.
     """
-    options: dict[str, Any] = {"max_bytes": settings.queue_bytes, "shutdown_timeout": settings.shutdown_timeout}
+    options: dict[str, Any] = {
+        "max_bytes": settings.queue_bytes,
+        "shutdown_timeout": settings.shutdown_timeout,
+        "timings": timings,
+    }
     if settings.spool_dir is not None:
         options["spooling"] = Spooling(_checked_spool(settings.spool_dir), settings.spool_bytes)
     recorders = Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])

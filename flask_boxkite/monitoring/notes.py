@@ -58,16 +58,22 @@ class Notes:
         key: Key of its counts, which differs between models and baselines.
         directory: Returns the directory where the processes of the server count together; None if there is none.
         clock: Returns the Unix time.
+        make_throttle: Makes the limit on log lines of one kind.
     """
 
     def __init__(
-        self, model: str, key: str, directory: Callable[[], Path | None], clock: Callable[[], float] = time.time
+        self,
+        model: str,
+        key: str,
+        directory: Callable[[], Path | None],
+        clock: Callable[[], float] = time.time,
+        make_throttle: Callable[[], Throttle] = Throttle,
     ) -> None:
         self._model = model
         self._name = hashlib.sha256(key.encode()).hexdigest()[:16]
         self._directory = directory
         self._clock = clock
-        self._throttles = {kind: Throttle() for kind in _KINDS}
+        self._throttles = {kind: make_throttle() for kind in _KINDS}
         self._own: dict[str, Note] = {}
 
     def tell(self, kind: str, describe: Callable[[], str | None]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.sinks.base import Batch, ObjectSink, RefusedError, Sink
+from flask_boxkite.sinks.base import Batch, RefusedError, Sink
+from flask_boxkite.sinks.object import ObjectSink
 
 __all__ = ["Batch", "ObjectSink", "RefusedError", "Sink", "make_sinks"]
 

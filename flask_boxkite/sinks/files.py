@@ -58,10 +58,12 @@ class FileSink:
         self._base = Path(settings.log_dir)
         self._root = self._base / self.tag
         self._group = None if settings.log_group is None else _group_of(settings.log_group)
+
         self._lifetime_seconds = settings.log_ttl_days * DAY
         self._logger = path_segment(settings.logger_id)
         self._pod = path_segment(settings.pod_name)
         self._swept_day = ""
+
         # A batch may span minutes. If one file fails, the files before it must not get their lines twice.
         self._unfinished_batch = ""
         self._written: set[int] = set()
@@ -73,9 +75,11 @@ class FileSink:
                 is_writable = os.access(self._root, os.W_OK | os.X_OK)
         except OSError:
             is_writable = False
+
         if not is_writable:
             msg = f"'BOXKITE_LOG_DIR': cannot write to '{self._root}'. Create it, or give this user the right to."
             raise ConfigError(msg, key="BOXKITE_LOG_DIR")
+
         if len(os.fsencode(self._name("0000"))) > LONGEST_NAME:
             msg = (
                 f"'BOXKITE_LOGGER_ID' {self._logger!r} and 'BOXKITE_POD_NAME' {self._pod!r} are too long for the name "
@@ -96,6 +100,7 @@ class FileSink:
             minutes.setdefault(seconds // 60, []).append(packed[_TIME.size :])
         if self._unfinished_batch != batch.id:
             self._unfinished_batch, self._written = batch.id, set()
+
         for minute, lines in minutes.items():
             if minute not in self._written:
                 day, hour_minute = strftime("%Y-%m-%d %H%M", gmtime(minute * 60)).split()

@@ -13,13 +13,17 @@ import struct
 import time
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from flask_boxkite.config import Settings
 from flask_boxkite.naming import tag_segment
-from flask_boxkite.sinks.base import Batch, RefusedError, packed, time_left
-from flask_boxkite.sinks.forward import Credentials, ForwardConnection, ForwardError, UnacknowledgedError, tls_context
+from flask_boxkite.sinks.base import Batch, RefusedError
+from flask_boxkite.sinks.deadline import time_left
+from flask_boxkite.sinks.forward import ForwardConnection, UnacknowledgedError, tls_context
+from flask_boxkite.sinks.handshake import Credentials
+from flask_boxkite.sinks.messages import ForwardError
+from flask_boxkite.sinks.packing import packed
 
 __all__ = ["FluentdSink", "ForwardError"]
 
@@ -44,18 +48,24 @@ class FluentdSink:
 
     It uses one connection at a time: it stays with a server while that works, and moves on to the next when it fails.
 
+    Args:
+        settings: Settings of the app; used are ``fluentd_...`` and the parts of the tag.
+        clock: Returns the monotonic time, by which servers share the time for a batch.
+
     Raises:
         ConfigError: The certificates to trust cannot be read.
     """
 
     name = "fluentd"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         assert settings.fluentd_addr
+        self._clock = clock
         self.tag = ".".join(
             (settings.fluentd_prefix, tag_segment(settings.endpoint_id), tag_segment(settings.pod_name))
         )
         self._is_compressed = settings.fluentd_gzip
+
         credentials, ca_file = _credentials(settings), settings.fluentd_ca_file
         # The connection in use comes first.
         self._connections = deque(
@@ -77,14 +87,14 @@ class FluentdSink:
             OSError: No server took the connection.
             ValueError: The only server's address or certificates cannot be used.
         """
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         message = _message(batch, is_compressed=self._is_compressed)
         failures: list[tuple[ForwardConnection, Exception]] = []
 
         for number_left in range(len(self._connections), 0, -1):
             connection = self._connections[0]
             try:
-                connection.deliver(message, batch.id, time_left(deadline) / number_left)
+                connection.deliver(message, batch.id, time_left(deadline, self._clock) / number_left)
             except (OSError, ValueError) as error:  # a ValueError means an impossible host name or path
                 failures.append((connection, error))
                 self._connections.rotate(-1)

@@ -11,23 +11,29 @@ import threading
 import time
 from typing import Any
 
-from flask_boxkite.sinks.base import time_left
+from flask_boxkite.sinks.deadline import time_left
 
 __all__ = ["Resolver"]
 
 LATE_ANSWER_SECONDS = 30.0
-"""An answer that came too late for its caller serves the next caller, unless it is older than this."""
+"""In a minute, a restarted server may have another address."""
 
 
 class Resolver:
     """Looks up one host for every new connection: in a cluster, a restarted server comes back under another address.
 
     Used by one thread at a time, of the process that made it: a lookup under way has no thread in a forked child.
+
+    Args:
+        host: Name of the host.
+        port: Port of the server.
+        late_answer_seconds: Age up to which an answer that came too late for its caller serves the next caller.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, late_answer_seconds: float = LATE_ANSWER_SECONDS) -> None:
         self._host = host
         self._port = port
+        self._late_answer_seconds = late_answer_seconds
         self._unfinished: _Lookup | None = None
 
     def addresses(self, deadline: float) -> list[tuple[int, Any]]:
@@ -44,10 +50,12 @@ class Resolver:
             return _look_up(self._host, self._port, socket.AI_NUMERICHOST)  # asks no server, so it needs no thread
         except socket.gaierror:
             pass
+
         lookup = self._unfinished
-        if lookup is None or lookup.is_useless():
+        if lookup is None or lookup.is_useless(self._late_answer_seconds):
             lookup = self._unfinished = _Lookup(self._host, self._port)
             lookup.start()
+
         if not lookup.is_done.wait(time_left(deadline)):
             msg = f"the lookup of the host {self._host!r} takes too long"
             raise TimeoutError(msg)
@@ -85,9 +93,9 @@ class _Lookup:
             self._ended = time.monotonic()
             self.is_done.set()
 
-    def is_useless(self) -> bool:
-        """Say whether it has failed, or ended long ago."""
-        is_old = time.monotonic() - self._ended > LATE_ANSWER_SECONDS
+    def is_useless(self, late_answer_seconds: float) -> bool:
+        """Say whether it has failed, or ended longer ago than so many seconds."""
+        is_old = time.monotonic() - self._ended > late_answer_seconds
         return self.is_done.is_set() and (self.error is not None or is_old)
 
 

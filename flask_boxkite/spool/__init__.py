@@ -8,7 +8,7 @@ A record is copied into mapped memory, which survives the process and takes 2 µ
 loss of power may cost the records of the last seconds.
 """
 
-from flask_boxkite.spool.adoption import find_orphan
+from flask_boxkite.spool.adoption import ServerCounts, find_orphan
 from flask_boxkite.spool.directory import new_directory, spool_bytes, waiting_records
 from flask_boxkite.spool.log import Log, SpoolFullError
 from flask_boxkite.spool.orphan import OrphanLog
@@ -19,6 +19,7 @@ __all__ = [
     "Log",
     "OrphanLog",
     "Owner",
+    "ServerCounts",
     "SpoolFullError",
     "Taken",
     "find_orphan",

@@ -16,6 +16,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from flask_boxkite.spool.directory import NEW, directories, remove_directory
@@ -23,7 +24,7 @@ from flask_boxkite.spool.orphan import OrphanLog
 from flask_boxkite.spool.owner import OWNER, Owner
 from flask_boxkite.system.files import OwnerLock, has_no_owner
 
-__all__ = ["find_orphan"]
+__all__ = ["FOLD_PATIENCE_SECONDS", "ServerCounts", "find_orphan"]
 
 _IDLE_SECONDS = 30.0
 """A server that this process cannot look at counts as ended if it wrote nothing for so long."""
@@ -34,27 +35,38 @@ _ABANDONED_SECONDS = 600.0
 _UNFOLDED_SECONDS = 60.0
 """Counts that were not folded after this time will never be."""
 
-_PATIENCE_SECONDS = 0.5
+FOLD_PATIENCE_SECONDS = 0.5
+"""Another process may fold the counts just now, which takes milliseconds."""
+
 _UNFINISHED_SECONDS = 3600.0
 
 
-def find_orphan(
-    root: Path,
-    own: Owner,
-    counts_directory: Path | None,
-    fold: Callable[[], object],
-    is_apart: Callable[[str], bool] = lambda section: False,
-    has_counted: Callable[[Path], bool] = lambda directory: True,
-) -> OrphanLog | None:
+@dataclass(frozen=True)
+class ServerCounts:
+    """The counts of a server, as far as an adoption asks for them.
+
+    Attributes:
+        directory: Directory in which this server's processes count; None where each counts in its own memory.
+        fold: Folds the counts of dead processes.
+        is_apart: Says whether another app owns a section of the counts there.
+        has_counted: Says whether the process that wrote a directory is in the counts there, once its file is gone.
+        fold_patience_seconds: Time for which an adoption waits for a fold.
+    """
+
+    directory: Path | None
+    fold: Callable[[], object]
+    is_apart: Callable[[str], bool] = lambda section: False
+    has_counted: Callable[[Path], bool] = lambda directory: True
+    fold_patience_seconds: float = FOLD_PATIENCE_SECONDS
+
+
+def find_orphan(root: Path, own: Owner, counts: ServerCounts) -> OrphanLog | None:
     """Take over the records of one dead process; None if there are none that may be taken now.
 
     Args:
         root: The spool.
         own: Describes this process.
-        counts_directory: Directory in which this server's processes count; None where each counts in its own memory.
-        fold: Folds the counts of dead processes.
-        is_apart: Says whether another app owns a section of the counts there.
-        has_counted: Says whether the process that wrote a directory is in the counts there, once its file is gone.
+        counts: Counts of this process's server.
     """
     candidates = directories(root, own.sink)
     random.shuffle(candidates)  # so that processes share the work
@@ -62,20 +74,13 @@ def find_orphan(
         with contextlib.suppress(OSError, ValueError):
             directory.rmdir()  # empty if a process died while it removed it
         with contextlib.suppress(OSError, ValueError):
-            if (log := _taken_over(directory, own, counts_directory, fold, is_apart, has_counted)) is not None:
+            if (log := _taken_over(directory, own, counts)) is not None:
                 return log
     _sweep(root)
     return None
 
 
-def _taken_over(
-    directory: Path,
-    own: Owner,
-    counts_directory: Path | None,
-    fold: Callable[[], object],
-    is_apart: Callable[[str], bool],
-    has_counted: Callable[[Path], bool],
-) -> OrphanLog | None:
+def _taken_over(directory: Path, own: Owner, counts: ServerCounts) -> OrphanLog | None:
     # Opened for writing as a test: on a read-only disk, the same records would be delivered for ever.
     lock = OwnerLock(directory / OWNER, os.O_RDWR)
     with contextlib.ExitStack() as stack:
@@ -86,19 +91,27 @@ def _taken_over(
         owner = Owner.load(directory / OWNER)
         if not _is_ours_to_take(directory, owner, own):
             return None
-        is_counted = bool(owner.counts) and Path(owner.counts).parent == counts_directory
-        if is_counted and is_apart(owner.section):
-            if _idle_seconds(directory) < _ABANDONED_SECONDS:
-                return None
-            is_counted = False
-        if is_counted and not _is_folded(owner.counts, fold):
-            # A process that was stopped during its fold may go on some day; then they count.
-            if _idle_seconds(directory) < _UNFOLDED_SECONDS or not has_no_owner(Path(owner.counts).parent):
-                return None
-            is_counted = False
-        log = OrphanLog(directory, owner, lock, is_counted=lambda: is_counted and has_counted(directory))
+
+        is_counted = _is_counted(directory, owner, counts)
+        if is_counted is None:
+            return None
+        log = OrphanLog(directory, owner, lock, is_counted=lambda: bool(is_counted) and counts.has_counted(directory))
         stack.pop_all()
         return log
+
+
+def _is_counted(directory: Path, owner: Owner, counts: ServerCounts) -> bool | None:
+    """Say whether this server has accepted the records of a dead process; None if that is not known yet."""
+    if not owner.counts or Path(owner.counts).parent != counts.directory:
+        return False
+    if counts.is_apart(owner.section):
+        return None if _idle_seconds(directory) < _ABANDONED_SECONDS else False
+
+    if _is_folded(owner.counts, counts):
+        return True
+    # A process that was stopped during its fold may go on some day; then they count.
+    is_hopeless = _idle_seconds(directory) >= _UNFOLDED_SECONDS and has_no_owner(Path(owner.counts).parent)
+    return False if is_hopeless else None
 
 
 def _is_ours_to_take(directory: Path, owner: Owner, own: Owner) -> bool:
@@ -110,15 +123,15 @@ def _is_ours_to_take(directory: Path, owner: Owner, own: Owner) -> bool:
     return _idle_seconds(directory) > _IDLE_SECONDS if has_ended is None else has_ended
 
 
-def _is_folded(counts: str, fold: Callable[[], object]) -> bool:
+def _is_folded(path: str, counts: ServerCounts) -> bool:
     """Fold a dead process's counts, or wait while another process does so, which takes milliseconds."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    fold()
-    while os.path.lexists(counts):
+    deadline = time.monotonic() + counts.fold_patience_seconds
+    counts.fold()
+    while os.path.lexists(path):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
-        fold()
+        counts.fold()
     return True
 
 

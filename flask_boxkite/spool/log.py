@@ -57,12 +57,14 @@ class Log:
         self.directory = directory
         self.waiting = self.unread = self.given_up = 0
         self.owner = describe()
+
         self._describe = describe
         self._root = directory.parent
         self._max_bytes = max_bytes
         self._segment_bytes = min(max(max_bytes // _PARTS, _SMALLEST), _LARGEST)
         self._numbers = itertools.count(1)
         self._owner_lock: OwnerLock | None = None
+
         self._lock = threading.RLock()  # guards what follows
         self._segments: deque[Segment] = deque()
         self._spare: Segment | None = None
@@ -144,6 +146,7 @@ class Log:
                 return
             make_private(self._root)
             self.owner = self._describe()
+
             temporary = self._root / f"{NEW}{uuid4().hex}"
             temporary.mkdir(mode=0o700)
             lock = None
@@ -156,12 +159,14 @@ class Log:
                     lock.close()
                 remove_directory(temporary)
                 raise
+
             self._owner_lock = lock
 
     def _make_room(self, size: int) -> None:
         excess = spool_bytes(self._root) + size - self._max_bytes
         if excess <= 0:
             return
+
         with self._lock:
             oldest = []
             for segment in filter(self._may_give_up, self._segments):
@@ -171,6 +176,7 @@ class Log:
                     break
             else:  # all of them together would not make enough room, so none is given up
                 raise SpoolFullError
+
             for segment in oldest:
                 count = segment.count - segment.settled
                 self._remove(segment)
@@ -214,12 +220,14 @@ class Log:
         with self._lock:
             segment = next((segment for segment in self._segments if segment.taken < segment.count), None)
             self._being_read = segment
+
         if segment is None:
             return None
         try:
             taken = segment.take(most_bytes)
         finally:
             self._being_read = None
+
         with self._lock:
             self.unread -= taken.entries
         return taken
@@ -256,8 +264,10 @@ class Log:
             for segment in self._segments:
                 if segment.is_open and segment.taken < segment.count:
                     rescued += segment.take(segment.size).records
+
             in_hand = sum(segment.taken - segment.settled for segment in self._segments) - len(rescued)
             lost = self.waiting - in_hand - len(rescued)
+
             self.waiting, self.unread = in_hand, 0
             self._segments.clear()
             self._spare = None

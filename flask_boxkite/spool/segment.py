@@ -115,6 +115,7 @@ class Segment:
             raise
         finally:
             os.close(descriptor)
+
         segment = cls(path, size)
         segment._bytes = memoryview(memory)
         segment._words = segment._bytes[: size & ~7].cast("Q")
@@ -160,10 +161,12 @@ class Segment:
         if len(data) < HEADER or not data.startswith(MAGIC):
             msg = f"'{path}' is not a segment of a spool"
             raise SegmentError(msg)
+
         _, sealed, settled = _HEADER.unpack_from(data)
         segment = cls(path, len(data))
         segment._taken_end, segment.settled = min(max(settled & 0xFFFFFFFF, HEADER), len(data)), settled >> 32
         segment.taken = segment.settled
+
         rest = _entries(data, segment._taken_end, len(data))
         segment.end = rest.end
         count = _unsealed(sealed)

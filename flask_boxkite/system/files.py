@@ -62,6 +62,7 @@ def read_file(path: str | os.PathLike[str], descriptor: int | None = None) -> by
         OSError: The file is missing or cannot be read.
     """
     own = open_private(path, os.O_RDONLY) if descriptor is None else descriptor
+
     try:
         size = os.fstat(own).st_size
         parts = []
@@ -251,6 +252,7 @@ class OwnerLock:
         _open_locks.add(self)  # before the file is opened: another thread may fork at any time
         self.descriptor = open_private(path, flags)
         self._identity = identity(self.descriptor)
+
         if not _try_lock(self.descriptor):
             self.close()
             raise OSError(errno.EAGAIN, f"the lock of '{path}' is taken")

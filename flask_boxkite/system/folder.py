@@ -13,7 +13,7 @@ from flask_boxkite.system.files import make_private
 
 __all__ = ["Folder"]
 
-# Windows has neither these flags nor descriptors of folders; there the path is checked before it is used.
+# Windows has neither these flags nor descriptors of folders.
 _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _CLOSES: int = getattr(os, "O_CLOEXEC", 0)
@@ -28,23 +28,34 @@ class Folder:
         path: Path of the folder.
         group: Number of the group that may read what is made; None for no group.
         above: Open folder that it is in; None for a path that a user named, which may lead through links.
+        has_descriptors: Whether folders can be opened; otherwise each path is checked before it is used.
 
     Raises:
         OSError: The folder cannot be opened, or is a link or a file.
     """
 
-    def __init__(self, path: Path, group: int | None = None, above: Folder | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        group: int | None = None,
+        above: Folder | None = None,
+        *,
+        has_descriptors: bool = _HAS_DESCRIPTORS,
+    ) -> None:
         self.path = path
         self._group = group
+        self._has_descriptors = has_descriptors
         self._descriptor = -1
-        if not _HAS_DESCRIPTORS:
+        if not has_descriptors:
             if above is not None and path.is_symlink():
                 raise _refused(path)
             return
+
         flags = os.O_RDONLY | os.O_DIRECTORY | _CLOSES
         if above is None:
             self._descriptor = os.open(path, flags)
             return
+
         try:
             self._descriptor = os.open(path.name, flags | _NO_LINK, dir_fd=above._descriptor)
         except OSError as error:
@@ -53,14 +64,14 @@ class Folder:
             raise
 
     @classmethod
-    def made(cls, path: Path, group: int | None = None) -> Folder:
+    def made(cls, path: Path, group: int | None = None, *, has_descriptors: bool = _HAS_DESCRIPTORS) -> Folder:
         """Open a folder that a user named; make it, and the folders above it, if they are missing.
 
         Raises:
             OSError: The folder cannot be made or opened.
         """
         make_private(path, group)
-        return cls(path, group)
+        return cls(path, group, has_descriptors=has_descriptors)
 
     def inner(self, name: str, *, is_made: bool = True) -> Folder:
         """Open a folder in this one.
@@ -75,12 +86,14 @@ class Folder:
         if name in ("", ".", ".."):
             msg = f"'{name}' is not a name of a folder in '{self.path}'"
             raise OSError(msg)
+
         is_new = False
         if is_made:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(**self._at(name), mode=0o700)
                 is_new = True
-        folder = Folder(self.path / name, self._group, self)
+
+        folder = Folder(self.path / name, self._group, self, has_descriptors=self._has_descriptors)
         if is_new and self._group is not None:
             _give(folder._descriptor, self._group, 0o750)
         return folder
@@ -102,6 +115,7 @@ class Folder:
             OSError: The file cannot be written, is a link, or belongs to another user, who could read it.
         """
         descriptor = self._opened(name)
+
         try:
             before = os.fstat(descriptor).st_size
             try:

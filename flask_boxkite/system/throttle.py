@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable
 
 __all__ = ["Throttle"]
 
@@ -11,19 +13,26 @@ COMPLAINT_SECONDS = 60.0
 
 
 class Throttle:
-    """Says when to log one kind of trouble. Two threads that ask at the same time may both get a yes."""
+    """Says when to log one kind of trouble. Two threads that ask at the same time may both get a yes.
 
-    def __init__(self) -> None:
-        self._last = -COMPLAINT_SECONDS
+    Args:
+        seconds: Time in which the trouble is logged at most once.
+        clock: Returns a monotonic time.
+    """
+
+    def __init__(self, seconds: float = COMPLAINT_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._allowed_at = -math.inf
 
     def allows(self) -> bool:
         """Say whether the trouble is to be logged now, because it was not logged lately."""
-        now = time.monotonic()
-        if now - self._last < COMPLAINT_SECONDS:
+        now = self._clock()
+        if now < self._allowed_at:
             return False
-        self._last = now
+        self._allowed_at = now + self._seconds
         return True
 
     def allow_after(self, seconds: float) -> None:
         """Allow the next log line after so many seconds, because this time there was nothing to log."""
-        self._last = time.monotonic() - COMPLAINT_SECONDS + seconds
+        self._allowed_at = self._clock() + seconds

@@ -6,14 +6,13 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_boxkite.delivery import in_flight as hand_module
-from flask_boxkite.delivery.in_flight import MOST_SUSPECTS, REFUSALS_BEFORE_GIVING_UP, InFlight
+from flask_boxkite.delivery import TIMINGS, Timings
+from flask_boxkite.delivery.in_flight import InFlight
 from flask_boxkite.delivery.queue import Chunk
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.spool.segment import Segment, Taken
@@ -40,12 +39,13 @@ class Delivery:
         ]
         self.waiting = list(self.chunks)
         self.server = server
+
         self.delivered: list[bytes] = []
         self.given_up: list[bytes] = []
         self.settled: list[int] = []
         self.attempts = 0
         self.now = 0.0
-        self.hand = InFlight(self._settle)
+        self.hand = InFlight(self._settle, Timings(clock=lambda: self.now))
 
     def _settle(self, chunk: Chunk, delivered: int, given_up: int) -> None:
         assert chunk.taken is not None
@@ -73,6 +73,7 @@ class Delivery:
             hand.delivered()
         elif (lost := hand.failed(is_refusal=answer == REFUSED)) is not None:
             self.given_up += lost.records
+
         done = set(self.delivered) | set(self.given_up)
         assert all(done >= set(self.chunks[number].records) for number in self.settled)
         return True
@@ -98,15 +99,6 @@ class Delivery:
         assert sorted(mine) == sorted(set(records) - refused)
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the hand see the clock of the delivery that was made last."""
-    monkeypatch.setattr(hand_module, "time", SimpleNamespace(monotonic=lambda: _clocks[-1].now))
-
-
-_clocks: list[Delivery] = []
-
-
 def delivery(
     chunks: Sequence[Sequence[bytes]],
     server: Callable[[Batch], str],
@@ -116,7 +108,6 @@ def delivery(
 ) -> Delivery:
     """Return a delivery; with *others*, more records come all the time."""
     made_ = Delivery(chunks, server, on_disk=on_disk)
-    _clocks[:] = [made_]
     if others:
         made_.endless = (b"other %d" % number for number in itertools.count())
     return made_
@@ -192,23 +183,21 @@ def test_refused_records_are_given_up_and_all_others_delivered(data: st.DataObje
     poison = data.draw(st.sets(st.sampled_from(numbered(starts[-1])))) if starts[-1] else set()
     on_disk = data.draw(st.booleans())
     run = delivery(chunks, refusing(*poison), on_disk=on_disk, others=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hand_module, "time", SimpleNamespace(monotonic=lambda: run.now))
-        run.run()
+    run.run()
     run.check(poison)
     assert run.settled == (list(range(len(chunks))) if on_disk else [])
 
 
 def test_more_refused_records_than_are_tried_do_not_stop_the_others() -> None:
     """They were put aside up to a number, and the next one was tried for ever, before everything else."""
-    poison = numbered(3 * MOST_SUSPECTS)
+    poison = numbered(3 * TIMINGS.most_suspects)
     run = delivery([poison], refusing(*poison), others=True)
     run.run()
     run.check(set(poison))
 
 
 def test_only_some_are_tried_while_others_wait_their_turn() -> None:
-    poison = numbered(2 * MOST_SUSPECTS)
+    poison = numbered(2 * TIMINGS.most_suspects)
     tried: list[bytes] = []
 
     def server(batch: Batch) -> str:
@@ -226,7 +215,7 @@ def test_only_some_are_tried_while_others_wait_their_turn() -> None:
             run.waiting.append(Chunk([next(run.endless)]))
     again = {record for record in poison if tried.count(record) > 1}
     assert again
-    assert again <= set(poison[:MOST_SUSPECTS])
+    assert again <= set(poison[: TIMINGS.most_suspects])
 
 
 def test_others_are_delivered_while_a_suspect_rests() -> None:
@@ -294,9 +283,7 @@ def test_a_sink_that_comes_and_goes_loses_nothing(seed: int, phase: int) -> None
     run = delivery([numbered(20, 20 * number) for number in range(5)], refusing(), others=True)
     offset = random.randrange(phase)
     run.server = lambda batch: TAKEN if (int(run.now) + offset) // phase % 2 else REFUSED
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hand_module, "time", SimpleNamespace(monotonic=lambda: run.now))
-        run.run(20 * phase)
+    run.run(20 * phase)
     run.check(set())
     assert run.settled == [0, 1, 2, 3, 4]
 
@@ -315,7 +302,8 @@ def test_a_suspect_is_not_given_up_unless_the_sink_took_others_in_between() -> N
         proofs += 1
         for _ in range(100):
             run.step()
+
     # While the batch was split, some were delivered, which may be proof already.
-    assert 0 < proofs <= REFUSALS_BEFORE_GIVING_UP
+    assert 0 < proofs <= TIMINGS.refusals_before_giving_up
     assert run.given_up == [records[5]]
     assert run.settled == [0]

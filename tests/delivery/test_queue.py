@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.delivery import spool_queue as spooling
-from flask_boxkite.delivery.queue import Chunk, Loss, MemoryQueue, Origin
+from flask_boxkite.delivery import Timings
+from flask_boxkite.delivery.memory_queue import MemoryQueue
+from flask_boxkite.delivery.queue import Chunk, Loss, Origin
 from flask_boxkite.delivery.spool_queue import SpoolQueue
 from flask_boxkite.spool import OrphanLog
 from tests.faults import file_size_limit
@@ -59,6 +60,7 @@ def test_memory_is_bounded_and_gives_up_the_oldest(steps: list[tuple[str, int]])
                 in_hand.append(chunk)
         elif in_hand:
             queue.settle(in_hand.popleft())
+
         held = [record for chunk in in_hand for record in chunk.records]
         assert queue.left == len(waiting) + len(held)
         assert queue.is_settled == (queue.left == 0)
@@ -91,11 +93,8 @@ def test_what_is_settled_after_the_end_is_not_counted_again() -> None:
 # --- on disk ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a queue look after everything whenever it is asked to."""
-    monkeypatch.setattr(spooling, "SCAN_SECONDS", 0.0)
-    monkeypatch.setattr(spooling, "RECOVERY_SECONDS", 0.0)
+OFTEN = Timings(scan_seconds=0.0, recovery_seconds=0.0)
+"""Let a queue look after everything whenever it is asked to."""
 
 
 @pytest.fixture
@@ -108,9 +107,9 @@ def queue(tmp_path: Path) -> Iterator[SpoolQueue]:
     assert queue.close() == 0
 
 
-def spooled(root: Path, memory_bytes: int = 2**20) -> SpoolQueue:
+def spooled(root: Path, memory_bytes: int = 2**20, timings: Timings = OFTEN) -> SpoolQueue:
     """Return the queue of another process."""
-    return SpoolQueue(made(root), MemoryQueue(memory_bytes), lambda: adopted(root))
+    return SpoolQueue(made(root), MemoryQueue(memory_bytes), lambda: adopted(root), timings)
 
 
 def numbered(count: int, start: int = 0) -> list[bytes]:
@@ -135,6 +134,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
     queue: SpoolQueue, caplog: pytest.LogCaptureFixture
 ) -> None:
     records = numbered(60)
+
     for record in records[:20]:
         queue.put(record)
     with file_size_limit(1):
@@ -142,7 +142,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
         assert not all(taken)
         assert taken == sorted(taken, reverse=True)
         queue.maintain()
-        assert queue.pause == spooling.RECOVERY_SECONDS
+        assert queue.pause == OFTEN.recovery_seconds
         assert queue.memory_bytes == 1000 * taken.count(False)
         assert caplog.messages == ["Records cannot be written to the spool; they wait in memory until they can."]
         first = queue.take(3500)
@@ -153,6 +153,7 @@ def test_while_the_disk_takes_nothing_records_wait_in_memory_in_order(
     assert queue.memory_bytes == 0
     for record in records[51:]:
         assert queue.put(record)
+
     assert [*first.records, *deliver_all(queue)] == records
     assert queue.collect_losses() == []
 
@@ -168,6 +169,7 @@ def test_what_was_taken_from_memory_meanwhile_is_settled_there(queue: SpoolQueue
     queue.put(b"new")
     assert queue.memory_bytes == 3000
     queue.settle(chunk)
+
     assert (queue.memory_bytes, queue.left) == (0, 8)
     assert deliver_all(queue) == [*numbered(10)[3:], b"new"]
 
@@ -207,6 +209,7 @@ def test_a_directory_that_is_deleted_costs_what_was_in_it_alone(tmp_path: Path, 
     assert queue.put(b"new")
     assert queue.left == 41 - loss.records
     queue.settle(in_hand)
+
     assert deliver_all(queue) == [*numbered(40)[-(40 - 3 - loss.records) :], b"new"]
     assert queue.close() == 0
 
@@ -246,6 +249,7 @@ def test_own_records_and_those_of_a_dead_process_go_by_turns(tmp_path: Path, que
         origins.append(chunk.origin)
         records += chunk.records
         queue.settle(chunk)
+
     assert origins == [Origin.OWN, Origin.ELSEWHERE] * 3
     assert [record for record in records if record < b"0001"] == numbered(6)
     assert [record for record in records if record >= b"0001"] == numbered(6, 100)
@@ -265,19 +269,25 @@ def test_all_that_died_are_found_before_all_is_settled(tmp_path: Path, queue: Sp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_is_looked_for_now_and_then_or_when_somebody_waits(
-    tmp_path: Path, queue: SpoolQueue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queue.maintain()
-    monkeypatch.setattr(spooling, "SCAN_SECONDS", 3600.0)
+@pytest.mark.parametrize("reason", ["time has passed", "a caller waits"])
+def test_dead_processes_are_looked_for_when(tmp_path: Path, reason: str) -> None:
+    now = 0.0
+    queue = spooled(tmp_path, timings=Timings(scan_seconds=3600.0, clock=lambda: now))
     queue.maintain()
     assert queue.pause == 3600.0
     left_behind(tmp_path, 2)
+    now = 3599.0
     queue.maintain()
     assert queue.left == 0
-    queue.wake()
+
+    if reason == "time has passed":
+        now = 3600.0
+    else:
+        queue.wake()
     queue.maintain()
     assert queue.left == 2
+    assert len(deliver_all(queue)) == 2
+    assert queue.close() == 0
 
 
 def test_a_dead_process_gives_way_to_records_that_come(tmp_path: Path, queue: SpoolQueue) -> None:
@@ -332,6 +342,7 @@ def test_at_the_end_what_is_on_disk_stays(tmp_path: Path) -> None:
     assert queue.left == 5
     assert queue.close() == 3
     assert queue.left == 3
+
     dead = adopted(tmp_path)
     assert dead is not None
     assert dead.directory == directory, "The queue's own are its as long as the process lives."
@@ -351,6 +362,7 @@ def test_what_is_in_hand_at_the_end_is_not_delivered_by_another_too(tmp_path: Pa
     dead = queue._orphan
     assert dead is not None
     dies(dead)
+
     other = adopted(tmp_path)
     assert other is not None
     assert other.waiting == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import threading
@@ -13,77 +14,12 @@ from typing import Any
 
 import pytest
 
-from flask_boxkite.delivery import Recorder, Recorders
-from flask_boxkite.delivery import shipper as shipper_module
+from flask_boxkite.delivery import TIMINGS, Recorder, Recorders, Timings
 from flask_boxkite.live.store import Store
 from flask_boxkite.sinks.base import Batch
+from tests.delivery.memory_sink import Gate, MemorySink, recorder_threads, refuse, settle
 from tests.faults import no_more_threads
 from tests.peers import wait_for
-
-
-class MemorySink:
-    """A sink that keeps what it is given, or does not take it, as a test wishes.
-
-    Attributes:
-        shipped: Records taken, oldest first.
-        attempts: Ids of all batches that were offered.
-        problem: Called with every batch before it is taken; raises if it is not.
-        overlaps: How often two threads were inside at once; must stay 0.
-        close_calls: How often it was closed.
-    """
-
-    name = "memory"
-    tag = ""
-
-    def __init__(self) -> None:
-        self.shipped: list[bytes] = []
-        self.attempts: list[str] = []
-        self.problem: Callable[[Batch], None] = lambda batch: None
-        self.overlaps = 0
-        self.close_calls = 0
-        self.pid = os.getpid()
-        self._inside = threading.Lock()
-
-    def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
-        raise NotImplementedError
-
-    def ship(self, batch: Batch, timeout: float) -> None:
-        assert self.pid == os.getpid()
-        if not self._inside.acquire(blocking=False):
-            self.overlaps += 1
-            return
-        try:
-            self.attempts.append(batch.id)
-            self.problem(batch)
-            self.shipped += batch.records
-        finally:
-            self._inside.release()
-
-    def close(self) -> None:
-        if self._inside.locked():
-            self.overlaps += 1
-        self.close_calls += 1
-
-    def forked(self) -> MemorySink:
-        return MemorySink()
-
-
-class Gate:
-    """A sink's problem that holds every batch until the gate is opened."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.opened = threading.Event()
-
-    def __call__(self, batch: Batch) -> None:
-        self.entered.set()
-        self.opened.wait(60)
-
-
-def refuse(batch: Batch) -> None:
-    """Take nothing."""
-    msg = "the sink is down"
-    raise ConnectionError(msg)
 
 
 @pytest.fixture
@@ -93,9 +29,11 @@ def sink() -> MemorySink:
 
 
 @contextlib.contextmanager
-def recording(sink: MemorySink, *, max_bytes: int = 2**20, shutdown_timeout: float = 10.0) -> Iterator[Recorder]:
+def recording(
+    sink: MemorySink, *, max_bytes: int = 2**20, shutdown_timeout: float = 10.0, timings: Timings = TIMINGS
+) -> Iterator[Recorder]:
     """Make a recorder; at the end close it and check what must hold for any."""
-    recorder = Recorder(sink, Store(None), max_bytes=max_bytes, shutdown_timeout=shutdown_timeout)
+    recorder = Recorder(sink, Store(None), max_bytes=max_bytes, shutdown_timeout=shutdown_timeout, timings=timings)
     try:
         yield recorder
         assert sink.overlaps == 0
@@ -103,16 +41,6 @@ def recording(sink: MemorySink, *, max_bytes: int = 2**20, shutdown_timeout: flo
         assert counts.accepted == counts.delivered + counts.waiting + sum(counts.dropped.values())
     finally:
         recorder.close(0)
-
-
-def recorder_threads() -> list[threading.Thread]:
-    """Return the threads of all recorders."""
-    return [thread for thread in threading.enumerate() if thread.name == "boxkite-recorder"]
-
-
-def settle(recorder: Recorder) -> None:
-    """Wait until nothing waits, without hurrying the recorder."""
-    wait_for(lambda: recorder.counts().waiting == 0, what="an empty queue")
 
 
 # --- the ordinary course --------------------------------------------------------------------------------------------
@@ -147,11 +75,10 @@ def test_records_that_come_together_go_together(sink: MemorySink) -> None:
         assert len(sink.attempts) <= 2
 
 
-def test_a_batch_is_bounded(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipper_module, "BATCH_BYTES", 10)
+def test_a_batch_is_bounded(sink: MemorySink) -> None:
     sizes: list[int] = []
     sink.problem = lambda batch: sizes.append(sum(map(len, batch.records)))
-    with recording(sink) as recorder:
+    with recording(sink, timings=Timings(batch_bytes=10)) as recorder:
         for size in (4, 4, 4, 30, 4):
             recorder.submit(b"x" * size)
         recorder.flush(10)
@@ -222,6 +149,7 @@ def test_beyond_the_bound_the_oldest_go(sink: MemorySink) -> None:
         counts = recorder.counts()
         assert (counts.waiting, counts.dropped["queue_full"]) == (100, 101)
         gate.opened.set()
+
         assert recorder.flush(30) == 0
         assert sink.shipped == [b"in hand..", *(b"%010d" % number for number in range(101, 200))]
 
@@ -283,12 +211,11 @@ def test_trouble_is_logged_once_a_minute_with_its_traceback(sink: MemorySink, ca
         assert "ConnectionError: the sink is down" in caplog.text
 
 
-def test_new_records_do_not_cut_a_pause_short(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_records_do_not_cut_a_pause_short(sink: MemorySink) -> None:
     """Else a busy server asks a sink that is down at every request."""
-    monkeypatch.setattr(shipper_module, "FIRST_BACKOFF_SECONDS", 3600)
-    monkeypatch.setattr(shipper_module, "HURRY_BYTES", 1)
     sink.problem = refuse
-    with recording(sink) as recorder:
+    timings = Timings(first_backoff_seconds=3600, last_backoff_seconds=3600, hurry_bytes=1)
+    with recording(sink, timings=timings) as recorder:
         recorder.submit(b"x")
         wait_for(lambda: sink.attempts, what="an attempt")
         for _ in range(100):
@@ -297,17 +224,15 @@ def test_new_records_do_not_cut_a_pause_short(sink: MemorySink, monkeypatch: pyt
         assert len(sink.attempts) == 1
 
 
-def test_flush_cuts_a_pause_short_and_tries_often(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for a flush would otherwise sit out a long pause though the sink is back."""
-    monkeypatch.setattr(shipper_module, "LAST_BACKOFF_SECONDS", 3600)
-    monkeypatch.setattr(shipper_module.random, "uniform", lambda low, high: 10_000)
+def test_flush_cuts_a_pause_short_and_tries_often(sink: MemorySink) -> None:
+    """A caller of flush would otherwise sit out a long pause though the sink is back."""
 
     def fail_at_first(batch: Batch) -> None:
         if len(sink.attempts) <= 5:
             refuse(batch)
 
     sink.problem = fail_at_first
-    with recording(sink) as recorder:
+    with recording(sink, timings=Timings(last_backoff_seconds=3600, jitter=lambda: 10_000)) as recorder:
         recorder.submit(b"x")
         wait_for(lambda: sink.attempts, what="an attempt")
         assert recorder.flush(60) == 0
@@ -315,14 +240,14 @@ def test_flush_cuts_a_pause_short_and_tries_often(sink: MemorySink, monkeypatch:
 
 
 def test_flush_does_not_ask_without_a_pause(sink: MemorySink) -> None:
+    """It ends the pause during which it begins, and no later pause."""
     sink.problem = refuse
-    with recording(sink) as recorder:
+    with recording(sink, timings=Timings(first_backoff_seconds=3600, last_backoff_seconds=3600)) as recorder:
         recorder.submit(b"x")
-        start = time.monotonic()
-        assert recorder.flush(0.3) == 1
-        attempts = len(sink.attempts)
-        # The shortest pause is half of the first one, 0.05 s.
-        assert 2 <= attempts <= 2 + (time.monotonic() - start) / 0.05
+        wait_for(lambda: recorder.counts().backoff, what="a pause")
+        assert recorder.flush(0.1) == 1
+        assert recorder.flush(0.1) == 1
+        assert len(sink.attempts) == 2
 
 
 def test_pauses_grow_to_a_limit_and_differ(sink: MemorySink, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,6 +299,7 @@ def test_where_no_thread_can_start_flush_ships_by_itself(sink: MemorySink) -> No
         sink.problem = lambda batch: None
         recorder.submit(b"third")
         settle(recorder)
+
         assert sink.shipped == [b"first", b"second", b"third"]
 
 
@@ -442,10 +368,10 @@ def test_sinks_share_the_time_at_the_end() -> None:
     for sink in sinks[:2]:
         sink.problem = refuse
     store = Store(None)
-    recorders = [Recorder(sink, store, max_bytes=2**20, shutdown_timeout=0.2) for sink in sinks]
+    recorders = [Recorder(sink, store, max_bytes=2**20, shutdown_timeout=0.25) for sink in sinks]
     for recorder in recorders:
         recorder.submit(b"x")
-    waits = []
+    waits: list[float] = []
     for recorder in recorders:
         shipper = recorder._shipper
 
@@ -454,10 +380,9 @@ def test_sinks_share_the_time_at_the_end() -> None:
             return close(timeout)
 
         shipper.close = close  # type: ignore[method-assign]
-    Recorders(recorders).close()
+    Recorders(recorders, clock=lambda: sum(waits)).close()
 
-    assert 0.1 < waits[0] <= 0.2
-    assert waits[1:] == [0, 0]
+    assert waits == [0.25, 0, 0]
     assert [sink.shipped for sink in sinks] == [[], [], [b"x"]]
     assert [sink.close_calls for sink in sinks] == [1, 1, 1]
 
@@ -499,6 +424,7 @@ def test_close_does_not_wait_for_a_sink_that_hangs(sink: MemorySink) -> None:
         assert sink.close_calls == 0
         gate.opened.set()
         wait_for(lambda: sink.close_calls == 1, what="the thread to close the sink")
+
         counts = recorder.counts()
         assert (counts.accepted, counts.delivered, counts.dropped["shutdown"], counts.waiting) == (2, 0, 2, 0)
 
@@ -523,6 +449,19 @@ def test_a_sink_that_cannot_be_closed_is_no_error(sink: MemorySink, caplog: pyte
     with recording(sink) as recorder:
         assert recorder.close() == 0
         assert caplog.messages == ["Sink 'memory' could not be closed."]
+
+
+def test_a_collector_that_interrupts_a_thread_with_the_lock_does_not_wait_for_it(sink: MemorySink) -> None:
+    """The recorder's thread then finds out by itself that the app is gone."""
+    timings = Timings(idle_seconds=0.05)
+    recorder = Recorder(sink, Store(None), max_bytes=2**20, shutdown_timeout=10.0, timings=timings)
+    recorder.submit(b"x")
+    lock = recorder._shipper._lock
+    with lock:
+        del recorder
+        gc.collect()
+    wait_for(lambda: sink.close_calls == 1, what="the end of the recorder")
+    assert sink.shipped == [b"x"]
 
 
 # --- threads --------------------------------------------------------------------------------------------------------

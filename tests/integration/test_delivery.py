@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ import numpy as np
 import pytest
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.delivery import in_flight as hand_module
-from flask_boxkite.delivery import shipper as shipper_module
+from flask_boxkite.delivery import TIMINGS, Timings
+from flask_boxkite.monitoring.app import AppMonitor
 from tests.integration.ledger import (
     NUMBERED_APP,
     Clients,
@@ -210,11 +211,25 @@ def test_a_full_queue_drops_the_oldest_and_counts_them_but_every_row_is_counted(
 # --- a server that does not do as it should -------------------------------------------------------------------------
 
 
+HASTY = Timings(
+    linger_seconds=0.01,
+    ship_timeout_seconds=0.3,
+    first_backoff_seconds=0.01,
+    last_backoff_seconds=0.05,
+    first_rest_seconds=0.02,
+)
+"""Times after which the recorder loses patience, made short; their order stays."""
+
+
 @contextmanager
-def service_for(server: Keeper, keeping: dict[str, str], **settings: Any) -> Iterator[ModelMonitoringService]:
+def service_for(
+    server: Keeper, keeping: dict[str, str], timings: Timings = TIMINGS, **settings: Any
+) -> Iterator[ModelMonitoringService]:
     """Make a service whose records go to a server; it is closed at the end, without waiting."""
     options: dict[str, Any] = {"shutdown_timeout": 0, **keeping, **settings}
     service = ModelMonitoringService(sink="fluentd", fluentd_addr=server.addr, **options)
+    service.app = AppMonitor(service.app.settings, service.model, {service.model: None}, timings=timings)
+    service.monitor = service.app.model_or_new(service.model)
     try:
         yield service
     finally:
@@ -245,16 +260,6 @@ def check_kept(server: Keeper, writer: Writer, *, dropped: int = 0) -> None:
     times = Counter(record["entity_id"] for record in server.kept)
     assert times.keys() <= set(writer.ids.values())
     assert len(writer.ids) - len(times) == dropped
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the times after which the recorder loses patience short; their order stays."""
-    monkeypatch.setattr(shipper_module, "LINGER_SECONDS", 0.01)
-    monkeypatch.setattr(shipper_module, "SHIP_TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr(shipper_module, "FIRST_BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr(shipper_module, "LAST_BACKOFF_SECONDS", 0.05)
-    monkeypatch.setattr(hand_module, "FIRST_REST_SECONDS", 0.02)
 
 
 def reset_behind(size: int) -> Behaviour:
@@ -341,11 +346,10 @@ BAD = {
 }
 
 
-@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("behaviour", BAD.values(), ids=BAD.keys())
 def test_nothing_is_lost_to_a_server_that_now_and_then(keeping: dict[str, str], behaviour: Behaviour) -> None:
     """It misbehaves twice, with a batch or two in order between."""
-    with Keeper(behaviour, keep_one, behaviour, keep) as server, service_for(server, keeping) as service:
+    with Keeper(behaviour, keep_one, behaviour, keep) as server, service_for(server, keeping, HASTY) as service:
         writer = Writer(service)
         writer.log(100)
 
@@ -366,12 +370,11 @@ def test_nothing_is_lost_to_a_server_that_now_and_then(keeping: dict[str, str], 
             assert entries.setdefault(option["chunk"], (tag, data)) == (tag, data)
 
 
-@pytest.mark.usefixtures("hasty")
 def test_nothing_is_lost_to_a_server_that_does_anything_at_random(
-    keeping: dict[str, str], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    keeping: dict[str, str], rng: np.random.Generator
 ) -> None:
-    """Of one that fails so often, it might be thought that it refuses a record; here that is not to be."""
-    monkeypatch.setattr(hand_module, "REFUSALS_BEFORE_GIVING_UP", 1000)
+    """A server that fails so often may seem to refuse a record; here no record is given up for it."""
+    timings = replace(HASTY, refusals_before_giving_up=1000)
     bad = [
         behaviour for name, behaviour in BAD.items() if not name.startswith(("never", "dribbles", "answers nothing"))
     ]
@@ -380,7 +383,7 @@ def test_nothing_is_lost_to_a_server_that_does_anything_at_random(
         *(bad[index] if rng.random() < 0.6 else good[index % 2] for index in rng.integers(len(bad), size=60)),
         keep,
     ]
-    with Keeper(*behaviours) as server, service_for(server, keeping, queue_bytes=100_000) as service:
+    with Keeper(*behaviours) as server, service_for(server, keeping, timings, queue_bytes=100_000) as service:
         writer = Writer(service)
         while server.connections <= 60:
             writer.log(10)
@@ -430,7 +433,6 @@ def test_a_flood_that_nobody_takes_stays_within_the_bound(keeping: dict[str, str
     assert most_bytes <= 200_000
 
 
-@pytest.mark.usefixtures("hasty")
 def test_records_that_a_server_never_acknowledges_are_given_up_and_all_others_delivered(
     keeping: dict[str, str],
 ) -> None:
@@ -440,7 +442,7 @@ def test_records_that_a_server_never_acknowledges_are_given_up_and_all_others_de
         while True:
             keep_one(peer, lambda records: not poison & set(map(number_of, records)))
 
-    with Keeper(keep_what_is_no_poison) as server, service_for(server, keeping) as service:
+    with Keeper(keep_what_is_no_poison) as server, service_for(server, keeping, HASTY) as service:
         writer = Writer(service)
         writer.log(300)
 
@@ -458,10 +460,9 @@ def test_records_that_a_server_never_acknowledges_are_given_up_and_all_others_de
         assert max(Counter(record["entity_id"] for record in server.kept).values()) == 1
 
 
-@pytest.mark.usefixtures("hasty")
 def test_an_outage_of_a_server_that_takes_connections_is_no_refusal(keeping: dict[str, str]) -> None:
     """However long it lasts: a load balancer, say, whose servers are all gone."""
-    with Keeper(*[script.hang_up] * 60, keep) as server, service_for(server, keeping) as service:
+    with Keeper(*[script.hang_up] * 60, keep) as server, service_for(server, keeping, HASTY) as service:
         writer = Writer(service)
         writer.log(3)  # so few that each is tried alone, often enough to be given up
         wait_for(lambda: server.connections > 60, what="the end of the outage")

@@ -10,6 +10,7 @@ import pytest
 from flask_boxkite.live.folding import is_ours
 from flask_boxkite.monitoring.notes import MOST_LETTERS, Note, Notes, is_first_to_say, latest
 from flask_boxkite.naming import FEATURE_GAP
+from flask_boxkite.system.throttle import Throttle
 
 
 def notes_in(directory: Path | None, *, key: str = "key", time: float = 100.0) -> Notes:
@@ -31,12 +32,9 @@ def test_what_has_nothing_to_say_is_not_logged(tmp_path: Path, caplog: pytest.Lo
     assert (caplog.messages, notes.read(), list(tmp_path.iterdir())) == ([], {}, [])
 
 
-def test_after_nothing_to_say_the_next_is_heard_soon(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_nothing_to_say_the_next_is_heard_soon(caplog: pytest.LogCaptureFixture) -> None:
     now = 1000.0
-    monkeypatch.setattr("flask_boxkite.system.throttle.time.monotonic", lambda: now)
-    notes = notes_in(None)
+    notes = Notes("credit", "key", lambda: None, make_throttle=lambda: Throttle(clock=lambda: now))
     notes.tell(FEATURE_GAP, lambda: None)
     notes.tell(FEATURE_GAP, lambda: "too soon")
     now += 1.0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite.monitoring.reply import MOST_BYTES, Reply, response_fields
-from flask_boxkite.sinks.base import packed
+from flask_boxkite.sinks.packing import packed
 
 
 def binary(kind: str, length: int | None) -> dict[str, Any]:

@@ -89,6 +89,7 @@ class ScriptedServer:
         self._tls = tls
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
+
         if path is not None:
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._listener.bind(str(path))
@@ -280,6 +281,7 @@ def greet(
         peer.send(["HELO", {"nonce": nonce, "auth": auth, "keepalive": True}] if helo is None else helo, **options)
         _, hostname, salt, digest, *claim = peer.receive()
         assert isinstance(salt, str), "Fluent Bit takes no bytes."
+
         expected = sha512(salt.encode(), hostname.encode(), nonce, key)
         refusal = ""
         if digest != expected:

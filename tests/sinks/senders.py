@@ -16,13 +16,18 @@ NOON_NS = 1_700_000_000_123_456_789
 @contextlib.contextmanager
 def fluentd_sink(addr: str, **settings: Any) -> Iterator[FluentdSink]:
     """Make a sink, and close it at the end."""
-    given = {"BOXKITE_FLUENTD_ADDR": addr, "BOXKITE_POD_NAME": "pod", "BOXKITE_ENDPOINT_ID": "endpoint"}
-    given.update({f"BOXKITE_{name.upper()}": value for name, value in settings.items()})
-    sink = FluentdSink(Settings.from_mapping(given, {}))
+    sink = FluentdSink(settings_for(addr, **settings))
     try:
         yield sink
     finally:
         sink.close()
+
+
+def settings_for(addr: str, **settings: Any) -> Settings:
+    """Return the settings of such a sink."""
+    given = {"BOXKITE_FLUENTD_ADDR": addr, "BOXKITE_POD_NAME": "pod", "BOXKITE_ENDPOINT_ID": "endpoint"}
+    given.update({f"BOXKITE_{name.upper()}": value for name, value in settings.items()})
+    return Settings.from_mapping(given, {})
 
 
 def batch_of(sink: FluentdSink, *records: dict[str, Any]) -> Batch:

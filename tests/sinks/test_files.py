@@ -96,6 +96,7 @@ def test_a_forked_child_writes_to_a_file_of_its_own(tmp_path: Path) -> None:
         finally:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
+
     folder = "models/predictions/endpoint/2024-02-29"
     assert files_in(tmp_path) == sorted(f"{folder}/1200_boxkite-pod-{pid}.txt" for pid in (os.getpid(), child))
 
@@ -206,6 +207,7 @@ def test_a_group_may_read_them(tmp_path: Path, umask: int) -> None:
             ship(sink, (NOON, {"n": 1}))
     finally:
         os.umask(before)
+
     rights = rights_in(tmp_path / "var")
     assert {group for _, group in rights.values()} == {NOBODY}
     assert {mode for name, (mode, _) in rights.items() if name.endswith(".txt")} == {"0o640"}
@@ -283,6 +285,7 @@ def test_a_link_in_place_of_any_folder_is_not_followed(tmp_path: Path, depth: in
     with pytest.raises(OSError, match=r"is a symbolic link; records are not written through one$"):
         ship(sink, (NOON, {}))
     sink._sweep()
+
     assert files_in(victim) == before
 
 
@@ -349,6 +352,7 @@ def test_a_full_disk_leaves_no_half_line_and_no_line_twice(tmp_path: Path) -> No
                 sink.ship(batch, 10)
             assert [line["n"] for line in lines_in(tmp_path)] == [0, 1]
     sink.ship(batch, 10)
+
     assert sorted(line["n"] for line in lines_in(tmp_path)) == [0, 1, 2, 3]
 
 
@@ -397,6 +401,7 @@ def test_nothing_is_lost_uncounted_on_a_full_disk(tmp_path: Path) -> None:
         assert recorder.flush(0.1) == recorder.counts().waiting
         assert lines_in(tmp_path) == []
     assert recorder.close() == 0
+
     counts = recorder.counts()
     assert counts.accepted == 100 == counts.delivered + counts.dropped["queue_full"]
     assert len(lines_in(tmp_path)) == counts.delivered
@@ -419,6 +424,7 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
         assert lines_in(disk / "models") == []
         (disk / "ballast").unlink()
         sink.ship(batch, 10)
+
         assert [line["n"] for line in lines_in(disk / "models")] == list(range(40))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -453,6 +459,7 @@ def test_files_past_their_lifetime_are_deleted_and_nothing_else(tmp_path: Path) 
     ]
     write(root, *kept, *gone)
     ship(file_sink(tmp_path, log_ttl_days=2), (NOON, {}))
+
     assert files_in(root) == sorted([*kept, f"2024-02-29/1200_boxkite-pod-{os.getpid()}.txt"])
     assert not (root / "2023-01-01").exists()
     assert (root / "2024-02-24").is_dir()

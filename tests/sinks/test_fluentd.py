@@ -151,6 +151,7 @@ def test_a_forked_child_leaves_the_parents_connection_alone(authority: Authority
         assert os.waitpid(child, 0)[1] == 0
         sink.ship(batch_of(sink, {"from": "parent again"}), 30)
         assert server.records() == [{"from": "parent"}, {"from": "child"}, {"from": "parent again"}]
+
         peers = [peer for peer, _, _, _ in server.batches]
         assert peers[0] is peers[2]
         assert peers[1] is not peers[0]

@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from flask_boxkite.sinks import resolver
 from flask_boxkite.sinks.base import RefusedError
 from flask_boxkite.sinks.resolver import Resolver
 from tests.faults import no_more_threads
@@ -64,6 +63,7 @@ def test_an_answer_that_comes_late_serves_the_next_who_asks_and_only_him(names: 
     names.answering.set()
     wait_for(lambda: not lookups_under_way())
     names.hosts["fluentd"] = [("127.0.0.2", 24224)]
+
     assert patient.addresses(in_a_while()) == HERE
     assert len(names.lookups) == 1
     assert patient.addresses(in_a_while()) == [(socket.AF_INET, ("127.0.0.2", 24224))]
@@ -71,16 +71,14 @@ def test_an_answer_that_comes_late_serves_the_next_who_asks_and_only_him(names: 
 
 
 @pytest.mark.parametrize("reason", ["it is old", "it is none"])
-def test_a_late_answer_is_not_used_if(names: Names, monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
+def test_a_late_answer_is_not_used_if(names: Names, reason: str) -> None:
     names.answering.clear()
     names.hosts["fluentd"] = [("127.0.0.9", 1)] if reason == "it is old" else socket.gaierror("try again")
-    patient = Resolver("fluentd", 24224)
+    patient = Resolver("fluentd", 24224, late_answer_seconds=0.0 if reason == "it is old" else 30.0)
     with pytest.raises(TimeoutError):
         patient.addresses(soon())
     names.answering.set()
     wait_for(lambda: not lookups_under_way())
-    if reason == "it is old":
-        monkeypatch.setattr(resolver, "LATE_ANSWER_SECONDS", 0.0)
     names.hosts["fluentd"] = [("127.0.0.1", 24224)]
     assert patient.addresses(in_a_while()) == HERE
 
@@ -141,6 +139,7 @@ def test_the_name_is_looked_up_for_every_connection(names: Names) -> None:
             sink.ship(batch, 10)
         names.hosts["fluentd"] = [("127.0.0.1", after.port)]
         sink.ship(batch, 10)
+
         assert after.chunks() == [batch.id]
 
 
@@ -168,6 +167,7 @@ def test_a_forked_child_does_not_wait_for_a_lookup_of_its_parent(names: Names) -
         batch = batch_of(sink, {"from": "child"})
         names.answering.clear()
         names.hosts["fluentd"] = [("127.0.0.1", server.port)]
+
         with pytest.raises(TimeoutError):
             sink.ship(batch, 0.05)
         child = os.fork()
@@ -182,5 +182,6 @@ def test_a_forked_child_does_not_wait_for_a_lookup_of_its_parent(names: Names) -
                 code = 0
             finally:
                 os._exit(code)
+
         assert os.waitpid(child, 0)[1] == 0
         assert server.records() == [{"from": "child"}]

@@ -65,6 +65,7 @@ def test_no_clock_that_jumps_for_two_days_costs_a_day_too_early(lifetime: int, j
             # What was written under a wrong date is as old as that says.
             truly = [day for day in made.pop(folder) if day == folder_day]
             assert all(today - day > lifetime for day in truly), (folder, today)
+
     kept = {(date.fromisoformat(folder) - FIRST).days for folder in made}
     assert (
         max(wrong, default=0) > 140 - lifetime or min(day for day in kept if day >= 0) >= 149 - lifetime - WITNESSES - 6

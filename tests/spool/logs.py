@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
-from flask_boxkite.spool import Log, OrphanLog, Owner, find_orphan, new_directory
+from flask_boxkite.spool import Log, OrphanLog, Owner, ServerCounts, find_orphan, new_directory
 from flask_boxkite.system.process import ServerName, name_of
 
 __all__ = ["OWN", "adopted", "dies", "fill_up", "made", "stored", "take_all"]
@@ -34,7 +34,7 @@ def dies(log: Log | OrphanLog) -> None:
 
 def adopted(root: Path, owner: Owner = OWN) -> OrphanLog | None:
     """Take over what a dead process left."""
-    return find_orphan(root, replace(owner, counts=""), None, lambda: None)
+    return find_orphan(root, replace(owner, counts=""), ServerCounts(None, lambda: None))
 
 
 def take_all(log: Log | OrphanLog, most_bytes: int = 2**30) -> list[bytes]:
@@ -71,6 +71,7 @@ def stored(path: Path) -> tuple[list[tuple[bytes, int]], bool]:
         assert crc32(payload) == checksum
         found.append((payload, offset + 8 + length))
         offset += 8 + length + -length % 8
+
     is_sealed = check == crc32(struct.pack("=Q", count))
     assert not is_sealed or count - settled == len(found)
     return found, is_sealed

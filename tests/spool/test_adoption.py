@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flask_boxkite.spool import OrphanLog, adoption, find_orphan
+from flask_boxkite.spool import OrphanLog, ServerCounts, adoption, find_orphan
 from flask_boxkite.spool.owner import OWNER, Owner
 from flask_boxkite.system import files
 from flask_boxkite.system.files import OwnerLock
@@ -239,7 +240,7 @@ def test_a_directory_that_was_emptied_while_another_looked_is_not_taken(
 
     monkeypatch.setattr(adoption, "OwnerLock", LockOfOneThatIsLate)
     monkeypatch.setattr(files, "open_private", lambda path, flags: os.open(path, flags))
-    assert find_orphan(tmp_path, OWN, None, lambda: None) is None
+    assert find_orphan(tmp_path, OWN, ServerCounts(None, lambda: None)) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -325,9 +326,9 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "state"
 
 
-def find(root: Path, state: Path | None, fold: Callable[[], object]) -> OrphanLog | None:
+def find(root: Path, state: Path | None, fold: Callable[[], object], **counts: Any) -> OrphanLog | None:
     """Look for dead processes as one that counts in *state*."""
-    return find_orphan(root, OWN, state, fold)
+    return find_orphan(root, OWN, ServerCounts(state, fold, **counts))
 
 
 def counting(state: Path) -> Owner:
@@ -345,15 +346,14 @@ def test_records_are_counted_once_their_process_is_folded(tmp_path: Path, state:
     dead.close()
 
 
-def test_until_then_they_wait(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adoption, "_PATIENCE_SECONDS", 0.02)
+def test_until_then_they_wait(tmp_path: Path, state: Path) -> None:
     directory = left_by_a_dead_process(tmp_path / "spool", counting(state))
     folds: list[int] = []
-    assert find(tmp_path / "spool", state, lambda: folds.append(1)) is None
+    assert find(tmp_path / "spool", state, lambda: folds.append(1), fold_patience_seconds=0.02) is None
     assert folds
     for path in directory.iterdir():
         os.utime(path, (0, time.time() - 61))
-    dead = find(tmp_path / "spool", state, lambda: folds.append(1))
+    dead = find(tmp_path / "spool", state, lambda: folds.append(1), fold_patience_seconds=0.02)
     assert dead is not None
     assert not dead.is_counted
     dead.close()
@@ -364,15 +364,16 @@ def test_those_whose_counts_someone_deleted_are_not_counted_here(tmp_path: Path,
     directory = left_by_a_dead_process(tmp_path / "spool", counting(state))
     (state / "live-1").unlink()
     counted: set[Path] = set()
-    dead = find_orphan(tmp_path / "spool", OWN, state, lambda: None, has_counted=counted.__contains__)
+    dead = find(tmp_path / "spool", state, lambda: None, has_counted=counted.__contains__)
     assert dead is not None
     assert not dead.is_counted
     dead.close()
     counted.add(directory)
-    dead = find_orphan(tmp_path / "spool", OWN, state, lambda: None, has_counted=counted.__contains__)
+    dead = find(tmp_path / "spool", state, lambda: None, has_counted=counted.__contains__)
     assert dead is not None
     assert dead.is_counted
     counted.clear()  # someone deletes them while the records are on their way
+
     assert not dead.is_counted
     dead.close()
 
@@ -398,11 +399,11 @@ def test_those_of_another_app_wait_for_it_unless_it_is_gone_for_good(tmp_path: P
     directory = left_by_a_dead_process(tmp_path / "spool", owner)
 
     asked: list[str] = []
-    assert find_orphan(tmp_path / "spool", OWN, state, lambda: None, lambda key: not asked.append(key)) is None
+    assert find(tmp_path / "spool", state, lambda: None, is_apart=lambda key: not asked.append(key)) is None
     assert asked == ["of another app"]
     for path in directory.iterdir():
         os.utime(path, (0, time.time() - 601))
-    dead = find_orphan(tmp_path / "spool", OWN, state, lambda: pytest.fail("folded"), lambda key: True)
+    dead = find(tmp_path / "spool", state, lambda: pytest.fail("folded"), is_apart=lambda key: True)
     assert dead is not None
     assert not dead.is_counted
     dead.close()

@@ -101,6 +101,7 @@ class Interleavings(RuleBasedStateMachine):
         assert self.log is not None
         directory = self.log.directory
         waiting = [*(record for _, records in self.in_hand for record in records), *self.unread]
+
         if directory.exists():
             dies(self.log)
             files = {path.name: [payload for payload, _ in stored(path)[0]] for path in sorted(directory.glob("*.seg"))}
@@ -148,6 +149,7 @@ class Interleavings(RuleBasedStateMachine):
             os.truncate(path, size)
         left: list[bytes | None] = [payload for payload, end in entries if end <= cut]
         missing = len(entries) - len(left)
+
         if cut < HEADER:
             missing = 0  # nothing says any more how many there were, or even what it is
         self.dead[path.parent][path.name] = left + [None] * (missing if is_sealed else 0)
@@ -242,6 +244,7 @@ class Interleavings(RuleBasedStateMachine):
                     self.take_dead(10**6)
                     self.settle_dead()
                 self.close_adopted()
+
             assert adopted(self.root) is None
             assert list(self.root.iterdir()) == []
         finally:
@@ -291,6 +294,7 @@ def test_records_in_hand_are_never_given_up(tmp_path: Path) -> None:
     for taken in in_hand:
         log.settle(taken)
         records = [record for record in records if record not in set(taken.records)]
+
     lost = given_up_of(log, records)
     assert lost
     assert int(lost[0][:6]) >= len([record for taken in in_hand for record in taken.records])
@@ -309,6 +313,7 @@ def test_a_bound_that_is_reached_by_what_is_in_hand_takes_no_more(tmp_path: Path
     for taken in in_hand:
         log.settle(taken)
     log.append(b"again")
+
     assert log.waiting == accepted - len(records) + 1
     assert take_all(log)[-1] == b"again"
     assert log.given_up == 0
@@ -400,6 +405,7 @@ def test_the_oldest_of_a_dead_process_can_be_given_up(tmp_path: Path) -> None:
     assert left[0] == records[first]
     assert dead.give_up_oldest() == 0
     dead.close()
+
     assert not dead.directory.exists()
 
 
@@ -411,6 +417,7 @@ def test_a_full_disk_leaves_all_as_it_was(tmp_path: Path) -> None:
         log = made(tmp_path / "disk")
         records = fill_up(log, 1000, 30)
         fill(tmp_path / "disk" / "filler")
+
         with pytest.raises(OSError, match="No space"):
             records += fill_up(log, 1000, 30, 30)
         before = log.waiting
@@ -427,6 +434,7 @@ def test_a_full_disk_leaves_all_as_it_was(tmp_path: Path) -> None:
         (tmp_path / "disk" / "filler").unlink()
         fill_up(log, 1000, 5, before)
         other.append(b"x")
+
         assert [int(record[:6]) for record in take_all(log) if record[:1] != b"x"] == list(range(before + 5))
 
 
@@ -474,6 +482,7 @@ def test_a_log_whose_directory_was_deleted_begins_anew(tmp_path: Path, part: str
     assert (log.waiting, log.unread) == (len(in_hand.records), 0)
     log.append(b"new")
     log.settle(in_hand)
+
     assert (log.waiting, take_all(log)) == (1, [b"new"])
     assert log.close() == 0
     assert list(root.iterdir()) == []
@@ -556,6 +565,7 @@ def test_links_in_the_spool_are_not_followed(tmp_path: Path) -> None:
     assert dead is not None
     assert take_all(dead) == [b"x" * 1000]
     dead.close()
+
     assert adopted(root) is None
     assert take_all(adopted(tmp_path / "elsewhere") or pytest.fail("It is gone.")) == [b"not ours"]
 
@@ -570,6 +580,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / f"memory-{2:032x}" / OWNER).write_text("[]")
     (tmp_path / f"memory-{3:032x}").mkdir()
     (tmp_path / f"memory-{3:032x}" / OWNER).mkdir()
+
     for path in tmp_path.iterdir():
         os.utime(path, (0, 0))
     before = sorted(tmp_path.rglob("*"))
@@ -581,6 +592,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     assert dead is not None
     assert len(take_all(dead)) == 40
     dead.close()
+
     assert adopted(tmp_path) is None
     assert sorted(tmp_path.rglob("*")) == before
     assert adopted(tmp_path / "missing") is None
@@ -601,6 +613,7 @@ def test_files_that_are_no_segments_do_not_hide_those_that_are(tmp_path: Path) -
     assert dead is not None
     assert take_all(dead) == records
     dead.close()
+
     assert adopted(tmp_path) is None
 
 
@@ -614,6 +627,7 @@ def test_directories_that_were_never_finished_are_swept_by_age(tmp_path: Path) -
     for path in (old, link, locked, tmp_path / "elsewhere"):
         os.utime(path, (0, time.time() - 3700), follow_symlinks=False)
     os.utime(future, (0, time.time() + 1e7))  # of a clock that was ahead
+
     owner = OwnerLock(locked / OWNER, os.O_RDWR)  # a process that is just making it, though the clock has jumped
     assert adopted(tmp_path) is None
     assert sorted(tmp_path.iterdir()) == sorted([young, link, locked, tmp_path / "elsewhere"])

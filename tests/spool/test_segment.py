@@ -209,6 +209,7 @@ def test_a_file_that_was_cut_gives_what_is_left_of_it(tmp_path: Path, data: st.D
     is_sealed = data.draw(st.booleans())
     segment = written(path, records, is_sealed=is_sealed)
     settled = data.draw(st.integers(0, len(records)))
+
     for _ in range(settled):
         segment.settle(segment.take(1))
     cut = data.draw(st.integers(0, starts(records)[-1] + 8))
@@ -227,6 +228,7 @@ def test_a_file_that_was_cut_gives_what_is_left_of_it(tmp_path: Path, data: st.D
     except SegmentError:
         assert cut < HEADER
         return
+
     assert Segment.unsettled(path) == loaded.count - loaded.settled
     if cut >= HEADER:
         # The last one may be whole but for its padding.

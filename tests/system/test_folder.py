@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from flask_boxkite.system import folder as module
 from flask_boxkite.system.folder import Folder
 
 
-@pytest.fixture(params=[True, False], ids=["descriptors", "paths"], autouse=True)
-def has_descriptors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Take folders for ones that can be opened, or not."""
-    monkeypatch.setattr(module, "_HAS_DESCRIPTORS", request.param)
-    return bool(request.param)
+@pytest.fixture(params=[True, False], ids=["descriptors", "paths"])
+def open_folder(request: pytest.FixtureRequest) -> Callable[..., Folder]:
+    """Return a function that opens a folder, on a system where folders can be opened, or not."""
+    return partial(Folder, has_descriptors=request.param)
 
 
-def test_what_is_written_is_there_until_it_is_removed(tmp_path: Path) -> None:
-    with Folder.made(tmp_path / "a/b") as above, above.inner("c") as found:
+@pytest.fixture
+def make_folder(open_folder: partial[Folder]) -> Callable[..., Folder]:
+    """Return a function that opens a folder likewise, and makes it."""
+    return partial(Folder.made, **open_folder.keywords)
+
+
+def test_what_is_written_is_there_until_it_is_removed(tmp_path: Path, make_folder: Callable[..., Folder]) -> None:
+    with make_folder(tmp_path / "a/b") as above, above.inner("c") as found:
         assert found.path == tmp_path / "a/b/c"
         for data in (b"one\n", b"two\n"):
             found.append("file", data)
@@ -30,11 +36,12 @@ def test_what_is_written_is_there_until_it_is_removed(tmp_path: Path) -> None:
         for _ in range(2):
             found.remove("file")
         above.remove_inner("c")
+
         assert not found.path.exists()
 
 
-def test_a_folder_is_made_only_where_it_is_wanted(tmp_path: Path) -> None:
-    with Folder(tmp_path) as above:
+def test_a_folder_is_made_only_where_it_is_wanted(tmp_path: Path, open_folder: Callable[..., Folder]) -> None:
+    with open_folder(tmp_path) as above:
         with pytest.raises(FileNotFoundError):
             above.inner("none", is_made=False).names()
         for _ in range(2):
@@ -43,36 +50,36 @@ def test_a_folder_is_made_only_where_it_is_wanted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["elsewhere", "nowhere"])
-def test_a_link_is_refused(tmp_path: Path, target: str) -> None:
+def test_a_link_is_refused(tmp_path: Path, target: str, open_folder: Callable[..., Folder]) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to(target)
     with (
-        Folder(tmp_path) as above,
+        open_folder(tmp_path) as above,
         pytest.raises(OSError, match=f"^'{tmp_path}/link' is a symbolic link; records are not written through one$"),
     ):
         above.inner("link")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_the_folder_that_was_named_may_be_a_link(tmp_path: Path) -> None:
+def test_the_folder_that_was_named_may_be_a_link(tmp_path: Path, make_folder: Callable[..., Folder]) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to("elsewhere")
-    with Folder.made(tmp_path / "link") as found:
+    with make_folder(tmp_path / "link") as found:
         found.append("file", b"x")
     assert (tmp_path / "elsewhere/file").read_bytes() == b"x"
 
 
-def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path, open_folder: Callable[..., Folder]) -> None:
     (tmp_path / "file").touch()
-    with Folder(tmp_path) as above, pytest.raises(NotADirectoryError):
+    with open_folder(tmp_path) as above, pytest.raises(NotADirectoryError):
         above.inner("file").names()
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux lists them so")
-def test_nothing_is_left_open(tmp_path: Path) -> None:
+def test_nothing_is_left_open(tmp_path: Path, make_folder: Callable[..., Folder]) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
-        with Folder.made(tmp_path / "a") as above, above.inner("b") as found:
+        with make_folder(tmp_path / "a") as above, above.inner("b") as found:
             found.append("file", b"x")
             found.close()
     assert len(os.listdir("/proc/self/fd")) == before

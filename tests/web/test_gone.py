@@ -215,20 +215,3 @@ def test_records_that_no_sink_takes_end_with_the_shutdown_timeout(
     gc.collect()
     wait_for(lambda: not recorders(), what="the end of the recorder")
     assert "Dropped 1 records that the sink 'custom' did not take in time." in caplog.messages
-
-
-def test_a_collector_that_interrupts_a_thread_with_the_lock_does_not_wait_for_it(
-    baseline: Baseline, no_recorders: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The thread then finds out by itself."""
-    monkeypatch.setattr("flask_boxkite.delivery.shipper.IDLE_SECONDS", 0.05)
-    app = plain_app(baseline, BOXKITE_SINK=Records())
-    monitor = Boxkite(app)
-    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
-    app.test_client().post("/score", json=ANN)
-    (recorder,) = app.extensions["boxkite"].monitor.recorders
-    lock = recorder._shipper._lock
-    del app, monitor, recorder
-    with lock:
-        gc.collect()
-    wait_for(lambda: not recorders(), what="the end of the recorder")

@@ -9,46 +9,41 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling, shutdown
-from flask_boxkite.delivery import in_flight as hand_module
-from flask_boxkite.delivery import shipper as shipper_module
-from flask_boxkite.delivery import spool_queue as spooling_module
+from flask_boxkite.delivery import Recorder, RecorderCounts, Spooling, Timings, shutdown
 from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.store import Store
 from flask_boxkite.sinks.base import Batch, RefusedError
-from flask_boxkite.spool import adoption, waiting_records
+from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.process import ProcessName, ServerName
-from tests.delivery.test_recorder import Gate, MemorySink, recorder_threads, refuse, settle
+from tests.delivery.memory_sink import Gate, MemorySink, recorder_threads, refuse, settle
 from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
 from tests.live.directories import same_directory
 from tests.peers import wait_for
 
-
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for dead processes, and whether the disk has room again, all the time."""
-    monkeypatch.setattr(spooling_module, "SCAN_SECONDS", 0.01)
-    monkeypatch.setattr(spooling_module, "RECOVERY_SECONDS", 0.01)
+OFTEN = Timings(scan_seconds=0.01, recovery_seconds=0.01)
+"""Look for dead processes, and whether the disk has room again, all the time."""
 
 
-def recorder_of(root: Path, store: Store, sink: MemorySink) -> Recorder:
+def recorder_of(root: Path, store: Store, sink: MemorySink, timings: Timings = OFTEN) -> Recorder:
     """Return a recorder that spools."""
     spooling = Spooling(root / "spool", 2**20)
-    return Recorder(sink, store, max_bytes=2**20, shutdown_timeout=10.0, spooling=spooling)
+    return Recorder(sink, store, max_bytes=2**20, shutdown_timeout=10.0, spooling=spooling, timings=timings)
 
 
 @contextlib.contextmanager
-def recording(root: Path, store: Store | None = None, sink: MemorySink | None = None) -> Iterator[Recorder]:
+def recording(
+    root: Path, store: Store | None = None, sink: MemorySink | None = None, timings: Timings = OFTEN
+) -> Iterator[Recorder]:
     """Make a recorder that spools; at the end close it and check what must hold for any."""
     sink = sink or MemorySink()
-    recorder = recorder_of(root, store or Store(None), sink)
+    recorder = recorder_of(root, store or Store(None), sink, timings)
     try:
         yield recorder
         assert sink.overlaps == 0
@@ -128,6 +123,7 @@ def test_what_waits_on_disk_stays_there_at_the_end_and_is_not_dropped(
         counts = recorder.counts()
         assert (counts.waiting, sum(counts.dropped.values()), counts.backoff) == (3, 0, 0)
         assert not [text for text in caplog.messages if "Dropped" in text]
+
         (directory,) = directories(tmp_path)
         assert waiting_records(directory) == 3
 
@@ -160,6 +156,7 @@ def test_what_was_in_hand_at_the_end_and_is_taken_after_all_is_counted(tmp_path:
         assert recorder.counts().waiting == 1
         gate.opened.set()
         settle(recorder)
+
         assert recorder.counts().delivered == 1
         assert waiting_records(directories(tmp_path)[0]) == 0
     wait_for(lambda: sink.close_calls == 1, what="the thread to end")
@@ -175,23 +172,21 @@ def test_at_exit_a_stalled_sink_is_not_waited_for_and_others_not_long(
         waits.append(timeout)
         return 0
 
+    def exit_with(recorder: Recorder) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(recorder._shipper, "close", close)
+            shutdown.close_all({recorder._shipper: (10.0, True)}, clock=lambda: 0.0)
+
     sink = MemorySink()
     sink.problem = refuse
     with recording(tmp_path, sink=sink) as recorder:
         recorder.submit(b"x")
         wait_for(lambda: recorder._shipper.is_stalled, what="a failure")
-        monkeypatch.setattr(shutdown, "_at_exit", {recorder._shipper: (10.0, True)})
-        with monkeypatch.context() as patch:
-            patch.setattr(recorder._shipper, "close", close)
-            shutdown.close_all()
+        exit_with(recorder)
         sink.problem = lambda batch: None
         assert recorder.flush(30) == 0
-        with monkeypatch.context() as patch:
-            patch.setattr(recorder._shipper, "close", close)
-            shutdown.close_all()
-    stalled, healthy = waits
-    assert stalled == 0
-    assert 0 < healthy <= 0.5
+        exit_with(recorder)
+    assert waits == [0.0, 0.5]
 
 
 def test_while_the_disk_is_full_records_wait_in_memory_and_are_counted(tmp_path: Path) -> None:
@@ -210,14 +205,14 @@ def test_while_the_disk_is_full_records_wait_in_memory_and_are_counted(tmp_path:
         settle(recorder)
         assert shipped(recorder) == [b"0", b"1", b"2", b"3"]
         wait_for(lambda: recorder.counts().waiting_bytes == 0, what="the memory to be empty")
+
         assert recorder.counts().unspooled <= 4
 
 
 def test_retries_pauses_and_deliveries_are_counted(tmp_path: Path) -> None:
     sink = MemorySink()
     sink.problem = lambda batch: refuse(batch) if len(sink.attempts) <= 3 else None
-    started = time.time()
-    with recording(tmp_path, sink=sink) as recorder:
+    with recording(tmp_path, sink=sink, timings=replace(OFTEN, wall_clock=lambda: 1.7e9)) as recorder:
         assert recorder.counts().last_delivery == 0
         recorder.submit(b"x")
         backoffs = set()
@@ -230,17 +225,20 @@ def test_retries_pauses_and_deliveries_are_counted(tmp_path: Path) -> None:
         wait_for(lambda: recorder.counts().backoff == 0, what="the end of the pause")
         counts = recorder.counts()
         assert (counts.retries, len(sink.attempts)) == (3, 4)
-        assert started - 1 <= counts.last_delivery <= time.time() + 1
+        assert counts.last_delivery == 1.7e9
         assert max(backoffs) > 0
 
 
 def test_a_record_that_is_refused_is_dropped_at_last_and_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(hand_module, "FIRST_REST_SECONDS", 0.001)
-    monkeypatch.setattr(shipper_module, "LAST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(shipper_module, "FIRST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(shipper_module, "LINGER_SECONDS", 0.001)
+    timings = replace(
+        OFTEN,
+        first_rest_seconds=0.001,
+        first_backoff_seconds=0.001,
+        last_backoff_seconds=0.001,
+        linger_seconds=0.001,
+    )
 
     def refuse_one(batch: Batch) -> None:
         if b"bad" in batch.records:
@@ -249,7 +247,7 @@ def test_a_record_that_is_refused_is_dropped_at_last_and_counted(
 
     sink = MemorySink()
     sink.problem = refuse_one
-    with recording(tmp_path, sink=sink) as recorder:
+    with recording(tmp_path, sink=sink, timings=timings) as recorder:
         for record in (b"a", b"bad", b"b"):
             recorder.submit(record)
 
@@ -301,6 +299,7 @@ def test_a_directory_that_is_deleted_costs_no_more_than_was_in_it(tmp_path: Path
         wait_for(lambda: directories(tmp_path), what="another directory")
         sink.problem = lambda batch: None
         settle(recorder)
+
         counts = recorder.counts()
         assert counts.delivered + counts.dropped["damaged"] == counts.accepted
         assert counts.delivered == len(shipped(recorder))
@@ -431,6 +430,7 @@ def test_what_is_deleted_of_a_killed_process_is_counted_by_the_one_that_took_it_
         store.tidy()
         sink.problem = lambda batch: None
         assert recorder.flush(30) == 0
+
         counts = totals(store, recorder)
         lost = counts.dropped["damaged"]
         assert (counts.accepted, counts.waiting, counts.delivered) == (3000, 0, len(shipped(recorder)))
@@ -459,46 +459,48 @@ def test_where_each_counts_by_itself_they_do_too(tmp_path: Path) -> None:
         assert recorder.counts()[:2] == (5, 5)
 
 
-def test_over_many_kills_every_record_is_delivered_and_counted_once(
-    tmp_path: Path, place: StateDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class MortalSink(MemorySink):
+    """Writes what it takes to a file, once it is told to, and kills its process at the second batch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.problem = lambda batch: os.kill(os.getpid(), signal.SIGKILL) if len(self.attempts) > 1 else None
+        self.is_all = threading.Event()
+
+    def ship(self, batch: Batch, timeout: float) -> None:
+        self.is_all.wait(60)
+        super().ship(batch, timeout)
+        with self.path.open("ab") as file:
+            file.write(b"".join(batch.records))
+
+
+def test_over_many_kills_every_record_is_delivered_and_counted_once(tmp_path: Path, place: StateDirectory) -> None:
     """Each takes records of its own, and is killed when it has delivered one batch, its own or of one before it."""
-    monkeypatch.setattr(shipper_module, "BATCH_BYTES", 60)
-    monkeypatch.setattr(shipper_module, "LINGER_SECONDS", 0.0)
+    timings = replace(OFTEN, batch_bytes=60, linger_seconds=0.0)
     delivered = tmp_path / "delivered"
     store = Store(place)
-
-    class FileSink(MemorySink):
-        def __init__(self, most: int) -> None:
-            super().__init__()
-            self.problem = lambda batch: os.kill(os.getpid(), signal.SIGKILL) if len(self.attempts) > most else None
-            self.is_all = threading.Event()
-
-        def ship(self, batch: Batch, timeout: float) -> None:
-            self.is_all.wait(60)
-            super().ship(batch, timeout)
-            with delivered.open("ab") as file:
-                file.write(b"".join(batch.records))
 
     def work(start: int) -> None:
         logging.disable()
         own_store = Store(place)
         own_store.share()
-        sink = FileSink(most=1)
-        recorder = recorder_of(tmp_path, own_store, sink)
+        sink = MortalSink(delivered)
+        recorder = recorder_of(tmp_path, own_store, sink, timings)
         own_store.share()
         for number in range(start, start + 20):
             recorder.submit(b"%04d" % number)
         sink.is_all.set()
         recorder.flush(30)
 
-    with recording(tmp_path, store) as recorder:
+    with recording(tmp_path, store, timings=timings) as recorder:
         for number in range(8):
             assert ended(fork(lambda start=20 * number: work(start))) == -signal.SIGKILL  # type: ignore[misc]
             counts = totals(store, recorder)
             sent = len(delivered.read_bytes()) // 4
             assert (counts.accepted, counts.delivered) == (20 * (number + 1), sent)
             assert counts.waiting == 20 * (number + 1) - sent
+
         assert recorder.flush(30) == 0
         everything = delivered.read_bytes() + b"".join(shipped(recorder))
         assert sorted(everything[i : i + 4] for i in range(0, len(everything), 4)) == [b"%04d" % n for n in range(160)]
@@ -523,6 +525,7 @@ def test_two_recorders_that_compete_deliver_everything_once(tmp_path: Path, plac
         wait_for(lambda: not directories(tmp_path), what="an empty spool")
         for store in stores:
             store.share()
+
         counts = totals(stores[0], one)
         assert (counts.accepted, counts.delivered, counts.waiting) == (60, 60, 0)
 
@@ -542,11 +545,11 @@ class NotingSink(MemorySink):
             file.write(b"".join(batch.records))
 
 
-def adopts(root: Path, place: StateDirectory, fault: Callable[[], None]) -> int:
+def adopts(root: Path, place: StateDirectory, fault: Callable[[], None], timings: Timings = OFTEN) -> int:
     """Have a process deliver what a dead one left, to a file, with a fault in the midst of it; return its id."""
 
     def work() -> None:
-        recorder = recorder_of(root, Store(place), NotingSink(root / "delivered"))
+        recorder = recorder_of(root, Store(place), NotingSink(root / "delivered"), timings)
         fault()
         assert recorder.flush(30) == 0
 
@@ -573,11 +576,13 @@ def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Pat
         code = ended(adopts(root, place, partial(die_at, step)))
         assert code in (0, -signal.SIGKILL)
         store = Store(place)
+
         with recording(root, store) as recorder:
             totals(store, recorder)
             assert recorder.flush(30) == 0
             delivered = delivered_by(root, recorder)
             counts = totals(store, recorder)
+
         assert delivered in (LEFT, sorted(2 * LEFT)), step
         assert (counts.accepted, counts.waiting, sum(counts.dropped.values())) == (counts.delivered, 0, 0)
         assert len(LEFT) <= counts.delivered <= len(delivered)
@@ -589,21 +594,20 @@ def test_an_adoption_that_is_killed_at_any_step_is_done_by_another(tmp_path: Pat
     assert 0 < duplicates < step / 2
 
 
-def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(tmp_path: Path) -> None:
     """During the stop, another process may do anything: one of them delivers, and the records are counted once."""
-    monkeypatch.setattr(adoption, "_PATIENCE_SECONDS", 0.01)
+    timings = replace(OFTEN, fold_patience_seconds=0.01)
     for step in itertools.count(1):
         root = tmp_path / str(step)
         place = same_directory(root / "state")
         leaves(root, place, len(LEFT))
-        child = adopts(root, place, partial(stop_at, step))
+        child = adopts(root, place, partial(stop_at, step), timings)
         is_unfinished = has_stopped(child)
+
         for path in (root / "spool").rglob("*"):
             os.utime(path, (0, 0))
         store = Store(place)
-        with recording(root, store) as recorder:
+        with recording(root, store, timings=timings) as recorder:
             recorder.submit(b"own.")
             assert recorder.flush(30) == 0
             totals(store, recorder)
@@ -611,6 +615,7 @@ def test_an_adoption_that_is_stopped_at_any_step_delays_no_other_and_goes_on(
             counts = totals(store, recorder)
             assert delivered_by(root, recorder) == [*LEFT, b"own."], step
             assert counts.accepted == counts.delivered == len(LEFT) + 1
+
         assert directories(root) == []
         if not is_unfinished:
             break
