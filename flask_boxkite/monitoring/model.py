@@ -25,10 +25,11 @@ from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.shared import Counts, Store
 from flask_boxkite.live.store import Increments
 from flask_boxkite.live.windows import LONGEST, WINDOWS
+from flask_boxkite.monitoring.body import Body, body_of
 from flask_boxkite.monitoring.hints import given_hint, given_output_hint, names_hint, unmatched_hint
+from flask_boxkite.monitoring.ids import IdMaker, PredictionId
 from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.observation import CoursePoint, Observation, course, observe
-from flask_boxkite.monitoring.prediction import Body, IdMaker, PredictionId, body_of
 from flask_boxkite.monitoring.record import RecordMaker
 from flask_boxkite.monitoring.redaction import Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply

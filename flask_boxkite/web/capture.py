@@ -25,9 +25,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
+from flask_boxkite.monitoring.body import body_of
 from flask_boxkite.monitoring.hints import Where, features_hint, output_hint
 from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.prediction import body_of
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import FEATURE_GAP

@@ -18,8 +18,8 @@ from flask import Flask
 
 from flask_boxkite import Boxkite, ModelMonitoringService
 from flask_boxkite.live.shared import Store
+from flask_boxkite.monitoring.ids import IdMaker
 from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.prediction import IdMaker
 from flask_boxkite.records import Records
 
 TRAINED = 426

@@ -16,7 +16,7 @@ from flask import Flask, request
 
 from flask_boxkite import Boxkite, ModelMonitoringService
 from flask_boxkite.live.shared import Store
-from flask_boxkite.monitoring.prediction import IdMaker
+from flask_boxkite.monitoring.ids import IdMaker
 from flask_boxkite.web import dashboard
 
 __all__ = ["BATCH", "REPEATS", "SCENES", "USERS", "Clock", "Scene", "scene_of"]
