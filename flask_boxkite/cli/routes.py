@@ -57,12 +57,11 @@ class _Answer(NamedTuple):
     error: BaseException | None
 
 
-def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
-    """Request the metrics and, if it has an address, the page.
+def probe_routes(app: Flask) -> Iterator[Outcome]:
+    """Request the metrics and, if it has an address, the page; but not a page that the app's own function protects.
 
     Args:
         app: App to test; its middleware and hooks run as for any request.
-        has_guard: Whether the user's own function decides who sees the page: then the page is not requested.
     """
     state = monitored_app(app)
     assert state is not None
@@ -74,8 +73,9 @@ def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
         mark = b"boxkite_capture_errors_total"
         yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, text))
 
-    if settings.dashboard_path is not None and not has_guard:
-        path = f"{settings.dashboard_path.rstrip('/')}/"
+    access = state.access
+    if access.is_deployed and access.path is not None and access.guard is None:
+        path = f"{access.path.rstrip('/')}/"
         text = f"The drift page is at '{path}', for {who}."
         yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", b"boxkite.css", text))
 

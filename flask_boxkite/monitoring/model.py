@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,9 +70,18 @@ class ModelMonitor:
         exported: The model as metrics show it.
         store: Home of the counts of its app.
         recorders: Recorders of its app.
+        clock: Returns the Unix time.
     """
 
-    def __init__(self, settings: Settings, exported: ExportedModel, store: Store, recorders: Recorders) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        exported: ExportedModel,
+        store: Store,
+        recorders: Recorders,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.settings = settings
         self.exported = exported
         self.baseline = baseline = exported.baseline
@@ -91,7 +101,7 @@ class ModelMonitor:
         self._failed = FailedCells(layout)
         self._counts = Counts(store, exported.section)
         self._timelines = Timelines(layout) if baseline else None
-        self.notes = Notes(self.model, exported.key, store.directory)
+        self.notes = Notes(self.model, exported.key, store.directory, clock)
 
         # Rows are known again by their features; by their outputs where nothing is known of features.
         of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)

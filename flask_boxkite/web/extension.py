@@ -21,8 +21,8 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baselines
+from flask_boxkite.web.access import Guard, PageAccess
 from flask_boxkite.web.capture import PASSING, Options, Pick
-from flask_boxkite.web.dashboard import Guard
 from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
 from flask_boxkite.web.predict import current_capture, predicting
 from flask_boxkite.web.views import PredictedView, routed
@@ -88,9 +88,9 @@ class Boxkite:
             monitor.check_model(view.model)
         _log_set_up(monitor)
 
-        state = MonitoredApp(monitor, self._dashboard_guard, lambda: self.predicted)
+        access = PageAccess.of(app.config, settings, self._dashboard_guard)
+        state = MonitoredApp(monitor, access, lambda: self.predicted)
         state.install(app)
-        app.extensions[KEY] = state
         self._states.add(state)
 
     # --- predictions -------------------------------------------------------------------------------------------------
