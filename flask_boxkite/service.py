@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.progress import Progress
@@ -39,6 +39,8 @@ class ModelMonitoringService:
         BaselineError: The baseline is missing or invalid.
     """
 
+    _default_path: ClassVar[str | os.PathLike[str]] = DEFAULT_BASELINE_PATH
+
     def __init__(
         self,
         baseline: Baseline | str | os.PathLike[str] | None = None,
@@ -51,7 +53,7 @@ class ModelMonitoringService:
         if sink is not None:
             mapping["BOXKITE_SINK"] = sink
         checked = Settings.from_mapping(mapping)
-        loaded = load_baseline(baseline)
+        loaded = load_baseline(baseline, self._default_path)
         name = model or (loaded.model if loaded else "default")
         self.app = AppMonitor(checked, name, {name: loaded})
         self.monitor = self.app.model_or_new(name)
@@ -163,7 +165,7 @@ class ModelMonitoringService:
             classes=classes,
             progress=progress,
         )
-        baseline.dump(path or DEFAULT_BASELINE_PATH, names=names)
+        baseline.dump(path or cls._default_path, names=names)
         return baseline
 
     # --- serving -----------------------------------------------------------------------------------------------------

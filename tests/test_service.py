@@ -413,16 +413,25 @@ def test_disabled_it_makes_ids_and_nothing_else(baseline: Baseline) -> None:
         assert value(service, "boxkite_predictions_total") == 0
 
 
-def test_the_default_baseline_may_be_absent(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flask_boxkite.monitoring.assembly.DEFAULT_BASELINE_PATH", "/nowhere/histogram.prom")
+def test_the_default_baseline_may_be_absent(caplog: pytest.LogCaptureFixture) -> None:
+    assert load_baseline(None, "/nowhere/histogram.prom") is None
+    assert caplog.messages == [
+        "There is no baseline at '/nowhere/histogram.prom': predictions are logged and requests counted, but no "
+        "distributions. Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path."
+    ]
+
+
+def test_the_default_baseline_is_found(baseline: Baseline, tmp_path: Path) -> None:
+    found = load_baseline(None, tmp_path / "histogram.prom")
+    assert found is not None
+    assert found.fingerprint == baseline.fingerprint
+
+
+def test_a_service_without_a_baseline_logs_and_counts() -> None:
     with service_of() as (service, sink):
         service.log_prediction(features=[1], output=1)
         assert recorded(service, sink)[0]["baseline"] is None
         assert service.model == "default"
-        assert caplog.messages == [
-            "There is no baseline at '/nowhere/histogram.prom': predictions are logged and requests counted, but no "
-            "distributions. Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path."
-        ]
 
 
 def test_a_baseline_of_another_type_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,9 @@ from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.payloads import Table
 
-__all__ = ["ColumnCounter", "recount"]
+__all__ = ["ColumnCounter", "count_columns", "recount"]
+
+PIECE_ROWS = 100_000
 
 _BEYOND_NUMPY = frozenset({pl.Int128, getattr(pl, "UInt128", pl.Int128)})
 """Integer types that NumPy lacks; UInt128 came to Polars later."""
@@ -71,6 +74,22 @@ class ColumnCounter:
         if added.block is not None:
             self.cells += times * added.block
         np.add.at(self.cells, added.cells, times)
+
+
+def count_columns(
+    frame: pl.LazyFrame, counters: Sequence[tuple[str, ColumnCounter]], piece_rows: int = PIECE_ROWS
+) -> None:
+    """Count the rows of a frame, piece by piece, so that only some are in memory.
+
+    Args:
+        frame: The rows.
+        counters: Counters, each with the name of its column; two may count the same one.
+        piece_rows: Number of rows in a piece.
+    """
+    names = sorted({name for name, _ in counters})
+    for piece in frame.select(names).collect_batches(chunk_size=piece_rows, maintain_order=False):
+        for name, counter in counters:
+            counter.add(piece[name])
 
 
 def recount(item: Distribution, other: Distribution) -> NDArray[np.int64]:

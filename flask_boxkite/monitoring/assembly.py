@@ -49,8 +49,15 @@ def load_baselines(given: Any) -> dict[str | None, Baseline | None]:
     return {name: load_baseline(baseline) for name, baseline in given.items()}
 
 
-def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baseline | None:
+def load_baseline(
+    baseline: Baseline | str | os.PathLike[str] | None,
+    default_path: str | os.PathLike[str] = DEFAULT_BASELINE_PATH,
+) -> Baseline | None:
     """Return the baseline; only the file at the default path may be absent, of which a warning tells.
+
+    Args:
+        baseline: The baseline or its path; None for the file at the default path.
+        default_path: Path of the baseline if none is named.
 
     Raises:
         BaselineError: It is missing or invalid.
@@ -59,14 +66,14 @@ def load_baseline(baseline: Baseline | str | os.PathLike[str] | None) -> Baselin
     if isinstance(baseline, Baseline):
         return baseline
     if baseline is None:
-        if not Path(DEFAULT_BASELINE_PATH).exists():
+        if not Path(default_path).exists():
             logger.warning(
                 "There is no baseline at '%s': predictions are logged and requests counted, but no distributions. "
                 "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path.",
-                DEFAULT_BASELINE_PATH,
+                default_path,
             )
             return None
-        baseline = DEFAULT_BASELINE_PATH
+        baseline = default_path
     if not isinstance(baseline, (str, os.PathLike)):
         msg = f"'BOXKITE_BASELINE' must be a path, a Baseline, or a mapping of model names to those, got {baseline!r}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")

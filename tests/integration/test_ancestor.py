@@ -97,8 +97,18 @@ def migrated(source: str) -> str:
     return source.replace("from boxkite.monitoring.service import", "from flask_boxkite import")
 
 
-def run(source: str, **names: Any) -> dict[str, Any]:
-    """Run documented code after its migration; return its names."""
+def run(source: str, default_path: Path | None = None, **names: Any) -> dict[str, Any]:
+    """Run documented code after its migration; return its names.
+
+    Args:
+        source: The code.
+        default_path: Path of baselines that no path is given for; None for the real one.
+        **names: Names that the code knows.
+    """
+    source = migrated(source)
+    if default_path is not None:
+        names["ModelMonitoringService"] = type("Service", (ModelMonitoringService,), {"_default_path": default_path})
+        source = source.replace("from flask_boxkite import ModelMonitoringService\n", "")
     namespace = {
         "__name__": __name__,
         "np": np,
@@ -107,7 +117,7 @@ def run(source: str, **names: Any) -> dict[str, Any]:
         "feature_names": FEATURE_NAMES,
         **names,
     }
-    exec(compile(migrated(source), "documented.py", "exec"), namespace)
+    exec(compile(source, "documented.py", "exec"), namespace)
     return namespace
 
 
@@ -117,12 +127,10 @@ def training_rows(rng: np.random.Generator, size: int = 500) -> np.ndarray[Any, 
 
 
 @pytest.fixture
-def default_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put the default path of baselines where a test may write; return it."""
+def default_path(tmp_path: Path) -> Path:
+    """Return a path where a test may write, for use as the default path of baselines."""
     path = tmp_path / "artefact" / "histogram.prom"
     path.parent.mkdir()
-    for module in ("service", "monitoring.assembly"):  # where it is written, and where it is read
-        monkeypatch.setattr(f"flask_boxkite.{module}.DEFAULT_BASELINE_PATH", str(path))
     return path
 
 
@@ -162,13 +170,13 @@ def test_documented_training_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_documented_training_from_a_frame_writes_to_the_default_path(
     default_path: Path, rng: np.random.Generator
 ) -> None:
-    run(TRAINING_FROM_A_FRAME, X_train=training_rows(rng))
+    run(TRAINING_FROM_A_FRAME, default_path, X_train=training_rows(rng))
     assert re.findall(r'boxkite_feature_info\{.*feature="(\w+)"', default_path.read_text()) == FEATURE_NAMES
 
 
 def test_documented_serving_runs(default_path: Path, rng: np.random.Generator) -> None:
-    run(TRAINING_FROM_A_FRAME, X_train=training_rows(rng))
-    client = client_of(run(SERVING))
+    run(TRAINING_FROM_A_FRAME, default_path, X_train=training_rows(rng))
+    client = client_of(run(SERVING, default_path))
     answer = client.post("/", json=[40.0, 1.0, 0.5]).get_json()
     assert answer["result"] == 80.5
     assert re.fullmatch(r"unknown-server/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/[0-9a-f-]{36}", answer["prediction_id"])
@@ -190,7 +198,7 @@ def test_documented_serving_runs(default_path: Path, rng: np.random.Generator) -
 
 def test_documented_serving_runs_without_a_baseline(default_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        client = client_of(run(SERVING))
+        client = client_of(run(SERVING, default_path))
     (message,) = caplog.messages
     assert message.startswith(f"There is no baseline at '{default_path}'")
     assert client.post("/", json=[40.0, 1.0, 0.5]).get_json()["result"] == 80.5
@@ -409,7 +417,7 @@ monitor._log_exporter._sender.close()
 
 
 @pytest.mark.peers
-def test_both_send_the_same_records(tmp_path: Path, default_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_send_the_same_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variables of its environment name the same things."""
     with FluentServer(tmp_path / "fluentd") as fluentd:
         env = {

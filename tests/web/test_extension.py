@@ -18,6 +18,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from flask_boxkite import Baseline, BaselineError, Boxkite, ConfigError
+from flask_boxkite.config import DEFAULT_BASELINE_PATH
 from tests.web.twins import ID_HEADER, Records, Samples, Twins, check_counted, training_baseline
 
 Make = Callable[..., Twins]
@@ -677,26 +678,14 @@ def test_a_wrong_setting_is_refused_before_anything_is_registered(baseline: Base
     assert app.test_client().get("/metrics").status_code == 404
 
 
-def test_the_default_baseline_may_be_absent_and_is_said_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("flask_boxkite.monitoring.assembly.DEFAULT_BASELINE_PATH", str(tmp_path / "none.prom"))
+def test_the_default_baseline_may_be_absent_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     app = app_of(None)
     monitor = Boxkite(app)
     app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
     assert app.test_client().post("/score", json=ANN).status_code == 200
     (message,) = caplog.messages
-    assert message.startswith(f"There is no baseline at '{tmp_path}/none.prom': ")
+    assert message.startswith(f"There is no baseline at '{DEFAULT_BASELINE_PATH}': ")
     assert metrics_of(app).statuses() == {"ok": 1}
-
-
-def test_the_default_baseline_is_found(monkeypatch: pytest.MonkeyPatch, baseline_path: Path) -> None:
-    monkeypatch.setattr("flask_boxkite.monitoring.assembly.DEFAULT_BASELINE_PATH", str(baseline_path))
-    app = app_of(None)
-    monitor = Boxkite(app)
-    app.post("/score")(monitor.predict(lambda: {"score": 0.5}))
-    app.test_client().post("/score", json=ANN)
-    check_counted(metrics_of(app), [ANN], [0.5])
 
 
 # --- Baselines that cannot be used ----------------------------------------------------------------------------------
