@@ -385,8 +385,11 @@ class Capture:
     def _explain(self, response: Response | Reply | None) -> None:
         """Say, once in a while, what was seen and what was expected."""
         model, options = self.model, self._options
-        model.explain_features(self.tally, self._table, self._features_hint, is_placed=options.features is not None)
-        model.explain_output(
+        explanations = model.explanations
+        explanations.explain_features(
+            self.tally, self._table, self._features_hint, is_placed=options.features is not None
+        )
+        explanations.explain_output(
             self.tally,
             self._output,
             lambda: output_hint(

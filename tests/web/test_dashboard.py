@@ -510,7 +510,7 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
     """No response of the app but the page is concerned."""
     app = make_app(baseline)
     (service,) = app.extensions["boxkite"].monitor.models()
-    monkeypatch.setattr(service._counts, "history", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
+    monkeypatch.setattr(service.counter.counts, "history", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
     client = app.test_client()
 
     for path in ("/boxkite/", "/boxkite/drift.json", variable_path("age")):

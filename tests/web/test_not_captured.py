@@ -201,7 +201,7 @@ def test_other_names_are_no_reason_to_say_anything(
     scoring.send(document)
     (service,) = scoring.app.extensions["boxkite"].monitor.models()
     assert caplog.messages == []
-    assert service._features.gaps == set()  # not looked at again
+    assert service.counter.features.gaps == set()  # not looked at again
 
 
 def test_a_refused_request_is_not_told(make: Make, caplog: pytest.LogCaptureFixture) -> None:

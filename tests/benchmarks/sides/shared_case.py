@@ -42,12 +42,12 @@ def row_case() -> Case:
     service = _service(FEATURES)
     requests = rows(FEATURES).tolist()
     _log_some(service, FEATURES, 10)
-    assert service.monitor._counts._block.is_shared
+    assert service.monitor.counter.counts._block.is_shared
 
     def count(row: list[float]) -> None:
         tally = Tally()
         service.monitor.count_features(tally, Table(None, [row]))
-        service.monitor._counts.add(tally)
+        service.monitor.counter.counts.add(tally)
 
     return lambda calls: summary(time_calls(count, lambda number: requests[number % len(requests)], calls))
 
