@@ -22,8 +22,9 @@ from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baselines
 from flask_boxkite.web.access import Guard, PageAccess
-from flask_boxkite.web.capture import PASSING, Options, Pick
+from flask_boxkite.web.capture import PASSING
 from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
+from flask_boxkite.web.options import Options, Pick
 from flask_boxkite.web.predict import current_capture, predicting
 from flask_boxkite.web.views import PredictedView, routed
 

@@ -16,8 +16,8 @@ from werkzeug.wsgi import ClosingIterator
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import ModelMonitoringService
-from flask_boxkite.web.capture import Options
 from flask_boxkite.web.http import metrics_response
+from flask_boxkite.web.options import Options
 from flask_boxkite.web.redacted_capture import capture_type
 from flask_boxkite.web.response_stream import Answer, Passing
 
