@@ -23,6 +23,7 @@ _MOST_NAMES = 20
 """Number of names in a list that stay readable on one line."""
 
 _CLI_PACKAGES = frozenset({"polars", "rich"})
+"""Packages of the extra ``cli``."""
 
 
 class _Group(click.Group):
@@ -34,10 +35,9 @@ class _Group(click.Group):
         except BoxkiteError as error:
             raise click.ClickException(printable(masked(str(error)))) from error
         except ModuleNotFoundError as error:
-            name = (error.name or "").partition(".")[0]
-            if name not in _CLI_PACKAGES:
+            if (error.name or "").partition(".")[0] not in _CLI_PACKAGES:
                 raise
-            msg = f"This command needs the package {name!r}. Run: pip install 'flask-boxkite[cli]'"
+            msg = "This command needs the extra 'cli'. Run: pip install 'flask-boxkite[cli]'"
             raise click.ClickException(msg) from error
 
 
