@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Discrete, Distribution
-from flask_boxkite.cli.group import PATH, boxkite, counted, listed, meant
+from flask_boxkite.cli.group import PATH, boxkite, counted, listed, suggestion
 from flask_boxkite.cli.inspect import variable_named
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
 from flask_boxkite.config import Settings
@@ -178,6 +178,6 @@ def _texts(baseline: Baseline) -> list[str]:
 def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:
     for item in baseline.features:
         if item.name not in columns:
-            hint = meant(item.name, columns)
+            hint = suggestion(item.name, columns)
             msg = f"The data has no column {item.name!r}, but the baseline has. {hint} (--exclude leaves it out.)"
             raise BaselineError(msg)

@@ -14,7 +14,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import masked, printable
 from flask_boxkite.system.files import write_whole
 
-__all__ = ["PATH", "boxkite", "counted", "listed", "meant", "output_option", "write", "writing"]
+__all__ = ["PATH", "boxkite", "counted", "listed", "output_option", "suggestion", "write", "writing"]
 
 PATH = click.Path(path_type=Path, readable=False)
 """A file or folder; the code that opens it reports what is wrong with it."""
@@ -109,7 +109,7 @@ def listed(texts: Sequence[str], most: int = _MOST_NAMES) -> str:
     return ", ".join(texts[:most]) + rest
 
 
-def meant(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, known: Sequence[str]) -> str:
     """Return the known name that was probably meant by *name*, or all known names, as a sentence."""
     close = difflib.get_close_matches(name, known, 1)
     return f"Did you mean {close[0]!r}?" if close else f"There are: {listed(list(map(repr, known)))}."

@@ -58,9 +58,9 @@ class ColumnCounter:
             self._add_distinct(values)
         self._add([[None]], len(column) - len(values))
 
-    def _add_distinct(self, held: pl.Series) -> None:
+    def _add_distinct(self, column: pl.Series) -> None:
         """Count equal values together, since there are few different ones."""
-        distinct = held.value_counts(name="rows")
+        distinct = column.value_counts(name="rows")
         values = distinct.to_series(0)
         # NumPy's scalars keep the type of a number; a narrow float is read by its decimals.
         items = values.to_numpy() if values.dtype.is_float() else values.to_list()

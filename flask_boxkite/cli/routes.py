@@ -27,14 +27,14 @@ class _Route(NamedTuple):
         blueprint: Name of its blueprint.
         key: Name of the setting with its path.
         mark: Bytes that only our answer contains.
-        found: Text about a route that answers.
+        text: Text about a route that answers.
     """
 
     path: str
     blueprint: str
     key: str
     mark: bytes
-    found: str
+    text: str
 
 
 class _Answer(NamedTuple):
@@ -94,7 +94,7 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
         yield Outcome("problem", *_explanation(app, route, answer))
         return
 
-    yield Outcome("ok", route.found)
+    yield Outcome("ok", route.text)
     if route.blueprint != METRICS:
         return  # browsers follow a redirect to https, use the host's name, and come seldom
 
@@ -135,8 +135,8 @@ def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answe
 def _limits(app: Flask) -> list[str]:
     """Return the limits that Flask-Limiter has applied to the request."""
     limiters = app.extensions.get("limiter", ())
-    found = [limiter.current_limits for limiter in limiters] if isinstance(limiters, (set, frozenset)) else []
-    return [str(item.limit) for limits in found for item in limits]
+    current = [limiter.current_limits for limiter in limiters] if isinstance(limiters, (set, frozenset)) else []
+    return [str(item.limit) for limits in current for item in limits]
 
 
 @contextmanager

@@ -115,6 +115,7 @@ class AppMonitor:
         known = self._configured
         if not known or model in known or (model is None and len(known) == 1):
             return
+
         if len(known) == 1:
             msg = (
                 f"'BOXKITE_BASELINE' has only the model {known[0]!r}, not {model!r}. "
@@ -213,6 +214,7 @@ class AppMonitor:
         else:
             alone, ambiguous = has_others and self.is_alone(), self.is_ambiguous() and not self.is_alone()
         level: Level = "hint" if has_others is None else "problem"
+
         return Deployment(
             self.settings,
             models={model.model: model.baseline is not None for model in models},

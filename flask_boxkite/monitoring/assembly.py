@@ -31,22 +31,22 @@ __all__ = [
 logger = logging.getLogger("flask_boxkite")
 
 
-def load_baselines(given: Any) -> dict[str | None, Baseline | None]:
+def load_baselines(setting: Any) -> dict[str | None, Baseline | None]:
     """Return the baseline of each model; of a single one, which says itself whose it is, under None.
 
     Args:
-        given: Value of ``BOXKITE_BASELINE``.
+        setting: Value of ``BOXKITE_BASELINE``.
 
     Raises:
         BaselineError: One is missing or invalid.
         ConfigError: They are given in another way than a path, a `Baseline` or a mapping of model names to those.
     """
-    if not isinstance(given, Mapping):
-        return {None: load_baseline(given)}
-    if not given or not all(isinstance(name, str) and name for name in given):
-        msg = f"'BOXKITE_BASELINE' must name at least one model, each by a text, got {dict(given)!r}."
+    if not isinstance(setting, Mapping):
+        return {None: load_baseline(setting)}
+    if not setting or not all(isinstance(name, str) and name for name in setting):
+        msg = f"'BOXKITE_BASELINE' must name at least one model, each by a text, got {dict(setting)!r}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")
-    return {name: load_baseline(baseline) for name, baseline in given.items()}
+    return {name: load_baseline(baseline) for name, baseline in setting.items()}
 
 
 def load_baseline(
@@ -74,6 +74,7 @@ def load_baseline(
             )
             return None
         baseline = default_path
+
     if not isinstance(baseline, (str, os.PathLike)):
         msg = f"'BOXKITE_BASELINE' must be a path, a Baseline, or a mapping of model names to those, got {baseline!r}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")

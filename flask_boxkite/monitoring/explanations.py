@@ -7,7 +7,7 @@ from typing import Any
 
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.monitoring.complaints import Complaints
-from flask_boxkite.monitoring.hints import given_hint, given_output_hint, names_hint, unmatched_hint
+from flask_boxkite.monitoring.hints import argument_hint, names_hint, output_argument_hint, unmatched_hint
 from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.redaction import Redaction
 from flask_boxkite.monitoring.tally import Tally
@@ -46,12 +46,12 @@ class Explanations:
     def explain_arguments(self, tally: Tally, table: Table | None, features: Any, output: Any) -> None:
         """Say what is wrong with the arguments of ``log_prediction``."""
         self.explain_features(
-            tally, table, lambda: given_hint("features", self._described(features), self._features.names)
+            tally, table, lambda: argument_hint("features", self._described(features), self._features.names)
         )
         self.explain_output(
             tally,
             output,
-            lambda: given_output_hint(self._described(output), self._outputs.names, tally.rows),
+            lambda: output_argument_hint(self._described(output), self._outputs.names, tally.rows),
         )
 
     def _described(self, value: Any) -> Any:

@@ -99,13 +99,13 @@ class Notes:
         directory = None
         with contextlib.suppress(OSError):
             directory = self._directory()
-        found, now = dict(self._own), self._clock()
+        notes, now = dict(self._own), self._clock()
         for kind in _KINDS if directory is not None else ():
             assert directory is not None
             note = _read(self._path(directory, kind))
-            if note is not None and (kind not in found or _age(note, now) < _age(found[kind], now)):
-                found[kind] = note
-        return found
+            if note is not None and (kind not in notes or _age(note, now) < _age(notes[kind], now)):
+                notes[kind] = note
+        return notes
 
     def _path(self, directory: Path, kind: str) -> Path:
         return directory / f"{NOTE}{self._name}-{kind}"

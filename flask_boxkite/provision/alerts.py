@@ -291,6 +291,7 @@ def serving_alerts(options: RuleOptions) -> tuple[Alert, ...]:
         "stalled_seconds": str(STALLED_SECONDS),
         "capture_error_share": f"{CAPTURE_ERROR_SHARE:g}",
     }
+
     parts = {
         "model": common | {"by": ", ".join((*options.group_by, "model"))},
         "sink": common | {"by": ", ".join(sink_labels)},

@@ -132,12 +132,9 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
 
 def scalar(text: str) -> str:
     """Write a text on one line, in quotes where YAML could misread it."""
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXTS
-    return (
-        text
-        if plain
-        else _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
-    )
+    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXTS:
+        return text
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _literal(key: str, text: str) -> Iterator[str]:

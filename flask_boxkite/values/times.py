@@ -81,6 +81,7 @@ def to_seconds(value: Any) -> float:
         return int(value.astype("datetime64[us]").astype(np.int64)) / 1e6
     if (array := array_of(value)) is not None and array.ndim == 0 and array.dtype.kind == "M":
         return to_seconds(array[()])
+
     # Bytes, pandas' periods of a day and the like, which training reads as texts.
     return math.nan if (text := to_text(value)) is None else _seconds_of_text(text)
 

@@ -265,8 +265,8 @@ class Capture(RequestFeatures):
                 self.tally.errors.append("features")
             elif status != "ok":
                 # A misspelt name may have made the view fail.
-                kept = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
-                self.tally.errors = [reason for reason in self.tally.errors if reason in kept]
+                reasons = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
+                self.tally.errors = [reason for reason in self.tally.errors if reason in reasons]
             predictions = self.model.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
@@ -282,6 +282,7 @@ class Capture(RequestFeatures):
         explanations.explain_features(
             self.tally, self._table, self._features_hint, is_placed=options.features is not None
         )
+
         explanations.explain_output(
             self.tally,
             self._output,

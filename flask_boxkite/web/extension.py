@@ -267,6 +267,7 @@ def _checked_app(app: Any) -> Flask:
         app = app._get_current_object()
     if isinstance(app, Flask):
         return app
+
     if isinstance(app, type):
         got, remedy = f"the class {app.__name__!r}", "Make an app of it first."
     elif isinstance(app, Blueprint):

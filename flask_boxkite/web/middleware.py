@@ -50,7 +50,7 @@ class BoxkiteMiddleware:
         self._app = wsgi_app
         self._service = service
         self._settings = service.app.settings
-        self._routes = {path: _options(path, given) for path, given in routes.items()}
+        self._routes = {path: _options(path, places) for path, places in routes.items()}
         self._metrics_path = metrics_path if self._settings.enabled else None
         self._capture = capture_type(self._settings)
         self._is_checked = False
@@ -101,11 +101,11 @@ class BoxkiteMiddleware:
         return metrics_response(request, self._service.export_http, self._settings.metrics_token)
 
 
-def _options(path: str, given: Mapping[str, Any] | None) -> Options:
+def _options(path: str, places: Mapping[str, Any] | None) -> Options:
     try:
-        options = Options(**(given or {}))
+        options = Options(**(places or {}))
     except TypeError as error:
-        msg = f"Route {path!r} must map to None or to a mapping with 'features' and 'output', got {given!r}."
+        msg = f"Route {path!r} must map to None or to a mapping with 'features' and 'output', got {places!r}."
         raise ConfigError(msg) from error
     for name, pick in (("features", options.features), ("output", options.output)):
         if pick is not None and not isinstance(pick, str) and not callable(pick):

@@ -172,6 +172,7 @@ class MonitoredApp:
         settings = self.settings
         if settings.metrics_token is not None or app.debug or app.testing:
             return
+
         open_to_all = [] if settings.metrics_path is None else [f"the metrics at '{settings.metrics_path}'"]
         if self.access.is_open and self.access.path is not None:
             open_to_all.append(f"the drift page at '{self.access.path.rstrip('/')}/'")
@@ -188,6 +189,7 @@ class MonitoredApp:
         if not self.has_begun and self.settings.enabled:
             app = current_app._get_current_object()  # type: ignore[attr-defined]
             self.begin(app, current.environ, is_dispatched=True)
+
         capture: Capture | None = getattr(current, CAPTURE, None)
         if capture is not None and capture.answer is not response:
             # A failing hook of another extension may bring us here twice, with different responses.
@@ -275,6 +277,7 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
             if isinstance(capture, Capture):
                 capture.finish(500)
             raise
+
         capture = environ.pop(WATCHED, None)
         if not isinstance(capture, Capture):
             return body
@@ -282,6 +285,7 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
         if response is None:  # an extension has answered without Flask's hooks
             capture.finish(capture.failed_status)
             return body
+
         # Functions that are called on closing may log it by hand.
         answer = state.answer_to(capture, response, waits_for_close=bool(getattr(response, "_on_close", None)))
         if answer is None:

@@ -72,10 +72,12 @@ def route_problems(app: Any, predicted: Sequence[PredictedView]) -> Iterator[str
                 f"'@monitor.predict' stands above the route of {view_name(item.view)!r}, so it sees no request and "
                 "counts nothing. Write the route first: '@app.post(...)', then '@monitor.predict'."
             )
+
     endpoints: defaultdict[str, set[str]] = defaultdict(set)
     for rule in app.url_map.iter_rules():
         if rule.methods is None or "GET" in rule.methods:
             endpoints[rule.rule].add(rule.endpoint)
+
     for path, serving in endpoints.items():
         key = next((_OWN_ROUTES[endpoint] for endpoint in serving if endpoint in _OWN_ROUTES), None)
         if key and len(serving) > 1:
