@@ -107,11 +107,11 @@ def recount(item: Distribution, other: Distribution) -> NDArray[np.int64]:
 
 
 def _recounted_bins(item: Continuous, other: Continuous) -> list[int]:
-    places = {bound: place for place, bound in enumerate(other.upper_bounds, 1)}
-    if not places.keys() >= set(item.upper_bounds):
+    indexes = {bound: index for index, bound in enumerate(other.upper_bounds, 1)}
+    if not indexes.keys() >= set(item.upper_bounds):
         msg = "it has other bins"
         raise BinMismatchError(msg)
-    ends = [0, *(places[bound] for bound in item.upper_bounds), len(other.counts)]
+    ends = [0, *(indexes[bound] for bound in item.upper_bounds), len(other.counts)]
     return [sum(other.counts[start:end]) for start, end in pairwise(ends)]
 
 

@@ -1,7 +1,7 @@
 """One file of training data: its columns and their types, before and after other files decide which are texts.
 
-In CSV, and in the folder names of a partitioned data set, every value is plain text, so one file alone does not
-determine the type of a column: `Part.plain` names these columns, and `deciding` looks at all files.
+Values in CSV, and in the folder names of a partitioned data set, are plain texts. One file alone does not determine the
+types of such columns: `Part.plain` names them, and `column_types` looks at all files.
 """
 
 from __future__ import annotations

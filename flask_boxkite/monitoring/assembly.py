@@ -121,7 +121,7 @@ def make_recorders(settings: Settings, store: Store) -> Recorders:
     if settings.spool_dir is not None:
         options["spooling"] = Spooling(_checked_spool(settings.spool_dir), settings.spool_bytes)
     recorders = Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])
-    # All that belongs to the app holds them, but what they still deliver for it does not.
+    # The app holds the recorders; deliveries that go on after its end do not hold its store.
     weakref.finalize(recorders, store.release).atexit = False
     return recorders
 

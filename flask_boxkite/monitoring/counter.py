@@ -33,7 +33,7 @@ class PredictionCounter:
     Args:
         baseline: Baseline of the model; None if it has none.
         counts: Live counts of all processes.
-        keeps_interpreter: Whether other threads wait for the interpreter, as that of a recorder does.
+        keeps_interpreter: Whether other threads wait for the interpreter, as the thread of a recorder does.
     """
 
     def __init__(self, baseline: Baseline | None, counts: Counts, *, keeps_interpreter: bool) -> None:

@@ -60,13 +60,12 @@ class Deployment:
         sinks: Counts of accepted, delivered and lost records, by sink.
         capture_errors: Requests whose features or output were not found, by reason.
         is_open: Whether everybody may see the drift page.
-        alone: Level of the finding that each process counts for itself: ``problem`` if there are several processes,
-            ``hint`` if there may be several; None if they count together, or there is one.
+        alone: Level of the finding that each process counts for itself. ``problem``: there are several processes.
+            ``hint``: there may be several. None: they count together, or there is one.
         shortage: Disk space that time windows lack; None if they lack none.
         notes: Last note about a request that was not captured, by kind.
-        ambiguous: Level of the finding that only the order of apps tells the counts of this app from another app's:
-            ``problem`` where other processes have to find them, ``hint`` where they may have to; None if the counts are
-            distinct.
+        ambiguous: Level of the finding that only the order of apps tells the counts of this app from another app's.
+            ``problem``: other processes have to find them. ``hint``: they may have to. None: the counts are distinct.
     """
 
     settings: Settings

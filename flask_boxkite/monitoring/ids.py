@@ -37,7 +37,7 @@ class PredictionId(NamedTuple):
 class IdMaker:
     """Makes prediction ids for a server, in less than a microsecond, from any thread and after a fork.
 
-    It formats the date once a second, and makes random ids 256 at a time: a call of `os.urandom` releases the
+    It formats the date once a second, and makes random ids 256 at a time. Each call of `os.urandom` releases the
     interpreter lock, which costs 30 µs while the recorder's thread waits. A forked process makes its own ids.
     """
 

@@ -1,4 +1,4 @@
-"""The monitoring of one model: what its predictions count, which records they leave, and what was seen of all.
+"""The monitoring of one model: its counts, its records, and its drift.
 
 It knows no web framework: requests come as features and outputs.
 """
@@ -244,7 +244,7 @@ class ModelMonitor:
 
 @contextmanager
 def _readable(window: str | None) -> Iterator[None]:
-    """Say what it means that counts cannot be read."""
+    """Turn an error of reading counts into a message with a remedy."""
     try:
         yield
     except OSError as error:

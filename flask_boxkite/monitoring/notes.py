@@ -1,8 +1,8 @@
 """Notes on what could not be captured: what was received, what was expected, and the remedy; the last of each kind.
 
-A note is logged at most once a minute. It is also stored, in this process and in a small file in the directory where
-the processes of a server count together, so that the page of any process shows it. There are five kinds, so a model has
-at most five files of one KiB.
+A note is logged at most once a minute. This process keeps it, and writes it to a small file in the directory where the
+processes of a server count together. So the page of any process shows it. There are five kinds, so a model has at most
+five files of one KiB.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The alerting rules: the conditions under which a person is notified, and the texts of the notification.
 
-An alert's labels name a variable, a model or a sink. They never name anything that may change while the alert fires,
-such as the window, the group that moved most or the version: a changed label would be a new alert. The texts query
-these.
+An alert's labels name a variable, a model or a sink. A changed label would be a new alert, so labels never name a thing
+that may change while the alert fires: the window, the group that moved most, the version. The texts query these.
 """
 
 from __future__ import annotations

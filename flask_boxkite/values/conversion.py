@@ -1,7 +1,7 @@
 """The meaning of a single value, from any client: as a number, as a category, as plain JSON.
 
-Training and serving both read values through this module, so that one value cannot be two things: ``True``, ``1``,
-``1.0``, ``"1"`` and ``numpy.int8(1)`` are the number 1.0 to a numeric variable, and ``numpy.float32(0.1)`` is 0.1.
+Training and serving both read values through this module, so that one value cannot be two things. To a numeric
+variable, ``True``, ``1``, ``1.0``, ``"1"`` and ``numpy.int8(1)`` are 1.0, and ``numpy.float32(0.1)`` is 0.1.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The meaning of a date or a moment, from any client: seconds since 1970 in UTC.
 
-One moment is one value, in every spelling of ISO 8601 that is in use (``2024-01-31``, ``2024-01-31T12:00:00Z``,
-``2024-01-31 14:00:00.000+02:00``) and in every type of Python, NumPy and pandas. A date is its midnight. A time
-without a zone is in UTC, even if the process is in another zone.
+One moment is one value in every type of Python, NumPy and pandas, and in every spelling of ISO 8601 that is in use, as
+``2024-01-31``, ``2024-01-31T12:00:00Z`` or ``2024-01-31 14:00:00.000+02:00``. A date is its midnight. A time without a
+zone is in UTC, even if the process is in another zone.
 """
 
 from __future__ import annotations

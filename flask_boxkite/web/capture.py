@@ -276,7 +276,7 @@ class Capture(RequestFeatures):
             self.model.complain("A prediction could not be counted; the response is not affected.")
 
     def _explain(self, response: Response | Reply | None) -> None:
-        """Say, once in a while, what was seen and what was expected."""
+        """Explain, once in a while, why something was not captured."""
         model, options = self.model, self._options
         explanations = model.explanations
         explanations.explain_features(

@@ -1,7 +1,7 @@
 """Capture around any WSGI app: Bottle, Django, Falcon, or a bare function.
 
-A WSGI app has no view to look into: features come from the raw request, the output from the raw response, which is
-passed on unchanged (`flask_boxkite.web.response_stream`).
+A WSGI app has no view to look into. So features come from the raw request, and the output from the raw response, which
+is passed on unchanged (`flask_boxkite.web.response_stream`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class BoxkiteMiddleware:
     Args:
         wsgi_app: The app.
         service: Service that counts and logs predictions.
-        routes: Paths that predict, without paths that call ``service.log_prediction`` themselves. Each maps to None or
-            an empty mapping for payload conventions, or to a mapping with ``features`` and ``output``: a dotted path
+        routes: Paths that predict, without paths that call ``service.log_prediction`` themselves. A path maps to None
+            for payload conventions, or to a mapping with ``features`` and ``output``. Each of these is a dotted path
             into the JSON, or a callable that receives the request (of Werkzeug) or the parsed response.
         metrics_path: Path of the metrics; None for no route.
 

@@ -47,7 +47,7 @@ _TEST_CLIENTS = ("Werkzeug/", "testclient")
 
 
 class MonitoredApp:
-    """A Flask app, its monitor, and what its requests have shown so far.
+    """A Flask app and its monitor, with the state that its requests change.
 
     Attributes:
         monitor: Monitor of its models.
@@ -89,7 +89,7 @@ class MonitoredApp:
         return model
 
     def route_problems(self, app: Any) -> Iterator[str]:
-        """Yield what is wrong with the routes of the app, which is complete only when it serves."""
+        """Yield the problems of the app's routes, which are complete only when it serves."""
         predicted = self._predicted()
         yield from route_problems(app, predicted)
         for item in routed(app, predicted):
@@ -124,7 +124,7 @@ class MonitoredApp:
     # --- hooks -------------------------------------------------------------------------------------------------------
 
     def begin(self, app: Flask, environ: dict[str, Any], *, is_dispatched: bool) -> None:
-        """Do at the first request what cannot be done before: whatever else is on the app is there by now.
+        """Check the app at its first request, when all other extensions and routes are there.
 
         Args:
             app: The app.
@@ -210,7 +210,7 @@ class MonitoredApp:
             response.response = Passing(answer, response.iter_encoded(), getattr(body, "close", None))
 
     def answer_to(self, capture: Capture, response: BaseResponse, *, waits_for_close: bool) -> Answer | None:
-        """Return what finishes a prediction at the end of its response; None if it is finished at once."""
+        """Return the answer that finishes a prediction when it ends; None if the prediction is finished at once."""
         is_file = response.direct_passthrough and not isinstance(response.response, Generator)
         if is_file or (response.is_sequence and not waits_for_close):
             if capture.awaits_body:  # it is a file, or a hook has read the stream
@@ -235,7 +235,7 @@ class MonitoredApp:
 
 
 def monitored_app(app: Flask) -> MonitoredApp | None:
-    """Return what `Boxkite.init_app` has made of an app; None if it has no monitor."""
+    """Return the state that `Boxkite.init_app` has put on an app; None if it has no monitor."""
     return app.extensions.get(KEY)
 
 

@@ -40,7 +40,7 @@ def predicting(view: Callable[..., Any], model: str | None, options: Options) ->
             raise
         return _taken(capture, returned)
 
-    # Not the same by way of Flask's `ensure_sync`: an async decorator above, or another async view, awaits it.
+    # Flask's `ensure_sync` would not do: an async decorator above, or another async view, awaits this function.
     async def call_async(*args: Any, **kwargs: Any) -> Any:
         capture = _begin(view, model, options)
         if type(capture) is bool:
@@ -96,7 +96,7 @@ def _take_raised(capture: Capture, error: BaseException) -> None:
 
 
 def _taken(capture: Capture, returned: Any) -> Any:
-    """Take the output from what a view returned; return what Flask accepts."""
+    """Take the output from a view's return value; return a value that Flask accepts."""
     capture.take_output(returned)
     if type(returned) is dict and _JSON_ATOMS.issuperset(map(type, returned.values())):
         capture.makes_response = True
@@ -105,7 +105,7 @@ def _taken(capture: Capture, returned: Any) -> Any:
 
 
 def _as_flask_value(returned: Any) -> Any:
-    """Return what Flask accepts: values it would refuse become JSON."""
+    """Return a value that Flask accepts: a value that it would refuse becomes JSON."""
     value = json_value(returned)
     if isinstance(value, tuple) and not is_reply(value):
         return value
