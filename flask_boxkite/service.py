@@ -17,7 +17,7 @@ __all__ = ["ModelMonitoringService"]
 
 
 class ModelMonitoringService:
-    """Monitors one model: counts what it sees and says, logs each prediction, exports metrics.
+    """Monitors one model: counts its features and outputs, logs each prediction, exports metrics.
 
     Safe to use from any thread, and in processes forked after its creation. It starts a thread only when the first
     prediction is logged, and only if there is a sink.

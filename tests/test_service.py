@@ -519,7 +519,7 @@ def test_windows_that_cannot_be_read_are_no_reason_to_judge_nothing(
     for name in ("history", "_snapshot"):
         with monkeypatch.context() as patch:
             patch.setattr(Windows, name, fail)
-            service.monitor._timelines = Timelines(service.monitor._layout)
+            service.monitor._timelines = Timelines(service.monitor.counter.layout)
             assert (service.drift()["age"].live_rows, service.drift()["age"].verdict) == (50, "major")
             with pytest.raises(BoxkiteError, match=r"^The counts of the window '1h' cannot be read: too many files\."):
                 service.drift("1h")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -101,32 +101,16 @@ def baseline(
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
     from flask_boxkite.cli.terminal import waiting
-    from flask_boxkite.cli.training_data import check_columns, is_data, scan
+    from flask_boxkite.cli.training_data import scan
     from flask_boxkite.cli.training_files import readable
 
-    if is_data(str(out)):
-        # A slip may have named the training data itself.
-        msg = f"'{out}' is a name for data. Choose another name for the baseline, such as 'baseline.prom'."
-        raise BaselineError(msg)
+    _check_output(out)
     with waiting("Looking at the data"):
         frame = scan(data, missing, texts)
-    columns = frame.collect_schema().names()
     bounds = dict(map(_named_bounds, bins))
-    for option, given in (
-        ("--output-column", outputs),
-        ("--exclude", exclude),
-        ("--discrete", discrete),
-        ("--bins", bounds),
-        ("--text", texts),
-    ):
-        check_columns(option, given, columns)
-    if both := sorted({*outputs} & {*exclude}):
-        msg = f"'--output-column' and '--exclude' both name {both[0]!r}. Remove it from one of them."
-        raise BaselineError(msg)
-    features = [name for name in columns if name not in {*outputs, *exclude}]
-    if "" in features:
-        msg = "A column has no name, like the index that pandas writes. Name it, or leave it out: --exclude ''"
-        raise BaselineError(msg)
+    named = {"--discrete": discrete, "--bins": bounds, "--text": texts}
+    features = _features(frame.collect_schema().names(), outputs, exclude, named)
+
     with waiting(f"Counting {len(features) + len(outputs)} columns") as tell, readable(listed(data)):
         try:
             made = ModelMonitoringService.export_text(
@@ -150,10 +134,48 @@ def baseline(
     write("".join(f"{printable(line)}\n" for line in _summary(made, out)), None)
 
 
-def _named_bounds(given: str) -> tuple[str, list[str]]:
-    name, equals, bounds = given.rpartition("=")
+def _check_output(out: Path) -> None:
+    """Refuse a name for data: a slip may have named the training data itself."""
+    from flask_boxkite.cli.training_data import is_data
+
+    if is_data(str(out)):
+        msg = f"'{out}' is a name for data. Choose another name for the baseline, such as 'baseline.prom'."
+        raise BaselineError(msg)
+
+
+def _features(
+    columns: Sequence[str], outputs: Sequence[str], exclude: Sequence[str], named: Mapping[str, Collection[str]]
+) -> list[str]:
+    """Return the columns that are features.
+
+    Args:
+        columns: Columns of the data.
+        outputs: Columns that the model outputs.
+        exclude: Columns to leave out.
+        named: Columns that other options name, by option.
+
+    Raises:
+        BaselineError: An option names a column that the data does not have, or a column has no name.
+    """
+    from flask_boxkite.cli.training_data import check_columns
+
+    for option, names in {"--output-column": outputs, "--exclude": exclude, **named}.items():
+        check_columns(option, names, columns)
+    if both := sorted({*outputs} & {*exclude}):
+        msg = f"'--output-column' and '--exclude' both name {both[0]!r}. Remove it from one of them."
+        raise BaselineError(msg)
+
+    features = [name for name in columns if name not in {*outputs, *exclude}]
+    if "" in features:
+        msg = "A column has no name, like the index that pandas writes. Name it, or leave it out: --exclude ''"
+        raise BaselineError(msg)
+    return features
+
+
+def _named_bounds(text: str) -> tuple[str, list[str]]:
+    name, equals, bounds = text.rpartition("=")
     if not equals:
-        msg = f"'--bins' must be a name and bounds, such as 'age=18,65', got {given!r}."
+        msg = f"'--bins' must be a name and bounds, such as 'age=18,65', got {text!r}."
         raise BaselineError(msg)
     return name, bounds.split(",")
 

@@ -75,17 +75,17 @@ def _app(context: click.Context) -> Flask | None:
         return None
 
 
-def _show(found: Sequence[Outcome]) -> None:
+def _show(results: Sequence[Outcome]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from flask_boxkite.cli.terminal import printing
 
     table = Table.grid(padding=(0, 1))
-    levels = Counter(outcome.level for outcome in found)
+    levels = Counter(outcome.level for outcome in results)
     with printing(None) as console:
         marks = _PLAIN_MARKS if console.options.ascii_only else _MARKS
-        for outcome in found:
+        for outcome in results:
             table.add_row(Text(marks[outcome.level], style=_STYLES[outcome.level]), printable(masked(outcome.what)))
             if outcome.remedy:
                 table.add_row("", Text(printable(masked(outcome.remedy)), style="dim"))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Discrete, Distribution
-from flask_boxkite.cli.group import PATH, boxkite, counted, listed, meant
+from flask_boxkite.cli.group import PATH, boxkite, counted, listed, suggestion
 from flask_boxkite.cli.inspect import variable_named
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
 from flask_boxkite.config import Settings
@@ -26,7 +26,6 @@ Count: TypeAlias = Callable[[str, Distribution], Cells]
 """Counts a variable, given its side; raises BinMismatchError, with the reason, if it cannot."""
 
 
-_PIECE_ROWS = 100_000
 """Number of rows in memory at once, besides a few more that are read ahead."""
 
 
@@ -150,7 +149,7 @@ def _of_data(
     Raises:
         BaselineError: The data cannot be read, or lacks a feature.
     """
-    from flask_boxkite.cli.rebinning import ColumnCounter
+    from flask_boxkite.cli.rebinning import ColumnCounter, count_columns
     from flask_boxkite.cli.terminal import waiting
     from flask_boxkite.cli.training_data import scan
     from flask_boxkite.cli.training_files import readable
@@ -166,9 +165,7 @@ def _of_data(
     if unknown := [name for name in columns if name not in known and name not in excluded]:
         click.echo(f"Not in the baseline, so left out: {listed(list(map(repr, unknown)))}.", err=True)
     with waiting(f"Counting {counted(len(known), 'column')}"), readable(listed(names)):
-        for piece in frame.select(sorted(known)).collect_batches(chunk_size=_PIECE_ROWS, maintain_order=False):
-            for (_, name), counter in counters.items():
-                counter.add(piece[name])
+        count_columns(frame, [(name, counter) for (_, name), counter in counters.items()])
     return replace(baseline, outputs=outputs), lambda side, item: counters[side, item.name].cells
 
 
@@ -181,6 +178,6 @@ def _texts(baseline: Baseline) -> list[str]:
 def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:
     for item in baseline.features:
         if item.name not in columns:
-            hint = meant(item.name, columns)
+            hint = suggestion(item.name, columns)
             msg = f"The data has no column {item.name!r}, but the baseline has. {hint} (--exclude leaves it out.)"
             raise BaselineError(msg)

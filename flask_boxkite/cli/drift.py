@@ -161,7 +161,7 @@ def _of_records(
     trained = Baseline.load(baseline)
     source = Records(location, start=start, end=end, model=model, fingerprint=fingerprint)
     with waiting("Reading records"), _one_model(source):
-        found, has_counts = _segments(source, trained, by, alpha) if by else _whole(source, trained, alpha, location)
+        findings, has_counts = _segments(source, trained, by, alpha) if by else _whole(source, trained, alpha, location)
     if damage := source.counts.damage:
         click.echo(f"Some data at '{location}' is not a record and was left out: {damage}.", err=True)
     if not has_counts:
@@ -175,7 +175,7 @@ def _of_records(
         if must_be_some:
             raise BoxkiteError(msg)
         click.echo(msg, err=True)
-    return found
+    return findings
 
 
 def _check_period(start: str | None, end: str | None) -> None:

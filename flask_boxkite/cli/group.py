@@ -14,7 +14,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import masked, printable
 from flask_boxkite.system.files import write_whole
 
-__all__ = ["PATH", "boxkite", "counted", "listed", "meant", "output_option", "write", "writing"]
+__all__ = ["PATH", "boxkite", "counted", "listed", "output_option", "suggestion", "write", "writing"]
 
 PATH = click.Path(path_type=Path, readable=False)
 """A file or folder; the code that opens it reports what is wrong with it."""
@@ -23,6 +23,7 @@ _MOST_NAMES = 20
 """Number of names in a list that stay readable on one line."""
 
 _CLI_PACKAGES = frozenset({"polars", "rich"})
+"""Packages of the extra ``cli``."""
 
 
 class _Group(click.Group):
@@ -34,10 +35,9 @@ class _Group(click.Group):
         except BoxkiteError as error:
             raise click.ClickException(printable(masked(str(error)))) from error
         except ModuleNotFoundError as error:
-            name = (error.name or "").partition(".")[0]
-            if name not in _CLI_PACKAGES:
+            if (error.name or "").partition(".")[0] not in _CLI_PACKAGES:
                 raise
-            msg = f"This command needs the package {name!r}. Run: pip install 'flask-boxkite[cli]'"
+            msg = "This command needs the extra 'cli'. Run: pip install 'flask-boxkite[cli]'"
             raise click.ClickException(msg) from error
 
 
@@ -109,7 +109,7 @@ def listed(texts: Sequence[str], most: int = _MOST_NAMES) -> str:
     return ", ".join(texts[:most]) + rest
 
 
-def meant(name: str, known: Sequence[str]) -> str:
+def suggestion(name: str, known: Sequence[str]) -> str:
     """Return the known name that was probably meant by *name*, or all known names, as a sentence."""
     close = difflib.get_close_matches(name, known, 1)
     return f"Did you mean {close[0]!r}?" if close else f"There are: {listed(list(map(repr, known)))}."

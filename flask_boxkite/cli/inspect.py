@@ -11,7 +11,7 @@ import click
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.blindness import blind_spot
 from flask_boxkite.baseline.distribution import Continuous, Discrete, group_counts
-from flask_boxkite.cli.group import PATH, boxkite, meant, output_option, write
+from flask_boxkite.cli.group import PATH, boxkite, output_option, suggestion, write
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.page.wording import moment
 
@@ -57,7 +57,7 @@ def variable_named(baseline: Baseline, name: str) -> Distribution:
     variables = {item.name: item for item in (*baseline.outputs, *baseline.features)}
     if name in variables:
         return variables[name]
-    msg = f"The baseline has no variable {name!r}. {meant(name, list(variables))}"
+    msg = f"The baseline has no variable {name!r}. {suggestion(name, list(variables))}"
     raise BaselineError(msg)
 
 

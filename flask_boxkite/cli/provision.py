@@ -10,8 +10,10 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_boxkite.cli.group import boxkite, output_option, write
+from flask_boxkite.drift.verdict import MAJOR_SIZE
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.provision import ObjectMeta, RuleOptions, rules_text, scrape_config_text
+from flask_boxkite.provision.options import LEAST_SCRAPES
 from flask_boxkite.web.monitored_app import monitored_app
 
 __all__ = ["grafana", "rules", "scrape_config"]
@@ -24,8 +26,8 @@ _DEFAULTS = RuleOptions()
     "--window",
     "windows",
     multiple=True,
-    help="Span of time over which live rows are judged, at least 20 scrapes long; repeatable, shortest first. "
-    "[default: 5m, 1h and 24h, without any that are too short]",
+    help=f"Span of time over which live rows are judged, at least {LEAST_SCRAPES} scrapes long; repeatable, shortest "
+    "first. [default: 5m, 1h and 24h, without any that are too short]",
 )
 @click.option(
     "--scrape-interval",
@@ -36,7 +38,7 @@ _DEFAULTS = RuleOptions()
     "--minimum-size",
     type=float,
     default=_DEFAULTS.minimum_size,
-    help="Size from which on a change that is more than chance is drift; at most 0.25.",
+    help=f"Size from which on a change that is more than chance is drift; at most {MAJOR_SIZE:g}.",
 )
 @click.option(
     "--for",

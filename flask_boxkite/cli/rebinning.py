@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,9 @@ from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.payloads import Table
 
-__all__ = ["ColumnCounter", "recount"]
+__all__ = ["ColumnCounter", "count_columns", "recount"]
+
+PIECE_ROWS = 100_000
 
 _BEYOND_NUMPY = frozenset({pl.Int128, getattr(pl, "UInt128", pl.Int128)})
 """Integer types that NumPy lacks; UInt128 came to Polars later."""
@@ -55,9 +58,9 @@ class ColumnCounter:
             self._add_distinct(values)
         self._add([[None]], len(column) - len(values))
 
-    def _add_distinct(self, held: pl.Series) -> None:
+    def _add_distinct(self, column: pl.Series) -> None:
         """Count equal values together, since there are few different ones."""
-        distinct = held.value_counts(name="rows")
+        distinct = column.value_counts(name="rows")
         values = distinct.to_series(0)
         # NumPy's scalars keep the type of a number; a narrow float is read by its decimals.
         items = values.to_numpy() if values.dtype.is_float() else values.to_list()
@@ -71,6 +74,22 @@ class ColumnCounter:
         if added.block is not None:
             self.cells += times * added.block
         np.add.at(self.cells, added.cells, times)
+
+
+def count_columns(
+    frame: pl.LazyFrame, counters: Sequence[tuple[str, ColumnCounter]], piece_rows: int = PIECE_ROWS
+) -> None:
+    """Count the rows of a frame, piece by piece, so that only some are in memory.
+
+    Args:
+        frame: The rows.
+        counters: Counters, each with the name of its column; two may count the same one.
+        piece_rows: Number of rows in a piece.
+    """
+    names = sorted({name for name, _ in counters})
+    for piece in frame.select(names).collect_batches(chunk_size=piece_rows, maintain_order=False):
+        for name, counter in counters:
+            counter.add(piece[name])
 
 
 def recount(item: Distribution, other: Distribution) -> NDArray[np.int64]:
@@ -88,11 +107,11 @@ def recount(item: Distribution, other: Distribution) -> NDArray[np.int64]:
 
 
 def _recounted_bins(item: Continuous, other: Continuous) -> list[int]:
-    places = {bound: place for place, bound in enumerate(other.upper_bounds, 1)}
-    if not places.keys() >= set(item.upper_bounds):
+    indexes = {bound: index for index, bound in enumerate(other.upper_bounds, 1)}
+    if not indexes.keys() >= set(item.upper_bounds):
         msg = "it has other bins"
         raise BinMismatchError(msg)
-    ends = [0, *(places[bound] for bound in item.upper_bounds), len(other.counts)]
+    ends = [0, *(indexes[bound] for bound in item.upper_bounds), len(other.counts)]
     return [sum(other.counts[start:end]) for start, end in pairwise(ends)]
 
 

@@ -167,28 +167,28 @@ def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[...
     return add
 
 
-def finish(found: Findings, form: str, output: Path | None, fail_on: str | None, *, shows_all: bool) -> None:
+def finish(findings: Findings, form: str, output: Path | None, fail_on: str | None, *, shows_all: bool) -> None:
     """Write the findings, and exit with code `DRIFT_FOUND` if that was requested.
 
     Args:
-        found: Findings to write.
+        findings: Findings to write.
         form: Format: ``table``, ``json``, ``markdown``, or ``html`` if available.
         output: File to write to; None for standard output.
         fail_on: Mildest verdict that causes the exit code `DRIFT_FOUND`; None for none.
         shows_all: Whether a table lists variables that have not moved.
     """
     if form == "json":
-        write(json.dumps(found.to_json(), indent=2) + "\n", output)
+        write(json.dumps(findings.to_json(), indent=2) + "\n", output)
     elif form == "markdown":
-        write(found.to_markdown() + "\n", output)
+        write(findings.to_markdown() + "\n", output)
     elif form == "html":
-        assert isinstance(found, Models)
-        write(found.html(), output)
+        assert isinstance(findings, Models)
+        write(findings.html(), output)
     else:
-        found.show(output, shows_all=shows_all)
+        findings.show(output, shows_all=shows_all)
 
     bad = _FAILING[: _FAILING.index(fail_on) + 1] if fail_on else ()
-    names = [name for name, verdict in found.verdicts if verdict in bad]
+    names = [name for name, verdict in findings.verdicts if verdict in bad]
     if names:
         click.echo(f"Drift found: {counted(len(names), 'variable')}, {fail_on} or worse.", err=True)
         click.get_current_context().exit(DRIFT_FOUND)

@@ -27,14 +27,14 @@ class _Route(NamedTuple):
         blueprint: Name of its blueprint.
         key: Name of the setting with its path.
         mark: Bytes that only our answer contains.
-        found: Text about a route that answers.
+        text: Text about a route that answers.
     """
 
     path: str
     blueprint: str
     key: str
     mark: bytes
-    found: str
+    text: str
 
 
 class _Answer(NamedTuple):
@@ -57,12 +57,11 @@ class _Answer(NamedTuple):
     error: BaseException | None
 
 
-def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
-    """Request the metrics and, if it has an address, the page.
+def probe_routes(app: Flask) -> Iterator[Outcome]:
+    """Request the metrics and, if it has an address, the page; but not a page that the app's own function protects.
 
     Args:
         app: App to test; its middleware and hooks run as for any request.
-        has_guard: Whether the user's own function decides who sees the page: then the page is not requested.
     """
     state = monitored_app(app)
     assert state is not None
@@ -74,8 +73,9 @@ def probe_routes(app: Flask, *, has_guard: bool) -> Iterator[Outcome]:
         mark = b"boxkite_capture_errors_total"
         yield from _probe(app, settings, _Route(settings.metrics_path, METRICS, "BOXKITE_METRICS_PATH", mark, text))
 
-    if settings.dashboard_path is not None and not has_guard:
-        path = f"{settings.dashboard_path.rstrip('/')}/"
+    access = state.access
+    if access.is_deployed and access.path is not None and access.guard is None:
+        path = f"{access.path.rstrip('/')}/"
         text = f"The drift page is at '{path}', for {who}."
         yield from _probe(app, settings, _Route(path, DASHBOARD, "BOXKITE_DASHBOARD_PATH", b"boxkite.css", text))
 
@@ -94,7 +94,7 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
         yield Outcome("problem", *_explanation(app, route, answer))
         return
 
-    yield Outcome("ok", route.found)
+    yield Outcome("ok", route.text)
     if route.blueprint != METRICS:
         return  # browsers follow a redirect to https, use the host's name, and come seldom
 
@@ -135,8 +135,8 @@ def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answe
 def _limits(app: Flask) -> list[str]:
     """Return the limits that Flask-Limiter has applied to the request."""
     limiters = app.extensions.get("limiter", ())
-    found = [limiter.current_limits for limiter in limiters] if isinstance(limiters, (set, frozenset)) else []
-    return [str(item.limit) for limits in found for item in limits]
+    current = [limiter.current_limits for limiter in limiters] if isinstance(limiters, (set, frozenset)) else []
+    return [str(item.limit) for limits in current for item in limits]
 
 
 @contextmanager

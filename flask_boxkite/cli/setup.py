@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Flask
@@ -16,12 +14,10 @@ from flask_boxkite.cli.group import counted, listed
 from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.cli.routes import probe_routes
 from flask_boxkite.config import Settings
-from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.live.windows import Shortage
 from flask_boxkite.monitoring.assembly import load_baselines
-from flask_boxkite.monitoring.findings import Level, findings
-from flask_boxkite.monitoring.notes import latest
+from flask_boxkite.monitoring.findings import Deployment, Finding
+from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.monitored_app import monitored_app
 
 __all__ = ["Setup", "outcomes", "setup_of_app", "setup_of_environment"]
@@ -37,30 +33,18 @@ class Setup:
         source: Origin of the set-up, as a sentence.
         settings: The settings.
         models: Baseline of each model; None for a model without one.
-        sinks: Counts of accepted, delivered and lost records, by sink.
-        capture_errors: Requests whose features or output were not found, by reason.
+        findings: Problems and hints that follow from settings and counts.
         directory: Directory where processes count together; None if each counts in its memory, or there is no app.
-        alone: ``hint`` if each process counts in its memory; None if not.
-        shortage: Disk space that time windows lack; None if they lack none.
-        has_guard: Whether the user's own function decides who sees the drift page.
-        notes: Last note about a request that was not captured, by kind.
         route_problems: Problems with the routes of the app, each with its remedy.
-        is_ambiguous: Whether only the order of apps tells the counts of this app from another app's.
         app: The app; None if there is none.
     """
 
     source: str
     settings: Settings
     models: Mapping[str, Baseline | None]
-    sinks: Mapping[str, RecorderCounts] = field(default_factory=dict)
-    capture_errors: Mapping[str, int] = field(default_factory=dict)
+    findings: Sequence[Finding]
     directory: Path | None = None
-    alone: Level | None = None
-    shortage: Shortage | None = None
-    has_guard: bool = False
-    notes: Mapping[str, str] = field(default_factory=dict)
     route_problems: Sequence[str] = ()
-    is_ambiguous: bool = False
     app: Flask | None = None
 
 
@@ -77,20 +61,14 @@ def setup_of_app(app: Flask) -> Setup:
         raise ConfigError(msg)
 
     monitor, models = state.monitor, state.monitor.models()
-    directory = monitor.state_directory()
+    observations = [model.observe() for model in models]
     return Setup(
         f"App {app.name!r} has a monitor, whose settings are valid.",
         state.settings,
         {model.model: model.baseline for model in models},
-        sinks=monitor.sinks(),
-        capture_errors=sum((Counter(model.observe().capture_errors) for model in models), Counter()),
-        directory=directory,
-        alone="hint" if directory is None else None,
-        shortage=monitor.shortage(),
-        has_guard=state.guard is not None,
-        notes=latest((model.notes.read() for model in models), time.time()),
+        monitor.findings(observations, monitor.sinks(), is_open=state.access.is_open, has_others=None),
+        directory=monitor.state_directory(),
         route_problems=list(state.route_problems(app)) if state.settings.enabled else (),
-        is_ambiguous=monitor.is_ambiguous(),
         app=app,
     )
 
@@ -107,9 +85,15 @@ def setup_of_environment() -> Setup:
     settings = Settings.from_mapping(config)
     names = sorted(f"{_PREFIX}_{key}" for key in config if key.startswith("BOXKITE_"))
     source = f"There is no app; the environment sets {', '.join(names) or 'nothing'}."
+
     baselines = load_baselines(settings.baseline)
     models = {name or (baseline.model if baseline else "default"): baseline for name, baseline in baselines.items()}
-    return Setup(source, settings, models)
+    deployment = Deployment(
+        settings,
+        {name: baseline is not None for name, baseline in models.items()},
+        is_open=PageAccess.of(config, settings).is_open,
+    )
+    return Setup(source, settings, models, deployment.findings())
 
 
 def outcomes(setup: Setup) -> Iterator[Outcome]:
@@ -131,21 +115,11 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
         where = f"in '{setup.directory}'" if settings.state_dir else f"below '{setup.directory.parent}'"
         yield Outcome("ok", f"Processes of a server count together {where}.")
     if setup.app is not None:
-        yield from probe_routes(setup.app, has_guard=setup.has_guard)
+        yield from probe_routes(setup.app)
     elif settings.metrics_path is not None:
         yield Outcome("ok", f"Metrics will be at '{settings.metrics_path}'.")
 
-    for finding in findings(
-        settings,
-        models={name: baseline is not None for name, baseline in setup.models.items()},
-        sinks=setup.sinks,
-        capture_errors=setup.capture_errors,
-        is_open=settings.dashboard_path is not None and settings.metrics_token is None and not setup.has_guard,
-        alone=setup.alone,
-        shortage=setup.shortage,
-        notes=setup.notes,
-        ambiguous="hint" if setup.is_ambiguous else None,
-    ):
+    for finding in setup.findings:
         yield Outcome(*finding)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from flask_boxkite.cli.column_types import one_table
-from flask_boxkite.cli.group import listed, meant
+from flask_boxkite.cli.group import listed, suggestion
 from flask_boxkite.cli.training_file import Part, format_of, part_of
 from flask_boxkite.cli.training_files import is_url, readable
 from flask_boxkite.errors import BaselineError
@@ -53,15 +53,15 @@ def scan(
     return whole
 
 
-def check_columns(option: str, given: Collection[str], columns: Sequence[str]) -> None:
+def check_columns(option: str, names: Collection[str], columns: Sequence[str]) -> None:
     """Refuse names that are not columns of the data.
 
     Raises:
         BaselineError: A name is not a column; the message names the one that was probably meant.
     """
-    for name in given:
+    for name in names:
         if name not in columns:
-            msg = f"'{option}' names {name!r}, which the data does not have. {meant(name, columns)}"
+            msg = f"'{option}' names {name!r}, which the data does not have. {suggestion(name, columns)}"
             raise BaselineError(msg)
 
 

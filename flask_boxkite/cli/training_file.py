@@ -1,7 +1,7 @@
 """One file of training data: its columns and their types, before and after other files decide which are texts.
 
-In CSV, and in the folder names of a partitioned data set, every value is plain text, so one file alone does not
-determine the type of a column: `Part.plain` names these columns, and `deciding` looks at all files.
+Values in CSV, and in the folder names of a partitioned data set, are plain texts. One file alone does not determine the
+types of such columns: `Part.plain` names them, and `column_types` looks at all files.
 """
 
 from __future__ import annotations
@@ -112,15 +112,16 @@ def _table(path: str, separator: str) -> Part:
         if number > 1 and name:
             msg = f"'{path}' has the column {name!r} {number} times. Give each column a name of its own."
             raise BaselineError(msg)
+
     read = partial(pl.scan_csv, path, separator=separator)
     # All rows determine the types, not only the first ones.
-    found = read(infer_schema_length=None).collect_schema()
-    schema = {name.strip(): type_ for name, type_ in found.items()}
+    file_schema = read(infer_schema_length=None).collect_schema()
+    schema = {name.strip(): type_ for name, type_ in file_schema.items()}
     _check_separator(path, list(schema), separator)
 
     def rows(texts: Collection[str]) -> pl.LazyFrame:
-        types = {name: pl.String if name.strip() in texts else type_ for name, type_ in found.items()}
-        return read(schema=types).rename({name: name.strip() for name in found})
+        types = {name: pl.String if name.strip() in texts else type_ for name, type_ in file_schema.items()}
+        return read(schema=types).rename({name: name.strip() for name in file_schema})
 
     return Part(path, schema, frozenset(schema), rows)
 

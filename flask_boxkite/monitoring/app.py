@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,14 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import TIMINGS, RecorderCounts, Timings
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.monitoring.assembly import exported_model, make_exposition, make_recorders, make_store
+from flask_boxkite.monitoring.findings import Deployment, Finding, Level
 from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.notes import is_first_to_say
+from flask_boxkite.monitoring.notes import is_first_to_say, latest
+from flask_boxkite.monitoring.observation import Observation
 
 __all__ = ["AppMonitor"]
 
@@ -28,6 +34,7 @@ class AppMonitor:
         settings: Settings of the app.
         recorders: Recorders of its records, one for each sink.
         exposition: Its metrics.
+        clock: Returns the Unix time.
 
     Args:
         settings: Settings of the app.
@@ -36,6 +43,7 @@ class AppMonitor:
         name: Name that the programmer gave the app; None for none.
         store: Home of its counts; None for the one that the settings ask for.
         timings: Pace at which its records are delivered.
+        clock: Returns the Unix time.
 
     Raises:
         ConfigError: A directory that is set cannot be used, or a sink cannot work.
@@ -49,14 +57,17 @@ class AppMonitor:
         name: str | None = None,
         store: Store | None = None,
         timings: Timings = TIMINGS,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings = settings
+        self.clock = clock
         exported = [exported_model(settings, baseline, model) for model, baseline in baselines.items()]
         self._store = store or make_store(settings, app, exported, name)
         self.recorders = make_recorders(settings, self._store, timings)
 
         self._lock = threading.Lock()
-        self._models = {model.name: ModelMonitor(settings, model, self._store, self.recorders) for model in exported}
+        self._models = {model.name: self._new_model(model) for model in exported}
         has_baseline = any(model.baseline for model in exported)
         self._configured = tuple(self._models) if has_baseline else ()
         self.exposition = make_exposition(
@@ -91,9 +102,11 @@ class AppMonitor:
                 return next(iter(self._models.values()))
             name = name or "default"
             if name not in self._models:
-                exported = exported_model(self.settings, None, name)
-                self._models[name] = ModelMonitor(self.settings, exported, self._store, self.recorders)
+                self._models[name] = self._new_model(exported_model(self.settings, None, name))
             return self._models[name]
+
+    def _new_model(self, exported: ExportedModel) -> ModelMonitor:
+        return ModelMonitor(self.settings, exported, self._store, self.recorders, clock=self.clock)
 
     def check_model(self, model: str | None) -> None:
         """Refuse a model that cannot be meant.
@@ -104,6 +117,7 @@ class AppMonitor:
         known = self._configured
         if not known or model in known or (model is None and len(known) == 1):
             return
+
         if len(known) == 1:
             msg = (
                 f"'BOXKITE_BASELINE' has only the model {known[0]!r}, not {model!r}. "
@@ -174,6 +188,43 @@ class AppMonitor:
         """Return the room that the time windows of a model lack; None if none lacks any."""
         for model in self.models():
             with contextlib.suppress(OSError):  # that it cannot be read is said elsewhere
-                if (found := self._store.windows(model.exported.section).shortage()) is not None:
-                    return found
+                if (shortage := self._store.windows(model.exported.section).shortage()) is not None:
+                    return shortage
         return None
+
+    def findings(
+        self,
+        observations: Sequence[Observation],
+        sinks: Mapping[str, RecorderCounts],
+        *,
+        is_open: bool,
+        has_others: bool | None,
+        oldest_seconds: float = math.inf,
+    ) -> list[Finding]:
+        """Return the problems and hints of this deployment, problems first.
+
+        Args:
+            observations: Observations of its models, which say how many requests were not captured.
+            sinks: Counts of its records, as from `sinks`.
+            is_open: Whether everybody may see the drift page.
+            has_others: Whether the server has other processes than this one; None if that is not known.
+            oldest_seconds: Age above which a note on what was not captured is ignored.
+        """
+        models = self.models()
+        if has_others is None:
+            alone, ambiguous = self._store.directory() is None, self.is_ambiguous()
+        else:
+            alone, ambiguous = has_others and self.is_alone(), self.is_ambiguous() and not self.is_alone()
+        level: Level = "hint" if has_others is None else "problem"
+
+        return Deployment(
+            self.settings,
+            models={model.model: model.baseline is not None for model in models},
+            sinks=sinks,
+            capture_errors=sum((Counter(observation.capture_errors) for observation in observations), Counter()),
+            is_open=is_open,
+            alone=level if alone else None,
+            shortage=self.shortage(),
+            notes=latest((model.notes.read() for model in models), self.clock(), oldest_seconds),
+            ambiguous=level if ambiguous else None,
+        ).findings()

@@ -32,22 +32,22 @@ __all__ = [
 logger = logging.getLogger("flask_boxkite")
 
 
-def load_baselines(given: Any) -> dict[str | None, Baseline | None]:
+def load_baselines(setting: Any) -> dict[str | None, Baseline | None]:
     """Return the baseline of each model; of a single one, which says itself whose it is, under None.
 
     Args:
-        given: Value of ``BOXKITE_BASELINE``.
+        setting: Value of ``BOXKITE_BASELINE``.
 
     Raises:
         BaselineError: One is missing or invalid.
         ConfigError: They are given in another way than a path, a `Baseline` or a mapping of model names to those.
     """
-    if not isinstance(given, Mapping):
-        return {None: load_baseline(given)}
-    if not given or not all(isinstance(name, str) and name for name in given):
-        msg = f"'BOXKITE_BASELINE' must name at least one model, each by a text, got {dict(given)!r}."
+    if not isinstance(setting, Mapping):
+        return {None: load_baseline(setting)}
+    if not setting or not all(isinstance(name, str) and name for name in setting):
+        msg = f"'BOXKITE_BASELINE' must name at least one model, each by a text, got {dict(setting)!r}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")
-    return {name: load_baseline(baseline) for name, baseline in given.items()}
+    return {name: load_baseline(baseline) for name, baseline in setting.items()}
 
 
 def load_baseline(
@@ -75,6 +75,7 @@ def load_baseline(
             )
             return None
         baseline = default_path
+
     if not isinstance(baseline, (str, os.PathLike)):
         msg = f"'BOXKITE_BASELINE' must be a path, a Baseline, or a mapping of model names to those, got {baseline!r}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")
@@ -126,7 +127,7 @@ def make_recorders(settings: Settings, store: Store, timings: Timings = TIMINGS)
     if settings.spool_dir is not None:
         options["spooling"] = Spooling(_checked_spool(settings.spool_dir), settings.spool_bytes)
     recorders = Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])
-    # All that belongs to the app holds them, but what they still deliver for it does not.
+    # The app holds the recorders; deliveries that go on after its end do not hold its store.
     weakref.finalize(recorders, store.release).atexit = False
     return recorders
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from flask_boxkite.config import Settings
@@ -11,7 +12,7 @@ from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import GAPS
 from flask_boxkite.system.files import can_lock
 
-__all__ = ["Finding", "Level", "bytes_text", "findings"]
+__all__ = ["Deployment", "Finding", "Level", "bytes_text"]
 
 Level = Literal["problem", "hint"]
 
@@ -26,7 +27,6 @@ _LOSSES = {
     "process_died": "Set 'BOXKITE_SPOOL_DIR': records on disk outlive a process that is killed.",
 }
 """Remedy for lost records, by reason of the loss."""
-
 
 _NOT_CAPTURED = {
     "features": "Features were not found",
@@ -50,42 +50,119 @@ class Finding(NamedTuple):
     remedy: str
 
 
-def findings(
-    settings: Settings,
-    *,
-    models: Mapping[str, bool],
-    sinks: Mapping[str, RecorderCounts],
-    capture_errors: Mapping[str, int],
-    is_open: bool,
-    alone: Level | None = None,
-    shortage: Shortage | None = None,
-    notes: Mapping[str, str] | None = None,
-    ambiguous: Level | None = None,
-) -> list[Finding]:
-    """Return all findings, problems first.
+@dataclass(frozen=True)
+class Deployment:
+    """The facts about a deployment from which its findings follow.
 
-    Args:
+    Attributes:
         settings: Settings of the app.
         models: Whether each model has a baseline, by name.
         sinks: Counts of accepted, delivered and lost records, by sink.
         capture_errors: Requests whose features or output were not found, by reason.
         is_open: Whether everybody may see the drift page.
-        alone: Level of the finding that each process counts for itself: ``problem`` if there are several processes,
-            ``hint`` if there may be several; None if they count together, or there is one.
+        alone: Level of the finding that each process counts for itself. ``problem``: there are several processes.
+            ``hint``: there may be several. None: they count together, or there is one.
         shortage: Disk space that time windows lack; None if they lack none.
         notes: Last note about a request that was not captured, by kind.
-        ambiguous: Level of the finding that only the order of apps tells the counts of this app from another app's:
-            ``problem`` where other processes have to find them, ``hint`` where they may have to; None if the counts are
-            distinct.
+        ambiguous: Level of the finding that only the order of apps tells the counts of this app from another app's.
+            ``problem``: other processes have to find them. ``hint``: they may have to. None: the counts are distinct.
     """
-    items = [
-        *_of_models(models, capture_errors, notes or {}),
-        *_of_identity(ambiguous),
-        *_of_counts(settings, alone, shortage),
-        *_of_losses(sinks),
-        *_of_settings(settings, is_open=is_open),
-    ]
-    return sorted(items, key=lambda finding: finding.level != "problem")
+
+    settings: Settings
+    models: Mapping[str, bool]
+    sinks: Mapping[str, RecorderCounts] = field(default_factory=dict)
+    capture_errors: Mapping[str, int] = field(default_factory=dict)
+    is_open: bool = False
+    alone: Level | None = None
+    shortage: Shortage | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    ambiguous: Level | None = None
+
+    def findings(self) -> list[Finding]:
+        """Return all findings, problems first."""
+        items = [
+            *self._of_models(),
+            *self._of_identity(),
+            *self._of_counts(),
+            *self._of_losses(),
+            *self._of_settings(),
+        ]
+        return sorted(items, key=lambda finding: finding.level != "problem")
+
+    def _of_models(self) -> Iterator[Finding]:
+        for name, has_baseline in self.models.items():
+            if not has_baseline:
+                remedy = "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path."
+                yield Finding("problem", f"Model {name!r} has no baseline, so nothing can drift.", remedy)
+
+        for reason, what in _NOT_CAPTURED.items():
+            if count := self.capture_errors.get(reason, 0):
+                where = f"in {count:,} request{'s' * (count != 1)}"
+                remedy = self.notes.get(reason) or "The log says what was received."
+                yield Finding("problem", f"{what} {where}.", remedy)
+
+        for gap, what in zip(GAPS, ("Features", "Outputs"), strict=True):
+            if gap in self.notes:
+                yield Finding("problem", f"{what} come under other names than in training.", self.notes[gap])
+
+    def _of_identity(self) -> Iterator[Finding]:
+        if self.ambiguous is not None:
+            what = (
+                "Another app of this process has the same name, and monitors the same model with the same baseline: "
+                "only the order in which a process creates the apps tells their counts apart."
+            )
+            yield Finding(self.ambiguous, what, "Give each app a name: Boxkite(app, name=...).")
+
+    def _of_counts(self) -> Iterator[Finding]:
+        if self.alone is not None:
+            if not can_lock:
+                remedy = "Run one process, with threads: this system lacks the file locks that sharing counts needs."
+            elif self.settings.state_dir is not None:
+                remedy = "See the log: 'BOXKITE_STATE_DIR' must be on a local disk with free space, and belong to you."
+            else:
+                remedy = "Set 'BOXKITE_STATE_DIR' to a directory on a local disk that all processes can write."
+            what = "Each process counts in its own memory, so metrics and page show only the process that answers."
+            yield Finding(self.alone, what, remedy)
+
+        if (shortage := self.shortage) is not None:
+            space = f"need {bytes_text(shortage.needed)}, and {bytes_text(shortage.free)} are free"
+            what = f"The last 5 minutes, hour and day stay empty: their snapshots {space}."
+            if self.settings.state_dir is not None:
+                remedy = "Free space in 'BOXKITE_STATE_DIR'."
+            else:
+                disk = "set 'BOXKITE_STATE_DIR' to a local disk with space"
+                remedy = f"Give '/dev/shm' more space (Docker: --shm-size), or {disk}."
+            yield Finding("problem", what, remedy)
+
+    def _of_losses(self) -> Iterator[Finding]:
+        for name, counts in self.sinks.items():
+            for reason, count in counts.dropped.items():
+                if count:
+                    yield Finding("problem", f"Sink {name!r} has lost {count:,} records ({reason}).", _LOSSES[reason])
+
+    def _of_settings(self) -> Iterator[Finding]:
+        settings = self.settings
+        if self.is_open:
+            remedy = "Set 'BOXKITE_METRICS_TOKEN', or give Boxkite a 'dashboard_guard'."
+            yield Finding("hint", "Everybody who reaches the server can see the drift page.", remedy)
+        if not settings.sink:
+            remedy = "Set 'BOXKITE_FLUENTD_ADDR', or 'BOXKITE_LOG_DIR' for files."
+            yield Finding("hint", "Predictions are counted, but not recorded.", remedy)
+        elif settings.spool_dir is None and settings.sink != ("file",):
+            remedy = "Set 'BOXKITE_SPOOL_DIR' to a directory on a local disk."
+            yield Finding("hint", "Records wait in memory, and are lost if the process is killed.", remedy)
+
+        if settings.sink and settings.sample_rate < 1:
+            what = f"Only {settings.sample_rate:.3g} of all predictions are recorded."
+            yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to record all.")
+        if not settings.export_bins:
+            what = "Prometheus receives groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms."
+            remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 140 series, instead of 35."
+            yield Finding("hint", what, remedy)
+        if settings.metrics_path is None:
+            yield Finding(
+                "hint", "There is no route for Prometheus.", "Set 'BOXKITE_METRICS_PATH', or serve export_http()."
+            )
 
 
 def bytes_text(number: float) -> str:
@@ -95,81 +172,3 @@ def bytes_text(number: float) -> str:
             return f"{number:.0f} {unit}"
         number /= 1024
     return f"{number:,.0f} GiB"
-
-
-def _of_models(
-    models: Mapping[str, bool], capture_errors: Mapping[str, int], notes: Mapping[str, str]
-) -> Iterator[Finding]:
-    for name, has_baseline in models.items():
-        if not has_baseline:
-            remedy = "Write one with ModelMonitoringService.export_text() and set 'BOXKITE_BASELINE' to its path."
-            yield Finding("problem", f"Model {name!r} has no baseline, so nothing can drift.", remedy)
-    for reason, what in _NOT_CAPTURED.items():
-        if count := capture_errors.get(reason, 0):
-            where = f"in {count:,} request{'s' * (count != 1)}"
-            yield Finding("problem", f"{what} {where}.", notes.get(reason) or "The log says what was received.")
-    for gap, what in zip(GAPS, ("Features", "Outputs"), strict=True):
-        if gap in notes:
-            yield Finding("problem", f"{what} come under other names than in training.", notes[gap])
-
-
-def _of_identity(ambiguous: Level | None) -> Iterator[Finding]:
-    if ambiguous is not None:
-        what = (
-            "Another app of this process has the same name, and monitors the same model with the same baseline: only "
-            "the order in which a process creates the apps tells their counts apart."
-        )
-        yield Finding(ambiguous, what, "Give each app a name: Boxkite(app, name=...).")
-
-
-def _of_counts(settings: Settings, alone: Level | None, shortage: Shortage | None) -> Iterator[Finding]:
-    if alone is not None:
-        if not can_lock:
-            remedy = "Run one process, with threads: this system lacks the file locks that sharing counts needs."
-        elif settings.state_dir is not None:
-            remedy = "See the log: 'BOXKITE_STATE_DIR' must be on a local disk with free space, and belong to you."
-        else:
-            remedy = "Set 'BOXKITE_STATE_DIR' to a directory on a local disk that all processes can write."
-        what = "Each process counts in its own memory, so metrics and page show only the process that answers."
-        yield Finding(alone, what, remedy)
-
-    if shortage is not None:
-        space = f"need {bytes_text(shortage.needed)}, and {bytes_text(shortage.free)} are free"
-        what = f"The last 5 minutes, hour and day stay empty: their snapshots {space}."
-        remedy = (
-            "Give '/dev/shm' more space (Docker: --shm-size), or set 'BOXKITE_STATE_DIR' to a local disk with space."
-        )
-        if settings.state_dir is not None:
-            remedy = "Free space in 'BOXKITE_STATE_DIR'."
-        yield Finding("problem", what, remedy)
-
-
-def _of_losses(sinks: Mapping[str, RecorderCounts]) -> Iterator[Finding]:
-    for name, counts in sinks.items():
-        for reason, count in counts.dropped.items():
-            if count:
-                yield Finding("problem", f"Sink {name!r} has lost {count:,} records ({reason}).", _LOSSES[reason])
-
-
-def _of_settings(settings: Settings, *, is_open: bool) -> Iterator[Finding]:
-    if is_open:
-        remedy = "Set 'BOXKITE_METRICS_TOKEN', or give Boxkite a 'dashboard_guard'."
-        yield Finding("hint", "Everybody who reaches the server can see the drift page.", remedy)
-    if not settings.sink:
-        remedy = "Set 'BOXKITE_FLUENTD_ADDR', or 'BOXKITE_LOG_DIR' for files."
-        yield Finding("hint", "Predictions are counted, but not recorded.", remedy)
-    elif settings.spool_dir is None and settings.sink != ("file",):
-        remedy = "Set 'BOXKITE_SPOOL_DIR' to a directory on a local disk."
-        yield Finding("hint", "Records wait in memory, and are lost if the process is killed.", remedy)
-
-    if settings.sink and settings.sample_rate < 1:
-        what = f"Only {settings.sample_rate:.3g} of all predictions are recorded."
-        yield Finding("hint", what, "Set 'BOXKITE_SAMPLE_RATE' to 1.0 to record all.")
-    if not settings.export_bins:
-        what = "Prometheus receives groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms."
-        remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 140 series, instead of 35."
-        yield Finding("hint", what, remedy)
-    if settings.metrics_path is None:
-        yield Finding(
-            "hint", "There is no route for Prometheus.", "Set 'BOXKITE_METRICS_PATH', or serve export_http()."
-        )

@@ -19,10 +19,10 @@ from flask_boxkite.payloads import Table, output_table
 
 __all__ = [
     "Where",
+    "argument_hint",
     "features_hint",
-    "given_hint",
-    "given_output_hint",
     "names_hint",
+    "output_argument_hint",
     "output_hint",
     "unmatched_hint",
 ]
@@ -41,15 +41,15 @@ _UNNAMED = re.compile(r"output(_\d+)?")
 """Name of an output that had no name in training."""
 
 
-def names_hint(given: Sequence[str], known: Sequence[str], what: str = "features of a request") -> str | None:
+def names_hint(received: Sequence[str], known: Sequence[str], what: str = "features of a request") -> str | None:
     """Say which features, or outputs, come under another name than in training; None if none seems to.
 
     Args:
-        given: Names in the request, or in the answer.
+        received: Names in the request, or in the answer.
         known: Names in training.
         what: Noun phrase for the named things.
     """
-    did_you_mean = _meant(known, given)
+    did_you_mean = _suggestion(known, received)
     if did_you_mean is None:
         return None
     return f"Some {what} have another name than in training, and count as missing. {did_you_mean}."
@@ -67,7 +67,7 @@ def unmatched_hint(table: Table, known: Sequence[str], *, is_placed: bool) -> st
         width = len(table.rows[0])
         advice = "Send all of them in this order, or by name."
         return f"Rows have {_values(width)}, and the baseline has {len(known)} features: {_listed(known)}. {advice}"
-    advice = _meant(known, table.names) or "Name them as in training"
+    advice = _suggestion(known, table.names) or "Name them as in training"
     if not is_placed and advice.startswith("Name"):
         advice += f", or say where they are: {_predict('features')}"
     return f"The names are {_listed(table.names)}; the features of the baseline are {_listed(known)}. {advice}."
@@ -95,12 +95,12 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
     if callable(where):
         return f"The function 'features' returned nothing that has the shape of rows; {seen}{expected}."
     if where is not None:
-        found = seen if document is None else _at_path(document, where, "the request")
-        return f"{_begun(found)}{expected}."
+        description = seen if document is None else _at_path(document, where, "the request")
+        return f"{_begun(description)}{expected}."
     if seen == _NOT_READ:
         return f"{_begun(seen)}{expected}. Raise 'BOXKITE_MAX_BODY_BYTES', or log the rows with log_prediction()."
     path = _path_to(document, frozenset(known), _DEEPEST)
-    advice = (not path and _meant(known, _all_keys(document))) or _where_to_send(document, path, known)
+    advice = (not path and _suggestion(known, _all_keys(document))) or _where_to_send(document, path, known)
     return f"{_begun(seen)}{expected}. {advice}."
 
 
@@ -157,21 +157,21 @@ def _path_to(document: Any, known: frozenset[str], depth: int) -> list[str] | No
     return None
 
 
-def output_hint(reply: Reply | None, found: Any, names: Sequence[str], rows: int | None, where: Where) -> str:
+def output_hint(reply: Reply | None, output: Any, names: Sequence[str], rows: int | None, where: Where) -> str:
     """Describe an answer that lacks the outputs.
 
     Args:
         reply: The response; None if there is none.
-        found: The output that was found but does not fit; None if none was found.
+        output: The output that was found but does not fit; None if none was found.
         names: Names of the outputs.
         rows: Number of rows in the request; None if unknown.
         where: Place of the output as the user has given it.
     """
     expected = _expected(names)
-    if (other := _other_rows(found, names, rows)) is not None:
+    if (other := _other_rows(output, names, rows)) is not None:
         return other
     if callable(where):
-        returned = "returned None" if found is None else f"returned what does not fit: it {_described(found)}"
+        returned = "returned None" if output is None else f"returned what does not fit: it {_described(output)}"
         return _joined(f"The function 'output' {returned}", expected, "")
     if reply is None or reply.data is None:
         return "The answer is a stream, a file or encoded, and cannot be read. Log it with monitor.log_prediction()."
@@ -185,7 +185,7 @@ def output_hint(reply: Reply | None, found: Any, names: Sequence[str], rows: int
     return _joined(f"The answer {_described(document)}", expected, _advice(document, names, rows))
 
 
-def given_hint(argument: str, value: Any, names: Sequence[str]) -> str:
+def argument_hint(argument: str, value: Any, names: Sequence[str]) -> str:
     """Say what is wrong with an argument of ``log_prediction``.
 
     Args:
@@ -199,14 +199,14 @@ def given_hint(argument: str, value: Any, names: Sequence[str]) -> str:
     return f"What log_prediction() got as {argument!r} does not fit: it {_described(value)}.{known}"
 
 
-def given_output_hint(value: Any, names: Sequence[str], rows: int | None) -> str:
+def output_argument_hint(value: Any, names: Sequence[str], rows: int | None) -> str:
     """Say what is wrong with the output that ``log_prediction`` got."""
-    return _other_rows(value, names, rows) or given_hint("output", value, names)
+    return _other_rows(value, names, rows) or argument_hint("output", value, names)
 
 
-def _other_rows(found: Any, names: Sequence[str], rows: int | None) -> str | None:
+def _other_rows(output: Any, names: Sequence[str], rows: int | None) -> str | None:
     """Say that an output has more or fewer rows than the request; None if it has not."""
-    table = None if found is None or rows is None else output_table(found, names, None)
+    table = None if output is None or rows is None else output_table(output, names, None)
     if table is None or len(table) == rows:
         return None
     return f"The output has {_rows(len(table))}, and the features have {_rows(rows or 0)}."
@@ -226,7 +226,7 @@ def _advice(document: Any, names: Sequence[str], rows: int | None) -> str:
     if all(_UNNAMED.fullmatch(name) for name in names):
         if len(names) > 1:
             return f"Name the outputs when you train, by a frame or a mapping, or say where they are: {place}"
-    elif did_you_mean := _meant(names, _all_keys(document)):
+    elif did_you_mean := _suggestion(names, _all_keys(document)):
         return did_you_mean
     return f"Say where it is: {place}"
 
@@ -280,14 +280,16 @@ def _all_keys(document: Any) -> list[str]:
     return [*map(str, document), *below]
 
 
-def _meant(wanted: Iterable[str], given: Iterable[str]) -> str | None:
-    """Say which given name is probably meant by each wanted name, as a sentence without its end; None if none is."""
+def _suggestion(wanted: Iterable[str], received: Iterable[str]) -> str | None:
+    """Say which received name probably stands for each wanted name, without a final stop; None if none does."""
     # Names keep their order. A name that was found cannot stand for another one.
-    wanted, given = dict.fromkeys(wanted), dict.fromkeys(given)
-    missing, unknown = (name for name in wanted if name not in given), (name for name in given if name not in wanted)
+    wanted, received = dict.fromkeys(wanted), dict.fromkeys(received)
+    missing = (name for name in wanted if name not in received)
+    unknown = (name for name in received if name not in wanted)
     matches = list(nearest(missing, unknown).items())
     if not matches:
         return None
+
     pairs = ", ".join(f"{_shown(name)} by {_shown(seen)}" for name, seen in matches[:_MOST_NAMES])
     more = f" and {len(matches) - _MOST_NAMES} more" if len(matches) > _MOST_NAMES else ""
     return f"Did you mean {pairs}{more}? Use the names of training"

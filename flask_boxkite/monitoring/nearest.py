@@ -1,4 +1,4 @@
-"""Suggestions for names: given names that differ from wanted ones by capitals, blanks, underscores or a typo."""
+"""Suggestions for names: received names that differ from wanted ones by capitals, blanks, underscores or a typo."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _CUTOFF = 0.8
 _DIGITS = re.compile(r"\d+")
 
 
-def nearest(wanted: Iterable[str], given: Iterable[str]) -> dict[str, str]:
-    """Return, for each wanted name, the given name that is probably meant; each given name once.
+def nearest(wanted: Iterable[str], received: Iterable[str]) -> dict[str, str]:
+    """Return, for each wanted name, the received name that probably stands for it; each received name once.
 
     ``x1`` and ``x2`` differ by more than a typo: names with other digits are never near. Only the first 50 names of
     each side are compared.
 
     Args:
         wanted: Names that were expected and not found.
-        given: Names that were found and not expected.
+        received: Names that were found and not expected.
 
     >>> nearest(["age", "income"], ["Age ", "incme", "city"])
     {'age': 'Age ', 'income': 'incme'}
     """
-    plain = {name: _plain(name) for name in list(given)[:_MOST_NAMES]}
+    plain = {name: _plain(name) for name in list(received)[:_MOST_NAMES]}
     matches: dict[str, str] = {}
     for name in list(wanted)[:_MOST_NAMES]:
         match = _match(_plain(name), plain)
@@ -39,12 +39,12 @@ def nearest(wanted: Iterable[str], given: Iterable[str]) -> dict[str, str]:
     return matches
 
 
-def _match(wanted: str, given: dict[str, str]) -> str | None:
-    for name, plain in given.items():
+def _match(wanted: str, received: dict[str, str]) -> str | None:
+    for name, plain in received.items():
         if plain == wanted:
             return name
     digits = _DIGITS.findall(wanted)
-    by_plain = {plain: name for name, plain in given.items() if _DIGITS.findall(plain) == digits}
+    by_plain = {plain: name for name, plain in received.items() if _DIGITS.findall(plain) == digits}
     close = difflib.get_close_matches(wanted, by_plain, 1, _CUTOFF)
     return by_plain[close[0]] if close else None
 

@@ -1,8 +1,8 @@
 """Notes on what could not be captured: what was received, what was expected, and the remedy; the last of each kind.
 
-A note is logged at most once a minute. It is also stored, in this process and in a small file in the directory where
-the processes of a server count together, so that the page of any process shows it. There are five kinds, so a model has
-at most five files of one KiB.
+A note is logged at most once a minute. This process keeps it, and writes it to a small file in the directory where the
+processes of a server count together. So the page of any process shows it. There are five kinds, so a model has at most
+five files of one KiB.
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ class Notes:
         directory = None
         with contextlib.suppress(OSError):
             directory = self._directory()
-        found, now = dict(self._own), self._clock()
+        notes, now = dict(self._own), self._clock()
         for kind in _KINDS if directory is not None else ():
             assert directory is not None
             note = _read(self._path(directory, kind))
-            if note is not None and (kind not in found or _age(note, now) < _age(found[kind], now)):
-                found[kind] = note
-        return found
+            if note is not None and (kind not in notes or _age(note, now) < _age(notes[kind], now)):
+                notes[kind] = note
+        return notes
 
     def _path(self, directory: Path, kind: str) -> Path:
         return directory / f"{NOTE}{self._name}-{kind}"

@@ -117,6 +117,7 @@ class Observation:
 
     def latency(self, quantile: float) -> float | None:
         """Return a quantile of the time from request to response, in seconds; None if nothing was timed.
+
         The bins of durations give it as PromQL's ``histogram_quantile`` does: values lie evenly in a bin, and values
         above all bounds count as the highest bound.
         """
@@ -193,9 +194,10 @@ def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list
         OSError: The counts cannot be read.
     """
     ages, cells = counts.slots(LONGEST)
-    place = next(number for number, item in enumerate(trained.variables) if item is variable)
-    table = GroupSums([variable]).of(cells[:, trained.cells[place]])
-    before = trained.counts[trained.groups[place]].tolist()
+    index = next(number for number, item in enumerate(trained.variables) if item is variable)
+    table = GroupSums([variable]).of(cells[:, trained.cells[index]])
+    before = trained.counts[trained.groups[index]].tolist()
+
     # A slot ends when the next one begins, which came late where nothing was counted.
     ends = np.maximum(np.append(ages[1:], 0.0), ages - SLOT_SECONDS[LONGEST])
     points = []

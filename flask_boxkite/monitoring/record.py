@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.monitoring.prediction import Body, PredictionId
+from flask_boxkite.monitoring.body import Body
+from flask_boxkite.monitoring.ids import PredictionId
 from flask_boxkite.monitoring.reply import Reply, response_fields
 from flask_boxkite.payloads import Table
 from flask_boxkite.values.conversion import is_too_deep, plain

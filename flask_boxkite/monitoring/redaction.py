@@ -155,7 +155,7 @@ class Redaction:
         for names_key, values_key in _NAMES_AND_VALUES:
             names = value.get(names_key)
             if values_key in value and isinstance(names, list) and self.names_one(names):
-                positions = [place for place, name in enumerate(names) if self._is_column(name)]
+                positions = [index for index, name in enumerate(names) if self._is_column(name)]
                 after[values_key] = _without_positions(after[values_key], positions, len(names), hide)
         if "data" in value and self._quotes_name([value.get("name"), value.get("parameters")]):
             after["data"] = hide(value["data"])

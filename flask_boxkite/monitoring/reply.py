@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from flask_boxkite.monitoring.prediction import body_of
+from flask_boxkite.monitoring.body import body_of
 from flask_boxkite.values.conversion import is_too_deep, plain
 
 __all__ = ["MOST_BYTES", "Reply", "response_fields"]

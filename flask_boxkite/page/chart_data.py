@@ -128,11 +128,11 @@ def _specials(
 
 
 def _categories(variable: Discrete, before: NDArray[np.float64], now: NDArray[np.float64]) -> Categories:
-    places = list(range(len(variable.categories)))
-    shown, rest = places[:CATEGORIES], places[CATEGORIES:]
+    indexes = list(range(len(variable.categories)))
+    shown, rest = indexes[:CATEGORIES], indexes[CATEGORIES:]
     if not variable.is_text:
-        shown.sort(key=lambda place: variable.values[place])
-    bars = [Bar(category_label(variable.categories[place]), float(before[place]), float(now[place])) for place in shown]
+        shown.sort(key=lambda index: variable.values[index])
+    bars = [Bar(category_label(variable.categories[index]), float(before[index]), float(now[index])) for index in shown]
     if rest:
         bars.append(Bar(f"{len(rest)} others", float(before[rest].sum()), float(now[rest].sum())))
     rare = len(variable.categories)

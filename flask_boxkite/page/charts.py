@@ -43,8 +43,8 @@ class _Plot:
         # Dividing before subtracting keeps the difference of two huge numbers finite.
         unit = max(abs(self._lower), abs(self._upper)) or 1.0
         span = self._upper / unit - self._lower / unit
-        place = (value / unit - self._lower / unit) / span if span else 0.5
-        return self.left + min(max(place, 0.0), 1.0) * (self.right - self.left)
+        share = (value / unit - self._lower / unit) / span if span else 0.5
+        return self.left + min(max(share, 0.0), 1.0) * (self.right - self.left)
 
     def y(self, value: float) -> float:
         return _HEIGHT - _BOTTOM - min(value / self._top, 1.0) * (_HEIGHT - _BOTTOM - _TOP)
@@ -90,7 +90,7 @@ def _ticks(lower: float, upper: float, most: int = 5) -> list[float]:
     if not step or not math.isfinite(step):
         return [lower, upper]
     first = math.ceil(lower / step)
-    return [place * step for place in range(first, math.floor(upper / step + 1e-9) + 1)]
+    return [multiple * step for multiple in range(first, math.floor(upper / step + 1e-9) + 1)]
 
 
 def _svg(size: tuple[float, float], label: str, parts: Sequence[str], kind: str) -> Markup:
@@ -134,8 +134,8 @@ def _small_bars(
     bars: Sequence[Bar], left: float, slot: float, height: float, tallest: float, live: str = "live"
 ) -> Iterator[str]:
     gap = min(slot / 5, 3)
-    for place, bar in enumerate(bars):
-        x = left + place * slot + gap / 2
+    for index, bar in enumerate(bars):
+        x = left + index * slot + gap / 2
         for kind, share in ((live, bar.now), ("training", bar.before)):
             tall = (height - 2) * share / tallest
             yield f'<path class="{kind}" d="M{x:.1f} {height}v{-tall:.1f}h{slot - gap:.1f}v{tall:.1f}z"/>'
@@ -170,8 +170,8 @@ def _large_histogram(shape: Histogram, label: str) -> Markup:
         *_hints(shape, xs, floor),
         *plot.scale(shape),
     ]
-    for place, bar in enumerate(shape.specials):
-        parts += _special(bar, right + _SLOT * place, plot)
+    for index, bar in enumerate(shape.specials):
+        parts += _special(bar, right + _SLOT * index, plot)
 
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 
@@ -180,9 +180,9 @@ def _hints(shape: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[
     """Add a tooltip with the numbers of each column."""
     parts = np.linspace(0, 1, len(xs))
     ends = shape.texts((shape.lower * (1 - parts) + shape.upper * parts).tolist())
-    for place, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
-        text = f"{ends[place]} to {ends[place + 1]}: training {_percent(before)}, live {_percent(now)}"
-        x, width = xs[place], xs[place + 1] - xs[place]
+    for index, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
+        text = f"{ends[index]} to {ends[index + 1]}: training {_percent(before)}, live {_percent(now)}"
+        x, width = xs[index], xs[index + 1] - xs[index]
         box = f'x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{floor - _TOP:.1f}"'
         yield f'<rect class="hint" {box}><title>{text}</title></rect>'
 
@@ -203,11 +203,11 @@ def _large_categories(shape: Categories, label: str) -> Markup:
     left, right = 150, 90
     tallest = _tallest(shape)
     parts: list[str] = []
-    for place, bar in enumerate(bars):
-        y = _ROW * place + 4
+    for index, bar in enumerate(bars):
+        y = _ROW * index + 4
         text = bar.label if len(bar.label) <= 17 else f"{bar.label[:16]}…"
         parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(text)}</text>')
-        kind = "live special" if place >= len(shape.bars) else "live"
+        kind = "live special" if index >= len(shape.bars) else "live"
         for name, share in ((kind, bar.now), ("training", bar.before)):
             long = (_WIDTH - left - right) * share / tallest
             parts.append(f'<path class="{name}" d="M{left} {y}h{long:.1f}v{_ROW - 8}H{left}z"/>')
@@ -275,8 +275,8 @@ def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
             parts.append(f'<polyline class="{kind}" points="{line}"/>')
     for point in points:
         text = f"{number(point.age / 3600)} h ago: PSI {number(point.psi)}, limit {number(point.limit)}"
-        place = f'cx="{plot.x(-point.age / 3600):.1f}" cy="{plot.y(point.psi):.1f}"'
-        parts.append(f'<circle class="dot" {place} r="2.5"><title>{text}, {point.rows} rows</title></circle>')
+        position = f'cx="{plot.x(-point.age / 3600):.1f}" cy="{plot.y(point.psi):.1f}"'
+        parts.append(f'<circle class="dot" {position} r="2.5"><title>{text}, {point.rows} rows</title></circle>')
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 
 

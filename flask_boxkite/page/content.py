@@ -239,7 +239,7 @@ class ModelView:
         return dict(zip(map(id, trained.variables), trained.cells, strict=True))
 
     @cached_property
-    def asked_for(self) -> list[VariableView]:
+    def matching(self) -> list[VariableView]:
         """Variables that match the query, on all pages."""
         name, verdict = self.query.name.casefold(), self.query.verdict
         return [
@@ -251,7 +251,7 @@ class ModelView:
     @property
     def pages(self) -> int:
         """Number of pages for these, at least one."""
-        return max(-(-len(self.asked_for) // PAGE_VARIABLES), 1)
+        return max(-(-len(self.matching) // PAGE_VARIABLES), 1)
 
     @property
     def page(self) -> int:
@@ -266,7 +266,7 @@ class ModelView:
     @property
     def shown(self) -> list[VariableView]:
         """Variables on this page."""
-        return self.asked_for[self.first : self.first + PAGE_VARIABLES]
+        return self.matching[self.first : self.first + PAGE_VARIABLES]
 
     @cached_property
     def moved(self) -> list[VariableView]:

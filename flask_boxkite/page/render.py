@@ -111,13 +111,17 @@ def drift_json(app: App) -> str:
     """Return the same as JSON, for programs.
 
     Keys: ``format`` (1), ``time`` (ISO 8601, UTC), ``window`` (null: since the start), ``models``, ``sinks``,
-    ``findings`` and ``failures`` (texts). A model has ``model``, ``baseline``, ``version``, ``rows`` by status,
-    ``latency_seconds`` (``p50``, ``p95``, ``p99``; null where nothing was timed), ``failed`` (``rows`` of requests that
-    ended in 5xx, ``unread`` of them, and the ``features`` that were odd in them more often than in answered ones:
-    ``feature``, ``state``, ``rows``, ``share``, ``share_answered``) and ``drift``, as
-    `DriftReport.to_dict` has it (null without a baseline). A sink has ``name``, ``accepted``, ``delivered``,
-    ``waiting``, ``dropped`` by reason, ``last_delivery`` (null: never) and ``backoff_seconds``. A finding has ``level``
-    (``problem`` or ``hint``), ``what`` and ``remedy``. Keys may be added, in a later release.
+    ``findings`` and ``failures`` (texts). Later releases may add keys.
+
+    - A model has ``model``, ``baseline``, ``version``, ``rows`` by status, ``latency_seconds``, ``failed`` and
+      ``drift``, as `DriftReport.to_dict` has it (null without a baseline).
+    - ``latency_seconds`` has ``p50``, ``p95`` and ``p99`` (null where nothing was timed).
+    - ``failed`` is about requests that ended in 5xx: their ``rows``, how many are ``unread``, and the ``features`` that
+      were odd in them more often than in answered ones. Each of these has ``feature``, ``state``, ``rows``, ``share``
+      and ``share_answered``.
+    - A sink has ``name``, ``accepted``, ``delivered``, ``waiting``, ``dropped`` by reason, ``last_delivery`` (null:
+      never) and ``backoff_seconds``.
+    - A finding has ``level`` (``problem`` or ``hint``), ``what`` and ``remedy``.
     """
     content = {
         "format": FORMAT,

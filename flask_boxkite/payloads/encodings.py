@@ -1,7 +1,7 @@
 """Decompression of request bodies, up to a size limit.
 
-Python itself reads gzip and deflate, and zstd from 3.14 on. The packages that apps use to write brotli and zstd (with
-Flask-Compress, for instance) read them here: ``brotli`` 1.2, which can stop at a limit, and ``backports.zstd``.
+Python itself reads gzip and deflate, and zstd from 3.14 on. Brotli and zstd need a package, which apps that write them
+have, with Flask-Compress for instance: ``brotli`` 1.2, which can stop at a limit, and ``backports.zstd``.
 """
 
 from __future__ import annotations

@@ -35,13 +35,13 @@ def fits(key: str, table: Table, outputs: Sequence[Distribution]) -> bool:
 
 def _columns(table: Table, outputs: Sequence[Distribution]) -> Iterator[tuple[Distribution, list[Any] | None]]:
     """Yield each output with its values; None if a table with names lacks the output's name."""
-    places = range(len(outputs)) if table.names is None else _places(table.names, outputs)
-    for output, place in zip(outputs, places, strict=True):
-        yield output, None if place is None else [row[place] for row in table.rows]
+    indexes = range(len(outputs)) if table.names is None else _indexes(table.names, outputs)
+    for output, index in zip(outputs, indexes, strict=True):
+        yield output, None if index is None else [row[index] for row in table.rows]
 
 
-def _places(names: Sequence[str], outputs: Sequence[Distribution]) -> list[int | None]:
-    by_name = {name: place for place, name in enumerate(names)}
+def _indexes(names: Sequence[str], outputs: Sequence[Distribution]) -> list[int | None]:
+    by_name = {name: index for index, name in enumerate(names)}
     return [by_name.get(output.name) for output in outputs]
 
 

@@ -198,11 +198,11 @@ def _seldon(value: dict[str, Any]) -> Table | None:
     return _named(table, columns)
 
 
-def _named(found: Table, names: Any) -> Table | None:
+def _named(table: Table, names: Any) -> Table | None:
     """Name the columns if there are as many names as columns."""
-    if not isinstance(names, list) or (len(found) and len(names) != len(found.rows[0])):
+    if not isinstance(names, list) or (len(table) and len(names) != len(table.rows[0])):
         return None
-    return Table(tuple(map(str, names)), found.rows)
+    return Table(tuple(map(str, names)), table.rows)
 
 
 _BY_KEY: Mapping[str, Callable[[Any, frozenset[str]], Table | None]] = {

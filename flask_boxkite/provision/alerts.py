@@ -1,13 +1,13 @@
 """The alerting rules: the conditions under which a person is notified, and the texts of the notification.
 
-An alert's labels name a variable, a model or a sink. They never name anything that may change while the alert fires,
-such as the window, the group that moved most or the version: a changed label would be a new alert. The texts query
-these.
+An alert's labels name a variable, a model or a sink. A changed label would be a new alert, so labels never name a thing
+that may change while the alert fires: the window, the group that moved most, the version. The texts query these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.naming import MISSING
@@ -202,10 +202,86 @@ exported_{{ $$labels.label }} ({{ printf "%.0f" $$value }} series), and rules an
 Set honor_labels: true in the scrape job (honorLabels: true in a ServiceMonitor or PodMonitor)."""
 
 
+class _Template(NamedTuple):
+    """An alert before its texts are filled in.
+
+    Attributes:
+        name: Name of the alert.
+        expr: Its expression.
+        summary: Its summary.
+        description: Its description.
+        subject: Subject of the alert: ``model``, ``sink`` or ``target``.
+        hold: Time for which the expression must be true; None for the time in the options.
+    """
+
+    name: str
+    expr: str
+    summary: str
+    description: str
+    subject: str
+    hold: str | None = None
+
+
+SERVING = (
+    _Template(
+        "BoxkiteNoTraffic",
+        NO_TRAFFIC,
+        "Model {{ $$labels.model }} no longer gets requests",
+        """\
+Model {{ $$labels.model }} predicted nothing in the last $window; at this time yesterday, it predicted
+{{ printf "%.0f" $$value }} rows in as long.""",
+        "model",
+    ),
+    _Template(
+        "BoxkiteTwoBaselines",
+        TWO_BASELINES,
+        "Model {{ $$labels.model }} is served with {{ $$value }} baselines",
+        """\
+For more than $rollout, replicas of model {{ $$labels.model }} have had {{ $$value }} different baselines: a rollout
+that is stuck, or a canary. Each is judged by itself.""",
+        "model",
+        hold=ROLLOUT,
+    ),
+    _Template(
+        "BoxkiteLabelsRenamed",
+        RENAMED,
+        "Prometheus has renamed the label {{ $$labels.label }} of the metrics",
+        RENAMED_DESCRIPTION,
+        "target",
+    ),
+    _Template(
+        "BoxkiteRecordsDropped",
+        DROPPED,
+        "Sink {{ $$labels.sink }} loses records",
+        """\
+About {{ printf "%.0f" $$value }} records for sink {{ $$labels.sink }} were lost in the last $window,
+reason {{ $$labels.reason }}.""",
+        "sink",
+        hold="0s",
+    ),
+    _Template(
+        "BoxkiteSinkStalled",
+        STALLED_SINK,
+        "Sink {{ $$labels.sink }} takes no records",
+        STALLED_DESCRIPTION,
+        "sink",
+    ),
+    _Template(
+        "BoxkiteCaptureErrors",
+        CAPTURE_ERRORS,
+        "Requests to model {{ $$labels.model }} are not understood",
+        """\
+In {{ humanizePercentage $$value }} of the requests to model {{ $$labels.model }} in the last $window, something was
+not captured: {{ $$labels.reason }}.""",
+        "model",
+    ),
+)
+
+
 def serving_alerts(options: RuleOptions) -> tuple[Alert, ...]:
     """Return the alerts on traffic, baselines, records and capture; each looks at one window."""
     sink_labels = (*options.group_by, "sink")
-    parts = {
+    common = {
         "window": options.serving_window,
         "selector": ",".join(f"{label}=%q" for label in sink_labels),
         "labels": " ".join(f"$labels.{label}" for label in sink_labels),
@@ -214,69 +290,23 @@ def serving_alerts(options: RuleOptions) -> tuple[Alert, ...]:
         "stalled_seconds": str(STALLED_SECONDS),
         "capture_error_share": f"{CAPTURE_ERROR_SHARE:g}",
     }
-    of_target = parts | {"by": ", ".join((*options.group_by, "label")), "each": "\n  or\n  ".join(_clashes())}
-    of_model = parts | {"by": ", ".join((*options.group_by, "model"))}
-    of_sink = parts | {"by": ", ".join(sink_labels)}
 
-    def alert(
-        name: str, expr: str, summary: str, description: str, parts: dict[str, str], hold: str = options.hold
-    ) -> Alert:
-        labels = {"severity": options.severity}
-        return Alert(name, filled(expr, parts), hold, labels, filled(summary, parts), filled(description, parts))
+    parts = {
+        "model": common | {"by": ", ".join((*options.group_by, "model"))},
+        "sink": common | {"by": ", ".join(sink_labels)},
+        "target": common | {"by": ", ".join((*options.group_by, "label")), "each": "\n  or\n  ".join(_clashes())},
+    }
+    return tuple(_serving_alert(template, parts[template.subject], options) for template in SERVING)
 
-    return (
-        alert(
-            "BoxkiteNoTraffic",
-            NO_TRAFFIC,
-            "Model {{ $$labels.model }} no longer gets requests",
-            """\
-Model {{ $$labels.model }} predicted nothing in the last $window; at this time yesterday, it predicted
-{{ printf "%.0f" $$value }} rows in as long.""",
-            of_model,
-        ),
-        alert(
-            "BoxkiteTwoBaselines",
-            TWO_BASELINES,
-            "Model {{ $$labels.model }} is served with {{ $$value }} baselines",
-            """\
-For more than $rollout, replicas of model {{ $$labels.model }} have had {{ $$value }} different baselines: a rollout
-that is stuck, or a canary. Each is judged by itself.""",
-            of_model,
-            hold=ROLLOUT,
-        ),
-        alert(
-            "BoxkiteLabelsRenamed",
-            RENAMED,
-            "Prometheus has renamed the label {{ $$labels.label }} of the metrics",
-            RENAMED_DESCRIPTION,
-            of_target,
-        ),
-        alert(
-            "BoxkiteRecordsDropped",
-            DROPPED,
-            "Sink {{ $$labels.sink }} loses records",
-            """\
-About {{ printf "%.0f" $$value }} records for sink {{ $$labels.sink }} were lost in the last $window,
-reason {{ $$labels.reason }}.""",
-            of_sink,
-            hold="0s",
-        ),
-        alert(
-            "BoxkiteSinkStalled",
-            STALLED_SINK,
-            "Sink {{ $$labels.sink }} takes no records",
-            STALLED_DESCRIPTION,
-            of_sink,
-        ),
-        alert(
-            "BoxkiteCaptureErrors",
-            CAPTURE_ERRORS,
-            "Requests to model {{ $$labels.model }} are not understood",
-            """\
-In {{ humanizePercentage $$value }} of the requests to model {{ $$labels.model }} in the last $window, something was
-not captured: {{ $$labels.reason }}.""",
-            of_model,
-        ),
+
+def _serving_alert(template: _Template, parts: dict[str, str], options: RuleOptions) -> Alert:
+    return Alert(
+        template.name,
+        filled(template.expr, parts),
+        options.hold if template.hold is None else template.hold,
+        {"severity": options.severity},
+        filled(template.summary, parts),
+        filled(template.description, parts),
     )
 
 

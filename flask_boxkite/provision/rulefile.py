@@ -1,8 +1,8 @@
 """A Prometheus rule file: groups of rules as values, and as YAML that people read and compare.
 
-The module writes YAML itself instead of using a library: expressions become literal blocks, long texts keep the line
-breaks of their authors, and each group explains itself in a comment, which a library would drop. It only supports what
-the rules need. A text that YAML could misread is quoted as JSON, which is valid YAML.
+The module writes YAML itself: expressions become literal blocks, long texts keep their line breaks, and each group
+explains itself in a comment, which a library would drop. It only supports what the rules need. A text that YAML could
+misread is quoted as JSON, which is valid YAML.
 """
 
 from __future__ import annotations
@@ -132,12 +132,9 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
 
 def scalar(text: str) -> str:
     """Write a text on one line, in quotes where YAML could misread it."""
-    plain = _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXTS
-    return (
-        text
-        if plain
-        else _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
-    )
+    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXTS:
+        return text
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _literal(key: str, text: str) -> Iterator[str]:

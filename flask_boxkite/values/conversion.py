@@ -1,7 +1,7 @@
 """The meaning of a single value, from any client: as a number, as a category, as plain JSON.
 
-Training and serving both read values through this module, so that one value cannot be two things: ``True``, ``1``,
-``1.0``, ``"1"`` and ``numpy.int8(1)`` are the number 1.0 to a numeric variable, and ``numpy.float32(0.1)`` is 0.1.
+Training and serving both read values through this module, so that one value cannot be two things. To a numeric
+variable, ``True``, ``1``, ``1.0``, ``"1"`` and ``numpy.int8(1)`` are 1.0, and ``numpy.float32(0.1)`` is 0.1.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ def number_by_type(value: Any) -> float | None:
         return _float(value)
     if isinstance(value, Decimal):
         return math.nan if value.is_nan() else float(value)
+
     # An array without dimensions, of any library; or a scalar of a type that NumPy lacks, such as bfloat16.
     if (array := array_of(value)) is not None and array.ndim == 0 and type(scalar := array[()]) is not type(value):
         return to_number(scalar)
@@ -178,6 +179,7 @@ def to_text(value: Any) -> str | None:
         return _text_of_base64(value["b64"])
     if isinstance(value, _CONTAINERS) and not is_interval(value):  # refused before all its items are converted
         raise InvalidValue(type(value).__name__)
+
     simple = plain(value)
     if isinstance(simple, (list, dict)):
         raise InvalidValue(type(value).__name__)
@@ -222,6 +224,7 @@ def plain(value: Any) -> Any:
     if kind is int:
         # Decimal writes any number of digits, str() refuses more than 4300.
         return value if _INT_MIN <= value <= _INT_MAX else str(Decimal(value))
+
     if kind is list:
         return value if _is_plain_row(value) else _unchanged(value, [plain(item) for item in value])
     if kind is dict:
@@ -281,6 +284,7 @@ def _plain_other(value: Any) -> Any:
         return plain(_array_values(value))
     if isinstance(value, Enum):
         return plain(value.value)
+
     if _is_duration(value):
         try:
             return _seconds(value)
@@ -296,6 +300,7 @@ def _plain_other(value: Any) -> Any:
         return str(value) if isinstance(item := value.item(), np.generic) else plain(item)
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
+
     if isinstance(value, Decimal):
         return _plain_decimal(value)
     if isinstance(value, Fraction):
@@ -336,6 +341,7 @@ def _plain_container(value: Any) -> Any:
         return plain(int(value))
     if isinstance(value, float):
         return plain(float(value))
+
     if isinstance(value, Mapping):
         return _plain_mapping(value)
     if isinstance(value, (list, tuple, set, frozenset)):

@@ -1,7 +1,7 @@
 """The meaning of a duration, from any client: seconds, to the microsecond; smaller parts are cut off.
 
-One duration is one value as a type of Python, NumPy, pandas or Arrow, as a text of ISO 8601 (``PT30S``, ``P1DT2H``,
-``-PT0.5S``) and as a text of pandas or DuckDB that has days (``1 days 02:00:00``). Two kinds of text are not read: a
+One duration is one value in every type of Python, NumPy, pandas and Arrow. Texts of ISO 8601 (``PT30S``, ``P1DT2H``,
+``-PT0.5S``) and texts of pandas or DuckDB with days (``1 days 02:00:00``) are read too. Two kinds of text are not: a
 clock alone, as ``02:00:00``, may be a time of day, and years or months have no fixed length. A month of an Arrow
 interval, which DuckDB makes, has 30 days, as in DuckDB.
 """

@@ -260,8 +260,8 @@ def _from_dlpack(value: Any) -> Any:
 def standard(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array of a type that NumPy lacks, such as bfloat16, as the same numbers in float64.
 
-    Not by their shortest decimals, as narrow floats of NumPy are: ``float()`` and ``tolist()`` give these numbers too,
-    and no baseline says that its values were bfloat16.
+    Narrow floats of NumPy are read by their shortest decimals; these are not. ``float()`` and ``tolist()`` give the
+    same numbers, and no baseline says that its values were bfloat16.
     """
     is_known = array.dtype.kind != "V" or array.dtype.names is not None
     return array if is_known else array.astype(np.float64)

@@ -1,8 +1,8 @@
 """The meaning of a date or a moment, from any client: seconds since 1970 in UTC.
 
-One moment is one value, in every spelling of ISO 8601 that is in use (``2024-01-31``, ``2024-01-31T12:00:00Z``,
-``2024-01-31 14:00:00.000+02:00``) and in every type of Python, NumPy and pandas. A date is its midnight. A time
-without a zone is in UTC, even if the process is in another zone.
+One moment is one value in every type of Python, NumPy and pandas, and in every spelling of ISO 8601 that is in use, as
+``2024-01-31``, ``2024-01-31T12:00:00Z`` or ``2024-01-31 14:00:00.000+02:00``. A date is its midnight. A time without a
+zone is in UTC, even if the process is in another zone.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def to_seconds(value: Any) -> float:
         return int(value.astype("datetime64[us]").astype(np.int64)) / 1e6
     if (array := array_of(value)) is not None and array.ndim == 0 and array.dtype.kind == "M":
         return to_seconds(array[()])
+
     # Bytes, pandas' periods of a day and the like, which training reads as texts.
     return math.nan if (text := to_text(value)) is None else _seconds_of_text(text)
 

@@ -7,44 +7,27 @@ counted by reason, and logged with its traceback at most once a minute.
 from __future__ import annotations
 
 import copy
-import csv
-import io
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from functools import cached_property
-from inspect import signature
 from time import perf_counter
-from typing import IO, Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
-from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request, Response
 
-from flask_boxkite.monitoring.hints import Where, features_hint, output_hint
+from flask_boxkite.monitoring.body import body_of
+from flask_boxkite.monitoring.hints import features_hint, output_hint
 from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.prediction import body_of
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import FEATURE_GAP
-from flask_boxkite.payloads import (
-    INFERENCE_HEADER,
-    JSON_LINES,
-    Table,
-    as_table,
-    binary_document,
-    csv_table,
-    decompressed,
-    form_table,
-    found_output,
-    json_lines_table,
-    json_table,
-)
-from flask_boxkite.web.request_body import BodyTee, JsonOnce, JsonSpy, breaks_off, buffered_body, reread, untouched
+from flask_boxkite.payloads import JSON_LINES, Table, as_table, form_table, found_output
+from flask_boxkite.web.options import QUERY, Options, value_at
+from flask_boxkite.web.request_body import BodyTee, JsonSpy, breaks_off, buffered_body, reread, untouched
+from flask_boxkite.web.request_features import BINARY_LENGTH, RequestFeatures
 from flask_boxkite.web.return_values import (
     LONGEST_PAYLOAD,
     StreamedError,
@@ -54,15 +37,8 @@ from flask_boxkite.web.return_values import (
     reply_of,
 )
 
-__all__ = ["PASSING", "QUERY", "Capture", "Options", "Pick"]
+__all__ = ["PASSING", "Capture"]
 
-Pick: TypeAlias = Where
-
-QUERY = "?"
-"""Option ``features`` of a view that gets its features as parameters of the query string."""
-
-_BINARY_LENGTH = "HTTP_" + INFERENCE_HEADER.upper().replace("-", "_")
-_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _CONTAINERS = frozenset({dict, list, tuple})
 _WITHOUT_OUTPUT = frozenset({"output", "internal"})
 """Capture errors that may also lose the output."""
@@ -71,27 +47,7 @@ PASSING: ContextVar[Capture | None] = ContextVar("flask_boxkite.web.response_str
 """The prediction whose answer is being sent: the app may log it by hand during that time."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The places of a view's features and output.
-
-    Attributes:
-        features: None: by payload convention. A text: dotted path into the JSON request, or ``"?"`` for the query
-            string. A callable: receives the request.
-        output: None: by payload convention. A text: dotted path into the JSON response. A callable: receives the view's
-            return value or, if its first parameter is named ``answer``, the parsed answer.
-    """
-
-    features: Pick = None
-    output: Pick = None
-
-    @cached_property
-    def wants_answer(self) -> bool:
-        """Whether the callable for the output takes the parsed answer."""
-        return callable(self.output) and _first_parameter(self.output) == "answer"
-
-
-class Capture:
+class Capture(RequestFeatures):
     """The prediction of one request, until it is finished.
 
     Args:
@@ -145,7 +101,7 @@ class Capture:
             if body is None:
                 self._watch_body(request)
             elif pick is None or (pick != QUERY and not callable(pick)):
-                self._take_table(self._found(request, body))
+                self._take_table(self._find(request, body))
             elif callable(pick):
                 with untouched(request):
                     self._take_picked(pick, request)
@@ -204,69 +160,6 @@ class Capture:
             self._table = table if table.is_numeric else _kept(table)
         except RecursionError:  # no features are nested so deeply
             self.tally = Tally()
-
-    def _found(self, request: Request, body: bytes) -> Table | None:
-        """Find the features in a body; None if it cannot be read, or fits no convention."""
-        try:
-            document = _json_of(request, body)
-            if document is not None:
-                return self._table_of(document)
-            if self._options.features is None and (table := self._table_of_text(request, body)) is not None:
-                return table
-        except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
-            pass
-        return self._found_encoded(request, body)
-
-    def _found_encoded(self, request: Request, body: bytes) -> Table | None:
-        """Find the features in a body that is not plain JSON: compressed, binary tensors, or JSON lines."""
-        environ = request.environ
-        encoding, length = environ.get("HTTP_CONTENT_ENCODING"), environ.get(_BINARY_LENGTH)
-        mimetype = request.mimetype
-        if not encoding and not length and mimetype not in JSON_LINES:
-            return None
-
-        try:
-            if encoding:
-                body = decompressed(body, encoding, max(LONGEST_PAYLOAD, self.model.settings.max_body_bytes))
-            if length:
-                return self._table_of(binary_document(body, length))
-            if mimetype in JSON_LINES and self._options.features is None:
-                return self._table_of_lines(_text_of(request, body))
-            if encoding and (request.is_json or body.lstrip()[:1] in (b"{", b"[")):
-                return self._table_of(json.loads(body))
-            return self._table_of_body(request, body) if encoding and self._options.features is None else None
-        except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
-            return None
-
-    def _table_of(self, document: Any) -> Table | None:
-        if self._options.features is None:
-            return json_table(document, self.model.feature_names)
-        try:
-            return as_table(value_at(document, str(self._options.features)))
-        except LookupError:
-            return None
-
-    def _table_of_text(self, request: Request, body: bytes) -> Table | None:
-        if request.mimetype in _FORMS and "form" in request.__dict__:  # a hook or the view has parsed the form
-            return form_table(request.form.to_dict(flat=False), self.model.feature_names)
-        return self._table_of_body(request, body)
-
-    def _table_of_body(self, request: Request, body: bytes) -> Table | None:
-        mimetype = request.mimetype
-        if mimetype == "text/csv":
-            return self._table_of_csv(_text_of(request, body))
-        if mimetype in _FORMS:
-            # The request's own form and stream belong to the view.
-            parser = FormDataParser(stream_factory=_in_memory)
-            form = parser.parse(io.BytesIO(body), mimetype, len(body), dict(request.mimetype_params))[1]
-            return form_table(form.to_dict(flat=False), self.model.feature_names)
-        return None
-
-    def _table_of_lines(self, text: str) -> Table | None:
-        return json_lines_table(text, self.model.feature_names)
-
-    def _table_of_csv(self, text: str) -> Table | None:
-        return csv_table(text, self.model.feature_names)
 
     # --- after the view ----------------------------------------------------------------------------------------------
 
@@ -331,7 +224,7 @@ class Capture:
         if isinstance(spy := request.json_module, JsonSpy):
             request.json_module = spy.module
         if "form" in request.__dict__ or is_whole:
-            self._take_table(self._found(request, tee.data if tee is not None else b""))
+            self._take_table(self._find(request, tee.data if tee is not None else b""))
 
     def _read_unparsed(self, request: Request) -> None:
         """Find the features that a view had read before it failed, or while its answer was being sent."""
@@ -372,8 +265,8 @@ class Capture:
                 self.tally.errors.append("features")
             elif status != "ok":
                 # A misspelt name may have made the view fail.
-                kept = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
-                self.tally.errors = [reason for reason in self.tally.errors if reason in kept]
+                reasons = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
+                self.tally.errors = [reason for reason in self.tally.errors if reason in reasons]
             predictions = self.model.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
@@ -383,10 +276,14 @@ class Capture:
             self.model.complain("A prediction could not be counted; the response is not affected.")
 
     def _explain(self, response: Response | Reply | None) -> None:
-        """Say, once in a while, what was seen and what was expected."""
+        """Explain, once in a while, why something was not captured."""
         model, options = self.model, self._options
-        model.explain_features(self.tally, self._table, self._features_hint, is_placed=options.features is not None)
-        model.explain_output(
+        explanations = model.explanations
+        explanations.explain_features(
+            self.tally, self._table, self._features_hint, is_placed=options.features is not None
+        )
+
+        explanations.explain_output(
             self.tally,
             self._output,
             lambda: output_hint(
@@ -425,14 +322,6 @@ class Capture:
         self.model.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
 
 
-def _first_parameter(function: Callable[..., Any]) -> str | None:
-    """Return the name of a function's first parameter; None if it is unknown."""
-    try:
-        return next(iter(signature(function).parameters), None)
-    except (TypeError, ValueError):
-        return None
-
-
 def _kept(table: Table) -> Table:
     """Return a table that the view cannot change before it is recorded, not even through nested containers."""
     rows = table.rows
@@ -441,55 +330,8 @@ def _kept(table: Table) -> Table:
     return Table(table.names, copy.deepcopy(rows))
 
 
-def value_at(document: Any, path: str) -> Any:
-    """Return the value at a dotted path.
-
-    Raises:
-        LookupError: There is no such value.
-    """
-    for key in path.split("."):
-        if isinstance(document, Mapping) and key in document:  # a lookup alone would add the key to a defaultdict
-            document = document[key]
-        elif isinstance(document, Sequence) and not isinstance(document, str) and key.isdecimal():
-            document = document[int(key)]
-        else:
-            raise LookupError(path)
-    return document
-
-
-def _json_of(request: Request, body: bytes) -> Any:
-    """Return the request's JSON, parsed once for us and the view; None if the body is not JSON.
-
-    Raises:
-        ValueError, RecursionError: The JSON cannot be read.
-    """
-    # Comparing first avoids parsing the content type, which the view may never ask for.
-    if request.environ.get("CONTENT_TYPE") == "application/json" or request.is_json:
-        if "_cached_data" in request.__dict__:
-            return request.get_json(silent=True)
-        document = request.json_module.loads(body)
-        request.json_module = JsonOnce(request.json_module, body, document)  # type: ignore[assignment]
-        return document
-    # `curl -d` labels JSON as a form unless told otherwise. Tensors without values have only JSON.
-    is_json = body.lstrip()[:1] in (b"{", b"[") and _BINARY_LENGTH not in request.environ
-    return json.loads(body) if is_json else None
-
-
-def _text_of(request: Request, body: bytes) -> str:
-    """Return a body as text, in the character set that the client names.
-
-    Raises:
-        LookupError, ValueError: The character set is unknown, or the body does not conform to it.
-    """
-    return body.decode(request.mimetype_params.get("charset", "utf-8")).removeprefix("\ufeff")
-
-
 def _is_read_whole(request: Request) -> bool:
     """Return whether a long body is kept until the view has read it, since no parser may show it to us."""
     environ = request.environ
     is_text = request.is_json or request.mimetype == "text/csv" or request.mimetype in JSON_LINES
-    return is_text or _BINARY_LENGTH in environ or "HTTP_CONTENT_ENCODING" in environ
-
-
-def _in_memory(*args: Any, **kwargs: Any) -> IO[bytes]:
-    return io.BytesIO()
+    return is_text or BINARY_LENGTH in environ or "HTTP_CONTENT_ENCODING" in environ

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
 import math
-import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -17,19 +14,15 @@ from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.app import AppMonitor
-from flask_boxkite.monitoring.findings import findings
 from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.notes import latest
 from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
 from flask_boxkite.system.process import runs_several
-from flask_boxkite.web.http import POLICY, arguments, compressed, has_token, refused
+from flask_boxkite.web.access import PageAccess
+from flask_boxkite.web.http import POLICY, arguments, compressed, refused
 from flask_boxkite.web.routes import DASHBOARD, add_route
 
-__all__ = ["Guard", "dashboard_blueprint"]
-
-Guard = Callable[[], Any]
-"""Function called before the page is shown: it returns None to let a visitor in, or a response; or it aborts."""
+__all__ = ["dashboard_blueprint"]
 
 _SINCE_START = "start"
 
@@ -44,34 +37,24 @@ _PAGE_POLICY = (
 _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def dashboard_blueprint(
-    app: Flask, monitor: AppMonitor, path: str, guard: Guard | None, *, only_in_debug: bool
-) -> Blueprint:
+def dashboard_blueprint(app: Flask, monitor: AppMonitor, path: str, access: PageAccess) -> Blueprint:
     """Return the routes of the page.
 
     Args:
         app: App that gets the routes.
         monitor: Monitor of the app.
         path: Path of the page.
-        guard: Function that decides who may see the page, instead of the token.
-        only_in_debug: Whether the page exists only while the app is in debug mode.
+        access: Decides who may see the page.
     """
-    pages = _Pages(monitor, has_guard=guard is not None)
+    pages = _Pages(monitor, access)
     blueprint = Blueprint(DASHBOARD, __name__)
     root = path.rstrip("/")
-
-    def refusal() -> Any:
-        if only_in_debug and not current_app.debug:
-            abort(404)
-        if guard is not None:
-            return current_app.ensure_sync(guard)()
-        return _ask_for_token(monitor.settings.metrics_token)
 
     # Each view checks access itself: tools that document an app mistake a blueprint's hook for the app's own.
     def admitting(view: Callable[[], Any]) -> Callable[[], Any]:
         def show() -> Any:
-            refused = refusal()
-            return view() if refused is None else refused
+            refusal = access.refusal()
+            return view() if refusal is None else refusal
 
         return show
 
@@ -88,18 +71,6 @@ def dashboard_blueprint(
     return blueprint
 
 
-def _ask_for_token(token: str | None) -> Response | None:
-    """Refuse a visitor without the token, as bearer or as the password that a browser asks for."""
-    if token is None or has_token(request, token):
-        return None
-    authorization = request.authorization
-    password = authorization.password if authorization is not None and authorization.type == "basic" else None
-    if password is not None and hmac.compare_digest(password.encode("utf-8", "replace"), token.encode()):
-        return None
-    text = "The token is required: as a bearer, or as the password, with any user name."
-    return refused(text, 401, {"WWW-Authenticate": 'Basic realm="boxkite", charset="UTF-8"'})
-
-
 def _asset(name: str) -> Response:
     return _answer(asset(name), ASSETS[name], cache="private, max-age=300")
 
@@ -107,9 +78,9 @@ def _asset(name: str) -> Response:
 class _Pages:
     """The views of one app."""
 
-    def __init__(self, monitor: AppMonitor, *, has_guard: bool) -> None:
+    def __init__(self, monitor: AppMonitor, access: PageAccess) -> None:
         self._monitor = monitor
-        self._is_open = not has_guard and monitor.settings.metrics_token is None
+        self._access = access
 
     def overview(self) -> Response:
         """All variables of all models."""
@@ -133,9 +104,9 @@ class _Pages:
         query = _query()
         observations, failures = _observed(models, query)
         if failures:
-            return _answer(overview_html(self._app(query, models, observations, failures)), status=503)
+            return _answer(overview_html(self._app(query, observations, failures)), status=503)
 
-        app = App(current_app.name, query, observations, now=time.time())
+        app = App(current_app.name, query, observations, now=self._monitor.clock())
         model = next(iter(app.models), None)
         view = model.variable(*names[1:]) if model else None
         if model is None or view is None:
@@ -149,16 +120,10 @@ class _Pages:
 
     def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
         models, query = self._monitor.models(), _query()
-        app = self._app(query, models, *_observed(models, query))
+        app = self._app(query, *_observed(models, query))
         return _answer(render(app), kind, status=503 if app.failures else 200, **options)
 
-    def _app(
-        self,
-        query: Query,
-        models: Sequence[ModelMonitor],
-        observations: Sequence[Observation],
-        failures: Sequence[str],
-    ) -> App:
+    def _app(self, query: Query, observations: Sequence[Observation], failures: Sequence[str]) -> App:
         """Return the content of the page, including sinks and set-up."""
         sinks: Mapping[str, RecorderCounts] = {}
         try:
@@ -166,27 +131,19 @@ class _Pages:
         except OSError as error:
             failures = [*failures, f"The counts of records cannot be read: {error}. Are too many files open?"]
 
-        has_others = runs_several(request.environ)
-        now = time.time()
-        reach = math.inf if query.window is None else WINDOWS[query.window]
-        lost = sum((Counter(observation.capture_errors) for observation in observations), Counter())
         return App(
             current_app.name,
             query,
             observations,
             sinks=sinks,
-            findings=findings(
-                self._monitor.settings,
-                models={model.model: model.baseline is not None for model in models},
-                sinks=sinks,
-                capture_errors=lost,
-                is_open=self._is_open and not current_app.debug,
-                alone="problem" if has_others and self._monitor.is_alone() else None,
-                shortage=self._monitor.shortage(),
-                ambiguous="problem" if self._monitor.is_ambiguous() and not self._monitor.is_alone() else None,
-                notes=latest((model.notes.read() for model in models), now, reach),
+            findings=self._monitor.findings(
+                observations,
+                sinks,
+                is_open=self._access.is_open and not current_app.debug,
+                has_others=runs_several(request.environ),
+                oldest_seconds=math.inf if query.window is None else WINDOWS[query.window],
             ),
-            now=now,
+            now=self._monitor.clock(),
             failures=failures,
         )
 

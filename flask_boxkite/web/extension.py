@@ -21,9 +21,10 @@ from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baselines
-from flask_boxkite.web.capture import PASSING, Options, Pick
-from flask_boxkite.web.dashboard import Guard
+from flask_boxkite.web.access import Guard, PageAccess
+from flask_boxkite.web.capture import PASSING
 from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
+from flask_boxkite.web.options import Options, Pick
 from flask_boxkite.web.predict import current_capture, predicting
 from flask_boxkite.web.views import PredictedView, routed
 
@@ -42,8 +43,8 @@ class Boxkite:
 
     Args:
         app: The app to register with; or call `init_app` later.
-        name: Name of the app, which keeps its counts apart from other apps that monitor the same model with the same
-            baseline; None for the name that Flask gave it. ``BOXKITE_NAME`` names the service, and both count.
+        name: Name of the app; None for the name that Flask gave it. It keeps the counts apart from other apps that
+            monitor the same model with the same baseline. ``BOXKITE_NAME`` names the service, and both count.
         dashboard_guard: Decides who may see the drift page, instead of the token: called before each of its requests,
             as a function given to `flask.Flask.before_request` is. It returns None to let the visitor in, or a response
             such as a redirection to a login; or it aborts.
@@ -72,8 +73,8 @@ class Boxkite:
             name: Name of the app, instead of the one that this object got; see `Boxkite`.
 
         Raises:
-            ConfigError: A setting is wrong, the app is no Flask app or has a monitor already, or it routes a view of a
-                model that it does not have.
+            ConfigError: A setting is wrong, *app* is not a Flask app, it has a monitor already, or it routes a view of
+                a model that it does not have.
             BaselineError: A baseline is missing or invalid.
         """
         app = _checked_app(app)
@@ -88,9 +89,9 @@ class Boxkite:
             monitor.check_model(view.model)
         _log_set_up(monitor)
 
-        state = MonitoredApp(monitor, self._dashboard_guard, lambda: self.predicted)
+        access = PageAccess.of(app.config, settings, self._dashboard_guard)
+        state = MonitoredApp(monitor, access, lambda: self.predicted)
         state.install(app)
-        app.extensions[KEY] = state
         self._states.add(state)
 
     # --- predictions -------------------------------------------------------------------------------------------------
@@ -116,9 +117,9 @@ class Boxkite:
         Write it below the route: ``@app.post("/score")`` first, then ``@monitor.predict``. What the view returns is
         passed through; a number, array, Series or data frame, which Flask would refuse, becomes its JSON value.
 
-        An app may route some of the decorated views only, so whether it has their models is known when it serves: the
-        log says it with the first request, and so does ``flask boxkite check``. Their predictions are then counted
-        without a baseline. A monitor that was made for one app, ``Boxkite(app)``, refuses the model at once.
+        A monitor that was made for one app, ``Boxkite(app)``, refuses a model that the app does not have. Of several
+        apps, each may route some of the views only. There the first request logs a missing model, and ``flask boxkite
+        check`` reports it; its predictions are counted without a baseline.
 
         A request is one prediction, also if the view calls other decorated ones. A prediction of a second model, such
         as a challenger, is logged by `log_prediction`.
@@ -133,8 +134,8 @@ class Boxkite:
                 gets what the view returned; if its first parameter is named ``answer``, it gets the parsed answer.
 
         Raises:
-            ConfigError: What is decorated is no view, an option is of a wrong type, or the only app of this monitor has
-                no such model.
+            ConfigError: *view* is not a view, an option is of a wrong type, or the only app of this monitor does not
+                have the model.
         """
         if view is not None:
             _check_view(view, f"such as predict(model={view!r}), or the view alone")
@@ -266,6 +267,7 @@ def _checked_app(app: Any) -> Flask:
         app = app._get_current_object()
     if isinstance(app, Flask):
         return app
+
     if isinstance(app, type):
         got, remedy = f"the class {app.__name__!r}", "Make an app of it first."
     elif isinstance(app, Blueprint):
@@ -281,7 +283,7 @@ def _checked_app(app: Any) -> Flask:
 
 
 def _check_name(option: str, name: Any) -> None:
-    """Refuse a name that is none.
+    """Refuse a name of the wrong type.
 
     Raises:
         ConfigError: It is neither a text that is not empty nor None.
@@ -292,7 +294,7 @@ def _check_name(option: str, name: Any) -> None:
 
 
 def _check_view(view: Any, usage: str) -> None:
-    """Refuse to decorate what is no view.
+    """Refuse to decorate anything but a view.
 
     Raises:
         ConfigError: It is a class, or cannot be called.

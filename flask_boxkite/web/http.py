@@ -1,4 +1,4 @@
-"""The metrics route, and what all our answers over HTTP share: headers, compression, token."""
+"""The metrics route, and the common parts of our answers over HTTP: headers, compression, token."""
 
 from __future__ import annotations
 

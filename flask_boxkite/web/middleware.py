@@ -1,7 +1,7 @@
 """Capture around any WSGI app: Bottle, Django, Falcon, or a bare function.
 
-A WSGI app has no view to look into: features come from the raw request, the output from the raw response, which is
-passed on unchanged (`flask_boxkite.web.response_stream`).
+A WSGI app has no view to look into. So features come from the raw request, and the output from the raw response, which
+is passed on unchanged (`flask_boxkite.web.response_stream`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from werkzeug.wsgi import ClosingIterator
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import ModelMonitoringService
-from flask_boxkite.web.capture import Options
 from flask_boxkite.web.http import metrics_response
+from flask_boxkite.web.options import Options
 from flask_boxkite.web.redacted_capture import capture_type
 from flask_boxkite.web.response_stream import Answer, Passing
 
@@ -30,8 +30,8 @@ class BoxkiteMiddleware:
     Args:
         wsgi_app: The app.
         service: Service that counts and logs predictions.
-        routes: Paths that predict, without paths that call ``service.log_prediction`` themselves. Each maps to None or
-            an empty mapping for payload conventions, or to a mapping with ``features`` and ``output``: a dotted path
+        routes: Paths that predict, without paths that call ``service.log_prediction`` themselves. A path maps to None
+            for payload conventions, or to a mapping with ``features`` and ``output``. Each of these is a dotted path
             into the JSON, or a callable that receives the request (of Werkzeug) or the parsed response.
         metrics_path: Path of the metrics; None for no route.
 
@@ -50,7 +50,7 @@ class BoxkiteMiddleware:
         self._app = wsgi_app
         self._service = service
         self._settings = service.app.settings
-        self._routes = {path: _options(path, given) for path, given in routes.items()}
+        self._routes = {path: _options(path, places) for path, places in routes.items()}
         self._metrics_path = metrics_path if self._settings.enabled else None
         self._capture = capture_type(self._settings)
         self._is_checked = False
@@ -101,11 +101,11 @@ class BoxkiteMiddleware:
         return metrics_response(request, self._service.export_http, self._settings.metrics_token)
 
 
-def _options(path: str, given: Mapping[str, Any] | None) -> Options:
+def _options(path: str, places: Mapping[str, Any] | None) -> Options:
     try:
-        options = Options(**(given or {}))
+        options = Options(**(places or {}))
     except TypeError as error:
-        msg = f"Route {path!r} must map to None or to a mapping with 'features' and 'output', got {given!r}."
+        msg = f"Route {path!r} must map to None or to a mapping with 'features' and 'output', got {places!r}."
         raise ConfigError(msg) from error
     for name, pick in (("features", options.features), ("output", options.output)):
         if pick is not None and not isinstance(pick, str) and not callable(pick):

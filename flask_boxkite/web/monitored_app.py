@@ -18,8 +18,9 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.naming import PREDICTION_ID_HEADER
+from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.capture import Capture
-from flask_boxkite.web.dashboard import Guard, dashboard_blueprint
+from flask_boxkite.web.dashboard import dashboard_blueprint
 from flask_boxkite.web.http import metrics_response
 from flask_boxkite.web.redacted_capture import capture_type
 from flask_boxkite.web.response_stream import Answer, Passing
@@ -34,7 +35,6 @@ logger = logging.getLogger("flask_boxkite")
 KEY = "boxkite"
 """Key of a `MonitoredApp` in ``app.extensions``."""
 
-DEFAULT_DASHBOARD_PATH = "/boxkite"
 CAPTURE = "boxkite_capture"
 """Attribute of the request object under which its capture waits. Not on `flask.g`, which a view that calls its own app
 in a test shares with the inner request."""
@@ -47,7 +47,7 @@ _TEST_CLIENTS = ("Werkzeug/", "testclient")
 
 
 class MonitoredApp:
-    """A Flask app, its monitor, and what its requests have shown so far.
+    """A Flask app and its monitor, with the state that its requests change.
 
     Attributes:
         monitor: Monitor of its models.
@@ -55,19 +55,20 @@ class MonitoredApp:
         has_begun: Whether the first request has come.
         is_registered: Whether its metrics are in a registry that the app serves itself.
         capture: Type of the captures of its requests.
+        access: Decides who may see the drift page.
 
     Args:
         monitor: Monitor of its models.
-        guard: Decides who may see the drift page, instead of the token; None for the token.
+        access: Decides who may see the drift page.
         predicted: Returns the decorated views that still exist.
     """
 
     def __init__(
-        self, monitor: AppMonitor, guard: Guard | None, predicted: Callable[[], Sequence[PredictedView]]
+        self, monitor: AppMonitor, access: PageAccess, predicted: Callable[[], Sequence[PredictedView]]
     ) -> None:
         self.monitor = monitor
         self.settings = monitor.settings
-        self.guard = guard
+        self.access = access
         self.capture = capture_type(monitor.settings)
         self.used: dict[str | None, ModelMonitor] = {}
         self.has_begun = False
@@ -88,7 +89,7 @@ class MonitoredApp:
         return model
 
     def route_problems(self, app: Any) -> Iterator[str]:
-        """Yield what is wrong with the routes of the app, which is complete only when it serves."""
+        """Yield the problems of the app's routes, which are complete only when it serves."""
         predicted = self._predicted()
         yield from route_problems(app, predicted)
         for item in routed(app, predicted):
@@ -107,7 +108,7 @@ class MonitoredApp:
     # --- set-up ------------------------------------------------------------------------------------------------------
 
     def install(self, app: Flask) -> None:
-        """Add our routes and hooks to the app.
+        """Add our routes and hooks to the app, and keep this object in ``app.extensions``.
 
         Raises:
             ConfigError: The app has a route where one of ours is to be.
@@ -118,11 +119,12 @@ class MonitoredApp:
             _add_dashboard(app, self)
             got_request_exception.connect(self.request_failed, app)
             app.wsgi_app = _watched(app, self)  # type: ignore[method-assign]
+        app.extensions[KEY] = self
 
     # --- hooks -------------------------------------------------------------------------------------------------------
 
     def begin(self, app: Flask, environ: dict[str, Any], *, is_dispatched: bool) -> None:
-        """Do at the first request what cannot be done before: whatever else is on the app is there by now.
+        """Check the app at its first request, when all other extensions and routes are there.
 
         Args:
             app: The app.
@@ -170,9 +172,10 @@ class MonitoredApp:
         settings = self.settings
         if settings.metrics_token is not None or app.debug or app.testing:
             return
+
         open_to_all = [] if settings.metrics_path is None else [f"the metrics at '{settings.metrics_path}'"]
-        if settings.dashboard_path is not None and self.guard is None:
-            open_to_all.append(f"the drift page at '{settings.dashboard_path.rstrip('/')}/'")
+        if self.access.is_open and self.access.path is not None:
+            open_to_all.append(f"the drift page at '{self.access.path.rstrip('/')}/'")
         if open_to_all and self.monitor.is_first_to_say():
             logger.warning(
                 "Everyone who can reach this server can read %s. Set 'BOXKITE_METRICS_TOKEN' to a token that readers "
@@ -186,6 +189,7 @@ class MonitoredApp:
         if not self.has_begun and self.settings.enabled:
             app = current_app._get_current_object()  # type: ignore[attr-defined]
             self.begin(app, current.environ, is_dispatched=True)
+
         capture: Capture | None = getattr(current, CAPTURE, None)
         if capture is not None and capture.answer is not response:
             # A failing hook of another extension may bring us here twice, with different responses.
@@ -206,7 +210,7 @@ class MonitoredApp:
             response.response = Passing(answer, response.iter_encoded(), getattr(body, "close", None))
 
     def answer_to(self, capture: Capture, response: BaseResponse, *, waits_for_close: bool) -> Answer | None:
-        """Return what finishes a prediction at the end of its response; None if it is finished at once."""
+        """Return the answer that finishes a prediction when it ends; None if the prediction is finished at once."""
         is_file = response.direct_passthrough and not isinstance(response.response, Generator)
         if is_file or (response.is_sequence and not waits_for_close):
             if capture.awaits_body:  # it is a file, or a hook has read the stream
@@ -231,7 +235,7 @@ class MonitoredApp:
 
 
 def monitored_app(app: Flask) -> MonitoredApp | None:
-    """Return what `Boxkite.init_app` has made of an app; None if it has no monitor."""
+    """Return the state that `Boxkite.init_app` has put on an app; None if it has no monitor."""
     return app.extensions.get(KEY)
 
 
@@ -273,6 +277,7 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
             if isinstance(capture, Capture):
                 capture.finish(500)
             raise
+
         capture = environ.pop(WATCHED, None)
         if not isinstance(capture, Capture):
             return body
@@ -280,6 +285,7 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
         if response is None:  # an extension has answered without Flask's hooks
             capture.finish(capture.failed_status)
             return body
+
         # Functions that are called on closing may log it by hand.
         answer = state.answer_to(capture, response, waits_for_close=bool(getattr(response, "_on_close", None)))
         if answer is None:
@@ -324,16 +330,17 @@ def _add_metrics_route(app: Flask, state: MonitoredApp) -> None:
 
 def _add_dashboard(app: Flask, state: MonitoredApp) -> None:
     """Add the drift page: where the settings say, or, if they say nothing, in debug mode."""
-    is_set = "BOXKITE_DASHBOARD_PATH" in app.config
-    path = state.settings.dashboard_path if is_set else DEFAULT_DASHBOARD_PATH
-    if path is None or DASHBOARD in app.blueprints or not (is_set or app.debug):
+    access = state.access
+    if access.path is None or DASHBOARD in app.blueprints or not (access.is_deployed or app.debug):
         return
+
+    path = access.path
     if (endpoint := _endpoint_at(app, f"{path.rstrip('/')}/")) is not None:
-        if not is_set:
+        if access.only_in_debug:
             return
         msg = f"'BOXKITE_DASHBOARD_PATH' is '{path}', which is the route of {endpoint!r} already. Set another path."
         raise ConfigError(msg, key="BOXKITE_DASHBOARD_PATH")
-    app.register_blueprint(dashboard_blueprint(app, state.monitor, path, state.guard, only_in_debug=not is_set))
+    app.register_blueprint(dashboard_blueprint(app, state.monitor, path, access))
 
 
 def _endpoint_at(app: Flask, path: str) -> str | None:

@@ -11,8 +11,9 @@ from typing import Any
 from flask import current_app, has_request_context, request
 from werkzeug.wrappers import Request
 
-from flask_boxkite.web.capture import PASSING, Capture, Options
+from flask_boxkite.web.capture import PASSING, Capture
 from flask_boxkite.web.monitored_app import CAPTURE, KEY, WATCHED, MonitoredApp, current_request
+from flask_boxkite.web.options import Options
 from flask_boxkite.web.return_values import is_reply, json_value
 from flask_boxkite.web.views import view_name
 
@@ -27,38 +28,8 @@ _NOT_CAPTURED = frozenset({"HEAD", "OPTIONS"})
 def predicting(view: Callable[..., Any], model: str | None, options: Options) -> Callable[..., Any]:
     """Return the view with capture around it; of an async view, a function that can be awaited as it can."""
 
-    def begin() -> Capture | bool:
-        """Return the prediction that begins; if none does, whether its value must become one that Flask accepts."""
-        try:
-            app = current_app._get_current_object()  # type: ignore[attr-defined]
-            current: Request = request._get_current_object()  # type: ignore[attr-defined]
-        except RuntimeError:  # by Flask: a script or a test calls the function
-            _warn_uncounted(view, _NO_REQUEST)
-            return False
-        state: MonitoredApp | None = app.extensions.get(KEY)
-        if state is None:
-            _warn_uncounted(view, _NO_MONITOR)
-            return True
-        if current.method in _NOT_CAPTURED:
-            return True
-        if (outer := getattr(current, CAPTURE, None)) is not None:  # a view that calls another is one prediction
-            if state.settings.enabled and outer.model is not state.model_of_view(model, view):
-                _warn_uncounted(view, _OTHER_MODEL)
-            return False
-        capture = state.capture(state.used.get(model) or state.model_of_view(model, view), options)
-        setattr(current, CAPTURE, capture)
-        if not state.settings.enabled:
-            return True
-        environ = current.environ
-        # A request that an app makes itself may have a copy of another's.
-        if environ.get(WATCHED) == id(environ):
-            environ[WATCHED] = capture
-            capture.is_watched = True
-        capture.read_request(current)
-        return capture
-
     def call(*args: Any, **kwargs: Any) -> Any:
-        capture = begin()
+        capture = _begin(view, model, options)
         if type(capture) is bool:
             returned = view(*args, **kwargs)
             return _as_flask_value(returned) if capture else returned
@@ -69,9 +40,9 @@ def predicting(view: Callable[..., Any], model: str | None, options: Options) ->
             raise
         return _taken(capture, returned)
 
-    # Not the same by way of Flask's `ensure_sync`: an async decorator above, or another async view, awaits it.
+    # Flask's `ensure_sync` would not do: an async decorator above, or another async view, awaits this function.
     async def call_async(*args: Any, **kwargs: Any) -> Any:
-        capture = begin()
+        capture = _begin(view, model, options)
         if type(capture) is bool:
             returned = await view(*args, **kwargs)
             return _as_flask_value(returned) if capture else returned
@@ -85,6 +56,38 @@ def predicting(view: Callable[..., Any], model: str | None, options: Options) ->
     return update_wrapper(call_async if inspect.iscoroutinefunction(view) else call, view)
 
 
+def _begin(view: Callable[..., Any], model: str | None, options: Options) -> Capture | bool:
+    """Return the prediction that begins; if none does, whether its value must become one that Flask accepts."""
+    try:
+        app = current_app._get_current_object()  # type: ignore[attr-defined]
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    except RuntimeError:  # by Flask: a script or a test calls the function
+        _warn_uncounted(view, _NO_REQUEST)
+        return False
+    state: MonitoredApp | None = app.extensions.get(KEY)
+    if state is None:
+        _warn_uncounted(view, _NO_MONITOR)
+        return True
+    if current.method in _NOT_CAPTURED:
+        return True
+    if (outer := getattr(current, CAPTURE, None)) is not None:  # a view that calls another is one prediction
+        if state.settings.enabled and outer.model is not state.model_of_view(model, view):
+            _warn_uncounted(view, _OTHER_MODEL)
+        return False
+
+    capture = state.capture(state.used.get(model) or state.model_of_view(model, view), options)
+    setattr(current, CAPTURE, capture)
+    if not state.settings.enabled:
+        return True
+    environ = current.environ
+    # A request that an app makes itself may have a copy of another's.
+    if environ.get(WATCHED) == id(environ):
+        environ[WATCHED] = capture
+        capture.is_watched = True
+    capture.read_request(current)
+    return capture
+
+
 def _take_raised(capture: Capture, error: BaseException) -> None:
     if isinstance(error, Exception):
         capture.take_raised(error)
@@ -93,7 +96,7 @@ def _take_raised(capture: Capture, error: BaseException) -> None:
 
 
 def _taken(capture: Capture, returned: Any) -> Any:
-    """Take the output from what a view returned; return what Flask accepts."""
+    """Take the output from a view's return value; return a value that Flask accepts."""
     capture.take_output(returned)
     if type(returned) is dict and _JSON_ATOMS.issuperset(map(type, returned.values())):
         capture.makes_response = True
@@ -102,7 +105,7 @@ def _taken(capture: Capture, returned: Any) -> Any:
 
 
 def _as_flask_value(returned: Any) -> Any:
-    """Return what Flask accepts: values it would refuse become JSON."""
+    """Return a value that Flask accepts: a value that it would refuse becomes JSON."""
     value = json_value(returned)
     if isinstance(value, tuple) and not is_reply(value):
         return value

@@ -93,7 +93,7 @@ class RedactedCapture(Capture):
             return REDACTED
         return shown if is_certain else REDACTED
 
-    # --- what is said and recorded -----------------------------------------------------------------------------------
+    # --- messages and records ----------------------------------------------------------------------------------------
 
     def _explain(self, response: Any) -> None:
         self._hide()

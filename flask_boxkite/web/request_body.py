@@ -1,7 +1,7 @@
 """Reading a request's body without taking it from the view.
 
-A body within the limit is read at once and put back. A longer body, or one without a length, passes through a tee: the
-view reads it as usual, and the tee keeps a copy up to a limit. Either way `request.stream`, `get_data`, `form`,
+A body within the limit is read at once and put back. A longer body, or one without a length, passes through a tee,
+which keeps a copy up to a limit while the view reads it. Either way `request.stream`, `get_data`, `form`,
 `files` and the raw ``wsgi.input`` give the view the same as without monitoring.
 """
 

@@ -63,7 +63,7 @@ def view_name(view: Any) -> str:
 
 
 def route_problems(app: Any, predicted: Sequence[PredictedView]) -> Iterator[str]:
-    """Yield what cannot be seen before the app serves: decorators in the wrong order, shadowed routes."""
+    """Yield problems that show only when the app serves: decorators in the wrong order, shadowed routes."""
     served = _served(app)
     counted = [item.view for item in predicted if item.wrapper in served]
     for item in predicted:
@@ -72,10 +72,12 @@ def route_problems(app: Any, predicted: Sequence[PredictedView]) -> Iterator[str
                 f"'@monitor.predict' stands above the route of {view_name(item.view)!r}, so it sees no request and "
                 "counts nothing. Write the route first: '@app.post(...)', then '@monitor.predict'."
             )
+
     endpoints: defaultdict[str, set[str]] = defaultdict(set)
     for rule in app.url_map.iter_rules():
         if rule.methods is None or "GET" in rule.methods:
             endpoints[rule.rule].add(rule.endpoint)
+
     for path, serving in endpoints.items():
         key = next((_OWN_ROUTES[endpoint] for endpoint in serving if endpoint in _OWN_ROUTES), None)
         if key and len(serving) > 1:
@@ -92,7 +94,7 @@ def _layers(view: Any) -> Sequence[Any]:
 
 
 def _inside(layer: Any) -> list[Any]:
-    """Return what a decorated function, a bound method, or the view of a class calls."""
+    """Return the functions that a decorated function, a bound method, or the view of a class calls."""
     inside = [getattr(layer, name, None) for name in ("__wrapped__", "__func__")]
     if isinstance(view_class := getattr(layer, "view_class", None), type):
         members = ChainMap(*[dict(vars(base)) for base in view_class.__mro__])

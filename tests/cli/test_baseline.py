@@ -22,7 +22,7 @@ from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.training_data import scan
 from flask_boxkite.errors import BaselineError
 from tests import peers
-from tests.cli.commands import ROOT, people, run, run_python
+from tests.cli.commands import ROOT, people, run
 
 pytestmark = pytest.mark.usefixtures("directory")
 
@@ -399,12 +399,3 @@ def unprivileged() -> Iterator[None]:
     finally:
         if is_root:
             os.seteuid(0)
-
-
-def test_without_the_extra_the_command_names_it_and_others_work(directory: Path) -> None:
-    start = "import sys; sys.modules['polars'] = sys.modules['rich'] = None; from flask_boxkite.cli import boxkite; "
-    Path("x.csv").write_text("x\n1\n2\n")
-    done = run_python("-c", f"{start}boxkite(['baseline', 'x.csv', '--out', 'b'])", cwd=directory)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == ("Error: This command needs the package 'rich'. Run: pip install 'flask-boxkite[cli]'\n")
-    assert run_python("-c", f"{start}boxkite(['rules'])", cwd=directory).returncode == 0

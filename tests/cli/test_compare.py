@@ -16,8 +16,7 @@ from click.testing import CliRunner, Result
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.cli import boxkite
-from flask_boxkite.cli import compare as comparing
-from flask_boxkite.cli.rebinning import ColumnCounter, recount
+from flask_boxkite.cli.rebinning import ColumnCounter, count_columns, recount
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
 from flask_boxkite.drift.wording import size_cell
@@ -61,15 +60,23 @@ def counted(frame: pl.DataFrame, alpha: float = Settings.drift_alpha) -> list[di
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
-def test_data_is_judged_by_what_a_server_counts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data is counted piece by piece, and here it has several pieces."""
-    monkeypatch.setattr(comparing, "_PIECE_ROWS", 64)
+def test_data_is_judged_by_what_a_server_counts(kind: str) -> None:
     frame = pl.read_parquet("older.parquet")
     frame.write_csv("older.csv")
     frame.write_ndjson("older.jsonl")
     found = variables("a.prom", f"older.{kind}")
     assert found == counted(frame)
     assert [item["name"] for item in found if item["verdict"] == "major"] == ["age", "kids"]
+
+
+def test_pieces_of_data_add_up() -> None:
+    """The 600 rows are counted in ten pieces, and in one."""
+    baseline = Baseline.load("a.prom")
+    pieces, whole = ([(item.name, ColumnCounter(item)) for item in baseline.features] for _ in range(2))
+    count_columns(pl.scan_parquet("older.parquet"), pieces, piece_rows=64)
+    count_columns(pl.scan_parquet("older.parquet"), whole)
+    assert [counter.cells.tolist() for _, counter in pieces] == [counter.cells.tolist() for _, counter in whole]
+    assert all(counter.cells.sum() == 600 for _, counter in pieces)
 
 
 def test_a_process_shows_what_moved_and_how_far(directory: Path) -> None:

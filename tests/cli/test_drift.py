@@ -23,8 +23,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.cli import boxkite, remote
+from flask_boxkite import Baseline, BoxkiteError, ModelMonitoringService
+from flask_boxkite.cli import boxkite
+from flask_boxkite.cli.remote import fetch_json
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
 from flask_boxkite.drift.report import Distances
@@ -378,11 +379,10 @@ def test_a_token_is_sent_in_utf8_and_never_shown() -> None:
     )
 
 
-def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_MOST_BYTES", 1000)
-    with answering(200, bytes(2000)) as (url, _):
-        result = drift("--url", url)
-    assert result.output.endswith("/drift.json' does not end. Is it the address of the page?\n")
+def test_an_answer_without_an_end_is_left() -> None:
+    with answering(200, bytes(2000)) as (url, _), pytest.raises(BoxkiteError) as caught:
+        fetch_json(url, window=None, token=None, most_bytes=1000)
+    assert str(caught.value).endswith("/drift.json' does not end. Is it the address of the page?")
 
 
 def test_problems_that_the_page_knows_are_shown(world: World) -> None:

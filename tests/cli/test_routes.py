@@ -26,7 +26,7 @@ def outcomes(prepare: Callable[[Flask], Any], **config: Any) -> list[Outcome]:
     app.config.update(BOXKITE_SINK="none", **config)
     Boxkite(app)
     prepare(app)
-    return list(probe_routes(app, has_guard=False))
+    return list(probe_routes(app))
 
 
 def answering(make: Callable[[], Any]) -> Callable[[Flask], None]:
@@ -176,7 +176,7 @@ def test_hosts_that_are_matched_are_no_obstacle() -> None:
     app = Flask("scoring", static_folder=None, host_matching=True)
     app.config.update(BOXKITE_SINK="none")
     Boxkite(app)
-    assert list(probe_routes(app, has_guard=False)) == [RIGHT]
+    assert list(probe_routes(app)) == [RIGHT]
 
 
 def test_the_command_says_it_and_fails(tmp_path: Path) -> None:

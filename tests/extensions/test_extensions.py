@@ -155,13 +155,13 @@ def test_flask_talisman(pair: Make, is_first: bool) -> None:
     flask = app.ours.app
     assert flask is not None
     assert Client(flask).get("/metrics").status_code == 302
-    found = [outcome.what for outcome in probe_routes(flask, has_guard=False)]
+    found = [outcome.what for outcome in probe_routes(flask)]
     assert found[1] == "'/metrics' answers by https only; http is redirected."
 
     # As the README says.
     view = flask.view_functions["boxkite.metrics"]
     flask.view_functions["boxkite.metrics"] = flask.talisman(force_https=False)(view)  # type: ignore[attr-defined]
-    assert [outcome.level for outcome in probe_routes(flask, has_guard=False)] == ["ok"]
+    assert [outcome.level for outcome in probe_routes(flask)] == ["ok"]
     app.check(len(PATHS))
 
 
@@ -183,12 +183,12 @@ def test_flask_limiter(pair: Make, is_first: bool) -> None:
 
     flask = app.ours.app
     assert flask is not None
-    (_, hint) = probe_routes(flask, has_guard=False)
+    (_, hint) = probe_routes(flask)
     assert hint.what == "Requests to '/metrics' are limited (3 per 1 hour), scrapes too."
     # As the README says, and the hint.
     assert hint.remedy == "limiter.exempt(app.blueprints['boxkite']) lets them all through."
     flask.limiter.exempt(flask.blueprints["boxkite"])  # type: ignore[attr-defined]
-    assert [outcome.level for outcome in probe_routes(flask, has_guard=False)] == ["ok"]
+    assert [outcome.level for outcome in probe_routes(flask)] == ["ok"]
     assert {Client(flask).get("/metrics").status_code for _ in range(9)} == {200}
     app.check(3)
 

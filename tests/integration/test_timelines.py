@@ -17,10 +17,8 @@ import pytest
 from flask import Flask
 
 from flask_boxkite import Boxkite, ModelMonitoringService
-from flask_boxkite.live.store import Store
-from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.prediction import IdMaker
 from flask_boxkite.records import Records
+from tests.clocked import monitored
 
 TRAINED = 426
 BEGIN = datetime(2026, 3, 1, 9, 0, 3, tzinfo=timezone.utc).timestamp()
@@ -50,9 +48,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-    def nanoseconds(self) -> int:
-        return int(self.now * 1_000_000_000)
 
 
 @dataclass
@@ -132,7 +127,7 @@ def make_row(rng: np.random.Generator) -> Row:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(tmp_path: Path) -> Iterator[World]:
     """Build an app whose counts, ids and records have a clock of their own."""
     clock = Clock()
     rng = np.random.default_rng(4)
@@ -140,14 +135,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     columns = {name: [row[name] for row in trained] for name in trained[0]}
     scores = rng.random(TRAINED)
     ModelMonitoringService.export_text(columns, {"score": scores}, tmp_path / "baseline.prom")
-    monkeypatch.setattr("flask_boxkite.monitoring.app.make_store", lambda *given: Store(None, clock, clock))
 
     app = Flask("timelines")
     app.config["BOXKITE_BASELINE"] = tmp_path / "baseline.prom"
     app.config["BOXKITE_LOG_DIR"] = tmp_path / "records"
     app.config["BOXKITE_LOG_TTL_DAYS"] = 36500
-    monitor = Boxkite(app)
-    monitor_of(app).new_id = IdMaker("test", clock.nanoseconds)
+    monitor, ours = monitored(app, clock)
     outputs = np.random.default_rng(6)
 
     @app.post("/score")
@@ -162,13 +155,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
     with app.app_context():
         yield World(monitor, post, tmp_path, clock)
-        monitor.close()
-
-
-def monitor_of(app: Flask) -> ModelMonitor:
-    """Return the monitor of the app's only model."""
-    found: ModelMonitor = app.extensions["boxkite"].monitor.model(None)
-    return found
+        ours.recorders.close()
 
 
 @pytest.mark.parametrize(("fault", "within"), [(missing, 20), (shifted, 60)], ids=["missing", "one standard deviation"])

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from flask_boxkite.monitoring.hints import (
+    argument_hint,
     features_hint,
-    given_hint,
-    given_output_hint,
     names_hint,
+    output_argument_hint,
     output_hint,
     unmatched_hint,
 )
@@ -313,12 +313,12 @@ def test_an_answer_that_is_no_json_is_told_by_type_and_size() -> None:
 
 
 def test_arguments_by_hand() -> None:
-    assert given_hint("features", None, KNOWN) == "log_prediction() was called without 'features'."
-    assert given_hint("features", object(), KNOWN) == (
+    assert argument_hint("features", None, KNOWN) == "log_prediction() was called without 'features'."
+    assert argument_hint("features", object(), KNOWN) == (
         "What log_prediction() got as 'features' does not fit: it is of type 'object'. "
         "The baseline knows 'age', 'income', 'city'."
     )
-    assert given_output_hint([1, 2], ("output",), 3) == "The output has 2 rows, and the features have 3 rows."
+    assert output_argument_hint([1, 2], ("output",), 3) == "The output has 2 rows, and the features have 3 rows."
 
 
 def test_what_a_client_wrote_is_short() -> None:
@@ -336,6 +336,6 @@ def test_values_are_not_quoted() -> None:
         request_hint(document, "card"),
         output_hint(Reply(json.dumps(document).encode(), "", None), "4111", NAMED, 1, len),
         unmatched_hint(rows({"card": "4111"}), KNOWN, is_placed=False),
-        given_hint("features", "4111", KNOWN),
+        argument_hint("features", "4111", KNOWN),
     ):
         assert "4111" not in hint

@@ -7,17 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pytest
 from flask import Flask, request
 
 from flask_boxkite import Boxkite, ModelMonitoringService
-from flask_boxkite.live.store import Store
-from flask_boxkite.monitoring.prediction import IdMaker
-from flask_boxkite.web import dashboard
+from tests.clocked import monitored
 
 __all__ = ["BATCH", "REPEATS", "SCENES", "USERS", "Clock", "Scene", "scene_of"]
 
@@ -153,19 +149,15 @@ def scene_of(name: str, directory: Path) -> Iterator[Scene]:
     app.config["BOXKITE_LOG_TTL_DAYS"] = 36500
     app.config["BOXKITE_DASHBOARD_PATH"] = "/boxkite"
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flask_boxkite.monitoring.app.make_store", lambda *given: Store(None, clock, clock))
-        patch.setattr(dashboard, "time", SimpleNamespace(time=clock))
-        monitor = Boxkite(app)
-        app.extensions["boxkite"].monitor.model(None).new_id = IdMaker("test", lambda: int(clock.now * 1_000_000_000))
+    monitor, ours = monitored(app, clock)
 
-        @app.post("/score")
-        @monitor.predict
-        def score() -> dict[str, list[float]]:
-            return {"predictions": outputs.random(len(request.get_json())).tolist()}
+    @app.post("/score")
+    @monitor.predict
+    def score() -> dict[str, list[float]]:
+        return {"predictions": outputs.random(len(request.get_json())).tolist()}
 
-        with app.app_context():
-            scene = Scene(app, monitor, clock, directory)
-            SCENES[name](scene)
-            yield scene
-            monitor.close()
+    with app.app_context():
+        scene = Scene(app, monitor, clock, directory)
+        SCENES[name](scene)
+        yield scene
+        ours.recorders.close()

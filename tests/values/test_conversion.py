@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.values.conversion import InvalidValue, plain, to_number, to_text
+from flask_boxkite.values.conversion import InvalidValue, is_too_deep, plain, to_number, to_text
 
 
 class Colour(str, Enum):
@@ -228,3 +228,19 @@ def test_nothing_is_refused(value: object, expected: object) -> None:
 def test_integers_of_any_length_become_their_digits() -> None:
     """Python's own str() refuses more than 4300 of them."""
     assert plain(10**5000) == "1" + "0" * 5000
+
+
+@pytest.mark.parametrize(
+    ("value", "levels", "is_deep"),
+    [
+        pytest.param(1, 0, False, id="no container"),
+        pytest.param([], 0, True, id="a container where none may be"),
+        pytest.param([1, "x"], 1, False, id="a row"),
+        pytest.param([[1], [2]], 1, True, id="rows where one row may be"),
+        pytest.param([[1], [2]], 2, False, id="rows"),
+        pytest.param([1, {"a": {"b": 1}}], 2, True, id="deep at the end"),
+        pytest.param([1, {"a": {"b": 1}}], 3, False, id="just deep enough"),
+    ],
+)
+def test_the_depth_of_a_value_is_bounded(value: Any, levels: int, is_deep: bool) -> None:
+    assert is_too_deep(value, levels) is is_deep

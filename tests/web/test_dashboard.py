@@ -20,7 +20,7 @@ from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.monitoring.findings import findings
+from flask_boxkite.monitoring.findings import Deployment
 from flask_boxkite.naming import DROP_REASONS
 from flask_boxkite.testing import RecordingSink
 from tests.faults import mounted
@@ -348,7 +348,7 @@ def rows_in(client: FlaskClient, window: str) -> int:
 def test_there_is_a_remedy_for_every_loss(reason: str) -> None:
     dropped = dict.fromkeys(DROP_REASONS, 0) | {reason: 1200}
     counts = RecorderCounts(1200, 0, dropped, 0, 0, 0, 0, 0.0, 0.0)
-    (finding,) = findings(Settings(sink=("file",)), models={}, sinks={"file": counts}, capture_errors={}, is_open=False)
+    (finding,) = Deployment(Settings(sink=("file",)), models={}, sinks={"file": counts}).findings()
     assert (finding.level, finding.what) == ("problem", f"Sink 'file' has lost 1,200 records ({reason}).")
 
 
@@ -510,7 +510,7 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
     """No response of the app but the page is concerned."""
     app = make_app(baseline)
     (service,) = app.extensions["boxkite"].monitor.models()
-    monkeypatch.setattr(service._counts, "history", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
+    monkeypatch.setattr(service.counter.counts, "history", lambda: (_ for _ in ()).throw(OSError(24, "Too many files")))
     client = app.test_client()
 
     for path in ("/boxkite/", "/boxkite/drift.json", variable_path("age")):

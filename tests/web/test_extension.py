@@ -362,7 +362,8 @@ def test_a_model_that_no_route_shows_is_said_once_when_it_predicts(
 
 def test_another_model_than_that_of_the_only_baseline_is_refused(baseline: Baseline) -> None:
     """Without a baseline, its drift would never be judged, and its users would not know why."""
-    monitor = Boxkite(app_of(baseline))
+    app = app_of(baseline)  # kept, as the monitor forgets an app that is gone
+    monitor = Boxkite(app)
     with pytest.raises(ConfigError) as caught:
         monitor.predict(model="rsik")
     assert str(caught.value) == (

@@ -201,7 +201,7 @@ def test_other_names_are_no_reason_to_say_anything(
     scoring.send(document)
     (service,) = scoring.app.extensions["boxkite"].monitor.models()
     assert caplog.messages == []
-    assert service._features.gaps == set()  # not looked at again
+    assert service.counter.features.gaps == set()  # not looked at again
 
 
 def test_a_refused_request_is_not_told(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -232,13 +232,13 @@ def test_what_a_client_wrote_is_escaped_and_short(make: Make) -> None:
     assert "x" * 50 not in page
 
 
-def test_a_note_of_before_the_window_is_not_shown(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_of_before_the_window_is_not_shown(make: Make) -> None:
     scoring = make({"score": 0.5})
     scoring.send({"Age": 30, "income": 2500.0, "city": "Paris"})
     what = "Features come under other names than in training."
     assert what in scoring.findings("5m")
     later = time.time() + 400
-    monkeypatch.setattr("flask_boxkite.web.dashboard.time.time", lambda: later)
+    scoring.app.extensions["boxkite"].monitor.clock = lambda: later
     assert what not in scoring.findings("5m")
     assert what in scoring.findings("1h")
 

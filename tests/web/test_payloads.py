@@ -14,6 +14,7 @@ import pytest
 from flask import Flask, Response, request
 
 from flask_boxkite import Baseline
+from flask_boxkite.web.return_values import LONGEST_PAYLOAD
 from tests.web.twins import Records, Twins, check_counted, check_nothing_counted, training_baseline
 
 Make = Callable[..., Twins]
@@ -361,12 +362,9 @@ def test_bodies_that_are_no_json_as_they_stand(
     assert record.get("body_truncated", False) == (limit == 20)
 
 
-def test_a_bomb_is_a_capture_error(twins: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flask_boxkite.web import capture
-
-    monkeypatch.setattr(capture, "LONGEST_PAYLOAD", 100_000)
+def test_a_bomb_is_a_capture_error(twins: Make) -> None:
     app = twins(reading([0.5]))
-    bomb = gzip.compress(json.dumps({**ANN, "note": "n" * 1_000_000}).encode())
+    bomb = gzip.compress(json.dumps({**ANN, "note": "n" * LONGEST_PAYLOAD}).encode(), 1)
     app.send(data=bomb, content_type="application/json", headers={"Content-Encoding": "gzip"})
     assert app.scrape().errors() == {"features": 1}
 

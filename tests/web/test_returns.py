@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import json
 import math
 import uuid
 from collections import OrderedDict, UserDict, defaultdict, namedtuple
@@ -21,6 +22,7 @@ import pytest
 from flask import Flask, Response, abort, jsonify, make_response, redirect, send_file, stream_with_context
 from markupsafe import Markup
 
+from flask_boxkite.web.return_values import LONGEST_PAYLOAD
 from tests.web.twins import ID_HEADER, Twins, check_counted
 
 Make = Callable[..., Twins]
@@ -352,11 +354,9 @@ def test_a_response_made_of_a_sequence_of_its_own_is_left_to_it(twins: Make) -> 
     assert len(read) == 1
 
 
-def test_a_long_json_answer_is_not_parsed(twins: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flask_boxkite.web import return_values as answers
-
-    monkeypatch.setattr(answers, "LONGEST_PAYLOAD", 100)
-    app = twins(returning(lambda: Response("[" + "0.5," * 100 + "0.5]", mimetype="application/json")))
+def test_a_long_json_answer_is_not_parsed(twins: Make) -> None:
+    answer = json.dumps({"score": 0.5, "note": "n" * LONGEST_PAYLOAD})
+    app = twins(returning(lambda: Response(answer, mimetype="application/json")))
     app.send(json=ANN)
     assert app.scrape().errors() == {"output": 1}
 

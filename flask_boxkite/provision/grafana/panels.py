@@ -191,9 +191,9 @@ def overview_table(title: str, meaning: str, columns: Series, labels: Sequence[s
     return _targets(panel, [(expression, "") for expression, _ in columns], is_table=True)
 
 
-def _link(side: str, kept: Sequence[str]) -> str:
-    """Return the address of this dashboard with a feature or output chosen, and the choices *kept*."""
-    others = "&".join(f"${{{name}:queryparam}}" for name in kept)
+def _link(side: str, choices: Sequence[str]) -> str:
+    """Return the address of this dashboard with a feature or output chosen, and the same *choices* as now."""
+    others = "&".join(f"${{{name}:queryparam}}" for name in choices)
     return f"/d/${{__dashboard.uid}}?${{__url_time_range}}&{others}&var-{side}=${{__value.raw:percentencode}}"
 
 

@@ -1,8 +1,8 @@
 """The expressions of the dashboard, over the series of the rules and the metrics of apps.
 
 ``${name:raw}`` is the value chosen for a variable of the dashboard, ``${name:regex}`` a pattern of all chosen values.
-Both stand in backquotes, because only there nothing must be escaped: Grafana inserts names without escaping them for a
-string of PromQL, and its own escaping breaks quotes. A name with a backquote is not supported.
+Both stand in backquotes, where nothing must be escaped. Grafana inserts names without escaping them for a string of
+PromQL, and its own escaping breaks quotes. A name with a backquote is not supported.
 
 The overview calls features and outputs *variables*, so both have the label ``variable`` there, and ``side`` says which
 of the two they are. Live numbers are summed over replicas, training numbers taken once: no number depends on the number

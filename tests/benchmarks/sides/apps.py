@@ -53,18 +53,27 @@ def our_baseline(features: int = FEATURES) -> str:
     )
 
 
-def our_app(fluentd_address: str, baseline: str = "", **settings: object) -> Flask:
-    """Return the application with our extension, set up as its documentation says, and with other settings."""
+def our_app(
+    fluentd_address: str, baseline: str = "", monitor: Callable[[Flask], Any] | None = None, **settings: object
+) -> Flask:
+    """Return the application with our extension, set up as its documentation says, and with other settings.
+
+    Args:
+        fluentd_address: Address of fluentd.
+        baseline: Path of the baseline; empty for a new one.
+        monitor: Monitors the app, in the place of `Boxkite`.
+        **settings: Other settings.
+    """
     from flask_boxkite import Boxkite
 
     app = Flask("ours")
     app.config["BOXKITE_BASELINE"] = baseline or our_baseline()
     app.config["BOXKITE_FLUENTD_ADDR"] = fluentd_address
     app.config.update(settings)
-    monitor = Boxkite(app)
+    boxkite = (monitor or Boxkite)(app)
 
     @app.post("/score")
-    @monitor.predict
+    @boxkite.predict
     def answer() -> dict[str, float]:
         return {"score": predict(request.get_json())}
 

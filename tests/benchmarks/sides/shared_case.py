@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from unittest import mock
 
 from apps import FEATURES, our_app, our_baseline, plain_app
+from flask import Flask
 from timing import Case, Figures, summary, time_calls
 from workload import bodies, rows, score
 from wsgi import WSGIApp, added_cost_case
 
-from flask_boxkite import ModelMonitoringService
+from flask_boxkite import Boxkite, ModelMonitoringService
+from flask_boxkite.config import Settings
 from flask_boxkite.live.store import Store
+from flask_boxkite.monitoring.app import AppMonitor
+from flask_boxkite.monitoring.assembly import load_baselines
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table
-from flask_boxkite.web import extension
+from flask_boxkite.web.access import PageAccess
+from flask_boxkite.web.monitored_app import MonitoredApp
 
 __all__ = ["in_memory_case", "recycled_case", "row_case", "workers_case"]
 
@@ -38,12 +42,12 @@ def row_case() -> Case:
     service = _service(FEATURES)
     requests = rows(FEATURES).tolist()
     _log_some(service, FEATURES, 10)
-    assert service.monitor._counts._block.is_shared
+    assert service.monitor.counter.counts._block.is_shared
 
     def count(row: list[float]) -> None:
         tally = Tally()
         service.monitor.count_features(tally, Table(None, [row]))
-        service.monitor._counts.add(tally)
+        service.monitor.counter.counts.add(tally)
 
     return lambda calls: summary(time_calls(count, lambda number: requests[number % len(requests)], calls))
 
@@ -102,14 +106,21 @@ def _fork(work: Callable[[], object], *, stays: bool) -> None:
         os.waitpid(child, 0)
 
 
-def _monitored() -> WSGIApp:
-    return our_app(os.environ["BOXKITE_FLUENTD_ADDR"]).wsgi_app
+def _monitored(monitor: Callable[[Flask], Boxkite] = Boxkite) -> WSGIApp:
+    return our_app(os.environ["BOXKITE_FLUENTD_ADDR"], monitor=monitor).wsgi_app
+
+
+def _monitor_in_memory(app: Flask) -> Boxkite:
+    """Do as `Boxkite.init_app` does, with counts in this process's memory."""
+    settings = Settings.from_mapping(app.config)
+    monitor = AppMonitor(settings, app.name, load_baselines(settings.baseline), store=Store(None))
+    MonitoredApp(monitor, PageAccess.of(app.config, settings), lambda: ()).install(app)
+    return Boxkite()
 
 
 def in_memory_case() -> Case:
     """Return a case that times the Flask call with counts that are shared, and with counts in this process's memory."""
     requests = bodies(FEATURES, by_name=True)
     shared = added_cost_case(plain_app().wsgi_app, _monitored(), requests)
-    with mock.patch.object(extension, "make_store", return_value=Store(None)):
-        alone = added_cost_case(plain_app().wsgi_app, _monitored(), requests)
+    alone = added_cost_case(plain_app().wsgi_app, _monitored(_monitor_in_memory), requests)
     return lambda calls: {"shared": shared(calls), "memory": alone(calls)}

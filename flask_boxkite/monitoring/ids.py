@@ -1,18 +1,15 @@
-"""One logged prediction: its id, and the request body as its record stores it."""
+"""Ids of predictions."""
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from flask_boxkite.system.process import ForkMark, fork_mark
-from flask_boxkite.values.conversion import plain
 
-__all__ = ["Body", "IdMaker", "PredictionId", "body_of"]
+__all__ = ["IdMaker", "PredictionId"]
 
 _POOL_SIZE = 256
 _new = tuple.__new__  # half the time of a named tuple's own constructor
@@ -40,7 +37,7 @@ class PredictionId(NamedTuple):
 class IdMaker:
     """Makes prediction ids for a server, in less than a microsecond, from any thread and after a fork.
 
-    It formats the date once a second, and makes random ids 256 at a time: a call of `os.urandom` releases the
+    It formats the date once a second, and makes random ids 256 at a time. Each call of `os.urandom` releases the
     interpreter lock, which costs 30 µs while the recorder's thread waits. A forked process makes its own ids.
     """
 
@@ -80,40 +77,3 @@ class IdMaker:
 def _uuid4(h: str) -> str:
     """Write 32 random hexadecimal digits as a uuid of version 4."""
     return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:]}"
-
-
-class Body(NamedTuple):
-    """A request body as a record stores it."""
-
-    text: str
-    is_truncated: bool = False
-    is_base64: bool = False
-
-
-def body_of(data: Any, limit: int, *, is_complete: bool = True) -> Body:
-    """Return the first *limit* bytes of a request body as text, or as base64 if they are not UTF-8.
-
-    Args:
-        data: Bytes, text, or an object to write as JSON; None for no body.
-        limit: Largest number of bytes to keep; the rest is cut off.
-        is_complete: Whether *data* is the whole body.
-    """
-    if data is None:
-        return Body("")
-    if type(data) is bytes and is_complete and len(data) <= limit and data.isascii():
-        return _new(Body, (data.decode(), False, False))
-
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        data = bytes(data)
-    else:
-        text = data if isinstance(data, str) else json.dumps(plain(data), ensure_ascii=False)
-        data = text[: limit + 1].encode("utf-8", "replace")  # one character more shows that the text is too long
-    is_cut = not is_complete or len(data) > limit
-    data = data[:limit]
-    try:
-        return Body(data.decode(), is_cut)
-    except UnicodeDecodeError as error:
-        # The limit may have split the last character; any other error means that this is not text.
-        if is_cut and error.start >= len(data) - 3 and error.reason == "unexpected end of data":
-            return Body(data[: error.start].decode(), is_cut)
-        return Body(base64.b64encode(data).decode(), is_cut, True)

@@ -1,0 +1,152 @@
+"""The counts of one model's predictions: rows of features, outputs, statuses and durations."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.failed import FailedCells
+from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.name_order import UnmatchedError
+from flask_boxkite.monitoring.tally import Tally
+from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
+from flask_boxkite.payloads import Table, output_table
+
+__all__ = ["SCALARS", "PredictionCounter"]
+
+SCALARS = frozenset({float, int, str, bool})
+"""Types of single values, as JSON has them."""
+
+
+class PredictionCounter:
+    """Finds the cells of a prediction, and counts them when its status is known. Safe to use as `ModelMonitor` is.
+
+    Attributes:
+        layout: Layout of the cells.
+        counts: Live counts of all processes.
+        features: Counter of the features.
+        outputs: Counter of the outputs.
+
+    Args:
+        baseline: Baseline of the model; None if it has none.
+        counts: Live counts of all processes.
+        keeps_interpreter: Whether other threads wait for the interpreter, as the thread of a recorder does.
+    """
+
+    def __init__(self, baseline: Baseline | None, counts: Counts, *, keeps_interpreter: bool) -> None:
+        self.layout = layout = Layout.of(baseline)
+        self.counts = counts
+        self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
+        self._unhashed = "features" if layout.features else "output"
+        self._one_answered = (self._status_cells["ok"], layout.squares)
+        self._failed = FailedCells(layout)
+
+        # Rows are known again by their features; by their outputs where nothing is known of features.
+        of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)
+        self.features = VariableCounter(
+            layout.features,
+            0,
+            layout.size,
+            buckets=of_features,
+            keeps_interpreter=keeps_interpreter,
+            gap=FEATURE_GAP,
+        )
+        self.outputs = VariableCounter(
+            layout.outputs,
+            layout.outputs_start,
+            layout.size,
+            buckets=of_outputs if layout.outputs else None,
+            sums=0,
+            gap=OUTPUT_GAP,
+        )
+        self._output_names = self.outputs.names
+
+    def count_features(self, tally: Tally, table: Table | None) -> None:
+        """Find the cells of all features."""
+        if table is None:
+            tally.errors.append("features")
+            return
+
+        tally.rows = rows = len(table)
+        if rows and self.features.names:
+            try:
+                self.features.count(table, tally)
+            except UnmatchedError:
+                tally.errors.append("features")
+
+    def count_output(self, tally: Tally, output: Any) -> None:
+        """Find the cells of the outputs, for as many rows as there are of features."""
+        if not self._output_names:
+            if tally.rows == 0 and not self.features.names and _holds_something(output):
+                tally.rows = None  # of features nothing is known, so that an empty list need be no batch
+            return
+        if output is None:
+            if tally.rows != 0:  # an empty batch has no output to miss
+                tally.errors.append("output")
+            return
+        if type(output) in SCALARS and tally.rows == 1 and len(self._output_names) == 1:
+            self.outputs.count_value(output, tally)
+            return
+
+        table = output_table(output, self._output_names, tally.rows)
+        if table is None:
+            tally.errors.append("output")
+            return
+        try:
+            if len(table):
+                self.outputs.count(table, tally)
+        except UnmatchedError:
+            tally.errors.append("output")
+            return
+        if tally.rows is None and self._unhashed == "output":  # nothing is known of features
+            tally.rows = len(table)
+
+    def commit(self, tally: Tally, status: str, duration: float | None) -> int:
+        """Add a prediction to the live counts, all at once; its values to the bins only if it was answered.
+
+        Args:
+            tally: Cells and errors of the prediction.
+            status: ``ok``, ``client_error`` or ``error``.
+            duration: Seconds from request to response; None if not known.
+
+        Returns:
+            Number of predictions: 0 for an empty batch, of which only the duration is counted.
+        """
+        rows = tally.rows or _predictions_without_rows(tally, status)
+        if status == "ok":
+            increments: Increments = tally
+            if rows == 1:
+                increments.cells += self._one_answered
+            else:
+                increments.amounts.append((self._status_cells["ok"], rows))
+                if self._unhashed not in tally.errors:  # else none of its rows is in a bucket
+                    increments.amounts.append((self.layout.squares, rows * rows))
+        else:
+            increments = self._failed.increments(tally) if status == "error" else Increments()
+            increments.amounts.append((self._status_cells[status], rows))
+
+        for reason in tally.errors:
+            if reason in GAPS:
+                continue
+            increments.cells.append(self.layout.captures_start + CAPTURE_REASONS.index(reason))
+        if duration is not None:
+            increments.cells.append(self.layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
+            increments.sums.append((self.layout.duration_sum, duration))
+        self.counts.add(increments)
+        return rows
+
+
+def _predictions_without_rows(tally: Tally, status: str) -> int:
+    """Return 0 for an empty batch; 1 where rows are not known, or something went wrong, so that it is seen."""
+    return 0 if tally.rows == 0 and status == "ok" and not tally.errors else 1
+
+
+def _holds_something(output: Any) -> bool:
+    try:
+        return len(output) > 0
+    except TypeError:  # a single value, or an array without dimensions
+        return output is not None

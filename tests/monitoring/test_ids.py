@@ -1,0 +1,73 @@
+"""Ids of predictions."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import uuid
+
+import pytest
+
+from flask_boxkite.monitoring.ids import IdMaker, PredictionId
+
+
+def test_an_id_names_server_second_and_a_random_uuid() -> None:
+    made = IdMaker("server", clock=lambda: 1_700_000_000_999_999_999)()
+    server, moment, entity = made.text.split("/")
+    assert (server, moment, entity) == ("server", "2023-11-14T22:13:20", made.entity_id)
+    parsed = uuid.UUID(entity)
+    assert (str(parsed), parsed.version, parsed.variant) == (entity, 4, uuid.RFC_4122)
+    assert made.time_ns == 1_700_000_000_999_999_999
+
+
+def test_ids_follow_the_clock_in_both_directions() -> None:
+    times = iter([10 * 10**9, 11 * 10**9, 9 * 10**9])
+    maker = IdMaker("s", clock=lambda: next(times))
+    assert [maker().text.split("/")[1][-2:] for _ in range(3)] == ["10", "11", "09"]
+
+
+def test_uuids_are_version_4_whatever_the_random_numbers() -> None:
+    maker = IdMaker("s")
+    pattern = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+    ids = [maker().entity_id for _ in range(1000)]
+    assert all(pattern.fullmatch(text) for text in ids)
+    assert len({text[19] for text in ids}) == 4
+
+
+def test_no_id_comes_twice_from_threads_and_forks() -> None:
+    maker = IdMaker("s")
+    found: list[str] = []
+
+    def make() -> None:
+        found.extend([maker().entity_id for _ in range(1000)])
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, maker().entity_id.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    found += [os.read(reading, 100).decode(), maker().entity_id]
+    os.close(reading)
+    os.close(writing)
+    assert len(set(found)) == 4002
+
+
+@pytest.mark.parametrize(
+    ("start", "rate", "is_sampled"),
+    [
+        pytest.param("ffffffff", 1.0, True, id="all"),
+        pytest.param("00000000", 0.0, False, id="none"),
+        pytest.param("3fffffff", 0.25, True, id="below a quarter"),
+        pytest.param("40000000", 0.25, False, id="from a quarter on"),
+    ],
+)
+def test_a_share_is_sampled_by_the_id_alone(start: str, rate: float, is_sampled: bool) -> None:
+    prediction = PredictionId("", f"{start}-0000-4000-8000-000000000000", 0)
+    assert prediction.is_sampled(rate) is is_sampled
