@@ -1,4 +1,4 @@
-"""Numbers in the README, in docstrings and in help are those of the code."""
+"""The README, docstrings and help have the same numbers as the code."""
 
 from __future__ import annotations
 
