@@ -115,13 +115,11 @@ class Baseline(BaselineContents):
         Raises:
             BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
         """
-        from flask_boxkite.baseline.training.stream import count_chunks  # serving does not need it
+        # Serving needs neither.
+        from flask_boxkite.baseline.training.options import BaselineOptions
+        from flask_boxkite.baseline.training.stream import count_chunks
 
-        contents = count_chunks(
-            chunks,
-            inference,
-            model=model,
-            version=version,
+        options = BaselineOptions.of(
             discrete=discrete,
             bins=bins,
             max_bins=max_bins,
@@ -130,9 +128,8 @@ class Baseline(BaselineContents):
             texts=texts,
             missing_texts=missing_texts,
             exclude=exclude,
-            progress=progress,
         )
-        return cls.of(contents)
+        return cls.of(count_chunks(chunks, inference, options, model=model, version=version, progress=progress))
 
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.

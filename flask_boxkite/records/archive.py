@@ -278,7 +278,9 @@ class Records:
             BaselineError: There are no records, or an option cannot be used.
             BoxkiteError: The records are of several models.
         """
-        from flask_boxkite.baseline.training.build import build_baseline  # for training only
+        # For training only.
+        from flask_boxkite.baseline.training.build import build_baseline
+        from flask_boxkite.baseline.training.options import BaselineOptions
 
         known = None if baseline is None else _loaded(baseline)
         columns = self._columns(known)
@@ -304,9 +306,9 @@ class Records:
         made = build_baseline(
             features if columns.features else {},
             outputs if columns.outputs else None,
+            BaselineOptions.of(**options),
             model=model or served or "default",
             version=version,
-            **options,
         )
         if path is not None:
             made.dump(path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.training import stream as streaming
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.stream import count_chunks
+from tests.baseline.building import built
 from tests.baseline.strategies import NUMBERS
 
 
-def counted(chunks: Any, inference: Any = None, **options: Any) -> Baseline:
+def counted(chunks: Any, inference: Any = None, *, clock: Callable[[], float] = time.time, **options: Any) -> Baseline:
     """Return the baseline of chunks; unlike `Baseline.from_chunks` at a time of the test's."""
-    return Baseline.of(count_chunks(chunks, inference, **options))
+    return Baseline.of(count_chunks(chunks, inference, BaselineOptions.of(**options), clock=clock))
 
 
 def columns(rows: int) -> dict[str, Any]:
@@ -133,7 +136,7 @@ def test_given_bins_and_options_hold_for_all_chunks() -> None:
     options: dict[str, Any] = {"bins": {"normal": [0, 1], "few": [1]}, "discrete": ["lognormal"], "max_bins": 12}
     found = counted(cut(whole, 300), clock=lambda: 0, **options)
 
-    assert found == build_baseline(whole, clock=lambda: 0, **options)
+    assert found == built(whole, clock=lambda: 0, **options)
 
 
 def test_chunks_may_be_frames_arrays_or_pairs() -> None:
@@ -160,7 +163,7 @@ def test_baselines_of_parts_with_equal_bins_add_up_to_that_of_the_whole() -> Non
     bounds = {"normal": [-1, 0, 1]}
     first, second = (counted([part], bins=bounds, clock=lambda: 0) for part in cut(whole, 1500))
 
-    assert first.merge(second).features[0].cells == build_baseline(whole, bins=bounds).features[0].cells
+    assert first.merge(second).features[0].cells == built(whole, bins=bounds).features[0].cells
     assert first.merge(second) == second.merge(first)
 
 

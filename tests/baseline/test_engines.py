@@ -26,6 +26,7 @@ from flask_boxkite.baseline.training import engine as counting
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.queries import ENGINES, Engine
 from tests import peers
+from tests.baseline.building import built
 
 pytestmark = [
     # Not ours to heed: of a package to come, of what Dask will have to change, and of pandas, which Spark's frames are
@@ -128,7 +129,7 @@ def expected(*, with_options: bool = False) -> Baseline:
     lists = {name: column.to_pylist() for name, column in COLUMNS.items()}
     # The decimals of a float32 follow from its type, which lists lack.
     lists["float32"] = COLUMNS["float32"].to_numpy()
-    return build_baseline(lists, {"score": lists.pop("score")}, clock=lambda: 0, **(OPTIONS if with_options else TEXTS))
+    return built(lists, {"score": lists.pop("score")}, clock=lambda: 0, **(OPTIONS if with_options else TEXTS))
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +186,11 @@ def assert_same(found: Baseline, wanted: Baseline) -> None:
 
 
 def test_every_engine_gives_the_baseline_of_the_same_data_in_memory(frame: Any) -> None:
-    assert_same(build_baseline(frame, "score", clock=lambda: 0, **TEXTS), expected())
+    assert_same(built(frame, "score", clock=lambda: 0, **TEXTS), expected())
 
 
 def test_every_engine_heeds_every_option(frame: Any) -> None:
-    assert_same(build_baseline(frame, "score", clock=lambda: 0, **OPTIONS), expected(with_options=True))
+    assert_same(built(frame, "score", clock=lambda: 0, **OPTIONS), expected(with_options=True))
 
 
 TIMES = ["date", "time", "birth", "moment", "zoned", "iso", "spellings"]
@@ -266,7 +267,7 @@ def test_texts_that_stand_for_missing_values_leave_numbers_in_every_engine() -> 
 
 def test_features_and_outputs_may_be_lazy_frames_of_their_own(parquet: Path) -> None:
     frame = pl.scan_parquet(parquet)
-    found = build_baseline(frame.drop("score"), frame.select("score"), clock=lambda: 0, **TEXTS)
+    found = built(frame.drop("score"), frame.select("score"), clock=lambda: 0, **TEXTS)
 
     assert_same(found, expected())
 
@@ -367,7 +368,7 @@ def test_where_ranges_cannot_be_refined_enough_counts_are_exact_and_bounds_near(
 def refusal(features: Any, inference: Any = None, **options: Any) -> str:
     """Return what the refusal of a frame says."""
     with pytest.raises(BaselineError) as caught:
-        build_baseline(features, inference, **options)
+        built(features, inference, **options)
     return str(caught.value)
 
 

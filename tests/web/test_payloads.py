@@ -1024,9 +1024,12 @@ def test_a_million_categories_are_one_series(twins: Make, baseline: Baseline) ->
 
 def test_rare_categories_are_rare(twins: Make) -> None:
     from flask_boxkite.baseline.training.build import build_baseline
+    from flask_boxkite.baseline.training.options import BaselineOptions
 
     own = build_baseline(
-        {"city": [f"c{i % 100}" for i in range(1000)]}, [i / 1000 for i in range(1000)], max_categories=5
+        {"city": [f"c{i % 100}" for i in range(1000)]},
+        [i / 1000 for i in range(1000)],
+        BaselineOptions.of(max_categories=5),
     )
     app = twins(fixed({"score": 0.5}), baseline=own)
     app.send(json={"city": "c77"})

@@ -245,6 +245,7 @@ def check_consistent(samples: Samples) -> float:
 def training_baseline(**options: Any) -> Baseline:
     """Build the baseline of the tests: two continuous features, a textual one, and a continuous output."""
     from flask_boxkite.baseline.training.build import build_baseline
+    from flask_boxkite.baseline.training.options import BaselineOptions
 
     number = 1000
     return build_baseline(
@@ -254,5 +255,5 @@ def training_baseline(**options: Any) -> Baseline:
             "city": [CITIES[i % 3] for i in range(number)],
         },
         [i / number for i in range(number)],
-        **options,
+        BaselineOptions.of(**options),
     )

@@ -28,6 +28,7 @@ from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.queries import Engine, Kind, Variable
 from flask_boxkite.baseline.training.ranges import Cells, Mask, Numbers
+from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.text_columns import may_be_read, unclear
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import canonical_number, is_canonical_number
@@ -48,14 +49,15 @@ PASSES = 5
 
 
 def count_lazily(
-    frame: Any, is_feature: Callable[[str], bool], choices: BaselineOptions, steps: Steps
+    frame: Any, is_feature: Callable[[str], bool], options: BaselineOptions, seen: Seen, steps: Steps
 ) -> tuple[Distribution, ...]:
-    """Count all columns of a narwhals `LazyFrame`, in their order, except columns that *choices* note as problems.
+    """Count all columns of a narwhals `LazyFrame`, in their order, except columns that *seen* notes as problems.
 
     Args:
         frame: Frame to count.
         is_feature: Whether the column of this name is a feature; the others are outputs.
-        choices: Decisions of the user.
+        options: Decisions of the user.
+        seen: Observations, to which this counting adds.
         steps: Progress, one step for each pass.
 
     Raises:
@@ -63,14 +65,14 @@ def count_lazily(
             its rows change between passes.
     """
     engine = Engine(frame)
-    variables = [item.without(choices.missing_texts) for item in engine.variables()]
+    variables = [item.without(options.missing_texts) for item in engine.variables()]
     features = [item.name for item in variables if is_feature(item.name)]
     positions = {name: position for position, name in enumerate(features)}
     batches = [variables[at : at + COLUMNS_PER_PASS] for at in range(0, len(variables), COLUMNS_PER_PASS)]
     found: list[Distribution] = []
     for number, batch in enumerate(batches):
         tell = _Telling(steps, number * PASSES, len(batches) * PASSES)
-        found += _Batch(engine, batch, positions, choices, tell).distributions()
+        found += _Batch(engine, batch, positions, options, seen, tell).distributions()
     return tuple(found)
 
 
@@ -96,11 +98,13 @@ class _Batch:
         engine: Engine,
         variables: Sequence[Variable],
         positions: Mapping[str, int],
-        choices: BaselineOptions,
+        options: BaselineOptions,
+        seen: Seen,
         tell: _Telling,
     ) -> None:
         self._engine, self._variables = engine, list(variables)
-        self._positions, self._choices, self._tell = positions, choices, tell
+        self._positions, self._options = positions, options
+        self._seen, self._tell = seen, tell
         self._numbers: dict[Variable, Numbers] = {}
         self._held: dict[Variable, int] = {}
         self._top: dict[Variable, list[tuple[Any, int]]] = {}
@@ -137,7 +141,7 @@ class _Batch:
             self._held[item] = held
             if item.kind.is_numeric:
                 self._take_numbers(item, held, *others)
-            elif not held and item.name in self._choices.bins:
+            elif not held and item.name in self._options.bins:
                 # A column without values may have any type: given bins make it numeric, or one of dates.
                 numeric = replace(item, kind=Kind.NUMBER)
                 self._variables[self._variables.index(item)] = numeric
@@ -146,7 +150,7 @@ class _Batch:
     def _take_numbers(self, item: Variable, finite: int, smallest: Any, largest: Any, below: int, above: int) -> None:
         self._held[item] = held = finite + below + above
         cells = Cells.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
-        is_time = self._choices.is_time(item.name, is_time=item.is_time, held=held)
+        is_time = self._options.is_time(item.name, is_time=item.is_time, held=held)
         self._numbers[item] = Numbers(cells, below, above, missing=self._rows - held, is_time=is_time)
 
     # --- 2 -----------------------------------------------------------------------------------------------------------
@@ -154,12 +158,12 @@ class _Batch:
     def _read_texts(self) -> None:
         """Find text columns that are dates, or numbers besides missing values, and leave out unclear ones."""
         texts = [item for item in self._variables if item.kind is Kind.TEXT]
-        self._top = self._engine.most_frequent(texts, self._choices.max_categories)
+        self._top = self._engine.most_frequent(texts, self._options.max_categories)
         perhaps = [
             item
             for item in texts
             if item.is_string
-            and item.name not in self._choices.texts
+            and item.name not in self._options.texts
             and may_be_read(dict(self._top[item]), self._held[item])
         ]
         times: list[Variable] = []
@@ -168,11 +172,11 @@ class _Batch:
         for item, (counts, missing) in self._engine.rows_of_texts(perhaps).items():
             top = self._top[item]
             distinct = len(top) + (sum(rows for _, rows in top) < counts.rows)
-            if self._choices.are_times(item.name, counts):
+            if self._options.are_times(item.name, counts):
                 times.append(item)
-            elif self._choices.are_numbers(item.name, counts, missing):
+            elif self._options.are_numbers(item.name, counts, missing):
                 numeric[item] = item.as_numbers()
-            elif self._choices.are_unclear(item.name, counts, distinct=distinct):
+            elif self._options.are_unclear(item.name, counts, distinct=distinct):
                 is_unclear[item] = counts
         numeric |= self._engine.as_times(times)
         if numeric:
@@ -194,10 +198,10 @@ class _Batch:
             ColumnError: There is such an option.
         """
         if item.kind is Kind.TEXT:
-            self._choices.refuse_bins(item.name)
+            self._options.refuse_bins(item.name)
         elif item in self._numbers and self._held[item]:
-            self._choices.refuse_texts(item.name, "dates" if item.is_time else f"{item.kind.value}s")
-            self._choices.given_bounds(item.name, is_time=item.is_time)
+            self._options.refuse_texts(item.name, "dates" if item.is_time else f"{item.kind.value}s")
+            self._options.given_bounds(item.name, is_time=item.is_time)
 
     def _leave_out(self, check: Callable[[Variable], None]) -> None:
         """Leave out columns that a check refuses, and remember the reasons."""
@@ -205,14 +209,14 @@ class _Batch:
             try:
                 check(item)
             except ColumnError as error:
-                self._choices.seen.problems += error.problems
+                self._seen.problems += error.problems
                 self._variables.remove(item)
                 self._numbers.pop(item, None)
                 self._top.pop(item, None)
 
     def _categories(self) -> Iterator[tuple[Variable, Distribution]]:
         numbers = [item for item, column in self._numbers.items() if column.cells.size and self._is_discrete(item)]
-        number = self._choices.max_categories
+        number = self._options.max_categories
         top = self._top | self._engine.most_frequent(numbers, number)
 
         for item, values in top.items():
@@ -221,14 +225,14 @@ class _Batch:
                 counts = _by_label((canonical_number(cells.number(value)), rows) for value, rows in values)
             else:
                 counts = self._texts(item, values)
-                self._choices.look_at_texts(item.name, counts, self._held[item])
+                self._options.look_at_texts(item.name, counts, self._held[item], self._seen)
             others = {
                 "missing": self._rows - self._held[item],
                 "width": float_width(item.dtype),
                 "is_time": item in self._numbers and self._numbers[item].is_time,
             }
             is_output = item.name not in self._positions
-            yield item, self._choices.discrete_of(item.name, counts, self._held[item], is_output=is_output, **others)
+            yield item, self._options.discrete_of(item.name, counts, self._held[item], is_output=is_output, **others)
         for item in self._variables:
             if item.kind is Kind.OTHER and self._held[item]:
                 raise item.refused()
@@ -250,7 +254,7 @@ class _Batch:
     def _is_discrete(self, item: Variable) -> bool | None:
         column = self._numbers[item]
         position = self._positions.get(item.name)
-        return column.is_discrete(item.name, position, self._choices, is_category=item.kind is Kind.BOOLEAN)
+        return column.is_discrete(item.name, position, self._options, is_category=item.kind is Kind.BOOLEAN)
 
     def _open(self, item: Variable) -> Mask:
         """Return whether each cell has to be finer."""
@@ -258,7 +262,7 @@ class _Batch:
         is_discrete = self._is_discrete(item)
         if is_discrete is None:
             return cells.is_mixed
-        if is_discrete or item.name in self._choices.bins:
+        if is_discrete or item.name in self._options.bins:
             return np.zeros(len(cells.counts), dtype=bool)
         return cells.is_mixed & cells.holding_quantiles()
 
@@ -279,12 +283,12 @@ class _Batch:
     def _rest(self, items: Sequence[Variable]) -> dict[Variable, Distribution]:
         """Return the distributions of numeric columns whose cells are fine enough."""
         found: dict[Variable, Distribution] = {
-            item: self._numbers[item].discrete(item.name, self._choices, is_output=item.name not in self._positions)
+            item: self._numbers[item].discrete(item.name, self._options, is_output=item.name not in self._positions)
             for item in items
             if self._is_discrete(item)
         }
         bounds = {
-            item: self._numbers[item].chosen_bounds(item.name, self._choices) for item in items if item not in found
+            item: self._numbers[item].chosen_bounds(item.name, self._options) for item in items if item not in found
         }
         for item, at_most in self._at_most({item: upper for item, (upper, _) in bounds.items()}).items():
             found[item] = self._numbers[item].continuous(item.name, *bounds[item], at_most)

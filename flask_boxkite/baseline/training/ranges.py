@@ -192,28 +192,28 @@ class Numbers:
         return self.cells.size + self.below + self.above
 
     def is_discrete(
-        self, name: str, position: int | None, choices: BaselineOptions, *, is_category: bool
+        self, name: str, position: int | None, options: BaselineOptions, *, is_category: bool
     ) -> bool | None:
         """Decide the kind of the column, as the options do; None if its cells would have to be finer."""
         if not self.cells.size:
-            return name not in choices.bins
-        decided = choices.is_discrete(name, position, is_category=is_category)
+            return name not in options.bins
+        decided = options.is_discrete(name, position, is_category=is_category)
         if decided is not None:
             return decided
         if self.cells.least_distinct + bool(self.below) + bool(self.above) >= distinct_limit(self.held):
             return False
         return None if self.cells.is_mixed.any() else True
 
-    def chosen_bounds(self, name: str, choices: BaselineOptions) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
+    def chosen_bounds(self, name: str, options: BaselineOptions) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
         """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts.
 
         Raises:
             ColumnError: The given bounds do not apply.
         """
-        given = choices.given_bounds(name, is_time=self.is_time)
+        given = options.given_bounds(name, is_time=self.is_time)
         if given:
             return given, None
-        return bounds_of_quantiles(self.cells.quantile, self.cells.size, choices.max_bins, is_time=self.is_time)
+        return bounds_of_quantiles(self.cells.quantile, self.cells.size, options.max_bins, is_time=self.is_time)
 
     def continuous(
         self, name: str, bounds: tuple[float, ...], groups: tuple[float, ...] | None, at_most: Counts
@@ -224,13 +224,13 @@ class Numbers:
         groups = groups or even_groups(bounds, counts)
         return Continuous(name, bounds, counts, groups, **self._others)
 
-    def discrete(self, name: str, choices: BaselineOptions, *, is_output: bool) -> Discrete:
+    def discrete(self, name: str, options: BaselineOptions, *, is_output: bool) -> Discrete:
         """Build the distribution of the exact values; values in mixed cells are rare."""
         exact = self.cells.chosen(~self.cells.is_mixed)
         labels = (canonical_number(self.cells.number(value)) for value in exact.lows.tolist())
         finite = zip(labels, exact.counts.tolist(), strict=True)
         counts = {label: n for label, n in (("-Inf", self.below), *finite, ("+Inf", self.above)) if n}
-        return choices.discrete_of(name, counts, self.held, is_output=is_output, **self._others)
+        return options.discrete_of(name, counts, self.held, is_output=is_output, **self._others)
 
     @property
     def _others(self) -> dict[str, Any]:

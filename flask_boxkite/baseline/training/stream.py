@@ -32,6 +32,7 @@ from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranges import Cells, Counts, Floats, Numbers
 from flask_boxkite.baseline.training.ranking import Ranking
+from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.text_columns import (
     SHOWN,
     TextRows,
@@ -56,23 +57,23 @@ TEXTS = 2**18
 def count_chunks(
     chunks: Iterable[Any],
     inference: str | Collection[str] | None = None,
+    options: BaselineOptions | None = None,
     *,
     model: str = "default",
     version: str | None = None,
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
-    **options: Any,
 ) -> BaselineContents:
-    """Count chunks of training data; see `Baseline.from_chunks`. *options* are the same as of `BaselineOptions.of`."""
-    choices = BaselineOptions.of(**options)
-    choices.check_outputs(inference)
+    """Count chunks of training data; `Baseline.from_chunks` explains the parameters."""
+    options = options or BaselineOptions.of()
+    options.check_outputs(inference)
     streams: dict[str, _Stream] = {}
-    rows = StreamCollisions()
+    rows, seen = StreamCollisions(), Seen()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
 
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
-            rows.add(_take(chunk, number, streams, choices, outputs))
+            rows.add(_take(chunk, number, streams, options, seen, outputs))
             steps.tell(max((stream.rows for stream in streams.values()), default=0), None, "rows")
     if not any(stream.rows for stream in streams.values()):
         msg = "The chunks of training data have no rows. Was the iterator used up before?"
@@ -81,9 +82,10 @@ def count_chunks(
     wanted = _names(inference, streams)
     features = [stream for name, stream in streams.items() if name not in wanted]
     return assembled(
-        tuple(_counted(((position, stream) for position, stream in enumerate(features)), choices)),
-        tuple(_counted(((None, streams[name]) for name in wanted), choices)),
-        choices,
+        tuple(_counted(((position, stream) for position, stream in enumerate(features)), seen)),
+        tuple(_counted(((None, streams[name]) for name in wanted), seen)),
+        options,
+        seen,
         model=model,
         version=version,
         created=int(clock()),
@@ -91,13 +93,13 @@ def count_chunks(
     )
 
 
-def _counted(streams: Iterable[tuple[int | None, _Stream]], choices: BaselineOptions) -> Iterator[Distribution]:
-    """Yield the distributions of columns, except columns that *choices* note as problems."""
+def _counted(streams: Iterable[tuple[int | None, _Stream]], seen: Seen) -> Iterator[Distribution]:
+    """Yield the distributions of columns, except columns that *seen* notes as problems."""
     for position, stream in streams:
         try:
             yield stream.distribution(position)
         except ColumnError as error:
-            choices.seen.problems += error.problems
+            seen.problems += error.problems
 
 
 def _names(inference: str | Collection[str] | None, known: Collection[str]) -> list[str]:
@@ -111,18 +113,23 @@ def _names(inference: str | Collection[str] | None, known: Collection[str]) -> l
 
 
 def _take(
-    chunk: Any, number: int, streams: dict[str, _Stream], choices: BaselineOptions, outputs: Collection[str]
+    chunk: Any,
+    number: int,
+    streams: dict[str, _Stream],
+    options: BaselineOptions,
+    seen: Seen,
+    outputs: Collection[str],
 ) -> Hashes | None:
     """Count a chunk; return hashes of its rows of features, or of outputs if there are no features."""
     names = set()
     rows, rows_of_outputs = RowHashes(most=None), RowHashes(most=None)
     for name, once in named_columns(chunk, prefix="feature"):
-        if choices.leaves_out(name):
+        if options.leaves_out(name, seen):
             continue
         values = reusable(once)
         (rows_of_outputs if name in outputs else rows).take(name, values)
         if number == 0:
-            streams[name] = _Stream(name, choices)
+            streams[name] = _Stream(name, options, seen)
         elif name not in streams:
             raise _other_columns(number, name, "has the column", "has not")
         streams[name].take(as_column(values, name))
@@ -145,12 +152,13 @@ class _Stream:
 
     Args:
         name: Name of the column.
-        choices: Decisions of the user.
+        options: Decisions of the user.
+        seen: Observations, to which this counting adds.
     """
 
-    def __init__(self, name: str, choices: BaselineOptions) -> None:
-        self._name, self._choices = name, choices
-        bins = choices.bins.get(name)
+    def __init__(self, name: str, options: BaselineOptions, seen: Seen) -> None:
+        self._name, self._options, self._seen = name, options, seen
+        bins = options.bins.get(name)
         self._in_bins: Counts = np.zeros(len(bins.values if bins else ()) + 1, dtype=np.int64)
         self._numbers = _Leading()
         self._texts: Counter[str] | None = Counter()
@@ -160,8 +168,8 @@ class _Stream:
         self._of_texts = TextRows()
         self._odd_of: dict[Usual, Counter[str]] = {usual: Counter() for usual in Usual}
         # Texts are also counted as numbers, or as moments, while they may turn out to be such.
-        self._may_be_times = name not in choices.texts
-        self._may_be_numbers = bool(choices.missing_texts) and self._may_be_times
+        self._may_be_times = name not in options.texts
+        self._may_be_numbers = bool(options.missing_texts) and self._may_be_times
 
     @property
     def rows(self) -> int:
@@ -192,13 +200,13 @@ class _Stream:
             raise BaselineError(msg)
         self._is_time = is_time
         self._numbers.add(numbers)
-        bins = self._choices.bins.get(self._name)
+        bins = self._options.bins.get(self._name)
         if bins and bins.are_dates <= is_time:  # bins that do not fit are refused in the end
-            bounds = self._choices.given_bounds(self._name, is_time=is_time) or ()
+            bounds = self._options.given_bounds(self._name, is_time=is_time) or ()
             self._in_bins += count_bins(Ranking(numbers), bounds)
 
     def _take_texts(self, found: Counter[str]) -> None:
-        texts, missing = self._choices.without_missing(found)
+        texts, missing = self._options.without_missing(found)
         self._missing_texts += missing
         self._missing += missing
         counts = rows_of_texts(texts)
@@ -235,24 +243,24 @@ class _Stream:
             ColumnError: Nearly all texts are numbers, dates or durations, or an option does not apply.
             BaselineError: Some values are numbers and others texts.
         """
-        name, choices = self._name, self._choices
+        name, options = self._name, self._options
         others: dict[str, Any] = {"missing": self._missing, "invalid": self._invalid}
-        are_read = choices.are_times(name, self._of_texts) or choices.are_numbers(
+        are_read = options.are_times(name, self._of_texts) or options.are_numbers(
             name, self._of_texts, self._missing_texts
         )
         if self._of_texts.rows and not are_read:
             return self._of_categories(is_output=position is None, **others)
         if self._number_rows:
-            choices.refuse_texts(name, "dates" if self._is_time else "booleans" if self._is_category else "numbers")
-        is_time = choices.is_time(name, is_time=bool(self._is_time), held=self._numbers.rows)
-        if bounds := choices.given_bounds(name, is_time=is_time):
+            options.refuse_texts(name, "dates" if self._is_time else "booleans" if self._is_category else "numbers")
+        is_time = options.is_time(name, is_time=bool(self._is_time), held=self._numbers.rows)
+        if bounds := options.given_bounds(name, is_time=is_time):
             counts = tuple(self._in_bins.tolist())
             others |= {"width": float_width(self._numbers.dtype), "is_time": is_time}
             return Continuous(name, bounds, counts, even_groups(bounds, counts), **others)
         numbers = self._numbers.result(**others, is_time=is_time)
-        if numbers.is_discrete(name, position, choices, is_category=self._is_category):
-            return numbers.discrete(name, choices, is_output=position is None)
-        bounds, groups = numbers.chosen_bounds(name, choices)
+        if numbers.is_discrete(name, position, options, is_category=self._is_category):
+            return numbers.discrete(name, options, is_output=position is None)
+        bounds, groups = numbers.chosen_bounds(name, options)
         bounds = numbers.cells.reached(bounds)
         return numbers.continuous(name, bounds, groups, numbers.cells.at_most(bounds)[0])
 
@@ -260,13 +268,13 @@ class _Stream:
         if self._number_rows:
             raise self._mixed()
         counts, distinct = self._of_texts, TEXTS if self._texts is None else len(self._texts)
-        if self._choices.are_unclear(self._name, counts, distinct=distinct):
+        if self._options.are_unclear(self._name, counts, distinct=distinct):
             odd = odd_texts(self._odd_of[counts.usual], counts.usual)
             raise ColumnError([unclear(self._name, counts, odd)])
-        self._choices.refuse_bins(self._name)
+        self._options.refuse_bins(self._name)
         texts, rows = dict(sorted((self._texts or {}).items())), counts.rows
-        self._choices.look_at_texts(self._name, texts, rows)
-        return self._choices.discrete_of(self._name, texts, rows, is_output=is_output, **others)
+        self._options.look_at_texts(self._name, texts, rows, self._seen)
+        return self._options.discrete_of(self._name, texts, rows, is_output=is_output, **others)
 
 
 class _Leading:
