@@ -167,7 +167,7 @@ def _of_records(
     if not has_counts:
         msg = f"There are no records of this model and period at '{location}'. Is it the right place?"
         if source.counts.records:
-            names = listed([repr(item.name) for item in (*trained.features, *trained.outputs)], _SHOWN)
+            names = listed([repr(item.name) for item in trained.variables], _SHOWN)
             msg = (
                 f"No record at '{location}' has a feature or output of '{baseline}', which has {names}. Give the "
                 "baseline of this model: --baseline"

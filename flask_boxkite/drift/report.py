@@ -287,7 +287,7 @@ def drift_report(
         trained: Training counts of the baseline's variables, if the caller has them; None to make them.
     """
     if trained is None:
-        trained = Trained((*baseline.features, *baseline.outputs))
+        trained = Trained(baseline.variables)
     counts = np.asarray(cells, dtype=np.int64)
     if timeline is None:
         timeline = Timeline.of_sample(trained.sums.of(counts))
@@ -305,14 +305,13 @@ def drift_report(
         collisions=baseline.row_collisions,
         least_recurrence=least_recurrence,
     )
-    views = _views(trained, len(baseline.features), counts, timeline, scanned, first, alone)
+    views = _views(trained, counts, timeline, scanned, first, alone)
     order = sorted(views, key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g))
     return DriftReport(model, baseline.fingerprint, window, alpha, tuple(order))
 
 
 def _views(
     trained: Trained,
-    features: int,
     cells: NDArray[np.int64],
     timeline: Timeline,
     scanned: Scan,
@@ -344,11 +343,11 @@ def _views(
     before, now, whole = trained.counts.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
     stretches, counts = found.stretch.tolist(), cells.tolist()
 
-    for number, (item, groups, own) in enumerate(zip(trained.variables, trained.groups, trained.cells, strict=True)):
+    for number, (variable, groups) in enumerate(zip(trained.variables, trained.groups, strict=True)):
         rows = sum(now[groups])
         yield VariableDrift(
-            item,
-            "feature" if number < features else "output",
+            variable.distribution,
+            variable.side,
             whole[number],
             judged[number],
             reason_for(states[number], timeline, stretches[number], rows, sum(before[groups])),
@@ -357,7 +356,7 @@ def _views(
             _finite(float(scanned.recurrence[stretches[number]])),
             tuple(before[groups]),
             tuple(now[groups]),
-            tuple(counts[own]),
+            tuple(counts[variable.cells]),
             alpha,
         )
 

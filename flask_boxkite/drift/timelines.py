@@ -33,7 +33,7 @@ class Timelines:
     @cached_property
     def trained(self) -> Trained:
         """Training counts of the layout's variables; made at the first use, not when an app starts."""
-        return Trained((*self._layout.features, *self._layout.outputs))
+        return Trained(self._layout.variables)
 
     def of(self, history: History, totals: Totals) -> Timeline:
         """Return the counts of groups and rows from each snapshot on, and from the start.

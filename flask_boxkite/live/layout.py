@@ -12,6 +12,7 @@ import zlib
 from collections.abc import MutableSequence, Sequence
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.live.store import Section, section_key
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, FAILED_STATES, STATE_FILES, STATUSES
 from flask_boxkite.values.rowhash import ROW_BUCKETS
@@ -62,6 +63,7 @@ class Layout:
     Attributes:
         features: Distributions of the features, for their bins.
         outputs: Distributions of the outputs.
+        variables: Both, each with its slice of cells.
         outputs_start: First cell of the outputs.
         buckets_start: First of the `ROW_BUCKETS` cells in which rows are counted; without variables they stay empty.
         squares: Cell of the sum of squares of the requests' numbers of rows.
@@ -78,8 +80,10 @@ class Layout:
     def __init__(self, features: Sequence[Distribution], outputs: Sequence[Distribution]) -> None:
         self.features = tuple(features)
         self.outputs = tuple(outputs)
-        self.outputs_start = _width(self.features)
-        self.buckets_start = self.outputs_start + _width(self.outputs)
+        self.variables = variables_of(self.features, self.outputs)
+        ends = [item.cells.stop for item in self.variables]
+        self.outputs_start = ends[len(self.features) - 1] if self.features else 0
+        self.buckets_start = ends[-1] if ends else 0
         self.squares = self.buckets_start + ROW_BUCKETS
         self.statuses_start = self.squares + 1
         self.durations_start = self.statuses_start + len(STATUSES)
@@ -127,7 +131,3 @@ def count_lost_records(cells: MutableSequence[int], spooled: int) -> int:
     cells[ACCEPTED] += max(spooled - waiting, 0)
     cells[WAITING_BYTES] = cells[BACKOFF_MS] = 0
     return lost
-
-
-def _width(distributions: Sequence[Distribution]) -> int:
-    return sum(len(distribution.cells) for distribution in distributions)

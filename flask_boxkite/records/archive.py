@@ -290,7 +290,7 @@ class Records:
             msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
             raise BaselineError(msg)
         if known is not None:
-            variables = (*known.features, *known.outputs)
+            variables = known.distributions
             discrete = [item for item in variables if isinstance(item, Discrete)]
             options.setdefault("discrete", [item.name for item in discrete])
             options.setdefault("texts", [item.name for item in discrete if item.is_text])

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
+from flask_boxkite.baseline.variables import SIDES
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import REACHES, Timeline
 from flask_boxkite.live.counting import VariableCounter
@@ -154,7 +155,7 @@ class Counter:
         self._outputs = VariableCounter(
             layout.outputs, layout.outputs_start, self._size, buckets=of_outputs if layout.outputs else None
         )
-        self._groups = GroupSums((*layout.features, *layout.outputs))
+        self._groups = GroupSums(layout.variables)
         self._end = end
         self._width = len(layout.features)
         self._segment_of = segment_of
@@ -246,14 +247,11 @@ def is_answered(record: Record) -> bool:
 
 def with_counts(baseline: Baseline, counts: Counts) -> Baseline:
     """Return a baseline with the same bins and other counts."""
-    start = 0
-    items: list[Distribution] = []
-    for item in (*baseline.features, *baseline.outputs):
-        cells = counts.cells[start : start + len(item.cells)].tolist()
-        start += len(cells)
-        items.append(_with_cells(item, cells))
-    split = len(baseline.features)
-    return replace(baseline, features=tuple(items[:split]), outputs=tuple(items[split:]), rows=counts.rows)
+    features, outputs = (
+        tuple(_with_cells(item.distribution, counts.cells[item.cells].tolist()) for item in baseline.on(side))
+        for side in SIDES
+    )
+    return replace(baseline, features=features, outputs=outputs, rows=counts.rows)
 
 
 def _with_cells(item: Distribution, cells: list[int]) -> Distribution:

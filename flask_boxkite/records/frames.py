@@ -45,12 +45,13 @@ class Frame:
         self._aligner = (OpenAligner if columns.is_open else Aligner)(columns.features, columns.outputs)
         self._features = _columns("feature", columns.feature_columns, columns)
         self._outputs = _columns("output", columns.output_columns, columns)
+        self._variables = (*self._features, *self._outputs)
         self.schema = self._schema()
 
     def _schema(self) -> Any:
         arrow = self._arrow
         types = {"timestamp": arrow.timestamp("us", tz="UTC"), "number": arrow.float64(), "text": arrow.string()}
-        variables = [(item.name, "text" if item.is_text else "number") for item in (*self._features, *self._outputs)]
+        variables = [(item.name, "text" if item.is_text else "number") for item in self._variables]
         fields = [(name, _TYPES.get(name, "text")) for name in FIELDS]
         return arrow.schema([(name, types[kind]) for name, kind in (*variables, *fields)])
 
@@ -66,7 +67,7 @@ class Frame:
 
     def variables(self) -> Any:
         """Start a new reading, and return features and outputs as a `pyarrow.Table`, in memory."""
-        names = [item.name for item in (*self._features, *self._outputs)]
+        names = [item.name for item in self._variables]
         schema = self._arrow.schema([self.schema.field(name) for name in names])
         return self._arrow.Table.from_batches((batch.select(names) for batch in self.batches()), schema)
 

@@ -89,7 +89,7 @@ class Segmentation:
 
 def _segment_bytes(baseline: Baseline) -> int:
     """Return the bytes of a segment's counts, if its rows are spread over a day."""
-    groups = sum(len(item.groups) for item in (*baseline.features, *baseline.outputs))
+    groups = sum(len(item.groups) for item in baseline.distributions)
     return _SLOTS * (groups + ROW_BUCKETS) * 8
 
 

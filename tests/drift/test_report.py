@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline
 from flask_boxkite.baseline import Continuous, Discrete
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.distances import (
     hellinger_distance,
@@ -128,7 +129,7 @@ def test_any_report_is_json_and_text_of_100_columns(baseline: Baseline, data: st
     """Neither NaN nor infinity; whatever the names are, no line is longer and none is broken by them."""
     cells = [cell for item in baseline.features + baseline.outputs for cell in item.cells]
     live = data.draw(st.lists(st.integers(0, 10**7), min_size=len(cells), max_size=len(cells)))
-    groups = GroupSums((*baseline.features, *baseline.outputs)).of(live)
+    groups = GroupSums(baseline.variables).of(live)
     rows, requests = data.draw(st.integers(0, 10**7)), data.draw(st.integers(1, 10**4))
     timeline = data.draw(
         st.none()
@@ -188,7 +189,7 @@ def test_without_rows_there_are_no_distances() -> None:
 # --- in the course of time -------------------------------------------------------------------------------------------
 
 DISTINCT = replace(BASELINE, row_collisions=0.0)
-GROUPS = GroupSums((*BASELINE.features, *BASELINE.outputs))
+GROUPS = GroupSums(BASELINE.variables)
 AS_TRAINED = (*(0, 100, 100, 0, 0, 0), *(100, 100, 0, 0, 0, 0), *(0, 100, 100, 0, 0, 0), *(0, 100, 100, 0, 0, 0))
 WITHOUT_CITY = (*AS_TRAINED[:6], *(0, 0, 0, 0, 200, 0), *AS_TRAINED[12:])
 """200 rows each."""
@@ -320,7 +321,7 @@ def test_each_variable_is_judged_as_if_it_were_alone(rng: np.random.Generator) -
             Baseline((item,), (), 1000, row_collisions=0.0),
             np.sum(own, axis=0),
             alpha=1e-5,
-            timeline=timeline_of(GroupSums([item]).of(own)),
+            timeline=timeline_of(GroupSums(variables_of([item])).of(own)),
         )[item.name]
         (found,) = (other for other in report if (other.side, other.name) == (side, item.name))
         assert (found.judgement, found.reason, found.since) == (alone.judgement, alone.reason, alone.since)

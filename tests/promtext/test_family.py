@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.baseline import Continuous, Discrete, Distribution
+from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.families import variable_families
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
 
 
@@ -49,15 +50,14 @@ def test_heads_differ_between_the_formats_for_counters_only() -> None:
 
 
 def test_families_of_variables_follow_the_contract() -> None:
-    variables: list[Distribution] = [
-        Continuous("x", (1.0, 2.0), (0, 0, 0), (1.0, 2.0)),
-        Discrete("y", ("a",), (0,)),
-    ]
-    cells = [9, *range(1, 6), *range(10, 15)]  # one cell before theirs
+    first = Discrete("z", (), ())
+    outputs = Continuous("x", (1.0, 2.0), (0, 0, 0), (1.0, 2.0)), Discrete("y", ("a",), (0,))
+    variables = variables_of([first], outputs)[1:]
+    cells = [*[9] * len(first.cells), *range(1, 6), *range(10, 15)]
     rendered = {
         family.name: (family.type, block.render(running_sum(cells)))
         for family, block in variable_families(
-            "inference", variables, 1, 'model="m"', baseline=False, bins=True, openmetrics=False
+            "output", variables, 'model="m"', baseline=False, bins=True, openmetrics=False
         )
     }
 
@@ -92,10 +92,10 @@ def test_families_of_variables_follow_the_contract() -> None:
 
 
 def test_a_baseline_has_families_of_its_own() -> None:
-    variables = [Discrete("y", ("a",), (1,))]
+    variables = variables_of([Discrete("y", ("a",), (1,))])
     names = [
         family.sample_name
-        for family, _ in variable_families("feature", variables, 0, "", baseline=True, bins=True, openmetrics=True)
+        for family, _ in variable_families("feature", variables, "", baseline=True, bins=True, openmetrics=True)
     ]
 
     assert names == [

@@ -17,19 +17,16 @@ SHOWN = 5
 """Most columns that a warning names."""
 
 
-def warn_of_columns(
-    features: Sequence[Distribution], outputs: Sequence[Distribution], looks: Mapping[str, str]
-) -> None:
+def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> None:
     """Warn of columns that look personal, and of those whose drift cannot show; each is named once.
 
     Args:
-        features: Distributions of the features.
-        outputs: Distributions of the outputs.
+        items: Distributions of features and outputs.
         looks: Kind of thing that a column's texts look like, by its name.
     """
     personal: dict[str, list[str]] = {}
     others = []
-    for item in (*features, *outputs):
+    for item in items:
         look = looks.get(item.name) or ("an identifier, by its name" if looks_like_id(item) else "")
         if look:
             personal.setdefault(look, []).append(item.name)

@@ -33,14 +33,15 @@ def assembled(
         ColumnError: Some columns could not be counted.
         BaselineError: There are no columns, they have no rows or different numbers, or an option names a missing one.
     """
-    problems = seen.problems + [_of_containers(item) for item in (*features, *outputs) if _is_invalid(item)]
+    items = (*features, *outputs)
+    problems = seen.problems + [_of_containers(item) for item in items if _is_invalid(item)]
     if problems:
         raise ColumnError(problems)
-    if not features and not outputs:
+    if not items:
         msg = "The training data has no columns: give at least one feature or an inference."
         raise BaselineError(msg)
-    options.check_names(features, outputs, seen.excluded)
-    warn_of_columns(features, outputs, seen.looks)
+    options.check_names([item.name for item in items], len(features), seen.excluded)
+    warn_of_columns(items, seen.looks)
     # The outputs may come from a test set, with fewer or more rows.
     rows = [_common_rows(counts) for counts in (features, outputs) if counts]
     if options.missing_texts:  # serving reads values by them too

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from operator import index
 from typing import Any
 
-from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.distribution import Discrete
 from flask_boxkite.baseline.training.data import Column
 from flask_boxkite.baseline.training.given_bounds import GivenBounds, given_bounds
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, look_of
@@ -275,20 +275,17 @@ class BaselineOptions:
         if look and not (look in (NUMBERS, DURATIONS) and name in self.texts):
             seen.looks[name] = look
 
-    def check_names(
-        self, features: Sequence[Distribution], outputs: Sequence[Distribution], excluded: Collection[str]
-    ) -> None:
+    def check_names(self, names: Sequence[str], features: int, excluded: Collection[str]) -> None:
         """Refuse names and positions that the data does not have.
 
         Args:
-            features: Distributions of the features.
-            outputs: Distributions of the outputs.
+            names: Names of features and outputs.
+            features: Number of features.
             excluded: Names of the data's other columns, which are left out; options may name them.
 
         Raises:
             BaselineError: There are such names or positions.
         """
-        names = [distribution.name for distribution in (*features, *outputs)]
         unknown = []
         for option, given in (
             ("discrete", self.discrete or ()),
@@ -297,7 +294,7 @@ class BaselineOptions:
             ("exclude", sorted(self.exclude)),
         ):
             for named in given:
-                known = 0 <= named < len(features) if isinstance(named, int) else named in {*names, *excluded}
+                known = 0 <= named < features if isinstance(named, int) else named in {*names, *excluded}
                 if not known:
                     unknown.append(f"'{option}' names {named!r}, which the data does not have.")
         if unknown:
