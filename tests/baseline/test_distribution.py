@@ -15,8 +15,8 @@ from flask_boxkite import Baseline, BaselineError, BinMismatchError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.bounds import even_groups
 from flask_boxkite.baseline.distribution import merge
-from tests.baseline.building import built
 from tests.baseline.strategies import COUNTS, baselines, continuous, discrete
+from tests.baseline.training.building import built
 
 AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 1), (0.0, 20.0, 30.0), missing=2, invalid=4)
 CITY = Discrete("city", ("Bonn", "Ulm"), (5, 3), rare=2, missing=1)

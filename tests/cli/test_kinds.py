@@ -17,7 +17,7 @@ from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.values.times import is_time_text
-from tests.baseline.building import built
+from tests.baseline.training.building import built
 from tests.cli.commands import features, refused
 
 pytestmark = pytest.mark.usefixtures("directory")

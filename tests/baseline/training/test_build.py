@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
-from tests.baseline.building import built
 from tests.baseline.strategies import NUMBERS
+from tests.baseline.training.building import built
 
 NUMBERS_WITH_GAPS: list[float | None] = [0.5 * index if index % 7 else None for index in range(70)]
 TEXTS_WITH_GAPS = ["red", None, "blue", "red"]

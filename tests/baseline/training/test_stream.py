@@ -26,8 +26,8 @@ from flask_boxkite.baseline.training import stream as streaming
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.stream import count_chunks
-from tests.baseline.building import built
 from tests.baseline.strategies import NUMBERS
+from tests.baseline.training.building import built
 
 
 def counted(chunks: Any, inference: Any = None, *, clock: Callable[[], float] = time.time, **options: Any) -> Baseline:

@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.file.legacy import info_family
-from tests.baseline.building import built
 from tests.baseline.strategies import baselines
+from tests.baseline.training.building import built
 from tests.peers import boxkite_python
 
 EXPORT = """

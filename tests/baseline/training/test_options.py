@@ -15,7 +15,7 @@ import pytest
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.values.times import to_seconds
-from tests.baseline.building import built
+from tests.baseline.training.building import built
 
 ROWS = 400
 PLACES = range(ROWS)

@@ -26,7 +26,7 @@ from flask_boxkite.baseline.training import engine as counting
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.queries import ENGINES, Engine
 from tests import peers
-from tests.baseline.building import built
+from tests.baseline.training.building import built
 
 pytestmark = [
     # Not ours to heed: of a package to come, of what Dask will have to change, and of pandas, which Spark's frames are

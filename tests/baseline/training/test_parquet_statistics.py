@@ -20,7 +20,7 @@ import pytest
 
 from flask_boxkite.baseline.training import engine as counting
 from tests import peers
-from tests.baseline.building import built
+from tests.baseline.training.building import built
 
 ROWS = counting.CELLS + 1616
 GROUP_ROWS = 4096

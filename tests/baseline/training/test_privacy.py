@@ -13,7 +13,7 @@ import pytest
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Discrete
 from flask_boxkite.baseline.training.build import build_baseline
-from tests.baseline.building import built
+from tests.baseline.training.building import built
 
 
 def only(column: Any, **options: Any) -> Discrete:

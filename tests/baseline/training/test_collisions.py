@@ -26,7 +26,7 @@ from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.collisions import SAMPLE_ROWS
 from flask_boxkite.values.conversion import InvalidValue, to_number
-from tests.baseline.building import built
+from tests.baseline.training.building import built
 
 Columns = dict[str, list[Any]]
 

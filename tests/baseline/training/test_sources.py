@@ -12,7 +12,7 @@ import pytest
 from flask_boxkite import BaselineError
 from flask_boxkite.baseline.training.build import build_baseline
 from tests import peers
-from tests.baseline.building import built
+from tests.baseline.training.building import built
 
 Make = Callable[[Any], Any]
 

@@ -19,7 +19,7 @@ from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.text_columns import TextRows, Usual, odd_texts, rows_of_texts
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.values.conversion import MISSING_TEXTS
-from tests.baseline.building import built
+from tests.baseline.training.building import built
 
 NUMBERS = [f"{number}.5" for number in range(300)]
 
