@@ -6,15 +6,12 @@ Every error names the file, and the line where one is at fault. Reading 1,000 co
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, NoReturn
 
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import (
@@ -27,6 +24,8 @@ from flask_boxkite.baseline.distribution import (
 )
 from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
+from flask_boxkite.baseline.file.damage import HINT, fail
+from flask_boxkite.baseline.file.lines import lines_of
 from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval, parse_number
@@ -35,13 +34,6 @@ from flask_boxkite.values.times import seconds_of_label
 
 __all__ = ["load", "loads"]
 
-MAX_BYTES = 256 * 1024 * 1024
-"""Most bytes of a file; larger ones are refused unread. 10,000 features take about 100 MB."""
-
-LONGEST_LINE = 1024 * 1024
-"""Most bytes of a line; this package writes lines of a few hundred."""
-
-_HINT = "Write one with ModelMonitoringService.export_text()."
 _VARIABLE_SAMPLE = re.compile(
     r"boxkite_(feature|inference)_(?:(info)|(value)_baseline_bucket|value_baseline_count|(category|group)_baseline_total)"
 )
@@ -72,14 +64,14 @@ def load(path: Path) -> BaselineContents:
     try:
         helps: dict[str, str] = {}
         comments: dict[str, str] = {}
-        samples = list(_samples(_lines(path), helps, comments))
+        samples = list(_samples(lines_of(path), helps, comments))
         if not samples:
-            _fail(f"it is empty. {_HINT}")
+            fail(f"it is empty. {HINT}")
         if legacy.is_legacy(samples):
             return legacy.read(samples, helps, comments, int(path.stat().st_mtime))
         return _assembled(samples)
     except OSError as error:
-        msg = f"Baseline file '{path}': it cannot be read: {error.strerror}. {_HINT}"
+        msg = f"Baseline file '{path}': it cannot be read: {error.strerror}. {HINT}"
         raise BaselineError(msg, path=str(path)) from error
     except BaselineError as error:
         where = f", line {error.line}" if error.line is not None else ""
@@ -94,44 +86,6 @@ def loads(text: str) -> BaselineContents:
         BaselineError: The text is not a valid baseline.
     """
     return _assembled(list(_samples(text.split("\n"), {}, {})))
-
-
-def _fail(fact: str, line: int | None = None) -> NoReturn:
-    raise BaselineError(fact, line=line)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    """Open a file of at most `MAX_BYTES`. The open file is checked, because its path may lead to another one later."""
-    # O_NONBLOCK, because opening a pipe would wait.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            _fail(f"it is not a file. {_HINT}")
-        if about.st_size > MAX_BYTES:
-            _fail(f"it has {about.st_size:,} bytes, more than the {MAX_BYTES:,} that a baseline may have.")
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file; a line that is not text, or is too long, ends the reading."""
-    with _opened(path) as file:
-        size = number = 0
-        # Only "\n" ends a line: str.splitlines() would also cut at characters that names may hold.
-        while line := file.readline(LONGEST_LINE + 1):
-            number += 1
-            size += len(line)
-            if len(line) > LONGEST_LINE:
-                _fail(f"the line has more than {LONGEST_LINE:,} bytes, so it is no baseline. {_HINT}", number)
-            if size > MAX_BYTES:
-                _fail(f"it grows beyond the {MAX_BYTES:,} bytes that a baseline may have.", number)
-            try:
-                yield line.decode("utf-8").removesuffix("\n")
-            except UnicodeDecodeError:
-                _fail(f"it is not UTF-8 text, so it is no baseline. {_HINT}", number)
 
 
 def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, str]) -> Iterator[Sample]:
@@ -156,7 +110,7 @@ def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, st
             # There are two special categories besides the others, and infinity besides the bounds.
             if samples_of[sample.name, variable] > MOST_BINS + 2:
                 of = sample.name if variable is None else repr(variable)
-                _fail(f"{of} has more than the {MOST_BINS:,} bins or categories that a variable may have.", number)
+                fail(f"{of} has more than the {MOST_BINS:,} bins or categories that a variable may have.", number)
             yield sample
 
 
@@ -164,13 +118,13 @@ def _sample(line: str, number: int) -> Sample:
     try:
         return parse_any_sample(line, number)
     except ValueError as error:
-        _fail(str(error), number)
+        fail(str(error), number)
 
 
 def _check_labels(sample: Sample) -> None:
     for label, value in sample.labels.items():
         if len(value) > LONGEST_NAME and label != "missing_texts":  # which is a list
-            _fail(f"{label!r} has {len(value):,} letters; it may have {LONGEST_NAME:,}.", sample.line)
+            fail(f"{label!r} has {len(value):,} letters; it may have {LONGEST_NAME:,}.", sample.line)
 
 
 # --- assembling ------------------------------------------------------------------------------------------------------
@@ -184,16 +138,16 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
     for sample in samples:
         if sample.name == BASELINE_INFO.name:
             if about is not None:
-                _fail("a second baseline begins here. A file holds one.", sample.line)
+                fail("a second baseline begins here. A file holds one.", sample.line)
             about = sample
         elif sample.name == ROW_COLLISIONS.name:
             if collisions is not None:
-                _fail(f"'{sample.name}' is there twice.", sample.line)
+                fail(f"'{sample.name}' is there twice.", sample.line)
             collisions = _probability(sample)
         else:
             _sort_in(sample, variables)
     if about is None:
-        _fail(f"it has no '{BASELINE_INFO.name}', so it is no baseline. {_HINT}")
+        fail(f"it has no '{BASELINE_INFO.name}', so it is no baseline. {HINT}")
     baseline = BaselineContents(
         _side("feature", variables),
         _side("inference", variables),
@@ -208,14 +162,14 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
         fact = (
             f"it claims to be baseline {claimed!r} but its content is {baseline.fingerprint!r}: it was cut or edited."
         )
-        _fail(f"{fact} Export it again.", about.line)
+        fail(f"{fact} Export it again.", about.line)
 
     return baseline
 
 
 def _probability(sample: Sample) -> float:
     if not 0 <= sample.value <= 1:
-        _fail(f"'{sample.name}' must be a probability, got {sample.value!r}.", sample.line)
+        fail(f"'{sample.name}' must be a probability, got {sample.value!r}.", sample.line)
     return sample.value
 
 
@@ -224,7 +178,7 @@ def _created(about: Sample) -> int:
     try:
         return int(datetime.strptime(text, CREATED_FORMAT).replace(tzinfo=timezone.utc).timestamp())
     except ValueError:
-        _fail(f"'created' must be a time such as '2026-01-31T12:00:00Z', got {text!r}.", about.line)
+        fail(f"'created' must be a time such as '2026-01-31T12:00:00Z', got {text!r}.", about.line)
 
 
 def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> None:
@@ -235,15 +189,15 @@ def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> Non
     side, is_info, is_bucket, counter = match.groups()
     name = sample.labels.get("feature" if side == "feature" else "output")
     if name is None:
-        _fail(f"'{sample.name}' does not say of which variable it is.", sample.line)
+        fail(f"'{sample.name}' does not say of which variable it is.", sample.line)
     if is_info:
         if (side, name) in variables:
-            _fail(f"{name!r} is declared twice.", sample.line)
+            fail(f"{name!r} is declared twice.", sample.line)
         variables[side, name] = _declared(sample, name)
         return
     variable = variables.get((side, name))
     if variable is None:
-        _fail(f"'{sample.name}' is of {name!r}, which no '_info' line before it declares.", sample.line)
+        fail(f"'{sample.name}' is of {name!r}, which no '_info' line before it declares.", sample.line)
     if is_bucket:
         variable.buckets.append(sample)
     elif counter:
@@ -253,13 +207,13 @@ def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> Non
 def _declared(sample: Sample, name: str) -> _Variable:
     kind, position = sample.labels.get("kind"), sample.labels.get("position", "")
     if kind not in (Continuous.kind, Discrete.kind) or not re.fullmatch("[0-9]{1,9}", position):
-        _fail(f"{name!r} needs a position and a kind, 'continuous' or 'discrete'.", sample.line)
+        fail(f"{name!r} needs a position and a kind, 'continuous' or 'discrete'.", sample.line)
     width = sample.labels.get("width", "64")
     if width not in ("16", "32", "64"):
-        _fail(f"{name!r} has floats of {width!r} bits; they have 16, 32 or 64.", sample.line)
+        fail(f"{name!r} has floats of {width!r} bits; they have 16, 32 or 64.", sample.line)
     type_ = sample.labels.get("type")
     if type_ not in (None, "time"):
-        _fail(f"{name!r} is of type {type_!r}; only 'time' is known. Is the file of a later release?", sample.line)
+        fail(f"{name!r} is of type {type_!r}; only 'time' is known. Is the file of a later release?", sample.line)
     missing_texts = _texts(sample, name)
     return _Variable(name, int(position), kind, int(width), type_ is not None, missing_texts, sample.line)
 
@@ -270,7 +224,7 @@ def _texts(sample: Sample, name: str) -> frozenset[str]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        _fail(f"'missing_texts' of {name!r} must be a list of texts, as JSON has it.", sample.line)
+        fail(f"'missing_texts' of {name!r} must be a list of texts, as JSON has it.", sample.line)
     return frozenset(found)
 
 
@@ -283,13 +237,13 @@ def _side(side: str, variables: dict[tuple[str, str], _Variable]) -> tuple[Distr
 def _distribution(variable: _Variable) -> Distribution:
     groups = _by_label(variable.groups, "group")
     if not groups:
-        _fail(f"{variable.name!r} has no groups.", variable.line)
+        fail(f"{variable.name!r} has no groups.", variable.line)
     build = _continuous if variable.kind == Continuous.kind else _discrete
     try:
         distribution = build(variable, groups)
     except BaselineError as error:
         # Errors of a whole variable name its first line.
-        _fail(str(error), error.line or (variable.buckets or variable.categories or variable.groups)[0].line)
+        fail(str(error), error.line or (variable.buckets or variable.categories or variable.groups)[0].line)
     _check_groups(variable, distribution, groups)
     return distribution
 
@@ -299,7 +253,7 @@ def _by_label(samples: Sequence[Sample], label: str) -> dict[str, int]:
     for sample in samples:
         name = sample.labels.get(label)
         if name is None or name in found:
-            _fail(f"{label} {name!r} is missing or there twice.", sample.line)
+            fail(f"{label} {name!r} is missing or there twice.", sample.line)
         found[name] = read_count(sample)
     return found
 
@@ -320,7 +274,7 @@ def _group_bounds(variable: _Variable, groups: dict[str, int]) -> tuple[float, .
         try:
             ends.update(parse_interval(name, seconds_of_label if variable.is_time else parse_number))
         except ValueError:
-            _fail(f"group {name!r} of {variable.name!r} is not an interval '(lower,upper]'.", sample.line)
+            fail(f"group {name!r} of {variable.name!r} is not an interval '(lower,upper]'.", sample.line)
     return tuple(sorted(ends))
 
 
@@ -346,4 +300,4 @@ def _check_groups(variable: _Variable, distribution: Distribution, groups: dict[
     if expected != groups:
         name, _ = min(expected.items() ^ groups.items())
         line = next((sample.line for sample in variable.groups if sample.labels["group"] == name), variable.line)
-        _fail(f"the groups of {variable.name!r} do not add up from its bins: {name!r} differs.", line)
+        fail(f"the groups of {variable.name!r} do not add up from its bins: {name!r} differs.", line)

@@ -4,11 +4,11 @@ A few passes of plain aggregations, which every engine has, count any number of 
 
 1. Rows, missing and infinite ones, the smallest and the largest value of each column.
 2. The most frequent categories of discrete columns.
-3. Rows, smallest and largest value in each of `CELLS` ranges of equal width; then the same inside of ranges that hold a
-   quantile, until the quantiles are known: usually once more, and `MAX_REFINEMENTS` times at most.
+3. Rows, smallest and largest value in each of some thousand ranges of equal width; then the same inside of ranges that
+   hold a quantile, until the quantiles are known: usually once more, and a few times at most (`EngineLimits`).
 4. Rows at or below each bound.
 
-So bins and counts are the same as for data in memory, with every engine and any number of rows. If `MAX_REFINEMENTS`
+So bins and counts are the same as for data in memory, with every engine and any number of rows. If these
 are not enough, for values of hundreds of magnitudes or some 10**30 rows, bounds lie at values beside the quantiles;
 counts are exact even then.
 """
@@ -27,29 +27,41 @@ from flask_boxkite.baseline.training.binning import float_width
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.queries import Engine, Kind, Variable
-from flask_boxkite.baseline.training.ranges import Cells, Mask, Numbers
+from flask_boxkite.baseline.training.ranges import Mask, NumericColumn, Ranges
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.text_columns import may_be_read, unclear
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import canonical_number, is_canonical_number
 from flask_boxkite.values.conversion import InvalidValue, to_text
 
-__all__ = ["count_lazily"]
-
-COLUMNS_PER_PASS = 16
-"""Columns that one pass counts, few, to bound the length of the query and of its answer."""
-
-CELLS = 2**14
-"""Ranges per column in one pass."""
-
-MAX_REFINEMENTS = 8
+__all__ = ["EngineLimits", "count_lazily"]
 
 PASSES = 5
 """Usual number of passes for a batch of columns, for the progress."""
 
 
+@dataclass(frozen=True)
+class EngineLimits:
+    """Limits of the passes over a frame.
+
+    Attributes:
+        columns: Columns that one pass counts, few, to bound the length of the query and of its answer.
+        ranges: Ranges per column in one pass.
+        refinements: Most passes that make ranges finer.
+    """
+
+    columns: int = 16
+    ranges: int = 2**14
+    refinements: int = 8
+
+
 def count_lazily(
-    frame: Any, is_feature: Callable[[str], bool], options: BaselineOptions, seen: Seen, steps: Steps
+    frame: Any,
+    is_feature: Callable[[str], bool],
+    options: BaselineOptions,
+    seen: Seen,
+    steps: Steps,
+    limits: EngineLimits = EngineLimits(),
 ) -> tuple[Distribution, ...]:
     """Count all columns of a narwhals `LazyFrame`, in their order, except columns that *seen* notes as problems.
 
@@ -59,6 +71,7 @@ def count_lazily(
         options: Decisions of the user.
         seen: Observations, to which this counting adds.
         steps: Progress, one step for each pass.
+        limits: Limits of the passes.
 
     Raises:
         BaselineError: The engine is not supported or fails, a column's type is not supported, the frame has no rows, or
@@ -68,11 +81,11 @@ def count_lazily(
     variables = [item.without(options.missing_texts) for item in engine.variables()]
     features = [item.name for item in variables if is_feature(item.name)]
     positions = {name: position for position, name in enumerate(features)}
-    batches = [variables[at : at + COLUMNS_PER_PASS] for at in range(0, len(variables), COLUMNS_PER_PASS)]
+    batches = [variables[at : at + limits.columns] for at in range(0, len(variables), limits.columns)]
     found: list[Distribution] = []
     for number, batch in enumerate(batches):
         tell = _Telling(steps, number * PASSES, len(batches) * PASSES)
-        found += _Batch(engine, batch, positions, options, seen, tell).distributions()
+        found += _Batch(engine, batch, positions, options, seen, limits, tell).distributions()
     return tuple(found)
 
 
@@ -100,12 +113,13 @@ class _Batch:
         positions: Mapping[str, int],
         options: BaselineOptions,
         seen: Seen,
+        limits: EngineLimits,
         tell: _Telling,
     ) -> None:
         self._engine, self._variables = engine, list(variables)
         self._positions, self._options = positions, options
-        self._seen, self._tell = seen, tell
-        self._numbers: dict[Variable, Numbers] = {}
+        self._seen, self._limits, self._tell = seen, limits, tell
+        self._numbers: dict[Variable, NumericColumn] = {}
         self._held: dict[Variable, int] = {}
         self._top: dict[Variable, list[tuple[Any, int]]] = {}
         self._rows = 0
@@ -119,7 +133,7 @@ class _Batch:
         self._leave_out(self._heeds_options)
         counted: dict[Variable, Distribution] = dict(self._categories())
 
-        for number in range(MAX_REFINEMENTS):
+        for number in range(self._limits.refinements):
             unclear = {item: mask for item in self._numbers if item not in counted and (mask := self._open(item)).any()}
             if not unclear:
                 break
@@ -149,9 +163,9 @@ class _Batch:
 
     def _take_numbers(self, item: Variable, finite: int, smallest: Any, largest: Any, below: int, above: int) -> None:
         self._held[item] = held = finite + below + above
-        cells = Cells.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
+        ranges = Ranges.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
         is_time = self._options.is_time(item.name, is_time=item.is_time, held=held)
-        self._numbers[item] = Numbers(cells, below, above, missing=self._rows - held, is_time=is_time)
+        self._numbers[item] = NumericColumn(ranges, below, above, missing=self._rows - held, is_time=is_time)
 
     # --- 2 -----------------------------------------------------------------------------------------------------------
 
@@ -215,14 +229,14 @@ class _Batch:
                 self._top.pop(item, None)
 
     def _categories(self) -> Iterator[tuple[Variable, Distribution]]:
-        numbers = [item for item, column in self._numbers.items() if column.cells.size and self._is_discrete(item)]
+        numbers = [item for item, column in self._numbers.items() if column.ranges.size and self._is_discrete(item)]
         number = self._options.max_categories
         top = self._top | self._engine.most_frequent(numbers, number)
 
         for item, values in top.items():
             if item in self._numbers:
-                cells = self._numbers[item].cells
-                counts = _by_label((canonical_number(cells.number(value)), rows) for value, rows in values)
+                ranges = self._numbers[item].ranges
+                counts = _by_label((canonical_number(ranges.number(value)), rows) for value, rows in values)
             else:
                 counts = self._texts(item, values)
                 self._options.look_at_texts(item.name, counts, self._held[item], self._seen)
@@ -257,31 +271,31 @@ class _Batch:
         return column.is_discrete(item.name, position, self._options, is_category=item.kind is Kind.BOOLEAN)
 
     def _open(self, item: Variable) -> Mask:
-        """Return whether each cell has to be finer."""
-        cells = self._numbers[item].cells
+        """Return whether each range has to be finer."""
+        ranges = self._numbers[item].ranges
         is_discrete = self._is_discrete(item)
         if is_discrete is None:
-            return cells.is_mixed
+            return ranges.is_mixed
         if is_discrete or item.name in self._options.bins:
-            return np.zeros(len(cells.counts), dtype=bool)
-        return cells.is_mixed & cells.holding_quantiles()
+            return np.zeros(len(ranges.counts), dtype=bool)
+        return ranges.is_mixed & ranges.holding_quantiles()
 
     def _refine(self, unclear: Mapping[Variable, Mask], *, is_first: bool) -> None:
-        asked = {item: self._numbers[item].cells.chosen(mask) for item, mask in unclear.items()}
-        for item, finer in self._engine.cells(asked, CELLS, by_magnitude=not is_first).items():
-            if finer.size != asked[item].size:
+        wide = {item: self._numbers[item].ranges.chosen(mask) for item, mask in unclear.items()}
+        for item, finer in self._engine.finer(wide, self._limits.ranges, by_magnitude=not is_first).items():
+            if finer.size != wide[item].size:
                 msg = (
                     f"Column {item.name!r} has other rows each time that {self._engine.name} reads it. Store the frame "
                     "first, for example as Parquet, and give what is read from that."
                 )
                 raise BaselineError(msg)
             column = self._numbers[item]
-            self._numbers[item] = replace(column, cells=column.cells.replaced(unclear[item], finer))
+            self._numbers[item] = replace(column, ranges=column.ranges.replaced(unclear[item], finer))
 
     # --- 4 -----------------------------------------------------------------------------------------------------------
 
     def _rest(self, items: Sequence[Variable]) -> dict[Variable, Distribution]:
-        """Return the distributions of numeric columns whose cells are fine enough."""
+        """Return the distributions of numeric columns whose ranges are fine enough."""
         found: dict[Variable, Distribution] = {
             item: self._numbers[item].discrete(item.name, self._options, is_output=item.name not in self._positions)
             for item in items
@@ -295,13 +309,13 @@ class _Batch:
         return found
 
     def _at_most(self, bounds: Mapping[Variable, Sequence[float]]) -> dict[Variable, Any]:
-        """Return the number of finite values at or below each bound; queries only where the cells do not tell."""
+        """Return the number of finite values at or below each bound; queries only where the ranges do not tell."""
         counts, unknown = {}, {}
         for item, upper in bounds.items():
-            cells = self._numbers[item].cells
-            counts[item], unknown[item] = cells.at_most(upper)
+            ranges = self._numbers[item].ranges
+            counts[item], unknown[item] = ranges.at_most(upper)
         limits = {
-            item: self._numbers[item].cells.limits(bounds[item])[mask].tolist()
+            item: self._numbers[item].ranges.limits(bounds[item])[mask].tolist()
             for item, mask in unknown.items()
             if mask.any()
         }

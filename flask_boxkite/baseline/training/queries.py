@@ -24,7 +24,7 @@ import numpy as np
 
 from flask_boxkite.baseline.training.data import ONCE
 from flask_boxkite.baseline.training.moments import with_seconds, with_seconds_of_texts
-from flask_boxkite.baseline.training.ranges import Cells
+from flask_boxkite.baseline.training.ranges import Ranges
 from flask_boxkite.baseline.training.sources import refuse_types_of_some_rows
 from flask_boxkite.baseline.training.text_columns import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
 from flask_boxkite.errors import BaselineError
@@ -263,37 +263,37 @@ class Engine:
         counted = values.group_by("value").agg(nw.len().alias("rows"))
         return counted.sort("rows", "value", descending=[True, False])
 
-    def cells(self, asked: Mapping[Variable, Cells], number: int, *, by_magnitude: bool) -> dict[Variable, Cells]:
-        """Return finer cells inside of the given ones, by column: one for each value, or about *number* ranges.
+    def finer(self, wide: Mapping[Variable, Ranges], number: int, *, by_magnitude: bool) -> dict[Variable, Ranges]:
+        """Return finer ranges inside of the given ones, by column: one for each value, or about *number* spans.
 
         Args:
-            asked: Cells to divide.
-            number: Most cells to return.
-            by_magnitude: Whether ranges grow with the distance from zero, see `Cells.ranges`.
+            wide: Ranges to divide.
+            number: Most ranges to return.
+            by_magnitude: Whether spans grow with the distance from zero, see `Ranges.spans`.
         """
         keys = []
-        for index, cells in enumerate(asked.values()):
-            ranges = cells.ranges(by_magnitude=by_magnitude and cells.size > number)
-            keys.append(_Key(index, ranges, 0 if cells.size <= number else max(number // len(ranges), 1)))
+        for index, ranges in enumerate(wide.values()):
+            spans = ranges.spans(by_magnitude=by_magnitude and ranges.size > number)
+            keys.append(_Key(index, spans, 0 if ranges.size <= number else max(number // len(spans), 1)))
         if self._has_fast_rows:
-            rows = _in_one_scan(self._numbers(asked), keys)
+            rows = _in_one_scan(self._numbers(wide), keys)
         else:
             # DuckDB takes half the time of one scan for all so; Dask shares its reads.
-            numbers = [self._finite_only(item, str(index)) for index, item in enumerate(asked)]
+            numbers = [self._finite_only(item, str(index)) for index, item in enumerate(wide)]
             inside = [values.filter(key.is_inside) for values, key in zip(numbers, keys, strict=True)]
             rows = _stacked([key.keyed(values) for values, key in zip(inside, keys, strict=True)])
         extremes = (nw.col("value").min().alias("low"), nw.col("value").max().alias("high"))
         found: dict[int, list[tuple[Any, ...]]] = {}
         query = partial(rows.group_by("part", "key").agg, *extremes, nw.len().alias("rows"))
-        for index, _, *cell in self._answer(query):
-            found.setdefault(int(index), []).append(tuple(cell))
+        for index, _, *parts in self._answer(query):
+            found.setdefault(int(index), []).append(tuple(parts))
         return {
-            item: Cells.sorted(*list(zip(*found.get(index, ()), strict=True)) or ([], [], []), dtype=item.dtype)
-            for index, item in enumerate(asked)
+            item: Ranges.sorted(*list(zip(*found.get(index, ()), strict=True)) or ([], [], []), dtype=item.dtype)
+            for index, item in enumerate(wide)
         }
 
     def _numbers(self, variables: Iterable[Variable]) -> Any:
-        """Return the frame of the variables' finite values, others null, each column named by its place."""
+        """Return the frame of the variables' finite values, others null, each column named by its index."""
         return self._frame.select(*(_finite(item.value).alias(str(index)) for index, item in enumerate(variables)))
 
     def _finite_only(self, variable: Variable, name: str) -> Any:
@@ -354,42 +354,42 @@ def _kind(type_: Any) -> Kind:
 
 @dataclass(frozen=True)
 class _Key:
-    """The number of a value's cell in some ranges; null for values outside of them.
+    """The number of a value's range in some spans; null for values outside of them.
 
-    All three operations are monotone in floats, too, so that rounding does not change the order of cells.
+    All three operations are monotone in floats, too, so that rounding does not change the order of ranges.
 
     Attributes:
-        place: Place of the column in the frame, which is its name there.
-        ranges: Ranges, ascending.
-        parts: Number of cells of equal width in each range; 0 for a cell of each value.
+        index: Index of the column in the frame, which is its name there.
+        spans: Spans, ascending.
+        parts: Number of ranges of equal width in each span; 0 for a range of each value.
     """
 
-    place: int
-    ranges: Sequence[tuple[float, float]]
+    index: int
+    spans: Sequence[tuple[float, float]]
     parts: int
 
     @property
     def value(self) -> Any:
         """The expression of the values."""
-        return nw.col(str(self.place))
+        return nw.col(str(self.index))
 
     @property
     def number(self) -> Any:
-        """The expression of the cells' numbers."""
+        """The expression of the ranges' numbers."""
         key: Any = None
-        for index, (low, high) in reversed(list(enumerate(self.ranges))):
-            inside = nw.when((self.value >= low) & (self.value <= high)).then(self._number(index, low, high))
+        for number, (low, high) in reversed(list(enumerate(self.spans))):
+            inside = nw.when((self.value >= low) & (self.value <= high)).then(self._number(number, low, high))
             key = inside if key is None else inside.otherwise(key)
         return key
 
-    def _number(self, index: int, low: float, high: float) -> Any:
+    def _number(self, span: int, low: float, high: float) -> Any:
         if not self.parts:
             return self.value
         # Halves, because the width itself may exceed all floats.
         width = max(high / 2 - low / 2, SMALLEST)
         scale = min(self.parts / 2 / width, LARGEST / self.parts)
-        # In a range hardly wider than the distance of its floats, rounding makes more numbers than parts.
-        return (self.value * scale - low * scale).floor() + float(index * 4 * self.parts)
+        # In a span hardly wider than the distance of its floats, rounding makes more numbers than parts.
+        return (self.value * scale - low * scale).floor() + float(span * 4 * self.parts)
 
     def keyed(self, values: Any) -> Any:
         """Return the keys and values of the column in a frame."""
@@ -397,30 +397,30 @@ class _Key:
 
     @property
     def is_inside(self) -> Any:
-        """The expression that says whether a value is in a cell."""
-        return reduce(or_, [(self.value >= low) & (self.value <= high) for low, high in self.ranges])
+        """The expression that says whether a value is in a range."""
+        return reduce(or_, [(self.value >= low) & (self.value <= high) for low, high in self.spans])
 
 
 def _in_one_scan(numbers: Any, keys: Sequence[_Key]) -> Any:
-    """Return the column's place, key and value of each value in a cell, for all columns at once.
+    """Return the column's index, key and value of each value in a range, for all columns at once.
 
     Polars needs this because it would keep the whole table in memory to share one scan among columns; Spark would make
     a scan for each column.
     """
-    fields = [f"key{key.place}" for key in keys], [f"value{key.place}" for key in keys]
+    fields = [f"key{key.index}" for key in keys], [f"value{key.index}" for key in keys]
     wide = numbers.select(
         *(key.number.alias(name) for key, name in zip(keys, fields[0], strict=True)),
         *(key.value.alias(name) for key, name in zip(keys, fields[1], strict=True)),
     )
-    # Few rows lie in cells that become finer; the others need not be stacked.
+    # Few rows lie in ranges that become finer; the others need not be stacked.
     wide = wide.filter(nw.any_horizontal(*(~nw.col(name).is_null() for name in fields[0]), ignore_nulls=True))
-    cells = [
-        nw.struct(nw.lit(key.place).alias("part"), nw.col(name).alias("key"), nw.col(value).alias("value"))
+    entries = [
+        nw.struct(nw.lit(key.index).alias("part"), nw.col(name).alias("key"), nw.col(value).alias("value"))
         for key, name, value in zip(keys, *fields, strict=True)
     ]
-    stacked = wide.select(*(cell.alias(str(index)) for index, cell in enumerate(cells)))
-    rows = stacked.unpivot(variable_name="column", value_name="cell")
-    part, key, value = (nw.col("cell").struct.field(name).alias(name) for name in ("part", "key", "value"))
+    stacked = wide.select(*(entry.alias(str(index)) for index, entry in enumerate(entries)))
+    rows = stacked.unpivot(variable_name="column", value_name="entry")
+    part, key, value = (nw.col("entry").struct.field(name).alias(name) for name in ("part", "key", "value"))
     return rows.select(part, key, value).filter(~nw.col("key").is_null())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -21,10 +22,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
-from flask_boxkite.baseline import Continuous
-from flask_boxkite.baseline.training import engine as counting
+from flask_boxkite.baseline import Continuous, Distribution
+from flask_boxkite.baseline.progress import Steps
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.engine import EngineLimits, count_lazily
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.queries import ENGINES, Engine
+from flask_boxkite.baseline.training.seen import Seen
 from tests import peers
 from tests.baseline.training.building import built
 
@@ -36,7 +40,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning"),
 ]
 
-ROWS = counting.CELLS + 1616
+ROWS = EngineLimits().ranges + 1616
 """More than an engine tells one by one, so that every kind of pass is made."""
 
 
@@ -306,7 +310,7 @@ def test_passes_are_few_whatever_the_rows_and_columns_and_their_answers_small(co
         build_baseline(pl.LazyFrame({str(index): rng.normal(size=rows) for index in range(columns)}))
 
         assert len(answers) == 4  # extremes, ranges, values next to the quantiles, bins
-        assert max(answers) <= columns * counting.CELLS
+        assert max(answers) <= columns * EngineLimits().ranges
 
 
 def test_a_column_of_categories_takes_no_pass_to_see_that_it_is_not_of_numbers(answers: list[int]) -> None:
@@ -315,11 +319,16 @@ def test_a_column_of_categories_takes_no_pass_to_see_that_it_is_not_of_numbers(a
     assert len(answers) == 2  # extremes, categories
 
 
-def test_columns_beyond_one_pass_are_counted_in_further_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "COLUMNS_PER_PASS", 3)
+def within(limits: EngineLimits, columns: dict[str, Any]) -> tuple[Distribution, ...]:
+    """Return the distributions that Polars counts within limits."""
+    frame = nw.from_native(pl.LazyFrame(columns))
+    return count_lazily(frame, lambda name: True, BaselineOptions.of(), Seen(), Steps(False), limits)
+
+
+def test_columns_beyond_one_pass_are_counted_in_further_ones() -> None:
     columns = {f"c{index}": [float(index), 2.0, 3.0] for index in range(8)}
 
-    assert build_baseline(pl.LazyFrame(columns)).features == build_baseline(columns).features
+    assert within(EngineLimits(columns=3), columns) == build_baseline(columns).features
 
 
 SPREADS: dict[str, Callable[[np.random.Generator], Any]] = {
@@ -339,21 +348,16 @@ SPREADS: dict[str, Callable[[np.random.Generator], Any]] = {
 
 @pytest.mark.parametrize("make", SPREADS.values(), ids=SPREADS.keys())
 def test_bins_are_exact_however_values_are_spread(
-    make: Callable[[np.random.Generator], Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[np.random.Generator], Any], rng: np.random.Generator
 ) -> None:
-    monkeypatch.setattr(counting, "CELLS", 500)
-    values = make(rng)
+    columns = {"x": make(rng)}
 
-    assert build_baseline(pl.LazyFrame({"x": values})).features == build_baseline({"x": values}).features
+    assert within(EngineLimits(ranges=500), columns) == build_baseline(columns).features
 
 
-def test_where_ranges_cannot_be_refined_enough_counts_are_exact_and_bounds_near(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(counting, "CELLS", 100)
-    monkeypatch.setattr(counting, "MAX_REFINEMENTS", 1)
+def test_where_ranges_cannot_be_refined_enough_counts_are_exact_and_bounds_near(rng: np.random.Generator) -> None:
     values = rng.uniform(size=5000)
-    (found,) = build_baseline(pl.LazyFrame({"x": values})).features
+    (found,) = within(EngineLimits(ranges=100, refinements=1), {"x": values})
 
     assert isinstance(found, Continuous)
     at_most = [int((values <= bound).sum()) for bound in found.upper_bounds]
