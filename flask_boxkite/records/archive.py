@@ -19,14 +19,17 @@ from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
-from flask_boxkite.records.counting import Counter, Counts, is_answered
-from flask_boxkite.records.decoding import decoder
+from flask_boxkite.records.counting import RecordCounter, is_answered
+from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
 from flask_boxkite.records.frames import ENGINES, Frame
 from flask_boxkite.records.period import Moment, Period
-from flask_boxkite.records.reading import Filter, ReadCounts, Record, read_records
+from flask_boxkite.records.read_counts import ReadCounts
+from flask_boxkite.records.reading import read_records
+from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.segments import Judging, SegmentReport
+from flask_boxkite.records.selection import Filter
 
 __all__ = ["Records"]
 
@@ -191,13 +194,13 @@ class Records:
         Arguments and errors are the same as for `drift`.
         """
         judging, counts, before = self._compared(baseline, None, against, alpha)
-        none = Counts.none(Layout.of(judging.baseline).buckets_start)
+        none = SegmentCounts.none(Layout.of(judging.baseline).buckets_start)
         whole = counts.get("", none)
         return judging.report(whole, None if before is None else before.get("", none)), whole.cells
 
     def _compared(
         self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float, most_segments: int = 1
-    ) -> tuple[Judging, dict[str, Counts], dict[str, Counts] | None]:
+    ) -> tuple[Judging, dict[str, SegmentCounts], dict[str, SegmentCounts] | None]:
         """Count this period, and the earlier one if there is one, by segment; return the `Judging` for them, too."""
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
@@ -213,13 +216,15 @@ class Records:
         judging = Judging(model, known, alpha, str(period), end, None if span is None else str(span))
         return judging, counts, before
 
-    def _counted(self, baseline: Baseline, by: str | None, most_segments: int = 1) -> tuple[dict[str, Counts], Period]:
+    def _counted(
+        self, baseline: Baseline, by: str | None, most_segments: int = 1
+    ) -> tuple[dict[str, SegmentCounts], Period]:
         """Count in the cells of a baseline, by segment; return the period too."""
         segmentation = None if by is None else Segmentation(by, baseline, least=most_segments)
         others = segmentation.others if segmentation else ()
         files = self._files()
         span = self._span(files)
-        counter = Counter(baseline, span.end, others, segmentation)
+        counter = RecordCounter(baseline, span.end, others, segmentation)
         for chunk in self._chunks(counter.aligner.features, files=files):
             counter.add(chunk)
             self._model(may_be_several=by == "model")

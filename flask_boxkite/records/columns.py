@@ -15,7 +15,7 @@ from typing import Any
 from flask_boxkite.baseline import Baseline, Continuous
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.alignment import named, rows_in
-from flask_boxkite.records.reading import Record
+from flask_boxkite.records.decoding import Record
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 from flask_boxkite.values.times import to_seconds
 

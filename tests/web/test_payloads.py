@@ -822,13 +822,13 @@ READ_BACK: dict[str, tuple[dict[str, Any], Any]] = {
 def test_records_read_back_give_the_live_counts(
     twins: Make, sent: dict[str, Any], answer: Any, baseline: Baseline
 ) -> None:
-    from flask_boxkite.records.counting import Counter
+    from flask_boxkite.records.counting import RecordCounter
     from flask_boxkite.records.decoding import decoder
 
     app = twins(fixed({"predictions": [0.25, 0.75][:answer]} if type(answer) is int else answer))
     app.client.post("/score", **sent)
     decode = decoder([feature.name for feature in baseline.features])
-    counter = Counter(baseline, float("inf"))
+    counter = RecordCounter(baseline, float("inf"))
     counter.add([decode(json.dumps(record).encode()) for record in app.records()])
     (counts,) = counter.segments.values()
     samples = app.scrape()
