@@ -400,7 +400,8 @@ def test_what_was_odd_about_failed_requests_is_shown(world: World) -> None:
     with answering(200, json.dumps(page).encode()) as (url, _):
         lines = drift("--url", url).stdout.splitlines()
     assert lines[2] == (
-        r"Errors: In 60 of them 'age\x1b' was missing (1.0% of others). In 2 of them no features were found."
+        r"Errors: 'age\x1b' was missing in 60 of them (1.0% of answered rows). "
+        "Check how the model handles such values. In 2 of them no features were found."
     )
     del page["models"][0]["failed"]["features"][0]["share"]
     with answering(200, json.dumps(page).encode()) as (url, _):

@@ -343,10 +343,11 @@ def test_a_report_reads_as_a_table() -> None:
         "age (output) not enough data     -               5     63.0   31.4  above training 0% -> 100%",
         "",
         "city: PSI 0.876 over 1000 live rows and 1000 training rows, Jensen-Shannon 0.383, Hellinger 0.325,",
-        "  KL of live 0.367, of training 0.509",
+        "  KL of live from training 0.367, KL of training from live 0.509",
         "",
         "height: PSI 0.169 over 1000 live rows and 1000 training rows, Jensen-Shannon 0.174, Hellinger 0.145,",
-        "  KL of live 0.0821, of training 0.087, K-S 0.2, its limit 0.117, Wasserstein 0.2",
+        "  KL of live from training 0.0821, KL of training from live 0.087, Kolmogorov-Smirnov 0.2, its limit",
+        "  0.117, Wasserstein 0.2",
         "",
         "Size is PSI less what sampling alone gives it.",
     ]
