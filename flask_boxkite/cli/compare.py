@@ -27,7 +27,7 @@ Count: TypeAlias = Callable[[Side, Distribution], Cells]
 """Counts a variable, given its side; raises BinMismatchError, with the reason, if it cannot."""
 
 
-_PIECE_ROWS = 100_000
+PIECE_ROWS = 100_000
 """Number of rows in memory at once, besides a few more that are read ahead."""
 
 
@@ -164,7 +164,7 @@ def _of_data(
     if unknown := [name for name in columns if name not in known and name not in excluded]:
         click.echo(f"Not in the baseline, so left out: {listed(list(map(repr, unknown)))}.", err=True)
     with waiting(f"Counting {counted(len(known), 'column')}"), readable(listed(names)):
-        for piece in frame.select(sorted(known)).collect_batches(chunk_size=_PIECE_ROWS, maintain_order=False):
+        for piece in frame.select(sorted(known)).collect_batches(chunk_size=PIECE_ROWS, maintain_order=False):
             for (_, name), counter in counters.items():
                 counter.add(piece[name])
     return found, lambda side, item: counters[side, item.name].cells

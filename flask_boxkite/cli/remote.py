@@ -40,18 +40,19 @@ _REMEDIES = {
 }
 
 
-def fetch_json(url: str, *, window: str | None, token: str | None) -> dict[str, Any]:
+def fetch_json(url: str, *, window: str | None, token: str | None, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:
     """Return the JSON of the page.
 
     Args:
         url: Address of the page.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         token: Token of the server; None if it requires none.
+        most_bytes: Most bytes of the page.
 
     Raises:
         BoxkiteError: The page cannot be read, or is not a drift page.
     """
-    text = _fetch(url, "drift.json", window, token)
+    text = _fetch(url, "drift.json", window, token, most_bytes)
     try:
         content = json.loads(text)
     except ValueError:
@@ -80,7 +81,7 @@ def _is_model(item: dict[str, Any]) -> bool:
 
 def fetch_report(url: str, *, window: str | None, token: str | None) -> str:
     """Return the page's report as HTML; see `fetch_json` for arguments and errors."""
-    return _fetch(url, "report.html", window, token)
+    return _fetch(url, "report.html", window, token, _MOST_BYTES)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -90,7 +91,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
+def _fetch(url: str, what: str, window: str | None, token: str | None, most_bytes: int) -> str:
     address = _address(url, what, window)
     page = address.partition("?")[0]  # the form for messages
     headers = {"Authorization": _bearer(token)} if token else {}
@@ -98,8 +99,8 @@ def _fetch(url: str, what: str, window: str | None, token: str | None) -> str:
 
     try:
         with opener.open(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT_SECONDS) as answer:
-            text = answer.read(_MOST_BYTES + 1)
-            if len(text) > _MOST_BYTES:
+            text = answer.read(most_bytes + 1)
+            if len(text) > most_bytes:
                 msg = f"'{page}' does not end. Is it the address of the page?"
                 raise BoxkiteError(msg)
             return str(text.decode())

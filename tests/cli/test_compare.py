@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.cli import boxkite
-from flask_boxkite.cli import compare as comparing
+from flask_boxkite.cli.compare import PIECE_ROWS
 from flask_boxkite.cli.rebinning import ColumnCounter, recount
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
@@ -61,13 +61,14 @@ def counted(frame: pl.DataFrame, alpha: float = Settings.drift_alpha) -> list[di
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
-def test_data_is_judged_by_what_a_server_counts(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_is_judged_by_what_a_server_counts(kind: str) -> None:
     """Data is counted piece by piece, and here it has several pieces."""
-    monkeypatch.setattr(comparing, "_PIECE_ROWS", 64)
     frame = pl.read_parquet("older.parquet")
-    frame.write_csv("older.csv")
-    frame.write_ndjson("older.jsonl")
-    found = variables("a.prom", f"older.{kind}")
+    frame = pl.concat([frame] * (2 * PIECE_ROWS // len(frame) + 1))
+    frame.write_parquet("many.parquet")
+    frame.write_csv("many.csv")
+    frame.write_ndjson("many.jsonl")
+    found = variables("a.prom", f"many.{kind}")
     assert found == counted(frame)
     assert [item["name"] for item in found if item["verdict"] == "major"] == ["age", "kids"]
 

@@ -24,11 +24,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.cli import boxkite, remote
+from flask_boxkite.cli import boxkite
+from flask_boxkite.cli.remote import fetch_json
+from flask_boxkite.cli.state_dir import observations
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
 from flask_boxkite.drift.report import Distances
-from flask_boxkite.live.folding import fold
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.folding import fold, read_directory
 from flask_boxkite.live.windows import SLOT_SECONDS
 from flask_boxkite.records import Records
 from tests.cli.commands import ROOT, people, run
@@ -216,20 +219,21 @@ def test_one_model_is_picked(world: World) -> None:
     assert (result.exit_code, result.stderr) == (1, "Error: The server has no model 'fraud'. It has: 'credit'.\n")
 
 
-def test_counts_outlive_the_server(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here in a copy, which has no live process; folded, and an hour later, none that was alive just now either."""
+def test_counts_outlive_the_server(world: World, tmp_path: Path) -> None:
+    """Here in a copy, which has no live process; folded, it has none that was alive just now either, an hour later."""
     shutil.copytree(world.state, tmp_path / "state")
     words = ["--state-dir", str(tmp_path / "state"), "--window", "start", "--format", "json"]
     (directory,) = (tmp_path / "state").iterdir()
-    later = time.time() + 3600
-    for step in ("dead", "folded", "later"):
-        if step == "folded":
-            fold(directory)
-            assert not list(directory.glob("live-*"))
-        if step == "later":
-            monkeypatch.setattr(time, "time", lambda: later)
-        rows = content(drift(*words))["models"][0]["rows"]
-        assert rows == {"ok": 400, "client_error": 0, "error": 0}
+    expected = {"ok": 400, "client_error": 0, "error": 0}
+    assert content(drift(*words))["models"][0]["rows"] == expected
+    fold(directory)
+    assert not list(directory.glob("live-*"))
+    assert content(drift(*words))["models"][0]["rows"] == expected
+
+    reading = read_directory(directory)
+    reading.current.clear()
+    (seen,) = observations(directory, reading, None, None, Settings.drift_alpha)
+    assert seen.rows == expected
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["no file", "an empty one"])
@@ -378,11 +382,10 @@ def test_a_token_is_sent_in_utf8_and_never_shown() -> None:
     )
 
 
-def test_an_answer_without_an_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_MOST_BYTES", 1000)
-    with answering(200, bytes(2000)) as (url, _):
-        result = drift("--url", url)
-    assert result.output.endswith("/drift.json' does not end. Is it the address of the page?\n")
+def test_an_answer_without_an_end_is_left() -> None:
+    fact = r"/drift\.json' does not end\. Is it the address of the page\?$"
+    with answering(200, bytes(2000)) as (url, _), pytest.raises(BoxkiteError, match=fact):
+        fetch_json(url, window=None, token=None, most_bytes=1000)
 
 
 def test_problems_that_the_page_knows_are_shown(world: World) -> None:

