@@ -15,9 +15,10 @@ from typing import Any
 
 from flask_boxkite.baseline.artifacts import download, is_artifact
 from flask_boxkite.baseline.contents import BaselineContents
-from flask_boxkite.baseline.distribution import Discrete, Distribution, merge
+from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
+from flask_boxkite.baseline.merging import merge
 from flask_boxkite.baseline.progress import Progress
 from flask_boxkite.errors import BinMismatchError
 
@@ -157,6 +158,7 @@ class Baseline(BaselineContents):
         if self.model != other.model:
             msg = f"One baseline is of model {self.model!r}, the other of {other.model!r}."
             raise BinMismatchError(msg)
+
         return Baseline(
             tuple(map(merge, self.features, other.features)),
             tuple(map(merge, self.outputs, other.outputs)),

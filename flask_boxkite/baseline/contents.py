@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
-from flask_boxkite.baseline.distribution import Discrete, Distribution, check_text
+from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.limits import check_text
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.errors import BaselineError
 

@@ -61,6 +61,7 @@ class Timelines:
             # Never more than later, even if counts were lost since: each stretch includes all later ones.
             before = np.minimum.accumulate(before[::-1], axis=0)[::-1]
             self._known = (known, before)
+
         taken = [-math.inf, *known]
         if len(known) and not before[1].any():  # a snapshot of nothing is the start itself
             return taken[1:], before[1:]

@@ -25,7 +25,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from flask_boxkite.baseline.distribution import MAX_COUNT
+from flask_boxkite.baseline.limits import MAX_COUNT
 from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.store import Block, Section, Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT

@@ -94,6 +94,7 @@ class Aligner:
             return [features + self._no_others] if len(features) == self._width > 0 else None
         if kind is dict:
             return None if self._known.isdisjoint(features) else [[features.get(name) for name in self.features]]
+
         if not isinstance(features, Struct):
             return None
         row = astuple(features)

@@ -207,9 +207,11 @@ class Records:
         counts, period = self._counted(known, by, most_segments)
         self._warn_of_others(known)
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
+
         before = span = None
         if against is not None:
             before, span = against._counted(known, by, most_segments)
+
         end = self._wanted.period.end
         if math.isinf(end):  # the last row of all ends the period, so that all segments end at the same time
             end = max((item.last for item in counts.values()), default=0.0) + 1.0

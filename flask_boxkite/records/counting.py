@@ -81,6 +81,7 @@ class RecordCounter:
         self._outputs = VariableCounter(
             layout.outputs, layout.outputs_start, self._size, buckets=of_outputs if layout.outputs else None
         )
+
         self._groups = GroupSums(layout.variables)
         self._end = end
         self._width = len(layout.features)
@@ -92,9 +93,11 @@ class RecordCounter:
         """Count some records."""
         if not _ANSWERED.issuperset(map(_status, records)):
             records = [record for record in records if is_answered(record)]
+
         by_slot: defaultdict[float, list[Record]] = defaultdict(list)
         for record, seconds in zip(records, map(_created_at, records), strict=True):
             by_slot[slot_begin(seconds, self._end)].append(record)
+
         for begins, group in by_slot.items():
             parts: defaultdict[str, _Rows] = defaultdict(_Rows)
             if self._segment_of is None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flask_boxkite import Baseline, BaselineError, BinMismatchError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.bounds import even_groups
-from flask_boxkite.baseline.distribution import merge
+from flask_boxkite.baseline.merging import merge
 from tests.baseline.strategies import COUNTS, baselines, continuous, discrete
 from tests.baseline.training.building import built
 

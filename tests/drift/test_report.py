@@ -25,11 +25,11 @@ from flask_boxkite.drift.distances import (
     wasserstein_distance,
 )
 from flask_boxkite.drift.recurrence import ERROR
-from flask_boxkite.drift.report import Distances
 from flask_boxkite.drift.shares import Change
 from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.drift.variable import Distances
 from flask_boxkite.drift.verdict import DOUBT, judge
 from flask_boxkite.drift.wording import group_text
 from flask_boxkite.values.rowhash import ROW_BUCKETS

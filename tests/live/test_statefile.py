@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_boxkite.baseline.distribution import MAX_COUNT
+from flask_boxkite.baseline.limits import MAX_COUNT
 from flask_boxkite.live import statefile
 from flask_boxkite.live.folding import fold, read_directory
 from flask_boxkite.live.layout import FORMAT

@@ -76,6 +76,7 @@ def read(
         match = _NAME.fullmatch(sample.name)
         if match and match[2] in ("_bucket", "_total"):
             (features.setdefault(int(match[1]), []) if match[1] else outputs).append(sample)
+
     trained = tuple(
         _distribution(_feature_name(helps, index), features[index], comments.get(f"feature_{index}_value_baseline"))
         for index in sorted(features)
@@ -269,6 +270,7 @@ def _warn_of_losses(baseline: BaselineContents) -> None:
         *([f"dates are seconds since 1970 ({', '.join(map(repr, times))})"] if times else []),
         *([f"{', '.join(map(repr, texts))} do not stand for missing values"] if texts else []),
     ]
+
     if losses:
         logger.warning("To boxkite 0.0.5, %s. flask_boxkite reads the file as it was meant.", ", and ".join(losses))
     if outputs:

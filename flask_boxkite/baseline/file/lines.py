@@ -28,6 +28,7 @@ def lines_of(path: Path, most_bytes: int = MAX_BYTES) -> Iterator[str]:
     """
     with _opened(path, most_bytes) as file:
         size = number = 0
+
         # Only "\n" ends a line: str.splitlines() would also cut at characters that names may hold.
         while line := file.readline(LONGEST_LINE + 1):
             number += 1

@@ -14,19 +14,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from flask_boxkite.baseline.contents import BaselineContents
-from flask_boxkite.baseline.distribution import (
-    LONGEST_NAME,
-    MOST_BINS,
-    Continuous,
-    Discrete,
-    Distribution,
-    group_counts,
-)
+from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
 from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.baseline.file.damage import HINT, fail
 from flask_boxkite.baseline.file.lines import lines_of
 from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
+from flask_boxkite.baseline.limits import LONGEST_NAME, MOST_BINS
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval, parse_number
 from flask_boxkite.promtext.sample import Sample, parse_any_sample, unescape
@@ -190,11 +184,13 @@ def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> Non
     name = sample.labels.get("feature" if side == "feature" else "output")
     if name is None:
         fail(f"'{sample.name}' does not say of which variable it is.", sample.line)
+
     if is_info:
         if (side, name) in variables:
             fail(f"{name!r} is declared twice.", sample.line)
         variables[side, name] = _declared(sample, name)
         return
+
     variable = variables.get((side, name))
     if variable is None:
         fail(f"'{sample.name}' is of {name!r}, which no '_info' line before it declares.", sample.line)

@@ -32,6 +32,7 @@ def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> 
             personal.setdefault(look, []).append(item.name)
         else:
             others.append(item)
+
     for look, names in personal.items():
         is_one = len(names) == 1
         them = "it" if is_one else "them"
@@ -41,6 +42,7 @@ def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> 
             plain = "numbers" if look == NUMBERS else "seconds"
             remedy = f"If that is meant: texts=({listed},), or --text. If not, give {plain}."
         logger.warning("%s %s like %s. %s", _columns(names), "looks" if is_one else "look", look, remedy)
+
     for spot, names in blind_spots(others).items():
         logger.warning("%s: %s.", _columns(names), spot)
 

@@ -17,10 +17,10 @@ from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
-from flask_boxkite.baseline.training.data import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.seen import Seen
+from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["build_baseline"]

@@ -24,9 +24,10 @@ import numpy as np
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.progress import Steps
 from flask_boxkite.baseline.training.binning import float_width
+from flask_boxkite.baseline.training.engine_column import EngineColumn, Kind
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
-from flask_boxkite.baseline.training.queries import Engine, Kind, Variable
+from flask_boxkite.baseline.training.queries import Engine
 from flask_boxkite.baseline.training.ranges import Mask, NumericColumn, Ranges
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.text_columns import may_be_read, unclear
@@ -109,7 +110,7 @@ class _Batch:
     def __init__(
         self,
         engine: Engine,
-        variables: Sequence[Variable],
+        variables: Sequence[EngineColumn],
         positions: Mapping[str, int],
         options: BaselineOptions,
         seen: Seen,
@@ -119,9 +120,9 @@ class _Batch:
         self._engine, self._variables = engine, list(variables)
         self._positions, self._options = positions, options
         self._seen, self._limits, self._tell = seen, limits, tell
-        self._numbers: dict[Variable, NumericColumn] = {}
-        self._held: dict[Variable, int] = {}
-        self._top: dict[Variable, list[tuple[Any, int]]] = {}
+        self._numbers: dict[EngineColumn, NumericColumn] = {}
+        self._held: dict[EngineColumn, int] = {}
+        self._top: dict[EngineColumn, list[tuple[Any, int]]] = {}
         self._rows = 0
 
     def distributions(self) -> list[Distribution]:
@@ -131,7 +132,7 @@ class _Batch:
         self._tell("categories")
         self._read_texts()
         self._leave_out(self._heeds_options)
-        counted: dict[Variable, Distribution] = dict(self._categories())
+        counted: dict[EngineColumn, Distribution] = dict(self._categories())
 
         for number in range(self._limits.refinements):
             unclear = {item: mask for item in self._numbers if item not in counted and (mask := self._open(item)).any()}
@@ -146,11 +147,12 @@ class _Batch:
 
     # --- 1 -----------------------------------------------------------------------------------------------------------
 
-    def _take_extremes(self, variables: Sequence[Variable]) -> None:
+    def _take_extremes(self, variables: Sequence[EngineColumn]) -> None:
         self._rows, extremes = self._engine.extremes(variables)
         if not self._rows:
             msg = "The frame of training data has no rows. Does a filter leave none, or is the file empty?"
             raise BaselineError(msg)
+
         for item, (held, *others) in extremes.items():
             self._held[item] = held
             if item.kind.is_numeric:
@@ -161,7 +163,9 @@ class _Batch:
                 self._variables[self._variables.index(item)] = numeric
                 self._take_numbers(numeric, 0, None, None, 0, 0)
 
-    def _take_numbers(self, item: Variable, finite: int, smallest: Any, largest: Any, below: int, above: int) -> None:
+    def _take_numbers(
+        self, item: EngineColumn, finite: int, smallest: Any, largest: Any, below: int, above: int
+    ) -> None:
         self._held[item] = held = finite + below + above
         ranges = Ranges.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
         is_time = self._options.is_time(item.name, is_time=item.is_time, held=held)
@@ -180,8 +184,8 @@ class _Batch:
             and item.name not in self._options.texts
             and may_be_read(dict(self._top[item]), self._held[item])
         ]
-        times: list[Variable] = []
-        numeric: dict[Variable, Variable] = {}
+        times: list[EngineColumn] = []
+        numeric: dict[EngineColumn, EngineColumn] = {}
         is_unclear = {}
         for item, (counts, missing) in self._engine.rows_of_texts(perhaps).items():
             top = self._top[item]
@@ -198,14 +202,14 @@ class _Batch:
             self._variables = [numeric.get(item, item) for item in self._variables]
             self._take_extremes(list(numeric.values()))
 
-        def check(item: Variable) -> None:
+        def check(item: EngineColumn) -> None:
             if item in is_unclear:
                 odd = self._engine.odd_texts(item, is_unclear[item])
                 raise ColumnError([unclear(item.name, is_unclear[item], odd)])
 
         self._leave_out(check)
 
-    def _heeds_options(self, item: Variable) -> None:
+    def _heeds_options(self, item: EngineColumn) -> None:
         """Refuse options that do not apply to a column.
 
         Raises:
@@ -217,7 +221,7 @@ class _Batch:
             self._options.refuse_texts(item.name, "dates" if item.is_time else f"{item.kind.value}s")
             self._options.given_bounds(item.name, is_time=item.is_time)
 
-    def _leave_out(self, check: Callable[[Variable], None]) -> None:
+    def _leave_out(self, check: Callable[[EngineColumn], None]) -> None:
         """Leave out columns that a check refuses, and remember the reasons."""
         for item in list(self._variables):
             try:
@@ -228,7 +232,7 @@ class _Batch:
                 self._numbers.pop(item, None)
                 self._top.pop(item, None)
 
-    def _categories(self) -> Iterator[tuple[Variable, Distribution]]:
+    def _categories(self) -> Iterator[tuple[EngineColumn, Distribution]]:
         numbers = [item for item, column in self._numbers.items() if column.ranges.size and self._is_discrete(item)]
         number = self._options.max_categories
         top = self._top | self._engine.most_frequent(numbers, number)
@@ -253,7 +257,7 @@ class _Batch:
             if item.kind in (Kind.NESTED, Kind.OTHER):
                 yield item, Discrete(item.name, (), (), missing=self._rows - self._held[item], invalid=self._held[item])
 
-    def _texts(self, item: Variable, values: Sequence[tuple[Any, int]]) -> dict[str, int]:
+    def _texts(self, item: EngineColumn, values: Sequence[tuple[Any, int]]) -> dict[str, int]:
         try:
             counts = _by_label((to_text(value) or "", rows) for value, rows in values)
         except InvalidValue as error:
@@ -265,12 +269,12 @@ class _Batch:
 
     # --- 3 -----------------------------------------------------------------------------------------------------------
 
-    def _is_discrete(self, item: Variable) -> bool | None:
+    def _is_discrete(self, item: EngineColumn) -> bool | None:
         column = self._numbers[item]
         position = self._positions.get(item.name)
         return column.is_discrete(item.name, position, self._options, is_category=item.kind is Kind.BOOLEAN)
 
-    def _open(self, item: Variable) -> Mask:
+    def _open(self, item: EngineColumn) -> Mask:
         """Return whether each range has to be finer."""
         ranges = self._numbers[item].ranges
         is_discrete = self._is_discrete(item)
@@ -280,7 +284,7 @@ class _Batch:
             return np.zeros(len(ranges.counts), dtype=bool)
         return ranges.is_mixed & ranges.holding_quantiles()
 
-    def _refine(self, unclear: Mapping[Variable, Mask], *, is_first: bool) -> None:
+    def _refine(self, unclear: Mapping[EngineColumn, Mask], *, is_first: bool) -> None:
         wide = {item: self._numbers[item].ranges.chosen(mask) for item, mask in unclear.items()}
         for item, finer in self._engine.finer(wide, self._limits.ranges, by_magnitude=not is_first).items():
             if finer.size != wide[item].size:
@@ -294,9 +298,9 @@ class _Batch:
 
     # --- 4 -----------------------------------------------------------------------------------------------------------
 
-    def _rest(self, items: Sequence[Variable]) -> dict[Variable, Distribution]:
+    def _rest(self, items: Sequence[EngineColumn]) -> dict[EngineColumn, Distribution]:
         """Return the distributions of numeric columns whose ranges are fine enough."""
-        found: dict[Variable, Distribution] = {
+        found: dict[EngineColumn, Distribution] = {
             item: self._numbers[item].discrete(item.name, self._options, is_output=item.name not in self._positions)
             for item in items
             if self._is_discrete(item)
@@ -308,12 +312,13 @@ class _Batch:
             found[item] = self._numbers[item].continuous(item.name, *bounds[item], at_most)
         return found
 
-    def _at_most(self, bounds: Mapping[Variable, Sequence[float]]) -> dict[Variable, Any]:
+    def _at_most(self, bounds: Mapping[EngineColumn, Sequence[float]]) -> dict[EngineColumn, Any]:
         """Return the number of finite values at or below each bound; queries only where the ranges do not tell."""
         counts, unknown = {}, {}
         for item, upper in bounds.items():
             ranges = self._numbers[item].ranges
             counts[item], unknown[item] = ranges.at_most(upper)
+
         limits = {
             item: self._numbers[item].ranges.limits(bounds[item])[mask].tolist()
             for item, mask in unknown.items()

@@ -46,6 +46,7 @@ def given_bounds(bins: Mapping[str, Sequence[Any]]) -> Mapping[str, GivenBounds]
             fact = f"'bins' for {name!r} must be finite numbers or dates that increase strictly, got {shown!r}."
             problems.append(Problem(fact))
         found[name] = bounds
+
     if problems:
         raise ColumnError(problems)
     return found

@@ -40,12 +40,14 @@ class LeadingBits:
         """Count numbers without NaN."""
         self._dtypes.add(values.dtype)
         distinct, counts = np.unique(values.astype(np.float64) + 0.0, return_counts=True)
+
         if distinct[0] == -np.inf:
             self._below += int(counts[0])
             distinct, counts = distinct[1:], counts[1:]
         if len(distinct) and distinct[-1] == np.inf:
             self._above += int(counts[-1])
             distinct, counts = distinct[:-1], counts[:-1]
+
         lows, highs = np.concatenate((self._lows, distinct)), np.concatenate((self._highs, distinct))
         order = np.argsort(lows, kind="stable")
         self._lows, self._highs = lows[order], highs[order]

@@ -20,7 +20,7 @@ from flask_boxkite.baseline.training.binning import (
     float_width,
     has_fewer_distinct,
 )
-from flask_boxkite.baseline.training.data import Column, as_column
+from flask_boxkite.baseline.training.columns import Column, as_column
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranking import Ranking

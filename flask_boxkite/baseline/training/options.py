@@ -13,7 +13,7 @@ from operator import index
 from typing import Any
 
 from flask_boxkite.baseline.distribution import Discrete
-from flask_boxkite.baseline.training.data import Column
+from flask_boxkite.baseline.training.columns import Column
 from flask_boxkite.baseline.training.given_bounds import GivenBounds, given_bounds
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, look_of
 from flask_boxkite.baseline.training.problems import ColumnError, Problem
@@ -207,8 +207,10 @@ class BaselineOptions:
                 self.refuse_texts(name, "dates" if column.is_time else "booleans" if column.is_category else "numbers")
             held = 0 if column.numbers is None else len(column.numbers)
             return replace(column, is_time=self.is_time(name, is_time=column.is_time, held=held))
+
         texts, missing = self.without_missing(column.texts)
         column = replace(column, texts=texts, missing=column.missing + missing)
+
         if has_many_others(texts):
             return column
         counts = rows_of_texts(texts)
@@ -297,6 +299,7 @@ class BaselineOptions:
                 known = 0 <= named < features if isinstance(named, int) else named in {*names, *excluded}
                 if not known:
                     unknown.append(f"'{option}' names {named!r}, which the data does not have.")
+
         if unknown:
             msg = f"{' '.join(unknown)} Known: {', '.join(map(repr, names))}."
             raise BaselineError(msg)

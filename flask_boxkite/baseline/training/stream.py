@@ -27,14 +27,15 @@ from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.binning import count_bins, float_width
-from flask_boxkite.baseline.training.collisions import Hashes, RowHashes, StreamCollisions, reusable
-from flask_boxkite.baseline.training.data import Column, as_column, named_columns
+from flask_boxkite.baseline.training.collisions import RowHashes, StreamCollisions, reusable
+from flask_boxkite.baseline.training.columns import Column, as_column
 from flask_boxkite.baseline.training.leading_bits import LeadingBits
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranges import Counts
 from flask_boxkite.baseline.training.ranking import Ranking
 from flask_boxkite.baseline.training.seen import Seen
+from flask_boxkite.baseline.training.tables import named_columns
 from flask_boxkite.baseline.training.text_columns import (
     SHOWN,
     TextRows,
@@ -45,6 +46,7 @@ from flask_boxkite.baseline.training.text_columns import (
     seconds_of,
     unclear,
 )
+from flask_boxkite.baseline.training.value_words import Words
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["StreamLimits", "count_chunks"]
@@ -130,7 +132,7 @@ def _take(
     seen: Seen,
     outputs: Collection[str],
     limits: StreamLimits,
-) -> Hashes | None:
+) -> Words | None:
     """Count a chunk; return hashes of its rows of features, or of outputs if there are no features."""
     names = set()
     rows, rows_of_outputs = RowHashes(most=None), RowHashes(most=None)
@@ -173,6 +175,7 @@ class _Stream:
         self._seen, self._most_texts = seen, limits.texts
         bins = options.bins.get(name)
         self._in_bins: Counts = np.zeros(len(bins.values if bins else ()) + 1, dtype=np.int64)
+
         self._numbers = LeadingBits(limits.ranges)
         self._texts: Counter[str] | None = Counter()
         self._number_rows = self._missing_texts = self._missing = self._invalid = 0
@@ -180,6 +183,7 @@ class _Stream:
         self._is_time: bool | None = None  # not known yet
         self._of_texts = TextRows()
         self._odd_of: dict[Usual, Counter[str]] = {usual: Counter() for usual in Usual}
+
         # Texts are also counted as numbers, or as moments, while they may turn out to be such.
         self._may_be_times = name not in options.texts
         self._may_be_numbers = bool(options.missing_texts) and self._may_be_times
@@ -263,6 +267,7 @@ class _Stream:
         )
         if self._of_texts.rows and not are_read:
             return self._of_categories(is_output=position is None, **others)
+
         if self._number_rows:
             options.refuse_texts(name, "dates" if self._is_time else "booleans" if self._is_category else "numbers")
         is_time = options.is_time(name, is_time=bool(self._is_time), held=self._numbers.rows)
@@ -270,6 +275,7 @@ class _Stream:
             counts = tuple(self._in_bins.tolist())
             others |= {"width": float_width(self._numbers.dtype), "is_time": is_time}
             return Continuous(name, bounds, counts, even_groups(bounds, counts), **others)
+
         numbers = self._numbers.result(**others, is_time=is_time)
         if numbers.is_discrete(name, position, options, is_category=self._is_category):
             return numbers.discrete(name, options, is_output=position is None)

@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flask_boxkite.baseline.training import engine as counting
+from flask_boxkite.baseline.training.engine import EngineLimits
 from tests import peers
 from tests.baseline.training.building import built
 
-ROWS = counting.CELLS + 1616
+ROWS = EngineLimits().ranges + 1616
 GROUP_ROWS = 4096
 """Some groups of rows, each with statistics of its own."""
 
