@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.baseline.variables import Side, Variable
 from flask_boxkite.naming import RARE, UNSEEN, canonical_number, escape_label
-from flask_boxkite.promtext.family import Block, Family, label_text
+from flask_boxkite.promtext.family import Family, SampleLines, label_text
 
 __all__ = ["METRIC_WORDS", "variable_families"]
 
@@ -27,7 +27,7 @@ def variable_families(
     baseline: bool,
     bins: bool,
     openmetrics: bool,
-) -> Iterator[tuple[Family, Block]]:
+) -> Iterator[tuple[Family, SampleLines]]:
     """Yield the families of all features or all outputs.
 
     Args:
@@ -44,11 +44,11 @@ def variable_families(
 
     if bins:
         histogram = Family(f"boxkite_{word}_value{suffix}", "histogram", f"Values of each continuous {side} {what}.")
-        yield histogram, Block(_bucket_lines(histogram.name, labelled, with_count=not openmetrics))
+        yield histogram, SampleLines(_bucket_lines(histogram.name, labelled, with_count=not openmetrics))
         counter = Family(f"boxkite_{word}_category{suffix}", "counter", f"Rows per category of each {side} {what}.")
-        yield counter, Block(_category_lines(counter.sample_name, labelled))
+        yield counter, SampleLines(_category_lines(counter.sample_name, labelled))
     group = Family(f"boxkite_{word}_group{suffix}", "counter", f"Rows per group, on which drift is judged, {what}.")
-    yield group, Block(_group_lines(group.sample_name, labelled))
+    yield group, SampleLines(_group_lines(group.sample_name, labelled))
 
 
 def _labelled(variable: Variable, labels: str) -> tuple[Variable, str]:

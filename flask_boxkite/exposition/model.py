@@ -25,7 +25,7 @@ from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
 from flask_boxkite.live.store import Section, Totals, section_key
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label
-from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
+from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 
 __all__ = ["ExportedModel", "ModelFamilies"]
 
@@ -150,8 +150,8 @@ class ModelFamilies:
     def _add_text(self, family: Family, text: str) -> None:
         self._parts.append((family, lambda numbers: text))
 
-    def _add_block(self, family: Family, block: Block) -> None:
-        self._parts.append((family, lambda numbers: block.render(numbers.running)))
+    def _add_lines(self, family: Family, sample_lines: SampleLines) -> None:
+        self._parts.append((family, lambda numbers: sample_lines.render(numbers.running)))
 
     def _add_variables(self, baseline: Baseline, with_baseline: bool, with_bins: bool) -> None:
         for family, text in info_lines(baseline, self._model.labels):
@@ -160,7 +160,7 @@ class ModelFamilies:
         trained = running_sum(baseline.cells)
         for side in SIDES:
             for is_baseline in (True, False) if with_baseline else (False,):
-                for family, block in variable_families(
+                for family, sample_lines in variable_families(
                     side,
                     baseline.on(side),
                     self._model.labels,
@@ -169,9 +169,9 @@ class ModelFamilies:
                     openmetrics=self._openmetrics,
                 ):
                     if is_baseline:
-                        self._add_text(family, block.render(trained))
+                        self._add_text(family, sample_lines.render(trained))
                     else:
-                        self._add_block(family, block)
+                        self._add_lines(family, sample_lines)
 
     def _add_legacy(self, baseline: Baseline, with_baseline: bool) -> None:
         if with_baseline:
@@ -231,7 +231,7 @@ class ModelFamilies:
             (self._line(FAILED, "feature", name, f',state="{state}"', None), cell, cell + 1)
             for cell, (name, state) in enumerate(pairs, self._model.layout.failed_start)
         ]
-        self._add_block(FAILED, Block(lines))
+        self._add_lines(FAILED, SampleLines(lines))
 
     def _line(self, family: Family, side: Side, name: str, more: str, value: float | None) -> str:
         head = f'{family.sample_name}{{{self._model.labels},{side}="{escape_label(name)}"{more}}}'
@@ -247,15 +247,15 @@ class ModelFamilies:
                 (f'{family.sample_name}{{{labels},{label}="{value}"}}', at, at + 1)
                 for at, value in enumerate(values, start)
             ]
-            self._add_block(family, Block(lines))
+            self._add_lines(family, SampleLines(lines))
 
-        block = Block(_duration_lines(labels, layout.durations_start))
+        sample_lines = SampleLines(_duration_lines(labels, layout.durations_start))
         sum_head = f"{DURATIONS.name}_sum{{{labels}}}"
         self._parts.append(
             (
                 DURATIONS,
                 lambda numbers: (
-                    f"{block.render(numbers.running)}{sum_head} {float(numbers.sums[layout.duration_sum])!r}\n"
+                    f"{sample_lines.render(numbers.running)}{sum_head} {float(numbers.sums[layout.duration_sum])!r}\n"
                 ),
             )
         )

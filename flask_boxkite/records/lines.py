@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.quoting import printable
 from flask_boxkite.records.folders import GZIP_DAMAGE, Folder, RecordFile
 from flask_boxkite.records.read_counts import CUT, EMPTY, TOO_LARGE, TOO_LONG, ReadCounts
 
@@ -66,7 +67,8 @@ def lines_of(
         except FileNotFoundError:
             counts.vanished += 1
         except OSError as error:
-            msg = f"Records in '{file.path}' cannot be read: {error}. Give this user the right to, or move the file."
+            why = printable(f"'{file.path}' cannot be read: {error}")
+            msg = f"Records in {why}. Give this user the right to, or move the file."
             raise BoxkiteError(msg) from error
         else:
             counts.files += 1

@@ -26,7 +26,7 @@ from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.baseline.variables import Side, Variable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import INVALID, MISSING, RARE, UNSEEN, canonical_number, parse_number
-from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
+from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 from flask_boxkite.promtext.sample import Sample
 
 __all__ = ["COMMENT", "LegacyFamily", "info_family", "is_legacy", "read", "render_file", "variable_families"]
@@ -193,16 +193,16 @@ class LegacyFamily:
 
         if isinstance(distribution, Continuous):
             self.family = Family(name, "histogram", documentation)
-            self._block = Block(_buckets(name, distribution, cells))
+            self._lines = SampleLines(_buckets(name, distribution, cells))
             if distribution.upper_bounds[0] >= 0:
                 self._weights = np.array(distribution.upper_bounds)
         else:
             self.family = Family(name, "counter", documentation)
-            self._block = Block(_categories(f"{name}_total", distribution, cells.start, training=training))
+            self._lines = SampleLines(_categories(f"{name}_total", distribution, cells.start, training=training))
 
     def render(self, running: NDArray[np.int64]) -> str:
         """Return the sample lines; *running* is the running sum of all cells."""
-        text = self._block.render(running)
+        text = self._lines.render(running)
         if self._weights is not None:
             counts = np.diff(running[self._start : self._start + len(self._weights) + 1])
             with np.errstate(over="ignore"):

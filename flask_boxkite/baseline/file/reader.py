@@ -34,7 +34,7 @@ _VARIABLE_SAMPLE = re.compile(
 
 
 @dataclass
-class _Variable:
+class _FileVariable:
     """The parts of one feature or output in the file, before the checks."""
 
     name: str
@@ -127,7 +127,7 @@ def _check_labels(sample: Sample) -> None:
 def _assembled(samples: Sequence[Sample]) -> BaselineContents:
     about: Sample | None = None
     collisions: float | None = None
-    variables: dict[tuple[str, str], _Variable] = {}
+    variables: dict[tuple[str, str], _FileVariable] = {}
 
     for sample in samples:
         if sample.name == BASELINE_INFO.name:
@@ -175,7 +175,7 @@ def _created(about: Sample) -> int:
         fail(f"'created' must be a time such as '2026-01-31T12:00:00Z', got {text!r}.", about.line)
 
 
-def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> None:
+def _sort_in(sample: Sample, variables: dict[tuple[str, str], _FileVariable]) -> None:
     """Put a sample to its variable; ignore samples of other families."""
     match = _VARIABLE_SAMPLE.fullmatch(sample.name)
     if match is None:
@@ -200,7 +200,7 @@ def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> Non
         (variable.categories if counter == "category" else variable.groups).append(sample)
 
 
-def _declared(sample: Sample, name: str) -> _Variable:
+def _declared(sample: Sample, name: str) -> _FileVariable:
     kind, position = sample.labels.get("kind"), sample.labels.get("position", "")
     if kind not in (Continuous.kind, Discrete.kind) or not re.fullmatch("[0-9]{1,9}", position):
         fail(f"{name!r} needs a position and a kind, 'continuous' or 'discrete'.", sample.line)
@@ -211,7 +211,7 @@ def _declared(sample: Sample, name: str) -> _Variable:
     if type_ not in (None, "time"):
         fail(f"{name!r} is of type {type_!r}; only 'time' is known. Is the file of a later release?", sample.line)
     missing_texts = _texts(sample, name)
-    return _Variable(name, int(position), kind, int(width), type_ is not None, missing_texts, sample.line)
+    return _FileVariable(name, int(position), kind, int(width), type_ is not None, missing_texts, sample.line)
 
 
 def _texts(sample: Sample, name: str) -> frozenset[str]:
@@ -224,13 +224,13 @@ def _texts(sample: Sample, name: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _side(side: str, variables: dict[tuple[str, str], _Variable]) -> tuple[Distribution, ...]:
+def _side(side: str, variables: dict[tuple[str, str], _FileVariable]) -> tuple[Distribution, ...]:
     found = [variable for (own_side, _), variable in variables.items() if own_side == side]
     found.sort(key=lambda variable: variable.position)
     return tuple(map(_distribution, found))
 
 
-def _distribution(variable: _Variable) -> Distribution:
+def _distribution(variable: _FileVariable) -> Distribution:
     groups = _by_label(variable.groups, "group")
     if not groups:
         fail(f"{variable.name!r} has no groups.", variable.line)
@@ -254,14 +254,14 @@ def _by_label(samples: Sequence[Sample], label: str) -> dict[str, int]:
     return found
 
 
-def _continuous(variable: _Variable, groups: dict[str, int]) -> Distribution:
+def _continuous(variable: _FileVariable, groups: dict[str, int]) -> Distribution:
     bounds, counts = read_buckets(variable.name, variable.buckets)
     group_bounds = _group_bounds(variable, groups)
     others = groups.get(MISSING, 0), groups.get(INVALID, 0), variable.width, variable.is_time, variable.missing_texts
     return Continuous(variable.name, bounds, counts, group_bounds, *others)
 
 
-def _group_bounds(variable: _Variable, groups: dict[str, int]) -> tuple[float, ...]:
+def _group_bounds(variable: _FileVariable, groups: dict[str, int]) -> tuple[float, ...]:
     ends: set[float] = set() if BELOW in groups else {float("-inf")}
     for sample in variable.groups:
         name = sample.labels["group"]
@@ -274,7 +274,7 @@ def _group_bounds(variable: _Variable, groups: dict[str, int]) -> tuple[float, .
     return tuple(sorted(ends))
 
 
-def _discrete(variable: _Variable, groups: dict[str, int]) -> Distribution:
+def _discrete(variable: _FileVariable, groups: dict[str, int]) -> Distribution:
     counts = _by_label(variable.categories, "category")
     return Discrete.ordered(
         variable.name,
@@ -289,7 +289,7 @@ def _discrete(variable: _Variable, groups: dict[str, int]) -> Distribution:
     )
 
 
-def _check_groups(variable: _Variable, distribution: Distribution, groups: dict[str, int]) -> None:
+def _check_groups(variable: _FileVariable, distribution: Distribution, groups: dict[str, int]) -> None:
     """Compare the groups in the file with the sums of its bins."""
     names = [group.name for group in distribution.groups]
     expected = dict(zip(names, group_counts(distribution, distribution.cells), strict=True))

@@ -49,10 +49,10 @@ def render(baseline: BaselineContents) -> str:
     running = running_sum(baseline.cells)
     parts = list(info_lines(baseline, labels))
     for side in SIDES:
-        for family, block in variable_families(
+        for family, sample_lines in variable_families(
             side, baseline.on(side), labels, baseline=True, bins=True, openmetrics=False
         ):
-            parts.append((family, block.render(running)))
+            parts.append((family, sample_lines.render(running)))
 
     return "".join(family.header(openmetrics=False) + lines for family, lines in parts if lines)
 
