@@ -147,13 +147,11 @@ class ModelMonitoringService:
         Raises:
             BaselineError: The data or an option cannot be used, or the file cannot be written.
         """
-        from flask_boxkite.baseline.training.build import build_baseline  # serving does not need it
+        # Serving needs neither.
+        from flask_boxkite.baseline.training.build import build_baseline
+        from flask_boxkite.baseline.training.options import BaselineOptions
 
-        baseline = build_baseline(
-            features,
-            inference,
-            model=model,
-            version=version,
+        options = BaselineOptions.of(
             discrete=discrete,
             bins=bins,
             max_bins=max_bins,
@@ -162,8 +160,9 @@ class ModelMonitoringService:
             texts=texts,
             missing_texts=missing_texts,
             exclude=exclude,
-            classes=classes,
-            progress=progress,
+        )
+        baseline = build_baseline(
+            features, inference, options, model=model, version=version, classes=classes, progress=progress
         )
         baseline.dump(path or cls._default_path, names=names)
         return baseline

@@ -15,9 +15,10 @@ from typing import Any
 
 from flask_boxkite.baseline.artifacts import download, is_artifact
 from flask_boxkite.baseline.contents import BaselineContents
-from flask_boxkite.baseline.distribution import Discrete, Distribution, merge
+from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
+from flask_boxkite.baseline.merging import merge
 from flask_boxkite.baseline.progress import Progress
 from flask_boxkite.errors import BinMismatchError
 
@@ -115,13 +116,11 @@ class Baseline(BaselineContents):
         Raises:
             BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
         """
-        from flask_boxkite.baseline.training.stream import count_chunks  # serving does not need it
+        # Serving needs neither.
+        from flask_boxkite.baseline.training.options import BaselineOptions
+        from flask_boxkite.baseline.training.stream import count_chunks
 
-        contents = count_chunks(
-            chunks,
-            inference,
-            model=model,
-            version=version,
+        options = BaselineOptions.of(
             discrete=discrete,
             bins=bins,
             max_bins=max_bins,
@@ -130,9 +129,8 @@ class Baseline(BaselineContents):
             texts=texts,
             missing_texts=missing_texts,
             exclude=exclude,
-            progress=progress,
         )
-        return cls.of(contents)
+        return cls.of(count_chunks(chunks, inference, options, model=model, version=version, progress=progress))
 
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.
@@ -160,6 +158,7 @@ class Baseline(BaselineContents):
         if self.model != other.model:
             msg = f"One baseline is of model {self.model!r}, the other of {other.model!r}."
             raise BinMismatchError(msg)
+
         return Baseline(
             tuple(map(merge, self.features, other.features)),
             tuple(map(merge, self.outputs, other.outputs)),

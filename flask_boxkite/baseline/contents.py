@@ -7,8 +7,11 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
-from flask_boxkite.baseline.distribution import Discrete, Distribution, check_text
+from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.limits import check_text
+from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["BaselineContents"]
@@ -34,6 +37,25 @@ class BaselineContents:
                 if number > 1:
                     msg = f"The baseline has the {kind} {name!r} {number} times."
                     raise BaselineError(msg)
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """The features, then the outputs, each with its slice of `cells`."""
+        return variables_of(self.features, self.outputs)
+
+    @property
+    def distributions(self) -> tuple[Distribution, ...]:
+        """The distributions of the features, then of the outputs."""
+        return (*self.features, *self.outputs)
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The counts of all variables, in the order in which live counts stand in memory."""
+        return tuple(chain.from_iterable(item.cells for item in self.distributions))
+
+    def on(self, side: Side) -> tuple[Variable, ...]:
+        """Return the features, or the outputs."""
+        return tuple(item for item in self.variables if item.side == side)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -11,14 +11,14 @@ group) is the sum of neighbouring cells:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
-from flask_boxkite.baseline.bounds import even_groups
-from flask_boxkite.errors import BaselineError, BinMismatchError
+from flask_boxkite.baseline.limits import check_bins, check_counts, check_text
+from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import (
     ABOVE,
     BELOW,
@@ -36,28 +36,8 @@ from flask_boxkite.naming import (
 from flask_boxkite.values.conversion import BOOLEAN_TEXTS, is_missing_text
 from flask_boxkite.values.times import seconds_of_label, time_text
 
-__all__ = [
-    "LONGEST_NAME",
-    "MAX_COUNT",
-    "MOST_BINS",
-    "Continuous",
-    "Discrete",
-    "Distribution",
-    "Span",
-    "category_labels",
-    "check_text",
-    "group_counts",
-    "merge",
-]
+__all__ = ["Continuous", "Discrete", "Distribution", "Span", "category_labels", "group_counts"]
 
-MAX_COUNT = 2**53
-"""Largest count: Prometheus' numbers are floats, which are exact up to here."""
-
-MOST_BINS = 10_000
-"""Most upper bounds, or categories, of a variable: each is a series of its own."""
-
-LONGEST_NAME = 10_000
-"""Most characters of a name or a category."""
 
 CATEGORY_GROUPS = 8
 """Number of the most frequent categories with a group of their own; all others share `RARE`."""
@@ -103,8 +83,8 @@ class Continuous:
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
-        _check_bins(self.name, len(self.upper_bounds), "bounds", "max_bins")
-        _check_counts(self.name, (*self.counts, self.missing, self.invalid))
+        check_bins(self.name, len(self.upper_bounds), "bounds", "max_bins")
+        check_counts(self.name, (*self.counts, self.missing, self.invalid))
         if not self.upper_bounds or not all(map(math.isfinite, self.upper_bounds)):
             msg = f"{self.name!r} needs at least one bound, all of them finite, got {list(self.upper_bounds)!r}."
             raise BaselineError(msg)
@@ -194,10 +174,10 @@ class Discrete:
 
     def __post_init__(self) -> None:
         check_text("name", self.name)
-        _check_bins(self.name, len(self.categories), "categories", "max_categories")
+        check_bins(self.name, len(self.categories), "categories", "max_categories")
         for category in self.categories:
             check_text(f"category of {self.name!r}", category)
-        _check_counts(self.name, self.cells)
+        check_counts(self.name, self.cells)
         if len(self.categories) != len(self.counts):
             msg = f"{self.name!r} has {len(self.categories)} categories and {len(self.counts)} counts."
             raise BaselineError(msg)
@@ -245,6 +225,7 @@ class Discrete:
             gone = sum(counts[value] for value in kept if counts[value] < least and is_missing_text(value))
             others["missing"], rows = others.get("missing", 0) + gone, rows - gone
             kept = [value for value in kept if counts[value] >= least]
+
         is_numeric = bool(counts) and all(map(is_canonical_number, counts))
         labels = kept if is_numeric else category_labels(kept)
         if others.get("is_time"):
@@ -339,75 +320,3 @@ def category_labels(values: Sequence[str]) -> list[str]:
 def group_counts(variable: Distribution, cells: Sequence[int]) -> list[int]:
     """Return the counts of a variable's groups, given the counts of its cells."""
     return [sum(cells[group.start : group.stop]) for group in variable.groups]
-
-
-def merge(left: Distribution, right: Distribution) -> Distribution:
-    """Add the counts of two distributions; commutative and exact.
-
-    Raises:
-        BinMismatchError: Names, kinds, bins, categories or groups differ.
-    """
-    if isinstance(left, Continuous) and isinstance(right, Continuous):
-        # Groups follow from counts where bounds were given, so the groups of two samples may differ.
-        alike = replace(right, group_bounds=left.group_bounds) if left.upper_bounds == right.upper_bounds else right
-        if left.shape == alike.shape:
-            counts = tuple(map(sum, zip(left.counts, right.counts, strict=True)))
-            is_equal = left.group_bounds == right.group_bounds
-            groups = left.group_bounds if is_equal else even_groups(left.upper_bounds, counts)
-            missing, invalid = left.missing + right.missing, left.invalid + right.invalid
-            return replace(left, counts=counts, group_bounds=groups, missing=missing, invalid=invalid)
-    if left.shape != right.shape:
-        differing = ", ".join(what for what, one, other in _differences(left, right) if one != other)
-        msg = f"{left.name!r} differs in {differing}. Only equal ones can be added."
-        raise BinMismatchError(msg)
-    assert isinstance(left, Discrete)
-    assert isinstance(right, Discrete)
-    others = dict(zip(right.categories, right.counts, strict=True))
-    return Discrete.ordered(
-        left.name,
-        {label: count + others[label] for label, count in zip(left.categories, left.counts, strict=True)},
-        rare=left.rare + right.rare,
-        unseen=left.unseen + right.unseen,
-        missing=left.missing + right.missing,
-        invalid=left.invalid + right.invalid,
-    )
-
-
-def _differences(left: Distribution, right: Distribution) -> Iterator[tuple[str, object, object]]:
-    """Yield the name of each property that may differ between two variables, and both values."""
-    yield "name", left.name, right.name
-    yield "kind", (left.kind, left.is_time), (right.kind, right.is_time)
-    yield "the width of its floats", left.width, right.width
-    yield "texts of missing values", left.missing_texts, right.missing_texts
-    if isinstance(left, Continuous) and isinstance(right, Continuous):
-        yield "bins", left.upper_bounds, right.upper_bounds
-    if isinstance(left, Discrete) and isinstance(right, Discrete):
-        yield "categories", left.shape[2:4], right.shape[2:4]
-
-
-def check_text(what: str, text: str) -> None:
-    """Refuse a text that files and metrics cannot hold.
-
-    Raises:
-        BaselineError: The text holds half of a surrogate pair, which UTF-8 lacks; or it is longer than `LONGEST_NAME`.
-    """
-    if len(text) > LONGEST_NAME:
-        msg = f"The {what} {text[:40]!r}… has {len(text):,} letters; it may have {LONGEST_NAME:,}."
-        raise BaselineError(msg)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        msg = f"The {what} {text!r} cannot be written in UTF-8."
-        raise BaselineError(msg) from error
-
-
-def _check_bins(name: str, number: int, what: str, option: str) -> None:
-    if number > MOST_BINS:
-        msg = f"{name!r} has {number:,} {what}; a variable may have {MOST_BINS:,}. Lower {option!r}."
-        raise BaselineError(msg)
-
-
-def _check_counts(name: str, counts: Sequence[int]) -> None:
-    if bad := [count for count in counts if not 0 <= count <= MAX_COUNT]:
-        msg = f"{name!r} has a count that is negative or more than 2**53: {bad[0]!r}."
-        raise BaselineError(msg)

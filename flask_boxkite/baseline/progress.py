@@ -29,12 +29,14 @@ class Steps:
 
     Args:
         progress: Display of the progress.
+        title: Name of the whole work, for a bar.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, title: str = "") -> None:
         self._call = progress or None
+        self._title = self._description = title
         self._bar = _bar() if progress is None else None
-        self._task = self._bar.add_task("", total=None) if self._bar else None
+        self._task = self._bar.add_task(title, total=None, count="") if self._bar else None
 
     def __enter__(self) -> Steps:
         if self._bar is not None:
@@ -52,7 +54,13 @@ class Steps:
         if self._call is not None:
             self._call(done, total, what)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, description=what)
+            description = f"{self._title}: {what}" if self._title else what
+            count = f"{done:,}" if total is None else f"{done:,}/{total:,}"
+            # The bar draws itself ten times a second; a new step shows at once.
+            is_new, self._description = description != self._description, description
+            self._bar.update(
+                self._task, completed=done, total=total, description=description, count=count, refresh=is_new
+            )
 
     def each(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
         """Yield *items*, and show their number so far."""
@@ -65,7 +73,9 @@ def _bar() -> Bar | None:
     if not (sys.stderr and sys.stderr.isatty()) or find_spec("rich") is None:
         return None
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    # Names of columns may look like markup.
+    description, count = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[count]"))
+    console = Console(stderr=True, highlight=False, markup=False)
+    return Progress(description, BarColumn(), count, TimeElapsedColumn(), console=console, transient=True)

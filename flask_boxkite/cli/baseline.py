@@ -181,7 +181,7 @@ def _named_bounds(text: str) -> tuple[str, list[str]]:
 
 
 def _summary(made: Baseline, out: Path) -> Iterator[str]:
-    variables = (*made.features, *made.outputs)
+    variables = made.distributions
     version = f", version {made.version}" if made.version else ""
     yield f"{out}: {counted(made.rows, 'row')}, model {made.model!r}{version}, baseline {made.fingerprint}"
     for title, items in (("features", made.features), ("outputs", made.outputs)):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Discrete, Distribution
+from flask_boxkite.baseline.variables import Side
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed, suggestion
 from flask_boxkite.cli.inspect import variable_named
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
@@ -22,11 +23,8 @@ from flask_boxkite.errors import BaselineError, BinMismatchError
 __all__ = ["compare"]
 
 Cells: TypeAlias = "NDArray[np.int64]"
-Count: TypeAlias = Callable[[str, Distribution], Cells]
+Count: TypeAlias = Callable[[Side, Distribution], Cells]
 """Counts a variable, given its side; raises BinMismatchError, with the reason, if it cannot."""
-
-
-"""Number of rows in memory at once, besides a few more that are read ahead."""
 
 
 @boxkite.command()
@@ -111,14 +109,13 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
     cells: list[Cells] = []
     reasons: dict[str, str] = {}
     compared_items: dict[str, list[Distribution]] = {"feature": [], "output": []}
-    for side, items in (("feature", baseline.features), ("output", baseline.outputs)):
-        for item in items:
-            try:
-                cells.append(count(side, item))
-            except BinMismatchError as error:
-                reasons[item.name] = str(error)
-            else:
-                compared_items[side].append(item)
+    for side, item, _ in baseline.variables:
+        try:
+            cells.append(count(side, item))
+        except BinMismatchError as error:
+            reasons[item.name] = str(error)
+        else:
+            compared_items[side].append(item)
 
     compared = replace(baseline, features=tuple(compared_items["feature"]), outputs=tuple(compared_items["output"]))
     return compared, cells, reasons
@@ -127,10 +124,9 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
 def _of_baseline(other: Baseline) -> Count:
     from flask_boxkite.cli.rebinning import recount
 
-    theirs = {("feature", item.name): item for item in other.features}
-    theirs |= {("output", item.name): item for item in other.outputs}
+    theirs = {(variable.side, variable.name): variable.distribution for variable in other.variables}
 
-    def count(side: str, item: Distribution) -> Cells:
+    def count(side: Side, item: Distribution) -> Cells:
         if (side, item.name) not in theirs:
             msg = f"the other baseline has no such {side}"
             raise BinMismatchError(msg)
@@ -158,20 +154,19 @@ def _of_data(
         frame = scan(names, missing, _texts(baseline), is_decided=False)
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
-    outputs = tuple(item for item in baseline.outputs if item.name in columns)
-    counters = {("feature", item.name): ColumnCounter(item) for item in baseline.features}
-    counters |= {("output", item.name): ColumnCounter(item) for item in outputs}
+    found = replace(baseline, outputs=tuple(item for item in baseline.outputs if item.name in columns))
+    counters = {(side, item.name): ColumnCounter(item) for side, item, _ in found.variables}
     known = {name for _, name in counters}
     if unknown := [name for name in columns if name not in known and name not in excluded]:
         click.echo(f"Not in the baseline, so left out: {listed(list(map(repr, unknown)))}.", err=True)
     with waiting(f"Counting {counted(len(known), 'column')}"), readable(listed(names)):
         count_columns(frame, [(name, counter) for (_, name), counter in counters.items()])
-    return replace(baseline, outputs=outputs), lambda side, item: counters[side, item.name].cells
+    return found, lambda side, item: counters[side, item.name].cells
 
 
 def _texts(baseline: Baseline) -> list[str]:
     """Return the variables of texts, which may look like numbers in CSV."""
-    variables = (*baseline.features, *baseline.outputs)
+    variables = baseline.distributions
     return [item.name for item in variables if item.is_time or (isinstance(item, Discrete) and item.is_text)]
 
 

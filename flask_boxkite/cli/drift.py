@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -133,10 +132,10 @@ def _of_page(url: str, token: str | None, window: str | None, model: str | None)
 def _of_directory(directory: Path, window: str | None, model: str | None, alpha: float) -> Findings:
     # These take longer to load than the other modules.
     from flask_boxkite.cli.state_dir import app_of
-    from flask_boxkite.page import drift_json, report_html
+    from flask_boxkite.page import drift_content, report_html
 
     app = app_of(directory, model=model, window=window, alpha=alpha)
-    return Models(json.loads(drift_json(app)), window_text(window), partial(report_html, app))
+    return Models(drift_content(app), window_text(window), partial(report_html, app))
 
 
 def _of_records(
@@ -167,7 +166,7 @@ def _of_records(
     if not has_counts:
         msg = f"There are no records of this model and period at '{location}'. Is it the right place?"
         if source.counts.records:
-            names = listed([repr(item.name) for item in (*trained.features, *trained.outputs)], _SHOWN)
+            names = listed([repr(item.name) for item in trained.variables], _SHOWN)
             msg = (
                 f"No record at '{location}' has a feature or output of '{baseline}', which has {names}. Give the "
                 "baseline of this model: --baseline"

@@ -55,17 +55,17 @@ def show_baseline(console: Console, baseline: Baseline, created: str) -> None:
         table.add_column("values")
     table.add_column("missing", justify="right", no_wrap=True)
 
-    for side, items in (("", baseline.features), (" (output)", baseline.outputs)):
-        for item in items:
-            name, missing = shortened(printable(item.name) + side), _share_missing(item)
-            picture, values = _line(item, width)
-            if is_narrow:
-                table.add_row(name, picture, missing)
-            else:
-                table.add_row(name, item.kind, picture, shortened(values), missing)
+    for side, item, _ in baseline.variables:
+        note = " (output)" if side == "output" else ""
+        name, missing = shortened(printable(item.name) + note), _share_missing(item)
+        picture, values = _line(item, width)
+        if is_narrow:
+            table.add_row(name, picture, missing)
+        else:
+            table.add_row(name, item.kind, picture, shortened(values), missing)
 
     console.print(table)
-    for spot, names in blind_spots((*baseline.features, *baseline.outputs)).items():
+    for spot, names in blind_spots(baseline.distributions).items():
         console.print(Text(f"\n{printable(listed(names))}: {spot}"))
 
 

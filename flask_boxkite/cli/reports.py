@@ -65,7 +65,7 @@ class Models:
     """Drift of whole models.
 
     Attributes:
-        content: JSON of the drift page (`flask_boxkite.page.drift_json`): at least ``models``, each with ``model``,
+        content: JSON of the drift page (`flask_boxkite.page.drift_content`): at least ``models``, each with ``model``,
             ``baseline``, ``version`` and ``drift``.
         when: End of the sentence "2 of 31 variables drifted …".
         html: Function that makes a page to be kept as one file.

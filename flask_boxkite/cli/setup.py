@@ -144,7 +144,7 @@ def _of_baseline(model: str, baseline: Baseline) -> Outcome:
 
 def _of_blind_spots(model: str, baseline: Baseline) -> Iterator[Outcome]:
     """Yield the variables whose changes may not all be visible."""
-    for spot, names in blind_spots((*baseline.features, *baseline.outputs)).items():
+    for spot, names in blind_spots(baseline.distributions).items():
         what = f"Model {model!r}, {listed(list(map(repr, names)))}: {spot}."
         yield Outcome(
             "hint", what, "Does the model need it? If not, leave it out (exclude); or train with coarser values."

@@ -20,7 +20,7 @@ from flask_boxkite.live.windows import History, Slots, Windows
 from flask_boxkite.monitoring.observation import Observation, observe
 from flask_boxkite.page import App, Query
 
-__all__ = ["app_of"]
+__all__ = ["app_of", "observations"]
 
 
 def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -> App:
@@ -38,7 +38,7 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
     try:
         directory = _directory(path)
         reading = read_directory(directory)
-        observations = _observations(directory, reading, model, window, alpha)
+        found = observations(directory, reading, model, window, alpha)
     except OSError as error:
         msg = f"The counts in '{path}' cannot be read: {error.strerror}."
         raise BoxkiteError(msg) from error
@@ -48,7 +48,7 @@ def app_of(path: Path, *, model: str | None, window: str | None, alpha: float) -
 
     names = {key.name for key in reading.sections if key.is_sink}
     sinks = {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in sorted(names)}
-    return App(directory.name, Query(window), observations, sinks=sinks, now=time.time())
+    return App(directory.name, Query(window), found, sinks=sinks, now=time.time())
 
 
 def _directory(path: Path) -> Path:
@@ -65,9 +65,18 @@ def _directory(path: Path) -> Path:
     return directories[0]
 
 
-def _observations(
+def observations(
     directory: Path, reading: Reading, model: str | None, window: str | None, alpha: float
 ) -> list[Observation]:
+    """Return what was counted of each model; `app_of` explains the arguments and errors.
+
+    Args:
+        directory: State directory of one server.
+        reading: Counts of its processes.
+        model: Name of the model; None for all.
+        window: Window of the counts; None for all since the start.
+        alpha: False-alarm probability of one check of a whole model.
+    """
     # A server that has ended has no current state.
     keys = sorted(reading.current or reading.sections, key=str)
     models = [

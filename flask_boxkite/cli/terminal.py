@@ -10,8 +10,8 @@ from io import StringIO, TextIOWrapper
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from flask_boxkite.baseline.progress import Steps
 from flask_boxkite.cli.group import write, writing
 from flask_boxkite.drift.wording import COLUMNS
 
@@ -49,12 +49,5 @@ def waiting(what: str) -> Iterator[Callable[[int, int | None, str], None]]:
 
     Yields a function to call with the number of finished steps, their total, and the current step.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    errors = Console(stderr=True, highlight=False, markup=False)
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-
-        def tell(done: int, total: int | None, step: str) -> None:
-            progress.update(task, completed=done, total=total, description=f"{what}: {step}", refresh=True)
-
-        yield tell
+    with Steps(None, what) as steps:
+        yield steps.tell

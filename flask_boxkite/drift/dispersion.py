@@ -97,9 +97,11 @@ def between_neighbours(slots: Floats, trained: Counts, firsts: NDArray[np.intp])
     shares = slots / np.maximum(_widened(rows, firsts, slots.shape[1]), 1.0)
     total = slots.sum(axis=0)
     middle = (total / np.maximum(_widened(rows.sum(axis=0), firsts, len(total)), 1.0) + _shares(trained, firsts)) / 2
+
     steps = np.diff(shares, axis=0) ** 2 / np.where(middle > 0, middle, 1.0)
     weights = rows[1:] * rows[:-1] / np.maximum(rows[1:] + rows[:-1], 1.0)
     terms = np.where(weights > 0, per_variable(steps, firsts) * weights, np.inf)  # empty pairs are sorted to the end
+
     number = (weights > 0).sum(axis=0)
     degrees = np.maximum(_filled(total + trained, firsts) - 1, 1)
     medians = _medians(np.sort(terms, axis=0), number) / (degrees * (1 - 2 / (9 * degrees)) ** 3)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from flask_boxkite.drift.wording import percent, when
+from flask_boxkite.drift.wording import SHARE_WORDS, percent, when
 from flask_boxkite.live.failed import Failures
 
 __all__ = ["failed_line", "failed_text"]
-
-_ODD = {
-    "missing": "was missing",
-    "invalid": "was invalid",
-    "unseen": "had a value that training never had",
-    "out_of_range": "was outside of training's range",
-}
-"""Predicate of each state of a feature in failed requests."""
 
 _MOST_ODD = 3
 """Most features of failed requests that are named."""
@@ -35,11 +27,15 @@ def failed_line(failures: Failures, window: str | None) -> str:
 def failed_text(failures: Failures) -> str:
     """Say which features of failed requests were odd; the text follows the number of requests."""
     sentences = [
-        f"In {item.rows:,} of them {item.feature!r} {_ODD[item.state]} ({percent(item.share_answered)} of others)."
+        f"{item.feature!r} was {SHARE_WORDS[item.state]} in {item.rows:,} of them "
+        f"({percent(item.share_answered)} of answered rows)."
         for item in failures.odd[:_MOST_ODD]
     ]
     if (more := len(failures.odd) - _MOST_ODD) > 0:
-        sentences.append(f"{more} more {'features were' if more > 1 else 'feature was'} odd.")
+        sentences.append(f"{more} more {'features stand' if more > 1 else 'feature stands'} out.")
+    if sentences:
+        sentences.append("Check how the model handles such values.")
     if failures.unread:
         sentences.append(f"In {failures.unread:,} of them no features were found.")
-    return " ".join(sentences) or "No feature of theirs stands out from answered ones."
+
+    return " ".join(sentences) or "No feature stands out from answered rows."

@@ -7,187 +7,24 @@ use its groups; Kolmogorov-Smirnov and Wasserstein use the finer bins of rows wi
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flask_boxkite.baseline import Baseline, Distribution
-from flask_boxkite.baseline.blindness import blind_spot
-from flask_boxkite.baseline.distribution import Continuous, group_counts
-from flask_boxkite.drift.distances import (
-    hellinger_distance,
-    jensen_shannon_distance,
-    kl_divergence,
-    kolmogorov_smirnov,
-    kolmogorov_smirnov_limit,
-    wasserstein_distance,
-)
+from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.reasons import reason_for
 from flask_boxkite.drift.scan import Scan, State, scan
-from flask_boxkite.drift.shares import Change, special_changes
 from flask_boxkite.drift.statistics import g_statistics
 from flask_boxkite.drift.tables import Trained, per_variable
 from flask_boxkite.drift.timeline import Timeline
-from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Judgement, Verdict, judgements, uncertainty
+from flask_boxkite.drift.variable import VariableDrift, finite_or_none
+from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict, judgements, uncertainty
 from flask_boxkite.drift.wording import as_markdown, as_text
 
-__all__ = ["Distances", "DriftReport", "VariableDrift", "drift_report"]
-
-
-@dataclass(frozen=True)
-class Distances:
-    """Numbers that describe a window without judging it; None if a sample is empty, or the number makes no sense.
-
-    Attributes:
-        jensen_shannon: `jensen_shannon_distance` of the groups, in [0, 1].
-        kl_live: `kl_divergence` of live from training, on groups.
-        kl_baseline: `kl_divergence` of training from live.
-        hellinger: `hellinger_distance` of the groups, in [0, 1].
-        kolmogorov_smirnov: `kolmogorov_smirnov` of the bins; None if discrete.
-        kolmogorov_smirnov_limit: Limit that it exceeds by chance with the probability of a false alarm.
-        wasserstein: `wasserstein_distance` of the bins, in the unit of the variable (seconds for dates and times); None
-            if discrete.
-    """
-
-    jensen_shannon: float | None
-    kl_live: float | None
-    kl_baseline: float | None
-    hellinger: float | None
-    kolmogorov_smirnov: float | None
-    kolmogorov_smirnov_limit: float | None
-    wasserstein: float | None
-
-
-@dataclass(frozen=True)
-class VariableDrift:
-    """One variable of a report.
-
-    Attributes:
-        item: Distribution in training.
-        side: ``feature`` or ``output``.
-        live_rows: Number of live rows in the whole window.
-        judgement: Verdict, and the numbers behind it.
-        reason: Reason for ``unclear`` and ``not enough data``; empty for other verdicts.
-        since: Beginning of the stretch that decided, in Unix seconds; None if it is the whole window.
-        rows: Number of live rows in that stretch.
-        recurrence: Recurrence of these rows; None if unknown.
-        before: Training rows per group.
-        now: Live rows per group in that stretch.
-        window_cells: Live rows per cell in the whole window.
-        alpha: False-alarm probability of the variable.
-    """
-
-    item: Distribution
-    side: str
-    live_rows: int
-    judgement: Judgement
-    reason: str
-    since: float | None
-    rows: int
-    recurrence: float | None
-    before: tuple[int, ...]
-    now: tuple[int, ...]
-    window_cells: tuple[int, ...]
-    alpha: float
-
-    @property
-    def name(self) -> str:
-        """The name of the variable."""
-        return self.item.name
-
-    @property
-    def kind(self) -> str:
-        """``continuous`` or ``discrete``."""
-        return self.item.kind
-
-    @property
-    def baseline_rows(self) -> int:
-        """The number of training rows."""
-        return sum(self.before)
-
-    @property
-    def verdict(self) -> Verdict:
-        """The decision."""
-        return self.judgement.verdict
-
-    @property
-    def note(self) -> str:
-        """The change of the variable that no verdict can show; empty if all changes can show."""
-        return blind_spot(self.item)
-
-    @cached_property
-    def _shares(self) -> list[tuple[float, float]]:
-        """The shares of each group, in training and live."""
-        trained, served = max(sum(self.before), 1), max(sum(self.now), 1)
-        return [(c / trained, d / served) for c, d in zip(self.before, self.now, strict=True)]
-
-    @cached_property
-    def _most(self) -> int:
-        return max(range(len(self._shares)), key=lambda index: abs(self._shares[index][1] - self._shares[index][0]))
-
-    @property
-    def moved_most(self) -> str:
-        """The group whose share changed most."""
-        return self.item.groups[self._most].name
-
-    @property
-    def share_before(self) -> float:
-        """The share of that group in training."""
-        return self._shares[self._most][0]
-
-    @property
-    def share_now(self) -> float:
-        """The live share of that group; 0 if there are no rows."""
-        return self._shares[self._most][1]
-
-    @property
-    def special(self) -> dict[str, Change]:
-        """Shares of ``missing``, ``invalid``, ``out_of_range`` and ``unseen`` rows."""
-        return special_changes([group.name for group in self.item.groups], self.before, self.now)
-
-    @cached_property
-    def distances(self) -> Distances:
-        """Numbers that describe the whole window."""
-        groups = group_counts(self.item, self.window_cells)
-        return _distances(self.item, self.window_cells, self.before, groups, self.alpha)
-
-    def to_row(self) -> dict[str, Any]:
-        """Return everything as one flat dict of JSON values; see `DriftReport.to_dict`."""
-        judged = self.judgement
-        row = {
-            "name": self.name,
-            "side": self.side,
-            "kind": self.kind,
-            "type": "time" if self.item.is_time else None,
-            "verdict": self.verdict,
-            "reason": self.reason or None,
-            "note": self.note or None,
-            "since": None if self.since is None else _iso(self.since),
-            "rows": self.rows,
-            "baseline_rows": self.baseline_rows,
-            "live_rows": self.live_rows,
-            "g": judged.g,
-            "dispersion": judged.dispersion,
-            "recurrence": self.recurrence,
-            "limit": judged.limit,
-            "psi": judged.psi,
-            "size": judged.size,
-            "psi_noise": _finite(judged.noise),
-            "psi_error": _finite(judged.error),
-            "psi_limit": _finite(judged.psi_limit),
-            "moved_most": self.moved_most,
-            "share_before": self.share_before,
-            "share_now": self.share_now,
-        }
-        for kind, change in self.special.items():
-            row[f"{kind}_before"], row[f"{kind}_now"] = change.before, change.now
-        return row | vars(self.distances)
+__all__ = ["DriftReport", "drift_report"]
 
 
 @dataclass(frozen=True)
@@ -287,7 +124,8 @@ def drift_report(
         trained: Training counts of the baseline's variables, if the caller has them; None to make them.
     """
     if trained is None:
-        trained = Trained((*baseline.features, *baseline.outputs))
+        trained = Trained(baseline.variables)
+
     counts = np.asarray(cells, dtype=np.int64)
     if timeline is None:
         timeline = Timeline.of_sample(trained.sums.of(counts))
@@ -296,6 +134,7 @@ def drift_report(
     if first == len(timeline):  # there are no counts within the window
         timeline = Timeline.of_sample(np.zeros_like(trained.counts))
         first = 0
+
     scanned = scan(
         trained.counts,
         timeline,
@@ -305,14 +144,14 @@ def drift_report(
         collisions=baseline.row_collisions,
         least_recurrence=least_recurrence,
     )
-    views = _views(trained, len(baseline.features), counts, timeline, scanned, first, alone)
+
+    views = _views(trained, counts, timeline, scanned, first, alone)
     order = sorted(views, key=lambda item: (WORST_FIRST.index(item.verdict), -item.judgement.size, -item.judgement.g))
     return DriftReport(model, baseline.fingerprint, window, alpha, tuple(order))
 
 
 def _views(
     trained: Trained,
-    features: int,
     cells: NDArray[np.int64],
     timeline: Timeline,
     scanned: Scan,
@@ -344,20 +183,20 @@ def _views(
     before, now, whole = trained.counts.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
     stretches, counts = found.stretch.tolist(), cells.tolist()
 
-    for number, (item, groups, own) in enumerate(zip(trained.variables, trained.groups, trained.cells, strict=True)):
+    for number, (variable, groups) in enumerate(zip(trained.variables, trained.groups, strict=True)):
         rows = sum(now[groups])
         yield VariableDrift(
-            item,
-            "feature" if number < features else "output",
+            variable.distribution,
+            variable.side,
             whole[number],
             judged[number],
             reason_for(states[number], timeline, stretches[number], rows, sum(before[groups])),
             None if stretches[number] == first else float(timeline.starts[stretches[number]]),
             rows,
-            _finite(float(scanned.recurrence[stretches[number]])),
+            finite_or_none(float(scanned.recurrence[stretches[number]])),
             tuple(before[groups]),
             tuple(now[groups]),
-            tuple(counts[own]),
+            tuple(counts[variable.cells]),
             alpha,
         )
 
@@ -367,33 +206,3 @@ def _verdict(state: State) -> Verdict | None:
     if state == State.CALLED:
         return None
     return {State.FEW_ROWS: "not enough data", State.WITHIN_LIMIT: "stable"}.get(state, "unclear")  # type: ignore[return-value]
-
-
-def _distances(
-    item: Distribution, cells: Sequence[int], before: Sequence[int], now: Sequence[int], alpha: float
-) -> Distances:
-    ks = limit = wasserstein = math.nan
-    if isinstance(item, Continuous):
-        bins = np.asarray(cells)[: len(item.counts)]
-        ks = kolmogorov_smirnov(item.counts, bins)
-        limit = kolmogorov_smirnov_limit(sum(item.counts), int(bins.sum()), alpha)
-        wasserstein = wasserstein_distance(item.counts, bins, item.upper_bounds)
-
-    numbers = (
-        jensen_shannon_distance(before, now),
-        kl_divergence(before, now),
-        kl_divergence(now, before),
-        hellinger_distance(before, now),
-        ks,
-        limit,
-        wasserstein,
-    )
-    return Distances(*map(_finite, numbers))
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None

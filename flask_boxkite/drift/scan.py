@@ -116,11 +116,13 @@ class Scan:
         state = self.state[first:]
         rank = np.where(state == State.CALLED, 3, np.where(state > State.WITHIN_LIMIT, 2, state))
         most = rank.max(axis=0)
+
         excess = np.where(most == 3, self.g[first:], np.where(most == 2, self.plain[first:], 0.0)) / self.limit
         excess = np.where(rank == most, excess, -1.0)
         # By chance, a change is about as plain in stretches that begin a little later or earlier. The longest of them
         # begins with the change.
         stretch = first + np.argmax(excess >= ABOUT_AS_PLAIN * excess.max(axis=0), axis=0)
+
         variables = np.arange(state.shape[1])
         state, rows, g, dispersion = (
             table[stretch, variables] for table in (self.state, self.rows, self.g, self.dispersion)

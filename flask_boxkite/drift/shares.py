@@ -52,8 +52,7 @@ def special_changes(names: Sequence[str], baseline: Sequence[int], live: Sequenc
     rows = max(sum(baseline), 1), max(sum(live), 1)
     changes = {}
     for kind, groups in SPECIAL.items():
-        places = [place for place, name in enumerate(names) if name in groups]
-        changes[kind] = Change(
-            sum(baseline[place] for place in places) / rows[0], sum(live[place] for place in places) / rows[1]
-        )
+        indices = [index for index, name in enumerate(names) if name in groups]
+        before, now = (sum(counts[index] for index in indices) for counts in (baseline, live))
+        changes[kind] = Change(before / rows[0], now / rows[1])
     return changes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, chain, pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.distribution import group_counts
+from flask_boxkite.baseline.variables import Variable
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.naming import INVALID, RARE
 
@@ -69,23 +70,21 @@ def degrees_of_freedom(item: Distribution) -> int:
 
 
 class GroupSums:
-    """Adds up the cells of several variables, one after the other, to their groups; each cell is in one group.
+    """Adds up the cells of some variables to their groups; each cell is in one group.
 
     Attributes:
         firsts: Index of each variable's first group, shape (variables,).
     """
 
-    def __init__(self, variables: Sequence[Distribution]) -> None:
+    def __init__(self, variables: Sequence[Variable]) -> None:
         starts: list[int] = []
         firsts: list[int] = []
-        offset = 0
         for variable in variables:
             firsts.append(len(starts))
-            starts += [offset + group.start for group in variable.groups]
-            offset += len(variable.cells)
+            starts += [variable.cells.start + group.start for group in variable.distribution.groups]
         self.firsts = np.array(firsts, dtype=np.intp)
         self._starts = np.array(starts, dtype=np.intp)
-        self._cells = offset
+        self._cells = variables[-1].cells.stop if variables else 0
 
     def __len__(self) -> int:
         """Return the number of groups."""
@@ -100,23 +99,18 @@ class Trained:
     """The training counts of some variables, one after the other; made once, because they never change.
 
     Attributes:
-        variables: Distributions of the variables.
+        variables: Variables.
         sums: Adder of cells to groups.
         counts: Training rows per group, shape (groups,).
         degrees: Degrees of freedom of each variable's G, shape (variables,).
-        cells: Slice of each variable among all cells.
         groups: Slice of each variable among all groups.
     """
 
-    def __init__(self, variables: Sequence[Distribution]) -> None:
+    def __init__(self, variables: Sequence[Variable]) -> None:
+        distributions = [variable.distribution for variable in variables]
         self.variables = tuple(variables)
         self.sums = GroupSums(variables)
-        cells = [item.cells for item in variables]
-        self.counts = self.sums.of(list(chain.from_iterable(cells)))
-        self.degrees = np.array(list(map(degrees_of_freedom, variables)), dtype=np.int64)
-        self.cells = _slices(map(len, cells))
-        self.groups = _slices(len(item.groups) for item in variables)
-
-
-def _slices(sizes: Iterable[int]) -> list[slice]:
-    return [slice(start, end) for start, end in pairwise(accumulate(sizes, initial=0))]
+        self.counts = self.sums.of(list(chain.from_iterable(item.cells for item in distributions)))
+        self.degrees = np.array(list(map(degrees_of_freedom, distributions)), dtype=np.int64)
+        ends = accumulate((len(item.groups) for item in distributions), initial=0)
+        self.groups = [slice(start, end) for start, end in pairwise(ends)]

@@ -33,7 +33,7 @@ class Timelines:
     @cached_property
     def trained(self) -> Trained:
         """Training counts of the layout's variables; made at the first use, not when an app starts."""
-        return Trained((*self._layout.features, *self._layout.outputs))
+        return Trained(self._layout.variables)
 
     def of(self, history: History, totals: Totals) -> Timeline:
         """Return the counts of groups and rows from each snapshot on, and from the start.
@@ -61,6 +61,7 @@ class Timelines:
             # Never more than later, even if counts were lost since: each stretch includes all later ones.
             before = np.minimum.accumulate(before[::-1], axis=0)[::-1]
             self._known = (known, before)
+
         taken = [-math.inf, *known]
         if len(known) and not before[1].any():  # a snapshot of nothing is the start itself
             return taken[1:], before[1:]

@@ -26,7 +26,9 @@ from flask_boxkite.values.times import DAY, is_time_text
 __all__ = [
     "CHANGED",
     "COLUMNS",
+    "DISTANCE_NAMES",
     "NOTICEABLE",
+    "SHARE_WORDS",
     "SIZE_MEANING",
     "SPECIAL_WORDS",
     "as_markdown",
@@ -85,16 +87,19 @@ SIZE_MEANING = (
 NOTICEABLE = 1.3
 """A φ below this is noise."""
 
-_SPECIAL = ("missing", "invalid", "out_of_range", "unseen")
-_DISTANCES = {
+SHARE_WORDS = {"missing": "missing", "invalid": "invalid", "out_of_range": "out of range", "unseen": "unseen"}
+"""Names of the shares of special rows (`shares.special_changes`) in all texts for people."""
+
+DISTANCE_NAMES = {
     "jensen_shannon": "Jensen-Shannon",
     "hellinger": "Hellinger",
-    "kl_live": "KL of live",
-    "kl_baseline": "of training",
-    "kolmogorov_smirnov": "K-S",
+    "kl_live": "KL of live from training",
+    "kl_baseline": "KL of training from live",
+    "kolmogorov_smirnov": "Kolmogorov-Smirnov",
     "kolmogorov_smirnov_limit": "its limit",
     "wasserstein": "Wasserstein",
 }
+"""Names of the numbers in `report.Distances` in all texts for people."""
 
 
 def as_text(report: Mapping[str, Any], failed: str = "") -> str:
@@ -336,14 +341,14 @@ def _details(item: Mapping[str, Any]) -> Iterator[str]:
     yield f"PSI {item['psi']:.3g} over {item['rows']} live rows{since} and {item['baseline_rows']} training rows"
     if item["dispersion"] > NOTICEABLE:
         yield counted_as_one(item)
-    for kind in _SPECIAL:
+    for kind, words in SHARE_WORDS.items():
         before, now = item[f"{kind}_before"], item[f"{kind}_now"]
         if before or now:
-            yield f"{kind.replace('_', ' ')} {before:.1%} -> {now:.1%}"
+            yield f"{words} {before:.1%} -> {now:.1%}"
 
     # Distances describe the whole window, which may hold more rows than the verdict's stretch.
     where = f"over all {item['live_rows']} live rows " if item["since"] else ""
-    for key, name in _DISTANCES.items():
+    for key, name in DISTANCE_NAMES.items():
         if item[key] is not None:
             value = distance_text(item) if key == "wasserstein" else f"{item[key]:.3g}"
             yield f"{where}{name} {value}"

@@ -64,5 +64,4 @@ class LiveDispersion:
         return dispersions
 
     def _none(self) -> NDArray[np.float64]:
-        layout = self._model.layout
-        return np.ones((len(WINDOWS), len(layout.features) + len(layout.outputs)))
+        return np.ones((len(WINDOWS), len(self._model.layout.variables)))

@@ -88,6 +88,7 @@ class Exposition:
         names: ``labels`` or ``boxkite``.
         with_baseline: Whether training counts are exported.
         with_bins: Whether histograms and categories are exported, or only groups.
+        registry: Registry of the app's own metrics, unless the client's multi-process mode is on.
     """
 
     def __init__(
@@ -100,12 +101,14 @@ class Exposition:
         names: str = "labels",
         with_baseline: bool = True,
         with_bins: bool = True,
+        registry: CollectorRegistry = REGISTRY,
     ) -> None:
         self._models = models
         self._store = store
         self._recorders = recorders or Recorders(())
         self._alpha = alpha
         self._names = names
+        self._registry = registry
         self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
         self._families: dict[tuple[SectionKey, bool], ModelFamilies] = {}
         self._dispersions: dict[SectionKey, LiveDispersion] = {}
@@ -129,7 +132,7 @@ class Exposition:
         data = "".join(self._selected(rendering, names, openmetrics=openmetrics)).encode("utf-8")
         if with_app:
             own = frozenset(family.name for family, _ in rendering)
-            data += encode(_AppMetrics(own, names)).removesuffix(b"# EOF\n")
+            data += encode(_AppMetrics(_app_registry(self._registry, os.environ), own, names)).removesuffix(b"# EOF\n")
         return data + b"# EOF\n" * openmetrics, content_type
 
     def families(self, *, openmetrics: bool) -> Rendering:
@@ -250,14 +253,15 @@ def _chosen(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
 class _AppMetrics(CollectorRegistry):
     """The app's own metrics, without ours, as a registry that encoders can read."""
 
-    def __init__(self, own: Collection[str], names: Collection[str] | None) -> None:
+    def __init__(self, registry: CollectorRegistry, own: Collection[str], names: Collection[str] | None) -> None:
         super().__init__()
+        self._registry = registry
         self._own = own
         self._wanted = names
 
     def collect(self) -> Iterable[Metric]:
         """Yield the app's families, restricted to the wanted names."""
-        for metric in _app_registry(os.environ).collect():
+        for metric in self._registry.collect():
             if metric.name in self._own:
                 continue
             if self._wanted is None or metric.name in self._wanted:
@@ -268,10 +272,10 @@ class _AppMetrics(CollectorRegistry):
                 yield restricted
 
 
-def _app_registry(environ: Mapping[str, str]) -> CollectorRegistry:
-    """Return the default registry, or the registry of the client's multi-process mode if it is on."""
+def _app_registry(registry: CollectorRegistry, environ: Mapping[str, str]) -> CollectorRegistry:
+    """Return the app's registry, or the registry of the client's multi-process mode if it is on."""
     if "PROMETHEUS_MULTIPROC_DIR" not in environ and "prometheus_multiproc_dir" not in environ:
-        return REGISTRY
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return registry
+        return registry
+    of_processes = CollectorRegistry()
+    MultiProcessCollector(of_processes)  # type: ignore[no-untyped-call]
+    return of_processes

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.distribution import Discrete, Distribution
-from flask_boxkite.baseline.families import variable_families
+from flask_boxkite.baseline.families import METRIC_WORDS, variable_families
 from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.reader import loads
 from flask_boxkite.baseline.file.writer import info_lines, render
+from flask_boxkite.baseline.variables import SIDES, Side
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import degrees_of_freedom
 from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
@@ -24,7 +25,7 @@ from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import WINDOWS
 from flask_boxkite.naming import CAPTURE_REASONS, FAILED_STATES, STATUSES, canonical_number, escape_label
-from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
+from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 
 __all__ = ["ExportedModel", "ModelFamilies"]
 
@@ -148,34 +149,32 @@ class ModelFamilies:
     def _add_text(self, family: Family, text: str) -> None:
         self._parts.append((family, lambda numbers: text))
 
-    def _add_block(self, family: Family, block: Block) -> None:
-        self._parts.append((family, lambda numbers: block.render(numbers.running)))
+    def _add_lines(self, family: Family, sample_lines: SampleLines) -> None:
+        self._parts.append((family, lambda numbers: sample_lines.render(numbers.running)))
 
     def _add_variables(self, baseline: Baseline, with_baseline: bool, with_bins: bool) -> None:
         for family, text in info_lines(baseline, self._model.labels):
             self._add_text(family, text)
 
-        trained = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
-        sides = (("feature", baseline.features, 0), ("inference", baseline.outputs, self._model.layout.outputs_start))
-        for side, variables, offset in sides:
+        trained = running_sum(baseline.cells)
+        for side in SIDES:
             for is_baseline in (True, False) if with_baseline else (False,):
-                for family, block in variable_families(
+                for family, sample_lines in variable_families(
                     side,
-                    variables,
-                    offset,
+                    baseline.on(side),
                     self._model.labels,
                     baseline=is_baseline,
                     bins=with_bins,
                     openmetrics=self._openmetrics,
                 ):
                     if is_baseline:
-                        self._add_text(family, block.render(trained))
+                        self._add_text(family, sample_lines.render(trained))
                     else:
-                        self._add_block(family, block)
+                        self._add_lines(family, sample_lines)
 
     def _add_legacy(self, baseline: Baseline, with_baseline: bool) -> None:
         if with_baseline:
-            trained = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
+            trained = running_sum(baseline.cells)
             for item in legacy.variable_families(baseline, training=True):
                 self._add_text(item.family, item.render(trained))
         for item in legacy.variable_families(baseline, training=False):
@@ -186,35 +185,33 @@ class ModelFamilies:
         self._parts.append((item.family, lambda numbers: item.render(numbers.running)))
 
     def _add_drift_limits(self, baseline: Baseline) -> None:
-        alpha = self._model.alpha / max(len(baseline.features) + len(baseline.outputs), 1)
+        alpha = self._model.alpha / max(len(baseline.variables), 1)
         self._add_text(SIGNIFICANCE, f"{SIGNIFICANCE.name}{{{self._model.labels}}} {alpha!r}\n")
         limits = {
             degrees: chi_squared_limit(alpha, degrees)
-            for degrees in set(map(degrees_of_freedom, baseline.features + baseline.outputs))
+            for degrees in set(map(degrees_of_freedom, baseline.distributions))
         }
 
-        for side, thing, variables in (
-            ("feature", "feature", baseline.features),
-            ("inference", "output", baseline.outputs),
-        ):
-            family = Family(f"boxkite_{side}_drift_limit", "gauge", f"What G of each {thing} must exceed to be real.")
-            lines = [self._line(family, thing, item.name, "", limits[degrees_of_freedom(item)]) for item in variables]
+        for side in SIDES:
+            name = f"boxkite_{METRIC_WORDS[side]}_drift_limit"
+            family = Family(name, "gauge", f"What G of each {side} must exceed to be real.")
+            lines = [
+                self._line(family, side, item.name, "", limits[degrees_of_freedom(item.distribution)])
+                for item in baseline.on(side)
+            ]
             self._add_text(family, "".join(lines))
 
     def _add_dispersions(self, baseline: Baseline) -> None:
-        start = 0
-        for side, thing, variables in (
-            ("feature", "feature", baseline.features),
-            ("inference", "output", baseline.outputs),
-        ):
-            family = Family(f"boxkite_{side}_dispersion", "gauge", f"What G of each {thing} is divided by, by window.")
+        for side in SIDES:
+            name = f"boxkite_{METRIC_WORDS[side]}_dispersion"
+            family = Family(name, "gauge", f"What G of each {side} is divided by, by window.")
+            own = [index for index, item in enumerate(baseline.variables) if item.side == side]
             heads = [
-                self._line(family, thing, item.name, f',window="{window}"', None)
+                self._line(family, side, baseline.variables[index].name, f',window="{window}"', None)
                 for window in WINDOWS
-                for item in variables
+                for index in own
             ]
-            self._parts.append((family, _GaugeLines(heads, start, len(variables))))
-            start += len(variables)
+            self._parts.append((family, _GaugeLines(heads, own)))
 
     def _add_output_sums(self, outputs: tuple[Distribution, ...]) -> None:
         heads = [
@@ -233,10 +230,10 @@ class ModelFamilies:
             (self._line(FAILED, "feature", name, f',state="{state}"', None), cell, cell + 1)
             for cell, (name, state) in enumerate(pairs, self._model.layout.failed_start)
         ]
-        self._add_block(FAILED, Block(lines))
+        self._add_lines(FAILED, SampleLines(lines))
 
-    def _line(self, family: Family, thing: str, name: str, more: str, value: float | None) -> str:
-        head = f'{family.sample_name}{{{self._model.labels},{thing}="{escape_label(name)}"{more}}}'
+    def _line(self, family: Family, side: Side, name: str, more: str, value: float | None) -> str:
+        head = f'{family.sample_name}{{{self._model.labels},{side}="{escape_label(name)}"{more}}}'
         return head if value is None else f"{head} {value!r}\n"
 
     def _add_requests(self) -> None:
@@ -249,15 +246,15 @@ class ModelFamilies:
                 (f'{family.sample_name}{{{labels},{label}="{value}"}}', at, at + 1)
                 for at, value in enumerate(values, start)
             ]
-            self._add_block(family, Block(lines))
+            self._add_lines(family, SampleLines(lines))
 
-        block = Block(_duration_lines(labels, layout.durations_start))
+        sample_lines = SampleLines(_duration_lines(labels, layout.durations_start))
         sum_head = f"{DURATIONS.name}_sum{{{labels}}}"
         self._parts.append(
             (
                 DURATIONS,
                 lambda numbers: (
-                    f"{block.render(numbers.running)}{sum_head} {float(numbers.sums[layout.duration_sum])!r}\n"
+                    f"{sample_lines.render(numbers.running)}{sum_head} {float(numbers.sums[layout.duration_sum])!r}\n"
                 ),
             )
         )
@@ -268,16 +265,15 @@ class _GaugeLines:
 
     Args:
         heads: The samples without their values, window by window.
-        start: Index of the first of them among all variables.
-        number: Number of variables.
+        indices: Index of each variable among all variables.
     """
 
-    def __init__(self, heads: list[str], start: int, number: int) -> None:
+    def __init__(self, heads: list[str], indices: list[int]) -> None:
         self._heads = heads
-        self._variables = slice(start, start + number)
+        self._indices = indices
 
     def __call__(self, numbers: Numbers) -> str:
-        values = numbers.dispersions[:, self._variables].ravel().tolist()
+        values = numbers.dispersions[:, self._indices].ravel().tolist()
         return "".join([f"{head} {value!r}\n" for head, value in zip(self._heads, values, strict=True)])
 
 

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, FAILED_STATES, STATE_FILES, STATUSES
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 
@@ -30,6 +31,7 @@ class Layout:
     Attributes:
         features: Distributions of the features, for their bins.
         outputs: Distributions of the outputs.
+        variables: Both, each with its slice of cells.
         outputs_start: First cell of the outputs.
         buckets_start: First of the `ROW_BUCKETS` cells in which rows are counted; without variables they stay empty.
         squares: Cell of the sum of squares of the requests' numbers of rows.
@@ -46,8 +48,10 @@ class Layout:
     def __init__(self, features: Sequence[Distribution], outputs: Sequence[Distribution]) -> None:
         self.features = tuple(features)
         self.outputs = tuple(outputs)
-        self.outputs_start = _width(self.features)
-        self.buckets_start = self.outputs_start + _width(self.outputs)
+        self.variables = variables_of(self.features, self.outputs)
+        ends = [item.cells.stop for item in self.variables]
+        self.outputs_start = ends[len(self.features) - 1] if self.features else 0
+        self.buckets_start = ends[-1] if ends else 0
         self.squares = self.buckets_start + ROW_BUCKETS
         self.statuses_start = self.squares + 1
         self.durations_start = self.statuses_start + len(STATUSES)
@@ -62,7 +66,3 @@ class Layout:
     def of(cls, baseline: Baseline | None) -> Layout:
         """Return the layout for a baseline; without a baseline, only requests are counted."""
         return cls(baseline.features, baseline.outputs) if baseline else cls((), ())
-
-
-def _width(distributions: Sequence[Distribution]) -> int:
-    return sum(len(distribution.cells) for distribution in distributions)

@@ -48,7 +48,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from flask_boxkite.baseline.distribution import MAX_COUNT
+from flask_boxkite.baseline.limits import MAX_COUNT
 from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.section import Section, SectionKey

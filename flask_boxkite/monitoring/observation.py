@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
@@ -194,10 +195,9 @@ def course(trained: Trained, counts: LiveCounts, variable: Distribution) -> list
         OSError: The counts cannot be read.
     """
     ages, cells = counts.slots(LONGEST)
-    index = next(number for number, item in enumerate(trained.variables) if item is variable)
-    table = GroupSums([variable]).of(cells[:, trained.cells[index]])
+    index = next(number for number, item in enumerate(trained.variables) if item.distribution is variable)
+    table = GroupSums(variables_of([variable])).of(cells[:, trained.variables[index].cells])
     before = trained.counts[trained.groups[index]].tolist()
-
     # A slot ends when the next one begins, which came late where nothing was counted.
     ends = np.maximum(np.append(ages[1:], 0.0), ages - SLOT_SECONDS[LONGEST])
     points = []

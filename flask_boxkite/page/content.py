@@ -17,7 +17,6 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift import DriftReport, VariableDrift
-from flask_boxkite.drift.tables import Trained
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import CHANGED, group_text, size_cell
 from flask_boxkite.live.windows import LONGEST
@@ -234,9 +233,7 @@ class ModelView:
     def _own(self) -> dict[int, slice]:
         """Slice of the counts for each variable, by the variable's identity."""
         assert self.baseline is not None
-        trained = self.observation and self.observation.trained
-        trained = trained or Trained((*self.baseline.features, *self.baseline.outputs))
-        return dict(zip(map(id, trained.variables), trained.cells, strict=True))
+        return {id(variable.distribution): variable.cells for variable in self.baseline.variables}
 
     @cached_property
     def matching(self) -> list[VariableView]:

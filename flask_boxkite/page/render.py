@@ -27,7 +27,16 @@ from flask_boxkite.page.wording import (
     seconds,
 )
 
-__all__ = ["ASSETS", "asset", "comparison_html", "drift_json", "overview_html", "report_html", "variable_html"]
+__all__ = [
+    "ASSETS",
+    "asset",
+    "comparison_html",
+    "drift_content",
+    "drift_json",
+    "overview_html",
+    "report_html",
+    "variable_html",
+]
 
 FORMAT = 1
 """Format number of the JSON; it increases when a key is removed or changes its meaning."""
@@ -108,7 +117,12 @@ def _report(name: str, models: Sequence[ModelView], now: float, failures: Sequen
 
 
 def drift_json(app: App) -> str:
-    """Return the same as JSON, for programs.
+    """Return the page as JSON, for programs; see `drift_content`."""
+    return json.dumps(drift_content(app), indent=2, allow_nan=False) + "\n"
+
+
+def drift_content(app: App) -> dict[str, Any]:
+    """Return the page as JSON values.
 
     Keys: ``format`` (1), ``time`` (ISO 8601, UTC), ``window`` (null: since the start), ``models``, ``sinks``,
     ``findings`` and ``failures`` (texts). Later releases may add keys.
@@ -123,7 +137,7 @@ def drift_json(app: App) -> str:
       never) and ``backoff_seconds``.
     - A finding has ``level`` (``problem`` or ``hint``), ``what`` and ``remedy``.
     """
-    content = {
+    return {
         "format": FORMAT,
         "time": moment(app.now),
         "window": app.query.window,
@@ -132,7 +146,6 @@ def drift_json(app: App) -> str:
         "findings": [finding._asdict() for finding in app.findings],
         "failures": list(app.failures),
     }
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def _model_dict(model: ModelView) -> dict[str, Any]:

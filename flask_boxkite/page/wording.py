@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MAJOR_SIZE
 from flask_boxkite.drift.wording import (
     CHANGED,
+    DISTANCE_NAMES,
     NOTICEABLE,
     counted_as_one,
     distance_text,
@@ -167,7 +168,7 @@ def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     """
     if row["kolmogorov_smirnov"] is not None:
         yield Statistic(
-            "Kolmogorov-Smirnov",
+            DISTANCE_NAMES["kolmogorov_smirnov"],
             number(row["kolmogorov_smirnov"]),
             number(row["kolmogorov_smirnov_limit"]),
             f"At some value, the shares of rows up to it are {percent(row['kolmogorov_smirnov'])} apart.",
@@ -176,10 +177,14 @@ def distance_statistics(row: Mapping[str, Any]) -> Iterator[Statistic]:
     if row["wasserstein"] is not None:
         value = distance_text(row)
         yield Statistic(
-            "Wasserstein", value, "", f"On average, values would have to move by {value} to match training."
+            DISTANCE_NAMES["wasserstein"],
+            value,
+            "",
+            f"On average, values would have to move by {value} to match training.",
         )
     scale = "0: the same; 1: nothing in common."
-    yield Statistic("Jensen-Shannon distance", number(row["jensen_shannon"]), "", scale)
-    yield Statistic("Hellinger distance", number(row["hellinger"]), "", scale)
-    for key, of in (("kl_live", "live from training"), ("kl_baseline", "training from live")):
-        yield Statistic(f"KL divergence of {of}", number(row[key]), "", "0: the same. In nats, without an upper limit.")
+    for key in ("jensen_shannon", "hellinger"):
+        yield Statistic(DISTANCE_NAMES[key], number(row[key]), "", scale)
+    for key in ("kl_live", "kl_baseline"):
+        name = DISTANCE_NAMES[key]
+        yield Statistic(name, number(row[key]), "", "0: the same. In nats, without an upper limit.")

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.naming import escape_help, escape_label
 
-__all__ = ["Block", "Family", "label_text", "running_sum"]
+__all__ = ["Family", "SampleLines", "label_text", "running_sum"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Family:
         return f"# HELP {name} {escape_help(self.help)}\n# TYPE {name} {self.type}\n"
 
 
-class Block:
+class SampleLines:
     """Sample lines of one family, each the sum of a run of cells.
 
     Args:

@@ -13,7 +13,7 @@ except ImportError as error:
     raise BoxkiteError(msg) from error
 
 from flask_boxkite.records.archive import Records
-from flask_boxkite.records.reading import ReadCounts
+from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.segments import Segment, SegmentReport
 
 __all__ = ["ReadCounts", "Records", "Segment", "SegmentReport"]

@@ -18,8 +18,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from flask_boxkite.payloads import Table, as_table, output_table
-from flask_boxkite.records.decoding import NOT_THERE
-from flask_boxkite.records.reading import Record
+from flask_boxkite.records.decoding import NOT_THERE, Record
 
 __all__ = ["Aligner", "OpenAligner", "Row", "named", "rows_in"]
 
@@ -95,6 +94,7 @@ class Aligner:
             return [features + self._no_others] if len(features) == self._width > 0 else None
         if kind is dict:
             return None if self._known.isdisjoint(features) else [[features.get(name) for name in self.features]]
+
         if not isinstance(features, Struct):
             return None
         row = astuple(features)
@@ -165,9 +165,9 @@ def _ordered(table: Table, names: tuple[str, ...]) -> list[Row] | None:
         return None
     if table.names is None or table.names == names:
         return list(table.rows) if len(table.rows[0]) == len(names) else None
-    places: Mapping[str, int] = {name: place for place, name in enumerate(table.names)}
-    if places.keys().isdisjoint(names):
+    indices: Mapping[str, int] = {name: index for index, name in enumerate(table.names)}
+    if indices.keys().isdisjoint(names):
         return None
-    order = [places.get(name, -1) for name in names]
+    order = [indices.get(name, -1) for name in names]
     # A missing name has the index -1, where each row gets a None.
-    return [[row[place] for place in order] for row in ([*row, None] for row in table.rows)]
+    return [[row[index] for index in order] for row in ([*row, None] for row in table.rows)]

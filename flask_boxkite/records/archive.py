@@ -20,14 +20,17 @@ from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
-from flask_boxkite.records.counting import Counter, Counts, is_answered
-from flask_boxkite.records.decoding import decoder
+from flask_boxkite.records.counting import RecordCounter, is_answered
+from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
 from flask_boxkite.records.frames import ENGINES, Frame
 from flask_boxkite.records.period import Moment, Period
-from flask_boxkite.records.reading import Filter, ReadCounts, Record, read_records
+from flask_boxkite.records.read_counts import ReadCounts
+from flask_boxkite.records.reading import read_records
+from flask_boxkite.records.segment_counts import SegmentCounts
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.segments import Judging, SegmentReport
+from flask_boxkite.records.selection import Filter
 
 __all__ = ["Records"]
 
@@ -192,35 +195,39 @@ class Records:
         Arguments and errors are the same as for `drift`.
         """
         judging, counts, before = self._compared(baseline, None, against, alpha)
-        none = Counts.none(Layout.of(judging.baseline).buckets_start)
+        none = SegmentCounts.none(Layout.of(judging.baseline).buckets_start)
         whole = counts.get("", none)
         return judging.report(whole, None if before is None else before.get("", none)), whole.cells
 
     def _compared(
         self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float, most_segments: int = 1
-    ) -> tuple[Judging, dict[str, Counts], dict[str, Counts] | None]:
+    ) -> tuple[Judging, dict[str, SegmentCounts], dict[str, SegmentCounts] | None]:
         """Count this period, and the earlier one if there is one, by segment; return the `Judging` for them, too."""
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
         counts, period = self._counted(known, by, most_segments)
         self._warn_of_others(known)
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
+
         before = span = None
         if against is not None:
             before, span = against._counted(known, by, most_segments)
+
         end = self._wanted.period.end
         if math.isinf(end):  # the last row of all ends the period, so that all segments end at the same time
             end = max((item.last for item in counts.values()), default=0.0) + 1.0
         judging = Judging(model, known, alpha, str(period), end, None if span is None else str(span))
         return judging, counts, before
 
-    def _counted(self, baseline: Baseline, by: str | None, most_segments: int = 1) -> tuple[dict[str, Counts], Period]:
+    def _counted(
+        self, baseline: Baseline, by: str | None, most_segments: int = 1
+    ) -> tuple[dict[str, SegmentCounts], Period]:
         """Count in the cells of a baseline, by segment; return the period too."""
         segmentation = None if by is None else Segmentation(by, baseline, least=most_segments)
         others = segmentation.others if segmentation else ()
         files = self._files()
         span = self._span(files)
-        counter = Counter(baseline, span.end, others, segmentation)
+        counter = RecordCounter(baseline, span.end, others, segmentation)
         for chunk in self._chunks(counter.aligner.features, files=files):
             counter.add(chunk)
             self._model(may_be_several=by == "model")
@@ -279,7 +286,9 @@ class Records:
             BaselineError: There are no records, or an option cannot be used.
             BoxkiteError: The records are of several models.
         """
-        from flask_boxkite.baseline.training.build import build_baseline  # for training only
+        # For training only.
+        from flask_boxkite.baseline.training.build import build_baseline
+        from flask_boxkite.baseline.training.options import BaselineOptions
 
         known = None if baseline is None else _loaded(baseline)
         columns = self._columns(known)
@@ -289,7 +298,7 @@ class Records:
             msg = f"No record at '{self._folder.location}' was answered, so there is no baseline. Take a longer period."
             raise BaselineError(msg)
         if known is not None:
-            variables = (*known.features, *known.outputs)
+            variables = known.distributions
             discrete = [item for item in variables if isinstance(item, Discrete)]
             options.setdefault("discrete", [item.name for item in discrete])
             options.setdefault("texts", [item.name for item in discrete if item.is_text])
@@ -305,9 +314,9 @@ class Records:
         made = build_baseline(
             features if columns.features else {},
             outputs if columns.outputs else None,
+            BaselineOptions.of(**options),
             model=model or served or "default",
             version=version,
-            **options,
         )
         if path is not None:
             made.dump(path)

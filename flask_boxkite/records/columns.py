@@ -15,7 +15,7 @@ from typing import Any
 from flask_boxkite.baseline import Baseline, Continuous
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.alignment import named, rows_in
-from flask_boxkite.records.reading import Record
+from flask_boxkite.records.decoding import Record
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 from flask_boxkite.values.times import to_seconds
 
@@ -63,14 +63,12 @@ class Columns:
     @classmethod
     def of(cls, baseline: Baseline) -> Columns:
         """Return the columns of a baseline."""
-        sides = (("feature", baseline.features), ("output", baseline.outputs))
         texts = {
             (side, item.name)
-            for side, items in sides
-            for item in items
+            for side, item, _ in baseline.variables
             if item.is_time or (not isinstance(item, Continuous) and item.is_text)
         }
-        features, outputs = (tuple(item.name for item in items) for _, items in sides)
+        features, outputs = (tuple(item.name for item in items) for items in (baseline.features, baseline.outputs))
         return cls(features, outputs, frozenset(texts))
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from operator import attrgetter
 from typing import Any
@@ -17,17 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline import Baseline, Continuous, Distribution
+from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.tables import GroupSums
-from flask_boxkite.drift.timeline import REACHES, Timeline
+from flask_boxkite.drift.timeline import REACHES
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Aligner, Row
-from flask_boxkite.records.reading import Record
+from flask_boxkite.records.decoding import Record
+from flask_boxkite.records.segment_counts import SegmentCounts, Slot
 
-__all__ = ["Counter", "Counts", "Slot", "is_answered", "with_counts"]
+__all__ = ["RecordCounter", "is_answered"]
 
 SegmentOf = Callable[[Record, "Row | None", "Row | None"], str]
 """Names the segment of a row from its record, its features and its outputs, either of which may be None."""
@@ -37,80 +38,6 @@ _MARGIN_SECONDS = 60.0
 
 _ANSWERED = frozenset({"ok", None})
 _status, _created_at = map(attrgetter, ("status", "created_at"))
-
-
-@dataclass
-class Slot:
-    """The counts of one slot.
-
-    Attributes:
-        first: Time of its first row, in Unix seconds.
-        groups: Rows per group, shape (groups,).
-        buckets: Rows per bucket of their hash, shape (ROW_BUCKETS,).
-        squares: Sum of the squares of the requests' numbers of rows, for rows that are in buckets.
-    """
-
-    first: float
-    groups: NDArray[np.int64]
-    buckets: NDArray[np.int64]
-    squares: int
-
-    def plus(self, other: Slot) -> Slot:
-        """Return the sum of both."""
-        return Slot(
-            min(self.first, other.first),
-            self.groups + other.groups,
-            self.buckets + other.buckets,
-            self.squares + other.squares,
-        )
-
-
-@dataclass
-class Counts:
-    """The counts of one segment.
-
-    Attributes:
-        cells: Counts of features and outputs, in the baseline's order, shape (cells,).
-        slots: Slots by their beginning.
-        rows: Number of predicted rows.
-        last: Time of the last row, in Unix seconds.
-    """
-
-    cells: NDArray[np.int64]
-    slots: dict[float, Slot] = field(default_factory=dict)
-    rows: int = 0
-    last: float = -math.inf
-
-    @classmethod
-    def none(cls, cells: int) -> Counts:
-        """Return counts of zero."""
-        return cls(np.zeros(cells, dtype=np.int64))
-
-    def add(self, other: Counts) -> None:
-        """Add the counts of another segment."""
-        self.cells = self.cells + other.cells
-        self.rows += other.rows
-        self.last = max(self.last, other.last)
-        for begins, slot in other.slots.items():
-            self.slots[begins] = self.slots[begins].plus(slot) if begins in self.slots else slot
-
-    def timeline(self, end: float) -> Timeline | None:
-        """Return the counts by stretch of time; None if there are none.
-
-        Args:
-            end: End of the period, in Unix seconds; infinite for the time of the last row.
-        """
-        if not self.slots:
-            return None
-        times = sorted(self.slots)
-        slots = [self.slots[time] for time in times]
-        return Timeline.of_slots(
-            [-math.inf if math.isinf(time) else slot.first for time, slot in zip(times, slots, strict=True)],
-            [slot.groups for slot in slots],
-            [slot.buckets for slot in slots],
-            [slot.squares for slot in slots],
-            end if math.isfinite(end) else self.last + 1.0,
-        )
 
 
 @dataclass
@@ -129,7 +56,7 @@ class _Rows:
         self.first, self.last = min(self.first, first), max(self.last, last)
 
 
-class Counter:
+class RecordCounter:
     """Counts the answered rows of records.
 
     Args:
@@ -154,20 +81,23 @@ class Counter:
         self._outputs = VariableCounter(
             layout.outputs, layout.outputs_start, self._size, buckets=of_outputs if layout.outputs else None
         )
-        self._groups = GroupSums((*layout.features, *layout.outputs))
+
+        self._groups = GroupSums(layout.variables)
         self._end = end
         self._width = len(layout.features)
         self._segment_of = segment_of
         self.aligner = Aligner(self._features.names, self._outputs.names, others)
-        self.segments: dict[str, Counts] = {}
+        self.segments: dict[str, SegmentCounts] = {}
 
     def add(self, records: Sequence[Record]) -> None:
         """Count some records."""
         if not _ANSWERED.issuperset(map(_status, records)):
             records = [record for record in records if is_answered(record)]
+
         by_slot: defaultdict[float, list[Record]] = defaultdict(list)
         for record, seconds in zip(records, map(_created_at, records), strict=True):
             by_slot[slot_begin(seconds, self._end)].append(record)
+
         for begins, group in by_slot.items():
             parts: defaultdict[str, _Rows] = defaultdict(_Rows)
             if self._segment_of is None:
@@ -224,7 +154,7 @@ class Counter:
             if rows and counter.names:
                 _add(cells, counter.count(Table(None, rows)))
         slot = Slot(part.first, self._groups.of(cells), cells[self._cells :], part.squares)
-        counts = Counts(cells[: self._cells], {begins: slot}, part.rows, part.last)
+        counts = SegmentCounts(cells[: self._cells], {begins: slot}, part.rows, part.last)
         if segment in self.segments:
             self.segments[segment].add(counts)
         else:
@@ -242,26 +172,6 @@ def slot_begin(seconds: float, end: float) -> float:
 def is_answered(record: Record) -> bool:
     """Say whether the values of a record count; records of boxkite 0.0.5 have no status."""
     return record.status in _ANSWERED
-
-
-def with_counts(baseline: Baseline, counts: Counts) -> Baseline:
-    """Return a baseline with the same bins and other counts."""
-    start = 0
-    items: list[Distribution] = []
-    for item in (*baseline.features, *baseline.outputs):
-        cells = counts.cells[start : start + len(item.cells)].tolist()
-        start += len(cells)
-        items.append(_with_cells(item, cells))
-    split = len(baseline.features)
-    return replace(baseline, features=tuple(items[:split]), outputs=tuple(items[split:]), rows=counts.rows)
-
-
-def _with_cells(item: Distribution, cells: list[int]) -> Distribution:
-    if isinstance(item, Continuous):
-        *bins, missing, invalid = cells
-        return replace(item, counts=tuple(bins), missing=missing, invalid=invalid)
-    *categories, rare, unseen, missing, invalid = cells
-    return replace(item, counts=tuple(categories), rare=rare, unseen=unseen, missing=missing, invalid=invalid)
 
 
 def _add(cells: NDArray[Any], increments: Increments) -> None:

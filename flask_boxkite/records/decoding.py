@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
-__all__ = ["NOT_THERE", "UNREADABLE", "Decode", "decoder"]
+__all__ = ["NOT_THERE", "UNREADABLE", "Decode", "Record", "decoder"]
+
+Record: TypeAlias = Any
+"""A line, as `decoder` reads it."""
 
 Decode = Callable[[bytes], Any]
 """Reads a line; raises one of `UNREADABLE` if the line is not a record."""

@@ -11,7 +11,7 @@ import numpy as np
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.records.alignment import Aligner, OpenAligner, Row
 from flask_boxkite.records.columns import FIELDS, Columns, number_or_none, text_or_none
-from flask_boxkite.records.reading import Record
+from flask_boxkite.records.decoding import Record
 
 __all__ = ["ENGINES", "Frame"]
 
@@ -20,11 +20,11 @@ _TYPES = {"created_at": "timestamp", "duration_ms": "number"}
 """Types of the fields that are not texts."""
 
 
-class _Column(NamedTuple):
+class _FrameColumn(NamedTuple):
     """A column of features or outputs: its name, its index in a row, and whether its values are texts."""
 
     name: str
-    place: int
+    position: int
     is_text: bool
 
 
@@ -45,12 +45,13 @@ class Frame:
         self._aligner = (OpenAligner if columns.is_open else Aligner)(columns.features, columns.outputs)
         self._features = _columns("feature", columns.feature_columns, columns)
         self._outputs = _columns("output", columns.output_columns, columns)
+        self._variables = (*self._features, *self._outputs)
         self.schema = self._schema()
 
     def _schema(self) -> Any:
         arrow = self._arrow
         types = {"timestamp": arrow.timestamp("us", tz="UTC"), "number": arrow.float64(), "text": arrow.string()}
-        variables = [(item.name, "text" if item.is_text else "number") for item in (*self._features, *self._outputs)]
+        variables = [(item.name, "text" if item.is_text else "number") for item in self._variables]
         fields = [(name, _TYPES.get(name, "text")) for name in FIELDS]
         return arrow.schema([(name, types[kind]) for name, kind in (*variables, *fields)])
 
@@ -66,7 +67,7 @@ class Frame:
 
     def variables(self) -> Any:
         """Start a new reading, and return features and outputs as a `pyarrow.Table`, in memory."""
-        names = [item.name for item in (*self._features, *self._outputs)]
+        names = [item.name for item in self._variables]
         schema = self._arrow.schema([self.schema.field(name) for name in names])
         return self._arrow.Table.from_batches((batch.select(names) for batch in self.batches()), schema)
 
@@ -90,13 +91,13 @@ class Frame:
             outputs += _filled(self._aligner.output_rows(record), record.rows, len(self._outputs))
         return features, outputs
 
-    def _arrays(self, columns: Sequence[_Column], rows: list[Row]) -> Iterator[Any]:
+    def _arrays(self, columns: Sequence[_FrameColumn], rows: list[Row]) -> Iterator[Any]:
         table = _numbers(rows) if columns and not any(column.is_text for column in columns) else None
         for column in columns:
             if table is not None:
-                yield self._arrow.array(np.ascontiguousarray(table[:, column.place]), from_pandas=True)
+                yield self._arrow.array(np.ascontiguousarray(table[:, column.position]), from_pandas=True)
                 continue
-            values = [row[column.place] for row in rows]
+            values = [row[column.position] for row in rows]
             if column.is_text:
                 yield self._arrow.array(map(text_or_none, values), self._arrow.string(), size=len(values))
             else:
@@ -118,8 +119,8 @@ class Frame:
             yield array if is_one_each else array.take(self._arrow.array(repeats))
 
 
-def _columns(side: str, called: dict[str, str], columns: Columns) -> list[_Column]:
-    return [_Column(called[name], place, (side, name) in columns.texts) for place, name in enumerate(called)]
+def _columns(side: str, called: dict[str, str], columns: Columns) -> list[_FrameColumn]:
+    return [_FrameColumn(called[name], index, (side, name) in columns.texts) for index, name in enumerate(called)]
 
 
 def _filled(rows: list[Row] | None, count: int, width: int) -> list[Row]:

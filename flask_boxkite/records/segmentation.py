@@ -11,7 +11,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, category_text, short_text
 from flask_boxkite.records.alignment import Row
 from flask_boxkite.records.columns import FIELDS, Columns
-from flask_boxkite.records.reading import Record
+from flask_boxkite.records.decoding import Record
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from flask_boxkite.values.times import time_text, to_seconds
@@ -40,15 +40,16 @@ class Segmentation:
     Args:
         by: Column, by its name in frames; or a feature that the baseline lacks and that comes by name.
         baseline: Baseline of the variables. A continuous variable gives a segment for each of its groups.
-        least: Number of values with counts of their own even if memory is short, up to `MOST_COUNTED`.
+        least: Number of values with counts of their own even if memory is short, up to *most*.
+        most: Most values with counts of their own.
 
     Raises:
         BoxkiteError: Rows cannot be segmented by this field.
     """
 
-    def __init__(self, by: str, baseline: Baseline, *, least: int = 1) -> None:
+    def __init__(self, by: str, baseline: Baseline, *, least: int = 1, most: int = MOST_COUNTED) -> None:
         columns = Columns.of(baseline)
-        self._most = min(MOST_COUNTED, max(least, COUNTED_BYTES // _segment_bytes(baseline)))
+        self._most = min(most, max(least, COUNTED_BYTES // _segment_bytes(baseline)))
         self.others: tuple[str, ...] = ()
         self.variable: tuple[str, str] | None = None
         self._known: set[str] = set()
@@ -58,10 +59,10 @@ class Segmentation:
         )
 
         for side, items, called in sides:
-            for place, item in enumerate(items):
+            for index, item in enumerate(items):
                 if called[item.name] == by:
                     self.variable = (side, item.name)
-                    self._value = _value_at(place, is_output=side == "output")
+                    self._value = _value_at(index, is_output=side == "output")
                     self._label = _labels_of(item)
                     return
 
@@ -89,14 +90,14 @@ class Segmentation:
 
 def _segment_bytes(baseline: Baseline) -> int:
     """Return the bytes of a segment's counts, if its rows are spread over a day."""
-    groups = sum(len(item.groups) for item in (*baseline.features, *baseline.outputs))
+    groups = sum(len(item.groups) for item in baseline.distributions)
     return _SLOTS * (groups + ROW_BUCKETS) * 8
 
 
-def _value_at(place: int, *, is_output: bool) -> Callable[[Record, Row | None, Row | None], Any]:
+def _value_at(index: int, *, is_output: bool) -> Callable[[Record, Row | None, Row | None], Any]:
     def value(record: Record, row: Row | None, output: Row | None) -> Any:
         values = output if is_output else row
-        return None if values is None else values[place]
+        return None if values is None else values[index]
 
     return value
 

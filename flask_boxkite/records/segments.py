@@ -17,7 +17,7 @@ from flask_boxkite.drift.recurrence import recurrence
 from flask_boxkite.drift.report import DriftReport, drift_report
 from flask_boxkite.drift.verdict import MINIMUM_ROWS, WORST_FIRST, Verdict
 from flask_boxkite.naming import RARE
-from flask_boxkite.records.counting import Counts, with_counts
+from flask_boxkite.records.segment_counts import SegmentCounts, with_counts
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.wording import as_markdown, as_text
 
@@ -145,7 +145,7 @@ class Judging:
     end: float
     against: str | None = None
 
-    def report(self, counts: Counts, before: Counts | None = None, *, tests: int = 1) -> DriftReport:
+    def report(self, counts: SegmentCounts, before: SegmentCounts | None = None, *, tests: int = 1) -> DriftReport:
         """Judge counts.
 
         Args:
@@ -169,8 +169,8 @@ class Judging:
         self,
         segmentation: Segmentation,
         by: str,
-        counts: Mapping[str, Counts],
-        before: Mapping[str, Counts] | None,
+        counts: Mapping[str, SegmentCounts],
+        before: Mapping[str, SegmentCounts] | None,
         most: int,
     ) -> SegmentReport:
         """Judge each segment.
@@ -189,7 +189,7 @@ class Judging:
 
         segments = []
         for name, item in largest.items():
-            earlier = None if largest_before is None else largest_before.get(name, Counts.none(len(item.cells)))
+            earlier = None if largest_before is None else largest_before.get(name, SegmentCounts.none(len(item.cells)))
             report = self.report(item, earlier, tests=tests)
             variables = tuple(each for each in report if (each.side, each.name) != segmentation.variable)
             segments.append(Segment(name, item.rows, replace(report, variables=variables)))
@@ -198,7 +198,7 @@ class Judging:
         fingerprint = self.baseline.fingerprint
         return SegmentReport(by, self.model, fingerprint, self.window, self.alpha, self.against, tuple(segments))
 
-    def _recurrence(self, counts: Counts) -> float:
+    def _recurrence(self, counts: SegmentCounts) -> float:
         """Return the recurrence of all counted rows; 1 if it is unknown."""
         if not counts.slots:
             return 1.0
@@ -206,12 +206,12 @@ class Judging:
         return float(np.nan_to_num(recurrence(buckets[np.newaxis], self.baseline.row_collisions)[0], nan=1.0))
 
 
-def _largest(counts: Mapping[str, Counts], names: list[str]) -> dict[str, Counts]:
+def _largest(counts: Mapping[str, SegmentCounts], names: list[str]) -> dict[str, SegmentCounts]:
     """Return the counts of the named segments, and of all others together."""
     largest = {name: counts[name] for name in names if name in counts}
     rest = [item for name, item in counts.items() if name not in largest]
     if rest:
-        together = Counts.none(len(rest[0].cells))
+        together = SegmentCounts.none(len(rest[0].cells))
         for item in rest:
             together.add(item)
         largest[RARE] = together

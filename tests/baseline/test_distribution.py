@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from flask_boxkite import Baseline, BaselineError, BinMismatchError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.bounds import even_groups
-from flask_boxkite.baseline.distribution import merge
-from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.merging import merge
 from tests.baseline.strategies import COUNTS, baselines, continuous, discrete
+from tests.baseline.training.building import built
 
 AGE = Continuous("age", (0.0, 10.0, 20.0, 30.0), (0, 5, 7, 3, 1), (0.0, 20.0, 30.0), missing=2, invalid=4)
 CITY = Discrete("city", ("Bonn", "Ulm"), (5, 3), rare=2, missing=1)
@@ -207,7 +207,7 @@ def test_of_equal_bins_with_other_groups_these_follow_from_all_counts() -> None:
     """As two samples have them that were counted in bins which were given."""
     bounds = (-2.0, -1.0, 0.0, 1.0, 2.0)
     one, other = (
-        build_baseline({"x": np.random.default_rng(seed).normal(by, 1, 300)}, bins={"x": bounds}).features[0]
+        built({"x": np.random.default_rng(seed).normal(by, 1, 300)}, bins={"x": bounds}).features[0]
         for seed, by in ((1, 0.0), (2, 5.0))
     )
     assert isinstance(one, Continuous)

@@ -23,16 +23,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from flask_boxkite import Baseline, BoxkiteError, ModelMonitoringService
+from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.remote import fetch_json
+from flask_boxkite.cli.state_dir import observations
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
-from flask_boxkite.drift.report import Distances
+from flask_boxkite.drift.variable import Distances
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.folding import read_directory
 from flask_boxkite.live.windows import SLOT_SECONDS
 from flask_boxkite.records import Records
 from tests.cli.commands import ROOT, people, run
-from tests.live.directories import fold
+from tests.live.directories import fold, later
 from tests.peers import Gunicorn, fetch, wait_for
 
 TOKEN = "open-sesame"
@@ -217,20 +220,20 @@ def test_one_model_is_picked(world: World) -> None:
     assert (result.exit_code, result.stderr) == (1, "Error: The server has no model 'fraud'. It has: 'credit'.\n")
 
 
-def test_counts_outlive_the_server(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here in a copy, which has no live process; folded, and an hour later, none that was alive just now either."""
+def test_counts_outlive_the_server(world: World, tmp_path: Path) -> None:
+    """Here in a copy, which has no live process; folded, it has none that was alive just now either, an hour later."""
     shutil.copytree(world.state, tmp_path / "state")
     words = ["--state-dir", str(tmp_path / "state"), "--window", "start", "--format", "json"]
     (directory,) = (tmp_path / "state").iterdir()
-    later = time.time() + 3600
-    for step in ("dead", "folded", "later"):
-        if step == "folded":
-            fold(directory)
-            assert not list(directory.glob("live-*"))
-        if step == "later":
-            monkeypatch.setattr(time, "time", lambda: later)
-        rows = content(drift(*words))["models"][0]["rows"]
-        assert rows == {"ok": 400, "client_error": 0, "error": 0}
+    expected = {"ok": 400, "client_error": 0, "error": 0}
+    assert content(drift(*words))["models"][0]["rows"] == expected
+    fold(directory)
+    assert not list(directory.glob("live-*"))
+    assert content(drift(*words))["models"][0]["rows"] == expected
+
+    reading = read_directory(directory, clock=later(3600.0))
+    (seen,) = observations(directory, reading, None, None, Settings.drift_alpha)
+    assert seen.rows == expected
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["no file", "an empty one"])
@@ -400,7 +403,8 @@ def test_what_was_odd_about_failed_requests_is_shown(world: World) -> None:
     with answering(200, json.dumps(page).encode()) as (url, _):
         lines = drift("--url", url).stdout.splitlines()
     assert lines[2] == (
-        r"Errors: In 60 of them 'age\x1b' was missing (1.0% of others). In 2 of them no features were found."
+        r"Errors: 'age\x1b' was missing in 60 of them (1.0% of answered rows). "
+        "Check how the model handles such values. In 2 of them no features were found."
     )
     del page["models"][0]["failed"]["features"][0]["share"]
     with answering(200, json.dumps(page).encode()) as (url, _):

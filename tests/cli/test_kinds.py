@@ -17,6 +17,7 @@ from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.cli import boxkite
 from flask_boxkite.values.times import is_time_text
+from tests.baseline.training.building import built
 from tests.cli.commands import features, refused
 
 pytestmark = pytest.mark.usefixtures("directory")
@@ -104,7 +105,7 @@ def test_an_option_on_a_column_that_it_does_not_fit_is_refused_in_the_words_of_t
 def test_bins_are_given_as_numbers_and_dates(file: str) -> None:
     FILES[file]()
     found = features(file, "--bins", "day=1992-01-01,1995-06-30", "--bins", "number=10,20.5")
-    expected = build_baseline(COLUMNS, bins={"day": ["1992-01-01", "1995-06-30"], "number": [10, 20.5]})
+    expected = built(COLUMNS, bins={"day": ["1992-01-01", "1995-06-30"], "number": [10, 20.5]})
     assert tuple(found.values()) == expected.features
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift.scan import State, scan
 from flask_boxkite.drift.statistics import g_statistic, population_stability_index
 from flask_boxkite.drift.tables import GroupSums
@@ -144,7 +145,7 @@ def test_groups_of_trainings_are_not_many(rng: np.random.Generator) -> None:
     for population in POPULATIONS.values():
         for item in trainings(population, 2, 2000, rng):
             assert len(item.groups) <= 14
-            assert GroupSums([item]).of(item.cells).sum() == item.rows
+            assert GroupSums(variables_of([item])).of(item.cells).sum() == item.rows
 
 
 # --- models ----------------------------------------------------------------------------------------------------------

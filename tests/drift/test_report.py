@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline
 from flask_boxkite.baseline import Continuous, Discrete
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.distances import (
     hellinger_distance,
@@ -24,11 +25,11 @@ from flask_boxkite.drift.distances import (
     wasserstein_distance,
 )
 from flask_boxkite.drift.recurrence import ERROR
-from flask_boxkite.drift.report import Distances
 from flask_boxkite.drift.shares import Change
 from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.drift.variable import Distances
 from flask_boxkite.drift.verdict import DOUBT, judge
 from flask_boxkite.drift.wording import group_text
 from flask_boxkite.values.rowhash import ROW_BUCKETS
@@ -128,7 +129,7 @@ def test_any_report_is_json_and_text_of_100_columns(baseline: Baseline, data: st
     """Neither NaN nor infinity; whatever the names are, no line is longer and none is broken by them."""
     cells = [cell for item in baseline.features + baseline.outputs for cell in item.cells]
     live = data.draw(st.lists(st.integers(0, 10**7), min_size=len(cells), max_size=len(cells)))
-    groups = GroupSums((*baseline.features, *baseline.outputs)).of(live)
+    groups = GroupSums(baseline.variables).of(live)
     rows, requests = data.draw(st.integers(0, 10**7)), data.draw(st.integers(1, 10**4))
     timeline = data.draw(
         st.none()
@@ -188,7 +189,7 @@ def test_without_rows_there_are_no_distances() -> None:
 # --- in the course of time -------------------------------------------------------------------------------------------
 
 DISTINCT = replace(BASELINE, row_collisions=0.0)
-GROUPS = GroupSums((*BASELINE.features, *BASELINE.outputs))
+GROUPS = GroupSums(BASELINE.variables)
 AS_TRAINED = (*(0, 100, 100, 0, 0, 0), *(100, 100, 0, 0, 0, 0), *(0, 100, 100, 0, 0, 0), *(0, 100, 100, 0, 0, 0))
 WITHOUT_CITY = (*AS_TRAINED[:6], *(0, 0, 0, 0, 200, 0), *AS_TRAINED[12:])
 """200 rows each."""
@@ -320,7 +321,7 @@ def test_each_variable_is_judged_as_if_it_were_alone(rng: np.random.Generator) -
             Baseline((item,), (), 1000, row_collisions=0.0),
             np.sum(own, axis=0),
             alpha=1e-5,
-            timeline=timeline_of(GroupSums([item]).of(own)),
+            timeline=timeline_of(GroupSums(variables_of([item])).of(own)),
         )[item.name]
         (found,) = (other for other in report if (other.side, other.name) == (side, item.name))
         assert (found.judgement, found.reason, found.since) == (alone.judgement, alone.reason, alone.since)
@@ -342,10 +343,11 @@ def test_a_report_reads_as_a_table() -> None:
         "age (output) not enough data     -               5     63.0   31.4  above training 0% -> 100%",
         "",
         "city: PSI 0.876 over 1000 live rows and 1000 training rows, Jensen-Shannon 0.383, Hellinger 0.325,",
-        "  KL of live 0.367, of training 0.509",
+        "  KL of live from training 0.367, KL of training from live 0.509",
         "",
         "height: PSI 0.169 over 1000 live rows and 1000 training rows, Jensen-Shannon 0.174, Hellinger 0.145,",
-        "  KL of live 0.0821, of training 0.087, K-S 0.2, its limit 0.117, Wasserstein 0.2",
+        "  KL of live from training 0.0821, KL of training from live 0.087, Kolmogorov-Smirnov 0.2, its limit",
+        "  0.117, Wasserstein 0.2",
         "",
         "Size is PSI less what sampling alone gives it.",
     ]

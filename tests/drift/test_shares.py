@@ -45,7 +45,7 @@ def test_groups_are_sums_of_cells(baseline: Baseline) -> None:
     variables = (*baseline.features, *baseline.outputs)
     cells = [cell for item in variables for cell in item.cells]
     expected = [sum(item.cells[group.start : group.stop]) for item in variables for group in item.groups]
-    sums = GroupSums(variables)
+    sums = GroupSums(baseline.variables)
 
     assert sums.of([*cells, 7, 7]).tolist() == expected
     assert sums.of(np.array([cells, cells], dtype=np.int64)).tolist() == [expected, expected]

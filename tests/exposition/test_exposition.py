@@ -691,20 +691,18 @@ def test_two_models_have_each_family_once() -> None:
 
 
 @pytest.fixture
-def default_registry(monkeypatch: pytest.MonkeyPatch) -> CollectorRegistry:
-    """Return an empty registry in the place of the process-wide one."""
-    registry = CollectorRegistry(auto_describe=True)
-    monkeypatch.setattr("flask_boxkite.exposition.exposition.REGISTRY", registry)
+def registry(monkeypatch: pytest.MonkeyPatch) -> CollectorRegistry:
+    """Return an empty registry, for metrics of an app."""
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    return registry
+    return CollectorRegistry(auto_describe=True)
 
 
 @pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
 def test_metrics_of_the_app_stand_in_the_same_answer(
-    model: Model, default_registry: CollectorRegistry, accept: str | None
+    model: Model, registry: CollectorRegistry, accept: str | None
 ) -> None:
-    prometheus_client.Counter("rides", "Rides so far.", ["city"], registry=default_registry).labels("Bonn").inc(7)
-    text = exposition(model).export(accept)[0].decode()
+    prometheus_client.Counter("rides", "Rides so far.", ["city"], registry=registry).labels("Bonn").inc(7)
+    text = exposition(model, registry=registry).export(accept)[0].decode()
 
     assert values(text, "rides_total", "city", openmetrics=accept is not None) == {"Bonn": 7}
     assert values(text, "boxkite_predictions_total", "status", openmetrics=accept is not None)["ok"] == 7
@@ -712,11 +710,11 @@ def test_metrics_of_the_app_stand_in_the_same_answer(
 
 @pytest.mark.parametrize("accept", [None, OPENMETRICS], ids=["text", "OpenMetrics"])
 def test_our_metrics_stand_there_once_though_registered_with_the_app_too(
-    model: Model, default_registry: CollectorRegistry, accept: str | None
+    model: Model, registry: CollectorRegistry, accept: str | None
 ) -> None:
-    source = exposition(model)
-    prometheus_client.Gauge("temperature", "Degrees.", registry=default_registry).set(21)
-    default_registry.register(ExpositionCollector(source))
+    source = exposition(model, registry=registry)
+    prometheus_client.Gauge("temperature", "Degrees.", registry=registry).set(21)
+    registry.register(ExpositionCollector(source))
     text = source.export(accept)[0].decode()
 
     assert values(text, "temperature", openmetrics=accept is not None) == {(): 21}
@@ -724,10 +722,10 @@ def test_our_metrics_stand_there_once_though_registered_with_the_app_too(
 
 
 @pytest.mark.parametrize("name", ["rides", "rides_total"])
-def test_the_filter_applies_to_metrics_of_the_app(model: Model, default_registry: CollectorRegistry, name: str) -> None:
-    prometheus_client.Counter("rides", "Rides so far.", registry=default_registry).inc(7)
-    prometheus_client.Gauge("temperature", "Degrees.", registry=default_registry).set(21)
-    text = exposition(model).export(None, {name})[0].decode()
+def test_the_filter_applies_to_metrics_of_the_app(model: Model, registry: CollectorRegistry, name: str) -> None:
+    prometheus_client.Counter("rides", "Rides so far.", registry=registry).inc(7)
+    prometheus_client.Gauge("temperature", "Degrees.", registry=registry).set(21)
+    text = exposition(model, registry=registry).export(None, {name})[0].decode()
 
     assert values(text, "rides_total") == {(): 7}
     assert "temperature" not in text

@@ -35,6 +35,7 @@ from hypothesis import strategies as st
 import flask_boxkite
 from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.cli import boxkite
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.records import Records
@@ -447,7 +448,7 @@ def test_the_rows_of_training_are_as_in_training(
 ) -> None:
     # Numbers or dates with odd texts among them are refused.
     is_text = any(isinstance(value, str) and not is_time_text(value) for value in values)
-    baseline = build_baseline({"x": values}, texts=["x"] if is_text else [])
+    baseline = build_baseline({"x": values}, options=BaselineOptions.of(texts=["x"] if is_text else []))
     service = ModelMonitoringService(baseline, sink="none")
     send(service, values)
     (item,) = service.drift()

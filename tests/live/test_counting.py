@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.increments import Increments
@@ -218,7 +219,7 @@ def test_arrays_of_integers_agree_with_comparing_one_by_one(
 def test_live_counts_of_the_training_data_are_the_training_counts(values: list[float], is_single: bool) -> None:
     """Each row in its group, as in training: serving what was trained on is never drift."""
     column = np.array(values, dtype=np.float32 if is_single else np.float64)
-    (trained,) = build_baseline({"x": column}, discrete=[]).features
+    (trained,) = build_baseline({"x": column}, options=BaselineOptions.of(discrete=[])).features
     batch = counted([trained], column[:, np.newaxis])
 
     assert batch == list(trained.cells)
@@ -231,7 +232,7 @@ def test_live_counts_of_the_training_data_are_the_training_counts(values: list[f
 @example([2**53, 2**53 + 1, 0.5] * 4)
 @example([2**64 + 1, 2**64 + 3, 5] * 4)
 def test_integers_beyond_2_to_the_53_are_the_same_number_in_training_and_live(values: list[Any]) -> None:
-    (trained,) = build_baseline({"x": values}, discrete=[]).features
+    (trained,) = build_baseline({"x": values}, options=BaselineOptions.of(discrete=[])).features
 
     assert counted([trained], [[value] for value in values]) == list(trained.cells)
 
@@ -297,7 +298,7 @@ def test_the_cell_of_a_textual_category(value: Any, expected: int) -> None:
 
 def test_unknown_values_are_rare_where_training_dropped_rare_ones() -> None:
     """Which ones it dropped is not known any more, so an unknown value is no sign of something new."""
-    (trained,) = build_baseline({"x": ["a"] * 3 + ["b", "c"]}, max_categories=1).features
+    (trained,) = build_baseline({"x": ["a"] * 3 + ["b", "c"]}, options=BaselineOptions.of(max_categories=1)).features
 
     assert trained.cells == (3, 2, 0, 0, 0)
     assert counted([trained], [["a"], ["b"], ["c"], ["new"]]) == [1, 3, 0, 0, 0]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.grid import CHUNK_VALUES, MAX_CROWD, Grid, GridColumn
 from flask_boxkite.payloads import Table
@@ -195,7 +196,7 @@ def order_of(array: NDArray[Any], order: str) -> NDArray[Any]:
 @pytest.mark.parametrize("order", ["C", "Fortran", "strided", "reversed", "read-only"])
 @pytest.mark.parametrize("dtype", ["f8", "f4", "f2"])
 def test_all_distributions_are_counted_as_searched(dtype: str, order: str, rng: np.random.Generator) -> None:
-    trained = build_baseline(samples(rng, 4000), discrete=[]).features
+    trained = build_baseline(samples(rng, 4000), options=BaselineOptions.of(discrete=[])).features
     with np.errstate(over="ignore"):
         rows = np.array(list(samples(rng, 700).values())).T.astype(dtype)
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_boxkite.baseline.distribution import MAX_COUNT
+from flask_boxkite.baseline.limits import MAX_COUNT
 from flask_boxkite.live import statefile
 from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.folding import read_directory

@@ -224,7 +224,7 @@ class Served:
     def check(self, found: Timeline) -> None:
         """Compare a timeline with the list."""
         expected = self.expected()
-        groups, rows = GroupSums((*LAYOUT.features, *LAYOUT.outputs)), found.rows
+        groups, rows = GroupSums(LAYOUT.variables), found.rows
         assert rows is not None
         assert found.now == self.clock.now
         assert found.starts.tolist() == list(expected)

@@ -6,31 +6,32 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.baseline import Continuous, Discrete, Distribution
+from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.families import variable_families
-from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
+from flask_boxkite.baseline.variables import variables_of
+from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=30), st.data())
 def test_every_line_is_the_sum_of_its_run_of_cells(cells: list[int], data: st.DataObject) -> None:
     ends = st.integers(0, len(cells))
     runs = data.draw(st.lists(st.tuples(ends, ends).map(sorted), max_size=8))
-    block = Block([(f"x{index}", start, stop) for index, (start, stop) in enumerate(runs)])
+    sample_lines = SampleLines([(f"x{index}", start, stop) for index, (start, stop) in enumerate(runs)])
 
     expected = [f"x{index} {sum(cells[start:stop])}\n" for index, (start, stop) in enumerate(runs)]
-    assert block.render(running_sum(cells)) == "".join(expected)
+    assert sample_lines.render(running_sum(cells)) == "".join(expected)
 
 
 def test_numbers_are_whole_however_large() -> None:
     cells = np.array([2**52, 2**52 - 1], dtype=np.int64)
 
-    assert Block([("x", 0, 2)]).render(running_sum(cells)) == "x 9007199254740991\n"
+    assert SampleLines([("x", 0, 2)]).render(running_sum(cells)) == "x 9007199254740991\n"
 
 
 def test_a_percent_sign_in_a_label_is_a_percent_sign() -> None:
-    block = Block([(f"x{{{label_text(a='100 %', b='%d%s')}}}", 0, 1)])
+    sample_lines = SampleLines([(f"x{{{label_text(a='100 %', b='%d%s')}}}", 0, 1)])
 
-    assert block.render(running_sum([3])) == 'x{a="100 %",b="%d%s"} 3\n'
+    assert sample_lines.render(running_sum([3])) == 'x{a="100 %",b="%d%s"} 3\n'
 
 
 def test_labels_are_escaped_and_those_without_a_value_left_out() -> None:
@@ -49,15 +50,14 @@ def test_heads_differ_between_the_formats_for_counters_only() -> None:
 
 
 def test_families_of_variables_follow_the_contract() -> None:
-    variables: list[Distribution] = [
-        Continuous("x", (1.0, 2.0), (0, 0, 0), (1.0, 2.0)),
-        Discrete("y", ("a",), (0,)),
-    ]
-    cells = [9, *range(1, 6), *range(10, 15)]  # one cell before theirs
+    first = Discrete("z", (), ())
+    outputs = Continuous("x", (1.0, 2.0), (0, 0, 0), (1.0, 2.0)), Discrete("y", ("a",), (0,))
+    variables = variables_of([first], outputs)[1:]
+    cells = [*[9] * len(first.cells), *range(1, 6), *range(10, 15)]
     rendered = {
-        family.name: (family.type, block.render(running_sum(cells)))
-        for family, block in variable_families(
-            "inference", variables, 1, 'model="m"', baseline=False, bins=True, openmetrics=False
+        family.name: (family.type, sample_lines.render(running_sum(cells)))
+        for family, sample_lines in variable_families(
+            "output", variables, 'model="m"', baseline=False, bins=True, openmetrics=False
         )
     }
 
@@ -92,10 +92,10 @@ def test_families_of_variables_follow_the_contract() -> None:
 
 
 def test_a_baseline_has_families_of_its_own() -> None:
-    variables = [Discrete("y", ("a",), (1,))]
+    variables = variables_of([Discrete("y", ("a",), (1,))])
     names = [
         family.sample_name
-        for family, _ in variable_families("feature", variables, 0, "", baseline=True, bins=True, openmetrics=True)
+        for family, _ in variable_families("feature", variables, "", baseline=True, bins=True, openmetrics=True)
     ]
 
     assert names == [

@@ -17,7 +17,8 @@ import pytest
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.records import Records, reading
+from flask_boxkite.records import Records
+from flask_boxkite.records.lines import LineLimits
 from tests.records.archives import record, write
 
 FIELDS = [
@@ -227,10 +228,11 @@ def test_polars_reads_only_when_it_collects_and_then_anew(root: Path, trained: B
     assert records.counts.rows == 10
 
 
-def test_polars_stops_reading_when_it_has_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 100)
+def test_polars_stops_reading_when_it_has_enough(tmp_path: Path) -> None:
+    body = "x" * (LineLimits().chunk_bytes // 3)
     for minute in range(10):
-        write(tmp_path, *(record([float(minute)], f"2026-01-01T08:0{minute}:00") for _ in range(3)))
+        at = f"2026-01-01T08:0{minute}:00"
+        write(tmp_path, *(record([float(minute)], at, request_body=body) for _ in range(3)))
     records = Records(tmp_path)
     lazy = records.to_frame("polars")
     assert lazy.head(4).collect()["feature_0"].to_list() == [0.0, 0.0, 0.0, 1.0]

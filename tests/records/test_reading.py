@@ -14,16 +14,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.records import Records, reading
+from flask_boxkite.records import ReadCounts, Records
 from flask_boxkite.records.decoding import decoder
+from flask_boxkite.records.duplicates import new_ones
 from flask_boxkite.records.folders import Folder, RecordFile
+from flask_boxkite.records.lines import LineLimits
 from flask_boxkite.records.period import Period
+from flask_boxkite.records.reading import read_records
+from flask_boxkite.records.selection import Filter
 from tests.records.archives import record, write
 
 
 def line(item: dict[str, Any]) -> bytes:
     """Return a record as a line."""
     return json.dumps(item).encode() + b"\n"
+
+
+def read_within(limits: LineLimits, root: Path) -> tuple[list[Any], ReadCounts]:
+    """Return the features of all records, read within limits, and the counts of the reading."""
+    folder, counts = Folder(root, {}), ReadCounts()
+    files = folder.files(Period(), 0)
+    chunks = read_records(folder, files, decoder(None), Filter(Period()), counts, limits=limits)
+    return [item.features for chunk in chunks for item in chunk], counts
 
 
 DAMAGED = {
@@ -51,12 +63,12 @@ def test_a_damaged_line_is_counted_and_all_others_are_read(tmp_path: Path, damag
     assert [item["features"] for item in records] == [[1.0], [2.0], [3.0]]
     assert records.counts.damaged == {"no_record": 1, "empty": 2}
     # Once more, as the reader of some features only sees it.
-    counts = reading.ReadCounts()
-    chunks = reading.read_records(
+    counts = ReadCounts()
+    chunks = read_records(
         Folder(tmp_path, {}),
         Folder(tmp_path, {}).files(Period(), 0),
         decoder(["a"]),
-        reading.Filter(Period()),
+        Filter(Period()),
         counts,
     )
     assert [item.features for chunk in chunks for item in chunk] == [[1.0], [2.0], [3.0]]
@@ -65,16 +77,12 @@ def test_a_damaged_line_is_counted_and_all_others_are_read(tmp_path: Path, damag
 
 @pytest.mark.parametrize("chunk_bytes", [64, 100, 1 << 20])
 @pytest.mark.parametrize("end", [b"\n", b""], ids=["ends", "ends with the file"])
-def test_a_line_without_an_end_is_passed_over_in_little_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_bytes: int, end: bytes
-) -> None:
-    monkeypatch.setattr(reading, "CHUNK_BYTES", chunk_bytes)
-    monkeypatch.setattr(reading, "LONGEST_LINE_BYTES", 1000)
+def test_a_line_without_an_end_is_passed_over_in_little_memory(tmp_path: Path, chunk_bytes: int, end: bytes) -> None:
     rest = [record([2.0])] if end else []
     write(tmp_path, record([1.0]), b"x" * 5000 + end, *rest)
-    records = Records(tmp_path)
-    assert [item["features"] for item in records] == [[1.0], [2.0]][: 1 + len(rest)]
-    assert records.counts.damaged.total() == 1
+    features, counts = read_within(LineLimits(chunk_bytes, longest_line_bytes=1000), tmp_path)
+    assert features == [[1.0], [2.0]][: 1 + len(rest)]
+    assert counts.damaged.total() == 1
 
 
 def test_the_record_behind_a_torn_one_is_not_lost(tmp_path: Path) -> None:
@@ -99,13 +107,13 @@ def test_a_record_that_comes_again_is_left_out_wherever_it_stands(tmp_path: Path
 @given(names=st.lists(st.sampled_from("abcdef"), max_size=30), size=st.integers(1, 400))
 def test_each_id_is_read_once_whatever_the_chunks(names: list[str], size: int) -> None:
     """Against a dict, over all ways in which duplicates can be spread over chunks."""
-    wanted = reading.Filter(Period())
-    counts, seen = reading.ReadCounts(), set[bytes]()
+    wanted = Filter(Period())
+    counts, seen = ReadCounts(), set[bytes]()
     decode = decoder(None)
     items = [decode(line(record([1.0], entity_id=f"{name * 8}-0000-4000-8000-000000000000"))) for name in names]
     kept = []
     for start in range(0, len(items), size):
-        kept += reading.new_ones(wanted.of(items[start : start + size]), seen, counts)
+        kept += new_ones(wanted.of(items[start : start + size]), seen, counts)
     assert [item.entity_id[0] for item in kept] == list(dict.fromkeys(names))
     assert counts.duplicates == len(names) - len(kept)
 
@@ -150,9 +158,9 @@ def test_a_compressed_file_of_no_lines_is_no_damage(tmp_path: Path) -> None:
 def test_a_file_that_vanishes_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, record([1.0]))
     gone = path.with_name("0759_boxkite-pod-1.txt")
-    folder, counts = Folder(tmp_path, {}), reading.ReadCounts()
+    folder, counts = Folder(tmp_path, {}), ReadCounts()
     files = [RecordFile(0, str(gone)), *folder.files(Period(), 0)]
-    chunks = list(reading.read_records(folder, files, decoder(None), reading.Filter(Period()), counts))
+    chunks = list(read_records(folder, files, decoder(None), Filter(Period()), counts))
     assert [item.features for chunk in chunks for item in chunk] == [[1.0]]
     assert (counts.vanished, counts.files) == (1, 1)
 
@@ -161,30 +169,23 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     folder = Folder(tmp_path, {})
     files = [RecordFile(0, str(tmp_path))]
     with pytest.raises(BoxkiteError, match=r"Records in '.*' cannot be read: .*\. Give this user the right to"):
-        list(reading.read_records(folder, files, decoder(None), reading.Filter(Period()), reading.ReadCounts()))
+        list(read_records(folder, files, decoder(None), Filter(Period()), ReadCounts()))
 
 
 def test_a_hostile_name_of_such_a_file_forges_no_line(tmp_path: Path) -> None:
     hostile = tmp_path / os.fsdecode(b"0800_\x1b[2J\n\xff.txt")
     hostile.mkdir()
-    chunks = reading.read_records(
-        Folder(tmp_path, {}),
-        [RecordFile(0, str(hostile))],
-        decoder(None),
-        reading.Filter(Period()),
-        reading.ReadCounts(),
-    )
+    files = [RecordFile(0, str(hostile))]
     with pytest.raises(BoxkiteError, match="cannot be read") as error:
-        list(chunks)
+        list(read_records(Folder(tmp_path, {}), files, decoder(None), Filter(Period()), ReadCounts()))
     assert str(error.value).isprintable()
 
 
-def test_lines_longer_than_a_chunk_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "CHUNK_BYTES", 100)
+def test_lines_longer_than_a_chunk_are_read(tmp_path: Path) -> None:
     write(tmp_path, *(record([float(index)]) for index in range(50)), b'{"entity_id":')
-    records = Records(tmp_path)
-    assert [item["features"] for item in records] == [[float(index)] for index in range(50)]
-    assert records.counts.damaged == {"no_record": 1}
+    features, counts = read_within(LineLimits(chunk_bytes=100), tmp_path)
+    assert features == [[float(index)] for index in range(50)]
+    assert counts.damaged == {"no_record": 1}
 
 
 def test_a_reading_can_be_repeated_and_sees_what_is_new(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,8 @@ from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.drift import DriftReport, VariableDrift, drift_report
 from flask_boxkite.drift.scan import TESTS
 from flask_boxkite.errors import BaselineError, BoxkiteError
-from flask_boxkite.records import Records, SegmentReport, segmentation
+from flask_boxkite.records import Records, SegmentReport
+from flask_boxkite.records.segmentation import Segmentation
 from tests.records.archives import record, seconds, write
 
 COUNTRIES = ("DE", "FR", "IT")
@@ -335,13 +336,12 @@ def test_small_segments_are_put_together(tmp_path: Path, trained: Baseline) -> N
     assert report["__rare__"].report["age"].live_rows == 10
 
 
-def test_endless_values_do_not_fill_the_memory(
-    tmp_path: Path, trained: Baseline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(segmentation, "MOST_COUNTED", 3)
-    rows = [({"age": 40.0, "user": f"u{user % 50}"}, 0.5, "2026-01-01T08:00:00") for user in range(100)]
-    report = segments(write_rows(tmp_path / "records", rows), trained, "user")
-    assert {each.name: each.rows for each in report} == {"u0": 2, "u1": 2, "u2": 2, "__rare__": 94}
+def test_endless_values_do_not_fill_the_memory(trained: Baseline) -> None:
+    segmentation = Segmentation("user", trained, most=3)
+    features = [None] * len(trained.features)
+    names = Counter(segmentation(None, [*features, f"u{user % 50}"], None) for user in range(100))
+    assert segmentation.others == ("user",)
+    assert names == {"u0": 2, "u1": 2, "u2": 2, "__rare__": 94}
 
 
 def test_a_segment_that_was_always_different_has_not_moved_since(tmp_path: Path, trained: Baseline) -> None:

@@ -24,9 +24,8 @@ from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.records import Records
-from flask_boxkite.records.counting import Counter
-from flask_boxkite.records.decoding import decoder
-from flask_boxkite.records.reading import Record
+from flask_boxkite.records.counting import RecordCounter
+from flask_boxkite.records.decoding import Record, decoder
 from tests.records.archives import record, write
 
 BEGIN = int(datetime(2026, 3, 1, 9, 0, 3, tzinfo=timezone.utc).timestamp())
@@ -88,9 +87,9 @@ def decoded(known: Baseline, requests: Sequence[Sent]) -> list[Record]:
     return [decode(json.dumps(request.record()).encode()) for request in requests]
 
 
-def counter_of(known: Baseline, requests: Sequence[Sent], end: float, chunk: int = 1000) -> Counter:
+def counter_of(known: Baseline, requests: Sequence[Sent], end: float, chunk: int = 1000) -> RecordCounter:
     """Return a counter that was given the requests' records, so many at a time."""
-    counter = Counter(known, end)
+    counter = RecordCounter(known, end)
     records = decoded(known, requests)
     for start in range(0, len(records), chunk):
         counter.add(records[start : start + chunk])
@@ -235,7 +234,7 @@ def test_each_segment_has_the_timeline_of_its_own_rows(
             by_text[str(row[2])].append(row)
         for name, together in by_text.items():
             own[name].append(request_of(at, together))
-    counter = Counter(KNOWN, at + 1, segment_of=lambda record, row, output: str(row and row[2]))
+    counter = RecordCounter(KNOWN, at + 1, segment_of=lambda record, row, output: str(row and row[2]))
     records = decoded(KNOWN, requests[::-1] if turned else requests)
     for start in range(0, len(records), chunk):
         counter.add(records[start : start + chunk])

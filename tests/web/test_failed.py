@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -92,6 +93,9 @@ def test_answers_that_refuse_the_client_are_not_failures(baseline: Baseline) -> 
     assert scrape(app).by("state", FAMILY) == {}
 
 
+ODD = "'age' was missing in 60 of them (0% of answered rows). Check how the model handles such values."
+
+
 @pytest.mark.parametrize("path", ["/boxkite/", "/boxkite/report.html"])
 def test_the_page_names_the_feature_that_broke_the_model(baseline: Baseline, path: str) -> None:
     app = make_app(baseline)
@@ -100,7 +104,7 @@ def test_the_page_names_the_feature_that_broke_the_model(baseline: Baseline, pat
 
     Outline(page)
     assert "<strong>60 predictions failed</strong> in the last 24 hours." in page
-    assert "In 60 of them 'age' was missing (0% of others). Verdicts leave them out." in unescape(page)
+    assert f"{ODD} Verdicts leave them out." in unescape(page)
 
 
 def test_the_text_of_the_report_says_what_broke_the_model(baseline: Baseline) -> None:
@@ -110,8 +114,8 @@ def test_the_text_of_the_report_says_what_broke_the_model(baseline: Baseline) ->
         text = str(app.monitor.drift())  # type: ignore[attr-defined]
         recent = str(app.monitor.drift(window="24h"))  # type: ignore[attr-defined]
 
-    said = "60 predictions failed since the start. In 60 of them 'age' was missing (0% of others). Verdicts"
-    assert text.splitlines()[1:4] == [said, "leave them out.", ""]
+    said = f"60 predictions failed since the start. {ODD} Verdicts leave them out."
+    assert text.splitlines()[1:4] == [*textwrap.wrap(said, 100), ""]
     assert "\n60 predictions failed in the last 24h. " in recent
 
 

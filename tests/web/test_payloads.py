@@ -820,13 +820,13 @@ READ_BACK: dict[str, tuple[dict[str, Any], Any]] = {
 def test_records_read_back_give_the_live_counts(
     twins: Make, sent: dict[str, Any], answer: Any, baseline: Baseline
 ) -> None:
-    from flask_boxkite.records.counting import Counter
+    from flask_boxkite.records.counting import RecordCounter
     from flask_boxkite.records.decoding import decoder
 
     app = twins(fixed({"predictions": [0.25, 0.75][:answer]} if type(answer) is int else answer))
     app.client.post("/score", **sent)
     decode = decoder([feature.name for feature in baseline.features])
-    counter = Counter(baseline, float("inf"))
+    counter = RecordCounter(baseline, float("inf"))
     counter.add([decode(json.dumps(record).encode()) for record in app.records()])
     (counts,) = counter.segments.values()
     samples = app.scrape()
@@ -1022,9 +1022,12 @@ def test_a_million_categories_are_one_series(twins: Make, baseline: Baseline) ->
 
 def test_rare_categories_are_rare(twins: Make) -> None:
     from flask_boxkite.baseline.training.build import build_baseline
+    from flask_boxkite.baseline.training.options import BaselineOptions
 
     own = build_baseline(
-        {"city": [f"c{i % 100}" for i in range(1000)]}, [i / 1000 for i in range(1000)], max_categories=5
+        {"city": [f"c{i % 100}" for i in range(1000)]},
+        [i / 1000 for i in range(1000)],
+        BaselineOptions.of(max_categories=5),
     )
     app = twins(fixed({"score": 0.5}), baseline=own)
     app.send(json={"city": "c77"})

@@ -242,7 +242,7 @@ def check_consistent(samples: Samples) -> float:
     return totals.pop()
 
 
-def training_baseline(**options: Any) -> Baseline:
+def training_baseline(model: str = "default", version: str | None = None) -> Baseline:
     """Build the baseline of the tests: two continuous features, a textual one, and a continuous output."""
     from flask_boxkite.baseline.training.build import build_baseline
 
@@ -254,5 +254,6 @@ def training_baseline(**options: Any) -> Baseline:
             "city": [CITIES[i % 3] for i in range(number)],
         },
         [i / number for i in range(number)],
-        **options,
+        model=model,
+        version=version,
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 
-from flask_boxkite.baseline.distribution import MAX_COUNT
+from flask_boxkite.baseline.limits import MAX_COUNT
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import parse_number
 from flask_boxkite.promtext.sample import Sample

@@ -23,9 +23,10 @@ from flask_boxkite.baseline.bounds import even_groups
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
+from flask_boxkite.baseline.variables import Side, Variable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import INVALID, MISSING, RARE, UNSEEN, canonical_number, parse_number
-from flask_boxkite.promtext.family import Block, Family, label_text, running_sum
+from flask_boxkite.promtext.family import Family, SampleLines, label_text, running_sum
 from flask_boxkite.promtext.sample import Sample
 
 __all__ = ["COMMENT", "LegacyFamily", "info_family", "is_legacy", "read", "render_file", "variable_families"]
@@ -37,11 +38,11 @@ COMMENT = "# flask_boxkite "
 
 _NAME = re.compile(r"(?:feature_([0-9]{1,9})|inference)_value_baseline(_bucket|_total|_count|_sum)?")
 _INFO = Family("baseline_metrics_info", "gauge", "Metadata about the baseline training metrics")
-_TRAINED, _LIVE = "Baseline values for feature: ", "Real time values for feature: "
-_TRAINED_OUTPUT, _LIVE_OUTPUT = (
-    "Baseline inference values for test set",
-    "Real time inference values for test set",
-)
+_WORDS: dict[Side, tuple[str, str]] = {
+    "feature": ("Baseline values for feature: ", "Real time values for feature: "),
+    "output": ("Baseline inference values for test set", "Real time inference values for test set"),
+}
+"""HELP texts of training counts and of live counts; the name of a feature follows."""
 
 
 def is_legacy(samples: Sequence[Sample]) -> bool:
@@ -75,6 +76,7 @@ def read(
         match = _NAME.fullmatch(sample.name)
         if match and match[2] in ("_bucket", "_total"):
             (features.setdefault(int(match[1]), []) if match[1] else outputs).append(sample)
+
     trained = tuple(
         _distribution(_feature_name(helps, index), features[index], comments.get(f"feature_{index}_value_baseline"))
         for index in sorted(features)
@@ -86,7 +88,7 @@ def read(
 
 def _feature_name(helps: Mapping[str, str], index: int) -> str:
     stem = f"feature_{index}_value_baseline"
-    return helps.get(stem, helps.get(f"{stem}_total", "")).removeprefix(_TRAINED) or f"feature_{index}"
+    return helps.get(stem, helps.get(f"{stem}_total", "")).removeprefix(_WORDS["feature"][0]) or f"feature_{index}"
 
 
 def _distribution(name: str, samples: list[Sample], comment: str | None) -> Distribution:
@@ -179,61 +181,63 @@ class LegacyFamily:
         family: Name, type and help.
     """
 
-    def __init__(self, stem: str, words: str, distribution: Distribution, offset: int, *, training: bool) -> None:
+    def __init__(self, stem: str, variable: Variable, *, training: bool) -> None:
+        _, distribution, cells = variable
         name = f"{stem}_value_baseline" if training else f"{stem}_value"
-        is_feature = words in (_TRAINED, _LIVE)
+        words = _WORDS[variable.side][0 if training else 1]
+        is_feature = variable.side == "feature"
         self.variable = distribution.name if is_feature else words
         self._weights: NDArray[Any] | None = None
-        self._offset = offset
+        self._start = cells.start
         documentation = f"{words}{distribution.name}" if is_feature else words
+
         if isinstance(distribution, Continuous):
             self.family = Family(name, "histogram", documentation)
-            self._block = Block(_buckets(name, distribution, offset))
+            self._lines = SampleLines(_buckets(name, distribution, cells))
             if distribution.upper_bounds[0] >= 0:
                 self._weights = np.array(distribution.upper_bounds)
         else:
             self.family = Family(name, "counter", documentation)
-            self._block = Block(_categories(f"{name}_total", distribution, offset, training=training))
+            self._lines = SampleLines(_categories(f"{name}_total", distribution, cells.start, training=training))
 
     def render(self, running: NDArray[np.int64]) -> str:
         """Return the sample lines; *running* is the running sum of all cells."""
-        text = self._block.render(running)
+        text = self._lines.render(running)
         if self._weights is not None:
-            counts = np.diff(running[self._offset : self._offset + len(self._weights) + 1])
+            counts = np.diff(running[self._start : self._start + len(self._weights) + 1])
             with np.errstate(over="ignore"):
                 text += f"{self.family.name}_sum {canonical_number(counts @ self._weights)}\n"
         return text
 
 
-def _buckets(name: str, distribution: Continuous, offset: int) -> Iterator[tuple[str, int, int]]:
-    for stop, bound in enumerate(distribution.upper_bounds, offset + 1):
-        yield f'{name}_bucket{{le="{bound}"}}', offset, stop
-    everything = offset + len(distribution.cells)
-    yield f'{name}_bucket{{le="+Inf"}}', offset, everything
+def _buckets(name: str, distribution: Continuous, cells: slice) -> Iterator[tuple[str, int, int]]:
+    for stop, bound in enumerate(distribution.upper_bounds, cells.start + 1):
+        yield f'{name}_bucket{{le="{bound}"}}', cells.start, stop
+    yield f'{name}_bucket{{le="+Inf"}}', cells.start, cells.stop
     if distribution.upper_bounds[0] >= 0:
-        yield f"{name}_count", offset, everything
+        yield f"{name}_count", cells.start, cells.stop
 
 
-def _categories(name: str, distribution: Discrete, offset: int, *, training: bool) -> Iterator[tuple[str, int, int]]:
+def _categories(name: str, distribution: Discrete, start: int, *, training: bool) -> Iterator[tuple[str, int, int]]:
     values = list(distribution.categories) if distribution.is_time else list(map(str, distribution.values))
     # Texts must differ: two samples with the same labels would make the whole answer invalid.
     missing, invalid = ("nan", "None") if {"nan", "None"}.isdisjoint(values) else (MISSING, INVALID)
     for cell, value in enumerate((*values, RARE, UNSEEN, missing, invalid)):
         # The ancestor has no line for a training value that did not occur; its live lines all exist from the start.
         if cell < len(values) or not training or distribution.cells[cell]:
-            yield f"{name}{{{label_text(bin=value)}}}", offset + cell, offset + cell + 1
+            yield f"{name}{{{label_text(bin=value)}}}", start + cell, start + cell + 1
 
 
 def variable_families(baseline: BaselineContents, *, training: bool) -> Iterator[LegacyFamily]:
     """Yield a family per variable: of *training* counts, or of live counts in the same cells."""
-    offset = 0
-    for index, distribution in enumerate(baseline.features):
-        words = _TRAINED if training else _LIVE
-        yield LegacyFamily(f"feature_{index}", words, distribution, offset, training=training)
-        offset += len(distribution.cells)
-    for distribution in baseline.outputs[:1]:
-        words = _TRAINED_OUTPUT if training else _LIVE_OUTPUT
-        yield LegacyFamily("inference", words, distribution, offset, training=training)
+    for index, variable in enumerate(_written(baseline)):
+        stem = f"feature_{index}" if variable.side == "feature" else "inference"
+        yield LegacyFamily(stem, variable, training=training)
+
+
+def _written(baseline: BaselineContents) -> Sequence[Variable]:
+    """Return the variables for which the format has a place: all features, and one output."""
+    return baseline.variables[: len(baseline.features) + 1]
 
 
 def info_family(baseline: BaselineContents) -> tuple[Family, str]:
@@ -248,18 +252,17 @@ def info_family(baseline: BaselineContents) -> tuple[Family, str]:
 def render_file(baseline: BaselineContents) -> str:
     """Return a baseline file's text under the ancestor's names; warn of parts that only this package reads."""
     _warn_of_losses(baseline)
-    running = running_sum([cell for item in baseline.features + baseline.outputs for cell in item.cells])
-    variables = (*baseline.features, *baseline.outputs[:1])
+    running = running_sum(baseline.cells)
     parts = []
-    for item, family in zip(variables, variable_families(baseline, training=True), strict=True):
-        extras = _extras(item)
+    for variable, family in zip(_written(baseline), variable_families(baseline, training=True), strict=True):
+        extras = _extras(variable.distribution)
         comment = f"{COMMENT}{family.family.name} {json.dumps(extras)}\n" if extras else ""
         parts.append(family.family.header(openmetrics=False) + comment + family.render(running))
     return "".join(parts)
 
 
 def _warn_of_losses(baseline: BaselineContents) -> None:
-    written = (*baseline.features, *baseline.outputs[:1])
+    written = [variable.distribution for variable in _written(baseline)]
     times = [item.name for item in written if item.is_time and isinstance(item, Continuous)]
     texts = sorted({text for item in written for text in item.missing_texts})
     outputs = [item.name for item in baseline.outputs[1:]]
@@ -267,6 +270,7 @@ def _warn_of_losses(baseline: BaselineContents) -> None:
         *([f"dates are seconds since 1970 ({', '.join(map(repr, times))})"] if times else []),
         *([f"{', '.join(map(repr, texts))} do not stand for missing values"] if texts else []),
     ]
+
     if losses:
         logger.warning("To boxkite 0.0.5, %s. flask_boxkite reads the file as it was meant.", ", and ".join(losses))
     if outputs:

@@ -6,28 +6,21 @@ Every error names the file, and the line where one is at fault. Reading 1,000 co
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, NoReturn
 
 from flask_boxkite.baseline.contents import BaselineContents
-from flask_boxkite.baseline.distribution import (
-    LONGEST_NAME,
-    MOST_BINS,
-    Continuous,
-    Discrete,
-    Distribution,
-    group_counts,
-)
+from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, group_counts
 from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
+from flask_boxkite.baseline.file.damage import HINT, fail
+from flask_boxkite.baseline.file.lines import lines_of
 from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
+from flask_boxkite.baseline.limits import LONGEST_NAME, MOST_BINS
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import BELOW, INVALID, MISSING, RARE, SPECIAL_GROUPS, UNSEEN, parse_interval, parse_number
 from flask_boxkite.promtext.sample import Sample, parse_any_sample, unescape
@@ -35,23 +28,16 @@ from flask_boxkite.values.times import seconds_of_label
 
 __all__ = ["load", "loads"]
 
-MAX_BYTES = 256 * 1024 * 1024
-"""Most bytes of a file; larger ones are refused unread. 10,000 features take about 100 MB."""
-
-LONGEST_LINE = 1024 * 1024
-"""Most bytes of a line; this package writes lines of a few hundred."""
-
 MOST_SAMPLES = 2_000_000
 """Most samples of a file, twice as many as 10,000 features have; each takes half a kilobyte of memory."""
 
-_HINT = "Write one with ModelMonitoringService.export_text()."
 _VARIABLE_SAMPLE = re.compile(
     r"boxkite_(feature|inference)_(?:(info)|(value)_baseline_bucket|value_baseline_count|(category|group)_baseline_total)"
 )
 
 
 @dataclass
-class _Variable:
+class _FileVariable:
     """The parts of one feature or output in the file, before the checks."""
 
     name: str
@@ -75,14 +61,14 @@ def load(path: Path) -> BaselineContents:
     try:
         helps: dict[str, str] = {}
         comments: dict[str, str] = {}
-        samples = list(_samples(_lines(path), helps, comments))
+        samples = list(_samples(lines_of(path), helps, comments))
         if not samples:
-            _fail(f"it is empty. {_HINT}")
+            fail(f"it is empty. {HINT}")
         if legacy.is_legacy(samples):
             return legacy.read(samples, helps, comments, int(path.stat().st_mtime))
         return _assembled(samples)
     except OSError as error:
-        msg = f"Baseline file '{path}': it cannot be read: {error.strerror}. {_HINT}"
+        msg = f"Baseline file '{path}': it cannot be read: {error.strerror}. {HINT}"
         raise BaselineError(msg, path=str(path)) from error
     except BaselineError as error:
         where = f", line {error.line}" if error.line is not None else ""
@@ -99,45 +85,9 @@ def loads(text: str) -> BaselineContents:
     return _assembled(list(_samples(text.split("\n"), {}, {})))
 
 
-def _fail(fact: str, line: int | None = None) -> NoReturn:
-    raise BaselineError(fact, line=line)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    """Open a file of at most `MAX_BYTES`. The open file is checked, because its path may lead to another one later."""
-    # O_NONBLOCK, because opening a pipe would wait.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            _fail(f"it is not a file. {_HINT}")
-        if about.st_size > MAX_BYTES:
-            _fail(f"it has {about.st_size:,} bytes, more than the {MAX_BYTES:,} that a baseline may have.")
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file; a line that is not text, or is too long, ends the reading."""
-    with _opened(path) as file:
-        size = number = 0
-        # Only "\n" ends a line: str.splitlines() would also cut at characters that names may hold.
-        while line := file.readline(LONGEST_LINE + 1):
-            number += 1
-            size += len(line)
-            if len(line) > LONGEST_LINE:
-                _fail(f"the line has more than {LONGEST_LINE:,} bytes, so it is no baseline. {_HINT}", number)
-            if size > MAX_BYTES:
-                _fail(f"it grows beyond the {MAX_BYTES:,} bytes that a baseline may have.", number)
-            try:
-                yield line.decode("utf-8").removesuffix("\n")
-            except UnicodeDecodeError:
-                _fail(f"it is not UTF-8 text, so it is no baseline. {_HINT}", number)
-
-
-def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, str]) -> Iterator[Sample]:
+def _samples(
+    lines: Iterable[str], helps: dict[str, str], comments: dict[str, str], most: int = MOST_SAMPLES
+) -> Iterator[Sample]:
     """Yield all samples in order; collect HELP texts in *helps*, and this package's comments in *comments*, by family.
 
     A variable, or a file, of too many samples ends the reading, before they fill the memory.
@@ -153,8 +103,8 @@ def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, st
             comments[name] = comment
         elif line.strip() and not line.lstrip().startswith("#"):
             count += 1
-            if count > MOST_SAMPLES:
-                _fail(f"the file has more than the {MOST_SAMPLES:,} samples that a baseline may have.", number)
+            if count > most:
+                fail(f"the file has more than the {most:,} samples that a baseline may have.", number)
             sample = _sample(line.rstrip("\r"), number)
             if len(line) > LONGEST_NAME:
                 _check_labels(sample)
@@ -163,7 +113,7 @@ def _samples(lines: Iterable[str], helps: dict[str, str], comments: dict[str, st
             # There are two special categories besides the others, and infinity besides the bounds.
             if samples_of[sample.name, variable] > MOST_BINS + 2:
                 of = sample.name if variable is None else repr(variable)
-                _fail(f"{of} has more than the {MOST_BINS:,} bins or categories that a variable may have.", number)
+                fail(f"{of} has more than the {MOST_BINS:,} bins or categories that a variable may have.", number)
             yield sample
 
 
@@ -171,13 +121,13 @@ def _sample(line: str, number: int) -> Sample:
     try:
         return parse_any_sample(line, number)
     except ValueError as error:
-        _fail(str(error), number)
+        fail(str(error), number)
 
 
 def _check_labels(sample: Sample) -> None:
     for label, value in sample.labels.items():
         if len(value) > LONGEST_NAME and label != "missing_texts":  # which is a list
-            _fail(f"{label!r} has {len(value):,} letters; it may have {LONGEST_NAME:,}.", sample.line)
+            fail(f"{label!r} has {len(value):,} letters; it may have {LONGEST_NAME:,}.", sample.line)
 
 
 # --- assembling ------------------------------------------------------------------------------------------------------
@@ -186,21 +136,21 @@ def _check_labels(sample: Sample) -> None:
 def _assembled(samples: Sequence[Sample]) -> BaselineContents:
     about: Sample | None = None
     collisions: float | None = None
-    variables: dict[tuple[str, str], _Variable] = {}
+    variables: dict[tuple[str, str], _FileVariable] = {}
 
     for sample in samples:
         if sample.name == BASELINE_INFO.name:
             if about is not None:
-                _fail("a second baseline begins here. A file holds one.", sample.line)
+                fail("a second baseline begins here. A file holds one.", sample.line)
             about = sample
         elif sample.name == ROW_COLLISIONS.name:
             if collisions is not None:
-                _fail(f"'{sample.name}' is there twice.", sample.line)
+                fail(f"'{sample.name}' is there twice.", sample.line)
             collisions = _probability(sample)
         else:
             _sort_in(sample, variables)
     if about is None:
-        _fail(f"it has no '{BASELINE_INFO.name}', so it is no baseline. {_HINT}")
+        fail(f"it has no '{BASELINE_INFO.name}', so it is no baseline. {HINT}")
     baseline = BaselineContents(
         _side("feature", variables),
         _side("inference", variables),
@@ -215,14 +165,14 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
         fact = (
             f"it claims to be baseline {claimed!r} but its content is {baseline.fingerprint!r}: it was cut or edited."
         )
-        _fail(f"{fact} Export it again.", about.line)
+        fail(f"{fact} Export it again.", about.line)
 
     return baseline
 
 
 def _probability(sample: Sample) -> float:
     if not 0 <= sample.value <= 1:
-        _fail(f"'{sample.name}' must be a probability, got {sample.value!r}.", sample.line)
+        fail(f"'{sample.name}' must be a probability, got {sample.value!r}.", sample.line)
     return sample.value
 
 
@@ -231,10 +181,10 @@ def _created(about: Sample) -> int:
     try:
         return int(datetime.strptime(text, CREATED_FORMAT).replace(tzinfo=timezone.utc).timestamp())
     except ValueError:
-        _fail(f"'created' must be a time such as '2026-01-31T12:00:00Z', got {text!r}.", about.line)
+        fail(f"'created' must be a time such as '2026-01-31T12:00:00Z', got {text!r}.", about.line)
 
 
-def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> None:
+def _sort_in(sample: Sample, variables: dict[tuple[str, str], _FileVariable]) -> None:
     """Put a sample to its variable; ignore samples of other families."""
     match = _VARIABLE_SAMPLE.fullmatch(sample.name)
     if match is None:
@@ -242,33 +192,35 @@ def _sort_in(sample: Sample, variables: dict[tuple[str, str], _Variable]) -> Non
     side, is_info, is_bucket, counter = match.groups()
     name = sample.labels.get("feature" if side == "feature" else "output")
     if name is None:
-        _fail(f"'{sample.name}' does not say of which variable it is.", sample.line)
+        fail(f"'{sample.name}' does not say of which variable it is.", sample.line)
+
     if is_info:
         if (side, name) in variables:
-            _fail(f"{name!r} is declared twice.", sample.line)
+            fail(f"{name!r} is declared twice.", sample.line)
         variables[side, name] = _declared(sample, name)
         return
+
     variable = variables.get((side, name))
     if variable is None:
-        _fail(f"'{sample.name}' is of {name!r}, which no '_info' line before it declares.", sample.line)
+        fail(f"'{sample.name}' is of {name!r}, which no '_info' line before it declares.", sample.line)
     if is_bucket:
         variable.buckets.append(sample)
     elif counter:
         (variable.categories if counter == "category" else variable.groups).append(sample)
 
 
-def _declared(sample: Sample, name: str) -> _Variable:
+def _declared(sample: Sample, name: str) -> _FileVariable:
     kind, position = sample.labels.get("kind"), sample.labels.get("position", "")
     if kind not in (Continuous.kind, Discrete.kind) or not re.fullmatch("[0-9]{1,9}", position):
-        _fail(f"{name!r} needs a position and a kind, 'continuous' or 'discrete'.", sample.line)
+        fail(f"{name!r} needs a position and a kind, 'continuous' or 'discrete'.", sample.line)
     width = sample.labels.get("width", "64")
     if width not in ("16", "32", "64"):
-        _fail(f"{name!r} has floats of {width!r} bits; they have 16, 32 or 64.", sample.line)
+        fail(f"{name!r} has floats of {width!r} bits; they have 16, 32 or 64.", sample.line)
     type_ = sample.labels.get("type")
     if type_ not in (None, "time"):
-        _fail(f"{name!r} is of type {type_!r}; only 'time' is known. Is the file of a later release?", sample.line)
+        fail(f"{name!r} is of type {type_!r}; only 'time' is known. Is the file of a later release?", sample.line)
     missing_texts = _texts(sample, name)
-    return _Variable(name, int(position), kind, int(width), type_ is not None, missing_texts, sample.line)
+    return _FileVariable(name, int(position), kind, int(width), type_ is not None, missing_texts, sample.line)
 
 
 def _texts(sample: Sample, name: str) -> frozenset[str]:
@@ -277,26 +229,26 @@ def _texts(sample: Sample, name: str) -> frozenset[str]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
-        _fail(f"'missing_texts' of {name!r} must be a list of texts, as JSON has it.", sample.line)
+        fail(f"'missing_texts' of {name!r} must be a list of texts, as JSON has it.", sample.line)
     return frozenset(found)
 
 
-def _side(side: str, variables: dict[tuple[str, str], _Variable]) -> tuple[Distribution, ...]:
+def _side(side: str, variables: dict[tuple[str, str], _FileVariable]) -> tuple[Distribution, ...]:
     found = [variable for (own_side, _), variable in variables.items() if own_side == side]
     found.sort(key=lambda variable: variable.position)
     return tuple(map(_distribution, found))
 
 
-def _distribution(variable: _Variable) -> Distribution:
+def _distribution(variable: _FileVariable) -> Distribution:
     groups = _by_label(variable.groups, "group")
     if not groups:
-        _fail(f"{variable.name!r} has no groups.", variable.line)
+        fail(f"{variable.name!r} has no groups.", variable.line)
     build = _continuous if variable.kind == Continuous.kind else _discrete
     try:
         distribution = build(variable, groups)
     except BaselineError as error:
         # Errors of a whole variable name its first line.
-        _fail(str(error), error.line or (variable.buckets or variable.categories or variable.groups)[0].line)
+        fail(str(error), error.line or (variable.buckets or variable.categories or variable.groups)[0].line)
     _check_groups(variable, distribution, groups)
     return distribution
 
@@ -306,19 +258,19 @@ def _by_label(samples: Sequence[Sample], label: str) -> dict[str, int]:
     for sample in samples:
         name = sample.labels.get(label)
         if name is None or name in found:
-            _fail(f"{label} {name!r} is missing or there twice.", sample.line)
+            fail(f"{label} {name!r} is missing or there twice.", sample.line)
         found[name] = read_count(sample)
     return found
 
 
-def _continuous(variable: _Variable, groups: dict[str, int]) -> Distribution:
+def _continuous(variable: _FileVariable, groups: dict[str, int]) -> Distribution:
     bounds, counts = read_buckets(variable.name, variable.buckets)
     group_bounds = _group_bounds(variable, groups)
     others = groups.get(MISSING, 0), groups.get(INVALID, 0), variable.width, variable.is_time, variable.missing_texts
     return Continuous(variable.name, bounds, counts, group_bounds, *others)
 
 
-def _group_bounds(variable: _Variable, groups: dict[str, int]) -> tuple[float, ...]:
+def _group_bounds(variable: _FileVariable, groups: dict[str, int]) -> tuple[float, ...]:
     ends: set[float] = set() if BELOW in groups else {float("-inf")}
     for sample in variable.groups:
         name = sample.labels["group"]
@@ -327,11 +279,11 @@ def _group_bounds(variable: _Variable, groups: dict[str, int]) -> tuple[float, .
         try:
             ends.update(parse_interval(name, seconds_of_label if variable.is_time else parse_number))
         except ValueError:
-            _fail(f"group {name!r} of {variable.name!r} is not an interval '(lower,upper]'.", sample.line)
+            fail(f"group {name!r} of {variable.name!r} is not an interval '(lower,upper]'.", sample.line)
     return tuple(sorted(ends))
 
 
-def _discrete(variable: _Variable, groups: dict[str, int]) -> Distribution:
+def _discrete(variable: _FileVariable, groups: dict[str, int]) -> Distribution:
     counts = _by_label(variable.categories, "category")
     return Discrete.ordered(
         variable.name,
@@ -346,11 +298,11 @@ def _discrete(variable: _Variable, groups: dict[str, int]) -> Distribution:
     )
 
 
-def _check_groups(variable: _Variable, distribution: Distribution, groups: dict[str, int]) -> None:
+def _check_groups(variable: _FileVariable, distribution: Distribution, groups: dict[str, int]) -> None:
     """Compare the groups in the file with the sums of its bins."""
     names = [group.name for group in distribution.groups]
     expected = dict(zip(names, group_counts(distribution, distribution.cells), strict=True))
     if expected != groups:
         name, _ = min(expected.items() ^ groups.items())
         line = next((sample.line for sample in variable.groups if sample.labels["group"] == name), variable.line)
-        _fail(f"the groups of {variable.name!r} do not add up from its bins: {name!r} differs.", line)
+        fail(f"the groups of {variable.name!r} do not add up from its bins: {name!r} differs.", line)

@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from flask_boxkite.baseline.contents import BaselineContents
-from flask_boxkite.baseline.families import variable_families
+from flask_boxkite.baseline.families import METRIC_WORDS, variable_families
 from flask_boxkite.baseline.file import legacy
+from flask_boxkite.baseline.variables import SIDES, Side, Variable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.promtext.family import Family, label_text, running_sum
 from flask_boxkite.system.files import write_whole
@@ -18,8 +19,9 @@ __all__ = ["BASELINE_INFO", "CREATED_FORMAT", "ROW_COLLISIONS", "dump", "info_li
 
 BASELINE_INFO = Family("boxkite_baseline_info", "gauge", "Training rows of each baseline in use.")
 ROW_COLLISIONS = Family("boxkite_baseline_row_collisions", "gauge", "Probability that two rows of training are equal.")
-FEATURE_INFO = Family("boxkite_feature_info", "gauge", "Position and kind of each feature.")
-OUTPUT_INFO = Family("boxkite_inference_info", "gauge", "Position and kind of each output.")
+VARIABLE_INFOS: dict[Side, Family] = {
+    side: Family(f"boxkite_{METRIC_WORDS[side]}_info", "gauge", f"Position and kind of each {side}.") for side in SIDES
+}
 
 CREATED_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -44,15 +46,14 @@ def dump(baseline: BaselineContents, path: Path, *, names: str) -> None:
 def render(baseline: BaselineContents) -> str:
     """Return the text of the file."""
     labels = label_text(model=baseline.model, baseline=baseline.fingerprint)
-    running = running_sum([cell for variable in baseline.features + baseline.outputs for cell in variable.cells])
+    running = running_sum(baseline.cells)
     parts = list(info_lines(baseline, labels))
-    offset = 0
-    for side, variables in (("feature", baseline.features), ("inference", baseline.outputs)):
-        for family, block in variable_families(
-            side, variables, offset, labels, baseline=True, bins=True, openmetrics=False
+    for side in SIDES:
+        for family, sample_lines in variable_families(
+            side, baseline.on(side), labels, baseline=True, bins=True, openmetrics=False
         ):
-            parts.append((family, block.render(running)))
-        offset += sum(len(variable.cells) for variable in variables)
+            parts.append((family, sample_lines.render(running)))
+
     return "".join(family.header(openmetrics=False) + lines for family, lines in parts if lines)
 
 
@@ -63,17 +64,18 @@ def info_lines(baseline: BaselineContents, labels: str) -> Iterator[tuple[Family
     yield BASELINE_INFO, f"{BASELINE_INFO.name}{{{labels},{about}}} {baseline.rows}\n"
     if baseline.row_collisions is not None:
         yield ROW_COLLISIONS, f"{ROW_COLLISIONS.name}{{{labels}}} {baseline.row_collisions!r}\n"
-    for family, thing, variables in (
-        (FEATURE_INFO, "feature", baseline.features),
-        (OUTPUT_INFO, "output", baseline.outputs),
-    ):
-        lines = []
-        for index, variable in enumerate(variables):
-            width = None if variable.width == 64 else str(variable.width)
-            own = label_text(
-                **{thing: variable.name, "position": str(index), "kind": variable.kind, "width": width},
-                type="time" if variable.is_time else None,
-                missing_texts=json.dumps(sorted(variable.missing_texts)) if variable.missing_texts else None,
-            )
-            lines.append(f"{family.name}{{{labels},{own}}} 1\n")
-        yield family, "".join(lines)
+
+    for side, family in VARIABLE_INFOS.items():
+        own = (_variable_labels(variable, index) for index, variable in enumerate(baseline.on(side)))
+        yield family, "".join(f"{family.name}{{{labels},{text}}} 1\n" for text in own)
+
+
+def _variable_labels(variable: Variable, position: int) -> str:
+    """Return the label text that describes a variable; *position* is its index on its side."""
+    item = variable.distribution
+    width = None if item.width == 64 else str(item.width)
+    return label_text(
+        **{variable.side: item.name, "position": str(position), "kind": item.kind, "width": width},
+        type="time" if item.is_time else None,
+        missing_texts=json.dumps(sorted(item.missing_texts)) if item.missing_texts else None,
+    )

@@ -17,24 +17,22 @@ SHOWN = 5
 """Most columns that a warning names."""
 
 
-def warn_of_columns(
-    features: Sequence[Distribution], outputs: Sequence[Distribution], looks: Mapping[str, str]
-) -> None:
+def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> None:
     """Warn of columns that look personal, and of those whose drift cannot show; each is named once.
 
     Args:
-        features: Distributions of the features.
-        outputs: Distributions of the outputs.
+        items: Distributions of features and outputs.
         looks: Kind of thing that a column's texts look like, by its name.
     """
     personal: dict[str, list[str]] = {}
     others = []
-    for item in (*features, *outputs):
+    for item in items:
         look = looks.get(item.name) or ("an identifier, by its name" if looks_like_id(item) else "")
         if look:
             personal.setdefault(look, []).append(item.name)
         else:
             others.append(item)
+
     for look, names in personal.items():
         is_one = len(names) == 1
         them = "it" if is_one else "them"
@@ -44,6 +42,7 @@ def warn_of_columns(
             plain = "numbers" if look == NUMBERS else "seconds"
             remedy = f"If that is meant: texts=({listed},), or --text. If not, give {plain}."
         logger.warning("%s %s like %s. %s", _columns(names), "looks" if is_one else "look", look, remedy)
+
     for spot, names in blind_spots(others).items():
         logger.warning("%s: %s.", _columns(names), spot)
 

@@ -10,6 +10,7 @@ from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.training.advice import warn_of_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError, Problem
+from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["assembled"]
@@ -18,7 +19,8 @@ __all__ = ["assembled"]
 def assembled(
     features: tuple[Distribution, ...],
     outputs: tuple[Distribution, ...],
-    choices: BaselineOptions,
+    options: BaselineOptions,
+    seen: Seen,
     *,
     model: str,
     version: str | None,
@@ -31,19 +33,20 @@ def assembled(
         ColumnError: Some columns could not be counted.
         BaselineError: There are no columns, they have no rows or different numbers, or an option names a missing one.
     """
-    problems = choices.seen.problems + [_of_containers(item) for item in (*features, *outputs) if _is_invalid(item)]
+    items = (*features, *outputs)
+    problems = seen.problems + [_of_containers(item) for item in items if _is_invalid(item)]
     if problems:
         raise ColumnError(problems)
-    if not features and not outputs:
+    if not items:
         msg = "The training data has no columns: give at least one feature or an inference."
         raise BaselineError(msg)
-    choices.check_names(features, outputs)
-    warn_of_columns(features, outputs, choices.seen.looks)
+    options.check_names([item.name for item in items], len(features), seen.excluded)
+    warn_of_columns(items, seen.looks)
     # The outputs may come from a test set, with fewer or more rows.
     rows = [_common_rows(counts) for counts in (features, outputs) if counts]
-    if choices.missing_texts:  # serving reads values by them too
+    if options.missing_texts:  # serving reads values by them too
         features, outputs = (
-            tuple(replace(item, missing_texts=choices.missing_texts) for item in side) for side in (features, outputs)
+            tuple(replace(item, missing_texts=options.missing_texts) for item in side) for side in (features, outputs)
         )
 
     return BaselineContents(features, outputs, rows[0], model, version or None, created, collisions)

@@ -82,6 +82,7 @@ def bounds_of_quantiles(
     fixed = {low, *deciles, high}
     quartiles = quantile(0.25), quantile(0.75)
     fill = _filling_edges(quartiles, size, low, high, max_bins - len(fixed)) if smallest < largest else set()
+
     # No group ends at the largest value itself, because the next group could never be filled.
     groups = {low if low < smallest else -math.inf, *(deciles - {largest}), high}
     bounds, ends = tuple(sorted(fixed | fill)), tuple(sorted(groups))
@@ -110,12 +111,14 @@ def _filling_edges(quartiles: tuple[float, float], size: int, low: float, high: 
     width = min((width for width in widths if width > 0), default=0.0)
     if room <= 0 or width == 0 or not math.isfinite(span):
         return set()
+
     start, stop, wanted = low, high, span / width - 1
     if wanted > room:
         # With too many bins for the range, they lie where the data is, so that a heavy tail does not take them all.
         wanted = room
         if spread > 0:
             start, stop = max(low, q1 - 1.5 * spread), min(high, q3 + 1.5 * spread)
+
     number = math.ceil(wanted)
     step = (stop - start) / (number + 1)
     edges = np.linspace(start, stop, number + 2)[1:-1]

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from flask_boxkite.baseline.baseline import Baseline
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
-from flask_boxkite.baseline.training.data import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
+from flask_boxkite.baseline.training.seen import Seen
+from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["build_baseline"]
@@ -27,97 +29,146 @@ __all__ = ["build_baseline"]
 def build_baseline(
     features: Any,
     inference: Any = None,
+    options: BaselineOptions | None = None,
     *,
     model: str = "default",
     version: str | None = None,
     classes: Iterable[Any] | None = None,
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
-    **options: Any,
 ) -> Baseline:
-    """Count training data in bins chosen from it.
-
-    `ModelMonitoringService.export_text` explains the parameters, `BaselineOptions.of` the *options*.
+    """Count training data in bins chosen from it; `ModelMonitoringService.export_text` explains the parameters.
 
     Raises:
         BaselineError: The data has no columns or columns of different lengths, or an option names an unknown column.
     """
-    choices = BaselineOptions.of(**options)
+    options = options or BaselineOptions.of()
     if isinstance(inference, str):
-        choices.check_outputs(inference)
+        options.check_outputs(inference)
     if classes is not None:
         inference = with_classes(inference, classes)
+
+    seen = Seen()
     with Steps(progress) as steps:
+        counting = _Counting(options, seen, steps)
         if isinstance(inference, str):
-            counted, collisions = _count(features, choices, steps, output=inference)
-            outputs = tuple(item for item in counted if item.name == inference)
-            if not outputs and not choices.seen.problems:
-                known = ", ".join(repr(item.name) for item in counted)
-                msg = f"'inference' names the column {inference!r}, which 'features' does not have. Known: {known}."
-                raise BaselineError(msg)
-            found = tuple(item for item in counted if item.name != inference)
+            sides = counting.one_table(features, inference)
         else:
-            found, collisions = _count(features, choices, steps)
-            outputs, of_outputs = _count_outputs(inference, choices, steps)
-            collisions = collisions if found else of_outputs
+            sides = counting.two_tables(features, inference)
 
-    about: Any = {"model": model, "version": version, "created": int(clock()), "collisions": collisions}
-    return Baseline.of(assembled(found, outputs, choices, **about))
-
-
-Counted: TypeAlias = "tuple[tuple[Distribution, ...], float | None]"
-"""Distributions, and the probability that two rows are equal in these features, or in these outputs."""
-
-
-def _count(features: Any, choices: BaselineOptions, steps: Steps, output: str | None = None) -> Counted:
-    """Count all columns of the features, apart from *output*."""
-    frame = _lazy_frame(features, choices)
-    if frame is not None:
-        return _engine_counts(frame, choices, steps, lambda name: name != output)
-    rows, rows_of_output = RowHashes(), RowHashes()
-
-    def columns() -> Iterator[tuple[str, int | None, Any]]:
-        position = iter(range(2**31))
-        for name, once in named_columns(features, prefix="feature"):
-            if choices.leaves_out(name):
-                continue
-            values = reusable(once)
-            (rows_of_output if name == output else rows).take(name, values)
-            yield name, None if name == output else next(position), values
-
-    counted = tuple(steps.each(count_columns(columns(), choices), "columns"))
-    has_features = any(item.name != output for item in counted)
-    return counted, (rows if has_features else rows_of_output).collisions
+    contents = assembled(
+        sides.features,
+        sides.outputs,
+        options,
+        seen,
+        model=model,
+        version=version,
+        created=int(clock()),
+        collisions=sides.collisions,
+    )
+    return Baseline.of(contents)
 
 
-def _count_outputs(inference: Any, choices: BaselineOptions, steps: Steps) -> Counted:
-    frame = _lazy_frame(inference, choices)
-    if frame is not None:
-        return _engine_counts(frame, choices, steps, lambda name: False)
-    rows = RowHashes()
+class _Sides(NamedTuple):
+    """Distributions of features and outputs, and the probability that two rows are equal in the features.
 
-    def columns() -> Iterator[tuple[str, None, Any]]:
-        for name, once in named_outputs(inference):
-            if choices.leaves_out(name):
-                continue
-            values = reusable(once)
-            rows.take(name, values)
-            yield name, None, values
+    Without features, it is the probability that two rows are equal in the outputs.
+    """
 
-    return tuple(steps.each(count_columns(columns(), choices), "outputs")), rows.collisions
+    features: tuple[Distribution, ...]
+    outputs: tuple[Distribution, ...]
+    collisions: float | None
 
 
-def _lazy_frame(data: Any, choices: BaselineOptions) -> Any | None:
-    """Return *data* as a lazy frame without excluded columns; None if it is not lazy."""
-    frame = as_lazy_frame(data)
-    if frame is None or not choices.exclude:
-        return frame
-    return frame.drop(*filter(choices.leaves_out, frame.collect_schema().names()))
+class _Counted(NamedTuple):
+    """Distributions of some columns, and the probability that two of their rows are equal."""
+
+    distributions: tuple[Distribution, ...]
+    collisions: float | None
 
 
-def _engine_counts(frame: Any, choices: BaselineOptions, steps: Steps, is_feature: Callable[[str], bool]) -> Counted:
-    from flask_boxkite.baseline.training.engine import count_lazily  # which loads narwhals
+@dataclass(frozen=True)
+class _Counting:
+    """The counting of one call's data.
 
-    distributions = count_lazily(frame, is_feature, choices, steps)
-    names = [item.name for item in distributions]
-    return distributions, collisions_of_frame(frame, list(filter(is_feature, names)) or names)
+    Attributes:
+        options: Decisions of the user.
+        seen: Observations, which the counting adds to.
+        steps: Display of the progress.
+    """
+
+    options: BaselineOptions
+    seen: Seen
+    steps: Steps
+
+    def one_table(self, table: Any, output: str) -> _Sides:
+        """Count a table in which one column is the output.
+
+        Raises:
+            BaselineError: The table has no such column.
+        """
+        counted = self._features(table, output)
+        outputs = tuple(item for item in counted.distributions if item.name == output)
+        if not outputs and not self.seen.problems:
+            known = ", ".join(repr(item.name) for item in counted.distributions)
+            msg = f"'inference' names the column {output!r}, which 'features' does not have. Known: {known}."
+            raise BaselineError(msg)
+
+        features = tuple(item for item in counted.distributions if item.name != output)
+        return _Sides(features, outputs, counted.collisions)
+
+    def two_tables(self, features: Any, inference: Any) -> _Sides:
+        """Count features and outputs that come apart."""
+        of_features, of_outputs = self._features(features), self._outputs(inference)
+        collisions = (of_features if of_features.distributions else of_outputs).collisions
+        return _Sides(of_features.distributions, of_outputs.distributions, collisions)
+
+    def _features(self, data: Any, output: str | None = None) -> _Counted:
+        """Count all columns of the features, including *output*, whose values do not make rows differ."""
+        if (frame := self._lazy_frame(data)) is not None:
+            return self._by_engine(frame, lambda name: name != output)
+        rows, rows_of_output = RowHashes(), RowHashes()
+
+        def columns() -> Iterator[tuple[str, int | None, Any]]:
+            positions = iter(range(2**31))
+            for name, values in self._included(named_columns(data, prefix="feature")):
+                (rows_of_output if name == output else rows).take(name, values)
+                yield name, None if name == output else next(positions), values
+
+        distributions = tuple(self.steps.each(count_columns(columns(), self.options, self.seen), "columns"))
+        has_features = any(item.name != output for item in distributions)
+        return _Counted(distributions, (rows if has_features else rows_of_output).collisions)
+
+    def _outputs(self, inference: Any) -> _Counted:
+        if (frame := self._lazy_frame(inference)) is not None:
+            return self._by_engine(frame, lambda name: False)
+        rows = RowHashes()
+
+        def columns() -> Iterator[tuple[str, None, Any]]:
+            for name, values in self._included(named_outputs(inference)):
+                rows.take(name, values)
+                yield name, None, values
+
+        distributions = tuple(self.steps.each(count_columns(columns(), self.options, self.seen), "outputs"))
+        return _Counted(distributions, rows.collisions)
+
+    def _included(self, columns: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+        """Yield the columns that are not left out, in a form that can be read twice."""
+        for name, values in columns:
+            if not self.options.leaves_out(name, self.seen):
+                yield name, reusable(values)
+
+    def _lazy_frame(self, data: Any) -> Any | None:
+        """Return *data* as a lazy frame without excluded columns; None if it is not lazy."""
+        frame = as_lazy_frame(data)
+        if frame is None or not self.options.exclude:
+            return frame
+        names = frame.collect_schema().names()
+        return frame.drop(*(name for name in names if self.options.leaves_out(name, self.seen)))
+
+    def _by_engine(self, frame: Any, is_feature: Callable[[str], bool]) -> _Counted:
+        from flask_boxkite.baseline.training.engine import count_lazily  # which loads narwhals
+
+        distributions = count_lazily(frame, is_feature, self.options, self.seen, self.steps)
+        names = [item.name for item in distributions]
+        return _Counted(distributions, collisions_of_frame(frame, list(filter(is_feature, names)) or names))

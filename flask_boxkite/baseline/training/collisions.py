@@ -6,21 +6,18 @@ to have too many equal rows. For a stream, all rows are counted, in bounded memo
 
 from __future__ import annotations
 
-import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.training.data import is_beyond_numpy, is_of_moments, microseconds_of, native_series
-from flask_boxkite.values.conversion import InvalidValue, to_number
+from flask_boxkite.baseline.training.columns import native_series
+from flask_boxkite.baseline.training.value_words import Words, words_of
 from flask_boxkite.values.objects import array_of
-from flask_boxkite.values.times import to_seconds
 
-__all__ = ["SAMPLE_ROWS", "Hashes", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable"]
+__all__ = ["SAMPLE_ROWS", "RowHashes", "StreamCollisions", "collisions_of_frame", "reusable"]
 
 SAMPLE_ROWS = 2**16
 """Most rows of the sample; for a stream, most different rows that are counted exactly."""
@@ -28,10 +25,6 @@ SAMPLE_ROWS = 2**16
 _LEAST_ROWS = 30
 _MIX, _HALF = np.uint64(0xD6E8FEB86659FD93), np.uint64(32)
 _GOLDEN, _ALL_BITS = 0x9E3779B97F4A7C15, 2**64 - 1
-_PLAIN_NUMBERS = frozenset({float, int, bool, type(None)})
-_FLOAT, _WORD = struct.Struct("=d"), struct.Struct("=Q")
-
-Hashes = NDArray[np.uint64]
 
 
 def reusable(values: Any) -> Any:
@@ -54,7 +47,7 @@ class RowHashes:
         self._most = most
         self._length: int | None = None
         self._rows: NDArray[np.int64] | None = None
-        self._hashes: Hashes | None = None
+        self._hashes: Words | None = None
         self._is_table = True
 
     def take(self, name: str, column: Any) -> None:
@@ -65,7 +58,7 @@ class RowHashes:
             if length is not None and self._most is not None and length > self._most:
                 self._rows = _spread(length, self._most)
 
-        words = _words(column, self._rows) if self._is_table and length == self._length is not None else None
+        words = words_of(column, self._rows) if self._is_table and length == self._length is not None else None
         if words is None:
             self._is_table = False
         else:
@@ -74,7 +67,7 @@ class RowHashes:
             self._hashes = own if self._hashes is None else self._hashes + own
 
     @property
-    def hashes(self) -> Hashes | None:
+    def hashes(self) -> Words | None:
         """Return a hash for each row; None if there are no columns, or they are unreadable or not equally long."""
         return self._hashes if self._is_table else None
 
@@ -98,12 +91,12 @@ class StreamCollisions:
     """
 
     def __init__(self) -> None:
-        self._hashes: Hashes | None = np.empty(0, np.uint64)
+        self._hashes: Words | None = np.empty(0, np.uint64)
         self._counts = np.empty(0, np.int64)
         self._rows = 0
         self._is_known = True
 
-    def add(self, hashes: Hashes | None) -> None:
+    def add(self, hashes: Words | None) -> None:
         """Add the rows of one table; None for unknown rows, which make the result unknown."""
         if hashes is None:
             self._is_known = False
@@ -113,6 +106,7 @@ class StreamCollisions:
         if self._hashes is None:
             self._counts += _sketch(own, counts)
             return
+
         merged, places = np.unique(np.concatenate([self._hashes, own]), return_inverse=True)
         both = np.concatenate([self._counts, counts])
         summed = np.bincount(places, weights=both, minlength=len(merged)).astype(np.int64)
@@ -145,7 +139,7 @@ def _probability(counts: NDArray[np.int64], rows: int) -> float:
     return min(max((squares - rows) / (rows * (rows - 1.0)), 0.0), 1.0)
 
 
-def _sketch(hashes: Hashes, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sketch(hashes: Words, counts: NDArray[np.int64]) -> NDArray[np.int64]:
     signed = np.where(hashes & np.uint64(1), counts, -counts)
     return np.bincount(hashes >> np.uint64(48), weights=signed, minlength=2**16).astype(np.int64)
 
@@ -164,76 +158,7 @@ def _length(column: Any) -> int | None:
         return None
 
 
-# --- words -----------------------------------------------------------------------------------------------------------
-
-
-def _words(column: Any, rows: NDArray[np.int64] | None) -> Hashes | None:
-    """Return a word for each value, equal for equal values of all types; None if the object is not a column.
-
-    Args:
-        column: Column in any form of training data.
-        rows: Indices of the rows; None for all rows.
-    """
-    if isinstance(column, (list, tuple)):
-        return _words_of_objects(column if rows is None else [column[row] for row in rows.tolist()])
-    if not isinstance(column, np.ndarray) and (series := native_series(column)) is not None:
-        return _words_of_series(series if rows is None else series[rows])
-    array = array_of(column)
-    if array is None:
-        return None
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    return _words_of_array(array if rows is None else array[rows]) if array.ndim == 1 else None
-
-
-def _words_of_series(series: Any) -> Hashes:
-    if is_of_moments(series.dtype):  # `datetime` lacks some of their years
-        return _words_of_numbers(np.asarray(microseconds_of(series).to_numpy(), dtype=np.float64) / 1e6)
-    is_array = series.dtype.is_numeric() and not is_beyond_numpy(series.dtype)
-    return _words_of_array(series.to_numpy()) if is_array else _words_of_objects(series.to_list())
-
-
-def _words_of_array(array: NDArray[Any]) -> Hashes:
-    if isinstance(array, np.ma.MaskedArray):
-        words = _words_of_array(array.data)
-        return np.where(np.ma.getmaskarray(array), _words_of_numbers(np.array([np.nan])), words)
-    if array.dtype.kind in "biuf":
-        return _words_of_numbers(array.astype(np.float64))
-    return _words_of_objects(list(array) if array.dtype.kind in "mM" else array.tolist())
-
-
-def _words_of_numbers(numbers: NDArray[np.float64]) -> Hashes:
-    return np.where(np.isnan(numbers), np.nan, numbers + 0.0).view(np.uint64)
-
-
-def _words_of_objects(values: Sequence[Any]) -> Hashes:
-    if _PLAIN_NUMBERS.issuperset(map(type, values)):
-        try:
-            return _words_of_numbers(np.array(values, dtype=np.float64))
-        except OverflowError:  # an integer beyond all floats
-            pass
-    words: Iterator[int]
-    try:
-        known = {value: _word(value) for value in set(values)}
-        words = map(known.__getitem__, values)
-    except TypeError:  # some, such as lists, have no hash
-        words = map(_word, values)
-
-    return np.fromiter(words, np.uint64, len(values))
-
-
-def _word(value: Any) -> int:
-    if not isinstance(value, str):
-        try:
-            number = to_seconds(value) if isinstance(value, (date, np.datetime64)) else to_number(value)
-        except InvalidValue:
-            value = str(value)
-        else:
-            return int(_WORD.unpack(_FLOAT.pack(number + 0.0 if number == number else np.nan))[0])
-    return zlib.crc32(value.encode("utf-8", "surrogatepass"))
-
-
-def _mixed(hashes: Hashes) -> Hashes:
+def _mixed(hashes: Words) -> Words:
     """Spread differences in some bits over all bits."""
     mixed = (hashes ^ hashes >> _HALF) * _MIX
     mixed = (mixed ^ mixed >> _HALF) * _MIX

@@ -121,6 +121,7 @@ def _text_sql(microseconds: str) -> str:
             "'Z'",
         )
     )
+
     sign = f"CASE {_part(':[0-9]{2}.*([+-])[0-9]{2}', '+')} WHEN '-' THEN -1 ELSE 1 END"
     hours = f"CAST({_part(':[0-9]{2}.*[+-]([0-9]{2})', '0')} AS BIGINT)"
     minutes = f"CAST({_part(':[0-9]{2}.*[+-][0-9]{2}:?([0-9]{2})', '0')} AS BIGINT)"

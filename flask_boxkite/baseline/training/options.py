@@ -8,18 +8,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from operator import index
 from typing import Any
 
-import numpy as np
-
-from flask_boxkite.baseline.distribution import Discrete, Distribution
-from flask_boxkite.baseline.training.data import Column
+from flask_boxkite.baseline.distribution import Discrete
+from flask_boxkite.baseline.training.columns import Column
+from flask_boxkite.baseline.training.given_bounds import GivenBounds, given_bounds
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, look_of
-from flask_boxkite.baseline.training.problems import ColumnError, Problem, UnclearTexts
+from flask_boxkite.baseline.training.problems import ColumnError, Problem
+from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.text_columns import (
     TextRows,
     as_missing,
@@ -32,43 +30,15 @@ from flask_boxkite.baseline.training.text_columns import (
 )
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.values.conversion import folded
-from flask_boxkite.values.times import to_seconds, whole_microseconds
+from flask_boxkite.values.times import whole_microseconds
 
-__all__ = ["BaselineOptions", "Bounds", "Seen"]
+__all__ = ["BaselineOptions"]
 
 FEWEST = 5
 """Least number of rows for the file to name a category, unless the user decides."""
 
 SHARE = 1 / 20
 """Share of the values of a small column that is enough for a category to be named."""
-
-
-@dataclass
-class Seen:
-    """Observations made while columns are counted; a few threads write to it.
-
-    Attributes:
-        looks: Kind of thing that a column's texts look like, by name: ``"e-mail addresses"``.
-        excluded: Names of columns that were left out.
-        problems: Problems of columns, which are not counted.
-    """
-
-    looks: dict[str, str] = field(default_factory=dict)
-    excluded: set[str] = field(default_factory=set)
-    problems: list[Problem | UnclearTexts] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Upper bounds of bins that were given.
-
-    Attributes:
-        values: Bounds, finite and strictly increasing; seconds since 1970 for dates.
-        are_dates: Whether any bound was given as a date.
-    """
-
-    values: tuple[float, ...]
-    are_dates: bool
 
 
 @dataclass(frozen=True)
@@ -85,22 +55,21 @@ class BaselineOptions:
         texts: Names of text columns that stay texts, although they look like numbers, dates or booleans.
         missing_texts: Texts that stand for a missing value, in lower case.
         exclude: Names of columns that are left out.
-        seen: Observations while columns are counted.
     """
 
     discrete: frozenset[str | int] | None
-    bins: Mapping[str, Bounds]
+    bins: Mapping[str, GivenBounds]
     max_bins: int
     max_categories: int
     min_category_rows: int | None = None
     texts: frozenset[str] = frozenset()
     missing_texts: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
-    seen: Seen = field(default_factory=Seen)
 
     @classmethod
     def of(
         cls,
+        *,
         discrete: Iterable[str | int] | None = None,
         bins: Mapping[str, Sequence[Any]] | None = None,
         max_bins: int = 50,
@@ -117,7 +86,7 @@ class BaselineOptions:
         """
         return cls(
             _names_and_positions(discrete),
-            _all_bounds(bins or {}),
+            given_bounds(bins or {}),
             max_bins,
             max_categories,
             min_category_rows,
@@ -138,11 +107,11 @@ class BaselineOptions:
             msg = f"'bins' and 'discrete' both name {both[0]!r}. A column has bins, or categories."
             raise BaselineError(msg)
 
-    def leaves_out(self, name: str) -> bool:
-        """Say whether a column is left out, and remember that it exists."""
+    def leaves_out(self, name: str, seen: Seen) -> bool:
+        """Say whether a column is left out; *seen* notes that it exists."""
         if name not in self.exclude:
             return False
-        self.seen.excluded.add(name)
+        seen.excluded.add(name)
         return True
 
     def check_outputs(self, inference: str | Collection[str] | None) -> None:
@@ -238,8 +207,10 @@ class BaselineOptions:
                 self.refuse_texts(name, "dates" if column.is_time else "booleans" if column.is_category else "numbers")
             held = 0 if column.numbers is None else len(column.numbers)
             return replace(column, is_time=self.is_time(name, is_time=column.is_time, held=held))
+
         texts, missing = self.without_missing(column.texts)
         column = replace(column, texts=texts, missing=column.missing + missing)
+
         if has_many_others(texts):
             return column
         counts = rows_of_texts(texts)
@@ -300,19 +271,23 @@ class BaselineOptions:
             name, counts, rows, self.max_categories, least=least, names_all=is_output, are_texts=are_texts, **others
         )
 
-    def look_at_texts(self, name: str, counts: Mapping[str, int], rows: int) -> None:
-        """Note the look of a column's texts, judged by the most frequent ones."""
+    def look_at_texts(self, name: str, counts: Mapping[str, int], rows: int, seen: Seen) -> None:
+        """Note, in *seen*, the look of a column's texts, judged by the most frequent ones."""
         look = look_of(counts, rows, self.max_categories)
         if look and not (look in (NUMBERS, DURATIONS) and name in self.texts):
-            self.seen.looks[name] = look
+            seen.looks[name] = look
 
-    def check_names(self, features: Sequence[Distribution], outputs: Sequence[Distribution]) -> None:
-        """Refuse names and positions that the data does not have; excluded columns may be named.
+    def check_names(self, names: Sequence[str], features: int, excluded: Collection[str]) -> None:
+        """Refuse names and positions that the data does not have.
+
+        Args:
+            names: Names of features and outputs.
+            features: Number of features.
+            excluded: Names of the data's other columns, which are left out; options may name them.
 
         Raises:
             BaselineError: There are such names or positions.
         """
-        names = [distribution.name for distribution in (*features, *outputs)]
         unknown = []
         for option, given in (
             ("discrete", self.discrete or ()),
@@ -321,9 +296,10 @@ class BaselineOptions:
             ("exclude", sorted(self.exclude)),
         ):
             for named in given:
-                known = 0 <= named < len(features) if isinstance(named, int) else named in {*names, *self.seen.excluded}
+                known = 0 <= named < features if isinstance(named, int) else named in {*names, *excluded}
                 if not known:
                     unknown.append(f"'{option}' names {named!r}, which the data does not have.")
+
         if unknown:
             msg = f"{' '.join(unknown)} Known: {', '.join(map(repr, names))}."
             raise BaselineError(msg)
@@ -344,46 +320,3 @@ def _texts(option: str, what: str, given: Iterable[str]) -> frozenset[str]:
         msg = f"'{option}' must be a list of {what}, got {given!r}."
         raise BaselineError(msg)
     return frozenset(found)
-
-
-def _all_bounds(bins: Mapping[str, Sequence[Any]]) -> Mapping[str, Bounds]:
-    """Check bounds that were given.
-
-    Raises:
-        ColumnError: Bounds are not finite, or do not increase.
-    """
-    found: dict[str, Bounds] = {}
-    problems = []
-    for name, given in bins.items():
-        bounds = _bounds(given)
-        values = bounds.values
-        if not values or not all(map(math.isfinite, values)) or any(a >= b for a, b in pairwise(values)):
-            shown = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else given
-            fact = f"'bins' for {name!r} must be finite numbers or dates that increase strictly, got {shown!r}."
-            problems.append(Problem(fact))
-        found[name] = bounds
-    if problems:
-        raise ColumnError(problems)
-    return found
-
-
-def _bounds(given: Collection[Any]) -> Bounds:
-    """Read bounds; none if one of them is neither a number nor a date."""
-    try:
-        pairs = [_bound(bound) for bound in ([] if isinstance(given, str) else given)]
-    except (TypeError, ValueError):  # InvalidValue is a ValueError
-        pairs = []
-    values = [value + 0.0 for value, _ in pairs]
-    if values and values[-1] == math.inf:
-        del values[-1]
-    return Bounds(tuple(values), any(is_date for _, is_date in pairs))
-
-
-def _bound(bound: Any) -> tuple[float, bool]:
-    """Return a bound as a number, or in seconds since 1970; and whether it is a date."""
-    if isinstance(bound, (date, np.datetime64)):
-        return to_seconds(bound), True
-    try:
-        return float(bound), False
-    except ValueError:
-        return to_seconds(bound), True

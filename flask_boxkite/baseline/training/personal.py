@@ -43,11 +43,13 @@ def look_of(counts: Mapping[str, int], rows: int, most: int) -> str:
         return ""
     if _share(texts, lambda text: _EMAIL.fullmatch(text.strip()) is not None) >= MOST:
         return "e-mail addresses"
+
     shown = rows_of_texts({text: counts[text] for text in texts})
     if shown.are_numbers or shown.are_durations:
         return NUMBERS if shown.are_numbers else DURATIONS
     if len(texts) < FEWEST_TEXTS:
         return ""
+
     if _share(texts, lambda text: len(text.split()) >= WORDS) >= MOST:
         return "free text"
     # The most frequent text comes once, so all texts do.

@@ -9,31 +9,28 @@ statistics of a Parquet file leave NaN out, so DuckDB finds no NaN between a fin
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from enum import Enum
-from functools import partial, reduce
+from dataclasses import fields
+from functools import partial
 from itertools import islice
-from operator import or_
 from typing import Any
 
 import narwhals as nw
-import numpy as np
 
-from flask_boxkite.baseline.training.data import ONCE
+from flask_boxkite.baseline.training.engine_column import EngineColumn, Kind, kind_of
 from flask_boxkite.baseline.training.moments import with_seconds, with_seconds_of_texts
-from flask_boxkite.baseline.training.ranges import Cells
+from flask_boxkite.baseline.training.range_keys import RangeKey, keyed_in_one_scan
+from flask_boxkite.baseline.training.ranges import Ranges
 from flask_boxkite.baseline.training.sources import refuse_types_of_some_rows
+from flask_boxkite.baseline.training.tables import ONCE
 from flask_boxkite.baseline.training.text_columns import AMOUNT, MISSING, NUMBER, SHOWN, TextRows
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.values.durations import DURATION
 from flask_boxkite.values.times import TIME
 
-__all__ = ["Engine", "Kind", "Variable"]
+__all__ = ["Engine"]
 
-LARGEST, SMALLEST = sys.float_info.max, sys.float_info.min
 
 ENGINES: Mapping[str, tuple[str, Callable[[Any], Iterable[tuple[Any, ...]]]]] = {
     # Streaming, so that no column has to be in memory.
@@ -46,81 +43,6 @@ ENGINES: Mapping[str, tuple[str, Callable[[Any], Iterable[tuple[Any, ...]]]]] = 
 """Name of each engine, and function that returns the rows of an answer as Python values, by narwhals' name."""
 
 NUMBER_TEXT = r"^(?:-?[0-9]+\.[0-9]+|-?[0-9](?:\.[0-9]+)?e[+-][0-9]{2,3}|[+-]Inf)$"
-
-
-class Kind(Enum):
-    """The kind of a column's values, by its type."""
-
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    TEXT = "text"
-    NESTED = "nested"
-    OTHER = "other"
-
-    @property
-    def is_numeric(self) -> bool:
-        """Whether values are numbers."""
-        return self in (Kind.NUMBER, Kind.BOOLEAN)
-
-
-@dataclass(frozen=True)
-class Variable:
-    """A column of the frame.
-
-    Attributes:
-        name: Name of the column.
-        type: Type in narwhals.
-        kind: Kind that follows from the type, or from its texts.
-        is_time: Whether its numbers are moments, in seconds.
-        missing_texts: Texts that stand for a missing value, from `as_missing`.
-    """
-
-    name: str
-    type: Any
-    kind: Kind
-    is_time: bool = False
-    missing_texts: frozenset[str] = frozenset()
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type that determines the decimals of its numbers."""
-        return np.dtype({"Float16": np.float16, "Float32": np.float32}.get(str(self.type), np.float64))
-
-    @property
-    def is_string(self) -> bool:
-        """Whether its values are strings."""
-        return self.type in (nw.String, nw.Categorical) or isinstance(self.type, nw.Enum)
-
-    @property
-    def value(self) -> Any:
-        """The expression of its values: numbers as float64, texts as strings, others unchanged."""
-        column = nw.col(self.name)
-        if self.is_string:
-            text = column.cast(nw.String)
-            held = nw.when(~self.is_missing_text).then(text) if self.missing_texts else text
-            return held.str.strip_chars().cast(nw.Float64) if self.kind.is_numeric else held
-        return column.cast(nw.Float64) if self.kind.is_numeric else column
-
-    @property
-    def is_missing_text(self) -> Any:
-        """The expression that says whether a text stands for a missing value."""
-        text = nw.col(self.name).cast(nw.String)
-        return text.str.strip_chars().str.to_lowercase().is_in(sorted(self.missing_texts))
-
-    def without(self, missing_texts: frozenset[str]) -> Variable:
-        """Return the variable with texts that stand for a missing value; itself if it is not textual."""
-        return replace(self, missing_texts=missing_texts) if self.is_string else self
-
-    def as_numbers(self) -> Variable:
-        """Return the variable with its texts read as numbers."""
-        return replace(self, kind=Kind.NUMBER)
-
-    def refused(self) -> BaselineError:
-        """Return the error for a type whose values cannot be counted."""
-        return BaselineError(
-            f"Column {self.name!r} is of type {self.type}, which is neither number nor text to its engine. Cast it to "
-            "one of them, or leave it out."
-        )
 
 
 class Engine:
@@ -146,7 +68,7 @@ class Engine:
         self._is_spark = implementation.startswith("pyspark")
         self._has_fast_rows = self._is_spark or implementation == "polars"
 
-    def variables(self) -> list[Variable]:
+    def variables(self) -> list[EngineColumn]:
         """Return the columns.
 
         Raises:
@@ -163,22 +85,25 @@ class Engine:
             raise
         except Exception as error:
             raise self._failed(error) from error
+
         seconds = frozenset(name for name, type_ in schema.items() if type_ in (nw.Date, nw.Datetime, nw.Duration))
         if seconds:
             self._frame = with_seconds(self._frame, seconds)
         return [
-            Variable(name, type_, Kind.NUMBER if name in seconds else _kind(type_), type_ in (nw.Date, nw.Datetime))
+            EngineColumn(
+                name, type_, Kind.NUMBER if name in seconds else kind_of(type_), type_ in (nw.Date, nw.Datetime)
+            )
             for name, type_ in schema.items()
         ]
 
-    def as_times(self, variables: Iterable[Variable]) -> dict[Variable, Variable]:
+    def as_times(self, variables: Iterable[EngineColumn]) -> dict[EngineColumn, EngineColumn]:
         """Read text columns of dates or moments as numbers; return the new variables."""
         texts = {item.name: item.value for item in variables}
         if texts:
             self._frame = with_seconds_of_texts(self._frame, texts)
-        return {item: Variable(item.name, nw.Float64(), Kind.NUMBER, is_time=True) for item in variables}
+        return {item: EngineColumn(item.name, nw.Float64(), Kind.NUMBER, is_time=True) for item in variables}
 
-    def extremes(self, variables: Sequence[Variable]) -> tuple[int, dict[Variable, tuple[Any, ...]]]:
+    def extremes(self, variables: Sequence[EngineColumn]) -> tuple[int, dict[EngineColumn, tuple[Any, ...]]]:
         """Return the number of rows, and a tuple of numbers by column.
 
         For a numeric column: finite rows, the smallest and largest value (None if there is none), and rows of ``-inf``
@@ -203,9 +128,11 @@ class Engine:
         infinite = [self._rows_of(value == limit) for limit in (-math.inf, math.inf)]
         return [finite.count(), finite.min(), finite.max(), *infinite]
 
-    def most_frequent(self, variables: Sequence[Variable], number: int) -> dict[Variable, list[tuple[Any, int]]]:
+    def most_frequent(
+        self, variables: Sequence[EngineColumn], number: int
+    ) -> dict[EngineColumn, list[tuple[Any, int]]]:
         """Return the most frequent values of each column and their rows, ties by value."""
-        found: dict[Variable, list[tuple[Any, int]]] = {item: [] for item in variables}
+        found: dict[EngineColumn, list[tuple[Any, int]]] = {item: [] for item in variables}
         # All values of one answer must have one type.
         kinds = {item: "number" if item.kind.is_numeric else "text" if item.is_string else item.type for item in found}
         for kind in dict.fromkeys(kinds.values()):
@@ -215,7 +142,7 @@ class Engine:
                 found[same[int(index)]].append((value, int(rows)))
         return found
 
-    def rows_of_texts(self, variables: Sequence[Variable]) -> dict[Variable, tuple[TextRows, int]]:
+    def rows_of_texts(self, variables: Sequence[EngineColumn]) -> dict[EngineColumn, tuple[TextRows, int]]:
         """Return rows by kind of text for each column of strings, and rows of texts that stand for a missing value."""
         if not variables:
             return {}
@@ -229,11 +156,12 @@ class Engine:
         found = {item: list(islice(parts, kinds + bool(item.missing_texts))) for item in variables}
         return {item: (TextRows(*rows[:kinds]), sum(rows[kinds:])) for item, rows in found.items()}
 
-    def _rows_of_texts(self, item: Variable) -> list[Any]:
+    def _rows_of_texts(self, item: EngineColumn) -> list[Any]:
         text = item.value
         patterns = (NUMBER, AMOUNT, MISSING, TIME, DURATION)
         number, amount, gap, time, duration = (text.str.contains(pattern) for pattern in patterns)
         missing = [self._rows_of(item.is_missing_text)] if item.missing_texts else []
+
         return [
             text.count(),
             self._rows_of(number),
@@ -244,18 +172,18 @@ class Engine:
             *missing,
         ]
 
-    def odd_texts(self, variable: Variable, counts: TextRows) -> list[str]:
+    def odd_texts(self, variable: EngineColumn, counts: TextRows) -> list[str]:
         """Return the most frequent texts of a column that are of another kind than most."""
         odd = self._categories(variable).filter(~nw.col("value").str.contains(counts.usual.pattern)).head(SHOWN)
         return [value for value, _ in self._answer(lambda: odd)]
 
-    def one_that_is_no_number(self, variable: Variable) -> list[tuple[str, int]]:
+    def one_that_is_no_number(self, variable: EngineColumn) -> list[tuple[str, int]]:
         """Return the most frequent text that does not read like a number, and its rows; empty if there is none."""
         reads_so = nw.col("value").str.contains(NUMBER_TEXT)
         answer = self._answer(lambda: self._categories(variable).filter(~reads_so).head(1))
         return [(value, int(rows)) for value, rows in answer]
 
-    def _categories(self, variable: Variable) -> Any:
+    def _categories(self, variable: EngineColumn) -> Any:
         value = variable.value
         if variable.kind.is_numeric:
             value = nw.when(value.is_finite() | (value == -math.inf) | (value == math.inf)).then(value)
@@ -263,44 +191,48 @@ class Engine:
         counted = values.group_by("value").agg(nw.len().alias("rows"))
         return counted.sort("rows", "value", descending=[True, False])
 
-    def cells(self, asked: Mapping[Variable, Cells], number: int, *, by_magnitude: bool) -> dict[Variable, Cells]:
-        """Return finer cells inside of the given ones, by column: one for each value, or about *number* ranges.
+    def finer(
+        self, wide: Mapping[EngineColumn, Ranges], number: int, *, by_magnitude: bool
+    ) -> dict[EngineColumn, Ranges]:
+        """Return finer ranges inside of the given ones, by column: one for each value, or about *number* spans.
 
         Args:
-            asked: Cells to divide.
-            number: Most cells to return.
-            by_magnitude: Whether ranges grow with the distance from zero, see `Cells.ranges`.
+            wide: Ranges to divide.
+            number: Most ranges to return.
+            by_magnitude: Whether spans grow with the distance from zero, see `Ranges.spans`.
         """
         keys = []
-        for index, cells in enumerate(asked.values()):
-            ranges = cells.ranges(by_magnitude=by_magnitude and cells.size > number)
-            keys.append(_Key(index, ranges, 0 if cells.size <= number else max(number // len(ranges), 1)))
+        for index, ranges in enumerate(wide.values()):
+            spans = ranges.spans(by_magnitude=by_magnitude and ranges.size > number)
+            keys.append(RangeKey(index, spans, 0 if ranges.size <= number else max(number // len(spans), 1)))
+
         if self._has_fast_rows:
-            rows = _in_one_scan(self._numbers(asked), keys)
+            rows = keyed_in_one_scan(self._numbers(wide), keys)
         else:
             # DuckDB takes half the time of one scan for all so; Dask shares its reads.
-            numbers = [self._finite_only(item, str(index)) for index, item in enumerate(asked)]
+            numbers = [self._finite_only(item, str(index)) for index, item in enumerate(wide)]
             inside = [values.filter(key.is_inside) for values, key in zip(numbers, keys, strict=True)]
             rows = _stacked([key.keyed(values) for values, key in zip(inside, keys, strict=True)])
+
         extremes = (nw.col("value").min().alias("low"), nw.col("value").max().alias("high"))
         found: dict[int, list[tuple[Any, ...]]] = {}
         query = partial(rows.group_by("part", "key").agg, *extremes, nw.len().alias("rows"))
-        for index, _, *cell in self._answer(query):
-            found.setdefault(int(index), []).append(tuple(cell))
+        for index, _, *parts in self._answer(query):
+            found.setdefault(int(index), []).append(tuple(parts))
         return {
-            item: Cells.sorted(*list(zip(*found.get(index, ()), strict=True)) or ([], [], []), dtype=item.dtype)
-            for index, item in enumerate(asked)
+            item: Ranges.sorted(*list(zip(*found.get(index, ()), strict=True)) or ([], [], []), dtype=item.dtype)
+            for index, item in enumerate(wide)
         }
 
-    def _numbers(self, variables: Iterable[Variable]) -> Any:
-        """Return the frame of the variables' finite values, others null, each column named by its place."""
+    def _numbers(self, variables: Iterable[EngineColumn]) -> Any:
+        """Return the frame of the variables' finite values, others null, each column named by its index."""
         return self._frame.select(*(_finite(item.value).alias(str(index)) for index, item in enumerate(variables)))
 
-    def _finite_only(self, variable: Variable, name: str) -> Any:
+    def _finite_only(self, variable: EngineColumn, name: str) -> Any:
         """Return the frame of a variable's finite values."""
         return self._frame.select(variable.value.alias(name)).filter(~_finite(nw.col(name)).is_null())
 
-    def at_most(self, limits: Mapping[Variable, Sequence[float]]) -> dict[Variable, list[int]]:
+    def at_most(self, limits: Mapping[EngineColumn, Sequence[float]]) -> dict[EngineColumn, list[int]]:
         """Return the number of finite values at or below each limit, by column."""
         if not limits:
             return {}
@@ -339,89 +271,6 @@ def _refuse_doubles(names: Sequence[str]) -> None:
         if number > 1:
             msg = f"Two columns are named {name!r}. {ONCE}"
             raise BaselineError(msg)
-
-
-def _kind(type_: Any) -> Kind:
-    if type_ == nw.Boolean:
-        return Kind.BOOLEAN
-    if type_.is_numeric():
-        return Kind.NUMBER
-    if type_.is_nested():
-        return Kind.NESTED
-    # A column without any value has no type in some engines.
-    return Kind.OTHER if type_ in (nw.Object, nw.Unknown) else Kind.TEXT
-
-
-@dataclass(frozen=True)
-class _Key:
-    """The number of a value's cell in some ranges; null for values outside of them.
-
-    All three operations are monotone in floats, too, so that rounding does not change the order of cells.
-
-    Attributes:
-        place: Place of the column in the frame, which is its name there.
-        ranges: Ranges, ascending.
-        parts: Number of cells of equal width in each range; 0 for a cell of each value.
-    """
-
-    place: int
-    ranges: Sequence[tuple[float, float]]
-    parts: int
-
-    @property
-    def value(self) -> Any:
-        """The expression of the values."""
-        return nw.col(str(self.place))
-
-    @property
-    def number(self) -> Any:
-        """The expression of the cells' numbers."""
-        key: Any = None
-        for index, (low, high) in reversed(list(enumerate(self.ranges))):
-            inside = nw.when((self.value >= low) & (self.value <= high)).then(self._number(index, low, high))
-            key = inside if key is None else inside.otherwise(key)
-        return key
-
-    def _number(self, index: int, low: float, high: float) -> Any:
-        if not self.parts:
-            return self.value
-        # Halves, because the width itself may exceed all floats.
-        width = max(high / 2 - low / 2, SMALLEST)
-        scale = min(self.parts / 2 / width, LARGEST / self.parts)
-        # In a range hardly wider than the distance of its floats, rounding makes more numbers than parts.
-        return (self.value * scale - low * scale).floor() + float(index * 4 * self.parts)
-
-    def keyed(self, values: Any) -> Any:
-        """Return the keys and values of the column in a frame."""
-        return values.select(self.number.alias("key"), self.value.alias("value"))
-
-    @property
-    def is_inside(self) -> Any:
-        """The expression that says whether a value is in a cell."""
-        return reduce(or_, [(self.value >= low) & (self.value <= high) for low, high in self.ranges])
-
-
-def _in_one_scan(numbers: Any, keys: Sequence[_Key]) -> Any:
-    """Return the column's place, key and value of each value in a cell, for all columns at once.
-
-    Polars needs this because it would keep the whole table in memory to share one scan among columns; Spark would make
-    a scan for each column.
-    """
-    fields = [f"key{key.place}" for key in keys], [f"value{key.place}" for key in keys]
-    wide = numbers.select(
-        *(key.number.alias(name) for key, name in zip(keys, fields[0], strict=True)),
-        *(key.value.alias(name) for key, name in zip(keys, fields[1], strict=True)),
-    )
-    # Few rows lie in cells that become finer; the others need not be stacked.
-    wide = wide.filter(nw.any_horizontal(*(~nw.col(name).is_null() for name in fields[0]), ignore_nulls=True))
-    cells = [
-        nw.struct(nw.lit(key.place).alias("part"), nw.col(name).alias("key"), nw.col(value).alias("value"))
-        for key, name, value in zip(keys, *fields, strict=True)
-    ]
-    stacked = wide.select(*(cell.alias(str(index)) for index, cell in enumerate(cells)))
-    rows = stacked.unpivot(variable_name="column", value_name="cell")
-    part, key, value = (nw.col("cell").struct.field(name).alias(name) for name in ("part", "key", "value"))
-    return rows.select(part, key, value).filter(~nw.col("key").is_null())
 
 
 def _stacked(parts: Sequence[Any]) -> Any:

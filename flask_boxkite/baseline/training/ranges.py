@@ -1,8 +1,8 @@
-"""The cells of a numeric column: disjoint ranges of values, ascending, each with its rows and outermost values.
+"""The values of a numeric column as disjoint ranges, ascending, each with its rows and outermost values.
 
-An engine or a stream of chunks can describe a column of any size so in bounded memory. A cell in which all rows are
-equal is an exact value. For other cells, answers use the largest value, whose rank is exact. So a quantile is always a
-value of the data, and its rank is off by at most the cell's rows.
+An engine or a stream of chunks can describe a column of any size so in bounded memory. A range in which all rows are
+equal is an exact value. For other ranges, answers use the largest value, whose rank is exact. So a quantile is always a
+value of the data, and its rank is off by at most the range's rows.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.naming import canonical_number
 from flask_boxkite.values.conversion import to_number
 
-__all__ = ["Cells", "Numbers"]
+__all__ = ["NumericColumn", "Ranges"]
 
 MANY_MAGNITUDES = 2.0**20
 
 POWERS = 16
-"""Number of ranges on either side of zero into which a cell of many magnitudes is cut."""
+"""Number of spans on either side of zero into which a range of many magnitudes is cut."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -43,13 +43,13 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Finite values in cells.
+class Ranges:
+    """Finite values in ranges.
 
     Attributes:
-        lows: Smallest value of each cell, ascending.
-        highs: Largest value of each cell, below the next one's smallest.
-        counts: Rows of each cell, at least one.
+        lows: Smallest value of each range, ascending.
+        highs: Largest value of each range, below the next one's smallest.
+        counts: Rows of each range, at least one.
         dtype: Original type of the values; float32 values stand for the numbers with their shortest decimals.
     """
 
@@ -59,8 +59,8 @@ class Cells:
     dtype: np.dtype[Any]
 
     @classmethod
-    def sorted(cls, lows: Any, highs: Any, counts: Any, *, dtype: np.dtype[Any]) -> Cells:
-        """Build from cells in any order; cells with the same smallest value, such as -0.0 and 0.0, become one."""
+    def sorted(cls, lows: Any, highs: Any, counts: Any, *, dtype: np.dtype[Any]) -> Ranges:
+        """Build from ranges in any order; ranges with the same smallest value, such as -0.0 and 0.0, become one."""
         lows, highs = np.asarray(lows, dtype=np.float64) + 0.0, np.asarray(highs, dtype=np.float64) + 0.0
         counts = np.asarray(counts, dtype=np.int64)
         order = np.argsort(lows, kind="stable")
@@ -72,17 +72,17 @@ class Cells:
 
     @cached_property
     def size(self) -> int:
-        """The number of rows in all cells."""
+        """The number of rows in all ranges."""
         return int(self.counts.sum())
 
     @cached_property
     def is_mixed(self) -> Mask:
-        """Whether each cell holds more than one value."""
+        """Whether each range holds more than one value."""
         return self.lows < self.highs
 
     @cached_property
     def least_distinct(self) -> int:
-        """The least number of distinct values; exact if no cell is mixed."""
+        """The least number of distinct values; exact if no range is mixed."""
         return len(self.counts) + int(self.is_mixed.sum())
 
     @cached_property
@@ -94,11 +94,11 @@ class Cells:
         return to_number(self.dtype.type(value)) if self.dtype.kind == "f" else float(value)
 
     def quantile(self, share: float) -> float:
-        """Return the smallest value with at least *share* of all at or below it, or the largest value of its cell."""
+        """Return the smallest value with at least *share* of all at or below it, or the largest value of its range."""
         return self.number(self.highs[self._at(share)] if share > 0 else self.lows[0])
 
     def holding_quantiles(self) -> Mask:
-        """Return whether each cell holds one of the quantiles for bounds, apart from the extremes."""
+        """Return whether each range holds one of the quantiles for bounds, apart from the extremes."""
         held = np.zeros(len(self.counts), dtype=bool)
         held[[self._at(share) for share in SHARES if 0 < share < 1]] = True
         return held
@@ -109,7 +109,7 @@ class Cells:
     def at_most(self, bounds: Sequence[float]) -> tuple[Counts, Mask]:
         """Return the number of values at or below each bound, and whether it is only a lower limit.
 
-        It is a lower limit if the bound lies inside of a mixed cell, whose rows are then left out.
+        It is a lower limit if the bound lies inside of a mixed range, whose rows are then left out.
         """
         limits = self.limits(bounds)
         whole = np.searchsorted(self.highs, limits, side="right")
@@ -121,27 +121,27 @@ class Cells:
         return np.asarray(narrow_bounds(bounds, self.dtype), dtype=np.float64)
 
     def reached(self, bounds: Sequence[float]) -> tuple[float, ...]:
-        """Return the bounds; one inside of a mixed cell moves up to its largest value, where counts are known."""
+        """Return the bounds; one inside of a mixed range moves up to its largest value, where counts are known."""
         _, is_inside = self.at_most(bounds)
-        cells = np.searchsorted(self.highs, self.limits(bounds)[is_inside], side="right")
-        return tuple(sorted({*np.asarray(bounds)[~is_inside].tolist(), *map(self.number, self.highs[cells])}))
+        own = np.searchsorted(self.highs, self.limits(bounds)[is_inside], side="right")
+        return tuple(sorted({*np.asarray(bounds)[~is_inside].tolist(), *map(self.number, self.highs[own])}))
 
-    def replaced(self, which: Mask, finer: Cells) -> Cells:
-        """Return these cells, some of which are replaced by *finer* ones."""
+    def replaced(self, which: Mask, finer: Ranges) -> Ranges:
+        """Return these ranges, some of which are replaced by *finer* ones."""
         parts = ((old[~which], new) for old, new in zip(self._arrays(), finer._arrays(), strict=True))
-        return Cells.sorted(*map(np.concatenate, parts), dtype=self.dtype)
+        return Ranges.sorted(*map(np.concatenate, parts), dtype=self.dtype)
 
-    def chosen(self, which: Mask) -> Cells:
-        """Return some of the cells."""
+    def chosen(self, which: Mask) -> Ranges:
+        """Return some of the ranges."""
         lows, highs, counts = (array[which] for array in self._arrays())
-        return Cells(lows, highs, counts, self.dtype)
+        return Ranges(lows, highs, counts, self.dtype)
 
-    def ranges(self, *, by_magnitude: bool) -> list[tuple[float, float]]:
-        """Return ranges that cover the cells, ascending; a common end belongs to the first range.
+    def spans(self, *, by_magnitude: bool) -> list[tuple[float, float]]:
+        """Return spans that cover the ranges, ascending; a common end belongs to the first span.
 
         Args:
-            by_magnitude: Whether a cell of very small and very large values becomes several ranges, which grow with the
-                distance from zero. In one range of equal parts, nearly all values would lie in the first part.
+            by_magnitude: Whether a range of very small and very large values becomes several spans, which grow with the
+                distance from zero. In one span of equal parts, nearly all values would lie in the first part.
         """
         ends = zip(self.lows.tolist(), self.highs.tolist(), strict=True)
         if not by_magnitude:
@@ -153,7 +153,7 @@ class Cells:
 
 
 def _powers_between(low: float, high: float) -> list[float]:
-    """Return zero and some powers of two, of either sign, in a range of many magnitudes; empty for other ranges."""
+    """Return zero and some powers of two, of either sign, in a span of many magnitudes; empty for other spans."""
     if low * high > 0 and max(abs(low), abs(high)) / min(abs(low), abs(high)) < MANY_MAGNITUDES:
         return []
     powers = {0.0}
@@ -167,11 +167,11 @@ def _powers_between(low: float, high: float) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumericColumn:
     """All rows of a numeric column.
 
     Attributes:
-        cells: Cells of the finite values.
+        ranges: Ranges of the finite values.
         below: Rows of ``-inf``.
         above: Rows of ``+inf``.
         missing: Rows of None or NaN.
@@ -179,7 +179,7 @@ class Numbers:
         is_time: Whether the numbers are moments, in seconds.
     """
 
-    cells: Cells
+    ranges: Ranges
     below: int = 0
     above: int = 0
     missing: int = 0
@@ -189,31 +189,31 @@ class Numbers:
     @property
     def held(self) -> int:
         """The number of rows that are numbers."""
-        return self.cells.size + self.below + self.above
+        return self.ranges.size + self.below + self.above
 
     def is_discrete(
-        self, name: str, position: int | None, choices: BaselineOptions, *, is_category: bool
+        self, name: str, position: int | None, options: BaselineOptions, *, is_category: bool
     ) -> bool | None:
-        """Decide the kind of the column, as the options do; None if its cells would have to be finer."""
-        if not self.cells.size:
-            return name not in choices.bins
-        decided = choices.is_discrete(name, position, is_category=is_category)
+        """Decide the kind of the column, as the options do; None if its ranges would have to be finer."""
+        if not self.ranges.size:
+            return name not in options.bins
+        decided = options.is_discrete(name, position, is_category=is_category)
         if decided is not None:
             return decided
-        if self.cells.least_distinct + bool(self.below) + bool(self.above) >= distinct_limit(self.held):
+        if self.ranges.least_distinct + bool(self.below) + bool(self.above) >= distinct_limit(self.held):
             return False
-        return None if self.cells.is_mixed.any() else True
+        return None if self.ranges.is_mixed.any() else True
 
-    def chosen_bounds(self, name: str, choices: BaselineOptions) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
+    def chosen_bounds(self, name: str, options: BaselineOptions) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
         """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts.
 
         Raises:
             ColumnError: The given bounds do not apply.
         """
-        given = choices.given_bounds(name, is_time=self.is_time)
+        given = options.given_bounds(name, is_time=self.is_time)
         if given:
             return given, None
-        return bounds_of_quantiles(self.cells.quantile, self.cells.size, choices.max_bins, is_time=self.is_time)
+        return bounds_of_quantiles(self.ranges.quantile, self.ranges.size, options.max_bins, is_time=self.is_time)
 
     def continuous(
         self, name: str, bounds: tuple[float, ...], groups: tuple[float, ...] | None, at_most: Counts
@@ -224,15 +224,15 @@ class Numbers:
         groups = groups or even_groups(bounds, counts)
         return Continuous(name, bounds, counts, groups, **self._others)
 
-    def discrete(self, name: str, choices: BaselineOptions, *, is_output: bool) -> Discrete:
-        """Build the distribution of the exact values; values in mixed cells are rare."""
-        exact = self.cells.chosen(~self.cells.is_mixed)
-        labels = (canonical_number(self.cells.number(value)) for value in exact.lows.tolist())
+    def discrete(self, name: str, options: BaselineOptions, *, is_output: bool) -> Discrete:
+        """Build the distribution of the exact values; values in mixed ranges are rare."""
+        exact = self.ranges.chosen(~self.ranges.is_mixed)
+        labels = (canonical_number(self.ranges.number(value)) for value in exact.lows.tolist())
         finite = zip(labels, exact.counts.tolist(), strict=True)
         counts = {label: n for label, n in (("-Inf", self.below), *finite, ("+Inf", self.above)) if n}
-        return choices.discrete_of(name, counts, self.held, is_output=is_output, **self._others)
+        return options.discrete_of(name, counts, self.held, is_output=is_output, **self._others)
 
     @property
     def _others(self) -> dict[str, Any]:
-        width = float_width(self.cells.dtype)
+        width = float_width(self.ranges.dtype)
         return {"missing": self.missing, "invalid": self.invalid, "width": width, "is_time": self.is_time}

@@ -1,13 +1,13 @@
 """Counting of a stream of chunks, in bounded memory; the order of the chunks makes no difference.
 
 Numbers are counted by their leading bits: at first by all bits, so that every distinct value is known. While a column
-has more than `CELLS` distinct ones, one bit less is used. The remaining bits, and so the baseline, follow from the set
+has more than 65,536 distinct ones, one bit less is used. The remaining bits, and so the baseline, follow from the set
 of all values alone, not from chunks or order.
 
 Counts are exact. A bound that would lie among values with the same leading bits moves up to the largest of them: by at
 most one part in 32,768 of itself for each power of two that the column's values span (for 8 powers, as from 1 to 256,
-one part in 4,096). Columns of up to `CELLS` distinct values are the same as in memory, and so are texts of up to
-`TEXTS` distinct ones. A column of more texts, such as identifiers, has no categories: all of them are rare.
+one part in 4,096). Columns of up to 65,536 distinct values are the same as in memory, and so are texts of up to
+262,144 distinct ones. A column of more texts, such as identifiers, has no categories: all of them are rare.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,15 @@ from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.binning import count_bins, float_width
-from flask_boxkite.baseline.training.collisions import Hashes, RowHashes, StreamCollisions, reusable
-from flask_boxkite.baseline.training.data import Column, as_column, named_columns
+from flask_boxkite.baseline.training.collisions import RowHashes, StreamCollisions, reusable
+from flask_boxkite.baseline.training.columns import Column, as_column
+from flask_boxkite.baseline.training.leading_bits import LeadingBits
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
-from flask_boxkite.baseline.training.ranges import Cells, Counts, Floats, Numbers
+from flask_boxkite.baseline.training.ranges import Counts
 from flask_boxkite.baseline.training.ranking import Ranking
+from flask_boxkite.baseline.training.seen import Seen
+from flask_boxkite.baseline.training.tables import named_columns
 from flask_boxkite.baseline.training.text_columns import (
     SHOWN,
     TextRows,
@@ -42,37 +46,46 @@ from flask_boxkite.baseline.training.text_columns import (
     seconds_of,
     unclear,
 )
+from flask_boxkite.baseline.training.value_words import Words
 from flask_boxkite.errors import BaselineError
 
-__all__ = ["count_chunks"]
+__all__ = ["StreamLimits", "count_chunks"]
 
-CELLS = 2**16
-"""Most groups of numbers with the same leading bits in a column: 2 MiB."""
 
-TEXTS = 2**18
-"""Most distinct texts of a column: about 30 MiB."""
+@dataclass(frozen=True)
+class StreamLimits:
+    """Limits of the memory for one column.
+
+    Attributes:
+        ranges: Most ranges of numbers with the same leading bits: 2 MiB.
+        texts: Most distinct texts: about 30 MiB.
+    """
+
+    ranges: int = 2**16
+    texts: int = 2**18
 
 
 def count_chunks(
     chunks: Iterable[Any],
     inference: str | Collection[str] | None = None,
+    options: BaselineOptions | None = None,
     *,
     model: str = "default",
     version: str | None = None,
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
-    **options: Any,
+    limits: StreamLimits = StreamLimits(),
 ) -> BaselineContents:
-    """Count chunks of training data; see `Baseline.from_chunks`. *options* are the same as of `BaselineOptions.of`."""
-    choices = BaselineOptions.of(**options)
-    choices.check_outputs(inference)
+    """Count chunks of training data; `Baseline.from_chunks` explains the parameters."""
+    options = options or BaselineOptions.of()
+    options.check_outputs(inference)
     streams: dict[str, _Stream] = {}
-    rows = StreamCollisions()
+    rows, seen = StreamCollisions(), Seen()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
 
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
-            rows.add(_take(chunk, number, streams, choices, outputs))
+            rows.add(_take(chunk, number, streams, options, seen, outputs, limits))
             steps.tell(max((stream.rows for stream in streams.values()), default=0), None, "rows")
     if not any(stream.rows for stream in streams.values()):
         msg = "The chunks of training data have no rows. Was the iterator used up before?"
@@ -81,9 +94,10 @@ def count_chunks(
     wanted = _names(inference, streams)
     features = [stream for name, stream in streams.items() if name not in wanted]
     return assembled(
-        tuple(_counted(((position, stream) for position, stream in enumerate(features)), choices)),
-        tuple(_counted(((None, streams[name]) for name in wanted), choices)),
-        choices,
+        tuple(_counted(((position, stream) for position, stream in enumerate(features)), seen)),
+        tuple(_counted(((None, streams[name]) for name in wanted), seen)),
+        options,
+        seen,
         model=model,
         version=version,
         created=int(clock()),
@@ -91,13 +105,13 @@ def count_chunks(
     )
 
 
-def _counted(streams: Iterable[tuple[int | None, _Stream]], choices: BaselineOptions) -> Iterator[Distribution]:
-    """Yield the distributions of columns, except columns that *choices* note as problems."""
+def _counted(streams: Iterable[tuple[int | None, _Stream]], seen: Seen) -> Iterator[Distribution]:
+    """Yield the distributions of columns, except columns that *seen* notes as problems."""
     for position, stream in streams:
         try:
             yield stream.distribution(position)
         except ColumnError as error:
-            choices.seen.problems += error.problems
+            seen.problems += error.problems
 
 
 def _names(inference: str | Collection[str] | None, known: Collection[str]) -> list[str]:
@@ -111,18 +125,24 @@ def _names(inference: str | Collection[str] | None, known: Collection[str]) -> l
 
 
 def _take(
-    chunk: Any, number: int, streams: dict[str, _Stream], choices: BaselineOptions, outputs: Collection[str]
-) -> Hashes | None:
+    chunk: Any,
+    number: int,
+    streams: dict[str, _Stream],
+    options: BaselineOptions,
+    seen: Seen,
+    outputs: Collection[str],
+    limits: StreamLimits,
+) -> Words | None:
     """Count a chunk; return hashes of its rows of features, or of outputs if there are no features."""
     names = set()
     rows, rows_of_outputs = RowHashes(most=None), RowHashes(most=None)
     for name, once in named_columns(chunk, prefix="feature"):
-        if choices.leaves_out(name):
+        if options.leaves_out(name, seen):
             continue
         values = reusable(once)
         (rows_of_outputs if name in outputs else rows).take(name, values)
         if number == 0:
-            streams[name] = _Stream(name, choices)
+            streams[name] = _Stream(name, options, seen, limits)
         elif name not in streams:
             raise _other_columns(number, name, "has the column", "has not")
         streams[name].take(as_column(values, name))
@@ -145,23 +165,28 @@ class _Stream:
 
     Args:
         name: Name of the column.
-        choices: Decisions of the user.
+        options: Decisions of the user.
+        seen: Observations, to which this counting adds.
+        limits: Limits of its memory.
     """
 
-    def __init__(self, name: str, choices: BaselineOptions) -> None:
-        self._name, self._choices = name, choices
-        bins = choices.bins.get(name)
+    def __init__(self, name: str, options: BaselineOptions, seen: Seen, limits: StreamLimits) -> None:
+        self._name, self._options = name, options
+        self._seen, self._most_texts = seen, limits.texts
+        bins = options.bins.get(name)
         self._in_bins: Counts = np.zeros(len(bins.values if bins else ()) + 1, dtype=np.int64)
-        self._numbers = _Leading()
+
+        self._numbers = LeadingBits(limits.ranges)
         self._texts: Counter[str] | None = Counter()
         self._number_rows = self._missing_texts = self._missing = self._invalid = 0
         self._is_category = True
         self._is_time: bool | None = None  # not known yet
         self._of_texts = TextRows()
         self._odd_of: dict[Usual, Counter[str]] = {usual: Counter() for usual in Usual}
+
         # Texts are also counted as numbers, or as moments, while they may turn out to be such.
-        self._may_be_times = name not in choices.texts
-        self._may_be_numbers = bool(choices.missing_texts) and self._may_be_times
+        self._may_be_times = name not in options.texts
+        self._may_be_numbers = bool(options.missing_texts) and self._may_be_times
 
     @property
     def rows(self) -> int:
@@ -192,13 +217,13 @@ class _Stream:
             raise BaselineError(msg)
         self._is_time = is_time
         self._numbers.add(numbers)
-        bins = self._choices.bins.get(self._name)
+        bins = self._options.bins.get(self._name)
         if bins and bins.are_dates <= is_time:  # bins that do not fit are refused in the end
-            bounds = self._choices.given_bounds(self._name, is_time=is_time) or ()
+            bounds = self._options.given_bounds(self._name, is_time=is_time) or ()
             self._in_bins += count_bins(Ranking(numbers), bounds)
 
     def _take_texts(self, found: Counter[str]) -> None:
-        texts, missing = self._choices.without_missing(found)
+        texts, missing = self._options.without_missing(found)
         self._missing_texts += missing
         self._missing += missing
         counts = rows_of_texts(texts)
@@ -207,11 +232,11 @@ class _Stream:
         for usual, odd in self._odd_of.items():
             some = odd_texts(texts, usual)
             odd.update({text: texts[text] for text in some})
-            if len(odd) > TEXTS:
+            if len(odd) > self._most_texts:
                 self._odd_of[usual] = Counter(dict(odd.most_common(SHOWN)))
         if self._texts is not None:
             self._texts.update(texts)
-            if len(self._texts) > TEXTS:
+            if len(self._texts) > self._most_texts:
                 self._texts = None
 
         self._may_be_times &= counts.times == counts.rows
@@ -235,98 +260,37 @@ class _Stream:
             ColumnError: Nearly all texts are numbers, dates or durations, or an option does not apply.
             BaselineError: Some values are numbers and others texts.
         """
-        name, choices = self._name, self._choices
+        name, options = self._name, self._options
         others: dict[str, Any] = {"missing": self._missing, "invalid": self._invalid}
-        are_read = choices.are_times(name, self._of_texts) or choices.are_numbers(
+        are_read = options.are_times(name, self._of_texts) or options.are_numbers(
             name, self._of_texts, self._missing_texts
         )
         if self._of_texts.rows and not are_read:
             return self._of_categories(is_output=position is None, **others)
+
         if self._number_rows:
-            choices.refuse_texts(name, "dates" if self._is_time else "booleans" if self._is_category else "numbers")
-        is_time = choices.is_time(name, is_time=bool(self._is_time), held=self._numbers.rows)
-        if bounds := choices.given_bounds(name, is_time=is_time):
+            options.refuse_texts(name, "dates" if self._is_time else "booleans" if self._is_category else "numbers")
+        is_time = options.is_time(name, is_time=bool(self._is_time), held=self._numbers.rows)
+        if bounds := options.given_bounds(name, is_time=is_time):
             counts = tuple(self._in_bins.tolist())
             others |= {"width": float_width(self._numbers.dtype), "is_time": is_time}
             return Continuous(name, bounds, counts, even_groups(bounds, counts), **others)
+
         numbers = self._numbers.result(**others, is_time=is_time)
-        if numbers.is_discrete(name, position, choices, is_category=self._is_category):
-            return numbers.discrete(name, choices, is_output=position is None)
-        bounds, groups = numbers.chosen_bounds(name, choices)
-        bounds = numbers.cells.reached(bounds)
-        return numbers.continuous(name, bounds, groups, numbers.cells.at_most(bounds)[0])
+        if numbers.is_discrete(name, position, options, is_category=self._is_category):
+            return numbers.discrete(name, options, is_output=position is None)
+        bounds, groups = numbers.chosen_bounds(name, options)
+        bounds = numbers.ranges.reached(bounds)
+        return numbers.continuous(name, bounds, groups, numbers.ranges.at_most(bounds)[0])
 
     def _of_categories(self, *, is_output: bool, **others: int) -> Distribution:
         if self._number_rows:
             raise self._mixed()
-        counts, distinct = self._of_texts, TEXTS if self._texts is None else len(self._texts)
-        if self._choices.are_unclear(self._name, counts, distinct=distinct):
+        counts, distinct = self._of_texts, self._most_texts if self._texts is None else len(self._texts)
+        if self._options.are_unclear(self._name, counts, distinct=distinct):
             odd = odd_texts(self._odd_of[counts.usual], counts.usual)
             raise ColumnError([unclear(self._name, counts, odd)])
-        self._choices.refuse_bins(self._name)
+        self._options.refuse_bins(self._name)
         texts, rows = dict(sorted((self._texts or {}).items())), counts.rows
-        self._choices.look_at_texts(self._name, texts, rows)
-        return self._choices.discrete_of(self._name, texts, rows, is_output=is_output, **others)
-
-
-class _Leading:
-    """Numbers counted by their leading bits."""
-
-    def __init__(self) -> None:
-        self._lows: Floats = np.empty(0)
-        self._highs: Floats = np.empty(0)
-        self._counts: Counts = np.empty(0, dtype=np.int64)
-        self._dropped_bits = 0
-        self._dtypes: set[np.dtype[Any]] = set()
-        self._below = self._above = 0
-
-    @property
-    def rows(self) -> int:
-        """All numbers, infinities included."""
-        return int(self._counts.sum()) + self._below + self._above
-
-    def add(self, values: NDArray[Any]) -> None:
-        """Count numbers without NaN."""
-        self._dtypes.add(values.dtype)
-        distinct, counts = np.unique(values.astype(np.float64) + 0.0, return_counts=True)
-        if distinct[0] == -np.inf:
-            self._below += int(counts[0])
-            distinct, counts = distinct[1:], counts[1:]
-        if len(distinct) and distinct[-1] == np.inf:
-            self._above += int(counts[-1])
-            distinct, counts = distinct[:-1], counts[:-1]
-        lows, highs = np.concatenate((self._lows, distinct)), np.concatenate((self._highs, distinct))
-        order = np.argsort(lows, kind="stable")
-        self._lows, self._highs = lows[order], highs[order]
-        self._counts = np.concatenate((self._counts, counts))[order]
-        self._condense()
-
-    def _condense(self) -> None:
-        """Merge numbers with the same leading bits, using as many bits as `CELLS` allow."""
-        bits = _ordered_bits(self._lows)
-        while True:
-            starts = np.flatnonzero(np.diff(bits >> self._dropped_bits, prepend=np.iinfo(np.int64).min))
-            if len(starts) <= CELLS:
-                break
-            self._dropped_bits += 1
-        if len(starts):
-            self._lows = self._lows[starts]
-            self._highs = np.maximum.reduceat(self._highs, starts)
-            self._counts = np.add.reduceat(self._counts, starts)
-
-    def result(self, *, missing: int, invalid: int, is_time: bool) -> Numbers:
-        """Return the counts of all numbers."""
-        cells = Cells(self._lows, self._highs, self._counts, self.dtype)
-        return Numbers(cells, self._below, self._above, missing, invalid, is_time)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type that holds all numbers, if it is a float type; else float64."""
-        common = np.result_type(*self._dtypes) if self._dtypes else np.dtype(np.float64)
-        return common if common.kind == "f" else np.dtype(np.float64)
-
-
-def _ordered_bits(values: Floats) -> NDArray[np.int64]:
-    """Return integers in the order of the floats, which differ by one for neighbouring floats."""
-    bits = values.view(np.int64)
-    return np.where(bits < 0, np.iinfo(np.int64).min - bits, bits)
+        self._options.look_at_texts(self._name, texts, rows, self._seen)
+        return self._options.discrete_of(self._name, texts, rows, is_output=is_output, **others)

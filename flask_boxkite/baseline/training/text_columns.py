@@ -167,6 +167,7 @@ def unclear(name: str, counts: TextRows, odd: Sequence[str]) -> UnclearTexts:
     if not odd:
         return UnclearTexts(f"Column {name!r} holds {some}, written as texts.", name, (), usual.plain)
     others = _counted(counts.rows - rows, "other text")
+
     # An amount hardly stands for a missing value, unless no other text is odd.
     gaps = tuple(text for text in odd if not _is_amount(text)) or (odd[0],)
     return UnclearTexts(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift.scan import State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
@@ -154,7 +155,7 @@ class _Training:
 
     def __init__(self, item: Distribution) -> None:
         self.item = item
-        self._sums = GroupSums([item])
+        self._sums = GroupSums(variables_of([item]))
         self._cells = np.array(item.cells, dtype=float)
         self._groups = self._sums.of(item.cells)
         self._degrees = degrees_of_freedom(item)

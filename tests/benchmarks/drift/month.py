@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift.scan import ABOUT_AS_PLAIN, MINIMUM_ROWS, TESTS
 from flask_boxkite.drift.statistics import chi_squared_limit, g_statistics
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
@@ -89,7 +90,7 @@ def month_of(
             (item,) = trainings(population, 1, trained, rng)
             cells = population.cell_shares(item, NO_SHIFT)
             own = np.array([cells[group.start : group.stop].sum() for group in item.groups])
-            before, degrees = GroupSums([item]).of(item.cells), degrees_of_freedom(item)
+            before, degrees = GroupSums(variables_of([item])).of(item.cells), degrees_of_freedom(item)
             shares = np.tile(own / own.sum(), (A_DAY, 1))
         minutes = rng.multinomial(rows, np.tile(shares, (DAYS + 1, 1)))
         checks = checks_of(before, minutes, degrees, ALPHA / FEATURES)

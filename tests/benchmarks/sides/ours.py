@@ -14,7 +14,7 @@ from profile_case import profile_case
 from records_case import logger_records_case, our_records_case
 from shared_case import in_memory_case, recycled_case, row_case, workers_case
 from timing import Case, Figures, serve, summary, time_calls
-from workload import bodies, large_columns, rows
+from workload import Array, bodies, large_columns, rows, wide_columns
 from wsgi import WSGIApp, added_cost_case
 
 from flask_boxkite import ModelMonitoringService
@@ -26,8 +26,7 @@ def _service(features: int) -> ModelMonitoringService:
     return ModelMonitoringService(baseline=our_baseline(features), sink="none")
 
 
-def _training() -> Case:
-    columns = large_columns()
+def _training(columns: list[tuple[str, Array]]) -> Case:
     path = os.path.join(tempfile.mkdtemp(prefix="benchmark-"), "histogram.prom")
     return training_case(lambda: ModelMonitoringService.export_text(features=columns, path=path))
 
@@ -104,7 +103,8 @@ if __name__ == "__main__":
             "scrape of 8": workers_case,
             "scrape recycled": recycled_case,
             "baseline of 100": lambda: lambda calls: {"path": our_baseline(100)},
-            "training": _training,
+            "training": lambda: _training(large_columns()),
+            "training, wide": lambda: _training(wide_columns()),
             "training of a frame": _training_of_a_frame,
             "drift report": _drift_report,
             "page: overview": lambda: page_case("overview"),

@@ -10,7 +10,7 @@ from boxkite.monitoring.exporter.type import LogExporter
 from boxkite.monitoring.service import ModelMonitoringService
 from profile_case import profile_case
 from timing import Case, serve
-from workload import bodies, large_columns
+from workload import Array, bodies, large_columns, wide_columns
 from wsgi import added_cost_case
 
 
@@ -21,8 +21,7 @@ class NoExporter(LogExporter):
         """Do nothing."""
 
 
-def _training() -> Case:
-    columns = large_columns()
+def _training(columns: list[tuple[str, Array]]) -> Case:
     return training_case(lambda: ModelMonitoringService.export_text(features=columns, path=os.devnull))
 
 
@@ -41,7 +40,8 @@ if __name__ == "__main__":
             "request by position": lambda: _added_cost(by_name=False),
             "prediction 30": lambda: prediction_case(boxkite_service(30, NoExporter()), 30),
             "prediction 100": lambda: prediction_case(boxkite_service(100, NoExporter()), 100),
-            "training": _training,
+            "training": lambda: _training(large_columns()),
+            "training, wide": lambda: _training(wide_columns()),
             "scrape": lambda: scrape_case(boxkite_service(100, NoExporter()), 100),
             "profile": _profile,
         }

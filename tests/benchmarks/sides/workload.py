@@ -11,7 +11,7 @@ import json
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["bodies", "feature_names", "large_columns", "rows", "score", "shaped_rows", "training_data"]
+__all__ = ["bodies", "feature_names", "large_columns", "rows", "score", "shaped_rows", "training_data", "wide_columns"]
 
 Array = npt.NDArray[np.float64]
 
@@ -64,6 +64,12 @@ def large_columns() -> list[tuple[str, Array]]:
     """Return 10 columns of 1,000,000 normal numbers as pairs of name and column, as ``df.items()`` yields them."""
     generator = np.random.default_rng(2)
     return [(name, generator.standard_normal(1_000_000)) for name in feature_names(10)]
+
+
+def wide_columns() -> list[tuple[str, Array]]:
+    """Return 1,000 columns of 1,000 normal numbers, in the same form."""
+    generator = np.random.default_rng(2)
+    return [(name, generator.standard_normal(1_000)) for name in feature_names(1_000)]
 
 
 def bodies(features: int, *, by_name: bool) -> list[bytes]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline.training import ranking as module
 from flask_boxkite.baseline.training.ranking import SMALL, Ranking
-from tests.baseline.test_binning import DISTRIBUTIONS
+from tests.baseline.training.test_binning import DISTRIBUTIONS
 
 COLUMNS: dict[str, Any] = {
     **DISTRIBUTIONS,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,25 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete
-from flask_boxkite.baseline.training import stream as streaming
 from flask_boxkite.baseline.training.build import build_baseline
-from flask_boxkite.baseline.training.stream import count_chunks
+from flask_boxkite.baseline.training.options import BaselineOptions
+from flask_boxkite.baseline.training.stream import StreamLimits, count_chunks
 from tests.baseline.strategies import NUMBERS
+from tests.baseline.training.building import built
+
+LIMITS = StreamLimits()
 
 
-def counted(chunks: Any, inference: Any = None, **options: Any) -> Baseline:
-    """Return the baseline of chunks; unlike `Baseline.from_chunks` at a time of the test's."""
-    return Baseline.of(count_chunks(chunks, inference, **options))
+def counted(
+    chunks: Any,
+    inference: Any = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    limits: StreamLimits = LIMITS,
+    **options: Any,
+) -> Baseline:
+    """Return the baseline of chunks; unlike `Baseline.from_chunks` at a time, and within limits, of the test's."""
+    return Baseline.of(count_chunks(chunks, inference, BaselineOptions.of(**options), clock=clock, limits=limits))
 
 
 def columns(rows: int) -> dict[str, Any]:
@@ -68,14 +79,14 @@ def test_chunks_of_few_distinct_values_give_the_baseline_of_the_whole() -> None:
     assert counted(cut(whole, 700), "score", clock=lambda: 0) == expected(whole)
 
 
-def test_the_order_of_chunks_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "CELLS", 200)
+def test_the_order_of_chunks_makes_no_difference() -> None:
+    same: dict[str, Any] = {"clock": lambda: 0, "limits": StreamLimits(ranges=200)}
     chunks = cut(columns(5000), 130)
-    found = counted(chunks, "score", clock=lambda: 0)
+    found = counted(chunks, "score", **same)
     random.Random(0).shuffle(chunks)
 
-    assert counted(chunks, "score", clock=lambda: 0) == found
-    assert counted([pl.DataFrame(columns(5000))], "score", clock=lambda: 0) == found
+    assert counted(chunks, "score", **same) == found
+    assert counted([pl.DataFrame(columns(5000))], "score", **same) == found
 
 
 def test_counts_are_exact_and_bounds_as_near_as_documented() -> None:
@@ -121,9 +132,8 @@ def test_memory_is_bounded() -> None:
     assert peaks[1] < 1.1 * peaks[0]
 
 
-def test_more_texts_than_are_kept_are_all_rare(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "TEXTS", 10)
-    found = Baseline.from_chunks([{"x": [f"t{index}", "a", None]} for index in range(20)])
+def test_more_texts_than_are_kept_are_all_rare() -> None:
+    found = counted([{"x": [f"t{index}", "a", None]} for index in range(20)], limits=StreamLimits(texts=10))
 
     assert found.features == (Discrete("x", (), (), rare=40, missing=20),)
 
@@ -133,7 +143,7 @@ def test_given_bins_and_options_hold_for_all_chunks() -> None:
     options: dict[str, Any] = {"bins": {"normal": [0, 1], "few": [1]}, "discrete": ["lognormal"], "max_bins": 12}
     found = counted(cut(whole, 300), clock=lambda: 0, **options)
 
-    assert found == build_baseline(whole, clock=lambda: 0, **options)
+    assert found == built(whole, clock=lambda: 0, **options)
 
 
 def test_chunks_may_be_frames_arrays_or_pairs() -> None:
@@ -160,7 +170,7 @@ def test_baselines_of_parts_with_equal_bins_add_up_to_that_of_the_whole() -> Non
     bounds = {"normal": [-1, 0, 1]}
     first, second = (counted([part], bins=bounds, clock=lambda: 0) for part in cut(whole, 1500))
 
-    assert first.merge(second).features[0].cells == build_baseline(whole, bins=bounds).features[0].cells
+    assert first.merge(second).features[0].cells == built(whole, bins=bounds).features[0].cells
     assert first.merge(second) == second.merge(first)
 
 

@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flask_boxkite.baseline.training import engine as counting
-from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.engine import EngineLimits
 from tests import peers
+from tests.baseline.training.building import built
 
-ROWS = counting.CELLS + 1616
+ROWS = EngineLimits().ranges + 1616
 GROUP_ROWS = 4096
 """Some groups of rows, each with statistics of its own."""
 
@@ -78,6 +78,6 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("options", [{}, {"discrete": list(COLUMNS)}], ids=["continuous", "discrete"])
 def test_nan_is_missing_whatever_the_statistics_of_a_file_say(reader: str, options: dict[str, Any], path: Path) -> None:
-    found = build_baseline(READERS[reader](path), clock=lambda: 0, **options)
-    for one, wanted in zip(found.features, build_baseline(COLUMNS, clock=lambda: 0, **options).features, strict=True):
+    found = built(READERS[reader](path), clock=lambda: 0, **options)
+    for one, wanted in zip(found.features, built(COLUMNS, clock=lambda: 0, **options).features, strict=True):
         assert one == wanted

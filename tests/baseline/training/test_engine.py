@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -21,11 +22,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
-from flask_boxkite.baseline import Continuous
-from flask_boxkite.baseline.training import engine as counting
+from flask_boxkite.baseline import Continuous, Distribution
+from flask_boxkite.baseline.progress import Steps
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.baseline.training.engine import EngineLimits, count_lazily
+from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.queries import ENGINES, Engine
+from flask_boxkite.baseline.training.seen import Seen
 from tests import peers
+from tests.baseline.training.building import built
 
 pytestmark = [
     # Not ours to heed: of a package to come, of what Dask will have to change, and of pandas, which Spark's frames are
@@ -35,7 +40,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:PySpark does not yet fully support:FutureWarning"),
 ]
 
-ROWS = counting.CELLS + 1616
+ROWS = EngineLimits().ranges + 1616
 """More than an engine tells one by one, so that every kind of pass is made."""
 
 
@@ -128,7 +133,7 @@ def expected(*, with_options: bool = False) -> Baseline:
     lists = {name: column.to_pylist() for name, column in COLUMNS.items()}
     # The decimals of a float32 follow from its type, which lists lack.
     lists["float32"] = COLUMNS["float32"].to_numpy()
-    return build_baseline(lists, {"score": lists.pop("score")}, clock=lambda: 0, **(OPTIONS if with_options else TEXTS))
+    return built(lists, {"score": lists.pop("score")}, clock=lambda: 0, **(OPTIONS if with_options else TEXTS))
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +190,11 @@ def assert_same(found: Baseline, wanted: Baseline) -> None:
 
 
 def test_every_engine_gives_the_baseline_of_the_same_data_in_memory(frame: Any) -> None:
-    assert_same(build_baseline(frame, "score", clock=lambda: 0, **TEXTS), expected())
+    assert_same(built(frame, "score", clock=lambda: 0, **TEXTS), expected())
 
 
 def test_every_engine_heeds_every_option(frame: Any) -> None:
-    assert_same(build_baseline(frame, "score", clock=lambda: 0, **OPTIONS), expected(with_options=True))
+    assert_same(built(frame, "score", clock=lambda: 0, **OPTIONS), expected(with_options=True))
 
 
 TIMES = ["date", "time", "birth", "moment", "zoned", "iso", "spellings"]
@@ -266,7 +271,7 @@ def test_texts_that_stand_for_missing_values_leave_numbers_in_every_engine() -> 
 
 def test_features_and_outputs_may_be_lazy_frames_of_their_own(parquet: Path) -> None:
     frame = pl.scan_parquet(parquet)
-    found = build_baseline(frame.drop("score"), frame.select("score"), clock=lambda: 0, **TEXTS)
+    found = built(frame.drop("score"), frame.select("score"), clock=lambda: 0, **TEXTS)
 
     assert_same(found, expected())
 
@@ -305,7 +310,7 @@ def test_passes_are_few_whatever_the_rows_and_columns_and_their_answers_small(co
         build_baseline(pl.LazyFrame({str(index): rng.normal(size=rows) for index in range(columns)}))
 
         assert len(answers) == 4  # extremes, ranges, values next to the quantiles, bins
-        assert max(answers) <= columns * counting.CELLS
+        assert max(answers) <= columns * EngineLimits().ranges
 
 
 def test_a_column_of_categories_takes_no_pass_to_see_that_it_is_not_of_numbers(answers: list[int]) -> None:
@@ -314,11 +319,16 @@ def test_a_column_of_categories_takes_no_pass_to_see_that_it_is_not_of_numbers(a
     assert len(answers) == 2  # extremes, categories
 
 
-def test_columns_beyond_one_pass_are_counted_in_further_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counting, "COLUMNS_PER_PASS", 3)
+def within(limits: EngineLimits, columns: dict[str, Any]) -> tuple[Distribution, ...]:
+    """Return the distributions that Polars counts within limits."""
+    frame = nw.from_native(pl.LazyFrame(columns))
+    return count_lazily(frame, lambda name: True, BaselineOptions.of(), Seen(), Steps(False), limits)
+
+
+def test_columns_beyond_one_pass_are_counted_in_further_ones() -> None:
     columns = {f"c{index}": [float(index), 2.0, 3.0] for index in range(8)}
 
-    assert build_baseline(pl.LazyFrame(columns)).features == build_baseline(columns).features
+    assert within(EngineLimits(columns=3), columns) == build_baseline(columns).features
 
 
 SPREADS: dict[str, Callable[[np.random.Generator], Any]] = {
@@ -338,21 +348,16 @@ SPREADS: dict[str, Callable[[np.random.Generator], Any]] = {
 
 @pytest.mark.parametrize("make", SPREADS.values(), ids=SPREADS.keys())
 def test_bins_are_exact_however_values_are_spread(
-    make: Callable[[np.random.Generator], Any], rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    make: Callable[[np.random.Generator], Any], rng: np.random.Generator
 ) -> None:
-    monkeypatch.setattr(counting, "CELLS", 500)
-    values = make(rng)
+    columns = {"x": make(rng)}
 
-    assert build_baseline(pl.LazyFrame({"x": values})).features == build_baseline({"x": values}).features
+    assert within(EngineLimits(ranges=500), columns) == build_baseline(columns).features
 
 
-def test_where_ranges_cannot_be_refined_enough_counts_are_exact_and_bounds_near(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(counting, "CELLS", 100)
-    monkeypatch.setattr(counting, "MAX_REFINEMENTS", 1)
+def test_where_ranges_cannot_be_refined_enough_counts_are_exact_and_bounds_near(rng: np.random.Generator) -> None:
     values = rng.uniform(size=5000)
-    (found,) = build_baseline(pl.LazyFrame({"x": values})).features
+    (found,) = within(EngineLimits(ranges=100, refinements=1), {"x": values})
 
     assert isinstance(found, Continuous)
     at_most = [int((values <= bound).sum()) for bound in found.upper_bounds]
@@ -367,7 +372,7 @@ def test_where_ranges_cannot_be_refined_enough_counts_are_exact_and_bounds_near(
 def refusal(features: Any, inference: Any = None, **options: Any) -> str:
     """Return what the refusal of a frame says."""
     with pytest.raises(BaselineError) as caught:
-        build_baseline(features, inference, **options)
+        built(features, inference, **options)
     return str(caught.value)
 
 

@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.file.legacy import info_family
-from flask_boxkite.baseline.training.build import build_baseline
 from tests.baseline.strategies import baselines
+from tests.baseline.training.building import built
 from tests.peers import boxkite_python
 
 EXPORT = """
@@ -312,7 +312,7 @@ def kinds() -> Baseline:
         "size": [("S", "M", "?")[place % 3] for place in range(200)],
     }
     outputs = {"until": days, "score": [place / 7 for place in range(200)]}
-    return build_baseline(columns, outputs, missing_texts=("?",), clock=lambda: 0)
+    return built(columns, outputs, missing_texts=("?",), clock=lambda: 0)
 
 
 def test_what_boxkites_format_has_no_place_for_is_kept_and_told(

@@ -14,8 +14,8 @@ import pytest
 
 from flask_boxkite import Baseline, BaselineError
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
-from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.values.times import to_seconds
+from tests.baseline.training.building import built
 
 ROWS = 400
 PLACES = range(ROWS)
@@ -46,8 +46,8 @@ def of_chunks(values: list[Any], **options: Any) -> Baseline:
 def build(request: pytest.FixtureRequest) -> Build:
     """Return what makes the distribution of a column x, by each way of counting."""
     ways: dict[str, Callable[..., Baseline]] = {
-        "memory": lambda values, **options: build_baseline({"x": values, "y": [1] * ROWS}, **options),
-        "engine": lambda values, **options: build_baseline(pl.LazyFrame({"x": values, "y": [1] * ROWS}), **options),
+        "memory": lambda values, **options: built({"x": values, "y": [1] * ROWS}, **options),
+        "engine": lambda values, **options: built(pl.LazyFrame({"x": values, "y": [1] * ROWS}), **options),
         "chunks": of_chunks,
     }
     return lambda values, **options: ways[request.param](values, **options).features[0]

@@ -1,14 +1,13 @@
-"""The reader of training data in all forms: each variable becomes one `Column`.
+"""One variable of training data, from any form of column: `Column`.
 
-It understands mappings, ``(name, column)`` pairs, 2-D arrays and, through narwhals, data frames and series of pandas,
-polars, pyarrow and others. Missing values are taken out and counted here, without making integers floats.
+Missing values are taken out and counted here, without making integers floats.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -21,21 +20,7 @@ from flask_boxkite.values.conversion import InvalidValue, number_by_type, to_num
 from flask_boxkite.values.objects import array_of
 from flask_boxkite.values.times import to_seconds
 
-__all__ = [
-    "ONCE",
-    "Column",
-    "as_column",
-    "as_lazy_frame",
-    "is_beyond_numpy",
-    "is_of_moments",
-    "microseconds_of",
-    "named_columns",
-    "named_outputs",
-    "native_series",
-    "with_classes",
-]
-
-ONCE = "Names tell the variables apart, so each must be used once."
+__all__ = ["Column", "as_array", "as_column", "is_beyond_numpy", "is_of_moments", "microseconds_of", "native_series"]
 
 EXACT_INTEGERS = 2**53
 """Largest integer up to which floats hold all integers exactly."""
@@ -66,164 +51,6 @@ class Column:
         return held + self.missing + self.invalid
 
 
-def named_columns(data: Any, *, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Yield name and raw column of each variable in *data*, one at a time.
-
-    Args:
-        data: Mapping, pairs, 2-D array (also as a list of rows), or data frame.
-        prefix: Prefix of names for the columns of an array: ``feature_0``, ``feature_1``, …
-
-    Raises:
-        BaselineError: *data* has another form, or two columns have one name.
-    """
-    seen: set[str] = set()
-    for name, column in _pairs(data, prefix):
-        text = str(name)
-        if text in seen:
-            msg = f"Two columns are named {text!r}. {ONCE}"
-            raise BaselineError(msg)
-        seen.add(text)
-        yield text, column
-
-
-def named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and raw column of each output: a single one without a name is called ``output``.
-
-    Args:
-        inference: Values of shape (n,), or several outputs in a form of `named_columns`; an array's columns are named
-            ``output_0``, ``output_1``, …, unless there is only one. None for no outputs.
-    """
-    if inference is None:
-        return
-    _refuse_containers(inference, "outputs")
-    if not _has_columns(inference):
-        yield "output", inference
-        return
-    columns = list(named_columns(inference, prefix="output"))
-    is_array = not _is_pair(inference[0]) if isinstance(inference, (list, tuple)) else isinstance(inference, np.ndarray)
-    if len(columns) == 1 and is_array:
-        columns = [("output", columns[0][1])]
-    yield from columns
-
-
-def with_classes(inference: Any, classes: Iterable[Any]) -> dict[str, Any]:
-    """Name the columns of a classifier's probabilities by its classes.
-
-    Args:
-        inference: Probabilities, shape (n, classes), without names.
-        classes: Classes, in the order of the columns: ``model.classes_``.
-
-    Raises:
-        BaselineError: The probabilities have names or another number of columns, or two classes have one name.
-    """
-    if isinstance(inference, (str, Mapping)) or hasattr(type(inference), "columns"):
-        msg = "'classes' name the columns of an array. What 'inference' is has names: leave 'classes' out."
-        raise BaselineError(msg)
-    names = [to_text(value) or "" for value in classes]
-    columns = [column for _, column in named_columns(inference, prefix="output")]
-    if len(names) != len(columns):
-        msg = f"There are {len(names)} classes, but 'inference' has {len(columns)} columns: one for each is needed."
-        raise BaselineError(msg)
-    if len(set(names)) < len(names):
-        msg = f"Two classes have one name: {', '.join(names)}. {ONCE}"
-        raise BaselineError(msg)
-
-    return dict(zip(names, columns, strict=True))
-
-
-def _has_columns(inference: Any) -> bool:
-    if isinstance(inference, (list, tuple)):
-        return bool(inference) and (isinstance(inference[0], (list, tuple)) or getattr(inference[0], "ndim", 0) > 0)
-    # The type is asked, because a lazy frame would have to resolve its columns, and Polars warns of that.
-    return isinstance(inference, Mapping) or getattr(inference, "ndim", 1) == 2 or hasattr(type(inference), "columns")
-
-
-def _refuse_containers(data: Any, what: str) -> None:
-    """Refuse forms of tables that would be misread.
-
-    Raises:
-        BaselineError: The data is a sparse matrix, or a list of tables.
-    """
-    if hasattr(data, "toarray") and hasattr(data, "nnz"):
-        msg = f"The {what} are a sparse matrix of shape {data.shape}. Give its values: matrix.toarray()"
-        raise BaselineError(msg)
-    if isinstance(data, (list, tuple)) and data and all(getattr(item, "ndim", 1) > 1 for item in data):
-        shapes = " and ".join(str(getattr(item, "shape", "?")) for item in data[:2])
-        msg = (
-            f"The {what} are a list of {len(data)} tables of shape {shapes}, as a model of several outputs gives. "
-            "Name the column that you want of each: {'first': tables[0][:, 1], 'second': tables[1][:, 1]}"
-        )
-        raise BaselineError(msg)
-
-
-def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
-    _refuse_containers(data, f"{prefix}s")
-    if isinstance(data, Mapping):
-        return data.items()
-    frame = _native_frame(data)
-    if frame is not None:
-        frame = frame.collect() if hasattr(frame, "collect") else frame
-        return ((name, frame.get_column(name)) for name in frame.columns)
-    if not isinstance(data, np.ndarray) and isinstance(data, Sequence) and data and not _is_pair(data[0]):
-        data = _stacked(data)
-    if (array := _array_of(data)) is not None:
-        data = array
-        if data.ndim != 2:
-            msg = f"An array of training data must have 2 dimensions (rows, columns), got shape {data.shape}."
-            raise BaselineError(msg)
-        return ((f"{prefix}_{index}", data[:, index]) for index in range(data.shape[1]))
-    if isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
-        return _checked_pairs(data)
-    msg = f"Expected a mapping, (name, column) pairs, a 2-D array or a data frame, got {type(data).__name__}."
-    raise BaselineError(msg)
-
-
-def as_lazy_frame(data: Any) -> Any | None:
-    """Return *data* as a narwhals `LazyFrame`, or None if it is not lazy."""
-    frame = _native_frame(data)
-    return frame if hasattr(frame, "collect_schema") and not hasattr(frame, "get_column") else None
-
-
-def _native_frame(data: Any) -> Any | None:
-    """Return *data* as a narwhals frame, or None if it is not a data frame."""
-    if data is None or isinstance(data, (np.ndarray, list, tuple, Mapping)):
-        return None
-    import narwhals as nw  # 30 ms, and serving never needs it
-
-    try:
-        frame = nw.from_native(data, pass_through=True)
-    except nw.exceptions.DuplicateError as error:
-        msg = f"Two columns of the data frame have one name. {ONCE}"
-        raise BaselineError(msg) from error
-    if isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
-        return frame
-    # A batch of pyarrow would otherwise be read as an array without names.
-    is_batch = hasattr(data, "__arrow_c_stream__") and hasattr(data, "num_columns")
-    return nw.from_arrow(data, backend="pyarrow") if is_batch else None
-
-
-def _is_pair(item: Any) -> bool:
-    """Say whether an item is a name with a column, rather than a row of two values."""
-    return isinstance(item, (tuple, list)) and len(item) == 2 and not np.isscalar(item[1]) and item[1] is not None
-
-
-def _stacked(rows: Sequence[Any]) -> Any:
-    """Return rows of values as an array; other objects unchanged, for a clearer error later."""
-    if not all(isinstance(row, (list, tuple, np.ndarray)) for row in rows) or len(set(map(len, rows))) != 1:
-        return rows
-    array = np.empty((len(rows), len(rows[0])), dtype=object)
-    array[:] = [list(row) for row in rows]
-    return array
-
-
-def _checked_pairs(data: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    for position, item in enumerate(data):
-        if not (isinstance(item, (tuple, list)) and len(item) == 2):
-            msg = f"Item {position} of the training data must be a pair (name, column), got {type(item).__name__}."
-            raise BaselineError(msg)
-        yield item[0], item[1]
-
-
 def as_column(values: Any, name: str) -> Column:
     """Read one raw column.
 
@@ -238,21 +65,17 @@ def as_column(values: Any, name: str) -> Column:
         return _array_column(values, name)
     if isinstance(values, (list, tuple)):
         return _list_column(values)
+
     series = native_series(values)
     if series is not None:
         return _series_column(series, name)
-    if (array := _array_of(values)) is not None:
+    if (array := as_array(values)) is not None:
         return _array_column(array, name)
+
     if isinstance(values, Iterable) and not isinstance(values, (str, bytes, Mapping)):
         return _list_column(list(values))
     msg = f"Column {name!r} must be a list, array or series of values, got {type(values).__name__}."
     raise BaselineError(msg)
-
-
-def _array_of(values: Any) -> Any:
-    """Return an array of another library as serving reads it; other objects unchanged, for NumPy to refuse."""
-    found = array_of(values)
-    return np.asanyarray(values) if found is None and hasattr(values, "__array__") else found
 
 
 def _with_missing(column: Column, missing: int) -> Column:
@@ -466,3 +289,9 @@ def _counted(values: Sequence[Any]) -> Iterable[tuple[Any, int]]:
     if set(map(type, values)) <= {str, type(None)}:
         return Counter(values).items()
     return ((value, 1) for value in values)
+
+
+def as_array(values: Any) -> Any:
+    """Return an array of another library as serving reads it; other objects unchanged, for NumPy to refuse."""
+    found = array_of(values)
+    return np.asanyarray(values) if found is None and hasattr(values, "__array__") else found

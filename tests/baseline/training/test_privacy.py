@@ -13,11 +13,12 @@ import pytest
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Discrete
 from flask_boxkite.baseline.training.build import build_baseline
+from tests.baseline.training.building import built
 
 
 def only(column: Any, **options: Any) -> Discrete:
     """Return the distribution of a single feature named x."""
-    (found,) = build_baseline({"x": column}, **options).features
+    (found,) = built({"x": column}, **options).features
     assert isinstance(found, Discrete)
     return found
 
@@ -86,9 +87,9 @@ def test_new_values_of_a_column_with_hidden_categories_are_rare() -> None:
 def test_excluded_columns_leave_no_trace(lazy: bool) -> None:
     frame = pl.DataFrame({"id": [str(number) for number in range(50)], "x": range(50), "y": [0, 1] * 25})
     given = frame.lazy() if lazy else frame
-    found = build_baseline(given, "y", exclude=("id",), discrete=[0], clock=lambda: 0)
+    found = built(given, "y", exclude=("id",), discrete=[0], clock=lambda: 0)
 
-    assert found == build_baseline(frame.drop("id"), "y", discrete=[0], clock=lambda: 0)
+    assert found == built(frame.drop("id"), "y", discrete=[0], clock=lambda: 0)
     assert [item.name for item in found.features] == ["x"]
     assert (
         Baseline.from_chunks([frame], "y", exclude=["id"]).fingerprint
@@ -97,7 +98,7 @@ def test_excluded_columns_leave_no_trace(lazy: bool) -> None:
 
 
 def test_an_excluded_column_need_not_be_readable() -> None:
-    assert build_baseline({"x": [1], "picture": [np.zeros((2, 2))], "z": 5}, exclude=["picture", "z"]).rows == 1
+    assert built({"x": [1], "picture": [np.zeros((2, 2))], "z": 5}, exclude=["picture", "z"]).rows == 1
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_an_excluded_column_need_not_be_readable() -> None:
 def test_options_that_cannot_be_used_are_refused(options: dict[str, Any], message: str) -> None:
     for features in ({"x": ["a"]}, pl.LazyFrame({"x": ["a"]})):
         with pytest.raises(BaselineError) as caught:
-            build_baseline(features, **options)
+            built(features, **options)
         assert str(caught.value) == message
 
 
@@ -168,11 +169,11 @@ def test_columns_of_one_kind_share_a_warning(caplog: pytest.LogCaptureFixture) -
 
 
 def test_an_excluded_column_may_be_said_to_be_of_texts() -> None:
-    assert len(build_baseline({"zip": ["1", "x"], "x": [1, 2]}, texts=["zip"], exclude=["zip"]).features) == 1
+    assert len(built({"zip": ["1", "x"], "x": [1, 2]}, texts=["zip"], exclude=["zip"]).features) == 1
 
 
 def test_an_excluded_column_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    build_baseline(COLUMNS, exclude=[name for name in COLUMNS if name not in ("city", "shop_id", "paid")])
+    built(COLUMNS, exclude=[name for name in COLUMNS if name not in ("city", "shop_id", "paid")])
 
     assert caplog.records == []
 

@@ -26,6 +26,7 @@ from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.collisions import SAMPLE_ROWS
 from flask_boxkite.values.conversion import InvalidValue, to_number
+from tests.baseline.training.building import built
 
 Columns = dict[str, list[Any]]
 
@@ -81,7 +82,7 @@ def test_the_share_of_equal_pairs_is_that_of_counting(columns: Columns, sizes: l
     """In memory and in chunks, whose columns may stand in any order, and which may come in any order."""
     expected = brute_force(*columns.values())
     texts = [name for name, values in columns.items() if any(isinstance(value, str) for value in values)]
-    assert build_baseline(columns, texts=texts).row_collisions == pytest.approx(expected)
+    assert built(columns, texts=texts).row_collisions == pytest.approx(expected)
     chunks = list(in_chunks(columns, sizes))
     random.shuffle(chunks)
     turned = [dict(random.sample(list(chunk.items()), len(chunk))) for chunk in chunks]
@@ -348,7 +349,7 @@ def test_of_many_rows_in_memory_a_sample_tells(rng: np.random.Generator, kind: s
     n = SAMPLE_ROWS
 
     for hold in (np.asarray, list, pl.Series):
-        found = build_baseline({"a": hold(values)}, discrete=[]).row_collisions
+        found = built({"a": hold(values)}, discrete=[]).row_collisions
         # Of pairs of the sample, a share with the standard deviation of a count.
         assert found == pytest.approx(share(values), rel=0.06, abs=5 * math.sqrt(share(values)) / n)
 
@@ -358,7 +359,7 @@ def test_of_many_rows_in_memory_a_sample_tells(rng: np.random.Generator, kind: s
 def test_of_rows_that_repeat_in_any_step_a_sample_tells(rows: int, step: int) -> None:
     values = np.tile(np.arange(step), rows // step + 1)[:rows]
 
-    assert build_baseline({"a": values}, discrete=[]).row_collisions == pytest.approx(1 / step, rel=0.1)
+    assert built({"a": values}, discrete=[]).row_collisions == pytest.approx(1 / step, rel=0.1)
 
 
 def test_an_engine_is_asked_for_its_first_rows_and_the_columns_that_count(rng: np.random.Generator) -> None:

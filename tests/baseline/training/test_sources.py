@@ -12,6 +12,7 @@ import pytest
 from flask_boxkite import BaselineError
 from flask_boxkite.baseline.training.build import build_baseline
 from tests import peers
+from tests.baseline.training.building import built
 
 Make = Callable[[Any], Any]
 
@@ -91,7 +92,7 @@ def test_lines_are_counted_by_the_types_of_all_or_by_given_ones(
 ) -> None:
     Path("x.jsonl").write_text(lines)
     frame = peers.library("duckdb").read_json("x.jsonl", **options)
-    (x, *_) = build_baseline(frame, discrete=["x"], min_category_rows=1).features
+    (x, *_) = built(frame, discrete=["x"], min_category_rows=1).features
     assert sorted(x.categories) == categories  # type: ignore[union-attr]
 
 
@@ -105,5 +106,5 @@ COUNTED: dict[str, tuple[Make, list[str]]] = {
 
 @pytest.mark.parametrize(("make", "categories"), COUNTED.values(), ids=COUNTED.keys())
 def test_what_is_read_right_is_counted(make: Make, categories: list[str]) -> None:
-    (x, *_) = build_baseline(make(peers.library("duckdb")), discrete=["x"]).features
+    (x, *_) = built(make(peers.library("duckdb")), discrete=["x"]).features
     assert x.categories == tuple(categories)  # type: ignore[union-attr]

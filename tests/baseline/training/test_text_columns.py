@@ -19,6 +19,7 @@ from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.text_columns import TextRows, Usual, odd_texts, rows_of_texts
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.values.conversion import MISSING_TEXTS
+from tests.baseline.training.building import built
 
 NUMBERS = [f"{number}.5" for number in range(300)]
 
@@ -39,7 +40,7 @@ def build(request: pytest.FixtureRequest) -> Callable[..., Baseline]:
         return lambda values, **options: Baseline.from_chunks(
             ({"x": values[at : at + 70]} for at in range(0, len(values), 70)), **options
         )
-    return lambda values, **options: build_baseline(WAYS_IN[request.param](values), **options)
+    return lambda values, **options: built(WAYS_IN[request.param](values), **options)
 
 
 @pytest.fixture(params=["lists", "polars lazy", "chunks"])
@@ -49,9 +50,7 @@ def build_table(request: pytest.FixtureRequest) -> Callable[..., Baseline]:
         return lambda columns, **options: Baseline.from_chunks(
             ({name: values[at : at + 70] for name, values in columns.items()} for at in range(0, 310, 70)), **options
         )
-    return lambda columns, **options: build_baseline(
-        columns if request.param == "lists" else pl.LazyFrame(columns), **options
-    )
+    return lambda columns, **options: built(columns if request.param == "lists" else pl.LazyFrame(columns), **options)
 
 
 @pytest.mark.parametrize("odd", ["?", "1,234", "0,37", "5%", "$3", "€ 3", "", "N/A", "unknown"])
@@ -269,13 +268,13 @@ def test_numbers_and_an_odd_text_in_one_list_are_refused_and_read() -> None:
 
     with pytest.raises(BaselineError, match=r"300 numbers and 1 other text, such as '\?'"):
         build_baseline({"x": values})
-    assert build_baseline({"x": values}, missing_texts=["?"]).features[0].kind == "continuous"
+    assert built({"x": values}, missing_texts=["?"]).features[0].kind == "continuous"
 
 
 def test_outputs_are_read_alike() -> None:
     with pytest.raises(BaselineError, match="Column 'output' holds 300 numbers and 1 other text"):
         build_baseline({"x": [1] * 301}, [*NUMBERS, "?"])
-    assert build_baseline({"x": [1] * 301}, [*NUMBERS, "?"], missing_texts=["?"]).outputs[0].kind == "continuous"
+    assert built({"x": [1] * 301}, [*NUMBERS, "?"], missing_texts=["?"]).outputs[0].kind == "continuous"
 
 
 def test_chunks_of_numbers_and_of_texts_are_one_column_if_texts_are_numbers() -> None:
@@ -337,9 +336,9 @@ def test_texts_that_stand_for_a_missing_value_do_so_live(tmp_path: Path) -> None
     path = tmp_path / "b.prom"
     made = ModelMonitoringService.export_text(columns, None, path, missing_texts=("?", "unknown"))
     assert Baseline.load(path) == made
-    assert made.fingerprint != build_baseline(columns, missing_texts=("?", "unknown", "x")).fingerprint
+    assert made.fingerprint != built(columns, missing_texts=("?", "unknown", "x")).fingerprint
     with pytest.raises(BinMismatchError):
-        made.merge(build_baseline(columns, missing_texts=("?", "unknown", "x")))
+        made.merge(built(columns, missing_texts=("?", "unknown", "x")))
 
     rows = [{"number": "?", "plain": "Unknown ", "text": "?", "day": "UNKNOWN"}] * 20
     for sent in ([rows], rows):

@@ -1,0 +1,24 @@
+"""Observations that are made while the columns of training data are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flask_boxkite.baseline.training.problems import Problem, UnclearTexts
+
+__all__ = ["Seen"]
+
+
+@dataclass
+class Seen:
+    """Observations of one counting; a few threads write to it.
+
+    Attributes:
+        looks: Kind of thing that a column's texts look like, by name: ``"e-mail addresses"``.
+        excluded: Names of columns that were left out.
+        problems: Problems of columns, which are not counted.
+    """
+
+    looks: dict[str, str] = field(default_factory=dict)
+    excluded: set[str] = field(default_factory=set)
+    problems: list[Problem | UnclearTexts] = field(default_factory=list)

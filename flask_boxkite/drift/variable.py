@@ -1,0 +1,209 @@
+"""One variable of a drift report: its verdict, its shares, and distances that describe the whole window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flask_boxkite.baseline import Distribution
+from flask_boxkite.baseline.blindness import blind_spot
+from flask_boxkite.baseline.distribution import Continuous, group_counts
+from flask_boxkite.drift.distances import (
+    hellinger_distance,
+    jensen_shannon_distance,
+    kl_divergence,
+    kolmogorov_smirnov,
+    kolmogorov_smirnov_limit,
+    wasserstein_distance,
+)
+from flask_boxkite.drift.shares import Change, special_changes
+from flask_boxkite.drift.verdict import Judgement, Verdict
+
+__all__ = ["Distances", "VariableDrift", "finite_or_none"]
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Numbers that describe a window without judging it; None if a sample is empty, or the number makes no sense.
+
+    Attributes:
+        jensen_shannon: `jensen_shannon_distance` of the groups, in [0, 1].
+        kl_live: `kl_divergence` of live from training, on groups.
+        kl_baseline: `kl_divergence` of training from live.
+        hellinger: `hellinger_distance` of the groups, in [0, 1].
+        kolmogorov_smirnov: `kolmogorov_smirnov` of the bins; None if discrete.
+        kolmogorov_smirnov_limit: Limit that it exceeds by chance with the probability of a false alarm.
+        wasserstein: `wasserstein_distance` of the bins, in the unit of the variable (seconds for dates and times); None
+            if discrete.
+    """
+
+    jensen_shannon: float | None
+    kl_live: float | None
+    kl_baseline: float | None
+    hellinger: float | None
+    kolmogorov_smirnov: float | None
+    kolmogorov_smirnov_limit: float | None
+    wasserstein: float | None
+
+
+@dataclass(frozen=True)
+class VariableDrift:
+    """One variable of a report.
+
+    Attributes:
+        item: Distribution in training.
+        side: ``feature`` or ``output``.
+        live_rows: Number of live rows in the whole window.
+        judgement: Verdict, and the numbers behind it.
+        reason: Reason for ``unclear`` and ``not enough data``; empty for other verdicts.
+        since: Beginning of the stretch that decided, in Unix seconds; None if it is the whole window.
+        rows: Number of live rows in that stretch.
+        recurrence: Recurrence of these rows; None if unknown.
+        before: Training rows per group.
+        now: Live rows per group in that stretch.
+        window_cells: Live rows per cell in the whole window.
+        alpha: False-alarm probability of the variable.
+    """
+
+    item: Distribution
+    side: str
+    live_rows: int
+    judgement: Judgement
+    reason: str
+    since: float | None
+    rows: int
+    recurrence: float | None
+    before: tuple[int, ...]
+    now: tuple[int, ...]
+    window_cells: tuple[int, ...]
+    alpha: float
+
+    @property
+    def name(self) -> str:
+        """The name of the variable."""
+        return self.item.name
+
+    @property
+    def kind(self) -> str:
+        """``continuous`` or ``discrete``."""
+        return self.item.kind
+
+    @property
+    def baseline_rows(self) -> int:
+        """The number of training rows."""
+        return sum(self.before)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The decision."""
+        return self.judgement.verdict
+
+    @property
+    def note(self) -> str:
+        """The change of the variable that no verdict can show; empty if all changes can show."""
+        return blind_spot(self.item)
+
+    @cached_property
+    def _shares(self) -> list[tuple[float, float]]:
+        """The shares of each group, in training and live."""
+        trained, served = max(sum(self.before), 1), max(sum(self.now), 1)
+        return [(c / trained, d / served) for c, d in zip(self.before, self.now, strict=True)]
+
+    @cached_property
+    def _most(self) -> int:
+        return max(range(len(self._shares)), key=lambda index: abs(self._shares[index][1] - self._shares[index][0]))
+
+    @property
+    def moved_most(self) -> str:
+        """The group whose share changed most."""
+        return self.item.groups[self._most].name
+
+    @property
+    def share_before(self) -> float:
+        """The share of that group in training."""
+        return self._shares[self._most][0]
+
+    @property
+    def share_now(self) -> float:
+        """The live share of that group; 0 if there are no rows."""
+        return self._shares[self._most][1]
+
+    @property
+    def special(self) -> dict[str, Change]:
+        """Shares of ``missing``, ``invalid``, ``out_of_range`` and ``unseen`` rows."""
+        return special_changes([group.name for group in self.item.groups], self.before, self.now)
+
+    @cached_property
+    def distances(self) -> Distances:
+        """Numbers that describe the whole window."""
+        groups = group_counts(self.item, self.window_cells)
+        return _distances(self.item, self.window_cells, self.before, groups, self.alpha)
+
+    def to_row(self) -> dict[str, Any]:
+        """Return everything as one flat dict of JSON values; see `DriftReport.to_dict`."""
+        judged = self.judgement
+        row = {
+            "name": self.name,
+            "side": self.side,
+            "kind": self.kind,
+            "type": "time" if self.item.is_time else None,
+            "verdict": self.verdict,
+            "reason": self.reason or None,
+            "note": self.note or None,
+            "since": None if self.since is None else _iso(self.since),
+            "rows": self.rows,
+            "baseline_rows": self.baseline_rows,
+            "live_rows": self.live_rows,
+            "g": judged.g,
+            "dispersion": judged.dispersion,
+            "recurrence": self.recurrence,
+            "limit": judged.limit,
+            "psi": judged.psi,
+            "size": judged.size,
+            "psi_noise": finite_or_none(judged.noise),
+            "psi_error": finite_or_none(judged.error),
+            "psi_limit": finite_or_none(judged.psi_limit),
+            "moved_most": self.moved_most,
+            "share_before": self.share_before,
+            "share_now": self.share_now,
+        }
+        for kind, change in self.special.items():
+            row[f"{kind}_before"], row[f"{kind}_now"] = change.before, change.now
+        return row | vars(self.distances)
+
+
+def _distances(
+    item: Distribution, cells: Sequence[int], before: Sequence[int], now: Sequence[int], alpha: float
+) -> Distances:
+    ks = limit = wasserstein = math.nan
+    if isinstance(item, Continuous):
+        bins = np.asarray(cells)[: len(item.counts)]
+        ks = kolmogorov_smirnov(item.counts, bins)
+        limit = kolmogorov_smirnov_limit(sum(item.counts), int(bins.sum()), alpha)
+        wasserstein = wasserstein_distance(item.counts, bins, item.upper_bounds)
+
+    numbers = (
+        jensen_shannon_distance(before, now),
+        kl_divergence(before, now),
+        kl_divergence(now, before),
+        hellinger_distance(before, now),
+        ks,
+        limit,
+        wasserstein,
+    )
+    return Distances(*map(finite_or_none, numbers))
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def finite_or_none(number: float) -> float | None:
+    """Return a number; None for NaN and infinity, which JSON lacks."""
+    return number if math.isfinite(number) else None

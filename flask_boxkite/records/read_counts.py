@@ -1,0 +1,80 @@
+"""The counts of one reading: files, records, rows, duplicates and damage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from flask_boxkite.naming import RARE, short_text
+from flask_boxkite.records.decoding import Record
+
+__all__ = ["ReadCounts"]
+
+EMPTY, NO_RECORD, TOO_LONG, TOO_LARGE, TOO_DEEP, ROWS, CUT = (
+    "empty",
+    "no_record",
+    "too_long",
+    "too_large",
+    "too_deep",
+    "rows",
+    "cut",
+)
+"""Reasons for which lines and files are skipped (`ReadCounts.damaged`)."""
+
+MOST_NAMES = 1000
+"""Most names of models, and of baselines, that are counted separately."""
+
+# Over a million records, a function of Python's for each of them would take a second.
+_rows, _baseline, _model = map(attrgetter, ("rows", "baseline", "model"))
+
+
+@dataclass
+class ReadCounts:
+    """The counts of one reading so far.
+
+    Attributes:
+        files: Number of files that were read.
+        vanished: Number of files that were deleted before they could be read, after their lifetime, say.
+        damaged: Number of skipped lines and files by reason. Lines: ``empty``; ``no_record``, not JSON or not a record;
+            ``too_long``, more than 32 MiB; ``too_large``, more than 2,000,000 values; ``too_deep``, more than 100
+            levels; ``rows``, more rows than the line can hold. Compressed files: ``cut``, which end too early or are
+            damaged.
+        duplicates: Number of duplicates, records that came before.
+        records: Number of remaining records of the period and model.
+        rows: Number of predicted rows in these records.
+        rows_by_baseline: Predicted rows by the fingerprint of the baseline that served them; None for no baseline.
+            After 1,000 fingerprints, further ones are ``__rare__``.
+        models: Names of the models; after 1,000 names, further ones are ``__rare__``.
+    """
+
+    files: int = 0
+    vanished: int = 0
+    damaged: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    records: int = 0
+    rows: int = 0
+    rows_by_baseline: Counter[str | None] = field(default_factory=Counter)
+    models: set[str | None] = field(default_factory=set)
+
+    def add(self, records: list[Record]) -> None:
+        """Count some of the remaining records."""
+        self.records += len(records)
+        rows = list(map(_rows, records))
+        self.rows += sum(rows)
+        for (baseline, count), number in Counter(zip(map(_baseline, records), rows, strict=True)).items():
+            self.rows_by_baseline[_bounded(baseline, self.rows_by_baseline)] += count * number
+        for model in set(map(_model, records)):
+            self.models.add(_bounded(model, self.models))
+
+    @property
+    def damage(self) -> str:
+        """The skipped lines and files as text: ``2 empty, 1 no_record``; empty if there are none."""
+        return ", ".join(f"{number} {reason}" for reason, number in sorted(self.damaged.items()))
+
+
+def _bounded(name: str | None, known: Container[str | None]) -> str | None:
+    """Return a name from a file in short form, or `RARE` if there are too many names."""
+    text = None if name is None else short_text(name)
+    return text if text in known or len(known) < MOST_NAMES else RARE  # type: ignore[arg-type]

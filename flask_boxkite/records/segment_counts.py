@@ -1,0 +1,106 @@
+"""The counts of one segment of records: in the cells of a baseline, and by slots of time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline import Baseline, Continuous, Distribution
+from flask_boxkite.baseline.variables import SIDES
+from flask_boxkite.drift.timeline import Timeline
+
+__all__ = ["SegmentCounts", "Slot", "with_counts"]
+
+
+@dataclass
+class Slot:
+    """The counts of one slot.
+
+    Attributes:
+        first: Time of its first row, in Unix seconds.
+        groups: Rows per group, shape (groups,).
+        buckets: Rows per bucket of their hash, shape (ROW_BUCKETS,).
+        squares: Sum of the squares of the requests' numbers of rows, for rows that are in buckets.
+    """
+
+    first: float
+    groups: NDArray[np.int64]
+    buckets: NDArray[np.int64]
+    squares: int
+
+    def plus(self, other: Slot) -> Slot:
+        """Return the sum of both."""
+        return Slot(
+            min(self.first, other.first),
+            self.groups + other.groups,
+            self.buckets + other.buckets,
+            self.squares + other.squares,
+        )
+
+
+@dataclass
+class SegmentCounts:
+    """The counts of one segment.
+
+    Attributes:
+        cells: Counts of features and outputs, in the baseline's order, shape (cells,).
+        slots: Slots by their beginning.
+        rows: Number of predicted rows.
+        last: Time of the last row, in Unix seconds.
+    """
+
+    cells: NDArray[np.int64]
+    slots: dict[float, Slot] = field(default_factory=dict)
+    rows: int = 0
+    last: float = -math.inf
+
+    @classmethod
+    def none(cls, cells: int) -> SegmentCounts:
+        """Return counts of zero."""
+        return cls(np.zeros(cells, dtype=np.int64))
+
+    def add(self, other: SegmentCounts) -> None:
+        """Add the counts of another segment."""
+        self.cells = self.cells + other.cells
+        self.rows += other.rows
+        self.last = max(self.last, other.last)
+        for begins, slot in other.slots.items():
+            self.slots[begins] = self.slots[begins].plus(slot) if begins in self.slots else slot
+
+    def timeline(self, end: float) -> Timeline | None:
+        """Return the counts by stretch of time; None if there are none.
+
+        Args:
+            end: End of the period, in Unix seconds; infinite for the time of the last row.
+        """
+        if not self.slots:
+            return None
+        times = sorted(self.slots)
+        slots = [self.slots[time] for time in times]
+        return Timeline.of_slots(
+            [-math.inf if math.isinf(time) else slot.first for time, slot in zip(times, slots, strict=True)],
+            [slot.groups for slot in slots],
+            [slot.buckets for slot in slots],
+            [slot.squares for slot in slots],
+            end if math.isfinite(end) else self.last + 1.0,
+        )
+
+
+def with_counts(baseline: Baseline, counts: SegmentCounts) -> Baseline:
+    """Return a baseline with the same bins and other counts."""
+    features, outputs = (
+        tuple(_with_cells(item.distribution, counts.cells[item.cells].tolist()) for item in baseline.on(side))
+        for side in SIDES
+    )
+    return replace(baseline, features=features, outputs=outputs, rows=counts.rows)
+
+
+def _with_cells(item: Distribution, cells: list[int]) -> Distribution:
+    if isinstance(item, Continuous):
+        *bins, missing, invalid = cells
+        return replace(item, counts=tuple(bins), missing=missing, invalid=invalid)
+    *categories, rare, unseen, missing, invalid = cells
+    return replace(item, counts=tuple(categories), rare=rare, unseen=unseen, missing=missing, invalid=invalid)
