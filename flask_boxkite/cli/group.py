@@ -12,7 +12,7 @@ import click
 
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import masked, printable
-from flask_boxkite.system.files import write_whole
+from flask_boxkite.system.atomic import write_whole
 
 __all__ = ["PATH", "boxkite", "counted", "listed", "output_option", "suggestion", "write", "writing"]
 

@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from flask_boxkite.config import Address, Settings
 from flask_boxkite.monitoring.findings import bytes_text
-from flask_boxkite.system.files import OwnerLock, can_lock, open_private, open_to_all, reserve, unwritable
+from flask_boxkite.system.files import open_private, reserve
+from flask_boxkite.system.locks import OwnerLock, can_lock
+from flask_boxkite.system.permissions import open_to_all, unwritable
 
 __all__ = ["TAG", "Outcome", "probe_directory", "probe_fluentd", "probes"]
 

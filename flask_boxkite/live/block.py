@@ -13,7 +13,7 @@ import numpy as np
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.section import Section
 from flask_boxkite.live.totals import Totals
-from flask_boxkite.system.process import ForkMark
+from flask_boxkite.system.fork_mark import ForkMark
 
 __all__ = ["ProcessCounts"]
 

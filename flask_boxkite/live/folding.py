@@ -33,15 +33,8 @@ from flask_boxkite.live.sink_cells import count_lost_records
 from flask_boxkite.live.statefile import LIVE, NEW, StateFileError, Stored, mark_folded, parsed, server_of
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
-from flask_boxkite.system.files import (
-    has_no_owner,
-    is_passing,
-    locked,
-    open_private,
-    read_file,
-    release,
-    take_if_dead,
-)
+from flask_boxkite.system.files import is_passing, open_private, read_file
+from flask_boxkite.system.locks import has_no_owner, locked, release, take_if_dead
 
 __all__ = ["IDLE", "WaitingRecords", "fold", "folded_spools", "is_ours", "read_directory", "take_over", "windows_path"]
 

@@ -33,7 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.live.layout import FORMAT
-from flask_boxkite.system.files import locked, open_private, write_all
+from flask_boxkite.system.files import open_private, write_all
+from flask_boxkite.system.locks import locked
 
 __all__ = ["SNAPSHOTS", "Labels", "MemoryRing", "OpenRing", "RingFile", "RingFormat", "RingStorage", "Snapshot"]
 

@@ -38,8 +38,10 @@ from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.sweeping import Sweep, remove_unused
 from flask_boxkite.naming import path_segment
-from flask_boxkite.system.files import can_lock, make_private, unwritable
-from flask_boxkite.system.process import ServerName, is_gunicorn, server_process
+from flask_boxkite.system.locks import can_lock
+from flask_boxkite.system.permissions import make_private, unwritable
+from flask_boxkite.system.process import ServerName
+from flask_boxkite.system.server import is_gunicorn, server_process
 
 __all__ = ["StateDirectory"]
 

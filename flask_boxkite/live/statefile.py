@@ -54,7 +54,8 @@ from flask_boxkite.live.layout import FORMAT
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
-from flask_boxkite.system.files import OwnerLock, has_no_owner, mapped, open_private, reserve, write_all
+from flask_boxkite.system.files import mapped, open_private, reserve, write_all
+from flask_boxkite.system.locks import OwnerLock, has_no_owner
 from flask_boxkite.system.process import ServerName
 
 __all__ = [

@@ -33,7 +33,9 @@ from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import Windows
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
 from flask_boxkite.system.files import is_passing
-from flask_boxkite.system.process import ServerName, boot_id, fork_mark, name_of, runs_several
+from flask_boxkite.system.fork_mark import fork_mark
+from flask_boxkite.system.process import ServerName, boot_id, name_of
+from flask_boxkite.system.server import runs_several
 from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["Store"]

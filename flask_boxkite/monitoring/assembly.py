@@ -18,7 +18,8 @@ from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.store import Store
 from flask_boxkite.sinks import make_sinks
 from flask_boxkite.spool import waiting_records
-from flask_boxkite.system.files import can_lock, unwritable
+from flask_boxkite.system.locks import can_lock
+from flask_boxkite.system.permissions import unwritable
 
 __all__ = [
     "exported_model",

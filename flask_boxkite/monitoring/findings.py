@@ -10,7 +10,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.naming import GAPS
-from flask_boxkite.system.files import can_lock
+from flask_boxkite.system.locks import can_lock
 
 __all__ = ["Deployment", "Finding", "Level", "bytes_text"]
 

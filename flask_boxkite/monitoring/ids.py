@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from flask_boxkite.system.process import ForkMark, fork_mark
+from flask_boxkite.system.fork_mark import ForkMark, fork_mark
 
 __all__ = ["IdMaker", "PredictionId"]
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from flask_boxkite.spool.directory import NEW, directories, remove_directory
 from flask_boxkite.spool.orphan import OrphanLog
 from flask_boxkite.spool.owner import OWNER, Owner
-from flask_boxkite.system.files import OwnerLock, has_no_owner
+from flask_boxkite.system.locks import OwnerLock, has_no_owner
 
 __all__ = ["FOLD_PATIENCE_SECONDS", "ServerCounts", "find_orphan"]
 

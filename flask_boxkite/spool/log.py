@@ -18,7 +18,9 @@ from uuid import uuid4
 from flask_boxkite.spool.directory import NEW, SPARE, SUFFIX, remove_directory, spool_bytes
 from flask_boxkite.spool.owner import OWNER, Owner
 from flask_boxkite.spool.segment import HEADER, Segment, Taken, room_for
-from flask_boxkite.system.files import OwnerLock, locked, make_private, write_all
+from flask_boxkite.system.files import write_all
+from flask_boxkite.system.locks import OwnerLock, locked
+from flask_boxkite.system.permissions import make_private
 
 __all__ = ["Log", "SpoolFullError"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from flask_boxkite.spool.directory import remove_directory, segments, unlink, waiting_records
 from flask_boxkite.spool.owner import Owner
 from flask_boxkite.spool.segment import Segment, SegmentError, Taken
-from flask_boxkite.system.files import OwnerLock
+from flask_boxkite.system.locks import OwnerLock
 
 __all__ = ["OrphanLog"]
 

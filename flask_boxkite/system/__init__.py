@@ -1,1 +1,1 @@
-"""The operating system: processes and their names, private files and folders, and a limit on log lines."""
+"""The operating system: processes, servers and forks, files, locks and folders, and a limit on log lines."""

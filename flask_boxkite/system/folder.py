@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from flask_boxkite.system.files import make_private
+from flask_boxkite.system.permissions import make_private
 
 __all__ = ["Folder"]
 

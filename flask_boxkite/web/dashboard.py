@@ -17,7 +17,7 @@ from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
-from flask_boxkite.system.process import runs_several
+from flask_boxkite.system.server import runs_several
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.http import POLICY, arguments, compressed, refused
 from flask_boxkite.web.routes import DASHBOARD, add_route

@@ -17,7 +17,7 @@ from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.spool import OrphanLog
 from flask_boxkite.spool.segment import Segment, Taken
-from flask_boxkite.system.process import fork_mark
+from flask_boxkite.system.fork_mark import fork_mark
 from tests.spool.logs import adopted, dies, fill_up, made
 
 

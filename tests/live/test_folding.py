@@ -39,7 +39,7 @@ from flask_boxkite.live.sink_cells import (
 from flask_boxkite.live.store import Store
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT, STATE_FILES
 from flask_boxkite.spool import waiting_records
-from flask_boxkite.system.files import OwnerLock, take_if_dead
+from flask_boxkite.system.locks import OwnerLock, take_if_dead
 from tests.faults import ended, fill, fork, go_on, has_stopped, killed, mounted, no_more_files, stop_at
 from tests.live.directories import directory_of, fold, later, model_section, same_directory, share
 from tests.peers import wait_for

@@ -32,7 +32,8 @@ from flask_boxkite.live.statefile import LiveFile
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.sweeping import remove_unused
 from flask_boxkite.system import process
-from flask_boxkite.system.process import ProcessName, ServerName, boot_id, fork_mark, name_of, pid_namespace
+from flask_boxkite.system.fork_mark import fork_mark
+from flask_boxkite.system.process import ProcessName, ServerName, boot_id, name_of, pid_namespace
 from tests.faults import die_at, ended, fork, go_on, has_stopped, run_in_child, stop_at
 from tests.live.directories import later, model_section, state_directory
 

@@ -34,8 +34,10 @@ from flask_boxkite.live.statefile import (
 )
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT
-from flask_boxkite.system.files import can_lock, locked, read_file, release, take_if_dead
-from flask_boxkite.system.process import ServerName, fork_mark
+from flask_boxkite.system.files import read_file
+from flask_boxkite.system.fork_mark import fork_mark
+from flask_boxkite.system.locks import can_lock, locked, release, take_if_dead
+from flask_boxkite.system.process import ServerName
 from tests.faults import ended, file_size_limit, fork
 from tests.live.directories import directory_of, fold, model_section, share
 

@@ -27,7 +27,7 @@ from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import UNWRITABLE
-from flask_boxkite.system.files import take_if_dead
+from flask_boxkite.system.locks import take_if_dead
 from tests.faults import ended, file_size_limit, fill, fork, killed, mounted, run_in_child
 from tests.live.directories import directory_of, model_section, same_directory
 

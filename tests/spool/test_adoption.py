@@ -17,8 +17,8 @@ import pytest
 
 from flask_boxkite.spool import OrphanLog, ServerCounts, adoption, find_orphan
 from flask_boxkite.spool.owner import OWNER, Owner
-from flask_boxkite.system import files
-from flask_boxkite.system.files import OwnerLock
+from flask_boxkite.system import locks
+from flask_boxkite.system.locks import OwnerLock
 from flask_boxkite.system.process import ProcessName, ServerName, boot_id, name_of
 from tests.faults import ended, fork, killed, mounted, run_in_child
 from tests.peers import wait_for
@@ -239,7 +239,7 @@ def test_a_directory_that_was_emptied_while_another_looked_is_not_taken(
             os.close(keeps_it)
 
     monkeypatch.setattr(adoption, "OwnerLock", LockOfOneThatIsLate)
-    monkeypatch.setattr(files, "open_private", lambda path, flags: os.open(path, flags))
+    monkeypatch.setattr(locks, "open_private", lambda path, flags: os.open(path, flags))
     assert find_orphan(tmp_path, OWN, ServerCounts(None, lambda: None)) is None
     assert list(tmp_path.iterdir()) == []
 

@@ -20,7 +20,7 @@ from flask_boxkite.spool import Log, OrphanLog, SpoolFullError, Taken, spool_byt
 from flask_boxkite.spool.directory import NEW, directories
 from flask_boxkite.spool.owner import OWNER
 from flask_boxkite.spool.segment import HEADER
-from flask_boxkite.system.files import OwnerLock
+from flask_boxkite.system.locks import OwnerLock
 from tests.faults import file_size_limit, fill, mounted, no_more_files
 from tests.spool.logs import OWN, adopted, dies, fill_up, made, stored, take_all
 

@@ -13,7 +13,7 @@ from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.variables import SIDES, Side, Variable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.promtext.family import Family, label_text, running_sum
-from flask_boxkite.system.files import write_whole
+from flask_boxkite.system.atomic import write_whole
 
 __all__ = ["BASELINE_INFO", "CREATED_FORMAT", "ROW_COLLISIONS", "dump", "info_lines", "render"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flask_boxkite.system.files import write_whole
+from flask_boxkite.system.atomic import write_whole
 
 
 def test_a_link_stays_and_leads_to_what_is_new(tmp_path: Path) -> None:
