@@ -2,7 +2,7 @@
 
 from flask_boxkite.payloads.encodings import decompressed
 from flask_boxkite.payloads.requests import csv_table, form_table, json_lines_table, json_table
-from flask_boxkite.payloads.responses import csv_output, found_output, json_lines_output, output_table
+from flask_boxkite.payloads.responses import csv_output, found_output, json_lines_output, output_table, readable
 from flask_boxkite.payloads.table import Table, as_table
 from flask_boxkite.payloads.tensors import INFERENCE_HEADER, binary_document
 
@@ -21,6 +21,7 @@ __all__ = [
     "json_lines_table",
     "json_table",
     "output_table",
+    "readable",
 ]
 
 JSON_LINES = frozenset(

@@ -19,9 +19,9 @@ from flask_boxkite.payloads.requests import csv_table
 from flask_boxkite.payloads.table import SCALARS, Table, as_table, from_records, from_rows, known_items
 from flask_boxkite.payloads.tensors import is_tensor_list, tensor_columns, tensor_tables
 from flask_boxkite.values.conversion import is_base64
-from flask_boxkite.values.objects import array_of, fields_of, is_value, standard, values_of
+from flask_boxkite.values.objects import array_of, fields_of, has_values, is_value, standard, values_of
 
-__all__ = ["csv_output", "found_output", "json_lines_output", "output_table"]
+__all__ = ["csv_output", "found_output", "json_lines_output", "output_table", "readable"]
 
 _SEVERAL_ROWS = ("predictions", "outputs", "instances")
 _ONE_VALUE = ("prediction", "output", "score", "result", "label")
@@ -82,8 +82,22 @@ def _opened_answer(document: Any, names: Sequence[str], outputs: Sequence[Distri
         fields = fields_of(document, names)
         if fields is not None:
             return found_output(fields, names, outputs, rows)
-        return list(document) if isinstance(document, tuple) else document
+        return list(document) if isinstance(document, tuple) else readable(document)
     return _below_mark(document, names, outputs, rows)
+
+
+def readable(value: Any) -> Any:
+    """Return a value in which outputs may be read: a plain one, a list, an array, a frame, an object with known fields.
+
+    Raises:
+        LookupError: The value is, or begins with, an object that nothing here can read.
+    """
+    first = value[0] if type(value) is list and value else value
+    if type(first) in SCALARS or isinstance(first, (Mapping, list, tuple)) or is_value(first) or has_values(first):
+        return value
+    if fields_of(first) is None:
+        raise LookupError
+    return value
 
 
 def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution], rows: int | None) -> Any:
@@ -94,7 +108,7 @@ def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution
         return value if len(value) == 1 else _fitting_tensors(value, names, outputs, rows)
     items = value if type(value[0]) is dict else known_items(value, names)
     if items is None or not all(isinstance(item, Mapping) for item in items):
-        return value
+        return readable(value)
 
     value = items
     marked = [key for key in _MARKS if key in value[0]]

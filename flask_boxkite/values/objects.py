@@ -17,10 +17,20 @@ from numpy.typing import NDArray
 
 from flask_boxkite.values.durations import is_interval
 
-__all__ = ["array_of", "arrow_column", "columns_of", "fields_of", "is_value", "opened", "values_of"]
+__all__ = ["array_of", "arrow_column", "columns_of", "fields_of", "has_values", "is_value", "opened", "values_of"]
 
 _VALUES = (str, bytes, bytearray, Number, np.generic, date, time, timedelta, UUID, Enum)
 _NULLS = frozenset({"NoneType", "NAType", "NaTType"})
+_ARRAY_MARKS = (
+    "__array__",
+    "__dlpack__",
+    "__arrow_c_stream__",
+    "__arrow_c_array__",
+    "columns",
+    "to_list",
+    "to_pylist",
+    "to_native",  # narwhals
+)
 _NARROW = {
     "float32": np.float32,  # NumPy, pandas and Polars
     "float": np.float32,  # Arrow
@@ -34,6 +44,11 @@ _NARROW = {
 def is_value(value: Any) -> bool:
     """Say whether this is a single value, such as a number, a text, a date or a missing value."""
     return isinstance(value, _VALUES) or type(value).__name__ in _NULLS or is_interval(value)
+
+
+def has_values(value: Any) -> bool:
+    """Say whether this is an array, a column or a frame, by the interfaces of its type; nothing is read."""
+    return any(hasattr(type(value), mark) for mark in _ARRAY_MARKS)
 
 
 def opened(value: Any, names: Collection[str] = ()) -> Any:

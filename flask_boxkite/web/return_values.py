@@ -29,6 +29,7 @@ __all__ = [
     "as_reply",
     "document_of",
     "document_of_body",
+    "is_body",
     "is_reply",
     "is_streamed",
     "json_value",
@@ -58,6 +59,13 @@ def is_streamed(returned: Any) -> bool:
     if isinstance(returned, Response):
         return not returned.is_sequence or returned.direct_passthrough
     return hasattr(returned, "__next__") or (callable(returned) and not hasattr(returned, "__array__"))
+
+
+def is_body(returned: Any) -> bool:
+    """Say whether a view's return value is the body that is sent, rather than a value that becomes one."""
+    if isinstance(returned, tuple) and returned and is_reply(returned):
+        returned = returned[0]
+    return isinstance(returned, (str, bytes, bytearray, Response))
 
 
 def document_of(returned: Any) -> Any:

@@ -6,13 +6,15 @@ import gzip
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from flask import Flask, Response, abort, request, send_file
+from flask import Flask, Response, abort, jsonify, request, send_file
 from werkzeug.test import Client
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ModelMonitoringService
@@ -31,6 +33,7 @@ class Scoring:
     """An app whose view answers what it is told."""
 
     def __init__(self, baseline: Any, answer: Any, **options: Any) -> None:
+        above = options.pop("above", lambda view: view)
         config = {key: options.pop(key) for key in list(options) if key.startswith("BOXKITE_")}
         self.sink = RecordingSink()
         self.app = Flask("scoring")
@@ -41,6 +44,7 @@ class Scoring:
         self.client = self.app.test_client()
 
         @self.app.post("/score")
+        @above
         @self.monitor.predict(**options)
         def score() -> Any:
             return answer() if callable(answer) and not isinstance(answer, Response) else answer
@@ -267,6 +271,88 @@ def test_the_page_of_any_worker_shows_it(tmp_path: Path, baseline_path: Path) ->
         pages = [json.loads(server.send("/boxkite/drift.json", method="GET")[1]) for _ in range(12)]
     for page in pages:
         assert any(item["remedy"].startswith("The request has the keys 'nothing'") for item in page["findings"])
+
+
+class Entity:
+    """An object of the app's own, whose fields only the schema above the view knows."""
+
+    @property
+    def value(self) -> float:
+        return 0.5
+
+
+@dataclass
+class Scored:
+    """An object with known fields, under names that the schema changes."""
+
+    value: Any = 0.5
+    note: str = "new"
+
+
+def schema(view: Callable[[], Any]) -> Callable[[], Any]:
+    """Make JSON of a view's objects, as flask-smorest's `response` and APIFlask's `output` do."""
+
+    def dumped(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [dumped(item) for item in value]
+        if isinstance(value, dict):
+            return {name: dumped(item) for name, item in value.items()}
+        return {"score": value.value, "model": "m"} if isinstance(value, (Entity, Scored)) else value
+
+    return wraps(view)(lambda: jsonify(dumped(view())))
+
+
+OBJECTS: dict[str, tuple[Callable[[], Any], str, Any]] = {
+    "object": (Entity, "score", lambda answer: answer["score"]),
+    "dataclass": (Scored, "score", lambda answer: answer["score"]),
+    "list": (lambda: [Entity()], "0.score", lambda answer: answer[0]["score"]),
+    "below a key": (lambda: {"result": Entity(), "n": 1}, "result.score", lambda answer: answer["result"]["score"]),
+}
+
+
+@pytest.mark.parametrize("by", ["path", "function"])
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_a_place_in_the_answer_holds_where_a_schema_makes_it(
+    make: Make, caplog: pytest.LogCaptureFixture, kind: str, by: str
+) -> None:
+    """So that the advice in hints, which describe the answer, can be followed."""
+    answer, path, function = OBJECTS[kind]
+    scoring = make(answer, above=schema, output=path if by == "path" else function)
+    assert scoring.send().status_code == 200
+    assert scoring.record()["output"] == 0.5
+    samples = Samples(scoring.client.get("/metrics").text)
+    assert (caplog.messages, samples.errors()) == ([], {})
+    assert sum(samples.outputs("output").values()) == 1
+
+
+@pytest.mark.parametrize("kind", ["object", "dataclass", "list"])
+def test_conventions_hold_for_the_answer_that_a_schema_makes(
+    make: Make, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    scoring = make(OBJECTS[kind][0], above=schema)
+    scoring.send()
+    output = scoring.record()["output"]
+    assert output == ([0.5] if kind == "list" else 0.5)
+    assert (caplog.messages, Samples(scoring.client.get("/metrics").text).errors()) == ([], {})
+
+
+def test_what_a_schema_has_made_is_what_a_hint_describes(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    scoring = make(lambda: {"result": Entity(), "n": 1}, above=schema, output="result")
+    scoring.send()
+    assert caplog.messages == [
+        "Model 'default': What stands at 'result' does not fit: it has the keys 'model', 'score'; the baseline's "
+        "output is 'output'."
+    ]
+
+
+def test_a_function_that_fails_on_the_answer_is_told_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    scoring = make(Entity, above=schema, output=lambda answer: answer["nothing"]["x"] / 0)
+    scoring.send()
+    assert Samples(scoring.client.get("/metrics").text).errors() == {"output": 1}
+    scoring = make(Entity, above=schema, output=lambda answer: answer["score"] / 0)
+    scoring.send()
+    assert Samples(scoring.client.get("/metrics").text).errors() == {"internal": 1}
+    assert scoring.findings()["Capturing failed in 1 request."] == "ZeroDivisionError: float division by zero"
 
 
 # --- the response in the record --------------------------------------------------------------------------------------
