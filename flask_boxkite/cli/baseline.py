@@ -105,10 +105,10 @@ def baseline(
     from flask_boxkite.cli.training_files import readable
 
     _check_output(out)
-    with waiting("Looking at the data"):
-        frame = scan(data, missing, texts)
     bounds = dict(map(_named_bounds, bins))
     named = {"--discrete": discrete, "--bins": bounds, "--text": texts}
+    with waiting("Looking at the data"):
+        frame = scan(data, missing, texts, named={*outputs, *exclude, *discrete, *bounds, *texts})
     features = _features(frame.collect_schema().names(), outputs, exclude, named)
 
     with waiting(f"Counting {len(features) + len(outputs)} columns") as tell, readable(listed(data)):

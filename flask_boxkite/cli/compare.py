@@ -151,7 +151,8 @@ def _of_data(
     from flask_boxkite.cli.training_files import readable
 
     with waiting("Looking at the data"):
-        frame = scan(names, missing, _texts(baseline), is_decided=False)
+        named = {*excluded, *(item.name for item in baseline.distributions)}
+        frame = scan(names, missing, _texts(baseline), is_decided=False, named=named)
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
     found = replace(baseline, outputs=tuple(item for item in baseline.outputs if item.name in columns))

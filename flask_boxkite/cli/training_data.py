@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from flask_boxkite.baseline.training.advice import warn_of_row_labels
 from flask_boxkite.cli.column_types import one_table
 from flask_boxkite.cli.group import listed, suggestion
 from flask_boxkite.cli.training_file import Part, format_of, part_of
@@ -29,9 +30,16 @@ def is_data_set(name: str) -> bool:
 
 
 def scan(
-    names: Sequence[str], missing: Collection[str] = (), texts: Collection[str] = (), *, is_decided: bool = True
+    names: Sequence[str],
+    missing: Collection[str] = (),
+    texts: Collection[str] = (),
+    *,
+    is_decided: bool = True,
+    named: Collection[str] = (),
 ) -> pl.LazyFrame:
     """Return the rows of all files, one after the other; types and columns fit all files and lines.
+
+    Columns of row labels that pandas has written are left out, with a warning.
 
     Args:
         names: Files, patterns such as ``data/*.parquet``, or URLs that Polars knows.
@@ -39,11 +47,12 @@ def scan(
         texts: Names of columns that are read as texts in CSV, whatever they contain.
         is_decided: Whether other columns of CSV are read as numbers or as texts, depending on their values. Otherwise a
             column with any value other than a number stays text, for the caller to read.
+        named: Names of columns that are kept even if they hold row labels.
 
     Raises:
         BaselineError: A file is missing, of an unknown type, unreadable, without rows, or has other columns.
     """
-    parts = [part_of(path) for name in names for path in _expanded(name)]
+    parts = _without_labels([part_of(path) for name in names for path in _expanded(name)], named)
     _check_same_columns(parts)
     with readable(listed(names)):
         whole = one_table(parts, missing, texts, is_decided=is_decided)
@@ -51,6 +60,13 @@ def scan(
             msg = f"There are no rows in {listed(list(map(repr, names)))}."
             raise BaselineError(msg)
     return whole
+
+
+def _without_labels(parts: Sequence[Part], named: Collection[str]) -> list[Part]:
+    """Return files without row labels of pandas; files of one data set may differ in them."""
+    labels = list(dict.fromkeys(name for part in parts for name in part.schema if name in part.labels - set(named)))
+    warn_of_row_labels(labels)
+    return [part.without(labels) for part in parts] if labels else list(parts)
 
 
 def check_columns(option: str, names: Collection[str], columns: Sequence[str]) -> None:

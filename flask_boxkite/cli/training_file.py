@@ -10,7 +10,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import polars as pl
 
+from flask_boxkite.baseline.training.row_labels import is_unnamed_label, labels_in
 from flask_boxkite.cli.jsonlines import scan_lines
 from flask_boxkite.cli.training_files import first_line, is_url, readable
 from flask_boxkite.errors import BaselineError
@@ -37,9 +38,6 @@ FORMATS = {
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 _ALL_SEPARATORS = frozenset(",;|\t")
 
-_INDEX = re.compile(r"__index_level_\d+__")
-"""Names of the columns that pandas writes for row labels in Parquet, which are not variables."""
-
 _PARTITION = re.compile(r"([^=/\\]+)=([^/\\]*)")
 _NO_VALUE = frozenset({"", "__HIVE_DEFAULT_PARTITION__"})
 
@@ -55,12 +53,23 @@ class Part:
         schema: Types by column, as far as this file alone determines them.
         plain: Names of columns of plain text: numbers in this file, they may be texts in others.
         read: Function that returns the rows, given the plain columns that are to be texts.
+        labels: Names of columns that hold row labels of pandas.
     """
 
     path: str
     schema: Schema
     plain: frozenset[str]
     read: Callable[[Collection[str]], pl.LazyFrame]
+    labels: frozenset[str] = frozenset()
+
+    def without(self, names: Collection[str]) -> Part:
+        """Return the file without some columns."""
+        return replace(
+            self,
+            schema={name: type_ for name, type_ in self.schema.items() if name not in names},
+            plain=self.plain - set(names),
+            read=lambda texts: self.read(texts).drop(names, strict=False),
+        )
 
 
 def format_of(name: str) -> str | None:
@@ -95,14 +104,22 @@ def part_of(path: str) -> Part:
 
 def _typed(path: str, kind: str) -> Part:
     """Inspect a file whose values have types."""
-    frame = scan_lines(path) if kind == "jsonl" else _parquet(path)
-    return Part(path, dict(frame.collect_schema()), frozenset(), lambda texts: frame)
+    if kind == "jsonl":
+        frame, known = scan_lines(path), frozenset[str]()
+    else:
+        # Only Polars knows the files of a pattern in a URL.
+        frame, known = pl.scan_parquet(path, hive_partitioning=is_url(path) and "*" in path), _labels(path)
+    schema = dict(frame.collect_schema())
+    labels = frozenset(name for name in schema if name in known or is_unnamed_label(name))
+    return Part(path, schema, frozenset(), lambda texts: frame, labels)
 
 
-def _parquet(path: str) -> pl.LazyFrame:
-    # Only Polars knows the files of a pattern in a URL.
-    frame = pl.scan_parquet(path, hive_partitioning=is_url(path) and "*" in path)
-    return frame.drop([name for name in frame.collect_schema() if _INDEX.fullmatch(name)])
+def _labels(path: str) -> frozenset[str]:
+    """Return the row labels that pandas names in a Parquet file; none for a pattern in a URL."""
+    if is_url(path):
+        return frozenset() if "*" in path else frozenset(labels_in(pl.read_parquet_metadata(path)))
+    with open(path, "rb") as file:
+        return frozenset(labels_in(pl.read_parquet_metadata(file)))
 
 
 def _table(path: str, separator: str) -> Part:
@@ -143,9 +160,9 @@ def _partitioned(part: Part) -> Part:
         return part
 
     columns = [pl.lit(value, pl.String).alias(name) for name, value in own.items()]
-    return Part(
-        part.path,
-        {**part.schema, **dict.fromkeys(own, pl.String())},
-        part.plain | own.keys(),
-        lambda texts: part.read(texts).with_columns(columns),
+    return replace(
+        part,
+        schema={**part.schema, **dict.fromkeys(own, pl.String())},
+        plain=part.plain | own.keys(),
+        read=lambda texts: part.read(texts).with_columns(columns),
     )

@@ -359,6 +359,32 @@ def test_a_file_that_cannot_be_written_is_one_line(directory: Path) -> None:
     )
 
 
+def test_row_labels_of_pandas_are_left_out_with_a_warning(
+    rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Files of one data set may differ in them: pandas writes no column for labels that are a range."""
+    frame = people(rng).to_pandas().drop(columns="score")
+    frame.set_index(pd.Index(rng.permutation(len(frame)), name="customer_id")).to_parquet("a.parquet")
+    frame.set_index(pd.Index(rng.permutation(len(frame)))).to_parquet("b.parquet")
+    frame.to_parquet("c.parquet")
+    result = CliRunner().invoke(boxkite, ["baseline", "a.parquet", "b.parquet", "c.parquet", "--out", "b.prom"])
+    assert result.exit_code == 0
+    assert [item.name for item in Baseline.load("b.prom").features] == list(frame.columns)
+    assert caplog.messages == [
+        "Row labels of pandas (its index) are left out: 'customer_id', '__index_level_0__'. If the model gets them, "
+        "write df.reset_index()."
+    ]
+
+    caplog.clear()
+    kept = made("a.parquet", "--output-column", "customer_id", "--out", "b.prom")
+    assert [item.name for item in kept.outputs] == ["customer_id"]
+    assert CliRunner().invoke(boxkite, ["compare", "b.prom", "a.parquet"]).exit_code == 0
+    made("a.parquet", "--exclude", "customer_id", "--out", "b.prom")
+    assert [message for message in caplog.messages if message.startswith("Row labels")] == []
+    url = Path("a.parquet").absolute().as_uri()
+    assert "customer_id" not in [item.name for item in made(url, "--out", "b.prom").features]
+
+
 def test_training_data_is_not_overwritten(directory: Path) -> None:
     Path("x.csv").write_text("x\n1\n2\n")
     result = CliRunner().invoke(boxkite, ["baseline", "x.csv", "--out", "x.csv"])

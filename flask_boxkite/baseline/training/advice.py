@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from flask_boxkite.baseline.blindness import blind_spots
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, looks_like_id
 
-__all__ = ["warn_of_columns"]
+__all__ = ["warn_of_columns", "warn_of_row_labels"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -47,6 +47,17 @@ def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> 
         logger.warning("%s: %s.", _columns(names), spot)
 
 
+def warn_of_row_labels(names: Iterable[str]) -> None:
+    """Warn of columns that were left out because they hold row labels of pandas."""
+    if columns := list(names):
+        text = "Row labels of pandas (its index) are left out: %s. If the model gets them, write df.reset_index()."
+        logger.warning(text, _listed(columns))
+
+
 def _columns(names: Sequence[str]) -> str:
+    return f"Column{'s' * (len(names) != 1)} {_listed(names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return f"Column{'s' * (len(names) != 1)} {', '.join(map(repr, names[:SHOWN]))}{more}"
+    return f"{', '.join(map(repr, names[:SHOWN]))}{more}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.baseline.training.advice import warn_of_columns
+from flask_boxkite.baseline.training.advice import warn_of_columns, warn_of_row_labels
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError, Problem
 from flask_boxkite.baseline.training.seen import Seen
@@ -34,6 +34,7 @@ def assembled(
         BaselineError: There are no columns, they have no rows or different numbers, or an option names a missing one.
     """
     items = (*features, *outputs)
+    warn_of_row_labels(seen.row_labels)
     problems = seen.problems + [_of_containers(item) for item in items if _is_invalid(item)]
     if problems:
         raise ColumnError(problems)

@@ -19,6 +19,7 @@ from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
+from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs, with_classes
 from flask_boxkite.errors import BaselineError
@@ -126,12 +127,12 @@ class _Counting:
     def _features(self, data: Any, output: str | None = None) -> _Counted:
         """Count all columns of the features, including *output*, whose values do not make rows differ."""
         if (frame := self._lazy_frame(data)) is not None:
-            return self._by_engine(frame, lambda name: name != output)
+            return self._by_engine(frame, lambda name: name != output, output)
         rows, rows_of_output = RowHashes(), RowHashes()
 
         def columns() -> Iterator[tuple[str, int | None, Any]]:
             positions = iter(range(2**31))
-            for name, values in self._included(named_columns(data, prefix="feature")):
+            for name, values in self._included(data, named_columns(data, prefix="feature"), output):
                 (rows_of_output if name == output else rows).take(name, values)
                 yield name, None if name == output else next(positions), values
 
@@ -145,17 +146,20 @@ class _Counting:
         rows = RowHashes()
 
         def columns() -> Iterator[tuple[str, None, Any]]:
-            for name, values in self._included(named_outputs(inference)):
+            for name, values in self._included(inference, named_outputs(inference)):
                 rows.take(name, values)
                 yield name, None, values
 
         distributions = tuple(self.steps.each(count_columns(columns(), self.options, self.seen), "outputs"))
         return _Counted(distributions, rows.collisions)
 
-    def _included(self, columns: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-        """Yield the columns that are not left out, in a form that can be read twice."""
+    def _included(
+        self, data: Any, columns: Iterable[tuple[str, Any]], output: str | None = None
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield the columns of *data* that are not left out, in a form that can be read twice."""
+        labels = labels_of(data)
         for name, values in columns:
-            if not self.options.leaves_out(name, self.seen):
+            if not self.options.leaves_out(name, self.seen, labels, is_output=name == output):
                 yield name, reusable(values)
 
     def _lazy_frame(self, data: Any) -> Any | None:
@@ -163,12 +167,13 @@ class _Counting:
         frame = as_lazy_frame(data)
         if frame is None or not self.options.exclude:
             return frame
-        names = frame.collect_schema().names()
-        return frame.drop(*(name for name in names if self.options.leaves_out(name, self.seen)))
+        excluded = [name for name in frame.collect_schema().names() if name in self.options.exclude]
+        self.seen.excluded.update(excluded)
+        return frame.drop(*excluded)
 
-    def _by_engine(self, frame: Any, is_feature: Callable[[str], bool]) -> _Counted:
+    def _by_engine(self, frame: Any, is_feature: Callable[[str], bool], output: str | None = None) -> _Counted:
         from flask_boxkite.baseline.training.engine import count_lazily  # which loads narwhals
 
-        distributions = count_lazily(frame, is_feature, self.options, self.seen, self.steps)
+        distributions = count_lazily(frame, is_feature, self.options, self.seen, self.steps, output=output)
         names = [item.name for item in distributions]
         return _Counted(distributions, collisions_of_frame(frame, list(filter(is_feature, names)) or names))

@@ -63,8 +63,10 @@ def count_lazily(
     seen: Seen,
     steps: Steps,
     limits: EngineLimits = EngineLimits(),
+    *,
+    output: str | None = None,
 ) -> tuple[Distribution, ...]:
-    """Count all columns of a narwhals `LazyFrame`, in their order, except columns that *seen* notes as problems.
+    """Count the columns of a narwhals `LazyFrame`, in their order, except those that *seen* notes.
 
     Args:
         frame: Frame to count.
@@ -73,13 +75,18 @@ def count_lazily(
         seen: Observations, to which this counting adds.
         steps: Progress, one step for each pass.
         limits: Limits of the passes.
+        output: Column that the user has named as the output.
 
     Raises:
         BaselineError: The engine is not supported or fails, a column's type is not supported, the frame has no rows, or
             its rows change between passes.
     """
     engine = Engine(frame)
-    variables = [item.without(options.missing_texts) for item in engine.variables()]
+    variables = [
+        item.without(options.missing_texts)
+        for item in engine.variables()
+        if not options.leaves_out(item.name, seen, is_output=item.name == output)
+    ]
     features = [item.name for item in variables if is_feature(item.name)]
     positions = {name: position for position, name in enumerate(features)}
     batches = [variables[at : at + limits.columns] for at in range(0, len(variables), limits.columns)]

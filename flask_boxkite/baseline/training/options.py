@@ -17,6 +17,7 @@ from flask_boxkite.baseline.training.columns import Column
 from flask_boxkite.baseline.training.given_bounds import GivenBounds, given_bounds
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, look_of
 from flask_boxkite.baseline.training.problems import ColumnError, Problem
+from flask_boxkite.baseline.training.row_labels import is_unnamed_label
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.text_columns import (
     TextRows,
@@ -107,12 +108,27 @@ class BaselineOptions:
             msg = f"'bins' and 'discrete' both name {both[0]!r}. A column has bins, or categories."
             raise BaselineError(msg)
 
-    def leaves_out(self, name: str, seen: Seen) -> bool:
-        """Say whether a column is left out; *seen* notes that it exists."""
-        if name not in self.exclude:
+    def leaves_out(self, name: str, seen: Seen, labels: Collection[str] = (), *, is_output: bool = False) -> bool:
+        """Say whether a column is left out; *seen* notes that it exists.
+
+        Args:
+            name: Name of the column.
+            seen: Observations.
+            labels: Names of columns that are known to hold row labels of pandas.
+            is_output: Whether the user has named the column as an output.
+        """
+        if name in self.exclude:
+            seen.excluded.add(name)
+            return True
+        is_label = name in labels or is_unnamed_label(name)
+        if not is_label or is_output or self._names(name):
             return False
-        seen.excluded.add(name)
+        seen.row_labels[name] = None
         return True
+
+    def _names(self, name: str) -> bool:
+        """Say whether an option names a column, which so is meant to be counted."""
+        return name in self.bins or name in self.texts or name in (self.discrete or ())
 
     def check_outputs(self, inference: str | Collection[str] | None) -> None:
         """Refuse names of outputs that are left out.

@@ -16,9 +16,11 @@ class Seen:
     Attributes:
         looks: Kind of thing that a column's texts look like, by name: ``"e-mail addresses"``.
         excluded: Names of columns that were left out.
+        row_labels: Names of columns that were left out because they hold row labels of pandas, in their order.
         problems: Problems of columns, which are not counted.
     """
 
     looks: dict[str, str] = field(default_factory=dict)
     excluded: set[str] = field(default_factory=set)
+    row_labels: dict[str, None] = field(default_factory=dict)
     problems: list[Problem | UnclearTexts] = field(default_factory=list)

@@ -34,6 +34,7 @@ from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranges import Counts
 from flask_boxkite.baseline.training.ranking import Ranking
+from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.tables import named_columns
 from flask_boxkite.baseline.training.text_columns import (
@@ -136,8 +137,9 @@ def _take(
     """Count a chunk; return hashes of its rows of features, or of outputs if there are no features."""
     names = set()
     rows, rows_of_outputs = RowHashes(most=None), RowHashes(most=None)
+    labels = labels_of(chunk)
     for name, once in named_columns(chunk, prefix="feature"):
-        if options.leaves_out(name, seen):
+        if options.leaves_out(name, seen, labels, is_output=name in outputs):
             continue
         values = reusable(once)
         (rows_of_outputs if name in outputs else rows).take(name, values)
