@@ -194,13 +194,18 @@ def known_items(values: Sequence[Any], names: Collection[str] = ()) -> Sequence[
 
 
 def from_rows(rows: Sequence[Any]) -> Table | None:
-    """Read lists of values, one list per row. Rows of different lengths cannot be matched by position."""
+    """Read lists of values, one list per row, each value maybe in a list of its own.
+
+    Rows of different lengths cannot be matched by position.
+    """
     if not len(rows):
         return Table(None, [])
     if not _LISTS.issuperset(map(type, rows)) and not all(map(_is_row, rows)):
         return None
     if len(set(map(len, rows))) != 1 or len(rows[0]) == 0:
         return None
+    if type(rows[0][0]) in _LISTS:
+        return Table(None, [list(map(flat, row)) for row in rows])
     return Table(None, [list(row) for row in rows])
 
 
@@ -246,8 +251,8 @@ def _column(column: Any) -> Sequence[Any] | None:
     array = array_of(column)
     if array is None:
         return None
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
+    if array.ndim > 1 and array.size == len(array):
+        array = array.reshape(-1)
     return _array_values(array) if array.ndim == 1 else None
 
 
@@ -260,8 +265,10 @@ def _array_values(array: NDArray[Any]) -> list[Any]:
 
 
 def flat(item: Any) -> Any:
-    """Return the value of a list of one; any other item as it is."""
-    return item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item
+    """Return the value of a list of one, however deep, as tensors of shape (n, 1, 1) have; other items as they are."""
+    while isinstance(item, (list, tuple)) and len(item) == 1:
+        item = item[0]
+    return item
 
 
 def _from_indexed(columns: Mapping[str, Any]) -> Table | None:
