@@ -77,7 +77,7 @@ def compare(
     if len(second) > 1 or is_data_set(second[0]):
         wanted, count = _of_data(_without(baseline, exclude), second, exclude, missing)
     else:
-        wanted, count = _without(baseline, exclude), _of_baseline(Baseline.load(second[0]))
+        wanted, count = _without(baseline, exclude), _of_baseline(_second(second[0]))
     compared, cells, reasons = _compared(wanted, count)
     for name, reason in reasons.items():
         click.echo(f"Not compared: {name!r}, since {reason}.", err=True)
@@ -93,6 +93,23 @@ def compare(
     if fail_on and reasons:
         msg = f"{len(reasons)} variables could not be compared. Give the data instead, or leave them out: --exclude"
         raise BaselineError(msg)
+
+
+def _second(name: str) -> Baseline:
+    """Load the other baseline.
+
+    Raises:
+        BaselineError: It cannot be read; it may be data of a format that is not supported.
+    """
+    from flask_boxkite.cli.training_file import SUFFIX_ADVICE
+
+    try:
+        return Baseline.load(name)
+    except BaselineError as error:
+        if not Path(name).is_file():
+            raise
+        msg = f"{error} If it is data, it has an unknown suffix. {SUFFIX_ADVICE}"
+        raise BaselineError(msg, path=name) from error
 
 
 def _without(baseline: Baseline, names: Sequence[str]) -> Baseline:

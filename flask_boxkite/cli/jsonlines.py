@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
 import io
 import json
 import math
-import tempfile
 from collections.abc import Collection
 from functools import partial
-from pathlib import Path
 
 import polars as pl
 
-from flask_boxkite.cli.training_files import first_line, is_url, opened
+from flask_boxkite.cli.training_files import first_line, is_url, opened, temporary_file
 
 __all__ = ["scan_lines"]
 
@@ -64,8 +61,7 @@ def _cleaned_lines(path: str) -> tuple[str, set[str]]:
         Path of the file, and the columns with an infinity, written as a text.
     """
     infinite: set[str] = set()
-    descriptor, cleaned = tempfile.mkstemp(prefix="boxkite-", suffix=".jsonl")
-    atexit.register(Path(cleaned).unlink, missing_ok=True)
+    descriptor, cleaned = temporary_file(".jsonl")
     with (
         open(descriptor, "w", encoding="utf-8") as target,
         opened(path) as source,

@@ -19,11 +19,12 @@ from urllib.parse import unquote
 import polars as pl
 
 from flask_boxkite.baseline.training.row_labels import is_unnamed_label, labels_in
+from flask_boxkite.cli.csv_blanks import without_blanks
 from flask_boxkite.cli.jsonlines import scan_lines
 from flask_boxkite.cli.training_files import first_line, is_url, readable
 from flask_boxkite.errors import BaselineError
 
-__all__ = ["FORMATS", "Part", "format_of", "part_of"]
+__all__ = ["FORMATS", "SUFFIX_ADVICE", "Part", "format_of", "part_of"]
 
 FORMATS = {
     ".csv": "csv",
@@ -34,6 +35,8 @@ FORMATS = {
     ".ndjson": "jsonl",
 }
 """Formats by suffix; ``.gz`` may follow the suffix of a text format."""
+
+SUFFIX_ADVICE = f"Use {', '.join(FORMATS)}, or for a text format, '.gz' after that."
 
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 _ALL_SEPARATORS = frozenset(",;|\t")
@@ -87,7 +90,7 @@ def part_of(path: str) -> Part:
     """
     kind = format_of(path)
     if kind is None:
-        msg = f"'{path}' has an unknown suffix. Use {', '.join(FORMATS)}, or for a text format, '.gz' after that."
+        msg = f"'{path}' has an unknown suffix. {SUFFIX_ADVICE}"
         raise BaselineError(msg)
     if kind != "parquet" and is_url(path) and set(path) & set("*?["):
         msg = f"'{path}' is a pattern. Name each file: among URLs, only patterns of Parquet files are supported."
@@ -123,24 +126,35 @@ def _labels(path: str) -> frozenset[str]:
 
 
 def _table(path: str, separator: str) -> Part:
-    """Inspect a CSV file; blanks around column names are ignored."""
-    names = next(csv.reader([first_line(path) or ""], delimiter=separator), [])
+    """Inspect a CSV file; blanks around column names and quotes are ignored."""
+    names = next(csv.reader([first_line(path) or ""], delimiter=separator, skipinitialspace=True), [])
     for name, number in Counter(name.strip() for name in names).items():
         if number > 1 and name:
             msg = f"'{path}' has the column {name!r} {number} times. Give each column a name of its own."
             raise BaselineError(msg)
 
-    read = partial(pl.scan_csv, path, separator=separator)
+    read = partial(pl.scan_csv, without_blanks(path, separator), separator=separator)
     # All rows determine the types, not only the first ones.
     file_schema = read(infer_schema_length=None).collect_schema()
     schema = {name.strip(): type_ for name, type_ in file_schema.items()}
     _check_separator(path, list(schema), separator)
+    if is_url(path):
+        _refuse_blanks(path, read(schema=file_schema))
 
     def rows(texts: Collection[str]) -> pl.LazyFrame:
         types = {name: pl.String if name.strip() in texts else type_ for name, type_ in file_schema.items()}
         return read(schema=types).rename({name: name.strip() for name in file_schema})
 
     return Part(path, schema, frozenset(schema), rows)
+
+
+def _refuse_blanks(path: str, frame: pl.LazyFrame) -> None:
+    """Refuse a file of a URL in which blanks stand before quotes, which only Python's reader ignores."""
+    texts = [name for name, type_ in frame.collect_schema().items() if type_ == pl.String]
+    has_blanks = frame.select(pl.any_horizontal(pl.col(texts).str.contains('^ +"').any())) if texts else None
+    if has_blanks is not None and has_blanks.collect().item():
+        msg = f"'{path}' has blanks between a separator and a quote. Download it and name the file."
+        raise BaselineError(msg)
 
 
 def _check_separator(path: str, columns: list[str], own: str) -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import gzip
+import re
+import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 import polars as pl
 
 from flask_boxkite.errors import BaselineError
 
-__all__ = ["first_line", "is_url", "opened", "readable"]
+__all__ = ["first_line", "is_url", "opened", "readable", "temporary_file"]
 
 _POLARS = pl.exceptions.PolarsError, pl.exceptions.PanicException
 """Polars' errors; the latter is not an `Exception`, and unsupported types raise it."""
+
+
+_OTHER_TYPE = re.compile(r"^cannot parse .* as |supertype of")
+"""Polars' words for JSON lines in which the values of a column have several types."""
 
 
 @contextmanager
@@ -26,12 +35,14 @@ def readable(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, *_POLARS) as error:
+    except (OSError, EOFError, zlib.error, ValueError, *_POLARS) as error:
         cause = error.__cause__ if isinstance(error, BaselineError) else error
         if cause is not error and not isinstance(cause, _POLARS):
             raise
         reason = str(cause).partition("\n")[0].strip().rstrip(".")
         remedy = "Is it complete, and in UTF-8 if it is text?"
+        if _OTHER_TYPE.search(reason):
+            remedy = "Give the values of each column one type: true or 1, not both."
         if isinstance(cause, pl.exceptions.PanicException):
             remedy = "It may contain a type that Polars lacks, such as DuckDB's intervals: write these as seconds."
         msg = f"'{name}' cannot be read: {reason}. {remedy}"
@@ -46,6 +57,13 @@ def is_url(path: str) -> bool:
 def opened(path: str) -> IO[bytes]:
     """Open a file, decompressed."""
     return gzip.open(path) if path.endswith(".gz") else open(path, "rb")  # type: ignore[return-value]
+
+
+def temporary_file(suffix: str) -> tuple[int, str]:
+    """Make a file that is deleted when the command ends; return its descriptor and path."""
+    descriptor, path = tempfile.mkstemp(prefix="boxkite-", suffix=suffix)
+    atexit.register(Path(path).unlink, missing_ok=True)
+    return descriptor, path
 
 
 def first_line(path: str) -> str | None:

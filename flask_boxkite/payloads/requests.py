@@ -243,7 +243,9 @@ def json_lines_table(text: str, names: frozenset[str]) -> Table | None:
 def csv_table(text: str, names: Collection[str]) -> Table | None:
     """Read ``text/csv``. The first line is a header if it names a feature or, without a baseline, has no number."""
     try:
-        lines = [line for line in csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")) if line]
+        file = io.StringIO(text.removeprefix("\ufeff"), newline="")
+        # As in training: of `39, "Private"`, the quotes are not part of the value.
+        lines = [line for line in csv.reader(file, skipinitialspace=True) if line]
     except csv.Error:
         return None
     if not lines:

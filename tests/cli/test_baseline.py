@@ -18,9 +18,12 @@ import pytest
 from click.testing import CliRunner
 
 from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.baseline import Discrete
 from flask_boxkite.cli import boxkite
+from flask_boxkite.cli.csv_blanks import without_blanks
 from flask_boxkite.cli.training_data import scan
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.payloads import csv_table
 from tests import peers
 from tests.cli.commands import ROOT, people, run
 
@@ -278,6 +281,14 @@ def test_a_file_that_cannot_be_read_is_one_line(name: str) -> None:
     assert line.endswith("Is it complete, and in UTF-8 if it is text?")
 
 
+@pytest.mark.parametrize("values", [("true", "1"), ("1.5", "false"), ("true", "[1]")], ids=str)
+def test_values_of_several_types_are_told_as_such(values: tuple[str, str]) -> None:
+    Path("mixed.jsonl").write_text("".join(f'{{"a": {value}, "b": 1}}\n' for value in values))
+    line = refused("mixed.jsonl")
+    assert line.startswith("Error: 'mixed.jsonl' cannot be read: ")
+    assert line.endswith(". Give the values of each column one type: true or 1, not both.")
+
+
 def test_a_file_of_types_that_polars_lacks_is_one_line() -> None:
     """DuckDB's intervals in Parquet make Polars panic, which is no `Exception`."""
     query = "SELECT INTERVAL '1 day' AS waited, 1 AS x"
@@ -357,6 +368,58 @@ def test_a_file_that_cannot_be_written_is_one_line(directory: Path) -> None:
         "Error: Baseline file 'nowhere/b.prom' cannot be written: No such file or directory. "
         "Is its folder there and writable?\n"
     )
+
+
+BLANKS = {
+    "before": '39, "Private", 40\n40, "State gov", 41\n',
+    "after": '39,"Private" ,40\n40,"State gov" ,41\n',
+    "around": ' "39" , "Private" , "40" \r\n "40" , "State gov" , "41" \r\n',
+    "some": '39,Private,40\n40, "State gov", 41\n',
+}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+@pytest.mark.parametrize("rows", BLANKS.values(), ids=BLANKS.keys())
+def test_blanks_between_separators_and_quotes_do_not_count(rows: str, suffix: str) -> None:
+    """In training as in requests, as CSV and as JSON."""
+    Path("plain.csv").write_text("age,work,hours\n" + "39,Private,40\n40,State gov,41\n" * 50)
+    text = 'age, "work", hours\n' + rows * 50
+    write = {"csv": Path("t.csv").write_bytes, "csv.gz": lambda content: write_gz(content, Path("t.csv.gz"))}[suffix]
+    write(text.encode())
+    baseline = made(f"t.{suffix}", "--out", "b.prom")
+    assert baseline.fingerprint == made("plain.csv", "--out", "plain.prom").fingerprint
+
+    table = csv_table(text, frozenset({"age", "work", "hours"}))
+    service = ModelMonitoringService(baseline, sink="none")
+    service.log_prediction(features=table)
+    service.log_prediction(features=[{"age": 39, "work": "Private", "hours": 40}] * 100)
+    counted = service.export_http()[0].decode()
+    assert 'feature="work",group="Private"} 150' in counted
+    assert 'feature="work",group="State gov"} 50' in counted
+
+
+def test_separators_and_line_breaks_in_quotes_after_a_blank_belong_to_the_value(directory: Path) -> None:
+    Path("t.csv").write_text('n, "name"\n' + '1, "Smith, J"\n2, "two\nlines"\n' * 50)
+    (name,) = (item for item in made("t.csv", "--out", "b.prom").features if item.name == "name")
+    assert isinstance(name, Discrete)
+    assert set(name.categories) == {"Smith, J", "two\nlines"}
+
+    url = f"{directory.as_uri()}/t.csv"
+    Path("t.csv").write_text('n, "name"\n' + '1, "J"\n2, "K"\n' * 50)
+    assert refused(url) == (
+        f"Error: '{url}' has blanks between a separator and a quote. Download it and name the file."
+    )
+
+
+def test_a_blank_where_two_pieces_of_a_long_file_meet_is_found() -> None:
+    rows = '1234567,"a"\n' * (2**20 // 12 + 1)
+    rows = "n,name\n" + rows[: 2**20 - len("n,name\n") - 1].rpartition("\n")[0]
+    filler = "x" * (2**20 - len(rows) - len("\n1,,"))
+    Path("t.csv").write_text(f'{rows}\n1,{filler}, "b"\n')
+    assert Path("t.csv").read_text()[2**20 - 1 :].startswith(', "b"')
+    assert without_blanks("t.csv", ",") != "t.csv"
+    Path("t.csv").write_text(f'{rows}\n1,{filler},"b"\n')
+    assert without_blanks("t.csv", ",") == "t.csv"
 
 
 def test_row_labels_of_pandas_are_left_out_with_a_warning(

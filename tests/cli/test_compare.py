@@ -387,3 +387,18 @@ def test_data_in_the_place_of_a_baseline_is_told_what_to_do() -> None:
         1,
         "Error: 'a.parquet' is data. Make a baseline from it: flask boxkite baseline a.parquet --out baseline.prom\n",
     )
+
+
+@pytest.mark.parametrize("name", ["new.feather", "new.json"])
+def test_data_of_another_format_is_told_the_suffixes(name: str) -> None:
+    """As `baseline` does; a baseline may have any name."""
+    frame = pl.read_parquet("same.parquet")
+    frame.write_ipc(name) if name.endswith("feather") else frame.write_json(name)
+    result = compare("a.prom", name)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: Baseline file '{name}', line 1: it is not ")
+    assert result.output.endswith(
+        " If it is data, it has an unknown suffix. Use .csv, .tsv, .parquet, .pq, .jsonl, .ndjson, or for a text "
+        "format, '.gz' after that.\n"
+    )
+    assert "suffix" not in compare("a.prom", "nothing").output

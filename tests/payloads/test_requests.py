@@ -589,6 +589,8 @@ def test_a_line_that_is_no_json_is_an_error() -> None:
         ("x,y\n", NONE, (None, [["x", "y"]])),
         ("x,2\n1,2\n", NONE, (None, [["x", "2"], ["1", "2"]])),
         (",  \n1,2", AB, (None, [["", ""], ["1", "2"]])),
+        ('a, "b"\n 1, "x, ""y"""\n', AB, (("a", "b"), [["1", 'x, "y"']])),
+        ('"1" , "two\nlines" \n', AB, (None, [["1", "two\nlines"]])),
         ('"x, ""y""",2\n', AB, (None, [['x, "y"', "2"]])),
         ('"two\nlines",2\n', AB, (None, [["two\nlines", "2"]])),
         ("x\u2028y,2\n", AB, (None, [["x\u2028y", "2"]])),
