@@ -87,7 +87,7 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
         answer = _ask(app, settings, route, f"http://{host}")
         if (scheme_needed := _is_to_https(answer, route.path)) and not answer.is_ours:
             answer = _ask(app, settings, route, f"https://{host}")
-    except Exception as error:
+    except Exception as error:  # the app's own code runs here, and may raise anything
         yield Outcome("problem", _failure(route, error), "Middleware around the app, or a hook of it, raises.")
         return
     if not answer.is_ours:

@@ -87,7 +87,7 @@ class _Lookup:
     def _run(self) -> None:
         try:
             self.addresses = _look_up(self._host, self._port)
-        except Exception as error:
+        except Exception as error:  # raised in the thread that waits for the answer
             self.error = error
         finally:
             self._ended = time.monotonic()

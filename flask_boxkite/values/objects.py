@@ -341,14 +341,15 @@ def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
     """Read an object by Arrow's interfaces: a list of its values, or a dict of its columns.
 
     Returns:
-        None if the object has no such interface, or pyarrow is not installed.
+        None if the object has no such interface, pyarrow is not installed, or the object cannot be read: its library
+        fails, its type has no Arrow column, or two of its columns share a name.
     """
     kind = type(value)
     if not hasattr(kind, "__arrow_c_stream__") and not hasattr(kind, "__arrow_c_array__"):
         return None
     try:
         column = _arrow(value)
-    except Exception:
+    except Exception:  # the object's library may raise anything; what is not read here is counted as not found
         return None
     if column is None:
         return None

@@ -203,6 +203,7 @@ class Capture(RequestFeatures):
             elif self.tally.rows != 0:  # an empty batch has no output
                 self.tally.errors.append("output")
         except Exception:
+            # A function of the answer expects JSON; it is called again with that, and then a failure counts.
             if self._may_come_later(answer, is_parsed=is_parsed):
                 self.awaits_body = True
             else:

@@ -72,7 +72,7 @@ class RedactedCapture(Capture):
             is_certain = shown is not None and _is_rest(plain(shown.content()), whole)
             if is_certain and not self._redaction.names_apart(document, whole):
                 self._shown = shown
-        except Exception:  # any failure hides everything
+        except Exception:  # any failure hides everything, which the record shows
             return
 
     # --- output ------------------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ class RedactedCapture(Capture):
             whole = plain(value)
             is_certain = _is_rest(plain(shown), whole) and not _may_be_csv(value)
             is_certain = is_certain and not self._redaction.names_apart(document, whole)
-        except Exception:  # any failure hides everything
+        except Exception:  # any failure hides everything, which the record shows
             return REDACTED
         return shown if is_certain else REDACTED
 

@@ -59,7 +59,7 @@ def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
         data = stream.read(length)
         while 0 < len(data) < length and (more := stream.read(length - len(data))):
             data += more
-    except Exception as error:
+    except Exception as error:  # each server raises its own kinds; the view gets it when it reads
         return data, error
     return data, None
 

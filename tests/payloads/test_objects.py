@@ -258,7 +258,27 @@ class BrokenArray:
         raise RuntimeError("no")
 
 
-UNREADABLE = [Thing(), [Thing()], Broken(), [Broken()], BrokenArray(), [BrokenArray()], Thing, Data, len, iter([1])]
+class BrokenStream:
+    """Columns of Arrow that their library cannot export."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        raise RuntimeError("no")
+
+
+UNREADABLE = [
+    Thing(),
+    BrokenStream(),
+    [BrokenStream()],
+    [Thing()],
+    Broken(),
+    [Broken()],
+    BrokenArray(),
+    [BrokenArray()],
+    Thing,
+    Data,
+    len,
+    iter([1]),
+]
 
 
 @pytest.mark.parametrize("value", UNREADABLE, ids=lambda value: str(value).split(" at ")[0])
