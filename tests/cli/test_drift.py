@@ -31,8 +31,8 @@ from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
 from flask_boxkite.drift.variable import Distances
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import read_directory
-from flask_boxkite.live.windows import SLOT_SECONDS
 from flask_boxkite.records import Records
 from tests.cli.commands import ROOT, people, run
 from tests.live.directories import fold, later
@@ -40,13 +40,23 @@ from tests.peers import Gunicorn, fetch, wait_for
 
 TOKEN = "open-sesame"
 SOURCE = f"""
+import os
+from functools import partial
+
 from flask import Flask, request
 from flask_boxkite import Boxkite
+from flask_boxkite.monitoring import assembly
+from flask_boxkite.monitoring.ids import IdMaker
+
+passed, wall = map(float, os.environ["TEST_CLOCK"].split())
+assembly.Store = partial(assembly.Store, clock=lambda: passed, wall=lambda: wall)
 
 app = Flask(__name__)
 app.config.from_prefixed_env()
 app.config.update(BOXKITE_METRICS_TOKEN={TOKEN!r}, BOXKITE_DASHBOARD_PATH="/boxkite")
 monitor = Boxkite(app)
+for model in app.extensions["boxkite"].monitor.models():
+    model.new_id = IdMaker(model.settings.server_id, lambda: int(wall * 1_000_000_000))
 
 @app.post("/score")
 @monitor.predict
@@ -56,7 +66,10 @@ def score():
 
 
 class World:
-    """A server that has answered two populations, of which the second has drifted."""
+    """A server that has answered two populations, of which the second has drifted.
+
+    Its clock stands still, so that all counts and records are in one slot of time: there is no other stretch than all.
+    """
 
     def __init__(self, directory: Path) -> None:
         rng = np.random.default_rng(0)
@@ -69,21 +82,20 @@ class World:
             frame.drop("score"), frame["score"], self.baseline, model="credit", version="7"
         )
         self.rows = people(rng, 400, older=8).to_dicts()
-        env = {"BASELINE": self.baseline, "STATE_DIR": self.state, "LOG_DIR": self.records}
+        config = {"BASELINE": self.baseline, "STATE_DIR": self.state, "LOG_DIR": self.records}
         self.server = Gunicorn(
             "scoring:app",
             directory,
             source=SOURCE,
             workers=2,
-            env={f"FLASK_BOXKITE_{key}": str(path) for key, path in env.items()},
+            env={f"FLASK_BOXKITE_{key}": str(path) for key, path in config.items()}
+            | {"TEST_CLOCK": f"{uptime()!r} {time.time()!r}"},
         )
         self.url = ""
 
     def load(self) -> None:
         """Send all rows, each by itself, so that both workers answer some."""
         self.url = f"{self.server.url}/boxkite"
-        # Within one slot of time: then there is no other stretch than all of it.
-        time.sleep(SLOT_SECONDS["5m"] - time.time() % SLOT_SECONDS["5m"])
         for row in self.rows:
             answer = fetch(f"{self.server.url}/score", json_body=[row])
             assert answer.status == 200, answer.text
