@@ -6,7 +6,8 @@ and its time of start. Each name of an app has its own directory.
 
 Apps of one name count in one directory, and the models that they monitor distinguish their counts (`apart`). Apps of
 one name that monitor the same model with the same baseline are ambiguous. A process numbers its ambiguous apps in the
-order in which it makes them. So the processes of a server must make them in the same order, or give them names.
+order in which it makes them, without those that are gone when the first request comes. So the processes of a server
+must make them in the same order, or give them names.
 
 The directory is made at first use by the process that counts, because a master may run as another user. No process can
 tell whether a server has ended or only recycles its workers, so the next start sweeps old directories (`sweeping`). A
@@ -106,18 +107,26 @@ class StateDirectory:
         self._explicit = _checked(explicit) if explicit else _multiproc_directory(environ)
         self.is_open = False
 
-        self._number = self._free_number()
+        self._order = next(_orders)
+        self._number = self._number_alone() if self.is_alone else None  # the others get theirs when they are opened
         weakref.finalize(self, _directories.pop, id(self), None).atexit = False
         _directories[id(self)] = weakref.ref(self)
 
+    def _number_alone(self) -> int:
+        """Return a number that no app of this process has had: no other process has to find the directory."""
+        _made_alone[self._app] += 1
+        return _made_alone[self._app] - 1
+
     def _free_number(self) -> int:
-        if self.is_alone:  # no other process has to find the directory
-            _made_alone[self._app] += 1
-            return _made_alone[self._app] - 1
+        """Return the lowest free number, after one for each twin that was made earlier and has none yet."""
         if self.is_ambiguous:
             gc.collect()  # processes must agree on the number, and others may have collected dropped apps already
-        taken = {twin._number for twin in self._twins()}
-        return next(number for number in itertools.count() if number not in taken)
+        # In one look at each: another thread may be opening a twin.
+        twins = [(twin._number, twin._order) for twin in self._twins()]
+        taken = {number for number, _ in twins}
+        waiting = sum(number is None and order < self._order for number, order in twins)
+        free = (number for number in itertools.count() if number not in taken)
+        return next(itertools.islice(free, waiting, None))
 
     def _neighbours(self) -> list[StateDirectory]:
         """Return the directories of this process's other apps with this name."""
@@ -143,9 +152,9 @@ class StateDirectory:
         return bool(self._twins())
 
     @property
-    def has_used_twin(self) -> bool:
-        """Whether the app is ambiguous, and the other app counts too."""
-        return any(twin.is_open for twin in self._twins())
+    def depends_on_order(self) -> bool:
+        """Whether the app is ambiguous, and the other app counts too, or has had the first number kept for it."""
+        return bool(self._number) or any(twin.is_open for twin in self._twins())
 
     @property
     def company_version(self) -> tuple[int, int]:
@@ -188,6 +197,8 @@ class StateDirectory:
         """
         if not self._can_share:
             return None
+        if self._number is None:
+            self._number = self._free_number()
         if self._explicit is not None:
             make_private(self._explicit)
             directory = _made(self._explicit / f"{PREFIX}{self._replica}-{self._segment}")
@@ -226,7 +237,7 @@ class StateDirectory:
 
     @property
     def _segment(self) -> str:
-        return f"{self._app}.0" if self._number == 0 else f"{self._app}.0-{self._number + 1}"
+        return f"{self._app}.0-{self._number + 1}" if self._number else f"{self._app}.0"
 
     def _take_over_numbered(self, directory: Path) -> None:
         """Move the counts of an earlier release here; it gave each app of a name a directory by its order."""
@@ -254,6 +265,9 @@ _directories: dict[int, weakref.ref[StateDirectory]] = {}
 
 _openings = [0]
 """Number of directories that were opened."""
+
+_orders = itertools.count()
+"""Numbers of this process's directories in the order in which they are made."""
 
 _made_alone: Counter[str] = Counter()
 """Number of apps, by name, that this process has made as a server by itself."""

@@ -227,7 +227,11 @@ class Store:
     def _warn_of_twins(self) -> None:
         """Log which argument helps where the processes of a server cannot distinguish its apps."""
         assert self._state_directory is not None
-        if self._state_directory.finds_others and self._state_directory.has_used_twin and self._twins_throttle.allows():
+        if (
+            self._state_directory.finds_others
+            and self._state_directory.depends_on_order
+            and self._twins_throttle.allows()
+        ):
             logger.warning(
                 "Several apps of this process have the same name and monitor the same model with the same baseline, so "
                 "only the order in which a process makes them tells their counts apart. Give each a name: "

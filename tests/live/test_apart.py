@@ -224,6 +224,40 @@ def test_twins_share_nothing_and_that_is_said_once(tmp_path: Path, caplog: pytes
     assert told(caplog) == 1
 
 
+def test_twins_are_numbered_as_they_were_made_whichever_serves_first(tmp_path: Path) -> None:
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        apps = [App(tmp_path, A) for _ in range(3)]
+        for index in order:
+            apps[index].count(A, 1 + index)
+        names = [app.directory().name for app in apps]
+        assert names == ["boxkite-pod-app.0", "boxkite-pod-app.0-2", "boxkite-pod-app.0-3"]
+        del apps
+        gc.collect()
+
+
+def test_an_app_that_is_lost_before_its_first_request_takes_no_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another process may never have made it, as where a factory has failed in one only."""
+    lost, app = App(tmp_path, A), App(tmp_path, A)
+    vars(lost)["itself"] = lost  # found by the garbage collector alone
+    del lost
+    app.count(A, 2)
+    assert app.directory().name == "boxkite-pod-app.0"
+    assert told(caplog) == 0
+
+
+def test_names_are_asked_for_where_an_earlier_twin_that_never_serves_keeps_its_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Something holds it, such as the exception with which its factory has failed; another process may not have it."""
+    kept, app = App(tmp_path, A), App(tmp_path, A)
+    app.count(A, 2)
+    assert app.directory().name == "boxkite-pod-app.0-2"
+    assert told(caplog) == 1
+    assert kept.seen() == {A: 0}
+
+
 def test_names_tell_twins_apart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for names in (("x", "y"), ("y", "x")):
         apps = {name: App(tmp_path, A, name=name, is_named=True) for name in names}
