@@ -107,8 +107,10 @@ def _below_mark(value: Any, names: Sequence[str], outputs: Sequence[Distribution
     if is_tensor_list(value, names):
         return value if len(value) == 1 else _fitting_tensors(value, names, outputs, rows)
     items = value if type(value[0]) is dict else known_items(value, names)
-    if items is None or not all(isinstance(item, Mapping) for item in items):
-        return readable(value)
+    if items is None:
+        raise LookupError
+    if not all(isinstance(item, Mapping) for item in items):
+        return value
 
     value = items
     marked = [key for key in _MARKS if key in value[0]]

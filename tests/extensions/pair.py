@@ -48,6 +48,10 @@ class Side:
         """The decorator of a view, which leaves the view as it is where ours is not there."""
         return (lambda view: view) if self._baseline is None else self._monitor.predict
 
+    def predicting(self, **options: Any) -> Callable[..., Any]:
+        """Return the decorator of a view with options."""
+        return (lambda view: view) if self._baseline is None else self._monitor.predict(**options)
+
     def records(self) -> list[dict[str, Any]]:
         """Return all records so far."""
         assert self.app is not None

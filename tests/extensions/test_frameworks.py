@@ -77,6 +77,49 @@ def test_flask_smorest(pair: Make) -> None:
     check_document(app, "/openapi.json")
 
 
+class Scored:
+    """An object whose fields only a schema knows, such as an entity with a computed score."""
+
+    @property
+    def score(self) -> float:
+        return 0.5
+
+
+PLACES: dict[str, dict[str, Any]] = {
+    "convention": {},
+    "path": {"output": "score"},
+    "function": {"output": lambda answer: answer["score"]},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_objects_below_flask_smorest(pair: Make, place: str) -> None:
+    import marshmallow
+    from flask_smorest import Api, Blueprint
+
+    class Score(marshmallow.Schema):
+        score = marshmallow.fields.Float()
+
+    def make(side: Side) -> Flask:
+        app = Flask("served")
+        side.init_app(app)
+        blueprint = Blueprint("models", "models")
+
+        @blueprint.route("/score", methods=["POST"])
+        @blueprint.response(200, Score)
+        @side.predicting(**PLACES[place])
+        def score() -> Any:
+            return Scored()
+
+        Api(app).register_blueprint(blueprint)
+        return app
+
+    app = pair(make, API_TITLE="t", API_VERSION="1", OPENAPI_VERSION="3.0.2")
+    assert app.send(json=ANN).get_json() == {"score": 0.5}
+    app.check(1)
+    assert app.ours.records()[0]["output"] == 0.5
+
+
 @pytest.mark.parametrize("debug", [False, True])
 def test_apiflask(pair: Make, debug: bool) -> None:
     """In debug mode the drift page is there."""
