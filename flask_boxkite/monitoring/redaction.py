@@ -157,9 +157,11 @@ class Redaction:
             if values_key in value and isinstance(names, list) and self.names_one(names):
                 positions = [index for index, name in enumerate(names) if self._is_column(name)]
                 after[values_key] = _without_positions(after[values_key], positions, len(names), hide)
+
         if "data" in value and self._quotes_name([value.get("name"), value.get("parameters")]):
             after["data"] = hide(value["data"])
             return after
+
         for key, name in value.items():
             if _folded(key) in _NAMING_KEYS and isinstance(name, str) and self._is_column(name):
                 after.update({other: hide(item) for other, item in value.items() if other != key})

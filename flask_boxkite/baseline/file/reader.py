@@ -105,6 +105,7 @@ def _samples(
             count += 1
             if count > most:
                 fail(f"the file has more than the {most:,} samples that a baseline may have.", number)
+
             sample = _sample(line.rstrip("\r"), number)
             if len(line) > LONGEST_NAME:
                 _check_labels(sample)

@@ -277,6 +277,7 @@ def _text_column(values: Sequence[Any]) -> Column:
         except InvalidValue:
             column.invalid += count
             continue
+
         if text is None:
             column.missing += count
         else:

@@ -94,6 +94,7 @@ def _refuse(relation: Any, query: str, asked: _Asked) -> None:
             is_cut = type_ != other and not (_is_integer(type_) and _is_integer(other))
             if not format_.is_typed:
                 is_cut = _is_integer(type_) and other in ("FLOAT", "DOUBLE")
+
             if own.get(name) == type_ and is_cut:
                 msg = (
                     f"Column {name!r} is {type_} in the {format_.where}, but {other} in all of them, and "
