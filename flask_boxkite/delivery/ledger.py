@@ -43,7 +43,7 @@ class Ledger:
 
     Attributes:
         lock: Lock that guards all counts.
-        is_closed: Whether `close` was called; records in hand were counted then.
+        is_closed: Whether `close` was called; records in flight were counted then.
     """
 
     def __init__(self, queue: Queue, block: ProcessCounts, wall_clock: Callable[[], float] = time.time) -> None:
@@ -140,7 +140,7 @@ class Ledger:
 
     def _settle_in_memory(self, cell: int, batch: Batch, chunk: Chunk) -> None:
         """Count a batch from memory, and forget it at the same moment; `settle` does so for records on disk."""
-        # `close` does not wait for a batch in hand, and has counted it.
+        # `close` does not wait for a batch in flight, and has counted it.
         if chunk.taken is None and not self.is_closed:
             self._queue.settle(Chunk(batch.records))
             self._block.cells[WAITING_BYTES] = self._queue.memory_bytes

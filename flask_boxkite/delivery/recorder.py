@@ -170,7 +170,7 @@ class Recorder:
         """Wait until all queued records are delivered; return the number left after *timeout* seconds."""
         return self._own().flush(timeout)
 
-    def ending(self) -> tuple[Shipper, float]:
+    def at_shutdown(self) -> tuple[Shipper, float]:
         """Return the shipper of this process, and the seconds that it may take at the end to deliver records."""
         return self._own(), self._shutdown_timeout
 

@@ -35,11 +35,11 @@ class LeftOut(NamedTuple):
 
     Attributes:
         state: Reason, one of `naming.STATE_FILES`.
-        found: Time when the file was first seen.
+        first_seen: Time when the file was first seen.
     """
 
     state: str
-    found: Moment
+    first_seen: Moment
 
 
 @dataclass

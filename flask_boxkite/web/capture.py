@@ -157,7 +157,7 @@ class Capture(RequestFeatures):
             return
         self.model.count_features(self.tally, table)
         try:
-            self._table = table if table.is_numeric else _kept(table)
+            self._table = table if table.is_numeric else _unchangeable(table)
         except RecursionError:  # no features are nested so deeply
             self.tally = Tally()
 
@@ -322,7 +322,7 @@ class Capture(RequestFeatures):
         self.model.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
 
 
-def _kept(table: Table) -> Table:
+def _unchangeable(table: Table) -> Table:
     """Return a table that the view cannot change before it is recorded, not even through nested containers."""
     rows = table.rows
     if isinstance(rows, np.ndarray) or all(_CONTAINERS.isdisjoint(map(type, row)) for row in rows):

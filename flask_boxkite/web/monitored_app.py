@@ -72,7 +72,7 @@ class MonitoredApp:
         self.capture = capture_type(monitor.settings)
         self.used: dict[str | None, ModelMonitor] = {}
         self.has_begun = False
-        self.hands_over = False  # whether records must be delivered with each answer, as the process ends with it
+        self.delivers_at_once = False  # whether records must be delivered with each answer, as the process ends with it
         self.is_registered = False
         self._predicted = predicted
         self._refused: set[str | None] = set()  # names of models that are not there, which the log has
@@ -140,7 +140,7 @@ class MonitoredApp:
                 self._check_routes(app)
                 if not environ.get("HTTP_USER_AGENT", "").startswith(_TEST_CLIENTS):
                     self._say_who_reads(app)
-                self.hands_over = self.monitor.check_server(environ)
+                self.delivers_at_once = self.monitor.check_server(environ)
                 self.monitor.recorders.adopt_orphans()
             finally:
                 self.has_begun = True
@@ -296,7 +296,7 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
     def begun(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         state.begin(app, environ, is_dispatched=False)
         body = watched(environ, start_response)
-        if not state.hands_over:
+        if not state.delivers_at_once:
             return body
         state.has_begun = False  # the next answer of this process may be its last, too
         return ClosingIterator(body, state.monitor.hand_over)

@@ -217,7 +217,7 @@ def test_trouble_is_logged_once_a_minute_with_its_traceback(sink: MemorySink, ca
 def test_new_records_do_not_cut_a_pause_short(sink: MemorySink) -> None:
     """Else a busy server asks a sink that is down at every request."""
     sink.problem = refuse
-    timings = Timings(first_backoff_seconds=3600, last_backoff_seconds=3600, hurry_bytes=1)
+    timings = Timings(first_backoff_seconds=3600, last_backoff_seconds=3600, urgent_bytes=1)
     with recording(sink, timings=timings) as recorder, recording(MemorySink()) as other:
         recorder.submit(b"x")
         wait_for(lambda: sink.attempts, what="an attempt")

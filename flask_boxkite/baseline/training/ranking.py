@@ -63,15 +63,15 @@ class Ranking:
         """Return the numbers with these 0-based ranks in ascending order."""
         buckets = np.searchsorted(self._starts, ranks, side="right") - 1
         ordered, starts = self._sorted_in(buckets)
-        found: Values = ordered[starts + ranks - self._starts[buckets]]
-        return found
+        numbers: Values = ordered[starts + ranks - self._starts[buckets]]
+        return numbers
 
     def at_most(self, bounds: Values) -> NDArray[np.int64]:
         """Return the count of numbers up to each bound."""
         buckets = np.zeros(len(bounds), dtype=np.intp) if self._buckets is None else self._buckets_of(bounds)
         ordered, starts = self._sorted_in(buckets)
-        found: NDArray[np.int64] = self._starts[buckets] + np.searchsorted(ordered, bounds, side="right") - starts
-        return found
+        counts: NDArray[np.int64] = self._starts[buckets] + np.searchsorted(ordered, bounds, side="right") - starts
+        return counts
 
     def _buckets_of(self, values: Values) -> NDArray[np.int16]:
         """Return the bucket of each number; even with rounding, the function never falls."""
