@@ -129,7 +129,7 @@ class Continuous:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What must be equal for two distributions to be added or compared."""
+        """The parts that must be equal for two distributions to be added or compared."""
         return (
             self.kind,
             self.name,
@@ -273,7 +273,7 @@ class Discrete:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What must be equal for two distributions to be added or compared."""
+        """The parts that must be equal for two distributions to be added or compared."""
         categories = frozenset(self.categories), frozenset(self.categories[:CATEGORY_GROUPS])
         return (self.kind, self.name, *categories, self.width, self.is_time, self.missing_texts)
 

@@ -1,4 +1,4 @@
-"""The books of one process for one sink: what it accepted, delivered and dropped, beside the queue of what waits.
+"""The books of one process for one sink: the records that it accepted, delivered and dropped, and those that wait.
 
 A queue and the counts of its records change together, under one lock. So accepted = delivered + waiting + dropped at
 any moment, for readers in this process and, since counts lie in a block of the store, for readers in all others.
@@ -117,7 +117,7 @@ class Ledger:
             self.refuse(reason)
 
     def follow_queue(self) -> None:
-        """Count what the queue gave up, and the bytes in memory: records may have moved to the disk or back."""
+        """Count records that the queue gave up, and the bytes in memory: records may have moved to the disk or back."""
         with self.lock:
             self._count_losses()
             self._block.cells[WAITING_BYTES] = self._queue.memory_bytes

@@ -1,4 +1,4 @@
-"""The recorder, to which requests hand packed records: it finds the shipper of this process, a new one after a fork.
+"""The recorder, to which requests give packed records: it finds the shipper of this process, a new one after a fork.
 
 No thread starts before the first record, so a server may fork at any time. A forked child begins with an empty queue,
 a lock and a sink of its own, and leaves its parent's records alone. When its app is gone, the shipper delivers the
@@ -136,7 +136,7 @@ class Recorder:
         shipper.submit(shipper.sink.pack(time_ns, record))
 
     def submit(self, packed: bytes) -> None:
-        """Queue a packed record. Waits for nothing but other requests that do the same."""
+        """Queue a packed record; this waits for nothing but other requests that do the same."""
         self._own().submit(packed)
 
     def drop(self, reason: str) -> None:

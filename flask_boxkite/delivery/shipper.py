@@ -192,7 +192,7 @@ class Shipper:
         return dropped
 
     def leave(self, timeout: float) -> None:
-        """Have the thread deliver waiting records and end, because the app is gone. Waits for nothing.
+        """Have the thread deliver waiting records and end, because the app is gone; this waits for nothing.
 
         The garbage collector may call this anywhere, even in a thread that holds the lock.
 
@@ -212,7 +212,7 @@ class Shipper:
         return self._backoff_seconds > 0
 
     def forget(self) -> None:
-        """Close what belongs to the parent, in a forked child."""
+        """Close the parent's files, in a forked child."""
         self._queue.forget()
 
     # --- the thread --------------------------------------------------------------------------------------------------

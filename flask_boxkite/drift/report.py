@@ -65,7 +65,7 @@ class DriftReport:
         return tuple(variable for variable in self.variables if variable.verdict in MOVED)
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return one flat dict per variable, all with the same keys: what ``pandas.DataFrame(...)`` takes."""
+        """Return one flat dict per variable, all with the same keys, as ``pandas.DataFrame(...)`` takes them."""
         return [variable.to_row() for variable in self.variables]
 
     def to_dict(self) -> dict[str, Any]:

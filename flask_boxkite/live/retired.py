@@ -1,4 +1,4 @@
-"""The retired counts: one file with the sum of the numbers of dead processes, and notes of what was folded into it."""
+"""The retired counts: one file with the sum of dead processes' numbers, and notes on the files folded into it."""
 
 from __future__ import annotations
 

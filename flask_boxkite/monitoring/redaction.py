@@ -225,7 +225,7 @@ class Redaction:
             after = self._without(json.loads(body), self._paths, _gone)
         except (ValueError, RecursionError):
             return REDACTED
-        # Values without names cannot be told apart; the features hold what may be kept of them.
+        # Values without names cannot be told apart; the features hold the part of them that may be kept.
         if not isinstance(after, (dict, list)) or not _has_names(after):
             return REDACTED
         # The body is rewritten even where nothing matched: JSON keeps only one of two fields of the same name.
@@ -264,7 +264,7 @@ class _Positions:
 
 
 def _folded(name: Any) -> str:
-    """Return a name without what makes no difference: capitals, blanks around it, and how Unicode spells letters."""
+    """Return a name in one spelling: without capitals, blanks around it, and Unicode's variants of letters."""
     text = str(name)
     return (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip().casefold()
 

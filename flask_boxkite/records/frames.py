@@ -29,7 +29,7 @@ class _FrameColumn(NamedTuple):
 
 
 class Frame:
-    """Makes Arrow record batches of records, from which engines make their frames. Needs pyarrow.
+    """Makes Arrow record batches of records, from which engines make their frames; pyarrow is needed.
 
     Args:
         columns: Features and outputs.

@@ -67,7 +67,7 @@ class Log:
         self._numbers = itertools.count(1)
         self._owner_lock: OwnerLock | None = None
 
-        self._lock = threading.RLock()  # guards what follows
+        self._lock = threading.RLock()  # guards the attributes below
         self._segments: deque[Segment] = deque()
         self._spare: Segment | None = None
         self._being_read: Segment | None = None

@@ -136,7 +136,7 @@ class Capture(RequestFeatures):
     def _take_picked(self, pick: Callable[[Any], Any], request: Request) -> None:
         try:
             self._take_table(as_table(pick(request), self.model.feature_names))
-        except (LookupError, RecursionError, HTTPException):  # the body is not what the function expects
+        except (LookupError, RecursionError, HTTPException):  # the function expects another body
             pass
         except Exception:
             if not breaks_off(request):
@@ -258,7 +258,7 @@ class Capture(RequestFeatures):
         if self.has_raised and status == "ok":  # an error handler turned the exception into a page
             status = "error"
         try:
-            # The model saw what the view, or its stream, has read.
+            # The model saw the data that the view, or its stream, has read.
             if self._request is not None and (status == "error" or self.is_streamed):
                 self._read_unparsed(self._request)
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:

@@ -43,7 +43,7 @@ WATCHED = "flask_boxkite.watched"
 """Key of a WSGI environment: its own `id` until a view predicts, then the capture that is finished in the end."""
 
 _TEST_CLIENTS = ("Werkzeug/", "testclient")
-"""How the test clients of Flask and of Starlette, with which connexion's apps are tested, name themselves."""
+"""Names that the test clients of Flask and of Starlette, with which connexion's apps are tested, give themselves."""
 
 
 class MonitoredApp:
@@ -240,7 +240,7 @@ def monitored_app(app: Flask) -> MonitoredApp | None:
 
 
 def _code_of(error: BaseException) -> int | None:
-    """Return the status that an exception stands for; Connexion raises Starlette's."""
+    """Return the status that an exception stands for; Connexion raises exceptions of Starlette."""
     if isinstance(error, HTTPException):
         return error.code
     is_starlettes = any(kind.__name__ == "HTTPException" for kind in type(error).__mro__)
@@ -262,7 +262,7 @@ def _put_last(app: Flask, hook: Callable[[Response], Response]) -> None:
 def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
     """Return ``app.wsgi_app`` with a last look at predictions, when all hooks and teardown functions are done.
 
-    Each of them may fail or change the status; the session may fail to be saved. Here it is known what the client gets.
+    Each of them may fail or change the status; the session may fail to be saved. Here the client's status is known.
     """
     wsgi_app = app.wsgi_app
 

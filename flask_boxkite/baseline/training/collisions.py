@@ -68,7 +68,7 @@ class RowHashes:
 
     @property
     def hashes(self) -> Words | None:
-        """Return a hash for each row; None if there are no columns, or they are unreadable or not equally long."""
+        """A hash for each row; None if there are no columns, or they are unreadable or not equally long."""
         return self._hashes if self._is_table else None
 
     @property

@@ -19,7 +19,7 @@ class Problem:
 
     Attributes:
         fact: Sentence about the problem.
-        remedy: Sentence that says what to do; empty if the fact says it.
+        remedy: Sentence with the remedy; empty if the fact gives it.
         command: Remedy with the options of a command; None if the remedy is the same.
     """
 

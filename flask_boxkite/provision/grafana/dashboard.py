@@ -83,7 +83,7 @@ def _link(title: str, url: str) -> dashboard.DashboardLink:
     return dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url).icon("bell")
 
 
-# --- what can be chosen ----------------------------------------------------------------------------------------------
+# --- choices ---------------------------------------------------------------------------------------------------------
 
 
 def _variables(options: RuleOptions, queries: Queries) -> Iterator[Any]:
@@ -111,7 +111,7 @@ def _choice(name: str, query: str, *, several: bool = False) -> dashboard.QueryV
     return variable
 
 
-# --- what is shown ---------------------------------------------------------------------------------------------------
+# --- panels ----------------------------------------------------------------------------------------------------------
 
 
 def _rows(queries: Queries, minimum_size: float) -> Iterator[_Row]:
