@@ -14,6 +14,7 @@ import sys
 from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin
 
@@ -238,6 +239,19 @@ def test_strangers_stay_strangers(unit: str) -> None:
         known |= new
         waiting += new
     assert known & STRANGERS[unit] == set()
+
+
+def test_the_readme_says_where_everything_is() -> None:
+    """It names each folder, in the order of the levels, the last level first."""
+    develop = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Develop\n")[2]
+    cells = re.findall(r"^\| (`.*?) \|", develop, re.M)
+    rows = [re.findall(r"`(\w+)(?:/|\.py)`", cell) for cell in cells]
+    level_of = {unit: number for number, level in enumerate(LEVELS) for unit in level}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+    assert folders <= {unit for row in rows for unit in row}
+    levels = [[level_of[unit] for unit in row] for row in rows]
+    assert all(max(below) <= min(above) for above, below in pairwise(levels))
 
 
 # --- Names ----------------------------------------------------------------------------------------------------------
