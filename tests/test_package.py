@@ -291,6 +291,29 @@ def explains_itself(value: object) -> bool:
     return bool(text) and not text.startswith(f"{value.__name__}(")  # type: ignore[attr-defined]
 
 
+# --- Tests ----------------------------------------------------------------------------------------------------------
+
+_patched = re.compile(
+    r"(?:setattr|patch\.object)\(\s*[^\s,]+,\s*"
+    r'"(_?[A-Z][A-Z0-9_]*|\w*clock|time|time_ns|monotonic|perf_counter|sleep|uptime|random|urandom|uuid4|boot_id)"'
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted({*(ROOT / "tests").rglob("*.py")} - {Path(__file__)}),
+    ids=lambda path: str(path.relative_to(ROOT / "tests")),
+)
+def test_no_test_patches_a_constant_a_clock_or_chance(path: Path) -> None:
+    """They are arguments, so that a test shows what it depends on; faults are injected into functions."""
+    assert _patched.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_patches_are_seen() -> None:
+    text = 'patch.setattr(time, "monotonic", x)\npatch.object(\n    module, "SMALL", 2\n)\npatch.setattr(os, "open", x)'
+    assert _patched.findall(text) == ["monotonic", "SMALL"]
+
+
 # --- Examples -------------------------------------------------------------------------------------------------------
 
 ROWS = 40
