@@ -138,8 +138,8 @@ class ModelMonitoringService:
                 ``model.classes_``. None: they are ``output_0``, ``output_1``, …
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5, as for `Baseline.dump`.
             progress: Display of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
-                elsewhere, False for nothing, or what is called with the steps done, of how many (None: not known), and
-                what is being done.
+                elsewhere, False for nothing, or a callable that gets the number of steps done, the number of all steps
+                (None if unknown), and the name of the work.
 
         Returns:
             The baseline.
@@ -188,7 +188,7 @@ class ModelMonitoringService:
     def export_http(
         self, params: Mapping[str, Sequence[str]] | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[bytes, str]:
-        """Return what ``/metrics`` serves, and its content type.
+        """Return the text that ``/metrics`` serves, and its content type.
 
         Args:
             params: Query parameters; ``name[]`` lists the families or samples to return.
@@ -197,7 +197,7 @@ class ModelMonitoringService:
         return self.app.export_http(params, headers)
 
     def drift(self, window: str | None = None) -> DriftReport:
-        """Compare what all processes of this server have counted with the baseline.
+        """Compare the counts of all processes of this server with the baseline.
 
         Every stretch of time within the window is compared, so a change is found however long all was well before.
 
@@ -216,13 +216,13 @@ class ModelMonitoringService:
         return self.monitor.drift(window)
 
     def flush(self, timeout: float = 5.0) -> int:
-        """Wait until all records are delivered; return how many are left after *timeout* seconds.
+        """Wait until all records are delivered; return the number left after *timeout* seconds.
 
-        With several sinks, a record counts for each that has not got it. With a spool, what dead processes left there
-        is delivered too, as far as it is this one's to deliver.
+        With several sinks, a record counts for each that has not got it. With a spool, records that dead processes left
+        there are delivered too, as far as this process may take them over.
         """
         return self.app.recorders.flush(timeout)
 
     def close(self) -> None:
-        """Deliver what waits, within the shutdown timeout; the rest is counted as dropped, or stays in the spool."""
+        """Deliver waiting records, within the shutdown timeout; others are counted as dropped, or stay in the spool."""
         self.app.recorders.close()

@@ -54,10 +54,10 @@ def require(program: str) -> Path:
     return Path(found) if found else missing(f"The program '{program}'")
 
 
-def boxkite_python() -> Path:
+def boxkite_python(peers: Path = PEERS) -> Path:
     """Return the Python that can import boxkite 0.0.5; skip the test, or fail it in CI, where there is none."""
-    python = PEERS / "boxkite" / "bin" / "python"
-    return python if (PEERS / "boxkite" / "boxkite.stamp").is_file() else missing("boxkite 0.0.5")
+    python = peers / "boxkite" / "bin" / "python"
+    return python if (peers / "boxkite" / "boxkite.stamp").is_file() else missing("boxkite 0.0.5")
 
 
 def clients_python() -> Path:
@@ -79,9 +79,9 @@ def extensions_python() -> Path:
     return python if (PEERS / "extensions" / "extensions.stamp").is_file() else missing("extensions of Flask")
 
 
-def npm_modules(package: str) -> Path:
+def npm_modules(package: str, peers: Path = PEERS) -> Path:
     """Return the directory with the npm packages; skip the test, or fail it in CI, where *package* is missing."""
-    modules = PEERS / "node_modules"
+    modules = peers / "node_modules"
     installed = (modules / package / "package.json").is_file()
     return modules if installed else missing(f"The npm package '{package}'")
 
@@ -598,7 +598,7 @@ class Prometheus(Program):
             before = last()
             wait_for(lambda before=before: last() != before, what=f"an evaluation of '{group}'")  # type: ignore[misc]
 
-    def wait_scraped(self, after: float | None = None) -> None:
+    def wait_scraped(self, after: float | None = None, *, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until the latest scrape of every target succeeded, began after the Unix time *after* and can be queried.
 
         None means now: what the targets served before this call is then there.
@@ -612,7 +612,7 @@ class Prometheus(Program):
             return len(starts) == self._target_count and min(starts) > after
 
         try:
-            wait_for(scraped, what="a scrape of every target")
+            wait_for(scraped, timeout=timeout, what="a scrape of every target")
         except AssertionError as error:
             problems = [(target["scrapeUrl"], target["health"], target["lastError"]) for target in self.targets()]
             message = f"{error} Targets: {problems}"

@@ -11,9 +11,10 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin
 
@@ -50,7 +51,7 @@ LEVELS = (
     ("cli", "testing"),
     ("__main__",),
 )
-# Units of earlier levels that a unit may not import.
+# Units of earlier levels that a unit may not import, nor any module that it imports.
 STRANGERS = {"live": {"sinks", "spool"}}
 
 WEB_LAYER = {"web", "cli"}
@@ -99,7 +100,11 @@ print(json.dumps(events))
 
 
 @pytest.mark.parametrize(
-    "library", ["pandas", "narwhals", "polars", "pyarrow", "scipy", "sklearn", "fluent", "fsspec", "msgspec"]
+    "library",
+    [
+        *("pandas", "narwhals", "polars", "pyarrow", "scipy", "sklearn", "fluent", "fsspec", "msgspec"),
+        *(f"flask_boxkite.{unit}" for unit in ("baseline.training", "cli", "provision", "records")),
+    ],
 )
 def test_importing_loads_no_library_that_most_do_not_need(library: str) -> None:
     """Serving starts sooner and smaller without: frames are for training, the sink's libraries for those who use it."""
@@ -128,17 +133,21 @@ def test_the_package_says_that_it_is_typed() -> None:
 # --- Which module knows which ---------------------------------------------------------------------------------------
 
 
-def imports_of(path: Path) -> Iterator[str]:
-    """Yield the full names that a module imports, wherever in it."""
+@cache
+def imports_of(path: Path) -> list[str]:
+    """Return the full names that a module imports, wherever in it."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively."
             assert node.module is not None
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return names
 
 
+@cache
 def sources() -> list[Path]:
     """Return the package's files."""
     return sorted(PACKAGE.rglob("*.py"))
@@ -173,8 +182,9 @@ def test_the_linter_holds_the_same_line() -> None:
 
 
 def test_every_module_has_its_level() -> None:
-    known = {unit for level in LEVELS for unit in level}
-    assert {unit_of(path) for path in sources()} <= known, "Give the new module a level in LEVELS."
+    known = [unit for level in LEVELS for unit in level]
+    units = {unit_of(path) for path in sources()}
+    assert sorted(known) == sorted(units), "Give a new module or folder a level in LEVELS; remove one that is gone."
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -183,12 +193,6 @@ def test_imports_point_one_way(path: Path) -> None:
     own = level_of[unit_of(path)]
     later = [name for name in imports_of(path) if (unit := own_unit(name)) and level_of[unit] > own]
     assert later == []
-
-
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_units_that_are_strangers_do_not_know_each_other(path: Path) -> None:
-    strangers = STRANGERS.get(unit_of(path), set())
-    assert [name for name in imports_of(path) if own_unit(name) in strangers] == []
 
 
 def module_of(path: Path) -> str:
@@ -207,9 +211,47 @@ def imports_of_modules() -> dict[str, set[str]]:
     return found
 
 
+def imports_of_units() -> dict[str, set[str]]:
+    """Return which of the package's folders and top modules each of them imports."""
+    found: dict[str, set[str]] = {unit_of(path): set() for path in sources()}
+    for path in sources():
+        found[unit_of(path)] |= {unit for name in imports_of(path) if (unit := own_unit(name))} - {unit_of(path)}
+    return found
+
+
 def test_no_modules_import_each_other() -> None:
     """Neither two nor a circle of several, also within a package."""
     TopologicalSorter(imports_of_modules()).prepare()
+
+
+def test_no_folders_import_each_other() -> None:
+    """Not even folders of one level, by different modules."""
+    TopologicalSorter(imports_of_units()).prepare()
+
+
+@pytest.mark.parametrize("unit", STRANGERS)
+def test_strangers_stay_strangers(unit: str) -> None:
+    """The unit knows them neither itself nor by way of others."""
+    imports = imports_of_units()
+    known, waiting = set(), [unit]
+    while waiting:
+        new = imports[waiting.pop()] - known
+        known |= new
+        waiting += new
+    assert known & STRANGERS[unit] == set()
+
+
+def test_the_readme_says_where_everything_is() -> None:
+    """It names each folder, in the order of the levels, the last level first."""
+    develop = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Develop\n")[2]
+    cells = re.findall(r"^\| (`.*?) \|", develop, re.M)
+    rows = [re.findall(r"`(\w+)(?:/|\.py)`", cell) for cell in cells]
+    level_of = {unit: number for number, level in enumerate(LEVELS) for unit in level}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+    assert folders <= {unit for row in rows for unit in row}
+    levels = [[level_of[unit] for unit in row] for row in rows]
+    assert all(max(below) <= min(above) for above, below in pairwise(levels))
 
 
 # --- Names ----------------------------------------------------------------------------------------------------------
@@ -247,6 +289,29 @@ def explains_itself(value: object) -> bool:
     """Say whether there is a docstring; the signature that dataclasses put there is none."""
     text = vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__
     return bool(text) and not text.startswith(f"{value.__name__}(")  # type: ignore[attr-defined]
+
+
+# --- Tests ----------------------------------------------------------------------------------------------------------
+
+_patched = re.compile(
+    r"(?:setattr|patch\.object)\(\s*[^\s,]+,\s*"
+    r'"(_?[A-Z][A-Z0-9_]*|\w*clock|time|time_ns|monotonic|perf_counter|sleep|uptime|random|urandom|uuid4|boot_id)"'
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted({*(ROOT / "tests").rglob("*.py")} - {Path(__file__)}),
+    ids=lambda path: str(path.relative_to(ROOT / "tests")),
+)
+def test_no_test_patches_a_constant_a_clock_or_chance(path: Path) -> None:
+    """They are arguments, so that a test shows what it depends on; faults are injected into functions."""
+    assert _patched.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_patches_are_seen() -> None:
+    text = 'patch.setattr(time, "monotonic", x)\npatch.object(\n    module, "SMALL", 2\n)\npatch.setattr(os, "open", x)'
+    assert _patched.findall(text) == ["monotonic", "SMALL"]
 
 
 # --- Examples -------------------------------------------------------------------------------------------------------

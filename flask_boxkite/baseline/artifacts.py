@@ -1,6 +1,6 @@
 """Baselines as artifacts of MLflow: beside the model, under the id of the run that trained it.
 
-Needs the extra ``mlflow``, which is asked where ``MLFLOW_TRACKING_URI`` says.
+The extra ``mlflow`` is needed; ``MLFLOW_TRACKING_URI`` gives the address of MLflow.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The baseline: the distributions of every feature and output in training, as one value.
 
-Written by `ModelMonitoringService.export_text`, read by every process that serves the model. It is immutable and safe
-to share between threads.
+`ModelMonitoringService.export_text` writes it, and every process that serves the model reads it. It is immutable and
+safe to share between threads.
 """
 
 from __future__ import annotations

@@ -23,22 +23,22 @@ FEWEST_VALUES = 10
 
 def blind_spot(item: Distribution) -> str:
     """Return the change of a variable that cannot show, or the reason, as a phrase; empty if all changes can."""
-    held = item.rows - item.missing - item.invalid
+    present = item.rows - item.missing - item.invalid
     if not item.rows:
         return ""
-    if not held:
+    if not present:
         what = "missing" if item.missing >= item.invalid else "invalid"
         return f"all training rows are {what}: only their share can show"
-    return _of_bins(item) if isinstance(item, Continuous) else _of_categories(item, held)
+    return _of_bins(item) if isinstance(item, Continuous) else _of_categories(item, present)
 
 
 def blind_spots(items: Iterable[Distribution]) -> dict[str, list[str]]:
     """Return the names of variables by their blind spots."""
-    found: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for item in items:
         if spot := blind_spot(item):
-            found.setdefault(spot, []).append(item.name)
-    return found
+            names.setdefault(spot, []).append(item.name)
+    return names
 
 
 def _of_bins(item: Continuous) -> str:
@@ -55,18 +55,18 @@ def _is_extreme(day: str, lowest: float, highest: float) -> bool:
 
 
 def _of_sentinels(days: Iterable[str]) -> str:
-    found = " and ".join(days)
-    return f"rows of {found} count as of that day: if it stands for a missing value, give none" if found else ""
+    names = " and ".join(days)
+    return f"rows of {names} count as of that day: if it stands for a missing value, give none" if names else ""
 
 
-def _of_categories(item: Discrete, held: int) -> str:
+def _of_categories(item: Discrete, present: int) -> str:
     names = [group.name for group in item.groups]
     rare = group_counts(item, item.cells)[names.index(RARE)]
     if max(item.counts, default=0) == 1 and len(item.categories) >= FEWEST_VALUES and item.is_text:
         return "no training value comes twice: every new value is unseen"
     if item.is_time and (spot := _of_sentinels(day for day in SENTINELS if day in item.categories)):
         return spot
-    if rare >= NEARLY_ALL * held:
+    if rare >= NEARLY_ALL * present:
         return "nearly all training rows are of rare values: a change among these cannot show"
     if max(item.counts, default=0) == item.rows:
         return "all training rows have one value: only other values can show"

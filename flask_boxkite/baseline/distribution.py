@@ -129,7 +129,7 @@ class Continuous:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What must be equal for two distributions to be added or compared."""
+        """The parts that must be equal for two distributions to be added or compared."""
         return (
             self.kind,
             self.name,
@@ -212,25 +212,25 @@ class Discrete:
                 all values are known, at least the most frequent.
             rows: Number of rows of all values.
             number: Most categories to keep.
-            least: Least number of rows for a category to be kept, unless all are booleans.
+            least: Least number of rows for a category to be named, unless all are booleans.
             names_all: Whether *least* does not apply to at most *number* categories.
             are_texts: Whether texts that are all true or false stay texts.
             **others: Fields ``missing``, ``invalid``, ``width`` and ``is_time``.
         """
         counts = counts if are_texts else _booleans(counts, rows)
-        kept = sorted(counts, key=lambda value: -counts[value])[:number]
-        is_whole = sum(counts[value] for value in kept) == rows
-        if not (is_whole and (names_all or _BOOLEANS.issuperset(kept))):
+        named = sorted(counts, key=lambda value: -counts[value])[:number]
+        is_whole = sum(counts[value] for value in named) == rows
+        if not (is_whole and (names_all or _BOOLEANS.issuperset(named))):
             # Such a text counts as missing live, unless it is a category.
-            gone = sum(counts[value] for value in kept if counts[value] < least and is_missing_text(value))
+            gone = sum(counts[value] for value in named if counts[value] < least and is_missing_text(value))
             others["missing"], rows = others.get("missing", 0) + gone, rows - gone
-            kept = [value for value in kept if counts[value] >= least]
+            named = [value for value in named if counts[value] >= least]
 
         is_numeric = bool(counts) and all(map(is_canonical_number, counts))
-        labels = kept if is_numeric else category_labels(kept)
+        labels = named if is_numeric else category_labels(named)
         if others.get("is_time"):
-            labels = [time_text(float(value)) for value in kept]
-        labelled = {label: counts[value] for label, value in zip(labels, kept, strict=True)}
+            labels = [time_text(float(value)) for value in named]
+        labelled = {label: counts[value] for label, value in zip(labels, named, strict=True)}
         return cls.ordered(name, labelled, rare=rows - sum(labelled.values()), **others)
 
     @property
@@ -273,7 +273,7 @@ class Discrete:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What must be equal for two distributions to be added or compared."""
+        """The parts that must be equal for two distributions to be added or compared."""
         categories = frozenset(self.categories), frozenset(self.categories[:CATEGORY_GROUPS])
         return (self.kind, self.name, *categories, self.width, self.is_time, self.missing_texts)
 
@@ -285,19 +285,19 @@ _BOOLEANS = frozenset(map(canonical_number, BOOLEAN_TEXTS.values()))
 
 def _booleans(counts: Mapping[str, int], rows: int) -> Mapping[str, int]:
     """Return texts that are all true or false as the numbers of booleans; others unchanged."""
-    meant = {text: BOOLEAN_TEXTS.get(text.strip().lower()) for text in counts}
-    if None in meant.values() or not counts or sum(counts.values()) < rows:
+    numbers = {text: BOOLEAN_TEXTS.get(text.strip().lower()) for text in counts}
+    if None in numbers.values() or not counts or sum(counts.values()) < rows:
         return counts
-    in_order = sorted(meant.items(), key=lambda item: item[1] or 0)
+    in_order = sorted(numbers.items(), key=lambda item: item[1] or 0)
     return _added((canonical_number(number or 0.0), counts[text]) for text, number in in_order)
 
 
 def _added(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Add up the counts of equal labels."""
-    found: dict[str, int] = {}
+    sums: dict[str, int] = {}
     for label, count in counts:
-        found[label] = found.get(label, 0) + count
-    return found
+        sums[label] = sums.get(label, 0) + count
+    return sums
 
 
 def interval_of_times(lower: float, upper: float) -> str:

@@ -50,7 +50,7 @@ class Steps:
             self._bar.stop()
 
     def tell(self, done: int, total: int | None, what: str) -> None:
-        """Show that *done* of *total* steps of *what* are done."""
+        """Show that *done* of *total* steps of the work *what* are done."""
         if self._call is not None:
             self._call(done, total, what)
         if self._bar is not None and self._task is not None:

@@ -1,4 +1,4 @@
-"""The variables of a model: features, then outputs, each with its place among the cells of all."""
+"""The variables of a model: features, then outputs, each with its slice of the cells of all."""
 
 from __future__ import annotations
 

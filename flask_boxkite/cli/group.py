@@ -17,7 +17,7 @@ from flask_boxkite.system.atomic import write_whole
 __all__ = ["PATH", "boxkite", "counted", "listed", "output_option", "suggestion", "write", "writing"]
 
 PATH = click.Path(path_type=Path, readable=False)
-"""A file or folder; the code that opens it reports what is wrong with it."""
+"""A file or folder; the code that opens it reports its problems."""
 
 _MOST_NAMES = 20
 """Number of names in a list that stay readable on one line."""
@@ -50,7 +50,7 @@ def boxkite() -> None:
       0  done
       1  it cannot be done, or something is wrong, as a line on standard error says; or it was interrupted
       2  wrong usage
-      3  drift was found, at or above what --fail-on names
+      3  drift was found, at or above the verdict of --fail-on
     """
 
 

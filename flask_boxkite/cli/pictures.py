@@ -14,7 +14,7 @@ from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import counted, listed
 from flask_boxkite.drift.wording import group_text
-from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, shape_of
+from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, chart_data_of
 from flask_boxkite.page.wording import number, percent
 from flask_boxkite.quoting import printable
 
@@ -75,14 +75,14 @@ def _share_missing(item: Distribution) -> str:
 
 def _line(item: Distribution, width: int) -> tuple[str, str]:
     """Return the picture and the description of one variable."""
-    shape = shape_of(item, item.cells)
-    if isinstance(shape, Histogram):
-        return sparkline(shape.before, width), " to ".join(_ends(shape))
-    by_share = sorted(shape.bars, key=lambda one: -one.before)
+    chart = chart_data_of(item, item.cells)
+    if isinstance(chart, Histogram):
+        return sparkline(chart.before, width), " to ".join(_ends(chart))
+    by_share = sorted(chart.bars, key=lambda one: -one.before)
     words = [f"{printable(one.label)} {percent(one.before)}" for one in by_share[:_TOP]]
     if len(by_share) > _TOP:
         words.append(f"{len(by_share) - _TOP} more")
-    return sparkline([one.before for one in shape.bars], width), ", ".join(words)
+    return sparkline([one.before for one in chart.bars], width), ", ".join(words)
 
 
 def show_variable(console: Console, item: Distribution) -> None:
@@ -90,11 +90,11 @@ def show_variable(console: Console, item: Distribution) -> None:
     console.print(f"{printable(item.name)}: {item.kind}, {counted(item.rows, 'row')}\n", soft_wrap=True)
     if spot := blind_spot(item):
         console.print(f"{spot[0].upper()}{spot[1:]}.\n")
-    shape = shape_of(item, item.cells)
-    if isinstance(shape, Histogram):
-        _show_histogram(console, shape)
+    chart = chart_data_of(item, item.cells)
+    if isinstance(chart, Histogram):
+        _show_histogram(console, chart)
     else:
-        _show_categories(console, shape)
+        _show_categories(console, chart)
 
     console.print()
     table = plain_table()
@@ -107,29 +107,29 @@ def show_variable(console: Console, item: Distribution) -> None:
     console.print(table)
 
 
-def _show_histogram(console: Console, shape: Histogram) -> None:
+def _show_histogram(console: Console, chart: Histogram) -> None:
     room = console.width - 8
-    shares = narrowed(shape.before, room)
+    shares = narrowed(chart.before, room)
     letters = max(min(room // len(shares), 2), 1)
     top = percent(float(shares.max(initial=0.0)))
     for number_of_line, line in enumerate(column_chart(shares, _HEIGHT, letters)):
         console.print(Text(f"{top if number_of_line == 0 else '':>6} "), Text(line.rstrip(), style=_COLOUR), sep="")
 
     width = letters * len(shares)
-    lower, upper = _ends(shape)
+    lower, upper = _ends(chart)
     console.print(" " * 7 + "─" * width)
     console.print(" " * 7 + lower + upper.rjust(width - len(lower)))
-    for one in shape.specials:
+    for one in chart.specials:
         console.print(f"       {one.label}: {percent(one.before)}")
 
 
-def _ends(shape: Histogram) -> list[str]:
-    ends = shape.lower, shape.upper
-    return shape.texts(ends) if shape.is_time else list(map(number, ends))
+def _ends(chart: Histogram) -> list[str]:
+    ends = chart.lower, chart.upper
+    return chart.texts(ends) if chart.is_time else list(map(number, ends))
 
 
-def _show_categories(console: Console, shape: Categories) -> None:
-    bars = [*shape.bars, *shape.specials]
+def _show_categories(console: Console, chart: Categories) -> None:
+    bars = [*chart.bars, *chart.specials]
     name_width = min(max((cell_len(printable(one.label)) for one in bars), default=0), console.width // 3)
     highest = max((one.before for one in bars), default=0.0) or 1.0
     room = max(console.width - name_width - 9, 1)

@@ -97,7 +97,7 @@ def grafana(output: Path | None, title: str, **options: Any) -> None:
     """Write a dashboard for Grafana.
 
     It shows the series of the rules and the metrics of apps, for any model; no app is needed. Import the file in
-    Grafana, or provision it. Needs the extra "grafana", and Python 3.11.
+    Grafana, or provision it. It needs the extra "grafana", and Python 3.11.
 
     \b
     Examples:

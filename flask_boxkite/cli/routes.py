@@ -1,4 +1,4 @@
-"""Requests to an app's own metrics and page, as from Prometheus and a browser, to see what answers."""
+"""Requests to an app's own metrics and page, as from Prometheus and a browser, to see whether they answer."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _is_to_https(answer: _Answer, path: str) -> bool:
 
 
 def _explanation(app: Flask, route: _Route, answer: _Answer) -> tuple[str, str]:
-    """Return a description of what answers in our place, and the remedy."""
+    """Return a description of the answer in place of ours, and the remedy."""
     path = route.path
     if mounted_elsewhere(app, path):
         remedy = f"Set '{route.key}' to another path"

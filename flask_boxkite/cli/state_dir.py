@@ -68,7 +68,7 @@ def _directory(path: Path) -> Path:
 def observations(
     directory: Path, reading: Reading, model: str | None, window: str | None, alpha: float
 ) -> list[Observation]:
-    """Return what was counted of each model; `app_of` explains the arguments and errors.
+    """Return the counts of each model; `app_of` explains the arguments and errors.
 
     Args:
         directory: State directory of one server.

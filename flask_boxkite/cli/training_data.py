@@ -44,7 +44,7 @@ def scan(
     Args:
         names: Files, patterns such as ``data/*.parquet``, or URLs that Polars knows.
         missing: Texts that stand for a missing value in CSV, besides `values.conversion.MISSING_TEXTS`.
-        texts: Names of columns that are read as texts in CSV, whatever they contain.
+        texts: Names of columns that are read as texts in CSV, even if they contain only numbers.
         is_decided: Whether other columns of CSV are read as numbers or as texts, depending on their values. Otherwise a
             column with any value other than a number stays text, for the caller to read.
         named: Names of columns that are kept even if they hold row labels.

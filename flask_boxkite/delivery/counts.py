@@ -77,6 +77,6 @@ def records_section(sink_name: str, spool: bytes = b"", *, owner: str = "") -> S
     Args:
         sink_name: Name of the sink.
         spool: Path of this process's records on disk; empty if there are none.
-        owner: Hash of what the app monitors, which distinguishes apps of the same name; empty if unknown.
+        owner: Hash of the models that the app monitors, which distinguishes apps of the same name; empty if unknown.
     """
     return Section(SectionKey("sink", sink_name, owner), SINK_CELLS, 0, spool)

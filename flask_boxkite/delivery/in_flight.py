@@ -1,4 +1,4 @@
-"""The batches in hand: records on their way to the sink, and which of them to try next when it does not take them.
+"""The batches in flight: records on their way to the sink, and the order of attempts when it does not take them.
 
 A sink that is down says so, and all batches wait. A sink that works but does not take a batch may refuse a single
 record in it: one that is too large, say. Such a batch is split until one record is left, the suspect. A suspect is put
@@ -48,7 +48,7 @@ class InFlight:
         settle: Called with each finished chunk from a disk, in the order of `add`, and with the numbers of its records
             that were delivered and given up. The shipper settles records from memory itself, batch by batch: one
             suspect would keep all later records in memory.
-        timings: Numbers of refusals, times of rest, and the clock.
+        timings: Numbers of refusals, pauses, and the clock.
     """
 
     def __init__(self, settle: Callable[[Chunk, int, int], None], timings: Timings = TIMINGS) -> None:
@@ -61,7 +61,7 @@ class InFlight:
         self._trial: _Trial | None = None
 
     def add(self, chunk: Chunk, tag: str) -> None:
-        """Take a chunk in hand; a chunk without records is settled at once."""
+        """Add a chunk; one without records is settled at once."""
         opened = _OpenChunk(chunk._replace(records=()))
         if chunk.taken is not None:
             self._chunks.append(opened)
@@ -99,7 +99,7 @@ class InFlight:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is in hand."""
+        """Whether there is no batch."""
         return not self._fresh and not self._suspects
 
     def delivered(self) -> None:
@@ -161,7 +161,7 @@ class InFlight:
             self._fresh.appendleft(part)
 
     def _rested_at(self, refusals: int) -> float:
-        return self._timings.clock() + self._timings.first_rest_seconds * (1 << refusals)
+        return self._timings.clock() + self._timings.first_suspect_pause_seconds * (1 << refusals)
 
     def _finish(self, chunk: _OpenChunk) -> None:
         chunk.batches -= 1

@@ -1,4 +1,4 @@
-"""The books of one process for one sink: what it accepted, delivered and dropped, beside the queue of what waits.
+"""The books of one process for one sink: the records that it accepted, delivered and dropped, and those that wait.
 
 A queue and the counts of its records change together, under one lock. So accepted = delivered + waiting + dropped at
 any moment, for readers in this process and, since counts lie in a block of the store, for readers in all others.
@@ -43,7 +43,7 @@ class Ledger:
 
     Attributes:
         lock: Lock that guards all counts.
-        is_closed: Whether `close` was called; records in hand were counted then.
+        is_closed: Whether `close` was called; records in flight were counted then.
     """
 
     def __init__(self, queue: Queue, block: ProcessCounts, wall_clock: Callable[[], float] = time.time) -> None:
@@ -117,7 +117,7 @@ class Ledger:
             self.refuse(reason)
 
     def follow_queue(self) -> None:
-        """Count what the queue gave up, and the bytes in memory: records may have moved to the disk or back."""
+        """Count records that the queue gave up, and the bytes in memory: records may have moved to the disk or back."""
         with self.lock:
             self._count_losses()
             self._block.cells[WAITING_BYTES] = self._queue.memory_bytes
@@ -140,7 +140,7 @@ class Ledger:
 
     def _settle_in_memory(self, cell: int, batch: Batch, chunk: Chunk) -> None:
         """Count a batch from memory, and forget it at the same moment; `settle` does so for records on disk."""
-        # `close` does not wait for a batch in hand, and has counted it.
+        # `close` does not wait for a batch in flight, and has counted it.
         if chunk.taken is None and not self.is_closed:
             self._queue.settle(Chunk(batch.records))
             self._block.cells[WAITING_BYTES] = self._queue.memory_bytes

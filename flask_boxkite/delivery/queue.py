@@ -127,7 +127,7 @@ class Queue(Protocol):
         """Take no more records; return the number of records left on disk."""
 
     def forget(self) -> None:
-        """Close what belongs to the parent, in a forked child."""
+        """Close the parent's files, in a forked child."""
 
     def collect_losses(self) -> list[Loss]:
         """Return the records given up since the last call."""

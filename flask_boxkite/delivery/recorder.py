@@ -1,4 +1,4 @@
-"""The recorder, to which requests hand packed records: it finds the shipper of this process, a new one after a fork.
+"""The recorder, to which requests give packed records: it finds the shipper of this process, a new one after a fork.
 
 No thread starts before the first record, so a server may fork at any time. A forked child begins with an empty queue,
 a lock and a sink of its own, and leaves its parent's records alone. When its app is gone, the shipper delivers the
@@ -136,7 +136,7 @@ class Recorder:
         shipper.submit(shipper.sink.pack(time_ns, record))
 
     def submit(self, packed: bytes) -> None:
-        """Queue a packed record. Waits for nothing but other requests that do the same."""
+        """Queue a packed record; this waits for nothing but other requests that do the same."""
         self._own().submit(packed)
 
     def drop(self, reason: str) -> None:
@@ -170,7 +170,7 @@ class Recorder:
         """Wait until all queued records are delivered; return the number left after *timeout* seconds."""
         return self._own().flush(timeout)
 
-    def ending(self) -> tuple[Shipper, float]:
+    def at_shutdown(self) -> tuple[Shipper, float]:
         """Return the shipper of this process, and the seconds that it may take at the end to deliver records."""
         return self._own(), self._shutdown_timeout
 

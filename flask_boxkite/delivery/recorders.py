@@ -86,4 +86,4 @@ class Recorders:
 
     def close(self) -> None:
         """Deliver the records that can be delivered in time, all sinks at once, and stop."""
-        close_together((recorder.ending() for recorder in self._recorders), self._clock)
+        close_together((recorder.at_shutdown() for recorder in self._recorders), self._clock)

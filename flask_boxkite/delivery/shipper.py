@@ -28,7 +28,7 @@ __all__ = ["Shipper"]
 logger = logging.getLogger("flask_boxkite")
 
 SMALL_QUEUE_PARTS = 4
-"""A batch, and the bytes at which the thread hurries, are at most this part of the queue, to leave room for more."""
+"""Part of the queue that a batch, and the bytes at which the thread ships at once, may fill."""
 
 
 class Shipper:
@@ -67,7 +67,7 @@ class Shipper:
         self._max_record_bytes = max_record_bytes
         self._timings = timings
         self._batch_bytes = min(timings.batch_bytes, max_bytes // SMALL_QUEUE_PARTS)
-        self._hurry_bytes = min(timings.hurry_bytes, max_bytes // SMALL_QUEUE_PARTS)
+        self._urgent_bytes = min(timings.urgent_bytes, max_bytes // SMALL_QUEUE_PARTS)
 
         self._lock = self._ledger.lock
         self._thread_wakes = threading.Condition(self._lock)
@@ -97,7 +97,7 @@ class Shipper:
             after = self._queue.unread_bytes
             before = after - size
             # Notify only a thread that may sleep until this record comes: a notification costs a switch of threads.
-            if before <= 0 or before < self._hurry_bytes <= after:
+            if before <= 0 or before < self._urgent_bytes <= after:
                 self._thread_wakes.notify()
             if self._thread is None and not ledger.is_closed:
                 self._start_thread()
@@ -192,7 +192,7 @@ class Shipper:
         return dropped
 
     def leave(self, timeout: float) -> None:
-        """Have the thread deliver waiting records and end, because the app is gone. Waits for nothing.
+        """Have the thread deliver waiting records and end, because the app is gone; this waits for nothing.
 
         The garbage collector may call this anywhere, even in a thread that holds the lock.
 
@@ -212,7 +212,7 @@ class Shipper:
         return self._backoff_seconds > 0
 
     def forget(self) -> None:
-        """Close what belongs to the parent, in a forked child."""
+        """Close the parent's files, in a forked child."""
         self._queue.forget()
 
     # --- the thread --------------------------------------------------------------------------------------------------
@@ -255,30 +255,30 @@ class Shipper:
         queue = self._queue
         with self._lock:
             self._thread_wakes.wait_for(
-                lambda: self._is_ending or not queue.is_settled or not self._in_flight.is_empty,
+                lambda: self._is_closing or not queue.is_settled or not self._in_flight.is_empty,
                 self._timings.idle_seconds if queue.pause is None else queue.pause,
             )
 
             if not (is_busy and queue.is_behind):
-                self._thread_wakes.wait_for(self._is_hurried, self._timings.linger_seconds)
-            return not self._is_ending
+                self._thread_wakes.wait_for(self._is_urgent, self._timings.linger_seconds)
+            return not self._is_closing
 
     @property
-    def _is_ending(self) -> bool:
+    def _is_closing(self) -> bool:
         return self._ledger.is_closed or self._leave_timeout is not None
 
-    def _is_hurried(self) -> bool:
-        return self._is_ending or self._flushes > 0 or self._queue.unread_bytes >= self._hurry_bytes
+    def _is_urgent(self) -> bool:
+        return self._is_closing or self._flushes > 0 or self._queue.unread_bytes >= self._urgent_bytes
 
     def _ship_next(self, deadline: float) -> bool:
         """Maintain the queue and ship a batch, if there is one; return whether there was one."""
         if not self._shipping.acquire(timeout=max(deadline - time.monotonic(), 0)):
             return False
         try:
-            if self._ledger.is_closed:  # by another thread, which has counted the records in hand
+            if self._ledger.is_closed:  # by another thread, which has counted the records in flight
                 return False
 
-            self._tend()
+            self._maintain()
             try:
                 batch = self._next_batch()
             except Exception:
@@ -297,7 +297,7 @@ class Shipper:
                 if self._queue.is_settled:
                     self._all_settled.notify_all()
 
-    def _tend(self) -> None:
+    def _maintain(self) -> None:
         try:
             self._queue.maintain()
         except Exception:
@@ -352,7 +352,7 @@ class Shipper:
                 seconds = min(seconds, self._timings.first_backoff_seconds)
                 self._thread_wakes.wait_for(lambda: self._ledger.is_closed, seconds)
             else:
-                self._thread_wakes.wait_for(lambda: self._is_ending or self._flushes > 0, seconds)
+                self._thread_wakes.wait_for(lambda: self._is_closing or self._flushes > 0, seconds)
 
     def _complain(self, text: str, *values: Any) -> None:
         """Log the current exception, at most once in a minute."""

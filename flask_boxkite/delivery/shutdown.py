@@ -1,7 +1,7 @@
 """The end of a process: all recorders deliver at the same time, so their number does not lengthen the wait.
 
-`close_together` asks all shippers to hurry, then waits for one after the other until the same moment. Python starts no
-thread while exit hooks run, so a shipper without a thread delivers during its turn.
+`close_together` begins the shutdown of all shippers, then waits for one after the other until the same moment. Python
+starts no thread while exit hooks run, so a shipper without a thread delivers during its turn.
 """
 
 from __future__ import annotations

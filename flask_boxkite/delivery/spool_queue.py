@@ -109,14 +109,14 @@ class SpoolQueue:
     def take(self, most_bytes: int) -> Chunk | None:
         self._was_own_turn = not self._was_own_turn  # in turns, so that neither log waits for all of the other
         if self._was_own_turn:
-            return self._take_own(most_bytes) or self._take_dead(most_bytes)
-        return self._take_dead(most_bytes) or self._take_own(most_bytes)
+            return self._take_own(most_bytes) or self._take_orphan(most_bytes)
+        return self._take_orphan(most_bytes) or self._take_own(most_bytes)
 
     def _take_own(self, most_bytes: int) -> Chunk | None:
         taken = self._log.take(most_bytes)
         return self._memory.take(most_bytes) if taken is None else self._chunk(self._log, taken)
 
-    def _take_dead(self, most_bytes: int) -> Chunk | None:
+    def _take_orphan(self, most_bytes: int) -> Chunk | None:
         orphan = self._orphan
         if orphan is None:
             return None
@@ -128,7 +128,7 @@ class SpoolQueue:
             return self._chunk(orphan, taken)
         if lost := orphan.collect_lost():  # counted before the directory is removed
             self._lose("damaged", lost, origin_of(orphan))
-        elif orphan.in_hand == 0:
+        elif orphan.in_flight == 0:
             if orphan.waiting <= 0:
                 self._must_scan = True  # where one process has died, others may have died too
             self._orphan = None
@@ -164,7 +164,7 @@ class SpoolQueue:
 
         with contextlib.suppress(OSError, SpoolFullError):
             self._prepare()
-        self._look_for_dead()
+        self._look_for_orphan()
 
     def _tell_failure(self) -> None:
         failure, self._failure = self._failure, None
@@ -199,7 +199,7 @@ class SpoolQueue:
                 with self._lock:
                     self._is_degraded = not self._memory.move(self._append, _MOVED_AT_ONCE)
 
-    def _look_for_dead(self) -> None:
+    def _look_for_orphan(self) -> None:
         now = self._timings.clock()
         if self._orphan is None and (self._must_scan or now >= self._next_scan):
             self._next_scan = now + self._timings.scan_seconds
@@ -207,8 +207,8 @@ class SpoolQueue:
             self._must_scan = False
 
     def close(self) -> int:
-        # Records in hand may be delivered just now, so the lock on them stays until the process ends.
-        if self._orphan is not None and self._orphan.in_hand == 0:
+        # Records in flight may be delivered just now, so the lock on them stays until the process ends.
+        if self._orphan is not None and self._orphan.in_flight == 0:
             self._orphan.close()
             self._orphan = None
         self._memory.close()

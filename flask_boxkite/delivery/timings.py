@@ -22,7 +22,7 @@ class Timings:
 
     Attributes:
         linger_seconds: Time for which the thread lets records gather before it ships them.
-        hurry_bytes: Waiting bytes at which the thread ships at once.
+        urgent_bytes: Waiting bytes at which the thread ships at once.
         batch_bytes: Most bytes of a batch, unless a single record is larger.
         ship_timeout_seconds: Time that the sink may take for one batch.
         first_backoff_seconds: Pause after the first failure; pauses double from here.
@@ -33,19 +33,19 @@ class Timings:
         hung_seconds: Time for which `close` waits until a sink that ships a batch is closed.
         refusals_before_split: Number of refusals after which a batch is split.
         refusals_before_giving_up: Number of refusals after which a record is given up, with others taken in between.
-        first_rest_seconds: Pause before a suspect is tried again, doubled each time, so that a sink that is overloaded
-            now and then takes it.
+        first_suspect_pause_seconds: Pause before a suspect is tried again, doubled each time, so that a sink that is
+            overloaded now and then takes it.
         most_suspects: Most suspects that are tried; others wait for their turn. So a sink that seldom takes a batch
             costs few records.
         scan_seconds: Time between two looks for the records of dead processes.
         recovery_seconds: Time between two attempts to write to a disk that was full.
         fold_patience_seconds: Time for which the adoption of a dead process's records waits for the fold of its counts.
-        clock: Returns the monotonic time by which rests and looks are due.
+        clock: Returns the monotonic time by which pauses and looks end.
         wall_clock: Returns the Unix time of a delivery.
     """
 
     linger_seconds: float = 0.2
-    hurry_bytes: int = 512 * 1024
+    urgent_bytes: int = 512 * 1024
     batch_bytes: int = 1024 * 1024
     ship_timeout_seconds: float = 10.0
     first_backoff_seconds: float = 0.1
@@ -56,7 +56,7 @@ class Timings:
     hung_seconds: float = 0.1
     refusals_before_split: int = 3
     refusals_before_giving_up: int = 5
-    first_rest_seconds: float = 1.0
+    first_suspect_pause_seconds: float = 1.0
     most_suspects: int = 16
     scan_seconds: float = 5.0
     recovery_seconds: float = 1.0

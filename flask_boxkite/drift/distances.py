@@ -181,8 +181,8 @@ def wasserstein_distance(baseline: ArrayLike, live: ArrayLike, bounds: ArrayLike
     if edges.shape != (len(p) - 1,):
         msg = f"Expected one bound less than the {len(p)} bins, got shape {edges.shape}."
         raise BinMismatchError(msg)
-    places = np.concatenate([edges[:1], edges[:-1] / 2 + edges[1:] / 2, edges[-1:]])
+    positions = np.concatenate([edges[:1], edges[:-1] / 2 + edges[1:] / 2, edges[-1:]])
     apart = np.abs(np.cumsum(p) - np.cumsum(q))[:-1]
     with np.errstate(over="ignore"):
-        steps = np.diff(places)
+        steps = np.diff(positions)
         return float(np.sum(apart[apart != 0] * steps[apart != 0]))

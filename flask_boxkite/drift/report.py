@@ -65,7 +65,7 @@ class DriftReport:
         return tuple(variable for variable in self.variables if variable.verdict in MOVED)
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return one flat dict per variable, all with the same keys: what ``pandas.DataFrame(...)`` takes."""
+        """Return one flat dict per variable, all with the same keys, as ``pandas.DataFrame(...)`` takes them."""
         return [variable.to_row() for variable in self.variables]
 
     def to_dict(self) -> dict[str, Any]:
@@ -159,29 +159,29 @@ def _views(
     alpha: float,
 ) -> Iterator[VariableDrift]:
     """Yield each variable, as seen in the stretch that decides on it."""
-    found = scanned.decide(first)
+    decision = scanned.decide(first)
     firsts, size = trained.sums.firsts, len(trained.counts)
-    live = timeline.groups[np.repeat(found.stretch, np.diff(firsts, append=size)), np.arange(size)]
-    states = [State(state) for state in found.state.tolist()]
+    live = timeline.groups[np.repeat(decision.stretch, np.diff(firsts, append=size)), np.arange(size)]
+    states = [State(state) for state in decision.state.tolist()]
     # Where all rows together are within the limit, the scan did not compute G of the rows that count.
-    is_within = found.state <= State.WITHIN_LIMIT
-    of_counting = g_statistics(trained.counts, live[np.newaxis], firsts, found.dispersion[np.newaxis])[0]
+    is_within = decision.state <= State.WITHIN_LIMIT
+    of_counting = g_statistics(trained.counts, live[np.newaxis], firsts, decision.dispersion[np.newaxis])[0]
     uncertain = None
     if timeline.rows is not None:  # the variables are checked repeatedly, not one sample once
-        is_long = timeline.is_long[found.stretch]
-        uncertain = uncertainty(per_variable(trained.counts, firsts), found.rows, found.dispersion, is_long)
+        is_long = timeline.is_long[decision.stretch]
+        uncertain = uncertainty(per_variable(trained.counts, firsts), decision.rows, decision.dispersion, is_long)
     judged = judgements(
         trained.counts,
         live,
         firsts,
         list(map(_verdict, states)),
-        g=np.where(is_within, of_counting, found.g),
-        dispersion=found.dispersion,
-        limit=found.limit,
+        g=np.where(is_within, of_counting, decision.g),
+        dispersion=decision.dispersion,
+        limit=decision.limit,
         uncertain=uncertain,
     )
     before, now, whole = trained.counts.tolist(), live.tolist(), per_variable(timeline.groups[first], firsts).tolist()
-    stretches, counts = found.stretch.tolist(), cells.tolist()
+    stretches, counts = decision.stretch.tolist(), cells.tolist()
 
     for number, (variable, groups) in enumerate(zip(trained.variables, trained.groups, strict=True)):
         rows = sum(now[groups])

@@ -32,7 +32,7 @@ from flask_boxkite.drift.statistics import chi_squared_limit, f_limit, g_statist
 from flask_boxkite.drift.tables import per_variable
 from flask_boxkite.drift.timeline import HOUR, RowCounts, Timeline
 
-__all__ = ["MINIMUM_ROWS", "TESTS", "Found", "Scan", "State", "dispersions_by_reach", "requests_of", "scan"]
+__all__ = ["MINIMUM_ROWS", "TESTS", "Decision", "Scan", "State", "dispersions_by_reach", "requests_of", "scan"]
 
 MINIMUM_ROWS = 30
 """Least number of rows, of training and live each, for a verdict; and of requests, for rows to be independent."""
@@ -63,7 +63,7 @@ class State(IntEnum):
 
 
 @dataclass(frozen=True)
-class Found:
+class Decision:
     """The stretches that decide on each variable, arrays of shape (variables,).
 
     Attributes:
@@ -105,7 +105,7 @@ class Scan:
     limit: Floats
     state: NDArray[np.int8]
 
-    def decide(self, first: int = 0) -> Found:
+    def decide(self, first: int = 0) -> Decision:
         """Return the stretch that decides on each variable: the one in which a called, or else unclear, G is plainest.
 
         If no G is called or unclear, the longest stretch with enough rows decides.
@@ -127,7 +127,7 @@ class Scan:
         state, rows, g, dispersion = (
             table[stretch, variables] for table in (self.state, self.rows, self.g, self.dispersion)
         )
-        return Found(stretch, state, rows, g, dispersion, self.limit)
+        return Decision(stretch, state, rows, g, dispersion, self.limit)
 
 
 def scan(

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.values.times import DAY
 
-__all__ = ["DAY", "HOUR", "MINUTE", "QUARTER", "REACHES", "RowCounts", "Timeline", "kept_starts"]
+__all__ = ["DAY", "HOUR", "MINUTE", "QUARTER", "REACHES", "RowCounts", "Timeline", "begins_stretch"]
 
 MINUTE, QUARTER, HOUR = 60.0, 900.0, 3600.0
 """Seconds."""
@@ -82,12 +82,13 @@ class Timeline:
             now: End of the last slot.
         """
         times = np.asarray(starts, dtype=np.float64)
-        kept = kept_starts(times, now)
-        summed = (np.cumsum(np.asarray(table, dtype=np.int64)[::-1], axis=0)[::-1][kept] for table in (groups, buckets))
+        begins = begins_stretch(times, now)
+        tables = (np.asarray(table, dtype=np.int64) for table in (groups, buckets))
+        summed = (np.cumsum(table[::-1], axis=0)[::-1][begins] for table in tables)
         return cls(
-            times[kept],
+            times[begins],
             next(summed),
-            RowCounts(next(summed), np.cumsum(np.asarray(squares, dtype=np.int64)[::-1])[::-1][kept]),
+            RowCounts(next(summed), np.cumsum(np.asarray(squares, dtype=np.int64)[::-1])[::-1][begins]),
             now,
         )
 
@@ -137,7 +138,7 @@ def is_first_of(times: NDArray[np.float64], slot: float) -> NDArray[np.bool_]:
     return np.not_equal(np.diff(numbers, prepend=np.nan), 0)
 
 
-def kept_starts(times: NDArray[np.float64], now: float) -> NDArray[np.bool_]:
+def begins_stretch(times: NDArray[np.float64], now: float) -> NDArray[np.bool_]:
     """Return whether a stretch begins at each of ascending times: at the first, and with the slots of `REACHES`.
 
     Args:

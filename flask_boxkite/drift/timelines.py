@@ -54,7 +54,7 @@ class Timelines:
         known, before = self._known
         if known.keys() != history.snapshots.keys() or not len(before):
             new = (taken for taken in history.snapshots if taken not in known)
-            sums = known | {taken: self._summed(cells) for taken, cells in history.snapshots.held(new)}
+            sums = known | {taken: self._summed(cells) for taken, cells in history.snapshots.present(new)}
             known = {taken: sums[taken] for taken in history.snapshots if taken in sums}
             nothing = np.zeros(len(self.trained.counts) + ROW_BUCKETS + 1, np.int64)
             before = np.array([nothing, *known.values()])

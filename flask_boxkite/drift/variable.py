@@ -173,6 +173,7 @@ class VariableDrift:
             "share_before": self.share_before,
             "share_now": self.share_now,
         }
+
         for kind, change in self.special.items():
             row[f"{kind}_before"], row[f"{kind}_now"] = change.before, change.now
         return row | vars(self.distances)

@@ -99,7 +99,7 @@ DISTANCE_NAMES = {
     "kolmogorov_smirnov_limit": "its limit",
     "wasserstein": "Wasserstein",
 }
-"""Names of the numbers in `report.Distances` in all texts for people."""
+"""Names of the numbers in `variable.Distances` in all texts for people."""
 
 
 def as_text(report: Mapping[str, Any], failed: str = "") -> str:

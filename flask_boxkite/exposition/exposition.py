@@ -110,6 +110,7 @@ class Exposition:
         self._names = names
         self._registry = registry
         self._options: dict[str, Any] = {"with_baseline": with_baseline, "with_bins": with_bins}
+
         self._families: dict[tuple[SectionKey, bool], ModelFamilies] = {}
         self._dispersions: dict[SectionKey, LiveDispersion] = {}
         self._foreign: dict[SectionKey, ExportedModel | None] = {}

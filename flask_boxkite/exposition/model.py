@@ -144,7 +144,7 @@ class ModelFamilies:
         for family, fill_in in self._parts:
             yield family, fill_in(numbers)
 
-    # --- what there is -----------------------------------------------------------------------------------------------
+    # --- families ----------------------------------------------------------------------------------------------------
 
     def _add_text(self, family: Family, text: str) -> None:
         self._parts.append((family, lambda numbers: text))

@@ -1,6 +1,6 @@
 """Marks on counts that belong to one of several apps; each mark is an empty file.
 
-Apps of one name count in one directory, in sections named after what they monitor. A section that an app does not have
+Apps of one name count in one directory, in sections named after their models. A section that an app does not have
 itself comes from an earlier release, whose last counts the app shows, or from another app, whose counts it must not
 show. The numbers do not tell which. Two apps are known to differ when they exist at once: in one process, or in two
 servers that both serve. Then the sections of both are marked, for good.

@@ -1,4 +1,4 @@
-"""The name of a state directory that is found by itself: what only processes of one server have in common."""
+"""The name of a state directory that is found by itself, from facts that only processes of one server share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts of the features of failed requests by what was odd about them.
+"""Counts of the features of failed requests by their oddities.
 
 A request that ends in 5xx adds nothing to the bins of answered rows, which drift judges. Each of its features is
 counted in one of `FAILED_STATES` instead, five cells a feature, so that users see which input breaks a model.

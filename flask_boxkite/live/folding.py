@@ -315,7 +315,7 @@ class _Fold:
     def _remove_left_behind(self, left_out: dict[str, LeftOut]) -> None:
         """Remove unfinished files and, after a day, unreadable state files of dead processes; foreign files stay."""
         for name, item in left_out.items():
-            if item.state in (DAMAGED, OTHER_FORMAT) and item.found.age(self.now) > _KEEP_SECONDS:
+            if item.state in (DAMAGED, OTHER_FORMAT) and item.first_seen.age(self.now) > _KEEP_SECONDS:
                 (self.directory / name).unlink(missing_ok=True)
         for path in [self.directory / name for name in os.listdir(self.directory) if name.startswith(NEW)]:
             with contextlib.suppress(FileNotFoundError):  # finished, and renamed, just now

@@ -18,7 +18,7 @@ __all__ = ["FILES", "Reading"]
 
 
 FILES = Section(SectionKey("files"), len(STATE_FILES), 0)
-"""Section of the number of state files by what happened to them (`naming.STATE_FILES`)."""
+"""Section of the number of state files by outcome (`naming.STATE_FILES`)."""
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Reading:
 
     @property
     def files(self) -> dict[str, int]:
-        """Number of state files by what happened to them."""
+        """Number of state files by outcome."""
         return dict(zip(STATE_FILES, self.totals(FILES).cells.tolist(), strict=True))
 
     def count_file(self, state: str) -> None:

@@ -1,4 +1,4 @@
-"""The retired counts: one file with the sum of the numbers of dead processes, and notes of what was folded into it."""
+"""The retired counts: one file with the sum of dead processes' numbers, and notes on the files folded into it."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class LeftOut(NamedTuple):
 
     Attributes:
         state: Reason, one of `naming.STATE_FILES`.
-        found: Time when the file was first seen.
+        first_seen: Time when the file was first seen.
     """
 
     state: str
-    found: Moment
+    first_seen: Moment
 
 
 @dataclass

@@ -69,14 +69,14 @@ class OpenRing(Protocol):
     def room(self) -> float: ...
 
     def locked(self, patience_seconds: float) -> AbstractContextManager[bool]:
-        """Keep other processes from writing and give True; give False if another process is writing."""
+        """Keep other processes from writing and yield True; yield False if another process is writing."""
 
 
 class RingStorage(Protocol):
     """The storage of a ring: a file, or memory."""
 
     def open(self) -> AbstractContextManager[OpenRing]:
-        """Give the ring, made if it is missing.
+        """Return the ring, made if it is missing.
 
         Raises:
             OSError: The ring cannot be opened or made.
@@ -161,7 +161,7 @@ class MemoryRing:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[MemoryRing]:
-        """Give itself."""
+        """Return itself."""
         yield self
 
     def read(self, offset: int, size: int) -> bytes:
@@ -186,7 +186,7 @@ class MemoryRing:
 
     @contextlib.contextmanager
     def locked(self, patience_seconds: float) -> Iterator[bool]:
-        """Give True: no other process writes."""
+        """Yield True: no other process writes."""
         yield True
 
 
@@ -207,7 +207,7 @@ class RingFile:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[_OpenFile]:
-        """Give the open file."""
+        """Return the open file."""
         descriptor = open_private(self._path, self._flags)
         try:
             yield _OpenFile(descriptor)

@@ -17,7 +17,7 @@ class SectionKey:
     Attributes:
         kind: Kind of the section: ``model``, ``sink``, ``files`` or ``retired``.
         name: Name of the model or sink; empty for the other kinds.
-        digest: Fingerprint of the model's baseline, or hash of what the app of the sink monitors; empty for neither.
+        digest: Fingerprint of the model's baseline, or hash of the models of the sink's app; empty for neither.
     """
 
     kind: str

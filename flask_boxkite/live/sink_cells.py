@@ -1,4 +1,4 @@
-"""The cells of a sink: its records, counted by what happened to them."""
+"""The cells of a sink: its records, counted by outcome."""
 
 from __future__ import annotations
 

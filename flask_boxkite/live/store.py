@@ -336,7 +336,7 @@ class Store:
 
     @property
     def owner(self) -> str:
-        """Hash of what the app monitors; empty if unknown."""
+        """Hash of the models that the app monitors; empty if unknown."""
         return self._state_directory.owner if self._state_directory is not None else ""
 
     @property

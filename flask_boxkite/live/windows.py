@@ -140,7 +140,7 @@ class Snapshots(Mapping[float, "NDArray[np.int64]"]):
     def __len__(self) -> int:
         return len(self._labels)
 
-    def held(self, times: Iterable[float]) -> Iterator[tuple[float, NDArray[np.int64]]]:
+    def present(self, times: Iterable[float]) -> Iterator[tuple[float, NDArray[np.int64]]]:
         """Yield the snapshots of the given times that are still there."""
         for taken in times:
             with contextlib.suppress(KeyError):
@@ -175,14 +175,14 @@ class History(NamedTuple):
         taken = np.array(list(self.snapshots))
         is_first = np.diff(np.floor(taken / SLOT_SECONDS[name]), prepend=np.nan) != 0
         chosen = taken[is_first & (taken >= self.now - WINDOWS[name])]
-        starts = dict(self.snapshots.held(chosen.tolist()))
+        starts = dict(self.snapshots.present(chosen.tolist()))
         cells = np.array([*starts.values(), totals.cells])
         return Slots(self.now - np.array(list(starts)), np.maximum(np.diff(cells, axis=0), 0))
 
     def window(self, name: str, totals: Totals) -> NDArray[np.int64]:
         """Return the counts of a window, shape (cells,); the arguments are the same as for `slots`."""
         within = (taken for taken in self.snapshots if taken >= self.now - WINDOWS[name])
-        _, first = next(self.snapshots.held(within), (0.0, totals.cells))
+        _, first = next(self.snapshots.present(within), (0.0, totals.cells))
         counts: NDArray[np.int64] = np.maximum(totals.cells - first, 0)
         return counts
 

@@ -109,7 +109,7 @@ class AppMonitor:
         return ModelMonitor(self.settings, exported, self._store, self.recorders, clock=self.clock)
 
     def check_model(self, model: str | None) -> None:
-        """Refuse a model that cannot be meant.
+        """Refuse the name of a model that the app does not have.
 
         Raises:
             ConfigError: There are baselines, but none for this model, or no model is named and there are several.
@@ -131,7 +131,7 @@ class AppMonitor:
     # --- its server --------------------------------------------------------------------------------------------------
 
     def check_server(self, environ: Mapping[str, Any]) -> bool:
-        """Say once what to set under a server whose processes do not share counts, or end with records that wait.
+        """Log once which setting helps where a server's processes do not share counts, or end while records wait.
 
         Args:
             environ: Environment of a WSGI request.
@@ -143,7 +143,7 @@ class AppMonitor:
         return self.recorders.check_server(environ)
 
     def hand_over(self) -> None:
-        """Deliver what waits, in the time that healthy sinks need: this process ends without exit hooks."""
+        """Deliver waiting records, in the time that healthy sinks need: this process ends without exit hooks."""
         self.recorders.hand_over()
 
     def is_first_to_say(self) -> bool:
@@ -155,7 +155,7 @@ class AppMonitor:
     def export_http(
         self, params: Mapping[str, Sequence[str]] | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[bytes, str]:
-        """Return what ``/metrics`` serves, and its content type.
+        """Return the text that ``/metrics`` serves, and its content type.
 
         Args:
             params: Query parameters; ``name[]`` lists the families or samples to return.
@@ -166,14 +166,14 @@ class AppMonitor:
         return self.exposition.export(accept, frozenset(names) if names else None)
 
     def sinks(self) -> Mapping[str, RecorderCounts]:
-        """Return what became of records in all processes, by sink."""
+        """Return the counts of records in all processes, by sink."""
         self._store.tidy()
         reading = self._store.read()
         names = [recorder.sink.name for recorder in self.recorders]
         return {name: RecorderCounts.of(reading.sink_cells(name).tolist()) for name in names}
 
     def state_directory(self) -> Path | None:
-        """Return where the processes of this server count together, made if need be; None if each does so alone."""
+        """Return the directory in which processes count together, made if missing; None if each counts alone."""
         return self._store.directory()
 
     def is_alone(self) -> bool:
@@ -208,7 +208,7 @@ class AppMonitor:
             sinks: Counts of its records, as from `sinks`.
             is_open: Whether everybody may see the drift page.
             has_others: Whether the server has other processes than this one; None if that is not known.
-            oldest_seconds: Age above which a note on what was not captured is ignored.
+            oldest_seconds: Age above which a note on a capture error is ignored.
         """
         models = self.models()
         if has_others is None:

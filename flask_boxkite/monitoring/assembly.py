@@ -102,6 +102,7 @@ def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], na
     """
     if not settings.enabled:
         return Store(None)
+
     directory = StateDirectory(
         "/".join(filter(None, [settings.name, name or app])),
         replica=settings.pod_name,

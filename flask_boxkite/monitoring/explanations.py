@@ -1,4 +1,4 @@
-"""Explanations of what was not captured: what was seen, what was expected, and the remedy."""
+"""Explanations of capture errors: the app's input, the expectation, and the remedy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Explanations"]
 
 
 class Explanations:
-    """Explains, once in a while, what was not captured of one model. Never raises.
+    """Explains, once in a while, the capture errors of one model. Its methods never raise.
 
     Args:
         notes: Notes of the model.
@@ -44,7 +44,7 @@ class Explanations:
         self._complaints = complaints
 
     def explain_arguments(self, tally: Tally, table: Table | None, features: Any, output: Any) -> None:
-        """Say what is wrong with the arguments of ``log_prediction``."""
+        """Say why the arguments of ``log_prediction`` do not fit."""
         self.explain_features(
             tally, table, lambda: argument_hint("features", self._described(features), self._features.names)
         )
@@ -66,7 +66,7 @@ class Explanations:
         Args:
             tally: Cells and errors of the prediction.
             table: The rows that were found; None for none.
-            describe: Says what was there instead of rows.
+            describe: Function that describes the value in place of rows.
             is_placed: Whether the user has said where the rows are.
         """
         if "features" in tally.errors:
@@ -83,7 +83,7 @@ class Explanations:
         Args:
             tally: Cells and errors of the prediction.
             output: The output that was found; None for none.
-            describe: Says what was there instead.
+            describe: Function that describes the value in its place.
         """
         if "output" in tally.errors:
             self._tell("output", describe)

@@ -1,4 +1,4 @@
-"""Hints on features or outputs that were not found: what the app received, what it expected, and the remedy.
+"""Hints on features or outputs that were not found: the app's input, its expectation, and the remedy.
 
 Hints quote only names, types and sizes, never values: at most five names of forty letters each. They do not repeat
 advice that was followed: a user who has given a place is not told to give one.
@@ -186,7 +186,7 @@ def output_hint(reply: Reply | None, output: Any, names: Sequence[str], rows: in
 
 
 def argument_hint(argument: str, value: Any, names: Sequence[str]) -> str:
-    """Say what is wrong with an argument of ``log_prediction``.
+    """Say why an argument of ``log_prediction`` does not fit.
 
     Args:
         argument: Name of the argument.
@@ -200,7 +200,7 @@ def argument_hint(argument: str, value: Any, names: Sequence[str]) -> str:
 
 
 def output_argument_hint(value: Any, names: Sequence[str], rows: int | None) -> str:
-    """Say what is wrong with the output that ``log_prediction`` got."""
+    """Say why the output that ``log_prediction`` got does not fit."""
     return _other_rows(value, names, rows) or argument_hint("output", value, names)
 
 

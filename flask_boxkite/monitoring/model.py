@@ -53,7 +53,7 @@ class ModelMonitor:
         count_features: `PredictionCounter.count_features`.
         count_output: `PredictionCounter.count_output`.
         commit: `PredictionCounter.commit`.
-        explanations: Explanations of what was not captured.
+        explanations: Explanations of capture errors.
         feature_names: The features that are counted; none without a baseline.
         output_names: The outputs that are counted.
         notes: The last note of each kind on features or output that were not captured.
@@ -159,7 +159,7 @@ class ModelMonitor:
     ) -> None:
         """Pack the record of a prediction and queue it for the sink; `RecordMaker.make` explains the arguments.
 
-        Never raises, never waits.
+        This never raises and never waits.
         """
         if not self._has_sink:
             return
@@ -194,7 +194,7 @@ class ModelMonitor:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def drift(self, window: str | None = None) -> DriftReport:
-        """Compare what all processes of this server have counted with the baseline.
+        """Compare the counts of all processes of this server with the baseline.
 
         `ModelMonitoringService.drift` explains the window and the report.
 
@@ -209,7 +209,7 @@ class ModelMonitor:
         return observation.report
 
     def observe(self, window: str | None = None) -> Observation:
-        """Return what all processes of this server have counted: verdicts, requests, latency; works without a baseline.
+        """Return the counts of all processes of this server, with verdicts and latency; works without a baseline.
 
         Args:
             window: Window, as for `drift`.

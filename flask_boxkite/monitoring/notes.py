@@ -1,4 +1,4 @@
-"""Notes on what could not be captured: what was received, what was expected, and the remedy; the last of each kind.
+"""Notes on capture errors: the app's input, the expectation, and the remedy; the last note of each kind.
 
 A note is logged at most once a minute. This process keeps it, and writes it to a small file in the directory where the
 processes of a server count together. So the page of any process shows it. There are five kinds, so a model has at most

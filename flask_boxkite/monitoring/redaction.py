@@ -157,9 +157,11 @@ class Redaction:
             if values_key in value and isinstance(names, list) and self.names_one(names):
                 positions = [index for index, name in enumerate(names) if self._is_column(name)]
                 after[values_key] = _without_positions(after[values_key], positions, len(names), hide)
+
         if "data" in value and self._quotes_name([value.get("name"), value.get("parameters")]):
             after["data"] = hide(value["data"])
             return after
+
         for key, name in value.items():
             if _folded(key) in _NAMING_KEYS and isinstance(name, str) and self._is_column(name):
                 after.update({other: hide(item) for other, item in value.items() if other != key})
@@ -223,7 +225,7 @@ class Redaction:
             after = self._without(json.loads(body), self._paths, _gone)
         except (ValueError, RecursionError):
             return REDACTED
-        # Values without names cannot be told apart; the features hold what may be kept of them.
+        # Values without names cannot be told apart; the features hold the part of them that may be kept.
         if not isinstance(after, (dict, list)) or not _has_names(after):
             return REDACTED
         # The body is rewritten even where nothing matched: JSON keeps only one of two fields of the same name.
@@ -262,7 +264,7 @@ class _Positions:
 
 
 def _folded(name: Any) -> str:
-    """Return a name without what makes no difference: capitals, blanks around it, and how Unicode spells letters."""
+    """Return a name in one spelling: without capitals, blanks around it, and Unicode's variants of letters."""
     text = str(name)
     return (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip().casefold()
 

@@ -1,4 +1,4 @@
-"""What one prediction adds to the counts, gathered until its status is known."""
+"""The additions of one prediction to the counts, gathered until its status is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Tally"]
 
 
 class Tally(Increments):
-    """What one prediction adds to the counts if it is answered, gathered until its status is known.
+    """The additions of one prediction to the counts if it is answered, gathered until its status is known.
 
     Attributes:
         rows: Rows of features, or None while unknown.

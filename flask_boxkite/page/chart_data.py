@@ -20,7 +20,7 @@ from flask_boxkite.drift.wording import SPECIAL_WORDS, category_label
 from flask_boxkite.naming import ABOVE, BELOW, INVALID, MISSING, RARE, UNSEEN
 from flask_boxkite.page.wording import bound_texts
 
-__all__ = ["Bar", "Categories", "Histogram", "Shape", "shape_of"]
+__all__ = ["Bar", "Categories", "ChartData", "Histogram", "chart_data_of"]
 
 FLOAT_MAX = sys.float_info.max
 
@@ -90,10 +90,10 @@ class Categories:
     specials: tuple[Bar, ...]
 
 
-Shape = Histogram | Categories
+ChartData = Histogram | Categories
 
 
-def shape_of(variable: Distribution, live: ArrayLike) -> Shape:
+def chart_data_of(variable: Distribution, live: ArrayLike) -> ChartData:
     """Return the chart data of a variable.
 
     Args:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.monitoring.observation import CoursePoint
-from flask_boxkite.page.chart_data import Bar, Categories, Histogram, Shape
+from flask_boxkite.page.chart_data import Bar, Categories, ChartData, Histogram
 from flask_boxkite.page.wording import number, percent
 from flask_boxkite.values.times import DAY
 
@@ -57,14 +57,14 @@ class _Plot:
             yield f'<path class="grid" d="M{self.left} {y:.1f}H{_WIDTH - _RIGHT}"/>'
             yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
 
-    def scale(self, shape: Histogram) -> Iterator[str]:
+    def scale(self, data: Histogram) -> Iterator[str]:
         """Write the values below the axis, without overlaps, or the highest values to its right."""
-        unit = DAY if shape.is_time else 1.0
+        unit = DAY if data.is_time else 1.0
         room = 80.0
         for _ in range(2):  # the first round measures their lengths
             most = max(int((self.right - self.left) / room), 1)
             ticks = [tick * unit for tick in _ticks(self._lower / unit, self._upper / unit, most)]
-            texts = shape.texts(ticks)
+            texts = data.texts(ticks)
             room = max(room, _LETTER * max(map(len, texts), default=0) + 16)
 
         end = _WIDTH if self.right == _WIDTH - _RIGHT else self.right
@@ -111,22 +111,22 @@ def _steps(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> str:
 # --- small -----------------------------------------------------------------------------------------------------------
 
 
-def small_chart(shape: Shape, label: str) -> Markup:
+def small_chart(data: ChartData, label: str) -> Markup:
     """Draw a variable in the row of a table."""
     width, height = _SMALL
-    special = 12 * len(shape.specials)
+    special = 12 * len(data.specials)
     room = width - special - (4 if special else 0)
-    tallest = _tallest(shape)
+    tallest = _tallest(data)
     parts = []
-    if isinstance(shape, Histogram):
-        xs = np.linspace(0, room, len(shape.now) + 1)
-        now, before = (height - (height - 2) * share / tallest for share in (shape.now, shape.before))
+    if isinstance(data, Histogram):
+        xs = np.linspace(0, room, len(data.now) + 1)
+        now, before = (height - (height - 2) * share / tallest for share in (data.now, data.before))
         parts.append(f'<path class="live" d="{_filled(xs, now, height)}"/>')
         parts.append(f'<path class="training" d="{_filled(xs, before, height)}"/>')
     else:
-        parts += _small_bars(shape.bars, 0, room / max(len(shape.bars), 1), height, tallest)
+        parts += _small_bars(data.bars, 0, room / max(len(data.bars), 1), height, tallest)
 
-    parts += _small_bars(shape.specials, width - special, 12, height, tallest, "live special")
+    parts += _small_bars(data.specials, width - special, 12, height, tallest, "live special")
     return _svg(_SMALL, label, parts, "small")
 
 
@@ -141,46 +141,46 @@ def _small_bars(
             yield f'<path class="{kind}" d="M{x:.1f} {height}v{-tall:.1f}h{slot - gap:.1f}v{tall:.1f}z"/>'
 
 
-def _tallest(shape: Shape) -> float:
-    bars = [*shape.specials, *(shape.bars if isinstance(shape, Categories) else ())]
+def _tallest(data: ChartData) -> float:
+    bars = [*data.specials, *(data.bars if isinstance(data, Categories) else ())]
     shares = [share for bar in bars for share in (bar.before, bar.now)]
-    if isinstance(shape, Histogram):
-        shares += [float(shape.before.max()), float(shape.now.max())]
+    if isinstance(data, Histogram):
+        shares += [float(data.before.max()), float(data.now.max())]
     return max(shares, default=0.0) or 1.0
 
 
 # --- large -----------------------------------------------------------------------------------------------------------
 
 
-def large_chart(shape: Shape, label: str) -> Markup:
+def large_chart(data: ChartData, label: str) -> Markup:
     """Draw a variable with its scale: a histogram upright, categories as horizontal bars."""
-    return _large_histogram(shape, label) if isinstance(shape, Histogram) else _large_categories(shape, label)
+    return _large_histogram(data, label) if isinstance(data, Histogram) else _large_categories(data, label)
 
 
-def _large_histogram(shape: Histogram, label: str) -> Markup:
-    right = _WIDTH - _RIGHT - _SLOT * len(shape.specials)
-    plot = _Plot((shape.lower, shape.upper), _tallest(shape), right=right)
-    xs = np.linspace(plot.left, plot.right, len(shape.now) + 1)
+def _large_histogram(data: Histogram, label: str) -> Markup:
+    right = _WIDTH - _RIGHT - _SLOT * len(data.specials)
+    plot = _Plot((data.lower, data.upper), _tallest(data), right=right)
+    xs = np.linspace(plot.left, plot.right, len(data.now) + 1)
     floor = plot.y(0.0)
-    now, before = (np.array([plot.y(share) for share in shares.tolist()]) for shares in (shape.now, shape.before))
+    now, before = (np.array([plot.y(share) for share in shares.tolist()]) for shares in (data.now, data.before))
     parts = [
         *plot.axes(as_percent=True),
         f'<path class="live" d="{_filled(xs, now, floor)}"/>',
         f'<path class="training" d="{_filled(xs, before, floor)}"/>',
-        *_hints(shape, xs, floor),
-        *plot.scale(shape),
+        *_hints(data, xs, floor),
+        *plot.scale(data),
     ]
-    for index, bar in enumerate(shape.specials):
+    for index, bar in enumerate(data.specials):
         parts += _special(bar, right + _SLOT * index, plot)
 
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 
 
-def _hints(shape: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[str]:
+def _hints(data: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[str]:
     """Add a tooltip with the numbers of each column."""
     parts = np.linspace(0, 1, len(xs))
-    ends = shape.texts((shape.lower * (1 - parts) + shape.upper * parts).tolist())
-    for index, (before, now) in enumerate(zip(shape.before.tolist(), shape.now.tolist(), strict=True)):
+    ends = data.texts((data.lower * (1 - parts) + data.upper * parts).tolist())
+    for index, (before, now) in enumerate(zip(data.before.tolist(), data.now.tolist(), strict=True)):
         text = f"{ends[index]} to {ends[index + 1]}: training {_percent(before)}, live {_percent(now)}"
         x, width = xs[index], xs[index + 1] - xs[index]
         box = f'x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{floor - _TOP:.1f}"'
@@ -198,16 +198,16 @@ def _special(bar: Bar, left: float, plot: _Plot) -> Iterator[str]:
     yield f'<text x="{x + width / 2:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{bar.label}</text>'
 
 
-def _large_categories(shape: Categories, label: str) -> Markup:
-    bars = [*shape.bars, *shape.specials]
+def _large_categories(data: Categories, label: str) -> Markup:
+    bars = [*data.bars, *data.specials]
     left, right = 150, 90
-    tallest = _tallest(shape)
+    tallest = _tallest(data)
     parts: list[str] = []
     for index, bar in enumerate(bars):
         y = _ROW * index + 4
         text = bar.label if len(bar.label) <= 17 else f"{bar.label[:16]}…"
         parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(text)}</text>')
-        kind = "live special" if index >= len(shape.bars) else "live"
+        kind = "live special" if index >= len(data.bars) else "live"
         for name, share in ((kind, bar.now), ("training", bar.before)):
             long = (_WIDTH - left - right) * share / tallest
             parts.append(f'<path class="{name}" d="M{left} {y}h{long:.1f}v{_ROW - 8}H{left}z"/>')
@@ -217,13 +217,13 @@ def _large_categories(shape: Categories, label: str) -> Markup:
     return _svg((_WIDTH, _ROW * max(len(bars), 1) + 4), label, parts, "large")
 
 
-def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, label: str, distance: str) -> Markup:
+def cumulative_chart(variable: Continuous, live: ArrayLike, data: Histogram, label: str, distance: str) -> Markup:
     """Draw the share of rows up to each bound, and mark the largest difference between training and live.
 
     Args:
         variable: Its training counts.
         live: Its live counts, in the order of its cells.
-        shape: Chart data of the other charts of this variable.
+        data: Chart data of the other charts of this variable.
         label: Description of the chart for people who cannot see it.
         distance: Name of the marked distance.
     """
@@ -232,14 +232,14 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
         np.cumsum(counts) / max(np.sum(counts), 1)
         for counts in (np.array(variable.counts), np.asarray(live)[: len(variable.counts)])
     )
-    plot = _Plot((shape.lower, shape.upper), 1.0)
+    plot = _Plot((data.lower, data.upper), 1.0)
     furthest = int(np.argmax(np.abs(before - now)[:-1]))
-    parts = [*plot.axes(as_percent=True), *plot.scale(shape)]
+    parts = [*plot.axes(as_percent=True), *plot.scale(data)]
     for kind, running in (("live-line", now), ("training", before)):
         points = " ".join(
             f"{plot.x(bound):.1f},{plot.y(share):.1f}"
-            for bound, share in zip([shape.lower, *bounds.tolist()], [0.0, *running[:-1].tolist()], strict=True)
-            if shape.lower <= bound <= shape.upper
+            for bound, share in zip([data.lower, *bounds.tolist()], [0.0, *running[:-1].tolist()], strict=True)
+            if data.lower <= bound <= data.upper
         )
         parts.append(f'<polyline class="{kind}" points="{points}"/>')
 
@@ -250,7 +250,7 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, shape: Histogram, la
     parts.append(f'<path class="mark" d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}"/>')
     parts.append(
         f'<text class="mark-text" x="{x + side:.1f}" y="{sum(ends) / 2 + 4:.1f}" text-anchor="{anchor}">'
-        f"{distance} {number(apart)} at {shape.texts([shape.lower, float(bounds[furthest]), shape.upper])[1]}</text>"
+        f"{distance} {number(apart)} at {data.texts([data.lower, float(bounds[furthest]), data.upper])[1]}</text>"
     )
 
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
@@ -268,10 +268,10 @@ def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
 
     for run in _runs(points):
         for kind, values in (("limit", [p.limit for p in run]), ("live-line", [p.psi for p in run])):
-            places = [(plot.x(-p.age / 3600), plot.y(value)) for p, value in zip(run, values, strict=True)]
-            if len(places) == 1:  # a single point becomes a short line, to be visible
-                places.insert(0, (places[0][0] - 12, places[0][1]))
-            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+            corners = [(plot.x(-p.age / 3600), plot.y(value)) for p, value in zip(run, values, strict=True)]
+            if len(corners) == 1:  # a single point becomes a short line, to be visible
+                corners.insert(0, (corners[0][0] - 12, corners[0][1]))
+            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
             parts.append(f'<polyline class="{kind}" points="{line}"/>')
     for point in points:
         text = f"{number(point.age / 3600)} h ago: PSI {number(point.psi)}, limit {number(point.limit)}"

@@ -22,7 +22,7 @@ from flask_boxkite.drift.wording import CHANGED, group_text, size_cell
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
 from flask_boxkite.monitoring.observation import CoursePoint, Observation
-from flask_boxkite.page.chart_data import Histogram, Shape, shape_of
+from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from flask_boxkite.page.wording import MEANINGS, moment, percent, rows_text, since_text, window_text
 
@@ -91,9 +91,9 @@ class VariableView:
         return since_text(self.row, self._today)
 
     @cached_property
-    def shape(self) -> Shape:
+    def chart_data(self) -> ChartData:
         """Data of its charts."""
-        return shape_of(self.trained, self.live)
+        return chart_data_of(self.trained, self.live)
 
     @property
     def size(self) -> str | None:
@@ -126,21 +126,21 @@ class VariableView:
     @property
     def small_chart(self) -> Markup:
         """Chart for the row of a table."""
-        return small_chart(self.shape, self._label)
+        return small_chart(self.chart_data, self._label)
 
     @property
     def large_chart(self) -> Markup:
         """The same chart, large and with scales."""
-        return large_chart(self.shape, self._label)
+        return large_chart(self.chart_data, self._label)
 
     @property
     def cumulative_chart(self) -> Markup | None:
         """Chart of cumulative shares; None if values have no order."""
-        if not isinstance(self.trained, Continuous) or not isinstance(self.shape, Histogram):
+        if not isinstance(self.trained, Continuous) or not isinstance(self.chart_data, Histogram):
             return None
         label = f"Cumulative shares of {self.drift.name}, training and live"
         # Kolmogorov-Smirnov covers the whole window, but this chart may cover a part of it.
-        return cumulative_chart(self.trained, self.live, self.shape, label, "apart by" if self.since else "K-S")
+        return cumulative_chart(self.trained, self.live, self.chart_data, label, "apart by" if self.since else "K-S")
 
     @property
     def groups(self) -> list[tuple[str, float, float]]:

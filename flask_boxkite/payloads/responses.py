@@ -134,7 +134,7 @@ def _fitting_tensors(
     return by_name[_fitting(by_name, outputs, rows)]
 
 
-# --- what fits the baseline ------------------------------------------------------------------------------------------
+# --- values that fit -------------------------------------------------------------------------------------------------
 
 
 def _fitting(candidates: Mapping[str, Any], outputs: Sequence[Distribution], rows: int | None) -> str:

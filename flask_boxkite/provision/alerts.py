@@ -75,7 +75,7 @@ max without (window) (
 unless
 sum without (group) ($group_baseline{group="$missing"}) / $baseline_rows > 0.5"""
 
-# The shortest window with enough rows shows what is missing now.
+# The shortest window with enough rows shows the present share.
 MISSING_SHARE = """\
 last_over_time($missing_share{window="$window"}[$lookback])
   and

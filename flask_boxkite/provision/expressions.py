@@ -102,7 +102,7 @@ or
 
 TOTAL = "$live / ignoring (group) group_left () $dispersion + ignoring (window) $base"
 
-# Only the live part has to be computed for each window: the rules cost what their joins of all groups cost.
+# Only the live part has to be computed for each window: nearly all the cost of the rules is joins of all groups.
 BASELINE_PART = """\
 sum without (group) ($base * ln(clamp_min($base, 1e-9)))
 - $trained * ln(clamp_min($trained, 1e-9))"""
@@ -165,7 +165,7 @@ UNCERTAIN = "1 / ($trained > 0)"
 
 LONG_UNCERTAIN = "$noise / clamp_min($held - 1, 1)"
 
-# --- so what? --------------------------------------------------------------------------------------------------------
+# --- is it drift? ----------------------------------------------------------------------------------------------------
 
 # Rows / dispersion is the number of independent rows. Too few leave the verdict at 1, as does "unclear" in Python.
 VERDICT = """\

@@ -1,8 +1,8 @@
 """A Prometheus rule file: groups of rules as values, and as YAML that people read and compare.
 
 The module writes YAML itself: expressions become literal blocks, long texts keep their line breaks, and each group
-explains itself in a comment, which a library would drop. It only supports what the rules need. A text that YAML could
-misread is quoted as JSON, which is valid YAML.
+explains itself in a comment, which a library would drop. It supports only the YAML that the rules need. A text that
+YAML could misread is quoted as JSON, which is valid YAML.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The rule file: its groups of rules, their order, and their evaluation intervals.
 
 The rules are generic over models, baselines, features and outputs, so the file does not grow with any of them. A group
-runs its rules one after the other, so each rule may use what the previous ones have recorded.
+runs its rules one after the other, so each rule may use the series that earlier ones have recorded.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Logged predictions, read back as frames, as drift of any past period, or as a new baseline.
 
-Needs the extra ``records``: fsspec, which opens files in any storage, and msgspec, which reads JSON fast.
+The extra ``records`` is needed: fsspec opens files in any storage, and msgspec reads JSON fast.
 """
 
 from flask_boxkite.errors import BoxkiteError

@@ -85,7 +85,7 @@ class Records:
 
     @property
     def counts(self) -> ReadCounts:
-        """The counts of the latest reading: files, records, rows, duplicates, damage. Complete when it has ended."""
+        """The counts of the latest reading: files, records, rows, duplicates, damage; complete when it has ended."""
         return self._counts
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -121,6 +121,7 @@ def _note(side: str, row: Any, is_text: dict[str, bool]) -> None:
     known = len(is_text)
     for name, value in () if is_wide else named(side, row).items():
         is_text[name] = is_text.get(name, False) or (isinstance(value, str) and value not in _INFINITE)
+
     if is_wide or len(is_text) > MOST_COLUMNS:
         msg = f"The records have more than {MOST_COLUMNS:,} {side}s. Name those you want with a 'baseline'."
         raise BoxkiteError(msg)

@@ -62,6 +62,7 @@ def _decoder(names: tuple[str, ...] | None, is_whole: bool) -> Decode:
         ("prediction_id", optional, None),
         ("duration_ms", float | None, None),
     ]
+
     if is_whole:
         fields += [("request_body", optional, None), ("body_truncated", bool, False), ("body_encoding", optional, None)]
     read: Decode = msgspec.json.Decoder(msgspec.defstruct("Record", fields, gc=False)).decode

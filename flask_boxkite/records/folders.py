@@ -131,6 +131,7 @@ class Folder:
                     if not entry.is_symlink() and not entry.name.startswith("."):
                         yield entry.name, f"{path.rstrip('/')}/{entry.name}", _type_of(entry)
             return
+
         for entry in self._system.ls(path, detail=True):
             if entry["name"] == path and entry["type"] == "file":
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))

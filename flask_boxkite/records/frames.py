@@ -29,7 +29,7 @@ class _FrameColumn(NamedTuple):
 
 
 class Frame:
-    """Makes Arrow record batches of records, from which engines make their frames. Needs pyarrow.
+    """Makes Arrow record batches of records, from which engines make their frames; pyarrow is needed.
 
     Args:
         columns: Features and outputs.
@@ -107,6 +107,7 @@ class Frame:
     def _field_arrays(self, records: Sequence[Record], rows: Any) -> Iterator[Any]:
         repeats = np.repeat(np.arange(len(records)), rows)
         is_one_each = len(repeats) == len(records)
+
         for name in FIELDS:
             values: Any = [getattr(record, name) for record in records]
             if name == "prediction_id" and not is_one_each:

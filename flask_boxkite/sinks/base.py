@@ -61,7 +61,7 @@ class Sink(Protocol):
         """
 
     def close(self) -> None:
-        """Close sockets and files. Called once, at the end."""
+        """Close sockets and files; the recorder calls this once, at the end."""
 
     def forked(self) -> Sink:
         """Return the sink of a forked child, without touching the parent's connections; called there, never raises."""

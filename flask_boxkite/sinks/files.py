@@ -38,7 +38,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 
 class FileSink:
-    """Appends records to partitioned files and deletes those past their lifetime.
+    """Appends records to partitioned files and deletes files past their lifetime.
 
     Args:
         settings: Settings of the app; used are ``log_dir``, ``log_group``, ``log_ttl_days`` and the parts of the path.

@@ -1,6 +1,6 @@
 """One connection to one Forward server: opened, authenticated, used and closed, each step with a deadline.
 
-Built on fluent-logger's sender, of which it uses the lock, the socket and its end (`close` and `_close`). This module
+It is built on fluent-logger's sender, and uses its lock, its socket and its end (`close` and `_close`). This module
 connects and delivers in its place: by IPv6, unix sockets and TLS, with a shared key and users. It waits for
 acknowledgements: without them, a record that a dying server took from the socket would be lost unseen.
 
@@ -36,7 +36,7 @@ class UnacknowledgedError(ForwardError, RefusedError):
 class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger has no types
     """The connection to one address, opened when needed and closed at any doubt.
 
-    Used by one thread at a time, of the process that made it.
+    One thread uses it at a time, of the process that made it.
 
     Args:
         address: Address of the server.

@@ -1,4 +1,4 @@
-"""Messages of the Forward protocol: sent and received by a deadline, and the error for what the protocol forbids."""
+"""Messages of the Forward protocol: sent and received by a deadline, and the error for forbidden answers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def receive(stream: socket.socket, deadline: float) -> tuple[Any, bool]:
         if not data:
             refuse("fluentd closed the connection")
         received += len(data)
-        if received > MAX_ANSWER_BYTES:  # the limit of the unpacker's buffer does not count what it has parsed
+        if received > MAX_ANSWER_BYTES:  # the limit of the unpacker's buffer leaves out the bytes that it has parsed
             refuse("fluentd answers without end")
 
         answers.feed(data)

@@ -22,7 +22,7 @@ LATE_ANSWER_SECONDS = 30.0
 class Resolver:
     """Looks up one host for every new connection: in a cluster, a restarted server comes back under another address.
 
-    Used by one thread at a time, of the process that made it: a lookup under way has no thread in a forked child.
+    One thread uses it at a time, of the process that made it: a lookup under way has no thread in a forked child.
 
     Args:
         host: Name of the host.

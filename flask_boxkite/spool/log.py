@@ -67,7 +67,7 @@ class Log:
         self._numbers = itertools.count(1)
         self._owner_lock: OwnerLock | None = None
 
-        self._lock = threading.RLock()  # guards what follows
+        self._lock = threading.RLock()  # guards the attributes below
         self._segments: deque[Segment] = deque()
         self._spare: Segment | None = None
         self._being_read: Segment | None = None
@@ -267,10 +267,10 @@ class Log:
                 if segment.is_open and segment.taken < segment.count:
                     rescued += segment.take(segment.size).records
 
-            in_hand = sum(segment.taken - segment.settled for segment in self._segments) - len(rescued)
-            lost = self.waiting - in_hand - len(rescued)
+            in_flight = sum(segment.taken - segment.settled for segment in self._segments) - len(rescued)
+            lost = self.waiting - in_flight - len(rescued)
 
-            self.waiting, self.unread = in_hand, 0
+            self.waiting, self.unread = in_flight, 0
             self._segments.clear()
             self._spare = None
             remove_directory(self.directory)

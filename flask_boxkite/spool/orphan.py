@@ -27,7 +27,7 @@ class OrphanLog:
 
     Attributes:
         waiting: Number of records that are not settled.
-        in_hand: Number of waiting records that were handed out.
+        in_flight: Number of waiting records that were handed out.
     """
 
     def __init__(self, directory: Path, owner: Owner, lock: OwnerLock, *, is_counted: Callable[[], bool]) -> None:
@@ -36,7 +36,7 @@ class OrphanLog:
         self._is_counted = is_counted
         self._was_counted = is_counted()
         self.waiting = waiting_records(directory)
-        self.in_hand = 0
+        self.in_flight = 0
         self._lock = lock
         self._paths = deque(segments(directory))
         self._segment: Segment | None = None
@@ -62,11 +62,11 @@ class OrphanLog:
             self._segment = self._load(self._paths[0])
             self._paths.popleft()
         taken = self._segment.take(most_bytes)
-        self.in_hand += taken.entries
+        self.in_flight += taken.entries
         return taken
 
     def give_up_oldest(self) -> int:
-        """Delete the oldest segment that is not in hand; return the number of records given up, 0 if there is none.
+        """Delete the oldest segment that is not in flight; return the number of records given up, 0 if there is none.
 
         Raises:
             OSError: It cannot be read just now.
@@ -85,7 +85,7 @@ class OrphanLog:
     def collect_lost(self) -> int:
         """Return how many records wait and cannot be found, once: a user deleted their files, say."""
         is_read = not self._paths and (self._segment is None or self._segment.taken == self._segment.count)
-        lost = max(self.waiting - self.in_hand, 0) if is_read else 0
+        lost = max(self.waiting - self.in_flight, 0) if is_read else 0
         self.waiting -= lost
         return lost
 
@@ -101,7 +101,7 @@ class OrphanLog:
     def settle(self, taken: Taken) -> None:
         """Forget the oldest records that were handed out and not settled; never raises OSError."""
         self.waiting -= taken.entries
-        self.in_hand -= taken.entries
+        self.in_flight -= taken.entries
         with contextlib.suppress(OSError):
             taken.segment.settle(taken)
             if taken.segment.settled == taken.segment.count:

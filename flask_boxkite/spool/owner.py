@@ -1,4 +1,4 @@
-"""The owner file of a directory of records: what another process must know to deliver and count them once."""
+"""The owner file of a directory of records: the facts by which another process can deliver and count them once."""
 
 from __future__ import annotations
 

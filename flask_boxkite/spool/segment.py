@@ -127,7 +127,7 @@ class Segment:
         return self._words is not None
 
     def append(self, record: bytes) -> bool:
-        """Add an entry; return False if there is no room for it. Takes about 2 µs and never waits."""
+        """Add an entry; return False if there is no room for it. This takes about 2 µs and never waits."""
         assert self._bytes is not None
         assert self._words is not None
         start = self.end

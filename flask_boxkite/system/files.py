@@ -71,7 +71,7 @@ def mapped(descriptor: int, size: int, offset: int = 0) -> mmap.mmap:
 
 
 def identity(descriptor: int) -> tuple[int, int]:
-    """Return what tells an open file from all others."""
+    """Return the numbers that tell an open file from all others."""
     about = os.fstat(descriptor)
     return about.st_dev, about.st_ino
 

@@ -26,7 +26,7 @@ class Folder:
 
     Args:
         path: Path of the folder.
-        group: Number of the group that may read what is made; None for no group.
+        group: Number of the group that may read the files and folders; None for no group.
         above: Open folder that it is in; None for a path that a user named, which may lead through links.
         has_descriptors: Whether folders can be opened; otherwise each path is checked before it is used.
 
@@ -190,7 +190,7 @@ def _ends_a_line(descriptor: int, size: int) -> bool:
 
 
 def _give(descriptor: int, group: int, mode: int) -> None:
-    """Let a group read what was just made. The group is set first, so that no other group ever may read it."""
+    """Let a group read a new file or folder. The group is set first, so that no other group ever may read it."""
     os.fchown(descriptor, -1, group)
     os.fchmod(descriptor, mode)
 

@@ -35,7 +35,7 @@ def unwritable(directory: Path) -> Path | None:
 
 
 def open_to_all(directory: Path) -> Path | None:
-    """Return the part of a path in which any user of the machine could replace what is there."""
+    """Return the part of a path in which any user of the machine could replace files."""
     for path in (directory, *directory.parents):
         with contextlib.suppress(OSError):
             mode = path.stat().st_mode

@@ -47,7 +47,7 @@ __all__ = [
 # The widest integers that MessagePack, and so fluentd, can hold.
 _INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
 BOOLEAN_TEXTS = {"true": 1.0, "false": 0.0}
-"""Texts of booleans, whatever their capitals: Python, pandas, JSON and spreadsheets write them in different ones."""
+"""Texts of booleans, in any capitals: Python, pandas, JSON and spreadsheets write them in different ones."""
 
 MISSING_TEXTS = frozenset({"", "-", "#n/a", "<na>", "n/a", "na", "nan", "nat", "none", "null"})
 """Texts, in lower case and without blanks around, that stand for a missing value where no category is called so."""
@@ -72,7 +72,7 @@ class InvalidValue(ValueError):
 def to_number(value: Any) -> float:
     """Return *value* as a float; NaN where it is missing.
 
-    A number is what a float64 holds, as it is for Prometheus and most clients: larger integers are rounded, or become
+    A number is a float64, as it is for Prometheus and most clients: larger integers are rounded, or become
     infinite. A float32 becomes the number with its shortest decimals, which is the one that a client writes in JSON.
     Durations are seconds, also as texts (see `durations`).
 

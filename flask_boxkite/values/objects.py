@@ -146,7 +146,7 @@ These are the names in JSON or in the database, where training data come from.
 
 
 def _pydantic(value: Any) -> Any:
-    """Pydantic 2, also its root models. A field that the model leaves out of its dump is left out here."""
+    """Read an object of Pydantic 2, also a root model, without fields that the model leaves out of its dump."""
     return value.model_dump()
 
 
@@ -178,7 +178,7 @@ def _django_model(value: Any) -> Any:
 
 
 def _spark_row(value: Any) -> Any:
-    """PySpark's Row; a row that was made without names raises."""
+    """Read a Row of PySpark; one that was made without names raises."""
     return value.asDict()
 
 
@@ -204,7 +204,7 @@ def _dataclass(value: Any) -> Any:
 
 
 def _mapping_like(value: Any) -> Any:
-    """Rows of sqlite3, asyncpg and others: objects with ``keys()`` and a value for each key."""
+    """Read a row of sqlite3, asyncpg and others: an object with ``keys()`` and a value for each key."""
     kind = type(value)
     if not hasattr(kind, "__getitem__") or hasattr(kind, "__array__"):
         return None

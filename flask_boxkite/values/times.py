@@ -111,7 +111,7 @@ def time_text(seconds: float) -> str:
 
 
 def seconds_of_label(label: str) -> float:
-    """Read what `time_text` wrote.
+    """Read a text that `time_text` wrote.
 
     Raises:
         ValueError: The text has another form.

@@ -137,7 +137,7 @@ class Capture(RequestFeatures):
     def _take_picked(self, pick: Callable[[Any], Any], request: Request) -> None:
         try:
             self._take_table(as_table(pick(request), self.model.feature_names))
-        except (LookupError, RecursionError, HTTPException):  # the body is not what the function expects
+        except (LookupError, RecursionError, HTTPException):  # the function expects another body
             pass
         except Exception:
             if not breaks_off(request):
@@ -158,7 +158,7 @@ class Capture(RequestFeatures):
             return
         self.model.count_features(self.tally, table)
         try:
-            self._table = table if table.is_numeric else _kept(table)
+            self._table = table if table.is_numeric else _unchangeable(table)
         except RecursionError:  # no features are nested so deeply
             self.tally = Tally()
 
@@ -270,7 +270,7 @@ class Capture(RequestFeatures):
         if self.has_raised and status == "ok":  # an error handler turned the exception into a page
             status = "error"
         try:
-            # The model saw what the view, or its stream, has read.
+            # The model saw the data that the view, or its stream, has read.
             if self._request is not None and (status == "error" or self.is_streamed):
                 self._read_unparsed(self._request)
             if status == "ok" and self._table is None and "internal" not in self.tally.errors:
@@ -334,7 +334,7 @@ class Capture(RequestFeatures):
         self.model.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
 
 
-def _kept(table: Table) -> Table:
+def _unchangeable(table: Table) -> Table:
     """Return a table that the view cannot change before it is recorded, not even through nested containers."""
     rows = table.rows
     if isinstance(rows, np.ndarray) or all(_CONTAINERS.isdisjoint(map(type, row)) for row in rows):

@@ -83,21 +83,21 @@ class _Pages:
         self._access = access
 
     def overview(self) -> Response:
-        """All variables of all models."""
+        """Return the page of all variables of all models."""
         return self._show(overview_html)
 
     def json(self) -> Response:
-        """The same as JSON, for programs."""
+        """Return the same as JSON, for programs."""
         return self._show(drift_json, "application/json")
 
     def report(self) -> Response:
-        """The same as a file to keep."""
+        """Return the same as a file to keep."""
         response = self._show(report_html, policy=_REPORT_POLICY)
         response.headers["Content-Disposition"] = 'attachment; filename="drift.html"'
         return response
 
     def variable(self) -> Response:
-        """One variable."""
+        """Return the page of one variable."""
         parameters = arguments(request)
         names = [parameters.get(key, "") for key in ("model", "side", "variable")]
         models = [model for model in self._monitor.models() if model.model == names[0]]

@@ -1,6 +1,6 @@
 """The Flask extension: ``Boxkite(app)`` and ``@monitor.predict``.
 
-Constructor arguments are what a programmer decides, ``BOXKITE_*`` what a deployment decides. All state lives in
+Constructor arguments hold a programmer's decisions, ``BOXKITE_*`` a deployment's. All state lives in
 ``app.extensions``, so two apps in one process, or one factory called twice, share nothing.
 """
 
@@ -38,7 +38,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 class Boxkite:
     """Monitors the models that a Flask app serves.
 
-    One object may serve several apps; what belongs to an app is kept with the app. Safe to use from any thread, and in
+    One object may serve several apps; each app keeps its own state. Safe to use from any thread, and in
     processes forked later: no thread starts before the first prediction.
 
     Args:
@@ -114,7 +114,7 @@ class Boxkite:
     ) -> Any:
         """Decorate a view that predicts: each answered request is counted and logged.
 
-        Write it below the route: ``@app.post("/score")`` first, then ``@monitor.predict``. What the view returns is
+        Write it below the route: ``@app.post("/score")`` first, then ``@monitor.predict``. The view's return value is
         passed through; a number, array, Series or data frame, which Flask would refuse, becomes its JSON value.
 
         A monitor that was made for one app, ``Boxkite(app)``, refuses a model that the app does not have. Of several
@@ -131,7 +131,7 @@ class Boxkite:
                 request, such as ``"data.rows"``, or ``"?"`` for the query string. A callable: gets the request, or a
                 copy of it after the view if the body is long or chunked, and returns a row or rows.
             output: Place of the output. None: by convention. A text: dotted path into the JSON response. A callable:
-                gets what the view returned; if its first parameter is named ``answer``, it gets the parsed answer.
+                gets the view's return value; if its first parameter is named ``answer``, it gets the parsed answer.
 
         Raises:
             ConfigError: *view* is not a view, an option is of a wrong type, or the only app of this monitor does not
@@ -190,7 +190,7 @@ class Boxkite:
     def export_http(
         self, params: Mapping[str, Sequence[str]] | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[bytes, str]:
-        """Return what ``/metrics`` serves, and its content type, for a hand-made route.
+        """Return the text that ``/metrics`` serves, and its content type, for a hand-made route.
 
         Args:
             params: Query parameters as lists; ``name[]`` filters.
@@ -209,7 +209,7 @@ class Boxkite:
         state.is_registered = True
 
     def drift(self, model: str | None = None, *, window: str | None = None) -> DriftReport:
-        """Compare what all processes of this server have counted with the baseline.
+        """Compare the counts of all processes of this server with the baseline.
 
         Args:
             model: Name of the model; None for the only one.
@@ -226,15 +226,15 @@ class Boxkite:
         return self._state().monitor.model(model).drift(window)
 
     def flush(self, timeout: float = 5.0) -> int:
-        """Wait until all records are delivered; return how many are left after *timeout* seconds.
+        """Wait until all records are delivered; return the number left after *timeout* seconds.
 
-        With several sinks, a record counts for each that has not got it. With a spool, what dead processes left there
-        is delivered too, as far as it is this one's to deliver.
+        With several sinks, a record counts for each that has not got it. With a spool, records that dead processes left
+        there are delivered too, as far as this process may take them over.
         """
         return self._state().monitor.recorders.flush(timeout)
 
     def close(self) -> None:
-        """Deliver what waits, within the shutdown timeout. Needed only where a process ends without `atexit`."""
+        """Deliver waiting records, within the shutdown timeout; only a process that ends without `atexit` needs it."""
         for state in self._states:
             state.monitor.recorders.close()
 

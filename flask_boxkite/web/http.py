@@ -26,7 +26,7 @@ POLICY = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of every answer: a browser runs nothing, whatever the answer contains. The page allows a little more."""
+"""Headers of every answer: a browser runs no script in it. The page allows a little more."""
 
 _GZIP_LEVEL = 1
 """Fastest level: metrics and pages shrink to a twentieth at any level, and must not cost more than a prediction."""

@@ -43,7 +43,7 @@ WATCHED = "flask_boxkite.watched"
 """Key of a WSGI environment: its own `id` until a view predicts, then the capture that is finished in the end."""
 
 _TEST_CLIENTS = ("Werkzeug/", "testclient")
-"""How the test clients of Flask and of Starlette, with which connexion's apps are tested, name themselves."""
+"""Names that the test clients of Flask and of Starlette, with which connexion's apps are tested, give themselves."""
 
 
 class MonitoredApp:
@@ -72,7 +72,7 @@ class MonitoredApp:
         self.capture = capture_type(monitor.settings)
         self.used: dict[str | None, ModelMonitor] = {}
         self.has_begun = False
-        self.hands_over = False  # whether records must be delivered with each answer, as the process ends with it
+        self.delivers_at_once = False  # whether records must be delivered with each answer, as the process ends with it
         self.is_registered = False
         self._predicted = predicted
         self._refused: set[str | None] = set()  # names of models that are not there, which the log has
@@ -140,7 +140,7 @@ class MonitoredApp:
                 self._check_routes(app)
                 if not environ.get("HTTP_USER_AGENT", "").startswith(_TEST_CLIENTS):
                     self._say_who_reads(app)
-                self.hands_over = self.monitor.check_server(environ)
+                self.delivers_at_once = self.monitor.check_server(environ)
                 self.monitor.recorders.adopt_orphans()
             finally:
                 self.has_begun = True
@@ -240,7 +240,7 @@ def monitored_app(app: Flask) -> MonitoredApp | None:
 
 
 def _code_of(error: BaseException) -> int | None:
-    """Return the status that an exception stands for; Connexion raises Starlette's."""
+    """Return the status that an exception stands for; Connexion raises exceptions of Starlette."""
     if isinstance(error, HTTPException):
         return error.code
     is_starlettes = any(kind.__name__ == "HTTPException" for kind in type(error).__mro__)
@@ -262,7 +262,7 @@ def _put_last(app: Flask, hook: Callable[[Response], Response]) -> None:
 def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
     """Return ``app.wsgi_app`` with a last look at predictions, when all hooks and teardown functions are done.
 
-    Each of them may fail or change the status; the session may fail to be saved. Here it is known what the client gets.
+    Each of them may fail or change the status; the session may fail to be saved. Here the client's status is known.
     """
     wsgi_app = app.wsgi_app
 
@@ -296,7 +296,7 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
     def begun(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         state.begin(app, environ, is_dispatched=False)
         body = watched(environ, start_response)
-        if not state.hands_over:
+        if not state.delivers_at_once:
             return body
         state.has_begun = False  # the next answer of this process may be its last, too
         return ClosingIterator(body, state.monitor.hand_over)

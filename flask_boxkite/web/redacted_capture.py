@@ -56,7 +56,7 @@ class RedactedCapture(Capture):
 
     def _table_of_csv(self, text: str) -> Table | None:
         table = super()._table_of_csv(text)
-        # Without a baseline, only the look of the first line makes it a header.
+        # Without a baseline, only its look makes the first line a header.
         if table is not None and not self.model.feature_names and not self._redaction.names_one(table.names or ()):
             self._shown = REDACTED
         return table

@@ -157,19 +157,19 @@ class BodyTee:
     def __init__(self, stream: Any, keep: int) -> None:
         self._stream = stream
         self._keep = keep
-        self._kept = bytearray()
+        self._copy = bytearray()
         self._has_ended = False
         self.size = 0
 
     @property
     def data(self) -> bytes:
         """The kept data."""
-        return bytes(self._kept)
+        return bytes(self._copy)
 
     def keep_only(self, size: int) -> None:
         """Discard kept data beyond a size."""
         self._keep = size
-        del self._kept[size:]
+        del self._copy[size:]
 
     def is_whole(self, length: int | None) -> bool:
         """Say whether the whole body was read and kept; *length* is the request's own statement."""
@@ -178,8 +178,8 @@ class BodyTee:
 
     def _seen(self, data: bytes) -> bytes:
         self.size += len(data)
-        if (room := self._keep - len(self._kept)) > 0:
-            self._kept += data[:room]
+        if (room := self._keep - len(self._copy)) > 0:
+            self._copy += data[:room]
         return data
 
     def read(self, *size: int) -> bytes:

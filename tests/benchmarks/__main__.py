@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
+from tests.arguments import at_least
+
 from . import (
     batch,
     bulk,
@@ -67,7 +69,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=list(COMPARISONS), help="one comparison; repeatable")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and calls; rougher figures")
     parser.add_argument("--against", metavar="REV", help="a commit to measure beside, where a comparison can")
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="how many runs to make")
+    parser.add_argument("--repeat", type=at_least(1), default=1, metavar="N", help="how many runs to make")
     parser.add_argument("--profile", action="store_true", help="show where the microseconds of the Flask call go")
     return parser.parse_args()
 

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from flask_boxkite.drift.scan import TESTS
 from flask_boxkite.drift.verdict import DRIFTED_SIZE
+from tests.arguments import at_least
 
 from .drift.cells import ALPHA, FINE_PSI_LIMIT, KL_LIMIT, KS_LIMIT, PSI_LIMIT, SLOTS, TRAINED, Cell, Plan, cells_of
 from .drift.changes import ALPHA as CHANGE_ALPHA
@@ -301,7 +302,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions; rougher figures, and wider errors")
     parser.add_argument("--only", action="append", choices=PARTS, help="one of the parts; repeatable")
     parser.add_argument("--population", action="append", help="only cells of this population; repeatable")
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="processes")
     return parser.parse_args()
 
 

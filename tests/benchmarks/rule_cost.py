@@ -24,11 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-from flask_boxkite import ModelMonitoringService
+from flask_boxkite import ConfigError, ModelMonitoringService
 from flask_boxkite.promtext.family import label_text
 from flask_boxkite.provision import RuleOptions, rules_text
 from flask_boxkite.provision.durations import duration_seconds
 from flask_boxkite.provision.options import PIECE, PIECE_SECONDS
+from tests.arguments import at_least
 from tests.peers import Prometheus, require, wait_for
 from tests.provision.promtool import Replica, Sample
 
@@ -55,22 +56,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.rule_cost", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("--features", type=int, default=200)
-    parser.add_argument("--replicas", type=int, default=4)
+    parser.add_argument("--features", type=at_least(1), default=200)
+    parser.add_argument("--replicas", type=at_least(1), default=4)
     parser.add_argument("--window", action="append", help="shortest first; by default 5m and 1h")
     parser.add_argument("--drifted", action="store_true", help="let every feature drift")
     options = parser.parse_args()
     windows = tuple(options.window or ("5m", "1h"))
+    try:
+        rules = RuleOptions(windows=windows, scrape_interval=f"{SCRAPE_SECONDS}s", hold="0s")
+    except ConfigError as error:
+        parser.error(str(error))
+
+    shift = 1.0 if options.drifted else 0.0
     with tempfile.TemporaryDirectory(prefix="boxkite-rules-") as directory:
-        return measure(
-            Path(directory), options.features, options.replicas, windows, shift=1.0 if options.drifted else 0.0
-        )
+        return measure(Path(directory), options.features, options.replicas, rules, shift=shift)
 
 
-def measure(directory: Path, features: int, replicas: int, windows: tuple[str, ...], *, shift: float) -> int:
+def measure(directory: Path, features: int, replicas: int, options: RuleOptions, *, shift: float) -> int:
     """Print the rows of the report; return the exit status."""
     rules = directory / "rules.yml"
-    options = RuleOptions(windows=windows, scrape_interval=f"{SCRAPE_SECONDS}s", hold="0s")
     # What an evaluation costs does not depend on how often there is one.
     rules.write_text(re.sub(r"(?m)^( +interval: ).*$", r"\g<1>1m", rules_text(options)), encoding="utf-8")
     prometheus = Prometheus(directory / "prometheus", [], interval=10.0, rule_files=[rules])
@@ -78,7 +82,7 @@ def measure(directory: Path, features: int, replicas: int, windows: tuple[str, .
     count = make_history(directory, served, spans(served, options))
     print(f"{features} features, {replicas} replicas, shifted by {shift:g}: {count:,} samples.\n", flush=True)
     with prometheus:
-        groups = evaluation_times(prometheus, [f"boxkite-{window}" for window in windows])
+        groups = evaluation_times(prometheus, [f"boxkite-{window}" for window in options.windows])
         recorded = prometheus.value('count({__name__=~"boxkite:.+"})')
         scraped = prometheus.value("count(last_over_time(boxkite_feature_group_total[10m]))")
         verdicts = prometheus.value("count(boxkite:feature:verdict_any > 0)")

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.arguments import at_least, positive
 from tests.chaos.audit import Period
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import TOGETHER, TOGETHER_DELETED, Chaos, deck
@@ -66,10 +67,10 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--minutes", type=positive, default=30.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the faults, to have them again")
-    parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=200.0, help="requests a second")
+    parser.add_argument("--workers", type=at_least(1), default=3)
+    parser.add_argument("--rate", type=positive, default=200.0, help="requests a second")
     parser.add_argument("--only", action="append", choices=FAULTS, help="this fault (repeatable)")
     parser.add_argument("--verbose", action="store_true", help="print a line for each step of each fault")
     return parser.parse_args()

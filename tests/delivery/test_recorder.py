@@ -127,7 +127,10 @@ def test_an_idle_recorder_sleeps(sink: MemorySink) -> None:
             return readings[-1] == readings[-2]
 
         wait_for(is_asleep, what="a sleeping thread")
-        time.sleep(0.5)  # longer than it lets records gather: the time in which it must do nothing
+        with recording(MemorySink()) as other:
+            for _ in range(3):  # three times as long as this one lets records gather, it must do nothing
+                other.submit(b"x")
+                settle(other)
         assert switches() == readings[-1]
         recorder.submit(b"y")
         settle(recorder)
@@ -214,13 +217,14 @@ def test_trouble_is_logged_once_a_minute_with_its_traceback(sink: MemorySink, ca
 def test_new_records_do_not_cut_a_pause_short(sink: MemorySink) -> None:
     """Else a busy server asks a sink that is down at every request."""
     sink.problem = refuse
-    timings = Timings(first_backoff_seconds=3600, last_backoff_seconds=3600, hurry_bytes=1)
-    with recording(sink, timings=timings) as recorder:
+    timings = Timings(first_backoff_seconds=3600, last_backoff_seconds=3600, urgent_bytes=1)
+    with recording(sink, timings=timings) as recorder, recording(MemorySink()) as other:
         recorder.submit(b"x")
         wait_for(lambda: sink.attempts, what="an attempt")
         for _ in range(100):
             recorder.submit(b"x")
-            time.sleep(0.001)  # lets the thread run, if it wants to
+            other.submit(b"x")
+            assert other.flush(10) == 0  # its thread has run, so this one's could have
         assert len(sink.attempts) == 1
 
 

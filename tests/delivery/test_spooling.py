@@ -234,7 +234,7 @@ def test_a_record_that_is_refused_is_dropped_at_last_and_counted(
 ) -> None:
     timings = replace(
         OFTEN,
-        first_rest_seconds=0.001,
+        first_suspect_pause_seconds=0.001,
         first_backoff_seconds=0.001,
         last_backoff_seconds=0.001,
         linger_seconds=0.001,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite.drift.timeline import DAY, HOUR, MINUTE, QUARTER, REACHES, Timeline, is_first_of, kept_starts
+from flask_boxkite.drift.timeline import DAY, HOUR, MINUTE, QUARTER, REACHES, Timeline, begins_stretch, is_first_of
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 NOW = 1_800_000_000.0
@@ -59,13 +59,13 @@ def expected_starts(starts: list[float]) -> list[float]:
 def test_stretches_begin_where_slots_do(ages: list[int]) -> None:
     starts = np.sort(NOW - np.array(ages, dtype=float))
 
-    assert starts[kept_starts(starts, NOW)].tolist() == expected_starts(starts.tolist())
+    assert starts[begins_stretch(starts, NOW)].tolist() == expected_starts(starts.tolist())
 
 
 def test_the_finest_slots_are_the_latest() -> None:
     """A snapshot every 10 s for two days: 30 of five minutes, 55 minutes before, 92 quarters before, and the start."""
     starts = NOW - 10.0 * np.arange(2 * 8640, 0, -1)
-    kept = starts[kept_starts(starts, NOW)]
+    kept = starts[begins_stretch(starts, NOW)]
 
     assert len(kept) == 30 + 55 + 92 + 1
     assert kept[0] == starts[0]
@@ -73,8 +73,8 @@ def test_the_finest_slots_are_the_latest() -> None:
 
 
 def test_a_start_without_a_time_is_before_all_others() -> None:
-    assert kept_starts(np.array([-math.inf, NOW - 2 * DAY, NOW - 5]), NOW).tolist() == [True, False, True]
-    assert kept_starts(np.array([]), NOW).tolist() == []
+    assert begins_stretch(np.array([-math.inf, NOW - 2 * DAY, NOW - 5]), NOW).tolist() == [True, False, True]
+    assert begins_stretch(np.array([]), NOW).tolist() == []
 
 
 def test_slots_are_those_of_the_wall_clock() -> None:

@@ -216,7 +216,7 @@ HASTY = Timings(
     ship_timeout_seconds=0.3,
     first_backoff_seconds=0.01,
     last_backoff_seconds=0.05,
-    first_rest_seconds=0.02,
+    first_suspect_pause_seconds=0.02,
 )
 """Times after which the recorder loses patience, made short; their order stays."""
 

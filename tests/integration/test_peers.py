@@ -17,7 +17,7 @@ import pytest
 from fluent.sender import EventTime, FluentSender
 
 from tests import peers
-from tests.peers import FluentServer, Gunicorn, Prometheus, boxkite_python, fetch, require, wait_for
+from tests.peers import FluentServer, Gunicorn, Prometheus, boxkite_python, fetch, npm_modules, require, wait_for
 
 HELLO_APP = """
     def app(environ, start_response):
@@ -61,11 +61,10 @@ def test_a_missing_program_fails_the_test_in_ci(monkeypatch: pytest.MonkeyPatch)
 
 def test_missing_packages_skip_the_test(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CI", raising=False)
-    monkeypatch.setattr(peers, "PEERS", tmp_path)
     with pytest.raises(pytest.skip.Exception, match=r"^boxkite 0\.0\.5 is missing\."):
-        boxkite_python()
+        boxkite_python(tmp_path)
     with pytest.raises(pytest.skip.Exception, match=r"^The npm package '@fluent-org/logger' is missing\."):
-        peers.npm_modules("@fluent-org/logger")
+        npm_modules("@fluent-org/logger", tmp_path)
 
 
 # --- Waiting --------------------------------------------------------------------------------------------------------
@@ -161,16 +160,15 @@ def test_prometheus_shows_what_was_there_before_the_scrape(tmp_path: Path) -> No
 
 
 @pytest.mark.peers
-def test_prometheus_names_a_target_that_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prometheus_names_a_target_that_refuses(tmp_path: Path) -> None:
     """A scrape without the token fails; waiting for it must tell why instead of taking it for a scrape."""
     with (
         Gunicorn("rides:app", tmp_path / "app", source=METRICS_APP) as server,
         Prometheus(tmp_path / "prometheus", [server.address]) as prometheus,
     ):
         wait_for(lambda: prometheus.query("up"), what="a first scrape")
-        monkeypatch.setattr(peers, "wait_for", lambda condition, **_: wait_for(condition, timeout=0))
         with pytest.raises(AssertionError, match="server returned HTTP status 401"):
-            prometheus.wait_scraped()
+            prometheus.wait_scraped(timeout=0)
 
 
 @pytest.mark.peers

@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from flask_boxkite.baseline import Continuous, Distribution
 from flask_boxkite.monitoring.observation import CoursePoint
-from flask_boxkite.page.chart_data import Histogram, shape_of
+from flask_boxkite.page.chart_data import Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from tests.baseline.strategies import NAMES
-from tests.page.test_shape import variables
+from tests.page.test_chart_data import variables
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf")
 NAME = NAMES.filter(lambda name: all(letter >= " " or letter in "\n\t\r" for letter in name) and "\ufffe" not in name)
@@ -43,17 +43,17 @@ def check(chart: Markup) -> ElementTree.Element:
 @given(variables(), NAME)
 def test_any_variable_can_be_drawn(drawn: tuple[Distribution, list[int]], name: str) -> None:
     variable, live = drawn
-    shape = shape_of(variable, live)
+    data = chart_data_of(variable, live)
 
-    for chart in (small_chart(shape, name), large_chart(shape, name)):
+    for chart in (small_chart(data, name), large_chart(data, name)):
         check(chart)
-    if isinstance(variable, Continuous) and isinstance(shape, Histogram):
-        check(cumulative_chart(variable, live, shape, name, "K-S"))
+    if isinstance(variable, Continuous) and isinstance(data, Histogram):
+        check(cumulative_chart(variable, live, data, name, "K-S"))
 
 
 def test_names_are_text_and_never_markup() -> None:
     variable = Continuous("x", (0.0, 1.0), (0, 5, 0), (0.0, 1.0))
-    chart = small_chart(shape_of(variable, variable.cells), '"><script>alert(1)</script>')
+    chart = small_chart(chart_data_of(variable, variable.cells), '"><script>alert(1)</script>')
 
     assert check(chart).attrib["aria-label"] == '"><script>alert(1)</script>'
 
@@ -62,9 +62,9 @@ def test_names_are_text_and_never_markup() -> None:
 def test_the_cumulative_chart_marks_the_largest_distance(name: str) -> None:
     variable = Continuous("x", (0.0, 1.0, 2.0, 3.0), (0, 10, 10, 10, 0), (0.0, 3.0))
     live = (0, 0, 0, 30, 0, 0, 0)
-    shape = shape_of(variable, live)
-    assert isinstance(shape, Histogram)
-    root = check(cumulative_chart(variable, live, shape, "x", name))
+    data = chart_data_of(variable, live)
+    assert isinstance(data, Histogram)
+    root = check(cumulative_chart(variable, live, data, "x", name))
 
     (text,) = [element.text for element in root if element.attrib.get("class") == "mark-text"]
     assert text == f"{name} 0.667 at 2"
@@ -72,7 +72,7 @@ def test_the_cumulative_chart_marks_the_largest_distance(name: str) -> None:
 
 def test_a_taller_bar_stands_for_a_larger_share() -> None:
     variable = Continuous("x", (0.0, 1.0, 2.0), (0, 10, 30, 0), (0.0, 1.0, 2.0))
-    root = check(small_chart(shape_of(variable, (0, 30, 10, 0, 0, 0)), "x"))
+    root = check(small_chart(chart_data_of(variable, (0, 30, 10, 0, 0, 0)), "x"))
     live, training = (element.attrib["d"] for element in root)
     heights = [[float(y) for y in re.findall(r"V([\d.]+)H", path)] for path in (live, training)]
 

@@ -227,7 +227,7 @@ class Interleavings(RuleBasedStateMachine):
             assert waiting_records(directory) == sum(map(len, files.values()))
         if self.adopted is not None:
             in_hand = sum(len(items) for _, items in self.dead_in_hand)
-            assert self.adopted.in_hand == in_hand
+            assert self.adopted.in_flight == in_hand
             assert self.adopted.waiting == in_hand + len(self.dead_unread)
         assert spool_bytes(self.root) == sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
 

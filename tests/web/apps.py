@@ -13,7 +13,9 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from flask_boxkite import Boxkite
 
 
-def _define(app: Flask, predict: Callable[..., Any]) -> None:
+def _define_readers(app: Flask, predict: Callable[..., Any]) -> None:
+    """Add views that read the body in one way each."""
+
     @app.post("/score")
     @predict
     def score() -> Any:
@@ -50,6 +52,10 @@ def _define(app: Flask, predict: Callable[..., Any]) -> None:
         length = request.content_length
         data = request.environ["wsgi.input"].read(*([] if length is None else [length]))
         return {"score": 0.5, "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _define_answers(app: Flask, predict: Callable[..., Any]) -> None:
+    """Add views that answer in one way each."""
 
     @app.post("/stream")
     @predict
@@ -102,6 +108,7 @@ def make_app(**config: Any) -> Any:
     """Return a WSGI app that serves both, and the monitored one's `/metrics`."""
     app, plain = Flask("served"), Flask("served")
     app.config.update(BOXKITE_BASELINE=os.environ.get("BOXKITE_TEST_BASELINE"), **config)
-    _define(app, Boxkite(app).predict)
-    _define(plain, _unmonitored)
+    for one, predict in ((app, Boxkite(app).predict), (plain, _unmonitored)):
+        _define_readers(one, predict)
+        _define_answers(one, predict)
     return DispatcherMiddleware(app, {"/plain": plain})

@@ -135,17 +135,20 @@ def django_app() -> Any:
     return WSGIHandler()
 
 
+class Resource:
+    """A resource of Falcon that answers GET and POST alike."""
+
+    def __init__(self, answer: Callable[[Any, Any], None]) -> None:
+        self._answer = answer
+
+    def on_post(self, req: Any, resp: Any) -> None:
+        self._answer(req, resp)
+
+    on_get = on_post
+
+
 def falcon_app() -> Any:
     falcon = pytest.importorskip("falcon")
-
-    class Resource:
-        def __init__(self, answer: Callable[[Any, Any], None]) -> None:
-            self._answer = answer
-
-        def on_post(self, req: Any, resp: Any) -> None:
-            self._answer(req, resp)
-
-        on_get = on_post
 
     def score(req: Any, resp: Any) -> None:
         resp.media = scores(req.get_media())

@@ -92,11 +92,11 @@ def _feature_name(helps: Mapping[str, str], index: int) -> str:
 
 
 def _distribution(name: str, samples: list[Sample], comment: str | None) -> Distribution:
-    found = (_continuous if samples[0].name.endswith("_bucket") else _discrete)(name, samples)
+    distribution = (_continuous if samples[0].name.endswith("_bucket") else _discrete)(name, samples)
     if comment is None:
-        return found
+        return distribution
     try:
-        return _with_extras(found, **json.loads(comment))
+        return _with_extras(distribution, **json.loads(comment))
     except (TypeError, ValueError) as error:
         msg = f"the comment '{COMMENT.strip()}' of {name!r} is damaged: {comment!r}. Export the file again."
         raise BaselineError(msg, line=samples[0].line) from error

@@ -105,6 +105,7 @@ def _samples(
             count += 1
             if count > most:
                 fail(f"the file has more than the {most:,} samples that a baseline may have.", number)
+
             sample = _sample(line.rstrip("\r"), number)
             if len(line) > LONGEST_NAME:
                 _check_labels(sample)
@@ -225,18 +226,18 @@ def _declared(sample: Sample, name: str) -> _FileVariable:
 
 def _texts(sample: Sample, name: str) -> frozenset[str]:
     try:
-        found = json.loads(sample.labels.get("missing_texts", "[]"))
+        texts = json.loads(sample.labels.get("missing_texts", "[]"))
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        texts = None
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         fail(f"'missing_texts' of {name!r} must be a list of texts, as JSON has it.", sample.line)
-    return frozenset(found)
+    return frozenset(texts)
 
 
 def _side(side: str, variables: dict[tuple[str, str], _FileVariable]) -> tuple[Distribution, ...]:
-    found = [variable for (own_side, _), variable in variables.items() if own_side == side]
-    found.sort(key=lambda variable: variable.position)
-    return tuple(map(_distribution, found))
+    of_side = [variable for (own_side, _), variable in variables.items() if own_side == side]
+    of_side.sort(key=lambda variable: variable.position)
+    return tuple(map(_distribution, of_side))
 
 
 def _distribution(variable: _FileVariable) -> Distribution:
@@ -254,13 +255,13 @@ def _distribution(variable: _FileVariable) -> Distribution:
 
 
 def _by_label(samples: Sequence[Sample], label: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for sample in samples:
         name = sample.labels.get(label)
-        if name is None or name in found:
+        if name is None or name in counts:
             fail(f"{label} {name!r} is missing or there twice.", sample.line)
-        found[name] = read_count(sample)
-    return found
+        counts[name] = read_count(sample)
+    return counts
 
 
 def _continuous(variable: _FileVariable, groups: dict[str, int]) -> Distribution:

@@ -150,8 +150,8 @@ def has_fewer_distinct(ranking: Ranking, limit: int) -> bool:
     """
     if len(np.unique(ranking.sample)) >= limit:
         return False
-    found = position = 0
-    while position < ranking.size and found < limit:
-        found += 1
+    distinct = position = 0
+    while position < ranking.size and distinct < limit:
+        distinct += 1
         position = int(np.searchsorted(ranking.ordered, ranking.ordered[position], side="right"))
-    return found < limit
+    return distinct < limit

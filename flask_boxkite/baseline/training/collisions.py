@@ -68,7 +68,7 @@ class RowHashes:
 
     @property
     def hashes(self) -> Words | None:
-        """Return a hash for each row; None if there are no columns, or they are unreadable or not equally long."""
+        """A hash for each row; None if there are no columns, or they are unreadable or not equally long."""
         return self._hashes if self._is_table else None
 
     @property
@@ -107,9 +107,9 @@ class StreamCollisions:
             self._counts += _sketch(own, counts)
             return
 
-        merged, places = np.unique(np.concatenate([self._hashes, own]), return_inverse=True)
+        merged, indices = np.unique(np.concatenate([self._hashes, own]), return_inverse=True)
         both = np.concatenate([self._counts, counts])
-        summed = np.bincount(places, weights=both, minlength=len(merged)).astype(np.int64)
+        summed = np.bincount(indices, weights=both, minlength=len(merged)).astype(np.int64)
         if len(merged) <= SAMPLE_ROWS:
             self._hashes, self._counts = merged, summed
         else:

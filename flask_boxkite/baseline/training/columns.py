@@ -47,8 +47,8 @@ class Column:
     @property
     def rows(self) -> int:
         """All rows, missing and invalid ones included."""
-        held = len(self.numbers) if self.numbers is not None else self.texts.total()
-        return held + self.missing + self.invalid
+        present = len(self.numbers) if self.numbers is not None else self.texts.total()
+        return present + self.missing + self.invalid
 
 
 def as_column(values: Any, name: str) -> Column:
@@ -121,18 +121,18 @@ def _series_column(series: Any, name: str) -> Column:
     dtype = series.dtype
     if dtype == nw.Object:
         return _list_column(series.to_list())
-    held = series.drop_nulls()
-    missing = len(series) - len(held)
+    present = series.drop_nulls()
+    missing = len(series) - len(present)
     if is_beyond_numpy(dtype):
-        column = _float_column(np.array([to_number(value) for value in held.to_list()], dtype=np.float64))
+        column = _float_column(np.array([to_number(value) for value in present.to_list()], dtype=np.float64))
     elif dtype.is_numeric():
-        column = _array_column(np.asarray(held.to_numpy()), name)
+        column = _array_column(np.asarray(present.to_numpy()), name)
     elif is_of_moments(dtype):
-        column = _time_column(microseconds_of(held).to_numpy())
+        column = _time_column(microseconds_of(present).to_numpy())
     elif dtype == nw.Boolean:
-        column = _array_column(np.array(held.to_list(), dtype=bool), name)
+        column = _array_column(np.array(present.to_list(), dtype=bool), name)
     else:
-        column = _list_column(held.to_list())
+        column = _list_column(present.to_list())
         column.is_category |= dtype in (nw.String, nw.Categorical, nw.Enum)
     return _with_missing(column, missing)
 
@@ -144,8 +144,8 @@ def _array_column(values: NDArray[Any], name: str) -> Column:
         msg = f"Column {name!r} must have one dimension, got shape {values.shape}. Give each of its columns a name."
         raise BaselineError(msg)
     if isinstance(values, np.ma.MaskedArray):
-        held = values.compressed()
-        return _with_missing(_array_column(held, name), len(values) - len(held))
+        present = values.compressed()
+        return _with_missing(_array_column(present, name), len(values) - len(present))
     kind = values.dtype.kind
     if kind == "b":
         return Column(values.astype(np.uint8), is_category=True)
@@ -156,8 +156,8 @@ def _array_column(values: NDArray[Any], name: str) -> Column:
     if kind == "f":
         return _float_column(values if values.dtype.itemsize <= 8 else values.astype(np.float64))
     if kind == "M":
-        held = values[~np.isnat(values)].astype("datetime64[us]").astype(np.int64)
-        return _with_missing(_time_column(held), len(values) - len(held))
+        present = values[~np.isnat(values)].astype("datetime64[us]").astype(np.int64)
+        return _with_missing(_time_column(present), len(values) - len(present))
 
     return _list_column(list(values) if kind == "m" else values.tolist())
 
@@ -172,8 +172,8 @@ def _float_column(values: NDArray[Any]) -> Column:
     with np.errstate(invalid="ignore", over="ignore"):
         if not math.isnan(values.sum()):
             return Column(values)
-    held = values[~np.isnan(values)]
-    return Column(held, missing=len(values) - len(held))
+    present = values[~np.isnan(values)]
+    return Column(present, missing=len(values) - len(present))
 
 
 def _list_column(values: Sequence[Any]) -> Column:
@@ -183,9 +183,9 @@ def _list_column(values: Sequence[Any]) -> Column:
         return _number_list_column(values, kinds)
     if _has_text(kinds, values):
         return _column_of_times(values) if _are_times(kinds, values) else _text_column(values)
-    held = [value for value in values if not _is_missing(value)]
-    column = _valid_numbers(held)
-    column.missing += len(values) - len(held)
+    present = [value for value in values if not _is_missing(value)]
+    column = _valid_numbers(present)
+    column.missing += len(values) - len(present)
     return column
 
 
@@ -277,6 +277,7 @@ def _text_column(values: Sequence[Any]) -> Column:
         except InvalidValue:
             column.invalid += count
             continue
+
         if text is None:
             column.missing += count
         else:
@@ -293,5 +294,5 @@ def _counted(values: Sequence[Any]) -> Iterable[tuple[Any, int]]:
 
 def as_array(values: Any) -> Any:
     """Return an array of another library as serving reads it; other objects unchanged, for NumPy to refuse."""
-    found = array_of(values)
-    return np.asanyarray(values) if found is None and hasattr(values, "__array__") else found
+    array = array_of(values)
+    return np.asanyarray(values) if array is None and hasattr(values, "__array__") else array

@@ -90,11 +90,11 @@ def count_lazily(
     features = [item.name for item in variables if is_feature(item.name)]
     positions = {name: position for position, name in enumerate(features)}
     batches = [variables[at : at + limits.columns] for at in range(0, len(variables), limits.columns)]
-    found: list[Distribution] = []
+    counted: list[Distribution] = []
     for number, batch in enumerate(batches):
         tell = _Telling(steps, number * PASSES, len(batches) * PASSES)
-        found += _Batch(engine, batch, positions, options, seen, limits, tell).distributions()
-    return tuple(found)
+        counted += _Batch(engine, batch, positions, options, seen, limits, tell).distributions()
+    return tuple(counted)
 
 
 @dataclass
@@ -128,7 +128,7 @@ class _Batch:
         self._positions, self._options = positions, options
         self._seen, self._limits, self._tell = seen, limits, tell
         self._numbers: dict[EngineColumn, NumericColumn] = {}
-        self._held: dict[EngineColumn, int] = {}
+        self._present: dict[EngineColumn, int] = {}
         self._top: dict[EngineColumn, list[tuple[Any, int]]] = {}
         self._rows = 0
 
@@ -160,11 +160,11 @@ class _Batch:
             msg = "The frame of training data has no rows. Does a filter leave none, or is the file empty?"
             raise BaselineError(msg)
 
-        for item, (held, *others) in extremes.items():
-            self._held[item] = held
+        for item, (present, *others) in extremes.items():
+            self._present[item] = present
             if item.kind.is_numeric:
-                self._take_numbers(item, held, *others)
-            elif not held and item.name in self._options.bins:
+                self._take_numbers(item, present, *others)
+            elif not present and item.name in self._options.bins:
                 # A column without values may have any type: given bins make it numeric, or one of dates.
                 numeric = replace(item, kind=Kind.NUMBER)
                 self._variables[self._variables.index(item)] = numeric
@@ -173,10 +173,10 @@ class _Batch:
     def _take_numbers(
         self, item: EngineColumn, finite: int, smallest: Any, largest: Any, below: int, above: int
     ) -> None:
-        self._held[item] = held = finite + below + above
+        self._present[item] = present = finite + below + above
         ranges = Ranges.sorted(*(([smallest], [largest], [finite]) if finite else ([], [], [])), dtype=item.dtype)
-        is_time = self._options.is_time(item.name, is_time=item.is_time, held=held)
-        self._numbers[item] = NumericColumn(ranges, below, above, missing=self._rows - held, is_time=is_time)
+        is_time = self._options.is_time(item.name, is_time=item.is_time, present=present)
+        self._numbers[item] = NumericColumn(ranges, below, above, missing=self._rows - present, is_time=is_time)
 
     # --- 2 -----------------------------------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class _Batch:
             for item in texts
             if item.is_string
             and item.name not in self._options.texts
-            and may_be_read(dict(self._top[item]), self._held[item])
+            and may_be_read(dict(self._top[item]), self._present[item])
         ]
         times: list[EngineColumn] = []
         numeric: dict[EngineColumn, EngineColumn] = {}
@@ -224,7 +224,7 @@ class _Batch:
         """
         if item.kind is Kind.TEXT:
             self._options.refuse_bins(item.name)
-        elif item in self._numbers and self._held[item]:
+        elif item in self._numbers and self._present[item]:
             self._options.refuse_texts(item.name, "dates" if item.is_time else f"{item.kind.value}s")
             self._options.given_bounds(item.name, is_time=item.is_time)
 
@@ -250,26 +250,27 @@ class _Batch:
                 counts = _by_label((canonical_number(ranges.number(value)), rows) for value, rows in values)
             else:
                 counts = self._texts(item, values)
-                self._options.look_at_texts(item.name, counts, self._held[item], self._seen)
+                self._options.look_at_texts(item.name, counts, self._present[item], self._seen)
             others = {
-                "missing": self._rows - self._held[item],
+                "missing": self._rows - self._present[item],
                 "width": float_width(item.dtype),
                 "is_time": item in self._numbers and self._numbers[item].is_time,
             }
             is_output = item.name not in self._positions
-            yield item, self._options.discrete_of(item.name, counts, self._held[item], is_output=is_output, **others)
+            yield item, self._options.discrete_of(item.name, counts, self._present[item], is_output=is_output, **others)
         for item in self._variables:
-            if item.kind is Kind.OTHER and self._held[item]:
+            if item.kind is Kind.OTHER and self._present[item]:
                 raise item.refused()
             if item.kind in (Kind.NESTED, Kind.OTHER):
-                yield item, Discrete(item.name, (), (), missing=self._rows - self._held[item], invalid=self._held[item])
+                invalid = self._present[item]
+                yield item, Discrete(item.name, (), (), missing=self._rows - invalid, invalid=invalid)
 
     def _texts(self, item: EngineColumn, values: Sequence[tuple[Any, int]]) -> dict[str, int]:
         try:
             counts = _by_label((to_text(value) or "", rows) for value, rows in values)
         except InvalidValue as error:
             raise item.refused() from error
-        if item.is_string and all(map(is_canonical_number, counts)) and sum(counts.values()) < self._held[item]:
+        if item.is_string and all(map(is_canonical_number, counts)) and sum(counts.values()) < self._present[item]:
             # A single text that does not read like a number makes the variable textual.
             counts |= dict(self._engine.one_that_is_no_number(item))
         return counts
@@ -307,17 +308,17 @@ class _Batch:
 
     def _rest(self, items: Sequence[EngineColumn]) -> dict[EngineColumn, Distribution]:
         """Return the distributions of numeric columns whose ranges are fine enough."""
-        found: dict[EngineColumn, Distribution] = {
+        by_column: dict[EngineColumn, Distribution] = {
             item: self._numbers[item].discrete(item.name, self._options, is_output=item.name not in self._positions)
             for item in items
             if self._is_discrete(item)
         }
         bounds = {
-            item: self._numbers[item].chosen_bounds(item.name, self._options) for item in items if item not in found
+            item: self._numbers[item].chosen_bounds(item.name, self._options) for item in items if item not in by_column
         }
         for item, at_most in self._at_most({item: upper for item, (upper, _) in bounds.items()}).items():
-            found[item] = self._numbers[item].continuous(item.name, *bounds[item], at_most)
-        return found
+            by_column[item] = self._numbers[item].continuous(item.name, *bounds[item], at_most)
+        return by_column
 
     def _at_most(self, bounds: Mapping[EngineColumn, Sequence[float]]) -> dict[EngineColumn, Any]:
         """Return the number of finite values at or below each bound; queries only where the ranges do not tell."""
@@ -331,8 +332,8 @@ class _Batch:
             for item, mask in unknown.items()
             if mask.any()
         }
-        for item, found in self._engine.at_most(limits).items():
-            counts[item][unknown[item]] = found
+        for item, rows in self._engine.at_most(limits).items():
+            counts[item][unknown[item]] = rows
         return counts
 
 

@@ -63,8 +63,8 @@ class EngineColumn:
         column = nw.col(self.name)
         if self.is_string:
             text = column.cast(nw.String)
-            held = nw.when(~self.is_missing_text).then(text) if self.missing_texts else text
-            return held.str.strip_chars().cast(nw.Float64) if self.kind.is_numeric else held
+            present = nw.when(~self.is_missing_text).then(text) if self.missing_texts else text
+            return present.str.strip_chars().cast(nw.Float64) if self.kind.is_numeric else present
         return column.cast(nw.Float64) if self.kind.is_numeric else column
 
     @property

@@ -36,7 +36,7 @@ def given_bounds(bins: Mapping[str, Sequence[Any]]) -> Mapping[str, GivenBounds]
     Raises:
         ColumnError: Bounds are not finite, or do not increase.
     """
-    found: dict[str, GivenBounds] = {}
+    checked: dict[str, GivenBounds] = {}
     problems = []
     for name, given in bins.items():
         bounds = _bounds(given)
@@ -45,11 +45,11 @@ def given_bounds(bins: Mapping[str, Sequence[Any]]) -> Mapping[str, GivenBounds]
             shown = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else given
             fact = f"'bins' for {name!r} must be finite numbers or dates that increase strictly, got {shown!r}."
             problems.append(Problem(fact))
-        found[name] = bounds
+        checked[name] = bounds
 
     if problems:
         raise ColumnError(problems)
-    return found
+    return checked
 
 
 def _bounds(given: Collection[Any]) -> GivenBounds:

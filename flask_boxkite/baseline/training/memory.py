@@ -60,11 +60,11 @@ def count_columns(
     remaining = iter(columns)
     with ThreadPoolExecutor(width) as pool:
         while batch := list(islice(remaining, 2 * width)):
-            for found in pool.map(counted, batch):
-                if isinstance(found, ColumnError):
-                    seen.problems += found.problems
+            for result in pool.map(counted, batch):
+                if isinstance(result, ColumnError):
+                    seen.problems += result.problems
                 else:
-                    yield found
+                    yield result
 
 
 def _distribution(

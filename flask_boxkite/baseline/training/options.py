@@ -160,28 +160,28 @@ class BaselineOptions:
                 return False
         return None
 
-    def is_time(self, name: str, *, is_time: bool, held: int) -> bool:
+    def is_time(self, name: str, *, is_time: bool, present: int) -> bool:
         """Say whether a numeric column holds moments; for a column without values, given bins may tell.
 
         Args:
             name: Name of the column.
             is_time: Whether its values are moments.
-            held: Rows that have a value.
+            present: Rows that have a value.
         """
-        return is_time or (not held and name in self.bins and self.bins[name].are_dates)
+        return is_time or (not present and name in self.bins and self.bins[name].are_dates)
 
     def given_bounds(self, name: str, *, is_time: bool) -> tuple[float, ...] | None:
-        """Return the bounds that were given for a numeric column, without ``+inf``; None if there are none.
+        """Return the user's bounds for a numeric column, without ``+inf``; None if there are none.
 
         Raises:
             ColumnError: The bounds are dates, but the column does not hold moments.
         """
-        if (given := self.bins.get(name)) is None:
+        if (bounds := self.bins.get(name)) is None:
             return None
-        if given.are_dates and not is_time:
+        if bounds.are_dates and not is_time:
             fact = f"Column {name!r} holds numbers, but its bins are dates."
             raise ColumnError([Problem(fact, "Give numbers as bins, or dates as values.")])
-        return whole_microseconds(given.values) if is_time else given.values
+        return whole_microseconds(bounds.values) if is_time else bounds.values
 
     def refuse_bins(self, name: str) -> None:
         """Refuse bins for a column that has turned out to hold texts.
@@ -221,8 +221,8 @@ class BaselineOptions:
         if not column.texts:
             if column.numbers is not None and len(column.numbers):
                 self.refuse_texts(name, "dates" if column.is_time else "booleans" if column.is_category else "numbers")
-            held = 0 if column.numbers is None else len(column.numbers)
-            return replace(column, is_time=self.is_time(name, is_time=column.is_time, held=held))
+            present = 0 if column.numbers is None else len(column.numbers)
+            return replace(column, is_time=self.is_time(name, is_time=column.is_time, present=present))
 
         texts, missing = self.without_missing(column.texts)
         column = replace(column, texts=texts, missing=column.missing + missing)
@@ -242,8 +242,8 @@ class BaselineOptions:
         """Return the texts that do not stand for a missing value, and the number of rows of the others."""
         if not self.missing_texts:
             return texts, 0
-        held = Counter({text: rows for text, rows in texts.items() if folded(text) not in self.missing_texts})
-        return held, texts.total() - held.total()
+        present = Counter({text: rows for text, rows in texts.items() if folded(text) not in self.missing_texts})
+        return present, texts.total() - present.total()
 
     def are_times(self, name: str, counts: TextRows) -> bool:
         """Say whether a text column holds dates or moments; no code looks like them."""
@@ -305,16 +305,16 @@ class BaselineOptions:
             BaselineError: There are such names or positions.
         """
         unknown = []
-        for option, given in (
+        for option, mentioned in (
             ("discrete", self.discrete or ()),
             ("bins", self.bins),
             ("texts", sorted(self.texts)),
             ("exclude", sorted(self.exclude)),
         ):
-            for named in given:
-                known = 0 <= named < features if isinstance(named, int) else named in {*names, *excluded}
+            for mention in mentioned:
+                known = 0 <= mention < features if isinstance(mention, int) else mention in {*names, *excluded}
                 if not known:
-                    unknown.append(f"'{option}' names {named!r}, which the data does not have.")
+                    unknown.append(f"'{option}' names {mention!r}, which the data does not have.")
 
         if unknown:
             msg = f"{' '.join(unknown)} Known: {', '.join(map(repr, names))}."
@@ -330,9 +330,9 @@ def _names_and_positions(discrete: Iterable[str | int] | None) -> frozenset[str 
     return frozenset(item if isinstance(item, str) else index(item) for item in discrete)
 
 
-def _texts(option: str, what: str, given: Iterable[str]) -> frozenset[str]:
-    found = [given] if isinstance(given, str) else list(given)
-    if isinstance(given, str) or not all(isinstance(item, str) for item in found):
-        msg = f"'{option}' must be a list of {what}, got {given!r}."
+def _texts(option: str, what: str, value: Iterable[str]) -> frozenset[str]:
+    texts = [value] if isinstance(value, str) else list(value)
+    if isinstance(value, str) or not all(isinstance(item, str) for item in texts):
+        msg = f"'{option}' must be a list of {what}, got {value!r}."
         raise BaselineError(msg)
-    return frozenset(found)
+    return frozenset(texts)

@@ -19,7 +19,7 @@ class Problem:
 
     Attributes:
         fact: Sentence about the problem.
-        remedy: Sentence that says what to do; empty if the fact says it.
+        remedy: Sentence with the remedy; empty if the fact gives it.
         command: Remedy with the options of a command; None if the remedy is the same.
     """
 
@@ -83,11 +83,11 @@ def _said(unclear: Sequence[UnclearTexts], *, is_command: bool) -> str:
     """Return the remedy for some unclear columns."""
     missing = _distinct(text for problem in unclear for text in problem.missing)
     names = _distinct(problem.name for problem in unclear)
-    given = [
+    remedies = [
         *([(_option("--missing-text", "missing_texts", missing, is_command), "a missing value")] if missing else []),
         (_option("--text", "texts", names, is_command), f"{'a column' if len(names) == 1 else 'columns'} of texts"),
     ]
-    ways = ", or ".join(f"{option} for {meaning}" for option, meaning in given)
+    ways = ", or ".join(f"{option} for {meaning}" for option, meaning in remedies)
     plain = " and ".join(_distinct(problem.plain for problem in unclear))
     return f"Say what these are: {ways}; or {'write' if is_command else 'give'} {plain}."
 

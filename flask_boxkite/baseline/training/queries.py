@@ -109,14 +109,14 @@ class Engine:
         For a numeric column: finite rows, the smallest and largest value (None if there is none), and rows of ``-inf``
         and ``+inf``. For other columns: rows that are not missing.
         """
-        asked = [nw.len().alias("rows")]
+        aggregations = [nw.len().alias("rows")]
         widths: list[int] = []
         for item in variables:
             own = self._extremes(item.value) if item.kind.is_numeric else [item.value.count()]
-            asked += [expression.alias(f"{len(widths)}_{number}") for number, expression in enumerate(own)]
+            aggregations += [expression.alias(f"{len(widths)}_{number}") for number, expression in enumerate(own)]
             widths.append(len(own))
 
-        ((rows, *answer),) = self._answer(lambda: self._frame.select(*asked))
+        ((rows, *answer),) = self._answer(lambda: self._frame.select(*aggregations))
         parts = iter(answer)
         return int(rows), {
             item: (_count(next(parts)), *(_extremes_of(tuple(islice(parts, width - 1))) if width > 1 else ()))
@@ -132,29 +132,29 @@ class Engine:
         self, variables: Sequence[EngineColumn], number: int
     ) -> dict[EngineColumn, list[tuple[Any, int]]]:
         """Return the most frequent values of each column and their rows, ties by value."""
-        found: dict[EngineColumn, list[tuple[Any, int]]] = {item: [] for item in variables}
+        values: dict[EngineColumn, list[tuple[Any, int]]] = {item: [] for item in variables}
         # All values of one answer must have one type.
-        kinds = {item: "number" if item.kind.is_numeric else "text" if item.is_string else item.type for item in found}
+        kinds = {item: "number" if item.kind.is_numeric else "text" if item.is_string else item.type for item in values}
         for kind in dict.fromkeys(kinds.values()):
             same = [item for item in variables if kinds[item] == kind]
             parts = [self._categories(item).head(number) for item in same]
             for index, value, rows in self._answer(partial(_stacked, parts)):
-                found[same[int(index)]].append((value, int(rows)))
-        return found
+                values[same[int(index)]].append((value, int(rows)))
+        return values
 
     def rows_of_texts(self, variables: Sequence[EngineColumn]) -> dict[EngineColumn, tuple[TextRows, int]]:
         """Return rows by kind of text for each column of strings, and rows of texts that stand for a missing value."""
         if not variables:
             return {}
-        asked = []
+        aggregations = []
         for index, item in enumerate(variables):
             for number, expression in enumerate(self._rows_of_texts(item)):
-                asked.append(expression.alias(f"{index}_{number}"))
-        (answer,) = self._answer(lambda: self._frame.select(*asked))
+                aggregations.append(expression.alias(f"{index}_{number}"))
+        (answer,) = self._answer(lambda: self._frame.select(*aggregations))
         parts = map(_count, answer)
         kinds = len(fields(TextRows))
-        found = {item: list(islice(parts, kinds + bool(item.missing_texts))) for item in variables}
-        return {item: (TextRows(*rows[:kinds]), sum(rows[kinds:])) for item, rows in found.items()}
+        counted = {item: list(islice(parts, kinds + bool(item.missing_texts))) for item in variables}
+        return {item: (TextRows(*rows[:kinds]), sum(rows[kinds:])) for item, rows in counted.items()}
 
     def _rows_of_texts(self, item: EngineColumn) -> list[Any]:
         text = item.value
@@ -215,12 +215,12 @@ class Engine:
             rows = _stacked([key.keyed(values) for values, key in zip(inside, keys, strict=True)])
 
         extremes = (nw.col("value").min().alias("low"), nw.col("value").max().alias("high"))
-        found: dict[int, list[tuple[Any, ...]]] = {}
+        parts_of: dict[int, list[tuple[Any, ...]]] = {}
         query = partial(rows.group_by("part", "key").agg, *extremes, nw.len().alias("rows"))
         for index, _, *parts in self._answer(query):
-            found.setdefault(int(index), []).append(tuple(parts))
+            parts_of.setdefault(int(index), []).append(tuple(parts))
         return {
-            item: Ranges.sorted(*list(zip(*found.get(index, ()), strict=True)) or ([], [], []), dtype=item.dtype)
+            item: Ranges.sorted(*list(zip(*parts_of.get(index, ()), strict=True)) or ([], [], []), dtype=item.dtype)
             for index, item in enumerate(wide)
         }
 
@@ -236,12 +236,12 @@ class Engine:
         """Return the number of finite values at or below each limit, by column."""
         if not limits:
             return {}
-        asked = [
+        aggregations = [
             self._rows_of(nw.col(str(index)) <= limit).alias(f"{index}_{number}")
             for index, own in enumerate(limits.values())
             for number, limit in enumerate(own)
         ]
-        (answer,) = self._answer(lambda: self._numbers(limits).select(*asked))
+        (answer,) = self._answer(lambda: self._numbers(limits).select(*aggregations))
         parts = map(_count, answer)
         return {item: list(islice(parts, len(own))) for item, own in limits.items()}
 

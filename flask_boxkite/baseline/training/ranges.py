@@ -99,9 +99,9 @@ class Ranges:
 
     def holding_quantiles(self) -> Mask:
         """Return whether each range holds one of the quantiles for bounds, apart from the extremes."""
-        held = np.zeros(len(self.counts), dtype=bool)
-        held[[self._at(share) for share in SHARES if 0 < share < 1]] = True
-        return held
+        is_holding = np.zeros(len(self.counts), dtype=bool)
+        is_holding[[self._at(share) for share in SHARES if 0 < share < 1]] = True
+        return is_holding
 
     def _at(self, share: float) -> int:
         return int(np.searchsorted(self._ranks, rank_of(share, self.size), side="right"))
@@ -187,7 +187,7 @@ class NumericColumn:
     is_time: bool = False
 
     @property
-    def held(self) -> int:
+    def present(self) -> int:
         """The number of rows that are numbers."""
         return self.ranges.size + self.below + self.above
 
@@ -200,7 +200,7 @@ class NumericColumn:
         decided = options.is_discrete(name, position, is_category=is_category)
         if decided is not None:
             return decided
-        if self.ranges.least_distinct + bool(self.below) + bool(self.above) >= distinct_limit(self.held):
+        if self.ranges.least_distinct + bool(self.below) + bool(self.above) >= distinct_limit(self.present):
             return False
         return None if self.ranges.is_mixed.any() else True
 
@@ -208,18 +208,18 @@ class NumericColumn:
         """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts.
 
         Raises:
-            ColumnError: The given bounds do not apply.
+            ColumnError: The user's bounds do not apply.
         """
-        given = options.given_bounds(name, is_time=self.is_time)
-        if given:
-            return given, None
+        user_bounds = options.given_bounds(name, is_time=self.is_time)
+        if user_bounds:
+            return user_bounds, None
         return bounds_of_quantiles(self.ranges.quantile, self.ranges.size, options.max_bins, is_time=self.is_time)
 
     def continuous(
         self, name: str, bounds: tuple[float, ...], groups: tuple[float, ...] | None, at_most: Counts
     ) -> Continuous:
         """Build the distribution, given the numbers of finite values at or below each bound."""
-        cumulative = [0, *(at_most + self.below).tolist(), self.held]
+        cumulative = [0, *(at_most + self.below).tolist(), self.present]
         counts = tuple(b - a for a, b in pairwise(cumulative))
         groups = groups or even_groups(bounds, counts)
         return Continuous(name, bounds, counts, groups, **self._others)
@@ -230,7 +230,7 @@ class NumericColumn:
         labels = (canonical_number(self.ranges.number(value)) for value in exact.lows.tolist())
         finite = zip(labels, exact.counts.tolist(), strict=True)
         counts = {label: n for label, n in (("-Inf", self.below), *finite, ("+Inf", self.above)) if n}
-        return options.discrete_of(name, counts, self.held, is_output=is_output, **self._others)
+        return options.discrete_of(name, counts, self.present, is_output=is_output, **self._others)
 
     @property
     def _others(self) -> dict[str, Any]:

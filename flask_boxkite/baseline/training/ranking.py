@@ -21,10 +21,7 @@ Values = NDArray[Any]
 
 BUCKETS = 4096
 SAMPLE = 4096
-"""Approximate size of the sample that shows where most numbers are; the buckets lie there."""
-
 SMALL = 4 * SAMPLE
-"""Least number of numbers for buckets; fewer are sorted at once."""
 
 OUTSIDE = 0.02
 """Share of the sample on each side that gets only one bucket."""
@@ -35,11 +32,14 @@ class Ranking:
 
     Args:
         values: Numbers without NaN, in any order, infinities included.
+        smallest: Least number of numbers for buckets; fewer are sorted at once.
+        sample_size: Approximate size of the sample that shows where most numbers are; the buckets lie there.
     """
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: Values, *, smallest: int = SMALL, sample_size: int = SAMPLE) -> None:
         self.values = values
-        self._scale = _buckets_for(values)
+        self._sample_size = sample_size
+        self._scale = None if len(values) < smallest else _buckets_for(self.sample)
         self._buckets = None if self._scale is None else self._buckets_of(values)
         counts = [len(values)] if self._buckets is None else np.bincount(self._buckets, minlength=BUCKETS)
         self._starts = np.concatenate(([0], np.cumsum(counts)))
@@ -52,7 +52,7 @@ class Ranking:
     @cached_property
     def sample(self) -> Values:
         """Some of the numbers, from all over the column."""
-        return _sample(self.values)
+        return self.values[:: max(len(self.values) // self._sample_size, 1)]
 
     @cached_property
     def ordered(self) -> Values:
@@ -63,15 +63,15 @@ class Ranking:
         """Return the numbers with these 0-based ranks in ascending order."""
         buckets = np.searchsorted(self._starts, ranks, side="right") - 1
         ordered, starts = self._sorted_in(buckets)
-        found: Values = ordered[starts + ranks - self._starts[buckets]]
-        return found
+        numbers: Values = ordered[starts + ranks - self._starts[buckets]]
+        return numbers
 
     def at_most(self, bounds: Values) -> NDArray[np.int64]:
         """Return the count of numbers up to each bound."""
         buckets = np.zeros(len(bounds), dtype=np.intp) if self._buckets is None else self._buckets_of(bounds)
         ordered, starts = self._sorted_in(buckets)
-        found: NDArray[np.int64] = self._starts[buckets] + np.searchsorted(ordered, bounds, side="right") - starts
-        return found
+        counts: NDArray[np.int64] = self._starts[buckets] + np.searchsorted(ordered, bounds, side="right") - starts
+        return counts
 
     def _buckets_of(self, values: Values) -> NDArray[np.int16]:
         """Return the bucket of each number; even with rounding, the function never falls."""
@@ -95,15 +95,9 @@ class Ranking:
         return ordered, starts[np.searchsorted(needed, buckets)]
 
 
-def _sample(values: Values) -> Values:
-    return values[:: max(len(values) // SAMPLE, 1)]
-
-
-def _buckets_for(values: Values) -> tuple[float, float] | None:
+def _buckets_for(sample: Values) -> tuple[float, float] | None:
     """Return the beginning of the buckets and their number per unit; None if buckets are of no use."""
-    if len(values) < SMALL:
-        return None
-    sample = np.sort(_sample(values).astype(np.float64))
+    sample = np.sort(sample.astype(np.float64))
     outside = int(OUTSIDE * len(sample))
     low, high = float(sample[outside]), float(sample[-1 - outside])
     with np.errstate(all="ignore"):

@@ -82,18 +82,19 @@ def refuse_types_of_some_rows(relation: Any) -> None:
             query = relation.sql_query()
         except duckdb.Error:
             return
-        _refuse(relation, query, _Asked(connection, duckdb.Error))
+        _refuse(relation, query, _Inspector(connection, duckdb.Error))
 
 
-def _refuse(relation: Any, query: str, asked: _Asked) -> None:
+def _refuse(relation: Any, query: str, inspector: _Inspector) -> None:
     own = dict(zip(map(str, relation.columns), map(str, relation.types), strict=True))
-    for format_, read, read_whole in asked.readings(query):
-        all_of_them = asked.types(read_whole)
-        for name, type_ in asked.types(read).items():
+    for format_, read, read_whole in inspector.readings(query):
+        all_of_them = inspector.types(read_whole)
+        for name, type_ in inspector.types(read).items():
             other = all_of_them.get(name, type_)
             is_cut = type_ != other and not (_is_integer(type_) and _is_integer(other))
             if not format_.is_typed:
                 is_cut = _is_integer(type_) and other in ("FLOAT", "DOUBLE")
+
             if own.get(name) == type_ and is_cut:
                 msg = (
                     f"Column {name!r} is {type_} in the {format_.where}, but {other} in all of them, and "
@@ -106,7 +107,7 @@ def _is_integer(type_: str) -> bool:
     return type_ in _INTEGERS
 
 
-class _Asked:
+class _Inspector:
     """Asks DuckDB about a query without reading its data."""
 
     def __init__(self, connection: Any, error: type[Exception]) -> None:

@@ -224,8 +224,8 @@ class _Stream:
             bounds = self._options.given_bounds(self._name, is_time=is_time) or ()
             self._in_bins += count_bins(Ranking(numbers), bounds)
 
-    def _take_texts(self, found: Counter[str]) -> None:
-        texts, missing = self._options.without_missing(found)
+    def _take_texts(self, rows_by_text: Counter[str]) -> None:
+        texts, missing = self._options.without_missing(rows_by_text)
         self._missing_texts += missing
         self._missing += missing
         counts = rows_of_texts(texts)
@@ -272,7 +272,7 @@ class _Stream:
 
         if self._number_rows:
             options.refuse_texts(name, "dates" if self._is_time else "booleans" if self._is_category else "numbers")
-        is_time = options.is_time(name, is_time=bool(self._is_time), held=self._numbers.rows)
+        is_time = options.is_time(name, is_time=bool(self._is_time), present=self._numbers.rows)
         if bounds := options.given_bounds(name, is_time=is_time):
             counts = tuple(self._in_bins.tolist())
             others |= {"width": float_width(self._numbers.dtype), "is_time": is_time}

@@ -1,4 +1,4 @@
-"""The Grafana dashboard, generated. Needs the extra ``grafana``."""
+"""The Grafana dashboard, generated; the extra ``grafana`` is needed."""
 
 from flask_boxkite.provision.grafana.dashboard import dashboard_text
 

@@ -65,17 +65,17 @@ def dashboard_text(options: RuleOptions, *, title: str) -> str:
     for variable in _variables(options, queries):
         board.with_variable(variable)
 
-    place, numbers = 0, count(1)
+    top, numbers = 0, count(1)
     for row in _rows(queries, options.minimum_size):
         if row.title:
             heading = dashboard.Row(row.title).id(next(numbers))
-            board.with_row(heading.grid_pos(models.GridPos(h=1, w=WIDTH, x=0, y=place)))
-            place += 1
+            board.with_row(heading.grid_pos(models.GridPos(h=1, w=WIDTH, x=0, y=top)))
+            top += 1
         left = 0
         for width, panel in row.panels:
-            board.with_panel(panel.id(next(numbers)).grid_pos(models.GridPos(h=row.height, w=width, x=left, y=place)))
+            board.with_panel(panel.id(next(numbers)).grid_pos(models.GridPos(h=row.height, w=width, x=left, y=top)))
             left += width
-        place += row.height
+        top += row.height
     return JSONEncoder(sort_keys=True, indent=2).encode(board.build()) + "\n"
 
 
@@ -83,7 +83,7 @@ def _link(title: str, url: str) -> dashboard.DashboardLink:
     return dashboard.DashboardLink(title).type(models.DashboardLinkType.LINK).url(url).icon("bell")
 
 
-# --- what can be chosen ----------------------------------------------------------------------------------------------
+# --- choices ---------------------------------------------------------------------------------------------------------
 
 
 def _variables(options: RuleOptions, queries: Queries) -> Iterator[Any]:
@@ -111,7 +111,7 @@ def _choice(name: str, query: str, *, several: bool = False) -> dashboard.QueryV
     return variable
 
 
-# --- what is shown ---------------------------------------------------------------------------------------------------
+# --- panels ----------------------------------------------------------------------------------------------------------
 
 
 def _rows(queries: Queries, minimum_size: float) -> Iterator[_Row]:

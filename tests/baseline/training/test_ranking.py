@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.training import ranking as module
 from flask_boxkite.baseline.training.ranking import SMALL, Ranking
 from tests.baseline.training.test_binning import DISTRIBUTIONS
 
@@ -55,15 +53,6 @@ def test_counts_are_those_of_the_sorted_column(column: NDArray[Any], rng: np.ran
     assert Ranking(column).at_most(bounds).tolist() == expected.tolist()
 
 
-@pytest.fixture
-def always() -> Iterator[None]:
-    """Have cells for columns of any length, from a few numbers of them."""
-    with mock.patch.object(module, "SMALL", 2), mock.patch.object(module, "SAMPLE", 4):
-        yield
-
-
-@pytest.mark.usefixtures("always")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.floats(allow_nan=False), min_size=2, max_size=40),
     st.lists(st.floats(allow_nan=False), min_size=1, max_size=8),
@@ -74,7 +63,7 @@ def always() -> Iterator[None]:
 @example([-0.0, 0.0, 1.0, 2.0], [-0.0])
 def test_any_numbers_can_be_ranked(values: list[float], bounds: list[float]) -> None:
     column, asked = np.array(values), np.array(bounds + values)
-    ranking, ordered = Ranking(column), np.sort(column)
+    ranking, ordered = Ranking(column, smallest=2, sample_size=4), np.sort(column)
     assert ranking.at(range(len(values))).tolist() == ordered.tolist()
     assert ranking.at_most(asked).tolist() == np.searchsorted(ordered, asked, side="right").tolist()
 

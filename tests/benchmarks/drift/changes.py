@@ -13,7 +13,7 @@ from scipy import optimize, stats
 
 from flask_boxkite.drift.scan import MINIMUM_ROWS, TESTS, State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit, g_statistics
-from flask_boxkite.drift.timeline import DAY, MINUTE, RowCounts, Timeline, kept_starts
+from flask_boxkite.drift.timeline import DAY, MINUTE, RowCounts, Timeline, begins_stretch
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 
 from .models import Change, Model, Variable, all_missing, models, moved_deciles
@@ -292,7 +292,7 @@ class Course:
         end = self.case.before + check
         starts = self._begin[run] + MINUTE * np.arange(end)
         now = self._begin[run] + MINUTE * end
-        kept = np.flatnonzero(kept_starts(starts, now))
+        kept = np.flatnonzero(begins_stretch(starts, now))
         rows = self._buckets[end, run] - self._buckets[kept, run]
         timeline = Timeline(
             starts[kept], self._groups[end, run] - self._groups[kept, run], RowCounts(rows, rows.sum(axis=1)), now

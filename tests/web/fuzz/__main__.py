@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from functools import partial
 
+from tests.arguments import at_least, positive
 from tests.web.fuzz.pairs import SETUPS
 from tests.web.fuzz.requests import request_at
 from tests.web.fuzz.run import Report, job, run
@@ -29,13 +30,13 @@ MOST_GROWTH_MIB = 32
 def main() -> int:
     """Run; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, help="how long to run")
-    parser.add_argument("--requests", type=int, help="how many requests to send instead, of each job")
-    parser.add_argument("--jobs", type=int, default=1, help="processes, each with the next seed")
+    parser.add_argument("--seconds", type=positive, help="how long to run")
+    parser.add_argument("--requests", type=at_least(1), help="how many requests to send instead, of each job")
+    parser.add_argument("--jobs", type=at_least(1), default=1, help="processes, each with the next seed")
     parser.add_argument("--seed", type=int, help="seed of the first job; a random one if left out")
     parser.add_argument("--setup", action="append", choices=SETUPS, help="settings to run under; all if left out")
-    parser.add_argument("--start", type=int, default=0, help="number of the first request")
-    parser.add_argument("--only", type=int, help="number of the only request, which is printed")
+    parser.add_argument("--start", type=at_least(0), default=0, help="number of the first request")
+    parser.add_argument("--only", type=at_least(0), help="number of the only request, which is printed")
     options = parser.parse_args()
     logging.getLogger("flask_boxkite").addHandler(logging.NullHandler())
     seed = random.randrange(1_000_000) if options.seed is None else options.seed

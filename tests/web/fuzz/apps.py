@@ -101,6 +101,19 @@ def define(app: Flask, predict: Callable[..., Any], log: Callable[..., Any]) -> 
         predict: The decorator of views that predict.
         log: Logs a prediction by hand.
     """
+    act = _acting(log)
+    score = predict(act)
+    _add_views(app, predict, act, score)
+    _add_blueprint(app, act, score)
+    app.before_request(_before)
+    app.after_request(_after)
+    app.teardown_request(_teardown)
+    app.register_error_handler(Known, lambda error: "known")
+    app.register_error_handler(404, lambda error: ("not here", 404))
+
+
+def _acting(log: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the view that does what the script of its request says."""
     same = Response('{"score": 0.5}', mimetype="application/json")
 
     def act(**place: Any) -> Any:
@@ -124,10 +137,15 @@ def define(app: Flask, predict: Callable[..., Any], log: Callable[..., Any]) -> 
         same._on_close.clear()  # hooks add functions to it in every request
         return same
 
+    return act
+
+
+def _add_views(app: Flask, predict: Callable[..., Any], act: Callable[..., Any], score: Callable[..., Any]) -> None:
+    """Add *act* as all kinds of views, and under all options of *predict*."""
+
     def route(path: str, view: Callable[..., Any]) -> None:
         app.add_url_rule(path, f"view {path}", view, methods=ANY)
 
-    score = predict(act)
     route("/score", score)
     route("/score/<int:row>", score)
     route("/tree/", score)
@@ -154,17 +172,16 @@ def define(app: Flask, predict: Callable[..., Any], log: Callable[..., Any]) -> 
             return act()
 
     app.add_url_rule("/class", view_func=Scores.as_view("scores"))
+
+
+def _add_blueprint(app: Flask, act: Callable[..., Any], score: Callable[..., Any]) -> None:
+    """Add a blueprint with both views and hooks of its own."""
     blueprint = Blueprint("bp", __name__, url_prefix="/bp")
     blueprint.add_url_rule("/score", "score", score, methods=ANY)
     blueprint.add_url_rule("/plain", "plain", act, methods=ANY)
     blueprint.before_request(lambda: notes().journal.append("blueprint"))
     blueprint.after_request(_adding_header)
     app.register_blueprint(blueprint)
-    app.before_request(_before)
-    app.after_request(_after)
-    app.teardown_request(_teardown)
-    app.register_error_handler(Known, lambda error: "known")
-    app.register_error_handler(404, lambda error: ("not here", 404))
 
 
 def _read(name: str) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
-from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, shape_of
+from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, chart_data_of
 from tests.baseline.strategies import continuous, discrete
 
 
@@ -29,35 +29,35 @@ def variables(draw: st.DrawFn) -> tuple[Distribution, list[int]]:
 @given(variables())
 def test_no_row_is_lost_or_drawn_twice(drawn: tuple[Distribution, list[int]]) -> None:
     variable, live = drawn
-    shape = shape_of(variable, live)
+    chart = chart_data_of(variable, live)
 
     for side, counts in (("before", variable.cells), ("now", live)):
-        bars = sum(getattr(bar, side) for bar in shape.specials)
-        if isinstance(shape, Histogram):
-            cells = getattr(shape, side)
+        bars = sum(getattr(bar, side) for bar in chart.specials)
+        if isinstance(chart, Histogram):
+            cells = getattr(chart, side)
             assert (cells >= -1e-12).all()
             drawn_share = bars + cells.sum()
         else:
-            drawn_share = bars + sum(getattr(bar, side) for bar in shape.bars)
+            drawn_share = bars + sum(getattr(bar, side) for bar in chart.bars)
         assert drawn_share == pytest.approx(1.0 if sum(counts) else 0.0, abs=1e-9)
 
 
 @given(continuous())
 def test_a_picture_has_an_extent_that_can_be_drawn(variable: Continuous) -> None:
-    shape = shape_of(variable, variable.cells)
+    chart = chart_data_of(variable, variable.cells)
 
-    assert isinstance(shape, Histogram)
-    assert math.isfinite(shape.lower)
-    assert math.isfinite(shape.upper)
-    assert shape.lower <= shape.upper
-    assert len(shape.before) == len(shape.now) == CELLS
+    assert isinstance(chart, Histogram)
+    assert math.isfinite(chart.lower)
+    assert math.isfinite(chart.upper)
+    assert chart.lower <= chart.upper
+    assert len(chart.before) == len(chart.now) == CELLS
 
 
 def test_rows_of_a_bin_are_spread_over_its_width() -> None:
     """Beside brute force: every row put somewhere in its bin, and counted in cells of equal width."""
     bounds = (0.0, 1.0, 4.0, 5.0, 7.0, 8.0, 10.0)
     counts = (0, 10, 60, 5, 20, 7, 30, 0)
-    shape = shape_of(Continuous("x", bounds, counts, (0.0, 10.0)), (*counts, 0, 0))
+    chart = chart_data_of(Continuous("x", bounds, counts, (0.0, 10.0)), (*counts, 0, 0))
     values = np.concatenate(
         [
             lower + (upper - lower) * (np.arange(1000 * count) + 0.5) / (1000 * count)
@@ -66,47 +66,47 @@ def test_rows_of_a_bin_are_spread_over_its_width() -> None:
     )
     expected = np.histogram(values, CELLS, (0.0, 10.0))[0] / len(values)
 
-    assert isinstance(shape, Histogram)
-    assert (shape.lower, shape.upper) == (0.0, 10.0)
-    np.testing.assert_allclose(shape.before, expected, atol=2e-4)
+    assert isinstance(chart, Histogram)
+    assert (chart.lower, chart.upper) == (0.0, 10.0)
+    np.testing.assert_allclose(chart.before, expected, atol=2e-4)
 
 
 def test_bins_too_narrow_for_the_scale_are_drawn_all_the_same() -> None:
     variable = Continuous("x", (0.0, 2e-156, 1.0, 8e167), (0, 0, 0, 0, 0), (-math.inf, 8e167))
-    shape = shape_of(variable, [0, 1, 0, 0, 0, 0, 0])
+    chart = chart_data_of(variable, [0, 1, 0, 0, 0, 0, 0])
 
-    assert isinstance(shape, Histogram)
-    assert shape.now.sum() == 1.0
+    assert isinstance(chart, Histogram)
+    assert chart.now.sum() == 1.0
 
 
 def test_a_value_that_many_rows_have_stands_in_one_cell(rng: np.random.Generator) -> None:
     values = np.where(rng.random(5000) < 0.6, 0.0, rng.uniform(0, 100, 5000))
     (variable,) = build_baseline({"x": values}).features
-    shape = shape_of(variable, variable.cells)
+    chart = chart_data_of(variable, variable.cells)
 
-    assert isinstance(shape, Histogram)
-    assert shape.before[0] == pytest.approx(0.6, abs=0.04)
-    assert shape.before[1:].max() < 0.05
+    assert isinstance(chart, Histogram)
+    assert chart.before[0] == pytest.approx(0.6, abs=0.04)
+    assert chart.before[1:].max() < 0.05
 
 
 def test_a_long_tail_becomes_a_bar(rng: np.random.Generator) -> None:
     """Its bin is wider than all others together: drawn to scale, it would be all there is."""
     values = rng.lognormal(10, 1, 5000)
     (variable,) = build_baseline({"x": values}).features
-    shape = shape_of(variable, variable.cells)
+    chart = chart_data_of(variable, variable.cells)
 
-    assert isinstance(shape, Histogram)
-    assert shape.upper < values.max() / 2
-    (tail,) = shape.specials
-    assert tail.label == f"over {shape.upper:,.0f}"
-    assert tail.before == pytest.approx(float(np.mean(values > shape.upper)))
+    assert isinstance(chart, Histogram)
+    assert chart.upper < values.max() / 2
+    (tail,) = chart.specials
+    assert tail.label == f"over {chart.upper:,.0f}"
+    assert tail.before == pytest.approx(float(np.mean(values > chart.upper)))
 
 
 def test_what_is_outside_of_training_has_bars_of_its_own() -> None:
     variable = Continuous("x", (0.0, 1.0, 2.0), (0, 5, 5, 0), (0.0, 1.0, 2.0))
-    shape = shape_of(variable, (1, 2, 3, 4, 5, 5))
+    chart = chart_data_of(variable, (1, 2, 3, 4, 5, 5))
 
-    assert [(bar.label, bar.before, bar.now) for bar in shape.specials] == [
+    assert [(bar.label, bar.before, bar.now) for bar in chart.specials] == [
         ("below training", 0.0, 0.05),
         ("above training", 0.0, 0.2),
         ("missing", 0.0, 0.25),
@@ -119,19 +119,19 @@ def test_what_is_outside_of_training_has_bars_of_its_own() -> None:
 )
 def test_extreme_bounds_can_be_drawn(bounds: tuple[float, ...]) -> None:
     counts = tuple(range(1, len(bounds) + 2))
-    shape = shape_of(Continuous("x", bounds, counts, (-math.inf, bounds[-1])), (*counts, 0, 0))
+    chart = chart_data_of(Continuous("x", bounds, counts, (-math.inf, bounds[-1])), (*counts, 0, 0))
 
-    assert isinstance(shape, Histogram)
-    assert np.isfinite([shape.lower, shape.upper, *shape.before]).all()
+    assert isinstance(chart, Histogram)
+    assert np.isfinite([chart.lower, chart.upper, *chart.before]).all()
 
 
 def test_numbers_ascend_and_texts_stand_by_frequency() -> None:
     numbers = Discrete("visits", ("3.0", "1.0", "10.0"), (5, 4, 1))
     texts = Discrete("city", ("Ulm", "Bonn"), (5, 4))
-    shapes = [shape_of(item, item.cells) for item in (numbers, texts)]
+    charts = [chart_data_of(item, item.cells) for item in (numbers, texts)]
 
-    assert all(isinstance(shape, Categories) for shape in shapes)
-    assert [[bar.label for bar in shape.bars] for shape in shapes if isinstance(shape, Categories)] == [
+    assert all(isinstance(chart, Categories) for chart in charts)
+    assert [[bar.label for bar in chart.bars] for chart in charts if isinstance(chart, Categories)] == [
         ["1", "3", "10"],
         ["Ulm", "Bonn"],
     ]
@@ -140,11 +140,11 @@ def test_numbers_ascend_and_texts_stand_by_frequency() -> None:
 def test_many_categories_share_a_bar() -> None:
     labels = tuple(f"c{place:02}" for place in range(30))
     variable = Discrete("x", labels, (10,) * 30, rare=100)
-    shape = shape_of(variable, (*(0,) * 29, 50, 30, 20, 0, 0))
+    chart = chart_data_of(variable, (*(0,) * 29, 50, 30, 20, 0, 0))
 
-    assert isinstance(shape, Categories)
-    assert [(bar.label, bar.before, bar.now) for bar in shape.bars[20:]] == [
+    assert isinstance(chart, Categories)
+    assert [(bar.label, bar.before, bar.now) for bar in chart.bars[20:]] == [
         ("10 others", 0.25, 0.5),
         ("rare", 0.25, 0.3),
     ]
-    assert [(bar.label, bar.now) for bar in shape.specials] == [("unseen", 0.2)]
+    assert [(bar.label, bar.now) for bar in chart.specials] == [("unseen", 0.2)]
