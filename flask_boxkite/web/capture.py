@@ -188,7 +188,10 @@ class Capture(RequestFeatures):
             if self._request is not None and (is_parsed or not is_streamed(answer)):
                 self._read_late(self._request)
             if callable(pick):
-                value = pick(read(answer) if is_parsed or self._options.wants_answer else answer)
+                if self._may_come_later(answer, is_parsed=is_parsed):
+                    value = _tried(pick, read(answer))
+                else:
+                    value = pick(read(answer) if is_parsed or self._options.wants_answer else answer)
                 if value is None:
                     raise LookupError
             else:
@@ -203,11 +206,7 @@ class Capture(RequestFeatures):
             elif self.tally.rows != 0:  # an empty batch has no output
                 self.tally.errors.append("output")
         except Exception:
-            # A function of the answer expects JSON; it is called again with that, and then a failure counts.
-            if self._may_come_later(answer, is_parsed=is_parsed):
-                self.awaits_body = True
-            else:
-                self.model.fail(self.tally)
+            self.model.fail(self.tally)
 
     def _may_come_later(self, answer: Any, *, is_parsed: bool) -> bool:
         """Say whether a place in the answer may still exist: what is above the view makes JSON of an object."""
@@ -332,6 +331,18 @@ class Capture(RequestFeatures):
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
         output = self._output if status == "ok" else None
         self.model.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
+
+
+def _tried(pick: Callable[[Any], Any], document: Any) -> Any:
+    """Return what a function of the answer finds in the value that becomes the answer.
+
+    Raises:
+        LookupError: The function fails. It expects JSON: with that it is called again, and then a failure counts.
+    """
+    try:
+        return pick(document)
+    except Exception as error:
+        raise LookupError from error
 
 
 def _unchangeable(table: Table) -> Table:

@@ -353,6 +353,9 @@ def test_a_function_that_fails_on_the_answer_is_told_once(make: Make, caplog: py
     scoring.send()
     assert Samples(scoring.client.get("/metrics").text).errors() == {"internal": 1}
     assert scoring.findings()["Capturing failed in 1 request."] == "ZeroDivisionError: float division by zero"
+    scoring = make(lambda: jsonify(score=0.5), output=lambda answer: answer["score"] / 0)
+    scoring.send()
+    assert Samples(scoring.client.get("/metrics").text).errors() == {"internal": 1}
 
 
 # --- the response in the record --------------------------------------------------------------------------------------
