@@ -15,7 +15,7 @@ from flask_boxkite.cli.training_file import Part, format_of, part_of
 from flask_boxkite.cli.training_files import is_url, readable
 from flask_boxkite.errors import BaselineError
 
-__all__ = ["check_columns", "is_data", "is_data_set", "scan"]
+__all__ = ["check_columns", "is_data", "is_data_set", "parts_of", "scan", "table_of"]
 
 
 def is_data(name: str) -> bool:
@@ -43,8 +43,25 @@ def scan(
     Raises:
         BaselineError: A file is missing, of an unknown type, unreadable, without rows, or has other columns.
     """
+    return table_of(parts_of(names), names, missing, texts, is_decided=is_decided)
+
+
+def parts_of(names: Sequence[str]) -> list[Part]:
+    """Inspect all files; see `scan` for arguments and errors."""
     parts = [part_of(path) for name in names for path in _expanded(name)]
     _check_same_columns(parts)
+    return parts
+
+
+def table_of(
+    parts: Sequence[Part],
+    names: Sequence[str],
+    missing: Collection[str] = (),
+    texts: Collection[str] = (),
+    *,
+    is_decided: bool = True,
+) -> pl.LazyFrame:
+    """Return the rows of files that `parts_of` has inspected; see `scan` for other arguments and errors."""
     with readable(listed(names)):
         whole = one_table(parts, missing, texts, is_decided=is_decided)
         if not whole.head(1).collect().height:
