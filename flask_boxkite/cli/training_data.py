@@ -10,10 +10,11 @@ from pathlib import Path
 import polars as pl
 
 from flask_boxkite.cli.column_types import one_table
-from flask_boxkite.cli.group import listed, suggestion
+from flask_boxkite.cli.group import listed
 from flask_boxkite.cli.training_file import Part, format_of, part_of
 from flask_boxkite.cli.training_files import is_url, readable
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.suggestion import suggestion
 
 __all__ = ["check_columns", "is_data", "is_data_set", "parts_of", "scan", "table_of"]
 

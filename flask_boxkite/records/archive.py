@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline, Discrete
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.report import DriftReport
+from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.quoting import printable
@@ -82,6 +83,16 @@ class Records:
         self._folder = Folder(location, options or {})
         self._slack_seconds = slack_seconds
         self._counts = ReadCounts()
+
+    def __repr__(self) -> str:
+        """Return the location, the period and the other selections, if there are any."""
+        wanted = self._wanted
+        chosen = {"model": wanted.model, "version": wanted.version, "fingerprint": wanted.fingerprint}
+        given = [
+            repr(self._folder.location),
+            *(f"{key}={value!r}" for key, value in chosen.items() if value is not None),
+        ]
+        return f"<Records {', '.join([*given, when(str(wanted.period))])}>"
 
     @property
     def counts(self) -> ReadCounts:

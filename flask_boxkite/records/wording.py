@@ -11,7 +11,6 @@ from flask_boxkite.drift.wording import (
     COLUMNS,
     cut,
     escaped,
-    group_text,
     markdown_row,
     moved_most,
     title,
@@ -69,11 +68,7 @@ def _summary(report: Mapping[str, Any]) -> str:
 
 
 def _name(segment: Mapping[str, Any]) -> str:
-    name: str = segment["name"]
-    try:
-        return printable(group_text(name, "continuous" if name.startswith("(") else "discrete"))
-    except ValueError:  # a category in brackets
-        return printable(name)
+    return printable(segment["text"])
 
 
 def _reason(segment: Mapping[str, Any]) -> str:
