@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -80,8 +81,11 @@ def compare(
     else:
         wanted, count = _without(baseline, exclude), _of_baseline(Baseline.load(second[0]))
     compared, cells, reasons = _compared(wanted, count)
-    for name, reason in reasons.items():
-        click.echo(f"Not compared: {name!r}, since {reason}.", err=True)
+    for line in _left_out(reasons):
+        click.echo(line, err=True)
+    if reasons and cells:
+        remedy = f"flask boxkite compare {first} DATA"
+        click.echo(f"Give the data from which '{second[0]}' was made to compare all variables: {remedy}", err=True)
     if not cells:
         remedy = "Give the data from which it was made instead." if reasons else "Exclude fewer variables (--exclude)."
         msg = f"Nothing in '{second[0]}' can be compared with '{first}'. {remedy}"
@@ -120,6 +124,16 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
 
     compared = replace(baseline, features=tuple(compared_items["feature"]), outputs=tuple(compared_items["output"]))
     return compared, cells, reasons
+
+
+def _left_out(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each reason, about all variables that were not compared for it."""
+    names_by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names_by_reason.setdefault(reason, []).append(repr(name))
+    for reason, names in names_by_reason.items():
+        why = reason if len(names) == 1 else re.sub("^it ", "each ", reason)
+        yield f"Not compared: {listed(names)}, since {why}."
 
 
 def _of_baseline(other: Baseline) -> Count:

@@ -121,7 +121,8 @@ KEYS = [
     "dispersion", "recurrence", "limit", "psi", "size", "psi_noise", "psi_error", "psi_limit",
     "moved_most", "moved_most_text", "share_before", "share_now", "missing_before", "missing_now",
     "invalid_before", "invalid_now", "out_of_range_before", "out_of_range_now",
-    "unseen_before", "unseen_now", "jensen_shannon", "kl_live", "kl_baseline", "hellinger", "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein",
+    "unseen_before", "unseen_now", "jensen_shannon", "kl_live", "kl_baseline", "hellinger",
+    "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein",
 ]  # fmt: skip
 
 
