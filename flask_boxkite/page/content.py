@@ -19,6 +19,7 @@ from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift import DriftReport, VariableDrift
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import CHANGED, group_name, percents, size_cell
+from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
 from flask_boxkite.monitoring.observation import CoursePoint, Observation
@@ -167,6 +168,7 @@ class ModelView:
         query: The visitor's choices.
         observation: Observation of its requests; None if the counts are not a server's.
         now: Time in Unix seconds, whose date is omitted from times; None to omit none.
+        failures: Failed requests; None for the ones that the observation has, if there is one.
     """
 
     def __init__(
@@ -180,12 +182,14 @@ class ModelView:
         query: Query | None = None,
         observation: Observation | None = None,
         now: float | None = None,
+        failures: Failures | None = None,
     ) -> None:
         self.name = name
         self.baseline = baseline
         self.when = when
         self.query = query or Query()
         self.observation = observation
+        self.failures = failures or (observation.failures if observation is not None else None)
         self._report = report
         self._cells = cells
         self._today = None if now is None else moment(now)[:10]

@@ -68,6 +68,7 @@ class SegmentReport:
         alpha: False-alarm probability of one check of all segments together.
         against: Earlier period that segments are compared with; None for training.
         segments: Segments, one for each value.
+        failed: Text about odd features of failed requests, as in `DriftReport`, in all segments together.
     """
 
     by: str
@@ -77,6 +78,7 @@ class SegmentReport:
     alpha: float
     against: str | None
     segments: tuple[Segment, ...]
+    failed: str = ""
 
     def __getitem__(self, name: str) -> Segment:
         """Return the segment of that name.
@@ -136,7 +138,7 @@ class SegmentReport:
 
     def __str__(self) -> str:
         """Return a table of at most 100 columns."""
-        return as_text(self.to_dict())
+        return as_text(self.to_dict(), self.failed)
 
     __repr__ = __str__
 

@@ -247,7 +247,7 @@ class _Stream:
             self._take_numbers((seconds_of if self._may_be_times else numbers_of)(texts), is_time=self._may_be_times)
 
     def _keep(self, kept: Counter[str], texts: Counter[str], some: list[str]) -> None:
-        """Add the rows of some texts to those of earlier chunks; forget the rare ones if there are too many."""
+        """Add the rows of some texts to earlier ones; forget the rare texts if there are too many."""
         kept.update({text: texts[text] for text in some})
         if len(kept) > self._most_texts:
             frequent = dict(kept.most_common(SHOWN + 1))
