@@ -43,5 +43,5 @@ def note_on_zeros(texts: Mapping[str, str]) -> str:
     """
     name, text = next(iter(texts.items()))
     columns = f"Column {name!r} is" if len(texts) == 1 else f"Columns {listed(list(map(repr, texts)), _SHOWN)} are"
-    options = " ".join(f"--text {name!r}" for name in texts)
+    options = " ".join(f"--text {name!r}" for name in list(texts)[:_SHOWN]) + " …" * (len(texts) > _SHOWN)
     return f"{columns} read as numbers, so {text!r} becomes {int(text)}. If they are codes, keep the texts: {options}"

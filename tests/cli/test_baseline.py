@@ -180,6 +180,12 @@ def test_leading_zeros_that_are_lost_are_told_with_the_remedy() -> None:
         "--text 'zip' --text 'day'\n"
     )
     assert told("shop.csv", "--exclude", "id", "--text", "zip", "--text", "day") == ""
+    names = [f"c{number}" for number in range(7)]
+    Path("codes.csv").write_text("".join(f"{','.join(row)}\n" for row in [names, ["007"] * 7, ["8"] * 7]))
+    assert told("codes.csv").startswith(
+        "Columns 'c0', 'c1', 'c2', 'c3', 'c4' and 2 more are read as numbers, so '007' "
+    )
+    assert told("codes.csv").endswith(" --text 'c4' …\n")
     assert told("month=02/part.csv") == (
         "Column 'month' is read as numbers, so '02' becomes 2. If they are codes, keep the texts: --text 'month'\n"
     )
