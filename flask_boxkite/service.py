@@ -58,6 +58,11 @@ class ModelMonitoringService:
         self.app = AppMonitor(checked, name, {name: loaded})
         self.monitor = self.app.model_or_new(name)
 
+    def __repr__(self) -> str:
+        """Return the model and its baseline."""
+        baseline = f"baseline {self.baseline.fingerprint}" if self.baseline else "no baseline"
+        return f"<ModelMonitoringService of model {self.model!r}, {baseline}>"
+
     @property
     def model(self) -> str:
         """Name of the model."""

@@ -42,6 +42,11 @@ def baseline(tmp_path: Path, rng: np.random.Generator) -> Baseline:
     )
 
 
+def test_a_service_shows_its_model_and_baseline(baseline: Baseline) -> None:
+    shown = repr(ModelMonitoringService(baseline, sink="none"))
+    assert shown == f"<ModelMonitoringService of model 'credit', baseline {baseline.fingerprint}>"
+
+
 def clocked(baseline: Baseline) -> tuple[ModelMonitor, list[float]]:
     """Return a monitor whose clocks are the number in a list: at the beginning of a slot of every window."""
     clock = [1_000_800.0]

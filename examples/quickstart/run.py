@@ -6,6 +6,7 @@ that starts to drift half-way, and prints what changed and where to look. `--kee
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -83,8 +84,7 @@ def report(title: str) -> None:
     for item in moved:
         verdict, size = item["verdict"], item["size"]
         shares = f"{item['share_before']:.0%} -> {item['share_now']:.0%}"
-        group = item["moved_most"].strip("_()[]").replace(",", " to ")
-        print(f"  {item['name']:<15} {verdict:<8} size {size:.2f}   most in {group}: {shares}")
+        print(f"  {item['name']:<15} {verdict:<8} size {size:.2f}   most in {item['moved_most_text']}: {shares}")
 
 
 def wait_for_records() -> None:
@@ -96,7 +96,24 @@ def wait_for_records() -> None:
         time.sleep(0.05)
 
 
+def where_to_look(*, keeps: bool) -> None:
+    """Print the files, and the addresses if the server will go on."""
+    print("\nWhere to look")
+    if keeps:
+        print(f"  what drifted               {URL}/boxkite/")
+        print(f"  live counts and baseline   {URL}/metrics")
+    records = sum(len(path.read_text("utf-8").splitlines()) for path in (RUN / "records").rglob("*.txt"))
+    print(f"  every prediction           {(RUN / 'records').relative_to(ROOT)}/ ({records} records)")
+    print(f"  the baseline               {(RUN / 'baseline.prom').relative_to(ROOT)}")
+
+
 def main() -> None:
+    about = "Train a model, serve it, send it traffic that starts to drift half-way, and print what changed."
+    environment = "Environment: PORT, and BOXKITE_QUICKSTART_VENV for the folder of the virtual environment."
+    parser = argparse.ArgumentParser(description=about, epilog=environment)
+    parser.add_argument("--keep", action="store_true", help="leave the server running, with its pages, until Ctrl+C")
+    keeps = parser.parse_args().keep
+
     install()
     shutil.rmtree(RUN, ignore_errors=True)
     RUN.mkdir()
@@ -111,13 +128,8 @@ def main() -> None:
             call("/score", row)
         report(f"After {len(bad)} more, which had drifted")
         wait_for_records()
-        print("\nWhere to look")
-        print(f"  what drifted               {URL}/boxkite/")
-        print(f"  live counts and baseline   {URL}/metrics")
-        records = sum(len(path.read_text("utf-8").splitlines()) for path in (RUN / "records").rglob("*.txt"))
-        print(f"  every prediction           {(RUN / 'records').relative_to(ROOT)}/ ({records} records)")
-        print(f"  the baseline               {(RUN / 'baseline.prom').relative_to(ROOT)}")
-        if "--keep" in sys.argv[1:]:
+        where_to_look(keeps=keeps)
+        if keeps:
             print(f"\nThe server goes on at {URL}; Ctrl+C ends it.")
             server.wait()
     except KeyboardInterrupt:
@@ -125,7 +137,7 @@ def main() -> None:
     finally:
         server.terminate()
         server.wait()
-    print("\nThe server has ended. (--keep leaves it running.)")
+    print("\nThe server has ended." if keeps else f"\nThe server has ended. Run with --keep to look at {URL}/boxkite/.")
 
 
 if __name__ == "__main__":

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MARGIN", "even_groups", "narrow_bounds"]
+__all__ = ["MARGIN", "even_groups", "extremes_within", "narrow_bounds"]
 
 MARGIN = 1e-6
 """Distance of the outer bounds from the data, as a share of its range (or of the value, where the range is 0)."""
+
+
+def extremes_within(lowest: float, highest: float, write: Callable[[float], str] = repr) -> tuple[float, float]:
+    """Return the smallest and largest value of the data, given the outer bounds, which lie a margin outside.
+
+    Bounds that were given have no margin. They are the data's ends as far as is known, and have the shorter text.
+
+    Args:
+        lowest: Lowest bound.
+        highest: Highest bound.
+        write: Function that writes a value.
+    """
+    scale = max(abs(lowest), abs(highest))
+    if not (math.isfinite(highest - lowest) and 1e-200 < scale < 1e200):
+        return lowest, highest
+    margin = (highest - lowest) * MARGIN / (1 + 2 * MARGIN)
+    digits = 13 - math.ceil(math.log10(scale))  # as many as the error of the subtraction leaves
+    inside = round(lowest + margin, digits) + 0.0, round(highest - margin, digits) + 0.0
+    smallest, largest = (
+        min(pair, key=lambda value: len(write(value))) for pair in zip((lowest, highest), inside, strict=True)
+    )
+    return smallest, largest
 
 
 def narrow_bounds(bounds: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]:

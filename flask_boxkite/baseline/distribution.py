@@ -17,6 +17,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
+from flask_boxkite.baseline.bounds import extremes_within
 from flask_boxkite.baseline.limits import check_bins, check_counts, check_text
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import (
@@ -114,6 +115,14 @@ class Continuous:
     def cells(self) -> tuple[int, ...]:
         """The counts, in the order in which live counts stand in memory."""
         return (*self.counts, self.missing, self.invalid)
+
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """The smallest and the largest training value, as far as the bounds tell; ``-inf`` if there is no `BELOW`."""
+        smallest, largest = extremes_within(
+            self.upper_bounds[0], self.upper_bounds[-1], time_text if self.is_time else repr
+        )
+        return (smallest if math.isfinite(self.group_bounds[0]) else -math.inf), largest
 
     @cached_property
     def groups(self) -> tuple[Span, ...]:

@@ -100,16 +100,24 @@ def baseline(
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
+    from flask_boxkite.cli.leading_zeros import note_on_zeros, texts_with_zeros
     from flask_boxkite.cli.terminal import waiting
-    from flask_boxkite.cli.training_data import scan
+    from flask_boxkite.cli.training_data import parts_of, table_of
     from flask_boxkite.cli.training_files import readable
 
     _check_output(out)
     bounds = dict(map(_named_bounds, bins))
     named = {"--discrete": discrete, "--bins": bounds, "--text": texts}
     with waiting("Looking at the data"):
-        frame = scan(data, missing, texts, named={*outputs, *exclude, *discrete, *bounds, *texts})
-    features = _features(frame.collect_schema().names(), outputs, exclude, named)
+        parts = parts_of(data, named={*outputs, *exclude, *discrete, *bounds, *texts})
+        frame = table_of(parts, data, missing, texts)
+    schema = frame.collect_schema()
+    features = _features(schema.names(), outputs, exclude, named)
+
+    with waiting("Looking at the numbers"), readable(listed(data)):
+        zeros = texts_with_zeros(parts, [name for name in (*features, *outputs) if schema[name].is_numeric()])
+    if zeros:
+        click.echo(note_on_zeros(zeros), err=True)
 
     with waiting(f"Counting {len(features) + len(outputs)} columns") as tell, readable(listed(data)):
         try:

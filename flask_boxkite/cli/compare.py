@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Discrete, Distribution
 from flask_boxkite.baseline.variables import Side
-from flask_boxkite.cli.group import PATH, boxkite, counted, listed, suggestion
+from flask_boxkite.cli.group import PATH, boxkite, counted, listed
 from flask_boxkite.cli.inspect import variable_named
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
 from flask_boxkite.config import Settings
 from flask_boxkite.drift import drift_report
 from flask_boxkite.errors import BaselineError, BinMismatchError
+from flask_boxkite.suggestion import suggestion
 
 __all__ = ["compare"]
 
@@ -79,8 +81,11 @@ def compare(
     else:
         wanted, count = _without(baseline, exclude), _of_baseline(_second(second[0]))
     compared, cells, reasons = _compared(wanted, count)
-    for name, reason in reasons.items():
-        click.echo(f"Not compared: {name!r}, since {reason}.", err=True)
+    for line in _left_out(reasons):
+        click.echo(line, err=True)
+    if reasons and cells:
+        remedy = f"flask boxkite compare {first} DATA"
+        click.echo(f"Give the data from which '{second[0]}' was made to compare all variables: {remedy}", err=True)
     if not cells:
         remedy = "Give the data from which it was made instead." if reasons else "Exclude fewer variables (--exclude)."
         msg = f"Nothing in '{second[0]}' can be compared with '{first}'. {remedy}"
@@ -136,6 +141,16 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
 
     compared = replace(baseline, features=tuple(compared_items["feature"]), outputs=tuple(compared_items["output"]))
     return compared, cells, reasons
+
+
+def _left_out(reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each reason, about all variables that were not compared for it."""
+    names_by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names_by_reason.setdefault(reason, []).append(repr(name))
+    for reason, names in names_by_reason.items():
+        why = reason if len(names) == 1 else re.sub("^it ", "each ", reason)
+        yield f"Not compared: {listed(names)}, since {why}."
 
 
 def _of_baseline(other: Baseline) -> Count:

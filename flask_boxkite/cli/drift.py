@@ -202,8 +202,8 @@ def _one_model(source: Records) -> Iterator[None]:
 
 def _whole(source: Records, baseline: Baseline, alpha: float, location: str) -> tuple[Findings, bool]:
     """Return the findings, and whether anything was counted."""
-    report, cells = source.observed(baseline, alpha=alpha)
-    models = Models.of_report(report, baseline, cells, source=location, when=when(report.window))
+    report, cells, failures = source.observed(baseline, alpha=alpha)
+    models = Models.of_report(report, baseline, cells, source=location, when=when(report.window), failures=failures)
     return models, bool(cells.any())
 
 

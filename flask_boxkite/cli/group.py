@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import masked, printable
 from flask_boxkite.system.atomic import write_whole
 
-__all__ = ["PATH", "boxkite", "counted", "listed", "output_option", "suggestion", "write", "writing"]
+__all__ = ["PATH", "boxkite", "counted", "listed", "output_option", "write", "writing"]
 
 PATH = click.Path(path_type=Path, readable=False)
 """A file or folder; the code that opens it reports its problems."""
@@ -107,9 +106,3 @@ def listed(texts: Sequence[str], most: int = _MOST_NAMES) -> str:
     """Return texts with commas between them; of very many, the first ones and the number of the others."""
     rest = f" and {len(texts) - most:,} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + rest
-
-
-def suggestion(name: str, known: Sequence[str]) -> str:
-    """Return the known name that was probably meant by *name*, or all known names, as a sentence."""
-    close = difflib.get_close_matches(name, known, 1)
-    return f"Did you mean {close[0]!r}?" if close else f"There are: {listed(list(map(repr, known)))}."

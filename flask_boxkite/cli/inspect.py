@@ -11,9 +11,10 @@ import click
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.blindness import blind_spot
 from flask_boxkite.baseline.distribution import Continuous, Discrete, group_counts
-from flask_boxkite.cli.group import PATH, boxkite, output_option, suggestion, write
+from flask_boxkite.cli.group import PATH, boxkite, output_option, write
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.page.wording import moment
+from flask_boxkite.suggestion import suggestion
 
 __all__ = ["inspect", "variable_named"]
 

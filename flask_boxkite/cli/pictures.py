@@ -13,7 +13,7 @@ from flask_boxkite.baseline.blindness import blind_spot, blind_spots
 from flask_boxkite.baseline.distribution import group_counts
 from flask_boxkite.cli.bars import bar, column_chart, narrowed, sparkline
 from flask_boxkite.cli.group import counted, listed
-from flask_boxkite.drift.wording import group_text
+from flask_boxkite.drift.wording import group_name
 from flask_boxkite.page.chart_data import CELLS, Categories, Histogram, chart_data_of
 from flask_boxkite.page.wording import number, percent
 from flask_boxkite.quoting import printable
@@ -102,7 +102,7 @@ def show_variable(console: Console, item: Distribution) -> None:
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
     for group, rows in zip(item.groups, group_counts(item, item.cells), strict=True):
-        name = shortened(printable(group_text(group.name, item.kind)))
+        name = shortened(printable(group_name(item, group.name)))
         table.add_row(name, f"{rows:,}", percent(rows / max(item.rows, 1)))
     console.print(table)
 
@@ -124,8 +124,7 @@ def _show_histogram(console: Console, chart: Histogram) -> None:
 
 
 def _ends(chart: Histogram) -> list[str]:
-    ends = chart.lower, chart.upper
-    return chart.texts(ends) if chart.is_time else list(map(number, ends))
+    return chart.texts(chart.ends) if chart.is_time else list(map(number, chart.ends))
 
 
 def _show_categories(console: Console, chart: Categories) -> None:

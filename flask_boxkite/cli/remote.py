@@ -32,9 +32,11 @@ _ODD_KEYS = frozenset(OddFeature._fields)
 _VARIABLE_KEYS = frozenset({"name", "side", "kind", "verdict", "reason", "since", "rows", "size"})
 """Keys of each variable that servers of earlier releases may lack."""
 
+_GIVE_TOKEN = "Set 'BOXKITE_METRICS_TOKEN' to the server's token. (--token gives it too, but others can see that.)"
+
 _REMEDIES = {
-    401: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
-    403: "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
+    401: _GIVE_TOKEN,
+    403: _GIVE_TOKEN,
     503: "It cannot read its own counts just now; its page says why.",
     404: "Is the drift page on ('BOXKITE_DASHBOARD_PATH'), and is this its address?",
 }
@@ -121,7 +123,7 @@ def _address(url: str, what: str, window: str | None) -> str:
     except ValueError:
         parts, host, user = SplitResult("", "", "", "", ""), None, None
     if user is not None:
-        msg = "'--url' must not contain a user or password, which others can see. Give the token as --token."
+        msg = f"'--url' must not contain a user or password, which others can see. {_GIVE_TOKEN}"
         raise BoxkiteError(msg)
     if parts.scheme not in ("http", "https") or not host:
         msg = f"'--url' must begin with http:// or https:// and a host, got {masked_address(url)!r}."

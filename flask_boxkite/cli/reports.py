@@ -19,6 +19,7 @@ from flask_boxkite.cli.group import counted, output_option, write
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.drift.verdict import WORST_FIRST
 from flask_boxkite.drift.wording import as_markdown, escaped, moved_count
+from flask_boxkite.live.failed import Failures
 from flask_boxkite.quoting import printable
 
 __all__ = ["ALPHA", "DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
@@ -77,7 +78,14 @@ class Models:
 
     @classmethod
     def of_report(
-        cls, report: DriftReport, baseline: Baseline, cells: NDArray[np.int64], *, source: str, when: str
+        cls,
+        report: DriftReport,
+        baseline: Baseline,
+        cells: NDArray[np.int64],
+        *,
+        source: str,
+        when: str,
+        failures: Failures | None = None,
     ) -> Models:
         """Return the findings of one report that was made here.
 
@@ -87,14 +95,16 @@ class Models:
             cells: Counts of the report, in the order of the baseline's cells.
             source: Source of the counts, for people.
             when: End of the sentence "2 of 31 variables drifted …".
+            failures: Failed requests; None if there can be none.
         """
         about = {"model": report.model, "baseline": report.baseline, "version": baseline.version}
-        content = {"format": 1, "window": report.window, "models": [{**about, "drift": report.to_dict()}]}
+        failed = {"failed": failures.to_dict()} if failures else {}
+        content = {"format": 1, "window": report.window, "models": [{**about, **failed, "drift": report.to_dict()}]}
 
         def html() -> str:
             from flask_boxkite.page import ModelView, comparison_html
 
-            view = ModelView(report.model, baseline, report, cells, when=when)
+            view = ModelView(report.model, baseline, report, cells, when=when, failures=failures)
             return comparison_html(source, view, time.time())
 
         return cls(content, when, html)

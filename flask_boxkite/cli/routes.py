@@ -19,6 +19,10 @@ from flask_boxkite.web.routes import DASHBOARD, METRICS, mounted_elsewhere
 __all__ = ["probe_routes"]
 
 
+MANY_SERIES = 100_000
+"""Number of series from which a scrape is large for Prometheus."""
+
+
 class _Route(NamedTuple):
     """One of our addresses.
 
@@ -47,6 +51,7 @@ class _Answer(NamedTuple):
         reached: Whether the request reached the app itself, and no middleware answered first.
         limits: Limits of requests that were applied, as texts.
         error: Exception that the app raised; None if it raised none.
+        series: Number of series in the answer, if it is of metrics.
     """
 
     status: int
@@ -55,6 +60,7 @@ class _Answer(NamedTuple):
     reached: bool
     limits: list[str]
     error: BaseException | None
+    series: int
 
 
 def probe_routes(app: Flask) -> Iterator[Outcome]:
@@ -98,6 +104,10 @@ def _probe(app: Flask, settings: Settings, route: _Route) -> Iterator[Outcome]:
     if route.blueprint != METRICS:
         return  # browsers follow a redirect to https, use the host's name, and come seldom
 
+    if answer.series > MANY_SERIES:
+        what = f"'{route.path}' has {answer.series:,} series, which each replica adds to Prometheus."
+        remedy = "Set 'BOXKITE_EXPORT_BINS' to false: the groups, on which drift is judged, are a third of them."
+        yield Outcome("hint", what, remedy if settings.export_bins else "Leave features out of the baseline (exclude).")
     if scheme_needed:
         what = f"'{route.path}' answers by https only; http is redirected."
         remedy = "Scrape it with 'scheme: https', or let this route answer over http."
@@ -128,8 +138,19 @@ def _ask(app: Flask, settings: Settings, route: _Route, base_url: str) -> _Answe
         response = Client(app).get(route.path, base_url=base_url, headers=headers)
     is_ours = response.status_code == 200 and route.mark in response.data
     return _Answer(
-        response.status_code, is_ours, response.location or "", bool(is_reached), limits, next(iter(errors), None)
+        response.status_code,
+        is_ours,
+        response.location or "",
+        bool(is_reached),
+        limits,
+        next(iter(errors), None),
+        _series(response.data),
     )
+
+
+def _series(metrics: bytes) -> int:
+    """Return the number of lines that are not comments."""
+    return metrics.count(b"\n") - metrics.count(b"\n#") - metrics.startswith(b"#")
 
 
 def _limits(app: Flask) -> list[str]:

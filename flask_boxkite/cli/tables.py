@@ -11,10 +11,10 @@ from rich.text import Text
 
 from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.pictures import plain_table, shortened
-from flask_boxkite.drift.failures import failed_text
-from flask_boxkite.drift.wording import by_note, by_reason, group_text, since_cell, size_cell, title
+from flask_boxkite.drift.failures import failed_line, failed_text
+from flask_boxkite.drift.wording import by_note, by_reason, moved_group, percents, since_cell, size_cell, title
 from flask_boxkite.live.failed import Failures, OddFeature
-from flask_boxkite.page.wording import percent, seconds
+from flask_boxkite.page.wording import seconds
 from flask_boxkite.quoting import printable
 
 __all__ = ["show_model", "show_problems"]
@@ -92,7 +92,10 @@ def _failed(model: Mapping[str, Any]) -> str:
     if not failed or not failed["features"]:
         return ""
     odd = tuple(OddFeature(*(item[name] for name in OddFeature._fields)) for item in failed["features"])
-    return printable(f"Errors: {failed_text(Failures(failed['rows'], failed['unread'], odd))}")
+    failures = Failures(failed["rows"], failed["unread"], odd)
+    if "rows" not in model:  # of records, whose numbers by status are not above
+        return printable(failed_line(failures, model["drift"]["window"]))
+    return printable(f"Errors: {failed_text(failures)}")
 
 
 def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today: str | None) -> None:
@@ -148,5 +151,4 @@ def _numbers(item: Mapping[str, Any], today: str | None) -> Mapping[str, str]:
 
 def _moved(item: Mapping[str, Any]) -> tuple[Text, str, str]:
     """Return the group that moved most, and its shares before and now."""
-    group = shortened(printable(group_text(item["moved_most"], item["kind"])))
-    return group, percent(item["share_before"]), percent(item["share_now"])
+    return shortened(moved_group(item)), *percents(item["share_before"], item["share_now"])

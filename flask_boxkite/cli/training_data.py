@@ -11,12 +11,13 @@ import polars as pl
 
 from flask_boxkite.baseline.training.advice import warn_of_row_labels
 from flask_boxkite.cli.column_types import one_table
-from flask_boxkite.cli.group import listed, suggestion
+from flask_boxkite.cli.group import listed
 from flask_boxkite.cli.training_file import Part, format_of, part_of
 from flask_boxkite.cli.training_files import is_url, readable
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.suggestion import suggestion
 
-__all__ = ["check_columns", "is_data", "is_data_set", "scan"]
+__all__ = ["check_columns", "is_data", "is_data_set", "parts_of", "scan", "table_of"]
 
 
 def is_data(name: str) -> bool:
@@ -52,8 +53,25 @@ def scan(
     Raises:
         BaselineError: A file is missing, of an unknown type, unreadable, without rows, or has other columns.
     """
+    return table_of(parts_of(names, named), names, missing, texts, is_decided=is_decided)
+
+
+def parts_of(names: Sequence[str], named: Collection[str] = ()) -> list[Part]:
+    """Inspect all files; see `scan` for arguments and errors."""
     parts = _without_labels([part_of(path) for name in names for path in _expanded(name)], named)
     _check_same_columns(parts)
+    return parts
+
+
+def table_of(
+    parts: Sequence[Part],
+    names: Sequence[str],
+    missing: Collection[str] = (),
+    texts: Collection[str] = (),
+    *,
+    is_decided: bool = True,
+) -> pl.LazyFrame:
+    """Return the rows of files that `parts_of` has inspected; see `scan` for other arguments and errors."""
     with readable(listed(names)):
         whole = one_table(parts, missing, texts, is_decided=is_decided)
         if not whole.head(1).collect().height:

@@ -23,11 +23,12 @@ from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import VariableDrift, finite_or_none
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict, judgements, uncertainty
 from flask_boxkite.drift.wording import as_markdown, as_text
+from flask_boxkite.suggestion import suggestion
 
 __all__ = ["DriftReport", "drift_report"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DriftReport:
     """All variables of a model, the largest changes first. An immutable value, which can be kept and shared.
 
@@ -50,11 +51,16 @@ class DriftReport:
     failed: str = ""
 
     def __getitem__(self, name: str) -> VariableDrift:
-        """Return the variable of that name."""
+        """Return the variable of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
         for variable in self.variables:
             if variable.name == name:
                 return variable
-        raise KeyError(name)
+        msg = f"No variable {name!r}. {suggestion(name, [variable.name for variable in self.variables])}"
+        raise KeyError(msg)
 
     def __iter__(self) -> Iterator[VariableDrift]:
         return iter(self.variables)
@@ -75,10 +81,10 @@ class DriftReport:
         ``side``, ``kind``, ``type`` (``"time"`` for dates and times, else None), ``verdict``, ``reason``, ``note``,
         ``since`` (ISO 8601), ``rows``, ``baseline_rows``, ``live_rows`` (see `VariableDrift`); ``g``, ``dispersion``,
         ``limit``, ``psi``, ``size``, ``psi_noise``, ``psi_error``, ``psi_limit`` (see `Judgement`); ``recurrence``;
-        ``moved_most``, ``share_before``, ``share_now``; ``missing_before``, ``missing_now`` and so for ``invalid``,
-        ``out_of_range``, ``unseen``; ``jensen_shannon``, ``kl_live``, ``kl_baseline``, ``hellinger``,
-        ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``, ``wasserstein`` (see `Distances`). Keys may be added, in
-        a later release; none goes or changes its meaning.
+        ``moved_most`` (label), ``moved_most_text`` (for people), ``share_before``, ``share_now``; ``missing_before``,
+        ``missing_now`` and so for ``invalid``, ``out_of_range``, ``unseen``; ``jensen_shannon``, ``kl_live``,
+        ``kl_baseline``, ``hellinger``, ``kolmogorov_smirnov``, ``kolmogorov_smirnov_limit``, ``wasserstein`` (see
+        `Distances`). Keys may be added, in a later release; none goes or changes its meaning.
         """
         return {
             "model": self.model,
@@ -95,6 +101,8 @@ class DriftReport:
     def __str__(self) -> str:
         """Return a table of at most 100 columns, and details of the variables that are not stable."""
         return as_text(self.to_dict(), self.failed)
+
+    __repr__ = __str__
 
 
 def drift_report(

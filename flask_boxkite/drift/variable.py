@@ -24,6 +24,7 @@ from flask_boxkite.drift.distances import (
 )
 from flask_boxkite.drift.shares import Change, special_changes
 from flask_boxkite.drift.verdict import Judgement, Verdict
+from flask_boxkite.drift.wording import group_name, variable_line
 
 __all__ = ["Distances", "VariableDrift", "finite_or_none"]
 
@@ -52,7 +53,7 @@ class Distances:
     wasserstein: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VariableDrift:
     """One variable of a report.
 
@@ -83,6 +84,10 @@ class VariableDrift:
     now: tuple[int, ...]
     window_cells: tuple[int, ...]
     alpha: float
+
+    def __repr__(self) -> str:
+        """Return a summary in one line."""
+        return f"<VariableDrift {variable_line(self.to_row())}>"
 
     @property
     def name(self) -> str:
@@ -170,6 +175,7 @@ class VariableDrift:
             "psi_error": finite_or_none(judged.error),
             "psi_limit": finite_or_none(judged.psi_limit),
             "moved_most": self.moved_most,
+            "moved_most_text": group_name(self.item, self.moved_most),
             "share_before": self.share_before,
             "share_now": self.share_now,
         }

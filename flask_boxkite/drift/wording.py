@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS, MOVED
 from flask_boxkite.naming import (
     ABOVE,
@@ -19,9 +20,10 @@ from flask_boxkite.naming import (
     category_value,
     is_canonical_number,
     parse_interval,
+    parse_number,
 )
 from flask_boxkite.quoting import printable
-from flask_boxkite.values.times import DAY, is_time_text
+from flask_boxkite.values.times import DAY, is_time_text, seconds_of_label, time_text
 
 __all__ = [
     "CHANGED",
@@ -40,18 +42,22 @@ __all__ = [
     "cut",
     "distance_text",
     "escaped",
+    "group_name",
     "group_text",
     "markdown_row",
     "moved_count",
+    "moved_group",
     "moved_most",
     "number",
     "numbers",
     "percent",
+    "percents",
     "since_cell",
     "size_cell",
     "size_meaning",
     "title",
     "unclear_too",
+    "variable_line",
     "when",
 ]
 
@@ -65,6 +71,7 @@ _NONE = "\N{EN DASH}"
 WHOLE = 1e15
 """Least number that is written with an exponent."""
 
+_ALL = (-math.inf, math.inf)
 _NAME = 22
 _QUIET = ("stable", "not enough data")
 
@@ -144,7 +151,7 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
     head = ("variable", "verdict", "size", "since", "rows", "G", "limit", "moved most", "missing", "unseen")
     lines = [escaped(heading or _summary(report)), "", markdown_row(head), markdown_row(["---"] * len(head))]
     for item in report["variables"]:
-        moved = f"{_group(item)} {item['share_before']:.1%} → {item['share_now']:.1%}"
+        moved = f"{moved_group(item)} {' → '.join(percents(item['share_before'], item['share_now']))}"
         verdict = ": ".join(filter(None, (item["verdict"], item["reason"], item["note"])))
         lines.append(
             markdown_row(
@@ -157,8 +164,8 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
                     f"{item['g']:.1f}",
                     f"{item['limit']:.1f}",
                     moved,
-                    f"{item['missing_now']:.1%}",
-                    f"{item['unseen_now']:.1%}",
+                    percent(item["missing_now"]),
+                    percent(item["unseen_now"]),
                 ]
             )
         )
@@ -225,6 +232,16 @@ def percent(share: float) -> str:
     return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
 
 
+def percents(before: float, now: float) -> tuple[str, str]:
+    """Write two shares in percent, with more decimals where they would look equal without being so."""
+    texts = percent(before), percent(now)
+    for decimals in (1, 2):
+        if texts[0] != texts[1]:
+            return texts
+        texts = f"{before:.{decimals}%}", f"{now:.{decimals}%}"
+    return texts if texts[0] != texts[1] else (percent(before), percent(now))
+
+
 def size_cell(item: Mapping[str, Any]) -> str:
     """Write the size of a change; a dash where no change is certain."""
     if item["verdict"] not in CHANGED:
@@ -263,28 +280,46 @@ def title(item: Mapping[str, Any]) -> str:
 
 def moved_most(item: Mapping[str, Any], room: int) -> str:
     """Name the group of a variable that moved most, and its two shares, in *room* columns."""
-    shares = f" {item['share_before']:.0%} -> {item['share_now']:.0%}"
-    return cut(_group(item), room - len(shares)) + shares
+    shares = f" {' -> '.join(percents(item['share_before'], item['share_now']))}"
+    return cut(moved_group(item), room - len(shares)) + shares
 
 
-def _group(item: Mapping[str, Any]) -> str:
-    """Name the group that moved most."""
-    return printable(group_text(item["moved_most"], item["kind"]))
+def variable_line(item: Mapping[str, Any]) -> str:
+    """Return a variable of a report in one line: verdict, size, and the group that moved most."""
+    size = f", size {size_cell(item)}" if item["verdict"] in CHANGED else ""
+    return f"{title(item)}: {item['verdict']}{size}, {moved_most(item, COLUMNS)}"
 
 
-def group_text(name: str, kind: str) -> str:
+def moved_group(item: Mapping[str, Any]) -> str:
+    """Name the group of a variable that moved most."""
+    # A server of an earlier release does not send the text.
+    return printable(item.get("moved_most_text") or group_text(item["moved_most"], item["kind"]))
+
+
+def group_name(item: Distribution, name: str) -> str:
+    """Return the name of a variable's group for people, within the training values.
+
+    Args:
+        item: Variable.
+        name: Name in the label ``group``.
+    """
+    return group_text(name, item.kind, item.extremes if isinstance(item, Continuous) else _ALL)
+
+
+def group_text(name: str, kind: str, extremes: tuple[float, float] = _ALL) -> str:
     """Return the name of a group for people: an interval with short bounds, a category, or a special group's word.
 
     Args:
         name: Name in the label ``group``.
         kind: Kind of the variable, ``continuous`` or ``discrete``.
+        extremes: Smallest and largest training value. The outer groups reach a margin beyond them.
 
     Raises:
         ValueError: The group of a continuous variable is not an interval of numbers or moments.
     """
     if name in SPECIAL_WORDS:
         return SPECIAL_WORDS[name]
-    return " to ".join(_interval_ends(name)) if kind == "continuous" else category_label(name)
+    return _interval_text(name, extremes) if kind == "continuous" else category_label(name)
 
 
 def category_label(category: str) -> str:
@@ -295,13 +330,18 @@ def category_label(category: str) -> str:
     return category_value(category)
 
 
-def _interval_ends(name: str) -> list[str]:
-    """Return the bounds of ``(1.5,2.0]`` or ``(2024-01-01,2024-02-01]``; moments as dates, if these differ."""
-    bounds = name[1:-1].split(",")
-    if not any(map(is_time_text, bounds)):
-        return numbers(parse_interval(name))
-    days = [bound[:10] for bound in bounds]
-    return days if len(set(days)) == len(days) else bounds
+def _interval_text(name: str, extremes: tuple[float, float]) -> str:
+    """Write ``(1.5,2.0]`` or ``(2024-01-01,2024-02-01]`` for people; moments as dates, if these differ."""
+    is_time = any(map(is_time_text, name[1:-1].split(",")))
+    lower, upper = parse_interval(name, seconds_of_label if is_time else parse_number)
+    ends = max(lower, extremes[0]), min(upper, extremes[1])
+    texts = list(map(time_text, ends)) if is_time else numbers(ends)
+    if is_time and texts[0][:10] != texts[1][:10]:
+        texts = [text[:10] if is_time_text(text) else text for text in texts]
+
+    if math.isinf(ends[0]):
+        return f"up to {texts[1]}"
+    return texts[0] if ends[0] == ends[1] else " to ".join(texts)
 
 
 def numbers(values: Sequence[float]) -> list[str]:
@@ -344,7 +384,7 @@ def _details(item: Mapping[str, Any]) -> Iterator[str]:
     for kind, words in SHARE_WORDS.items():
         before, now = item[f"{kind}_before"], item[f"{kind}_now"]
         if before or now:
-            yield f"{words} {before:.1%} -> {now:.1%}"
+            yield f"{words} {' -> '.join(percents(before, now))}"
 
     # Distances describe the whole window, which may hold more rows than the verdict's stretch.
     where = f"over all {item['live_rows']} live rows " if item["since"] else ""

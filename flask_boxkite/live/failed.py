@@ -98,6 +98,10 @@ class Failures:
     unread: int
     odd: tuple[OddFeature, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values, as the drift page has them."""
+        return {"rows": self.rows, "unread": self.unread, "features": [item._asdict() for item in self.odd]}
+
 
 def failures_of(layout: Layout, cells: NDArray[np.int64]) -> Failures:
     """Return the odd features of failed requests.

@@ -7,6 +7,7 @@ stands out. Shares are of all rows, so that missing rows can be drawn to the sam
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Histogram:
         now: Share of live rows per column.
         specials: Bars of the groups outside the columns, where they have rows.
         is_time: Whether the unit is seconds since 1970.
+        extremes: Smallest and largest training value; the outer bins reach a margin beyond them.
     """
 
     lower: float
@@ -71,10 +73,17 @@ class Histogram:
     now: NDArray[np.float64]
     specials: tuple[Bar, ...]
     is_time: bool = False
+    extremes: tuple[float, float] = (-math.inf, math.inf)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the chart for people: no further than the training values."""
+        return max(self.lower, self.extremes[0]), min(self.upper, self.extremes[1])
 
     def texts(self, values: Sequence[float]) -> list[str]:
         """Write values of the variable, some of which may be close to each other."""
-        return bound_texts(values, is_time=self.is_time)
+        smallest, largest = self.extremes
+        return bound_texts([min(max(value, smallest), largest) for value in values], is_time=self.is_time)
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,7 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
             *_specials(variable, before, now, (BELOW, ABOVE, MISSING, INVALID)),
         ),
         variable.is_time,
+        variable.extremes,
     )
 
 

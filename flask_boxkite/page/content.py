@@ -18,13 +18,14 @@ from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift import DriftReport, VariableDrift
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
-from flask_boxkite.drift.wording import CHANGED, group_text, size_cell
+from flask_boxkite.drift.wording import CHANGED, group_name, percents, size_cell
+from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
 from flask_boxkite.monitoring.observation import CoursePoint, Observation
 from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
-from flask_boxkite.page.wording import MEANINGS, moment, percent, rows_text, since_text, window_text
+from flask_boxkite.page.wording import MEANINGS, moment, rows_text, since_text, window_text
 
 __all__ = ["PAGE_VARIABLES", "App", "ModelView", "Query", "VariableView", "course_picture"]
 
@@ -121,7 +122,7 @@ class VariableView:
     @property
     def moved(self) -> str:
         """Name of the group that moved most."""
-        return group_text(self.drift.moved_most, self.drift.kind)
+        return group_name(self.trained, self.drift.moved_most)
 
     @property
     def small_chart(self) -> Markup:
@@ -145,13 +146,13 @@ class VariableView:
     @property
     def groups(self) -> list[tuple[str, float, float]]:
         """The groups that the verdict is based on: name, share in training, share live."""
-        names = [group_text(group.name, self.drift.kind) for group in self.trained.groups]
+        names = [group_name(self.trained, group.name) for group in self.trained.groups]
         shares = [[count / max(sum(counts), 1) for count in counts] for counts in (self.drift.before, self.drift.now)]
         return list(zip(names, *shares, strict=True))
 
     @property
     def _label(self) -> str:
-        change = f"{percent(self.drift.share_before)} to {percent(self.drift.share_now)}"
+        change = " to ".join(percents(self.drift.share_before, self.drift.share_now))
         return f"Shares of {self.drift.name}, training and live; most moved: {self.moved}, {change}"
 
 
@@ -167,6 +168,7 @@ class ModelView:
         query: The visitor's choices.
         observation: Observation of its requests; None if the counts are not a server's.
         now: Time in Unix seconds, whose date is omitted from times; None to omit none.
+        failures: Failed requests; None for the ones that the observation has, if there is one.
     """
 
     def __init__(
@@ -180,12 +182,14 @@ class ModelView:
         query: Query | None = None,
         observation: Observation | None = None,
         now: float | None = None,
+        failures: Failures | None = None,
     ) -> None:
         self.name = name
         self.baseline = baseline
         self.when = when
         self.query = query or Query()
         self.observation = observation
+        self.failures = failures or (observation.failures if observation is not None else None)
         self._report = report
         self._cells = cells
         self._today = None if now is None else moment(now)[:10]

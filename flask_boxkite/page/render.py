@@ -158,11 +158,7 @@ def _model_dict(model: ModelView) -> dict[str, Any]:
         "version": model.baseline.version if model.baseline else None,
         "rows": seen.rows,
         "latency_seconds": {f"p{part}": seen.latency(part / 100) for part in (50, 95, 99)},
-        "failed": {
-            "rows": seen.failures.rows,
-            "unread": seen.failures.unread,
-            "features": [item._asdict() for item in seen.failures.odd],
-        },
+        "failed": seen.failures.to_dict(),
         "drift": seen.report.to_dict() if seen.report else None,
     }
 

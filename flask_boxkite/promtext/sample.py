@@ -6,6 +6,7 @@ One regular expression matches the form that this package writes, 30 times faste
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -80,6 +81,16 @@ def parse_sample(text: str) -> tuple[str, dict[str, str], float] | None:
 
 def _labels(text: str) -> dict[str, str] | None:
     """Read the text between braces; None if it has another form than this package writes."""
+    # Neighbouring lines differ in their last label only.
+    start, quote, last = text.rpartition('",')
+    match = _LABEL.fullmatch(last) if quote else None
+    common = _common_labels(start + '"') if match else None
+    if match is None or common is None or match[1] in common or match[3]:
+        return _all_labels(text)
+    return common | {match[1]: unescape(match[2])}
+
+
+def _all_labels(text: str) -> dict[str, str] | None:
     labels: dict[str, str] = {}
     position = 0
     for match in _LABEL.finditer(text):
@@ -88,6 +99,9 @@ def _labels(text: str) -> dict[str, str] | None:
         labels[match[1]] = unescape(match[2])
         position = match.end()
     return labels if position == len(text) else None
+
+
+_common_labels = lru_cache(maxsize=4)(_all_labels)
 
 
 def unescape(text: str) -> str:

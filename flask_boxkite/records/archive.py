@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, overload
 
@@ -15,8 +16,11 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Discrete
 from flask_boxkite.config import Settings
+from flask_boxkite.drift.failures import failed_line
 from flask_boxkite.drift.report import DriftReport
+from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
+from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
@@ -83,6 +87,16 @@ class Records:
         self._slack_seconds = slack_seconds
         self._counts = ReadCounts()
 
+    def __repr__(self) -> str:
+        """Return the location, the period and the other selections, if there are any."""
+        wanted = self._wanted
+        chosen = {"model": wanted.model, "version": wanted.version, "fingerprint": wanted.fingerprint}
+        given = [
+            repr(self._folder.location),
+            *(f"{key}={value!r}" for key, value in chosen.items() if value is not None),
+        ]
+        return f"<Records {', '.join([*given, when(str(wanted.period))])}>"
+
     @property
     def counts(self) -> ReadCounts:
         """The counts of the latest reading: files, records, rows, duplicates, damage; complete when it has ended."""
@@ -133,7 +147,13 @@ class Records:
     def _columns(self, baseline: AnyBaseline | None) -> Columns:
         if baseline is not None:
             return Columns.of(_loaded(baseline))
-        return columns_of_records(self._chunks(None))
+        columns = columns_of_records(self._chunks(None))
+        if columns.has_unnamed:
+            logger.warning(
+                "Some records have features without names, which are in the columns 'feature_0', … of the frame. Give "
+                "the model's baseline, as in to_frame(baseline='baseline.prom'), for their names."
+            )
+        return columns
 
     # --- drift -------------------------------------------------------------------------------------------------------
 
@@ -164,7 +184,8 @@ class Records:
     ) -> DriftReport | SegmentReport:
         """Compare the answered rows of the period with the baseline: with the same counts and verdicts as live.
 
-        Rows that were not sampled, or were lost, are not counted.
+        Rows that were not sampled, or were lost, are not counted. As live, the rows of requests that ended in 5xx are
+        left out of verdicts, and the report names features that were odd in them.
 
         Args:
             baseline: Baseline to compare with, in whose bins all rows are counted.
@@ -184,44 +205,45 @@ class Records:
         _check("most_segments", most_segments, "an integer >= 1", is_valid=most_segments >= 1)
         if by is None:
             return self.observed(baseline, against=against, alpha=alpha)[0]
-        judging, counts, before = self._compared(baseline, by, against, alpha, most_segments)
-        return judging.segments(Segmentation(by, judging.baseline), by, counts, before, most_segments)
+        judging, counter, before = self._compared(baseline, by, against, alpha, most_segments)
+        report = judging.segments(Segmentation(by, judging.baseline), by, counter.segments, before, most_segments)
+        return replace(report, failed=failed_line(counter.failures, judging.window))
 
     def observed(
         self, baseline: AnyBaseline, *, against: Records | None = None, alpha: float = Settings.drift_alpha
-    ) -> tuple[DriftReport, NDArray[np.int64]]:
-        """Return the report of `drift`, and the counts of features and outputs, in the order of the baseline's cells.
+    ) -> tuple[DriftReport, NDArray[np.int64], Failures]:
+        """Return the report of `drift`, the counts of features and outputs in the order of cells, and failed requests.
 
         Arguments and errors are the same as for `drift`.
         """
-        judging, counts, before = self._compared(baseline, None, against, alpha)
+        judging, counter, before = self._compared(baseline, None, against, alpha)
         none = SegmentCounts.none(Layout.of(judging.baseline).buckets_start)
-        whole = counts.get("", none)
-        return judging.report(whole, None if before is None else before.get("", none)), whole.cells
+        whole, failures = counter.segments.get("", none), counter.failures
+        report = judging.report(whole, None if before is None else before.get("", none))
+        return replace(report, failed=failed_line(failures, judging.window)), whole.cells, failures
 
     def _compared(
         self, baseline: AnyBaseline, by: str | None, against: Records | None, alpha: float, most_segments: int = 1
-    ) -> tuple[Judging, dict[str, SegmentCounts], dict[str, SegmentCounts] | None]:
+    ) -> tuple[Judging, RecordCounter, dict[str, SegmentCounts] | None]:
         """Count this period, and the earlier one if there is one, by segment; return the `Judging` for them, too."""
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         known = _loaded(baseline)
-        counts, period = self._counted(known, by, most_segments)
+        counter, period = self._counted(known, by, most_segments)
         self._warn_of_others(known)
         model = self._wanted.model or self._model(may_be_several=by == "model") or known.model
 
         before = span = None
         if against is not None:
-            before, span = against._counted(known, by, most_segments)
+            earlier, span = against._counted(known, by, most_segments)
+            before = earlier.segments
 
         end = self._wanted.period.end
         if math.isinf(end):  # the last row of all ends the period, so that all segments end at the same time
-            end = max((item.last for item in counts.values()), default=0.0) + 1.0
+            end = max((item.last for item in counter.segments.values()), default=0.0) + 1.0
         judging = Judging(model, known, alpha, str(period), end, None if span is None else str(span))
-        return judging, counts, before
+        return judging, counter, before
 
-    def _counted(
-        self, baseline: Baseline, by: str | None, most_segments: int = 1
-    ) -> tuple[dict[str, SegmentCounts], Period]:
+    def _counted(self, baseline: Baseline, by: str | None, most_segments: int = 1) -> tuple[RecordCounter, Period]:
         """Count in the cells of a baseline, by segment; return the period too."""
         segmentation = None if by is None else Segmentation(by, baseline, least=most_segments)
         others = segmentation.others if segmentation else ()
@@ -231,7 +253,7 @@ class Records:
         for chunk in self._chunks(counter.aligner.features, files=files):
             counter.add(chunk)
             self._model(may_be_several=by == "model")
-        return counter.segments, self._wanted.period.bounded_by(span)
+        return counter, self._wanted.period.bounded_by(span)
 
     def _model(self, *, may_be_several: bool = False) -> str | None:
         """Return the model of the records; None if there are no records, or if they are of several models."""

@@ -6,6 +6,7 @@ A column has the name of its feature or output, unless a field or a variable of 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ MOST_COLUMNS = 10_000
 MOST_LETTERS = 1_000_000
 """Most letters in the names of all features, or of all outputs, of records that are read without a baseline."""
 
+_BY_POSITION = re.compile(r"feature_\d+")
+"""Names of features by position, from `named`."""
+
 _INFINITE = ("Infinity", "-Infinity")
 """Texts of infinities in records, because JSON has none."""
 
@@ -70,6 +74,12 @@ class Columns:
         }
         features, outputs = (tuple(item.name for item in items) for items in (baseline.features, baseline.outputs))
         return cls(features, outputs, frozenset(texts))
+
+    @property
+    def has_unnamed(self) -> bool:
+        """Whether features by position stand beside features by name, which may be the same ones."""
+        by_position = [name for name in self.features if _BY_POSITION.fullmatch(name)]
+        return self.is_open and 0 < len(by_position) < len(self.features)
 
     @property
     def feature_columns(self) -> dict[str, str]:

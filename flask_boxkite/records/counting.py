@@ -21,11 +21,13 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import REACHES
 from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.layout import Layout
 from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Aligner, Row
 from flask_boxkite.records.decoding import Record
+from flask_boxkite.records.failed import FAILED, FailedRows
 from flask_boxkite.records.segment_counts import SegmentCounts, Slot
 
 __all__ = ["RecordCounter", "is_answered"]
@@ -57,13 +59,16 @@ class _Rows:
 
 
 class RecordCounter:
-    """Counts the answered rows of records.
+    """Counts the answered rows of records, and apart from them the rows of failed ones.
 
     Args:
         baseline: Baseline in whose cells rows are counted.
         end: Latest end of the period, in Unix seconds.
         others: Names of features that segments need and the baseline lacks.
         segment_of: Function that names the segment of a row; None for one segment of all rows.
+
+    Attributes:
+        segments: Counts of answered rows, by segment.
     """
 
     def __init__(
@@ -88,10 +93,12 @@ class RecordCounter:
         self._segment_of = segment_of
         self.aligner = Aligner(self._features.names, self._outputs.names, others)
         self.segments: dict[str, SegmentCounts] = {}
+        self._failed = FailedRows(layout, self._features)
 
     def add(self, records: Sequence[Record]) -> None:
         """Count some records."""
         if not _ANSWERED.issuperset(map(_status, records)):
+            self._add_failed([record for record in records if record.status == FAILED])
             records = [record for record in records if is_answered(record)]
 
         by_slot: defaultdict[float, list[Record]] = defaultdict(list)
@@ -109,6 +116,17 @@ class RecordCounter:
                     self._split(record, parts)
             for segment, part in parts.items():
                 self._count(segment, begins, part)
+
+    @property
+    def failures(self) -> Failures:
+        """The failed rows, and the features that were odd in them."""
+        answered = sum((item.cells for item in self.segments.values()), np.zeros(self._cells, dtype=np.int64))
+        return self._failed.beside(answered)
+
+    def _add_failed(self, records: Sequence[Record]) -> None:
+        for record in records:
+            rows = self.aligner.feature_rows(record) if self.aligner.has_own(record) else None
+            self._failed.add(record.rows, [row[: self._width] for row in rows or ()])
 
     def _whole(self, records: Sequence[Record]) -> _Rows:
         """Return the rows of all records."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask_boxkite.baseline import Baseline, Continuous, Distribution
+from flask_boxkite.drift.wording import group_name, group_text
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.naming import INVALID, MISSING, RARE, canonical_number, category_text, short_text
 from flask_boxkite.records.alignment import Row
@@ -52,6 +53,7 @@ class Segmentation:
         self._most = min(most, max(least, COUNTED_BYTES // _segment_bytes(baseline)))
         self.others: tuple[str, ...] = ()
         self.variable: tuple[str, str] | None = None
+        self._item: Distribution | None = None
         self._known: set[str] = set()
         sides = (
             ("feature", baseline.features, columns.feature_columns),
@@ -61,7 +63,7 @@ class Segmentation:
         for side, items, called in sides:
             for index, item in enumerate(items):
                 if called[item.name] == by:
-                    self.variable = (side, item.name)
+                    self.variable, self._item = (side, item.name), item
                     self._value = _value_at(index, is_output=side == "output")
                     self._label = _labels_of(item)
                     return
@@ -86,6 +88,10 @@ class Segmentation:
                 return RARE
             self._known.add(label)
         return label
+
+    def text_of(self, segment: str) -> str:
+        """Return the name of a segment for people."""
+        return group_text(segment, "discrete") if self._item is None else group_name(self._item, segment)
 
 
 def _segment_bytes(baseline: Baseline) -> int:

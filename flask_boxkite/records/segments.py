@@ -20,11 +20,12 @@ from flask_boxkite.naming import RARE
 from flask_boxkite.records.segment_counts import SegmentCounts, with_counts
 from flask_boxkite.records.segmentation import Segmentation
 from flask_boxkite.records.wording import as_markdown, as_text
+from flask_boxkite.suggestion import suggestion
 
 __all__ = ["Judging", "Segment", "SegmentReport"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segment:
     """One segment.
 
@@ -32,11 +33,17 @@ class Segment:
         name: Value of the column, or name of its group; ``__rare__`` for all smaller segments together.
         rows: Number of answered rows.
         report: Drift of the segment, without the variable that segments rows.
+        text: Name for people.
     """
 
     name: str
     rows: int
     report: DriftReport
+    text: str
+
+    def __repr__(self) -> str:
+        """Return a summary in one line."""
+        return f"<Segment {self.name!r}: {self.verdict}, {self.rows:,} row{'s' * (self.rows != 1)}>"
 
     @property
     def verdict(self) -> Verdict:
@@ -49,7 +56,7 @@ class Segment:
         return self.report.variables[0].judgement.size if self.report.variables else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SegmentReport:
     """All segments, the largest changes first; an immutable value, like `DriftReport`.
 
@@ -61,6 +68,7 @@ class SegmentReport:
         alpha: False-alarm probability of one check of all segments together.
         against: Earlier period that segments are compared with; None for training.
         segments: Segments, one for each value.
+        failed: Text about odd features of failed requests, as in `DriftReport`, in all segments together.
     """
 
     by: str
@@ -70,13 +78,19 @@ class SegmentReport:
     alpha: float
     against: str | None
     segments: tuple[Segment, ...]
+    failed: str = ""
 
     def __getitem__(self, name: str) -> Segment:
-        """Return the segment of that name."""
+        """Return the segment of that name.
+
+        Raises:
+            KeyError: There is none.
+        """
         for segment in self.segments:
             if segment.name == name:
                 return segment
-        raise KeyError(name)
+        msg = f"No segment {name!r}. {suggestion(name, [segment.name for segment in self.segments])}"
+        raise KeyError(msg)
 
     def __iter__(self) -> Iterator[Segment]:
         return iter(self.segments)
@@ -101,13 +115,15 @@ class SegmentReport:
         """Return JSON values.
 
         Keys: ``by``, ``model``, ``baseline``, ``window``, ``alpha``, ``against``, and ``segments``, a list of dicts
-        with ``name``, ``rows``, ``verdict`` and ``variables``, as in `DriftReport.to_dict`.
+        with ``name``, ``text`` (the name for people), ``rows``, ``verdict`` and ``variables``, as in
+        `DriftReport.to_dict`.
         """
         return {
             **{key: getattr(self, key) for key in ("by", "model", "baseline", "window", "alpha", "against")},
             "segments": [
                 {
                     "name": segment.name,
+                    "text": segment.text,
                     "rows": segment.rows,
                     "verdict": segment.verdict,
                     "variables": segment.report.to_rows(),
@@ -122,7 +138,9 @@ class SegmentReport:
 
     def __str__(self) -> str:
         """Return a table of at most 100 columns."""
-        return as_text(self.to_dict())
+        return as_text(self.to_dict(), self.failed)
+
+    __repr__ = __str__
 
 
 @dataclass(frozen=True)
@@ -192,7 +210,8 @@ class Judging:
             earlier = None if largest_before is None else largest_before.get(name, SegmentCounts.none(len(item.cells)))
             report = self.report(item, earlier, tests=tests)
             variables = tuple(each for each in report if (each.side, each.name) != segmentation.variable)
-            segments.append(Segment(name, item.rows, replace(report, variables=variables)))
+            text = segmentation.text_of(name)
+            segments.append(Segment(name, item.rows, replace(report, variables=variables), text))
         segments.sort(key=lambda segment: (WORST_FIRST.index(segment.verdict), -segment.size, -segment.rows))
 
         fingerprint = self.baseline.fingerprint

@@ -11,7 +11,6 @@ from flask_boxkite.drift.wording import (
     COLUMNS,
     cut,
     escaped,
-    group_text,
     markdown_row,
     moved_most,
     title,
@@ -25,13 +24,19 @@ __all__ = ["as_markdown", "as_text"]
 _NAME = 24
 
 
-def as_text(report: Mapping[str, Any]) -> str:
-    """Return the text of a report, in the order of its segments."""
+def as_text(report: Mapping[str, Any], failed: str = "") -> str:
+    """Return the text of a report, in the order of its segments.
+
+    Args:
+        report: Report, in the form of `SegmentReport.to_dict`.
+        failed: Text about odd features of failed requests; empty for none.
+    """
     segments: Sequence[Mapping[str, Any]] = report["segments"]
     names = [cut(_name(item), _NAME) for item in segments]
     width = max(map(len, ["segment", *names]))
     lines = [
         *textwrap.wrap(_summary(report), COLUMNS),
+        *textwrap.wrap(printable(failed), COLUMNS),
         "",
         f"{'segment':<{width}} {'rows':>9} {'verdict':<15} {'drifted':>7}  moved most",
     ]
@@ -69,11 +74,7 @@ def _summary(report: Mapping[str, Any]) -> str:
 
 
 def _name(segment: Mapping[str, Any]) -> str:
-    name: str = segment["name"]
-    try:
-        return printable(group_text(name, "continuous" if name.startswith("(") else "discrete"))
-    except ValueError:  # a category in brackets
-        return printable(name)
+    return printable(segment["text"])
 
 
 def _reason(segment: Mapping[str, Any]) -> str:

@@ -65,6 +65,13 @@ class Boxkite:
         if app is not None:
             self.init_app(app)
 
+    def __repr__(self) -> str:
+        """Return the number of apps and their models."""
+        states = list(self._states)
+        models = sorted({model.model for state in states for model in state.monitor.models()})
+        apps = f"{len(states)} app{'s' * (len(states) != 1)}"
+        return f"<Boxkite of {apps}, models: {', '.join(map(repr, models)) or 'none'}>"
+
     def init_app(self, app: Flask, *, name: str | None = None) -> None:
         """Read the app's ``BOXKITE_*`` settings, load its baselines, and add the metrics route.
 

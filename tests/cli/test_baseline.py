@@ -139,8 +139,8 @@ def test_a_few_texts_among_numbers_are_named_with_the_remedies() -> None:
     Path("odd.csv").write_text("x,y\n" + "".join(f"{number / 10},1\n" for number in range(100)) + '?,1\n"1,234",1\n')
     result = CliRunner().invoke(boxkite, ["baseline", "odd.csv", "--out", "b"])
     assert result.exit_code == 1
-    assert "Column 'x' holds 100 numbers and 2 other texts, such as '1,234', '?'." in result.output
-    assert "--missing-text '?'" in result.output
+    assert "Column 'x' holds 100 numbers, 1 amount, such as '1,234', and 1 other text, such as '?'." in result.output
+    assert "--missing-text" not in result.output
     assert "--text 'x'" in result.output
 
     texts = made("odd.csv", "--out", "b", "--text", "x").features[0]
@@ -163,7 +163,35 @@ def test_odd_texts_are_refused_and_read_in_every_format(suffix: str) -> None:
 
 def test_amounts_among_numbers_are_odd_however_many_they_are() -> None:
     Path("paid.csv").write_text("paid\n" + "".join(f'"{at},250"\n{at}.5\n' for at in range(1, 100)))
-    assert "holds 99 numbers and 99 other texts, such as '1,250', '10,250'," in refused("paid.csv")
+    assert "holds 99 numbers and 99 amounts, such as '1,250'." in refused("paid.csv")
+
+
+def test_leading_zeros_that_are_lost_are_told_with_the_remedy() -> None:
+    Path("shop.csv").write_text(
+        "zip,day,x,share,id\n" + "".join(f"{at:05},0{at % 9},{at},00.{at},{at:03}\n" for at in range(900))
+    )
+    Path("month=02").mkdir()
+    Path("month=02", "part.csv").write_text("x\n1\n2\n")
+
+    def told(*words: str) -> str:
+        result = CliRunner().invoke(boxkite, ["baseline", *words, "--out", "b.prom"])
+        assert result.exit_code == 0, result.output
+        return result.stderr
+
+    assert told("shop.csv", "--exclude", "id") == (
+        "Columns 'zip', 'day' are read as numbers, so '00000' becomes 0. If they are codes, keep the texts: "
+        "--text 'zip' --text 'day'\n"
+    )
+    assert told("shop.csv", "--exclude", "id", "--text", "zip", "--text", "day") == ""
+    names = [f"c{number}" for number in range(7)]
+    Path("codes.csv").write_text("".join(f"{','.join(row)}\n" for row in [names, ["007"] * 7, ["8"] * 7]))
+    assert told("codes.csv").startswith(
+        "Columns 'c0', 'c1', 'c2', 'c3', 'c4' and 2 more are read as numbers, so '007' "
+    )
+    assert told("codes.csv").endswith(" --text 'c4' …\n")
+    assert told("month=02/part.csv") == (
+        "Column 'month' is read as numbers, so '02' becomes 2. If they are codes, keep the texts: --text 'month'\n"
+    )
 
 
 def test_categories_of_few_rows_are_named_if_that_is_asked_for() -> None:

@@ -46,6 +46,23 @@ def lines(done: Done) -> list[str]:
     return [line.rstrip() for line in done.stdout.splitlines()]
 
 
+def test_a_large_number_of_series_is_told_with_the_remedy(directory: Path, rng: np.random.Generator) -> None:
+    columns = {f"x{number}": rng.normal(size=300) for number in range(1200)}
+    ModelMonitoringService.export_text(columns, None, directory / "wide.prom", progress=False)
+    found = lines(check(directory, BASELINE="wide.prom"))
+
+    (place,) = (index for index, line in enumerate(found) if line.startswith("! '/metrics' has "))
+    number = int(found[place].removeprefix("! '/metrics' has ").split()[0].replace(",", ""))
+    assert found[place].endswith(" series, which each replica adds to Prometheus.")
+    assert "Set 'BOXKITE_EXPORT_BINS' to false" in found[place + 1]
+    body, _ = ModelMonitoringService(directory / "wide.prom", sink="none").export_http()
+    ours = [line for line in body.decode().splitlines() if not line.startswith("#")]
+    assert number == pytest.approx(len(ours), abs=20)  # the app's sink adds some
+    assert number > 100_000
+    few = lines(check(directory, BASELINE="wide.prom", EXPORT_BINS="false"))
+    assert not [line for line in few if "each replica adds" in line]
+
+
 def test_an_app_in_order_has_no_problem(directory: Path) -> None:
     settings = {"BASELINE": "b.prom", "STATE_DIR": directory / "state", "LOG_DIR": directory / "records"}
     done = check(directory, METRICS_TOKEN="secret", **settings)

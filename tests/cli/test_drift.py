@@ -292,19 +292,20 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, l
         thread.join()
 
 
+GIVE_TOKEN = "Set 'BOXKITE_METRICS_TOKEN' to the server's token. (--token gives it too, but others can see that.)"
+
+
 def test_a_page_that_cannot_be_had_is_one_line(world: World, free_tcp_port: int) -> None:
     asked, closed, other = "drift.json", f"http://127.0.0.1:{free_tcp_port}", f"{world.server.url}/metrics"
     for url, message in {
-        world.url: f"'{world.url}/{asked}' answered 401 UNAUTHORIZED. "
-        "Give the server's 'BOXKITE_METRICS_TOKEN' as --token.",
+        world.url: f"'{world.url}/{asked}' answered 401 UNAUTHORIZED. {GIVE_TOKEN}",
         other: f"'{other}/{asked}' answered 404 NOT FOUND. "
         "Is the drift page on ('BOXKITE_DASHBOARD_PATH'), and is this its address?",
         closed: f"'{closed}/{asked}' cannot be reached: [Errno 111] Connection refused. "
         "Does the server run, and is this its address?",
         "file:///etc": "'--url' must begin with http:// or https:// and a host, got 'file:///etc'.",
         "http://[::1": "'--url' must begin with http:// or https:// and a host, got 'http://[::1'.",
-        "http://me:secret@host/": "'--url' must not contain a user or password, which others can see. Give the token "
-        "as --token.",
+        "http://me:secret@host/": "'--url' must not contain a user or password, which others can see. " + GIVE_TOKEN,
     }.items():
         result = drift("--url", url)
         assert (result.exit_code, result.output) == (1, f"Error: {message}\n")

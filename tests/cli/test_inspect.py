@@ -61,6 +61,18 @@ def test_a_line_has_kind_picture_values_and_gaps(path: Path, columns: int) -> No
     assert income.endswith(f"{baseline.features[1].missing / 600:.0%}")
 
 
+def test_a_variable_begins_and_ends_at_its_training_values(tmp_path: Path) -> None:
+    rng, file = np.random.default_rng(2), tmp_path / "ends.prom"
+    days = np.datetime64("2018-01-01") + np.array([0, 700, *rng.integers(0, 700, 300)])
+    ModelMonitoringService.export_text({"rate": [0.0, 100.0, *rng.uniform(0, 100, 300)], "since": days}, None, file)
+    assert any(" 0 to 100 " in line for line in shown(file))
+    assert any(" 2018-01-01 to 2019-12-02 " in line for line in shown(file))
+    groups = [line for line in shown(file, "--variable", "rate") if " to " in line]
+    assert groups[0].startswith("0 to ")
+    assert " to 100 " in groups[-1]
+    assert not [line for line in shown(file, "--variable", "since") if "2017" in line]
+
+
 def test_json_has_all_counts(path: Path, tmp_path: Path) -> None:
     done = run("inspect", path, "--format", "json", cwd=tmp_path)
     content: dict[str, Any] = json.loads(done.stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -31,9 +32,10 @@ from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import Distances
 from flask_boxkite.drift.verdict import DOUBT, judge
-from flask_boxkite.drift.wording import group_text
+from flask_boxkite.drift.wording import SPECIAL_WORDS, group_name, group_text, percents
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
+from tests.baseline.training.building import built
 from tests.drift.timelines import NOW, buckets_of_rows, timeline_of
 
 AGE = Continuous("age", (0.0, 1.0, 2.0), (0, 500, 500, 0), (0.0, 1.0, 2.0))
@@ -97,16 +99,30 @@ def test_a_feature_comes_before_an_output_of_the_same_name_only_by_its_verdict()
 
 
 def test_an_unknown_name_is_a_key_error() -> None:
-    with pytest.raises(KeyError, match="weight"):
-        drift_report("m", BASELINE, LIVE, alpha=1e-5)["weight"]
+    report = drift_report("m", BASELINE, LIVE, alpha=1e-5)
+    for name, said in (
+        ("heigt", "No variable 'heigt'. Did you mean 'height'?"),
+        ("xyz", "No variable 'xyz'. There are: 'city', 'height', 'age', 'age'."),
+    ):
+        with pytest.raises(KeyError) as caught:
+            report[name]
+        assert caught.value.args == (said,)
+
+
+def test_reports_and_variables_show_what_they_are() -> None:
+    report = drift_report("m", BASELINE, LIVE, alpha=1e-5)
+    assert repr(report) == str(report)
+    assert repr(report["city"]) == "<VariableDrift city: major, size 0.87, Bonn 50% -> 10%>"
+    assert repr(report["age"]) == "<VariableDrift age: stable, below training 0% -> 0%>"
 
 
 KEYS = [
     "name", "side", "kind", "type", "verdict", "reason", "note", "since", "rows", "baseline_rows", "live_rows", "g",
     "dispersion", "recurrence", "limit", "psi", "size", "psi_noise", "psi_error", "psi_limit",
-    "moved_most", "share_before", "share_now", "missing_before", "missing_now", "invalid_before", "invalid_now",
-    "out_of_range_before", "out_of_range_now", "unseen_before", "unseen_now", "jensen_shannon", "kl_live",
-    "kl_baseline", "hellinger", "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein",
+    "moved_most", "moved_most_text", "share_before", "share_now", "missing_before", "missing_now",
+    "invalid_before", "invalid_now", "out_of_range_before", "out_of_range_now",
+    "unseen_before", "unseen_now", "jensen_shannon", "kl_live", "kl_baseline", "hellinger",
+    "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein",
 ]  # fmt: skip
 
 
@@ -380,7 +396,7 @@ def test_a_report_says_by_what_g_is_divided() -> None:
 def test_a_report_names_shares_that_are_not_of_trained_values() -> None:
     live = (5, 100, 100, 0, 95, 0, *LIVE[6:])
 
-    assert "missing 0.0% -> 31.7%, out of range 0.0% -> 1.7%, Jensen" in str(
+    assert "missing 0% -> 32%, out of range 0% -> 1.7%, Jensen" in str(
         drift_report("m", BASELINE, live, alpha=1e-5)
     ).replace("\n  ", " ")
 
@@ -399,7 +415,7 @@ def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
     assert text.splitlines()[2:] == [
         "| variable | verdict | size | since | rows | G | limit | moved most | missing | unseen |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-        "| a\\|b\\* | major | 0.87 |  | 1000 | 407.0 | 25.9 | \\`x\\` 50.0% → 90.0% | 0.0% | 0.0% |",
+        "| a\\|b\\* | major | 0.87 |  | 1000 | 407.0 | 25.9 | \\`x\\` 50% → 90% | 0% | 0% |",
     ]
 
 
@@ -410,8 +426,55 @@ def test_markdown_takes_no_part_of_a_name_for_its_own() -> None:
         ("(51.49996,51.50048]", "51.5 to 51.5005"),
         ("(1.699996988544e+12,1.699998755076e+12]", "1,699,996,988,544 to 1,699,998,755,076"),
         ("(-1.7e+308,1.7e+308]", "-1.7e+308 to 1.7e+308"),
-        ("(-Inf,0.5]", "-inf to 0.5"),
+        ("(-Inf,0.5]", "up to 0.5"),
     ],
 )
 def test_an_interval_has_two_ends(name: str, text: str) -> None:
     assert group_text(name, "continuous") == text
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "texts"),
+    [
+        (0.0, 0.0, ("0%", "0%")),
+        (0.005, 0.31, ("0.5%", "31%")),
+        (0.0, 0.0004, ("0%", "< 0.1%")),
+        (0.0002, 0.0004, ("0.02%", "0.04%")),
+        (0.3121, 0.3149, ("31.2%", "31.5%")),
+        (0.31211, 0.31249, ("31.21%", "31.25%")),
+        (0.312111, 0.312112, ("31%", "31%")),
+    ],
+)
+def test_shares_that_differ_look_different(before: float, now: float, texts: tuple[str, str]) -> None:
+    assert percents(before, now) == texts
+
+
+def test_groups_end_at_training_values() -> None:
+    """The outer bounds lie a millionth of the range outside, so that no training value is out of range."""
+    rng = np.random.default_rng(1)
+    days = [date(2018, 1, 1) + timedelta(int(place)) for place in [0, 700, *rng.integers(0, 700, 300)]]
+    columns = {
+        "rate": [0.0, 100.0, *rng.uniform(0, 100, 300).round(1)],
+        "price": [0.1234567, 9.5, *rng.uniform(1, 9, 300)],
+        "big": [-(2.0**40), 2.0**41, *rng.uniform(-1e12, 2e12, 300).round()],
+        "zeros": [0.0] * 100 + list(rng.uniform(1, 9, 202)),
+        "day": days,
+        "given": list(rng.uniform(20, 40, 302)),
+        "above": list(rng.uniform(20, 40, 302)),
+    }
+    baseline = built(columns, bins={"given": [30, 65], "above": [18, 30, 65]})
+
+    def ends(name: str) -> list[str]:
+        (item,) = (item for item in baseline.features if item.name == name)
+        names = [group_name(item, group.name) for group in item.groups]
+        groups = [text for text in names if text not in SPECIAL_WORDS.values()]
+        return [groups[0].removesuffix(f" to {groups[0].split()[-1]}"), groups[-1].split(" to ")[-1]]
+
+    assert ends("rate") == ["0", "100"]
+    assert ends("price") == ["0.123", "9.5"]
+    assert ends("big") == ["-1,099,511,627,776", "2,199,023,255,552"]
+    assert ends("zeros")[0] == "0"
+    assert ends("day") == ["2018-01-01", str(max(days))]
+    assert ends("given") == ["up", "65"]
+    assert ends("above") == ["18", "65"]
+    assert [item.groups[1].name.split(",")[0] for item in baseline.features][:1] == ["(-9.999999999999999e-05"]

@@ -132,7 +132,7 @@ def test_records_tell_rows_apart_as_live_counts_do(known: Baseline, predictions:
             service.log_prediction(features=features, output=output)
         live = service.monitor.observe().cells[layout.buckets_start : layout.squares + 1]
         service.close()
-        counts, _ = Records(directory)._counted(known, None)
-        slots = counts[""].slots.values()
+        counter, _ = Records(directory)._counted(known, None)
+        slots = counter.segments[""].slots.values()
     assert sum(slot.buckets for slot in slots).tolist() == live[:-1].tolist()
     assert sum(slot.squares for slot in slots) == live[-1] >= live[:-1].sum()

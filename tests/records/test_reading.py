@@ -38,6 +38,12 @@ def read_within(limits: LineLimits, root: Path) -> tuple[list[Any], ReadCounts]:
     return [item.features for chunk in chunks for item in chunk], counts
 
 
+def test_records_show_their_place_and_selection(tmp_path: Path) -> None:
+    assert repr(Records(tmp_path)) == f"<Records {str(tmp_path)!r}, at any time>"
+    some = Records(tmp_path, start="2026-01-01", model="fraud")
+    assert repr(some) == f"<Records {str(tmp_path)!r}, model='fraud', from 2026-01-01T00:00:00Z>"
+
+
 DAMAGED = {
     "torn": line(record([1.0]))[:80] + b"\n",
     "no JSON": b"hello\n",

@@ -193,7 +193,7 @@ def test_rows_that_come_again_and_again_are_no_drift(tmp_path: Path, trained: Ba
         for number in range(30)
     ]
     records = Records(write_rows(tmp_path / "records", rows))
-    report, cells = records.observed(trained)
+    report, cells, _ = records.observed(trained)
 
     assert {item.verdict for item in report} <= {"stable", "unclear"}
     assert [item.live_rows for item in report] == [6000] * 4

@@ -39,6 +39,12 @@ def metrics_of(app: Flask) -> Samples:
 # --- One object, several apps ---------------------------------------------------------------------------------------
 
 
+def test_a_monitor_shows_its_apps_and_models(baseline: Baseline) -> None:
+    assert repr(Boxkite()) == "<Boxkite of 0 apps, models: none>"
+    app = app_of({"fraud": baseline, "churn": baseline})
+    assert repr(Boxkite(app)) == "<Boxkite of 1 app, models: 'churn', 'fraud'>"
+
+
 def test_a_decorator_may_stand_before_and_after_init_app(baseline: Baseline) -> None:
     monitor = Boxkite()
     app = app_of(baseline)

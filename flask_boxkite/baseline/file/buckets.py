@@ -13,6 +13,9 @@ from flask_boxkite.promtext.sample import Sample
 
 __all__ = ["read_buckets", "read_count"]
 
+_PLAIN = 15
+"""Digits of which every number is at most 2**53."""
+
 _COUNT = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?")
 """Form of a count: Go and Python write large counts with an exponent."""
 
@@ -23,6 +26,8 @@ def read_count(sample: Sample) -> int:
     Raises:
         BaselineError: The value is not a whole number, in digits, that a float holds exactly.
     """
+    if len(sample.text) <= _PLAIN and sample.text.isascii() and sample.text.isdigit():
+        return int(sample.text)
     # The text is checked, because a fraction, or a number beyond 2**53, may round to a whole float.
     count = Decimal(sample.text) if _COUNT.fullmatch(sample.text) else Decimal(-1)
     if not (0 <= count <= MAX_COUNT and count == count.to_integral_value()):

@@ -211,8 +211,9 @@ class _Batch:
 
         def check(item: EngineColumn) -> None:
             if item in is_unclear:
-                odd = self._engine.odd_texts(item, is_unclear[item])
-                raise ColumnError([unclear(item.name, is_unclear[item], odd)])
+                counts = is_unclear[item]
+                odd = self._engine.odd_texts(item, counts)
+                raise ColumnError([unclear(item.name, counts, odd, self._engine.amounts_in(item, counts))])
 
         self._leave_out(check)
 

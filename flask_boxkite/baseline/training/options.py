@@ -21,6 +21,7 @@ from flask_boxkite.baseline.training.row_labels import is_unnamed_label
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.text_columns import (
     TextRows,
+    amounts_in,
     as_missing,
     has_many_others,
     numbers_of,
@@ -235,7 +236,7 @@ class BaselineOptions:
         if self.are_numbers(name, counts, missing):
             return replace(column, numbers=numbers_of(texts), texts=Counter(), is_category=False)
         if self.are_unclear(name, counts, distinct=len(texts)):
-            raise ColumnError([unclear(name, counts, odd_texts(texts, counts.usual))])
+            raise ColumnError([unclear(name, counts, odd_texts(texts, counts.usual), amounts_in(texts))])
         return column
 
     def without_missing(self, texts: Counter[str]) -> tuple[Counter[str], int]:

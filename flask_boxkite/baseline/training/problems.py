@@ -88,7 +88,7 @@ def _said(unclear: Sequence[UnclearTexts], *, is_command: bool) -> str:
         (_option("--text", "texts", names, is_command), f"{'a column' if len(names) == 1 else 'columns'} of texts"),
     ]
     ways = ", or ".join(f"{option} for {meaning}" for option, meaning in remedies)
-    plain = " and ".join(_distinct(problem.plain for problem in unclear))
+    plain = ", and ".join(_distinct(problem.plain for problem in unclear))
     return f"Say what these are: {ways}; or {'write' if is_command else 'give'} {plain}."
 
 

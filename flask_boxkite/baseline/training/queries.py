@@ -173,9 +173,17 @@ class Engine:
         ]
 
     def odd_texts(self, variable: EngineColumn, counts: TextRows) -> list[str]:
-        """Return the most frequent texts of a column that are of another kind than most."""
-        odd = self._categories(variable).filter(~nw.col("value").str.contains(counts.usual.pattern)).head(SHOWN)
-        return [value for value, _ in self._answer(lambda: odd)]
+        """Return the most frequent texts of a column that are of another kind; see `text_columns.odd_texts`."""
+        return self._most_frequent(variable, ~nw.col("value").str.contains(counts.usual.pattern))
+
+    def amounts_in(self, variable: EngineColumn, counts: TextRows) -> list[str]:
+        """Return the most frequent amounts among the texts of a column; see `text_columns.amounts_in`."""
+        text = nw.col("value").str
+        return self._most_frequent(variable, text.contains(AMOUNT) & ~text.contains(NUMBER)) if counts.amounts else []
+
+    def _most_frequent(self, variable: EngineColumn, condition: Any) -> list[str]:
+        texts = self._categories(variable).filter(condition).head(SHOWN + 1)
+        return [value for value, _ in self._answer(lambda: texts)]
 
     def one_that_is_no_number(self, variable: EngineColumn) -> list[tuple[str, int]]:
         """Return the most frequent text that does not read like a number, and its rows; empty if there is none."""

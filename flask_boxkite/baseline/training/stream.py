@@ -41,6 +41,7 @@ from flask_boxkite.baseline.training.text_columns import (
     SHOWN,
     TextRows,
     Usual,
+    amounts_in,
     numbers_of,
     odd_texts,
     rows_of_texts,
@@ -185,6 +186,7 @@ class _Stream:
         self._is_time: bool | None = None  # not known yet
         self._of_texts = TextRows()
         self._odd_of: dict[Usual, Counter[str]] = {usual: Counter() for usual in Usual}
+        self._amounts: Counter[str] = Counter()
 
         # Texts are also counted as numbers, or as moments, while they may turn out to be such.
         self._may_be_times = name not in options.texts
@@ -232,10 +234,9 @@ class _Stream:
         self._of_texts += counts
 
         for usual, odd in self._odd_of.items():
-            some = odd_texts(texts, usual)
-            odd.update({text: texts[text] for text in some})
-            if len(odd) > self._most_texts:
-                self._odd_of[usual] = Counter(dict(odd.most_common(SHOWN)))
+            self._keep(odd, texts, odd_texts(texts, usual))
+        if counts.amounts:
+            self._keep(self._amounts, texts, amounts_in(texts))
         if self._texts is not None:
             self._texts.update(texts)
             if len(self._texts) > self._most_texts:
@@ -247,9 +248,17 @@ class _Stream:
             self._is_category = False
             self._take_numbers((seconds_of if self._may_be_times else numbers_of)(texts), is_time=self._may_be_times)
 
+    def _keep(self, kept: Counter[str], texts: Counter[str], some: list[str]) -> None:
+        """Add the rows of some texts to earlier ones; forget the rare texts if there are too many."""
+        kept.update({text: texts[text] for text in some})
+        if len(kept) > self._most_texts:
+            frequent = dict(kept.most_common(SHOWN + 1))
+            kept.clear()
+            kept.update(frequent)
+
     def _mixed(self) -> BaselineError:
         usual = Usual.DATE if self._is_time else Usual.NUMBER
-        odd = odd_texts(self._odd_of[usual], usual)
+        odd = (odd_texts(self._odd_of[usual], usual) or amounts_in(self._amounts))[:SHOWN]
         such = f", such as {', '.join(map(repr, odd))}" if odd else ""
         return BaselineError(
             f"Column {self._name!r} holds {usual.value}s in one chunk and texts in another{such}. Give it one type."
@@ -291,7 +300,7 @@ class _Stream:
         counts, distinct = self._of_texts, self._most_texts if self._texts is None else len(self._texts)
         if self._options.are_unclear(self._name, counts, distinct=distinct):
             odd = odd_texts(self._odd_of[counts.usual], counts.usual)
-            raise ColumnError([unclear(self._name, counts, odd)])
+            raise ColumnError([unclear(self._name, counts, odd, amounts_in(self._amounts))])
         self._options.refuse_bins(self._name)
         texts, rows = dict(sorted((self._texts or {}).items())), counts.rows
         self._options.look_at_texts(self._name, texts, rows, self._seen)

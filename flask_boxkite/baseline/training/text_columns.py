@@ -29,6 +29,7 @@ __all__ = [
     "SHOWN",
     "TextRows",
     "Usual",
+    "amounts_in",
     "as_missing",
     "has_many_others",
     "may_be_read",
@@ -43,7 +44,7 @@ MOSTLY = 0.6
 """Share of numbers, or of dates, from which the other texts of a column are odd."""
 
 SHOWN = 5
-"""Most odd texts that an error names."""
+"""Most odd texts that an error names; one more tells that there are others."""
 
 # Patterns for Python, Rust, RE2 and Java alike.
 NUMBER = r"^\s*[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity))\s*$"
@@ -57,7 +58,8 @@ AMOUNT = rf"^\s*{_AMOUNT}\s*$"
 MISSING = rf"^\s*(?i:{'|'.join(map(re.escape, sorted(MISSING_TEXTS)))})\s*$"
 """Texts that stand for a missing value of a numeric variable."""
 
-_is_amount = re.compile(AMOUNT).match
+_is_number, _is_amount = re.compile(NUMBER).match, re.compile(AMOUNT).match
+_has_digit = re.compile("[0-9]").search
 _kind = re.compile(rf"({NUMBER})|({AMOUNT})|({MISSING})|({TIME})|({DURATION})").match
 """Matches by one of its five groups, so that one search is enough for each of perhaps millions of texts."""
 
@@ -66,7 +68,7 @@ class Usual(Enum):
     """The kind of most texts of a column, beside which others are odd; the value is its name for people.
 
     Attributes:
-        pattern: Pattern of such texts.
+        pattern: Pattern of such texts; amounts are numbers here.
         plain: Phrase for the values that the column could hold instead.
     """
 
@@ -78,9 +80,8 @@ class Usual(Enum):
         member._value_, member.pattern, member.plain = name, pattern, plain
         return member
 
-    NUMBER = "number", NUMBER, "plain numbers, such as 1234.5"
+    NUMBER = "number", rf"(?:{NUMBER})|(?:{AMOUNT})", "plain numbers, such as 1234.5"
     DATE = "date", TIME, "dates, such as 2024-01-31"
-    AMOUNT = "amount", AMOUNT, "plain numbers, such as 1234.5 for 1,234.50"
     DURATION = "duration", DURATION, "durations in seconds, such as 93600"
 
 
@@ -134,11 +135,10 @@ class TextRows:
 
     @property
     def by_usual(self) -> Mapping[Usual, int]:
-        """Rows of each kind that a column can have; amounts are odd if there are plain numbers."""
+        """Rows of each kind that a column can have."""
         return {
-            Usual.NUMBER: self.numbers,
+            Usual.NUMBER: self.numbers + self.amounts,
             Usual.DATE: self.times,
-            Usual.AMOUNT: 0 if self.numbers else self.amounts,
             Usual.DURATION: self.durations,
         }
 
@@ -153,29 +153,47 @@ class TextRows:
         return MOSTLY * (self.rows - self.missing)
 
 
-def unclear(name: str, counts: TextRows, odd: Sequence[str]) -> UnclearTexts:
+def unclear(name: str, counts: TextRows, odd: Sequence[str], amounts: Sequence[str]) -> UnclearTexts:
     """Describe a text column of numbers, dates or durations, so that its user can decide.
 
     Args:
         name: Name of the column.
         counts: Rows of the column by kind of text.
-        odd: Texts of another kind than most, the most frequent first; empty if there are none.
+        odd: Result of `odd_texts`; empty if all texts are of one kind.
+        amounts: Result of `amounts_in`.
     """
     usual = counts.usual
-    rows = counts.by_usual[usual]
-    some = _counted(rows, usual.value)
-    if not odd:
-        return UnclearTexts(f"Column {name!r} holds {some}, written as texts.", name, (), usual.plain)
-    others = _counted(counts.rows - rows, "other text")
+    kinds: list[tuple[int, str, Sequence[str]]] = [(counts.by_usual[usual], usual.value, ())]
+    if usual is Usual.NUMBER:
+        kinds = [(counts.numbers, usual.value, ()), (counts.amounts, "amount", amounts[:1])]
+    kinds.append((counts.rows - counts.by_usual[usual], "other text", odd[:SHOWN]))
 
-    # An amount hardly stands for a missing value, unless no other text is odd.
-    gaps = tuple(text for text in odd if not _is_amount(text)) or (odd[0],)
-    return UnclearTexts(
-        f"Column {name!r} holds {some} and {others}, such as {', '.join(map(repr, odd))}.",
-        name,
-        gaps if usual in (Usual.NUMBER, Usual.DATE) else (),  # other kinds stay texts even without them
-        usual.plain,
-    )
+    phrases = [_phrase(*kind) for kind in kinds if kind[0]]
+    how = ", written as texts" if len(phrases) == 1 else ""
+    return UnclearTexts(f"Column {name!r} holds {_series(phrases)}{how}.", name, _gaps(counts, odd), usual.plain)
+
+
+def _gaps(counts: TextRows, odd: Sequence[str]) -> tuple[str, ...]:
+    """Return the odd texts as missing values, if all texts besides them can then be read; else nothing.
+
+    A text with a digit is a value in another spelling, and as long as there is one, the column stays texts.
+    """
+    can_be_read = counts.usual in (Usual.NUMBER, Usual.DATE) and not counts.amounts and len(odd) <= SHOWN
+    return tuple(odd) if can_be_read and not any(map(_has_digit, odd)) else ()
+
+
+def _phrase(rows: int, word: str, examples: Sequence[str]) -> str:
+    such = f", such as {', '.join(map(repr, examples))}" if examples else ""
+    return f"{_counted(rows, word)}{such}"
+
+
+def _series(phrases: Sequence[str]) -> str:
+    """Return phrases as a series, with a comma after examples."""
+    if len(phrases) < 2:
+        return "".join(phrases)
+    *others, last = phrases
+    comma = "," if any(", such as " in phrase for phrase in others) else ""
+    return f"{', '.join(others)}{comma} and {last}"
 
 
 def _counted(number: int, word: str) -> str:
@@ -234,15 +252,27 @@ def may_be_read(top: Mapping[str, int], rows: int) -> bool:
 
 
 def odd_texts(texts: Mapping[str, int], usual: Usual) -> list[str]:
-    """Return the most frequent texts of a column that are not of the usual kind; `SHOWN` at most.
+    """Return the most frequent texts of a column that are not of the usual kind; one more than `SHOWN` at most.
 
     Args:
         texts: Rows by text.
         usual: Kind of most texts.
     """
     is_usual = re.compile(usual.pattern).match
-    odd = sorted((-count, text) for text, count in texts.items() if not is_usual(text))
-    return [text for _, text in odd[:SHOWN]]
+    return _most_frequent((count, text) for text, count in texts.items() if not is_usual(text))
+
+
+def amounts_in(texts: Mapping[str, int]) -> list[str]:
+    """Return the most frequent amounts among the texts of a column; one more than `SHOWN` at most.
+
+    Args:
+        texts: Rows by text.
+    """
+    return _most_frequent((count, text) for text, count in texts.items() if _is_amount(text) and not _is_number(text))
+
+
+def _most_frequent(counted: Iterable[tuple[int, str]]) -> list[str]:
+    return [text for _, text in sorted((-count, text) for count, text in counted)[: SHOWN + 1]]
 
 
 def as_missing(texts: Iterable[str]) -> frozenset[str]:

@@ -16,7 +16,7 @@ import pytest
 from flask_boxkite import Baseline, BaselineError, ModelMonitoringService
 from flask_boxkite.baseline import Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
-from flask_boxkite.baseline.training.text_columns import TextRows, Usual, odd_texts, rows_of_texts
+from flask_boxkite.baseline.training.text_columns import TextRows, Usual, amounts_in, odd_texts, rows_of_texts
 from flask_boxkite.errors import BinMismatchError
 from flask_boxkite.values.conversion import MISSING_TEXTS
 from tests.baseline.training.building import built
@@ -53,7 +53,7 @@ def build_table(request: pytest.FixtureRequest) -> Callable[..., Baseline]:
     return lambda columns, **options: built(columns if request.param == "lists" else pl.LazyFrame(columns), **options)
 
 
-@pytest.mark.parametrize("odd", ["?", "1,234", "0,37", "5%", "$3", "€ 3", "", "N/A", "unknown"])
+@pytest.mark.parametrize("odd", ["?", "", "N/A", "unknown"])
 def test_a_column_of_numbers_with_an_odd_text_is_refused(build: Callable[..., Baseline], odd: str) -> None:
     with pytest.raises(BaselineError) as caught:
         build([*NUMBERS, odd, odd, None])
@@ -65,23 +65,46 @@ def test_a_column_of_numbers_with_an_odd_text_is_refused(build: Callable[..., Ba
     )
 
 
+@pytest.mark.parametrize("amount", ["1,234", "0,37", "5%", "$3", "€ 3"])
+def test_an_amount_among_numbers_is_refused_and_never_a_missing_value(
+    build: Callable[..., Baseline], amount: str
+) -> None:
+    """As missing values, amounts would be lost one by one: each error would name the next."""
+    with pytest.raises(BaselineError) as caught:
+        build([*NUMBERS, amount, amount, *["?"] * 3, None])
+
+    assert str(caught.value) == (
+        f"Column 'x' holds 300 numbers, 2 amounts, such as {amount!r}, and 3 other texts, such as '?'. Say what these "
+        "are: texts=('x',) for a column of texts; or give plain numbers, such as 1234.5."
+    )
+
+
+def test_missing_texts_are_named_only_if_the_rest_can_be_read(build: Callable[..., Baseline]) -> None:
+    for odd, is_named in ([*"abcde"], True), ([*"abcdef"], False), (["a", "v2"], False):
+        with pytest.raises(BaselineError) as caught:
+            build([*NUMBERS, *odd])
+        assert ("missing_texts=" in str(caught.value)) is is_named
+        if is_named:
+            assert build([*NUMBERS, *odd], missing_texts=odd).features[0].missing == len(odd)
+
+
 def test_the_most_frequent_odd_texts_are_named(build: Callable[..., Baseline]) -> None:
     with pytest.raises(BaselineError, match=r"and 29 other texts, such as 'g', 'f', 'e', 'd', 'c'\. Say"):
         build([*NUMBERS, *(letter for rows, letter in enumerate("abcdefg", 1) for _ in range(rows)), "a"])
 
 
 def test_thousands_in_another_spelling_are_odd_however_many_they_are(build: Callable[..., Baseline]) -> None:
-    with pytest.raises(BaselineError, match=r"holds 300 numbers and 600 other texts, such as '1,000'"):
+    with pytest.raises(BaselineError, match=r"holds 300 numbers and 600 amounts, such as '1,000'\."):
         build([*NUMBERS, *(f"{number},{index:03}" for number in (1, 2) for index in range(300))])
 
 
 def test_more_amounts_than_there_can_be_categories_are_refused(build: Callable[..., Baseline]) -> None:
-    amounts = [f"{number // 100 + 1},{number:03}" for number in range(300)]
-    said = "Say what these are: texts=('x',) for a column of texts; or give plain numbers, such as 1234.5 for 1,234.50."
-    for odd, more in (([], ", written as texts"), (["?"], " and 1 other text, such as '?'")):
+    amounts = [*(f"{number / 10}%" for number in range(298)), "32.7%", "32.7%"]
+    said = "Say what these are: texts=('x',) for a column of texts; or give plain numbers, such as 1234.5."
+    for odd, more in (([], ", written as texts"), (["?"], ", and 1 other text, such as '?'")):
         with pytest.raises(BaselineError) as caught:
             build([*amounts, *odd])
-        assert str(caught.value) == f"Column 'x' holds 300 amounts{more}. {said}"
+        assert str(caught.value) == f"Column 'x' holds 300 amounts, such as '32.7%'{more}. {said}"
 
     (found,) = build(amounts, texts=["x"]).features
     assert (found.kind, found.rows) == ("discrete", 300)
@@ -106,7 +129,7 @@ def test_texts_that_stand_for_missing_values_leave_numbers(build: Callable[..., 
 
 
 def test_what_is_odd_beside_missing_texts_is_still_refused(build: Callable[..., Baseline]) -> None:
-    with pytest.raises(BaselineError, match=r"300 numbers and 1 other text, such as '5%'"):
+    with pytest.raises(BaselineError, match=r"300 numbers and 1 amount, such as '5%'"):
         build([*NUMBERS, "?", "5%"], missing_texts=["?"])
 
 
@@ -177,9 +200,10 @@ def test_dates_with_odd_texts_are_refused_and_read(build: Callable[..., Baseline
         build([*DAYS, "?", "?", "unknown", "31.01.2024"])
     assert str(caught.value) == (
         "Column 'x' holds 300 dates and 4 other texts, such as '?', '31.01.2024', 'unknown'. Say what these are: "
-        "missing_texts=('?', '31.01.2024', 'unknown') for a missing value, or texts=('x',) for a column of texts; or "
-        "give dates, such as 2024-01-31."
+        "texts=('x',) for a column of texts; or give dates, such as 2024-01-31."
     )
+    with pytest.raises(BaselineError, match=r"missing_texts=\('\?', 'unknown'\) for a missing value, or texts="):
+        build([*DAYS, "?", "?", "unknown"])
 
     gaps = build([*DAYS, "?", "Unknown "], missing_texts=["?", "unknown"])
     assert counts_of(gaps) == counts_of(build_baseline({"x": [*map(date.fromisoformat, DAYS), None, None]}))
@@ -254,11 +278,11 @@ def test_all_that_is_unclear_is_named_at_once_with_what_to_say(build_table: Call
         build_table(columns, bins={"e": [1]})
     assert str(caught.value) == (
         "Column 'a' holds 300 numbers and 3 other texts, such as 'NaN', ''. "
-        "Column 'b' holds 300 numbers and 3 other texts, such as '$3', '5%', '?'. "
+        "Column 'b' holds 300 numbers, 2 amounts, such as '$3', and 1 other text, such as '?'. "
         "Column 'c' holds 303 numbers, written as texts. "
         "Column 'd' holds 300 dates and 3 other texts, such as '?'. "
         "Say what these are: missing_texts=('NaN', '', '?') for a missing value, or texts=('a', 'b', 'c', 'd') for "
-        "columns of texts; or give plain numbers, such as 1234.5 and dates, such as 2024-01-31. "
+        "columns of texts; or give plain numbers, such as 1234.5, and dates, such as 2024-01-31. "
         "Column 'e' holds texts: only numbers and dates have bins. Leave it out of 'bins'."
     )
 
@@ -308,7 +332,8 @@ def test_every_text_is_of_one_kind() -> None:
     assert [text for text, rows in {**kinds, "2024-01-01": rows_of_texts({"2024-01-01": 1})}.items() if rows.times] == [
         "2024-01-01"
     ]
-    assert odd_texts({"b": 2, "a": 2, "c": 3, "1": 9}, Usual.NUMBER) == ["c", "a", "b"]
+    assert odd_texts({"b": 2, "a": 2, "c": 3, "1": 9, "5%": 9}, Usual.NUMBER) == ["c", "a", "b"]
+    assert amounts_in({"b": 2, "1": 9, "5%": 1, "$3": 2}) == ["$3", "5%"]
     assert odd_texts({"b": 2, "1": 9, "2024-01-01": 1}, Usual.DATE) == ["1", "b"]
 
 
