@@ -349,7 +349,7 @@ def arrow_column(value: Any) -> dict[str, list[Any]] | list[Any] | None:
         return None
     try:
         column = _arrow(value)
-    except Exception:  # the object's library may raise anything; what is not read here is counted as not found
+    except Exception:  # the object's library may raise anything; a value that is not read counts as not found
         return None
     if column is None:
         return None

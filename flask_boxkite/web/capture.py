@@ -209,7 +209,7 @@ class Capture(RequestFeatures):
             self.model.fail(self.tally)
 
     def _may_come_later(self, answer: Any, *, is_parsed: bool) -> bool:
-        """Say whether a place in the answer may still exist: what is above the view makes JSON of an object."""
+        """Say whether a place in the answer may still exist: a decorator above the view makes JSON of an object."""
         is_of_answer = not callable(self._options.output) or self._options.wants_answer
         return is_of_answer and not is_parsed and not is_body(answer)
 
@@ -334,7 +334,7 @@ class Capture(RequestFeatures):
 
 
 def _tried(pick: Callable[[Any], Any], document: Any) -> Any:
-    """Return what a function of the answer finds in the value that becomes the answer.
+    """Return the output that a function of the answer finds in the value that becomes the answer.
 
     Raises:
         LookupError: The function fails. It expects JSON: with that it is called again, and then a failure counts.

@@ -90,6 +90,7 @@ def count_lazily(
     features = [item.name for item in variables if is_feature(item.name)]
     positions = {name: position for position, name in enumerate(features)}
     batches = [variables[at : at + limits.columns] for at in range(0, len(variables), limits.columns)]
+
     counted: list[Distribution] = []
     for number, batch in enumerate(batches):
         tell = _Telling(steps, number * PASSES, len(batches) * PASSES)
