@@ -36,7 +36,7 @@ def texts_with_zeros(parts: Sequence[Part], names: Sequence[str]) -> dict[str, s
 
 
 def note_on_zeros(texts: Mapping[str, str]) -> str:
-    """Say what the columns lose and how to keep it.
+    """Say that columns lose zeros, and how to keep them.
 
     Args:
         texts: Result of `texts_with_zeros`, not empty.

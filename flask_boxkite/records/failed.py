@@ -1,4 +1,4 @@
-"""Counts of the features of failed records by what was odd about them, the same as live."""
+"""Counts of odd features in failed records, the same as live."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import pytest
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.cli.probes import TAG
 from tests.cli.commands import people, run, run_python
+from tests.faults import read_only
 from tests.peers import FluentServer
 
 SOURCE = """
@@ -199,6 +200,21 @@ def test_a_baseline_of_another_model_is_a_hint(directory: Path) -> None:
     assert lines(done)[1].startswith("! The baseline of model 'fraud' says that it is of 'credit': 5 features")
 
 
+def test_a_redacted_name_that_is_nearly_a_variable_is_a_hint(directory: Path) -> None:
+    """Any other name may be a field of the requests."""
+    done = check(directory, BASELINE="b.prom", REDACT="AGE,incme,person.citty,phone,customer.mail")
+    found = lines(done)
+    place = found.index("! 'BOXKITE_REDACT' names 'incme', which is no feature or output.")
+    assert found[place + 1] == (
+        "  Did you mean 'income'? If 'incme' is another field of the requests, it is redacted as it is."
+    )
+    assert "! 'BOXKITE_REDACT' names 'person.citty', which is no feature or output." in found
+    note = "names 'phone', 'customer.mail': no feature or output, but perhaps a field of the requests."
+    assert f"✓ 'BOXKITE_REDACT' {note}" in found
+    assert not any("AGE" in line for line in found)
+    assert done.returncode == 0
+
+
 def test_a_directory_that_cannot_be_written_is_a_problem(directory: Path) -> None:
     (directory / "file").touch()
     (directory / "readable").mkdir()
@@ -211,6 +227,17 @@ def test_a_directory_that_cannot_be_written_is_a_problem(directory: Path) -> Non
     (spool,) = (line for line in found if line.startswith(f"! Spool: '{directory / 'readable'}' has "))
     assert " free, but may grow to " in spool
     assert list((directory / "readable").iterdir()) == []
+    assert done.returncode == 1
+
+
+def test_a_read_only_disk_is_a_problem(directory: Path) -> None:
+    spool = directory / "spool"
+    spool.mkdir()
+    with read_only(spool):
+        done = check(directory, BASELINE="b.prom", SPOOL_DIR=spool, LOG_DIR=directory)
+    found = lines(done)
+    place = found.index(f"✗ Spool: the disk of '{spool}' is read-only.")
+    assert found[place + 1] == "  Make it writable, or name a directory on another disk in 'BOXKITE_SPOOL_DIR'."
     assert done.returncode == 1
 
 

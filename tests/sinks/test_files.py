@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,12 +19,25 @@ import pytest
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorder
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.live import state_directory
 from flask_boxkite.live.store import Store
+from flask_boxkite.monitoring.assembly import make_recorders, make_store
 from flask_boxkite.records import Records
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
 from flask_boxkite.system.folder import Folder
-from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, run_in_child, stop_at
+from tests.faults import (
+    die_at,
+    ended,
+    file_size_limit,
+    fork,
+    go_on,
+    has_stopped,
+    mounted,
+    read_only,
+    run_in_child,
+    stop_at,
+)
 from tests.records.archives import record
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()
@@ -153,6 +167,44 @@ def test_a_directory_that_cannot_be_written_is_said_at_set_up(tmp_path: Path, mo
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(ConfigError, match=r"^'BOXKITE_LOG_DIR': cannot write to "):
         file_sink(tmp_path)
+
+
+def test_a_link_below_the_directory_is_said_at_set_up(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "models").symlink_to("victim")
+    with pytest.raises(ConfigError) as caught:
+        file_sink(tmp_path)
+    assert str(caught.value) == (
+        f"'BOXKITE_LOG_DIR': '{tmp_path}/models' is a symbolic link; records are not written through one. "
+        "Remove the link, or name another directory."
+    )
+
+
+@pytest.mark.parametrize("is_swept", [True, False], ids=["its folders are there", "its folders are missing"])
+def test_a_read_only_disk_is_no_reason_to_refuse_a_directory(tmp_path: Path, is_swept: bool) -> None:
+    """As when a worker is replaced while the disk is at fault: its records wait in memory."""
+    if is_swept:
+        file_sink(tmp_path)
+    with read_only(tmp_path):
+        sink = file_sink(tmp_path)
+        with pytest.raises(OSError, match="Read-only file system") as caught:
+            ship(sink, (NOON, {"n": 1}))
+        assert caught.value.__context__ is None
+    ship(sink, (NOON, {"n": 1}))
+    assert lines_in(tmp_path) == [{"n": 1}]
+
+
+def test_a_directory_that_is_missing_on_a_read_only_disk_is_refused(tmp_path: Path) -> None:
+    """Its name is most likely wrong."""
+    with read_only(tmp_path), pytest.raises(ConfigError, match=r"^'BOXKITE_LOG_DIR': cannot write to "):
+        file_sink(tmp_path / "logs")
+
+
+def test_a_full_disk_is_no_reason_to_refuse_a_directory(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "256k,nr_inodes=1"):
+        with pytest.raises(OSError, match="No space left on device"):
+            (tmp_path / "disk" / "models").mkdir()
+        file_sink(tmp_path / "disk")
 
 
 def test_names_too_long_for_a_file_are_said_at_set_up(tmp_path: Path) -> None:
@@ -477,7 +529,7 @@ def test_a_clock_that_is_ahead_deletes_nothing(tmp_path: Path, caplog: pytest.Lo
     assert {Path(name).parts[0] for name in files_in(root)} > set(days)
     day = f"{datetime.fromtimestamp(later, timezone.utc):%Y-%m-%d}"
     assert caplog.messages == [
-        f"The clock says {day}, by which 20 days of records in '{root}', from 2024-02-09 on, are too old. They are "
+        f"The clock says {day}, by which records of 20 days in '{root}', from 2024-02-09 on, are too old. They are "
         "kept until records of 3 days after their lifetime confirm it."
     ]
 
@@ -486,6 +538,26 @@ def test_a_clock_that_is_ahead_deletes_nothing(tmp_path: Path, caplog: pytest.Lo
         ship(file_sink(tmp_path, now=NOON + number * DAY, log_ttl_days=20), (NOON + number * DAY, {}))
     assert min(path.name for path in root.iterdir()) == "2024-02-11"
     assert len(caplog.messages) == 1
+
+
+def test_one_process_of_a_server_says_that_its_clock_is_ahead(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every one of them, as each notices by itself, would say it otherwise."""
+    write(tmp_path / "logs/models.predictions/unknown-endpoint".replace(".", "/"), "2024-02-09/0000_boxkite-p-1.txt")
+    settings = Settings.from_mapping(
+        {"BOXKITE_LOG_DIR": tmp_path / "logs", "BOXKITE_STATE_DIR": str(tmp_path / "state"), "BOXKITE_POD_NAME": "p"}
+    )
+
+    def deliver() -> None:
+        state_directory._directories.clear()  # as in another process of the server
+        store = make_store(settings, "app", [])
+        recorders = make_recorders(settings, store)
+        recorders.record(time.time_ns(), {})
+        assert recorders.flush(60) == 0
+
+    deliver()
+    deliver()
+    (message,) = caplog.messages
+    assert "by which records of 1 day in " in message
 
 
 def test_three_days_of_a_clock_are_believed(tmp_path: Path) -> None:

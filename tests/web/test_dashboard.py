@@ -517,6 +517,8 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
         answer = client.get(path)
         assert answer.status_code == 503
         assert "cannot be read" in answer.text
+        assert "Too many files are open: let the server open more (ulimit -n)." in answer.text
+        assert "state directory" not in answer.text
     # Wherever that is said, the links lead on.
     links = [attributes for tag, attributes in Outline(answer.text).elements if tag in ("a", "form")]
     for link in links:
@@ -535,6 +537,16 @@ def test_sinks_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: 
         assert answer.status_code == 503
         assert "The counts of records cannot be read" in answer.text
     assert client.get(variable_path("age")).status_code == 200
+
+
+@pytest.mark.parametrize(("delivered", "last"), [(0, "never"), (5, "unknown, the clock was ahead")])
+def test_a_last_delivery_by_a_clock_that_was_ahead_is_not_called_never(
+    baseline: Baseline, monkeypatch: pytest.MonkeyPatch, delivered: int, last: str
+) -> None:
+    app = make_app(baseline)
+    counts = RecorderCounts(delivered, delivered, {}, 0, 0, 0, 0, 0.0, 0.0)
+    monkeypatch.setattr(app.extensions["boxkite"].monitor, "sinks", lambda: {"file": counts})
+    assert f'data-label="Last delivery">{last}</td>' in app.test_client().get("/boxkite/").text
 
 
 # --- who may see it --------------------------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def _sort_in(sample: Sample, variables: dict[tuple[str, str], _FileVariable]) ->
 
 @lru_cache(maxsize=64)
 def _part(name: str) -> tuple[Any, ...] | None:
-    """Return what a sample says of a variable: its side, and which of three parts; None for another sample."""
+    """Return the side and the part of a variable that a sample belongs to; None for another sample."""
     match = _VARIABLE_SAMPLE.fullmatch(name)
     return match.groups() if match else None
 
