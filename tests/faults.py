@@ -32,6 +32,7 @@ __all__ = [
     "mounted_until_it_fails",
     "no_more_files",
     "no_more_threads",
+    "read_only",
     "run_in_child",
     "stop_at",
 ]
@@ -123,6 +124,19 @@ def mounted_until_it_fails(directory: Path) -> Iterator[Callable[[], object]]:
         if not trigger.exists():
             pytest.skip("This system provokes no errors of a disk.")
         yield lambda: trigger.write_text("test\n")
+    finally:
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
+
+
+@contextlib.contextmanager
+def read_only(directory: Path) -> Iterator[None]:
+    """Make a directory read-only by a mount of itself; open files stay as they were. Skip where not allowed."""
+    mount = ["mount", "--bind", str(directory), str(directory)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("Only root can mount a disk.")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(directory)], check=True)
+        yield
     finally:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from flask_boxkite.config import Address, Settings
 from flask_boxkite.monitoring.findings import bytes_text
+from flask_boxkite.system.faults import is_read_only
 from flask_boxkite.system.files import open_private, reserve
 from flask_boxkite.system.locks import OwnerLock, can_lock
 from flask_boxkite.system.permissions import open_to_all, unwritable
@@ -70,6 +71,9 @@ def probe_directory(title: str, key: str, directory: str, *, room: int = 0) -> O
     if (obstacle := unwritable(path)) is not None:
         return Outcome("problem", f"{title}: '{obstacle}' cannot be written.", f"Name another directory in '{key}'.")
     nearest = next(each for each in (path, *path.parents) if each.exists())
+    if is_read_only(nearest):
+        what = f"{title}: the disk of '{nearest}' is read-only."
+        return Outcome("problem", what, f"Make it writable, or name a directory on another disk in '{key}'.")
     try:
         _write_to(nearest)
     except OSError as error:

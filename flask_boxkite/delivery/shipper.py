@@ -21,6 +21,7 @@ from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.quoting import loggable
 from flask_boxkite.sinks.base import Batch, RefusedError, Sink
+from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["Shipper"]
@@ -358,7 +359,7 @@ class Shipper:
         """Log the current exception, at most once in a minute."""
         error = sys.exc_info()[1]
         if error is not None and self._throttle.allows():
-            logger.warning(text, *values, exc_info=loggable(error))
+            warn_of(error, text, *values)
 
     def _close_sink(self) -> None:
         with self._shipping:

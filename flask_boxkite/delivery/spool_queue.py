@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections.abc import Callable
 
@@ -11,11 +10,10 @@ from flask_boxkite.delivery.memory_queue import MemoryQueue
 from flask_boxkite.delivery.queue import Chunk, Loss, Origin, origin_of
 from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.spool import Log, OrphanLog, SpoolFullError, Taken
+from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["SpoolQueue"]
-
-logger = logging.getLogger("flask_boxkite")
 
 _MOVED_AT_ONCE = 64
 
@@ -169,8 +167,7 @@ class SpoolQueue:
     def _tell_failure(self) -> None:
         failure, self._failure = self._failure, None
         if failure is not None and self._throttle.allows():
-            text = "Records cannot be written to the spool; they wait in memory until they can."
-            logger.warning(text, exc_info=failure)
+            warn_of(failure, "Records cannot be written to the spool; they wait in memory until they can.")
 
     def _prepare(self) -> None:
         """Make room for coming records; the oldest are given up for it, and a dead process has the oldest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 
 from flask_boxkite.live.block import ProcessCounts
@@ -11,11 +10,10 @@ from flask_boxkite.live.section import Section
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History, Slots
+from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["Counts"]
-
-logger = logging.getLogger("flask_boxkite")
 
 _RETRY_SECONDS = 10.0
 
@@ -52,10 +50,10 @@ class Counts:
             self._store.share()
             totals = partial(self._store.totals_since, self.section)
             block.slot_ends = self._store.windows(self.section).begin_slot(totals)
-        except Exception:  # no failure here may cost a prediction
+        except Exception as error:  # no failure here may cost a prediction
             block.slot_ends = self._clock() + _RETRY_SECONDS
             if self._throttle.allows():
-                logger.warning("The counts of the last minutes and hours cannot be kept.", exc_info=True)
+                warn_of(error, "The counts of the last minutes and hours cannot be kept.")
 
     def totals(self) -> Totals:
         """Return the counts of all processes.

@@ -75,8 +75,11 @@ class OpenRing(Protocol):
 class RingStorage(Protocol):
     """The storage of a ring: a file, or memory."""
 
-    def open(self) -> AbstractContextManager[OpenRing]:
+    def open(self, *, to_read: bool = False) -> AbstractContextManager[OpenRing]:
         """Return the ring, made if it is missing.
+
+        Args:
+            to_read: Whether the ring is only read, which a read-only disk allows.
 
         Raises:
             OSError: The ring cannot be opened or made.
@@ -160,7 +163,7 @@ class MemoryRing:
         self.clear()
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[MemoryRing]:
+    def open(self, *, to_read: bool = False) -> Iterator[MemoryRing]:
         """Return itself."""
         yield self
 
@@ -203,16 +206,25 @@ class RingFile:
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         self._path = path
-        self._flags = os.O_RDONLY if is_read_only else os.O_RDWR | os.O_CREAT
+        self._is_read_only = is_read_only
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[_OpenFile]:
+    def open(self, *, to_read: bool = False) -> Iterator[_OpenFile]:
         """Return the open file."""
-        descriptor = open_private(self._path, self._flags)
+        descriptor = self._opened(to_read=to_read or self._is_read_only)
         try:
             yield _OpenFile(descriptor)
         finally:
             os.close(descriptor)
+
+    def _opened(self, *, to_read: bool) -> int:
+        if to_read:
+            try:
+                return open_private(self._path, os.O_RDONLY)
+            except FileNotFoundError:
+                if self._is_read_only:
+                    raise
+        return open_private(self._path, os.O_RDWR | os.O_CREAT)
 
 
 class _OpenFile:

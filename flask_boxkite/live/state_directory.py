@@ -207,7 +207,8 @@ class StateDirectory:
         else:
             return None
 
-        (directory / IDLE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only disk, where no process removes the directory either
+            (directory / IDLE).unlink()
         if self._explicit is not None:
             self._take_over_numbered(directory)
         Sweep(directory, self._explicit is None, self._fold_of_app, self._clock()).run()
@@ -299,7 +300,8 @@ def _checked(explicit: str) -> Path:
 def _multiproc_directory(environ: Mapping[str, str]) -> Path | None:
     """Return the directory of `prometheus_client`'s multi-process mode; None if the mode is off or cannot be used."""
     name = environ.get("PROMETHEUS_MULTIPROC_DIR") or environ.get("prometheus_multiproc_dir") or ""
-    return Path(name).absolute() if name and os.path.isdir(name) and os.access(name, os.W_OK | os.X_OK) else None
+    path = Path(name).absolute()
+    return path if name and path.is_dir() and unwritable(path) is None else None
 
 
 def _automatic_bases() -> list[Path]:

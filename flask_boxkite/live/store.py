@@ -32,6 +32,7 @@ from flask_boxkite.live.statefile import LiveFile, Stored
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import Windows
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE
+from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.files import is_passing
 from flask_boxkite.system.fork_mark import fork_mark
 from flask_boxkite.system.process import ServerName, boot_id, name_of
@@ -202,12 +203,12 @@ class Store:
                 assert self._state_directory is not None
                 process.file = LiveFile(directory, self._state_directory.server)
             _take_all(process.file, blocks)
-        except OSError:
+        except OSError as error:
             process.count_failure()
             process.directory = None if process.file is None else process.directory
             if self._throttle.allows():
                 text = "Counts cannot be shared with other processes; they stay in this one, and are tried again."
-                logger.warning(text, exc_info=True)
+                warn_of(error, text)
 
     def _directory(self, process: _Process) -> Path | None:
         """Return the directory, opened at first use.

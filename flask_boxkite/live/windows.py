@@ -277,7 +277,7 @@ class Windows:
         if not labels.any():
             ring.clear()  # the ring is new, or of another boot or format
             if self._lack(ring):
-                raise OSError(errno.ENOSPC, "snapshots would take the room that the counts themselves need")
+                raise OSError(errno.ENOSPC, "Snapshots would take the room that the counts themselves need")
         self._format.write(ring, due, data, now, lead)
 
     def shortage(self) -> Shortage | None:
@@ -299,7 +299,7 @@ class Windows:
         Raises:
             OSError: The snapshots cannot be read.
         """
-        with self._storage.open() as ring:
+        with self._storage.open(to_read=True) as ring:
             labels, lead = self._labels(ring)
         now = self._clock() + lead
         indices = {index for part in _RING_PARTS for index in part.within(labels, now)}
@@ -315,7 +315,7 @@ class Windows:
         return self._last_step
 
     def _snapshot(self, index: int, taken: float) -> NDArray[np.int64] | None:
-        with self._storage.open() as ring:
+        with self._storage.open(to_read=True) as ring:
             snapshot = self._format.snapshot(ring, index)
         # Otherwise the snapshot was just overwritten, or the file was cut.
         return np.frombuffer(snapshot.data, np.int64) if snapshot is not None and snapshot.label == taken else None

@@ -5,6 +5,7 @@ It knows no web framework: requests come as features and outputs.
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -243,6 +244,16 @@ class ModelMonitor:
             return course(self._timelines.trained, self.counter.counts, variable) if self._timelines else []
 
 
+_TOO_MANY_FILES = " Too many files are open: let the server open more (ulimit -n)."
+_REMEDIES: dict[int | None, str] = {
+    errno.ENOENT: " Is the state directory there?",
+    errno.EMFILE: _TOO_MANY_FILES,
+    errno.ENFILE: _TOO_MANY_FILES,
+    errno.EROFS: " No snapshot was taken before the disk became read-only. Counts since the start can be read.",
+}
+"""Remedy for counts that cannot be read, by the number of the error."""
+
+
 @contextmanager
 def _readable(window: str | None) -> Iterator[None]:
     """Turn an error of reading counts into a message with a remedy."""
@@ -250,5 +261,5 @@ def _readable(window: str | None) -> Iterator[None]:
         yield
     except OSError as error:
         what = f"of the window {window!r}" if window else "since the start"
-        msg = f"The counts {what} cannot be read: {error}. Is the state directory there, and are files not too many?"
+        msg = f"The counts {what} cannot be read: {error}.{_REMEDIES.get(error.errno, '')}"
         raise BoxkiteError(msg) from error

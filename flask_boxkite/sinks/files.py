@@ -23,7 +23,9 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import path_segment
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.retention import WITNESSES, day_of, due
-from flask_boxkite.system.folder import Folder
+from flask_boxkite.system.faults import is_disk_fault, warn_of
+from flask_boxkite.system.folder import Folder, LinkError
+from flask_boxkite.system.permissions import unwritable
 from flask_boxkite.values.times import DAY, start_of_day
 
 __all__ = ["FileSink"]
@@ -72,11 +74,14 @@ class FileSink:
     def _check(self) -> None:
         try:
             with self._folder(self.tag):
-                is_writable = os.access(self._root, os.W_OK | os.X_OK)
-        except OSError:
-            is_writable = False
+                is_usable = unwritable(self._root) is None
+        except LinkError as error:
+            msg = f"'BOXKITE_LOG_DIR': {error}. Remove the link, or name another directory."
+            raise ConfigError(msg, key="BOXKITE_LOG_DIR") from None
+        except OSError as error:
+            is_usable = is_disk_fault(error) and self._base.is_dir()
 
-        if not is_writable:
+        if not is_usable:
             msg = f"'BOXKITE_LOG_DIR': cannot write to '{self._root}'. Create it, or give this user the right to."
             raise ConfigError(msg, key="BOXKITE_LOG_DIR")
 
@@ -145,9 +150,9 @@ class FileSink:
                     held_back[0],
                     WITNESSES,
                 )
-        except OSError:
+        except OSError as error:
             # The batch is written: an exception here would make it come again.
-            logger.warning("Old files in '%s' could not be deleted.", self._root, exc_info=True)
+            warn_of(error, "Old files in '%s' could not be deleted.", self._root)
 
     @staticmethod
     def _days(root: Folder) -> list[str]:

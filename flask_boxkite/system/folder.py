@@ -11,12 +11,17 @@ from typing import Any
 
 from flask_boxkite.system.permissions import make_private
 
-__all__ = ["Folder"]
+__all__ = ["Folder", "LinkError"]
 
 # Windows has neither these flags nor descriptors of folders.
 _HAS_DESCRIPTORS = os.open in os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 _NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
 _CLOSES: int = getattr(os, "O_CLOEXEC", 0)
+_APPENDS = os.O_RDWR | os.O_APPEND | _NO_LINK | _CLOSES
+
+
+class LinkError(OSError):
+    """A folder below one that a user named is a symbolic link."""
 
 
 class Folder:
@@ -129,16 +134,18 @@ class Folder:
             os.close(descriptor)
 
     def _opened(self, name: str) -> int:
-        flags = os.O_RDWR | os.O_APPEND | _NO_LINK | _CLOSES
-        try:
-            descriptor = os.open(**self._at(name), flags=flags | os.O_CREAT | os.O_EXCL, mode=0o600)
-        except FileExistsError:
-            descriptor = os.open(**self._at(name), flags=flags)
-            if hasattr(os, "geteuid") and os.fstat(descriptor).st_uid != os.geteuid():
-                os.close(descriptor)
-                msg = f"'{self.path / name}' belongs to another user; no records are written to it"
-                raise PermissionError(msg) from None
-            return descriptor
+        with contextlib.suppress(FileExistsError):
+            return self._opened_new(name)
+
+        descriptor = os.open(**self._at(name), flags=_APPENDS)
+        if hasattr(os, "geteuid") and os.fstat(descriptor).st_uid != os.geteuid():
+            os.close(descriptor)
+            msg = f"'{self.path / name}' belongs to another user; no records are written to it"
+            raise PermissionError(msg)
+        return descriptor
+
+    def _opened_new(self, name: str) -> int:
+        descriptor = os.open(**self._at(name), flags=_APPENDS | os.O_CREAT | os.O_EXCL, mode=0o600)
         if self._group is not None:
             try:
                 _give(descriptor, self._group, 0o640)
@@ -146,7 +153,6 @@ class Folder:
                 os.close(descriptor)
                 self.remove(name)
                 raise
-
         return descriptor
 
     def remove(self, name: str) -> None:
@@ -195,6 +201,6 @@ def _give(descriptor: int, group: int, mode: int) -> None:
     os.fchmod(descriptor, mode)
 
 
-def _refused(path: Path) -> OSError:
+def _refused(path: Path) -> LinkError:
     msg = f"'{path}' is a symbolic link; records are not written through one"
-    return OSError(msg)
+    return LinkError(msg)

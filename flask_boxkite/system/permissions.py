@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from flask_boxkite.system.faults import is_read_only
+
 __all__ = ["make_private", "open_to_all", "unwritable"]
 
 
@@ -29,9 +31,15 @@ def make_private(directory: Path, group: int | None = None) -> None:
 
 
 def unwritable(directory: Path) -> Path | None:
-    """Return the path that keeps this user from making or writing a directory; None if there is none."""
+    """Return the path that keeps this user from making or writing a directory; None if there is none.
+
+    A directory that is there, on a disk that is read-only for now, is no obstacle: a server must be able to replace a
+    worker then.
+    """
     nearest = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
-    return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
+    if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
+        return None
+    return None if nearest == directory and nearest.is_dir() and is_read_only(nearest) else nearest
 
 
 def open_to_all(directory: Path) -> Path | None:

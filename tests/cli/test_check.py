@@ -11,6 +11,7 @@ import pytest
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.cli.probes import TAG
 from tests.cli.commands import people, run, run_python
+from tests.faults import read_only
 from tests.peers import FluentServer
 
 SOURCE = """
@@ -194,6 +195,17 @@ def test_a_directory_that_cannot_be_written_is_a_problem(directory: Path) -> Non
     (spool,) = (line for line in found if line.startswith(f"! Spool: '{directory / 'readable'}' has "))
     assert " free, but may grow to " in spool
     assert list((directory / "readable").iterdir()) == []
+    assert done.returncode == 1
+
+
+def test_a_read_only_disk_is_a_problem(directory: Path) -> None:
+    spool = directory / "spool"
+    spool.mkdir()
+    with read_only(spool):
+        done = check(directory, BASELINE="b.prom", SPOOL_DIR=spool, LOG_DIR=directory)
+    found = lines(done)
+    place = found.index(f"✗ Spool: the disk of '{spool}' is read-only.")
+    assert found[place + 1] == "  Make it writable, or name a directory on another disk in 'BOXKITE_SPOOL_DIR'."
     assert done.returncode == 1
 
 

@@ -560,10 +560,10 @@ def test_windows_that_cannot_be_read_fail_no_scrape(
 
     real, opens = RingFile.open, count()
 
-    def fail(ring: RingFile) -> Any:
+    def fail(ring: RingFile, **options: bool) -> Any:
         if next(opens) >= opened:
             raise OSError("too many files")
-        return real(ring)
+        return real(ring, **options)
 
     with monkeypatch.context() as broken:
         broken.setattr(RingFile, "open", fail)

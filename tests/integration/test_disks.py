@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.faults import fill, mounted, mounted_until_it_fails
+import pytest
+
+from tests.faults import fill, mounted, mounted_until_it_fails, read_only
 from tests.integration.ledger import NUMBERED_APP, Account, settled, write_baseline
 from tests.integration.load import scrape, total
 from tests.peers import Gunicorn, fetch, wait_for
@@ -107,3 +111,36 @@ def test_a_disk_that_fails_under_everything_takes_no_request_down(tmp_path: Path
             assert (account.accepted, account.delivered, account.waiting) == (140, 40, 100)
             assert server.worker_pids() == pids
         assert lines_below(disk / "logs") == 40
+
+
+@pytest.mark.parametrize("setting", ["state_dir", "spool_dir", "log_dir"])
+def test_a_worker_killed_while_a_disk_is_read_only_is_replaced(tmp_path: Path, setting: str) -> None:
+    """The new one serves, keeps in memory what it cannot write, and writes it once it can."""
+    disk = tmp_path / "disk"
+    settings = {"log_dir": tmp_path / "logs", "dashboard_path": "/boxkite", setting: disk}
+    with server_of(tmp_path, **settings) as server:
+        predict(server, 20)
+        settled(server.port, "file")
+        with read_only(disk):
+            killed, survivor = server.worker_pids()
+            os.kill(killed, signal.SIGKILL)
+            wait_for(lambda: server.log().count("Worker is ready") > WORKERS, what="the new worker")
+            predict(server, 50)
+            (fresh,) = {*server.worker_pids()} - {survivor}
+            of_fresh = wait_for(lambda: shown_by(server, fresh), what="a scrape of the new worker")
+            assert of_fresh >= 20  # it reads what the others have counted
+            for window in ("5m", "24h"):
+                answer = fetch(f"{server.url}/boxkite/drift.json?window={window}")
+                assert (answer.status, answer.json()["models"][0]["rows"]["ok"] >= 20) == (200, True)
+            told = wait_for(lambda: re.findall("^.*Read-only file system.*$", server.log(), re.M), what="a warning")
+            assert "Traceback" not in server.log()
+            assert len(told) <= 2 * WORKERS
+        wait_for(lambda: answered_by_all(server) == 70, what="the counts of all workers")
+        assert settled(server.port, "file").delivered == 70
+    assert lines_below(disk if setting == "log_dir" else tmp_path / "logs") == 70
+
+
+def shown_by(server: Gunicorn, pid: int) -> float:
+    """Return how many predictions a worker shows; 0 if another one has answered."""
+    reply, samples = scrape(server.port)
+    return total(samples, "boxkite_predictions_total") if reply == pid else 0

@@ -34,7 +34,7 @@ from flask_boxkite.live.sweeping import remove_unused
 from flask_boxkite.system import process
 from flask_boxkite.system.fork_mark import fork_mark
 from flask_boxkite.system.process import ProcessName, ServerName, boot_id, name_of, pid_namespace
-from tests.faults import die_at, ended, fork, go_on, has_stopped, run_in_child, stop_at
+from tests.faults import die_at, ended, fork, go_on, has_stopped, killed, read_only, run_in_child, stop_at
 from tests.live.directories import later, model_section, state_directory
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +210,23 @@ def test_a_link_to_nowhere_is_no_directory(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=message(tmp_path / "link")):
         state_directory(tmp_path / "link")
+
+
+def test_a_read_only_disk_is_no_reason_to_refuse_a_directory_that_is_there(tmp_path: Path) -> None:
+    """A worker that is replaced then reads what others have counted; a directory that is missing is a wrong name."""
+
+    def counts() -> Counts:
+        return Counts(Store(state_directory(tmp_path / "state")), model_section())
+
+    killed(lambda: counts().add(Increments([0])))
+    with read_only(tmp_path):
+        fresh = counts()
+        fresh.add(Increments([0]))
+        assert fresh.totals().cells[0] == 2
+        with pytest.raises(ConfigError, match=message(tmp_path)):
+            state_directory(tmp_path / "wrong")
+        by_another_name = state_directory(None, environ={"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "state")})
+        assert by_another_name._explicit == tmp_path / "state"
 
 
 @needs_root

@@ -265,7 +265,8 @@ def test_what_does_not_fit_stays_in_memory_until_there_is_room(
             clock.now += 11
         assert total(counts) == 30
         assert counts._store.read().files[UNWRITABLE] >= 1
-        assert warnings(caplog).count(SHARING_FAILED) == 1
+        assert warnings(caplog).count(f"{SHARING_FAILED} No space left on device.") == 1
+        assert not any(record.exc_info for record in caplog.records)
         (base / "filler").unlink()
         add(counts)
         assert total(counts) == 31
@@ -315,7 +316,8 @@ def test_a_read_only_disk_keeps_counts_in_memory(tmp_path: Path, caplog: pytest.
         for _ in range(3):
             add(counts)
         assert total(counts) == 3
-        assert warnings(caplog).count(SHARING_FAILED) == 1
+        reason = f"Read-only file system: '{base}/boxkite-replica-same.0'."
+        assert warnings(caplog).count(f"{SHARING_FAILED} {reason}") == 1
 
 
 def test_a_prediction_is_answered_although_nothing_can_be_shared(

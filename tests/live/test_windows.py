@@ -683,9 +683,9 @@ class WatchedRing(RingFile):
         self.patience: list[float] = []
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[Any]:
+    def open(self, *, to_read: bool = False) -> Iterator[Any]:
         """Note the patience of all that lock it."""
-        with super().open() as ring:
+        with super().open(to_read=to_read) as ring:
             real = ring.locked
 
             def locked(patience_seconds: float) -> Any:

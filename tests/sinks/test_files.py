@@ -23,7 +23,18 @@ from flask_boxkite.records import Records
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
 from flask_boxkite.system.folder import Folder
-from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stopped, run_in_child, stop_at
+from tests.faults import (
+    die_at,
+    ended,
+    file_size_limit,
+    fork,
+    go_on,
+    has_stopped,
+    mounted,
+    read_only,
+    run_in_child,
+    stop_at,
+)
 from tests.records.archives import record
 
 NOON = datetime(2024, 2, 29, 12, 0, tzinfo=timezone.utc).timestamp()
@@ -153,6 +164,44 @@ def test_a_directory_that_cannot_be_written_is_said_at_set_up(tmp_path: Path, mo
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(ConfigError, match=r"^'BOXKITE_LOG_DIR': cannot write to "):
         file_sink(tmp_path)
+
+
+def test_a_link_below_the_directory_is_said_at_set_up(tmp_path: Path) -> None:
+    (tmp_path / "victim").mkdir()
+    (tmp_path / "models").symlink_to("victim")
+    with pytest.raises(ConfigError) as caught:
+        file_sink(tmp_path)
+    assert str(caught.value) == (
+        f"'BOXKITE_LOG_DIR': '{tmp_path}/models' is a symbolic link; records are not written through one. "
+        "Remove the link, or name another directory."
+    )
+
+
+@pytest.mark.parametrize("is_swept", [True, False], ids=["its folders are there", "its folders are missing"])
+def test_a_read_only_disk_is_no_reason_to_refuse_a_directory(tmp_path: Path, is_swept: bool) -> None:
+    """As when a worker is replaced while the disk is at fault: its records wait in memory."""
+    if is_swept:
+        file_sink(tmp_path)
+    with read_only(tmp_path):
+        sink = file_sink(tmp_path)
+        with pytest.raises(OSError, match="Read-only file system") as caught:
+            ship(sink, (NOON, {"n": 1}))
+        assert caught.value.__context__ is None
+    ship(sink, (NOON, {"n": 1}))
+    assert lines_in(tmp_path) == [{"n": 1}]
+
+
+def test_a_directory_that_is_missing_on_a_read_only_disk_is_refused(tmp_path: Path) -> None:
+    """Its name is most likely wrong."""
+    with read_only(tmp_path), pytest.raises(ConfigError, match=r"^'BOXKITE_LOG_DIR': cannot write to "):
+        file_sink(tmp_path / "logs")
+
+
+def test_a_full_disk_is_no_reason_to_refuse_a_directory(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "256k,nr_inodes=1"):
+        with pytest.raises(OSError, match="No space left on device"):
+            (tmp_path / "disk" / "models").mkdir()
+        file_sink(tmp_path / "disk")
 
 
 def test_names_too_long_for_a_file_are_said_at_set_up(tmp_path: Path) -> None:

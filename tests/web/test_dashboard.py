@@ -517,6 +517,8 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
         answer = client.get(path)
         assert answer.status_code == 503
         assert "cannot be read" in answer.text
+        assert "Too many files are open: let the server open more (ulimit -n)." in answer.text
+        assert "state directory" not in answer.text
     # Wherever that is said, the links lead on.
     links = [attributes for tag, attributes in Outline(answer.text).elements if tag in ("a", "form")]
     for link in links:
