@@ -16,6 +16,7 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
 from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.store import Store
+from flask_boxkite.monitoring.notes import is_first_to_say
 from flask_boxkite.sinks import make_sinks
 from flask_boxkite.spool import waiting_records
 from flask_boxkite.system.locks import can_lock
@@ -128,7 +129,13 @@ def make_recorders(settings: Settings, store: Store, timings: Timings = TIMINGS)
     }
     if settings.spool_dir is not None:
         options["spooling"] = Spooling(_checked_spool(settings.spool_dir), settings.spool_bytes)
-    recorders = Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings)])
+    known_store = weakref.ref(store)
+
+    def is_first(topic: str) -> bool:
+        store = known_store()
+        return store is None or is_first_to_say(store.directory(), repr(store.server), topic)
+
+    recorders = Recorders([Recorder(sink, store, **options) for sink in make_sinks(settings, is_first)])
     # The app holds the recorders; deliveries that go on after its end do not hold its store.
     weakref.finalize(recorders, store.release).atexit = False
     return recorders

@@ -117,24 +117,25 @@ class Notes:
         return directory / f"{NOTE}{self._name}-{kind}"
 
 
-def is_first_to_say(directory: Path | None, server: str) -> bool:
-    """Say whether this process is the first of its server to ask; never raises.
+def is_first_to_say(directory: Path | None, server: str, topic: str = "open") -> bool:
+    """Say whether this process is the first of its server to ask about a topic; never raises.
 
     Args:
         directory: Directory where the processes of the server count together; None if there is none.
         server: Permanent name of the server.
+        topic: Name of the topic, of letters that a file name may have.
     """
     if directory is None:
         return True
 
-    name = _SAID + hashlib.sha256(server.encode()).hexdigest()[:16]
+    own = f"{_SAID}{hashlib.sha256(server.encode()).hexdigest()[:16]}"
     with contextlib.suppress(OSError):
         try:
-            os.close(open_private(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            os.close(open_private(directory / f"{own}-{topic}", os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return False
         for old in directory.glob(f"{_SAID}*"):  # files of earlier servers
-            if old.name != name:
+            if not old.name.startswith(own):
                 old.unlink()
     return True
 

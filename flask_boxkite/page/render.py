@@ -134,7 +134,7 @@ def drift_content(app: App) -> dict[str, Any]:
       were odd in them more often than in answered ones. Each of these has ``feature``, ``state``, ``rows``, ``share``
       and ``share_answered``.
     - A sink has ``name``, ``accepted``, ``delivered``, ``waiting``, ``dropped`` by reason, ``last_delivery`` (null:
-      never) and ``backoff_seconds``.
+      never, or unknown since the clock was ahead) and ``backoff_seconds``.
     - A finding has ``level`` (``problem`` or ``hint``), ``what`` and ``remedy``.
     """
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask_boxkite.config import Settings
@@ -12,15 +13,19 @@ from flask_boxkite.sinks.object import ObjectSink
 __all__ = ["Batch", "ObjectSink", "RefusedError", "Sink", "make_sinks"]
 
 
-def make_sinks(settings: Settings) -> list[Sink]:
+def make_sinks(settings: Settings, is_first_to_say: Callable[[str], bool] = lambda topic: True) -> list[Sink]:
     """Build the sinks that the settings name; none for ``none``.
+
+    Args:
+        settings: Settings of the app.
+        is_first_to_say: Says whether no other process of the server has logged this topic.
 
     Raises:
         ConfigError: A sink cannot work, for example because its directory cannot be written, or two have the same name.
     """
     if not settings.enabled:
         return []
-    sinks = [_made(sink, settings) for sink in settings.sink]
+    sinks = [_made(sink, settings, is_first_to_say) for sink in settings.sink]
     names = [sink.name for sink in sinks]
     for name in names:
         if names.count(name) > 1:
@@ -29,7 +34,7 @@ def make_sinks(settings: Settings) -> list[Sink]:
     return sinks
 
 
-def _made(sink: Any, settings: Settings) -> Sink:
+def _made(sink: Any, settings: Settings, is_first_to_say: Callable[[str], bool]) -> Sink:
     # Imported here, because not all apps need them.
     if sink == "fluentd":
         from flask_boxkite.sinks.fluentd import FluentdSink
@@ -38,5 +43,5 @@ def _made(sink: Any, settings: Settings) -> Sink:
     if sink == "file":
         from flask_boxkite.sinks.files import FileSink
 
-        return FileSink(settings)
+        return FileSink(settings, is_first_to_say=is_first_to_say)
     return ObjectSink(sink)

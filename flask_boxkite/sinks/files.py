@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import gmtime, strftime, time
 from typing import Any
@@ -45,6 +45,7 @@ class FileSink:
     Args:
         settings: Settings of the app; used are ``log_dir``, ``log_group``, ``log_ttl_days`` and the parts of the path.
         clock: Returns the Unix time, by which old files are deleted. A record goes by its own time.
+        is_first_to_say: Says whether no other process of the server has logged this topic.
 
     Raises:
         ConfigError: The directory cannot be made or written, the names are too long, or this user is not in the group.
@@ -52,9 +53,16 @@ class FileSink:
 
     name = "file"
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time,
+        *,
+        is_first_to_say: Callable[[str], bool] = lambda topic: True,
+    ) -> None:
         assert settings.log_dir is not None
         self._clock = clock
+        self._is_first_to_say = is_first_to_say
         prefix = [path_segment(part) for part in settings.fluentd_prefix.split(".")]
         self.tag = "/".join((*prefix, path_segment(settings.endpoint_id)))
         self._base = Path(settings.log_dir)
@@ -140,19 +148,23 @@ class FileSink:
                     with contextlib.suppress(FileNotFoundError):  # another process sweeps too, and was first
                         self._delete_files(root, day)
                 held_back = [day for day in old.held_back if self._has_files(root, day)]
-            if held_back:
-                logger.warning(
-                    "The clock says %s, by which %d days of records in '%s', from %s on, are too old. They are kept "
-                    "until records of %d days after their lifetime confirm it.",
-                    self._swept_day,
-                    len(held_back),
-                    self._root,
-                    held_back[0],
-                    WITNESSES,
-                )
+            if held_back and self._is_first_to_say(f"clock-{self._swept_day}"):
+                self._tell_held_back(held_back)
         except OSError as error:
             # The batch is written: an exception here would make it come again.
             warn_of(error, "Old files in '%s' could not be deleted.", self._root)
+
+    def _tell_held_back(self, days: Sequence[str]) -> None:
+        logger.warning(
+            "The clock says %s, by which records of %d day%s in '%s', from %s on, are too old. They are kept until "
+            "records of %d days after their lifetime confirm it.",
+            self._swept_day,
+            len(days),
+            "s" * (len(days) != 1),
+            self._root,
+            days[0],
+            WITNESSES,
+        )
 
     @staticmethod
     def _days(root: Folder) -> list[str]:

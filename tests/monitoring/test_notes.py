@@ -73,6 +73,9 @@ def test_one_process_of_a_server_is_the_first_to_say_something(tmp_path: Path) -
         False,
     ]
     assert len(list(tmp_path.iterdir())) == 1
+    assert [is_first_to_say(tmp_path, "two", topic) for topic in ("clock", "clock", "open")] == [True, False, False]
+    assert is_first_to_say(tmp_path, "three")
+    assert len(list(tmp_path.iterdir())) == 1
     assert all(is_ours(path.name) for path in tmp_path.iterdir())
 
 

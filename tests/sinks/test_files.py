@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +19,9 @@ import pytest
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorder
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.live import state_directory
 from flask_boxkite.live.store import Store
+from flask_boxkite.monitoring.assembly import make_recorders, make_store
 from flask_boxkite.records import Records
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.sinks.files import FileSink
@@ -526,7 +529,7 @@ def test_a_clock_that_is_ahead_deletes_nothing(tmp_path: Path, caplog: pytest.Lo
     assert {Path(name).parts[0] for name in files_in(root)} > set(days)
     day = f"{datetime.fromtimestamp(later, timezone.utc):%Y-%m-%d}"
     assert caplog.messages == [
-        f"The clock says {day}, by which 20 days of records in '{root}', from 2024-02-09 on, are too old. They are "
+        f"The clock says {day}, by which records of 20 days in '{root}', from 2024-02-09 on, are too old. They are "
         "kept until records of 3 days after their lifetime confirm it."
     ]
 
@@ -535,6 +538,26 @@ def test_a_clock_that_is_ahead_deletes_nothing(tmp_path: Path, caplog: pytest.Lo
         ship(file_sink(tmp_path, now=NOON + number * DAY, log_ttl_days=20), (NOON + number * DAY, {}))
     assert min(path.name for path in root.iterdir()) == "2024-02-11"
     assert len(caplog.messages) == 1
+
+
+def test_one_process_of_a_server_says_that_its_clock_is_ahead(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Every one of them, as each notices by itself, would say it otherwise."""
+    write(tmp_path / "logs/models.predictions/unknown-endpoint".replace(".", "/"), "2024-02-09/0000_boxkite-p-1.txt")
+    settings = Settings.from_mapping(
+        {"BOXKITE_LOG_DIR": tmp_path / "logs", "BOXKITE_STATE_DIR": str(tmp_path / "state"), "BOXKITE_POD_NAME": "p"}
+    )
+
+    def deliver() -> None:
+        state_directory._directories.clear()  # as in another process of the server
+        store = make_store(settings, "app", [])
+        recorders = make_recorders(settings, store)
+        recorders.record(time.time_ns(), {})
+        assert recorders.flush(60) == 0
+
+    deliver()
+    deliver()
+    (message,) = caplog.messages
+    assert "by which records of 1 day in " in message
 
 
 def test_three_days_of_a_clock_are_believed(tmp_path: Path) -> None:

@@ -539,6 +539,16 @@ def test_sinks_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch: 
     assert client.get(variable_path("age")).status_code == 200
 
 
+@pytest.mark.parametrize(("delivered", "last"), [(0, "never"), (5, "unknown, the clock was ahead")])
+def test_a_last_delivery_by_a_clock_that_was_ahead_is_not_called_never(
+    baseline: Baseline, monkeypatch: pytest.MonkeyPatch, delivered: int, last: str
+) -> None:
+    app = make_app(baseline)
+    counts = RecorderCounts(delivered, delivered, {}, 0, 0, 0, 0, 0.0, 0.0)
+    monkeypatch.setattr(app.extensions["boxkite"].monitor, "sinks", lambda: {"file": counts})
+    assert f'data-label="Last delivery">{last}</td>' in app.test_client().get("/boxkite/").text
+
+
 # --- who may see it --------------------------------------------------------------------------------------------------
 
 
