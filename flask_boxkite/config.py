@@ -55,7 +55,8 @@ class Settings:
         baseline: ``BOXKITE_BASELINE``: a path, a `Baseline`, or ``{model: path or Baseline}``; None for the default
             path, the only one that may be absent.
         metrics_path: ``BOXKITE_METRICS_PATH`` (``/metrics``): the route of the metrics; None for no route.
-        metrics_token: ``BOXKITE_METRICS_TOKEN`` (None): bearer token that the route demands.
+        metrics_token: ``BOXKITE_METRICS_TOKEN`` (None): bearer token that the route demands. An empty text is an
+            error; in other optional settings it stands for None.
         metric_names: ``BOXKITE_METRIC_NAMES`` (``labels``): or ``boxkite``, the names of boxkite 0.0.5.
         sink: ``BOXKITE_SINK`` (``auto``): ``fluentd``, ``file``, ``none``, or an object with ``emit_batch(records)``;
             several as a list, or with commas between. ``auto`` is fluentd if an address is set, else files if a
@@ -246,7 +247,11 @@ def _secret(key: str, value: Any) -> str:
     return value
 
 
-def _token(key: str, value: Any) -> str:
+def _token(key: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if value == "":  # as from an unset variable of the shell; without a token, everybody can read
+        _fail(key, "must not be empty. Set it to the token, or leave it out so that everybody may read the metrics.")
     token = _secret(key, value)
     if not token.isprintable() or token != token.strip():
         # For example the line break at the end of the file with the token.
@@ -367,7 +372,7 @@ def _address(key: str, text: str) -> Address:
 _READERS: dict[str, Callable[[str, Any], Any]] = {
     "baseline": _optional(_as_text),
     "metrics_path": _optional(_route),
-    "metrics_token": _optional(_token),
+    "metrics_token": _token,
     "metric_names": _choice("labels", "boxkite"),
     "sink": _sinks,
     "fluentd_addr": _optional(_addresses),

@@ -24,6 +24,7 @@ FLOAT_TEXT = (
     "must be a text, got a float, which '1.5', '1.50' and '15e-1' all become. Write it as a text, in the environment "
     "in double quotes within the quotes of the shell: '\"1.50\"'."
 )
+EMPTY_TOKEN_TEXT = "must not be empty. Set it to the token, or leave it out so that everybody may read the metrics."
 TOKEN_TEXT = "must be of printable letters, with no blank at either end: no header carries others. Strip it."
 
 
@@ -142,6 +143,7 @@ def test_a_value_is_read(name: str, given: Any, value: Any) -> None:
         ("metrics_path", "/a//b", f"{SLASHES_TEXT}, got '/a//b'."),
         ("dashboard_path", "//boxkite", f"{SLASHES_TEXT}, got '//boxkite'."),
         ("metrics_token", 1.5, FLOAT_TEXT),
+        ("metrics_token", "", EMPTY_TOKEN_TEXT),
         ("metrics_token", True, "must be a text that is not empty, got bool."),
         ("metrics_token", "open-sesame\n", TOKEN_TEXT),
         ("metrics_token", " open-sesame", TOKEN_TEXT),
