@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.monitoring.assembly import load_baselines
 from flask_boxkite.monitoring.findings import Deployment, Finding
+from flask_boxkite.monitoring.redacted_names import near_misses, other_names
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.monitored_app import monitored_app
 
@@ -110,6 +111,7 @@ def outcomes(setup: Setup) -> Iterator[Outcome]:
         if baseline is not None:
             yield _of_baseline(model, baseline)
             yield from _of_blind_spots(model, baseline)
+    yield from _of_redaction(settings, setup.models.values())
     if setup.directory is not None:
         # An automatic name contains the server's process, which is not this one.
         where = f"in '{setup.directory}'" if settings.state_dir else f"below '{setup.directory.parent}'"
@@ -140,6 +142,16 @@ def _of_baseline(model: str, baseline: Baseline) -> Outcome:
         return Outcome("hint", what, "Export it with 'inference', or --output-column.")
 
     return Outcome("ok", f"Model {model!r} has a baseline: {sides}.")
+
+
+def _of_redaction(settings: Settings, baselines: Iterable[Baseline | None]) -> Iterator[Outcome]:
+    """Yield the redacted names that are no variables: hints where a variable may be meant, else one note."""
+    others = other_names(settings.redact, baselines)
+    for what, remedy in near_misses(others):
+        yield Outcome("hint", what, remedy)
+    if rest := [name for name, meant in others.items() if not meant]:
+        what = f"'BOXKITE_REDACT' names {listed(list(map(repr, rest)))}: no feature or output, but perhaps a field"
+        yield Outcome("ok", f"{what} of the requests.")
 
 
 def _of_blind_spots(model: str, baseline: Baseline) -> Iterator[Outcome]:

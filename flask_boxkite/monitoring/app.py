@@ -23,6 +23,7 @@ from flask_boxkite.monitoring.findings import Deployment, Finding, Level
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
 from flask_boxkite.monitoring.observation import Observation
+from flask_boxkite.monitoring.redacted_names import warn_of_near_misses
 
 __all__ = ["AppMonitor"]
 
@@ -63,6 +64,7 @@ class AppMonitor:
         self.settings = settings
         self.clock = clock
         exported = [exported_model(settings, baseline, model) for model, baseline in baselines.items()]
+        warn_of_near_misses(settings.redact, baselines.values())
         self._store = store or make_store(settings, app, exported, name)
         self.recorders = make_recorders(settings, self._store, timings)
 

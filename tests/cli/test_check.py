@@ -183,6 +183,21 @@ def test_a_baseline_of_another_model_is_a_hint(directory: Path) -> None:
     assert lines(done)[1].startswith("! The baseline of model 'fraud' says that it is of 'credit': 5 features")
 
 
+def test_a_redacted_name_that_is_nearly_a_variable_is_a_hint(directory: Path) -> None:
+    """Any other name may be a field of the requests."""
+    done = check(directory, BASELINE="b.prom", REDACT="AGE,incme,person.citty,phone,customer.mail")
+    found = lines(done)
+    place = found.index("! 'BOXKITE_REDACT' names 'incme', which is no feature or output.")
+    assert found[place + 1] == (
+        "  Did you mean 'income'? If 'incme' is another field of the requests, it is redacted as it is."
+    )
+    assert "! 'BOXKITE_REDACT' names 'person.citty', which is no feature or output." in found
+    note = "names 'phone', 'customer.mail': no feature or output, but perhaps a field of the requests."
+    assert f"✓ 'BOXKITE_REDACT' {note}" in found
+    assert not any("AGE" in line for line in found)
+    assert done.returncode == 0
+
+
 def test_a_directory_that_cannot_be_written_is_a_problem(directory: Path) -> None:
     (directory / "file").touch()
     (directory / "readable").mkdir()

@@ -1,0 +1,57 @@
+"""Names in ``BOXKITE_REDACT`` that are no feature or output: fields of a body only, or misspelt."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.monitoring.nearest import nearest
+from flask_boxkite.monitoring.redaction import Redaction
+
+__all__ = ["near_misses", "other_names", "warn_of_near_misses"]
+
+logger = logging.getLogger("flask_boxkite")
+
+_COMPARED = 50
+"""Names that `nearest` compares at once."""
+
+
+def other_names(redact: Sequence[str] | Callable[..., Any], baselines: Iterable[Baseline | None]) -> dict[str, str]:
+    """Return the names that are no variable of a baseline, each with the variable that may be meant; empty for none.
+
+    Args:
+        redact: Value of the setting.
+        baselines: Baselines of the models; without any, no name can be judged.
+    """
+    variables = [variable.name for baseline in baselines if baseline for variable in baseline.distributions]
+    if callable(redact) or not variables:
+        return {}
+    others = [path for path in redact if not Redaction([path], ()).names_one(variables)]
+    return {path: _meant(path, variables) for path in others}
+
+
+def _meant(path: str, variables: Sequence[str]) -> str:
+    for name in dict.fromkeys([path, path.rpartition(".")[2]]):
+        for start in range(0, len(variables), _COMPARED):
+            if match := nearest([name], variables[start : start + _COMPARED]).get(name):
+                return match
+    return ""
+
+
+def near_misses(others: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield a fact and a remedy for each name that is nearly a variable."""
+    for path, meant in others.items():
+        if meant:
+            what = f"'BOXKITE_REDACT' names {path!r}, which is no feature or output."
+            yield (
+                what,
+                f"Did you mean {meant!r}? If {path!r} is another field of the requests, it is redacted as it is.",
+            )
+
+
+def warn_of_near_misses(redact: Any, baselines: Iterable[Baseline | None]) -> None:
+    """Log each name that is nearly a variable, whose values would be recorded."""
+    for what, remedy in near_misses(other_names(redact, baselines)):
+        logger.warning("%s %s", what, remedy)
