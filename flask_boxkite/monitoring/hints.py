@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from flask_boxkite.monitoring.nearest import nearest
 from flask_boxkite.monitoring.reply import Reply
-from flask_boxkite.payloads import Table, output_table
+from flask_boxkite.payloads import Table, other_delimiter, output_table
 
 __all__ = [
     "Where",
@@ -90,6 +90,8 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
         return f"The query string {seen}{expected}.{_ONCE if repeated else ''}"
     if mimetype == _FORM and (repeated := _repeated(body, known)):
         return f"The form has {repeated}{expected}.{_ONCE}"
+    if mimetype == "text/csv" and where is None and (delimiter := _delimiter(body, known)):
+        return f"The CSV has {delimiter} between its values{expected}. Put commas there."
 
     seen, document = _request_seen(body, mimetype)
     if callable(where):
@@ -112,6 +114,12 @@ def _repeated(fields: bytes | None, known: Sequence[str]) -> str:
         return ""
     ((name, most),) = counts.most_common(1)
     return f"{_shown(name)} {most} times, but not all features as often"
+
+
+def _delimiter(body: bytes | None, known: Sequence[str]) -> str | None:
+    """Return the name of the delimiter in a CSV, if it is not a comma."""
+    delimiter = other_delimiter((body or b"").decode("utf-8", "replace"), known)
+    return {None: None, "\t": "tabs"}.get(delimiter, repr(delimiter))
 
 
 _FORM = "application/x-www-form-urlencoded"

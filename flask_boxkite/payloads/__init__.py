@@ -1,7 +1,7 @@
 """Request bodies and model answers, read as rows of values. Pure functions: they take no request object."""
 
 from flask_boxkite.payloads.encodings import decompressed
-from flask_boxkite.payloads.requests import csv_table, form_table, json_lines_table, json_table
+from flask_boxkite.payloads.requests import csv_table, form_table, json_lines_table, json_table, other_delimiter
 from flask_boxkite.payloads.responses import csv_output, found_output, json_lines_output, output_table, readable
 from flask_boxkite.payloads.table import Table, as_table
 from flask_boxkite.payloads.tensors import INFERENCE_HEADER, binary_document
@@ -20,6 +20,7 @@ __all__ = [
     "json_lines_output",
     "json_lines_table",
     "json_table",
+    "other_delimiter",
     "output_table",
     "readable",
 ]

@@ -24,7 +24,9 @@ from flask_boxkite.payloads.table import (
 from flask_boxkite.payloads.tensors import is_tensor_list, reshaped, tensor_tables
 from flask_boxkite.values.conversion import is_base64
 
-__all__ = ["csv_table", "form_table", "json_lines_table", "json_table"]
+__all__ = ["csv_table", "form_table", "json_lines_table", "json_table", "other_delimiter"]
+
+_OTHER_DELIMITERS = ";\t|"
 
 
 def json_table(document: Any, names: frozenset[str]) -> Table | None:
@@ -241,7 +243,10 @@ def json_lines_table(text: str, names: frozenset[str]) -> Table | None:
 
 
 def csv_table(text: str, names: Collection[str]) -> Table | None:
-    """Read ``text/csv``. The first line is a header if it names a feature or, without a baseline, has no number."""
+    """Read ``text/csv``. The first line is a header if it names a feature or, without a baseline, has no number.
+
+    A text with another delimiter than a comma is no table.
+    """
     try:
         file = io.StringIO(text.removeprefix("\ufeff"), newline="")
         # As in training: of `39, "Private"`, the quotes are not part of the value.
@@ -255,9 +260,21 @@ def csv_table(text: str, names: Collection[str]) -> Table | None:
     first = [cell.strip() for cell in lines[0]]
     if not set(first).isdisjoint(names) or (not names and len(lines) > 1 and not any(map(_is_number, first))):
         header, lines = first, lines[1:]
+    elif names and len(first) != len(names) and other_delimiter(text, names):
+        return None
     # An empty cell stays an empty text, which may be a category. A header alone is an empty batch.
     table = from_rows([[cell.strip() for cell in line] for line in lines])
     return table if table is None or header is None else _named(table, header)
+
+
+def other_delimiter(text: str, names: Collection[str]) -> str | None:
+    """Return the delimiter in place of the comma, by which the first line fits the features; None if there is none."""
+    line = text.removeprefix("\ufeff").lstrip("\r\n").partition("\n")[0]
+    for delimiter in _OTHER_DELIMITERS:
+        cells = [cell.strip(' "\r') for cell in line.split(delimiter)]
+        if len(cells) > 1 and (len(cells) == len(names) or not set(cells).isdisjoint(names)):
+            return delimiter
+    return None
 
 
 def _is_number(text: str) -> bool:

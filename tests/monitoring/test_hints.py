@@ -134,6 +134,14 @@ def test_a_form_in_which_some_features_are_repeated_is_told() -> None:
     assert "cannot be read" in request_hint(b"age=1", None, "application/x-www-form-urlencoded")
 
 
+@pytest.mark.parametrize(("delimiter", "name"), [(";", "';'"), ("\t", "tabs"), ("|", "'|'")])
+def test_a_csv_with_another_delimiter_is_told(delimiter: str, name: str) -> None:
+    body = "\n".join([delimiter.join(KNOWN), delimiter.join(map(str, range(len(KNOWN))))]).encode()
+    assert request_hint(body, None, "text/csv; charset=utf-8") == (
+        f"The CSV has {name} between its values; {EXPECTED}. Put commas there."
+    )
+
+
 def test_a_request_that_cannot_be_read_is_told_by_type_and_size() -> None:
     assert request_hint(b"secret words", None, "text/plain; charset=utf-8") == (
         f"The request is 'text/plain', 12 bytes, and cannot be read; {EXPECTED}. "

@@ -518,3 +518,14 @@ def test_the_request_is_the_views(make: Make) -> None:
     """Looking at what was not captured reads nothing of the request."""
     scoring = make(lambda: {"a": request.get_json()["x"], "b": 1})
     assert scoring.send({"x": [1, 2]}).get_json() == {"a": [1, 2], "b": 1}
+
+
+def test_a_csv_with_semicolons_is_one_prediction_whose_features_were_not_found(baseline: Baseline) -> None:
+    """Counted by its lines, it would be several, each of one value."""
+    scoring = Scoring(baseline, {"output": 0.5})
+    scoring.client.post("/score", data="age;income;city\n30;2500.0;Paris\n", content_type="text/csv")
+    assert scoring.record()["rows"] == 1
+    assert scoring.findings()["Features were not found in 1 request."] == (
+        "The CSV has ';' between its values; the features of the baseline are 'age', 'income', 'city'. "
+        "Put commas there."
+    )
