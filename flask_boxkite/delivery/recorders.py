@@ -61,7 +61,7 @@ class Recorders:
         Returns:
             Whether `hand_over` must be called when the request is answered, because the process ends then.
         """
-        if ends_after_answer(environ):
+        if ends_after_answer():
             return bool(self._recorders)
         if skips_exit_hooks(environ) and not all(recorder.is_spooling for recorder in self._recorders):
             logger.warning(

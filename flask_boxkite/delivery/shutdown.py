@@ -7,6 +7,7 @@ starts no thread while exit hooks run, so a shipper without a thread delivers du
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
 import signal
 import sys
@@ -84,14 +85,19 @@ def _patience(shipper: Shipper, timeout: float, *, is_spooling: bool) -> float:
     return 0.0 if shipper.is_stalled else min(timeout, HEALTHY_EXIT_SECONDS)
 
 
-def ends_after_answer(environ: Mapping[str, Any]) -> bool:
-    """Say whether the server forks a process for each connection, which ends by ``os._exit`` and runs no hook.
+def ends_after_answer() -> bool:
+    """Say whether this process was forked for one connection, after which it ends by ``os._exit`` and runs no hook.
 
-    Args:
-        environ: Environment of a WSGI request.
+    To be asked during a request. Servers for which it is true fork by `socketserver.ForkingMixIn`: Werkzeug's
+    ``app.run(processes=4)``, or wsgiref with that class.
     """
-    # Werkzeug's `app.run(processes=4)`; with threads or a single process, "wsgi.multiprocess" is false.
-    return bool(environ.get("werkzeug.socket") and environ.get("wsgi.multiprocess"))
+    forking: Any = getattr(sys.modules.get("socketserver"), "ForkingMixIn", None)
+    frame = inspect.currentframe() if forking is not None else None
+    while frame is not None:
+        if frame.f_code is forking.process_request.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def skips_exit_hooks(environ: Mapping[str, Any]) -> bool:

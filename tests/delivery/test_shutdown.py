@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import socketserver
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,14 +35,30 @@ def test_what_ends_otherwise_is_told_nothing(handler: Any, environ: dict[str, An
     assert not skips_exit_hooks(environ)
 
 
+class AnswersWhetherItEnds(socketserver.BaseRequestHandler):
+    """Tells its client whether its process ends with the connection."""
+
+    def handle(self) -> None:
+        self.request.sendall(str(ends_after_answer()).encode())
+
+
+class ForkingServer(socketserver.ForkingMixIn, socketserver.TCPServer):
+    pass
+
+
+class ThreadingServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    pass
+
+
 @pytest.mark.parametrize(
-    ("environ", "is_last"),
-    [
-        ({"werkzeug.socket": object(), "wsgi.multiprocess": True}, True),
-        ({"werkzeug.socket": object(), "wsgi.multiprocess": False}, False),
-        ({"wsgi.multiprocess": True}, False),
-    ],
-    ids=["processes", "threads", "another server"],
+    ("kind", "is_last"),
+    [(ForkingServer, True), (ThreadingServer, False), (socketserver.TCPServer, False)],
+    ids=["a process each", "a thread each", "one thread"],
 )
-def test_only_werkzeugs_processes_end_after_an_answer(environ: dict[str, Any], is_last: bool) -> None:
-    assert ends_after_answer(environ) is is_last
+def test_a_process_that_is_forked_for_a_connection_ends_after_the_answer(
+    kind: type[socketserver.TCPServer], is_last: bool
+) -> None:
+    with kind(("127.0.0.1", 0), AnswersWhetherItEnds) as server, socket.socket() as client:
+        client.connect(server.server_address)
+        server.handle_request()
+        assert client.recv(16) == str(is_last).encode()

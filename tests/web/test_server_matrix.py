@@ -263,6 +263,21 @@ from scoring import app
 monitored = ModelMonitoringService(app.config["BOXKITE_BASELINE"], log_dir=app.config["BOXKITE_LOG_DIR"])
 run_simple("127.0.0.1", 0, BoxkiteMiddleware(bare, monitored, {"/score": None}), processes=4)
 """,
+    "wsgiref": """
+from socketserver import ForkingMixIn
+from wsgiref.simple_server import WSGIServer, make_server
+
+from scoring import app
+
+
+class Forking(ForkingMixIn, WSGIServer):
+    pass
+
+
+server = make_server("127.0.0.1", 0, app, Forking)
+print(f"http://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()
+""",
 }
 
 BARE = """
