@@ -316,7 +316,8 @@ def test_a_read_only_disk_keeps_counts_in_memory(tmp_path: Path, caplog: pytest.
         for _ in range(3):
             add(counts)
         assert total(counts) == 3
-        assert warnings(caplog).count(SHARING_FAILED) == 1
+        reason = f"Read-only file system: '{base}/boxkite-replica-same.0'."
+        assert warnings(caplog).count(f"{SHARING_FAILED} {reason}") == 1
 
 
 def test_a_prediction_is_answered_although_nothing_can_be_shared(
