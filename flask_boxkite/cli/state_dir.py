@@ -13,8 +13,8 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.folding import is_ours, read_directory, windows_path
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.ring import RingFile
 from flask_boxkite.live.section import Section
+from flask_boxkite.live.snapshot_ring import RingFile
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History, Slots, Windows
 from flask_boxkite.monitoring.observation import Observation, observe

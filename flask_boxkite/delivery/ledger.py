@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.delivery.queue import Chunk, Origin, Queue
-from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.sink_cells import (
     ACCEPTED,
     BACKOFF_MS,

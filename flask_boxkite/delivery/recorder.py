@@ -20,7 +20,7 @@ from flask_boxkite.delivery.shipper import Shipper
 from flask_boxkite.delivery.shutdown import close_at_exit
 from flask_boxkite.delivery.spool_queue import SpoolQueue
 from flask_boxkite.delivery.timings import TIMINGS, Timings
-from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.section import Section
 from flask_boxkite.live.store import Store
 from flask_boxkite.sinks.base import Sink

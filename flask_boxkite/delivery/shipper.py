@@ -18,7 +18,7 @@ from flask_boxkite.delivery.in_flight import InFlight
 from flask_boxkite.delivery.ledger import Ledger
 from flask_boxkite.delivery.queue import Queue
 from flask_boxkite.delivery.timings import TIMINGS, Timings
-from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.quoting import loggable
 from flask_boxkite.sinks.base import Batch, RefusedError, Sink
 from flask_boxkite.system.faults import warn_of

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.drift.tables import Trained
 from flask_boxkite.drift.timeline import RowCounts, Timeline
-from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History
 from flask_boxkite.values.rowhash import ROW_BUCKETS
@@ -22,10 +22,10 @@ class Timelines:
     """Makes timelines of one model, and remembers the sums of known snapshots. Any thread may use it.
 
     Args:
-        layout: Layout of the counts.
+        layout: ModelCells of the counts.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: ModelCells) -> None:
         self._layout = layout
         # One attribute, so that threads see both parts or neither.
         self._known: tuple[dict[float, NDArray[np.int64]], NDArray[np.int64]] = ({}, np.empty((0, 0), np.int64))

@@ -20,7 +20,7 @@ from flask_boxkite.baseline.file.writer import info_lines, render
 from flask_boxkite.baseline.variables import SIDES, Side
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import degrees_of_freedom
-from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import WINDOWS
@@ -69,9 +69,9 @@ class ExportedModel:
     alpha: float
 
     @cached_property
-    def layout(self) -> Layout:
-        """Layout of its counts."""
-        return Layout.of(self.baseline)
+    def layout(self) -> ModelCells:
+        """Cells of its counts."""
+        return ModelCells.of(self.baseline)
 
     @cached_property
     def section(self) -> Section:

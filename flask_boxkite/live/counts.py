@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.section import Section
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.totals import Totals

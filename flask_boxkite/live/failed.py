@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.naming import ABOVE, BELOW, FAILED_STATES, INVALID, MISSING, STATUSES, UNSEEN
 
 __all__ = ["FailedCells", "Failures", "OddFeature", "failures_of"]
@@ -43,7 +43,7 @@ class FailedCells:
         layout: The layout of the model's counts.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: ModelCells) -> None:
         self._start = layout.failed_start
         self._failed_cells = _failed_cells(layout.features)
 
@@ -103,7 +103,7 @@ class Failures:
         return {"rows": self.rows, "unread": self.unread, "features": [item._asdict() for item in self.odd]}
 
 
-def failures_of(layout: Layout, cells: NDArray[np.int64]) -> Failures:
+def failures_of(layout: ModelCells, cells: NDArray[np.int64]) -> Failures:
     """Return the odd features of failed requests.
 
     Args:

@@ -25,12 +25,12 @@ import numpy as np
 
 from flask_boxkite.live.apart import NOTE, marked, unmark
 from flask_boxkite.live.clock import Moment
-from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.model_cells import FORMAT
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.retired import ABOUT, RETIRED, LeftOut, Retired
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.sink_cells import count_lost_records
-from flask_boxkite.live.statefile import LIVE, NEW, StateFileError, Stored, mark_folded, parsed, server_of
+from flask_boxkite.live.state_file import LIVE, NEW, StateFileError, Stored, mark_folded, parsed, server_of
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.system.files import is_passing, open_private, read_file

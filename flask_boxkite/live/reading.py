@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.sink_cells import SINK_CELLS, sum_of_sinks
-from flask_boxkite.live.statefile import Stored
+from flask_boxkite.live.state_file import Stored
 from flask_boxkite.live.totals import SectionSum, Totals
 from flask_boxkite.naming import STATE_FILES
 from flask_boxkite.system.process import ServerName

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flask_boxkite.live.clock import Moment
-from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.model_cells import FORMAT
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.section import SectionKey
-from flask_boxkite.live.statefile import StateFileError, Stored, composed, new_name, parsed
+from flask_boxkite.live.state_file import StateFileError, Stored, composed, new_name, parsed
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED
 from flask_boxkite.system.files import is_passing, open_private, read_file, write_all

@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from flask_boxkite.live.apart import mark, marked
-from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.folding import folded_spools, windows_path
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.reading import FILES, Reading
-from flask_boxkite.live.ring import MemoryRing, RingFile, RingStorage
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.sink_cells import ACCEPTED, TAKEN_OVER
+from flask_boxkite.live.snapshot_ring import MemoryRing, RingFile, RingStorage
 from flask_boxkite.live.state_directory import StateDirectory
-from flask_boxkite.live.statefile import LiveFile, Stored
+from flask_boxkite.live.state_file import LiveFile, Stored
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import Windows
 from flask_boxkite.naming import STATE_FILES, UNWRITABLE

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from flask_boxkite.live.clock import Moment
 from flask_boxkite.live.directory_name import PREFIX, app_in, server_in
 from flask_boxkite.live.folding import IDLE, is_ours
-from flask_boxkite.live.statefile import is_unused
+from flask_boxkite.live.state_file import is_unused
 from flask_boxkite.system.files import open_private, read_file, write_all
 from flask_boxkite.system.locks import locked
 

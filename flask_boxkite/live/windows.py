@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.live.clock import uptime
-from flask_boxkite.live.ring import SNAPSHOTS, Labels, OpenRing, RingFormat, RingStorage
 from flask_boxkite.live.section import Section
+from flask_boxkite.live.snapshot_ring import SNAPSHOTS, Labels, OpenRing, RingFormat, RingStorage
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.system.process import boot_id
 

@@ -10,7 +10,7 @@ from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.failed import FailedCells
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.name_order import UnmatchedError
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
@@ -26,7 +26,7 @@ class PredictionCounter:
     """Finds the cells of a prediction, and counts them when its status is known. Safe to use as `ModelMonitor` is.
 
     Attributes:
-        layout: Layout of the cells.
+        layout: ModelCells of the cells.
         counts: Live counts of all processes.
         features: Counter of the features.
         outputs: Counter of the outputs.
@@ -38,7 +38,7 @@ class PredictionCounter:
     """
 
     def __init__(self, baseline: Baseline | None, counts: Counts, *, keeps_interpreter: bool) -> None:
-        self.layout = layout = Layout.of(baseline)
+        self.layout = layout = ModelCells.of(baseline)
         self.counts = counts
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self._unhashed = "features" if layout.features else "output"

@@ -22,7 +22,7 @@ from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.failed import Failures, failures_of
-from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
@@ -66,7 +66,7 @@ class Observation:
     baseline: Baseline | None
     window: str | None
     alpha: float
-    layout: Layout
+    layout: ModelCells
     cells: NDArray[np.int64]
     timeline: Timeline | None
     totals: NDArray[np.int64]
@@ -133,7 +133,7 @@ class Observation:
 def observe(
     model: str,
     baseline: Baseline | None,
-    layout: Layout,
+    layout: ModelCells,
     counts: LiveCounts,
     *,
     window: str | None,
@@ -145,7 +145,7 @@ def observe(
     Args:
         model: Name of the model.
         baseline: Baseline of the model.
-        layout: Layout of its counts.
+        layout: ModelCells of its counts.
         counts: Reader of the counts.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         alpha: False-alarm probability of one check of the whole model.

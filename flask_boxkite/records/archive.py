@@ -21,7 +21,7 @@ from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.failed import Failures
-from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.counting import RecordCounter, is_answered
@@ -217,7 +217,7 @@ class Records:
         Arguments and errors are the same as for `drift`.
         """
         judging, counter, before = self._compared(baseline, None, against, alpha)
-        none = SegmentCounts.none(Layout.of(judging.baseline).buckets_start)
+        none = SegmentCounts.none(ModelCells.of(judging.baseline).buckets_start)
         whole, failures = counter.segments.get("", none), counter.failures
         report = judging.report(whole, None if before is None else before.get("", none))
         return replace(report, failed=failed_line(failures, judging.window)), whole.cells, failures

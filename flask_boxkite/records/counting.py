@@ -23,7 +23,7 @@ from flask_boxkite.drift.timeline import REACHES
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Aligner, Row
 from flask_boxkite.records.decoding import Record
@@ -78,7 +78,7 @@ class RecordCounter:
         others: Sequence[str] = (),
         segment_of: SegmentOf | None = None,
     ) -> None:
-        layout = Layout.of(baseline)
+        layout = ModelCells.of(baseline)
         self._size = layout.squares
         self._cells = layout.buckets_start
         of_features, of_outputs = (layout.buckets_start, None) if layout.features else (None, layout.buckets_start)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.failed import FailedCells, Failures, failures_of
-from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.naming import STATUSES
 from flask_boxkite.payloads import Table
 from flask_boxkite.records.alignment import Row
@@ -24,11 +24,11 @@ class FailedRows:
     """Counts the rows of failed records.
 
     Args:
-        layout: Layout of the baseline.
+        layout: ModelCells of the baseline.
         features: Counter of its features.
     """
 
-    def __init__(self, layout: Layout, features: VariableCounter) -> None:
+    def __init__(self, layout: ModelCells, features: VariableCounter) -> None:
         self._layout, self._features = layout, features
         self._translated = FailedCells(layout)
         self._cells = np.zeros(layout.size, dtype=np.int64)

@@ -13,7 +13,7 @@ from flask_boxkite.delivery import records_section
 from flask_boxkite.delivery.ledger import Ledger
 from flask_boxkite.delivery.memory_queue import MemoryQueue
 from flask_boxkite.delivery.queue import Chunk
-from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.sinks.base import Batch
 from flask_boxkite.spool import OrphanLog
 from flask_boxkite.spool.segment import Segment, Taken

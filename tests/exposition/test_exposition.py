@@ -30,9 +30,9 @@ from flask_boxkite.exposition import ExportedModel, Exposition, ExpositionCollec
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.reading import Reading
-from flask_boxkite.live.ring import RingFile, _OpenFile
+from flask_boxkite.live.snapshot_ring import RingFile, _OpenFile
 from flask_boxkite.live.store import Store
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, STATUSES, canonical_number
 from flask_boxkite.payloads import Table
@@ -55,7 +55,7 @@ class Model:
     """A model with live counts that a test can raise."""
 
     def __init__(self, baseline: Baseline | None, name: str = "churn", store: Store | None = None) -> None:
-        self.layout = layout = Layout.of(baseline)
+        self.layout = layout = ModelCells.of(baseline)
         self.exported = ExportedModel(name, baseline, 1e-5)
         self.store = store or Store(None)
         self.counts = Counts(self.store, self.exported.section)

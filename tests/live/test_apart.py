@@ -20,7 +20,7 @@ from flask_boxkite.live.folding import read_directory
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.state_directory import StateDirectory
-from flask_boxkite.live.statefile import composed
+from flask_boxkite.live.state_file import composed
 from flask_boxkite.live.store import Store
 from flask_boxkite.system.process import ServerName, boot_id, pid_namespace
 from flask_boxkite.system.throttle import Throttle
@@ -190,7 +190,7 @@ def test_a_command_that_looks_at_an_app_of_another_baseline_parts_nothing(tmp_pa
 
 
 def test_a_file_that_does_not_name_its_server_is_that_of_an_earlier_release(tmp_path: Path) -> None:
-    with mock.patch("flask_boxkite.live.statefile._header", return_value=HEADER):
+    with mock.patch("flask_boxkite.live.state_file._header", return_value=HEADER):
         old = App(tmp_path, A, server=1)
         old.count(A, 3)
     assert App(tmp_path, B, server=2).seen() == {A: 3, B: 0}

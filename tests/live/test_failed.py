@@ -13,7 +13,7 @@ from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
 from flask_boxkite.live.failed import FailedCells, Failures, OddFeature, failures_of
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.naming import FAILED_STATES, STATUSES
 from flask_boxkite.payloads import as_table
 
@@ -37,7 +37,7 @@ def baseline() -> Baseline:
 
 def counted(baseline: Baseline, rows: list[dict[str, Any]]) -> NDArray[np.int64]:
     """Return what failed requests of these rows leave in the cells, with what they would have added to outputs."""
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
     would = VariableCounter(layout.features, 0, layout.size, buckets=layout.buckets_start).count(_table(rows))
     outputs = VariableCounter(layout.outputs, layout.outputs_start, layout.size)
     outputs.count(as_table([[0.5]] * len(rows)), would)  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     return as_table(rows[0] if len(rows) == 1 else rows)
 
 
-def states(layout: Layout, cells: NDArray[np.int64], feature: str) -> dict[str, int]:
+def states(layout: ModelCells, cells: NDArray[np.int64], feature: str) -> dict[str, int]:
     """Return the rows of a feature by state, without zeros."""
     at = layout.failed_start + [item.name for item in layout.features].index(feature) * len(FAILED_STATES)
     found = dict(zip(FAILED_STATES, cells[at : at + len(FAILED_STATES)].tolist(), strict=True))
@@ -63,7 +63,7 @@ def states(layout: Layout, cells: NDArray[np.int64], feature: str) -> dict[str, 
 def test_each_row_is_in_one_state(
     baseline: Baseline, row: dict[str, Any], feature: str, state: str, number: int
 ) -> None:
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
     cells = counted(baseline, [row] * number)
 
     assert states(layout, cells, feature) == {state: number}
@@ -74,7 +74,7 @@ def test_each_row_is_in_one_state(
 def test_a_wide_row_is_counted_by_its_array(rng: np.random.Generator) -> None:
     """A row of many numbers comes as an array of cells, not as a list."""
     baseline = build_baseline({f"f{i}": rng.normal(size=200) for i in range(10)}, rng.random(200))
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
     would = VariableCounter(layout.features, 0, layout.size).count(as_table([1e9] * 10))  # type: ignore[arg-type]
     assert would.wide is not None
     found = FailedCells(layout).increments(would)
@@ -82,11 +82,11 @@ def test_a_wide_row_is_counted_by_its_array(rng: np.random.Generator) -> None:
 
 
 def test_without_features_nothing_is_added() -> None:
-    assert FailedCells(Layout.of(None)).increments(Increments([3, 4])).amounts == []
+    assert FailedCells(ModelCells.of(None)).increments(Increments([3, 4])).amounts == []
 
 
 def test_what_stands_out_is_named_with_its_share_of_answered_rows(baseline: Baseline) -> None:
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
     cells = counted(baseline, [{"city": "Paris"}] * 60) + counted(baseline, [USUAL] * 20)
     cells[layout.statuses_start + STATUSES.index("error")] = 85
     answered = [USUAL] * 90 + [{"city": "Paris"}] * 10
@@ -97,7 +97,7 @@ def test_what_stands_out_is_named_with_its_share_of_answered_rows(baseline: Base
 
 
 def test_what_is_as_odd_in_answered_rows_does_not_stand_out(baseline: Baseline) -> None:
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
     rows = [{"city": "Paris"}] * 30 + [USUAL] * 30
     block = VariableCounter(layout.features, 0, layout.size).count(_table(rows)).block
     assert block is not None
@@ -105,5 +105,5 @@ def test_what_is_as_odd_in_answered_rows_does_not_stand_out(baseline: Baseline) 
 
 
 def test_what_is_rare_in_failed_rows_does_not_stand_out(baseline: Baseline) -> None:
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
     assert failures_of(layout, counted(baseline, [USUAL] * 95 + [{"city": "Paris"}] * 5)).odd == ()

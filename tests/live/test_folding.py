@@ -23,7 +23,7 @@ from flask_boxkite.live.clock import Moment
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.folding import read_directory, windows_path
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.model_cells import FORMAT
 from flask_boxkite.live.retired import RETIRED
 from flask_boxkite.live.section import Section
 from flask_boxkite.live.sink_cells import (

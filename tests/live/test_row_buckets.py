@@ -22,7 +22,7 @@ from flask_boxkite.baseline import Baseline, Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table, as_table
 from flask_boxkite.service import ModelMonitoringService
@@ -280,7 +280,7 @@ def counted(baseline: Baseline, *predictions: tuple[Any, Any]) -> tuple[np.ndarr
     service = ModelMonitoringService(baseline, sink="none")
     for features, output in predictions:
         service.log_prediction(features=features, output=output)
-    layout, cells = Layout.of(baseline), service.monitor.observe().cells
+    layout, cells = ModelCells.of(baseline), service.monitor.observe().cells
     return cells[layout.buckets_start : layout.squares], int(cells[layout.squares])
 
 
@@ -337,7 +337,7 @@ def test_what_was_refused_or_failed_is_in_no_bucket() -> None:
         tally = Tally()
         service.monitor.count_features(tally, as_table([0.5, "red"]))
         service.monitor.commit(tally, status, None)
-    cells, layout = service.monitor.observe().cells, Layout.of(BOTH)
+    cells, layout = service.monitor.observe().cells, ModelCells.of(BOTH)
 
     assert cells[: layout.squares + 1].sum() == 0
 

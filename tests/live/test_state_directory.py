@@ -20,15 +20,15 @@ import pytest
 
 from flask_boxkite import ConfigError, ModelMonitoringService
 from flask_boxkite.delivery import records_section
-from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.clock import Moment
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.folding import IDLE
 from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.retired import RETIRED
 from flask_boxkite.live.sink_cells import ACCEPTED, DELIVERED
 from flask_boxkite.live.state_directory import StateDirectory
-from flask_boxkite.live.statefile import LiveFile
+from flask_boxkite.live.state_file import LiveFile
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.sweeping import remove_unused
 from flask_boxkite.system import process

@@ -20,10 +20,10 @@ import pytest
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.live import state_directory as directories_module
-from flask_boxkite.live import statefile
-from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live import state_file as statefile
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import UNWRITABLE
@@ -375,7 +375,7 @@ sys.path.insert(0, {root!r})
 from tests.live.directories import model_section, same_directory
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.store import Store
-from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.totals import Totals
 

@@ -21,13 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import ModelMonitoringService
-from flask_boxkite.live import ring as ring_module
+from flask_boxkite.live import snapshot_ring as ring_module
 from flask_boxkite.live import windows as module
 from flask_boxkite.live.clock import uptime
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.folding import windows_path
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.ring import SNAPSHOTS, RingFile
+from flask_boxkite.live.snapshot_ring import SNAPSHOTS, RingFile
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import WINDOWS, Windows
 from tests.faults import ended, file_size_limit, fork, go_on, has_stopped, killed, run_in_child, stop_at
@@ -721,7 +721,7 @@ def test_snapshots_are_as_many_as_are_said() -> None:
 
 def test_snapshots_do_not_take_the_room_of_the_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a disk with little room there are no windows, but the counts go on."""
-    monkeypatch.setattr("flask_boxkite.live.ring._OpenFile.room", lambda self: 1000)
+    monkeypatch.setattr("flask_boxkite.live.snapshot_ring._OpenFile.room", lambda self: 1000)
     counts = Counts(Store(same_directory(tmp_path)), ONE)
     for _ in range(3):
         counts.add(Increments([0]))

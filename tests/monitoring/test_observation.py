@@ -24,7 +24,7 @@ from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.folding import windows_path
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Windows
@@ -41,7 +41,7 @@ def baseline(rng: np.random.Generator, tmp_path: Path) -> Baseline:
     return ModelMonitoringService.export_text(features, None, tmp_path / "histogram.prom")
 
 
-def seen(cells: list[int], layout: Layout) -> Observation:
+def seen(cells: list[int], layout: ModelCells) -> Observation:
     """Return an observation of requests only."""
     counts = np.array(cells)
     return Observation("m", None, None, 1e-5, layout, counts, None, counts, {})
@@ -80,7 +80,7 @@ def test_an_unknown_window_is_refused(baseline: Baseline) -> None:
 @pytest.mark.parametrize("quantile", [0.0, 0.5, 0.95, 0.99, 1.0])
 def test_latency_is_what_histogram_quantile_gives(quantile: float, rng: np.random.Generator) -> None:
     """Computed as Prometheus documents it: find the bucket, go evenly through it, never beyond the last bound."""
-    layout = Layout((), ())
+    layout = ModelCells((), ())
     cells = np.zeros(layout.size, int)
     counts = rng.integers(0, 50, len(DURATION_BOUNDS) + 1)
     cells[layout.durations_start : layout.durations_start + len(counts)] = counts
@@ -96,7 +96,7 @@ def test_latency_is_what_histogram_quantile_gives(quantile: float, rng: np.rando
 
 
 def test_nothing_timed_is_no_latency() -> None:
-    layout = Layout((), ())
+    layout = ModelCells((), ())
     assert seen([0] * layout.size, layout).latency(0.5) is None
 
 
@@ -115,7 +115,7 @@ class Clock:
 def test_the_day_is_told_hour_by_hour(baseline: Baseline, rng: np.random.Generator) -> None:
     """Each point beside the indices of the rows of that hour, counted by hand."""
     clock = Clock()
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
     counts = Counts(Store(None, clock, clock), Section(SectionKey("model", "m", "x"), layout.size, layout.sums_size))
     age = baseline.features[0]
     history: list[tuple[float, int]] = []
@@ -143,7 +143,7 @@ def test_the_day_is_told_hour_by_hour(baseline: Baseline, rng: np.random.Generat
 
 
 def test_hours_with_few_rows_are_left_out(baseline: Baseline) -> None:
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
     counts = Counts(
         Store(None, Clock(), Clock()), Section(SectionKey("model", "m", "x"), layout.size, layout.sums_size)
     )
@@ -162,7 +162,7 @@ SIDES = Baseline(
     30,
     row_collisions=0.0,
 )
-LAYOUT = Layout.of(SIDES)
+LAYOUT = ModelCells.of(SIDES)
 GAPS = st.sampled_from([0.0, 1.0, 3.0, 9.0, 10.0, 45.0, 60.0, 299.0, 600.0, 900.0, 3600.0, 30_000.0, 90_000.0])
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.drift import DriftReport
-from flask_boxkite.live.layout import Layout
+from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.records import Records
 
 NOT_COUNTS = (
@@ -125,7 +125,7 @@ def is_narrow(value: Any) -> bool:
     )
 )
 def test_records_tell_rows_apart_as_live_counts_do(known: Baseline, predictions: list[tuple[Any, Any]]) -> None:
-    layout = Layout.of(known)
+    layout = ModelCells.of(known)
     with tempfile.TemporaryDirectory() as directory:
         service = ModelMonitoringService(known, sink="file", log_dir=directory)
         for features, output in predictions:

@@ -5,7 +5,7 @@ bytes. Numbers are in the machine's byte order; *c*, *s*, *k* and *d* are the si
 
     header: offset | bytes      | meaning
             0      | 8          | ``boxkite`` and a line feed
-            8      | 8          | format (`layout.FORMAT`), unsigned
+            8      | 8          | format (`model_cells.FORMAT`), unsigned
             16     | 8          | generation of the fold, unsigned; 0 in a live file
             24     | 4          | checksum of the generation and all sections; 0 in a live file, which changes
             28     | 36         | zeros
@@ -49,8 +49,8 @@ from uuid import uuid4
 import numpy as np
 
 from flask_boxkite.baseline.limits import MAX_COUNT
-from flask_boxkite.live.block import ProcessCounts
-from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.model_cells import FORMAT
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOREIGN, OTHER_FORMAT

@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite.baseline.limits import MAX_COUNT
-from flask_boxkite.live import statefile
-from flask_boxkite.live.block import ProcessCounts
+from flask_boxkite.live import state_file as statefile
 from flask_boxkite.live.folding import read_directory
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.model_cells import FORMAT
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.section import Section, SectionKey
-from flask_boxkite.live.statefile import (
+from flask_boxkite.live.state_file import (
     LiveFile,
     StateFileError,
     Stored,

@@ -15,7 +15,7 @@ from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, FAILED_STATES, STATE_FILES, STATUSES
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 
-__all__ = ["DURATION_BOUNDS", "FORMAT", "Layout"]
+__all__ = ["DURATION_BOUNDS", "FORMAT", "ModelCells"]
 
 DURATION_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the duration histogram, in seconds."""
@@ -25,7 +25,7 @@ FORMAT = zlib.crc32(repr((5, *_NAMES)).encode())
 """Hash of all names that a layout depends on besides the baseline; numbers of another format are not read."""
 
 
-class Layout:
+class ModelCells:
     """The cells of one model.
 
     Attributes:
@@ -63,6 +63,6 @@ class Layout:
         self.sums_size = self.duration_sum + 1
 
     @classmethod
-    def of(cls, baseline: Baseline | None) -> Layout:
+    def of(cls, baseline: Baseline | None) -> ModelCells:
         """Return the layout for a baseline; without a baseline, only requests are counted."""
         return cls(baseline.features, baseline.outputs) if baseline else cls((), ())

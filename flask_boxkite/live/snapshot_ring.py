@@ -4,7 +4,7 @@ A ring is in the machine's byte order; *c* is the number of counts in a snapshot
 
     offset    | bytes | meaning
     0         | 8     | ``boxring`` and a line feed
-    8         | 8     | format (`layout.FORMAT`), unsigned
+    8         | 8     | format (`model_cells.FORMAT`), unsigned
     16        | 8     | *c*, unsigned
     24        | 40    | id of the machine's boot, ASCII, up to 36 bytes, then zeros
     64        | 8     | seconds by which the wall clock led the monotonic clock at the first snapshot, float64
@@ -32,7 +32,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.live.layout import FORMAT
+from flask_boxkite.live.model_cells import FORMAT
 from flask_boxkite.system.files import open_private, write_all
 from flask_boxkite.system.locks import locked
 

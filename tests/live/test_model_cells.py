@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flask_boxkite import Baseline
 from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.live.layout import DURATION_BOUNDS, Layout
+from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.sink_cells import (
     ACCEPTED,
     BACKOFF_MS,
@@ -27,7 +27,7 @@ from tests.baseline.strategies import baselines
 
 @given(baselines())
 def test_sections_follow_each_other_without_gaps(baseline: Baseline) -> None:
-    layout = Layout.of(baseline)
+    layout = ModelCells.of(baseline)
 
     assert layout.outputs_start == sum(len(item.cells) for item in baseline.features)
     assert layout.buckets_start - layout.outputs_start == sum(len(item.cells) for item in baseline.outputs)
@@ -42,7 +42,7 @@ def test_sections_follow_each_other_without_gaps(baseline: Baseline) -> None:
 
 
 def test_without_a_baseline_only_requests_are_counted() -> None:
-    layout = Layout.of(None)
+    layout = ModelCells.of(None)
 
     assert (layout.features, layout.outputs, layout.duration_sum) == ((), (), 0)
     assert (layout.buckets_start, layout.squares, layout.statuses_start) == (0, ROW_BUCKETS, ROW_BUCKETS + 1)

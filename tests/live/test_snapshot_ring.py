@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flask_boxkite.live.layout import FORMAT
-from flask_boxkite.live.ring import MemoryRing, RingFile, RingFormat
+from flask_boxkite.live.model_cells import FORMAT
+from flask_boxkite.live.snapshot_ring import MemoryRing, RingFile, RingFormat
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flask_boxkite.live.block import ProcessCounts
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.store import Store
 from tests.live.directories import state_directory
