@@ -211,7 +211,7 @@ def no_collection() -> Iterator[None]:
 @pytest.mark.parametrize(
     "given",
     [
-        pytest.param({"features": {"x": nested(100_000)}, "output": 1}, id="features too deep"),
+        pytest.param({"features": {"x": [[1, nested(100_000)]]}, "output": 1}, id="features too deep"),
         pytest.param({"features": [1], "output": nested(100_000)}, id="output too deep"),
         pytest.param({"features": [1], "output": {"x": nested(100)}}, id="too deep for fluentd"),
         pytest.param({"features": [1], "output": 1, "request_body": nested(100_000)}, id="body too deep"),
