@@ -425,7 +425,7 @@ def test_a_full_disk_degrades_to_memory_and_recovers_when_it_has_room(tmp_path: 
         service.close()
 
 
-@pytest.mark.parametrize("kind", ["a file", "below a file", "a read-only disk"])
+@pytest.mark.parametrize("kind", ["a file", "below a file", "below a read-only disk"])
 def test_a_spool_that_cannot_be_written_is_said_at_set_up(tmp_path: Path, kind: str) -> None:
     with ExitStack() as stack:
         spool = tmp_path / "spool"
