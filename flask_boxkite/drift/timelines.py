@@ -22,7 +22,7 @@ class Timelines:
     """Makes timelines of one model, and remembers the sums of known snapshots. Any thread may use it.
 
     Args:
-        layout: ModelCells of the counts.
+        layout: Cells of the counts.
     """
 
     def __init__(self, layout: ModelCells) -> None:

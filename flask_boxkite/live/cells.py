@@ -52,6 +52,9 @@ def _word_of_invalid(value: Any) -> float:
 class ContinuousCells:
     """Finds the cell of a number."""
 
+    is_text = False
+    is_numeric = True  # whether a number is counted by its value
+
     def __init__(self, distribution: Continuous, offset: int) -> None:
         self.width = Width(distribution.width)
         self._exact = distribution.upper_bounds
@@ -109,6 +112,7 @@ class DiscreteCells:
 
     def __init__(self, distribution: Discrete, offset: int) -> None:
         self.is_text = distribution.is_text
+        self.is_numeric = not distribution.is_text
         self.width = Width(distribution.width)
         self._read: Callable[[Any], Any] = to_text if self.is_text else self._number
         values = distribution.values if self.is_text else map(self._number, distribution.values)
@@ -201,6 +205,7 @@ class TimeCells:
     """Finds the cell of a date or a moment by its seconds."""
 
     is_text = False
+    is_numeric = False
 
     def __init__(self, cells: ContinuousCells | DiscreteCells) -> None:
         self.width = cells.width
@@ -247,7 +252,6 @@ def _word_of_number(value: Any, number: float) -> float:
 def fill_words(cells: Cells, values: Iterable[Any], words: NDArray[np.float64]) -> list[int]:
     """Write the words of a column's values to *words*; return the cells of the values."""
     located = [cells.locate(value) for value in values]
-    is_text = isinstance(cells, DiscreteCells) and cells.is_text
-    own = np.array([word for _, word in located], dtype="<u8" if is_text else "<f8")
+    own = np.array([word for _, word in located], dtype="<u8" if cells.is_text else "<f8")
     words[:] = own.view("<f8")
     return [cell for cell, _ in located]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.live.arrays import is_countable
-from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, DiscreteCells, TimeCells, fill_words
+from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, fill_words
 from flask_boxkite.live.grid import Grid, GridColumn
 from flask_boxkite.values.rowhash import MISSING_WORD, ROW_BUCKETS, buckets_of
 
@@ -40,12 +40,8 @@ class ColumnCounter:
         self._buckets = buckets
 
         self._continuous = sum(isinstance(item, ContinuousCells) for item in cells)
-        self._has_text = any(isinstance(item, DiscreteCells) and item.is_text for item in cells)
-        self._unlike_numbers = [
-            index
-            for index, item in enumerate(cells)
-            if isinstance(item, TimeCells) or (isinstance(item, DiscreteCells) and item.is_text)
-        ]
+        self._has_text = any(item.is_text for item in cells)
+        self._unlike_numbers = [index for index, item in enumerate(cells) if not item.is_numeric]
         self._narrow = {index: item.width for index, item in enumerate(cells) if item.width.is_narrow}
         # By type of numbers, made when first needed. Threads that meet make the same one twice.
         self._grids: dict[str, Grid] = {}
@@ -151,8 +147,7 @@ class ColumnCounter:
 
 def _numbers(values: Sequence[Any], cells: Cells) -> Any:
     """Return a column as an array if it holds only numbers and None and belongs to a numeric variable."""
-    is_numeric = not (isinstance(cells, TimeCells) or (isinstance(cells, DiscreteCells) and cells.is_text))
-    if not is_numeric or not _ARRAY_ITEMS.issuperset(map(type, values)):
+    if not cells.is_numeric or not _ARRAY_ITEMS.issuperset(map(type, values)):
         return values
     try:
         return np.array(values, dtype=np.float64)

@@ -18,7 +18,7 @@ import numpy as np
 
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.live.arrays import row_lists
-from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, DiscreteCells, cells_of
+from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, cells_of
 from flask_boxkite.live.columns import ColumnCounter
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.name_order import NameOrder, UnmatchedError
@@ -81,7 +81,7 @@ class VariableCounter:
         self._order = NameOrder(self.names, notes_gaps=bool(gap))
         self._gap = gap
         self.gaps = self._order.gaps
-        is_text = [isinstance(cells, DiscreteCells) and cells.is_text for cells in self._cells]
+        is_text = [cells.is_text for cells in self._cells]
         self._first_sum = sums
         self._sums = None if sums is None else SignedSums(sums, is_text)
 

@@ -130,8 +130,7 @@ def server_of(data: bytes) -> ServerName | None:
     """Return the server whose process wrote a file; None if the file does not say."""
     text = data[_SERVER:PAGE].rstrip(b"\0")
     try:
-        boot, namespace, pid, started = json.loads(text)
-        return ServerName(str(boot), str(namespace), int(pid), str(started))
+        return ServerName.parse(json.loads(text))
     except (TypeError, ValueError):
         return None
 

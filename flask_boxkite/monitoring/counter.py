@@ -26,7 +26,7 @@ class PredictionCounter:
     """Finds the cells of a prediction, and counts them when its status is known. Safe to use as `ModelMonitor` is.
 
     Attributes:
-        layout: ModelCells of the cells.
+        layout: Meaning of each cell.
         counts: Live counts of all processes.
         features: Counter of the features.
         outputs: Counter of the outputs.

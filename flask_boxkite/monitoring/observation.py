@@ -145,7 +145,7 @@ def observe(
     Args:
         model: Name of the model.
         baseline: Baseline of the model.
-        layout: ModelCells of its counts.
+        layout: Cells of its counts.
         counts: Reader of the counts.
         window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all since the start.
         alpha: False-alarm probability of one check of the whole model.

@@ -24,7 +24,7 @@ class FailedRows:
     """Counts the rows of failed records.
 
     Args:
-        layout: ModelCells of the baseline.
+        layout: Cells of the counts of the baseline.
         features: Counter of its features.
     """
 

@@ -48,8 +48,7 @@ class Owner:
         """
         values = json.loads(read_file(path).rstrip(b"\0"))
         try:
-            boot, namespace, pid, started = values["server"]
-            server = ServerName(str(boot), str(namespace), int(pid), str(started))
+            server = ServerName.parse(values["server"])
             section = str(values.get("section", ""))
             return cls(str(values["sink"]), str(values["tag"]), server, str(values["counts"]), section)
         except (KeyError, TypeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["ProcessName", "ServerName", "boot_id", "name_of", "parent_of", "pid_namespace"]
 
@@ -75,6 +75,16 @@ class ServerName(NamedTuple):
     def of(cls, process: ProcessName) -> ServerName:
         """Name the server of a process that runs on this machine."""
         return cls(_boot(), pid_namespace(), process.pid, process.started)
+
+    @classmethod
+    def parse(cls, values: Any) -> ServerName:
+        """Return the name from its parts, as a JSON file has them.
+
+        Raises:
+            TypeError, ValueError: They are no such name.
+        """
+        boot, namespace, pid, started = values
+        return cls(str(boot), str(namespace), int(pid), str(started))
 
     def is_of_another_boot(self) -> bool:
         """Say whether the server ran before this machine was started, or on another machine."""
