@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-__all__ = ["nearest"]
+__all__ = ["nearest", "nearest_known"]
 
 _MOST_NAMES = 50
 _MOST_LETTERS = 64
@@ -37,6 +37,11 @@ def nearest(wanted: Iterable[str], received: Iterable[str]) -> dict[str, str]:
             matches[name] = match
             del plain[match]
     return matches
+
+
+def nearest_known(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that *name* probably stands for; None for none. All known names are compared."""
+    return _match(_plain(name), {item: _plain(item) for item in known})
 
 
 def _match(wanted: str, received: dict[str, str]) -> str | None:

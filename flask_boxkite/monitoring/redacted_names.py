@@ -7,15 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.monitoring.nearest import nearest
+from flask_boxkite.monitoring.nearest import nearest_known
 from flask_boxkite.monitoring.redaction import Redaction
 
 __all__ = ["near_misses", "other_names", "warn_of_near_misses"]
 
 logger = logging.getLogger("flask_boxkite")
-
-_COMPARED = 50
-"""Names that `nearest` compares at once."""
 
 
 def other_names(redact: Sequence[str] | Callable[..., Any], baselines: Iterable[Baseline | None]) -> dict[str, str]:
@@ -33,11 +30,8 @@ def other_names(redact: Sequence[str] | Callable[..., Any], baselines: Iterable[
 
 
 def _meant(path: str, variables: Sequence[str]) -> str:
-    for name in dict.fromkeys([path, path.rpartition(".")[2]]):
-        for start in range(0, len(variables), _COMPARED):
-            if match := nearest([name], variables[start : start + _COMPARED]).get(name):
-                return match
-    return ""
+    """Return the variable that a path, or its last part, may mean; empty for none."""
+    return nearest_known(path, variables) or nearest_known(path.rpartition(".")[2], variables) or ""
 
 
 def near_misses(others: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,12 @@ def test_names_that_are_no_variables(redact: object, expected: dict[str, str]) -
     assert other_names(redact, [None, BASELINE]) == expected  # type: ignore[arg-type]
 
 
+def test_of_many_variables_the_one_with_the_same_letters_is_meant() -> None:
+    names = ["customers_incomes", *(f"feature {number}" for number in range(60)), "customer-income"]
+    baseline = build_baseline({name: [1.0, 2.0] for name in names})
+    assert other_names(["customer income"], [baseline]) == {"customer income": "customer-income"}
+
+
 def test_without_a_baseline_no_name_is_judged() -> None:
     assert other_names(["secrt"], [None]) == {}
 
