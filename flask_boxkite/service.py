@@ -11,7 +11,7 @@ from flask_boxkite.baseline.progress import Progress
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.drift import DriftReport
 from flask_boxkite.monitoring.app import AppMonitor
-from flask_boxkite.monitoring.assembly import load_baseline
+from flask_boxkite.monitoring.assembly import load_baseline, model_name
 
 __all__ = ["ModelMonitoringService"]
 
@@ -54,7 +54,7 @@ class ModelMonitoringService:
             mapping["BOXKITE_SINK"] = sink
         checked = Settings.from_mapping(mapping)
         loaded = load_baseline(baseline, self._default_path)
-        name = model or (loaded.model if loaded else "default")
+        name = model_name(loaded, model)
         self.app = AppMonitor(checked, name, {name: loaded})
         self.monitor = self.app.model_or_new(name)
 

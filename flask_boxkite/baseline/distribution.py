@@ -37,7 +37,7 @@ from flask_boxkite.naming import (
 from flask_boxkite.values.conversion import BOOLEAN_TEXTS, is_missing_text
 from flask_boxkite.values.times import seconds_of_label, time_text
 
-__all__ = ["Continuous", "Discrete", "Distribution", "Span", "category_labels", "group_counts"]
+__all__ = ["Continuous", "Discrete", "Distribution", "Span", "added", "category_labels", "group_counts"]
 
 
 CATEGORY_GROUPS = 8
@@ -71,6 +71,7 @@ class Continuous:
     """
 
     kind: ClassVar[str] = "continuous"
+    is_text: ClassVar[bool] = False
 
     name: str
     upper_bounds: tuple[float, ...]
@@ -298,10 +299,10 @@ def _booleans(counts: Mapping[str, int], rows: int) -> Mapping[str, int]:
     if None in numbers.values() or not counts or sum(counts.values()) < rows:
         return counts
     in_order = sorted(numbers.items(), key=lambda item: item[1] or 0)
-    return _added((canonical_number(number or 0.0), counts[text]) for text, number in in_order)
+    return added((canonical_number(number or 0.0), counts[text]) for text, number in in_order)
 
 
-def _added(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+def added(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Add up the counts of equal labels."""
     sums: dict[str, int] = {}
     for label, count in counts:

@@ -12,7 +12,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline import Baseline, Discrete, Distribution
+from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.variables import Side
 from flask_boxkite.cli.group import PATH, boxkite, counted, listed
 from flask_boxkite.cli.inspect import variable_named
@@ -200,7 +200,7 @@ def _of_data(
 def _texts(baseline: Baseline) -> list[str]:
     """Return the variables of texts, which may look like numbers in CSV."""
     variables = baseline.distributions
-    return [item.name for item in variables if item.is_time or (isinstance(item, Discrete) and item.is_text)]
+    return [item.name for item in variables if item.is_time or item.is_text]
 
 
 def _check_features(baseline: Baseline, columns: Sequence[str]) -> None:

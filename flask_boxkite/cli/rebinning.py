@@ -39,7 +39,7 @@ class ColumnCounter:
     def __init__(self, item: Distribution) -> None:
         self.cells = np.zeros(len(item.cells), np.int64)
         self._counter = VariableCounter([item], 0, len(item.cells))
-        self._is_text = isinstance(item, Discrete) and item.is_text
+        self._is_text = item.is_text
 
     def add(self, column: pl.Series) -> None:
         """Count a piece of a column."""

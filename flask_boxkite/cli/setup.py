@@ -15,7 +15,7 @@ from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.cli.routes import probe_routes
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.monitoring.assembly import load_baselines
+from flask_boxkite.monitoring.assembly import load_baselines, model_name
 from flask_boxkite.monitoring.findings import Deployment, Finding
 from flask_boxkite.monitoring.redacted_names import near_misses, other_names
 from flask_boxkite.web.access import PageAccess
@@ -88,7 +88,7 @@ def setup_of_environment() -> Setup:
     source = f"There is no app; the environment sets {', '.join(names) or 'nothing'}."
 
     baselines = load_baselines(settings.baseline)
-    models = {name or (baseline.model if baseline else "default"): baseline for name, baseline in baselines.items()}
+    models = {model_name(baseline, name): baseline for name, baseline in baselines.items()}
     deployment = Deployment(
         settings,
         {name: baseline is not None for name, baseline in models.items()},

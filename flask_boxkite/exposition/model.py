@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.families import METRIC_WORDS, variable_families
 from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.reader import loads
@@ -217,7 +217,7 @@ class ModelFamilies:
         heads = [
             (self._line(OUTPUT_SUMS, "output", item.name, f',sign="{sign}"', None), 2 * index + offset)
             for index, item in enumerate(outputs)
-            if not (isinstance(item, Discrete) and item.is_text)
+            if not item.is_text
             for offset, sign in enumerate(("positive", "negative"))
         ]
         self._parts.append(

@@ -178,15 +178,7 @@ class AppMonitor:
         """Return the directory in which processes count together, made if missing; None if each counts alone."""
         return self._store.directory()
 
-    def is_alone(self) -> bool:
-        """Say whether no other process can read the counts of this one, as far as it can tell."""
-        return self._store.is_alone()
-
-    def is_ambiguous(self) -> bool:
-        """Say whether this process has another app of the same name that monitors the same model and baseline."""
-        return self._store.is_ambiguous
-
-    def shortage(self) -> Shortage | None:
+    def _shortage(self) -> Shortage | None:
         """Return the room that the time windows of a model lack; None if none lacks any."""
         for model in self.models():
             with contextlib.suppress(OSError):  # that it cannot be read is said elsewhere
@@ -214,9 +206,12 @@ class AppMonitor:
         """
         models = self.models()
         if has_others is None:
-            alone, ambiguous = self._store.directory() is None, self.is_ambiguous()
+            alone, ambiguous = self._store.directory() is None, self._store.is_ambiguous
         else:
-            alone, ambiguous = has_others and self.is_alone(), self.is_ambiguous() and not self.is_alone()
+            alone, ambiguous = (
+                has_others and self._store.is_alone(),
+                self._store.is_ambiguous and not self._store.is_alone(),
+            )
         level: Level = "hint" if has_others is None else "problem"
 
         return Deployment(
@@ -226,7 +221,7 @@ class AppMonitor:
             capture_errors=sum((Counter(observation.capture_errors) for observation in observations), Counter()),
             is_open=is_open,
             alone=level if alone else None,
-            shortage=self.shortage(),
+            shortage=self._shortage(),
             notes=latest((model.notes.read() for model in models), self.clock(), oldest_seconds),
             ambiguous=level if ambiguous else None,
         ).findings()

@@ -84,9 +84,14 @@ def load_baseline(
     return Baseline.load(baseline)
 
 
+def model_name(baseline: Baseline | None, name: str | None) -> str:
+    """Return the name of a model; without a name of its own, the name in its baseline."""
+    return name or (baseline.model if baseline else "default")
+
+
 def exported_model(settings: Settings, baseline: Baseline | None, model: str | None) -> ExportedModel:
-    """Return a model as metrics show it; without a name of its own, under the name in its baseline."""
-    return ExportedModel(model or (baseline.model if baseline else "default"), baseline, settings.drift_alpha)
+    """Return a model as metrics show it."""
+    return ExportedModel(model_name(baseline, model), baseline, settings.drift_alpha)
 
 
 def make_store(settings: Settings, app: str, models: Iterable[ExportedModel], name: str | None = None) -> Store:

@@ -157,7 +157,7 @@ def latest(notes: Iterable[Mapping[str, Note]], now: float, oldest_seconds: floa
 
 
 def _age(note: Note, now: float) -> float:
-    """Return the age of a note; infinite if its clock was ahead, since its true age is unknown."""
+    """Return the age of a note; as long if its clock was ahead by so much, since its true age is unknown."""
     return abs(now - note.time)
 
 

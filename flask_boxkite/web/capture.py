@@ -216,8 +216,7 @@ class Capture(RequestFeatures):
     def _output_of(self, document: Any) -> Any:
         if pick := self._options.output:
             return readable(value_at(document, str(pick)))
-        baseline = self.model.baseline
-        outputs = baseline.outputs if baseline else ()
+        outputs = self.model.counter.layout.outputs
         return found_output(document, self.model.output_names, outputs, self.tally.rows)
 
     def _read_late(self, request: Request) -> None:
@@ -304,10 +303,8 @@ class Capture(RequestFeatures):
 
     def _features_hint(self) -> str:
         pick = self._options.features
-        baseline = self.model.baseline
-        names = [item.name for item in baseline.features] if baseline else []
         seen = self._query_string if pick == QUERY else self._seen_body()
-        return features_hint(seen, self._content_type, names, pick)
+        return features_hint(seen, self._content_type, self.model.counter.features.names, pick)
 
     def _seen_body(self) -> bytes | None:
         """Return the body whose keys a message may quote; None if it was not read completely."""

@@ -37,18 +37,18 @@ _PAGE_POLICY = (
 _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
-def dashboard_blueprint(app: Flask, monitor: AppMonitor, path: str, access: PageAccess) -> Blueprint:
+def dashboard_blueprint(app: Flask, monitor: AppMonitor, access: PageAccess) -> Blueprint:
     """Return the routes of the page.
 
     Args:
         app: App that gets the routes.
         monitor: Monitor of the app.
-        path: Path of the page.
-        access: Decides who may see the page.
+        access: Address of the page, and who may see it.
     """
     pages = _Pages(monitor, access)
     blueprint = Blueprint(DASHBOARD, __name__)
-    root = path.rstrip("/")
+    assert access.path is not None
+    root = access.path.rstrip("/")
 
     # Each view checks access itself: tools that document an app mistake a blueprint's hook for the app's own.
     def admitting(view: Callable[[], Any]) -> Callable[[], Any]:

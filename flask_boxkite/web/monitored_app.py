@@ -340,7 +340,7 @@ def _add_dashboard(app: Flask, state: MonitoredApp) -> None:
             return
         msg = f"'BOXKITE_DASHBOARD_PATH' is '{path}', which is the route of {endpoint!r} already. Set another path."
         raise ConfigError(msg, key="BOXKITE_DASHBOARD_PATH")
-    app.register_blueprint(dashboard_blueprint(app, state.monitor, path, access))
+    app.register_blueprint(dashboard_blueprint(app, state.monitor, access))
 
 
 def _endpoint_at(app: Flask, path: str) -> str | None:

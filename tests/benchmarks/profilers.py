@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
+from operator import methodcaller
 
-from .bench import Bench
+from .bench import Bench, compared
 from .environments import profiler_python
 from .report import Row
 from .side import SIDES, clean_environment, run_side
@@ -26,9 +26,8 @@ def measure(bench: Bench) -> Iterator[Row]:
     for peer, (case, what, max_ratio) in COMPARISONS.items():
         python = profiler_python(peer)
         with (
-            run_side(SIDES / "ours.py", python=sys.executable, environment=bench.environment("ours")) as ours,
+            bench.sides("ours") as sides,
             run_side(SIDES / f"peer_{peer}.py", python=python, environment=clean_environment()) as theirs,
         ):
-            figures = bench.alternate({"ours": ours, peer: theirs}, case, rounds=ROUNDS, calls=1)
-        ours_took, theirs_took = (figures[name].median("seconds") for name in ("ours", peer))
-        yield Row(what, ours_took, "s", peer=theirs_took, peer_name=peer, max_ratio=max_ratio)
+            figures = bench.alternate({**sides, peer: theirs}, case, rounds=ROUNDS, calls=1)
+        yield compared(what, figures, methodcaller("median", "seconds"), "s", peer, max_ratio=max_ratio)

@@ -15,13 +15,13 @@ counts are exact even then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from flask_boxkite.baseline.distribution import Discrete, Distribution
+from flask_boxkite.baseline.distribution import Discrete, Distribution, added
 from flask_boxkite.baseline.progress import Steps
 from flask_boxkite.baseline.training.binning import float_width
 from flask_boxkite.baseline.training.engine_column import EngineColumn, Kind
@@ -249,7 +249,7 @@ class _Batch:
         for item, values in top.items():
             if item in self._numbers:
                 ranges = self._numbers[item].ranges
-                counts = _by_label((canonical_number(ranges.number(value)), rows) for value, rows in values)
+                counts = added((canonical_number(ranges.number(value)), rows) for value, rows in values)
             else:
                 counts = self._texts(item, values)
                 self._options.look_at_texts(item.name, counts, self._present[item], self._seen)
@@ -269,7 +269,7 @@ class _Batch:
 
     def _texts(self, item: EngineColumn, values: Sequence[tuple[Any, int]]) -> dict[str, int]:
         try:
-            counts = _by_label((to_text(value) or "", rows) for value, rows in values)
+            counts = added((to_text(value) or "", rows) for value, rows in values)
         except InvalidValue as error:
             raise item.refused() from error
         if item.is_string and all(map(is_canonical_number, counts)) and sum(counts.values()) < self._present[item]:
@@ -337,11 +337,3 @@ class _Batch:
         for item, rows in self._engine.at_most(limits).items():
             counts[item][unknown[item]] = rows
         return counts
-
-
-def _by_label(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Add up the rows of values with the same label."""
-    counts: dict[str, int] = {}
-    for label, rows in pairs:
-        counts[label] = counts.get(label, 0) + rows
-    return counts
