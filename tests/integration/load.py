@@ -30,6 +30,7 @@ from tests.integration.traffic import OTHERS, recount_buckets, recount_groups
 from tests.peers import wait_for
 
 CLIENTS = 4
+LEAST_SCRAPES = 5
 CONTINUOUS, DISCRETE, OUTPUT = ("amount", "temperature"), ("visits", "city"), "output"
 CITIES = ("Oslo", "Lyon", "Rome")
 SOCKET_SECONDS = 60.0
@@ -305,6 +306,11 @@ class Load(Traffic):
         """How many rows have been answered; no more than a scrape that begins now must show."""
         with self._lock:
             return self._answered_rows
+
+    def wait_until(self, requests: int) -> None:
+        """Wait until so many requests have been answered in all, and some scrapes beside them."""
+        super().wait_until(requests)
+        self.wait_for(lambda: self.scraper.scrapes >= LEAST_SCRAPES, f"{LEAST_SCRAPES} scrapes")
 
     def _send(self, maker: RowMaker) -> None:
         rows = maker.request()

@@ -114,7 +114,6 @@ def test_recycled_workers_leave_their_counts_behind(kind: Kind, start: Start, ba
 
 def check_every_process(server: Served, baseline: Baseline, load: Load, *, killed: list[int] | None = None) -> None:
     """Check what every process shows."""
-    assert load.scraper.scrapes >= 5
     shown = [scrape(server.port)[1] for _ in range(3)]
     if not server.is_forking:
         shown += scrape_all(server, without=killed or ()).values()
