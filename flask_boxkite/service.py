@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.progress import Progress
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
-from flask_boxkite.drift import DriftReport
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baseline, model_name
+
+if TYPE_CHECKING:
+    from flask_boxkite.baseline.progress import Progress
+    from flask_boxkite.drift.report import DriftReport
 
 __all__ = ["ModelMonitoringService"]
 

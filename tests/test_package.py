@@ -104,6 +104,7 @@ print(json.dumps(events))
     [
         *("pandas", "narwhals", "polars", "pyarrow", "scipy", "sklearn", "fluent", "fsspec", "msgspec"),
         *(f"flask_boxkite.{unit}" for unit in ("baseline.training", "cli", "provision", "records")),
+        *(f"flask_boxkite.{unit}" for unit in ("drift.report", "page.render", "monitoring.observation", "web.pages")),
     ],
 )
 def test_importing_loads_no_library_that_most_do_not_need(library: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask_boxkite.baseline.artifacts import download, is_artifact
 from flask_boxkite.baseline.contents import BaselineContents
@@ -19,8 +19,10 @@ from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge
-from flask_boxkite.baseline.progress import Progress
 from flask_boxkite.errors import BinMismatchError
+
+if TYPE_CHECKING:
+    from flask_boxkite.baseline.progress import Progress
 
 __all__ = ["Baseline"]
 

@@ -132,7 +132,7 @@ def _of_page(url: str, token: str | None, window: str | None, model: str | None)
 def _of_directory(directory: Path, window: str | None, model: str | None, alpha: float) -> Findings:
     # These take longer to load than the other modules.
     from flask_boxkite.cli.state_dir import app_of
-    from flask_boxkite.page import drift_content, report_html
+    from flask_boxkite.page.render import drift_content, report_html
 
     app = app_of(directory, model=model, window=window, alpha=alpha)
     return Models(drift_content(app), window_text(window), partial(report_html, app))

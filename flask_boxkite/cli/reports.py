@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import counted, output_option, write
-from flask_boxkite.drift import DriftReport
+from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.verdict import WORST_FIRST
 from flask_boxkite.drift.wording import as_markdown, escaped, moved_count
 from flask_boxkite.live.failed import Failures
@@ -102,7 +102,8 @@ class Models:
         content = {"format": 1, "window": report.window, "models": [{**about, **failed, "drift": report.to_dict()}]}
 
         def html() -> str:
-            from flask_boxkite.page import ModelView, comparison_html
+            from flask_boxkite.page.content import ModelView
+            from flask_boxkite.page.render import comparison_html
 
             view = ModelView(report.model, baseline, report, cells, when=when, failures=failures)
             return comparison_html(source, view, time.time())

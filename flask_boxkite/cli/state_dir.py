@@ -18,7 +18,7 @@ from flask_boxkite.live.snapshot_ring import RingFile
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History, Slots, Windows
 from flask_boxkite.monitoring.observation import Observation, observe
-from flask_boxkite.page import App, Query
+from flask_boxkite.page.content import App, Query
 
 __all__ = ["app_of", "observations"]
 

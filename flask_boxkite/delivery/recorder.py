@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import weakref
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_boxkite.delivery.counts import RecorderCounts, records_section
 from flask_boxkite.delivery.memory_queue import MemoryQueue
@@ -32,8 +31,7 @@ SPOOL_PARTS = 4
 """The largest record is this part of the spool."""
 
 
-@dataclass(frozen=True)
-class Spooling:
+class Spooling(NamedTuple):
     """The spool, in which records stay on disk until they are delivered.
 
     Attributes:

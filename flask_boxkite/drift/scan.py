@@ -13,8 +13,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,8 +62,7 @@ class State(IntEnum):
     CALLED = 6
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """The stretches that decide on each variable, arrays of shape (variables,).
 
     Attributes:
@@ -83,8 +82,7 @@ class Decision:
     limit: Floats
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """All stretches and variables; arrays have the shape (stretches, variables) unless stated.
 
     Attributes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,8 +30,7 @@ REACHES = ((300.0, 10.0), (HOUR, MINUTE), (DAY, QUARTER))
 Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class RowCounts:
+class RowCounts(NamedTuple):
     """Counts of whole rows, which tell whether the rows of each stretch are independent of each other.
 
     Attributes:

@@ -21,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import REGISTRY, CollectorRegistry, Metric
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from flask_boxkite.delivery import RecorderCounts, Recorders
 from flask_boxkite.exposition.dispersion import LiveDispersion
@@ -278,5 +277,7 @@ def _app_registry(registry: CollectorRegistry, environ: Mapping[str, str]) -> Co
     if "PROMETHEUS_MULTIPROC_DIR" not in environ and "prometheus_multiproc_dir" not in environ:
         return registry
     of_processes = CollectorRegistry()
+    from prometheus_client.multiprocess import MultiProcessCollector
+
     MultiProcessCollector(of_processes)  # type: ignore[no-untyped-call]
     return of_processes

@@ -7,7 +7,6 @@ counted in one of `FAILED_STATES` instead, five cells a feature, so that users s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,8 +83,7 @@ class OddFeature(NamedTuple):
     share_answered: float
 
 
-@dataclass(frozen=True)
-class Failures:
+class Failures(NamedTuple):
     """Failed rows of one window.
 
     Attributes:

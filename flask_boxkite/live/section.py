@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Section", "SectionKey"]
 
 
-@dataclass(frozen=True)
-class SectionKey:
+class SectionKey(NamedTuple):
     """The name of a section; sections with equal keys are added up.
 
     Files hold it as `str` writes it, a JSON array of its parts.
@@ -55,8 +54,7 @@ class SectionKey:
         return self.kind == "sink"
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """The description of a section.
 
     Attributes:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import Settings
@@ -19,11 +19,13 @@ from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.monitoring.assembly import exported_model, make_exposition, make_recorders, make_store
-from flask_boxkite.monitoring.findings import Deployment, Finding, Level
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
-from flask_boxkite.monitoring.observation import Observation
 from flask_boxkite.monitoring.redacted_names import warn_of_near_misses
+
+if TYPE_CHECKING:
+    from flask_boxkite.monitoring.findings import Finding, Level
+    from flask_boxkite.monitoring.observation import Observation
 
 __all__ = ["AppMonitor"]
 
@@ -204,6 +206,8 @@ class AppMonitor:
             has_others: Whether the server has other processes than this one; None if that is not known.
             oldest_seconds: Age above which a note on a capture error is ignored.
         """
+        from flask_boxkite.monitoring.findings import Deployment
+
         models = self.models()
         if has_others is None:
             alone, ambiguous = self._store.directory() is None, self._store.is_ambiguous

@@ -10,12 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorders
-from flask_boxkite.drift import DriftReport
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel
@@ -28,12 +27,15 @@ from flask_boxkite.monitoring.counter import SCALARS, PredictionCounter
 from flask_boxkite.monitoring.explanations import Explanations
 from flask_boxkite.monitoring.ids import IdMaker, PredictionId
 from flask_boxkite.monitoring.notes import Notes
-from flask_boxkite.monitoring.observation import CoursePoint, Observation, course, observe
 from flask_boxkite.monitoring.record import RecordMaker
 from flask_boxkite.monitoring.redaction import Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table, as_table
+
+if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by each that serves
+    from flask_boxkite.drift.report import DriftReport
+    from flask_boxkite.monitoring.observation import CoursePoint, Observation
 
 __all__ = ["ModelMonitor"]
 
@@ -223,6 +225,8 @@ class ModelMonitor:
             msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
             raise ConfigError(msg)
 
+        from flask_boxkite.monitoring.observation import observe
+
         with _readable(window):
             return observe(
                 self.model,
@@ -240,6 +244,8 @@ class ModelMonitor:
         Raises:
             BoxkiteError: The counts cannot be read.
         """
+        from flask_boxkite.monitoring.observation import course
+
         with _readable(LONGEST):
             return course(self._timelines.trained, self.counter.counts, variable) if self._timelines else []
 

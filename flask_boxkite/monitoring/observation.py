@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.variables import variables_of
-from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.failures import failed_line
+from flask_boxkite.drift.report import DriftReport, drift_report
 from flask_boxkite.drift.statistics import population_stability_index, psi_sampling_noise
 from flask_boxkite.drift.tables import GroupSums, Trained
 from flask_boxkite.drift.timeline import Timeline

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.delivery.counts import RecorderCounts
-from flask_boxkite.drift import DriftReport, VariableDrift
+from flask_boxkite.drift.report import DriftReport
+from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.drift.verdict import MOVED, WORST_FIRST, Verdict
 from flask_boxkite.drift.wording import CHANGED, group_name, percents, size_cell
 from flask_boxkite.live.failed import Failures

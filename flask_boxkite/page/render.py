@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,6 +14,7 @@ from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.drift.failures import failed_text
 from flask_boxkite.drift.verdict import MINIMUM_ROWS
 from flask_boxkite.monitoring.observation import CoursePoint
+from flask_boxkite.page.assets import asset
 from flask_boxkite.page.content import App, ModelView, VariableView, course_picture
 from flask_boxkite.page.wording import (
     ago,
@@ -28,8 +28,6 @@ from flask_boxkite.page.wording import (
 )
 
 __all__ = [
-    "ASSETS",
-    "asset",
     "comparison_html",
     "drift_content",
     "drift_json",
@@ -40,8 +38,6 @@ __all__ = [
 
 FORMAT = 1
 """Format number of the JSON; it increases when a key is removed or changes its meaning."""
-
-ASSETS = {"boxkite.css": "text/css; charset=utf-8", "boxkite.js": "text/javascript; charset=utf-8"}
 
 
 @lru_cache
@@ -57,12 +53,6 @@ def _environment() -> Environment:
     environment.filters.update(failed=failed_text)
     environment.globals.update(minimum_rows=MINIMUM_ROWS)
     return environment
-
-
-@lru_cache
-def asset(name: str) -> str:
-    """Return the text of the style sheet or the script."""
-    return files("flask_boxkite.page").joinpath("assets", name).read_text("utf-8")
 
 
 def overview_html(app: App) -> str:

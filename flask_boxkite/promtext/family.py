@@ -7,7 +7,7 @@ family: about 1 ms for 100 features, where formatting sample by sample takes 56 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,8 +17,7 @@ from flask_boxkite.naming import escape_help, escape_label
 __all__ = ["Family", "SampleLines", "label_text", "running_sum"]
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(NamedTuple):
     """Name, type and help of a metric family; *name* is the OpenMetrics name, without ``_total``."""
 
     name: str

@@ -16,8 +16,8 @@ import os
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flask_boxkite.spool.directory import NEW, directories, remove_directory
 from flask_boxkite.spool.orphan import OrphanLog
@@ -41,8 +41,7 @@ FOLD_PATIENCE_SECONDS = 0.5
 _UNFINISHED_SECONDS = 3600.0
 
 
-@dataclass(frozen=True)
-class ServerCounts:
+class ServerCounts(NamedTuple):
     """The counts of a server, as far as an adoption asks for them.
 
     Attributes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from flask_boxkite.system.files import read_file
 from flask_boxkite.system.process import ServerName
@@ -15,8 +15,7 @@ OWNER = "owner"
 """Name of the file in each directory, which its process locks."""
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(NamedTuple):
     """The process that wrote a directory.
 
     Attributes:
@@ -36,7 +35,7 @@ class Owner:
 
     def dump(self) -> bytes:
         """Return the content of the file."""
-        return json.dumps(asdict(self) | {"server": list(self.server)}).encode()
+        return json.dumps(self._asdict() | {"server": list(self.server)}).encode()
 
     @classmethod
     def load(cls, path: Path) -> Owner:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import abort, current_app, request
 from werkzeug.wrappers import Response
@@ -22,8 +21,7 @@ DEFAULT_PATH = "/boxkite"
 _KEY = "BOXKITE_DASHBOARD_PATH"
 
 
-@dataclass(frozen=True)
-class PageAccess:
+class PageAccess(NamedTuple):
     """The one place that decides who may see the drift page.
 
     Attributes:

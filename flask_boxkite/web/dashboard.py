@@ -1,40 +1,27 @@
-"""The drift page over HTTP: access and addresses. Its content is in `flask_boxkite.page`."""
+"""The addresses of the drift page, and the check of who may see it. Its views are in `web.pages`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
-from flask import Blueprint, Flask, abort, current_app, request
-from werkzeug.wrappers import Response
+from flask import Blueprint, Flask
 
-from flask_boxkite.delivery import RecorderCounts
-from flask_boxkite.errors import BoxkiteError
-from flask_boxkite.live.windows import LONGEST, WINDOWS
 from flask_boxkite.monitoring.app import AppMonitor
-from flask_boxkite.monitoring.model import ModelMonitor
-from flask_boxkite.monitoring.observation import Observation
-from flask_boxkite.page import ASSETS, App, Query, asset, drift_json, overview_html, report_html, variable_html
-from flask_boxkite.system.server import runs_several
 from flask_boxkite.web.access import PageAccess
-from flask_boxkite.web.http import POLICY, arguments, compressed, refused
 from flask_boxkite.web.routes import DASHBOARD, add_route
 
 __all__ = ["dashboard_blueprint"]
 
-_SINCE_START = "start"
-
-_LONGEST_REFUSAL = 500
-"""Longest answer, in letters, that quotes a visitor's request."""
-
-# The page loads only its own script and style, both separate files, so that an app may be as strict.
-_PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_VIEWS = {
+    "/": "overview",
+    "/variable": "variable",
+    "/drift.json": "json",
+    "/report.html": "report",
+    "/boxkite.css": "boxkite_css",
+    "/boxkite.js": "boxkite_js",
+}
+"""Method of `Pages` that answers, by address."""
 
 
 def dashboard_blueprint(app: Flask, monitor: AppMonitor, access: PageAccess) -> Blueprint:
@@ -45,149 +32,25 @@ def dashboard_blueprint(app: Flask, monitor: AppMonitor, access: PageAccess) -> 
         monitor: Monitor of the app.
         access: Address of the page, and who may see it.
     """
-    pages = _Pages(monitor, access)
     blueprint = Blueprint(DASHBOARD, __name__)
     assert access.path is not None
     root = access.path.rstrip("/")
 
     # Each view checks access itself: tools that document an app mistake a blueprint's hook for the app's own.
-    def admitting(view: Callable[[], Any]) -> Callable[[], Any]:
+    def view_of(method: str) -> Callable[[], Any]:
         def show() -> Any:
             refusal = access.refusal()
-            return view() if refusal is None else refusal
+            if refusal is not None:
+                return refusal
+
+            # At the first visit: most workers never show the page, and need neither it nor the verdicts.
+            from flask_boxkite.web.pages import Pages
+
+            return getattr(Pages(monitor, access), method)()
 
         return show
 
-    for address, view in (
-        ("/", pages.overview),
-        ("/variable", pages.variable),
-        ("/drift.json", pages.json),
-        ("/report.html", pages.report),
-    ):
+    for address, method in _VIEWS.items():
         # Strict even if the app is not: without the final slash, the page's links would lead nowhere.
-        add_route(app, blueprint, root + address, view.__name__, admitting(view), strict_slashes=True)
-    for name in ASSETS:
-        add_route(app, blueprint, f"{root}/{name}", name.replace(".", "_"), admitting(partial(_asset, name)))
+        add_route(app, blueprint, root + address, method, view_of(method), strict_slashes=True)
     return blueprint
-
-
-def _asset(name: str) -> Response:
-    return _answer(asset(name), ASSETS[name], cache="private, max-age=300")
-
-
-class _Pages:
-    """The views of one app."""
-
-    def __init__(self, monitor: AppMonitor, access: PageAccess) -> None:
-        self._monitor = monitor
-        self._access = access
-
-    def overview(self) -> Response:
-        """Return the page of all variables of all models."""
-        return self._show(overview_html)
-
-    def json(self) -> Response:
-        """Return the same as JSON, for programs."""
-        return self._show(drift_json, "application/json")
-
-    def report(self) -> Response:
-        """Return the same as a file to keep."""
-        response = self._show(report_html, policy=_REPORT_POLICY)
-        response.headers["Content-Disposition"] = 'attachment; filename="drift.html"'
-        return response
-
-    def variable(self) -> Response:
-        """Return the page of one variable."""
-        parameters = arguments(request)
-        names = [parameters.get(key, "") for key in ("model", "side", "variable")]
-        models = [model for model in self._monitor.models() if model.model == names[0]]
-        query = _query()
-        observations, failures = _observed(models, query)
-        if failures:
-            return _answer(overview_html(self._app(query, observations, failures)), status=503)
-
-        app = App(current_app.name, query, observations, now=self._monitor.clock())
-        model = next(iter(app.models), None)
-        view = model.variable(*names[1:]) if model else None
-        if model is None or view is None:
-            kind = names[1] if names[1] in ("feature", "output") else "variable"
-            _refuse(f"There is no {kind} {names[2]!r} of a model {names[0]!r}.", 404)
-        try:
-            course = models[0].course(view.trained)
-        except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
-            course = []
-        return _answer(variable_html(app, model, view, course))
-
-    def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
-        models, query = self._monitor.models(), _query()
-        app = self._app(query, *_observed(models, query))
-        return _answer(render(app), kind, status=503 if app.failures else 200, **options)
-
-    def _app(self, query: Query, observations: Sequence[Observation], failures: Sequence[str]) -> App:
-        """Return the content of the page, including sinks and set-up."""
-        sinks: Mapping[str, RecorderCounts] = {}
-        try:
-            sinks = self._monitor.sinks()
-        except OSError as error:
-            failures = [*failures, f"The counts of records cannot be read: {error}. Are too many files open?"]
-
-        return App(
-            current_app.name,
-            query,
-            observations,
-            sinks=sinks,
-            findings=self._monitor.findings(
-                observations,
-                sinks,
-                is_open=self._access.is_open and not current_app.debug,
-                has_others=runs_several(request.environ),
-                oldest_seconds=math.inf if query.window is None else WINDOWS[query.window],
-            ),
-            now=self._monitor.clock(),
-            failures=failures,
-        )
-
-
-def _observed(models: Sequence[ModelMonitor], query: Query) -> tuple[Sequence[Observation], Sequence[str]]:
-    """Return the observations of the models, and the reasons why other models' counts cannot be read."""
-    observations, failures = [], []
-    for model in models:
-        try:
-            observations.append(model.observe(query.window))
-        except BoxkiteError as error:
-            failures.append(str(error))
-    return observations, failures
-
-
-def _query() -> Query:
-    parameters = arguments(request)
-    window = parameters.get("window", LONGEST)
-    if window not in (*WINDOWS, _SINCE_START):
-        _refuse(f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.", 400)
-    page = parameters.get("page", "1")
-    if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
-        _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)
-
-    return Query(
-        None if window == _SINCE_START else window,
-        parameters.get("name", ""),
-        parameters.get("verdict", ""),
-        int(page),
-    )
-
-
-def _refuse(text: str, status: int) -> NoReturn:
-    """End the request with our own answer, since an error page of the app would lack our headers."""
-    abort(refused(text[:_LONGEST_REFUSAL], status))
-
-
-def _answer(
-    text: str,
-    kind: str = "text/html; charset=utf-8",
-    *,
-    status: int = 200,
-    policy: str = _PAGE_POLICY,
-    cache: str = "no-store",
-) -> Response:
-    headers = {**POLICY, "Content-Type": kind, "Cache-Control": cache, "Content-Security-Policy": policy}
-    return compressed(request, text.encode(), headers, status)

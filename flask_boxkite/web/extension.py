@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakSet
 
 from flask import Blueprint, Flask, current_app, has_app_context
@@ -16,7 +16,6 @@ from prometheus_client import CollectorRegistry
 from werkzeug.local import LocalProxy
 
 from flask_boxkite.config import Settings
-from flask_boxkite.drift import DriftReport
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExpositionCollector
 from flask_boxkite.monitoring.app import AppMonitor
@@ -27,6 +26,9 @@ from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
 from flask_boxkite.web.options import Options, Pick
 from flask_boxkite.web.predict import current_capture, predicting
 from flask_boxkite.web.views import PredictedView, routed
+
+if TYPE_CHECKING:
+    from flask_boxkite.drift.report import DriftReport
 
 __all__ = ["Boxkite"]
 

@@ -18,7 +18,7 @@ from flask_boxkite.baseline.distribution import Continuous, Discrete
 from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.rebinning import ColumnCounter, count_columns, recount
 from flask_boxkite.config import Settings
-from flask_boxkite.drift import drift_report
+from flask_boxkite.drift.report import drift_report
 from flask_boxkite.drift.wording import size_cell
 from flask_boxkite.errors import BinMismatchError
 from tests.cli.commands import people, run

@@ -28,7 +28,7 @@ from flask_boxkite.cli import boxkite
 from flask_boxkite.cli.remote import fetch_json
 from flask_boxkite.cli.state_dir import observations
 from flask_boxkite.config import Settings
-from flask_boxkite.drift import drift_report
+from flask_boxkite.drift.report import drift_report
 from flask_boxkite.drift.variable import Distances
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.clock import uptime

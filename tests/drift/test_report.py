@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from flask_boxkite import Baseline
 from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.variables import variables_of
-from flask_boxkite.drift import DriftReport, drift_report
 from flask_boxkite.drift.distances import (
     hellinger_distance,
     jensen_shannon_distance,
@@ -26,6 +25,7 @@ from flask_boxkite.drift.distances import (
     wasserstein_distance,
 )
 from flask_boxkite.drift.recurrence import ERROR
+from flask_boxkite.drift.report import DriftReport, drift_report
 from flask_boxkite.drift.shares import Change
 from flask_boxkite.drift.statistics import g_statistic
 from flask_boxkite.drift.tables import GroupSums

@@ -37,7 +37,7 @@ from flask_boxkite import Baseline, Boxkite, ModelMonitoringService
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.cli import boxkite
-from flask_boxkite.drift import DriftReport
+from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.records import Records
 from flask_boxkite.values.times import is_time_text
 from tests import peers

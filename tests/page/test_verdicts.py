@@ -13,10 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flask_boxkite.cli import boxkite
-from flask_boxkite.drift import DriftReport
 from flask_boxkite.drift.recurrence import ERROR
+from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.wording import size_cell
-from flask_boxkite.page import ModelView, comparison_html
+from flask_boxkite.page.content import ModelView
+from flask_boxkite.page.render import comparison_html
 from flask_boxkite.page.wording import decision_statistics, since_text
 from flask_boxkite.records import Records
 from tests.cli.test_drift import answering

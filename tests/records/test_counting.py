@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.drift import DriftReport
+from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.records import Records
 

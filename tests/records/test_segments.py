@@ -17,8 +17,9 @@ import pytest
 from scipy import stats
 
 from flask_boxkite import Baseline, ModelMonitoringService
-from flask_boxkite.drift import DriftReport, VariableDrift, drift_report
+from flask_boxkite.drift.report import DriftReport, drift_report
 from flask_boxkite.drift.scan import TESTS
+from flask_boxkite.drift.variable import VariableDrift
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.records import Records, SegmentReport
 from flask_boxkite.records.segmentation import Segmentation

@@ -251,7 +251,7 @@ def server(pid: int, started: str | None = None, *, boot: str | None = None, nam
     """Return an owner of another server."""
     name = ServerName.of(name_of(pid) if started is None else ProcessName(pid, started))
     name = name._replace(boot=name.boot if boot is None else boot)
-    return replace(OWN, server=name._replace(namespace=name.namespace if namespace is None else namespace))
+    return OWN._replace(server=name._replace(namespace=name.namespace if namespace is None else namespace))
 
 
 def test_a_server_that_lives_delivers_what_its_dead_processes_left(tmp_path: Path, child: StartChild) -> None:
@@ -296,10 +296,10 @@ def test_a_clock_that_was_ahead_does_not_hold_up_what_was_written_by_it(tmp_path
 
 def test_records_of_another_sink_or_user_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left_by_a_dead_process(tmp_path)
-    assert adopted(tmp_path, replace(OWN, sink="other")) is None
-    directory = left_by_a_dead_process(tmp_path, replace(OWN, sink="a b"))  # looks like a directory of 'a_b'
+    assert adopted(tmp_path, OWN._replace(sink="other")) is None
+    directory = left_by_a_dead_process(tmp_path, OWN._replace(sink="a b"))  # looks like a directory of 'a_b'
     assert directory.name.startswith("a_b-")
-    assert adopted(tmp_path, replace(OWN, sink="a_b")) is None
+    assert adopted(tmp_path, OWN._replace(sink="a_b")) is None
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     assert adopted(tmp_path) is None
 
@@ -334,7 +334,7 @@ def find(root: Path, state: Path | None, fold: Callable[[], object], **counts: A
 def counting(state: Path) -> Owner:
     """Return an owner that counts in a file there."""
     (state / "live-1").touch()
-    return replace(OWN, counts=str(state / "live-1"))
+    return OWN._replace(counts=str(state / "live-1"))
 
 
 def test_records_are_counted_once_their_process_is_folded(tmp_path: Path, state: Path) -> None:
@@ -395,7 +395,7 @@ def test_another_process_may_be_folding_just_now(tmp_path: Path, state: Path) ->
 
 def test_those_of_another_app_wait_for_it_unless_it_is_gone_for_good(tmp_path: Path, state: Path) -> None:
     """Apps of one name count in one directory, and may deliver to one sink."""
-    owner = replace(counting(state), section="of another app")
+    owner = counting(state)._replace(section="of another app")
     directory = left_by_a_dead_process(tmp_path / "spool", owner)
 
     asked: list[str] = []
@@ -410,7 +410,7 @@ def test_those_of_another_app_wait_for_it_unless_it_is_gone_for_good(tmp_path: P
 
 
 def test_an_owner_file_of_an_earlier_release_is_read(tmp_path: Path) -> None:
-    owner = replace(OWN, counts="/counts", section="s")
+    owner = OWN._replace(counts="/counts", section="s")
     text = owner.dump()
     (tmp_path / "now").write_bytes(text)
     (tmp_path / "then").write_bytes(text.replace(b', "section": "s"', b""))

@@ -1,0 +1,167 @@
+"""The views of the drift page. Its content is in `flask_boxkite.page`, its addresses are in `web.dashboard`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from flask import abort, current_app, request
+from werkzeug.wrappers import Response
+
+from flask_boxkite.delivery import RecorderCounts
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.windows import LONGEST, WINDOWS
+from flask_boxkite.monitoring.app import AppMonitor
+from flask_boxkite.monitoring.model import ModelMonitor
+from flask_boxkite.monitoring.observation import Observation
+from flask_boxkite.page.assets import ASSETS, asset
+from flask_boxkite.page.content import App, Query
+from flask_boxkite.page.render import drift_json, overview_html, report_html, variable_html
+from flask_boxkite.system.server import runs_several
+from flask_boxkite.web.access import PageAccess
+from flask_boxkite.web.http import POLICY, arguments, compressed, refused
+
+__all__ = ["Pages"]
+
+_SINCE_START = "start"
+
+_LONGEST_REFUSAL = 500
+"""Longest answer, in letters, that quotes a visitor's request."""
+
+# The page loads only its own script and style, both separate files, so that an app may be as strict.
+_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+
+
+class Pages:
+    """The views of one app."""
+
+    def __init__(self, monitor: AppMonitor, access: PageAccess) -> None:
+        self._monitor = monitor
+        self._access = access
+
+    def overview(self) -> Response:
+        """Return the page of all variables of all models."""
+        return self._show(overview_html)
+
+    def json(self) -> Response:
+        """Return the same as JSON, for programs."""
+        return self._show(drift_json, "application/json")
+
+    def report(self) -> Response:
+        """Return the same as a file to keep."""
+        response = self._show(report_html, policy=_REPORT_POLICY)
+        response.headers["Content-Disposition"] = 'attachment; filename="drift.html"'
+        return response
+
+    def boxkite_css(self) -> Response:
+        """Return the style sheet."""
+        return _asset("boxkite.css")
+
+    def boxkite_js(self) -> Response:
+        """Return the script."""
+        return _asset("boxkite.js")
+
+    def variable(self) -> Response:
+        """Return the page of one variable."""
+        parameters = arguments(request)
+        names = [parameters.get(key, "") for key in ("model", "side", "variable")]
+        models = [model for model in self._monitor.models() if model.model == names[0]]
+        query = _query()
+        observations, failures = _observed(models, query)
+        if failures:
+            return _answer(overview_html(self._app(query, observations, failures)), status=503)
+
+        app = App(current_app.name, query, observations, now=self._monitor.clock())
+        model = next(iter(app.models), None)
+        view = model.variable(*names[1:]) if model else None
+        if model is None or view is None:
+            kind = names[1] if names[1] in ("feature", "output") else "variable"
+            _refuse(f"There is no {kind} {names[2]!r} of a model {names[0]!r}.", 404)
+        try:
+            course = models[0].course(view.trained)
+        except BoxkiteError:  # the totals could be read, the snapshots not: the page is whole but for its last chart
+            course = []
+        return _answer(variable_html(app, model, view, course))
+
+    def _show(self, render: Callable[[App], str], kind: str = "text/html; charset=utf-8", **options: Any) -> Response:
+        models, query = self._monitor.models(), _query()
+        app = self._app(query, *_observed(models, query))
+        return _answer(render(app), kind, status=503 if app.failures else 200, **options)
+
+    def _app(self, query: Query, observations: Sequence[Observation], failures: Sequence[str]) -> App:
+        """Return the content of the page, including sinks and set-up."""
+        sinks: Mapping[str, RecorderCounts] = {}
+        try:
+            sinks = self._monitor.sinks()
+        except OSError as error:
+            failures = [*failures, f"The counts of records cannot be read: {error}. Are too many files open?"]
+
+        return App(
+            current_app.name,
+            query,
+            observations,
+            sinks=sinks,
+            findings=self._monitor.findings(
+                observations,
+                sinks,
+                is_open=self._access.is_open and not current_app.debug,
+                has_others=runs_several(request.environ),
+                oldest_seconds=math.inf if query.window is None else WINDOWS[query.window],
+            ),
+            now=self._monitor.clock(),
+            failures=failures,
+        )
+
+
+def _asset(name: str) -> Response:
+    return _answer(asset(name), ASSETS[name], cache="private, max-age=300")
+
+
+def _observed(models: Sequence[ModelMonitor], query: Query) -> tuple[Sequence[Observation], Sequence[str]]:
+    """Return the observations of the models, and the reasons why other models' counts cannot be read."""
+    observations, failures = [], []
+    for model in models:
+        try:
+            observations.append(model.observe(query.window))
+        except BoxkiteError as error:
+            failures.append(str(error))
+    return observations, failures
+
+
+def _query() -> Query:
+    parameters = arguments(request)
+    window = parameters.get("window", LONGEST)
+    if window not in (*WINDOWS, _SINCE_START):
+        _refuse(f"'window' must be one of {', '.join(map(repr, (*WINDOWS, _SINCE_START)))}, got {window!r}.", 400)
+    page = parameters.get("page", "1")
+    if not (page.isascii() and page.isdecimal() and len(page) < 10 and int(page)):
+        _refuse(f"'page' must be a number from 1 on, got {page!r}.", 400)
+
+    return Query(
+        None if window == _SINCE_START else window,
+        parameters.get("name", ""),
+        parameters.get("verdict", ""),
+        int(page),
+    )
+
+
+def _refuse(text: str, status: int) -> NoReturn:
+    """End the request with our own answer, since an error page of the app would lack our headers."""
+    abort(refused(text[:_LONGEST_REFUSAL], status))
+
+
+def _answer(
+    text: str,
+    kind: str = "text/html; charset=utf-8",
+    *,
+    status: int = 200,
+    policy: str = _PAGE_POLICY,
+    cache: str = "no-store",
+) -> Response:
+    headers = {**POLICY, "Content-Type": kind, "Cache-Control": cache, "Content-Security-Policy": policy}
+    return compressed(request, text.encode(), headers, status)
