@@ -113,6 +113,20 @@ def test_importing_loads_no_library_that_most_do_not_need(library: str) -> None:
     assert run(program).strip() == "False"
 
 
+def test_names_of_drift_load_at_their_first_use() -> None:
+    """Users write `DriftReport` in the annotations of what they do with a report."""
+    program = """
+import sys
+import flask_boxkite.drift as drift
+print("flask_boxkite.drift.report" in sys.modules, hasattr(drift, "no_name"))
+from flask_boxkite.drift import *
+from flask_boxkite.drift import DriftReport, VariableDrift, drift_report, tables
+print(DriftReport.__module__, VariableDrift.__module__, drift_report.__module__, tables.__name__)
+"""
+    names = [f"flask_boxkite.drift.{module}" for module in ("report", "variable", "report", "tables")]
+    assert run(program).split() == ["False", "False", *names]
+
+
 def test_serving_with_the_fluentd_sink_loads_its_library() -> None:
     program = """
 import sys
