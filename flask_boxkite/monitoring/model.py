@@ -225,9 +225,9 @@ class ModelMonitor:
             msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
             raise ConfigError(msg)
 
-        from flask_boxkite.monitoring.observation import observe
-
         with _readable(window):
+            from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
+
             return observe(
                 self.model,
                 self.baseline,
@@ -244,9 +244,9 @@ class ModelMonitor:
         Raises:
             BoxkiteError: The counts cannot be read.
         """
-        from flask_boxkite.monitoring.observation import course
-
         with _readable(LONGEST):
+            from flask_boxkite.monitoring.observation import course
+
             return course(self._timelines.trained, self.counter.counts, variable) if self._timelines else []
 
 

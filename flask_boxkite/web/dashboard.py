@@ -9,6 +9,7 @@ from flask import Blueprint, Flask
 
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.web.access import PageAccess
+from flask_boxkite.web.http import not_now
 from flask_boxkite.web.routes import DASHBOARD, add_route
 
 __all__ = ["dashboard_blueprint"]
@@ -43,10 +44,13 @@ def dashboard_blueprint(app: Flask, monitor: AppMonitor, access: PageAccess) -> 
             if refusal is not None:
                 return refusal
 
-            # At the first visit: most workers never show the page, and need neither it nor the verdicts.
-            from flask_boxkite.web.pages import Pages
+            try:
+                # At the first visit: most workers never show the page, and need neither it nor the verdicts.
+                from flask_boxkite.web.pages import Pages
 
-            return getattr(Pages(monitor, access), method)()
+                return getattr(Pages(monitor, access), method)()
+            except OSError as error:  # of modules, templates and assets, while too many files are open
+                return not_now("The page cannot be loaded just now", error, "Try again.")
 
         return show
 

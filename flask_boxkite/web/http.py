@@ -13,7 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from flask_boxkite.system.throttle import Throttle
 
-__all__ = ["POLICY", "arguments", "compressed", "has_token", "metrics_response", "refused"]
+__all__ = ["POLICY", "arguments", "compressed", "has_token", "metrics_response", "not_now", "refused"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -45,10 +45,7 @@ def metrics_response(request: Request, export: Export, token: str | None) -> Res
     try:
         body, content_type = export(arguments(request).to_dict(flat=False), dict(request.headers))
     except OSError as error:  # without the counts of other processes, counters would fall
-        if _throttle.allows():
-            logger.warning("The counts cannot be read just now.", exc_info=True)
-        reason = error.strerror or type(error).__name__
-        return refused(f"The counts cannot be read just now: {reason}. The next scrape tries again.", 503)
+        return not_now("The counts cannot be read just now", error, "The next scrape tries again.")
     headers = {"Content-Type": content_type, "Cache-Control": "no-store", "Vary": "Accept", **POLICY}
     return compressed(request, body, headers)
 
@@ -62,6 +59,13 @@ def refused(text: str, status: int, headers: Mapping[str, str] | None = None) ->
     """Answer with one line of text that gives the reason."""
     own = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-store", **POLICY}
     return Response(f"{text}\n", status, own | dict(headers or {}))
+
+
+def not_now(fact: str, error: OSError, remedy: str) -> Response:
+    """Answer that files cannot be read at the moment; the log names them once in a while."""
+    if _throttle.allows():
+        logger.warning("%s.", fact, exc_info=error)
+    return refused(f"{fact}: {error.strerror or type(error).__name__}. {remedy}", 503)
 
 
 def compressed(request: Request, body: bytes, headers: Mapping[str, str], status: int = 200) -> Response:

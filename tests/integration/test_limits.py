@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -55,3 +57,46 @@ def test_a_server_that_has_reached_its_limits_answers_and_accounts_for_all(tmp_p
             assert total(scrape(server.port)[1], "boxkite_predictions_total") == number
         assert server.worker_pids() == [pid]
     assert sum(len(path.read_text().splitlines()) for path in (tmp_path / "logs").rglob("*.txt")) == number
+
+
+FIRST_VISIT = """
+import logging, os, sys
+from flask import Flask
+from flask_boxkite import Boxkite, BoxkiteError
+from tests.faults import no_more_files
+
+logging.basicConfig(stream=sys.stdout, format="%(message)s")
+app = Flask("app")
+names = {"BASELINE": os.environ["BASELINE"], "SINK": "none", "STATE_DIR": os.environ["STATE_DIR"]}
+app.config.update({f"BOXKITE_{name}": value for name, value in names.items()}, BOXKITE_DASHBOARD_PATH="/boxkite")
+monitor = Boxkite(app)
+client = app.test_client()
+client.get("/metrics")  # loads the client's own parts
+with no_more_files(), app.app_context():
+    for address in ("/boxkite/", "/boxkite/drift.json", "/boxkite/boxkite.css"):
+        answer = client.get(address)
+        print(answer.status_code, answer.text, end="")
+    try:
+        monitor.drift()
+    except BoxkiteError as error:
+        print(str(error).partition(": ")[0], str(error).endswith("let the server open more (ulimit -n)."))
+with app.app_context():
+    print(client.get("/boxkite/").status_code, monitor.drift().model)
+"""
+
+
+def test_a_first_visit_while_too_many_files_are_open_is_told_so(tmp_path: Path) -> None:
+    """The modules of the page and of the verdicts are files too, which load at the first visit."""
+    env = {**os.environ, "BASELINE": str(write_baseline(tmp_path / "b.prom")), "STATE_DIR": str(tmp_path / "state")}
+    command = [sys.executable, "-W", "error", "-c", FIRST_VISIT]
+    root = Path(__file__).parents[2]
+    result = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+    lines = [line for line in result.stdout.splitlines() if not line.startswith((" ", "Traceback", "OSError"))]
+    assert lines == [
+        "The page cannot be loaded just now.",
+        *["503 The page cannot be loaded just now: Too many open files. Try again."] * 3,
+        "The counts since the start cannot be read True",
+        "200 default",
+    ]
