@@ -288,10 +288,10 @@ def _all_keys(document: Any) -> list[str]:
     return [*map(str, document), *below]
 
 
-def _suggestion(wanted: Iterable[str], received: Iterable[str]) -> str | None:
+def _suggestion(wanted: Iterable[str], received: Iterable[Any]) -> str | None:
     """Say which received name probably stands for each wanted name, without a final stop; None if none does."""
-    # Names keep their order. A name that was found cannot stand for another one.
-    wanted, received = dict.fromkeys(wanted), dict.fromkeys(received)
+    # Names keep their order; keys of a dict may be no texts. A name that was found cannot stand for another one.
+    wanted, received = dict.fromkeys(wanted), dict.fromkeys(map(str, received))
     missing = (name for name in wanted if name not in received)
     unknown = (name for name in received if name not in wanted)
     matches = list(nearest(missing, unknown).items())

@@ -160,12 +160,10 @@ class ModelMonitor:
         duration: float | None,
         reply: Reply | None = None,
     ) -> None:
-        """Pack the record of a prediction and queue it for the sink; `RecordMaker.make` explains the arguments.
+        """Pack the record of a prediction, which `wants_record` has chosen, and queue it for the sinks.
 
-        This never raises and never waits.
+        `RecordMaker.make` explains the arguments. This never raises and never waits.
         """
-        if not self._has_sink:
-            return
         try:
             record = self._records.make(prediction, body, features, output, status, rows, duration, reply)
             if self._redact is not None:

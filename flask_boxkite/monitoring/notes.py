@@ -2,7 +2,7 @@
 
 A note is logged at most once a minute. This process keeps it, and writes it to a small file in the directory where the
 processes of a server count together. So the page of any process shows it. There are five kinds, so a model has at most
-five files of one KiB.
+five files of a few KiB.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ def _write(path: Path, note: Note) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        os.write(descriptor, json.dumps(note._asdict()).encode())
+        # Escapes would make letters of other scripts longer than the reader's limit.
+        os.write(descriptor, json.dumps(note._asdict(), ensure_ascii=False).encode())
     finally:
         os.close(descriptor)
     os.replace(temporary, path)

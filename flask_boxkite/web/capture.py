@@ -44,7 +44,7 @@ _CONTAINERS = frozenset({dict, list, tuple})
 _WITHOUT_OUTPUT = frozenset({"output", "internal"})
 """Capture errors that may also lose the output."""
 
-PASSING: ContextVar[Capture | None] = ContextVar("flask_boxkite.web.response_stream", default=None)
+PASSING: ContextVar[Capture | None] = ContextVar("flask_boxkite.passing", default=None)
 """The prediction whose answer is being sent: the app may log it by hand during that time."""
 
 

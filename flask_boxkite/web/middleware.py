@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Request
 from werkzeug.wsgi import ClosingIterator
 
@@ -93,8 +94,6 @@ class BoxkiteMiddleware:
         return ClosingIterator(body, self._service.app.hand_over)
 
     def _metrics(self, environ: dict[str, Any]) -> Callable[..., Iterable[bytes]]:
-        from werkzeug.exceptions import MethodNotAllowed
-
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return MethodNotAllowed(["GET", "HEAD"])
         request = Request(environ, populate_request=False)

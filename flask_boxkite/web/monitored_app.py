@@ -51,8 +51,10 @@ class MonitoredApp:
 
     Attributes:
         monitor: Monitor of its models.
+        settings: Settings of the app.
         used: Models by the name that a decorator gives.
         has_begun: Whether the first request has come.
+        delivers_at_once: Whether records are delivered with each answer, since the process ends with it.
         is_registered: Whether its metrics are in a registry that the app serves itself.
         capture: Type of the captures of its requests.
         access: Decides who may see the drift page.
@@ -72,7 +74,7 @@ class MonitoredApp:
         self.capture = capture_type(monitor.settings)
         self.used: dict[str | None, ModelMonitor] = {}
         self.has_begun = False
-        self.delivers_at_once = False  # whether records must be delivered with each answer, as the process ends with it
+        self.delivers_at_once = False
         self.is_registered = False
         self._predicted = predicted
         self._refused: set[str | None] = set()  # names of models that are not there, which the log has
@@ -318,11 +320,7 @@ def _add_metrics_route(app: Flask, state: MonitoredApp) -> None:
     blueprint = Blueprint(METRICS, __name__)
 
     def metrics() -> Any:
-        return metrics_response(
-            request,
-            state.monitor.export_http,
-            state.settings.metrics_token,
-        )
+        return metrics_response(request, state.monitor.export_http, state.settings.metrics_token)
 
     add_route(app, blueprint, path, "metrics", metrics)
     app.register_blueprint(blueprint)

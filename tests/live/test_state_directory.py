@@ -126,8 +126,7 @@ def test_it_is_private_whatever_the_umask(base: Path, umask: int) -> None:
         Counts(store, model_section()).add(Increments([0]))
         (directory,) = base.iterdir()
         assert directory.stat().st_mode & 0o7777 == 0o700
-        for path in directory.iterdir():
-            assert path.stat().st_mode & 0o7777 == 0o600
+        assert {path.stat().st_mode & 0o7777 for path in directory.iterdir()} == {0o600}
 
     run_in_child(check)
 

@@ -186,6 +186,12 @@ def rows(value: Any) -> Any:
             f"The names are 'AGE'; {EXPECTED}. {MEANT}",
             id="misspelt",
         ),
+        pytest.param(
+            {1: 1, None: 2, ("age", 1): 3, "AGE": 4},
+            True,
+            f"The names are '1', 'None', \"('age', 1)\", 'AGE'; {EXPECTED}. {MEANT}",
+            id="names that are not texts",
+        ),
     ],
 )
 def test_rows_that_do_not_match(table: Any, is_placed: bool, hint: str) -> None:

@@ -52,6 +52,14 @@ def test_another_process_reads_them_and_the_newest_counts(tmp_path: Path) -> Non
     assert here.read() == {"output": Note(200.0, "new")}
 
 
+@pytest.mark.parametrize("letter", ["a", '"', "\\", "年", "😀", "\ud800"])
+def test_the_longest_note_of_any_script_reaches_another_process(tmp_path: Path, letter: str) -> None:
+    here, there = (notes_in(tmp_path) for _ in range(2))
+    here.keep("output", letter * (MOST_LETTERS + 1))
+    assert there.read() == here.read()
+    assert len(there.read()["output"].text) == MOST_LETTERS
+
+
 def test_a_note_of_a_clock_that_was_ahead_does_not_stay_for_a_year(tmp_path: Path) -> None:
     now = 1e9 + 365 * 86400
     here, there = (Notes("credit", "key", lambda: tmp_path, lambda: now) for _ in range(2))

@@ -521,6 +521,7 @@ def test_counts_that_cannot_be_read_are_said_so(baseline: Baseline, monkeypatch:
         assert "state directory" not in answer.text
     # Wherever that is said, the links lead on.
     links = [attributes for tag, attributes in Outline(answer.text).elements if tag in ("a", "form")]
+    assert links
     for link in links:
         address = urljoin(path, link.get("href") or link.get("action"))
         assert client.get(address).status_code in (200, 503), address

@@ -28,7 +28,7 @@ def named_columns(data: Any, *, prefix: str) -> Iterator[tuple[str, Any]]:
         prefix: Prefix of names for the columns of an array: ``feature_0``, ``feature_1``, …
 
     Raises:
-        BaselineError: *data* has another form, or two columns have one name.
+        BaselineError: *data* has another form, two columns have one name, or one is a sparse matrix.
     """
     seen: set[str] = set()
     for name, column in _pairs(data, prefix):
@@ -37,6 +37,7 @@ def named_columns(data: Any, *, prefix: str) -> Iterator[tuple[str, Any]]:
             msg = f"Two columns are named {text!r}. {ONCE}"
             raise BaselineError(msg)
         seen.add(text)
+        _refuse_sparse(column, f"Column {text!r} is")
         yield text, column
 
 
@@ -95,18 +96,46 @@ def _has_columns(inference: Any) -> bool:
 def _refuse_containers(data: Any, what: str) -> None:
     """Refuse forms of tables that would be misread.
 
+    Args:
+        data: The table.
+        what: ``"features"`` or ``"outputs"``.
+
     Raises:
-        BaselineError: The data is a sparse matrix, or a list of tables.
+        BaselineError: The data is a sparse matrix, or a list of tables, or of arrays that are too long for rows.
+    """
+    _refuse_sparse(data, f"The {what} are")
+    if not isinstance(data, (list, tuple)) or not data:
+        return
+    dimensions = getattr(data[0], "ndim", 0)
+    if dimensions == 0 or any(getattr(item, "ndim", 0) == 0 for item in data):
+        return
+
+    shape = data[0].shape
+    if dimensions > 1:
+        shapes = " and ".join(str(item.shape) for item in data[:2])
+        origin = "several outputs gives" if what == "outputs" else "several inputs takes"
+        column = min(1, shape[1] - 1)
+        msg = (
+            f"The {what} are a list of {len(data)} tables of shape {shapes}, as a model of {origin}. Name the column "
+            f"that you want of each: {{'first': tables[0][:, {column}], 'second': tables[1][:, {column}]}}"
+        )
+        raise BaselineError(msg)
+    if len(data) < shape[0]:
+        msg = (
+            f"The {what} are a list of {len(data)} arrays of {shape[0]} values. Name each variable: "
+            "{'first': arrays[0], 'second': arrays[1]}. If each is a row, write numpy.stack(arrays)"
+        )
+        raise BaselineError(msg)
+
+
+def _refuse_sparse(data: Any, subject: str) -> None:
+    """Refuse a sparse matrix of SciPy, whose rows would be read as texts.
+
+    Raises:
+        BaselineError: The data is one.
     """
     if hasattr(data, "toarray") and hasattr(data, "nnz"):
-        msg = f"The {what} are a sparse matrix of shape {data.shape}. Give its values: matrix.toarray()"
-        raise BaselineError(msg)
-    if isinstance(data, (list, tuple)) and data and all(getattr(item, "ndim", 1) > 1 for item in data):
-        shapes = " and ".join(str(getattr(item, "shape", "?")) for item in data[:2])
-        msg = (
-            f"The {what} are a list of {len(data)} tables of shape {shapes}, as a model of several outputs gives. "
-            "Name the column that you want of each: {'first': tables[0][:, 1], 'second': tables[1][:, 1]}"
-        )
+        msg = f"{subject} a sparse matrix of shape {data.shape}. Give its values: matrix.toarray()"
         raise BaselineError(msg)
 
 

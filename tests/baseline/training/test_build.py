@@ -16,6 +16,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -487,6 +488,54 @@ def test_data_and_options_that_cannot_be_used_are_refused(features: Any, options
         built(features, **options)
 
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("make", [scipy.sparse.csr_matrix, scipy.sparse.csc_array, scipy.sparse.dok_array])
+def test_a_sparse_matrix_is_refused_with_a_remedy(make: Callable[[Any], Any]) -> None:
+    """Its rows would be read as texts."""
+    matrix, column = make(np.eye(3)), make(np.eye(3)[:, :1])
+    assert refusal(matrix) == "The features are a sparse matrix of shape (3, 3). Give its values: matrix.toarray()"
+    assert refusal({"x": [1, 2, 3]}, matrix) == (
+        "The outputs are a sparse matrix of shape (3, 3). Give its values: matrix.toarray()"
+    )
+    of_a_column = "Column 'a' is a sparse matrix of shape (3, 1). Give its values: matrix.toarray()"
+    assert refusal({"a": column}) == of_a_column
+    assert refusal([("x", [1, 2, 3]), ("a", column)]) == of_a_column
+    assert refusal({"x": [1, 2, 3]}, {"a": column}) == of_a_column
+
+
+def test_a_list_of_tables_is_refused_with_a_remedy() -> None:
+    tables, columns = [np.zeros((5, 2))] * 2, [np.zeros((5, 1))] * 2
+    assert refusal({"x": range(5)}, tables) == (
+        "The outputs are a list of 2 tables of shape (5, 2) and (5, 2), as a model of several outputs gives. "
+        "Name the column that you want of each: {'first': tables[0][:, 1], 'second': tables[1][:, 1]}"
+    )
+    assert refusal({"x": range(5)}, columns) == (
+        "The outputs are a list of 2 tables of shape (5, 1) and (5, 1), as a model of several outputs gives. "
+        "Name the column that you want of each: {'first': tables[0][:, 0], 'second': tables[1][:, 0]}"
+    )
+    assert refusal(tables) == (
+        "The features are a list of 2 tables of shape (5, 2) and (5, 2), as a model of several inputs takes. "
+        "Name the column that you want of each: {'first': tables[0][:, 1], 'second': tables[1][:, 1]}"
+    )
+
+
+@pytest.mark.parametrize("hold", [np.array, pd.Series], ids=["numpy", "pandas"])
+def test_a_list_of_long_arrays_is_refused_since_rows_are_many_and_short(hold: Callable[[Any], Any]) -> None:
+    """As rows, the two outputs of a model would be a hundred outputs of two rows."""
+    arrays = [hold([0.5] * 100), hold([0.25] * 100)]
+    remedy = (
+        "Name each variable: {'first': arrays[0], 'second': arrays[1]}. If each is a row, write numpy.stack(arrays)"
+    )
+    assert refusal({"x": range(100)}, arrays) == f"The outputs are a list of 2 arrays of 100 values. {remedy}"
+    assert refusal(arrays) == f"The features are a list of 2 arrays of 100 values. {remedy}"
+    assert len(build_baseline(np.stack([np.zeros(3), np.ones(3)])).features) == 3
+
+
+def refusal(features: Any, inference: Any = None) -> str:
+    with pytest.raises(BaselineError) as caught:
+        build_baseline(features, inference)
+    return str(caught.value)
 
 
 # --- export_text -----------------------------------------------------------------------------------------------------
