@@ -46,12 +46,13 @@ class Nesting:
             table: The rows, unchanged if no value is nested.
             names: Names of the table's columns.
         """
-        if names not in self._plans:
+        plan = self._plans.get(names)  # once, since another thread may clear the plans
+        if plan is None:
             if len(self._plans) >= _MAX_PLANS:  # names come from clients
                 self._plans.clear()
-            self._plans[names] = self._plan(names)
+            plan = self._plans[names] = self._plan(names)
 
-        kept, below = self._plans[names]
+        kept, below = plan
         rows = table.rows
         if not below or (isinstance(rows, np.ndarray) and rows.dtype != object):
             return names
