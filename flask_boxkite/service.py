@@ -115,11 +115,13 @@ class ModelMonitoringService:
 
         Args:
             features: ``(name, column)`` pairs such as ``df.items()``, a mapping of name to column, a 2-D array (its
-                columns are named ``feature_0``, ``feature_1``, …) or a data frame. A lazy or distributed one (Polars,
+                columns are named ``feature_0``, ``feature_1``, …), a data frame, or a list of rows by name, in which
+                nested values are named by their paths (``home.zip``, ``temps.0``). A lazy or distributed frame (Polars,
                 DuckDB, Dask, PySpark) is counted by its engine, in a few passes, with the same result.
-            inference: Output of the model for training or test data: shape (n,), numbers or labels; or a mapping,
-                frame or (n, k) array for k outputs; or the name of the column of *features* that holds it. None: no
-                output distribution.
+            inference: Output of the model for test data, or for training data by cross-validation (for rows that it
+                was fitted to, a model is surer than for others): shape (n,), numbers or labels; or a mapping, rows by
+                name, frame or (n, k) array for k outputs; or the name of the column of *features* that holds it. None:
+                no output distribution.
             path: Path of the file; None for ``/artefact/histogram.prom``. Replaced whole or not at all.
             model: Name of the model.
             version: A name for people. Identity is the hash of the content.

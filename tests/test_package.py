@@ -385,7 +385,7 @@ def run_blocks(path: Path) -> dict[str, Any]:
     """Run the blocks of a file, with the names and files that its reader has; return all names."""
     frame, model = training()
     write_files_of_a_reader(frame)
-    names = {"__name__": "readme", "frame": frame, "model": model}
+    names = {"__name__": "readme", "frame": frame, "test_frame": frame, "model": model}
     for block in python_blocks(path):
         if block.reason is None:
             # Tracebacks show the lines of the file.

@@ -100,7 +100,10 @@ def part_of(path: str) -> Part:
         part = _table(path, _SEPARATORS[kind]) if kind in _SEPARATORS else _typed(path, kind)
     for name, type_ in part.schema.items():
         if type_.is_nested():
-            msg = f"Column {name!r} of '{path}' contains lists or objects. Give each value in it a column of its own."
+            msg = (
+                f"Column {name!r} of '{path}' contains lists or objects. "
+                f"Give each value in it a column of its own, such as '{name}.0' or '{name}.key'."
+            )
             raise BaselineError(msg)
     return _partitioned(part)
 

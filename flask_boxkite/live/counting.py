@@ -22,6 +22,7 @@ from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, cell
 from flask_boxkite.live.columns import ColumnCounter
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.name_order import NameOrder, UnmatchedError
+from flask_boxkite.live.nesting import Nesting
 from flask_boxkite.live.row_search import RowSearch
 from flask_boxkite.live.signed_sums import SignedSums
 from flask_boxkite.payloads.table import ObjectRow, Table
@@ -56,6 +57,7 @@ class VariableCounter:
         names: Names of the variables, in their order.
         known: Names of the variables, as a set.
         gaps: Names of rows that lack a variable and have an unknown name, which may be its misspelling.
+        nesting: Takes variables whose names are paths out of nested values.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class VariableCounter:
             offset += len(distribution.cells)
 
         self._columns = ColumnCounter(self._cells, size, buckets)
+        self.nesting = Nesting(self.names)
         self._order = NameOrder(self.names, notes_gaps=bool(gap))
         self._gap = gap
         self.gaps = self._order.gaps
@@ -124,6 +127,8 @@ class VariableCounter:
         if names is None:
             rows = table.rows
         else:
+            if self.nesting.has_paths:
+                names = self.nesting.flatten(table, names)
             rows = self._order.rows(table, names)
             if self.gaps and names in self.gaps:
                 increments.note_gap(self._gap)

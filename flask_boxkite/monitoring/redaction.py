@@ -76,6 +76,7 @@ class Redaction:
         self._names = frozenset(map(_folded, paths))
         self._paths: _Paths = tuple(parts for path in paths for parts in _ways(path))
         self._tails: _Paths = tuple(path[start:] for path in self._paths for start in range(len(path)))
+        self._ways, self._starts = ([f".{'.'.join(path)}." for path in paths] for paths in (self._paths, self._tails))
         self._columns = self._names.union(path[-1] for path in self._paths)
         self._features = _Positions(feature_names, self._is_column)
         self._outputs = _Positions(output_names, self._is_column)
@@ -125,7 +126,13 @@ class Redaction:
 
     def _is_name(self, key: Any) -> bool:
         name = _folded(key)
-        return name in self._names or not self._names.isdisjoint(map(_folded, _SEPARATORS.split(name)))
+        if name in self._names or not self._names.isdisjoint(map(_folded, _SEPARATORS.split(name))):
+            return True
+        return "." in name and self._is_way(f".{name}.")
+
+    def _is_way(self, name: str) -> bool:
+        """Return whether a flattened path, between dots, leads to or through a hidden field."""
+        return any(map(name.startswith, self._starts)) or any(way in name for way in self._ways)
 
     def _is_column(self, name: Any) -> bool:
         """Return whether a name apart from its values is hidden; its path is unknown."""

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from flask_boxkite.baseline.distribution import Continuous
 from flask_boxkite.monitoring.observation import CoursePoint
 from flask_boxkite.page.chart_data import Bar, Categories, ChartData, Histogram
-from flask_boxkite.page.wording import number, percent
+from flask_boxkite.page.wording import number, percent, percents
 from flask_boxkite.values.times import DAY
 
 __all__ = ["course_chart", "cumulative_chart", "large_chart", "small_chart"]
@@ -27,6 +27,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 12, 30
 _ROW = 26
 _LETTER = 7.5
 """Largest width of a digit in a scale."""
+_SHARE_LETTER = 9.0
+"""Largest mean width of a character in two shares, as `100% → 100%`."""
 _SLOT = 96
 """Width of a special bar, including its name."""
 
@@ -78,6 +80,11 @@ class _Plot:
 def _percent(share: float) -> Markup:
     """Write a share as markup: a very small one contains a "<"."""
     return escape(percent(share))
+
+
+def _shares(before: float, now: float) -> Markup:
+    """Write the shares of a tooltip as markup."""
+    return Markup("training {}, live {}").format(*percents(before, now))
 
 
 def _ticks(lower: float, upper: float, most: int = 5) -> list[float]:
@@ -181,7 +188,7 @@ def _hints(data: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[s
     parts = np.linspace(0, 1, len(xs))
     ends = data.texts((data.lower * (1 - parts) + data.upper * parts).tolist())
     for index, (before, now) in enumerate(zip(data.before.tolist(), data.now.tolist(), strict=True)):
-        text = f"{ends[index]} to {ends[index + 1]}: training {_percent(before)}, live {_percent(now)}"
+        text = f"{ends[index]} to {ends[index + 1]}: {_shares(before, now)}"
         x, width = xs[index], xs[index + 1] - xs[index]
         box = f'x="{x:.1f}" y="{_TOP}" width="{width:.1f}" height="{floor - _TOP:.1f}"'
         yield f'<rect class="hint" {box}><title>{text}</title></rect>'
@@ -192,7 +199,7 @@ def _special(bar: Bar, left: float, plot: _Plot) -> Iterator[str]:
     for kind, share in (("live special", bar.now), ("training", bar.before)):
         y = plot.y(share)
         yield f'<path class="{kind}" d="M{x:.1f} {floor:.1f}V{y:.1f}h{width}V{floor:.1f}z"/>'
-    text = f"{bar.label}: training {_percent(bar.before)}, live {_percent(bar.now)}"
+    text = f"{bar.label}: {_shares(bar.before, bar.now)}"
     yield f'<rect class="hint" x="{x - 10:.1f}" y="{_TOP}" width="{width + 20}" height="{floor - _TOP:.1f}">'
     yield f"<title>{text}</title></rect>"
     yield f'<text x="{x + width / 2:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{bar.label}</text>'
@@ -200,10 +207,11 @@ def _special(bar: Bar, left: float, plot: _Plot) -> Iterator[str]:
 
 def _large_categories(data: Categories, label: str) -> Markup:
     bars = [*data.bars, *data.specials]
-    left, right = 150, 90
+    texts = [" → ".join(percents(bar.before, bar.now)) for bar in bars]
+    left, right = 150, _SHARE_LETTER * max(map(len, texts), default=0) + 6
     tallest = _tallest(data)
     parts: list[str] = []
-    for index, bar in enumerate(bars):
+    for index, (bar, shares) in enumerate(zip(bars, texts, strict=True)):
         y = _ROW * index + 4
         text = bar.label if len(bar.label) <= 17 else f"{bar.label[:16]}…"
         parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(text)}</text>')
@@ -212,7 +220,7 @@ def _large_categories(data: Categories, label: str) -> Markup:
             long = (_WIDTH - left - right) * share / tallest
             parts.append(f'<path class="{name}" d="M{left} {y}h{long:.1f}v{_ROW - 8}H{left}z"/>')
         end = left + (_WIDTH - left - right) * max(bar.before, bar.now) / tallest + 6
-        parts.append(f'<text x="{end:.1f}" y="{y + 14}">{_percent(bar.before)} → {_percent(bar.now)}</text>')
+        parts.append(f'<text x="{end:.1f}" y="{y + 14}">{escape(shares)}</text>')
 
     return _svg((_WIDTH, _ROW * max(len(bars), 1) + 4), label, parts, "large")
 

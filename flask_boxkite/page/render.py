@@ -22,7 +22,7 @@ from flask_boxkite.page.wording import (
     distance_statistics,
     moment,
     number,
-    percent,
+    percents,
     rows_text,
     seconds,
 )
@@ -49,9 +49,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(number=number, percent=percent, seconds=seconds, moment=moment, ago=ago, rows=rows_text)
+    environment.filters.update(number=number, seconds=seconds, moment=moment, ago=ago, rows=rows_text)
     environment.filters.update(failed=failed_text)
-    environment.globals.update(minimum_rows=MINIMUM_ROWS)
+    environment.globals.update(minimum_rows=MINIMUM_ROWS, percents=percents)
     return environment
 
 

@@ -16,6 +16,7 @@ from flask_boxkite.drift.wording import (
     number,
     numbers,
     percent,
+    percents,
     size_meaning,
 )
 from flask_boxkite.values.times import DAY, is_time_text, time_text
@@ -31,6 +32,7 @@ __all__ = [
     "number",
     "numbers",
     "percent",
+    "percents",
     "rows_text",
     "seconds",
     "since_text",

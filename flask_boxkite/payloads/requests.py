@@ -9,6 +9,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from flask_boxkite.payloads.table import (
@@ -23,6 +24,7 @@ from flask_boxkite.payloads.table import (
 )
 from flask_boxkite.payloads.tensors import is_tensor_list, reshaped, tensor_tables
 from flask_boxkite.values.conversion import is_base64
+from flask_boxkite.values.paths import value_at
 
 __all__ = ["csv_table", "form_table", "json_lines_table", "json_table", "other_delimiter"]
 
@@ -44,13 +46,35 @@ def json_table(document: Any, names: frozenset[str]) -> Table | None:
         if not names and any(isinstance(document.get(key), (list, dict)) for key in _BY_KEY):
             return None
     if names and names.isdisjoint(document):
-        return None
+        return _nested(document, names)
 
     for first in document.values():
         if type(first) in SCALARS or not names:  # without known names, lists have no certain meaning
             return ObjectRow(document)
         break
     return as_table(document)
+
+
+def _nested(document: dict[str, Any], names: frozenset[str]) -> Table | None:
+    """Read an object that has features only below its own fields, as `value_at` finds them; None if it has none."""
+    if not names.isdisjoint(document):
+        return None
+    paths = [name for name in names if "." in name and name.partition(".")[0] in document]
+    if not paths or _reaches(document, paths):
+        return ObjectRow(document) if paths else None
+    table = from_columns(document)
+    if table is None or table.names is None or not len(table):
+        return None
+    return table if _reaches(dict(zip(table.names, table.rows[0], strict=True)), paths) else None
+
+
+def _reaches(row: dict[str, Any], paths: Sequence[str]) -> bool:
+    """Return whether a single value stands at any of these paths."""
+    for path in paths:
+        with suppress(LookupError):
+            if not isinstance(value_at(row, path), (dict, list)):
+                return True
+    return False
 
 
 def _by_mark(document: dict[str, Any], names: frozenset[str]) -> Table | None:
@@ -81,15 +105,16 @@ def _fits(table: Table, names: frozenset[str]) -> bool:
     return len(table.rows[0]) == len(names) if table.names is None else not names.isdisjoint(table.names)
 
 
-def _features(value: Any, names: Collection[str]) -> Table | None:
-    return as_table(value)
+def _features(value: Any, names: frozenset[str]) -> Table | None:
+    nested = _nested(value, names) if isinstance(value, dict) else None
+    return as_table(value) if nested is None else nested
 
 
 def _rows(value: Any, names: frozenset[str]) -> Table | None:
     """Read rows under ``data``, ``rows``, ``records`` or ``input`` as if they stood alone."""
-    if not isinstance(value, (list, dict)) or (isinstance(value, dict) and names and names.isdisjoint(value)):
-        return None
-    return as_table(value)
+    if isinstance(value, dict) and names and names.isdisjoint(value):
+        return _nested(value, names)
+    return as_table(value) if isinstance(value, (list, dict)) else None
 
 
 def _data(value: Any, names: frozenset[str]) -> Table | None:
@@ -164,11 +189,11 @@ def _records(value: Any, names: Collection[str]) -> Table | None:
     return from_records(value) if isinstance(value, list) else None
 
 
-def _inputs(value: Any, names: Collection[str]) -> Table | None:
+def _inputs(value: Any, names: frozenset[str]) -> Table | None:
     """Read MLflow's tensors and columns, TensorFlow Serving's columns, or Open Inference v2."""
     if not isinstance(value, dict):
         return tensor_tables(value, names) if is_tensor_list(value, names) else as_table(value)
-    if (table := _single_input(value, names)) is not None:
+    if (table := _single_input(value, names)) is not None or (table := _nested(value, names)) is not None:
         return table
     if (table := from_columns(value)) is not None:
         return table

@@ -60,6 +60,10 @@ class Table:
         """A list of rows, each with one value per column; or an array of shape (rows, columns)."""
         return self._rows
 
+    def replace(self, names: tuple[str, ...], rows: list[Any]) -> None:
+        """Hold other columns, of as many rows."""
+        self._names, self._rows = names, rows
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -94,6 +98,10 @@ class ObjectRow(Table):
     def rows(self) -> list[Any]:
         """The values."""
         return [list(self.object.values())]
+
+    def replace(self, names: tuple[str, ...], rows: list[Any]) -> None:
+        """Hold other fields."""
+        self.object = dict(zip(names, rows[0], strict=True))
 
     def __len__(self) -> int:
         return 1

@@ -25,7 +25,8 @@ from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import JSON_LINES, Table, as_table, form_table, found_output, readable
-from flask_boxkite.web.options import QUERY, Options, value_at
+from flask_boxkite.values.paths import value_at
+from flask_boxkite.web.options import QUERY, Options
 from flask_boxkite.web.request_body import BodyTee, JsonSpy, breaks_off, buffered_body, reread, untouched
 from flask_boxkite.web.request_features import BINARY_LENGTH, RequestFeatures
 from flask_boxkite.web.return_values import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import signature
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from flask_boxkite.monitoring.hints import Where
 
-__all__ = ["QUERY", "Options", "Pick", "value_at"]
+__all__ = ["QUERY", "Options", "Pick"]
 
 Pick: TypeAlias = Where
 
@@ -36,22 +36,6 @@ class Options:
     def wants_answer(self) -> bool:
         """Whether the callable for the output takes the parsed answer."""
         return callable(self.output) and _first_parameter(self.output) == "answer"
-
-
-def value_at(document: Any, path: str) -> Any:
-    """Return the value at a dotted path.
-
-    Raises:
-        LookupError: There is no such value.
-    """
-    for key in path.split("."):
-        if isinstance(document, Mapping) and key in document:  # a lookup alone would add the key to a defaultdict
-            document = document[key]
-        elif isinstance(document, Sequence) and not isinstance(document, str) and key.isdecimal():
-            document = document[int(key)]
-        else:
-            raise LookupError(path)
-    return document
 
 
 def _first_parameter(function: Callable[..., Any]) -> str | None:

@@ -124,9 +124,23 @@ class RedactedCapture(Capture):
     def _hide(self) -> None:
         """Replace the counted values by the values that may be shown."""
         if self._shown is not None:
+            self._shown = self._flattened(self._shown)
             self._table = self._shown
         if self._shown_output is not None:
             self._output = self._shown_output
+
+    def _flattened(self, shown: Any) -> Any:
+        """Return the rows with the columns of the counted rows, whose nested values have columns of their own."""
+        counted = self._table
+        if not (isinstance(shown, Table) and isinstance(counted, Table)) or shown.names == counted.names:
+            return shown
+        names = self.model.counter.features.nesting.flatten(shown, shown.names or ())
+        if names != counted.names:  # all nested values are hidden
+            return REDACTED
+        # A value below a hidden one is hidden, not missing.
+        rows = [list(map(_shown_or_hidden, *pair)) for pair in zip(shown.rows, counted.rows, strict=True)]
+        shown.replace(names, rows)
+        return shown
 
 
 def _is_rest(shown: Any, whole: Any) -> bool:
@@ -137,6 +151,10 @@ def _is_rest(shown: Any, whole: Any) -> bool:
         has_same_keys = isinstance(whole, dict) and list(shown) == list(whole)
         return has_same_keys and all(map(_is_rest, shown.values(), whole.values()))
     return bool(shown in (REDACTED, whole))
+
+
+def _shown_or_hidden(shown: Any, counted: Any) -> Any:
+    return REDACTED if shown is None and counted is not None else shown
 
 
 def _may_be_csv(output: Any) -> bool:

@@ -24,7 +24,8 @@ from flask_boxkite.payloads import (
     json_lines_table,
     json_table,
 )
-from flask_boxkite.web.options import Options, value_at
+from flask_boxkite.values.paths import value_at
+from flask_boxkite.web.options import Options
 from flask_boxkite.web.request_body import JsonOnce
 from flask_boxkite.web.return_values import LONGEST_PAYLOAD
 

@@ -348,7 +348,8 @@ def test_a_file_of_types_that_polars_lacks_is_one_line() -> None:
         ),
         pytest.param(
             "nested.jsonl",
-            "Column 'x' of 'nested.jsonl' contains lists or objects. Give each value in it a column of its own.",
+            "Column 'x' of 'nested.jsonl' contains lists or objects. "
+            "Give each value in it a column of its own, such as 'x.0' or 'x.key'.",
             id="nested",
         ),
         pytest.param(

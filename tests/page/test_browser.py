@@ -17,6 +17,9 @@ from werkzeug.serving import make_server
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.drift.wording import size_cell
+from flask_boxkite.page.assets import asset
+from flask_boxkite.page.chart_data import Bar, Categories
+from flask_boxkite.page.charts import large_chart
 from tests.page.scenes import Scene, scene_of
 from tests.peers import Gunicorn, fetch, npm_modules
 
@@ -296,6 +299,24 @@ def test_nothing_is_cut_off_on_any_screen(open_page: Open, path: str) -> None:
     for width in (320, 390, 600, 768, 1024, 1280):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [(1.0, 1.0), (0.99981, 0.99989), (1.0, 0.00004), (0.00004, 0.9)],
+    ids=["all", "nearly all", "< 0.1%", "few"],
+)
+def test_the_shares_of_a_category_stand_in_the_chart(browser: Browser, shares: tuple[float, float]) -> None:
+    chart = large_chart(Categories((Bar("rare", *shares),), ()), "rare")
+    page = browser.new_page()
+    page.set_content(f"<style>{asset('boxkite.css')}</style>{chart}")
+
+    right = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('text')].map(t => t.getBBox().x + t.getBBox().width))"
+    )
+
+    page.close()
+    assert right <= 560
 
 
 @pytest.mark.parametrize("path", ["/boxkite/", variable_path("age"), variable_path("city")], ids=["all", "age", "city"])

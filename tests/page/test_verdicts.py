@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from flask import Flask
 
+from flask_boxkite import Boxkite
 from flask_boxkite.cli import boxkite
 from flask_boxkite.drift.recurrence import ERROR
 from flask_boxkite.drift.report import DriftReport
@@ -20,6 +22,7 @@ from flask_boxkite.page.content import ModelView
 from flask_boxkite.page.render import comparison_html
 from flask_boxkite.page.wording import decision_statistics, since_text
 from flask_boxkite.records import Records
+from tests.baseline.training.building import built
 from tests.cli.test_drift import answering
 from tests.page.scenes import BATCH, REPEATS, SCENES, Scene, scene_of
 
@@ -390,3 +393,21 @@ def test_the_first_sentence_counts_what_is_unclear(scene: Scene, verdicts: list[
     assert sentence(page) == said.replace("A", first).replace("B", second)
     assert "Charts show all of it" not in page
     assert f'<p class="summary {state}">' in page
+
+
+def test_two_shares_that_differ_look_different_in_every_place() -> None:
+    app = Flask(__name__)
+    baseline = built({"plan": ["free"] * 594 + ["pro"] * 406})
+    app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_SINK="none", BOXKITE_DASHBOARD_PATH="/boxkite")
+    monitor = Boxkite(app)
+    with app.app_context():
+        monitor.log_prediction(features={"plan": ["free"] * 586 + ["pro"] * 414})
+    client = app.test_client()
+
+    overview, report = (client.get(f"/boxkite/{page}?window=start").text for page in ("", "report.html"))
+    variable = client.get("/boxkite/variable?window=start&model=default&side=feature&variable=plan").text
+
+    assert [lines(page)["plan"]["Moved most"] for page in (overview, report)] == ["free: 59.4% → 58.6%"] * 2
+    assert "Moved most: free, 59.4% of rows in training, 58.6% live." in sentence(variable)
+    assert re.search(r"<text[^>]*>59.4% → 58.6%</text>", variable)
+    assert "free59.4%58.6%" in plain(variable)

@@ -109,6 +109,40 @@ CONVENTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
+HOME = {"home": {"zip": 7}, "temps": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [HOME, {"features": HOME}, {"data": HOME}, {"rows": HOME}, {"input": HOME}, {"inputs": HOME}, [HOME]]
+    + [{key: [HOME]} for key in ("features", "data", "rows", "records", "input", "instances", "dataframe_records")],
+    ids=str,
+)
+def test_nested_rows_are_found_by_the_paths_of_their_values(document: Any) -> None:
+    names = frozenset({"home.zip", "temps.0", "temps.1"})
+
+    assert laid_out(json_table(document, names)) == (("home", "temps"), [[{"zip": 7}, [1, 2]]])
+
+
+def test_columns_of_lists_are_found_by_the_paths_of_their_values() -> None:
+    """Each list is an item of its column; a lone list of values is a row's."""
+    names = frozenset({"low.0", "low.1", "high.0", "high.1"})
+
+    columns = {"low": [[1, 2], [3, 4], [5, 6]], "high": [[7, 8], [9, 10], [11, 12]]}
+    assert laid_out(json_table(columns, names)) == (
+        ("low", "high"),
+        [[[1, 2], [7, 8]], [[3, 4], [9, 10]], [[5, 6], [11, 12]]],
+    )
+    assert laid_out(json_table({"low": [1, 2], "high": [7, 8]}, names)) == (("low", "high"), [[[1, 2], [7, 8]]])
+
+
+@pytest.mark.parametrize(
+    "document", [{"home": 7}, {"home": {"town": 1}}, {"temps": []}, {"house": {"zip": 7}}], ids=str
+)
+def test_objects_without_a_value_at_a_path_are_not_guessed(document: Any) -> None:
+    assert json_table(document, frozenset({"home.zip", "temps.0"})) is None
+
+
 @pytest.mark.parametrize("names", [AB, NONE], ids=["baseline", "no baseline"])
 @pytest.mark.parametrize(("document", "expected"), CONVENTIONS.values(), ids=CONVENTIONS.keys())
 def test_conventions_of_requests(document: Any, expected: Any, names: frozenset[str]) -> None:

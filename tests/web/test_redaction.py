@@ -225,6 +225,7 @@ BASELINES: dict[str, tuple[str, ...] | None] = {
     "with the field": ("age", "ssn"),
     "without it": ("age", "income"),
     "as narrow as one field": ("age",),
+    "of paths": ("x.age", "x.ssn"),
 }
 
 

@@ -59,7 +59,11 @@ def _is_invalid(item: Distribution) -> bool:
 
 
 def _of_containers(item: Distribution) -> Problem:
-    fact, remedy = f"Column {item.name!r} holds lists or objects.", "Give each value in them a column of its own, or"
+    fact = f"Column {item.name!r} holds lists or objects."
+    remedy = (
+        f"Give each value in them a column of its own, such as '{item.name}.0' or '{item.name}.key' "
+        "(a list of rows by name, as from frame.to_dict('records'), needs no change), or"
+    )
     names = (item.name,)
     return Problem(fact, f"{remedy} exclude={names!r}.", f"{remedy} --exclude {item.name!r}.")
 

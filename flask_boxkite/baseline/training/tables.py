@@ -1,7 +1,7 @@
 """Tables of training data in all forms, as pairs of a name and a raw column, which `columns` reads.
 
-They may be mappings, ``(name, column)`` pairs, 2-D arrays and, through narwhals, data frames of pandas, polars, pyarrow
-and others.
+They may be mappings, ``(name, column)`` pairs, 2-D arrays, rows by name and, through narwhals, data frames of pandas,
+polars, pyarrow and others.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from flask_boxkite.baseline.training.columns import as_array
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.values.conversion import to_text
+from flask_boxkite.values.paths import leaves
 
 __all__ = ["ONCE", "as_lazy_frame", "named_columns", "named_outputs", "with_classes"]
 
@@ -24,7 +25,8 @@ def named_columns(data: Any, *, prefix: str) -> Iterator[tuple[str, Any]]:
     """Yield name and raw column of each variable in *data*, one at a time.
 
     Args:
-        data: Mapping, pairs, 2-D array (also as a list of rows), or data frame.
+        data: Mapping, pairs, 2-D array (also as a list of rows), data frame, or list of rows by name, of which each
+            value in a nested object or list has a column, named by its path: ``address.zip``, ``readings.0``.
         prefix: Prefix of names for the columns of an array: ``feature_0``, ``feature_1``, …
 
     Raises:
@@ -55,7 +57,10 @@ def named_outputs(inference: Any) -> Iterator[tuple[str, Any]]:
         yield "output", inference
         return
     columns = list(named_columns(inference, prefix="output"))
-    is_array = not _is_pair(inference[0]) if isinstance(inference, (list, tuple)) else isinstance(inference, np.ndarray)
+    if isinstance(inference, (list, tuple)):
+        is_array = not (_is_pair(inference[0]) or isinstance(inference[0], Mapping))
+    else:
+        is_array = isinstance(inference, np.ndarray)
     if len(columns) == 1 and is_array:
         columns = [("output", columns[0][1])]
     yield from columns
@@ -88,7 +93,9 @@ def with_classes(inference: Any, classes: Iterable[Any]) -> dict[str, Any]:
 
 def _has_columns(inference: Any) -> bool:
     if isinstance(inference, (list, tuple)):
-        return bool(inference) and (isinstance(inference[0], (list, tuple)) or getattr(inference[0], "ndim", 0) > 0)
+        return bool(inference) and (
+            isinstance(inference[0], (list, tuple, Mapping)) or getattr(inference[0], "ndim", 0) > 0
+        )
     # The type is asked, because a lazy frame would have to resolve its columns, and Polars warns of that.
     return isinstance(inference, Mapping) or getattr(inference, "ndim", 1) == 2 or hasattr(type(inference), "columns")
 
@@ -149,6 +156,8 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
         return ((name, frame.get_column(name)) for name in frame.columns)
 
     if not isinstance(data, np.ndarray) and isinstance(data, Sequence) and data and not _is_pair(data[0]):
+        if isinstance(data[0], Mapping):
+            return _unnested(data).items()
         data = _stacked(data)
     if (array := as_array(data)) is not None:
         data = array
@@ -159,7 +168,7 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
 
     if isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
         return _checked_pairs(data)
-    msg = f"Expected a mapping, (name, column) pairs, a 2-D array or a data frame, got {type(data).__name__}."
+    msg = f"Expected a mapping, (name, column) pairs, rows, a 2-D array or a data frame, got {type(data).__name__}."
     raise BaselineError(msg)
 
 
@@ -190,6 +199,32 @@ def _native_frame(data: Any) -> Any | None:
 def _is_pair(item: Any) -> bool:
     """Say whether an item is a name with a column, rather than a row of two values."""
     return isinstance(item, (tuple, list)) and len(item) == 2 and not np.isscalar(item[1]) and item[1] is not None
+
+
+def _unnested(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """Return a column for each path in rows by name; a value that a row lacks is None.
+
+    Raises:
+        BaselineError: A row is no object, or is nested too deeply.
+    """
+    columns: dict[str, list[Any]] = {}
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            msg = f"Item {index} of the training data must be a row by name, as the first is, got {type(row).__name__}."
+            raise BaselineError(msg)
+        try:
+            for path, value in leaves(row):
+                columns.setdefault(path, [None] * len(rows))[index] = value
+        except RecursionError:
+            msg = f"Item {index} of the training data is nested too deeply. Give each value a column of its own."
+            raise BaselineError(msg) from None
+    # A missing object is no column: the values below it are missing.
+    above = {path[:end] for path in columns for end in range(len(path)) if path[end] == "."}
+    return {
+        path: values
+        for path, values in columns.items()
+        if path not in above or any(value is not None for value in values)
+    }
 
 
 def _stacked(rows: Sequence[Any]) -> Any:

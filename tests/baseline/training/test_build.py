@@ -404,6 +404,25 @@ def test_outputs_without_rows_are_refused() -> None:
         build_baseline({"x": [1, 2]}, [])
 
 
+def test_rows_by_name_become_columns_and_nested_values_columns_named_by_their_paths() -> None:
+    rows = [{"age": age, "home": {"zip": age % 3}, "temps": [age / 2, -age]} for age in range(60)]
+    rows[7] = {"age": 7, "home": None}
+    columns = {
+        "age": list(range(60)),
+        "home.zip": [age % 3 if age != 7 else None for age in range(60)],
+        "temps.0": [age / 2 if age != 7 else None for age in range(60)],
+        "temps.1": [-age if age != 7 else None for age in range(60)],
+    }
+
+    assert built(rows) == built(columns)
+
+
+def test_outputs_may_be_rows_by_name() -> None:
+    rows = [{"heat": {"kwh": number}} for number in range(60)]
+
+    assert built({"x": range(60)}, rows) == built({"x": range(60)}, {"heat.kwh": range(60)})
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -411,9 +430,10 @@ def test_outputs_without_rows_are_refused() -> None:
     ("features", "options", "message"),
     [
         ({}, {}, "The training data has no columns: give at least one feature or an inference."),
-        (5, {}, "Expected a mapping, (name, column) pairs, a 2-D array or a data frame, got int."),
-        ("ab", {}, "Expected a mapping, (name, column) pairs, a 2-D array or a data frame, got str."),
+        (5, {}, "Expected a mapping, (name, column) pairs, rows, a 2-D array or a data frame, got int."),
+        ("ab", {}, "Expected a mapping, (name, column) pairs, rows, a 2-D array or a data frame, got str."),
         ([1, 2], {}, "Item 0 of the training data must be a pair (name, column), got int."),
+        ([{"x": 1}, [1]], {}, "Item 1 of the training data must be a row by name, as the first is, got list."),
         (
             np.zeros(3),
             {},
