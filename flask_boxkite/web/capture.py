@@ -7,7 +7,7 @@ counted by reason, and logged with its traceback at most once a minute.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
@@ -55,6 +55,7 @@ class Capture(RequestFeatures):
     Args:
         model: Monitor of the model, which counts and logs it.
         options: Places of its features and output.
+        config: Configuration of the Flask app; None for another app.
         keeps_long_bodies: Whether to keep long JSON bodies too, for apps that do not parse them with *request*.
     """
 
@@ -78,12 +79,20 @@ class Capture(RequestFeatures):
     _query_string = b""
     _output: Any = None
 
-    def __init__(self, model: ModelMonitor, options: Options, *, keeps_long_bodies: bool = False) -> None:
+    def __init__(
+        self,
+        model: ModelMonitor,
+        options: Options,
+        config: Mapping[str, Any] | None = None,
+        *,
+        keeps_long_bodies: bool = False,
+    ) -> None:
         self._started = perf_counter()
         self.model = model
         self.prediction = model.new_id()
         self.tally = Tally()
         self._options = options
+        self._config = config
         self._keeps_long_bodies = keeps_long_bodies
 
     @property

@@ -75,7 +75,7 @@ def _begin(view: Callable[..., Any], model: str | None, options: Options) -> Cap
             _warn_uncounted(view, _OTHER_MODEL)
         return False
 
-    capture = state.capture(state.used.get(model) or state.model_of_view(model, view), options)
+    capture = state.capture(state.used.get(model) or state.model_of_view(model, view), options, app.config)
     setattr(current, CAPTURE, capture)
     if not state.settings.enabled:
         return True

@@ -15,7 +15,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request
 
-__all__ = ["BodyTee", "JsonOnce", "JsonSpy", "breaks_off", "buffered_body", "reread", "untouched"]
+__all__ = ["BodyTee", "JsonSpy", "breaks_off", "buffered_body", "reread", "untouched"]
 
 _BODY_KEYS = ("stream", "_cached_data", "_cached_json", "data", "form", "files", "values")
 """Attributes in which a Werkzeug request caches a body."""
@@ -37,19 +37,8 @@ def buffered_body(request: Request, limit: int) -> bytes | None:
     if not length.isdecimal() or (size := int(length)) > limit:
         return None
     data, error = _read(environ["wsgi.input"], size)
-    _put_back(request, data, size)
-    if error is not None:
-        environ["wsgi.input"] = _BrokenInput(data, error)
+    environ["wsgi.input"] = io.BytesIO(data) if error is None else _BrokenInput(data, error)
     return data
-
-
-def _put_back(request: Request, data: bytes, length: int) -> None:
-    environ = request.environ
-    environ["wsgi.input"] = buffer = io.BytesIO(data)
-    allowed = request.max_content_length
-    if len(data) == length and (allowed is None or length < allowed):
-        # Werkzeug's own wrapper would only repeat this check, at several microseconds per request.
-        request.__dict__["stream"] = buffer
 
 
 def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
@@ -231,25 +220,3 @@ class JsonSpy:
         document = self.module.loads(data, **options)
         self._show(document)
         return document
-
-
-class JsonOnce:
-    """A request's ``json_module`` that already has the parsed body, and returns it once.
-
-    So the body is parsed once for us and the view, and the view's request still looks unread.
-    """
-
-    def __init__(self, module: Any, body: bytes, document: Any) -> None:
-        self._module = module
-        self._known = [(body, document)]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
-
-    def loads(self, data: Any, **options: Any) -> Any:
-        """Return the document, which the caller may change; a second call parses a new one."""
-        if self._known and not options:
-            body, document = self._known.pop()
-            if data == body:
-                return document
-        return self._module.loads(data, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from typing import IO, Any
 
 from werkzeug.exceptions import HTTPException
@@ -26,7 +27,7 @@ from flask_boxkite.payloads import (
 )
 from flask_boxkite.values.paths import value_at
 from flask_boxkite.web.options import Options
-from flask_boxkite.web.request_body import JsonOnce
+from flask_boxkite.web.parsed_json import hand_over
 from flask_boxkite.web.return_values import LONGEST_PAYLOAD
 
 __all__ = ["BINARY_LENGTH", "RequestFeatures"]
@@ -44,11 +45,12 @@ class RequestFeatures:
 
     model: ModelMonitor
     _options: Options
+    _config: Mapping[str, Any] | None = None  # of the Flask app; None for another app
 
     def _find(self, request: Request, body: bytes) -> Table | None:
         """Find the features in a body; None if it cannot be read, or fits no convention."""
         try:
-            document = _json_of(request, body)
+            document = _json_of(request, body, self._config)
             if document is not None:
                 return self._table_of(document)
             if self._options.features is None and (table := self._table_of_text(request, body)) is not None:
@@ -109,7 +111,7 @@ class RequestFeatures:
         return csv_table(text, self.model.feature_names)
 
 
-def _json_of(request: Request, body: bytes) -> Any:
+def _json_of(request: Request, body: bytes, config: Mapping[str, Any] | None) -> Any:
     """Return the request's JSON, parsed once for us and the view; None if the body is not JSON.
 
     Raises:
@@ -120,7 +122,7 @@ def _json_of(request: Request, body: bytes) -> Any:
         if "_cached_data" in request.__dict__:
             return request.get_json(silent=True)
         document = request.json_module.loads(body)
-        request.json_module = JsonOnce(request.json_module, body, document)  # type: ignore[assignment]
+        hand_over(request, body, document, config)
         return document
     # `curl -d` labels JSON as a form unless told otherwise. Tensors without values have only JSON.
     is_json = body.lstrip()[:1] in (b"{", b"[") and BINARY_LENGTH not in request.environ

@@ -463,6 +463,23 @@ def test_the_limits_of_flask_hold(twins: Make, name: str, limits: dict[str, int]
     assert "internal" not in app.scrape().errors()
 
 
+@pytest.mark.skipif(not hasattr(Request, "_max_content_length"), reason="Flask has one limit for all requests.")
+@pytest.mark.parametrize("read", ["json", "get_data", "stream", "form"])
+def test_a_limit_that_the_view_sets_holds(twins: Make, read: str) -> None:
+    """Although the body had been read when the view set it (Flask 3.1)."""
+
+    def define(app: Flask, predict: Any) -> None:
+        @app.post("/score")
+        @predict
+        def score() -> Any:
+            request.max_content_length = 20
+            return jsonify(score=0.5, read=outcome(READERS[read]))
+
+    app = twins(define)
+    for body in ("JSON", "form"):
+        send(app, BODIES[body], {}, {})
+
+
 def test_a_refused_upload_is_413_and_counted(twins: Make) -> None:
     def define(app: Flask, predict: Any) -> None:
         @app.post("/score")
