@@ -21,6 +21,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -89,6 +90,7 @@ def install_project() -> Path:
     python = make_venv(VENV)
     stamp = VENV / "boxkite-tests.stamp"
     if stale(stamp):
+        install_compiler()
         say("Installing the project and its test group")
         pip(python, "--editable", str(ROOT), "--group", f"{ROOT / 'pyproject.toml'}:tests")
         stamp.write_text(wanted_stamp())
@@ -96,13 +98,28 @@ def install_project() -> Path:
 
 
 def stale(stamp: Path) -> bool:
-    """Say whether the environment was filled for another pyproject.toml, or never."""
+    """Say whether the environment was filled for another pyproject.toml or compiled part, or never."""
     return not stamp.is_file() or stamp.read_text() != wanted_stamp()
 
 
 def wanted_stamp() -> str:
-    """Return what a stamp holds when all that pyproject.toml asks for is installed."""
-    return hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    """Return what a stamp holds when all is installed that pyproject.toml asks for, and compiled as it is now."""
+    files = ("pyproject.toml", "setup.py", "flask_boxkite/compiled/native.pyx")
+    return hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in files)).hexdigest()
+
+
+def install_compiler() -> None:
+    """Install a C compiler and Python's headers with apt where they are missing; the package can do without."""
+    packages = [] if shutil.which("cc") else ["gcc", "libc6-dev"]
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        packages.append("python3-dev")
+    if not packages:
+        return
+    say(f"Installing {' and '.join(packages)}")
+    try:
+        apt_get("install", "--yes", "--no-install-recommends", *packages)
+    except InstallError as error:
+        say(f"Without a compiler, whose tests {'fail' if in_ci() else 'skip'}: {error}")
 
 
 def make_venv(directory: Path, base: str = sys.executable) -> Path:
@@ -167,6 +184,7 @@ def run_wheel_tests(pytest_arguments: list[str]) -> int:
 def build_wheel(python: Path, scratch: Path) -> Path:
     """Build the wheel of the checkout into *scratch*; return its path."""
     say("Building the wheel")
+    shutil.rmtree(ROOT / "build", ignore_errors=True)  # files that are gone from the package would still be in it
     quietly(str(python), "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(scratch), str(ROOT))
     (wheel,) = scratch.glob("*.whl")
     return wheel

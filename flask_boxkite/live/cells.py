@@ -116,17 +116,17 @@ class DiscreteCells:
         self.width = Width(distribution.width)
         self._read: Callable[[Any], Any] = to_text if self.is_text else self._number
         values = distribution.values if self.is_text else map(self._number, distribution.values)
-        self._cells: dict[Any, int] = {value: offset + i for i, value in enumerate(values)}
-        self._stripped = {value.strip(): cell for value, cell in self._cells.items()} if self.is_text else {}
+        self.categories: dict[Any, int] = {value: offset + i for i, value in enumerate(values)}
+        self._stripped = {value.strip(): cell for value, cell in self.categories.items()} if self.is_text else {}
 
         # Where training dropped rare categories, "TRUE" may be one of them.
         booleans = {} if distribution.rare else {folded(text): cell for text, cell in self._stripped.items()}
         self._booleans = {text: booleans[text] for text in BOOLEAN_TEXTS.keys() & booleans}
-        self._words: dict[Any, int] = {text: text_word(text) for text in self._cells} if self.is_text else {}
+        self.words: dict[Any, int] = {text: text_word(text) for text in self.categories} if self.is_text else {}
 
         rare = offset + len(distribution.categories)
         # If training dropped rare categories, an unknown category may be one of them.
-        self._other = rare if distribution.rare else rare + 1
+        self.other = rare if distribution.rare else rare + 1
         self.missing = rare + 2
         self.invalid = rare + 3
         self.missing_texts = distribution.missing_texts
@@ -147,7 +147,7 @@ class DiscreteCells:
             return self.invalid, self._missing_word if self.is_text else _word_of_invalid(value)
         if key is None or key != key:
             return self.missing, self._missing_word
-        cell = self._cells.get(key)
+        cell = self.categories.get(key)
         if self.is_text:
             if cell is None and is_missing_text(key, self.missing_texts):
                 return self.missing, self._missing_word
@@ -156,11 +156,11 @@ class DiscreteCells:
             if cell is None and self._booleans:  # a column of texts and booleans has True in CSV and true in JSON
                 cell = self._booleans.get(folded(key))
             if cell is None and len(key) > MOST_LETTERS:
-                cell = self._cells.get(short_text(key))
-            return self._other if cell is None else cell, self._words.get(key) or text_word(key)
+                cell = self.categories.get(short_text(key))
+            return self.other if cell is None else cell, self.words.get(key) or text_word(key)
 
         is_plain = type(value) in PLAIN_NUMBERS or self.width.is_narrow
-        return self._other if cell is None else cell, key if is_plain else _word_of_number(value, key)
+        return self.other if cell is None else cell, key if is_plain else _word_of_number(value, key)
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers."""
@@ -181,7 +181,7 @@ class DiscreteCells:
         missing = int(np.count_nonzero(column != column))
         block[cells] += counts[:-1]
         block[self.missing] += missing
-        block[self._other] += len(column) - int(counts.sum()) - missing
+        block[self.other] += len(column) - int(counts.sum()) - missing
 
     def _categories_for(self, dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the categories as numbers of this type, ascending, with a NaN behind them, and the categories' cells.
@@ -190,13 +190,13 @@ class DiscreteCells:
         """
         known = self._sorted.get(dtype.char)
         if known is None:
-            exact = np.array(sorted(self._cells))
+            exact = np.array(sorted(self.categories))
             numbers = exact
             if dtype.kind == "f" and dtype.itemsize < self.width.dtype.itemsize:
                 narrow = exact.astype(dtype)
                 is_exact = narrow.astype(str).astype(np.float64) == exact
                 exact, numbers = exact[is_exact], narrow[is_exact].astype(np.float64)
-            cells = np.array([self._cells[value] for value in exact.tolist()], dtype=np.intp)
+            cells = np.array([self.categories[value] for value in exact.tolist()], dtype=np.intp)
             known = self._sorted[dtype.char] = np.append(numbers, math.nan), cells
         return known
 

@@ -1,42 +1,32 @@
 """Counting of rows and batches: the bin, category or special cell of each value.
 
-One row costs a binary search per value in pure Python, or one search for the whole row (`row_search`). A batch is
-counted with NumPy (`columns`). Each way gives the same cells, bit for bit, as comparing the number from `to_number`
-with ``(lower, upper]``.
+A few rows are counted one by one (`row_cells`), a batch with NumPy (`columns`). Each way gives the same cells, bit for
+bit, as comparing the number from `to_number` with ``(lower, upper]``.
 """
 
 from __future__ import annotations
 
-import math
-import struct
-from bisect import bisect_left
 from collections.abc import Sequence
-from operator import add, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.live.arrays import row_lists
-from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, cells_of
+from flask_boxkite.live.cells import Cells, cells_of
 from flask_boxkite.live.columns import ColumnCounter
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.name_order import NameOrder, UnmatchedError
 from flask_boxkite.live.nesting import Nesting
-from flask_boxkite.live.row_search import RowSearch
+from flask_boxkite.live.row_cells import row_cells
 from flask_boxkite.live.signed_sums import SignedSums
 from flask_boxkite.payloads.table import ObjectRow, Table
-from flask_boxkite.values.rowhash import bucket_of
 
 __all__ = ["VariableCounter"]
 
 BULK_ROWS = 12
 """Number of rows from which counting by column is faster than row by row."""
-
-WIDE_ROW = 8
-"""Number of variables from which one search for the whole row is faster than one per value."""
-
-_EXACT = 2**53
 
 
 class VariableCounter:
@@ -73,7 +63,6 @@ class VariableCounter:
     ) -> None:
         self.names = tuple(distribution.name for distribution in distributions)
         self.known = frozenset(self.names)
-        self._buckets = buckets
         self._cells: list[Cells] = []
         for distribution in distributions:
             self._cells.append(cells_of(distribution, offset))
@@ -84,21 +73,10 @@ class VariableCounter:
         self._order = NameOrder(self.names, notes_gaps=bool(gap))
         self._gap = gap
         self.gaps = self._order.gaps
-        is_text = [cells.is_text for cells in self._cells]
-        self._first_sum = sums
-        self._sums = None if sums is None else SignedSums(sums, is_text)
+        self._sums = None if sums is None else SignedSums(sums, [cells.is_text for cells in self._cells])
 
-        continuous = [cells for cells in self._cells if isinstance(cells, ContinuousCells)]
         self._pick = itemgetter(*self.names) if self.names else itemgetter(0)
-        self._locators = [cells.locate for cells in self._cells]
-        self._bounds = [cells.bounds for cells in continuous]
-        self._offsets = [cells.offset for cells in continuous]
-        self._is_continuous = len(continuous) == len(self._cells)
-        self._pack = struct.Struct("<" + "".join("Q" if holds_text else "d" for holds_text in is_text)).pack
-        self._is_narrow = any(cells.width.is_narrow for cells in self._cells)
-        self._rounding = struct.Struct("<" + "".join(cells.width.letter for cells in self._cells))
-        is_wide = len(continuous) >= WIDE_ROW and not keeps_interpreter
-        self._search = RowSearch(self._bounds, self._offsets) if is_wide else None
+        self._rows = row_cells(self._cells, buckets, keeps_interpreter=keeps_interpreter)
 
     def count(self, table: Table, increments: Increments | None = None) -> Increments:
         """Return the increments of rows.
@@ -118,7 +96,7 @@ class VariableCounter:
             except KeyError:
                 pass
             else:
-                table.is_numeric = self._count_row(row, increments)
+                table.is_plain = self._rows.count(row, increments)
                 if self._sums is not None:
                     self._sums.add([row], increments)
                 return increments
@@ -142,71 +120,19 @@ class VariableCounter:
             with np.errstate(all="ignore"):
                 increments.add_block(self._columns.count(rows))
         elif len(rows) == 1 and type(rows) is list:
-            is_numeric = self._count_row(rows[0], increments)
+            is_plain = self._rows.count(rows[0], increments)
             # The values of names that are not counted may be of any kind.
-            table.is_numeric = is_numeric and (names is None or len(names) == width)
+            table.is_plain = is_plain and (names is None or len(names) == width)
         else:
             for row in row_lists(rows) if isinstance(rows, np.ndarray) else rows:
-                self._count_row(row, increments)
+                self._rows.count(row, increments)
 
         if self._sums is not None:
             self._sums.add(rows, increments)
         return increments
 
-    def _count_row(self, row: Any, increments: Increments) -> bool:
-        """Count a row; return whether it was all plain finite numbers."""
-        total = _plain_sum(row) if self._is_continuous else math.nan
-        if total == total:
-            try:
-                if self._is_narrow:
-                    row = self._rounding.unpack(self._rounding.pack(*row))
-                packed = self._pack(*row)
-            except (OverflowError, struct.error):
-                pass  # huge integers of both signs, whose sum is small
-            else:
-                if self._search is not None:
-                    increments.raise_cells(self._search(packed))
-                else:
-                    increments.cells += list(map(add, self._offsets, map(bisect_left, self._bounds, map(float, row))))
-                if self._buckets is not None:
-                    increments.cells.append(self._buckets + bucket_of(packed))
-                return total - total == 0
-
-        cells, words = [], []
-        for locate, value in zip(self._locators, row, strict=True):  # half the time of unzipping pairs
-            cell, word = locate(value)
-            cells.append(cell)
-            words.append(word)
-        increments.cells += cells
-        if self._buckets is not None:
-            increments.cells.append(self._buckets + bucket_of(self._pack(*words)))
-        return False
-
     def count_value(self, value: Any, increments: Increments) -> None:
         """Count one value of the only variable, adding to *increments*."""
-        if self._is_continuous and not self._is_narrow and type(value) is float and value - value == 0:
-            increments.cells.append(self._offsets[0] + bisect_left(self._bounds[0], value))
-            if self._buckets is not None:
-                increments.cells.append(self._buckets + bucket_of(self._pack(value)))
-            if self._first_sum is not None and value:
-                increments.sums.append((self._first_sum + (value < 0), abs(value)))
-            return
-
-        self._count_row((value,), increments)
+        self._rows.count((value,), increments)
         if self._sums is not None:
             self._sums.add_value(0, value, increments)
-
-
-def _plain_sum(row: Sequence[Any]) -> float:
-    """Return the sum of a row of plain numbers; NaN if it holds another value, or an integer too large for a float.
-
-    A sum is a quick look at all values. It is NaN if any value is NaN, not a plain float or int if any value is a
-    NumPy scalar (a float32 must be read by its decimals), and an error if any value is a text or None.
-    """
-    if type(row[0]) not in PLAIN_NUMBERS:  # spares NumPy's warnings when many large scalars are added
-        return math.nan
-    try:
-        total = sum(row)
-    except (TypeError, OverflowError, RuntimeWarning):
-        return math.nan
-    return total if type(total) is float or (type(total) is int and -_EXACT < total < _EXACT) else math.nan

@@ -6,16 +6,37 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from flask_boxkite.compiled import native
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.section import Section
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.system.fork_mark import ForkMark
 
 __all__ = ["ProcessCounts"]
+
+
+class CellRaiser:
+    """Raises cells, one by one.
+
+    Args:
+        cells: The counts: a list, or a view of memory.
+    """
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: Any) -> None:
+        self._cells = cells
+
+    def __call__(self, cells: list[int]) -> None:
+        """Raise each cell by one, as often as it comes."""
+        counts = self._cells
+        for cell in cells:
+            counts[cell] += 1
 
 
 class ProcessCounts:
@@ -35,7 +56,7 @@ class ProcessCounts:
         slot_ends: Time when the next snapshot for the time windows is due (`windows`).
     """
 
-    __slots__ = ("array", "cells", "is_shared", "lock", "mark", "section", "slot_ends", "sums")
+    __slots__ = ("_raise", "array", "cells", "is_shared", "lock", "mark", "section", "slot_ends", "sums")
 
     def __init__(self, section: Section, mark: ForkMark) -> None:
         self.section = section
@@ -44,6 +65,7 @@ class ProcessCounts:
         self.slot_ends = 0.0
         self.is_shared = False
         self.cells: Any = [0] * section.cells
+        self._raise: Callable[[list[int]], object] = CellRaiser(self.cells)
         self.array = np.zeros(section.cells, dtype=np.int64)
         self.sums: Any = [0.0] * section.sums
 
@@ -51,8 +73,7 @@ class ProcessCounts:
         """Add increments; readers in this process see all of them or none."""
         with self.lock:
             cells = self.cells
-            for cell in increments.cells:
-                cells[cell] += 1
+            self._raise(increments.cells)
             for cell, amount in increments.amounts:
                 cells[cell] += amount
 
@@ -84,6 +105,7 @@ class ProcessCounts:
         split = 8 * self.section.cells
         view = memoryview(memory)
         self.cells = view[:split].cast("q")
+        self._raise = CellRaiser(self.cells) if native is None else native.CellRaiser(self.cells)
         self.array = np.frombuffer(view, dtype=np.int64, count=self.section.cells)
         self.sums = view[split : split + 8 * self.section.sums].cast("d")
         self.is_shared = True
@@ -93,5 +115,6 @@ class ProcessCounts:
         with self.lock:
             cells, sums = self.numbers() if keeps_numbers else Totals.zero(self.section)
             self.cells, self.sums = cells.tolist(), sums.tolist()
+            self._raise = CellRaiser(self.cells)
             self.array = np.zeros_like(cells)
             self.is_shared = False

@@ -74,8 +74,8 @@ class RecordMaker:
         record["prediction_id"] = prediction.text
         record["created_at"] = prediction.time_ns // 1_000_000_000
         record["request_body"] = body.text
-        is_numeric = isinstance(features, Table) and features.is_numeric  # counted as such, so nothing to convert
-        record["features"] = features.content() if is_numeric else _plain_features(features)
+        is_plain = isinstance(features, Table) and features.is_plain  # counted as such, so nothing to convert
+        record["features"] = features.content() if is_plain else _plain_features(features)
         kind = type(output)
         is_plain = kind in _ATOMS or (kind is float and output - output == 0)
         record["output"] = output if is_plain else _plain(output)

@@ -40,15 +40,15 @@ class Table:
     """Values by row. An empty batch has no rows, but may have names.
 
     Attributes:
-        is_numeric: Whether all values are known to be plain finite numbers, which counting finds out.
+        is_plain: Whether all values are known to be plain JSON, numbers or texts, which counting finds out.
     """
 
-    __slots__ = ("_names", "_rows", "is_numeric")
+    __slots__ = ("_names", "_rows", "is_plain")
 
     def __init__(self, names: tuple[str, ...] | None, rows: Rows) -> None:
         self._names = names
         self._rows = rows
-        self.is_numeric = False
+        self.is_plain = False
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -87,7 +87,7 @@ class ObjectRow(Table):
 
     def __init__(self, value: dict[str, Any]) -> None:
         self.object = value.copy()
-        self.is_numeric = False
+        self.is_plain = False
 
     @property
     def names(self) -> tuple[str, ...]:

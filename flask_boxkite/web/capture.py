@@ -168,7 +168,7 @@ class Capture(RequestFeatures):
             return
         self.model.count_features(self.tally, table)
         try:
-            self._table = table if table.is_numeric else _unchangeable(table)
+            self._table = table if table.is_plain else _unchangeable(table)
         except RecursionError:  # no features are nested so deeply
             self.tally = Tally()
 

@@ -6,7 +6,7 @@ in Flask's own way, if the request has one; else by the module that parses.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -31,14 +31,15 @@ def hand_over(request: Request, body: bytes, document: Any, config: Mapping[str,
         config: Configuration of the Flask app; None for another app.
     """
     is_whole = len(body) == int(request.environ.get("CONTENT_LENGTH") or 0)
-    if is_whole and config is not None and _reads_as_flask(type(request)):
+    kind: Hashable = type(request)  # type: ignore[assignment]  # a class is, whether its requests are or not
+    if is_whole and config is not None and _reads_as_flask(kind):
         request.__dict__["_cached_json"] = _ParsedJson(request, body, document, config)
     else:
         request.json_module = _ParsedOnce(request.json_module, body, document)  # type: ignore[assignment]
 
 
 @lru_cache
-def _reads_as_flask(kind: Any) -> bool:
+def _reads_as_flask(kind: Hashable) -> bool:
     """Say whether a class reads JSON as Flask's does: a subclass may read in its own way."""
     missing = object()
     return all(getattr(kind, name, missing) is getattr(FlaskRequest, name, None) for name in _READERS)

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.options import BaselineOptions
-from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
+from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.name_order import UnmatchedError
+from flask_boxkite.live.row_cells import WIDE_ROW
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.payloads import Table

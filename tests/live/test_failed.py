@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 
 from flask_boxkite import Baseline
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.live.cells import cells_of
 from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
 from flask_boxkite.live.failed import FailedCells, Failures, OddFeature, failures_of
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.live.row_cells import RowCells
 from flask_boxkite.naming import FAILED_STATES, STATUSES
 from flask_boxkite.payloads import as_table
 
@@ -75,7 +78,10 @@ def test_a_wide_row_is_counted_by_its_array(rng: np.random.Generator) -> None:
     """A row of many numbers comes as an array of cells, not as a list."""
     baseline = build_baseline({f"f{i}": rng.normal(size=200) for i in range(10)}, rng.random(200))
     layout = ModelCells.of(baseline)
-    would = VariableCounter(layout.features, 0, layout.size).count(as_table([1e9] * 10))  # type: ignore[arg-type]
+    starts = accumulate((len(feature.cells) for feature in layout.features), initial=0)
+    rows = RowCells([cells_of(*each) for each in zip(layout.features, starts, strict=False)], None)
+    would = Increments()
+    rows.count([1e9] * 10, would)
     assert would.wide is not None
     found = FailedCells(layout).increments(would)
     assert [amount for _, amount in found.amounts] == [1] * 10

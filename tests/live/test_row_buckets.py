@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Baseline, Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
-from flask_boxkite.live.counting import BULK_ROWS, WIDE_ROW, VariableCounter
+from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.live.row_cells import WIDE_ROW
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table, as_table
 from flask_boxkite.service import ModelMonitoringService

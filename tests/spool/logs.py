@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -34,7 +33,7 @@ def dies(log: Log | OrphanLog) -> None:
 
 def adopted(root: Path, owner: Owner = OWN) -> OrphanLog | None:
     """Take over what a dead process left."""
-    return find_orphan(root, replace(owner, counts=""), ServerCounts(None, lambda: None))
+    return find_orphan(root, owner._replace(counts=""), ServerCounts(None, lambda: None))
 
 
 def take_all(log: Log | OrphanLog, most_bytes: int = 2**30) -> list[bytes]:

@@ -8,7 +8,6 @@ import tempfile
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -494,7 +493,7 @@ def test_what_the_directory_says_is_kept_up_to_date(tmp_path: Path) -> None:
     log.describe()
     log.append(b"x")
     for counts in ("/state/live-a-very-long-name", "/state/b"):
-        owner = replace(OWN, counts=counts)
+        owner = OWN._replace(counts=counts)
         log.describe()
     dies(log)
     dead = adopted(tmp_path)
@@ -506,7 +505,7 @@ def test_a_description_that_could_not_be_written_is_tried_again(tmp_path: Path) 
     owner = OWN
     log = Log(tmp_path / made(tmp_path).directory.name, lambda: owner, 2**20)
     log.append(b"x")
-    owner = replace(OWN, counts="/state/b")
+    owner = OWN._replace(counts="/state/b")
     with file_size_limit(1):
         log.describe()
     log.describe()
@@ -645,7 +644,7 @@ def test_the_size_of_one_sinks_part_is_its_own(tmp_path: Path) -> None:
     """Also where the name has what no file can have."""
     sinks = ("file", "file-x", "new", "a/b", "a_b", "long" * 100, "long" * 101)
     for sink in sinks:
-        made(tmp_path, owner=replace(OWN, sink=sink)).append(b"x" * 10)
+        made(tmp_path, owner=OWN._replace(sink=sink)).append(b"x" * 10)
     sizes = {sink: spool_bytes(tmp_path, sink) for sink in sinks}
     assert all(SEGMENT < size < 2 * SEGMENT for size in sizes.values())
     assert spool_bytes(tmp_path, "x") == 0

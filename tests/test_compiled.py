@@ -1,0 +1,201 @@
+"""Each compiled twin does what its class in Python does."""
+
+from __future__ import annotations
+
+import array
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from flask_boxkite.baseline import Continuous, Discrete, Distribution
+from flask_boxkite.compiled import native
+from flask_boxkite.live.cells import Cells, cells_of
+from flask_boxkite.live.increments import Increments
+from flask_boxkite.live.process_counts import CellRaiser
+from flask_boxkite.live.row_cells import RowCells
+from flask_boxkite.values.conversion import plain
+from flask_boxkite.values.rowhash import MISSING_TEXT
+from tests.baseline.strategies import continuous, discrete
+from tests.peers import missing
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled() -> None:
+    if native is None:
+        missing("The compiled part of the package")
+
+
+# --- Rows -----------------------------------------------------------------------------------------------------------
+
+X = Continuous("x", (0.0, 0.1, 0.7, 10.0), (0, 0, 0, 0, 0), (0.0, 10.0))
+SINGLE = Continuous("s", (0.0, 0.1, 0.7, 10.0), (0, 0, 0, 0, 0), (0.0, 10.0), width=32)
+HALF = Continuous("h", (0.0, 0.1, 0.7, 10.0), (0, 0, 0, 0, 0), (0.0, 10.0), width=16)
+DAY = Continuous("d", (0.0, 86400.0), (0, 0, 0), (0.0, 86400.0), is_time=True)
+NUMBER = Discrete("n", ("1.0", "2.5", "0.0"), (3, 2, 1))
+RARE = Discrete("r", ("1.0", "2.5"), (3, 2), rare=2)
+TEXT = Discrete("t", ("red", "1", "true", "1.0", '""', "né"), (5, 4, 3, 2, 1, 1))
+GAPS = Discrete("g", ("red", "?"), (5, 4), missing_texts=frozenset({"?", "none"}))
+KINDS: list[Distribution] = [X, SINGLE, HALF, DAY, NUMBER, RARE, TEXT, GAPS]
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.floats(),
+    st.floats(width=32),
+    st.integers(-3, 11),
+    st.integers(-(2**70), 2**70),
+    st.text(max_size=3),
+    st.lists(st.integers(), max_size=2),
+    st.sampled_from([0.0, -0.0, 0.1, 0.7, 2.5, 1e39, 10**400, -(2**63), 2**63, float("nan"), float("inf")]),
+    st.sampled_from(["red", "1", "true", " red", "?", "none", "", "TRUE", "né", "1970-01-02", "\ud800", "0.1"]),
+    st.sampled_from([np.float32(0.1), np.float64(0.1), np.int8(1), np.str_("red"), np.bool_(True)]),
+)
+
+
+def laid_out(variables: Sequence[Distribution]) -> list[Cells]:
+    """Return the cells of variables, one after the other."""
+    offset, cells = 3, []
+    for variable in variables:
+        cells.append(cells_of(variable, offset))
+        offset += len(variable.cells)
+    return cells
+
+
+def check_row(variables: Sequence[Distribution], row: list[Any], buckets: int | None) -> None:
+    cells = laid_out(variables)
+    python, compiled = Increments([7]), Increments([7])
+    knows = [
+        RowCells(cells, buckets, keeps_interpreter=True).count(row, python),
+        native.RowCells(cells, buckets, MISSING_TEXT).count(row, compiled),
+    ]
+    assert compiled.cells == python.cells
+    if any(knows):
+        assert plain(row) == row
+
+
+@given(st.lists(st.sampled_from(KINDS) | discrete() | continuous(), min_size=1, max_size=12), st.data())
+def test_a_row_has_the_same_cells(variables: list[Distribution], data: st.DataObject) -> None:
+    row = data.draw(st.lists(VALUES, min_size=len(variables), max_size=len(variables)))
+    check_row(variables, row, data.draw(st.none() | st.just(1000)))
+
+
+@pytest.mark.parametrize("variable", KINDS, ids=lambda variable: variable.name)
+def test_each_value_has_the_same_cell(variable: Distribution) -> None:
+    for value in [None, True, -1, 0, 1, 0.1, 0.7, 2.5, 10, 10.1, "red", "x", 2**80, 1e39, float("nan"), float("-inf")]:
+        check_row([variable], [value], 1000)
+
+
+@pytest.mark.parametrize("kind", [tuple, list, np.array])
+def test_a_row_may_be_any_sequence(kind: Callable[[Any], Any]) -> None:
+    increments = Increments()
+    assert native.RowCells(laid_out([X, X]), None, MISSING_TEXT).count(kind([0.5, 20.0]), increments) in (True, False)
+    assert increments.cells == [5, 14]
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    increments = Increments()
+    with pytest.raises(ValueError, match="another number of values"):
+        native.RowCells(laid_out([X, X]), None, MISSING_TEXT).count((1.0,), increments)
+    assert increments.cells == []
+
+
+# --- Cells ----------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_cells_are_raised_alike(cells: list[int]) -> None:
+    python, compiled = array.array("q", range(10)), array.array("q", range(10))
+    CellRaiser(python)(cells)
+    native.CellRaiser(memoryview(compiled))(cells)
+    assert compiled == python
+
+
+@pytest.mark.parametrize("cell", [-1, 10, 2**62])
+def test_a_cell_beyond_the_memory_is_refused(cell: int) -> None:
+    counts = array.array("q", range(10))
+    with pytest.raises(IndexError):
+        native.CellRaiser(counts)([cell])
+    assert counts == array.array("q", range(10))
+
+
+def test_memory_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(BufferError):
+        native.CellRaiser(bytes(80))
+
+
+# --- MessagePack ----------------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    lambda values: st.lists(values, max_size=20) | st.dictionaries(st.text(max_size=3), values, max_size=20),
+    max_leaves=60,
+)
+AROUND = [sign * 2**power + offset for power in range(65) for sign in (1, -1) for offset in (-1, 0, 1)]
+
+
+def check_packed(value: Any) -> None:
+    assert native.Packer().pack(value) == msgpack.packb(value)
+
+
+@given(JSON)
+@example({"a": [1, {"b": None}], "c": "é" * 31})
+def test_values_are_packed_as_msgpack_does(value: Any) -> None:
+    try:
+        expected = msgpack.packb(value)
+    except UnicodeEncodeError:  # a key with a lone surrogate
+        with pytest.raises(UnicodeEncodeError):
+            native.Packer().pack(value)
+    else:
+        assert native.Packer().pack(value) == expected
+
+
+def test_integers_of_all_widths_are_packed_alike() -> None:
+    check_packed([number for number in AROUND if -(2**63) <= number < 2**64])
+
+
+@pytest.mark.parametrize("size", [0, 15, 16, 31, 32, 255, 256, 65535, 65536, 2_000_000])
+def test_sizes_of_all_widths_are_packed_alike(size: int) -> None:
+    check_packed("x" * size)
+    check_packed([None] * size)
+    check_packed(dict.fromkeys(range(size)))
+
+
+def nested(depth: int) -> Any:
+    """Return a list in a list, so many deep."""
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (2**64, OverflowError),
+        (-(2**63) - 1, OverflowError),
+        ("\ud800", UnicodeEncodeError),
+        ({"a": np.float64(1)}, TypeError),
+        (object(), TypeError),
+        (nested(600), ValueError),
+    ],
+    ids=["wide", "wide and negative", "surrogate", "subclass", "object", "deep"],
+)
+def test_other_values_are_refused_and_leave_nothing_behind(value: Any, error: type[Exception]) -> None:
+    packer = native.Packer()
+    with pytest.raises(error):
+        packer.pack(["before", value])
+    assert packer.pack(1.5) == struct.pack(">Bd", 0xCB, 1.5)
+
+
+def test_a_head_stands_before_the_value() -> None:
+    assert native.Packer().pack([1], b"head") == b"head" + msgpack.packb([1])
