@@ -52,6 +52,7 @@ class FileSink:
     """
 
     name = "file"
+    entry_head = None
 
     def __init__(
         self,
