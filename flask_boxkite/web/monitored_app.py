@@ -289,7 +289,11 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
             return body
 
         # Functions that are called on closing may log it by hand.
-        answer = state.answer_to(capture, response, waits_for_close=bool(getattr(response, "_on_close", None)))
+        waits_for_close = bool(getattr(response, "_on_close", None))
+        if type(response.response) is list and not (waits_for_close or capture.awaits_body):
+            capture.finish(response.status_code, response)
+            return body
+        answer = state.answer_to(capture, response, waits_for_close=waits_for_close)
         if answer is None:
             return body
         capture.answer = None  # else a stream that is dropped without being closed would live on with its request

@@ -6,19 +6,49 @@ in Flask's own way, if the request has one; else by the module that parses.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Mapping
+from functools import cache, lru_cache
 from io import BytesIO
 from typing import Any
 from weakref import ref
 
 from flask import Request as FlaskRequest
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.wrappers import Request
 
-__all__ = ["hand_over"]
+__all__ = ["hand_over", "parse"]
 
 _READERS = ("get_json", "get_data", "stream", "max_content_length", "_cached_json")
 """Attributes of a request by which it reads JSON and remembers it."""
+
+
+def parse(request: Request, body: bytes, *, is_fast: bool) -> Any:
+    """Parse a body as the request's own module for JSON does.
+
+    Args:
+        request: The request.
+        body: Its whole body.
+        is_fast: Whether msgspec may parse in place of Flask's own provider. It accepts less JSON than Python does (no
+            NaN, no number beyond all floats, UTF-8 alone), and gives the same values for all that it accepts.
+
+    Raises:
+        ValueError, RecursionError: The JSON cannot be read.
+    """
+    module: Any = request.json_module
+    # A provider of the app's own may parse in its own way.
+    if is_fast and getattr(type(module), "loads", None) is DefaultJSONProvider.loads:
+        try:
+            return _decoder()(body)
+        except (ValueError, RecursionError):
+            pass
+    return module.loads(body)
+
+
+@cache
+def _decoder() -> Callable[[bytes], Any]:
+    from msgspec.json import Decoder
+
+    return Decoder().decode
 
 
 def hand_over(request: Request, body: bytes, document: Any, config: Mapping[str, Any] | None) -> None:
