@@ -48,6 +48,7 @@ class VariableCounter:
         known: Names of the variables, as a set.
         gaps: Names of rows that lack a variable and have an unknown name, which may be its misspelling.
         nesting: Takes variables whose names are paths out of nested values.
+        rows: Counts single rows.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class VariableCounter:
         self._sums = None if sums is None else SignedSums(sums, [cells.is_text for cells in self._cells])
 
         self._pick = itemgetter(*self.names) if self.names else itemgetter(0)
-        self._rows = row_cells(self._cells, buckets, keeps_interpreter=keeps_interpreter)
+        self.rows = row_cells(self._cells, buckets, keeps_interpreter=keeps_interpreter)
 
     def count(self, table: Table, increments: Increments | None = None) -> Increments:
         """Return the increments of rows.
@@ -96,7 +97,7 @@ class VariableCounter:
             except KeyError:
                 pass
             else:
-                table.is_plain = self._rows.count(row, increments)
+                table.is_plain = self.rows.count(row, increments)
                 if self._sums is not None:
                     self._sums.add([row], increments)
                 return increments
@@ -120,12 +121,12 @@ class VariableCounter:
             with np.errstate(all="ignore"):
                 increments.add_block(self._columns.count(rows))
         elif len(rows) == 1 and type(rows) is list:
-            is_plain = self._rows.count(rows[0], increments)
+            is_plain = self.rows.count(rows[0], increments)
             # The values of names that are not counted may be of any kind.
             table.is_plain = is_plain and (names is None or len(names) == width)
         else:
             for row in row_lists(rows) if isinstance(rows, np.ndarray) else rows:
-                self._rows.count(row, increments)
+                self.rows.count(row, increments)
 
         if self._sums is not None:
             self._sums.add(rows, increments)
@@ -133,6 +134,6 @@ class VariableCounter:
 
     def count_value(self, value: Any, increments: Increments) -> None:
         """Count one value of the only variable, adding to *increments*."""
-        self._rows.count((value,), increments)
+        self.rows.count((value,), increments)
         if self._sums is not None:
             self._sums.add_value(0, value, increments)

@@ -6,7 +6,7 @@ the recorder's thread, where waiting delays no request.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import uuid4
@@ -43,6 +43,10 @@ class Sink(Protocol):
 
     name: str
     tag: str
+
+    @property
+    def entry_head(self) -> Callable[[int], bytes] | None:
+        """Of a sink that packs records as MessagePack: returns the bytes before a record, from its Unix nanoseconds."""
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Return a record of plain JSON values in the form that `ship` takes, never empty.

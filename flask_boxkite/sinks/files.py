@@ -51,6 +51,7 @@ class FileSink:
     """
 
     name = "file"
+    entry_head = None
 
     def __init__(
         self,

@@ -76,8 +76,12 @@ class FluentdSink:
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Return one entry of a PackedForward message, with its time in nanoseconds."""
-        seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
-        return _ENTRY.pack(_ENTRY_MARK, seconds, nanoseconds) + packed(record)
+        return self.entry_head(time_ns) + packed(record)
+
+    @staticmethod
+    def entry_head(time_ns: int) -> bytes:
+        """Return the start of an entry, with its time."""
+        return _ENTRY.pack(_ENTRY_MARK, time_ns // 1_000_000_000, time_ns % 1_000_000_000)
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Send a batch and wait for its acknowledgement; a server that gives none gets only its share of the time.

@@ -47,12 +47,16 @@ class RequestFeatures:
     _options: Options
     _config: Mapping[str, Any] | None = None  # of the Flask app; None for another app
 
+    def _take_short(self, document: Any) -> bool:
+        """Take the features the short way, if that can; return whether they are taken."""
+        return False
+
     def _find(self, request: Request, body: bytes) -> Table | None:
-        """Find the features in a body; None if it cannot be read, or fits no convention."""
+        """Find the features in a body; None if they are taken already, or it cannot be read or fits no convention."""
         try:
             document = _json_of(request, body, self._config)
             if document is not None:
-                return self._table_of(document)
+                return None if self._take_short(document) else self._table_of(document)
             if self._options.features is None and (table := self._table_of_text(request, body)) is not None:
                 return table
         except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
