@@ -219,7 +219,7 @@ def test_values_are_written_as_json_does(value: Any) -> None:
     try:
         expected = ENCODER.encode(value).encode()
     except ValueError:  # NaN or infinite, or a key with a lone surrogate
-        with pytest.raises(ValueError, match=r"finite|surrogates"):
+        with pytest.raises((OverflowError, ValueError)):
             native.JSONWriter().pack(value)
         return
     try:

@@ -51,7 +51,7 @@ class FileSink:
     """
 
     name = "file"
-    entry_head = None
+    is_of_lines = True
 
     def __init__(
         self,
@@ -102,7 +102,12 @@ class FileSink:
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Return the line behind its time, which names the file."""
-        return json_line(record, _TIME.pack(time_ns // 1_000_000_000))
+        return json_line(record, self.entry_head(time_ns))
+
+    @staticmethod
+    def entry_head(time_ns: int) -> bytes:
+        """Return the time, in seconds."""
+        return _TIME.pack(time_ns // 1_000_000_000)
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Append the lines to the files of their minutes, each file's lines together or not at all."""

@@ -57,6 +57,7 @@ class FluentdSink:
     """
 
     name = "fluentd"
+    is_of_lines = False
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         assert settings.fluentd_addr
