@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import array
+import json
+import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +21,7 @@ from flask_boxkite.live.cells import Cells, cells_of
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.process_counts import CellRaiser
 from flask_boxkite.live.row_cells import RowCells
+from flask_boxkite.sinks import packing
 from flask_boxkite.values.conversion import plain
 from flask_boxkite.values.rowhash import MISSING_TEXT
 from tests.baseline.strategies import continuous, discrete
@@ -199,3 +202,87 @@ def test_other_values_are_refused_and_leave_nothing_behind(value: Any, error: ty
 
 def test_a_head_stands_before_the_value() -> None:
     assert native.Packer().pack([1], b"head") == b"head" + msgpack.packb([1])
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def check_written(value: Any) -> None:
+    assert native.JSONWriter().pack(value) == ENCODER.encode(value).encode()
+
+
+@given(JSON)
+@example({"a": [1, {"b": None}], "c": "é" * 31})
+def test_values_are_written_as_json_does(value: Any) -> None:
+    try:
+        expected = ENCODER.encode(value).encode()
+    except ValueError:  # NaN or infinite, or a key with a lone surrogate
+        with pytest.raises((OverflowError, ValueError)):
+            native.JSONWriter().pack(value)
+        return
+    try:
+        assert native.JSONWriter().pack(value) == expected
+    except OverflowError:
+        assert max(map(int, re.findall(rb"\d+", expected))) >= 2**63
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_a_float_is_written_as_its_repr(number: float) -> None:
+    assert native.JSONWriter().pack(number).decode() == repr(number)
+
+
+def test_floats_of_all_magnitudes_are_written_as_their_repr(rng: np.random.Generator) -> None:
+    powers = np.array(
+        [float(f"1e{power}") for power in range(-323, 309)] + [2.0**power for power in range(-1074, 1024)]
+    )
+    bits = rng.integers(0, 2**64, 100_000, np.uint64).view(np.float64)
+    short = rng.integers(0, 10**6, 20_000) / 10.0 ** rng.integers(0, 9, 20_000)
+    numbers = np.concatenate([powers, np.nextafter(powers, 0), np.nextafter(powers, np.inf), bits, short])
+    numbers = np.concatenate([numbers, -numbers, [0.0, -0.0]])
+    check_written(numbers[np.isfinite(numbers)].tolist())
+
+
+def test_integers_are_written_alike() -> None:
+    check_written([number for number in AROUND if -(2**63) <= number < 2**63])
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 16, 4095, 4096, 4097, 100_000])
+def test_each_character_is_written_alike_at_each_place(size: int) -> None:
+    for character in [chr(code) for code in range(129)] + ["é", "\u2028", "\U0001d11e"]:
+        check_written("x" * size + character)
+        check_written(character + "x" * size)
+    check_written('"' * size)
+    check_written("\x00" * size)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (2**63, OverflowError),
+        (-(2**63) - 1, OverflowError),
+        ("\ud800", UnicodeEncodeError),
+        (float("nan"), ValueError),
+        (float("-inf"), ValueError),
+        ({1: 2}, TypeError),
+        ({"a": np.float64(1)}, TypeError),
+        ((1, 2), TypeError),
+        (nested(600), ValueError),
+    ],
+    ids=["wide", "wide and negative", "surrogate", "NaN", "infinite", "key", "subclass", "tuple", "deep"],
+)
+def test_what_only_python_writes_is_refused_and_leaves_nothing_behind(value: Any, error: type[Exception]) -> None:
+    writer = native.JSONWriter()
+    with pytest.raises(error):
+        writer.pack(["before", value])
+    assert writer.pack(1.5, b"head ", b" tail") == b"head 1.5 tail"
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud800", {1: 2}, (1, 2), nested(600)], ids=lambda value: str(value)[:9])
+def test_a_line_is_the_same_without_the_compiled_part(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [packing.json_line({"a": value}, b"head")]
+    monkeypatch.setattr(packing, "_writer", None)
+    lines.append(packing.json_line({"a": value}, b"head"))
+    assert lines[0] == lines[1]
+    assert lines[0].endswith(b"}\n")

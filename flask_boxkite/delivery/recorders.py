@@ -47,11 +47,6 @@ class Recorders:
                     text = "A prediction could not be packed for the sink %r; it is counted as dropped."
                     logger.warning(text, recorder.sink.name, exc_info=loggable(error))
 
-    @property
-    def take_messagepack(self) -> bool:
-        """Whether all sinks take records packed as MessagePack."""
-        return all(recorder.sink.entry_head is not None for recorder in self._recorders)
-
     def drop(self, reason: str) -> None:
         """Count a record that could not be made."""
         for recorder in self._recorders:

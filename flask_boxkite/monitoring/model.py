@@ -106,7 +106,6 @@ class ModelMonitor:
         self._redact = redaction(settings.redact, counter.features.names, self.output_names)
         self.redaction = self._redact if isinstance(self._redact, Redaction) else None
         self.short_way = ShortWay.of(counter) if self.redaction is None else None
-        self._splices = self._redact is None and recorders.take_messagepack
         self._complaints = Complaints(has_text=not self._redact)
         self.explanations = Explanations(
             self.notes, counter.features, counter.outputs, self.redaction, self._complaints
@@ -191,16 +190,13 @@ class ModelMonitor:
         Args:
             body: Whole body of the request; None if it is not known.
         """
-        if not self._splices or body is None or len(body) > self.settings.max_body_bytes:
+        if self._redact is not None or body is None or len(body) > self.settings.max_body_bytes:
             return False
         if not isinstance(features, Table) or not features.is_plain:
             return False
         for recorder in self._recorders:
             shipper = recorder.own()
-            head_of = shipper.sink.entry_head
-            assert head_of is not None
-            head = head_of(prediction.time_ns)
-            entry = self._records.splice(head, prediction, body, features, output, status, rows, duration)
+            entry = self._records.splice(shipper.sink, prediction, body, features, output, status, rows, duration)
             if entry is None:  # for one sink as for all
                 return False
             shipper.submit(entry)

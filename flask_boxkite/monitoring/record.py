@@ -10,6 +10,7 @@ from flask_boxkite.monitoring.body import Body
 from flask_boxkite.monitoring.ids import PredictionId
 from flask_boxkite.monitoring.reply import Reply, response_fields
 from flask_boxkite.payloads import Table
+from flask_boxkite.sinks.base import Sink
 from flask_boxkite.values.conversion import is_too_deep, plain
 
 __all__ = ["RecordMaker"]
@@ -48,11 +49,14 @@ class RecordMaker:
             "duration_ms": None,
             "rows": None,
         }
-        self._splicer = None if native is None else native.Splicer(self._template, _CHANGING)
+        self._packing = self._writing = None
+        if native is not None:
+            self._packing = native.Splicer(native.Packer(), self._template, _CHANGING)
+            self._writing = native.Splicer(native.JSONWriter(), self._template, _CHANGING, b"\n")
 
     def splice(
         self,
-        head: bytes,
+        sink: Sink,
         prediction: PredictionId,
         body: bytes,
         features: Table,
@@ -61,16 +65,17 @@ class RecordMaker:
         rows: int | None,
         duration: float,
     ) -> bytes | None:
-        """Return the record as MessagePack, to the same bytes as packing it from `make`; None if that takes more care.
+        """Return the record, to the same bytes as *sink* packs it from `make`; None if that takes more care.
 
         Args:
-            head: Bytes to stand before the record.
+            sink: Sink that is to take it.
             body: Whole body of the request.
             features: Features that are plain JSON.
 
         The other arguments are the same as for `make`.
         """
-        if self._splicer is None or not body.isascii():
+        splicer = self._writing if sink.is_of_lines else self._packing
+        if splicer is None or not body.isascii():
             return None
         kind = type(output)
         if kind not in _ATOMS and kind is not int and (kind is not float or output - output != 0):
@@ -88,7 +93,7 @@ class RecordMaker:
             rows or 1,
         )
         try:
-            packed: bytes = self._splicer.splice(head, values)
+            packed: bytes = splicer.splice(sink.entry_head(prediction.time_ns), values)
         except (TypeError, ValueError, OverflowError):
             return None
         return packed

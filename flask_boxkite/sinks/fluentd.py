@@ -36,8 +36,8 @@ _MESSAGE_MARK = b"\x93"
 _ENTRIES = struct.Struct(">cI")
 _ENTRIES_MARK = b"\xc6"
 
-GZIP_LEVEL = 3
-"""Takes two thirds of the time of the usual level 6, for 6 % more bytes (35 % of the plain records)."""
+GZIP_LEVEL = 1
+"""Takes two fifths of the time of the usual level 6, for 9 % more bytes (37 % of the plain records)."""
 
 GZIP_FORMAT = 31
 """Window bits by which zlib knows the format of gzip."""
@@ -57,6 +57,7 @@ class FluentdSink:
     """
 
     name = "fluentd"
+    is_of_lines = False
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         assert settings.fluentd_addr

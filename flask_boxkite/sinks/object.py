@@ -25,6 +25,7 @@ class ObjectSink:
     """
 
     tag = ""
+    is_of_lines = False
 
     def __init__(self, target: Any) -> None:
         name = getattr(target, "name", None)

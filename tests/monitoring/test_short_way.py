@@ -14,6 +14,7 @@ from flask_boxkite import ModelMonitoringService
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.compiled import native
+from flask_boxkite.config import Settings
 from flask_boxkite.monitoring.body import body_of
 from flask_boxkite.monitoring.ids import PredictionId
 from flask_boxkite.monitoring.model import ModelMonitor
@@ -21,7 +22,9 @@ from flask_boxkite.monitoring.record import RecordMaker
 from flask_boxkite.monitoring.short_way import NOT_TAKEN
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table, found_output, json_table
-from flask_boxkite.sinks.packing import packed
+from flask_boxkite.sinks.base import Sink
+from flask_boxkite.sinks.files import FileSink
+from flask_boxkite.sinks.fluentd import FluentdSink
 from tests.peers import missing
 
 NAMES = ("age", "income", "city", "visits", "data")
@@ -174,6 +177,13 @@ def maker() -> RecordMaker:
     return RecordMaker("sérver", "credit", trained("output"))
 
 
+@pytest.fixture(scope="module", params=["fluentd", "file"])
+def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sink:
+    if request.param == "fluentd":
+        return FluentdSink(Settings.from_mapping({"BOXKITE_FLUENTD_ADDR": "127.0.0.1:1"}, {}))
+    return FileSink(Settings.from_mapping({"BOXKITE_LOG_DIR": str(tmp_path_factory.mktemp("logs"))}, {}))
+
+
 @given(
     st.dictionaries(st.text(max_size=9), PLAIN, min_size=1, max_size=20) | st.lists(PLAIN, min_size=1, max_size=20),
     PLAIN | st.floats() | st.lists(PLAIN, max_size=2),
@@ -184,6 +194,7 @@ def maker() -> RecordMaker:
 )
 def test_a_record_is_spliced_to_the_bytes_of_packing_it(
     maker: RecordMaker,
+    sink: Sink,
     features: Any,
     output: Any,
     body: bytes,
@@ -194,15 +205,15 @@ def test_a_record_is_spliced_to_the_bytes_of_packing_it(
     names = tuple(features) if isinstance(features, dict) else None
     table = Table(names, [list(features.values()) if isinstance(features, dict) else features])
     table.is_plain = True
-    spliced = maker.splice(b"head", PREDICTION, body, table, output, status, rows, duration)
+    spliced = maker.splice(sink, PREDICTION, body, table, output, status, rows, duration)
     record = maker.make(PREDICTION, body_of(body, 1000), table, output, status, rows, duration)
-    assert spliced in (None, b"head" + packed(record))
+    assert spliced in (None, sink.pack(PREDICTION.time_ns, record))
     if body.isascii() and isinstance(output, (float, bool, str, type(None))) and output == output:
         assert spliced is not None or output in (math.inf, -math.inf)
 
 
 @pytest.mark.parametrize("features", [[2**70], ["\ud800"], [object()]], ids=["wide", "surrogate", "object"])
-def test_a_record_that_takes_care_is_not_spliced(maker: RecordMaker, features: list[Any]) -> None:
+def test_a_record_that_takes_care_is_not_spliced(maker: RecordMaker, sink: Sink, features: list[Any]) -> None:
     table = Table(None, [features])
     table.is_plain = True
-    assert maker.splice(b"", PREDICTION, b"{}", table, 0.5, "ok", 1, 0.1) is None
+    assert maker.splice(sink, PREDICTION, b"{}", table, 0.5, "ok", 1, 0.1) is None
