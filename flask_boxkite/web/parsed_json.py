@@ -23,7 +23,7 @@ _READERS = ("get_json", "get_data", "stream", "max_content_length", "is_json", "
 """Attributes of a request by which it reads JSON and remembers it."""
 
 _sources = itemgetter("wsgi.input", "CONTENT_LENGTH", "CONTENT_TYPE")
-"""Takes from a request's environment all that says what its JSON is."""
+"""Takes from a request's environment the facts by which its JSON is read."""
 
 
 def parse(request: Request, body: bytes, *, is_fast: bool) -> Any:
@@ -98,7 +98,7 @@ class _ParsedJson:
         self._sources = _sources(request.environ)
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield what stands here in a request that has parsed nothing."""
+        """Yield the values that stand here in a request that has parsed nothing."""
         return iter((..., ...))
 
     def __getitem__(self, is_silent: bool) -> Any:
