@@ -19,7 +19,7 @@ __all__ = ["print_stages", "table"]
 PAYLOADS = ("by name", "by position")
 ROUNDS = 32
 CALLS = 400
-TITLE_WIDTH, WIDTH = 48, 13
+TITLE_WIDTH, WIDTH = 48, 12
 
 
 class Stage(NamedTuple):
@@ -31,8 +31,8 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage("the extension, disabled", "disabled", "plain"),
-    Stage("capture: body, id, header, status, duration", "captured", "disabled"),
+    Stage("disabled: decorator, id, header", "disabled", "plain"),
+    Stage("capture: body, output, status, duration", "captured", "disabled"),
     Stage("counts of 30 features and an output", "counted", "captured"),
     Stage("record: made, packed, queued", "packed", "counted"),
     Stage("fluentd", "fluentd", "packed"),
