@@ -50,7 +50,7 @@ class RecordMaker:
             "rows": None,
         }
         self._packing = self._writing = None
-        if native is not None:
+        if native is not None and _is_utf8(server_id, model):
             self._packing = native.Splicer(native.Packer(), self._template, _CHANGING)
             self._writing = native.Splicer(native.JSONWriter(), self._template, _CHANGING, b"\n")
 
@@ -145,6 +145,15 @@ class RecordMaker:
         if reply is not None:
             record.update(response_fields(reply))
         return record
+
+
+def _is_utf8(*texts: str) -> bool:
+    """Say whether texts have no lone surrogates, which stand for bytes of the environment that are no text."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain_features(features: Any) -> Any:

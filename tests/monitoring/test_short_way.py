@@ -217,3 +217,12 @@ def test_a_record_that_takes_care_is_not_spliced(maker: RecordMaker, sink: Sink,
     table = Table(None, [features])
     table.is_plain = True
     assert maker.splice(sink, PREDICTION, b"{}", table, 0.5, "ok", 1, 0.1) is None
+
+
+def test_names_that_are_no_text_go_the_general_way(sink: Sink) -> None:
+    """They come from an environment in another encoding."""
+    table = Table(None, [[1.0]])
+    table.is_plain = True
+    maker = RecordMaker("server\udcff", "credit", None)
+    assert maker.splice(sink, PREDICTION, b"{}", table, 0.5, "ok", 1, 0.1) is None
+    assert b"server?" in sink.pack(0, maker.make(PREDICTION, body_of(b"{}", 9), table, 0.5, "ok", 1, 0.1))
