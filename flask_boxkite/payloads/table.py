@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,6 +60,17 @@ class Table:
         """A list of rows, each with one value per column; or an array of shape (rows, columns)."""
         return self._rows
 
+    def row(self, pick: Callable[[Any], Any], width: int) -> Any:
+        """Return the only row, one value for each variable; None if there are more rows, or names to match.
+
+        Args:
+            pick: Returns the variables' values of an object, in their order.
+            width: Number of the variables.
+        """
+        rows = self._rows
+        is_row = self._names is None and type(rows) is list and len(rows) == 1 and len(rows[0]) == width
+        return rows[0] if is_row else None
+
     def replace(self, names: tuple[str, ...], rows: list[Any]) -> None:
         """Hold other columns, of as many rows."""
         self._names, self._rows = names, rows
@@ -98,6 +109,15 @@ class ObjectRow(Table):
     def rows(self) -> list[Any]:
         """The values."""
         return [list(self.object.values())]
+
+    def row(self, pick: Callable[[Any], Any], width: int) -> Any:
+        """Return the values of the variables, if the object has these fields and no others."""
+        if len(self.object) != width:
+            return None
+        try:
+            return pick(self.object)
+        except KeyError:
+            return None
 
     def replace(self, names: tuple[str, ...], rows: list[Any]) -> None:
         """Hold other fields."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.options import BaselineOptions
-from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
+from flask_boxkite.live.batches import BULK_ROWS
+from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.name_order import UnmatchedError
@@ -373,6 +375,16 @@ def test_arrays_count_what_their_values_count_in_every_kind_of_variable(dtype: s
     expected = counted(KINDS, [list(array[0])])
 
     assert counted(KINDS, array) == [rows * count for count in expected]
+
+
+@pytest.mark.parametrize("rows", [1, 2, BULK_ROWS])
+def test_a_narrow_variable_leaves_the_decimals_of_another_variable(rows: int) -> None:
+    """A float32 of 0.1 is above 0.1, and yet counted as 0.1 beside a variable of float16 too."""
+    half = replace(X, name="half", width=16)
+    variables: list[Distribution] = [half, X]
+    array = np.full((rows, 2), 0.1, dtype=np.float32)
+
+    assert counted(variables, array) == [rows * count for count in counted(variables, [list(array[0])])]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
