@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.live.arrays import is_narrow, row_lists
+from flask_boxkite.live.arrays import is_countable, is_narrow, row_lists
 from flask_boxkite.live.batches import batches
 from flask_boxkite.live.cells import Cells, cells_of
 from flask_boxkite.live.increments import Increments
@@ -106,9 +106,10 @@ class VariableCounter:
             increments.add_block(block)
         else:
             lists = row_lists(rows) if is_array else rows
-            is_plain = all([self._rows.count(row, increments) for row in lists]) and not is_array
-        # The values of names that are not counted may be of any kind.
-        table.is_plain = is_plain and (names is None or len(names) == width)
+            is_plain = all([self._rows.count(row, increments) for row in lists])
+        # Else the values of a name that is not counted may be of any kind.
+        is_whole = names is None or names == self.names or (len(names) == width and self.known == set(names))
+        table.is_plain = is_countable(rows) if is_array else is_plain and is_whole
 
         if self._sums is not None:
             self._sums.add(rows, increments)

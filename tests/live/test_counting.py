@@ -453,6 +453,20 @@ def test_names_from_clients_take_bounded_memory() -> None:
     assert len(counter._order._plans) <= 256
 
 
+@pytest.mark.parametrize("rows", [1, 2, BULK_ROWS])
+@pytest.mark.parametrize(
+    ("names", "is_plain"),
+    [(("x", "n"), True), (("n", "x"), True), (("x", "other"), False), (("x", "n", "other"), False), (("x",), False)],
+    ids=["same", "reordered", "unknown", "more", "fewer"],
+)
+def test_a_table_is_plain_only_if_all_its_columns_are_counted(
+    names: tuple[str, ...], is_plain: bool, rows: int
+) -> None:
+    table = Table(names, [[1.0] * len(names) for _ in range(rows)])
+    VariableCounter([X, replace(X, name="n")], 0, 14).count(table)
+    assert table.is_plain == is_plain if rows == 1 else table.is_plain <= is_plain
+
+
 # --- sums ------------------------------------------------------------------------------------------------------------
 
 
@@ -498,6 +512,15 @@ def test_a_single_value_is_counted_and_summed_like_a_row(value: Any, sums: dict[
 
     assert sums_of(single) == sums_of(row) == sums
     assert cells_of(single, 7) == cells_of(row, 7)
+
+
+@given(st.lists(st.floats() | st.floats(0, 1) | st.integers(-5, 5), min_size=1, max_size=30))
+def test_sums_are_added_up_in_one_way_for_lists_and_arrays(values: list[float]) -> None:
+    finite = [float(value) for value in values if math.isfinite(value)]
+    expected = [min(math.fsum(sign * value for value in finite if sign * value > 0), math.inf) for sign in (1, -1)]
+    for rows in ([[value] for value in values], np.array(values, dtype=float)[:, np.newaxis]):
+        found = sums_of(VariableCounter([X], 0, 7, sums=0).count(Table(None, rows)))
+        assert [found.get(0, 0.0), found.get(1, 0.0)] == pytest.approx(expected, rel=1e-14)
 
 
 def test_rows_that_do_not_match_add_nothing() -> None:
