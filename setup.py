@@ -7,7 +7,7 @@ from setuptools.command.build_ext import build_ext
 
 
 class BuildAlways(build_ext):
-    """Builds again what was built before: where the compiler fails, the old one beside new Python would be installed."""
+    """Builds again what was built before: else an old one would be installed where the compiler fails."""
 
     def run(self) -> None:
         """Remove what was built before, and build."""
