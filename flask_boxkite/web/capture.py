@@ -308,10 +308,11 @@ class Capture(RequestFeatures):
                 # A misspelt name may have made the view fail.
                 reasons = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
                 self.tally.errors = [reason for reason in self.tally.errors if reason in reasons]
-            predictions = self.model.commit(self.tally, status, duration)
+            model = self.model
+            predictions = model.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
-            if predictions and self.model.wants_record(self.prediction):
+            if predictions and model.wants_record(self.prediction):
                 self._record(status, duration, self._reply(response) if self.keeps_reply else None)
         except Exception:
             self.model.complain("A prediction could not be counted; the response is not affected.")
