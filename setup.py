@@ -7,7 +7,7 @@ from setuptools.command.build_ext import build_ext
 
 
 class BuildAlways(build_ext):
-    """Builds again what was built before: else an old one would be installed where the compiler fails."""
+    """Builds again what was built before: it would be installed where the compiler fails, beside new Python code."""
 
     def run(self) -> None:
         """Remove what was built before, and build."""
