@@ -47,5 +47,5 @@ def json_line(value: Any, head: bytes) -> bytes:
         try:
             return _writer.pack(value, head, b"\n")  # type: ignore[no-any-return]
         except (OverflowError, TypeError, ValueError):
-            pass  # Python writes it, or says what is wrong
+            pass  # Python writes it, or raises an error that names the fault
     return head + _encode(value).encode("utf-8", "replace") + b"\n"

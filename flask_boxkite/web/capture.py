@@ -295,7 +295,7 @@ class Capture(RequestFeatures):
             return
 
         duration = perf_counter() - self._started
-        status = "error" if status_code >= 500 else "client_error" if status_code >= 400 else "ok"
+        status = "ok" if status_code < 400 else "client_error" if status_code < 500 else "error"
         if self.has_raised and status == "ok":  # an error handler turned the exception into a page
             status = "error"
         try:

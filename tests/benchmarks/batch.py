@@ -11,6 +11,7 @@ from .report import Row
 __all__ = ["measure"]
 
 MAX_MICROSECONDS_A_ROW = 2.0
+MAX_RATIO_TO_BEFORE = 0.7
 ROUNDS = 16
 CALLS = 40
 
@@ -22,4 +23,12 @@ def measure(bench: Bench) -> Iterator[Row]:
             figures = bench.alternate(sides, f"batch of {kind}", rounds=ROUNDS, calls=CALLS)
             figures |= bench.alternate({"boxkite": boxkite}, "prediction 30", rounds=ROUNDS, calls=CALLS * 20)
             what = f"batch of 1,000 x 30 as {kind}, a row"
-            yield compared(what, figures, methodcaller("median", "p50"), "µs", "boxkite", max_figure=max_figure)
+            yield compared(
+                what,
+                figures,
+                methodcaller("median", "p50"),
+                "µs",
+                "boxkite",
+                max_figure=max_figure,
+                max_ratio_to_before=MAX_RATIO_TO_BEFORE,
+            )

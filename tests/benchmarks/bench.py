@@ -95,26 +95,52 @@ class Bench:
             extra["BEDROCK_FLUENTD_ADDR"] = fluentd_address
         return clean_environment(**extra)
 
-    def side(self, name: str, fluentd_address: str = "") -> AbstractContextManager[Side]:
-        """Start the side with this name: ``ours``, ``before``, ``boxkite``, ``exporter`` or ``prometheus``."""
+    def side(
+        self, name: str, fluentd_address: str = "", *, public: str = "", **environment: str
+    ) -> AbstractContextManager[Side]:
+        """Start the side with this name: ``ours``, ``before``, ``boxkite``, ``exporter`` or ``prometheus``.
+
+        Args:
+            name: Name of the side.
+            fluentd_address: Address of fluentd.
+            public: Script of ours that calls nothing but the package's public interface, so that an earlier checkout
+                is measured by it too. Empty for the script that each checkout brings: what its cases call may have had
+                another name.
+            **environment: More environment variables of the side.
+        """
         root = self.root(name)
-        # An earlier checkout brings its own script: what a case calls may have had another name.
-        script = root / SIDES.relative_to(ROOT) / "ours.py" if root else SIDES / f"peer_{name}.py"
+        if root:
+            script = SIDES / public if public else root / SIDES.relative_to(ROOT) / "ours.py"
+        else:
+            script = SIDES / f"peer_{name}.py"
         python = self.boxkite_python if name == "boxkite" else sys.executable
-        return run_side(script, python=python, environment=self.environment(name, fluentd_address))
+        return run_side(script, python=python, environment=self.environment(name, fluentd_address) | environment)
 
     @contextmanager
-    def sides(self, *names: str, fluentd_address: str = "") -> Iterator[dict[str, Side]]:
-        """Start the sides with these names, and the earlier checkout beside ours."""
+    def sides(self, *names: str, fluentd_address: str = "", public: str = "") -> Iterator[dict[str, Side]]:
+        """Start the sides with these names, and the earlier checkout beside ours; see `side`."""
         with ExitStack() as stack:
-            yield {name: stack.enter_context(self.side(name, fluentd_address)) for name in self.names(*names)}
+            yield {
+                name: stack.enter_context(self.side(name, fluentd_address, public=public))
+                for name in self.names(*names)
+            }
 
-    def alternate(self, sides: Mapping[str, Side], case: str, *, rounds: int, calls: int) -> dict[str, Rounds]:
-        """Let the sides run *case* in turn, so many rounds of so many calls each (fewer when quick)."""
+    def alternate(
+        self, sides: Mapping[str, Side], case: str | Mapping[str, str], *, rounds: int, calls: int
+    ) -> dict[str, Rounds]:
+        """Let the sides run *case* in turn, so many rounds of so many calls each (fewer when quick).
+
+        Args:
+            sides: Sides by name.
+            case: Name of the case; or of the case of each side, where they differ.
+            rounds: How many rounds to make in a full run.
+            calls: How many calls to make in a round of a full run.
+        """
+        cases = dict.fromkeys(sides, case) if isinstance(case, str) else case
         figures = {name: Rounds() for name in sides}
         for number in range(self.rounds(rounds)):
             for name in list(sides)[:: -1 if number % 2 else 1]:
-                figures[name].add(sides[name].ask(case, self.calls(calls)))
+                figures[name].add(sides[name].ask(cases[name], self.calls(calls)))
         return figures
 
 

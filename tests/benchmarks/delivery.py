@@ -14,6 +14,7 @@ __all__ = ["measure"]
 LEAST_RECORDS_A_SECOND = 20_000
 MAX_STALLED_RATIO = 1.1
 MAX_SPOOL_MICROSECONDS = 20.0
+SCRIPT = "our_requests.py"
 ROUNDS = 16
 CALLS = 2_000
 RECORDS = 40_000
@@ -51,8 +52,11 @@ def _stalled(bench: Bench) -> Iterator[Row]:
         receiver = stack.enter_context(bench.receiver())
         ports = {"healthy": receiver.ask("port")["port"]}
         ports |= {state: receiver.ask(order)["port"] for state, order in STATES.items()}
-        sides = {state: stack.enter_context(bench.side("ours", f"127.0.0.1:{port}")) for state, port in ports.items()}
-        figures = bench.alternate(sides, "request by name", rounds=ROUNDS, calls=CALLS)
+        sides = {
+            state: stack.enter_context(bench.side("ours", f"127.0.0.1:{port}", public=SCRIPT))
+            for state, port in ports.items()
+        }
+        figures = bench.alternate(sides, "request by name, fluentd", rounds=ROUNDS, calls=CALLS)
     for state in STATES:
         yield Row(
             f"p99 of a request, fluentd {state}",
@@ -68,11 +72,11 @@ def _spooled(bench: Bench) -> Row:
     with ExitStack() as stack:
         receiver = stack.enter_context(bench.receiver())
         address = f"127.0.0.1:{receiver.ask('port')['port']}"
-        memory, disk = (stack.enter_context(bench.side("ours", address)) for _ in range(2))
+        memory, disk = (stack.enter_context(bench.side("ours", address, public=SCRIPT)) for _ in range(2))
         added: dict[str, list[float]] = {"memory": [], "disk": []}
         for _ in range(bench.rounds(ROUNDS)):
-            for name, side, case in (("memory", memory, "request by name"), ("disk", disk, "request, spooled")):
-                figures = side.ask(case, bench.calls(CALLS))
+            for name, side, to in (("memory", memory, "fluentd"), ("disk", disk, "spool")):
+                figures = side.ask(f"request by name, {to}", bench.calls(CALLS))
                 added[name].append(figures["monitored"]["p50"] - figures["plain"]["p50"])
     difference = statistics.median(added["disk"]) - statistics.median(added["memory"])
     return Row(

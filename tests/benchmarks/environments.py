@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .bench import ROOT
 
-__all__ = ["boxkite_python", "describe", "profiler_python"]
+__all__ = ["boxkite_python", "describe", "is_compiled", "profiler_python"]
 
 ENVIRONMENTS = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve()
 """The same place as for ``tests/run.py``."""
@@ -52,6 +52,8 @@ for name in sys.argv[1:]:
         pass
 print(json.dumps(found))
 """
+
+LOAD_COMPILED = "from flask_boxkite.compiled import native; raise SystemExit(native is None)"
 
 
 def _versions(python: str) -> dict[str, str]:
@@ -107,6 +109,14 @@ def _install(python: str, requirements: Sequence[str]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"Cannot install {', '.join(requirements)} for {python}.\n{done.stderr}")
+
+
+def is_compiled(environment: Mapping[str, str]) -> bool:
+    """Return whether a side of ours with these environment variables runs the compiled part of the package."""
+    command = [sys.executable, "-c", LOAD_COMPILED]
+    # In another folder: Python looks for modules in the current one first, which is the checkout's.
+    done = subprocess.run(command, cwd=ENVIRONMENTS, env=environment, capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def describe(boxkite: str) -> str:

@@ -34,7 +34,9 @@ def _milliseconds(bench: Bench, name: str, cache: str) -> float:
     python = bench.boxkite_python if name == "boxkite" else sys.executable
     module = "boxkite.monitoring.service" if name == "boxkite" else "flask_boxkite"
     command = [python, "-c", TIMED_IMPORT.format(module=module)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    # In an empty folder: Python looks for modules in the current one first, which is today's checkout.
+    with tempfile.TemporaryDirectory() as empty:
+        done = subprocess.run(command, cwd=empty, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise SideError(done.stderr.rstrip())
     return float(done.stdout)

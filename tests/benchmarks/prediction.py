@@ -11,6 +11,7 @@ from .report import Row
 __all__ = ["measure"]
 
 MAX_RATIOS = {30: {"p50": 1 / 5, "p99": 1 / 5}, 100: {"p50": 1 / 10, "p99": 1 / 5}}
+MAX_RATIOS_TO_BEFORE = {"p50": 0.6}
 ROUNDS = 16
 CALLS = 4_000
 
@@ -22,4 +23,12 @@ def measure(bench: Bench) -> Iterator[Row]:
             figures = bench.alternate(sides, f"prediction {features}", rounds=ROUNDS, calls=CALLS)
         for key, max_ratio in max_ratios.items():
             what = f"log_prediction, {features} features: {key}"
-            yield compared(what, figures, methodcaller("median", key), "µs", "boxkite", max_ratio=max_ratio)
+            yield compared(
+                what,
+                figures,
+                methodcaller("median", key),
+                "µs",
+                "boxkite",
+                max_ratio=max_ratio,
+                max_ratio_to_before=MAX_RATIOS_TO_BEFORE.get(key),
+            )

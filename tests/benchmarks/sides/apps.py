@@ -14,7 +14,7 @@ from typing import Any
 from flask import Flask, request
 from workload import feature_names, score, training_data
 
-__all__ = ["boxkite_app", "boxkite_service", "exporter_app", "our_app", "our_baseline", "plain_app"]
+__all__ = ["boxkite_app", "boxkite_service", "exporter_app", "our_app", "our_baseline", "our_monitored", "plain_app"]
 
 FEATURES = 30
 
@@ -78,6 +78,19 @@ def our_app(
         return {"score": predict(request.get_json())}
 
     return app
+
+
+def our_monitored(fluentd_address: str, baseline: str = "", **settings: object) -> tuple[Flask, Any]:
+    """Return the application as `our_app` makes it, and its `Boxkite`."""
+    from flask_boxkite import Boxkite
+
+    boxkite = Boxkite()
+
+    def monitor(app: Flask) -> Boxkite:
+        boxkite.init_app(app)
+        return boxkite
+
+    return our_app(fluentd_address, baseline, monitor, **settings), boxkite
 
 
 def exporter_app() -> Flask:

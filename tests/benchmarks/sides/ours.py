@@ -15,7 +15,7 @@ from records_case import logger_records_case, our_records_case
 from shared_case import in_memory_case, recycled_case, row_case, workers_case
 from timing import Case, Figures, serve, summary, time_calls
 from workload import Array, bodies, large_columns, rows, wide_columns
-from wsgi import WSGIApp, added_cost_case
+from wsgi import WSGIApp
 
 from flask_boxkite import ModelMonitoringService
 
@@ -58,10 +58,6 @@ def _monitored(**settings: object) -> WSGIApp:
     return our_app(os.environ["BOXKITE_FLUENTD_ADDR"], **settings).wsgi_app
 
 
-def _spooled() -> WSGIApp:
-    return _monitored(BOXKITE_SPOOL_DIR=tempfile.mkdtemp(prefix="benchmark-"))
-
-
 def _batch(*, as_lists: bool) -> Case:
     """Return a case that times a batch and answers in microseconds a row."""
     service = _service(FEATURES)
@@ -81,15 +77,6 @@ def _batch(*, as_lists: bool) -> Case:
 if __name__ == "__main__":
     serve(
         {
-            "request by name": lambda: added_cost_case(
-                plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=True)
-            ),
-            "request by position": lambda: added_cost_case(
-                plain_app().wsgi_app, _monitored(), bodies(FEATURES, by_name=False)
-            ),
-            "request, spooled": lambda: added_cost_case(
-                plain_app().wsgi_app, _spooled(), bodies(FEATURES, by_name=True)
-            ),
             "records": lambda: our_records_case(FEATURES),
             "records, fluent-logger": lambda: logger_records_case(FEATURES),
             "prediction 30": lambda: prediction_case(_service(30), 30),

@@ -14,10 +14,9 @@ from typing import Any
 
 from timing import Case, Figures, summary, time_calls
 
-__all__ = ["WSGIApp", "added_cost_case", "call_app", "environ_maker"]
+__all__ = ["WSGIApp", "added_cost_case", "call_app", "environ_maker", "pause", "timed_round"]
 
 SETTLE_SECONDS = 0.1
-"""Pause after the monitored application's calls, so that what it left to a thread does not fall on the plain one."""
 
 WARM_UP_CALLS = 300
 
@@ -79,19 +78,35 @@ def _check_same(plain: WSGIApp, monitored: WSGIApp, make: Callable[[int], Enviro
             raise RuntimeError(msg)
 
 
-def _round(wsgi_app: WSGIApp, make: Callable[[int], Environ], calls: int, settle_seconds: float) -> Figures:
-    """Time so many calls; ``cpu`` is the whole process's CPU time a call, background threads included."""
+def pause() -> None:
+    """Wait for what a tool left to a thread, where the tool has no call that waits for it."""
+    time.sleep(SETTLE_SECONDS)
+
+
+def timed_round(
+    wsgi_app: WSGIApp, make: Callable[[int], Environ], calls: int, settle: Callable[[], object] = pause
+) -> Figures:
+    """Time so many calls; ``cpu`` is the whole process's CPU time a call, background threads included.
+
+    Args:
+        wsgi_app: The application.
+        make: Makes the environment of the call with this number.
+        calls: How many calls.
+        settle: Waits until no work is left to a thread, so that none falls on the next application.
+    """
     cpu = time.process_time_ns()
     figures = summary(time_calls(lambda environ: call_app(wsgi_app, environ), make, calls))
-    time.sleep(settle_seconds)
+    settle()
     return {**figures, "cpu": (time.process_time_ns() - cpu) / calls / 1e3}
 
 
-def added_cost_case(plain: WSGIApp, monitored: WSGIApp, bodies: Sequence[bytes]) -> Case:
+def added_cost_case(
+    plain: WSGIApp, monitored: WSGIApp, bodies: Sequence[bytes], settle: Callable[[], object] = pause
+) -> Case:
     """Return a case that times the plain application and the monitored one in turn, in this process.
 
     Each round answers ``{"plain": …, "monitored": …}`` with p50, p99 and CPU time in microseconds a call, and
-    ``made``: how many calls the monitored application has had so far.
+    ``made``: how many calls the monitored application has had so far. What *settle* waits for is in the CPU time.
     """
     make = environ_maker(bodies)
     _check_same(plain, monitored, make)
@@ -102,8 +117,8 @@ def added_cost_case(plain: WSGIApp, monitored: WSGIApp, bodies: Sequence[bytes])
         made += calls
         return {
             "made": made,
-            "plain": _round(plain, make, calls, SETTLE_SECONDS),
-            "monitored": _round(monitored, make, calls, SETTLE_SECONDS),
+            "plain": timed_round(plain, make, calls),
+            "monitored": timed_round(monitored, make, calls, settle),
         }
 
     return run
