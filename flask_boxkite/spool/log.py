@@ -128,6 +128,7 @@ class Log:
         if self._spare is not None or not self._segments:
             return
         spare = self._make_segment(0)
+        spare.warm()
         with self._lock:
             if self._spare is None:
                 self._spare = spare
