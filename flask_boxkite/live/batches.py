@@ -190,7 +190,7 @@ class CompiledBatches:
     """Counts batches with the compiled twins; `batches` explains the other arguments.
 
     Args:
-        counter: Counter of what the twins do not count.
+        counter: Counter of batches that the twins leave out.
     """
 
     def __init__(self, counter: Batches, cells: Sequence[Cells], size: int, buckets: int | None) -> None:
