@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -97,6 +98,7 @@ class Settings:
             the value of ``PROMETHEUS_MULTIPROC_DIR``, else a directory that the processes choose themselves.
         shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver waiting records.
         drift_alpha: ``BOXKITE_DRIFT_ALPHA`` (1e-5): false-alarm probability of one check of a whole model.
+        fast_json: ``BOXKITE_FAST_JSON`` (false): whether msgspec parses the JSON of requests, for us and the views.
         dashboard_path: ``BOXKITE_DASHBOARD_PATH`` (``/boxkite`` in debug mode, else none): the drift page.
         enabled: ``BOXKITE_ENABLED`` (true): false counts, sends and routes nothing.
     """
@@ -133,6 +135,7 @@ class Settings:
     state_dir: str | None = None
     shutdown_timeout: float = 5.0
     drift_alpha: float = 1e-5
+    fast_json: bool = False
     dashboard_path: str | None = None
     enabled: bool = True
 
@@ -177,6 +180,8 @@ class Settings:
             self._check_fluentd_user()
         if "file" in self.sink and self.log_dir is None:
             _fail("BOXKITE_SINK", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one.")
+        if self.fast_json and find_spec("msgspec") is None:
+            _fail("BOXKITE_FAST_JSON", "is set, but msgspec is missing. Run: pip install 'flask-boxkite[fast]'")
         if self.metric_names == "boxkite" and isinstance(self.baseline, Mapping) and len(self.baseline) > 1:
             _fail("BOXKITE_METRIC_NAMES", "is 'boxkite', whose names have room for one model only. Use 'labels'.")
         return self
@@ -396,6 +401,7 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "max_body_bytes": _integer(0),
     "sample_rate": _number(lambda value: 0 <= value <= 1, "from 0 to 1"),
     "record_response": _boolean,
+    "fast_json": _boolean,
     "redact": _redact,
     "export_baseline": _boolean,
     "export_bins": _boolean,

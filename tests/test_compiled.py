@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import array
+import json
+import math
+import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,13 +15,16 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.compiled import native
+from flask_boxkite.live.batches import BatchCounter, Batches, CompiledBatches, _of_type
 from flask_boxkite.live.cells import Cells, cells_of
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.process_counts import CellRaiser
 from flask_boxkite.live.row_cells import RowCells
+from flask_boxkite.sinks import packing
 from flask_boxkite.values.conversion import plain
 from flask_boxkite.values.rowhash import MISSING_TEXT
 from tests.baseline.strategies import continuous, discrete
@@ -103,6 +109,108 @@ def test_a_row_of_another_length_is_refused() -> None:
     with pytest.raises(ValueError, match="another number of values"):
         native.RowCells(laid_out([X, X]), None, MISSING_TEXT).count((1.0,), increments)
     assert increments.cells == []
+
+
+# --- Batches --------------------------------------------------------------------------------------------------------
+
+NUMERIC = [X, SINGLE, HALF, NUMBER, RARE]
+EDGES = [
+    0.0,
+    -0.0,
+    0.1,
+    0.7,
+    2.5,
+    1.0,
+    5e-324,
+    1e39,
+    -1e300,
+    65504.0,
+    2.0**53 + 2,
+    math.nan,
+    -math.nan,
+    math.inf,
+    -math.inf,
+]
+DTYPES = ["f2", "f4", "f8", ">f8", "i1", "i8", "u8", "?"]
+
+
+def both_batches(variables: Sequence[Distribution], buckets: int | None) -> list[BatchCounter]:
+    """Return the counter with NumPy, and the compiled one."""
+    cells = laid_out(variables)
+    numpy = Batches(cells, 2000, buckets)
+    return [numpy, CompiledBatches(numpy, cells, 2000, buckets)]
+
+
+def check_batch(variables: Sequence[Distribution], rows: Any, buckets: int | None) -> None:
+    (expected, _), (block, is_plain) = [counter.count(rows) for counter in both_batches(variables, buckets)]
+    assert block.tolist() == expected.tolist()
+    if is_plain:
+        assert all(plain(list(row)) == list(row) for row in rows)
+
+
+@given(st.lists(st.sampled_from(KINDS) | discrete() | continuous(), min_size=1, max_size=6), st.data())
+def test_lists_of_rows_have_the_same_cells(variables: list[Distribution], data: st.DataObject) -> None:
+    values = data.draw(st.sampled_from([VALUES, st.floats(), st.floats() | st.none() | st.integers(-3, 2**70)]))
+    rows = data.draw(
+        st.lists(st.lists(values, min_size=len(variables), max_size=len(variables)), min_size=1, max_size=20)
+    )
+    kind = data.draw(st.sampled_from([list, tuple]))
+    check_batch(variables, [kind(row) for row in rows], data.draw(st.none() | st.just(1000)))
+
+
+@given(st.lists(st.sampled_from(NUMERIC) | continuous(), min_size=1, max_size=6), st.data())
+def test_arrays_have_the_same_cells(variables: list[Distribution], data: st.DataObject) -> None:
+    bounds = [bound for item in variables if isinstance(item, Continuous) for bound in item.upper_bounds]
+    near = [math.nextafter(bound, end) for bound in bounds for end in (-math.inf, math.inf)]
+    values = st.sampled_from([*EDGES, *bounds, *near]) | st.floats()
+    rows = data.draw(st.lists(st.lists(values, min_size=len(variables), max_size=len(variables)), max_size=20))
+    with np.errstate(all="ignore"):
+        array = np.array(rows, dtype="f8").reshape(-1, len(variables)).astype(data.draw(st.sampled_from(DTYPES)))
+    order = data.draw(st.sampled_from("CF"))
+    check_batch(variables, np.array(array, order=order), data.draw(st.none() | st.just(1000)))
+
+
+def test_a_long_batch_lets_other_threads_run_and_counts_all() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((40_000, 2))
+    check_batch([X, NUMBER], rows, 1000)
+    check_batch([X, NUMBER], rows.tolist(), 1000)
+
+
+def test_an_array_with_texts_is_counted_with_numpy() -> None:
+    check_batch([X, TEXT, DAY], np.ones((30, 3)), 1000)
+    check_batch([X, X], np.array([[0.5, "x"]] * 30, dtype=object), 1000)
+
+
+@pytest.mark.parametrize("rows", [[[1.0, 1.0], [1.0]], [[1.0, 1.0], [1.0, 1.0, 1.0]]], ids=["short", "long"])
+def test_rows_of_another_length_are_refused(rows: list[list[float]]) -> None:
+    for counter in both_batches([X, X], None):
+        with pytest.raises(ValueError, match=r"reshape|number of values"):
+            counter.count(rows)
+
+
+def test_a_row_that_is_shortened_while_it_is_read_is_refused() -> None:
+    row: list[Any] = [None, 1.0, 1.0]
+
+    class Shortening:
+        def __str__(self) -> str:
+            row.clear()
+            return "x"
+
+    row[0] = Shortening()
+    with pytest.raises(IndexError):
+        native.RowCells(laid_out([TEXT, X, X]), None, MISSING_TEXT).count_rows([row], np.zeros(100, dtype=np.int64))
+
+
+@pytest.mark.parametrize(
+    ("rows", "size"),
+    [(np.zeros((1, 1)), 100), (np.zeros((1, 2), dtype=np.int8), 100), (np.zeros(2), 100), (np.zeros((1, 2)), 4)],
+    ids=["width", "type", "shape", "cells"],
+)
+def test_memory_of_another_shape_is_refused(rows: NDArray[Any], size: int) -> None:
+    counter = native.ArrayRows([_of_type(cells, np.dtype("f8")) for cells in laid_out([X, X])], None)
+    with pytest.raises((ValueError, IndexError)):
+        counter.count(rows, np.zeros(size, dtype=np.int64))
 
 
 # --- Cells ----------------------------------------------------------------------------------------------------------
@@ -199,3 +307,87 @@ def test_other_values_are_refused_and_leave_nothing_behind(value: Any, error: ty
 
 def test_a_head_stands_before_the_value() -> None:
     assert native.Packer().pack([1], b"head") == b"head" + msgpack.packb([1])
+
+
+# --- JSON -----------------------------------------------------------------------------------------------------------
+
+ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def check_written(value: Any) -> None:
+    assert native.JSONWriter().pack(value) == ENCODER.encode(value).encode()
+
+
+@given(JSON)
+@example({"a": [1, {"b": None}], "c": "é" * 31})
+def test_values_are_written_as_json_does(value: Any) -> None:
+    try:
+        expected = ENCODER.encode(value).encode()
+    except ValueError:  # NaN or infinite, or a key with a lone surrogate
+        with pytest.raises((OverflowError, ValueError)):
+            native.JSONWriter().pack(value)
+        return
+    try:
+        assert native.JSONWriter().pack(value) == expected
+    except OverflowError:
+        assert max(map(int, re.findall(rb"\d+", expected))) >= 2**63
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_a_float_is_written_as_its_repr(number: float) -> None:
+    assert native.JSONWriter().pack(number).decode() == repr(number)
+
+
+def test_floats_of_all_magnitudes_are_written_as_their_repr(rng: np.random.Generator) -> None:
+    powers = np.array(
+        [float(f"1e{power}") for power in range(-323, 309)] + [2.0**power for power in range(-1074, 1024)]
+    )
+    bits = rng.integers(0, 2**64, 100_000, np.uint64).view(np.float64)
+    short = rng.integers(0, 10**6, 20_000) / 10.0 ** rng.integers(0, 9, 20_000)
+    numbers = np.concatenate([powers, np.nextafter(powers, 0), np.nextafter(powers, np.inf), bits, short])
+    numbers = np.concatenate([numbers, -numbers, [0.0, -0.0]])
+    check_written(numbers[np.isfinite(numbers)].tolist())
+
+
+def test_integers_are_written_alike() -> None:
+    check_written([number for number in AROUND if -(2**63) <= number < 2**63])
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 16, 4095, 4096, 4097, 100_000])
+def test_each_character_is_written_alike_at_each_place(size: int) -> None:
+    for character in [chr(code) for code in range(129)] + ["é", "\u2028", "\U0001d11e"]:
+        check_written("x" * size + character)
+        check_written(character + "x" * size)
+    check_written('"' * size)
+    check_written("\x00" * size)
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (2**63, OverflowError),
+        (-(2**63) - 1, OverflowError),
+        ("\ud800", UnicodeEncodeError),
+        (float("nan"), ValueError),
+        (float("-inf"), ValueError),
+        ({1: 2}, TypeError),
+        ({"a": np.float64(1)}, TypeError),
+        ((1, 2), TypeError),
+        (nested(600), ValueError),
+    ],
+    ids=["wide", "wide and negative", "surrogate", "NaN", "infinite", "key", "subclass", "tuple", "deep"],
+)
+def test_what_only_python_writes_is_refused_and_leaves_nothing_behind(value: Any, error: type[Exception]) -> None:
+    writer = native.JSONWriter()
+    with pytest.raises(error):
+        writer.pack(["before", value])
+    assert writer.pack(1.5, b"head ", b" tail") == b"head 1.5 tail"
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud800", {1: 2}, (1, 2), nested(600)], ids=lambda value: str(value)[:9])
+def test_a_line_is_the_same_without_the_compiled_part(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [packing.json_line({"a": value}, b"head")]
+    monkeypatch.setattr(packing, "_writer", None)
+    lines.append(packing.json_line({"a": value}, b"head"))
+    assert lines[0] == lines[1]
+    assert lines[0].endswith(b"}\n")

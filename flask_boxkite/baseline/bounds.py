@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 __all__ = ["MARGIN", "even_groups", "extremes_within", "narrow_bounds"]
 
+_GROUPS = 10
+"""Most groups into which given bins are merged."""
+
 MARGIN = 1e-6
 """Distance of the outer bounds from the data, as a share of its range (or of the value, where the range is 0)."""
 
@@ -52,8 +55,8 @@ def narrow_bounds(bounds: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]
         return np.where(is_above, np.nextafter(nearest, dtype.type(-np.inf)), nearest)
 
 
-def even_groups(bounds: Sequence[float], counts: Sequence[int], groups: int = 10) -> tuple[float, ...]:
-    """Merge bins that were given into at most *groups* groups of about equal mass.
+def even_groups(bounds: Sequence[float], counts: Sequence[int]) -> tuple[float, ...]:
+    """Merge bins that were given into at most ten groups of about equal mass.
 
     Args:
         bounds: Upper bounds of the bins.
@@ -67,8 +70,8 @@ def even_groups(bounds: Sequence[float], counts: Sequence[int], groups: int = 10
     start = bounds[0] if counts[0] == 0 and len(bounds) > 1 else -math.inf
     cuts = {start, bounds[-1]}
     cumulative = np.cumsum(counts[:-1])
-    for part in range(1, groups):
-        nearest = int(np.argmin(np.abs(cumulative - inside * part / groups)))
+    for part in range(1, _GROUPS):
+        nearest = int(np.argmin(np.abs(cumulative - inside * part / _GROUPS)))
         if 0 < cumulative[nearest] < inside:
             cuts.add(bounds[nearest])
     return tuple(sorted(cuts))

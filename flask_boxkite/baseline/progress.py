@@ -62,11 +62,11 @@ class Steps:
                 self._task, completed=done, total=total, description=description, count=count, refresh=is_new
             )
 
-    def each(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    def each(self, items: Iterable[T], what: str) -> Iterator[T]:
         """Yield *items*, and show their number so far."""
         for done, item in enumerate(items, 1):
             yield item
-            self.tell(done, total, what)
+            self.tell(done, None, what)
 
 
 def _bar() -> Bar | None:

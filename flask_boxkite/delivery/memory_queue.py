@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from flask_boxkite.delivery.queue import Chunk, Loss
+from flask_boxkite.delivery.queue import SMALL_QUEUE_PARTS, Chunk, Loss
 
 __all__ = ["MemoryQueue"]
 
@@ -25,6 +25,7 @@ class MemoryQueue:
     def __init__(self, max_bytes: int) -> None:
         self.unread_bytes = 0
         self.has_losses = False  # an attribute, because requests read it
+        self.urgent_bytes = max_bytes // SMALL_QUEUE_PARTS
         self._max_bytes = max_bytes
         self._taken_bytes = 0
         self._taken = 0

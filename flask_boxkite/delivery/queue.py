@@ -12,7 +12,10 @@ from typing import NamedTuple, Protocol
 
 from flask_boxkite.spool import Log, OrphanLog, Taken
 
-__all__ = ["Chunk", "Loss", "Origin", "Queue", "origin_of"]
+__all__ = ["SMALL_QUEUE_PARTS", "Chunk", "Loss", "Origin", "Queue", "origin_of"]
+
+SMALL_QUEUE_PARTS = 4
+"""Part of the queue in memory that a batch, and the bytes at which the thread ships at once, may fill."""
 
 
 class Origin(Enum):
@@ -68,6 +71,7 @@ class Queue(Protocol):
 
     Attributes:
         unread_bytes: Bytes of the records that are not taken yet; an estimate for records on disk.
+        urgent_bytes: Such bytes at which they are best taken at once.
         memory_bytes: Bytes of the records in memory, taken or not.
         left: Number of records that are not settled and that this process is to deliver.
         is_settled: Whether none is left, as far as is known.
@@ -78,6 +82,7 @@ class Queue(Protocol):
     """
 
     outlives_process: bool
+    urgent_bytes: int
 
     @property
     def pause(self) -> float | None: ...

@@ -74,7 +74,7 @@ class Recorder:
         weakref.finalize(self, _leave, self._shippers, shutdown_timeout).atexit = False
         self._shipper = self._begin(sink)
 
-    def _own(self) -> Shipper:
+    def own(self) -> Shipper:
         """Return the shipper of this process; a new one after a fork."""
         shipper = self._shipper
         return shipper if shipper.mark[0] else self._begin(shipper.sink.forked(), parent=shipper)
@@ -124,26 +124,26 @@ class Recorder:
     @property
     def sink(self) -> Sink:
         """The sink of this process."""
-        return self._own().sink
+        return self.own().sink
 
     def record(self, time_ns: int, record: dict[str, Any]) -> None:
         """Pack a record of plain JSON values and queue it; raises the errors of the sink's `pack`."""
         shipper = self._shipper
         if not shipper.mark[0]:
-            shipper = self._own()
+            shipper = self.own()
         shipper.submit(shipper.sink.pack(time_ns, record))
 
     def submit(self, packed: bytes) -> None:
         """Queue a packed record; this waits for nothing but other requests that do the same."""
-        self._own().submit(packed)
+        self.own().submit(packed)
 
     def drop(self, reason: str) -> None:
         """Count a record that could not be packed."""
-        self._own().drop(reason)
+        self.own().drop(reason)
 
     def counts(self) -> RecorderCounts:
         """Return the counts of this process's records."""
-        return self._own().counts()
+        return self.own().counts()
 
     @property
     def section(self) -> Section:
@@ -162,15 +162,15 @@ class Recorder:
     def adopt_orphans(self) -> None:
         """See that all records are delivered, including records that dead processes left on disk."""
         if self._spooling is not None or self._shipper.mark[0]:
-            self._own().adopt_orphans()
+            self.own().adopt_orphans()
 
     def flush(self, timeout: float) -> int:
         """Wait until all queued records are delivered; return the number left after *timeout* seconds."""
-        return self._own().flush(timeout)
+        return self.own().flush(timeout)
 
     def at_shutdown(self) -> tuple[Shipper, float]:
         """Return the shipper of this process, and the seconds that it may take at the end to deliver records."""
-        return self._own(), self._shutdown_timeout
+        return self.own(), self._shutdown_timeout
 
     def close(self, timeout: float | None = None) -> int:
         """Deliver the records that can be delivered in time, and stop; the rest stays on disk or is counted as dropped.
@@ -181,7 +181,7 @@ class Recorder:
         Returns:
             Number of records that were dropped.
         """
-        return self._own().close(self._shutdown_timeout if timeout is None else timeout)
+        return self.own().close(self._shutdown_timeout if timeout is None else timeout)
 
 
 def _leave(shippers: dict[int, Shipper], timeout: float) -> None:

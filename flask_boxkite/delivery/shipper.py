@@ -16,7 +16,7 @@ from typing import Any
 from flask_boxkite.delivery.counts import RecorderCounts
 from flask_boxkite.delivery.in_flight import InFlight
 from flask_boxkite.delivery.ledger import Ledger
-from flask_boxkite.delivery.queue import Queue
+from flask_boxkite.delivery.queue import SMALL_QUEUE_PARTS, Queue
 from flask_boxkite.delivery.timings import TIMINGS, Timings
 from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.quoting import loggable
@@ -27,9 +27,6 @@ from flask_boxkite.system.throttle import Throttle
 __all__ = ["Shipper"]
 
 logger = logging.getLogger("flask_boxkite")
-
-SMALL_QUEUE_PARTS = 4
-"""Part of the queue that a batch, and the bytes at which the thread ships at once, may fill."""
 
 
 class Shipper:
@@ -68,7 +65,7 @@ class Shipper:
         self._max_record_bytes = max_record_bytes
         self._timings = timings
         self._batch_bytes = min(timings.batch_bytes, max_bytes // SMALL_QUEUE_PARTS)
-        self._urgent_bytes = min(timings.urgent_bytes, max_bytes // SMALL_QUEUE_PARTS)
+        self._urgent_bytes = min(timings.urgent_bytes, queue.urgent_bytes)
 
         self._lock = self._ledger.lock
         self._thread_wakes = threading.Condition(self._lock)
@@ -220,10 +217,11 @@ class Shipper:
 
     def _run(self) -> None:
         try:
-            is_busy = False
-            while self._sleep_until_needed(is_busy=is_busy):
+            is_busy = is_rested = False
+            while self._sleep_until_needed(is_busy=is_busy, is_rested=is_rested):
                 is_busy = self._ship_next(time.monotonic() + self._timings.ship_timeout_seconds)
-                if self._backoff_seconds and self._leave_timeout is None:
+                is_rested = self.is_stalled and self._leave_timeout is None
+                if is_rested:
                     self._pause(self._backoff_seconds)
 
             if self._ledger.is_closed:
@@ -247,11 +245,15 @@ class Shipper:
             if self._backoff_seconds:
                 self._pause(min(self._backoff_seconds, max(deadline - time.monotonic(), 0)))
 
-    def _sleep_until_needed(self, *, is_busy: bool) -> bool:
+    def _sleep_until_needed(self, *, is_busy: bool, is_rested: bool) -> bool:
         """Sleep while no record waits, then while records gather; return False once closed.
 
         Records that came during a batch gather too. Shipped at once, they would be few at a time, without a pause, and
         a request would wait for the interpreter at every acknowledgement.
+
+        Args:
+            is_busy: Whether there was a batch.
+            is_rested: Whether there was a pause after it, in which records have gathered.
         """
         queue = self._queue
         with self._lock:
@@ -260,7 +262,7 @@ class Shipper:
                 self._timings.idle_seconds if queue.pause is None else queue.pause,
             )
 
-            if not (is_busy and queue.is_behind):
+            if not (is_rested or (is_busy and queue.is_behind)):
                 self._thread_wakes.wait_for(self._is_urgent, self._timings.linger_seconds)
             return not self._is_closing
 

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from flask_boxkite.delivery.memory_queue import MemoryQueue
 from flask_boxkite.delivery.queue import Chunk, Loss, Origin, origin_of
 from flask_boxkite.delivery.timings import TIMINGS, Timings
-from flask_boxkite.spool import Log, OrphanLog, SpoolFullError, Taken
+from flask_boxkite.spool import LARGEST_SEGMENT, Log, OrphanLog, SpoolFullError, Taken
 from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.throttle import Throttle
 
 __all__ = ["SpoolQueue"]
 
 _MOVED_AT_ONCE = 64
+
+_URGENT_BYTES = LARGEST_SEGMENT
+"""After a whole segment, the thread makes the next one ready, which a request would have to do otherwise."""
 
 
 class SpoolQueue:
@@ -41,6 +44,7 @@ class SpoolQueue:
         self._memory = memory
         self._find_orphan = find_orphan
         self._timings = timings
+        self.urgent_bytes = min(_URGENT_BYTES, memory.urgent_bytes)
 
         self._orphan: OrphanLog | None = None
         self._was_own_turn = False

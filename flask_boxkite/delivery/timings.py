@@ -21,9 +21,11 @@ class Timings:
     """The pace of a recorder, with the clocks and the randomness by which it goes.
 
     Attributes:
-        linger_seconds: Time for which the thread lets records gather before it ships them.
-        urgent_bytes: Waiting bytes at which the thread ships at once.
-        batch_bytes: Most bytes of a batch, unless a single record is larger.
+        linger_seconds: Time for which the thread lets records gather before it ships them. Each batch interrupts some
+            requests, however small it is.
+        urgent_bytes: Waiting bytes at which the thread ships at once; less for a small queue and for a spool.
+        batch_bytes: Most bytes of a batch, unless a single record is larger. Receivers are made for it: it is within a
+            chunk of Fluent Bit (2,048,000 bytes, whose input takes messages of up to 6,144,000) and of fluentd (8 MiB).
         ship_timeout_seconds: Time that the sink may take for one batch.
         first_backoff_seconds: Pause after the first failure; pauses double from here.
         last_backoff_seconds: Longest pause after a failure.
@@ -44,9 +46,9 @@ class Timings:
         wall_clock: Returns the Unix time of a delivery.
     """
 
-    linger_seconds: float = 0.2
-    urgent_bytes: int = 512 * 1024
-    batch_bytes: int = 1024 * 1024
+    linger_seconds: float = 1.0
+    urgent_bytes: int = 8 * 1024 * 1024
+    batch_bytes: int = 2_000_000
     ship_timeout_seconds: float = 10.0
     first_backoff_seconds: float = 0.1
     last_backoff_seconds: float = 10.0

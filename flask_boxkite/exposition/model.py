@@ -187,17 +187,14 @@ class ModelFamilies:
     def _add_drift_limits(self, baseline: Baseline) -> None:
         alpha = self._model.alpha / max(len(baseline.variables), 1)
         self._add_text(SIGNIFICANCE, f"{SIGNIFICANCE.name}{{{self._model.labels}}} {alpha!r}\n")
-        limits = {
-            degrees: chi_squared_limit(alpha, degrees)
-            for degrees in set(map(degrees_of_freedom, baseline.distributions))
-        }
+        degrees = [(item, degrees_of_freedom(item.distribution)) for item in baseline.variables]
+        limits = {number: chi_squared_limit(alpha, number) for number in {number for _, number in degrees}}
 
         for side in SIDES:
             name = f"boxkite_{METRIC_WORDS[side]}_drift_limit"
             family = Family(name, "gauge", f"What G of each {side} must exceed to be real.")
             lines = [
-                self._line(family, side, item.name, "", limits[degrees_of_freedom(item.distribution)])
-                for item in baseline.on(side)
+                self._line(family, side, item.name, "", limits[number]) for item, number in degrees if item.side == side
             ]
             self._add_text(family, "".join(lines))
 

@@ -170,7 +170,7 @@ class DiscreteCells:
             return
 
         column = self.width.rounded_column(column)
-        categories, cells = self._categories_for(column.dtype)
+        categories, cells = self.categories_for(column.dtype)
         column = column.astype(np.float64)
         if len(categories) <= min(FEW_CATEGORIES + len(column) // CATEGORY_VALUES, MANY_CATEGORIES):
             counts = np.array([np.count_nonzero(column == category) for category in categories.tolist()])
@@ -183,7 +183,7 @@ class DiscreteCells:
         block[self.missing] += missing
         block[self.other] += len(column) - int(counts.sum()) - missing
 
-    def _categories_for(self, dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    def categories_for(self, dtype: np.dtype[Any]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Return the categories as numbers of this type, ascending, with a NaN behind them, and the categories' cells.
 
         A narrow float stands for the number with its shortest decimals, so a category without such a float is left out.

@@ -1,32 +1,29 @@
 """Counting of rows and batches: the bin, category or special cell of each value.
 
-A few rows are counted one by one (`row_cells`), a batch with NumPy (`columns`). Each way gives the same cells, bit for
+A few rows are counted one by one (`row_cells`), more at once (`batches`). Each way gives the same cells, bit for
 bit, as comparing the number from `to_number` with ``(lower, upper]``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from flask_boxkite.baseline.distribution import Distribution
-from flask_boxkite.live.arrays import row_lists
+from flask_boxkite.live.arrays import is_countable, is_narrow, row_lists
+from flask_boxkite.live.batches import batches
 from flask_boxkite.live.cells import Cells, cells_of
-from flask_boxkite.live.columns import ColumnCounter
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.name_order import NameOrder, UnmatchedError
 from flask_boxkite.live.nesting import Nesting
 from flask_boxkite.live.row_cells import row_cells
 from flask_boxkite.live.signed_sums import SignedSums
-from flask_boxkite.payloads.table import ObjectRow, Table
+from flask_boxkite.payloads.table import Table
 
 __all__ = ["VariableCounter"]
-
-BULK_ROWS = 12
-"""Number of rows from which counting by column is faster than row by row."""
 
 
 class VariableCounter:
@@ -48,6 +45,7 @@ class VariableCounter:
         known: Names of the variables, as a set.
         gaps: Names of rows that lack a variable and have an unknown name, which may be its misspelling.
         nesting: Takes variables whose names are paths out of nested values.
+        rows: Counts single rows.
     """
 
     def __init__(
@@ -68,15 +66,15 @@ class VariableCounter:
             self._cells.append(cells_of(distribution, offset))
             offset += len(distribution.cells)
 
-        self._columns = ColumnCounter(self._cells, size, buckets)
+        self._batches = batches(self._cells, size, buckets)
         self.nesting = Nesting(self.names)
         self._order = NameOrder(self.names, notes_gaps=bool(gap))
         self._gap = gap
         self.gaps = self._order.gaps
         self._sums = None if sums is None else SignedSums(sums, [cells.is_text for cells in self._cells])
 
-        self._pick = itemgetter(*self.names) if self.names else itemgetter(0)
-        self._rows = row_cells(self._cells, buckets, keeps_interpreter=keeps_interpreter)
+        self._pick = _picker(self.names)
+        self.rows = row_cells(self._cells, buckets, keeps_interpreter=keeps_interpreter)
 
     def count(self, table: Table, increments: Increments | None = None) -> Increments:
         """Return the increments of rows.
@@ -90,49 +88,56 @@ class VariableCounter:
         """
         if increments is None:
             increments = Increments()
-        if type(table) is ObjectRow and len(table.object) == len(self._cells) > 1:
-            try:
-                row = self._pick(table.object)
-            except KeyError:
-                pass
-            else:
-                table.is_plain = self._rows.count(row, increments)
-                if self._sums is not None:
-                    self._sums.add([row], increments)
-                return increments
+        row = table.row(self._pick, len(self._cells))
+        if row is not None:
+            table.is_plain = self.rows.count(row, increments)
+            if self._sums is not None:
+                self._sums.add([row], increments)
+            return increments
 
-        names = table.names
-        if names is None:
-            rows = table.rows
-        else:
-            if self.nesting.has_paths:
-                names = self.nesting.flatten(table, names)
-            rows = self._order.rows(table, names)
-            if self.gaps and names in self.gaps:
-                increments.note_gap(self._gap)
+        names, rows = self._in_order(table, increments)
         width = rows.shape[1] if isinstance(rows, np.ndarray) else len(rows[0])
         if width != len(self._cells):
             msg = f"{width} values for {len(self._cells)} variables"
             raise UnmatchedError(msg)
 
-        if len(rows) >= BULK_ROWS:
-            # Rounding to infinity and comparing NaN are expected: users need no warning.
-            with np.errstate(all="ignore"):
-                increments.add_block(self._columns.count(rows))
-        elif len(rows) == 1 and type(rows) is list:
-            is_plain = self._rows.count(rows[0], increments)
-            # The values of names that are not counted may be of any kind.
-            table.is_plain = is_plain and (names is None or len(names) == width)
+        is_array = isinstance(rows, np.ndarray)
+        if len(rows) >= self._batches.least_rows or (is_array and is_narrow(rows)):
+            block, is_plain = self._batches.count(rows)
+            increments.add_block(block)
         else:
-            for row in row_lists(rows) if isinstance(rows, np.ndarray) else rows:
-                self._rows.count(row, increments)
+            lists = row_lists(rows) if is_array else rows
+            is_plain = all([self.rows.count(row, increments) for row in lists])
+        # Else the values of a name that is not counted may be of any kind.
+        is_whole = names is None or names == self.names or (len(names) == width and self.known == set(names))
+        table.is_plain = is_countable(rows) if is_array else is_plain and is_whole
 
         if self._sums is not None:
             self._sums.add(rows, increments)
         return increments
 
+    def _in_order(self, table: Table, increments: Increments) -> tuple[tuple[str, ...] | None, Any]:
+        """Return the names of a table's columns, and its rows in the order of the variables."""
+        names = table.names
+        if names is None:
+            return None, table.rows
+        if self.nesting.has_paths:
+            names = self.nesting.flatten(table, names)
+        rows = self._order.rows(table, names)
+        if self.gaps and names in self.gaps:
+            increments.note_gap(self._gap)
+        return names, rows
+
     def count_value(self, value: Any, increments: Increments) -> None:
         """Count one value of the only variable, adding to *increments*."""
-        self._rows.count((value,), increments)
+        self.rows.count((value,), increments)
         if self._sums is not None:
             self._sums.add_value(0, value, increments)
+
+
+def _picker(names: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return a function that takes the values of these names out of an object."""
+    if len(names) != 1:
+        return itemgetter(*names) if names else tuple
+    (name,) = names
+    return lambda item: (item[name],)

@@ -30,13 +30,32 @@ from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.retired import ABOUT, RETIRED, LeftOut, Retired
 from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.sink_cells import count_lost_records
-from flask_boxkite.live.state_file import LIVE, NEW, StateFileError, Stored, mark_folded, parsed, server_of
+from flask_boxkite.live.state_file import (
+    LIVE,
+    NEW,
+    StateFileError,
+    Stored,
+    generation_of,
+    mark_folded,
+    parsed,
+    server_of,
+)
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.naming import DAMAGED, FOLDED, FOREIGN, OTHER_FORMAT
 from flask_boxkite.system.files import is_passing, open_private, read_file
 from flask_boxkite.system.locks import has_no_owner, locked, release, take_if_dead
 
-__all__ = ["IDLE", "WaitingRecords", "fold", "folded_spools", "is_ours", "read_directory", "take_over", "windows_path"]
+__all__ = [
+    "IDLE",
+    "WaitingRecords",
+    "fold",
+    "folded_spools",
+    "is_ours",
+    "latest_fold",
+    "read_directory",
+    "take_over",
+    "windows_path",
+]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -86,9 +105,9 @@ def read_directory(
     """
     now = clock()
     for _ in range(_ATTEMPTS):
-        retired = Retired.read(directory, keys)
-        reading = _with_live_files(retired, directory, own, keys, now)
-        if _generation(directory) == retired.generation:
+        before = latest_fold(directory)
+        reading = _with_live_files(Retired.read(directory, keys), directory, own, keys, now)
+        if latest_fold(directory) == before:
             return reading
 
     with _directory_locked(directory, _PATIENCE_SECONDS) as is_mine:  # processes die faster than this one can read
@@ -131,10 +150,14 @@ def _live_names(directory: Path) -> list[str]:
     return [name for name in os.listdir(directory) if name.startswith(LIVE)]
 
 
-def _generation(directory: Path) -> int:
-    """Return the generation of the latest fold; 0 if there was none."""
-    with _unless_passing(), contextlib.suppress(StateFileError):
-        return parsed(read_file(directory / RETIRED), ())[0]
+def latest_fold(directory: Path) -> int:
+    """Return the generation of the latest fold, by the header of its file; 0 if there was none.
+
+    Raises:
+        OSError: The file cannot be read just now.
+    """
+    with _unless_passing():
+        return generation_of(directory / RETIRED)
     return 0
 
 

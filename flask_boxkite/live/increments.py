@@ -49,5 +49,8 @@ class Increments:
         """
 
     def add_block(self, block: NDArray[np.int64]) -> None:
-        """Add counts to all cells."""
-        self.block = block if self.block is None else self.block + block
+        """Add counts to all cells; the array may become a part of the increments."""
+        if self.block is None:
+            self.block = block
+        else:
+            self.block += block

@@ -85,4 +85,4 @@ def _picked(rows: Any, plan: list[int]) -> Any:
     if len(plan) == 1:
         return [[row[plan[0]]] for row in rows]
     pick = itemgetter(*plan)
-    return [pick([*row, None]) for row in rows]
+    return list(map(pick, rows)) if -1 not in plan else [pick([*row, None]) for row in rows]

@@ -14,8 +14,7 @@ from flask_boxkite.values.conversion import InvalidValue, to_number
 
 __all__ = ["SignedSums"]
 
-FEW_ROWS = 12
-"""Number of rows from which NumPy's calls, which take 10 µs, are faster than adding value by value."""
+_FLOATS = frozenset({float})
 
 
 class SignedSums:
@@ -32,28 +31,35 @@ class SignedSums:
 
     def add(self, rows: Any, increments: Increments) -> None:
         """Add the values of rows, a list or an array, to *increments*."""
-        is_few = type(rows) is list and len(rows) < FEW_ROWS
         for index, is_text in enumerate(self._is_text):
             if is_text:
                 continue
-            if is_few:
-                for row in rows:
-                    self.add_value(index, row[index], increments)
-            else:
-                self._add_column(index, rows, increments)
+            if len(rows) == 1 and type(rows) is list:
+                self.add_value(index, rows[0][index], increments)
+                continue
+            for is_negative, amount in enumerate(self._amounts(index, rows)):
+                if amount:
+                    increments.sums.append((self._start + 2 * index + is_negative, float(amount)))
 
-    def _add_column(self, index: int, rows: Any, increments: Increments) -> None:
+    def _amounts(self, index: int, rows: Any) -> tuple[float, float]:
+        """Return the sums of a variable's positive values, and of its negative ones without their sign."""
+        values: Any
         if isinstance(rows, np.ndarray) and is_countable(rows):
             values = rows[:, index].astype(np.float64)
-            values = values[np.isfinite(values)]
+            with np.errstate(all="ignore"):
+                total, least = values.sum(), values.min()
         else:
-            values = np.array([self._summed(index, row[index]) for row in rows])
+            values = [row[index] for row in rows]
+            if not _FLOATS.issuperset(map(type, values)):
+                values = [self._summed(index, value) for value in values]
+            total, least = sum(values), min(values)
+        if least >= 0 and total < math.inf:  # the common case; a NaN makes the total NaN
+            return total, 0.0
 
+        values = np.array(values)
+        values = values[np.isfinite(values)]
         with np.errstate(over="ignore"):
-            amounts = values[values > 0].sum(), -values[values < 0].sum()
-        for is_negative, amount in enumerate(amounts):
-            if amount:
-                increments.sums.append((self._start + 2 * index + is_negative, float(amount)))
+            return values[values > 0].sum(), -values[values < 0].sum()
 
     def add_value(self, index: int, value: Any, increments: Increments) -> None:
         """Add a value of one variable to *increments*."""

@@ -64,6 +64,7 @@ __all__ = [
     "StateFileError",
     "Stored",
     "composed",
+    "generation_of",
     "is_unused",
     "mark_folded",
     "new_name",
@@ -124,6 +125,20 @@ def parsed(data: bytes, keys: Collection[SectionKey] | None = None) -> tuple[int
     if checksum and checksum != _checksum(generation, memoryview(data)[PAGE:]):
         raise StateFileError(DAMAGED)
     return generation, list(_sections(data, None if keys is None else {str(key).encode() for key in keys}))
+
+
+def generation_of(path: Path) -> int:
+    """Return the generation in a file's header; 0 if the file is shorter.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+    """
+    descriptor = open_private(path, os.O_RDONLY)
+    try:
+        header = os.pread(descriptor, _FILE.size, 0)
+    finally:
+        os.close(descriptor)
+    return int(_FILE.unpack(header)[2]) if len(header) == _FILE.size else 0
 
 
 def server_of(data: bytes) -> ServerName | None:

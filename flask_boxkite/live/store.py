@@ -21,7 +21,7 @@ from typing import Any
 
 from flask_boxkite.live.apart import mark, marked
 from flask_boxkite.live.clock import uptime
-from flask_boxkite.live.folding import folded_spools, windows_path
+from flask_boxkite.live.folding import folded_spools, latest_fold, windows_path
 from flask_boxkite.live.process_counts import ProcessCounts
 from flask_boxkite.live.reading import FILES, Reading
 from flask_boxkite.live.section import Section, SectionKey
@@ -59,6 +59,7 @@ class _Process:
         self.windows: dict[tuple[Path | None, SectionKey], Windows] = {}
         self.latest: tuple[float, Reading] | None = None  # with the time of reading
         self.company_version = (0, 0)
+        self.latest_fold = 0  # whose origin is known
         self.origin = 0  # of the retired counts that include, as accepted, the records that this process adopted
 
     def count_failure(self) -> None:
@@ -157,7 +158,7 @@ class Store:
             self._mark_company(process)
             if process.origin and process.directory is not None:
                 with contextlib.suppress(OSError):
-                    self._rely_on(process, folded_spools(process.directory)[1])
+                    self._rely_on_latest(process, process.directory)
 
     def _mark_company(self, process: _Process) -> None:
         """Mark the sections of this app and of others of its name, where this process has several."""
@@ -184,6 +185,13 @@ class Store:
         for block in process.blocks.values():
             if block.is_shared:
                 block.leave(keeps_numbers=not was_folded)
+
+    def _rely_on_latest(self, process: _Process, directory: Path) -> None:
+        """Read the origin of the retired counts again if they have changed."""
+        latest = latest_fold(directory)
+        if latest == 0 or latest != process.latest_fold:
+            self._rely_on(process, folded_spools(directory)[1])
+            process.latest_fold = latest
 
     @staticmethod
     def _rely_on(process: _Process, origin: int) -> None:

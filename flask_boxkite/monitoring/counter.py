@@ -43,6 +43,7 @@ class PredictionCounter:
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self._unhashed = "features" if layout.features else "output"
         self._one_answered = (self._status_cells["ok"], layout.squares)
+        self._durations_start, self._duration_sum = layout.durations_start, layout.duration_sum
         self._failed = FailedCells(layout)
 
         # Rows are known again by their features; by their outputs where nothing is known of features.
@@ -116,6 +117,11 @@ class PredictionCounter:
         Returns:
             Number of predictions: 0 for an empty batch, of which only the duration is counted.
         """
+        if status == "ok" and tally.rows == 1 and not tally.errors:  # the common case, without the questions of others
+            tally.cells += self._one_answered
+            self._add(tally, duration)
+            return 1
+
         rows = tally.rows or _predictions_without_rows(tally, status)
         if status == "ok":
             increments: Increments = tally
@@ -133,11 +139,14 @@ class PredictionCounter:
             if reason in GAPS:
                 continue
             increments.cells.append(self.layout.captures_start + CAPTURE_REASONS.index(reason))
-        if duration is not None:
-            increments.cells.append(self.layout.durations_start + bisect_left(DURATION_BOUNDS, duration))
-            increments.sums.append((self.layout.duration_sum, duration))
-        self.counts.add(increments)
+        self._add(increments, duration)
         return rows
+
+    def _add(self, increments: Increments, duration: float | None) -> None:
+        if duration is not None:
+            increments.cells.append(self._durations_start + bisect_left(DURATION_BOUNDS, duration))
+            increments.sums.append((self._duration_sum, duration))
+        self.counts.add(increments)
 
 
 def _predictions_without_rows(tally: Tally, status: str) -> int:

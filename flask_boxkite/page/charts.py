@@ -31,6 +31,8 @@ _SHARE_LETTER = 9.0
 """Largest mean width of a character in two shares, as `100% → 100%`."""
 _SLOT = 96
 """Width of a special bar, including its name."""
+_LONGEST_GAP = 2000.0
+"""Seconds between two points above which no line joins them."""
 
 
 class _Plot:
@@ -288,11 +290,11 @@ def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
     return _svg((_WIDTH, _HEIGHT), label, parts, "large")
 
 
-def _runs(points: Sequence[CoursePoint], longest_gap: float = 2000.0) -> Iterator[list[CoursePoint]]:
+def _runs(points: Sequence[CoursePoint]) -> Iterator[list[CoursePoint]]:
     """Yield runs of points without a gap, since no line should bridge one."""
     run: list[CoursePoint] = []
     for point in points:
-        if run and run[-1].age - point.age > longest_gap:
+        if run and run[-1].age - point.age > _LONGEST_GAP:
             yield run
             run = []
         run.append(point)

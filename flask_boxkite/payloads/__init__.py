@@ -2,13 +2,22 @@
 
 from flask_boxkite.payloads.encodings import decompressed
 from flask_boxkite.payloads.requests import csv_table, form_table, json_lines_table, json_table, other_delimiter
-from flask_boxkite.payloads.responses import csv_output, found_output, json_lines_output, output_table, readable
-from flask_boxkite.payloads.table import Table, as_table
+from flask_boxkite.payloads.responses import (
+    csv_output,
+    found_output,
+    json_lines_output,
+    output_key,
+    output_table,
+    readable,
+)
+from flask_boxkite.payloads.table import SCALARS, ObjectRow, Table, as_table
 from flask_boxkite.payloads.tensors import INFERENCE_HEADER, binary_document
 
 __all__ = [
     "INFERENCE_HEADER",
     "JSON_LINES",
+    "SCALARS",
+    "ObjectRow",
     "Table",
     "as_table",
     "binary_document",
@@ -21,6 +30,7 @@ __all__ = [
     "json_lines_table",
     "json_table",
     "other_delimiter",
+    "output_key",
     "output_table",
     "readable",
 ]

@@ -21,7 +21,7 @@ from flask_boxkite.payloads.tensors import is_tensor_list, tensor_columns, tenso
 from flask_boxkite.values.conversion import is_base64
 from flask_boxkite.values.objects import array_of, fields_of, has_values, is_value, standard, values_of
 
-__all__ = ["csv_output", "found_output", "json_lines_output", "output_table", "readable"]
+__all__ = ["csv_output", "found_output", "json_lines_output", "output_key", "output_table", "readable"]
 
 _SEVERAL_ROWS = ("predictions", "outputs", "instances")
 _ONE_VALUE = ("prediction", "output", "score", "result", "label")
@@ -41,7 +41,7 @@ def found_output(
     """
     if type(document) is not dict and not isinstance(document, Mapping):
         return _opened_answer(document, names, outputs, rows)
-    if names and names != ("output",) and document.keys() >= set(names):
+    if _are_named(document.keys(), names):
         return {name: document[name] for name in names}
     marked = [key for key in _MARKS if key in document]
     if len(marked) > 1 and outputs:
@@ -55,6 +55,22 @@ def found_output(
     if len(document) == 1:
         return _under_unknown_name(next(iter(document.values())), outputs)
     raise LookupError
+
+
+def output_key(keys: Collection[Any], names: Sequence[str]) -> str | None:
+    """Return the key under which `found_output` finds a single value; None if that depends on more than the keys.
+
+    Args:
+        keys: Keys of the answer.
+        names: Names of the outputs in the baseline.
+    """
+    marked = [key for key in _MARKS if key in keys]
+    return marked[0] if len(marked) == 1 and not _are_named(keys, names) else None
+
+
+def _are_named(keys: Collection[Any], names: Sequence[str]) -> bool:
+    """Say whether an answer has the outputs under their names in the baseline."""
+    return bool(names) and names != ("output",) and all(name in keys for name in names)
 
 
 def _under_unknown_name(value: Any, outputs: Sequence[Distribution]) -> Any:

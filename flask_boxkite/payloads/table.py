@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.values.conversion import is_base64
+from flask_boxkite.values.conversion import is_base64, plain
 from flask_boxkite.values.objects import array_of, columns_of, is_value, opened, standard, values_of
 
 __all__ = [
@@ -34,13 +35,14 @@ MOST_SPARSE = 1_000_000
 
 _SPARSEST = 16
 _LISTS = frozenset({list, tuple})
+_DICTS = frozenset({dict})
 
 
 class Table:
     """Values by row. An empty batch has no rows, but may have names.
 
     Attributes:
-        is_plain: Whether all values are known to be plain JSON, numbers or texts, which counting finds out.
+        is_plain: Whether the content is known to be plain JSON, of numbers and texts, which counting finds out.
     """
 
     __slots__ = ("_names", "_rows", "is_plain")
@@ -60,6 +62,17 @@ class Table:
         """A list of rows, each with one value per column; or an array of shape (rows, columns)."""
         return self._rows
 
+    def row(self, pick: Callable[[Any], Any], width: int) -> Any:
+        """Return the only row, one value for each variable; None if there are more rows, or names to match.
+
+        Args:
+            pick: Returns the variables' values of an object, in their order.
+            width: Number of the variables.
+        """
+        rows = self._rows
+        is_row = self._names is None and type(rows) is list and len(rows) == 1 and len(rows[0]) == width
+        return rows[0] if is_row else None
+
     def replace(self, names: tuple[str, ...], rows: list[Any]) -> None:
         """Hold other columns, of as many rows."""
         self._names, self._rows = names, rows
@@ -70,7 +83,7 @@ class Table:
     def content(self) -> Any:
         """Return the rows as a record stores them: lists, or objects by name; a single row without a list around it."""
         names = self._names
-        rows: Any = self._rows.tolist() if isinstance(self._rows, np.ndarray) and names else self._rows
+        rows: Any = plain(self._rows) if isinstance(self._rows, np.ndarray) else self._rows
         if names:
             rows = [dict(zip(names, row, strict=False)) for row in rows]
         return rows[0] if len(rows) == 1 else rows
@@ -98,6 +111,15 @@ class ObjectRow(Table):
     def rows(self) -> list[Any]:
         """The values."""
         return [list(self.object.values())]
+
+    def row(self, pick: Callable[[Any], Any], width: int) -> Any:
+        """Return the values of the variables, if the object has these fields and no others."""
+        if len(self.object) != width:
+            return None
+        try:
+            return pick(self.object)
+        except KeyError:
+            return None
 
     def replace(self, names: tuple[str, ...], rows: list[Any]) -> None:
         """Hold other fields."""
@@ -214,7 +236,7 @@ def from_rows(rows: Sequence[Any]) -> Table | None:
         return None
     if type(rows[0][0]) in _LISTS:
         return Table(None, [list(map(flat, row)) for row in rows])
-    return Table(None, [list(row) for row in rows])
+    return Table(None, list(map(list, rows)))
 
 
 def _is_row(row: Any) -> bool:
@@ -225,6 +247,8 @@ def from_records(records: Sequence[Any]) -> Table | None:
     """Read objects, one per row; names that a row lacks are None. Rows that lack nearly all names are not a table."""
     if not records:
         return Table(None, [])
+    if (table := _from_like_records(records)) is not None:
+        return table
     if not all(isinstance(record, Mapping) for record in records):
         return None
     names = tuple(dict.fromkeys(name for record in records for name in record))
@@ -233,6 +257,19 @@ def from_records(records: Sequence[Any]) -> Table | None:
     if len(names) * len(records) > MOST_SPARSE and len(names) * len(records) > _SPARSEST * sum(map(len, records)):
         return None  # if every row has other names, 100 KB of them would take half a gigabyte as a table
     return Table(tuple(map(str, names)), [[record.get(name) for name in names] for record in records])
+
+
+def _from_like_records(records: Sequence[Any]) -> Table | None:
+    """Read objects that all have the same names, two or more, without a look at each name of each row."""
+    if not _DICTS.issuperset(map(type, records)) or len(names := tuple(records[0])) < 2:
+        return None
+    if set(map(len, records)) != {len(names)}:
+        return None
+    try:
+        rows = list(map(list, map(itemgetter(*names), records)))
+    except KeyError:
+        return None
+    return Table(tuple(map(str, names)), rows)
 
 
 def from_columns(columns: Mapping[str, Any]) -> Table | None:
@@ -244,13 +281,13 @@ def from_columns(columns: Mapping[str, Any]) -> Table | None:
         values.append(read)
     if len(set(map(len, values))) != 1:
         return None
-    return Table(tuple(map(str, columns)), [list(row) for row in zip(*values, strict=True)])
+    return Table(tuple(map(str, columns)), list(map(list, zip(*values, strict=True))))
 
 
 def _column(column: Any) -> Sequence[Any] | None:
     """Return the values of a column, each without a list of its own; None if this is not a column."""
     if isinstance(column, (list, tuple)):
-        return [flat(item) for item in column]
+        return column if SCALARS.issuperset(map(type, column)) else [flat(item) for item in column]
     if is_value(column) or isinstance(column, Mapping):
         return None
     if (values := values_of(column)) is not None:
@@ -341,7 +378,7 @@ def _from_pandas(frame: Any) -> Table | None:
         return Table(names, array.copy())
     # One array for all columns would widen float32 values, which then lose their shortest decimals.
     columns = [_pandas_column(frame.iloc[:, index]) for index in range(len(names))]
-    return Table(names, [list(row) for row in zip(*columns, strict=True)])
+    return Table(names, list(map(list, zip(*columns, strict=True))))
 
 
 def _pandas_column(column: Any) -> list[Any]:

@@ -39,10 +39,15 @@ class Sink(Protocol):
     Attributes:
         name: Value of the label ``sink`` in its metrics.
         tag: Heading of its records: fluentd's tag, or the folder of the files.
+        is_of_lines: Whether `pack` writes a record as a line of JSON; otherwise as MessagePack.
     """
 
+    is_of_lines: bool
     name: str
     tag: str
+
+    def entry_head(self, time_ns: int) -> bytes:
+        """Return the bytes that stand before a record of this time, in Unix nanoseconds."""
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Return a record of plain JSON values in the form that `ship` takes, never empty.

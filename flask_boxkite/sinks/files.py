@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import json
 import logging
 import os
 import struct
@@ -22,6 +21,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import path_segment
 from flask_boxkite.sinks.base import Batch
+from flask_boxkite.sinks.packing import json_line
 from flask_boxkite.sinks.retention import WITNESSES, day_of, due
 from flask_boxkite.system.faults import is_disk_fault, warn_of
 from flask_boxkite.system.folder import Folder, LinkError
@@ -36,7 +36,6 @@ LONGEST_NAME = 255
 """Most bytes of a file name, on every usual file system."""
 
 _TIME = struct.Struct(">Q")
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 class FileSink:
@@ -52,6 +51,7 @@ class FileSink:
     """
 
     name = "file"
+    is_of_lines = True
 
     def __init__(
         self,
@@ -102,8 +102,12 @@ class FileSink:
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Return the line behind its time, which names the file."""
-        # Lone surrogates, which UTF-8 lacks, become question marks.
-        return _TIME.pack(time_ns // 1_000_000_000) + _encode(record).encode("utf-8", "replace") + b"\n"
+        return json_line(record, self.entry_head(time_ns))
+
+    @staticmethod
+    def entry_head(time_ns: int) -> bytes:
+        """Return the time, in seconds."""
+        return _TIME.pack(time_ns // 1_000_000_000)
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Append the lines to the files of their minutes, each file's lines together or not at all."""

@@ -23,7 +23,7 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.sinks.base import RefusedError
 from flask_boxkite.sinks.deadline import time_left
 from flask_boxkite.sinks.handshake import Credentials, authenticate
-from flask_boxkite.sinks.messages import ForwardError, receive, refuse, send, shortened
+from flask_boxkite.sinks.messages import ForwardError, is_quiet, receive, refuse, send, shortened
 from flask_boxkite.sinks.resolver import Resolver
 
 __all__ = ["ForwardConnection", "UnacknowledgedError", "tls_context"]
@@ -90,10 +90,11 @@ class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger ha
 
     def _connected(self, deadline: float) -> socket.socket:
         """Return the open connection, or a new one."""
-        if self.socket is not None and _is_quiet(self.socket):
+        if self.socket is not None and is_quiet(self.socket):
             return self.socket
         self._close()
         self.socket = stream = self._open(deadline)
+        stream.setblocking(False)
         if self._credentials is not None:
             authenticate(stream, self._credentials, deadline)
         return stream
@@ -160,15 +161,3 @@ def _connect(family: int, address: Any, timeout: float) -> socket.socket:
         stream.close()
         raise
     return stream
-
-
-def _is_quiet(stream: socket.socket) -> bool:
-    """Say whether the connection can be used: the server has neither closed it nor sent a message unasked."""
-    stream.setblocking(False)
-    try:
-        stream.recv(1)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return True
-    except OSError:
-        pass
-    return False

@@ -1,18 +1,29 @@
-"""Messages of the Forward protocol: sent and received by a deadline, and the error for forbidden answers."""
+"""Messages of the Forward protocol: sent and received by a deadline, and the error for forbidden answers.
+
+Sockets never block: a call is tried, and only if it cannot go on yet, the thread waits. With a timeout, each call would
+make three system calls, and each of them may cost a busy request the interpreter.
+"""
 
 from __future__ import annotations
 
+import select
 import socket
-from typing import Any, NoReturn
+import ssl
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn, TypeVar
 
 import msgpack
 
 from flask_boxkite.sinks.deadline import time_left
 
-__all__ = ["ForwardError", "as_bytes", "receive", "receive_alone", "refuse", "send", "shortened"]
+__all__ = ["ForwardError", "as_bytes", "is_quiet", "receive", "receive_alone", "refuse", "send", "shortened"]
 
 MAX_ANSWER_BYTES = 64 * 1024
 """Longest answer of a server; a longer one ends the connection."""
+
+
+_Answer = TypeVar("_Answer")
 
 
 class ForwardError(OSError):
@@ -25,11 +36,9 @@ def send(stream: socket.socket, message: bytes, deadline: float) -> None:
     Raises:
         OSError: The connection fails, or the deadline passes.
     """
-    # Not `sendall`: with TLS, its timeout starts again with every piece that a slow reader takes.
     rest = memoryview(message)
     while rest:
-        stream.settimeout(time_left(deadline))
-        rest = rest[stream.send(rest) :]
+        rest = rest[_called(partial(stream.send, rest), stream, deadline, reads=False) :]
 
 
 def receive(stream: socket.socket, deadline: float) -> tuple[Any, bool]:
@@ -43,8 +52,7 @@ def receive(stream: socket.socket, deadline: float) -> tuple[Any, bool]:
 
     received = 0
     while True:
-        stream.settimeout(time_left(deadline))
-        data = stream.recv(4096)
+        data = _called(partial(stream.recv, 4096), stream, deadline, reads=True)
         if not data:
             refuse("fluentd closed the connection")
         received += len(data)
@@ -58,6 +66,53 @@ def receive(stream: socket.socket, deadline: float) -> tuple[Any, bool]:
             pass
         except Exception as error:  # msgpack raises its own kinds, ValueError and TypeError
             refuse("fluentd sent an answer that is not MessagePack", error)
+
+
+def _called(call: Callable[[], _Answer], stream: socket.socket, deadline: float, *, reads: bool) -> _Answer:
+    """Call a function of a socket, again and again until the socket is ready for it.
+
+    Raises:
+        OSError: The connection fails, or the deadline passes.
+    """
+    while True:
+        seconds = time_left(deadline)
+        try:
+            return call()
+        except BlockingIOError:
+            _wait(stream, seconds, reads=reads)
+        except ssl.SSLWantReadError:
+            _wait(stream, seconds, reads=True)
+        except ssl.SSLWantWriteError:
+            _wait(stream, seconds, reads=False)
+
+
+def _wait(stream: socket.socket, seconds: float, *, reads: bool) -> None:
+    """Wait until a socket can be read from or written to, or has failed.
+
+    Raises:
+        TimeoutError: The time is over.
+    """
+    ready: Any
+    if hasattr(select, "poll"):  # neither Windows nor eventlet has it
+        poll = select.poll()
+        poll.register(stream, select.POLLIN if reads else select.POLLOUT)
+        ready = poll.poll(seconds * 1000)
+    else:
+        ready = any(select.select([stream] if reads else [], [] if reads else [stream], [], seconds))
+    if not ready:
+        msg = "timed out"
+        raise TimeoutError(msg)
+
+
+def is_quiet(stream: socket.socket) -> bool:
+    """Say whether a connection can be used: the server has neither closed it nor sent a message unasked."""
+    try:
+        stream.recv(1)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def receive_alone(stream: socket.socket, deadline: float) -> Any:

@@ -25,6 +25,7 @@ class ObjectSink:
     """
 
     tag = ""
+    is_of_lines = False
 
     def __init__(self, target: Any) -> None:
         name = getattr(target, "name", None)
@@ -39,6 +40,11 @@ class ObjectSink:
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         """Pack with MessagePack, so that later changes of the record's values do not show."""
         return packed(record)
+
+    @staticmethod
+    def entry_head(time_ns: int) -> bytes:
+        """Return nothing: the record itself has its time."""
+        return b""
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Hand the records over; an exception means that the object did not take them.

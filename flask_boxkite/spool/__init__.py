@@ -10,12 +10,13 @@ loss of power may cost the records of the last seconds.
 
 from flask_boxkite.spool.adoption import ServerCounts, find_orphan
 from flask_boxkite.spool.directory import new_directory, spool_bytes, waiting_records
-from flask_boxkite.spool.log import Log, SpoolFullError
+from flask_boxkite.spool.log import LARGEST_SEGMENT, Log, SpoolFullError
 from flask_boxkite.spool.orphan import OrphanLog
 from flask_boxkite.spool.owner import Owner
 from flask_boxkite.spool.segment import Taken
 
 __all__ = [
+    "LARGEST_SEGMENT",
     "Log",
     "OrphanLog",
     "Owner",

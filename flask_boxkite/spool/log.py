@@ -22,10 +22,10 @@ from flask_boxkite.system.files import write_all
 from flask_boxkite.system.locks import OwnerLock, locked
 from flask_boxkite.system.permissions import make_private
 
-__all__ = ["Log", "SpoolFullError"]
+__all__ = ["LARGEST_SEGMENT", "Log", "SpoolFullError"]
 
 _PARTS = 64
-_SMALLEST, _LARGEST = 16 * 1024, 1024 * 1024
+_SMALLEST, LARGEST_SEGMENT = 16 * 1024, 1024 * 1024
 """A segment is this part of the bound, within these limits, so that few records are given up at once."""
 
 _BLOCK = 4096
@@ -63,7 +63,7 @@ class Log:
         self._describe = describe
         self._root = directory.parent
         self._max_bytes = max_bytes
-        self._segment_bytes = min(max(max_bytes // _PARTS, _SMALLEST), _LARGEST)
+        self._segment_bytes = min(max(max_bytes // _PARTS, _SMALLEST), LARGEST_SEGMENT)
         self._numbers = itertools.count(1)
         self._owner_lock: OwnerLock | None = None
 
@@ -128,6 +128,7 @@ class Log:
         if self._spare is not None or not self._segments:
             return
         spare = self._make_segment(0)
+        spare.warm()
         with self._lock:
             if self._spare is None:
                 self._spare = spare

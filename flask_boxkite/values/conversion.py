@@ -281,7 +281,7 @@ def _plain_other(value: Any) -> Any:
     if isinstance(value, np.floating):
         return plain(float(str(value)))
     if isinstance(value, np.ndarray):
-        return plain(_array_values(value))
+        return _plain_array(value)
     if isinstance(value, Enum):
         return plain(value.value)
 
@@ -318,10 +318,17 @@ def _plain_decimal(value: Decimal) -> Any:
     return plain(int(value)) if value.adjusted() < 30 else str(value)
 
 
-def _array_values(array: np.ndarray[Any, Any]) -> Any:
+def _plain_array(array: np.ndarray[Any, Any]) -> Any:
     """Return an array as nested lists; narrow floats with their shortest decimals."""
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
-        return array.astype(str).astype(np.float64).tolist()
+        array = array.astype(str).astype(np.float64)
+    is_float = array.dtype == np.float64
+    if array.ndim and (array.dtype.kind in "biu" or (is_float and np.isfinite(array).all())):
+        return array.tolist()  # all plain: no look at each value
+    return plain(_array_items(array))
+
+
+def _array_items(array: np.ndarray[Any, Any]) -> Any:
     if array.dtype.kind in "mM" and array.ndim:
         return list(array)
     return array.tolist() if array.ndim else array[()]

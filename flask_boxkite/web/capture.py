@@ -22,6 +22,7 @@ from flask_boxkite.monitoring.body import body_of
 from flask_boxkite.monitoring.hints import features_hint, output_hint
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.reply import Reply
+from flask_boxkite.monitoring.short_way import NOT_TAKEN
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import JSON_LINES, Table, as_table, form_table, found_output, readable
@@ -163,6 +164,16 @@ class Capture(RequestFeatures):
         if self._tee is not None and self._table is not None:
             self._tee.keep_only(self.model.settings.max_body_bytes)
 
+    def _take_short(self, document: Any) -> bool:
+        short_way = self.model.short_way
+        if short_way is None or self._options.features is not None:
+            return False
+        table = short_way.count_features(document, self.tally)
+        if table is None:
+            return False
+        self._table = table if table.is_plain else _unchangeable(table)
+        return True
+
     def _take_table(self, table: Table | None) -> None:
         if table is None:
             return
@@ -176,6 +187,16 @@ class Capture(RequestFeatures):
 
     def take_output(self, returned: Any) -> None:
         """Take the output from the view's return value. A stream gives it later, with its body."""
+        short_way = self.model.short_way
+        if short_way is not None and self._request is None and self._options.output is None:
+            try:
+                output = short_way.count_output(returned, self.tally)
+            except Exception:
+                self.model.fail(self.tally)
+                return
+            if output is not NOT_TAKEN:
+                self._output = output
+                return
         self._take(returned, document_of)
 
     def take_raised(self, error: Exception) -> None:
@@ -274,7 +295,7 @@ class Capture(RequestFeatures):
             return
 
         duration = perf_counter() - self._started
-        status = "error" if status_code >= 500 else "client_error" if status_code >= 400 else "ok"
+        status = "ok" if status_code < 400 else "client_error" if status_code < 500 else "error"
         if self.has_raised and status == "ok":  # an error handler turned the exception into a page
             status = "error"
         try:
@@ -287,10 +308,11 @@ class Capture(RequestFeatures):
                 # A misspelt name may have made the view fail.
                 reasons = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
                 self.tally.errors = [reason for reason in self.tally.errors if reason in reasons]
-            predictions = self.model.commit(self.tally, status, duration)
+            model = self.model
+            predictions = model.commit(self.tally, status, duration)
             if self.tally.errors:
                 self._explain(response)
-            if predictions and self.model.wants_record(self.prediction):
+            if predictions and model.wants_record(self.prediction):
                 self._record(status, duration, self._reply(response) if self.keeps_reply else None)
         except Exception:
             self.model.complain("A prediction could not be counted; the response is not affected.")
@@ -332,11 +354,16 @@ class Capture(RequestFeatures):
         return reply_of(response) if isinstance(response, Response) else response
 
     def _record(self, status: str, duration: float, reply: Reply | None) -> None:
-        limit = self.model.settings.max_body_bytes
         tee = self._tee
+        output = self._output if status == "ok" else None
+        if tee is None and reply is None:
+            plain = (self.prediction, self._body, self._table, output, status, self.tally.rows, duration)
+            if self.model.record_plain(*plain):
+                return
+
+        limit = self.model.settings.max_body_bytes
         is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
-        output = self._output if status == "ok" else None
         self.model.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
 
 

@@ -270,7 +270,7 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
 
     def watched(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if not state.has_begun:
-            return begun(environ, start_response)
+            return _begun(app, state, watched, environ, start_response)
         environ[WATCHED] = id(environ)
         try:
             body = wsgi_app(environ, start_response)
@@ -289,22 +289,34 @@ def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:
             return body
 
         # Functions that are called on closing may log it by hand.
-        answer = state.answer_to(capture, response, waits_for_close=bool(getattr(response, "_on_close", None)))
+        waits_for_close = bool(getattr(response, "_on_close", None))
+        if type(response.response) is list and not (waits_for_close or capture.awaits_body):
+            capture.finish(response.status_code, response)
+            return body
+        answer = state.answer_to(capture, response, waits_for_close=waits_for_close)
         if answer is None:
             return body
         capture.answer = None  # else a stream that is dropped without being closed would live on with its request
         return Passing(answer, body, getattr(body, "close", None))
 
-    def begun(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        state.begin(app, environ, is_dispatched=False)
-        body = watched(environ, start_response)
-        if not state.delivers_at_once:
-            return body
-        state.has_begun = False  # the next answer of this process may be its last, too
-        return ClosingIterator(body, state.monitor.hand_over)
-
     watched.__wrapped__ = wsgi_app  # type: ignore[attr-defined]  # where middleware is looked for
     return watched
+
+
+def _begun(
+    app: Flask,
+    state: MonitoredApp,
+    watched: Callable[..., Iterable[bytes]],
+    environ: dict[str, Any],
+    start_response: Callable[..., Any],
+) -> Iterable[bytes]:
+    """Answer the first request, after a look at the app and its server."""
+    state.begin(app, environ, is_dispatched=False)
+    body = watched(environ, start_response)
+    if not state.delivers_at_once:
+        return body
+    state.has_begun = False  # the next answer of this process may be its last, too
+    return ClosingIterator(body, state.monitor.hand_over)
 
 
 def _add_metrics_route(app: Flask, state: MonitoredApp) -> None:

@@ -27,7 +27,7 @@ from flask_boxkite.payloads import (
 )
 from flask_boxkite.values.paths import value_at
 from flask_boxkite.web.options import Options
-from flask_boxkite.web.parsed_json import hand_over
+from flask_boxkite.web.parsed_json import hand_over, parse
 from flask_boxkite.web.return_values import LONGEST_PAYLOAD
 
 __all__ = ["BINARY_LENGTH", "RequestFeatures"]
@@ -47,12 +47,16 @@ class RequestFeatures:
     _options: Options
     _config: Mapping[str, Any] | None = None  # of the Flask app; None for another app
 
+    def _take_short(self, document: Any) -> bool:
+        """Take the features the short way, if that can; return whether they are taken."""
+        return False
+
     def _find(self, request: Request, body: bytes) -> Table | None:
-        """Find the features in a body; None if it cannot be read, or fits no convention."""
+        """Find the features in a body; None if they are taken already, or it cannot be read or fits no convention."""
         try:
-            document = _json_of(request, body, self._config)
+            document = _json_of(request, body, self._config, is_fast=self.model.settings.fast_json)
             if document is not None:
-                return self._table_of(document)
+                return None if self._take_short(document) else self._table_of(document)
             if self._options.features is None and (table := self._table_of_text(request, body)) is not None:
                 return table
         except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
@@ -111,7 +115,7 @@ class RequestFeatures:
         return csv_table(text, self.model.feature_names)
 
 
-def _json_of(request: Request, body: bytes, config: Mapping[str, Any] | None) -> Any:
+def _json_of(request: Request, body: bytes, config: Mapping[str, Any] | None, *, is_fast: bool) -> Any:
     """Return the request's JSON, parsed once for us and the view; None if the body is not JSON.
 
     Raises:
@@ -121,7 +125,7 @@ def _json_of(request: Request, body: bytes, config: Mapping[str, Any] | None) ->
     if request.environ.get("CONTENT_TYPE") == "application/json" or request.is_json:
         if "_cached_data" in request.__dict__:
             return request.get_json(silent=True)
-        document = request.json_module.loads(body)
+        document = parse(request, body, is_fast=is_fast and config is not None)
         hand_over(request, body, document, config)
         return document
     # `curl -d` labels JSON as a form unless told otherwise. Tensors without values have only JSON.

@@ -26,6 +26,7 @@ class MemorySink:
     """
 
     name = "memory"
+    is_of_lines = False
     tag = ""
 
     def __init__(self) -> None:
@@ -36,6 +37,9 @@ class MemorySink:
         self.close_calls = 0
         self.pid = os.getpid()
         self._inside = threading.Lock()
+
+    def entry_head(self, time_ns: int) -> bytes:
+        raise NotImplementedError
 
     def pack(self, time_ns: int, record: dict[str, Any]) -> bytes:
         raise NotImplementedError

@@ -9,17 +9,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flask_boxkite.delivery import TIMINGS, Recorder, Recorders, Timings
+from flask_boxkite.delivery import Recorder, Recorders, Timings
 from flask_boxkite.live.store import Store
 from flask_boxkite.sinks.base import Batch
 from tests.delivery.memory_sink import Gate, MemorySink, recorder_threads, refuse, settle
 from tests.faults import no_more_threads
 from tests.peers import wait_for
+
+QUICK = Timings(linger_seconds=0.05)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def sink() -> MemorySink:
 
 @contextlib.contextmanager
 def recording(
-    sink: MemorySink, *, max_bytes: int = 2**20, shutdown_timeout: float = 10.0, timings: Timings = TIMINGS
+    sink: MemorySink, *, max_bytes: int = 2**20, shutdown_timeout: float = 10.0, timings: Timings = QUICK
 ) -> Iterator[Recorder]:
     """Make a recorder; at the end close it and check what must hold for any."""
     recorder = Recorder(sink, Store(None), max_bytes=max_bytes, shutdown_timeout=shutdown_timeout, timings=timings)
@@ -78,7 +81,7 @@ def test_records_that_come_together_go_together(sink: MemorySink) -> None:
 def test_a_batch_is_bounded(sink: MemorySink) -> None:
     sizes: list[int] = []
     sink.problem = lambda batch: sizes.append(sum(map(len, batch.records)))
-    with recording(sink, timings=Timings(batch_bytes=10)) as recorder:
+    with recording(sink, timings=replace(QUICK, batch_bytes=10)) as recorder:
         for size in (4, 4, 4, 30, 4):
             recorder.submit(b"x" * size)
         recorder.flush(10)
@@ -217,7 +220,7 @@ def test_trouble_is_logged_once_a_minute_with_its_traceback(sink: MemorySink, ca
 def test_new_records_do_not_cut_a_pause_short(sink: MemorySink) -> None:
     """Else a busy server asks a sink that is down at every request."""
     sink.problem = refuse
-    timings = Timings(first_backoff_seconds=3600, last_backoff_seconds=3600, urgent_bytes=1)
+    timings = replace(QUICK, first_backoff_seconds=3600, last_backoff_seconds=3600, urgent_bytes=1)
     with recording(sink, timings=timings) as recorder, recording(MemorySink()) as other:
         recorder.submit(b"x")
         wait_for(lambda: sink.attempts, what="an attempt")
@@ -228,6 +231,20 @@ def test_new_records_do_not_cut_a_pause_short(sink: MemorySink) -> None:
         assert len(sink.attempts) == 1
 
 
+def test_records_do_not_gather_again_after_a_pause(sink: MemorySink) -> None:
+    """They have gathered in it."""
+
+    def fail_at_first(batch: Batch) -> None:
+        if len(sink.attempts) == 1:
+            refuse(batch)
+
+    sink.problem = fail_at_first
+    with recording(sink, timings=replace(QUICK, linger_seconds=3600, urgent_bytes=1)) as recorder:
+        recorder.submit(b"x")
+        settle(recorder)
+        assert len(sink.attempts) == 2
+
+
 def test_flush_cuts_a_pause_short_and_tries_often(sink: MemorySink) -> None:
     """A caller of flush would otherwise sit out a long pause though the sink is back."""
 
@@ -236,7 +253,7 @@ def test_flush_cuts_a_pause_short_and_tries_often(sink: MemorySink) -> None:
             refuse(batch)
 
     sink.problem = fail_at_first
-    with recording(sink, timings=Timings(last_backoff_seconds=3600, jitter=lambda: 10_000)) as recorder:
+    with recording(sink, timings=replace(QUICK, last_backoff_seconds=3600, jitter=lambda: 10_000)) as recorder:
         recorder.submit(b"x")
         wait_for(lambda: sink.attempts, what="an attempt")
         assert recorder.flush(60) == 0
@@ -246,7 +263,7 @@ def test_flush_cuts_a_pause_short_and_tries_often(sink: MemorySink) -> None:
 def test_flush_does_not_ask_without_a_pause(sink: MemorySink) -> None:
     """It ends the pause during which it begins, and no later pause."""
     sink.problem = refuse
-    with recording(sink, timings=Timings(first_backoff_seconds=3600, last_backoff_seconds=3600)) as recorder:
+    with recording(sink, timings=replace(QUICK, first_backoff_seconds=3600, last_backoff_seconds=3600)) as recorder:
         recorder.submit(b"x")
         wait_for(lambda: recorder.counts().backoff, what="a pause")
         assert recorder.flush(0.1) == 1
@@ -457,7 +474,7 @@ def test_a_sink_that_cannot_be_closed_is_no_error(sink: MemorySink, caplog: pyte
 
 def test_a_collector_that_interrupts_a_thread_with_the_lock_does_not_wait_for_it(sink: MemorySink) -> None:
     """The recorder's thread then finds out by itself that the app is gone."""
-    timings = Timings(idle_seconds=0.05)
+    timings = replace(QUICK, idle_seconds=0.05)
     recorder = Recorder(sink, Store(None), max_bytes=2**20, shutdown_timeout=10.0, timings=timings)
     recorder.submit(b"x")
     lock = recorder._shipper._lock

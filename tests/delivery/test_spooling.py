@@ -27,7 +27,7 @@ from tests.faults import die_at, ended, file_size_limit, fork, go_on, has_stoppe
 from tests.live.directories import same_directory
 from tests.peers import wait_for
 
-OFTEN = Timings(scan_seconds=0.01, recovery_seconds=0.01)
+OFTEN = Timings(linger_seconds=0.05, scan_seconds=0.01, recovery_seconds=0.01)
 """Look for dead processes, and whether the disk has room again, all the time."""
 
 

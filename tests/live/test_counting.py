@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.options import BaselineOptions
-from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
+from flask_boxkite.live.batches import BULK_ROWS
+from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.counts import Counts
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.name_order import UnmatchedError
@@ -375,6 +377,16 @@ def test_arrays_count_what_their_values_count_in_every_kind_of_variable(dtype: s
     assert counted(KINDS, array) == [rows * count for count in expected]
 
 
+@pytest.mark.parametrize("rows", [1, 2, BULK_ROWS])
+def test_a_narrow_variable_leaves_the_decimals_of_another_variable(rows: int) -> None:
+    """A float32 of 0.1 is above 0.1, and yet counted as 0.1 beside a variable of float16 too."""
+    half = replace(X, name="half", width=16)
+    variables: list[Distribution] = [half, X]
+    array = np.full((rows, 2), 0.1, dtype=np.float32)
+
+    assert counted(variables, array) == [rows * count for count in counted(variables, [list(array[0])])]
+
+
 # --- names -----------------------------------------------------------------------------------------------------------
 
 TWO: list[Distribution] = [X, Discrete("n", ("1.0", "2.5"), (3, 2))]
@@ -441,6 +453,20 @@ def test_names_from_clients_take_bounded_memory() -> None:
     assert len(counter._order._plans) <= 256
 
 
+@pytest.mark.parametrize("rows", [1, 2, BULK_ROWS])
+@pytest.mark.parametrize(
+    ("names", "is_plain"),
+    [(("x", "n"), True), (("n", "x"), True), (("x", "other"), False), (("x", "n", "other"), False), (("x",), False)],
+    ids=["same", "reordered", "unknown", "more", "fewer"],
+)
+def test_a_table_is_plain_only_if_all_its_columns_are_counted(
+    names: tuple[str, ...], is_plain: bool, rows: int
+) -> None:
+    table = Table(names, [[1.0] * len(names) for _ in range(rows)])
+    VariableCounter([X, replace(X, name="n")], 0, 14).count(table)
+    assert table.is_plain == is_plain if rows == 1 else table.is_plain <= is_plain
+
+
 # --- sums ------------------------------------------------------------------------------------------------------------
 
 
@@ -486,6 +512,15 @@ def test_a_single_value_is_counted_and_summed_like_a_row(value: Any, sums: dict[
 
     assert sums_of(single) == sums_of(row) == sums
     assert cells_of(single, 7) == cells_of(row, 7)
+
+
+@given(st.lists(st.floats() | st.floats(0, 1) | st.integers(-5, 5), min_size=1, max_size=30))
+def test_sums_are_added_up_in_one_way_for_lists_and_arrays(values: list[float]) -> None:
+    finite = [float(value) for value in values if math.isfinite(value)]
+    expected = [min(math.fsum(sign * value for value in finite if sign * value > 0), math.inf) for sign in (1, -1)]
+    for rows in ([[value] for value in values], np.array(values, dtype=float)[:, np.newaxis]):
+        found = sums_of(VariableCounter([X], 0, 7, sums=0).count(Table(None, rows)))
+        assert [found.get(0, 0.0), found.get(1, 0.0)] == pytest.approx(expected, rel=1e-14)
 
 
 def test_rows_that_do_not_match_add_nothing() -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from flask_boxkite import Baseline
 from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.live.batches import BULK_ROWS
 from flask_boxkite.live.cells import cells_of
-from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
+from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.failed import FailedCells, Failures, OddFeature, failures_of
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import ModelCells

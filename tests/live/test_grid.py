@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.baseline.training.options import BaselineOptions
-from flask_boxkite.live.counting import VariableCounter
+from flask_boxkite.live.batches import BatchCounter, Batches, batches
+from flask_boxkite.live.cells import Cells, cells_of
 from flask_boxkite.live.grid import CHUNK_VALUES, MAX_CROWD, Grid, GridColumn
-from flask_boxkite.payloads import Table
 from flask_boxkite.values.conversion import to_number
 from tests.baseline.strategies import FLOATS
 
@@ -66,11 +66,25 @@ def category_cell(distribution: Discrete, number: float) -> int:
 
 
 def counted(variables: Sequence[Distribution], array: NDArray[Any]) -> list[int]:
-    """Count an array as a whole."""
-    size = sum(len(distribution.cells) for distribution in variables)
-    block = VariableCounter(variables, 0, size).count(Table(None, array)).block
-    assert block is not None
-    return list(block.tolist())
+    """Count an array as a whole, also with the compiled twin."""
+    counts = [counter.count(array)[0].tolist() for counter in batch_counters(variables)]
+    assert counts.count(counts[0]) == len(counts)
+    return list(counts[0])
+
+
+def batch_counters(variables: Sequence[Distribution]) -> list[BatchCounter]:
+    """Return a counter with NumPy, and the compiled one if there is one."""
+    cells, size = laid_out(variables)
+    return [Batches(cells, size, None), batches(cells, size, None)]
+
+
+def laid_out(variables: Sequence[Distribution]) -> tuple[list[Cells], int]:
+    """Return the cells of variables, one after the other, and the number of all cells."""
+    cells, size = [], 0
+    for distribution in variables:
+        cells.append(cells_of(distribution, size))
+        size += len(distribution.cells)
+    return cells, size
 
 
 def grid_of(bounds: Sequence[float]) -> Grid:
@@ -238,12 +252,10 @@ def test_all_types_of_numbers_are_counted_as_searched(dtype: str, rng: np.random
 def test_batches_of_several_types_are_counted_by_one_counter(rng: np.random.Generator) -> None:
     """0.1 is in the lowest bin as a float of any width, although its float32 is above it and its float16 below."""
     variables: list[Distribution] = [*[variable([0.1, 0.7])] * 6, Discrete("n", ("0.1", "0.7"), (3, 2))]
-    counter = VariableCounter(variables, 0, 6 * 5 + 6)
-    for dtype in ("f4", "i8", "f8", "f2", "?", ">f4"):
-        rows = rng.choice([0.0, 0.1, 0.7, 1.0], size=(200, 7)).astype(dtype)
-        block = counter.count(Table(None, rows)).block
-        assert block is not None
-        assert block.tolist() == searched(variables, rows)
+    for counter in batch_counters(variables):
+        for dtype in ("f4", "i8", "f8", "f2", "?", ">f4"):
+            rows = rng.choice([0.0, 0.1, 0.7, 1.0], size=(200, 7)).astype(dtype)
+            assert counter.count(rows)[0].tolist() == searched(variables, rows)
 
 
 @pytest.mark.parametrize("size", [CHUNK_VALUES // 5 + delta for delta in (-1, 0, 1)] + [2 * (CHUNK_VALUES // 5) + 3])
@@ -356,15 +368,12 @@ def test_the_rows_are_left_as_they_were(rng: np.random.Generator) -> None:
     assert np.array_equal(rows, before)
 
 
-def test_rows_that_come_one_by_one_cost_no_grid(rng: np.random.Generator) -> None:
-    counter = VariableCounter([variable(BOUNDS["even"])] * 8, 0, 8 * 53)
-    for row in rng.standard_normal((50, 8)).tolist():
-        counter.count(Table(None, [row]))
-    assert counter._columns._grids == {}
-
+def test_a_grid_is_made_for_each_type_when_it_is_needed() -> None:
+    counter = Batches(*laid_out([variable(BOUNDS["even"])] * 8), None)
+    assert counter._grids == {}
     for dtype in ("f8", "i8", "u1", ">f8"):
-        counter.count(Table(None, np.ones((100, 8), dtype=dtype)))
-    assert len(counter._columns._grids) == 1
+        counter.count(np.ones((100, 8), dtype=dtype))
+    assert len(counter._grids) == 1
 
 
 def test_threads_may_meet_at_the_first_batch(rng: np.random.Generator) -> None:
@@ -372,7 +381,7 @@ def test_threads_may_meet_at_the_first_batch(rng: np.random.Generator) -> None:
     rows = rng.standard_normal((500, 8))
     expected = searched(variables, rows)
     for _ in range(10):
-        counter = VariableCounter(variables, 0, 8 * 53)
-        with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: counter.count(Table(None, rows)).block, range(8)))  # noqa: B023
-        assert all(block is not None and block.tolist() == expected for block in found)
+        for counter in batch_counters(variables):
+            with ThreadPoolExecutor(4) as pool:
+                found = list(pool.map(lambda _: counter.count(rows)[0].tolist(), range(8)))  # noqa: B023
+            assert found == [expected] * 8

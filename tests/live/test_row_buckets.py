@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from flask_boxkite.baseline import Baseline, Continuous, Discrete, Distribution
 from flask_boxkite.baseline.training.build import build_baseline
-from flask_boxkite.live.counting import BULK_ROWS, VariableCounter
+from flask_boxkite.live.batches import BULK_ROWS
+from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.live.row_cells import WIDE_ROW

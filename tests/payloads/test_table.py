@@ -11,8 +11,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from flask_boxkite.payloads import Table, as_table
+from flask_boxkite.payloads.table import from_records
 from tests.payloads.test_requests import laid_out
 
 Point = namedtuple("Point", ["x", "y"])
@@ -117,11 +120,28 @@ def test_a_table_is_a_copy(value: Any) -> None:
         (Table(("a", "b"), [[1, 2]]), {"a": 1, "b": 2}),
         (Table(("a",), [[1], [2]]), [{"a": 1}, {"a": 2}]),
         (Table(("a",), np.array([[1], [2]])), [{"a": 1}, {"a": 2}]),
+        (Table(("a",), np.array([[0.1], [0.2]], dtype=np.float32)), [{"a": 0.1}, {"a": 0.2}]),
     ],
-    ids=["row", "rows", "named row", "named rows", "named array"],
+    ids=["row", "rows", "named row", "named rows", "named array", "named narrow array"],
 )
 def test_records_keep_rows_as_they_came(table: Table, content: Any) -> None:
     assert table.content() == content
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from("abc") | st.sampled_from([1, "1"]), st.integers(), min_size=1), min_size=1)
+)
+@example([{"a": 1, "b": 2}, {"b": 3, "a": 4}])
+@example([{"a": 1, "b": 2}, {"a": 3, "c": 4}])
+@example([{"a": 1, "b": 2}, {"a": 3}])
+def test_objects_are_laid_out_by_their_names(records: list[dict[Any, int]]) -> None:
+    """Objects with the same names take a short way."""
+    names = tuple(dict.fromkeys(name for record in records for name in record))
+    expected = tuple(map(str, names)), [[record.get(name) for name in names] for record in records]
+    for rows in (records, [MappingProxyType(record) for record in records]):
+        table = from_records(rows)
+        assert table is not None
+        assert (table.names, table.rows) == expected
 
 
 def test_rows_that_have_nothing_in_common_are_not_laid_out() -> None:

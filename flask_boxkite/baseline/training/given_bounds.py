@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flask_boxkite.baseline.training.problems import ColumnError, Problem
+from flask_boxkite.errors import BaselineError
 from flask_boxkite.values.times import to_seconds
 
 __all__ = ["GivenBounds", "given_bounds"]
@@ -34,8 +35,15 @@ def given_bounds(bins: Mapping[str, Sequence[Any]]) -> Mapping[str, GivenBounds]
     """Check bounds that were given.
 
     Raises:
+        BaselineError: The bounds have no names.
         ColumnError: Bounds are not finite, or do not increase.
     """
+    if not isinstance(bins, Mapping):
+        msg = (
+            f"'bins' must hold upper bounds by the name of a column, such as {{'age': [18, 35, 65]}}, got {bins!r}. "
+            "For another number of bins, set 'max_bins'."
+        )
+        raise BaselineError(msg)
     checked: dict[str, GivenBounds] = {}
     problems = []
     for name, given in bins.items():

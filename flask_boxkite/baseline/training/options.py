@@ -88,7 +88,7 @@ class BaselineOptions:
         """
         return cls(
             _names_and_positions(discrete),
-            given_bounds(bins or {}),
+            given_bounds({} if bins is None else bins),
             max_bins,
             max_categories,
             min_category_rows,

@@ -499,6 +499,15 @@ def test_outputs_may_be_rows_by_name() -> None:
             {"bins": {"x": 3}},
             "'bins' for 'x' must be finite numbers or dates that increase strictly, got 3.",
         ),
+        *(
+            (
+                {"x": [1]},
+                {"bins": bins},
+                "'bins' must hold upper bounds by the name of a column, such as {'age': [18, 35, 65]}, "
+                f"got {bins!r}. For another number of bins, set 'max_bins'.",
+            )
+            for bins in (3, 0, [1, 2])
+        ),
         ({"\ud800": [1]}, {}, "The name '\\ud800' cannot be written in UTF-8."),
     ],
     ids=lambda value: value[:50] if isinstance(value, str) else "",

@@ -1,20 +1,29 @@
-"""Counting of batches with NumPy: all columns at once where a `grid` can, otherwise column by column."""
+"""Counting of batches with NumPy: all columns at once where a `grid` can, otherwise column by column.
+
+Where the package was installed with a compiler, a compiled twin counts row by row, except arrays that hold other values
+than numbers, or values of a variable that is not numeric.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.compiled import native
 from flask_boxkite.live.arrays import is_countable
-from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, fill_words
+from flask_boxkite.live.cells import PLAIN_NUMBERS, Cells, ContinuousCells, DiscreteCells, fill_words
 from flask_boxkite.live.grid import Grid, GridColumn
-from flask_boxkite.values.rowhash import MISSING_WORD, ROW_BUCKETS, buckets_of
+from flask_boxkite.live.width import Width
+from flask_boxkite.values.rowhash import MISSING_TEXT, MISSING_WORD, ROW_BUCKETS, buckets_of
 
-__all__ = ["ColumnCounter"]
+__all__ = ["BULK_ROWS", "BatchCounter", "Batches", "CompiledBatches", "batches"]
+
+BULK_ROWS = 12
+"""Number of rows from which counting with NumPy is faster than row by row."""
 
 GRID_VALUES = 640
 """Number of values, in columns with bins, from which a grid is faster than a search for each column."""
@@ -22,17 +31,48 @@ GRID_VALUES = 640
 CALL_VALUES = 128
 """Number of values that are searched in the time of NumPy's calls for each column."""
 
+VALUES_AT_ONCE = 65_536
+"""Values of lists that are counted while other threads wait: about a millisecond."""
+
 _ARRAY_ITEMS = PLAIN_NUMBERS | {type(None)}
 
 
-class ColumnCounter:
+class BatchCounter(Protocol):
     """Counts batches of one model's features, or outputs; any thread may use it.
+
+    Attributes:
+        least_rows: Number of rows from which this is faster than counting row by row.
+    """
+
+    least_rows: int
+
+    def count(self, rows: Any) -> tuple[NDArray[np.int64], bool]:
+        """Return the number of values in each cell of the model, and whether all values are known to be plain JSON.
+
+        Args:
+            rows: List of rows, or array of shape (rows, columns), in the order of the variables.
+
+        Raises:
+            ValueError: A row has another number of values.
+        """
+
+
+def batches(cells: Sequence[Cells], size: int, buckets: int | None) -> BatchCounter:
+    """Return a counter of batches.
 
     Args:
         cells: Cells of each variable.
         size: Number of cells of the whole model.
         buckets: First of the `ROW_BUCKETS` cells in which whole rows are counted; None to count no rows.
     """
+    counter = Batches(cells, size, buckets)
+    return counter if native is None else CompiledBatches(counter, cells, size, buckets)
+
+
+class Batches:
+    """Counts batches with NumPy; `batches` explains the arguments."""
+
+    least_rows = BULK_ROWS
 
     def __init__(self, cells: Sequence[Cells], size: int, buckets: int | None) -> None:
         self._cells = cells
@@ -46,16 +86,17 @@ class ColumnCounter:
         # By type of numbers, made when first needed. Threads that meet make the same one twice.
         self._grids: dict[str, Grid] = {}
 
-    def count(self, rows: Any) -> NDArray[np.int64]:
-        """Return the number of values in each cell of the model.
+    def count(self, rows: Any) -> tuple[NDArray[np.int64], bool]:
+        """Return the number of values in each cell; see `BatchCounter.count`."""
+        # Rounding to infinity and comparing NaN are expected: users need no warning.
+        with np.errstate(all="ignore"):
+            return self._block(rows), False
 
-        Args:
-            rows: List of rows, or array of shape (rows, columns), in the order of the variables.
-        """
+    def _block(self, rows: Any) -> NDArray[np.int64]:
         block = np.zeros(self._size, dtype=np.int64)
         numbers = rows if isinstance(rows, np.ndarray) else self._array_of(rows)
         if numbers is not None and is_countable(numbers):
-            numbers = self._rounded(numbers)
+            numbers = self.rounded(numbers)
             self._count_numbers(numbers, block)
             if self._buckets is not None:
                 self._count_buckets(self._words_of_numbers(numbers), block)
@@ -69,7 +110,7 @@ class ColumnCounter:
             self._count_buckets(words, block)
         return block
 
-    def _rounded(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def rounded(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return an array of numbers whose columns are rounded to their widths."""
         wider = [
             index
@@ -78,7 +119,7 @@ class ColumnCounter:
         ]
         if not wider:
             return rows
-        rows = rows.astype(np.float64)
+        rows = rows.astype(rows.dtype if rows.dtype.kind == "f" else np.float64)
         for index in wider:
             rows[:, index] = self._narrow[index].rounded_column(rows[:, index])
         return rows
@@ -122,7 +163,7 @@ class ColumnCounter:
                 self._cells[index].count(column, block)
 
     def _grid_for(self, dtype: np.dtype[Any]) -> Grid:
-        kind = dtype.char if dtype.kind == "f" else "d"  # integers are compared as float64
+        kind = _kind(dtype)
         grid = self._grids.get(kind)
         if grid is None:
             columns = [
@@ -143,6 +184,92 @@ class ColumnCounter:
         else:
             for cell in fill_words(cells, column, words):
                 block[cell] += 1
+
+
+class CompiledBatches:
+    """Counts batches with the compiled twins; `batches` explains the other arguments.
+
+    Args:
+        counter: Counter of what the twins do not count.
+    """
+
+    def __init__(self, counter: Batches, cells: Sequence[Cells], size: int, buckets: int | None) -> None:
+        self._counter = counter
+        self._cells = cells
+        self._size = size
+        self._buckets = buckets
+        self.least_rows = _least_rows(len(cells), size)
+        self._rows_at_once = max(1, VALUES_AT_ONCE // max(1, len(cells)))
+        self._rows = native.RowCells(cells, buckets, MISSING_TEXT)
+        self._is_numeric = all(item.is_numeric for item in cells)
+        # By type of numbers, made when first needed. Threads that meet make the same one twice.
+        self._arrays: dict[str, Any] = {}
+
+    def count(self, rows: Any) -> tuple[NDArray[np.int64], bool]:
+        """Return the number of values in each cell; see `BatchCounter.count`."""
+        if not isinstance(rows, np.ndarray):
+            block, is_plain = np.zeros(self._size, dtype=np.int64), True
+            for start in range(0, len(rows), self._rows_at_once):
+                is_plain &= self._rows.count_rows(rows[start : start + self._rows_at_once], block)
+            return block, is_plain
+
+        if not (self._is_numeric and is_countable(rows)):
+            return self._counter.count(rows)
+        block = np.zeros(self._size, dtype=np.int64)
+        with np.errstate(all="ignore"):
+            rows = self._counter.rounded(rows)
+            self._array_rows(rows.dtype).count(np.ascontiguousarray(rows, dtype=np.float64), block)
+        return block, False
+
+    def _array_rows(self, dtype: np.dtype[Any]) -> Any:
+        kind = _kind(dtype)
+        rows = self._arrays.get(kind)
+        if rows is None:
+            cells = [_of_type(item, dtype) for item in self._cells]
+            rows = self._arrays[kind] = native.ArrayRows(cells, self._buckets)
+        return rows
+
+
+def _least_rows(width: int, size: int) -> int:
+    """Return the number of rows from which a compiled count of all is faster than one for each row.
+
+    A row costs 250 ns and 45 ns a value, a batch 1.5 µs and 1.2 ns for each cell of the model.
+    """
+    return max(2, round((1500 + 1.2 * size) / (250 + 45 * width)))
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    """Return the type of numbers as which numbers of this type are compared."""
+    return dtype.char if dtype.kind == "f" else "d"
+
+
+class _Bins(NamedTuple):
+    """Cells of numbers of one type; see `ContinuousCells`."""
+
+    offset: int
+    bounds: list[float]
+    missing: int
+    width: Width = Width(64)
+
+
+class _Categories(NamedTuple):
+    """Cells of categories that are numbers of one type; see `DiscreteCells`."""
+
+    categories: dict[float, int]
+    other: int
+    missing: int
+    width: Width = Width(64)
+    is_text: bool = False
+
+
+def _of_type(cells: Cells, dtype: np.dtype[Any]) -> _Bins | _Categories:
+    """Return the cells of a numeric variable for an array of this type."""
+    if isinstance(cells, ContinuousCells):
+        return _Bins(cells.offset, cells.bounds_for(dtype).tolist(), cells.missing)
+    assert isinstance(cells, DiscreteCells)
+    numbers, indices = cells.categories_for(dtype)
+    categories = dict(zip(numbers[:-1].tolist(), indices.tolist(), strict=True))
+    return _Categories(categories, cells.other, cells.missing)
 
 
 def _numbers(values: Sequence[Any], cells: Cells) -> Any:

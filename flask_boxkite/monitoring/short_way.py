@@ -1,0 +1,95 @@
+"""The short way of the most common prediction: one row of values, answered by one value under one key.
+
+It asks the same parts as the general way (`payloads` and `PredictionCounter`), and spares the questions whose answers
+such a request and answer give away. `tests/monitoring/test_short_way.py` holds both ways against each other.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import Any
+
+from flask_boxkite.monitoring.counter import PredictionCounter
+from flask_boxkite.monitoring.tally import Tally
+from flask_boxkite.payloads import SCALARS, ObjectRow, Table, output_key
+
+__all__ = ["NOT_TAKEN", "ShortWay"]
+
+NOT_TAKEN = object()
+"""Stands for an output that is left to the general way."""
+
+_MAX_PLANS = 256
+_VALUES = SCALARS - {type(None)}
+
+
+class ShortWay:
+    """Counts common predictions of one model.
+
+    Args:
+        counter: Counter of the model's predictions, with two or more features and one output.
+    """
+
+    def __init__(self, counter: PredictionCounter) -> None:
+        features = counter.features
+        self._size = len(features.names)
+        self._pick = itemgetter(*features.names)
+        self._count_row = features.rows.count
+        self._count_output = counter.outputs.count_value
+        self._output_names = counter.outputs.names
+        self._keys: dict[tuple[str, ...], str | None] = {}
+
+    @classmethod
+    def of(cls, counter: PredictionCounter) -> ShortWay | None:
+        """Return the short way of a model's predictions; None if it has none."""
+        has_one = len(counter.features.names) > 1 and len(counter.outputs.names) == 1
+        return cls(counter) if has_one else None
+
+    def count_features(self, document: Any, tally: Tally) -> Table | None:
+        """Count the features in a request; return them, or None if the request is not a common one.
+
+        Args:
+            document: The request's JSON.
+            tally: Additions of the prediction; unchanged if the request is not a common one.
+        """
+        kind = type(document)
+        if (kind is not dict and kind is not list) or len(document) != self._size:
+            return None
+
+        table: Table
+        if kind is dict:
+            if type(next(iter(document.values()))) not in SCALARS:  # columns, maybe
+                return None
+            try:
+                row = self._pick(document)
+            except KeyError:
+                return None
+            table = ObjectRow(document)
+        elif type(document[0]) in SCALARS:
+            row = document
+            table = Table(None, [row.copy()])
+        else:
+            return None
+        table.is_plain = self._count_row(row, tally)
+        tally.rows = 1
+        return table
+
+    def count_output(self, returned: Any, tally: Tally) -> Any:
+        """Count the output in a view's return value; return it, or `NOT_TAKEN` if the answer is not a common one."""
+        if type(returned) is not dict or tally.rows != 1:
+            return NOT_TAKEN
+        keys = tuple(returned)
+        try:
+            key = self._keys[keys]
+        except KeyError:
+            key = self._key(keys)
+        value = None if key is None else returned[key]
+        if type(value) not in _VALUES:
+            return NOT_TAKEN
+        self._count_output(value, tally)
+        return value
+
+    def _key(self, keys: tuple[Any, ...]) -> str | None:
+        if len(self._keys) >= _MAX_PLANS:  # a view may name its keys after its data
+            self._keys.clear()
+        key = self._keys[keys] = output_key(keys, self._output_names)
+        return key

@@ -1,0 +1,228 @@
+"""The short way of a common prediction gives what the general way gives: counts, outputs and records, to the byte."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from flask_boxkite import ModelMonitoringService
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline.training.build import build_baseline
+from flask_boxkite.compiled import native
+from flask_boxkite.config import Settings
+from flask_boxkite.monitoring.body import body_of
+from flask_boxkite.monitoring.ids import PredictionId
+from flask_boxkite.monitoring.model import ModelMonitor
+from flask_boxkite.monitoring.record import RecordMaker
+from flask_boxkite.monitoring.short_way import NOT_TAKEN
+from flask_boxkite.monitoring.tally import Tally
+from flask_boxkite.payloads import Table, found_output, json_table
+from flask_boxkite.sinks.base import Sink
+from flask_boxkite.sinks.files import FileSink
+from flask_boxkite.sinks.fluentd import FluentdSink
+from tests.peers import missing
+
+NAMES = ("age", "income", "city", "visits", "data")
+
+
+def trained(output: str) -> Baseline:
+    """Return a baseline of numbers, categories, and a feature that has the name of a convention."""
+    size = 500
+    features = {
+        "age": [18 + 60 * index / size for index in range(size)],
+        "income": [1000.0 + 7 * (index * 37 % size) for index in range(size)],
+        "city": [("Berlin", "Paris", "Rome")[index % 3] for index in range(size)],
+        "visits": [index % 4 for index in range(size)],
+        "data": [index / 3 for index in range(size)],
+    }
+    return build_baseline(features, {output: [index / size for index in range(size)]})
+
+
+MODELS = {name: ModelMonitoringService(baseline=trained(name), sink="none").monitor for name in ("output", "score")}
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 100),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.sampled_from(["Paris", "Rome", " Paris", "", "n/a", "7", "\ud800"]),
+    st.lists(st.integers(0, 3), max_size=2),
+    st.dictionaries(st.sampled_from(["b64", "a"]), st.integers(0, 3), max_size=2),
+)
+OTHER_NAMES = st.sampled_from(["instances", "inputs", "dataframe_split", "columns", "x", "Age", "output"])
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Any:
+    """Draw a request: mostly one row of all features, by name or by position; else something near it."""
+    values = draw(st.lists(VALUES, min_size=len(NAMES), max_size=len(NAMES)))
+    kind = draw(st.sampled_from(["names", "names", "names", "list", "fewer", "more", "renamed", "rows", "value"]))
+    if kind == "list":
+        return values
+    if kind == "value":
+        return draw(VALUES)
+    names = draw(st.permutations(NAMES))
+    row = dict(zip(names, values, strict=True))
+    if kind == "fewer":
+        del row[names[0]]
+    elif kind == "more":
+        row[draw(OTHER_NAMES)] = draw(VALUES)
+    elif kind == "renamed":
+        row[draw(OTHER_NAMES)] = row.pop(names[0])
+    return [row, row] if kind == "rows" else row
+
+
+def content(tally: Tally) -> dict[str, Any]:
+    """Return all that a tally holds."""
+    block = None if tally.block is None else tally.block.tolist()
+    wide = [] if tally.wide is None else tally.wide.tolist()
+    return {
+        "cells": [*tally.cells, *wide],
+        "amounts": tally.amounts,
+        "block": block,
+        "sums": tally.sums,
+        "rows": tally.rows,
+        "errors": tally.errors,
+    }
+
+
+@given(documents(), st.sampled_from(sorted(MODELS)))
+@example({"age": [1.0], "income": [2.0], "city": ["Rome"], "visits": [1], "data": [3.0]}, "output")
+@example({"data": [[1.0]], "income": 2.0, "city": "Rome", "visits": 1, "age": 3.0}, "output")
+@example({"age": math.nan, "income": math.inf, "city": "Oslo", "visits": 9, "data": None}, "output")
+def test_features_are_counted_alike(document: Any, output: str) -> None:
+    model = MODELS[output]
+    assert model.short_way is not None
+    before = copy.deepcopy(document)
+    short, general = Tally(), Tally()
+    table = model.short_way.count_features(document, short)
+    if table is None:
+        assert content(short) == content(Tally())
+        return
+
+    expected = json_table(document, model.feature_names)
+    model.count_features(general, expected)
+    assert content(short) == content(general)
+    assert expected is not None
+    assert repr(table.content()) == repr(expected.content()) == repr(before)
+    assert table.names == expected.names
+
+
+def test_common_requests_go_the_short_way() -> None:
+    """Otherwise the tests here would hold nothing."""
+    row = {"age": 30, "income": 2500.5, "city": "Rome", "visits": 2, "data": 0.5}
+    for document in (row, dict(reversed(row.items())), list(row.values()), row | {"city": "Oslo", "age": None}):
+        for model in MODELS.values():
+            assert model.short_way is not None
+            assert model.short_way.count_features(document, Tally()) is not None
+    short_way = MODELS["output"].short_way
+    assert short_way is not None
+    for answer in ({"score": 0.5}, {"prediction": "yes"}, {"model": "v1", "result": 1, "time": 3.5}):
+        tally = Tally()
+        tally.rows = 1
+        assert short_way.count_output(answer, tally) is not NOT_TAKEN
+
+
+ANSWERS = st.dictionaries(
+    st.sampled_from(["score", "output", "prediction", "predictions", "label", "probability", "scores", "x", "id"]),
+    VALUES | st.lists(st.floats(0, 1), max_size=2),
+    max_size=4,
+)
+
+
+def general_output(model: ModelMonitor, answer: Any, tally: Tally) -> Any:
+    """Take the output as a capture does in general; raise LookupError where there is none."""
+    value = found_output(answer, model.output_names, model.counter.layout.outputs, tally.rows)
+    model.count_output(tally, [None] if value is None and tally.rows != 0 else value)
+    return value
+
+
+@given(ANSWERS | VALUES, st.sampled_from(sorted(MODELS)), st.sampled_from([1, 1, 1, 2, 0, None]))
+@example({"score": 0.25}, "output", 1)
+@example({"score": 0.25}, "score", 1)
+def test_outputs_are_counted_alike(answer: Any, output: str, rows: int | None) -> None:
+    model = MODELS[output]
+    assert model.short_way is not None
+    short, general = Tally(), Tally()
+    short.rows = general.rows = rows
+    value = model.short_way.count_output(answer, short)
+    if value is NOT_TAKEN:
+        assert content(short) == content(Tally()) | {"rows": rows}
+        return
+    assert repr(general_output(model, answer, general)) == repr(value)
+    assert content(short) == content(general)
+
+
+def test_redaction_by_names_goes_the_general_way() -> None:
+    service = ModelMonitoringService(baseline=trained("output"), sink="none", redact="city")
+    assert service.monitor.short_way is None
+
+
+# --- Records --------------------------------------------------------------------------------------------------------
+
+PREDICTION = PredictionId("server/2026-11-29T10:00:00/0", "0" * 36, 1_796_000_000_123_456_789)
+PLAIN = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(-1e300, 1e300) | st.text(max_size=9)
+
+
+@pytest.fixture(scope="module")
+def maker() -> RecordMaker:
+    if native is None:
+        missing("The compiled part of the package")
+    return RecordMaker("sérver", "credit", trained("output"))
+
+
+@pytest.fixture(scope="module", params=["fluentd", "file"])
+def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sink:
+    if request.param == "fluentd":
+        return FluentdSink(Settings.from_mapping({"BOXKITE_FLUENTD_ADDR": "127.0.0.1:1"}, {}))
+    return FileSink(Settings.from_mapping({"BOXKITE_LOG_DIR": str(tmp_path_factory.mktemp("logs"))}, {}))
+
+
+@given(
+    st.dictionaries(st.text(max_size=9), PLAIN, min_size=1, max_size=20) | st.lists(PLAIN, min_size=1, max_size=20),
+    PLAIN | st.floats() | st.lists(PLAIN, max_size=2),
+    st.binary(max_size=300) | st.text("{}:\"abc'é", max_size=300).map(str.encode),
+    st.sampled_from(["ok", "error", "client_error"]),
+    st.none() | st.integers(0, 3),
+    st.floats(0, 1e6),
+)
+def test_a_record_is_spliced_to_the_bytes_of_packing_it(
+    maker: RecordMaker,
+    sink: Sink,
+    features: Any,
+    output: Any,
+    body: bytes,
+    status: str,
+    rows: int | None,
+    duration: float,
+) -> None:
+    names = tuple(features) if isinstance(features, dict) else None
+    table = Table(names, [list(features.values()) if isinstance(features, dict) else features])
+    table.is_plain = True
+    spliced = maker.splice(sink, PREDICTION, body, table, output, status, rows, duration)
+    record = maker.make(PREDICTION, body_of(body, 1000), table, output, status, rows, duration)
+    assert spliced in (None, sink.pack(PREDICTION.time_ns, record))
+    if body.isascii() and isinstance(output, (float, bool, str, type(None))) and output == output:
+        assert spliced is not None or output in (math.inf, -math.inf)
+
+
+@pytest.mark.parametrize("features", [[2**70], ["\ud800"], [object()]], ids=["wide", "surrogate", "object"])
+def test_a_record_that_takes_care_is_not_spliced(maker: RecordMaker, sink: Sink, features: list[Any]) -> None:
+    table = Table(None, [features])
+    table.is_plain = True
+    assert maker.splice(sink, PREDICTION, b"{}", table, 0.5, "ok", 1, 0.1) is None
+
+
+def test_names_that_are_no_text_go_the_general_way(sink: Sink) -> None:
+    """They come from an environment in another encoding."""
+    table = Table(None, [[1.0]])
+    table.is_plain = True
+    maker = RecordMaker("server\udcff", "credit", None)
+    assert maker.splice(sink, PREDICTION, b"{}", table, 0.5, "ok", 1, 0.1) is None
+    assert b"server?" in sink.pack(0, maker.make(PREDICTION, body_of(b"{}", 9), table, 0.5, "ok", 1, 0.1))
