@@ -136,8 +136,7 @@ cdef inline Py_ssize_t bounds_below(const Column* column, double number) noexcep
     cdef Py_ssize_t size = earlier[1] - earlier[0], half
     while size > 1:
         half = size >> 1
-        if first[half - 1] < number:
-            first += half
+        first += half & -<Py_ssize_t>(first[half - 1] < number)  # a branch could not be predicted
         size -= half
     return first - column.bounds + (size & (first[0] < number))
 
