@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from flask_boxkite import compiled as compiled_part
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
 from flask_boxkite.compiled import native
 from flask_boxkite.live.batches import BatchCounter, Batches, CompiledBatches, _of_type
@@ -35,6 +36,12 @@ from tests.peers import missing
 def compiled() -> None:
     if native is None:
         missing("The compiled part of the package")
+
+
+def test_a_module_of_another_version_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    assert compiled_part._native() is native
+    assert compiled_part._native(state=native.STATE + 1) is None
+    assert "Install flask-boxkite again" in caplog.text
 
 
 # --- Rows -----------------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ import array
 
 __all__ = ["ArrayRows", "CellRaiser", "JSONWriter", "Packer", "RowCells", "Splicer"]
 
+STATE = 1  # see `flask_boxkite/compiled/__init__.py`
+
 cdef enum Kind:
     BINS
     NARROW_BINS  # of numbers that were float32 in training
