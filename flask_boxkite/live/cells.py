@@ -35,6 +35,8 @@ PLAIN_NUMBERS = frozenset({float, int, bool})
 """Types of numbers that need no reading."""
 
 _EXACT = 2**53
+_EXACT_SCALARS = (np.float64, np.integer, np.bool_)
+"""Scalars of NumPy that are the same number in Python."""
 
 
 def _is_one_of(value: Any, missing_texts: frozenset[str]) -> bool:
@@ -46,6 +48,8 @@ def _word_of_invalid(value: Any) -> float:
     """Return the word of an invalid value, such that different invalid values do not make equal rows."""
     if isinstance(value, str):
         return float(text_word(value))
+    if isinstance(value, _EXACT_SCALARS):
+        value = value.item()
     return float(value) if type(value) in PLAIN_NUMBERS and abs(value) < _EXACT else MISSING_WORD
 
 
