@@ -234,7 +234,7 @@ def from_rows(rows: Sequence[Any]) -> Table | None:
         return None
     if len(set(map(len, rows))) != 1 or len(rows[0]) == 0:
         return None
-    if type(rows[0][0]) in _LISTS:
+    if _LISTS.issuperset(map(type, rows[0])):  # as in tensors; a list beside plain values is no value
         return Table(None, [list(map(flat, row)) for row in rows])
     return Table(None, list(map(list, rows)))
 

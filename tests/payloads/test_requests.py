@@ -109,6 +109,13 @@ CONVENTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
+def test_a_list_beside_plain_values_is_no_value_wherever_it_stands() -> None:
+    """Else a row would be read in another way if its first value is odd."""
+    rows = [[[1.0], 2], [3, [4.0]]]
+    for document in (rows, {"instances": rows}, {"data": rows}):
+        assert laid_out(json_table(document, NONE)) == (None, rows)
+
+
 HOME = {"home": {"zip": 7}, "temps": [1, 2]}
 
 
