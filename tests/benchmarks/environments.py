@@ -53,7 +53,13 @@ for name in sys.argv[1:]:
 print(json.dumps(found))
 """
 
-LOAD_COMPILED = "from flask_boxkite.compiled import native; raise SystemExit(native is None)"
+# An editable installation gives an earlier checkout, which PYTHONPATH names, the modules that it lacks.
+LOAD_COMPILED = """
+import os, flask_boxkite
+from flask_boxkite import compiled
+is_own = compiled.__file__.startswith(os.path.dirname(flask_boxkite.__file__))
+raise SystemExit(compiled.native is None or not is_own)
+"""
 
 
 def _versions(python: str) -> dict[str, str]:
