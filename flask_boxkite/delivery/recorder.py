@@ -128,9 +128,7 @@ class Recorder:
 
     def record(self, time_ns: int, record: dict[str, Any]) -> None:
         """Pack a record of plain JSON values and queue it; raises the errors of the sink's `pack`."""
-        shipper = self._shipper
-        if not shipper.mark[0]:
-            shipper = self.own()
+        shipper = self.own()
         shipper.submit(shipper.sink.pack(time_ns, record))
 
     def submit(self, packed: bytes) -> None:

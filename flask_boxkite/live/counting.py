@@ -45,6 +45,7 @@ class VariableCounter:
         known: Names of the variables, as a set.
         gaps: Names of rows that lack a variable and have an unknown name, which may be its misspelling.
         nesting: Takes variables whose names are paths out of nested values.
+        pick: Returns the variables' values of an object, in their order.
         rows: Counts single rows.
     """
 
@@ -73,7 +74,7 @@ class VariableCounter:
         self.gaps = self._order.gaps
         self._sums = None if sums is None else SignedSums(sums, [cells.is_text for cells in self._cells])
 
-        self._pick = _picker(self.names)
+        self.pick = _picker(self.names)
         self.rows = row_cells(self._cells, buckets, keeps_interpreter=keeps_interpreter)
 
     def count(self, table: Table, increments: Increments | None = None) -> Increments:
@@ -88,7 +89,7 @@ class VariableCounter:
         """
         if increments is None:
             increments = Increments()
-        row = table.row(self._pick, len(self._cells))
+        row = table.row(self.pick, len(self._cells))
         if row is not None:
             table.is_plain = self.rows.count(row, increments)
             if self._sums is not None:

@@ -6,7 +6,6 @@ such a request and answer give away. `tests/monitoring/test_short_way.py` holds 
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import Any
 
 from flask_boxkite.monitoring.counter import PredictionCounter
@@ -32,7 +31,7 @@ class ShortWay:
     def __init__(self, counter: PredictionCounter) -> None:
         features = counter.features
         self._size = len(features.names)
-        self._pick = itemgetter(*features.names)
+        self._pick = features.pick
         self._count_row = features.rows.count
         self._count_output = counter.outputs.count_value
         self._output_names = counter.outputs.names
@@ -55,19 +54,12 @@ class ShortWay:
         if (kind is not dict and kind is not list) or len(document) != self._size:
             return None
 
-        table: Table
-        if kind is dict:
-            if type(next(iter(document.values()))) not in SCALARS:  # columns, maybe
-                return None
-            try:
-                row = self._pick(document)
-            except KeyError:
-                return None
-            table = ObjectRow(document)
-        elif type(document[0]) in SCALARS:
-            row = document
-            table = Table(None, [row.copy()])
-        else:
+        first = next(iter(document.values())) if kind is dict else document[0]
+        if type(first) not in SCALARS:  # columns, maybe, or rows
+            return None
+        table = ObjectRow(document) if kind is dict else Table(None, [document.copy()])
+        row = table.row(self._pick, self._size)
+        if row is None:
             return None
         table.is_plain = self._count_row(row, tally)
         tally.rows = 1
