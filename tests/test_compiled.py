@@ -23,7 +23,7 @@ from flask_boxkite.compiled import native
 from flask_boxkite.live.batches import BatchCounter, Batches, CompiledBatches, _of_type
 from flask_boxkite.live.cells import Cells, cells_of
 from flask_boxkite.live.increments import Increments
-from flask_boxkite.live.process_counts import CellRaiser
+from flask_boxkite.live.process_counts import Raiser
 from flask_boxkite.live.row_cells import RowCells
 from flask_boxkite.sinks import packing
 from flask_boxkite.values.conversion import plain
@@ -223,25 +223,44 @@ def test_memory_of_another_shape_is_refused(rows: NDArray[Any], size: int) -> No
 # --- Cells ----------------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.integers(0, 9)))
-def test_cells_are_raised_alike(cells: list[int]) -> None:
-    python, compiled = array.array("q", range(10)), array.array("q", range(10))
-    CellRaiser(python)(cells)
-    native.CellRaiser(memoryview(compiled))(cells)
-    assert compiled == python
+def increments(draw: st.DrawFn) -> Increments:
+    """Draw increments of ten cells and four sums."""
+    cell = st.integers(0, 9)
+    made = Increments(draw(st.lists(cell)))
+    made.amounts = draw(st.lists(st.tuples(cell, st.integers(-(2**40), 2**40))))
+    made.wide = draw(st.none() | st.lists(cell, unique=True).map(lambda cells: np.array(cells, dtype=np.intp)))
+    made.block = draw(st.none() | st.lists(cell, min_size=10, max_size=10).map(np.array))
+    made.sums = draw(st.lists(st.tuples(st.integers(0, 3), st.floats(allow_nan=False))))
+    return made
+
+
+def raised(kind: Callable[..., Any], made: Increments) -> list[Any]:
+    """Return the counts and sums after *made* was added to some."""
+    cells, sums = array.array("q", range(10)), array.array("d", [0.0, 1.0, 2.0, 3.0])
+    counts = np.frombuffer(cells, dtype=np.int64)
+    kind(memoryview(cells), memoryview(sums), counts)(made)
+    return [cells.tolist(), sums.tolist()]
+
+
+@given(st.composite(increments)())
+def test_increments_are_added_alike(made: Increments) -> None:
+    assert repr(raised(native.Raiser, made)) == repr(raised(Raiser, made))
 
 
 @pytest.mark.parametrize("cell", [-1, 10, 2**62])
-def test_a_cell_beyond_the_memory_is_refused(cell: int) -> None:
-    counts = array.array("q", range(10))
+@pytest.mark.parametrize("field", ["cells", "amounts", "sums"])
+def test_a_cell_beyond_the_memory_is_refused(cell: int, field: str) -> None:
+    counts, sums = array.array("q", range(10)), array.array("d", range(10))
+    made = Increments()
+    setattr(made, field, [cell] if field == "cells" else [(cell, 1)])
     with pytest.raises(IndexError):
-        native.CellRaiser(counts)([cell])
-    assert counts == array.array("q", range(10))
+        native.Raiser(counts, sums, np.zeros(10, dtype=np.int64))(made)
+    assert (counts, sums) == (array.array("q", range(10)), array.array("d", range(10)))
 
 
 def test_memory_that_cannot_be_written_is_refused() -> None:
     with pytest.raises(BufferError):
-        native.CellRaiser(bytes(80))
+        native.Raiser(bytes(80), array.array("d"), np.zeros(10, dtype=np.int64))
 
 
 # --- MessagePack ----------------------------------------------------------------------------------------------------

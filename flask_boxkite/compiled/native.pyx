@@ -5,31 +5,49 @@ The package works without them where it was installed without a compiler. `tests
 against its class in Python.
 """
 
-from cpython cimport array
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_Next
-from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_AsDouble, PyLong_AsLongLongAndOverflow, PyLong_AsUnsignedLongLong
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM
+from cpython.weakref cimport PyWeakref_NewRef
 from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, NAN, fabs
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+cdef extern from *:
+    """
+    /* Writes a word, its highest byte first: one instruction, as compilers find out. */
+    static inline void put_word(unsigned char *start, uint64_t word) {
+        start[0] = word >> 56; start[1] = word >> 48; start[2] = word >> 40; start[3] = word >> 32;
+        start[4] = word >> 24; start[5] = word >> 16; start[6] = word >> 8; start[7] = word;
+    }
+    """
+    void put_word(unsigned char* start, uint64_t word) noexcept nogil
+
 cdef extern from "Python.h":
     object PySequence_GetItem(object sequence, Py_ssize_t index)
+    str PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
 cimport cython
 
-import array
+import os
+import time
+from typing import NamedTuple
 
-__all__ = ["ArrayRows", "CellRaiser", "JSONWriter", "Packer", "RowCells", "Splicer"]
+__all__ = ["ArrayRows", "IdMaker", "Increments", "JSONWriter", "Packer", "ParsedJson", "Raiser", "RowCells", "ShortWay", "Splicer", "Tally", "entry_head"]
 
-STATE = 1  # see `flask_boxkite/compiled/__init__.py`
+STATE = 2  # see `flask_boxkite/compiled/__init__.py`
+
+cdef enum:
+    MOST_NOTED = 80
+    MOST_INT = 0x7FFFFFFF
 
 cdef enum Kind:
     BINS
@@ -43,23 +61,25 @@ cdef union Word:
     uint64_t text
 
 cdef struct Column:
-    Kind kind
     # The upper bounds of bins, or the categories that are numbers, ascending.
     const double* bounds
-    Py_ssize_t size
     # Bounds are found by slots of equal width: a slot's entry tells how many bounds lie in earlier slots.
-    const int* earlier
+    const uint32_t* earlier
     double low, scale, last
-    # The first cell of bins, or the cells of the categories; the cell of other categories, and of missing values.
-    Py_ssize_t offset
-    const long long* cells
-    Py_ssize_t other, missing
+    # The cells of the categories.
+    const int64_t* cells
+    # The first cell of bins; the cell of other categories, and of missing values.
+    int offset, other, missing
+    uint32_t size
+    uint32_t kind
 
 cdef Py_ssize_t MOST_KEPT = 1024 * 1024
 cdef int MOST_DEEP = 500
+cdef int MOST_PLANS = 256, POOL_SIZE = 256
 cdef Py_ssize_t TEXT_PIECE = 4096
+cdef double LONGEST_DURATION = 1e12  # seconds
 cdef double LEAST_WIDE = 2.0 ** 63  # plain JSON has no such integers
-cdef int SLOTS_PER_BOUND = 4
+cdef int SLOTS_PER_BOUND = 2
 cdef Py_ssize_t MOST_AT_ONCE = 65536  # values that are counted while other threads wait
 
 
@@ -69,58 +89,91 @@ cdef class Columns:
     Each variable is an object with the attributes of `live.cells.ContinuousCells` or `DiscreteCells`.
     """
 
-    cdef Column* items
-    cdef Py_ssize_t size, most
-    cdef list kept
+    cdef Column** items
+    cdef Py_ssize_t size
+    cdef char* memory
 
     def __cinit__(self, variables):
         self.size = len(variables)
-        self.items = <Column*>PyMem_Malloc((self.size + 1) * sizeof(Column))
+        self.items = <Column**>PyMem_Malloc((self.size + 1) * sizeof(Column*))
         if self.items == NULL:
             raise MemoryError
 
     def __init__(self, variables):
-        self.kept = []
-        cdef Py_ssize_t index
+        # All in one piece, in the order of the variables: a request finds little of it in the processor's caches.
+        cdef list searches = [_Search.of(item) for item in variables]
+        cdef Py_ssize_t size = sum([search.bytes for search in searches]), index
+        cdef char* start
+        self.memory = <char*>PyMem_Malloc(size + 1)
+        if self.memory == NULL:
+            raise MemoryError
+        start = self.memory
         for index, item in enumerate(variables):
-            self.fill(&self.items[index], item)
+            self.items[index] = <Column*>start
+            start = lay_out(self.items[index], item, searches[index])
 
     def __dealloc__(self):
         PyMem_Free(self.items)
+        PyMem_Free(self.memory)
 
-    cdef int fill(self, Column* column, item) except -1:
-        column.kind = kind_of(item)
-        column.offset = getattr(item, "offset", 0)
-        column.missing = getattr(item, "missing", 0)
-        column.other = getattr(item, "other", 0)
-        categories = item.categories if column.kind == NUMBERS else {}
-        numbers = sorted(categories) if column.kind == NUMBERS else getattr(item, "bounds", ())
 
-        cdef array.array bounds = array.array("d", [*numbers, INFINITY])  # one more, which may be read
-        cdef array.array cells = array.array("q", [categories[number] for number in sorted(categories)])
-        column.bounds, column.size, column.cells = bounds.data.as_doubles, len(numbers), cells.data.as_longlongs
-        cdef array.array earlier = self.lay_out(column)
-        column.earlier = earlier.data.as_ints
-        self.kept += (bounds, cells, earlier)
-        return 0
+class _Search(NamedTuple):
+    """The search of a variable's numbers among its bounds or categories.
 
-    cdef array.array lay_out(self, Column* column):
-        """Divide the range of the bounds into slots; return how many bounds lie in the slots before each."""
-        cdef Py_ssize_t size = column.size, slots = SLOTS_PER_BOUND * size + 1, index
-        # The outer bounds may be outliers, so they share a slot with their neighbours.
-        cdef Py_ssize_t first = 1 if size > 3 else 0
-        column.last = slots - 1
-        column.low = column.bounds[first] if size else 0
-        column.scale = column.last / (column.bounds[size - 1 - first] - column.low) if size else 0
-        if not (0 < column.scale < INFINITY and fabs(column.low) < INFINITY):
-            column.low = column.scale = 0  # one slot for all
+    Attributes:
+        kind: Kind of the variable.
+        numbers: The bounds or categories, ascending.
+        cells: The cells of the categories.
+        bytes: Size of a column.
+    """
 
-        cdef array.array earlier = array.array("i", [0] * (slots + 1))
-        for index in range(size):
-            earlier.data.as_ints[slot_of(column, column.bounds[index]) + 1] += 1
-        for index in range(slots):
-            earlier.data.as_ints[index + 1] += earlier.data.as_ints[index]
-        return earlier
+    kind: int
+    numbers: list[float]
+    cells: list[int]
+    bytes: int
+
+    @staticmethod
+    def of(variable):
+        """Return the search of a variable, an object with the attributes of `live.cells.ContinuousCells` or so."""
+        kind = kind_of(variable)
+        categories = variable.categories if kind == NUMBERS else {}
+        numbers = sorted(categories) if kind == NUMBERS else list(getattr(variable, "bounds", ()))
+        cells = [categories[number] for number in numbers] if kind == NUMBERS else []
+        slots = SLOTS_PER_BOUND * len(numbers) + 2
+        size = sizeof(Column) + 8 * (len(numbers) + 1 + len(cells)) + 4 * slots
+        return _Search(kind, numbers, cells, -(-size // 8) * 8)
+
+
+cdef char* lay_out(Column* column, item, search):
+    """Write a column and all that belongs to it; return where they end."""
+    cdef double* bounds = <double*>(column + 1)
+    cdef int64_t* cells = <int64_t*>(bounds + len(search.numbers) + 1)
+    cdef uint32_t* earlier = <uint32_t*>(cells + len(search.cells))
+    cdef Py_ssize_t size = len(search.numbers), slots = SLOTS_PER_BOUND * size + 1, index
+    column.kind, column.size = search.kind, size
+    column.offset, column.missing = getattr(item, "offset", 0), getattr(item, "missing", 0)
+    column.other = getattr(item, "other", 0)
+    column.bounds, column.cells, column.earlier = bounds, cells, earlier
+    for index in range(size):
+        bounds[index] = search.numbers[index]
+    bounds[size] = INFINITY  # which may be read
+    for index in range(len(search.cells)):
+        cells[index] = search.cells[index]
+
+    # The outer bounds may be outliers, so they share a slot with their neighbours.
+    cdef Py_ssize_t first = 1 if size > 3 else 0
+    column.last = slots - 1
+    column.low = bounds[first] if size else 0
+    column.scale = column.last / (bounds[size - 1 - first] - column.low) if size else 0
+    if not (0 < column.scale < INFINITY and fabs(column.low) < INFINITY):
+        column.low = column.scale = 0  # one slot for all
+
+    memset(earlier, 0, 4 * (slots + 1))
+    for index in range(size):
+        earlier[slot_of(column, bounds[index]) + 1] += 1
+    for index in range(slots):
+        earlier[index + 1] += earlier[index]
+    return <char*>column + <Py_ssize_t>search.bytes
 
 
 cdef inline Py_ssize_t slot_of(const Column* column, double number) noexcept nogil:
@@ -133,7 +186,7 @@ cdef inline Py_ssize_t slot_of(const Column* column, double number) noexcept nog
 
 cdef inline Py_ssize_t bounds_below(const Column* column, double number) noexcept nogil:
     """Return how many bounds are below a number: those in earlier slots, and some in its own."""
-    cdef const int* earlier = column.earlier + slot_of(column, number)
+    cdef const uint32_t* earlier = column.earlier + slot_of(column, number)
     cdef const double* first = column.bounds + earlier[0]
     cdef Py_ssize_t size = earlier[1] - earlier[0], half
     while size > 1:
@@ -160,6 +213,76 @@ cdef Kind kind_of(cells) except *:
     return OTHERS
 
 
+cdef class Increments:
+    """The compiled `live.increments.Increments`."""
+
+    cdef list listed
+    cdef public list amounts, sums
+    cdef public object wide, block
+    cdef int[MOST_NOTED] noted  # cells that are not in the list yet: most requests need no list
+    cdef int size
+
+    def __init__(self, cells=None, *, wide=None, block=None):
+        self.listed = [] if cells is None else cells
+        self.amounts, self.sums, self.wide, self.block = [], [], wide, block
+
+    @property
+    def cells(self):
+        """Cells to raise by one, possibly several times."""
+        cdef int index
+        for index in range(self.size):
+            self.listed.append(self.noted[index])
+        self.size = 0
+        return self.listed
+
+    @cells.setter
+    def cells(self, list cells not None):
+        self.listed, self.size = cells, 0
+
+    cdef inline int note(self, Py_ssize_t cell) except -1:
+        if self.size == MOST_NOTED or cell > MOST_INT:
+            self.cells.append(cell)
+            return 0
+        self.noted[self.size] = <int>cell
+        self.size += 1
+        return 0
+
+    def raise_cell(self, Py_ssize_t cell):
+        """Raise a cell by one."""
+        self.note(cell)
+
+    def raise_cells(self, cells):
+        """Raise cells by one; no cell may come twice."""
+        if self.wide is None:
+            self.wide = cells
+        else:
+            self.cells.extend(cells.tolist())
+
+    def note_gap(self, kind):
+        """Note nothing."""
+
+    def add_block(self, block):
+        """Add counts to all cells; the array may become a part of the increments."""
+        if self.block is None:
+            self.block = block
+        else:
+            self.block += block
+
+
+cdef class Tally(Increments):
+    """The compiled `monitoring.tally.Tally`."""
+
+    cdef public object rows
+    cdef public list errors
+
+    def __init__(self):
+        self.listed, self.amounts, self.sums, self.errors = [], [], [], []
+
+    def note_gap(self, kind):
+        """Note that a variable may have come under another name; it counts as missing, and the request as captured."""
+        self.errors.append(kind)
+
+
 cdef class RowCells:
     """The compiled `live.row_cells.RowCells`."""
 
@@ -177,24 +300,28 @@ cdef class RowCells:
         self.categories = [getattr(item, "categories", None) for item in self.cells]
         self.words = [getattr(item, "words", None) for item in self.cells]
 
-    def count(self, row, increments):
+    def count(self, row, Increments increments not None):
         """Add the cells of a row to increments; return whether all values are known to be plain JSON."""
-        cdef tuple values = row if type(row) is tuple else tuple(row)
-        if len(values) != self.size:
+        if len(row) != self.size:
             raise ValueError("The row has another number of values.")
+        return self.note(row, increments)
 
-        cdef list found = []
+    cdef bint note(self, row, Increments increments) except -1:
+        """Do as `count` for a row of the right length."""
         cdef Word word
         cdef uint32_t crc = NO_CRC
         cdef bint is_plain = True
         cdef Py_ssize_t index
-        for index in range(self.size):
-            found.append(self.cell_of(index, values[index], &word, &is_plain))
-            crc = crc_with(crc, word)
-
+        cdef Py_ssize_t before = len(increments.listed) + increments.size
+        try:
+            for index in range(self.size):
+                increments.note(self.cell_of(index, item_of(row, index), &word, &is_plain))
+                crc = crc_with(crc, word)
+        except BaseException:
+            del increments.cells[before:]
+            raise
         if self.buckets >= 0:
-            found.append(self.buckets + bucket_of(crc))
-        increments.cells += found
+            increments.note(self.buckets + bucket_of(crc))
         return is_plain
 
     def count_rows(self, list rows, block):
@@ -216,17 +343,17 @@ cdef class RowCells:
                     raise ValueError("The row has another number of values.")
                 crc = NO_CRC
                 for index in range(self.size):
-                    raise_cell(&view, self.cell_of(index, item_of(row, index), &word, &is_plain))
+                    raise_cell(&view, self.cell_of(index, item_of(row, index), &word, &is_plain), 1)
                     crc = crc_with(crc, word)
                 if self.buckets >= 0:
-                    raise_cell(&view, self.buckets + bucket_of(crc))
+                    raise_cell(&view, self.buckets + bucket_of(crc), 1)
         finally:
             PyBuffer_Release(&view)
         return is_plain
 
     cdef inline Py_ssize_t cell_of(self, Py_ssize_t index, value, Word* word, bint* is_plain) except -1:
         """Return the cell of a value, and write its word; clear *is_plain* unless the value is known to be plain."""
-        cdef const Column* column = &self.columns.items[index]
+        cdef const Column* column = self.columns.items[index]
         if column.kind == TEXTS:
             return self.cell_of_text(index, value, word, is_plain)
         cdef double number
@@ -329,21 +456,21 @@ cdef class ArrayRows:
         for row in range(rows):
             crc = NO_CRC
             for index in range(self.columns.size):
-                column = &self.columns.items[index]
+                column = self.columns.items[index]
                 word.number = value[0] if value[0] == value[0] else NAN
                 crc = crc_with(crc, word)
-                raise_cell(counts, cell_of_number(column, value[0]) if value[0] == value[0] else column.missing)
+                raise_cell(counts, cell_of_number(column, value[0]) if value[0] == value[0] else column.missing, 1)
                 value += 1
             if self.buckets >= 0:
-                raise_cell(counts, self.buckets + bucket_of(crc))
+                raise_cell(counts, self.buckets + bucket_of(crc), 1)
         return 0
 
 
-cdef inline int raise_cell(Py_buffer* counts, Py_ssize_t cell) except -1 nogil:
+cdef inline int raise_cell(Py_buffer* counts, Py_ssize_t cell, int64_t amount) except -1 nogil:
     if not 0 <= cell < counts.len // 8:
         with gil:
             raise IndexError(cell)
-    (<int64_t*>counts.buf)[cell] += 1
+    (<int64_t*>counts.buf)[cell] += amount
     return 0
 
 
@@ -383,22 +510,257 @@ cdef inline Py_ssize_t bucket_of(uint32_t crc) noexcept nogil:
     return <Py_ssize_t>(whole * whole >> 24 & 255)
 
 
-cdef class CellRaiser:
-    """The compiled `live.process_counts.CellRaiser`."""
+cdef class Raiser:
+    """The compiled `live.process_counts.Raiser`."""
 
-    cdef Py_buffer view
+    cdef Py_buffer cells, sums
+    cdef object array
 
-    def __cinit__(self, cells):
-        PyObject_GetBuffer(cells, &self.view, PyBUF_ND | PyBUF_FORMAT | PyBUF_WRITABLE)
+    def __cinit__(self, cells, sums, array):
+        PyObject_GetBuffer(cells, &self.cells, PyBUF_ND | PyBUF_FORMAT | PyBUF_WRITABLE)
+        PyObject_GetBuffer(sums, &self.sums, PyBUF_ND | PyBUF_FORMAT | PyBUF_WRITABLE)
+        self.array = array
 
     def __dealloc__(self):
-        PyBuffer_Release(&self.view)
+        PyBuffer_Release(&self.cells)
+        PyBuffer_Release(&self.sums)
 
-    def __call__(self, list cells):
-        """Raise each cell by one, as often as it comes."""
+    def __call__(self, Increments increments not None):
+        """Add increments."""
         cdef Py_ssize_t cell
-        for cell in cells:
-            raise_cell(&self.view, cell)
+        cdef int index
+        for cell in increments.listed:
+            raise_cell(&self.cells, cell, 1)
+        for index in range(increments.size):
+            raise_cell(&self.cells, increments.noted[index], 1)
+        for cell, amount in increments.amounts:
+            raise_cell(&self.cells, cell, amount)
+
+        if increments.wide is not None:
+            self.array[increments.wide] += 1
+        if increments.block is not None:
+            self.array += increments.block
+        for cell, value in increments.sums:
+            if not 0 <= cell < self.sums.len // 8:
+                raise IndexError(cell)
+            (<double*>self.sums.buf)[cell] += <double>value
+
+
+cdef class ShortWay:
+    """The compiled `monitoring.short_way.ShortWay`.
+
+    Args:
+        names: Names of the features.
+        rows: Counts a row of features.
+        outputs: Counts a row of the output.
+        sums: The `SignedSums` of the output.
+        key_of: Returns the key of the output among the keys of an answer; None for an answer that is not a common one.
+        kinds: The types of a row by name, and of rows by position.
+        not_taken: Stands for an output that is left to the general way.
+    """
+
+    cdef tuple names
+    cdef RowCells rows, outputs
+    cdef object add_value, key_of, object_row, table, not_taken
+    cdef Py_ssize_t first_sum  # -1 for texts, which have none
+    cdef dict keys
+
+    def __init__(self, tuple names, RowCells rows, RowCells outputs, sums, key_of, kinds, not_taken):
+        self.names, self.rows, self.outputs, self.key_of = names, rows, outputs, key_of
+        self.add_value, self.first_sum = sums.add_value, sums.first_of(0)
+        self.object_row, self.table = kinds
+        self.not_taken, self.keys = not_taken, {}
+
+    def count_features(self, document, Tally tally not None):
+        """Count the features in a request; return them, or None; see `ShortWay.count_features`."""
+        cdef bint is_object = type(document) is dict
+        if is_object:
+            if len(<dict>document) != len(self.names) or not is_scalar(first_value(<dict>document)):
+                return None
+            row = self.row_of(<dict>document)
+            if row is None:
+                return None
+        elif type(document) is list:
+            if len(<list>document) != len(self.names) or not is_scalar((<list>document)[0]):
+                return None
+            row = document
+        else:
+            return None
+
+        cdef bint is_plain = self.rows.note(row, tally)
+        tally.rows = 1
+        if not is_object:
+            table = self.table(None, [(<list>document).copy()])
+        else:
+            table = self.object_row.__new__(self.object_row)  # spares a call in Python
+            table.object = (<dict>document).copy()
+        table.is_plain = is_plain
+        return table
+
+    cdef list row_of(self, dict document):
+        """Return the values of the features in their order, which most clients keep; None if one is missing."""
+        cdef PyObject* key
+        cdef PyObject* item
+        cdef Py_ssize_t position = 0, index = 0
+        cdef bint is_in_order = True
+        cdef list row = PyList_New(len(self.names))
+        for index in range(len(self.names)):
+            name = self.names[index]
+            if is_in_order:
+                is_in_order = PyDict_Next(document, &position, &key, &item) and <object>key == name
+            value = <object>item if is_in_order else document.get(name, document)
+            if value is document:
+                return None
+            Py_INCREF(value)
+            PyList_SET_ITEM(row, index, value)
+        return row
+
+    def count_output(self, returned, Tally tally not None):
+        """Count the output in a view's return value; see `ShortWay.count_output`."""
+        if type(returned) is not dict or tally.rows != 1:
+            return self.not_taken
+        cdef tuple keys = tuple(<dict>returned)
+        if keys in self.keys:
+            key = self.keys[keys]
+        else:
+            if len(self.keys) >= MOST_PLANS:  # a view may name its keys after its data
+                self.keys.clear()
+            key = self.keys[keys] = self.key_of(keys)
+        value = None if key is None else (<dict>returned)[key]
+        if value is None or not is_scalar(value):
+            return self.not_taken
+
+        self.outputs.note((value,), tally)
+        cdef double number
+        if self.first_sum >= 0 and type(value) is float:
+            number = value
+            if number and fabs(number) < INFINITY:
+                tally.sums.append((self.first_sum + (number < 0), fabs(number)))
+        else:
+            self.add_value(0, value, tally)
+        return value
+
+
+cdef inline bint is_scalar(value) noexcept:
+    return type(value) is float or type(value) is int or type(value) is str or type(value) is bool or value is None
+
+
+cdef inline first_value(dict document):
+    cdef PyObject* key
+    cdef PyObject* item
+    cdef Py_ssize_t position = 0
+    return <object>item if PyDict_Next(document, &position, &key, &item) else document
+
+
+cdef class ParsedJson:
+    """The compiled `web.parsed_json.ParsedJson`."""
+
+    cdef object request, body, document, config, module, stream, length, content_type
+
+    def __init__(self, request, bytes body, document, config):
+        environ = request.environ
+        self.request = PyWeakref_NewRef(request, None)
+        self.body, self.document, self.config, self.module = body, document, config, request.json_module
+        self.stream, self.length = environ["wsgi.input"], environ["CONTENT_LENGTH"]
+        self.content_type = environ["CONTENT_TYPE"]
+
+    def __iter__(self):
+        return iter((..., ...))
+
+    def __getitem__(self, is_silent):
+        request = self.request()
+        if request is None:
+            return ...
+        attributes = request.__dict__
+        if self.is_as_before(request, attributes) and self.is_read(attributes):
+            attributes["_cached_json"] = (self.document, self.document)
+            return self.document
+        attributes.pop("_cached_json", None)
+        return ...
+
+    cdef bint is_as_before(self, request, attributes) except -1:
+        environ = request.environ
+        if environ.get("wsgi.input") is not self.stream or environ.get("CONTENT_LENGTH") != self.length:
+            return False
+        if environ.get("CONTENT_TYPE") != self.content_type or request.json_module is not self.module:
+            return False
+        return not request.shallow and "get_data" not in attributes
+
+    cdef bint is_read(self, attributes) except -1:
+        if "_cached_data" in attributes:
+            return attributes["_cached_data"] == self.body
+        if "stream" in attributes or "_max_content_length" in attributes or self.stream.closed or self.stream.tell():
+            return False
+        limit = self.config["MAX_CONTENT_LENGTH"]
+        if limit is not None and len(<bytes>self.body) >= limit:
+            return False
+        self.stream.seek(0, 2)
+        attributes["stream"] = self.stream
+        attributes["_cached_data"] = self.body
+        return True
+
+
+cdef class IdMaker:
+    """The compiled `monitoring.ids.IdMaker`.
+
+    Args:
+        server_id: Name of the server.
+        clock: Returns the Unix time in nanoseconds.
+        fork_mark: Makes a fork mark.
+        kind: Type of an id, a tuple of its text, its uuid and its time.
+    """
+
+    cdef str server_id, start
+    cdef object clock, fork_mark, mark, kind
+    cdef int64_t second
+    cdef bytes pool
+    cdef Py_ssize_t left
+
+    def __init__(self, str server_id, clock, fork_mark, kind):
+        self.server_id, self.clock, self.fork_mark, self.kind = server_id, clock, fork_mark, kind
+        self.mark, self.second, self.left = fork_mark(), -1, 0
+
+    def __call__(self):
+        """Return a new id."""
+        now = self.clock()
+        cdef int64_t second = <int64_t>now // 1_000_000_000
+        cdef str start = self.start
+        if second != self.second:
+            start = f"{self.server_id}/{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}/"
+            self.start, self.second = start, second
+
+        if not self.mark[0]:
+            self.refill()
+        while not self.left:
+            self.refill()
+        self.left -= 1  # no other thread can come in between
+        cdef str entity_id = uuid4(<const unsigned char*>PyBytes_AS_STRING(self.pool) + 16 * self.left)
+        return new_tuple(self.kind, (start + entity_id, entity_id, now))
+
+    cdef int refill(self) except -1:
+        """Take new random bytes. They and the fork mark change together, so that a child cannot use its parent's."""
+        pool = os.urandom(16 * POOL_SIZE)
+        mark = self.mark if self.mark[0] else self.fork_mark()
+        self.pool, self.mark, self.left = pool, mark, POOL_SIZE
+        return 0
+
+
+cdef str uuid4(const unsigned char* random):
+    """Return 16 random bytes as a uuid of version 4."""
+    cdef char text[36]
+    cdef int index, place = 0
+    cdef unsigned char byte
+    for index in range(16):
+        byte = random[index]
+        if index == 6:
+            byte = byte & 0x0F | 0x40
+        elif index == 8:
+            byte = byte & 0x3F | 0x80
+        if index == 4 or index == 6 or index == 8 or index == 10:
+            text[place], place = 45, place + 1
+        text[place], text[place + 1] = HEX[byte >> 4], HEX[byte & 15]
+        place += 2
+    return PyUnicode_DecodeASCII(text, 36, NULL)
 
 
 cdef class Writer:
@@ -516,8 +878,7 @@ cdef class Packer(Writer):
             raise ValueError("The value is nested too deeply.")
 
         if type(value) is float:
-            word.number = value
-            return self.put_number(0xCB, word.text, 8)
+            return self.put_float(value)
         if type(value) is str:
             return self.put_text(value)
         if type(value) is int:
@@ -548,11 +909,27 @@ cdef class Packer(Writer):
     cdef int end_object(self) except -1:
         return 0
 
-    cdef int put_text(self, value) except -1:
+    cdef inline int put_float(self, double number) except -1:
+        cdef Word word
+        cdef unsigned char* end = self.space(9)
+        word.number = number
+        end[0] = 0xCB
+        put_word(end + 1, word.text)
+        self.size += 9
+        return 0
+
+    cdef inline int put_text(self, value) except -1:
         cdef Py_ssize_t size
         cdef const char* text = PyUnicode_AsUTF8AndSize(value, &size)
-        self.put_size(size, 0xA0, 31, 0xD9, 0xDA)
-        return self.put(text, size)
+        cdef unsigned char* end
+        if size > 31:
+            self.put_size(size, 0xA0, 31, 0xD9, 0xDA)
+            return self.put(text, size)
+        end = self.space(32)
+        end[0] = <unsigned char>(0xA0 | size)
+        memcpy(end + 1, text, size)
+        self.size += size + 1
+        return 0
 
     cdef int put_ascii(self, bytes text) except -1:
         self.put_size(len(text), 0xA0, 31, 0xD9, 0xDA)
@@ -670,20 +1047,22 @@ cdef class JSONWriter(Writer):
 
 
 cdef class Splicer:
-    """Writes objects of which only some fields change; the rest was written once.
+    """Writes records, of which only some fields change; the rest was written once.
 
     Args:
         writer: Writer of the form.
-        template: An object with all fields.
+        object_row: Type of the features of one row by name.
+        template: A record with all fields.
         changing: Keys of the fields that change.
-        tail: Bytes behind each object.
+        tail: Bytes behind each record.
     """
 
     cdef Writer writer
+    cdef object object_row
     cdef list pieces
 
-    def __init__(self, Writer writer not None, dict template, changing, bytes tail=b""):
-        self.writer = writer
+    def __init__(self, Writer writer not None, object_row, dict template, changing, bytes tail=b""):
+        self.writer, self.object_row = writer, object_row
         self.pieces = []
         writer.begin(b"")
         writer.begin_object(len(template))
@@ -698,13 +1077,23 @@ cdef class Splicer:
         writer.put_bytes(tail)
         self.pieces.append(writer.end())
 
-    def splice(self, bytes head, tuple values):
-        """Return the object with other values, behind the bytes of *head*; errors are those of `pack`.
+    def splice(self, bytes head, prediction, bytes body, features, output, str status, rows, double duration):
+        """Return a record behind the bytes of *head*, as `RecordMaker.splice` does."""
+        if not (output is None or is_scalar(output)) or not body.isascii() or not fabs(duration) < LONGEST_DURATION:
+            return None
+        if type(output) is float and not fabs(<double>output) < INFINITY:
+            return None
+        content = features.object if type(features) is self.object_row else features.content()
+        cdef tuple values = (
+            prediction[1], content, body, output, <int64_t>prediction[2] // 1_000_000_000, prediction[0],
+            status, <double><int64_t>(duration * 1_000_000) / 1000, rows or 1,
+        )
+        try:
+            return self.spliced(head, values)
+        except (TypeError, ValueError, OverflowError):
+            return None
 
-        Args:
-            head: Bytes before it.
-            values: Values of the changing fields, in their order. Bytes stand for a text of ASCII.
-        """
+    cdef bytes spliced(self, bytes head, tuple values):
         cdef Writer writer = self.writer
         cdef Py_ssize_t index
         if len(values) != len(self.pieces) - 1:
@@ -721,6 +1110,16 @@ cdef class Splicer:
         return writer.end()
 
 
+def entry_head(time_ns):
+    """Return the start of fluentd's entry, as `FluentdSink.entry_head` does."""
+    cdef int64_t nanoseconds = time_ns
+    cdef unsigned char[16] head
+    memcpy(head, b"\x92\xd7\x00", 3)
+    put_word(head + 3, <uint64_t>(nanoseconds // 1_000_000_000) << 32 | <uint64_t>(nanoseconds % 1_000_000_000))
+    return PyBytes_FromStringAndSize(<char*>head, 11)
+
+
+cdef object new_tuple = tuple.__new__
 cdef const unsigned char* HEX = b"0123456789abcdef"
 cdef const unsigned char* LETTERS = b"btn-fr"  # of the characters from 8 to 13
 cdef bytes _pairs = b"".join(b"%02d" % number for number in range(100))

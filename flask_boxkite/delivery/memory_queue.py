@@ -23,19 +23,15 @@ class MemoryQueue:
     outlives_process = False
 
     def __init__(self, max_bytes: int) -> None:
-        self.unread_bytes = 0
-        self.has_losses = False  # an attribute, because requests read it
+        # Attributes, because requests read them.
+        self.unread_bytes = self.memory_bytes = 0
+        self.has_losses = False
         self.urgent_bytes = max_bytes // SMALL_QUEUE_PARTS
         self._max_bytes = max_bytes
-        self._taken_bytes = 0
         self._taken = 0
         self._records: deque[bytes] = deque()
         self._given_up = 0
         self._lock = threading.Lock()
-
-    @property
-    def memory_bytes(self) -> int:
-        return self.unread_bytes + self._taken_bytes
 
     @property
     def left(self) -> int:
@@ -46,20 +42,32 @@ class MemoryQueue:
         return self.left == 0
 
     def put(self, record: bytes) -> bool:
+        size = len(record)
         with self._lock:
             self._records.append(record)
-            self.unread_bytes += len(record)
-            while self._records and self.unread_bytes + self._taken_bytes > self._max_bytes:
-                self.unread_bytes -= len(self._records.popleft())
-                self._given_up += 1
-                self.has_losses = True
+            self.unread_bytes += size
+            self.memory_bytes += size
+            if self.memory_bytes > self._max_bytes:
+                self._give_up_oldest()
         return True
+
+    def _give_up_oldest(self) -> None:
+        while self._records and self.memory_bytes > self._max_bytes:
+            self._forget(len(self._records.popleft()))
+            self._given_up += 1
+            self.has_losses = True
+
+    def _forget(self, size: int) -> None:
+        self.unread_bytes -= size
+        self.memory_bytes -= size
 
     def put_first(self, records: Sequence[bytes]) -> None:
         """Put records before all others; they may exceed the bound."""
         with self._lock:
             self._records.extendleft(reversed(records))
-            self.unread_bytes += sum(map(len, records))
+            size = sum(map(len, records))
+            self.unread_bytes += size
+            self.memory_bytes += size
 
     def take(self, most_bytes: int) -> Chunk | None:
         with self._lock:
@@ -72,7 +80,6 @@ class MemoryQueue:
                 records, size = self._oldest(most_bytes)
 
             self.unread_bytes -= size
-            self._taken_bytes += size
             self._taken += len(records)
             return Chunk(records)
 
@@ -88,7 +95,7 @@ class MemoryQueue:
         with self._lock:
             if self._taken:  # 0 after `close`
                 self._taken -= len(chunk.records)
-                self._taken_bytes -= sum(map(len, chunk.records))
+                self.memory_bytes -= sum(map(len, chunk.records))
 
     def move(self, append: Callable[[bytes], None], most: int) -> bool:
         """Move records that are not taken to *append*, the oldest first; return whether none is left.
@@ -98,7 +105,7 @@ class MemoryQueue:
         with self._lock:
             for _ in range(min(most, len(self._records))):
                 append(self._records[0])
-                self.unread_bytes -= len(self._records.popleft())
+                self._forget(len(self._records.popleft()))
             return not self._records
 
     def wake(self) -> None:
@@ -110,7 +117,7 @@ class MemoryQueue:
     def close(self) -> int:
         with self._lock:
             self._records.clear()
-            self.unread_bytes = self._taken_bytes = self._taken = 0
+            self.unread_bytes = self.memory_bytes = self._taken = 0
         return 0
 
     def forget(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask_boxkite.delivery.recorder import Recorder
+from flask_boxkite.delivery.shipper import Shipper
 from flask_boxkite.delivery.shutdown import HEALTHY_EXIT_SECONDS, close_together, ends_after_answer, skips_exit_hooks
 from flask_boxkite.quoting import loggable
 from flask_boxkite.system.throttle import Throttle
@@ -27,6 +28,7 @@ class Recorders:
 
     def __init__(self, recorders: Sequence[Recorder], clock: Callable[[], float] = time.monotonic) -> None:
         self._recorders = tuple(recorders)
+        self._shippers: Sequence[Shipper] = ()
         self._clock = clock
         self._throttle = Throttle()
 
@@ -35,6 +37,13 @@ class Recorders:
 
     def __iter__(self) -> Iterator[Recorder]:
         return iter(self._recorders)
+
+    def own(self) -> Sequence[Shipper]:
+        """Return the shippers of this process, one for each sink."""
+        shippers = self._shippers
+        if not shippers or not shippers[0].mark[0]:
+            shippers = self._shippers = tuple(recorder.own() for recorder in self._recorders)
+        return shippers
 
     def record(self, time_ns: int, record: dict[str, Any]) -> None:
         """Pack a record of plain JSON values and queue it, for every sink; a sink that cannot pack it counts it."""

@@ -47,6 +47,7 @@ class VariableCounter:
         nesting: Takes variables whose names are paths out of nested values.
         pick: Returns the variables' values of an object, in their order.
         rows: Counts single rows.
+        sums: Adds up values; None for no sums.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class VariableCounter:
         self._order = NameOrder(self.names, notes_gaps=bool(gap))
         self._gap = gap
         self.gaps = self._order.gaps
-        self._sums = None if sums is None else SignedSums(sums, [cells.is_text for cells in self._cells])
+        self.sums = None if sums is None else SignedSums(sums, [cells.is_text for cells in self._cells])
 
         self.pick = _picker(self.names)
         self.rows = row_cells(self._cells, buckets, keeps_interpreter=keeps_interpreter)
@@ -92,8 +93,8 @@ class VariableCounter:
         row = table.row(self.pick, len(self._cells))
         if row is not None:
             table.is_plain = self.rows.count(row, increments)
-            if self._sums is not None:
-                self._sums.add([row], increments)
+            if self.sums is not None:
+                self.sums.add([row], increments)
             return increments
 
         names, rows = self._in_order(table, increments)
@@ -113,8 +114,8 @@ class VariableCounter:
         is_whole = names is None or names == self.names or (len(names) == width and self.known == set(names))
         table.is_plain = is_countable(rows) if is_array else is_plain and is_whole
 
-        if self._sums is not None:
-            self._sums.add(rows, increments)
+        if self.sums is not None:
+            self.sums.add(rows, increments)
         return increments
 
     def _in_order(self, table: Table, increments: Increments) -> tuple[tuple[str, ...] | None, Any]:
@@ -132,8 +133,8 @@ class VariableCounter:
     def count_value(self, value: Any, increments: Increments) -> None:
         """Count one value of the only variable, adding to *increments*."""
         self.rows.count((value,), increments)
-        if self._sums is not None:
-            self._sums.add_value(0, value, increments)
+        if self.sums is not None:
+            self.sums.add_value(0, value, increments)
 
 
 def _picker(names: tuple[str, ...]) -> Callable[[Any], Any]:

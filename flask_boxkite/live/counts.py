@@ -40,7 +40,8 @@ class Counts:
             block = self._block = self._store.block(self.section)
         if self._clock() >= block.slot_ends:
             self._begin_slot(block)
-        block.add(increments)
+        with block.lock:  # as `block.add`, without its call
+            block.raise_counts(increments)
 
     def _begin_slot(self, block: ProcessCounts) -> None:
         """Share the block with other processes, and take the snapshots that are due."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from flask_boxkite.compiled import native
+
 __all__ = ["Increments"]
 
 
@@ -34,6 +36,10 @@ class Increments:
         self.block = block
         self.sums: list[tuple[int, float]] = []
 
+    def raise_cell(self, cell: int) -> None:
+        """Raise a cell by one."""
+        self.cells.append(cell)
+
     def raise_cells(self, cells: NDArray[np.intp]) -> None:
         """Raise cells by one; no cell may come twice."""
         if self.wide is None:
@@ -54,3 +60,7 @@ class Increments:
             self.block = block
         else:
             self.block += block
+
+
+if native is not None:
+    Increments = native.Increments  # type: ignore[misc]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.compiled import native
 from flask_boxkite.live.increments import Increments
@@ -20,23 +21,36 @@ from flask_boxkite.system.fork_mark import ForkMark
 __all__ = ["ProcessCounts"]
 
 
-class CellRaiser:
-    """Raises cells, one by one.
+class Raiser:
+    """Adds increments to counts and sums.
 
     Args:
-        cells: The counts: a list, or a view of memory.
+        cells: The counts, item by item: a list, or a view of memory.
+        sums: The sums: a list, or a view of memory.
+        array: Counts that are added to those, or are in the same memory.
     """
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_array", "_cells", "_sums")
 
-    def __init__(self, cells: Any) -> None:
+    def __init__(self, cells: Any, sums: Any, array: NDArray[np.int64]) -> None:
         self._cells = cells
+        self._sums = sums
+        self._array = array
 
-    def __call__(self, cells: list[int]) -> None:
-        """Raise each cell by one, as often as it comes."""
-        counts = self._cells
-        for cell in cells:
-            counts[cell] += 1
+    def __call__(self, increments: Increments) -> None:
+        """Add increments."""
+        cells = self._cells
+        for cell in increments.cells:
+            cells[cell] += 1
+        for cell, amount in increments.amounts:
+            cells[cell] += amount
+
+        if increments.wide is not None:
+            self._array[increments.wide] += 1
+        if increments.block is not None:
+            self._array += increments.block
+        for index, value in increments.sums:
+            self._sums[index] += value
 
 
 class ProcessCounts:
@@ -53,10 +67,11 @@ class ProcessCounts:
         cells: Counts, item by item: a list, or a view of the file.
         sums: Sums: a list, or a view of the file.
         is_shared: Whether other processes can read the numbers.
+        raise_counts: Adds increments; the caller holds the lock.
         slot_ends: Time when the next snapshot for the time windows is due (`windows`).
     """
 
-    __slots__ = ("_raise", "array", "cells", "is_shared", "lock", "mark", "section", "slot_ends", "sums")
+    __slots__ = ("array", "cells", "is_shared", "lock", "mark", "raise_counts", "section", "slot_ends", "sums")
 
     def __init__(self, section: Section, mark: ForkMark) -> None:
         self.section = section
@@ -65,24 +80,14 @@ class ProcessCounts:
         self.slot_ends = 0.0
         self.is_shared = False
         self.cells: Any = [0] * section.cells
-        self._raise: Callable[[list[int]], object] = CellRaiser(self.cells)
         self.array = np.zeros(section.cells, dtype=np.int64)
         self.sums: Any = [0.0] * section.sums
+        self.raise_counts: Callable[[Increments], object] = Raiser(self.cells, self.sums, self.array)
 
     def add(self, increments: Increments) -> None:
         """Add increments; readers in this process see all of them or none."""
         with self.lock:
-            cells = self.cells
-            self._raise(increments.cells)
-            for cell, amount in increments.amounts:
-                cells[cell] += amount
-
-            if increments.wide is not None:
-                self.array[increments.wide] += 1
-            if increments.block is not None:
-                self.array += increments.block
-            for index, value in increments.sums:
-                self.sums[index] += value
+            self.raise_counts(increments)
 
     def totals(self) -> Totals:
         """Return a copy of the numbers."""
@@ -105,9 +110,10 @@ class ProcessCounts:
         split = 8 * self.section.cells
         view = memoryview(memory)
         self.cells = view[:split].cast("q")
-        self._raise = CellRaiser(self.cells) if native is None else native.CellRaiser(self.cells)
         self.array = np.frombuffer(view, dtype=np.int64, count=self.section.cells)
         self.sums = view[split : split + 8 * self.section.sums].cast("d")
+        kind = Raiser if native is None else native.Raiser
+        self.raise_counts = kind(self.cells, self.sums, self.array)
         self.is_shared = True
 
     def leave(self, *, keeps_numbers: bool) -> None:
@@ -115,6 +121,6 @@ class ProcessCounts:
         with self.lock:
             cells, sums = self.numbers() if keeps_numbers else Totals.zero(self.section)
             self.cells, self.sums = cells.tolist(), sums.tolist()
-            self._raise = CellRaiser(self.cells)
             self.array = np.zeros_like(cells)
+            self.raise_counts = Raiser(self.cells, self.sums, self.array)
             self.is_shared = False

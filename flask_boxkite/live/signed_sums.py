@@ -29,6 +29,10 @@ class SignedSums:
         self._start = start
         self._is_text = is_text
 
+    def first_of(self, index: int) -> int:
+        """Return the index of a variable's first sum; -1 if it has none."""
+        return -1 if self._is_text[index] else self._start + 2 * index
+
     def add(self, rows: Any, increments: Increments) -> None:
         """Add the values of rows, a list or an array, to *increments*."""
         for index, is_text in enumerate(self._is_text):
@@ -51,7 +55,7 @@ class SignedSums:
         else:
             values = [row[index] for row in rows]
             if not _FLOATS.issuperset(map(type, values)):
-                values = [self._summed(index, value) for value in values]
+                values = [_summed(value) for value in values]
             total, least = sum(values), min(values)
         if least >= 0 and total < math.inf:  # the common case; a NaN makes the total NaN
             return total, 0.0
@@ -63,16 +67,18 @@ class SignedSums:
 
     def add_value(self, index: int, value: Any, increments: Increments) -> None:
         """Add a value of one variable to *increments*."""
-        if number := self._summed(index, value):
+        if self._is_text[index]:
+            return
+        number = value if type(value) is float and abs(value) < math.inf else _summed(value)
+        if number:
             increments.sums.append((self._start + 2 * index + (number < 0), abs(number)))
 
-    def _summed(self, index: int, value: Any) -> float:
-        """Return the number that a value adds to a variable's sums; 0 for none."""
-        if self._is_text[index]:
+
+def _summed(value: Any) -> float:
+    """Return the number that a value adds to a variable's sums; 0 for none."""
+    if type(value) is not float:
+        try:
+            value = to_number(value)
+        except InvalidValue:
             return 0.0
-        if type(value) is not float:
-            try:
-                value = to_number(value)
-            except InvalidValue:
-                return 0.0
-        return value if math.isfinite(value) else 0.0
+    return value if math.isfinite(value) else 0.0

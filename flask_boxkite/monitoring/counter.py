@@ -42,7 +42,7 @@ class PredictionCounter:
         self.counts = counts
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self._unhashed = "features" if layout.features else "output"
-        self._one_answered = (self._status_cells["ok"], layout.squares)
+        self._ok, self._squares = self._status_cells["ok"], layout.squares
         self._durations_start, self._duration_sum = layout.durations_start, layout.duration_sum
         self._failed = FailedCells(layout)
 
@@ -118,19 +118,24 @@ class PredictionCounter:
             Number of predictions: 0 for an empty batch, of which only the duration is counted.
         """
         if status == "ok" and tally.rows == 1 and not tally.errors:  # the common case, without the questions of others
-            tally.cells += self._one_answered
-            self._add(tally, duration)
+            tally.raise_cell(self._ok)
+            tally.raise_cell(self._squares)
+            if duration is not None:
+                tally.raise_cell(self._durations_start + bisect_left(DURATION_BOUNDS, duration))
+                tally.sums.append((self._duration_sum, duration))
+            self.counts.add(tally)
             return 1
 
         rows = tally.rows or _predictions_without_rows(tally, status)
         if status == "ok":
             increments: Increments = tally
             if rows == 1:
-                increments.cells += self._one_answered
+                increments.raise_cell(self._ok)
+                increments.raise_cell(self._squares)
             else:
-                increments.amounts.append((self._status_cells["ok"], rows))
+                increments.amounts.append((self._ok, rows))
                 if self._unhashed not in tally.errors:  # else none of its rows is in a bucket
-                    increments.amounts.append((self.layout.squares, rows * rows))
+                    increments.amounts.append((self._squares, rows * rows))
         else:
             increments = self._failed.increments(tally) if status == "error" else Increments()
             increments.amounts.append((self._status_cells[status], rows))
@@ -138,13 +143,13 @@ class PredictionCounter:
         for reason in tally.errors:
             if reason in GAPS:
                 continue
-            increments.cells.append(self.layout.captures_start + CAPTURE_REASONS.index(reason))
+            increments.raise_cell(self.layout.captures_start + CAPTURE_REASONS.index(reason))
         self._add(increments, duration)
         return rows
 
     def _add(self, increments: Increments, duration: float | None) -> None:
         if duration is not None:
-            increments.cells.append(self._durations_start + bisect_left(DURATION_BOUNDS, duration))
+            increments.raise_cell(self._durations_start + bisect_left(DURATION_BOUNDS, duration))
             increments.sums.append((self._duration_sum, duration))
         self.counts.add(increments)
 

@@ -25,12 +25,12 @@ from flask_boxkite.monitoring.body import Body, body_of
 from flask_boxkite.monitoring.complaints import Complaints
 from flask_boxkite.monitoring.counter import SCALARS, PredictionCounter
 from flask_boxkite.monitoring.explanations import Explanations
-from flask_boxkite.monitoring.ids import IdMaker, PredictionId
+from flask_boxkite.monitoring.ids import PredictionId, id_maker
 from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.record import RecordMaker
 from flask_boxkite.monitoring.redaction import Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply
-from flask_boxkite.monitoring.short_way import ShortWay
+from flask_boxkite.monitoring.short_way import short_way
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table, as_table
 
@@ -62,6 +62,7 @@ class ModelMonitor:
         output_names: The outputs that are counted.
         notes: The last note of each kind on features or output that were not captured.
         has_header_ids: Whether prediction ids can stand in an HTTP header as they are.
+        logs_all: Whether each prediction is to be logged.
         redaction: Hides fields of a request; None if none is hidden by name.
         short_way: Counts its most common predictions; None if it has none.
 
@@ -86,11 +87,11 @@ class ModelMonitor:
         self.exported = exported
         self.baseline = baseline = exported.baseline
         self.model = exported.name
-        self.new_id = IdMaker(settings.server_id)
+        self.new_id = id_maker(settings.server_id)
         self.has_header_ids = settings.server_id.isascii() and settings.server_id.isprintable()
         self._recorders = recorders
         self._has_sink = bool(recorders)
-        self._logs_all = settings.sample_rate >= 1
+        self.logs_all = self._has_sink and settings.sample_rate >= 1
         self._records = RecordMaker(settings.server_id, self.model, baseline)
 
         counts = Counts(store, exported.section)
@@ -105,7 +106,8 @@ class ModelMonitor:
         self.notes = Notes(self.model, str(exported.key), store.directory, clock)
         self._redact = redaction(settings.redact, counter.features.names, self.output_names)
         self.redaction = self._redact if isinstance(self._redact, Redaction) else None
-        self.short_way = ShortWay.of(counter) if self.redaction is None else None
+        is_common = self.redaction is None and not settings.record_response
+        self.short_way = short_way(counter) if is_common else None
         self._complaints = Complaints(has_text=not self._redact)
         self.explanations = Explanations(
             self.notes, counter.features, counter.outputs, self.redaction, self._complaints
@@ -150,7 +152,7 @@ class ModelMonitor:
 
     def wants_record(self, prediction: PredictionId) -> bool:
         """Say whether this prediction is to be logged at all."""
-        return self._has_sink and (self._logs_all or prediction.is_sampled(self.settings.sample_rate))
+        return self.logs_all or (self._has_sink and prediction.is_sampled(self.settings.sample_rate))
 
     def record(
         self,
@@ -194,9 +196,11 @@ class ModelMonitor:
             return False
         if not isinstance(features, Table) or not features.is_plain:
             return False
-        for recorder in self._recorders:
-            shipper = recorder.own()
-            entry = self._records.splice(shipper.sink, prediction, body, features, output, status, rows, duration)
+        splice = self._records.splice
+        for shipper in self._recorders.own():
+            sink = shipper.sink
+            head = sink.entry_head(prediction.time_ns)
+            entry = splice[sink.is_of_lines](head, prediction, body, features, output, status, rows, duration)
             if entry is None:  # for one sink as for all
                 return False
             shipper.submit(entry)

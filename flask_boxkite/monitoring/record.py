@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_boxkite.baseline import Baseline
@@ -9,8 +10,7 @@ from flask_boxkite.compiled import native
 from flask_boxkite.monitoring.body import Body
 from flask_boxkite.monitoring.ids import PredictionId
 from flask_boxkite.monitoring.reply import Reply, response_fields
-from flask_boxkite.payloads import Table
-from flask_boxkite.sinks.base import Sink
+from flask_boxkite.payloads import ObjectRow, Table
 from flask_boxkite.values.conversion import is_too_deep, plain
 
 __all__ = ["RecordMaker"]
@@ -23,8 +23,24 @@ _CHANGING = (
 """Fields of a record that change from one to the next, in their order."""
 
 
+Splice = Callable[..., "bytes | None"]
+
+
+def _not_spliced(*args: Any) -> None:
+    """Leave a record to the general way."""
+
+
+_NO_SPLICE: Mapping[bool, Splice] = {False: _not_spliced, True: _not_spliced}
+
+
 class RecordMaker:
     """Makes the records of one model.
+
+    Attributes:
+        splice: Functions that write a record at once, from its constant bytes and the parts that change: as MessagePack
+            and, by True, as a line of JSON. They take the bytes before the record, then the arguments of `make`, of
+            which the body is bytes and the features are plain JSON. They return the same bytes as packing the record
+            from `make`, or None for a record that takes more care.
 
     Args:
         server_id: Name of the server.
@@ -49,54 +65,13 @@ class RecordMaker:
             "duration_ms": None,
             "rows": None,
         }
-        self._packing = self._writing = None
+        self.splice: Mapping[bool, Splice] = _NO_SPLICE
         if native is not None and _is_utf8(server_id, model):
-            self._packing = native.Splicer(native.Packer(), self._template, _CHANGING)
-            self._writing = native.Splicer(native.JSONWriter(), self._template, _CHANGING, b"\n")
-
-    def splice(
-        self,
-        sink: Sink,
-        prediction: PredictionId,
-        body: bytes,
-        features: Table,
-        output: Any,
-        status: str,
-        rows: int | None,
-        duration: float,
-    ) -> bytes | None:
-        """Return the record, to the same bytes as *sink* packs it from `make`; None if that takes more care.
-
-        Args:
-            sink: Sink that is to take it.
-            body: Whole body of the request.
-            features: Features that are plain JSON.
-
-        The other arguments are the same as for `make`.
-        """
-        splicer = self._writing if sink.is_of_lines else self._packing
-        if splicer is None or not body.isascii():
-            return None
-        kind = type(output)
-        if kind not in _ATOMS and kind is not int and (kind is not float or output - output != 0):
-            return None
-
-        values = (
-            prediction.entity_id,
-            features.content(),
-            body,
-            output,
-            prediction.time_ns // 1_000_000_000,
-            prediction.text,
-            status,
-            int(duration * 1_000_000) / 1000,
-            rows or 1,
-        )
-        try:
-            packed: bytes = splicer.splice(sink.entry_head(prediction.time_ns), values)
-        except (TypeError, ValueError, OverflowError):
-            return None
-        return packed
+            fields = (ObjectRow, self._template, _CHANGING)
+            self.splice = {
+                False: native.Splicer(native.Packer(), *fields).splice,
+                True: native.Splicer(native.JSONWriter(), *fields, b"\n").splice,
+            }
 
     def make(
         self,

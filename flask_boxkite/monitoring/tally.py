@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flask_boxkite.compiled import native
 from flask_boxkite.live.increments import Increments
 
 __all__ = ["Tally"]
@@ -18,14 +19,14 @@ class Tally(Increments):
     __slots__ = ("errors", "rows")
 
     def __init__(self) -> None:
-        # Not by way of the parent's: this runs in every request.
-        self.cells = []
-        self.amounts = []
-        self.wide = self.block = None
-        self.sums = []
+        super().__init__()
         self.rows: int | None = None
         self.errors: list[str] = []
 
     def note_gap(self, kind: str) -> None:
         """Note that a variable may have come under another name; it counts as missing, and the request as captured."""
         self.errors.append(kind)
+
+
+if native is not None:
+    Tally = native.Tally  # type: ignore[misc]

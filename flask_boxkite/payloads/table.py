@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -36,6 +37,7 @@ MOST_SPARSE = 1_000_000
 _SPARSEST = 16
 _LISTS = frozenset({list, tuple})
 _DICTS = frozenset({dict})
+_CONTAINERS = frozenset({dict, list, tuple})
 
 
 class Table:
@@ -79,6 +81,19 @@ class Table:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def kept(self) -> Table:
+        """Return a table that other code cannot change, not even through nested containers.
+
+        Raises:
+            RecursionError: It is nested too deeply to be copied.
+        """
+        if self.is_plain:
+            return self
+        rows = self.rows
+        if isinstance(rows, np.ndarray) or all(_CONTAINERS.isdisjoint(map(type, row)) for row in rows):
+            return self
+        return Table(self.names, copy.deepcopy(rows))
 
     def content(self) -> Any:
         """Return the rows as a record stores them: lists, or objects by name; a single row without a list around it."""

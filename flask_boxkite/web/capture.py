@@ -6,14 +6,12 @@ counted by reason, and logged with its traceback at most once a minute.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
@@ -42,7 +40,6 @@ from flask_boxkite.web.return_values import (
 
 __all__ = ["PASSING", "Capture"]
 
-_CONTAINERS = frozenset({dict, list, tuple})
 _WITHOUT_OUTPUT = frozenset({"output", "internal"})
 """Capture errors that may also lose the output."""
 
@@ -66,6 +63,7 @@ class Capture(RequestFeatures):
     has_raised = False
     is_watched = False  # whether the response stream finishes it, once the client's status is certain
     awaits_body = False  # whether the output is searched in the body that is sent
+    _is_common = False  # whether it is one row with its features and output
     is_streamed = False  # whether the answer is made while it is sent
     owner: Any = None  # the object whose `log_prediction` finds this capture while its answer is sent
     failed_status = 500  # the status that the client gets if there is no response
@@ -95,6 +93,8 @@ class Capture(RequestFeatures):
         self._options = options
         self._config = config
         self._keeps_long_bodies = keeps_long_bodies
+        if options.features is None:
+            self._short_way = model.short_way
 
     @property
     def prediction_id(self) -> str:
@@ -113,7 +113,9 @@ class Capture(RequestFeatures):
             if body is None:
                 self._watch_body(request)
             elif pick is None or (pick != QUERY and not callable(pick)):
-                self._take_table(self._find(request, body))
+                table = self._find(request, body)
+                if table is not None:
+                    self._take_table(table)
             elif callable(pick):
                 with untouched(request):
                     self._take_picked(pick, request)
@@ -164,22 +166,12 @@ class Capture(RequestFeatures):
         if self._tee is not None and self._table is not None:
             self._tee.keep_only(self.model.settings.max_body_bytes)
 
-    def _take_short(self, document: Any) -> bool:
-        short_way = self.model.short_way
-        if short_way is None or self._options.features is not None:
-            return False
-        table = short_way.count_features(document, self.tally)
-        if table is None:
-            return False
-        self._table = table if table.is_plain else _unchangeable(table)
-        return True
-
     def _take_table(self, table: Table | None) -> None:
         if table is None:
             return
         self.model.count_features(self.tally, table)
         try:
-            self._table = table if table.is_plain else _unchangeable(table)
+            self._table = table.kept()
         except RecursionError:  # no features are nested so deeply
             self.tally = Tally()
 
@@ -187,7 +179,7 @@ class Capture(RequestFeatures):
 
     def take_output(self, returned: Any) -> None:
         """Take the output from the view's return value. A stream gives it later, with its body."""
-        short_way = self.model.short_way
+        short_way = self._short_way
         if short_way is not None and self._request is None and self._options.output is None:
             try:
                 output = short_way.count_output(returned, self.tally)
@@ -196,6 +188,7 @@ class Capture(RequestFeatures):
                 return
             if output is not NOT_TAKEN:
                 self._output = output
+                self._is_common = self._table is not None and not self.tally.errors
                 return
         self._take(returned, document_of)
 
@@ -295,27 +288,41 @@ class Capture(RequestFeatures):
             return
 
         duration = perf_counter() - self._started
+        try:
+            if self._is_common and status_code < 400:
+                model = self.model
+                model.commit(self.tally, "ok", duration)
+                if not (model.logs_all or model.wants_record(self.prediction)):
+                    return
+                prediction, body, table = self.prediction, self._body, self._table
+                if not model.record_plain(prediction, body, table, self._output, "ok", 1, duration):
+                    self._record("ok", duration, None)
+            else:
+                self._finish(status_code, response, duration)
+        except Exception:
+            self.model.complain("A prediction could not be counted; the response is not affected.")
+
+    def _finish(self, status_code: int, response: Response | Reply | None, duration: float) -> None:
+        """Count and log a prediction of any kind."""
         status = "ok" if status_code < 400 else "client_error" if status_code < 500 else "error"
         if self.has_raised and status == "ok":  # an error handler turned the exception into a page
             status = "error"
-        try:
-            # The model saw the data that the view, or its stream, has read.
-            if self._request is not None and (status == "error" or self.is_streamed):
-                self._read_unparsed(self._request)
-            if status == "ok" and self._table is None and "internal" not in self.tally.errors:
-                self.tally.errors.append("features")
-            elif status != "ok":
-                # A misspelt name may have made the view fail.
-                reasons = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
-                self.tally.errors = [reason for reason in self.tally.errors if reason in reasons]
-            model = self.model
-            predictions = model.commit(self.tally, status, duration)
-            if self.tally.errors:
-                self._explain(response)
-            if predictions and model.wants_record(self.prediction):
-                self._record(status, duration, self._reply(response) if self.keeps_reply else None)
-        except Exception:
-            self.model.complain("A prediction could not be counted; the response is not affected.")
+        # The model saw the data that the view, or its stream, has read.
+        if self._request is not None and (status == "error" or self.is_streamed):
+            self._read_unparsed(self._request)
+        if status == "ok" and self._table is None and "internal" not in self.tally.errors:
+            self.tally.errors.append("features")
+        elif status != "ok":
+            # A misspelt name may have made the view fail.
+            reasons = ("internal", FEATURE_GAP) if status == "error" else ("internal",)
+            self.tally.errors = [reason for reason in self.tally.errors if reason in reasons]
+
+        model = self.model
+        predictions = model.commit(self.tally, status, duration)
+        if self.tally.errors:
+            self._explain(response)
+        if predictions and model.wants_record(self.prediction):
+            self._record(status, duration, self._reply(response) if self.keeps_reply else None)
 
     def _explain(self, response: Response | Reply | None) -> None:
         """Explain, once in a while, why something was not captured."""
@@ -354,17 +361,17 @@ class Capture(RequestFeatures):
         return reply_of(response) if isinstance(response, Response) else response
 
     def _record(self, status: str, duration: float, reply: Reply | None) -> None:
-        tee = self._tee
+        tee, rows = self._tee, self.tally.rows
         output = self._output if status == "ok" else None
         if tee is None and reply is None:
-            plain = (self.prediction, self._body, self._table, output, status, self.tally.rows, duration)
+            plain = (self.prediction, self._body, self._table, output, status, rows, duration)
             if self.model.record_plain(*plain):
                 return
 
         limit = self.model.settings.max_body_bytes
         is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
-        self.model.record(self.prediction, body, self._table, output, status, self.tally.rows, duration, reply)
+        self.model.record(self.prediction, body, self._table, output, status, rows, duration, reply)
 
 
 def _tried(pick: Callable[[Any], Any], document: Any) -> Any:
@@ -377,14 +384,6 @@ def _tried(pick: Callable[[Any], Any], document: Any) -> Any:
         return pick(document)
     except Exception as error:
         raise LookupError from error
-
-
-def _unchangeable(table: Table) -> Table:
-    """Return a table that the view cannot change before it is recorded, not even through nested containers."""
-    rows = table.rows
-    if isinstance(rows, np.ndarray) or all(_CONTAINERS.isdisjoint(map(type, row)) for row in rows):
-        return table
-    return Table(table.names, copy.deepcopy(rows))
 
 
 def _is_read_whole(request: Request) -> bool:

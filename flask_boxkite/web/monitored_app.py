@@ -187,7 +187,7 @@ class MonitoredApp:
 
     def after_request(self, response: Response) -> Response:
         """Tell the client its prediction's id; the prediction is finished later, where that is possible."""
-        current = current_request()
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
         if not self.has_begun and self.settings.enabled:
             app = current_app._get_current_object()  # type: ignore[attr-defined]
             self.begin(app, current.environ, is_dispatched=True)

@@ -17,7 +17,9 @@ from flask import Request as FlaskRequest
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.wrappers import Request
 
-__all__ = ["hand_over", "parse"]
+from flask_boxkite.compiled import native
+
+__all__ = ["ParsedJson", "parsed_once"]
 
 _READERS = ("get_json", "get_data", "stream", "max_content_length", "is_json", "mimetype", "_cached_json")
 """Attributes of a request by which it reads JSON and remembers it."""
@@ -26,12 +28,13 @@ _sources = itemgetter("wsgi.input", "CONTENT_LENGTH", "CONTENT_TYPE")
 """Takes from a request's environment the facts by which its JSON is read."""
 
 
-def parse(request: Request, body: bytes, *, is_fast: bool) -> Any:
-    """Parse a body as the request's own module for JSON does.
+def parsed_once(request: Request, body: bytes, config: Mapping[str, Any] | None, *, is_fast: bool) -> Any:
+    """Parse a request's body as its own module for JSON does, and let the request give the view the same document.
 
     Args:
-        request: The request.
+        request: The request, whose body can still be read.
         body: Its whole body.
+        config: Configuration of the Flask app; None for another app.
         is_fast: Whether msgspec may parse in place of Flask's own provider. It accepts less JSON than Python does (no
             NaN, no number beyond all floats, UTF-8 alone), and gives the same values for all that it accepts.
 
@@ -39,8 +42,21 @@ def parse(request: Request, body: bytes, *, is_fast: bool) -> Any:
         ValueError, RecursionError: The JSON cannot be read.
     """
     module: Any = request.json_module
+    document = _parsed_fast(module, body) if is_fast else module.loads(body)
+
+    environ = request.environ
+    is_whole = environ.get("CONTENT_LENGTH") == str(len(body)) and type(environ["wsgi.input"]) is BytesIO
+    kind: Hashable = type(request)  # type: ignore[assignment]  # a class is, whether its requests are or not
+    if is_whole and config is not None and _reads_as_flask(kind):
+        request.__dict__["_cached_json"] = _stand_in(request, body, document, config)
+    else:
+        request.json_module = _ParsedOnce(module, body, document)  # type: ignore[assignment]
+    return document
+
+
+def _parsed_fast(module: Any, body: bytes) -> Any:
     # A provider of the app's own may parse in its own way.
-    if is_fast and getattr(type(module), "loads", None) is DefaultJSONProvider.loads:
+    if getattr(type(module), "loads", None) is DefaultJSONProvider.loads:
         try:
             return _decoder()(body)
         except (ValueError, RecursionError):
@@ -55,24 +71,6 @@ def _decoder() -> Callable[[bytes], Any]:
     return Decoder().decode
 
 
-def hand_over(request: Request, body: bytes, document: Any, config: Mapping[str, Any] | None) -> None:
-    """Let a request give the view a document that was parsed from its body.
-
-    Args:
-        request: The request, whose body can still be read.
-        body: The whole body.
-        document: The body, parsed with the request's own module for JSON.
-        config: Configuration of the Flask app; None for another app.
-    """
-    environ = request.environ
-    is_whole = environ.get("CONTENT_LENGTH") == str(len(body)) and type(environ["wsgi.input"]) is BytesIO
-    kind: Hashable = type(request)  # type: ignore[assignment]  # a class is, whether its requests are or not
-    if is_whole and config is not None and _reads_as_flask(kind):
-        request.__dict__["_cached_json"] = _ParsedJson(request, body, document, config)
-    else:
-        request.json_module = _ParsedOnce(request.json_module, body, document)  # type: ignore[assignment]
-
-
 @lru_cache
 def _reads_as_flask(kind: Hashable) -> bool:
     """Say whether a class reads JSON as Flask's does: a subclass may read in its own way."""
@@ -80,7 +78,7 @@ def _reads_as_flask(kind: Hashable) -> bool:
     return all(getattr(kind, name, missing) is getattr(FlaskRequest, name, None) for name in _READERS)
 
 
-class _ParsedJson:
+class ParsedJson:
     """Stands in the place of a request's parsed JSON until the view asks for it.
 
     It spares the view four calls through Werkzeug and the wrapper of the body, 5 µs of a request. A copy of the request
@@ -107,21 +105,16 @@ class _ParsedJson:
         if request is None:
             return ...
         attributes = request.__dict__
-        if not (self._is_as_before(request) and self._is_read(attributes)):
-            attributes.pop("_cached_json", None)
-            return ...
-
-        attributes["_cached_json"] = (self._document, self._document)
-        return self._document
-
-    def _is_as_before(self, request: Request) -> bool:
-        """Say whether the request would parse the same body, in the same way."""
         try:
-            is_same = _sources(request.environ) == self._sources
+            is_same = _sources(request.environ) == self._sources and request.json_module is self._module
         except KeyError:
-            return False
-        is_same = is_same and request.json_module is self._module
-        return is_same and not request.shallow and "get_data" not in request.__dict__
+            is_same = False
+        # Only a request that would parse the same body, in the same way, gets the document.
+        if is_same and not request.shallow and "get_data" not in attributes and self._is_read(attributes):
+            attributes["_cached_json"] = (self._document, self._document)
+            return self._document
+        attributes.pop("_cached_json", None)
+        return ...
 
     def _is_read(self, attributes: dict[str, Any]) -> bool:
         """Read the whole body, if the request would; return whether it is read."""
@@ -137,6 +130,9 @@ class _ParsedJson:
         attributes["stream"] = buffer
         attributes["_cached_data"] = self._body
         return True
+
+
+_stand_in: Callable[..., Any] = ParsedJson if native is None else native.ParsedJson
 
 
 class _ParsedOnce:

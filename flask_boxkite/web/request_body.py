@@ -36,21 +36,16 @@ def buffered_body(request: Request, limit: int) -> bytes | None:
         return None if "HTTP_TRANSFER_ENCODING" in environ or "wsgi.input_terminated" in environ else b""
     if not length.isdecimal() or (size := int(length)) > limit:
         return None
-    data, error = _read(environ["wsgi.input"], size)
-    environ["wsgi.input"] = io.BytesIO(data) if error is None else _BrokenInput(data, error)
-    return data
-
-
-def _read(stream: Any, length: int) -> tuple[bytes, Exception | None]:
-    """Read exactly *length* bytes, or fewer if the client hung up; return also the server's error in that case."""
-    data = b""
+    stream, data = environ["wsgi.input"], b""
     try:
-        data = stream.read(length)
-        while 0 < len(data) < length and (more := stream.read(length - len(data))):
+        data = stream.read(size)
+        while 0 < len(data) < size and (more := stream.read(size - len(data))):
             data += more
     except Exception as error:  # each server raises its own kinds; the view gets it when it reads
-        return data, error
-    return data, None
+        environ["wsgi.input"] = _BrokenInput(data, error)
+    else:
+        environ["wsgi.input"] = io.BytesIO(data)
+    return data
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from werkzeug.formparser import FormDataParser
 from werkzeug.wrappers import Request
 
 from flask_boxkite.monitoring.model import ModelMonitor
+from flask_boxkite.monitoring.short_way import CountsCommon
+from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import (
     INFERENCE_HEADER,
     JSON_LINES,
@@ -27,7 +29,7 @@ from flask_boxkite.payloads import (
 )
 from flask_boxkite.values.paths import value_at
 from flask_boxkite.web.options import Options
-from flask_boxkite.web.parsed_json import hand_over, parse
+from flask_boxkite.web.parsed_json import parsed_once
 from flask_boxkite.web.return_values import LONGEST_PAYLOAD
 
 __all__ = ["BINARY_LENGTH", "RequestFeatures"]
@@ -41,22 +43,32 @@ class RequestFeatures:
 
     Attributes:
         model: Monitor of the model.
+        tally: Additions of the prediction to the counts.
     """
 
     model: ModelMonitor
+    tally: Tally
     _options: Options
+    _table: Table | None = None
+    _short_way: CountsCommon | None = None
     _config: Mapping[str, Any] | None = None  # of the Flask app; None for another app
-
-    def _take_short(self, document: Any) -> bool:
-        """Take the features the short way, if that can; return whether they are taken."""
-        return False
 
     def _find(self, request: Request, body: bytes) -> Table | None:
         """Find the features in a body; None if they are taken already, or it cannot be read or fits no convention."""
+        config = self._config
+        is_fast = config is not None and self.model.settings.fast_json
         try:
-            document = _json_of(request, body, self._config, is_fast=self.model.settings.fast_json)
+            # Comparing first avoids parsing the content type, which the view may never ask for.
+            if request.environ.get("CONTENT_TYPE") == "application/json" and "_cached_data" not in request.__dict__:
+                document = parsed_once(request, body, config, is_fast=is_fast)
+            else:
+                document = _json_of(request, body, config, is_fast=is_fast)
             if document is not None:
-                return None if self._take_short(document) else self._table_of(document)
+                short_way = self._short_way
+                if short_way is not None and (table := short_way.count_features(document, self.tally)) is not None:
+                    self._table = table if table.is_plain else table.kept()
+                    return None
+                return self._table_of(document)
             if self._options.features is None and (table := self._table_of_text(request, body)) is not None:
                 return table
         except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
@@ -121,13 +133,10 @@ def _json_of(request: Request, body: bytes, config: Mapping[str, Any] | None, *,
     Raises:
         ValueError, RecursionError: The JSON cannot be read.
     """
-    # Comparing first avoids parsing the content type, which the view may never ask for.
-    if request.environ.get("CONTENT_TYPE") == "application/json" or request.is_json:
+    if request.is_json:
         if "_cached_data" in request.__dict__:
             return request.get_json(silent=True)
-        document = parse(request, body, is_fast=is_fast and config is not None)
-        hand_over(request, body, document, config)
-        return document
+        return parsed_once(request, body, config, is_fast=is_fast)
     # `curl -d` labels JSON as a form unless told otherwise. Tensors without values have only JSON.
     is_json = body.lstrip()[:1] in (b"{", b"[") and BINARY_LENGTH not in request.environ
     return json.loads(body) if is_json else None

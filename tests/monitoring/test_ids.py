@@ -6,14 +6,20 @@ import os
 import re
 import threading
 import uuid
+from collections.abc import Callable
 
 import pytest
 
-from flask_boxkite.monitoring.ids import IdMaker, PredictionId
+from flask_boxkite.compiled import native
+from flask_boxkite.monitoring.ids import IdMaker, PredictionId, id_maker
+
+MakeMaker = Callable[..., Callable[[], PredictionId]]
+MAKERS: list[MakeMaker] = [IdMaker] if native is None else [IdMaker, id_maker]
 
 
-def test_an_id_names_server_second_and_a_random_uuid() -> None:
-    made = IdMaker("server", clock=lambda: 1_700_000_000_999_999_999)()
+@pytest.mark.parametrize("make_maker", MAKERS)
+def test_an_id_names_server_second_and_a_random_uuid(make_maker: MakeMaker) -> None:
+    made = make_maker("server", clock=lambda: 1_700_000_000_999_999_999)()
     server, moment, entity = made.text.split("/")
     assert (server, moment, entity) == ("server", "2023-11-14T22:13:20", made.entity_id)
     parsed = uuid.UUID(entity)
@@ -21,22 +27,25 @@ def test_an_id_names_server_second_and_a_random_uuid() -> None:
     assert made.time_ns == 1_700_000_000_999_999_999
 
 
-def test_ids_follow_the_clock_in_both_directions() -> None:
+@pytest.mark.parametrize("make_maker", MAKERS)
+def test_ids_follow_the_clock_in_both_directions(make_maker: MakeMaker) -> None:
     times = iter([10 * 10**9, 11 * 10**9, 9 * 10**9])
-    maker = IdMaker("s", clock=lambda: next(times))
+    maker = make_maker("s", clock=lambda: next(times))
     assert [maker().text.split("/")[1][-2:] for _ in range(3)] == ["10", "11", "09"]
 
 
-def test_uuids_are_version_4_whatever_the_random_numbers() -> None:
-    maker = IdMaker("s")
+@pytest.mark.parametrize("make_maker", MAKERS)
+def test_uuids_are_version_4_whatever_the_random_numbers(make_maker: MakeMaker) -> None:
+    maker = make_maker("s")
     pattern = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
     ids = [maker().entity_id for _ in range(1000)]
     assert all(pattern.fullmatch(text) for text in ids)
     assert len({text[19] for text in ids}) == 4
 
 
-def test_no_id_comes_twice_from_threads_and_forks() -> None:
-    maker = IdMaker("s")
+@pytest.mark.parametrize("make_maker", MAKERS)
+def test_no_id_comes_twice_from_threads_and_forks(make_maker: MakeMaker) -> None:
+    maker = make_maker("s")
     found: list[str] = []
 
     def make() -> None:

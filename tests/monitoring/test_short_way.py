@@ -19,7 +19,7 @@ from flask_boxkite.monitoring.body import body_of
 from flask_boxkite.monitoring.ids import PredictionId
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.record import RecordMaker
-from flask_boxkite.monitoring.short_way import NOT_TAKEN
+from flask_boxkite.monitoring.short_way import NOT_TAKEN, CountsCommon, ShortWay, short_way
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import Table, found_output, json_table
 from flask_boxkite.sinks.base import Sink
@@ -44,6 +44,16 @@ def trained(output: str) -> Baseline:
 
 
 MODELS = {name: ModelMonitoringService(baseline=trained(name), sink="none").monitor for name in ("output", "score")}
+
+
+def ways(model: ModelMonitor) -> list[CountsCommon]:
+    """Return the short ways of a model: the one that serves, which may be compiled, and the one in Python."""
+    way = short_way(model.counter)
+    assert way is not None
+    return [way, ShortWay(model.counter)]
+
+
+WAYS = {name: ways(model) for name, model in MODELS.items()}
 
 VALUES = st.one_of(
     st.none(),
@@ -98,35 +108,33 @@ def content(tally: Tally) -> dict[str, Any]:
 @example({"age": math.nan, "income": math.inf, "city": "Oslo", "visits": 9, "data": None}, "output")
 def test_features_are_counted_alike(document: Any, output: str) -> None:
     model = MODELS[output]
-    assert model.short_way is not None
     before = copy.deepcopy(document)
-    short, general = Tally(), Tally()
-    table = model.short_way.count_features(document, short)
-    if table is None:
-        assert content(short) == content(Tally())
-        return
+    for way in WAYS[output]:
+        short, general = Tally(), Tally()
+        table = way.count_features(document, short)
+        if table is None:
+            assert content(short) == content(Tally())
+            continue
 
-    expected = json_table(document, model.feature_names)
-    model.count_features(general, expected)
-    assert content(short) == content(general)
-    assert expected is not None
-    assert repr(table.content()) == repr(expected.content()) == repr(before)
-    assert table.names == expected.names
+        expected = json_table(document, model.feature_names)
+        model.count_features(general, expected)
+        assert content(short) == content(general)
+        assert expected is not None
+        assert repr(table.content()) == repr(expected.content()) == repr(before)
+        assert (table.names, table.is_plain) == (expected.names, expected.is_plain)
 
 
 def test_common_requests_go_the_short_way() -> None:
     """Otherwise the tests here would hold nothing."""
     row = {"age": 30, "income": 2500.5, "city": "Rome", "visits": 2, "data": 0.5}
     for document in (row, dict(reversed(row.items())), list(row.values()), row | {"city": "Oslo", "age": None}):
-        for model in MODELS.values():
-            assert model.short_way is not None
-            assert model.short_way.count_features(document, Tally()) is not None
-    short_way = MODELS["output"].short_way
-    assert short_way is not None
+        for way in [*WAYS["output"], *WAYS["score"]]:
+            assert way.count_features(document, Tally()) is not None
     for answer in ({"score": 0.5}, {"prediction": "yes"}, {"model": "v1", "result": 1, "time": 3.5}):
-        tally = Tally()
-        tally.rows = 1
-        assert short_way.count_output(answer, tally) is not NOT_TAKEN
+        for way in WAYS["output"]:
+            tally = Tally()
+            tally.rows = 1
+            assert way.count_output(answer, tally) is not NOT_TAKEN
 
 
 ANSWERS = st.dictionaries(
@@ -148,15 +156,15 @@ def general_output(model: ModelMonitor, answer: Any, tally: Tally) -> Any:
 @example({"score": 0.25}, "score", 1)
 def test_outputs_are_counted_alike(answer: Any, output: str, rows: int | None) -> None:
     model = MODELS[output]
-    assert model.short_way is not None
-    short, general = Tally(), Tally()
-    short.rows = general.rows = rows
-    value = model.short_way.count_output(answer, short)
-    if value is NOT_TAKEN:
-        assert content(short) == content(Tally()) | {"rows": rows}
-        return
-    assert repr(general_output(model, answer, general)) == repr(value)
-    assert content(short) == content(general)
+    for way in WAYS[output]:
+        short, general = Tally(), Tally()
+        short.rows = general.rows = rows
+        value = way.count_output(answer, short)
+        if value is NOT_TAKEN:
+            assert content(short) == content(Tally()) | {"rows": rows}
+            continue
+        assert repr(general_output(model, answer, general)) == repr(value)
+        assert content(short) == content(general)
 
 
 def test_redaction_by_names_goes_the_general_way() -> None:
@@ -184,6 +192,11 @@ def sink(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return FileSink(Settings.from_mapping({"BOXKITE_LOG_DIR": str(tmp_path_factory.mktemp("logs"))}, {}))
 
 
+def spliced_by(maker: RecordMaker, sink: Sink, *args: Any) -> bytes | None:
+    """Return a record for a sink, or None."""
+    return maker.splice[sink.is_of_lines](sink.entry_head(PREDICTION.time_ns), PREDICTION, *args)
+
+
 @given(
     st.dictionaries(st.text(max_size=9), PLAIN, min_size=1, max_size=20) | st.lists(PLAIN, min_size=1, max_size=20),
     PLAIN | st.floats() | st.lists(PLAIN, max_size=2),
@@ -205,7 +218,7 @@ def test_a_record_is_spliced_to_the_bytes_of_packing_it(
     names = tuple(features) if isinstance(features, dict) else None
     table = Table(names, [list(features.values()) if isinstance(features, dict) else features])
     table.is_plain = True
-    spliced = maker.splice(sink, PREDICTION, body, table, output, status, rows, duration)
+    spliced = spliced_by(maker, sink, body, table, output, status, rows, duration)
     record = maker.make(PREDICTION, body_of(body, 1000), table, output, status, rows, duration)
     assert spliced in (None, sink.pack(PREDICTION.time_ns, record))
     if body.isascii() and isinstance(output, (float, bool, str, type(None))) and output == output:
@@ -216,7 +229,7 @@ def test_a_record_is_spliced_to_the_bytes_of_packing_it(
 def test_a_record_that_takes_care_is_not_spliced(maker: RecordMaker, sink: Sink, features: list[Any]) -> None:
     table = Table(None, [features])
     table.is_plain = True
-    assert maker.splice(sink, PREDICTION, b"{}", table, 0.5, "ok", 1, 0.1) is None
+    assert spliced_by(maker, sink, b"{}", table, 0.5, "ok", 1, 0.1) is None
 
 
 def test_names_that_are_no_text_go_the_general_way(sink: Sink) -> None:
@@ -224,5 +237,5 @@ def test_names_that_are_no_text_go_the_general_way(sink: Sink) -> None:
     table = Table(None, [[1.0]])
     table.is_plain = True
     maker = RecordMaker("server\udcff", "credit", None)
-    assert maker.splice(sink, PREDICTION, b"{}", table, 0.5, "ok", 1, 0.1) is None
+    assert spliced_by(maker, sink, b"{}", table, 0.5, "ok", 1, 0.1) is None
     assert b"server?" in sink.pack(0, maker.make(PREDICTION, body_of(b"{}", 9), table, 0.5, "ok", 1, 0.1))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder
 
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.web.parsed_json import parse
+from flask_boxkite.web.parsed_json import parsed_once
 from tests.web.twins import Twins
 
 APP = Flask("parsing")
@@ -26,7 +26,7 @@ def parsed(body: bytes, *, is_fast: bool) -> Any:
     request = Request(EnvironBuilder(method="POST", data=body).get_environ())
     request.json_module = APP.json
     try:
-        return parse(request, body, is_fast=is_fast)
+        return parsed_once(request, body, None, is_fast=is_fast)
     except (ValueError, RecursionError) as error:
         return type(error)
 
