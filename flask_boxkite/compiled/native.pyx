@@ -5,7 +5,7 @@ The package works without them where it was installed without a compiler. `tests
 against its class in Python.
 """
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_Next
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
@@ -48,6 +48,7 @@ STATE = 2  # see `flask_boxkite/compiled/__init__.py`
 cdef enum:
     MOST_NOTED = 80
     MOST_INT = 0x7FFFFFFF
+    MOST_DEEP_OUTPUT = 2
 
 cdef enum Kind:
     BINS
@@ -77,6 +78,8 @@ cdef Py_ssize_t MOST_KEPT = 1024 * 1024
 cdef int MOST_DEEP = 500
 cdef int MOST_PLANS = 256, POOL_SIZE = 256
 cdef Py_ssize_t TEXT_PIECE = 4096
+cdef int64_t END_OF_TIME = (<int64_t>1 << 32) * 1_000_000_000
+cdef bytes NUMBER_FORMATS = b"dlq"
 cdef double LONGEST_DURATION = 1e12  # seconds
 cdef double LEAST_WIDE = 2.0 ** 63  # plain JSON has no such integers
 cdef int SLOTS_PER_BOUND = 2
@@ -830,6 +833,22 @@ cdef class Writer:
     cdef int put_value(self, value, int depth) except -1:
         raise NotImplementedError
 
+    cdef int put_float(self, double number) except -1:
+        raise NotImplementedError
+
+    cdef int put_signed(self, int64_t number) except -1:
+        raise NotImplementedError
+
+    cdef int begin_list(self, Py_ssize_t size) except -1:
+        raise NotImplementedError
+
+    cdef int begin_item(self, bint is_first) except -1:
+        """Write the bytes before an item of a list."""
+        return 0
+
+    cdef int end_list(self) except -1:
+        return 0
+
     cdef int begin_object(self, Py_ssize_t size) except -1:
         raise NotImplementedError
 
@@ -894,11 +913,14 @@ cdef class Packer(Writer):
                 self.put_value(<object>item, depth + 1)
             return 0
         if type(value) is list:
-            self.put_size(len(<list>value), 0x90, 15, 0, 0xDC)
+            self.begin_list(len(<list>value))
             for element in <list>value:
                 self.put_value(element, depth + 1)
             return 0
         raise TypeError(type(value).__name__)
+
+    cdef int begin_list(self, Py_ssize_t size) except -1:
+        return self.put_size(size, 0x90, 15, 0, 0xDC)
 
     cdef int begin_object(self, Py_ssize_t size) except -1:
         return self.put_size(size, 0x80, 15, 0, 0xDE)
@@ -909,7 +931,7 @@ cdef class Packer(Writer):
     cdef int end_object(self) except -1:
         return 0
 
-    cdef inline int put_float(self, double number) except -1:
+    cdef int put_float(self, double number) except -1:
         cdef Word word
         cdef unsigned char* end = self.space(9)
         word.number = number
@@ -942,6 +964,9 @@ cdef class Packer(Writer):
             return self.put_number(0xCF, PyLong_AsUnsignedLongLong(value), 8)
         if overflow < 0:
             raise OverflowError("The integer is wider than 64 bits.")
+        return self.put_signed(number)
+
+    cdef int put_signed(self, int64_t number) except -1:
         if -32 <= number < 128:
             return self.put_number(<unsigned char>number, 0, 0)
         if number >= 0:
@@ -987,14 +1012,22 @@ cdef class JSONWriter(Writer):
                 self.put_value(<object>item, depth + 1)
             return self.end_object()
         if type(value) is list:
-            self.put(b"[", 1)
+            self.begin_list(0)
             for element in <list>value:
-                if not is_first:
-                    self.put(b",", 1)
+                self.begin_item(is_first)
                 is_first = False
                 self.put_value(element, depth + 1)
-            return self.put(b"]", 1)
+            return self.end_list()
         raise TypeError(type(value).__name__)
+
+    cdef int begin_list(self, Py_ssize_t size) except -1:
+        return self.put(b"[", 1)
+
+    cdef int begin_item(self, bint is_first) except -1:
+        return 0 if is_first else self.put(b",", 1)
+
+    cdef int end_list(self) except -1:
+        return self.put(b"]", 1)
 
     cdef int begin_object(self, Py_ssize_t size) except -1:
         return self.put(b"{", 1)
@@ -1032,6 +1065,9 @@ cdef class JSONWriter(Writer):
         cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
         if overflow:
             raise OverflowError("The integer is wider than 64 bits.")
+        return self.put_signed(number)
+
+    cdef int put_signed(self, int64_t number) except -1:
         cdef unsigned char* end = self.space(20)
         if number < 0:
             end[0], end = 45, end + 1
@@ -1052,17 +1088,18 @@ cdef class Splicer:
     Args:
         writer: Writer of the form.
         object_row: Type of the features of one row by name.
+        array: NumPy's type of arrays.
         template: A record with all fields.
         changing: Keys of the fields that change.
         tail: Bytes behind each record.
     """
 
     cdef Writer writer
-    cdef object object_row
+    cdef object object_row, array
     cdef list pieces
 
-    def __init__(self, Writer writer not None, object_row, dict template, changing, bytes tail=b""):
-        self.writer, self.object_row = writer, object_row
+    def __init__(self, Writer writer not None, object_row, array, dict template, tuple changing, bytes tail=b""):
+        self.writer, self.object_row, self.array = writer, object_row, array
         self.pieces = []
         writer.begin(b"")
         writer.begin_object(len(template))
@@ -1076,44 +1113,124 @@ cdef class Splicer:
         writer.end_object()
         writer.put_bytes(tail)
         self.pieces.append(writer.end())
+        if len(changing) != 9 or len(self.pieces) != 10:
+            raise ValueError("Nine fields change.")
 
-    def splice(self, bytes head, prediction, bytes body, features, output, str status, rows, double duration):
+    def splice(self, bytes head, prediction, bytes body, features, output, str status, rows, duration):
         """Return a record behind the bytes of *head*, as `RecordMaker.splice` does."""
-        if not (output is None or is_scalar(output)) or not body.isascii() or not fabs(duration) < LONGEST_DURATION:
+        if not body.isascii() or not (duration is None or 0 <= duration < LONGEST_DURATION):
             return None
-        if type(output) is float and not fabs(<double>output) < INFINITY:
+        # Python code runs here, and not while the record is written.
+        cdef Py_ssize_t index
+        cdef Writer writer = self.writer
+        cdef list pieces = self.pieces
+        cdef tuple names = None
+        if type(features) is self.object_row:
+            content = features.object
+        elif type(features.rows) is self.array:
+            names, content = features.names or (), features.rows
+        else:
+            content = features.content()
+        if names and len(set(names)) != len(names):
             return None
-        content = features.object if type(features) is self.object_row else features.content()
-        cdef tuple values = (
-            prediction[1], content, body, output, <int64_t>prediction[2] // 1_000_000_000, prediction[0],
-            status, <double><int64_t>(duration * 1_000_000) / 1000, rows or 1,
-        )
+        text, entity_id, created_at = prediction[0], prediction[1], prediction[2] // 1_000_000_000
+        if duration is not None:
+            duration = <double><int64_t>(<double>duration * 1_000_000) / 1000
+        rows = rows or 1
+
         try:
-            return self.spliced(head, values)
+            writer.begin(head)
+            writer.put_bytes(<bytes>pieces[0])
+            writer.put_value(entity_id, 0)
+            writer.put_bytes(<bytes>pieces[1])
+            if names is None:
+                writer.put_value(content, 0)
+            else:
+                self.put_rows(names, content)
+            writer.put_bytes(<bytes>pieces[2])
+            writer.put_ascii(body)
+            writer.put_bytes(<bytes>pieces[3])
+            self.put_output(output, MOST_DEEP_OUTPUT)
+            for index, value in enumerate((created_at, text, status, duration, rows), 4):
+                writer.put_bytes(<bytes>pieces[index])
+                writer.put_value(value, 0)
+            writer.put_bytes(<bytes>pieces[9])
+            return writer.end()
         except (TypeError, ValueError, OverflowError):
             return None
 
-    cdef bytes spliced(self, bytes head, tuple values):
+    cdef int put_output(self, value, int levels) except -1:
+        """Write a single value, or values in lists or an array."""
+        cdef bint is_first = True
+        if value is None or is_scalar(value):
+            return self.writer.put_value(value, 0)
+        if type(value) is self.array:
+            return self.put_rows(None, value)
+        if type(value) is not list or levels == 0:
+            raise TypeError(type(value).__name__)
+        self.writer.begin_list(len(<list>value))
+        for item in <list>value:
+            self.writer.begin_item(is_first)
+            is_first = False
+            self.put_output(item, levels - 1)
+        return self.writer.end_list()
+
+    cdef int put_rows(self, tuple names, array) except -1:
+        """Write an array of float64 or int64, of one or two dimensions, as lists or, by names, as objects.
+
+        A single row of features, where *names* are not None, stands without a list around it.
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t row
+        cdef bint is_listed
+        PyObject_GetBuffer(array, &view, PyBUF_STRIDES | PyBUF_FORMAT)
+        try:
+            if not 1 <= view.ndim <= 2 or view.itemsize != 8 or view.format[0] not in NUMBER_FORMATS or view.format[1]:
+                raise TypeError("The array holds other values.")
+            if view.ndim == 1:
+                return self.put_row(&view, None, <const char*>view.buf, 0)
+            is_listed = names is None or view.shape[0] != 1
+            if is_listed:
+                self.writer.begin_list(view.shape[0])
+            for row in range(view.shape[0]):
+                if is_listed:
+                    self.writer.begin_item(row == 0)
+                self.put_row(&view, names, <const char*>view.buf + row * view.strides[0], 1)
+            return self.writer.end_list() if is_listed else 0
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int put_row(self, Py_buffer* view, tuple names, const char* start, int axis) except -1:
         cdef Writer writer = self.writer
-        cdef Py_ssize_t index
-        if len(values) != len(self.pieces) - 1:
-            raise ValueError("The number of values differs from the number of fields that change.")
-        writer.begin(head)
-        for index in range(len(values)):
-            writer.put_bytes(<bytes>self.pieces[index])
-            value = values[index]
-            if type(value) is bytes:
-                writer.put_ascii(<bytes>value)
+        cdef Py_ssize_t size = view.shape[axis], step = view.strides[axis], index
+        cdef bint is_float = view.format[0] == 100
+        if names:
+            if len(names) != size:
+                raise ValueError("The row has another number of values.")
+            writer.begin_object(size)
+        else:
+            writer.begin_list(size)
+        for index in range(size):
+            if names:
+                writer.put_key(names[index], index == 0, 0)
             else:
-                writer.put_value(value, 0)
-        writer.put_bytes(<bytes>self.pieces[len(values)])
-        return writer.end()
+                writer.begin_item(index == 0)
+            if not is_float:
+                writer.put_signed((<const int64_t*>start)[0])
+            elif fabs((<const double*>start)[0]) < INFINITY:
+                writer.put_float((<const double*>start)[0])
+            else:
+                raise ValueError("JSON has only finite numbers.")
+            start += step
+        return writer.end_object() if names else writer.end_list()
 
 
 def entry_head(time_ns):
     """Return the start of fluentd's entry, as `FluentdSink.entry_head` does."""
     cdef int64_t nanoseconds = time_ns
     cdef unsigned char[16] head
+    if not 0 <= nanoseconds < END_OF_TIME:
+        raise OverflowError("The time is beyond the seconds of 32 bits.")
     memcpy(head, b"\x92\xd7\x00", 3)
     put_word(head + 3, <uint64_t>(nanoseconds // 1_000_000_000) << 32 | <uint64_t>(nanoseconds % 1_000_000_000))
     return PyBytes_FromStringAndSize(<char*>head, 11)

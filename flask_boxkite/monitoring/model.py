@@ -142,6 +142,9 @@ class ModelMonitor:
         if tally.errors:
             self.explanations.explain_arguments(tally, table, features, output)
         if self.commit(tally, "ok", None) and self.wants_record(prediction):
+            whole = b"" if request_body is None else request_body
+            if type(whole) is bytes and self.record_plain(prediction, whole, table, output, "ok", tally.rows, None):
+                return prediction.text
             try:
                 body = body_of(request_body, self.settings.max_body_bytes)
             except Exception:
@@ -185,7 +188,7 @@ class ModelMonitor:
         output: Any,
         status: str,
         rows: int | None,
-        duration: float,
+        duration: float | None,
     ) -> bool:
         """Queue the record of a prediction without surprises, as `record` does but faster; return whether it was one.
 
@@ -197,13 +200,16 @@ class ModelMonitor:
         if not isinstance(features, Table) or not features.is_plain:
             return False
         splice = self._records.splice
-        for shipper in self._recorders.own():
-            sink = shipper.sink
-            head = sink.entry_head(prediction.time_ns)
-            entry = splice[sink.is_of_lines](head, prediction, body, features, output, status, rows, duration)
-            if entry is None:  # for one sink as for all
-                return False
-            shipper.submit(entry)
+        try:
+            for shipper in self._recorders.own():
+                sink = shipper.sink
+                head = sink.entry_head(prediction.time_ns)
+                entry = splice[sink.is_of_lines](head, prediction, body, features, output, status, rows, duration)
+                if entry is None:  # for one sink as for all
+                    return False
+                shipper.submit(entry)
+        except Exception:
+            self._lose_record()
         return True
 
     def _lose_record(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.compiled import native
 from flask_boxkite.monitoring.body import Body
@@ -67,7 +69,7 @@ class RecordMaker:
         }
         self.splice: Mapping[bool, Splice] = _NO_SPLICE
         if native is not None and _is_utf8(server_id, model):
-            fields = (ObjectRow, self._template, _CHANGING)
+            fields = (ObjectRow, np.ndarray, self._template, _CHANGING)
             self.splice = {
                 False: native.Splicer(native.Packer(), *fields).splice,
                 True: native.Splicer(native.JSONWriter(), *fields, b"\n").splice,

@@ -6,9 +6,11 @@ import copy
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.baseline import Baseline
@@ -223,6 +225,62 @@ def test_a_record_is_spliced_to_the_bytes_of_packing_it(
     assert spliced in (None, sink.pack(PREDICTION.time_ns, record))
     if body.isascii() and isinstance(output, (float, bool, str, type(None))) and output == output:
         assert spliced is not None or output in (math.inf, -math.inf)
+
+
+ARRAYS = st.one_of(
+    arrays(np.float64, array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=4)),
+    arrays(np.int64, array_shapes(min_dims=1, max_dims=2, max_side=4)),
+    arrays(np.float32, 3, elements=st.floats(0, 1, width=32)),
+    arrays(np.bool_, 3),
+    st.just(np.array(0.5)),
+    st.just(np.zeros((2, 2, 2))),
+)
+OUTPUTS = st.one_of(
+    ARRAYS,
+    ARRAYS.map(np.transpose),
+    st.recursive(PLAIN | st.floats(), lambda items: st.lists(items, max_size=3), max_leaves=6),
+    st.lists(st.floats(0, 1).map(np.float64), max_size=2),
+    st.dictionaries(st.text(max_size=2), st.floats(0, 1), max_size=2),
+    st.tuples(st.floats(0, 1)),
+)
+
+
+@given(
+    arrays(st.sampled_from([np.float64, np.int64, np.float32]), array_shapes(min_dims=2, max_dims=2, max_side=4)),
+    st.none() | st.lists(st.sampled_from(["age", "income", "é"]), max_size=4),
+    st.booleans(),
+    OUTPUTS,
+    st.none() | st.floats(0, 1e6),
+)
+def test_a_batch_is_spliced_to_the_bytes_of_packing_it(
+    maker: RecordMaker,
+    sink: Sink,
+    rows: Any,
+    names: list[str] | None,
+    is_turned: bool,
+    output: Any,
+    duration: float | None,
+) -> None:
+    rows = rows.T if is_turned else rows
+    width = rows.shape[1]
+    table = Table(None if names is None else tuple((names * width or ["x"] * width)[:width]), rows)
+    table.is_plain = True
+    spliced = spliced_by(maker, sink, b"", table, output, "ok", len(rows), duration)
+    record = maker.make(PREDICTION, body_of(None, 1000), table, output, "ok", len(rows), duration)
+    assert spliced in (None, sink.pack(PREDICTION.time_ns, record))
+
+
+@pytest.mark.parametrize("names", [None, ("age", "income")])
+@pytest.mark.parametrize("size", [1, 3])
+def test_batches_of_arrays_are_spliced(
+    maker: RecordMaker, sink: Sink, names: tuple[str, ...] | None, size: int
+) -> None:
+    """Otherwise the test above would hold nothing."""
+    for rows in (np.arange(2.0 * size).reshape(size, 2), np.arange(2 * size).reshape(2, size).T):
+        table = Table(names, rows)
+        table.is_plain = True
+        for output in (np.arange(size), [0.5] * size, [[0.5, None, "yes", True, 7]] * size):
+            assert spliced_by(maker, sink, b"", table, output, "ok", size, None) is not None
 
 
 @pytest.mark.parametrize("features", [[2**70], ["\ud800"], [object()]], ids=["wide", "surrogate", "object"])
