@@ -28,11 +28,11 @@ class ExpositionCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they stand now."""
-        for family, text in self._exposition.families(openmetrics=False):
+        for family, lines in self._exposition.families(openmetrics=False):
             metric = Metric(family.name, family.help, family.type)
             # Our text is read back: samples kept beside it would hold 10 MB per 100 features in every process, and the
             # registry's own rendering takes longer than this.
-            for line in text.split("\n"):
+            for line in lines.decode().split("\n"):
                 if line and (parsed := parse_sample(line)) is not None:
                     name, labels, value = parsed
                     metric.samples.append(Sample(name, labels, value))

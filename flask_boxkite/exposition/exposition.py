@@ -52,7 +52,7 @@ STATE_FILES = Family(
     "boxkite_state_files", "counter", "State files by what became of them; unwritable: failed attempts to make one."
 )
 
-Rendering = list[tuple[Family, str]]
+Rendering = list[tuple[Family, bytes]]
 
 
 class _Shared:
@@ -129,7 +129,7 @@ class Exposition:
         encode, content_type = _chosen(accept or "")
         openmetrics = content_type.startswith("application/openmetrics-text")
         rendering = self.families(openmetrics=openmetrics)
-        data = "".join(self._selected(rendering, names, openmetrics=openmetrics)).encode("utf-8")
+        data = b"".join(self._selected(rendering, names, openmetrics=openmetrics))
         if with_app:
             own = frozenset(family.name for family, _ in rendering)
             data += encode(_AppMetrics(_app_registry(self._registry, os.environ), own, names)).removesuffix(b"# EOF\n")
@@ -148,16 +148,16 @@ class Exposition:
         self._store.tidy()
         self._recorders.adopt_orphans()
         reading = self._store.read()
-        lines: dict[str, list[str]] = {}
+        lines: dict[str, list[bytes]] = {}
         families: dict[str, Family] = {}
         for family, text in itertools.chain(
             self._model_parts(reading, openmetrics), self._sink_parts(reading), _state_parts(reading)
         ):
             families.setdefault(family.name, family)
             lines.setdefault(family.name, []).append(text)
-        return [(family, text) for name, family in families.items() if (text := "".join(lines[name]))]
+        return [(family, text) for name, family in families.items() if (text := b"".join(lines[name]))]
 
-    def _model_parts(self, reading: Reading, openmetrics: bool) -> Iterator[tuple[Family, str]]:
+    def _model_parts(self, reading: Reading, openmetrics: bool) -> Iterator[tuple[Family, bytes]]:
         own = {model.key: model for model in self._models()}
         for key, model in (own | self._models_elsewhere(reading, own.keys())).items():
             families = self._families.get((key, openmetrics))
@@ -193,7 +193,7 @@ class Exposition:
             logger.warning("The counts of %s cannot be shown: their baseline cannot be read.", key, exc_info=True)
             return None
 
-    def _sink_parts(self, reading: Reading) -> Iterator[tuple[Family, str]]:
+    def _sink_parts(self, reading: Reading) -> Iterator[tuple[Family, bytes]]:
         """Yield the counts of records in all processes; our own sinks have theirs from the start."""
         own = {recorder.sink.name: recorder for recorder in self._recorders}
         for name in sorted({key.name for key in reading.current if key.is_sink}.union(own)):
@@ -201,24 +201,28 @@ class Exposition:
             yield from _sink_lines(name, counts, own[name].spool_bytes() if name in own else 0)
 
     @staticmethod
-    def _selected(rendering: Rendering, names: Collection[str] | None, *, openmetrics: bool) -> Iterator[str]:
-        for family, text in rendering:
-            if names is None or family.name in names or family.sample_name in names:
-                yield family.header(openmetrics=openmetrics) + text
-            elif lines := "".join(
+    def _selected(rendering: Rendering, names: Collection[str] | None, *, openmetrics: bool) -> Iterator[bytes]:
+        """Yield the wanted families, in pieces."""
+        wanted = {name.encode() for name in names or ()}
+        for family, lines in rendering:
+            if names is not None and family.name not in names and family.sample_name not in names:
                 # Only "\n" ends a line here: str.splitlines() would also split at characters that names may contain.
-                f"{line}\n"
-                for line in text.split("\n")
-                if line and line.partition("{")[0].partition(" ")[0] in names
-            ):
-                yield family.header(openmetrics=openmetrics) + lines
+                chosen = [line for line in lines.split(b"\n") if line and _name_of(line) in wanted]
+                lines = b"".join(line + b"\n" for line in chosen)
+            if lines:
+                yield family.header(openmetrics=openmetrics).encode()
+                yield lines
 
 
-def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator[tuple[Family, str]]:
+def _name_of(line: bytes) -> bytes:
+    return line.partition(b"{")[0].partition(b" ")[0]
+
+
+def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator[tuple[Family, bytes]]:
     for outcome, value in (("accepted", counts.accepted), ("delivered", counts.delivered)):
-        yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n"
+        yield LOG_RECORDS, f"{LOG_RECORDS.sample_name}{{{label_text(sink=sink, outcome=outcome)}}} {value}\n".encode()
     for reason, value in counts.dropped.items():
-        yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{label_text(sink=sink, reason=reason)}}} {value}\n"
+        yield LOG_DROPPED, f"{LOG_DROPPED.sample_name}{{{label_text(sink=sink, reason=reason)}}} {value}\n".encode()
 
     for family, number in (
         (LOG_QUEUE_RECORDS, counts.waiting),
@@ -229,14 +233,14 @@ def _sink_lines(sink: str, counts: RecorderCounts, spool_bytes: int) -> Iterator
         (LOG_BACKOFF, counts.backoff),
         (LOG_LAST_DELIVERY, counts.last_delivery),
     ):
-        yield family, f"{family.sample_name}{{{label_text(sink=sink)}}} {number}\n"
+        yield family, f"{family.sample_name}{{{label_text(sink=sink)}}} {number}\n".encode()
 
 
-def _state_parts(reading: Reading) -> Iterator[tuple[Family, str]]:
+def _state_parts(reading: Reading) -> Iterator[tuple[Family, bytes]]:
     lines = [
         f"{STATE_FILES.sample_name}{{{label_text(state=state)}}} {value}\n" for state, value in reading.files.items()
     ]
-    yield STATE_FILES, "".join(lines)
+    yield STATE_FILES, "".join(lines).encode()
 
 
 def _chosen(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:

@@ -51,7 +51,7 @@ class Numbers(NamedTuple):
     dispersions: NDArray[np.float64]
 
 
-Render = Callable[[Numbers], str]
+Render = Callable[[Numbers], bytes]
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class ModelFamilies:
 
         self._add_requests()
 
-    def render(self, totals: Totals, dispersions: NDArray[np.float64]) -> Iterator[tuple[Family, str]]:
+    def render(self, totals: Totals, dispersions: NDArray[np.float64]) -> Iterator[tuple[Family, bytes]]:
         """Yield each family with its sample lines.
 
         Args:
@@ -146,8 +146,9 @@ class ModelFamilies:
 
     # --- families ----------------------------------------------------------------------------------------------------
 
-    def _add_text(self, family: Family, text: str) -> None:
-        self._parts.append((family, lambda numbers: text))
+    def _add_text(self, family: Family, text: str | bytes) -> None:
+        data = text.encode() if isinstance(text, str) else text
+        self._parts.append((family, lambda numbers: data))
 
     def _add_lines(self, family: Family, sample_lines: SampleLines) -> None:
         self._parts.append((family, lambda numbers: sample_lines.render(numbers.running)))
@@ -218,7 +219,10 @@ class ModelFamilies:
             for offset, sign in enumerate(("positive", "negative"))
         ]
         self._parts.append(
-            (OUTPUT_SUMS, lambda numbers: "".join(f"{head} {float(numbers.sums[at])!r}\n" for head, at in heads))
+            (
+                OUTPUT_SUMS,
+                lambda numbers: "".join(f"{head} {float(numbers.sums[at])!r}\n" for head, at in heads).encode(),
+            )
         )
 
     def _add_failed(self, features: tuple[Distribution, ...]) -> None:
@@ -251,7 +255,8 @@ class ModelFamilies:
             (
                 DURATIONS,
                 lambda numbers: (
-                    f"{sample_lines.render(numbers.running)}{sum_head} {float(numbers.sums[layout.duration_sum])!r}\n"
+                    sample_lines.render(numbers.running)
+                    + f"{sum_head} {float(numbers.sums[layout.duration_sum])!r}\n".encode()
                 ),
             )
         )
@@ -269,9 +274,9 @@ class _GaugeLines:
         self._heads = heads
         self._indices = indices
 
-    def __call__(self, numbers: Numbers) -> str:
+    def __call__(self, numbers: Numbers) -> bytes:
         values = numbers.dispersions[:, self._indices].ravel().tolist()
-        return "".join([f"{head} {value!r}\n" for head, value in zip(self._heads, values, strict=True)])
+        return "".join([f"{head} {value!r}\n" for head, value in zip(self._heads, values, strict=True)]).encode()
 
 
 def _duration_lines(labels: str, start: int) -> Iterator[tuple[str, int, int]]:

@@ -19,19 +19,19 @@ def test_every_line_is_the_sum_of_its_run_of_cells(cells: list[int], data: st.Da
     sample_lines = SampleLines([(f"x{index}", start, stop) for index, (start, stop) in enumerate(runs)])
 
     expected = [f"x{index} {sum(cells[start:stop])}\n" for index, (start, stop) in enumerate(runs)]
-    assert sample_lines.render(running_sum(cells)) == "".join(expected)
+    assert sample_lines.render(running_sum(cells)).decode() == "".join(expected)
 
 
 def test_numbers_are_whole_however_large() -> None:
     cells = np.array([2**52, 2**52 - 1], dtype=np.int64)
 
-    assert SampleLines([("x", 0, 2)]).render(running_sum(cells)) == "x 9007199254740991\n"
+    assert SampleLines([("x", 0, 2)]).render(running_sum(cells)).decode() == "x 9007199254740991\n"
 
 
 def test_a_percent_sign_in_a_label_is_a_percent_sign() -> None:
     sample_lines = SampleLines([(f"x{{{label_text(a='100 %', b='%d%s')}}}", 0, 1)])
 
-    assert sample_lines.render(running_sum([3])) == 'x{a="100 %",b="%d%s"} 3\n'
+    assert sample_lines.render(running_sum([3])).decode() == 'x{a="100 %",b="%d%s"} 3\n'
 
 
 def test_labels_are_escaped_and_those_without_a_value_left_out() -> None:
@@ -55,7 +55,7 @@ def test_families_of_variables_follow_the_contract() -> None:
     variables = variables_of([first], outputs)[1:]
     cells = [*[9] * len(first.cells), *range(1, 6), *range(10, 15)]
     rendered = {
-        family.name: (family.type, sample_lines.render(running_sum(cells)))
+        family.name: (family.type, sample_lines.render(running_sum(cells)).decode())
         for family, sample_lines in variable_families(
             "output", variables, 'model="m"', baseline=False, bins=True, openmetrics=False
         )

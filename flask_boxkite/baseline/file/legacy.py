@@ -200,13 +200,13 @@ class LegacyFamily:
             self.family = Family(name, "counter", documentation)
             self._lines = SampleLines(_categories(f"{name}_total", distribution, cells.start, training=training))
 
-    def render(self, running: NDArray[np.int64]) -> str:
+    def render(self, running: NDArray[np.int64]) -> bytes:
         """Return the sample lines; *running* is the running sum of all cells."""
         text = self._lines.render(running)
         if self._weights is not None:
             counts = np.diff(running[self._start : self._start + len(self._weights) + 1])
             with np.errstate(over="ignore"):
-                text += f"{self.family.name}_sum {canonical_number(counts @ self._weights)}\n"
+                text += f"{self.family.name}_sum {canonical_number(counts @ self._weights)}\n".encode()
         return text
 
 
@@ -257,7 +257,7 @@ def render_file(baseline: BaselineContents) -> str:
     for variable, family in zip(_written(baseline), variable_families(baseline, training=True), strict=True):
         extras = _extras(variable.distribution)
         comment = f"{COMMENT}{family.family.name} {json.dumps(extras)}\n" if extras else ""
-        parts.append(family.family.header(openmetrics=False) + comment + family.render(running))
+        parts.append(family.family.header(openmetrics=False) + comment + family.render(running).decode())
     return "".join(parts)
 
 

@@ -52,7 +52,7 @@ def render(baseline: BaselineContents) -> str:
         for family, sample_lines in variable_families(
             side, baseline.on(side), labels, baseline=True, bins=True, openmetrics=False
         ):
-            parts.append((family, sample_lines.render(running)))
+            parts.append((family, sample_lines.render(running).decode()))
 
     return "".join(family.header(openmetrics=False) + lines for family, lines in parts if lines)
 
