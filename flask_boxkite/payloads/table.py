@@ -35,6 +35,8 @@ MOST_SPARSE = 1_000_000
 """Number of cells, missing ones included, above which at least one in `_SPARSEST` must have a value."""
 
 _SPARSEST = 16
+_DEEPEST = 1000
+"""Most lists around a value: a list that holds itself, which a view can make of its input, has no end."""
 _LISTS = frozenset({list, tuple})
 _DICTS = frozenset({dict})
 _CONTAINERS = frozenset({dict, list, tuple})
@@ -325,8 +327,10 @@ def _array_values(array: NDArray[Any]) -> list[Any]:
 
 
 def flat(item: Any) -> Any:
-    """Return the value of a list of one, however deep, as tensors of shape (n, 1, 1) have; other items as they are."""
-    while isinstance(item, (list, tuple)) and len(item) == 1:
+    """Return the value in lists of one, as tensors of shape (n, 1, 1) have them; other items as they are."""
+    for _ in range(_DEEPEST):
+        if not isinstance(item, (list, tuple)) or len(item) != 1:
+            break
         item = item[0]
     return item
 

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flask_boxkite.payloads import Table, as_table
-from flask_boxkite.payloads.table import from_records
+from flask_boxkite.payloads.table import flat, from_records
 from tests.payloads.test_requests import laid_out
 
 Point = namedtuple("Point", ["x", "y"])
@@ -151,3 +151,11 @@ def test_rows_that_have_nothing_in_common_are_not_laid_out() -> None:
     sparse = as_table([{"all": 1, f"x{i % 20}": i} for i in range(100_000)])
     assert sparse is not None
     assert (len(sparse), len(sparse.names or ())) == (100_000, 21)
+
+
+def test_a_list_that_holds_itself_has_an_end() -> None:
+    """A view may make one of its input, and features given by hand may be one."""
+    endless: list[Any] = []
+    endless.append(endless)
+    as_table([endless])
+    assert flat([[[7]]]) == 7
