@@ -170,10 +170,7 @@ class Capture(RequestFeatures):
         if table is None:
             return
         self.model.count_features(self.tally, table)
-        try:
-            self._table = table.kept()
-        except RecursionError:  # no features are nested so deeply
-            self.tally = Tally()
+        self._keep(table)
 
     # --- after the view ----------------------------------------------------------------------------------------------
 

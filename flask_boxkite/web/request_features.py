@@ -66,7 +66,10 @@ class RequestFeatures:
             if document is not None:
                 short_way = self._short_way
                 if short_way is not None and (table := short_way.count_features(document, self.tally)) is not None:
-                    self._table = table if table.is_plain else table.kept()
+                    if table.is_plain:
+                        self._table = table
+                    else:
+                        self._keep(table)
                     return None
                 return self._table_of(document)
             if self._options.features is None and (table := self._table_of_text(request, body)) is not None:
@@ -74,6 +77,13 @@ class RequestFeatures:
         except (LookupError, ValueError, RecursionError, csv.Error, HTTPException):
             pass
         return self._find_encoded(request, body)
+
+    def _keep(self, table: Table) -> None:
+        """Keep counted features, which the view may change in the request."""
+        try:
+            self._table = table.kept()
+        except RecursionError:  # no features are nested so deeply
+            self.tally = Tally()
 
     def _find_encoded(self, request: Request, body: bytes) -> Table | None:
         """Find the features in a body that is not plain JSON: compressed, binary tensors, or JSON lines."""

@@ -66,3 +66,20 @@ def test_both_ways_show_and_keep_the_same(twins: Callable[..., Twins]) -> None:
     assert ours[2] == theirs[2]
     assert len(ours[2]) == len(sent)
     assert len(ours[1]) > 100
+
+
+def nested(levels: int) -> Any:
+    """Return a value in as many lists."""
+    value: Any = 1.0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def test_features_too_deep_to_keep_are_no_features_either_way(twins: Callable[..., Twins]) -> None:
+    short, general = twins(define), twins(define)
+    for model in general.app.extensions["boxkite"].monitor.models():
+        model.short_way = None
+    sent = [{"age": 30, "income": nested(levels), "city": "Rome"} for levels in (3, 600)]
+    assert seen(short, sent) == seen(general, sent)
+    assert short.scrape().errors() == {"features": 1}
