@@ -376,7 +376,7 @@ def test_floats_of_all_magnitudes_are_written_as_their_repr(rng: np.random.Gener
 
 
 def test_integers_are_written_alike() -> None:
-    check_written([number for number in AROUND if -(2**63) <= number < 2**63])
+    check_written([number for number in AROUND if -(2**63) <= number < 2**64])
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 16, 4095, 4096, 4097, 100_000])
@@ -391,7 +391,7 @@ def test_each_character_is_written_alike_at_each_place(size: int) -> None:
 @pytest.mark.parametrize(
     ("value", "error"),
     [
-        (2**63, OverflowError),
+        (2**64, OverflowError),
         (-(2**63) - 1, OverflowError),
         ("\ud800", UnicodeEncodeError),
         (float("nan"), ValueError),

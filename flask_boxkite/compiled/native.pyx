@@ -78,10 +78,10 @@ cdef Py_ssize_t MOST_KEPT = 1024 * 1024
 cdef int MOST_DEEP = 500
 cdef int MOST_PLANS = 256, POOL_SIZE = 256
 cdef Py_ssize_t TEXT_PIECE = 4096
-cdef int64_t END_OF_TIME = (<int64_t>1 << 32) * 1_000_000_000
 cdef bytes NUMBER_FORMATS = b"dlq"
-cdef double LONGEST_DURATION = 1e12  # seconds
+cdef double LONGEST_DURATION = 9e9  # seconds, of which a double holds each microsecond
 cdef double LEAST_WIDE = 2.0 ** 63  # plain JSON has no such integers
+cdef int64_t LATEST_TIME = 4294967296 * 1_000_000_000 - 1  # of fluentd, in Unix nanoseconds
 cdef int SLOTS_PER_BOUND = 2
 cdef Py_ssize_t MOST_AT_ONCE = 65536  # values that are counted while other threads wait
 
@@ -623,9 +623,8 @@ cdef class ShortWay:
         if type(returned) is not dict or tally.rows != 1:
             return self.not_taken
         cdef tuple keys = tuple(<dict>returned)
-        if keys in self.keys:
-            key = self.keys[keys]
-        else:
+        key = self.keys.get(keys, keys)
+        if key is keys:
             if len(self.keys) >= MOST_PLANS:  # a view may name its keys after its data
                 self.keys.clear()
             key = self.keys[keys] = self.key_of(keys)
@@ -660,7 +659,7 @@ cdef class ParsedJson:
 
     cdef object request, body, document, config, module, stream, length, content_type
 
-    def __init__(self, request, bytes body, document, config):
+    def __init__(self, request, body, document, config):
         environ = request.environ
         self.request = PyWeakref_NewRef(request, None)
         self.body, self.document, self.config, self.module = body, document, config, request.json_module
@@ -695,7 +694,7 @@ cdef class ParsedJson:
         if "stream" in attributes or "_max_content_length" in attributes or self.stream.closed or self.stream.tell():
             return False
         limit = self.config["MAX_CONTENT_LENGTH"]
-        if limit is not None and len(<bytes>self.body) >= limit:
+        if limit is not None and len(self.body) >= limit:
             return False
         self.stream.seek(0, 2)
         attributes["stream"] = self.stream
@@ -721,14 +720,14 @@ cdef class IdMaker:
 
     def __init__(self, str server_id, clock, fork_mark, kind):
         self.server_id, self.clock, self.fork_mark, self.kind = server_id, clock, fork_mark, kind
-        self.mark, self.second, self.left = fork_mark(), -1, 0
+        self.mark, self.left = fork_mark(), 0
 
     def __call__(self):
         """Return a new id."""
         now = self.clock()
-        cdef int64_t second = <int64_t>now // 1_000_000_000
+        cdef int64_t second = second_of(now)
         cdef str start = self.start
-        if second != self.second:
+        if second != self.second or start is None:
             start = f"{self.server_id}/{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(second))}/"
             self.start, self.second = start, second
 
@@ -746,6 +745,12 @@ cdef class IdMaker:
         mark = self.mark if self.mark[0] else self.fork_mark()
         self.pool, self.mark, self.left = pool, mark, POOL_SIZE
         return 0
+
+
+@cython.cdivision(False)
+cdef inline int64_t second_of(int64_t nanoseconds) noexcept:
+    """Return the whole seconds of a time in nanoseconds, which may lie before 1970."""
+    return nanoseconds // 1_000_000_000
 
 
 cdef str uuid4(const unsigned char* random):
@@ -1063,15 +1068,22 @@ cdef class JSONWriter(Writer):
     cdef int put_integer(self, value) except -1:
         cdef int overflow
         cdef long long number = PyLong_AsLongLongAndOverflow(value, &overflow)
-        if overflow:
+        if overflow < 0:
             raise OverflowError("The integer is wider than 64 bits.")
+        if overflow:
+            return self.put_whole(False, PyLong_AsUnsignedLongLong(value))
         return self.put_signed(number)
 
     cdef int put_signed(self, int64_t number) except -1:
+        return self.put_whole(number < 0, <uint64_t>number)
+
+    cdef int put_whole(self, bint is_negative, uint64_t digits) except -1:
+        """Write an integer; *digits* is its complement if it is negative."""
         cdef unsigned char* end = self.space(20)
-        if number < 0:
+        if is_negative:
             end[0], end = 45, end + 1
-        self.size = put_digits(end, 0 - <uint64_t>number if number < 0 else <uint64_t>number) - self.memory
+            digits = 0 - digits
+        self.size = put_digits(end, digits) - self.memory
         return 0
 
     cdef int put_float(self, double number) except -1:
@@ -1116,9 +1128,11 @@ cdef class Splicer:
         if len(changing) != 9 or len(self.pieces) != 10:
             raise ValueError("Nine fields change.")
 
-    def splice(self, bytes head, prediction, bytes body, features, output, str status, rows, duration):
+    def splice(self, bytes head, prediction, body, features, output, str status, rows, duration):
         """Return a record behind the bytes of *head*, as `RecordMaker.splice` does."""
-        if not body.isascii() or not (duration is None or 0 <= duration < LONGEST_DURATION):
+        if type(body) is not bytes or not (<bytes>body).isascii():
+            return None
+        if not (duration is None or 0 <= duration < LONGEST_DURATION):
             return None
         # Python code runs here, and not while the record is written.
         cdef Py_ssize_t index
@@ -1133,7 +1147,7 @@ cdef class Splicer:
             content = features.content()
         if names and len(set(names)) != len(names):
             return None
-        text, entity_id, created_at = prediction[0], prediction[1], prediction[2] // 1_000_000_000
+        text, entity_id, created_at = prediction[0], prediction[1], second_of(prediction[2])
         if duration is not None:
             duration = <double><int64_t>(<double>duration * 1_000_000) / 1000
         rows = rows or 1
@@ -1226,11 +1240,9 @@ cdef class Splicer:
 
 
 def entry_head(time_ns):
-    """Return the start of fluentd's entry, as `FluentdSink.entry_head` does."""
-    cdef int64_t nanoseconds = time_ns
+    """Return the start of fluentd's entry, as `sinks.fluentd.entry_head` does."""
+    cdef int64_t nanoseconds = min(max(<int64_t>time_ns, 0), LATEST_TIME)
     cdef unsigned char[16] head
-    if not 0 <= nanoseconds < END_OF_TIME:
-        raise OverflowError("The time is beyond the seconds of 32 bits.")
     memcpy(head, b"\x92\xd7\x00", 3)
     put_word(head + 3, <uint64_t>(nanoseconds // 1_000_000_000) << 32 | <uint64_t>(nanoseconds % 1_000_000_000))
     return PyBytes_FromStringAndSize(<char*>head, 11)

@@ -60,7 +60,7 @@ class IdMaker:
     def __init__(self, server_id: str, clock: Callable[[], int] = time.time_ns) -> None:
         self._server_id = server_id
         self._clock = clock
-        self._start = (-1, "")
+        self._start: tuple[int | None, str] = (None, "")
         self._pool: tuple[ForkMark, list[str]] = (fork_mark(), [])
 
     def __call__(self) -> PredictionId:

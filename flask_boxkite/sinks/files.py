@@ -35,7 +35,7 @@ logger = logging.getLogger("flask_boxkite")
 LONGEST_NAME = 255
 """Most bytes of a file name, on every usual file system."""
 
-_TIME = struct.Struct(">Q")
+_TIME = struct.Struct(">q")
 
 
 class FileSink:

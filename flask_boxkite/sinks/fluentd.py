@@ -31,6 +31,8 @@ __all__ = ["FluentdSink", "ForwardError"]
 # [EventTime, record]: an array of two, whose first is the extension type 0 of 8 bytes.
 _ENTRY = struct.Struct(">3sII")
 _ENTRY_MARK = b"\x92\xd7\x00"
+_LATEST = 2**32 * 1_000_000_000 - 1
+"""Unix nanoseconds of fluentd's last time, in the year 2106; its first is the start of 1970."""
 
 # [tag, entries, option]: an array of three, whose second is binary, with its length in four bytes.
 _MESSAGE_MARK = b"\x93"
@@ -45,7 +47,8 @@ GZIP_FORMAT = 31
 
 
 def entry_head(time_ns: int) -> bytes:
-    """Return the start of an entry, with its time, in Unix nanoseconds before the year 2106."""
+    """Return the start of an entry, with its time in Unix nanoseconds, or the nearest that fluentd knows."""
+    time_ns = min(max(time_ns, 0), _LATEST)
     return _ENTRY.pack(_ENTRY_MARK, time_ns // 1_000_000_000, time_ns % 1_000_000_000)
 
 

@@ -35,6 +35,20 @@ def test_ids_follow_the_clock_in_both_directions(make_maker: MakeMaker) -> None:
 
 
 @pytest.mark.parametrize("make_maker", MAKERS)
+@pytest.mark.parametrize(
+    ("time_ns", "moment"),
+    [
+        pytest.param(-1, "1969-12-31T23:59:59", id="nanosecond"),
+        pytest.param(-1_000_000_000, "1969-12-31T23:59:59", id="second"),
+        pytest.param(-1_500_000_000, "1969-12-31T23:59:58", id="between"),
+    ],
+)
+def test_a_clock_may_stand_before_1970(make_maker: MakeMaker, time_ns: int, moment: str) -> None:
+    made = make_maker("s", clock=lambda: time_ns)()
+    assert (made.text, made.time_ns) == (f"s/{moment}/{made.entity_id}", time_ns)
+
+
+@pytest.mark.parametrize("make_maker", MAKERS)
 def test_uuids_are_version_4_whatever_the_random_numbers(make_maker: MakeMaker) -> None:
     maker = make_maker("s")
     pattern = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

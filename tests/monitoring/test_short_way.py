@@ -169,6 +169,37 @@ def test_outputs_are_counted_alike(answer: Any, output: str, rows: int | None) -
         assert content(short) == content(general)
 
 
+class Slow(str):
+    """A key during whose hash another thread may run: once, it answers with many keys of its own."""
+
+    way: CountsCommon
+    left = 0
+
+    def __hash__(self) -> int:
+        """Answer otherwise meanwhile."""
+        Slow.left -= 1
+        for number in range(300 if Slow.left == 0 else 0):
+            self.way.count_output({f"key{number}": 0.5}, one_row())
+        return super().__hash__()
+
+
+def one_row() -> Tally:
+    """Return the tally of a request with one row."""
+    tally = Tally()
+    tally.rows = 1
+    return tally
+
+
+@pytest.mark.parametrize("way", WAYS["output"], ids=lambda way: type(way).__module__.split(".")[-1])
+def test_keys_may_be_forgotten_while_they_are_looked_up(way: CountsCommon) -> None:
+    Slow.way = way
+    answer = {Slow("score"): 0.5}
+    for left in range(4):
+        way.count_output(answer, one_row())
+        Slow.left = left
+        assert way.count_output(answer, one_row()) == 0.5
+
+
 def test_redaction_by_names_goes_the_general_way() -> None:
     service = ModelMonitoringService(baseline=trained("output"), sink="none", redact="city")
     assert service.monitor.short_way is None
@@ -201,7 +232,7 @@ def spliced_by(maker: RecordMaker, sink: Sink, *args: Any) -> bytes | None:
 
 @given(
     st.dictionaries(st.text(max_size=9), PLAIN, min_size=1, max_size=20) | st.lists(PLAIN, min_size=1, max_size=20),
-    PLAIN | st.floats() | st.lists(PLAIN, max_size=2),
+    PLAIN | st.integers(2**63, 2**64 - 1) | st.floats() | st.lists(PLAIN, max_size=2),
     st.binary(max_size=300) | st.text("{}:\"abc'é", max_size=300).map(str.encode),
     st.sampled_from(["ok", "error", "client_error"]),
     st.none() | st.integers(0, 3),
@@ -223,7 +254,7 @@ def test_a_record_is_spliced_to_the_bytes_of_packing_it(
     spliced = spliced_by(maker, sink, body, table, output, status, rows, duration)
     record = maker.make(PREDICTION, body_of(body, 1000), table, output, status, rows, duration)
     assert spliced in (None, sink.pack(PREDICTION.time_ns, record))
-    if body.isascii() and isinstance(output, (float, bool, str, type(None))) and output == output:
+    if body.isascii() and isinstance(output, (float, int, str, type(None))) and output == output:
         assert spliced is not None or output in (math.inf, -math.inf)
 
 
@@ -288,6 +319,23 @@ def test_a_record_that_takes_care_is_not_spliced(maker: RecordMaker, sink: Sink,
     table = Table(None, [features])
     table.is_plain = True
     assert spliced_by(maker, sink, b"{}", table, 0.5, "ok", 1, 0.1) is None
+
+
+@pytest.mark.parametrize("time_ns", [-1, -1_500_000_000, 2**63 - 1])
+def test_a_record_of_any_time_is_spliced_alike(maker: RecordMaker, sink: Sink, time_ns: int) -> None:
+    prediction = PredictionId("s/t/0", "0" * 36, time_ns)
+    table = Table(None, [[1.0]])
+    table.is_plain = True
+    args = (table, 0.5, "ok", 1, 0.1)
+    spliced = maker.splice[sink.is_of_lines](sink.entry_head(time_ns), prediction, b"{}", *args)
+    assert spliced == sink.pack(time_ns, maker.make(prediction, body_of(b"{}", 9), *args))
+
+
+def test_a_body_that_is_not_bytes_goes_the_general_way(maker: RecordMaker, sink: Sink) -> None:
+    """Some middleware reads into other buffers."""
+    table = Table(None, [[1.0]])
+    table.is_plain = True
+    assert spliced_by(maker, sink, bytearray(b"{}"), table, 0.5, "ok", 1, 0.1) is None
 
 
 def test_names_that_are_no_text_go_the_general_way(sink: Sink) -> None:

@@ -93,6 +93,13 @@ def test_a_record_is_a_line_of_the_file_of_its_minute(tmp_path: Path) -> None:
     assert (tmp_path / folder / f"2024-02-29/1200_{end}").read_text() == '{"n":1}\n{"n":2}\n'
 
 
+def test_a_clock_before_1970_costs_no_record(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path)
+    sink.ship(Batch([sink.pack(-1, {"n": 1})], sink.tag), 10)
+    (path,) = tmp_path.rglob("*.txt")
+    assert (path.parent.name, path.name[:4]) == ("1969-12-31", "2359")
+
+
 def test_the_logger_id_is_part_of_the_name(tmp_path: Path) -> None:
     ship(file_sink(tmp_path, logger_id="canary", fluentd_prefix="a.b.c"), (NOON, {}))
     assert files_in(tmp_path) == [f"a/b/c/endpoint/2024-02-29/1200_canary-pod-{os.getpid()}.txt"]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgpack
 import pytest
 
+from flask_boxkite.compiled import native
 from flask_boxkite.sinks.base import RefusedError
-from flask_boxkite.sinks.fluentd import ForwardError
+from flask_boxkite.sinks.fluentd import ForwardError, entry_head
 from tests.peers import FluentServer
 from tests.sinks import scripted_server as script
 from tests.sinks.certificates import Authority
 from tests.sinks.scripted_server import ScriptedServer, entries_of
 from tests.sinks.senders import NOON_NS, batch_of, fluentd_sink
+
+HEADS = [entry_head] if native is None else [entry_head, native.entry_head]
 
 # --- the wire --------------------------------------------------------------------------------------------------------
 
@@ -32,6 +36,24 @@ def test_a_batch_is_one_packed_forward_message() -> None:
             for nanoseconds in (123_456_789, 123_456_790)
         ]
         assert list(entries_of(entries)) == [[event_times[0], {"n": 1}], [event_times[1], {"n": 2}]]
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    ("time_ns", "seconds", "nanoseconds"),
+    [
+        pytest.param(NOON_NS, 1_700_000_000, 123_456_789, id="now"),
+        pytest.param(-1, 0, 0, id="before 1970"),
+        pytest.param(2**32 * 10**9 - 1, 2**32 - 1, 999_999_999, id="last"),
+        pytest.param(2**32 * 10**9, 2**32 - 1, 999_999_999, id="after 2106"),
+        pytest.param(2**63 - 1, 2**32 - 1, 999_999_999, id="last of the system"),
+    ],
+)
+def test_a_time_that_fluentd_lacks_becomes_the_nearest(
+    head: Callable[[int], bytes], time_ns: int, seconds: int, nanoseconds: int
+) -> None:
+    (time, _) = msgpack.unpackb(head(time_ns) + msgpack.packb({}))
+    assert time == msgpack.ExtType(0, seconds.to_bytes(4, "big") + nanoseconds.to_bytes(4, "big"))
 
 
 def test_batches_share_one_connection() -> None:

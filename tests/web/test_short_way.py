@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
 from collections.abc import Callable
@@ -83,3 +84,22 @@ def test_features_too_deep_to_keep_are_no_features_either_way(twins: Callable[..
     sent = [{"age": 30, "income": nested(levels), "city": "Rome"} for levels in (3, 600)]
     assert seen(short, sent) == seen(general, sent)
     assert short.scrape().errors() == {"features": 1}
+
+
+class Buffer(io.BytesIO):
+    """An input of another server, which returns a buffer that can be changed."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read, as a `bytearray`."""
+        return bytearray(super().read(size))  # type: ignore[return-value]
+
+
+def test_an_input_may_return_buffers(twins: Callable[..., Twins]) -> None:
+    app = twins(define)
+    body = b'{"age": 30, "income": 2500.0, "city": "Rome"}'
+    answer = app.client.post(
+        "/score", content_type="application/json", input_stream=Buffer(body), content_length=len(body)
+    )
+    assert (answer.status_code, answer.get_json()) == (200, {"score": 0.3})
+    assert app.scrape().errors() == {}
+    assert [record["request_body"] for record in app.records()] == [body.decode()]
