@@ -200,13 +200,17 @@ class ModelMonitor:
         if not isinstance(features, Table) or not features.is_plain:
             return False
         splice = self._records.splice
+        entries = []
         try:
-            for shipper in self._recorders.own():
+            shippers = self._recorders.own()
+            for shipper in shippers:
                 sink = shipper.sink
                 head = sink.entry_head(prediction.time_ns)
                 entry = splice[sink.is_of_lines](head, prediction, body, features, output, status, rows, duration)
                 if entry is None:  # for one sink as for all
                     return False
+                entries.append(entry)
+            for shipper, entry in zip(shippers, entries, strict=True):
                 shipper.submit(entry)
         except Exception:
             self._lose_record()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -345,3 +346,19 @@ def test_names_that_are_no_text_go_the_general_way(sink: Sink) -> None:
     maker = RecordMaker("server\udcff", "credit", None)
     assert spliced_by(maker, sink, b"{}", table, 0.5, "ok", 1, 0.1) is None
     assert b"server?" in sink.pack(0, maker.make(PREDICTION, body_of(b"{}", 9), table, 0.5, "ok", 1, 0.1))
+
+
+def test_a_record_that_one_sink_leaves_to_the_general_way_goes_there_for_all(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else a sink that took it already would have it twice."""
+    if native is None:
+        missing("The compiled part of the package")
+    service = ModelMonitoringService(
+        baseline=trained("output"), sink="fluentd,file", fluentd_addr="127.0.0.1:1", log_dir=tmp_path
+    )
+    monitor = service.monitor
+    monkeypatch.setattr(monitor._records, "splice", {**monitor._records.splice, True: lambda *args: None})
+    service.log_prediction(features=[30, 2500.0, "Rome", 2, 0.5], output=0.5)
+    assert [recorder.counts().accepted for recorder in monitor._recorders] == [1, 1]
+    service.close()
