@@ -73,6 +73,7 @@ class FileSink:
         self._logger = path_segment(settings.logger_id)
         self._pod = path_segment(settings.pod_name)
         self._swept_day = ""
+        self._day_folder: Folder | None = None
 
         # A batch may span minutes. If one file fails, the files before it must not get their lines twice.
         self._unfinished_batch = ""
@@ -111,21 +112,31 @@ class FileSink:
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Append the lines to the files of their minutes, each file's lines together or not at all."""
-        minutes: dict[int, list[bytes]] = {}
-        for packed in batch.records:
-            (seconds,) = _TIME.unpack_from(packed)
-            minutes.setdefault(seconds // 60, []).append(packed[_TIME.size :])
         if self._unfinished_batch != batch.id:
             self._unfinished_batch, self._written = batch.id, set()
 
-        for minute, lines in minutes.items():
+        for minute, lines in _by_minute(batch.records).items():
             if minute not in self._written:
                 day, hour_minute = strftime("%Y-%m-%d %H%M", gmtime(minute * 60)).split()
-                with self._folder(f"{batch.tag}/{day}") as folder:
-                    folder.append(self._name(hour_minute), b"".join(lines))
+                try:
+                    self._folder_of(f"{batch.tag}/{day}").append(self._name(hour_minute), b"".join(lines))
+                except OSError:
+                    self.close()  # it may be a folder of a disk that has been mounted again since
+                    raise
                 self._written.add(minute)
 
         self._sweep()
+
+    def _folder_of(self, path: str) -> Folder:
+        """Return the folder of a day, which stays open for the next batch.
+
+        Opening it takes twenty system calls; with each, a busy request waits until this thread has the interpreter.
+        """
+        folder = self._day_folder
+        if folder is None or folder.path != self._base / path or not folder.is_in_place():
+            self.close()
+            folder = self._day_folder = self._folder(path)
+        return folder
 
     def _folder(self, path: str) -> Folder:
         """Open a folder below the directory that the user named, made if need be."""
@@ -194,11 +205,26 @@ class FileSink:
         return fnmatch.filter(folder.names(), f"[0-9][0-9][0-9][0-9]_{self._logger}-*.txt")
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Close the folder of the day."""
+        if self._day_folder is not None:
+            self._day_folder.close()
+        self._day_folder = None
 
     def forked(self) -> FileSink:
         """Return the same sink: it reads the process id for a file's name at each write."""
         return self
+
+
+def _by_minute(records: Sequence[bytes]) -> dict[int, list[bytes]]:
+    """Return the lines of each minute."""
+    heads = dict.fromkeys([record[: _TIME.size] for record in records])
+    minutes = {head: _TIME.unpack(head)[0] // 60 for head in heads}
+    if len(set(minutes.values())) == 1:  # the common case, without a look at each record
+        return {minute: [record[_TIME.size :] for record in records] for minute in minutes.values()}
+    lines: dict[int, list[bytes]] = {minute: [] for minute in minutes.values()}
+    for record in records:
+        lines[minutes[record[: _TIME.size]]].append(record[_TIME.size :])
+    return lines
 
 
 def _group_of(name: str) -> int:

@@ -23,7 +23,7 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.sinks.base import RefusedError
 from flask_boxkite.sinks.deadline import time_left
 from flask_boxkite.sinks.handshake import Credentials, authenticate
-from flask_boxkite.sinks.messages import ForwardError, is_quiet, receive, refuse, send, shortened
+from flask_boxkite.sinks.messages import ForwardError, choose_waiting, is_quiet, receive, refuse, send, shortened
 from flask_boxkite.sinks.resolver import Resolver
 
 __all__ = ["ForwardConnection", "UnacknowledgedError", "tls_context"]
@@ -94,7 +94,7 @@ class ForwardConnection(FluentSender):  # type: ignore[misc]  # fluent-logger ha
             return self.socket
         self._close()
         self.socket = stream = self._open(deadline)
-        stream.setblocking(False)
+        choose_waiting(stream)
         if self._credentials is not None:
             authenticate(stream, self._credentials, deadline)
         return stream

@@ -1,14 +1,17 @@
 """Messages of the Forward protocol: sent and received by a deadline, and the error for forbidden answers.
 
-Sockets never block: a call is tried, and only if it cannot go on yet, the thread waits. With a timeout, each call would
-make three system calls, and each of them may cost a busy request the interpreter.
+Each system call of the thread may cost a busy request the interpreter, so there are few. A plain socket waits in the
+system, which takes a message whole in one call. Any other (TLS, or the sockets of gevent) never blocks: a call is
+tried, and only if it cannot go on yet, the thread waits.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -17,17 +20,41 @@ import msgpack
 
 from flask_boxkite.sinks.deadline import time_left
 
-__all__ = ["ForwardError", "as_bytes", "is_quiet", "receive", "receive_alone", "refuse", "send", "shortened"]
+__all__ = [
+    "ForwardError",
+    "as_bytes",
+    "is_quiet",
+    "limit_waits",
+    "receive",
+    "receive_alone",
+    "refuse",
+    "send",
+    "shortened",
+]
 
 MAX_ANSWER_BYTES = 64 * 1024
 """Longest answer of a server; a longer one ends the connection."""
 
+
+_WAITS = hasattr(socket, "SO_SNDTIMEO") and hasattr(socket, "MSG_DONTWAIT")  # as Windows has not
+_LIMIT = struct.Struct("ll")
 
 _Answer = TypeVar("_Answer")
 
 
 class ForwardError(OSError):
     """The server sent an answer that the protocol does not allow, or refused the client."""
+
+
+def choose_waiting(stream: socket.socket) -> None:
+    """Let a new socket wait in the system, if it can; otherwise let it never block."""
+    stream.setblocking(True)
+    if not _WAITS or isinstance(stream, ssl.SSLSocket) or not os.get_blocking(stream.fileno()):
+        stream.setblocking(False)
+
+
+def _waits(stream: socket.socket) -> bool:
+    return stream.gettimeout() is None
 
 
 def send(stream: socket.socket, message: bytes, deadline: float) -> None:
@@ -76,9 +103,15 @@ def _called(call: Callable[[], _Answer], stream: socket.socket, deadline: float,
     """
     while True:
         seconds = time_left(deadline)
+        if _waits(stream):
+            limit = _LIMIT.pack(int(seconds), max(int(seconds % 1 * 1_000_000), 1))  # zero would be no limit
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO if reads else socket.SO_SNDTIMEO, limit)
         try:
             return call()
         except BlockingIOError:
+            if _waits(stream):
+                msg = "timed out"
+                raise TimeoutError(msg) from None
             _wait(stream, seconds, reads=reads)
         except ssl.SSLWantReadError:
             _wait(stream, seconds, reads=True)
@@ -107,7 +140,10 @@ def _wait(stream: socket.socket, seconds: float, *, reads: bool) -> None:
 def is_quiet(stream: socket.socket) -> bool:
     """Say whether a connection can be used: the server has neither closed it nor sent a message unasked."""
     try:
-        stream.recv(1)
+        if _waits(stream):
+            stream.recv(1, socket.MSG_DONTWAIT)
+        else:
+            stream.recv(1)
     except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except OSError:

@@ -51,6 +51,7 @@ class Folder:
         self._group = group
         self._has_descriptors = has_descriptors
         self._descriptor = -1
+        self._left = ("", 0)  # a file and its size after its last append
         if not has_descriptors:
             if above is not None and path.is_symlink():
                 raise _refused(path)
@@ -111,6 +112,15 @@ class Folder:
         """
         return os.listdir(self._descriptor if self._descriptor >= 0 else self.path)
 
+    def is_in_place(self) -> bool:
+        """Say whether its path still leads to it: it may have been moved or deleted since it was opened."""
+        if self._descriptor < 0:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self.path))
+        except OSError:
+            return False
+
     def append(self, name: str, data: bytes) -> None:
         """Append lines to a file, made if it is missing: all of them, or, on a full disk, none.
 
@@ -119,30 +129,33 @@ class Folder:
         Raises:
             OSError: The file cannot be written, is a link, or belongs to another user, who could read it.
         """
-        descriptor = self._opened(name)
+        descriptor, before = self._opened(name)
 
         try:
-            before = os.fstat(descriptor).st_size
+            is_whole = self._left == (name, before) or _ends_a_line(descriptor, before)
             try:
-                rest = memoryview(data if _ends_a_line(descriptor, before) else b"\n" + data)
+                rest = memoryview(data if is_whole else b"\n" + data)
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
             except OSError:
                 os.ftruncate(descriptor, before)
                 raise
+            self._left = (name, before + len(data) + (not is_whole))
         finally:
             os.close(descriptor)
 
-    def _opened(self, name: str) -> int:
-        with contextlib.suppress(FileExistsError):
-            return self._opened_new(name)
-
-        descriptor = os.open(**self._at(name), flags=_APPENDS)
-        if hasattr(os, "geteuid") and os.fstat(descriptor).st_uid != os.geteuid():
+    def _opened(self, name: str) -> tuple[int, int]:
+        """Return a file's descriptor and its size."""
+        try:
+            descriptor = os.open(**self._at(name), flags=_APPENDS)
+        except FileNotFoundError:
+            return self._opened_new(name), 0
+        about = os.fstat(descriptor)
+        if hasattr(os, "geteuid") and about.st_uid != os.geteuid():
             os.close(descriptor)
             msg = f"'{self.path / name}' belongs to another user; no records are written to it"
             raise PermissionError(msg)
-        return descriptor
+        return descriptor, about.st_size
 
     def _opened_new(self, name: str) -> int:
         descriptor = os.open(**self._at(name), flags=_APPENDS | os.O_CREAT | os.O_EXCL, mode=0o600)

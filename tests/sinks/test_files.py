@@ -485,8 +485,34 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
         sink.ship(batch, 10)
 
         assert [line["n"] for line in lines_in(disk / "models")] == list(range(40))
+        sink.close()  # the folder of the day
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("part", ["models", "models/predictions/endpoint/2024-02-29"])
+def test_a_folder_that_was_moved_away_is_made_again(tmp_path: Path, part: str) -> None:
+    """The sink keeps the folder of the day open from one batch to the next."""
+    sink = file_sink(tmp_path / "logs")
+    ship(sink, (NOON, {"n": 0}))
+    ship(sink, (NOON, {"n": 1}))
+    (tmp_path / "logs" / part).rename(tmp_path / "away")
+    ship(sink, (NOON, {"n": 2}))
+    assert [line["n"] for line in lines_in(tmp_path / "away")] == [0, 1]
+    assert [line["n"] for line in lines_in(tmp_path / "logs")] == [2]
+
+
+def test_a_file_that_others_write_to_goes_on_with_a_new_line(tmp_path: Path) -> None:
+    sink = file_sink(tmp_path)
+    ship(sink, (NOON, {"n": 0}))
+    (path,) = tmp_path.rglob("*.txt")
+    with path.open("a") as file:
+        file.write("half a line")
+    ship(sink, (NOON, {"n": 1}))
+    ship(sink, (NOON, {"n": 2}))
+    first, half, *rest = path.read_text().splitlines()
+    assert half == "half a line"
+    assert [json.loads(line)["n"] for line in (first, *rest)] == [0, 1, 2]
 
 
 def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
