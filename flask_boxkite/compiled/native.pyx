@@ -43,7 +43,7 @@ from typing import NamedTuple
 
 __all__ = ["ArrayRows", "IdMaker", "Increments", "JSONWriter", "Packer", "ParsedJson", "Raiser", "RowCells", "ShortWay", "Splicer", "Tally", "entry_head"]
 
-STATE = 2  # see `flask_boxkite/compiled/__init__.py`
+STATE = 3  # see `flask_boxkite/compiled/__init__.py`
 
 cdef enum:
     MOST_NOTED = 80
@@ -560,6 +560,10 @@ cdef class ShortWay:
         key_of: Returns the key of the output among the keys of an answer; None for an answer that is not a common one.
         kinds: The types of a row by name, and of rows by position.
         not_taken: Stands for an output that is left to the general way.
+        counts: The live counts.
+        layout: The `ModelCells` of the model.
+        ok: Cell of the answered predictions.
+        bounds: Upper bounds of the durations, in seconds.
     """
 
     cdef tuple names
@@ -567,12 +571,18 @@ cdef class ShortWay:
     cdef object add_value, key_of, object_row, table, not_taken
     cdef Py_ssize_t first_sum  # -1 for texts, which have none
     cdef dict keys
+    cdef object add
+    cdef Py_ssize_t ok, squares, durations_start, duration_sum
+    cdef tuple bounds
 
-    def __init__(self, tuple names, RowCells rows, RowCells outputs, sums, key_of, kinds, not_taken):
+    def __init__(self, tuple names, RowCells rows, RowCells outputs, sums, key_of, kinds, not_taken, counts, layout, ok,
+                 tuple bounds):
         self.names, self.rows, self.outputs, self.key_of = names, rows, outputs, key_of
         self.add_value, self.first_sum = sums.add_value, sums.first_of(0)
         self.object_row, self.table = kinds
         self.not_taken, self.keys = not_taken, {}
+        self.add, self.ok, self.squares, self.bounds = counts.add, ok, layout.squares, bounds
+        self.durations_start, self.duration_sum = layout.durations_start, layout.duration_sum
 
     def count_features(self, document, Tally tally not None):
         """Count the features in a request; return them, or None; see `ShortWay.count_features`."""
@@ -641,6 +651,18 @@ cdef class ShortWay:
         else:
             self.add_value(0, value, tally)
         return value
+
+
+    def commit(self, Tally tally not None, double duration):
+        """Add an answered prediction to the live counts; see `ShortWay.commit`."""
+        cdef Py_ssize_t longer = 0
+        while longer < len(self.bounds) and <double>self.bounds[longer] < duration:
+            longer += 1
+        tally.note(self.ok)
+        tally.note(self.squares)
+        tally.note(self.durations_start + longer)
+        tally.sums.append((self.duration_sum, duration))
+        self.add(tally)
 
 
 cdef inline bint is_scalar(value) noexcept:

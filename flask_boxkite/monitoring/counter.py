@@ -30,6 +30,7 @@ class PredictionCounter:
         counts: Live counts of all processes.
         features: Counter of the features.
         outputs: Counter of the outputs.
+        ok: Cell of the answered predictions.
 
     Args:
         baseline: Baseline of the model; None if it has none.
@@ -42,7 +43,7 @@ class PredictionCounter:
         self.counts = counts
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
         self._unhashed = "features" if layout.features else "output"
-        self._ok, self._squares = self._status_cells["ok"], layout.squares
+        self.ok, self._squares = self._status_cells["ok"], layout.squares
         self._durations_start, self._duration_sum = layout.durations_start, layout.duration_sum
         self._failed = FailedCells(layout)
 
@@ -118,7 +119,7 @@ class PredictionCounter:
             Number of predictions: 0 for an empty batch, of which only the duration is counted.
         """
         if status == "ok" and tally.rows == 1 and not tally.errors:  # the common case, without the questions of others
-            tally.raise_cell(self._ok)
+            tally.raise_cell(self.ok)
             tally.raise_cell(self._squares)
             if duration is not None:
                 tally.raise_cell(self._durations_start + bisect_left(DURATION_BOUNDS, duration))
@@ -130,10 +131,10 @@ class PredictionCounter:
         if status == "ok":
             increments: Increments = tally
             if rows == 1:
-                increments.raise_cell(self._ok)
+                increments.raise_cell(self.ok)
                 increments.raise_cell(self._squares)
             else:
-                increments.amounts.append((self._ok, rows))
+                increments.amounts.append((self.ok, rows))
                 if self._unhashed not in tally.errors:  # else none of its rows is in a bucket
                     increments.amounts.append((self._squares, rows * rows))
         else:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from flask_boxkite.compiled import native
+from flask_boxkite.live.model_cells import DURATION_BOUNDS
 from flask_boxkite.monitoring.counter import PredictionCounter
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.payloads import SCALARS, ObjectRow, Table, output_key
@@ -37,6 +38,14 @@ class CountsCommon(Protocol):
     def count_output(self, returned: Any, tally: Tally) -> Any:
         """Count the output in a view's return value; return it, or `NOT_TAKEN` if the answer is not a common one."""
 
+    def commit(self, tally: Tally, duration: float) -> None:
+        """Add an answered prediction of one row to the live counts, as `PredictionCounter.commit` does.
+
+        Args:
+            tally: Additions of the prediction.
+            duration: Seconds from request to response.
+        """
+
 
 def short_way(counter: PredictionCounter) -> CountsCommon | None:
     """Return the short way of a model's predictions; None if it has none."""
@@ -48,7 +57,17 @@ def short_way(counter: PredictionCounter) -> CountsCommon | None:
 
     key_of = partial(output_key, names=outputs.names)
     compiled: CountsCommon = native.ShortWay(
-        features.names, features.rows, outputs.rows, outputs.sums, key_of, (ObjectRow, Table), NOT_TAKEN
+        features.names,
+        features.rows,
+        outputs.rows,
+        outputs.sums,
+        key_of,
+        (ObjectRow, Table),
+        NOT_TAKEN,
+        counter.counts,
+        counter.layout,
+        counter.ok,
+        DURATION_BOUNDS,
     )
     return compiled
 
@@ -67,6 +86,7 @@ class ShortWay:
         self._count_row = features.rows.count
         self._count_output = counter.outputs.count_value
         self._output_names = counter.outputs.names
+        self._commit = counter.commit
         self._keys: dict[tuple[str, ...], str | None] = {}
 
     def count_features(self, document: Any, tally: Tally) -> Table | None:
@@ -105,6 +125,10 @@ class ShortWay:
             return NOT_TAKEN
         self._count_output(value, tally)
         return value
+
+    def commit(self, tally: Tally, duration: float) -> None:
+        """Add an answered prediction to the live counts; see `CountsCommon`."""
+        self._commit(tally, "ok", duration)
 
     def _key(self, keys: tuple[Any, ...]) -> str | None:
         if len(self._keys) >= _MAX_PLANS:  # a view may name its keys after its data

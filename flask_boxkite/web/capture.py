@@ -88,7 +88,8 @@ class Capture(RequestFeatures):
     ) -> None:
         self._started = perf_counter()
         self.model = model
-        self.prediction = model.new_id()
+        self.prediction = prediction = model.new_id()
+        self.prediction_id = prediction.text if model.has_header_ids else _quoted(prediction.text)
         self.tally = Tally()
         self._options = options
         self._config = config
@@ -96,12 +97,10 @@ class Capture(RequestFeatures):
         if options.features is None:
             self._short_way = model.short_way
 
-    @property
-    def prediction_id(self) -> str:
-        """The id that the client gets: the id from the view's own call of ``log_prediction``, if it made one."""
-        text = self.is_logged or self.prediction.text
-        # A server's name may contain characters that a header's value must not.
-        return text if self.model.has_header_ids else quote(text, safe="/:")
+    def is_logged_as(self, text: str) -> None:
+        """Note that the view has called ``log_prediction`` itself, and the id that it got."""
+        self.is_logged = text
+        self.prediction_id = text if self.model.has_header_ids else _quoted(text)
 
     # --- before the view ---------------------------------------------------------------------------------------------
 
@@ -286,9 +285,9 @@ class Capture(RequestFeatures):
 
         duration = perf_counter() - self._started
         try:
-            if self._is_common and status_code < 400:
+            if self._is_common and status_code < 400 and self._short_way is not None and not self.tally.errors:
                 model = self.model
-                model.commit(self.tally, "ok", duration)
+                self._short_way.commit(self.tally, duration)
                 if not (model.logs_all or model.wants_record(self.prediction)):
                     return
                 prediction, body, table = self.prediction, self._body, self._table
@@ -369,6 +368,11 @@ class Capture(RequestFeatures):
         is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
         self.model.record(self.prediction, body, self._table, output, status, rows, duration, reply)
+
+
+def _quoted(text: str) -> str:
+    """Return an id without characters that a header's value must not contain; a server's name may have some."""
+    return quote(text, safe="/:")
 
 
 def _tried(pick: Callable[[Any], Any], document: Any) -> Any:

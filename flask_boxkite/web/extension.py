@@ -191,8 +191,9 @@ class Boxkite:
 
         # The first takes the request's id, which the client may have been told by now.
         prediction = monitor.new_id() if capture.is_logged else capture.prediction
-        capture.is_logged = monitor.log_as(prediction, request_body, features, output)
-        return capture.is_logged
+        text = monitor.log_as(prediction, request_body, features, output)
+        capture.is_logged_as(text)
+        return text
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

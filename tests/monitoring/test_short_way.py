@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.training.build import build_baseline
 from flask_boxkite.compiled import native
 from flask_boxkite.config import Settings
+from flask_boxkite.live.model_cells import DURATION_BOUNDS
 from flask_boxkite.monitoring.body import body_of
 from flask_boxkite.monitoring.ids import PredictionId
 from flask_boxkite.monitoring.model import ModelMonitor
@@ -177,7 +180,7 @@ class Slow(str):
     left = 0
 
     def __hash__(self) -> int:
-        """Answer otherwise meanwhile."""
+        """Answer otherwise from now on."""
         Slow.left -= 1
         for number in range(300 if Slow.left == 0 else 0):
             self.way.count_output({f"key{number}": 0.5}, one_row())
@@ -362,3 +365,23 @@ def test_a_record_that_one_sink_leaves_to_the_general_way_goes_there_for_all(
     service.log_prediction(features=[30, 2500.0, "Rome", 2, 0.5], output=0.5)
     assert [recorder.counts().accepted for recorder in monitor._recorders] == [1, 1]
     service.close()
+
+
+@given(st.sampled_from([0.0, 0.0005, *DURATION_BOUNDS, 11.0]) | st.floats(0, 20))
+def test_an_answered_prediction_is_added_alike(duration: float) -> None:
+    model = MODELS["output"]
+    added = []
+    for commit in [lambda tally: model.commit(tally, "ok", duration), *committing(WAYS["output"], duration)]:
+        before = model.counter.counts.totals()
+        tally = Tally()
+        WAYS["output"][0].count_features({"age": 30, "income": 2500.5, "city": "Rome", "visits": 2, "data": 0.5}, tally)
+        commit(tally)
+        after = model.counter.counts.totals()
+        added.append([(after.cells - before.cells).tolist(), np.allclose(after.sums - before.sums, [0, 0, duration])])
+    assert added[0] == added[1] == added[2]
+    assert added[0][1]
+
+
+def committing(ways: list[CountsCommon], duration: float) -> list[Callable[[Tally], None]]:
+    """Return the functions of the ways that add a prediction."""
+    return [partial(way.commit, duration=duration) for way in ways]
