@@ -23,8 +23,8 @@ from flask_boxkite.sinks.deadline import time_left
 __all__ = [
     "ForwardError",
     "as_bytes",
+    "choose_waiting",
     "is_quiet",
-    "limit_waits",
     "receive",
     "receive_alone",
     "refuse",
