@@ -41,7 +41,20 @@ import os
 import time
 from typing import NamedTuple
 
-__all__ = ["ArrayRows", "IdMaker", "Increments", "JSONWriter", "Packer", "ParsedJson", "Raiser", "RowCells", "ShortWay", "Splicer", "Tally", "entry_head"]
+__all__ = [
+    "ArrayRows",
+    "IdMaker",
+    "Increments",
+    "JSONWriter",
+    "Packer",
+    "ParsedJson",
+    "Raiser",
+    "RowCells",
+    "ShortWay",
+    "Splicer",
+    "Tally",
+    "entry_head",
+]
 
 STATE = 3  # see `flask_boxkite/compiled/__init__.py`
 
@@ -916,7 +929,6 @@ cdef class Packer(Writer):
         raise ValueError("The value is too long for MessagePack.")
 
     cdef int put_value(self, value, int depth) except -1:
-        cdef Word word
         cdef PyObject* key
         cdef PyObject* item
         cdef Py_ssize_t position = 0
@@ -1172,7 +1184,8 @@ cdef class Splicer:
         text, entity_id, created_at = prediction[0], prediction[1], second_of(prediction[2])
         if duration is not None:
             duration = <double><int64_t>(<double>duration * 1_000_000) / 1000
-        rows = rows or 1
+        # Also no memory that the garbage collector knows is taken in between: it may run other code.
+        cdef tuple last = (created_at, text, status, duration, rows or 1)
 
         try:
             writer.begin(head)
@@ -1187,9 +1200,9 @@ cdef class Splicer:
             writer.put_ascii(body)
             writer.put_bytes(<bytes>pieces[3])
             self.put_output(output, MOST_DEEP_OUTPUT)
-            for index, value in enumerate((created_at, text, status, duration, rows), 4):
-                writer.put_bytes(<bytes>pieces[index])
-                writer.put_value(value, 0)
+            for index in range(5):
+                writer.put_bytes(<bytes>pieces[4 + index])
+                writer.put_value(last[index], 0)
             writer.put_bytes(<bytes>pieces[9])
             return writer.end()
         except (TypeError, ValueError, OverflowError):

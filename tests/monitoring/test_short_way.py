@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 from collections.abc import Callable
 from functools import partial
@@ -340,6 +341,35 @@ def test_a_body_that_is_not_bytes_goes_the_general_way(maker: RecordMaker, sink:
     table = Table(None, [[1.0]])
     table.is_plain = True
     assert spliced_by(maker, sink, bytearray(b"{}"), table, 0.5, "ok", 1, 0.1) is None
+
+
+@pytest.mark.parametrize("rows", [[[1.0, 2.0]], np.ones((3, 2))], ids=["one", "array"])
+def test_other_code_that_a_collection_runs_does_not_come_in_between(maker: RecordMaker, sink: Sink, rows: Any) -> None:
+    """It may make a record with the same memory."""
+    table, other = Table(None, rows), Table(None, [[3.0, 4.0]])
+    table.is_plain = other.is_plain = True
+
+    def splice(features: Table) -> bytes | None:
+        return spliced_by(maker, sink, b"{}", features, 0.5, "ok", 1, 0.25)
+
+    def collecting(phase: str, info: dict[str, int]) -> None:
+        splice(other)
+
+    expected = splice(table)
+    assert expected is not None
+    held = [
+        tuple([number] * 5) for number in range(5000)
+    ]  # else Python takes tuples from a store, without a collection
+    before = gc.get_threshold()
+    gc.callbacks.append(collecting)
+    gc.set_threshold(1)
+    try:
+        for number in range(200):
+            held.append(tuple([number] * 5))
+            assert splice(table) == expected
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(collecting)
 
 
 def test_names_that_are_no_text_go_the_general_way(sink: Sink) -> None:
