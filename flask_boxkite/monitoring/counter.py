@@ -121,10 +121,7 @@ class PredictionCounter:
         if status == "ok" and tally.rows == 1 and not tally.errors:  # the common case, without the questions of others
             tally.raise_cell(self.ok)
             tally.raise_cell(self._squares)
-            if duration is not None:
-                tally.raise_cell(self._durations_start + bisect_left(DURATION_BOUNDS, duration))
-                tally.sums.append((self._duration_sum, duration))
-            self.counts.add(tally)
+            self._add(tally, duration)
             return 1
 
         rows = tally.rows or _predictions_without_rows(tally, status)

@@ -20,7 +20,7 @@ from flask_boxkite.monitoring.body import body_of
 from flask_boxkite.monitoring.hints import features_hint, output_hint
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.reply import Reply
-from flask_boxkite.monitoring.short_way import NOT_TAKEN
+from flask_boxkite.monitoring.short_way import NOT_TAKEN, CountsCommon
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import JSON_LINES, Table, as_table, form_table, found_output, readable
@@ -63,7 +63,7 @@ class Capture(RequestFeatures):
     has_raised = False
     is_watched = False  # whether the response stream finishes it, once the client's status is certain
     awaits_body = False  # whether the output is searched in the body that is sent
-    _is_common = False  # whether it is one row with its features and output
+    _committing: CountsCommon | None = None  # set for one row with its features and output
     is_streamed = False  # whether the answer is made while it is sent
     owner: Any = None  # the object whose `log_prediction` finds this capture while its answer is sent
     failed_status = 500  # the status that the client gets if there is no response
@@ -97,7 +97,7 @@ class Capture(RequestFeatures):
         if options.features is None:
             self._short_way = model.short_way
 
-    def is_logged_as(self, text: str) -> None:
+    def take_logged(self, text: str) -> None:
         """Note that the view has called ``log_prediction`` itself, and the id that it got."""
         self.is_logged = text
         self.prediction_id = text if self.model.has_header_ids else _quoted(text)
@@ -184,7 +184,8 @@ class Capture(RequestFeatures):
                 return
             if output is not NOT_TAKEN:
                 self._output = output
-                self._is_common = self._table is not None and not self.tally.errors
+                if self._table is not None:
+                    self._committing = short_way
                 return
         self._take(returned, document_of)
 
@@ -285,9 +286,10 @@ class Capture(RequestFeatures):
 
         duration = perf_counter() - self._started
         try:
-            if self._is_common and status_code < 400 and self._short_way is not None and not self.tally.errors:
+            committing = self._committing
+            if committing is not None and status_code < 400 and not self.tally.errors:
                 model = self.model
-                self._short_way.commit(self.tally, duration)
+                committing.commit(self.tally, duration)
                 if not (model.logs_all or model.wants_record(self.prediction)):
                     return
                 prediction, body, table = self.prediction, self._body, self._table

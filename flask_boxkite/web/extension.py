@@ -192,7 +192,7 @@ class Boxkite:
         # The first takes the request's id, which the client may have been told by now.
         prediction = monitor.new_id() if capture.is_logged else capture.prediction
         text = monitor.log_as(prediction, request_body, features, output)
-        capture.is_logged_as(text)
+        capture.take_logged(text)
         return text
 
     # --- reading -----------------------------------------------------------------------------------------------------
