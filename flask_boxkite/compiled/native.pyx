@@ -56,7 +56,7 @@ __all__ = [
     "entry_head",
 ]
 
-STATE = 3  # see `flask_boxkite/compiled/__init__.py`
+STATE = 4  # see `flask_boxkite/compiled/__init__.py`
 
 cdef enum:
     MOST_NOTED = 80
@@ -566,36 +566,28 @@ cdef class ShortWay:
     """The compiled `monitoring.short_way.ShortWay`.
 
     Args:
-        names: Names of the features.
-        rows: Counts a row of features.
-        outputs: Counts a row of the output.
-        sums: The `SignedSums` of the output.
+        counter: Counter of the model's predictions, with two or more features and one output.
         key_of: Returns the key of the output among the keys of an answer; None for an answer that is not a common one.
         kinds: The types of a row by name, and of rows by position.
         not_taken: Stands for an output that is left to the general way.
-        counts: The live counts.
-        layout: The `ModelCells` of the model.
-        ok: Cell of the answered predictions.
         bounds: Upper bounds of the durations, in seconds.
     """
 
-    cdef tuple names
+    cdef tuple names, bounds
     cdef RowCells rows, outputs
-    cdef object add_value, key_of, object_row, table, not_taken
+    cdef object add, add_value, key_of, object_row, table, not_taken
     cdef Py_ssize_t first_sum  # -1 for texts, which have none
-    cdef dict keys
-    cdef object add
     cdef Py_ssize_t ok, squares, durations_start, duration_sum
-    cdef tuple bounds
+    cdef dict keys
 
-    def __init__(self, tuple names, RowCells rows, RowCells outputs, sums, key_of, kinds, not_taken, counts, layout, ok,
-                 tuple bounds):
-        self.names, self.rows, self.outputs, self.key_of = names, rows, outputs, key_of
+    def __init__(self, counter, key_of, kinds, not_taken, tuple bounds):
+        layout, sums = counter.layout, counter.outputs.sums
+        self.names, self.rows, self.outputs = counter.features.names, counter.features.rows, counter.outputs.rows
+        self.add, self.ok, self.squares, self.bounds = counter.counts.add, counter.ok, layout.squares, bounds
+        self.durations_start, self.duration_sum = layout.durations_start, layout.duration_sum
         self.add_value, self.first_sum = sums.add_value, sums.first_of(0)
         self.object_row, self.table = kinds
-        self.not_taken, self.keys = not_taken, {}
-        self.add, self.ok, self.squares, self.bounds = counts.add, ok, layout.squares, bounds
-        self.durations_start, self.duration_sum = layout.durations_start, layout.duration_sum
+        self.key_of, self.not_taken, self.keys = key_of, not_taken, {}
 
     def count_features(self, document, Tally tally not None):
         """Count the features in a request; return them, or None; see `ShortWay.count_features`."""

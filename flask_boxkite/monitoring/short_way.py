@@ -49,26 +49,13 @@ class CountsCommon(Protocol):
 
 def short_way(counter: PredictionCounter) -> CountsCommon | None:
     """Return the short way of a model's predictions; None if it has none."""
-    features, outputs = counter.features, counter.outputs
-    if len(features.names) < 2 or len(outputs.names) != 1:
+    if len(counter.features.names) < 2 or len(counter.outputs.names) != 1:
         return None
     if native is None:
         return ShortWay(counter)
 
-    key_of = partial(output_key, names=outputs.names)
-    compiled: CountsCommon = native.ShortWay(
-        features.names,
-        features.rows,
-        outputs.rows,
-        outputs.sums,
-        key_of,
-        (ObjectRow, Table),
-        NOT_TAKEN,
-        counter.counts,
-        counter.layout,
-        counter.ok,
-        DURATION_BOUNDS,
-    )
+    key_of = partial(output_key, names=counter.outputs.names)
+    compiled: CountsCommon = native.ShortWay(counter, key_of, (ObjectRow, Table), NOT_TAKEN, DURATION_BOUNDS)
     return compiled
 
 
