@@ -112,10 +112,14 @@ class FileSink:
 
     def ship(self, batch: Batch, timeout: float) -> None:
         """Append the lines to the files of their minutes, each file's lines together or not at all."""
+        minutes: dict[int, list[bytes]] = {}
+        for packed in batch.records:
+            (seconds,) = _TIME.unpack_from(packed)
+            minutes.setdefault(seconds // 60, []).append(packed[_TIME.size :])
         if self._unfinished_batch != batch.id:
             self._unfinished_batch, self._written = batch.id, set()
 
-        for minute, lines in _by_minute(batch.records).items():
+        for minute, lines in minutes.items():
             if minute not in self._written:
                 day, hour_minute = strftime("%Y-%m-%d %H%M", gmtime(minute * 60)).split()
                 try:
@@ -213,18 +217,6 @@ class FileSink:
     def forked(self) -> FileSink:
         """Return the same sink: it reads the process id for a file's name at each write."""
         return self
-
-
-def _by_minute(records: Sequence[bytes]) -> dict[int, list[bytes]]:
-    """Return the lines of each minute."""
-    heads = dict.fromkeys([record[: _TIME.size] for record in records])
-    minutes = {head: _TIME.unpack(head)[0] // 60 for head in heads}
-    if len(set(minutes.values())) == 1:  # the common case, without a look at each record
-        return {minute: [record[_TIME.size :] for record in records] for minute in minutes.values()}
-    lines: dict[int, list[bytes]] = {minute: [] for minute in minutes.values()}
-    for record in records:
-        lines[minutes[record[: _TIME.size]]].append(record[_TIME.size :])
-    return lines
 
 
 def _group_of(name: str) -> int:
