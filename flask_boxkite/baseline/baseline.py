@@ -18,7 +18,7 @@ from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
-from flask_boxkite.baseline.merging import merge
+from flask_boxkite.baseline.merging import merge, merge_validations
 from flask_boxkite.errors import BinMismatchError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Baseline(BaselineContents):
         created: Time when it was made, in Unix seconds.
         row_collisions: Probability that two of the rows are equal (`training.collisions`); None if it is unknown, as in
             files of earlier releases and of boxkite 0.0.5. Not part of the identity.
+        validation: Outputs beside the actual values of the same rows; None if no actual values were given.
     """
 
     def __repr__(self) -> str:
@@ -92,6 +93,9 @@ class Baseline(BaselineContents):
         texts: Collection[str] = (),
         missing_texts: Collection[str] = (),
         exclude: Collection[str] = (),
+        actual: str | None = None,
+        threshold: float | None = None,
+        positive: Any = None,
         progress: Progress = None,
     ) -> Baseline:
         """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
@@ -113,6 +117,10 @@ class Baseline(BaselineContents):
             texts: Names of text columns that stay texts, even if they look like numbers or dates.
             missing_texts: Texts that stand for a missing value.
             exclude: Names of columns to leave out.
+            actual: Name of the column that holds the values that came true. Its values and the outputs are kept until
+                the end: about 16 bytes a row.
+            threshold: Score from which a row is predicted to be positive.
+            positive: Actual value that the score stands for.
             progress: Display of the rows done (`Progress`).
 
         Raises:
@@ -132,7 +140,18 @@ class Baseline(BaselineContents):
             missing_texts=missing_texts,
             exclude=exclude,
         )
-        return cls.of(count_chunks(chunks, inference, options, model=model, version=version, progress=progress))
+        contents = count_chunks(
+            chunks,
+            inference,
+            options,
+            model=model,
+            version=version,
+            actual=actual,
+            threshold=threshold,
+            positive=positive,
+            progress=progress,
+        )
+        return cls.of(contents)
 
     def dump(self, path: str | os.PathLike[str], *, names: str = "labels") -> None:
         """Write the baseline file, whole or not at all.
@@ -169,6 +188,7 @@ class Baseline(BaselineContents):
             self.version if self.version == other.version else None,
             max(self.created, other.created),
             self._merged_collisions(other),
+            merge_validations(self.validation, other.validation),
         )
 
     def _merged_collisions(self, other: Baseline) -> float | None:

@@ -11,6 +11,7 @@ from itertools import chain
 
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
+from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.errors import BaselineError
 
@@ -28,6 +29,7 @@ class BaselineContents:
     version: str | None = None
     created: int = 0
     row_collisions: float | None = None
+    validation: Validation | None = None
 
     def __post_init__(self) -> None:
         check_text("model name", self.model)
@@ -59,9 +61,12 @@ class BaselineContents:
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hex digits of the SHA-256 of the distributions: not of model, version or date."""
-        content = json.dumps([list(map(_content, self.features)), list(map(_content, self.outputs))])
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
+        """12 hex digits of the SHA-256 of distributions and validation: not of model, version or date."""
+        content: list[object] = [list(map(_content, self.features)), list(map(_content, self.outputs))]
+        if self.validation is not None:  # baselines without one keep the fingerprint that they always had
+            content.append(self.validation.identity)
+        text = json.dumps(content)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _content(distribution: Distribution) -> list[object]:

@@ -63,7 +63,7 @@ class Continuous:
         missing: Rows that were None or NaN.
         invalid: Rows that were not numbers.
         group_bounds: Bounds at which groups end. Values at or below the first are `BELOW`, values above the last
-            `ABOVE`. A first bound of ``-inf`` means that there is no `BELOW`.
+            `ABOVE`, and may have several bins. A first bound of ``-inf`` means that there is no `BELOW`.
         width: Bits of the floats in training: 64, 32 or 16. Live values are rounded to it before they are compared,
             because clients write one float32 in several ways (0.1 and 0.10000000149011612).
         is_time: Whether values are dates or moments (`times`); bounds are seconds since 1970 then.
@@ -102,9 +102,8 @@ class Continuous:
     def _check_groups(self) -> None:
         known = {-math.inf, *self.upper_bounds}
         ordered = all(a < b for a, b in pairwise(self.group_bounds))
-        complete = len(self.group_bounds) >= 2 and self.group_bounds[-1] == self.upper_bounds[-1]
-        if not (ordered and complete and known.issuperset(self.group_bounds)):
-            msg = f"The groups of {self.name!r} must end at its bounds and reach the last, got {self.group_bounds!r}."
+        if not (ordered and len(self.group_bounds) >= 2 and known.issuperset(self.group_bounds)):
+            msg = f"The groups of {self.name!r} must increase and end at its bounds, got {self.group_bounds!r}."
             raise BaselineError(msg)
 
     @property
@@ -120,10 +119,11 @@ class Continuous:
     @cached_property
     def extremes(self) -> tuple[float, float]:
         """The smallest and the largest training value, as far as the bounds tell; ``-inf`` if there is no `BELOW`."""
-        smallest, largest = extremes_within(
-            self.upper_bounds[0], self.upper_bounds[-1], time_text if self.is_time else repr
-        )
-        return (smallest if math.isfinite(self.group_bounds[0]) else -math.inf), largest
+        lowest, *_, highest = self.group_bounds
+        is_closed = math.isfinite(lowest)
+        write = time_text if self.is_time else repr
+        smallest, largest = extremes_within(lowest if is_closed else self.upper_bounds[0], highest, write)
+        return (smallest if is_closed else -math.inf), largest
 
     @cached_property
     def groups(self) -> tuple[Span, ...]:
@@ -135,7 +135,12 @@ class Continuous:
         if spans[0].start > 0:
             spans.insert(0, Span(BELOW, 0, spans[0].start))
         top = len(self.upper_bounds)
-        return (*spans, Span(ABOVE, top, top + 1), Span(MISSING, top + 1, top + 2), Span(INVALID, top + 2, top + 3))
+        return (
+            *spans,
+            Span(ABOVE, spans[-1].stop, top + 1),
+            Span(MISSING, top + 1, top + 2),
+            Span(INVALID, top + 2, top + 3),
+        )
 
     @property
     def shape(self) -> tuple[object, ...]:

@@ -1,15 +1,23 @@
-"""The sum of two distributions with equal bins."""
+"""The sum of two distributions, or validations, with equal bins."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from flask_boxkite.baseline.bounds import even_groups
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.validation import (
+    BinaryValidation,
+    ClassValidation,
+    Means,
+    RegressionValidation,
+    Validation,
+)
 from flask_boxkite.errors import BinMismatchError
 
-__all__ = ["merge"]
+__all__ = ["merge", "merge_validations"]
 
 
 def merge(left: Distribution, right: Distribution) -> Distribution:
@@ -65,3 +73,92 @@ def _differences(left: Distribution, right: Distribution) -> Iterator[tuple[str,
         yield "bins", left.upper_bounds, right.upper_bounds
     if isinstance(left, Discrete) and isinstance(right, Discrete):
         yield "categories", left.shape[2:4], right.shape[2:4]
+
+
+# --- validations -----------------------------------------------------------------------------------------------------
+
+
+def merge_validations(left: Validation | None, right: Validation | None) -> Validation | None:
+    """Add the counts of two validations; means are weighted by rows. None if there is one at most.
+
+    Raises:
+        BinMismatchError: They compare other outputs or actual values, or in other bins.
+    """
+    if left is None or right is None:
+        return None
+    if isinstance(left, BinaryValidation) and isinstance(right, BinaryValidation) and left.shape == right.shape:
+        return _merged_binary(left, right)
+    if isinstance(left, ClassValidation) and isinstance(right, ClassValidation) and left.shape == right.shape:
+        return _merged_classes(left, right)
+    if isinstance(left, RegressionValidation) and isinstance(right, RegressionValidation) and left.shape == right.shape:
+        return _merged_regression(left, right)
+    msg = "The validations differ in their outputs, actual values, threshold or bins. Only equal ones can be added."
+    raise BinMismatchError(msg)
+
+
+def _merged_binary(left: BinaryValidation, right: BinaryValidation) -> BinaryValidation:
+    rows = left.bin_rows, right.bin_rows
+    return replace(
+        left,
+        negatives=_sums(left.negatives, right.negatives),
+        positives=_sums(left.positives, right.positives),
+        scores=_merged_if_known(left.scores, right.scores, *rows),
+        squares=_merged_if_known(left.squares, right.squares, *rows),
+        logs=_merged_if_known(left.logs, right.logs, *rows),
+        complement_logs=_merged_if_known(left.complement_logs, right.complement_logs, *rows),
+        effects=_merged_effects(left.effects, right.effects, left.rows, right.rows),
+    )
+
+
+def _merged_classes(left: ClassValidation, right: ClassValidation) -> ClassValidation:
+    counts = tuple(
+        tuple(_sums(*bins) for bins in zip(*of_class, strict=True))
+        for of_class in zip(left.counts, right.counts, strict=True)
+    )
+    effects = _merged_effects(left.effects, right.effects, left.rows, right.rows)
+    return replace(left, counts=counts, effects=effects)
+
+
+def _merged_regression(left: RegressionValidation, right: RegressionValidation) -> RegressionValidation:
+    rows = left.counts, right.counts
+    return replace(
+        left,
+        counts=_sums(*rows),
+        errors=_merged_means(left.errors, right.errors, *rows),
+        absolute_errors=_merged_means(left.absolute_errors, right.absolute_errors, *rows),
+        squared_errors=_merged_means(left.squared_errors, right.squared_errors, *rows),
+        error_counts=_sums(left.error_counts, right.error_counts),
+        effects=_merged_effects(left.effects, right.effects, left.rows, right.rows),
+    )
+
+
+def _sums(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
+    return tuple(map(sum, zip(left, right, strict=True)))
+
+
+def _merged_if_known(
+    left: Means | None, right: Means | None, left_rows: Sequence[int], right_rows: Sequence[int]
+) -> Means | None:
+    return None if left is None or right is None else _merged_means(left, right, left_rows, right_rows)
+
+
+def _merged_means(left: Means, right: Means, left_rows: Sequence[int], right_rows: Sequence[int]) -> Means:
+    """Return the means of the rows of both, bin by bin."""
+    bins = zip(left, right, left_rows, right_rows, strict=True)
+    return tuple(
+        math.fsum(mean * rows for mean, rows in ((a, n), (b, m)) if rows) / (n + m) if n + m else math.nan
+        for a, b, n, m in bins
+    )
+
+
+def _merged_effects(
+    left: Sequence[Means] | None, right: Sequence[Means] | None, left_rows: int, right_rows: int
+) -> tuple[Means, ...] | None:
+    """Return the effects, weighted by the rows that they were found in."""
+    if left is None or right is None:
+        return None
+    rows = left_rows + right_rows
+    return tuple(
+        tuple((a * left_rows + b * right_rows) / rows for a, b in zip(*target, strict=True))
+        for target in zip(left, right, strict=True)
+    )

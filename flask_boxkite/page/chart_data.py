@@ -154,8 +154,9 @@ def _categories(variable: Discrete, before: NDArray[np.float64], now: NDArray[np
 
 
 def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[np.float64]) -> Histogram:
-    bounds = np.array(variable.upper_bounds)
     first = next((group.stop for group in variable.groups if group.name == BELOW), 0)
+    last = next(group.start for group in variable.groups if group.name == ABOVE)
+    bounds = np.array(variable.upper_bounds[:last])
     # Scaling before subtracting keeps the difference of two huge bounds finite.
     unit = float(np.abs(bounds).max()) or 1.0
     scaled = bounds / unit
@@ -167,7 +168,7 @@ def _histogram(variable: Continuous, before: NDArray[np.float64], now: NDArray[n
     texts = bound_texts((lower, upper), is_time=variable.is_time)
     tails = (
         (f"up to {texts[0]}", slice(first, inside.start)),
-        (f"over {texts[1]}", slice(inside.stop, len(bounds))),
+        (f"over {texts[1]}", slice(inside.stop, last)),
     )
     bars = [Bar(label, float(before[cells].sum()), float(now[cells].sum())) for label, cells in tails]
 

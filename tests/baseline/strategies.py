@@ -31,7 +31,9 @@ def continuous(draw: st.DrawFn) -> Continuous:
     bounds = sorted(draw(st.sets(FLOATS, min_size=1, max_size=8)))
     counts = draw(st.lists(COUNTS, min_size=len(bounds) + 1, max_size=len(bounds) + 1))
     starts = [-math.inf, *bounds[:-1]]
-    groups = sorted({draw(st.sampled_from(starts)), *draw(st.sets(st.sampled_from(bounds))), bounds[-1]})
+    # There may be bins below the first group and above the last.
+    groups = sorted({draw(st.sampled_from(starts)), *draw(st.sets(st.sampled_from(bounds), min_size=1))})
+    groups = groups if len(groups) > 1 else [-math.inf, *groups]
     return Continuous(draw(NAMES), tuple(bounds), tuple(counts), tuple(groups), draw(COUNTS), draw(COUNTS))
 
 

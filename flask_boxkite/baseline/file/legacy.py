@@ -275,3 +275,5 @@ def _warn_of_losses(baseline: BaselineContents) -> None:
         logger.warning("To boxkite 0.0.5, %s. flask_boxkite reads the file as it was meant.", ", and ".join(losses))
     if outputs:
         logger.warning("A file of boxkite 0.0.5 has one output. Left out: %s.", ", ".join(map(repr, outputs)))
+    if baseline.validation is not None:
+        logger.warning("A file of boxkite 0.0.5 has no actual values: what they tell of the model is left out.")

@@ -21,6 +21,7 @@ from flask_boxkite.baseline.file import legacy
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.baseline.file.damage import HINT, fail
 from flask_boxkite.baseline.file.lines import lines_of
+from flask_boxkite.baseline.file.validation import LISTS, ValidationSamples
 from flask_boxkite.baseline.file.writer import BASELINE_INFO, CREATED_FORMAT, ROW_COLLISIONS
 from flask_boxkite.baseline.limits import LONGEST_NAME, MOST_BINS
 from flask_boxkite.errors import BaselineError
@@ -129,7 +130,7 @@ def _sample(line: str, number: int) -> Sample:
 
 def _check_labels(sample: Sample) -> None:
     for label, value in sample.labels.items():
-        if len(value) > LONGEST_NAME and label != "missing_texts":  # which is a list
+        if len(value) > LONGEST_NAME and label not in ("missing_texts", *LISTS):  # which are lists
             fail(f"{label!r} has {len(value):,} letters; it may have {LONGEST_NAME:,}.", sample.line)
 
 
@@ -140,6 +141,7 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
     about: Sample | None = None
     collisions: float | None = None
     variables: dict[tuple[str, str], _FileVariable] = {}
+    validation = ValidationSamples()
 
     for sample in samples:
         if sample.name == BASELINE_INFO.name:
@@ -150,18 +152,20 @@ def _assembled(samples: Sequence[Sample]) -> BaselineContents:
             if collisions is not None:
                 fail(f"'{sample.name}' is there twice.", sample.line)
             collisions = _probability(sample)
-        else:
+        elif not validation.take(sample):
             _sort_in(sample, variables)
     if about is None:
         fail(f"it has no '{BASELINE_INFO.name}', so it is no baseline. {HINT}")
+    features, outputs = (_side(side, variables) for side in ("feature", "inference"))
     baseline = BaselineContents(
-        _side("feature", variables),
-        _side("inference", variables),
+        features,
+        outputs,
         read_count(about),
         about.labels.get("model", "default"),
         about.labels.get("version") or None,
         _created(about),
         collisions,
+        validation.validation(features, outputs),
     )
     claimed = about.labels.get("baseline")
     if claimed != baseline.fingerprint:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.families import METRIC_WORDS, variable_families
 from flask_boxkite.baseline.file import legacy
+from flask_boxkite.baseline.file.validation import validation_families
 from flask_boxkite.baseline.variables import SIDES, Side, Variable
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.promtext.family import Family, label_text, running_sum
@@ -53,8 +56,13 @@ def render(baseline: BaselineContents) -> str:
             side, baseline.on(side), labels, baseline=True, bins=True, openmetrics=False
         ):
             parts.append((family, sample_lines.render(running).decode()))
+    if baseline.validation is not None:
+        parts += validation_families(baseline.validation, baseline.features, labels)
 
-    return "".join(family.header(openmetrics=False) + lines for family, lines in parts if lines)
+    return "".join(
+        family.header(openmetrics=False) + "".join(lines for _, lines in same)
+        for family, same in groupby(((family, lines) for family, lines in parts if lines), key=itemgetter(0))
+    )
 
 
 def info_lines(baseline: BaselineContents, labels: str) -> Iterator[tuple[Family, str]]:

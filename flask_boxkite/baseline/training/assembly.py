@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from flask_boxkite.baseline.contents import BaselineContents
@@ -11,6 +11,7 @@ from flask_boxkite.baseline.training.advice import warn_of_columns, warn_of_row_
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError, Problem
 from flask_boxkite.baseline.training.seen import Seen
+from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["assembled"]
@@ -26,8 +27,20 @@ def assembled(
     version: str | None,
     created: int,
     collisions: float | None,
+    validate: Callable[[Sequence[Distribution]], Validation] | None = None,
 ) -> BaselineContents:
     """Put distributions together to the contents of a baseline.
+
+    Args:
+        features: Distributions of the features.
+        outputs: Distributions of the outputs.
+        options: Decisions of the user.
+        seen: Observations of the counting.
+        model: Name of the model.
+        version: Name of the version, for people.
+        created: Unix time.
+        collisions: Probability that two rows are equal.
+        validate: Function that compares the outputs with the actual values of the same rows; None without these.
 
     Raises:
         ColumnError: Some columns could not be counted.
@@ -50,7 +63,8 @@ def assembled(
             tuple(replace(item, missing_texts=options.missing_texts) for item in side) for side in (features, outputs)
         )
 
-    return BaselineContents(features, outputs, rows[0], model, version or None, created, collisions)
+    validation = None if validate is None else validate(outputs)
+    return BaselineContents(features, outputs, rows[0], model, version or None, created, collisions, validation)
 
 
 def _is_invalid(item: Distribution) -> bool:

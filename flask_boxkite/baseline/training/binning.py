@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ SHARES = (0.0, 0.25, 0.75, 1.0, *DECILES)
 
 
 def choose_bounds(
-    ranking: Ranking, max_bins: int, *, is_time: bool = False
+    ranking: Ranking, max_bins: int, *, is_time: bool = False, edges: Collection[float] = ()
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Choose the bounds of bins and groups for a column's finite numbers, as `bounds_of_quantiles` does.
 
@@ -47,17 +47,23 @@ def choose_bounds(
         ranking: Ranking of the column, with at least one finite number.
         max_bins: Most finite bounds to return, unless the deciles alone are more.
         is_time: Whether the numbers are moments.
+        edges: Bounds that are wanted.
     """
     below, above = (int(np.count_nonzero(ranking.values == infinity)) for infinity in (-np.inf, np.inf))
     size = ranking.size - below - above
     values = ranking.at([below + rank_of(share, size) for share in SHARES])
     # The float of the shortest decimals, with unsigned zero, as in labels.
     quantiles = {share: to_number(value) + 0.0 for share, value in zip(SHARES, values, strict=True)}
-    return bounds_of_quantiles(quantiles.__getitem__, size, max_bins, is_time=is_time)
+    return bounds_of_quantiles(quantiles.__getitem__, size, max_bins, is_time=is_time, edges=edges)
 
 
 def bounds_of_quantiles(
-    quantile: Callable[[float], float], size: int, max_bins: int, *, is_time: bool = False
+    quantile: Callable[[float], float],
+    size: int,
+    max_bins: int,
+    *,
+    is_time: bool = False,
+    edges: Collection[float] = (),
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Choose the bounds of bins and groups for a column.
 
@@ -69,6 +75,7 @@ def bounds_of_quantiles(
         size: Number of finite values, at least one.
         max_bins: Most finite bounds to return, unless the deciles alone are more.
         is_time: Whether the values are moments: then no bound leaves the calendar, and each can be written.
+        edges: Bounds that are wanted, and replace the bounds of equal width; they may lie outside of the values.
 
     Returns:
         The upper bounds of bins, and the ones at which groups end; the first end is ``-inf`` if no float is below the
@@ -81,7 +88,9 @@ def bounds_of_quantiles(
     deciles = set(map(quantile, DECILES))
     fixed = {low, *deciles, high}
     quartiles = quantile(0.25), quantile(0.75)
-    fill = _filling_edges(quartiles, size, low, high, max_bins - len(fixed)) if smallest < largest else set()
+    fill = set(edges)
+    if not fill and smallest < largest:
+        fill = _filling_edges(quartiles, size, low, high, max_bins - len(fixed))
 
     # No group ends at the largest value itself, because the next group could never be filled.
     groups = {low if low < smallest else -math.inf, *(deciles - {largest}), high}

@@ -17,11 +17,13 @@ from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
+from flask_boxkite.baseline.training.judged import first_columns, judged_columns, rereadable
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs, with_classes
+from flask_boxkite.baseline.training.validating import ValidationRows, check_judging, validation_rows, with_effects
 from flask_boxkite.errors import BaselineError
 
 __all__ = ["build_baseline"]
@@ -35,6 +37,9 @@ def build_baseline(
     model: str = "default",
     version: str | None = None,
     classes: Iterable[Any] | None = None,
+    actual: Any = None,
+    threshold: float | None = None,
+    positive: Any = None,
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
 ) -> Baseline:
@@ -48,6 +53,14 @@ def build_baseline(
         options.check_outputs(inference)
     if classes is not None:
         inference = with_classes(inference, classes)
+    rows: ValidationRows | None = None
+    check_judging(options, inference, actual, threshold=threshold, positive=positive)
+    if actual is not None:
+        features, inference = rereadable(features), rereadable(inference)
+        rows = validation_rows(
+            *judged_columns(features, inference, actual), options, threshold=threshold, positive=positive
+        )
+        options = options.with_validation(rows.edges, actual)
 
     seen = Seen()
     with Steps(progress) as steps:
@@ -66,7 +79,11 @@ def build_baseline(
         version=version,
         created=int(clock()),
         collisions=sides.collisions,
+        validate=None if rows is None else rows.validation,
     )
+    if rows is not None:
+        names = [item.name for item in contents.features]
+        contents = with_effects(contents, rows, first_columns(features, names) if names else {})
     return Baseline.of(contents)
 
 

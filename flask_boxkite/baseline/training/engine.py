@@ -316,7 +316,11 @@ class _Batch:
             if self._is_discrete(item)
         }
         bounds = {
-            item: self._numbers[item].chosen_bounds(item.name, self._options) for item in items if item not in by_column
+            item: self._numbers[item].chosen_bounds(
+                item.name, self._options, is_output=item.name not in self._positions
+            )
+            for item in items
+            if item not in by_column
         }
         for item, at_most in self._at_most({item: upper for item, (upper, _) in bounds.items()}).items():
             by_column[item] = self._numbers[item].continuous(item.name, *bounds[item], at_most)

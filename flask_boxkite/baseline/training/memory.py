@@ -87,7 +87,8 @@ def _distribution(
         counts_of_bins = count_bins(ranking, bounds)
         return Continuous(name, bounds, counts_of_bins, even_groups(bounds, counts_of_bins), **others)
 
-    bounds, groups = choose_bounds(ranking, options.max_bins, is_time=column.is_time)
+    edges = options.edges.get(name, ()) if is_output else ()
+    bounds, groups = choose_bounds(ranking, options.max_bins, is_time=column.is_time, edges=edges)
     return Continuous(name, bounds, count_bins(ranking, bounds), groups, **others)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import index
 from typing import Any
 
@@ -57,6 +57,7 @@ class BaselineOptions:
         texts: Names of text columns that stay texts, although they look like numbers, dates or booleans.
         missing_texts: Texts that stand for a missing value, in lower case.
         exclude: Names of columns that are left out.
+        edges: Bounds that the bins of outputs must have, by name; these outputs are continuous.
     """
 
     discrete: frozenset[str | int] | None
@@ -67,6 +68,7 @@ class BaselineOptions:
     texts: frozenset[str] = frozenset()
     missing_texts: frozenset[str] = frozenset()
     exclude: frozenset[str] = frozenset()
+    edges: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -109,6 +111,16 @@ class BaselineOptions:
             msg = f"'bins' and 'discrete' both name {both[0]!r}. A column has bins, or categories."
             raise BaselineError(msg)
 
+    def with_validation(self, edges: Mapping[str, tuple[float, ...]], actual: Any) -> BaselineOptions:
+        """Return options under which outputs get *edges*, and the column that holds the actual values is left out.
+
+        Args:
+            edges: Bounds that the bins of outputs must have, by name.
+            actual: Name of that column, or the actual values themselves.
+        """
+        exclude = self.exclude | ({actual} if isinstance(actual, str) else set())
+        return replace(self, edges=edges, exclude=exclude)
+
     def leaves_out(self, name: str, seen: Seen, labels: Collection[str] = (), *, is_output: bool = False) -> bool:
         """Say whether a column is left out; *seen* notes that it exists.
 
@@ -150,7 +162,7 @@ class BaselineOptions:
             position: Position among the features; None for an output.
             is_category: Whether the column's type alone says that it is discrete.
         """
-        if name in self.bins:
+        if name in self.bins or (position is None and name in self.edges):
             return False
         if is_category:
             return True
@@ -182,7 +194,8 @@ class BaselineOptions:
         if bounds.are_dates and not is_time:
             fact = f"Column {name!r} holds numbers, but its bins are dates."
             raise ColumnError([Problem(fact, "Give numbers as bins, or dates as values.")])
-        return whole_microseconds(bounds.values) if is_time else bounds.values
+        values = tuple(sorted({*bounds.values, *self.edges.get(name, ())}))
+        return whole_microseconds(values) if is_time else values
 
     def refuse_bins(self, name: str) -> None:
         """Refuse bins for a column that has turned out to hold texts.

@@ -204,7 +204,9 @@ class NumericColumn:
             return False
         return None if self.ranges.is_mixed.any() else True
 
-    def chosen_bounds(self, name: str, options: BaselineOptions) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
+    def chosen_bounds(
+        self, name: str, options: BaselineOptions, *, is_output: bool
+    ) -> tuple[tuple[float, ...], tuple[float, ...] | None]:
         """Return the upper bounds of the column's bins, and of its groups unless these follow from the counts.
 
         Raises:
@@ -213,7 +215,10 @@ class NumericColumn:
         user_bounds = options.given_bounds(name, is_time=self.is_time)
         if user_bounds:
             return user_bounds, None
-        return bounds_of_quantiles(self.ranges.quantile, self.ranges.size, options.max_bins, is_time=self.is_time)
+        edges = options.edges.get(name, ()) if is_output else ()
+        return bounds_of_quantiles(
+            self.ranges.quantile, self.ranges.size, options.max_bins, is_time=self.is_time, edges=edges
+        )
 
     def continuous(
         self, name: str, bounds: tuple[float, ...], groups: tuple[float, ...] | None, at_most: Counts

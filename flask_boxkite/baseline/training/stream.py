@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,15 @@ from flask_boxkite.baseline.bounds import even_groups
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
+from flask_boxkite.baseline.training.aligned import as_items
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.binning import count_bins, float_width
 from flask_boxkite.baseline.training.collisions import RowHashes, StreamCollisions, reusable
 from flask_boxkite.baseline.training.columns import Column, as_column
+from flask_boxkite.baseline.training.effects import MOST_VALUES
+from flask_boxkite.baseline.training.judged import rereadable
 from flask_boxkite.baseline.training.leading_bits import LeadingBits
+from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
 from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranges import Counts
@@ -47,6 +51,12 @@ from flask_boxkite.baseline.training.text_columns import (
     rows_of_texts,
     seconds_of,
     unclear,
+)
+from flask_boxkite.baseline.training.validating import (
+    ValidationRows,
+    check_judging,
+    validation_rows,
+    with_effects,
 )
 from flask_boxkite.baseline.training.value_words import Words
 from flask_boxkite.errors import BaselineError
@@ -74,6 +84,9 @@ def count_chunks(
     *,
     model: str = "default",
     version: str | None = None,
+    actual: str | None = None,
+    threshold: float | None = None,
+    positive: Any = None,
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
     limits: StreamLimits = StreamLimits(),
@@ -81,30 +94,107 @@ def count_chunks(
     """Count chunks of training data; `Baseline.from_chunks` explains the parameters."""
     options = options or BaselineOptions.of()
     options.check_outputs(inference)
+    check_judging(options, inference, actual, threshold=threshold, positive=positive)
     streams: dict[str, _Stream] = {}
     rows, seen = StreamCollisions(), Seen()
     outputs = frozenset([inference] if isinstance(inference, str) else inference or ())
+    held = _Held(() if actual is None else (*outputs, actual))
+    sample = _Sample(outputs, actual)
 
     with Steps(progress) as steps:
         for number, chunk in enumerate(chunks):
-            rows.add(_take(chunk, number, streams, options, seen, outputs, limits))
+            rows.add(_take(sample.seen_in(held.seen_in(chunk)), number, streams, options, seen, outputs, limits))
             steps.tell(max((stream.rows for stream in streams.values()), default=0), None, "rows")
     if not any(stream.rows for stream in streams.values()):
         msg = "The chunks of training data have no rows. Was the iterator used up before?"
         raise BaselineError(msg)
 
     wanted = _names(inference, streams)
-    features = [stream for name, stream in streams.items() if name not in wanted]
-    return assembled(
+    features = [stream for name, stream in streams.items() if name not in (*wanted, actual)]
+    validation: ValidationRows | None = None
+    if actual is None:
+        of_outputs = tuple(_counted(((None, streams[name]) for name in wanted), seen))
+    else:
+        _names(actual, streams)
+        columns = {name: held.column(name) for name in wanted}
+        validation = validation_rows(columns, held.column(actual), options, threshold=threshold, positive=positive)
+        options = options.with_validation(validation.edges, actual)
+        of_outputs = tuple(count_columns(((name, None, values) for name, values in columns.items()), options, seen))
+        seen.excluded.add(actual)
+    contents = assembled(
         tuple(_counted(((position, stream) for position, stream in enumerate(features)), seen)),
-        tuple(_counted(((None, streams[name]) for name in wanted), seen)),
+        of_outputs,
         options,
         seen,
         model=model,
         version=version,
         created=int(clock()),
         collisions=rows.collisions,
+        validate=None if validation is None else validation.validation,
     )
+    if validation is None:
+        return contents
+    return with_effects(contents, validation, sample.columns([item.name for item in contents.features]))
+
+
+class _Held:
+    """The columns of all chunks that are compared row by row, and so are kept: about 16 bytes a row.
+
+    Args:
+        names: Names of the columns; empty if none is compared.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._parts: dict[str, list[Any]] = {name: [] for name in names}
+
+    def seen_in(self, chunk: Any) -> Any:
+        """Keep the columns of a chunk; return the chunk, or its columns if it can be read only once."""
+        if not self._parts:
+            return chunk
+        chunk = rereadable(chunk)
+        for name, values in named_columns(chunk, prefix="feature"):
+            if name in self._parts:
+                self._parts[name].append(as_items(values))
+        return chunk
+
+    def column(self, name: str) -> Any:
+        """Return a column of all chunks."""
+        return _joined(self._parts[name])
+
+
+class _Sample:
+    """The features of the first chunks, as many as `group_effects` can use.
+
+    Args:
+        outputs: Names of the outputs.
+        actual: Name of the column of actual values; None if nothing is compared.
+    """
+
+    def __init__(self, outputs: Collection[str], actual: str | None) -> None:
+        self._others = None if actual is None else {*outputs, actual}
+        self._parts: dict[str, list[Any]] = {}
+        self._values = 0
+
+    def seen_in(self, chunk: Any) -> Any:
+        """Keep the features of a chunk if there is room; return the chunk."""
+        if self._others is None or self._values >= MOST_VALUES:
+            return chunk
+        for name, values in named_columns(chunk, prefix="feature"):
+            if name not in self._others:
+                self._parts.setdefault(name, []).append(as_items(values))
+                self._values += len(self._parts[name][-1])
+        return chunk
+
+    def columns(self, names: Collection[str]) -> dict[str, Any]:
+        """Return the columns of these names."""
+        return {name: _joined(self._parts[name]) for name in names}
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Return one column of several."""
+    if all(isinstance(part, np.ndarray) for part in parts) and len({part.dtype for part in parts}) == 1:
+        return np.concatenate(parts)
+    return [value for part in parts for value in (part.tolist() if isinstance(part, np.ndarray) else part)]
 
 
 def _counted(streams: Iterable[tuple[int | None, _Stream]], seen: Seen) -> Iterator[Distribution]:
@@ -290,7 +380,7 @@ class _Stream:
         numbers = self._numbers.result(**others, is_time=is_time)
         if numbers.is_discrete(name, position, options, is_category=self._is_category):
             return numbers.discrete(name, options, is_output=position is None)
-        bounds, groups = numbers.chosen_bounds(name, options)
+        bounds, groups = numbers.chosen_bounds(name, options, is_output=position is None)
         bounds = numbers.ranges.reached(bounds)
         return numbers.continuous(name, bounds, groups, numbers.ranges.at_most(bounds)[0])
 

@@ -19,6 +19,10 @@ def built(
     *,
     version: str | None = None,
     clock: Callable[[], float] = time.time,
+    classes: Any = None,
+    actual: Any = None,
+    threshold: float | None = None,
+    positive: Any = None,
     **options: Any,
 ) -> Baseline:
     """Return the baseline of some data.
@@ -28,6 +32,20 @@ def built(
         inference: Outputs.
         version: Name of the version.
         clock: Clock of the date.
+        classes: Names of probabilities; see `export_text` for this and what follows.
+        actual: Actual values.
+        threshold: Score from which a row is predicted to be positive.
+        positive: Actual value that the score stands for.
         **options: Options of `BaselineOptions.of`.
     """
-    return build_baseline(features, inference, BaselineOptions.of(**options), version=version, clock=clock)
+    return build_baseline(
+        features,
+        inference,
+        BaselineOptions.of(**options),
+        version=version,
+        clock=clock,
+        classes=classes,
+        actual=actual,
+        threshold=threshold,
+        positive=positive,
+    )

@@ -1,0 +1,62 @@
+"""The group of each row's value, by which the rows of a validation are grouped as live rows are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline.bounds import narrow_bounds
+from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
+from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_rows
+
+__all__ = ["group_codes", "label_key"]
+
+
+def group_codes(columns: Mapping[str, Any], features: Sequence[Distribution], rows: int) -> NDArray[np.intp]:
+    """Return the group of each value, numbered from 0 over the groups of all features, shape (rows, features).
+
+    Dates and values that cannot be read are taken for missing.
+
+    Args:
+        columns: Columns of the features by name, of at least *rows* rows.
+        features: Distributions of the features.
+        rows: Number of rows, the first ones.
+    """
+    codes = np.empty((rows, len(features)), dtype=np.intp)
+    first = 0
+    for place, item in enumerate(features):
+        groups = np.repeat(np.arange(len(item.groups)), [group.stop - group.start for group in item.groups])
+        codes[:, place] = first + groups[_cells(item, columns[item.name], rows)]
+        first += len(item.groups)
+    return codes
+
+
+def _cells(item: Distribution, values: Any, rows: int) -> NDArray[np.intp]:
+    missing = len(item.cells) - 2
+    if item.is_time:
+        return np.full(rows, missing, dtype=np.intp)
+    if isinstance(item, Continuous):
+        numbers = numbers_of_rows(values)[:rows]
+        limits = narrow_bounds(item.upper_bounds, numbers.dtype).astype(numbers.dtype)
+        return np.where(np.isnan(numbers), missing, np.searchsorted(limits, numbers, side="left"))
+
+    labels, places = labels_of_rows(values)
+    return np.array([*_cells_of_labels(item, labels), missing], dtype=np.intp)[places[:rows]]
+
+
+def _cells_of_labels(item: Discrete, labels: Sequence[str | float]) -> list[int]:
+    cells = {label_key(value): cell for cell, value in enumerate(item.values)}
+    rare = len(item.categories)
+    other = rare if item.rare else rare + 1
+    return [cells.get(label_key(label), other) for label in labels]
+
+
+def label_key(label: str | float) -> str | float:
+    """Return a label in the form of comparisons: the text ``1`` names the number 1."""
+    try:
+        return float(label)
+    except ValueError:
+        return label
