@@ -24,6 +24,7 @@ __all__ = ["DEFAULT_BASELINE_PATH", "Address", "Settings"]
 
 DEFAULT_BASELINE_PATH = "/artefact/histogram.prom"
 FORWARD_PORT = 24224
+_ID_KEY_LETTERS = 16
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,9 @@ class Settings:
         drift_alpha: ``BOXKITE_DRIFT_ALPHA`` (1e-5): false-alarm probability of one check of a whole model.
         fast_json: ``BOXKITE_FAST_JSON`` (false): whether msgspec parses the JSON of requests, for us and the views.
         dashboard_path: ``BOXKITE_DASHBOARD_PATH`` (``/boxkite`` in debug mode, else none): the drift page.
+        id_key: ``BOXKITE_ID_KEY`` (random): secret of 16 characters or more, by which ids of predictions carry their
+            outputs, for outcomes that come later. Replicas need the same one, and so does a server after a restart.
+        outcomes_path: ``BOXKITE_OUTCOMES_PATH`` (None): the route that takes outcomes, behind the token or the guard.
         enabled: ``BOXKITE_ENABLED`` (true): false counts, sends and routes nothing.
     """
 
@@ -137,6 +141,8 @@ class Settings:
     drift_alpha: float = 1e-5
     fast_json: bool = False
     dashboard_path: str | None = None
+    id_key: str | None = field(default=None, repr=False)
+    outcomes_path: str | None = None
     enabled: bool = True
 
     @classmethod
@@ -262,6 +268,15 @@ def _token(key: str, value: Any) -> str | None:
         # For example the line break at the end of the file with the token.
         _fail(key, "must be of printable letters, with no blank at either end: no header carries others. Strip it.")
     return token
+
+
+def _id_key(key: str, value: Any) -> str:
+    secret = _secret(key, value).strip()
+    if len(secret) < _ID_KEY_LETTERS:
+        # The value is not shown: it may be a part of the secret.
+        remedy = "Make one: python -c 'import secrets; print(secrets.token_hex())'"
+        _fail(key, f"must have at least {_ID_KEY_LETTERS} characters, got {len(secret)}. {remedy}")
+    return secret
 
 
 def _optional(read: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
@@ -409,6 +424,8 @@ _READERS: dict[str, Callable[[str, Any], Any]] = {
     "shutdown_timeout": _number(lambda value: 0 <= value <= 86400, "from 0 to 86400"),
     "drift_alpha": _number(lambda value: 0 < value < 1, "between 0 and 1"),
     "dashboard_path": _optional(_route),
+    "id_key": _optional(_id_key),
+    "outcomes_path": _optional(_route),
     "enabled": _boolean,
 }
 

@@ -28,6 +28,7 @@ __all__ = [
     "OUTPUT_GAP",
     "PREDICTION_ID_HEADER",
     "RARE",
+    "REJECTIONS",
     "STATE_FILES",
     "STATUSES",
     "UNSEEN",
@@ -79,7 +80,11 @@ DROP_REASONS = (
     "process_died",
 )
 
-# Outcomes of reading and writing files of counts.
+REJECTIONS = ("unknown", "repeated", "late", "invalid", "failed")
+"""Reasons for which an outcome is not counted: no such prediction is known (its id may be damaged or forged); it was
+counted before; its prediction is too long ago to be remembered; the actual value cannot be read; the disk is full."""
+
+# Results of reading and writing files of counts.
 FOLDED = "folded"
 DAMAGED = "damaged"
 FOREIGN = "foreign"

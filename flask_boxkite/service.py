@@ -14,6 +14,7 @@ from flask_boxkite.monitoring.assembly import load_baseline, model_name
 if TYPE_CHECKING:
     from flask_boxkite.baseline.progress import Progress
     from flask_boxkite.drift.report import DriftReport
+    from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitoringService"]
 
@@ -105,6 +106,9 @@ class ModelMonitoringService:
         missing_texts: Collection[str] = (),
         exclude: Collection[str] = (),
         classes: Collection[Any] | None = None,
+        actual: Any = None,
+        threshold: float | None = None,
+        positive: Any = None,
         names: str = "labels",
         progress: Progress = None,
     ) -> Baseline:
@@ -145,6 +149,15 @@ class ModelMonitoringService:
             exclude: Names of columns to leave out, such as ``"customer_id"``. Positions count the other columns only.
             classes: Names of the columns of *inference*, if that is an (n, k) array of probabilities: the classifier's
                 ``model.classes_``. None: they are ``output_0``, ``output_1``, …
+            actual: Values that came true for the rows of *inference*: labels or numbers, shape (n,), None or NaN where
+                they are unknown; or the name of the column of *features* that holds them. With them, the file knows
+                how good the model is, and a server can tell how good it is now, and compare outcomes. Give rows that
+                the model was **not** fitted to (held-out, or by cross-validation): with others, it looks better than
+                it is, and live data will always look worse. Kind of the comparison: with two values and a number as
+                output, *binary*; with a label as output, or an output for each class, *classes*; else *regression*.
+            threshold: Score from which a row is predicted to be positive, for *binary*; a row at the threshold is
+                positive. None: 0.5.
+            positive: Actual value that the score stands for, for *binary*. None: the larger of the two.
             names: ``"boxkite"`` writes the metric names of boxkite 0.0.5, as for `Baseline.dump`.
             progress: Display of long work: None for a bar on a terminal (with the extra ``cli``) and nothing
                 elsewhere, False for nothing, or a callable that gets the number of steps done, the number of all steps
@@ -171,7 +184,16 @@ class ModelMonitoringService:
             exclude=exclude,
         )
         baseline = build_baseline(
-            features, inference, options, model=model, version=version, classes=classes, progress=progress
+            features,
+            inference,
+            options,
+            model=model,
+            version=version,
+            classes=classes,
+            actual=actual,
+            threshold=threshold,
+            positive=positive,
+            progress=progress,
         )
         baseline.dump(path or cls._default_path, names=names)
         return baseline
@@ -191,6 +213,25 @@ class ModelMonitoringService:
             The prediction id ``{server_id}/{YYYY-MM-DDTHH:MM:SS}/{uuid4}`` (UTC). Row i of a batch is ``{id}/{i}``.
         """
         return self.monitor.log_prediction(request_body, features, output)
+
+    def log_outcome(
+        self, prediction_id: str | None = None, actual: Any = None, *, predicted: Any = None, key: str | None = None
+    ) -> bool:
+        """Count the value that came true for a prediction, at once or weeks later, in any process.
+
+        Args:
+            prediction_id: Id of the prediction; ``{id}/{i}`` for row *i* of a batch.
+            actual: Value that came true: a label, or a number.
+            predicted: Output of the prediction, where this process cannot know it any more; else None.
+            key: Caller's own key of the prediction, instead of the id.
+
+        Returns:
+            Whether it was counted; ``boxkite_outcomes_rejected_total`` tells why others were not.
+
+        Raises:
+            BoxkiteError: The baseline has no actual values to compare with.
+        """
+        return self.app.log_outcome(prediction_id, actual, predicted=predicted, key=key, model=self.model)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -223,6 +264,23 @@ class ModelMonitoringService:
             ConfigError: There is no such window.
         """
         return self.monitor.drift(window)
+
+    def performance(self, window: str | None = None) -> PerformanceReport:
+        """Return how good the model is: as validated, as its live outputs lead to expect, and as outcomes show it.
+
+        Args:
+            window: ``"5m"``, ``"1h"`` or ``"24h"``, of predictions and of outcomes that came; None for all since the
+                start.
+
+        Returns:
+            A report: ``print`` it, or take ``report["accuracy"].estimated``, ``report.verdict``, ``to_dict()``,
+            ``to_rows()`` or ``to_markdown()``.
+
+        Raises:
+            BoxkiteError: The baseline has no actual values, or the counts cannot be read.
+            ConfigError: There is no such window.
+        """
+        return self.monitor.performance(window)
 
     def flush(self, timeout: float = 5.0) -> int:
         """Wait until all records are delivered; return the number left after *timeout* seconds.

@@ -11,7 +11,7 @@ from flask_boxkite.config import Settings
 from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.app import AppMonitor
 from flask_boxkite.monitoring.assembly import load_baselines
-from flask_boxkite.monitoring.ids import IdMaker
+from flask_boxkite.values.ids import IdMaker
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.monitored_app import MonitoredApp
 

@@ -40,8 +40,8 @@ LEVELS = (
     ("config", "promtext", "spool"),
     ("baseline",),
     ("live", "payloads"),
-    ("drift", "sinks"),
-    ("delivery", "records", "provision"),
+    ("drift", "outcomes", "sinks"),
+    ("delivery", "performance", "records", "provision"),
     ("exposition",),
     ("monitoring",),
     ("page",),
@@ -385,7 +385,9 @@ def run_blocks(path: Path) -> dict[str, Any]:
     """Run the blocks of a file, with the names and files that its reader has; return all names."""
     frame, model = training()
     write_files_of_a_reader(frame)
+    came_true = np.random.default_rng(1).permutation(frame["income"] > 1000)
     names = {"__name__": "readme", "frame": frame, "test_frame": frame, "model": model}
+    names |= {"held_out_frame": frame, "held_out_labels": came_true}
     for block in python_blocks(path):
         if block.reason is None:
             # Tracebacks show the lines of the file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import click
@@ -29,6 +30,19 @@ _SHOWN = 5
     metavar="NAME",
     help="Column that the model outputs; repeatable. All others are features.",
 )
+@click.option(
+    "--actual-column",
+    "actual",
+    metavar="NAME",
+    help="Column of the values that came true, for rows that the model was not fitted to. With it, the model's quality "
+    "can be judged.",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    help="Score from which a row is predicted to be positive, where two values can come true.  [default: 0.5]",
+)
+@click.option("--positive", metavar="VALUE", help="Actual value that the score stands for.  [default: the larger one]")
 @click.option("--exclude", multiple=True, metavar="NAME", help="Column to leave out; repeatable.")
 @click.option("--model", default="default", help="Name of the model.")
 @click.option("--version", help="Version of the model, for people.")
@@ -76,6 +90,9 @@ def baseline(
     data: tuple[str, ...],
     out: Path,
     outputs: tuple[str, ...],
+    actual: str | None,
+    threshold: float | None,
+    positive: str | None,
     exclude: tuple[str, ...],
     model: str,
     version: str | None,
@@ -98,6 +115,7 @@ def baseline(
       flask boxkite baseline train.parquet --out baseline.prom
       flask boxkite baseline 'train/**/*.parquet' --out baseline.prom
       flask boxkite baseline 'train/*.csv.gz' --output-column score --exclude id --out baseline.prom
+      flask boxkite baseline held_out.csv --output-column score --actual-column defaulted --out baseline.prom
       flask boxkite baseline train.jsonl --discrete grade --model fraud --version 2026-01 --out fraud.prom
     """
     from flask_boxkite.cli.leading_zeros import note_on_zeros, texts_with_zeros
@@ -109,10 +127,11 @@ def baseline(
     bounds = dict(map(_named_bounds, bins))
     named = {"--discrete": discrete, "--bins": bounds, "--text": texts}
     with waiting("Looking at the data"):
-        parts = parts_of(data, named={*outputs, *exclude, *discrete, *bounds, *texts})
+        aside = {actual} if actual is not None else set()
+        parts = parts_of(data, named={*outputs, *aside, *exclude, *discrete, *bounds, *texts})
         frame = table_of(parts, data, missing, texts)
     schema = frame.collect_schema()
-    features = _features(schema.names(), outputs, exclude, named)
+    features = _features(schema.names(), outputs, actual, exclude, named)
 
     with waiting("Looking at the numbers"), readable(listed(data)):
         zeros = texts_with_zeros(parts, [name for name in (*features, *outputs) if schema[name].is_numeric()])
@@ -124,6 +143,9 @@ def baseline(
             made = ModelMonitoringService.export_text(
                 features=frame.select(features),
                 inference=frame.select(outputs) if outputs else None,
+                actual=None if actual is None else frame.select(actual),
+                threshold=threshold,
+                positive=positive,
                 path=out,
                 model=model,
                 version=version,
@@ -152,13 +174,18 @@ def _check_output(out: Path) -> None:
 
 
 def _features(
-    columns: Sequence[str], outputs: Sequence[str], exclude: Sequence[str], named: Mapping[str, Collection[str]]
+    columns: Sequence[str],
+    outputs: Sequence[str],
+    actual: str | None,
+    exclude: Sequence[str],
+    named: Mapping[str, Collection[str]],
 ) -> list[str]:
     """Return the columns that are features.
 
     Args:
         columns: Columns of the data.
         outputs: Columns that the model outputs.
+        actual: Column of the values that came true; None if there is none.
         exclude: Columns to leave out.
         named: Columns that other options name, by option.
 
@@ -167,13 +194,15 @@ def _features(
     """
     from flask_boxkite.cli.training_data import check_columns
 
-    for option, names in {"--output-column": outputs, "--exclude": exclude, **named}.items():
+    roles = {"--output-column": outputs, "--actual-column": [actual] if actual is not None else []}
+    for option, names in {**roles, "--exclude": exclude, **named}.items():
         check_columns(option, names, columns)
-    if both := sorted({*outputs} & {*exclude}):
-        msg = f"'--output-column' and '--exclude' both name {both[0]!r}. Remove it from one of them."
-        raise BaselineError(msg)
+    for (first, own), (second, other) in combinations({**roles, "--exclude": exclude}.items(), 2):
+        if both := sorted({*own} & {*other}):
+            msg = f"'{first}' and '{second}' both name {both[0]!r}. Remove it from one of them."
+            raise BaselineError(msg)
 
-    features = [name for name in columns if name not in {*outputs, *exclude}]
+    features = [name for name in columns if name not in {*outputs, *roles["--actual-column"], *exclude}]
     if "" in features:
         msg = "A column has no name, like the index that pandas writes. Name it, or leave it out: --exclude ''"
         raise BaselineError(msg)

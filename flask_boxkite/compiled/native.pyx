@@ -730,7 +730,7 @@ cdef class ParsedJson:
 
 
 cdef class IdMaker:
-    """The compiled `monitoring.ids.IdMaker`.
+    """The compiled `values.ids.IdMaker`.
 
     Args:
         server_id: Name of the server.

@@ -88,6 +88,7 @@ class Exposition:
         with_baseline: Whether training counts are exported.
         with_bins: Whether histograms and categories are exported, or only groups.
         registry: Registry of the app's own metrics, unless the client's multi-process mode is on.
+        outcomes: Returns the counts of a model's outcomes; None for a model that has none here.
     """
 
     def __init__(
@@ -101,8 +102,10 @@ class Exposition:
         with_baseline: bool = True,
         with_bins: bool = True,
         registry: CollectorRegistry = REGISTRY,
+        outcomes: Callable[[SectionKey], NDArray[np.int64] | None] = lambda key: None,
     ) -> None:
         self._models = models
+        self._outcomes = outcomes
         self._store = store
         self._recorders = recorders or Recorders(())
         self._alpha = alpha
@@ -166,7 +169,7 @@ class Exposition:
                 options = {**self._options, "names": self._names if key in own else "labels"}
                 families = self._families[key, openmetrics] = ModelFamilies(model, openmetrics=openmetrics, **options)
             totals = reading.totals(model.section)
-            yield from families.render(totals, self._dispersions_of(key, model, totals))
+            yield from families.render(totals, self._dispersions_of(key, model, totals), self._outcomes(key))
 
     def _dispersions_of(self, key: SectionKey, model: ExportedModel, totals: Totals) -> NDArray[np.float64]:
         """Return φ of the model's features and outputs in each window."""

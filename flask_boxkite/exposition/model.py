@@ -20,6 +20,7 @@ from flask_boxkite.baseline.file.writer import info_lines, render
 from flask_boxkite.baseline.variables import SIDES, Side
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.tables import degrees_of_freedom
+from flask_boxkite.exposition.outcomes import OutcomeFamilies
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.totals import Totals
@@ -132,17 +133,27 @@ class ModelFamilies:
             self._add_failed(model.baseline.features)
 
         self._add_requests()
+        self._outcomes: OutcomeFamilies | None = None
+        if model.baseline is not None and model.baseline.validation is not None:
+            self._outcomes = OutcomeFamilies(
+                model.baseline.validation, model.layout, model.labels, with_baseline=with_baseline
+            )
 
-    def render(self, totals: Totals, dispersions: NDArray[np.float64]) -> Iterator[tuple[Family, bytes]]:
+    def render(
+        self, totals: Totals, dispersions: NDArray[np.float64], outcomes: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[Family, bytes]]:
         """Yield each family with its sample lines.
 
         Args:
             totals: Counts of all processes.
             dispersions: φ of each feature and output in each window, shape (windows, variables).
+            outcomes: Counts of the model's outcomes; None if it has none, or other processes count them.
         """
         numbers = Numbers(running_sum(totals.cells), totals.sums, dispersions)
         for family, fill_in in self._parts:
             yield family, fill_in(numbers)
+        if self._outcomes is not None:
+            yield from self._outcomes.render(totals.cells, outcomes)
 
     # --- families ----------------------------------------------------------------------------------------------------
 

@@ -118,6 +118,14 @@ class VariableCounter:
             self.sums.add(rows, increments)
         return increments
 
+    def in_order(self, table: Table) -> Any:
+        """Return the rows of a table with their values in the order of the variables.
+
+        Raises:
+            UnmatchedError: The number of values differs from the number of variables, or no name is known.
+        """
+        return self._in_order(table, Increments())[1]
+
     def _in_order(self, table: Table, increments: Increments) -> tuple[tuple[str, ...] | None, Any]:
         """Return the names of a table's columns, and its rows in the order of the variables."""
         names = table.names

@@ -26,6 +26,7 @@ import numpy as np
 from flask_boxkite.live.apart import NOTE, marked, unmark
 from flask_boxkite.live.clock import Moment
 from flask_boxkite.live.model_cells import FORMAT
+from flask_boxkite.live.outcome_cells import FORMAT as OUTCOMES_FORMAT
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.retired import ABOUT, RETIRED, LeftOut, Retired
 from flask_boxkite.live.section import SectionKey
@@ -47,11 +48,14 @@ from flask_boxkite.system.locks import has_no_owner, locked, release, take_if_de
 
 __all__ = [
     "IDLE",
+    "KEY_FILE",
+    "RECENT_FILE",
     "WaitingRecords",
     "fold",
     "folded_spools",
     "is_ours",
     "latest_fold",
+    "outcomes_path",
     "read_directory",
     "take_over",
     "windows_path",
@@ -62,6 +66,13 @@ logger = logging.getLogger("flask_boxkite")
 WaitingRecords = Callable[[Path], int]
 """Returns the number of records of a dead process that wait on disk, in the directory that its section names."""
 
+KEY_FILE = "id-key"
+"""Name of the file that holds the key of prediction ids."""
+
+RECENT_FILE = "recent"
+"""Name of the file that remembers the outputs of the last predictions."""
+
+_OUTCOMES = "outcomes-"
 _WINDOWS = "windows-"
 IDLE = "idle"
 """Name of the file that tells since when no process has counted in a directory."""
@@ -360,9 +371,24 @@ def take_over(old: Path, directory: Path) -> None:
 
 def is_ours(name: str) -> bool:
     """Say whether the name of a file is one that this package gives."""
-    return name == IDLE or name.startswith((LIVE, NEW, NOTE, _WINDOWS, "retired-"))
+    return name in (IDLE, KEY_FILE, RECENT_FILE) or name.startswith((LIVE, NEW, NOTE, _WINDOWS, _OUTCOMES, "retired-"))
 
 
 def windows_path(directory: Path, key: SectionKey) -> Path:
     """Return the path of the time windows of a section."""
-    return directory / f"{_WINDOWS}{hashlib.sha256(f'{FORMAT} {key}'.encode()).hexdigest()[:16]}"
+    return directory / f"{_WINDOWS}{_digest(f'{FORMAT} {key}')}"
+
+
+def outcomes_path(directory: Path, key: SectionKey, version: int) -> Path:
+    """Return the path of the outcomes of a model.
+
+    Args:
+        directory: Directory of the files.
+        key: Key of the model's outcomes.
+        version: Format of the file.
+    """
+    return directory / f"{_OUTCOMES}{_digest(f'{version} {OUTCOMES_FORMAT} {key}')}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 
 from flask_boxkite.baseline import Baseline, Distribution
+from flask_boxkite.baseline.validation import ClassValidation
 from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.naming import CAPTURE_REASONS, DROP_REASONS, FAILED_STATES, STATE_FILES, STATUSES
 from flask_boxkite.values.rowhash import ROW_BUCKETS
@@ -39,13 +40,15 @@ class ModelCells:
         durations_start: First cell of the duration bins.
         captures_start: First cell of the capture errors by reason.
         failed_start: First cell of the features of failed requests: `FAILED_STATES` of one feature after the other.
+        classes_start: First cell of the rows by predicted class and bin of its probability, for classes whose
+            probabilities are several outputs and are compared with actual values.
         size: Number of cells.
         duration_sum: Index of the sum of durations; it stands behind two sums per output, of positive and of negative
             values.
         sums_size: Number of sums.
     """
 
-    def __init__(self, features: Sequence[Distribution], outputs: Sequence[Distribution]) -> None:
+    def __init__(self, features: Sequence[Distribution], outputs: Sequence[Distribution], classes: int = 0) -> None:
         self.features = tuple(features)
         self.outputs = tuple(outputs)
         self.variables = variables_of(self.features, self.outputs)
@@ -57,7 +60,8 @@ class ModelCells:
         self.durations_start = self.statuses_start + len(STATUSES)
         self.captures_start = self.durations_start + len(DURATION_BOUNDS) + 1
         self.failed_start = self.captures_start + len(CAPTURE_REASONS)
-        self.size = self.failed_start + len(FAILED_STATES) * len(self.features)
+        self.classes_start = self.failed_start + len(FAILED_STATES) * len(self.features)
+        self.size = self.classes_start + classes
 
         self.duration_sum = 2 * len(self.outputs)
         self.sums_size = self.duration_sum + 1
@@ -65,4 +69,9 @@ class ModelCells:
     @classmethod
     def of(cls, baseline: Baseline | None) -> ModelCells:
         """Return the layout for a baseline; without a baseline, only requests are counted."""
-        return cls(baseline.features, baseline.outputs) if baseline else cls((), ())
+        if baseline is None:
+            return cls((), ())
+        validation, classes = baseline.validation, 0
+        if isinstance(validation, ClassValidation) and len(validation.outputs) > 1:
+            classes = len(validation.classes) * (len(validation.upper_bounds) + 1)
+        return cls(baseline.features, baseline.outputs, classes)

@@ -11,17 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import TIMINGS, RecorderCounts, Timings
-from flask_boxkite.errors import ConfigError
+from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.exposition import ExportedModel
+from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.windows import Shortage
 from flask_boxkite.monitoring.assembly import exported_model, make_exposition, make_recorders, make_store
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
 from flask_boxkite.monitoring.redacted_names import warn_of_near_misses
+from flask_boxkite.outcomes.model import Given
 
 if TYPE_CHECKING:
     from flask_boxkite.monitoring.findings import Finding, Level
@@ -79,6 +84,7 @@ class AppMonitor:
             lambda: [model.exported for model in self.models()],
             self._store if exported else None,  # without models there is nothing of ours to show
             self.recorders,
+            self._outcomes_of,
         )
 
     # --- models ------------------------------------------------------------------------------------------------------
@@ -131,6 +137,66 @@ class AppMonitor:
         fact = "no model is named" if model is None else f"there is no model {model!r}"
         msg = f"'BOXKITE_BASELINE' has several models and {fact}. Known: {', '.join(map(repr, known))}."
         raise ConfigError(msg, key="BOXKITE_BASELINE")
+
+    # --- outcomes ----------------------------------------------------------------------------------------------------
+
+    def _outcomes_of(self, key: SectionKey) -> NDArray[np.int64] | None:
+        """Return the counts of the outcomes of the model with that key; None if it has none.
+
+        Raises:
+            OSError: They cannot be read just now.
+        """
+        for model in self.models():
+            if model.exported.key == key and model.outcomes is not None:
+                return model.outcomes.totals().cells
+        return None
+
+    def log_outcome(
+        self,
+        prediction_id: str | None,
+        actual: Any,
+        *,
+        predicted: Any = None,
+        key: str | None = None,
+        model: str | None = None,
+    ) -> bool:
+        """Count the value that came true for a prediction, as `Boxkite.log_outcome` does; return whether it was."""
+        if not self.settings.enabled:
+            return False
+        return self.log_outcomes([Given(prediction_id, actual, predicted, key)], model)[0] is None
+
+    def log_outcomes(self, given: Sequence[Given], model: str | None = None) -> list[str | None]:
+        """Count outcomes; return, for each, the reason for which it was not counted (`naming.REJECTIONS`), or None.
+
+        Args:
+            given: The outcomes.
+            model: Name of the model; None to find it by the ids.
+
+        Raises:
+            BoxkiteError: The baseline has no actual values to compare with.
+            ConfigError: There is no such model.
+        """
+        models = [self.model(model)] if model is not None else self.models()
+        judged = [(item, item.outcomes) for item in models if item.outcomes is not None]
+        if not judged:
+            msg = (
+                "Outcomes need a baseline with actual values to compare with. Write one with "
+                "export_text(..., actual=...)."
+            )
+            raise BoxkiteError(msg)
+
+        # Outcomes of an unknown prediction are counted, as rejected, for the first model.
+        numbers: dict[int, list[int]] = {}
+        for number, item in enumerate(given):
+            places = [place for place, (_, outcomes) in enumerate(judged) if len(judged) == 1 or outcomes.knows(item)]
+            numbers.setdefault(places[0] if places else 0, []).append(number)
+        answers: list[str | None] = [None] * len(given)
+        for place, own in numbers.items():
+            monitor, outcomes = judged[place]
+            read = [monitor.with_row(given[number]) for number in own]
+            for number, answer in zip(own, outcomes.log(read), strict=True):
+                answers[number] = answer
+        return answers
 
     # --- its server --------------------------------------------------------------------------------------------------
 

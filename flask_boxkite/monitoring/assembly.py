@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.config import DEFAULT_BASELINE_PATH, Settings
 from flask_boxkite.delivery import TIMINGS, Recorder, Recorders, Spooling, Timings
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.exposition import ExportedModel, Exposition
+from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.state_directory import StateDirectory
 from flask_boxkite.live.store import Store
 from flask_boxkite.monitoring.notes import is_first_to_say
@@ -163,9 +167,21 @@ def _checked_spool(directory: str) -> Path:
 
 
 def make_exposition(
-    settings: Settings, models: Callable[[], Sequence[ExportedModel]], store: Store | None, recorders: Recorders
+    settings: Settings,
+    models: Callable[[], Sequence[ExportedModel]],
+    store: Store | None,
+    recorders: Recorders,
+    outcomes: Callable[[SectionKey], NDArray[np.int64] | None],
 ) -> Exposition:
-    """Build the exposition that the settings ask for."""
+    """Build the exposition that the settings ask for.
+
+    Args:
+        settings: Settings.
+        models: Returns the models.
+        store: Store of all counts; None if nothing is counted.
+        recorders: Recorders of this process.
+        outcomes: Returns the counts of a model's outcomes; None for a model that has none here.
+    """
     return Exposition(
         models,
         store,
@@ -174,4 +190,5 @@ def make_exposition(
         names=settings.metric_names,
         with_baseline=settings.export_baseline,
         with_bins=settings.export_bins,
+        outcomes=outcomes,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask_boxkite.baseline import Baseline
@@ -36,9 +37,18 @@ class PredictionCounter:
         baseline: Baseline of the model; None if it has none.
         counts: Live counts of all processes.
         keeps_interpreter: Whether other threads wait for the interpreter, as the thread of a recorder does.
+        class_of: Returns the number of a row's predicted class and the bin of its probability, None if it has none; for
+            a model whose layout counts them.
     """
 
-    def __init__(self, baseline: Baseline | None, counts: Counts, *, keeps_interpreter: bool) -> None:
+    def __init__(
+        self,
+        baseline: Baseline | None,
+        counts: Counts,
+        *,
+        keeps_interpreter: bool,
+        class_of: Callable[[Sequence[Any]], float | None] | None = None,
+    ) -> None:
         self.layout = layout = ModelCells.of(baseline)
         self.counts = counts
         self._status_cells = {status: cell for cell, status in enumerate(STATUSES, layout.statuses_start)}
@@ -66,6 +76,7 @@ class PredictionCounter:
             gap=OUTPUT_GAP,
         )
         self._output_names = self.outputs.names
+        self._class_of = class_of
 
     def count_features(self, tally: Tally, table: Table | None) -> None:
         """Find the cells of all features."""
@@ -101,11 +112,36 @@ class PredictionCounter:
         try:
             if len(table):
                 self.outputs.count(table, tally)
+            if self._class_of is not None:
+                self._count_classes(table, tally)
         except UnmatchedError:
             tally.errors.append("output")
             return
         if tally.rows is None and self._unhashed == "output":  # nothing is known of features
             tally.rows = len(table)
+
+    def _count_classes(self, table: Table, tally: Tally) -> None:
+        """Find the cells of the rows' predicted classes."""
+        assert self._class_of is not None
+        for row in self.outputs.in_order(table):
+            number = self._class_of(row)
+            if number is not None:
+                tally.raise_cell(self.layout.classes_start + int(number))
+
+    def rows_of_output(self, output: Any, rows: int | None) -> Any:
+        """Return the outputs of each row, in the order of the baseline; none if they do not fit.
+
+        Args:
+            output: Output of the model.
+            rows: Number of rows in the request; None if unknown.
+        """
+        if type(output) in SCALARS:
+            return [(output,)] if len(self._output_names) == 1 else []
+        table = output_table(output, self._output_names, rows)
+        try:
+            return [] if table is None or not len(table) else self.outputs.in_order(table)
+        except UnmatchedError:
+            return []
 
     def commit(self, tally: Tally, status: str, duration: float | None) -> int:
         """Add a prediction to the live counts, all at once; its values to the bins only if it was answered.

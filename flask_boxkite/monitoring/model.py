@@ -10,7 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.config import Settings
@@ -25,18 +29,20 @@ from flask_boxkite.monitoring.body import Body, body_of
 from flask_boxkite.monitoring.complaints import Complaints
 from flask_boxkite.monitoring.counter import SCALARS, PredictionCounter
 from flask_boxkite.monitoring.explanations import Explanations
-from flask_boxkite.monitoring.ids import PredictionId, id_maker
 from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.record import RecordMaker
 from flask_boxkite.monitoring.redaction import Redaction, redaction
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.monitoring.short_way import short_way
 from flask_boxkite.monitoring.tally import Tally
+from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.payloads import Table, as_table
+from flask_boxkite.values.ids import PredictionId, id_maker
 
 if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by each that serves
     from flask_boxkite.drift.report import DriftReport
     from flask_boxkite.monitoring.observation import CoursePoint, Observation
+    from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitor"]
 
@@ -58,6 +64,7 @@ class ModelMonitor:
         count_output: `PredictionCounter.count_output`.
         commit: `PredictionCounter.commit`.
         explanations: Explanations of capture errors.
+        outcomes: Outcomes of its predictions; None if its baseline has no actual values.
         feature_names: The features that are counted; none without a baseline.
         output_names: The outputs that are counted.
         notes: The last note of each kind on features or output that were not captured.
@@ -91,11 +98,19 @@ class ModelMonitor:
         self.has_header_ids = settings.server_id.isascii() and settings.server_id.isprintable()
         self._recorders = recorders
         self._has_sink = bool(recorders)
+        self._clock = clock
         self.logs_all = self._has_sink and settings.sample_rate >= 1
         self._records = RecordMaker(settings.server_id, self.model, baseline)
 
+        self.outcomes = model_outcomes(baseline, self.model, store, settings.id_key, settings.server_id, clock=clock)
         counts = Counts(store, exported.section)
-        self.counter = counter = PredictionCounter(baseline, counts, keeps_interpreter=self._has_sink)
+        layout = exported.layout
+        self.counter = counter = PredictionCounter(
+            baseline,
+            counts,
+            keeps_interpreter=self._has_sink,
+            class_of=self.outcomes.reader.value_of if self.outcomes and layout.classes_start < layout.size else None,
+        )
         # Bound once, since every request calls them.
         self.count_features = counter.count_features
         self.count_output = counter.count_output
@@ -119,10 +134,16 @@ class ModelMonitor:
         """Count and log a prediction, or a batch, as `ModelMonitoringService.log_prediction` does; return its id."""
         return self.log_as(self.new_id(), request_body, features, output)
 
-    def log_as(self, prediction: PredictionId, request_body: Any, features: Any, output: Any) -> str:
-        """Count and log a prediction, or a batch, under an id that the client may know already; return its text.
+    def log_as(
+        self, prediction: PredictionId, request_body: Any, features: Any, output: Any, *, is_told: bool = False
+    ) -> str:
+        """Count and log a prediction, or a batch; return the text of its id.
 
-        `ModelMonitoringService.log_prediction` explains the arguments.
+        `ModelMonitoringService.log_prediction` explains the other arguments.
+
+        Args:
+            prediction: Id of the prediction.
+            is_told: Whether the client knows that id already.
         """
         if not self.settings.enabled:
             return prediction.text
@@ -141,6 +162,8 @@ class ModelMonitor:
 
         if tally.errors:
             self.explanations.explain_arguments(tally, table, features, output)
+        elif self.outcomes is not None:
+            prediction = self.findable(prediction, output, tally.rows, is_told=is_told)
         if self.commit(tally, "ok", None) and self.wants_record(prediction):
             whole = b"" if request_body is None else request_body
             if type(whole) is bytes and self.record_plain(prediction, whole, table, output, "ok", tally.rows, None):
@@ -152,6 +175,47 @@ class ModelMonitor:
             else:
                 self.record(prediction, body, features if table is None else table, output, "ok", tally.rows, None)
         return prediction.text
+
+    def findable(
+        self, prediction: PredictionId, output: Any, rows: int | None, *, is_told: bool = False
+    ) -> PredictionId:
+        """Let outcomes find a prediction: return the id that carries its output, or remember the output for the id.
+
+        This never raises. It is for a model with `outcomes`.
+
+        Args:
+            prediction: Id of the prediction.
+            output: Output of the model.
+            rows: Number of rows; None if unknown.
+            is_told: Whether the client knows that id already.
+        """
+        outcomes = self.outcomes
+        assert outcomes is not None
+        try:
+            if type(output) is float and rows == 1 and not is_told and outcomes.are_numbers:
+                sealed = outcomes.sealed_number(prediction, output)
+                if sealed is not None:
+                    return sealed
+            outputs = self.counter.rows_of_output(output, rows)
+            if len(outputs) == 1 and not is_told:
+                sealed = outcomes.sealed(prediction, outputs[0])
+                if sealed is not None:
+                    return sealed
+            outcomes.remember(prediction, outputs)
+        except Exception:
+            self.complain("Outcomes will not find a prediction; the response is not affected.")
+        return prediction
+
+    def with_row(self, given: Given) -> Given:
+        """Return an outcome whose prediction, if it is given, is a row of values in the order of the outputs."""
+        if given.predicted is None:
+            return given
+        try:
+            rows = self.counter.rows_of_output(given.predicted, 1)
+        except Exception:  # of any form
+            rows = []
+        # One that cannot be read is as wrong as an actual value that cannot.
+        return given._replace(predicted=rows[0] if len(rows) == 1 else (None,) * len(self.output_names))
 
     def wants_record(self, prediction: PredictionId) -> bool:
         """Say whether this prediction is to be logged at all."""
@@ -253,6 +317,22 @@ class ModelMonitor:
             raise BoxkiteError(msg)
         return observation.report
 
+    def performance(self, window: str | None = None) -> PerformanceReport:
+        """Return how good the model is, as `ModelMonitoringService.performance` explains.
+
+        Raises:
+            BoxkiteError: The baseline has no actual values, or the counts cannot be read.
+            ConfigError: There is no such window.
+        """
+        report = self.observe(window).performance
+        if report is None:
+            msg = (
+                f"The baseline of model {self.model!r} has no actual values. Write one with export_text(..., "
+                "actual=...), of rows that the model was not fitted to."
+            )
+            raise BoxkiteError(msg)
+        return report
+
     def observe(self, window: str | None = None) -> Observation:
         """Return the counts of all processes of this server, with verdicts and latency; works without a baseline.
 
@@ -270,7 +350,7 @@ class ModelMonitor:
         with _readable(window):
             from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
 
-            return observe(
+            seen = observe(
                 self.model,
                 self.baseline,
                 self.counter.layout,
@@ -279,6 +359,30 @@ class ModelMonitor:
                 alpha=self.settings.drift_alpha,
                 timelines=self._timelines,
             )
+            return replace(seen, performance=self._performance(seen.cells, window))
+
+    def _performance(self, cells: NDArray[np.int64], window: str | None) -> PerformanceReport | None:
+        """Return how good the model is; None if its baseline has no actual values.
+
+        Raises:
+            OSError: The outcomes cannot be read.
+        """
+        if self.outcomes is None or self.baseline is None:
+            return None
+        from flask_boxkite.performance.report import performance_report
+
+        return performance_report(
+            self.model,
+            self.baseline,
+            self.counter.layout,
+            cells,
+            self.outcomes.layout,
+            self.outcomes.window(window),
+            whole=self.outcomes.totals().cells,
+            now=self._clock(),
+            window=window,
+            alpha=self.settings.drift_alpha,
+        )
 
     def course(self, variable: Distribution) -> list[CoursePoint]:
         """Return how far one of the baseline's variables was from training in the course of the last day.

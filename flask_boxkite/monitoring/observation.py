@@ -26,6 +26,7 @@ from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
+from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["CoursePoint", "LiveCounts", "Observation", "course", "observe"]
 
@@ -60,6 +61,7 @@ class Observation:
         totals: All counts since the start, shape (layout.size,).
         snapshots: Counts before each moment, by Unix seconds.
         trained: Counts from training; None without a baseline.
+        performance: Performance of the model; None if its baseline has no actual values.
     """
 
     model: str
@@ -72,6 +74,7 @@ class Observation:
     totals: NDArray[np.int64]
     snapshots: Mapping[float, NDArray[np.int64]]
     trained: Trained | None = None
+    performance: PerformanceReport | None = None
 
     @cached_property
     def report(self) -> DriftReport | None:

@@ -10,10 +10,10 @@ import numpy as np
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.compiled import native
 from flask_boxkite.monitoring.body import Body
-from flask_boxkite.monitoring.ids import PredictionId
 from flask_boxkite.monitoring.reply import Reply, response_fields
 from flask_boxkite.payloads import ObjectRow, Table
 from flask_boxkite.values.conversion import is_too_deep, plain
+from flask_boxkite.values.ids import PredictionId
 
 __all__ = ["RecordMaker"]
 

@@ -19,10 +19,12 @@ from flask_boxkite.page.chart_data import Bar, Categories, ChartData, Histogram
 from flask_boxkite.page.wording import number, percent, percents
 from flask_boxkite.values.times import DAY
 
-__all__ = ["course_chart", "cumulative_chart", "large_chart", "small_chart"]
+__all__ = ["HEIGHT", "WIDTH", "Plot", "course_chart", "cumulative_chart", "large_chart", "small_chart", "svg"]
 
 _SMALL = (168, 36)
-_WIDTH, _HEIGHT = 560, 250
+WIDTH, HEIGHT = 560, 250
+"""Size of a large chart."""
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 12, 30
 _ROW = 26
 _LETTER = 7.5
@@ -35,15 +37,16 @@ _LONGEST_GAP = 2000.0
 """Seconds between two points above which no line joins them."""
 
 
-class _Plot:
+class Plot:
     """The drawing area of a large chart, and the positions of numbers in it."""
 
-    def __init__(self, x: tuple[float, float], top: float, *, right: float = _WIDTH - _RIGHT) -> None:
+    def __init__(self, x: tuple[float, float], top: float, *, right: float = WIDTH - _RIGHT) -> None:
         self.left, self.right = _LEFT, right
         self._lower, self._upper = x
         self._top = top or 1.0
 
     def x(self, value: float) -> float:
+        """Return the horizontal position of a value."""
         # Dividing before subtracting keeps the difference of two huge numbers finite.
         unit = max(abs(self._lower), abs(self._upper)) or 1.0
         span = self._upper / unit - self._lower / unit
@@ -51,14 +54,15 @@ class _Plot:
         return self.left + min(max(share, 0.0), 1.0) * (self.right - self.left)
 
     def y(self, value: float) -> float:
-        return _HEIGHT - _BOTTOM - min(value / self._top, 1.0) * (_HEIGHT - _BOTTOM - _TOP)
+        """Return the vertical position of a value."""
+        return HEIGHT - _BOTTOM - min(value / self._top, 1.0) * (HEIGHT - _BOTTOM - _TOP)
 
     def axes(self, *, as_percent: bool) -> Iterator[str]:
         """Draw the vertical axis and its lines."""
         for tick in _ticks(0.0, self._top):
             y = self.y(tick)
             text = _percent(tick) if as_percent else number(tick)
-            yield f'<path class="grid" d="M{self.left} {y:.1f}H{_WIDTH - _RIGHT}"/>'
+            yield f'<path class="grid" d="M{self.left} {y:.1f}H{WIDTH - _RIGHT}"/>'
             yield f'<text x="{self.left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
 
     def scale(self, data: Histogram) -> Iterator[str]:
@@ -71,12 +75,12 @@ class _Plot:
             texts = data.texts(ticks)
             room = max(room, _LETTER * max(map(len, texts), default=0) + 16)
 
-        end = _WIDTH if self.right == _WIDTH - _RIGHT else self.right
+        end = WIDTH if self.right == WIDTH - _RIGHT else self.right
         for tick, text in zip(ticks, texts, strict=True):
             half = _LETTER * len(text) / 2
-            if self.x(tick) < self.right - 12 or end == _WIDTH:
+            if self.x(tick) < self.right - 12 or end == WIDTH:
                 x = min(self.x(tick), end - half)
-                yield f'<text x="{x:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{text}</text>'
+                yield f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{text}</text>'
 
 
 def _percent(share: float) -> Markup:
@@ -102,7 +106,15 @@ def _ticks(lower: float, upper: float, most: int = 5) -> list[float]:
     return [multiple * step for multiple in range(first, math.floor(upper / step + 1e-9) + 1)]
 
 
-def _svg(size: tuple[float, float], label: str, parts: Sequence[str], kind: str) -> Markup:
+def svg(size: tuple[float, float], label: str, parts: Sequence[str], kind: str) -> Markup:
+    """Return a chart as markup.
+
+    Args:
+        size: Width and height of its view box.
+        label: Description for people who cannot see it.
+        parts: Its elements.
+        kind: Class of the chart, ``small`` or ``large``.
+    """
     head = f'<svg class="{kind}" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img" aria-label="{escape(label)}"'
     head += ' preserveAspectRatio="none">' if kind == "small" else ">"
     return Markup(head + "".join(parts) + "</svg>")
@@ -136,7 +148,7 @@ def small_chart(data: ChartData, label: str) -> Markup:
         parts += _small_bars(data.bars, 0, room / max(len(data.bars), 1), height, tallest)
 
     parts += _small_bars(data.specials, width - special, 12, height, tallest, "live special")
-    return _svg(_SMALL, label, parts, "small")
+    return svg(_SMALL, label, parts, "small")
 
 
 def _small_bars(
@@ -167,8 +179,8 @@ def large_chart(data: ChartData, label: str) -> Markup:
 
 
 def _large_histogram(data: Histogram, label: str) -> Markup:
-    right = _WIDTH - _RIGHT - _SLOT * len(data.specials)
-    plot = _Plot((data.lower, data.upper), _tallest(data), right=right)
+    right = WIDTH - _RIGHT - _SLOT * len(data.specials)
+    plot = Plot((data.lower, data.upper), _tallest(data), right=right)
     xs = np.linspace(plot.left, plot.right, len(data.now) + 1)
     floor = plot.y(0.0)
     now, before = (np.array([plot.y(share) for share in shares.tolist()]) for shares in (data.now, data.before))
@@ -182,7 +194,7 @@ def _large_histogram(data: Histogram, label: str) -> Markup:
     for index, bar in enumerate(data.specials):
         parts += _special(bar, right + _SLOT * index, plot)
 
-    return _svg((_WIDTH, _HEIGHT), label, parts, "large")
+    return svg((WIDTH, HEIGHT), label, parts, "large")
 
 
 def _hints(data: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[str]:
@@ -196,7 +208,7 @@ def _hints(data: Histogram, xs: NDArray[np.float64], floor: float) -> Iterator[s
         yield f'<rect class="hint" {box}><title>{text}</title></rect>'
 
 
-def _special(bar: Bar, left: float, plot: _Plot) -> Iterator[str]:
+def _special(bar: Bar, left: float, plot: Plot) -> Iterator[str]:
     x, width, floor = left + 30, 32, plot.y(0.0)
     for kind, share in (("live special", bar.now), ("training", bar.before)):
         y = plot.y(share)
@@ -204,7 +216,7 @@ def _special(bar: Bar, left: float, plot: _Plot) -> Iterator[str]:
     text = f"{bar.label}: {_shares(bar.before, bar.now)}"
     yield f'<rect class="hint" x="{x - 10:.1f}" y="{_TOP}" width="{width + 20}" height="{floor - _TOP:.1f}">'
     yield f"<title>{text}</title></rect>"
-    yield f'<text x="{x + width / 2:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{bar.label}</text>'
+    yield f'<text x="{x + width / 2:.1f}" y="{HEIGHT - 10}" text-anchor="middle">{bar.label}</text>'
 
 
 def _large_categories(data: Categories, label: str) -> Markup:
@@ -219,12 +231,12 @@ def _large_categories(data: Categories, label: str) -> Markup:
         parts.append(f'<text x="{left - 8}" y="{y + 14}" text-anchor="end">{escape(text)}</text>')
         kind = "live special" if index >= len(data.bars) else "live"
         for name, share in ((kind, bar.now), ("training", bar.before)):
-            long = (_WIDTH - left - right) * share / tallest
+            long = (WIDTH - left - right) * share / tallest
             parts.append(f'<path class="{name}" d="M{left} {y}h{long:.1f}v{_ROW - 8}H{left}z"/>')
-        end = left + (_WIDTH - left - right) * max(bar.before, bar.now) / tallest + 6
+        end = left + (WIDTH - left - right) * max(bar.before, bar.now) / tallest + 6
         parts.append(f'<text x="{end:.1f}" y="{y + 14}">{escape(shares)}</text>')
 
-    return _svg((_WIDTH, _ROW * max(len(bars), 1) + 4), label, parts, "large")
+    return svg((WIDTH, _ROW * max(len(bars), 1) + 4), label, parts, "large")
 
 
 def cumulative_chart(variable: Continuous, live: ArrayLike, data: Histogram, label: str, distance: str) -> Markup:
@@ -242,7 +254,7 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, data: Histogram, lab
         np.cumsum(counts) / max(np.sum(counts), 1)
         for counts in (np.array(variable.counts), np.asarray(live)[: len(variable.counts)])
     )
-    plot = _Plot((data.lower, data.upper), 1.0)
+    plot = Plot((data.lower, data.upper), 1.0)
     furthest = int(np.argmax(np.abs(before - now)[:-1]))
     parts = [*plot.axes(as_percent=True), *plot.scale(data)]
     for kind, running in (("live-line", now), ("training", before)):
@@ -256,25 +268,25 @@ def cumulative_chart(variable: Continuous, live: ArrayLike, data: Histogram, lab
     x = plot.x(float(bounds[furthest]))
     ends = plot.y(float(before[furthest])), plot.y(float(now[furthest]))
     apart = abs(float(before[furthest] - now[furthest]))
-    side, anchor = (8, "start") if x < _WIDTH / 2 else (-8, "end")
+    side, anchor = (8, "start") if x < WIDTH / 2 else (-8, "end")
     parts.append(f'<path class="mark" d="M{x:.1f} {ends[0]:.1f}V{ends[1]:.1f}"/>')
     parts.append(
         f'<text class="mark-text" x="{x + side:.1f}" y="{sum(ends) / 2 + 4:.1f}" text-anchor="{anchor}">'
         f"{distance} {number(apart)} at {data.texts([data.lower, float(bounds[furthest]), data.upper])[1]}</text>"
     )
 
-    return _svg((_WIDTH, _HEIGHT), label, parts, "large")
+    return svg((WIDTH, HEIGHT), label, parts, "large")
 
 
 def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
     """Draw the population stability index over the day, with the limit of drift."""
     tallest = max([*(point.psi for point in points), *(point.limit for point in points)], default=1.0)
-    plot = _Plot((-24.0, 0.0), tallest * 1.1)
+    plot = Plot((-24.0, 0.0), tallest * 1.1)
     parts = list(plot.axes(as_percent=False))
     for hours in range(-24, 1, 6):
         text = "now" if hours == 0 else f"{-hours} h ago"
         anchor = "end" if hours == 0 else "middle" if hours > -24 else "start"
-        parts.append(f'<text x="{plot.x(hours):.1f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{text}</text>')
+        parts.append(f'<text x="{plot.x(hours):.1f}" y="{HEIGHT - 10}" text-anchor="{anchor}">{text}</text>')
 
     for run in _runs(points):
         for kind, values in (("limit", [p.limit for p in run]), ("live-line", [p.psi for p in run])):
@@ -287,7 +299,7 @@ def course_chart(points: Sequence[CoursePoint], label: str) -> Markup:
         text = f"{number(point.age / 3600)} h ago: PSI {number(point.psi)}, limit {number(point.limit)}"
         position = f'cx="{plot.x(-point.age / 3600):.1f}" cy="{plot.y(point.psi):.1f}"'
         parts.append(f'<circle class="dot" {position} r="2.5"><title>{text}, {point.rows} rows</title></circle>')
-    return _svg((_WIDTH, _HEIGHT), label, parts, "large")
+    return svg((WIDTH, HEIGHT), label, parts, "large")
 
 
 def _runs(points: Sequence[CoursePoint]) -> Iterator[list[CoursePoint]]:

@@ -24,11 +24,28 @@ from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.windows import LONGEST
 from flask_boxkite.monitoring.findings import Finding
 from flask_boxkite.monitoring.observation import CoursePoint, Observation
+from flask_boxkite.page.calibration import calibration_chart
 from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
 from flask_boxkite.page.wording import MEANINGS, moment, rows_text, since_text, window_text
+from flask_boxkite.performance.report import PerformanceReport
+from flask_boxkite.performance.wording import (
+    BLIND,
+    coverage_line,
+    effect_lines,
+    expectation_line,
+    metric_texts,
+    rejected_line,
+    verdict_line,
+)
 
 __all__ = ["PAGE_VARIABLES", "App", "ModelView", "Query", "VariableView", "course_picture"]
+
+STATES = {"much worse": "major", "worse": "drifted", "as validated": "stable", "not enough data": "not-enough-data"}
+"""Class of each verdict on performance in the style sheet."""
+
+MOST_LABELS = 12
+"""Most actual values for which the page shows a confusion matrix."""
 
 PAGE_VARIABLES = 100
 """Number of variables that the overview shows on one page: each takes a millisecond and two kilobytes."""
@@ -155,6 +172,58 @@ class VariableView:
     def _label(self) -> str:
         change = " to ".join(percents(self.drift.share_before, self.drift.share_now))
         return f"Shares of {self.drift.name}, training and live; most moved: {self.moved}, {change}"
+
+
+class PerformanceView:
+    """The performance of a model.
+
+    Args:
+        report: Report on the model.
+    """
+
+    def __init__(self, report: PerformanceReport) -> None:
+        self.report = report
+        self._content = report.to_dict()
+
+    @property
+    def state(self) -> str:
+        """Class of the verdict: a model as validated is shown as a stable variable is."""
+        return STATES[self.report.verdict]
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on the outcomes, as a sentence."""
+        return verdict_line(self._content)
+
+    @property
+    def lines(self) -> list[str]:
+        """Further sentences: coverage, expectation, effects of features, outcomes that were not counted."""
+        content = self._content
+        texts = (coverage_line(content), expectation_line(content), *effect_lines(content), rejected_line(content))
+        return list(filter(None, texts))
+
+    @property
+    def metrics(self) -> list[tuple[str, str, str, str, str]]:
+        """Name of each metric, then its validated, expected and realised value, and the value of all rows."""
+        return list(metric_texts(self._content))
+
+    @property
+    def chart(self) -> Markup | None:
+        """Chart of the calibration; None if the outputs have no bins."""
+        subject = "positive" if self.report.kind == "binary" else "right"
+        return calibration_chart(self.report.bins, f"Share of {subject} rows by the output, validation and outcomes")
+
+    @property
+    def confusion(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Outcomes by predicted and actual value; empty if there are none, or too many values."""
+        report = self.report
+        is_shown = report.outcomes and 0 < len(report.labels) <= MOST_LABELS
+        return list(zip(report.labels, report.confusion, strict=True)) if is_shown else []
+
+    @property
+    def limit(self) -> str:
+        """The limit of every expectation."""
+        return BLIND
 
 
 class ModelView:
@@ -293,6 +362,12 @@ class ModelView:
         if not self.rows or len(self.unknown) == len(verdicts):
             return "not enough data"
         return next((verdict for verdict in (*WORST_FIRST[:2], "unclear") if verdict in verdicts), "stable")
+
+    @property
+    def performance(self) -> PerformanceView | None:
+        """Performance of the model; None if its baseline has no actual values."""
+        report = self.observation.performance if self.observation is not None else None
+        return None if report is None else PerformanceView(report)
 
     def variable(self, side: str, name: str) -> VariableView | None:
         """Return one variable; None if there is none of this name."""

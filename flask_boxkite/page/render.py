@@ -117,8 +117,9 @@ def drift_content(app: App) -> dict[str, Any]:
     Keys: ``format`` (1), ``time`` (ISO 8601, UTC), ``window`` (null: since the start), ``models``, ``sinks``,
     ``findings`` and ``failures`` (texts). Later releases may add keys.
 
-    - A model has ``model``, ``baseline``, ``version``, ``rows`` by status, ``latency_seconds``, ``failed`` and
-      ``drift``, as `DriftReport.to_dict` has it (null without a baseline).
+    - A model has ``model``, ``baseline``, ``version``, ``rows`` by status, ``latency_seconds``, ``failed``, ``drift``,
+      as `DriftReport.to_dict` has it (null without a baseline), and ``performance``, as `PerformanceReport.to_dict` has
+      it (null if the baseline has no actual values).
     - ``latency_seconds`` has ``p50``, ``p95`` and ``p99`` (null where nothing was timed).
     - ``failed`` is about requests that ended in 5xx: their ``rows``, how many are ``unread``, and the ``features`` that
       were odd in them more often than in answered ones. Each of these has ``feature``, ``state``, ``rows``, ``share``
@@ -150,6 +151,7 @@ def _model_dict(model: ModelView) -> dict[str, Any]:
         "latency_seconds": {f"p{part}": seen.latency(part / 100) for part in (50, 95, 99)},
         "failed": seen.failures.to_dict(),
         "drift": seen.report.to_dict() if seen.report else None,
+        "performance": seen.performance.to_dict() if seen.performance else None,
     }
 
 

@@ -71,6 +71,16 @@ class PageAccess(NamedTuple):
             return current_app.ensure_sync(self.guard)()
         return _ask_for_token(self.token)
 
+    def sender_refusal(self) -> Any:
+        """Return the answer to a request that may not send outcomes; None lets it in.
+
+        A program has the token; without a token, the guard decides.
+        """
+        if self.token is not None:
+            bearer = {"WWW-Authenticate": 'Bearer realm="outcomes"'}
+            return None if has_token(request, self.token) else refused("A bearer token is required.", 401, bearer)
+        return current_app.ensure_sync(self.guard)() if self.guard is not None else None
+
 
 def _ask_for_token(token: str | None) -> Response | None:
     """Refuse a visitor without the token, as bearer or as the password that a browser asks for."""

@@ -67,6 +67,8 @@ class Capture(RequestFeatures):
     is_streamed = False  # whether the answer is made while it is sent
     owner: Any = None  # the object whose `log_prediction` finds this capture while its answer is sent
     failed_status = 500  # the status that the client gets if there is no response
+    _is_findable = False  # whether outcomes can find it
+    is_told = False  # whether the client knows the id, so that it must not change any more
     answer: Response | None = None
     makes_response = False  # whether Flask makes a new response; else the view may return the same one each time
     _body: bytes | None = None
@@ -186,6 +188,8 @@ class Capture(RequestFeatures):
                 self._output = output
                 if self._table is not None:
                     self._committing = short_way
+                if self.model.outcomes is not None:
+                    self._make_findable()
                 return
         self._take(returned, document_of)
 
@@ -219,6 +223,8 @@ class Capture(RequestFeatures):
                 value = self._output_of(read(answer))
             self._output = value
             self.model.count_output(self.tally, [None] if value is None and self.tally.rows != 0 else value)
+            if self.model.outcomes is not None:
+                self._make_findable()
         except StreamedError:
             self.awaits_body = True
         except LookupError:
@@ -228,6 +234,17 @@ class Capture(RequestFeatures):
                 self.tally.errors.append("output")
         except Exception:
             self.model.fail(self.tally)
+
+    def _make_findable(self) -> None:
+        """Let outcomes find this prediction by its id; once, since an id must carry one output only."""
+        if self._is_findable or self.is_logged is not None:
+            return
+        self._is_findable = True
+        model = self.model
+        prediction = model.findable(self.prediction, self._output, self.tally.rows, is_told=self.is_told)
+        if prediction is not self.prediction:
+            self.prediction = prediction
+            self.prediction_id = prediction.text if model.has_header_ids else _quoted(prediction.text)
 
     def _may_come_later(self, answer: Any, *, is_parsed: bool) -> bool:
         """Say whether a place in the answer may still exist: a decorator above the view makes JSON of an object."""

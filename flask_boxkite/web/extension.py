@@ -29,6 +29,7 @@ from flask_boxkite.web.views import PredictedView, routed
 
 if TYPE_CHECKING:
     from flask_boxkite.drift.report import DriftReport
+    from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["Boxkite"]
 
@@ -191,9 +192,41 @@ class Boxkite:
 
         # The first takes the request's id, which the client may have been told by now.
         prediction = monitor.new_id() if capture.is_logged else capture.prediction
-        text = monitor.log_as(prediction, request_body, features, output)
+        is_told = capture.is_told and not capture.is_logged
+        text = monitor.log_as(prediction, request_body, features, output, is_told=is_told)
         capture.take_logged(text)
         return text
+
+    def log_outcome(
+        self,
+        prediction_id: str | None = None,
+        actual: Any = None,
+        *,
+        predicted: Any = None,
+        key: str | None = None,
+        model: str | None = None,
+    ) -> bool:
+        """Count the value that came true for a prediction, at once or weeks later, in any worker, replica or script.
+
+        Never raises in a request for a wrong id or value: these are counted by reason
+        (``boxkite_outcomes_rejected_total``).
+
+        Args:
+            prediction_id: Id of the prediction, from the header ``Boxkite-Prediction-Id``; ``{id}/{i}`` for row *i* of
+                a batch.
+            actual: Value that came true: a label, or a number.
+            predicted: Output of the prediction, where the server cannot know it any more; else None.
+            key: Caller's own key of the prediction, instead of the id.
+            model: Name of the model; None to find it by the id.
+
+        Returns:
+            Whether it was counted.
+
+        Raises:
+            BoxkiteError: The baseline has no actual values to compare with.
+            ConfigError: There is no such model.
+        """
+        return self._state().monitor.log_outcome(prediction_id, actual, predicted=predicted, key=key, model=model)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -234,6 +267,24 @@ class Boxkite:
             ConfigError: There is no such model or window.
         """
         return self._state().monitor.model(model).drift(window)
+
+    def performance(self, model: str | None = None, *, window: str | None = None) -> PerformanceReport:
+        """Return how good the model is: as validated, as its live outputs lead to expect, and as outcomes show it.
+
+        Args:
+            model: Name of the model; None for the only one.
+            window: ``"5m"``, ``"1h"`` or ``"24h"``, of predictions and of outcomes that came; None for all since the
+                start.
+
+        Returns:
+            A report: ``print`` it, or take ``report["accuracy"].estimated``, ``report.verdict``, ``to_dict()``,
+            ``to_rows()`` or ``to_markdown()``.
+
+        Raises:
+            BoxkiteError: The baseline has no actual values, or the counts cannot be read.
+            ConfigError: There is no such model or window.
+        """
+        return self._state().monitor.model(model).performance(window)
 
     def flush(self, timeout: float = 5.0) -> int:
         """Wait until all records are delivered; return the number left after *timeout* seconds.

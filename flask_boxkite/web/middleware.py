@@ -69,7 +69,7 @@ class BoxkiteMiddleware:
 
         capture = self._capture(self._service.monitor, options, keeps_long_bodies=True)
         capture.read_request(Request(environ, populate_request=False))
-        capture.awaits_body = True
+        capture.awaits_body = capture.is_told = True  # the header with the id is sent before the body
         answer = Answer(capture)
         try:
             body = self._app(environ, _Watched(answer, start_response))

@@ -22,10 +22,11 @@ from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.capture import Capture
 from flask_boxkite.web.dashboard import dashboard_blueprint
 from flask_boxkite.web.http import metrics_response
+from flask_boxkite.web.outcomes import outcomes_response
 from flask_boxkite.web.redacted_capture import capture_type
 from flask_boxkite.web.response_stream import Answer, Passing
 from flask_boxkite.web.return_values import reply_of
-from flask_boxkite.web.routes import DASHBOARD, METRICS, add_route, mounted_elsewhere
+from flask_boxkite.web.routes import DASHBOARD, METRICS, OUTCOMES, add_route, mounted_elsewhere
 from flask_boxkite.web.views import PredictedView, route_problems, routed, view_name
 
 __all__ = ["CAPTURE", "KEY", "WATCHED", "MonitoredApp", "current_request", "monitored_app"]
@@ -118,6 +119,7 @@ class MonitoredApp:
         _put_last(app, self.after_request)
         if self.settings.enabled:
             _add_metrics_route(app, self)
+            _add_outcomes_route(app, self)
             _add_dashboard(app, self)
             got_request_exception.connect(self.request_failed, app)
             app.wsgi_app = _watched(app, self)  # type: ignore[method-assign]
@@ -196,6 +198,7 @@ class MonitoredApp:
         if capture is not None and capture.answer is not response:
             # A failing hook of another extension may bring us here twice, with different responses.
             capture.answer = response
+            capture.is_told = True
             if capture.makes_response:
                 response.headers.add(PREDICTION_ID_HEADER, capture.prediction_id)  # takes half the time of setting
             else:
@@ -338,6 +341,29 @@ def _add_metrics_route(app: Flask, state: MonitoredApp) -> None:
     app.register_blueprint(blueprint)
 
 
+def _add_outcomes_route(app: Flask, state: MonitoredApp) -> None:
+    path = state.settings.outcomes_path
+    if path is None:
+        return
+    if state.access.token is None and state.access.guard is None:
+        msg = (
+            "'BOXKITE_OUTCOMES_PATH' is set, and everyone who reaches the server could send outcomes. Set "
+            "'BOXKITE_METRICS_TOKEN' to a token that senders must have, or give Boxkite a 'dashboard_guard'."
+        )
+        raise ConfigError(msg, key="BOXKITE_OUTCOMES_PATH")
+    if (endpoint := _endpoint_at(app, path, "POST")) is not None:
+        msg = f"'BOXKITE_OUTCOMES_PATH' is '{path}', which is the route of {endpoint!r} already. Set another path."
+        raise ConfigError(msg, key="BOXKITE_OUTCOMES_PATH")
+    blueprint = Blueprint(OUTCOMES, __name__)
+
+    def outcomes() -> Any:
+        refusal = state.access.sender_refusal()
+        return outcomes_response(request, state.monitor.log_outcomes) if refusal is None else refusal
+
+    add_route(app, blueprint, path, "outcomes", outcomes, "POST")
+    app.register_blueprint(blueprint)
+
+
 def _add_dashboard(app: Flask, state: MonitoredApp) -> None:
     """Add the drift page: where the settings say, or, if they say nothing, in debug mode."""
     access = state.access
@@ -353,9 +379,9 @@ def _add_dashboard(app: Flask, state: MonitoredApp) -> None:
     app.register_blueprint(dashboard_blueprint(app, state.monitor, access))
 
 
-def _endpoint_at(app: Flask, path: str) -> str | None:
-    """Return the endpoint that answers GET at *path*, or None."""
+def _endpoint_at(app: Flask, path: str, method: str = "GET") -> str | None:
+    """Return the endpoint that answers a method at *path*, or None."""
     for rule in app.url_map.iter_rules():
-        if rule.rule == path and "GET" in (rule.methods or ()):
+        if rule.rule == path and method in (rule.methods or ()):
             return str(rule.endpoint)
     return None

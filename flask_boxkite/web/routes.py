@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Flask
 
-__all__ = ["DASHBOARD", "METRICS", "add_route", "layers_of", "mounted_elsewhere"]
+__all__ = ["DASHBOARD", "METRICS", "OUTCOMES", "add_route", "layers_of", "mounted_elsewhere"]
 
 METRICS = "boxkite"
 """Blueprint of the metrics; the endpoint is ``boxkite.metrics``."""
@@ -15,12 +15,23 @@ METRICS = "boxkite"
 DASHBOARD = "boxkite_dashboard"
 """Blueprint of the drift page."""
 
+OUTCOMES = "boxkite_outcomes"
+"""Blueprint of the route that takes outcomes."""
+
 _INNER = ("__wrapped__", "wsgi_app", "app", "_app")
 """Attributes in which WSGI middleware keeps the app that it wraps."""
 
 
-def add_route(app: Flask, blueprint: Blueprint, path: str, name: str, view: Callable[[], Any], **options: Any) -> None:
-    """Add a route for GET that answers under every host, as scraping by address requires.
+def add_route(
+    app: Flask,
+    blueprint: Blueprint,
+    path: str,
+    name: str,
+    view: Callable[[], Any],
+    method: str = "GET",
+    **options: Any,
+) -> None:
+    """Add a route for one method that answers under every host, as scraping by address requires.
 
     Args:
         app: The app that the blueprint is for.
@@ -28,6 +39,7 @@ def add_route(app: Flask, blueprint: Blueprint, path: str, name: str, view: Call
         path: Path of the route.
         name: Last part of its endpoint.
         view: Function that answers it.
+        method: Method of its requests.
         **options: Further options of Werkzeug's rules.
     """
 
@@ -37,7 +49,7 @@ def add_route(app: Flask, blueprint: Blueprint, path: str, name: str, view: Call
     answer.__name__ = name
     for host in _hosts(app):
         # The app may serve other methods at this path, so it answers OPTIONS.
-        blueprint.add_url_rule(path, name, answer, methods=["GET"], provide_automatic_options=False, **host, **options)
+        blueprint.add_url_rule(path, name, answer, methods=[method], provide_automatic_options=False, **host, **options)
 
 
 def _hosts(app: Flask) -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ from functools import partial
 from flask import Flask, request
 from flask_boxkite import Boxkite
 from flask_boxkite.monitoring import assembly
-from flask_boxkite.monitoring.ids import IdMaker
+from flask_boxkite.values.ids import IdMaker
 
 passed, wall = map(float, os.environ["TEST_CLOCK"].split())
 assembly.Store = partial(assembly.Store, clock=lambda: passed, wall=lambda: wall)

@@ -41,6 +41,9 @@ def test_examples_that_need_only_files_run_as_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     frame = people(rng).rename({"age": "mean radius", "kids": "grade"}).with_columns(id=pl.int_range(600))
+    score = rng.random(600)
+    held_out = frame.with_columns(score=score, defaulted=rng.random(600) < score)
+    held_out.write_csv("held_out.csv")
     frame.write_parquet("train.parquet")
     frame.write_parquet("new.parquet")
     frame.write_ndjson("train.jsonl")

@@ -23,7 +23,6 @@ from flask_boxkite.compiled import native
 from flask_boxkite.config import Settings
 from flask_boxkite.live.model_cells import DURATION_BOUNDS
 from flask_boxkite.monitoring.body import body_of
-from flask_boxkite.monitoring.ids import PredictionId
 from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.record import RecordMaker
 from flask_boxkite.monitoring.short_way import NOT_TAKEN, CountsCommon, ShortWay, short_way
@@ -32,6 +31,7 @@ from flask_boxkite.payloads import Table, found_output, json_table
 from flask_boxkite.sinks.base import Sink
 from flask_boxkite.sinks.files import FileSink
 from flask_boxkite.sinks.fluentd import FluentdSink
+from flask_boxkite.values.ids import PredictionId
 from tests.peers import missing
 
 NAMES = ("age", "income", "city", "visits", "data")

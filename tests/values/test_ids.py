@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from flask_boxkite.compiled import native
-from flask_boxkite.monitoring.ids import IdMaker, PredictionId, id_maker
+from flask_boxkite.values.ids import IdMaker, PredictionId, id_maker
 
 MakeMaker = Callable[..., Callable[[], PredictionId]]
 MAKERS: list[MakeMaker] = [IdMaker] if native is None else [IdMaker, id_maker]

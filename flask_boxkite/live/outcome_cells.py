@@ -1,0 +1,122 @@
+"""The layout of a model's outcomes: the index of each count.
+
+Outcomes are counted in the cells of the validation that they are compared with, so the layout is fixed for the life of
+a baseline, as the one of its predictions is (`model_cells`).
+
+Sums of losses and errors are whole numbers of small units: they are exact in any order of adding, so they never fall,
+and windows of time can be cut out of them as of counts.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, Means, RegressionValidation, Validation
+from flask_boxkite.naming import REJECTIONS
+
+__all__ = ["FORMAT", "LAG_BOUNDS", "OutcomeCells"]
+
+_HOUR, _DAY = 3600.0, 86400.0
+LAG_BOUNDS = (
+    *(60.0, 600.0, _HOUR, 4 * _HOUR, 12 * _HOUR),
+    *(_DAY, 2 * _DAY, 4 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY, 60 * _DAY, 90 * _DAY, 180 * _DAY),
+)
+"""Upper bounds of the time from a prediction to its outcome, in seconds."""
+
+FORMAT = zlib.crc32(repr((1, REJECTIONS, LAG_BOUNDS)).encode())
+"""Hash of all names that a layout depends on besides the validation."""
+
+_UNITS_PER_ROW = 2.0**32
+"""Units of a usual loss or error of one row: a sum of a billion rows fits into 63 bits, and rounding of a row is below
+2e-10 of its usual size."""
+
+_MOST_UNITS = 2**52
+"""Most units that one row adds: a million usual rows."""
+
+
+class OutcomeCells:
+    """The cells of one model's outcomes.
+
+    Attributes:
+        validation: Validation that outcomes are compared with.
+        shape: Shape of the counts by bin, predicted and actual value: (bins, 2) for a score, negative and positive;
+            (classes, bins, classes) for classes, predicted and actual; (bins of the absolute error,) for a number.
+        lags_start: First cell of the outcomes by lag; the counts themselves begin at 0.
+        rejections_start: First cell of the rejected outcomes, by `naming.REJECTIONS`.
+        first_cell: Cell of the time of the first prediction with an outcome, in whole Unix seconds.
+        sums_start: First cell of the sums.
+        units: Size of a unit of each sum, by name: ``brier`` and ``log_loss`` of a probability; ``over`` and ``under``,
+            the errors of outputs that are above the actual value, and of others, and ``squares`` of a number.
+        size: Number of cells.
+    """
+
+    def __init__(self, validation: Validation) -> None:
+        self.validation = validation
+        self.shape = _shape(validation)
+        self.lags_start = int(np.prod(self.shape))
+        self.rejections_start = self.lags_start + len(LAG_BOUNDS) + 1
+        self.first_cell = self.rejections_start + len(REJECTIONS)
+        self.sums_start = self.first_cell + 1
+        self.units = _units(validation)
+        self.size = self.sums_start + len(self.units)
+
+    def counts(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the counts by bin, predicted and actual value, in their `shape`."""
+        return cells[: self.lags_start].reshape(self.shape)
+
+    def lags(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the outcomes by lag, one more than there are bounds."""
+        return cells[self.lags_start : self.rejections_start]
+
+    def rejections(self, cells: NDArray[np.int64]) -> dict[str, int]:
+        """Return the rejected outcomes by reason."""
+        return dict(zip(REJECTIONS, cells[self.rejections_start : self.first_cell].tolist(), strict=True))
+
+    def first_prediction(self, cells: NDArray[np.int64]) -> float | None:
+        """Return the Unix time of the first prediction with an outcome; None without outcomes."""
+        return float(cells[self.first_cell]) or None
+
+    def amounts(self, values: Iterable[float]) -> tuple[tuple[int, int], ...]:
+        """Return the cell of each sum, and the whole units that a row adds to it.
+
+        Args:
+            values: Losses or errors of the row, 0 or more, in the order of the units.
+        """
+        pairs = zip(values, self.units.values(), strict=True)
+        return tuple(
+            (cell, min(round(value / unit), _MOST_UNITS)) for cell, (value, unit) in enumerate(pairs, self.sums_start)
+        )
+
+    def sums(self, cells: NDArray[np.int64]) -> dict[str, float]:
+        """Return the sums by name."""
+        totals = cells[self.sums_start :].tolist()
+        return {name: total * unit for total, (name, unit) in zip(totals, self.units.items(), strict=True)}
+
+
+def _shape(validation: Validation) -> tuple[int, ...]:
+    if isinstance(validation, BinaryValidation):
+        return len(validation.upper_bounds) + 1, 2
+    if isinstance(validation, ClassValidation):
+        return len(validation.classes), len(validation.upper_bounds) + 1, len(validation.classes)
+    return (len(validation.error_counts),)
+
+
+def _units(validation: Validation) -> dict[str, float]:
+    if isinstance(validation, BinaryValidation):
+        return dict.fromkeys(("brier", "log_loss"), 1 / _UNITS_PER_ROW) if validation.is_probability else {}
+    if isinstance(validation, ClassValidation):
+        return {}
+    size, square = _unit_of(validation.absolute_errors, validation), _unit_of(validation.squared_errors, validation)
+    return {"over": size, "under": size, "squares": square}
+
+
+def _unit_of(means: Means, validation: RegressionValidation) -> float:
+    """Return a unit for errors as large as in validation: a power of two, so that dividing by it rounds nothing."""
+    filled = [(mean, rows) for mean, rows in zip(means, validation.counts, strict=True) if rows]
+    usual = math.fsum(mean * rows for mean, rows in filled) / max(validation.rows, 1)
+    return 2.0 ** math.ceil(math.log2(usual)) / _UNITS_PER_ROW if usual > 1e-290 else 1 / _UNITS_PER_ROW

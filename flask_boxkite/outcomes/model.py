@@ -1,0 +1,420 @@
+"""The outcomes of one model: it finds the prediction of an outcome, and counts it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline.validation import ClassValidation
+from flask_boxkite.live.folding import RECENT_FILE, outcomes_path
+from flask_boxkite.live.outcome_cells import LAG_BOUNDS, OutcomeCells
+from flask_boxkite.live.section import Section, SectionKey
+from flask_boxkite.live.store import Store
+from flask_boxkite.live.totals import Totals
+from flask_boxkite.live.windows import History
+from flask_boxkite.naming import REJECTIONS
+from flask_boxkite.outcomes.book import Outcome, OutcomeBook
+from flask_boxkite.outcomes.book_file import FORMAT
+from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
+from flask_boxkite.outcomes.recent import RecentPredictions, row_fingerprint, row_fingerprints
+from flask_boxkite.outcomes.sealing import IdSeal, id_key
+from flask_boxkite.system.faults import warn_of
+from flask_boxkite.system.fork_mark import ForkMark, fork_mark
+from flask_boxkite.system.throttle import Throttle
+from flask_boxkite.values.ids import PredictionId
+
+__all__ = ["Given", "ModelOutcomes", "model_outcomes"]
+
+logger = logging.getLogger("flask_boxkite")
+
+_ROW = re.compile(r"(.+)/([0-9]{1,9})", re.DOTALL)
+_MOMENT = re.compile(r"/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})/[0-9a-f-]{36}(?:/[0-9]{1,9})?\Z")
+_RETRY_SECONDS = 10.0
+_FIRST = 2
+"""Fingerprint of the note on the first outcome."""
+
+
+class Given(NamedTuple):
+    """An outcome as it arrives.
+
+    Attributes:
+        prediction_id: Id of the prediction, ``{id}/{i}`` for a row of a batch; None if only a key is known.
+        actual: Value that came true.
+        predicted: Output of the prediction, if the caller knows it, in any form; in the end, a row of values in the
+            order of the baseline's outputs. None if it is not known.
+        key: Caller's own key of the prediction.
+    """
+
+    prediction_id: str | None
+    actual: Any
+    predicted: Any = None
+    key: str | None = None
+
+
+class _Prediction(NamedTuple):
+    """A prediction that was found.
+
+    Attributes:
+        value: Number that stands for its outputs.
+        time: Time of the prediction in Unix seconds.
+        fingerprint: Fingerprint of its id.
+    """
+
+    value: float
+    time: float
+    fingerprint: int
+
+
+class _Counted(NamedTuple):
+    """An outcome that can be counted.
+
+    Attributes:
+        outcome: The outcome, in the form of the book.
+        time: Time of its prediction in Unix seconds.
+    """
+
+    outcome: Outcome
+    time: float
+
+
+class _Place(NamedTuple):
+    """The files and keys of one process.
+
+    Attributes:
+        mark: Fork mark of the process.
+        seal: Seals and opens ids.
+        book: Counts outcomes.
+        recent: Table of recent predictions, opened when it is first needed.
+    """
+
+    mark: ForkMark
+    seal: IdSeal
+    book: OutcomeBook
+    recent: _LazyTable
+
+
+class _LazyTable:
+    """The table of recent predictions, of which a server with sealed ids needs none."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._table: RecentPredictions | None = None
+        self._throttle = Throttle()
+
+    def get(self, *, to_write: bool) -> RecentPredictions | None:
+        """Return the table; None if it cannot be opened, or if there is none to read."""
+        if self._table is None:
+            if not to_write and (self._path is None or not self._path.exists()):
+                return None
+            try:
+                self._table = RecentPredictions(self._path)
+            except OSError as error:
+                if self._throttle.allows():
+                    warn_of(error, "Predictions cannot be remembered for their outcomes; send 'predicted' with these.")
+        return self._table
+
+
+def model_outcomes(
+    baseline: Baseline | None,
+    model: str,
+    store: Store,
+    key: str | None,
+    server_id: str,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> ModelOutcomes | None:
+    """Return the outcomes of a model, as `ModelOutcomes` explains; None if its baseline has no actual values."""
+    reader = None if baseline is None else outcome_reader(baseline)
+    if baseline is None or reader is None:
+        return None
+    return ModelOutcomes(baseline, reader, model, store, key, server_id, clock=clock)
+
+
+class ModelOutcomes:
+    """The outcomes of one model. Any thread may use it, also after a fork.
+
+    Attributes:
+        layout: Meaning of each count and sum.
+        reader: Reader of its outputs and actual values.
+        are_numbers: Whether the model has one output, which is a number.
+
+    Args:
+        baseline: Baseline of the model, with a validation.
+        reader: Reader of its outputs and actual values.
+        model: Name of the model.
+        store: Store of the app's counts, in whose directory outcomes are counted.
+        key: Setting ``BOXKITE_ID_KEY``; None if it is not set.
+        server_id: Name of the server, with which its ids begin.
+        clock: Returns the Unix time.
+    """
+
+    def __init__(
+        self,
+        baseline: Baseline,
+        reader: OutcomeReader,
+        model: str,
+        store: Store,
+        key: str | None,
+        server_id: str,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        assert baseline.validation is not None
+        self.layout = OutcomeCells(baseline.validation)
+        self.reader = reader
+        self.are_numbers = len(baseline.outputs) == 1 and not isinstance(baseline.validation, ClassValidation)
+        self._carried_of = reader.carried
+        self._names = tuple(item.name for item in baseline.outputs)
+        self._name = f"{model}\n{baseline.fingerprint}"
+        self._section = Section(SectionKey("outcomes", model, baseline.fingerprint), self.layout.size, sums=0)
+        self._store = store
+        self._key = key
+        self._server = f"{server_id}/"
+        self._clock = clock
+        self._throttle = Throttle()
+        self._current: _Place | None = None
+        self._slot_ends = 0.0
+        self._has_first = False
+        self._rejections = {reason: cell for cell, reason in enumerate(REJECTIONS, start=self.layout.rejections_start)}
+
+    @property
+    def _place(self) -> _Place:
+        place = self._current
+        if place is None or not place.mark[0]:
+            place = self._current = self._new_place()
+        return place
+
+    def _new_place(self) -> _Place:
+        directory = self._store.directory()
+        try:
+            key = id_key(self._key, directory)
+        except OSError as error:
+            warn_of(error, "Ids of predictions are sealed for this process alone: others cannot take their outcomes.")
+            key = id_key(None, None)
+        path = None if directory is None else outcomes_path(directory, self._section.key, FORMAT)
+        recent = None if directory is None else directory / RECENT_FILE
+        book = OutcomeBook(path, self.layout.size)
+        return _Place(fork_mark(), IdSeal(key, self._name), book, _LazyTable(recent))
+
+    # --- predictions -------------------------------------------------------------------------------------------------
+
+    def sealed_number(self, prediction: PredictionId, value: float) -> PredictionId | None:
+        """Return the same as `sealed` for the only output, a number as in most requests, with fewer questions."""
+        carried = self._carried_of(value)
+        if carried is None:
+            return None
+        place = self._current
+        if place is None or not place.mark[0]:
+            place = self._place
+        return place.seal.seal(prediction, carried)
+
+    def sealed(self, prediction: PredictionId, row: Sequence[Any]) -> PredictionId | None:
+        """Return the id under which a prediction is found again; None if an id cannot carry its outputs.
+
+        Args:
+            prediction: Id that no client knows yet.
+            row: Outputs in the order of the baseline.
+        """
+        value = self.reader.value_of(row)
+        carried = None if value is None else self.reader.carried(value)
+        return None if carried is None else self._place.seal.seal(prediction, carried)
+
+    def remember(self, prediction: PredictionId, rows: Any) -> None:
+        """Remember the outputs of a prediction whose id does not carry them.
+
+        Args:
+            prediction: Id of the prediction.
+            rows: Outputs of each row, in the order of the baseline, shape (rows, outputs).
+        """
+        seconds, fingerprint = prediction.time_ns / 1e9, self._place.seal.fingerprint(prediction.text)
+        values = np.array([self._carried(row) for row in rows], dtype=np.float64)
+        is_known = np.isfinite(values)
+        if not is_known.any() or (table := self._place.recent.get(to_write=True)) is None:
+            return
+        if len(values) == 1:
+            table.put(fingerprint, float(values[0]), seconds)
+        fingerprints = row_fingerprints(fingerprint, len(values))[is_known]
+        table.put_many(fingerprints, values[is_known].astype(np.float32), seconds)
+
+    def remember_key(self, key: str, row: Sequence[Any], seconds: float) -> None:
+        """Remember the outputs of a prediction under a key of the caller.
+
+        Args:
+            key: Key of the prediction.
+            row: Outputs in the order of the baseline.
+            seconds: Time of the prediction in Unix seconds.
+        """
+        value = self._carried(row)
+        if value == value and (table := self._place.recent.get(to_write=True)) is not None:
+            table.put(self._fingerprint_of_key(key), value, seconds)
+
+    def _carried(self, row: Sequence[Any]) -> float:
+        value = self.reader.value_of(row)
+        carried = None if value is None else self.reader.carried(value)
+        return np.nan if carried is None else carried
+
+    def _fingerprint_of_key(self, key: str) -> int:
+        return self._place.seal.fingerprint(f"key\n{key}")
+
+    # --- outcomes ----------------------------------------------------------------------------------------------------
+
+    def log(self, given: Iterable[Given]) -> list[str | None]:
+        """Count outcomes; return, for each, the reason for which it was not counted (`REJECTIONS`), or None.
+
+        Never raises OSError: outcomes that cannot be written are ``failed``.
+        """
+        found = [self._read(item) for item in given]
+        outcomes = [
+            Outcome(None, ((self._rejections[item], 1),)) if isinstance(item, str) else item.outcome for item in found
+        ]
+        self._begin_slot()
+        try:
+            self._note_first(found)
+            is_new = self._place.book.count(outcomes, repeated=self._rejections["repeated"])
+        except OSError as error:
+            if self._throttle.allows():
+                warn_of(error, "Outcomes cannot be counted; the caller is told, and should send them again.")
+            return [item if isinstance(item, str) else "failed" for item in found]
+        return [
+            item if isinstance(item, str) else None if is_counted else "repeated"
+            for item, is_counted in zip(found, is_new, strict=True)
+        ]
+
+    def knows(self, given: Given) -> bool:
+        """Say whether the prediction of an outcome is known here."""
+        return not isinstance(self._prediction(given._replace(predicted=None)), str)
+
+    def _note_first(self, found: Sequence[_Counted | str]) -> None:
+        """Note the time of the first prediction with an outcome, once for all processes.
+
+        Raises:
+            OSError: The book cannot be written.
+        """
+        times = [item.time for item in found if not isinstance(item, str)]
+        if times and not self._has_first:
+            # As an outcome of its own, it is counted once, like any other.
+            first = Outcome(_FIRST, ((self.layout.first_cell, max(int(min(times)), 1)),))
+            self._place.book.count([first])
+            self._has_first = True
+
+    def _read(self, given: Given) -> _Counted | str:
+        """Return an outcome in the form of the book, or the reason for which it is rejected."""
+        prediction = self._prediction(given)
+        if isinstance(prediction, str):
+            return prediction
+        counted = self.reader.count(prediction.value, given.actual)
+        if counted is None:
+            return "invalid"
+        cell, losses = counted
+        lag = bisect_left(LAG_BOUNDS, self._clock() - prediction.time)
+        cells = (cell, 1), (self.layout.lags_start + lag, 1), *self.layout.amounts(losses)
+        return _Counted(Outcome(prediction.fingerprint, cells), prediction.time)
+
+    def _prediction(self, given: Given) -> _Prediction | str:
+        text = given.prediction_id
+        found = None if text is None else self._found(text)
+        if found is None and given.key is not None:
+            found = self._remembered(self._fingerprint_of_key(given.key))
+        if given.predicted is not None:
+            value = self.reader.value_of(given.predicted)
+            if value is None:
+                return "invalid"
+            if found is not None:
+                return found._replace(value=value)
+            name = f"key\n{given.key}" if text is None else text
+            moment = None if text is None else _time_of(text)
+            seconds = self._clock() if moment is None else moment
+            return _Prediction(value, seconds, self._place.seal.fingerprint(name))
+        if found is not None:
+            return found
+        return "late" if text is not None and self._is_late(text) else "unknown"
+
+    def _found(self, text: str) -> _Prediction | None:
+        """Return the prediction of an id; None if the id does not carry it, and it is not remembered."""
+        if "%" in text:  # headers quote the name of a server that is not plain ASCII
+            text = unquote(text)
+        opened = self._place.seal.open(text)
+        if opened is not None:
+            return _Prediction(*opened)
+        fingerprint = self._place.seal.fingerprint(text)
+        if (row := _ROW.fullmatch(text)) is not None and _time_of(text) is not None:
+            fingerprint = row_fingerprint(self._place.seal.fingerprint(row[1]), int(row[2]))
+        return self._remembered(fingerprint)
+
+    def _remembered(self, fingerprint: int) -> _Prediction | None:
+        table = self._place.recent.get(to_write=False)
+        found = None if table is None else table.find(fingerprint)
+        return None if found is None else _Prediction(*found, fingerprint)
+
+    def _is_late(self, text: str) -> bool:
+        """Say whether an id is one of this server, made before all predictions that the table remembers."""
+        moment = _time_of(text)
+        if moment is None or not text.startswith(self._server):
+            return False
+        table = self._place.recent.get(to_write=False)
+        oldest = None if table is None else table.oldest(self._place.seal.fingerprint(text))
+        return oldest is not None and moment < oldest
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def _begin_slot(self) -> None:
+        """Take the snapshots that are due before the next outcomes are counted."""
+        if self._store.clock() < self._slot_ends:
+            return
+        try:
+            windows = self._store.windows(self._section)
+            self._slot_ends = windows.begin_slot(lambda began: self._place.book.totals())
+        except Exception as error:  # no failure here may cost an outcome
+            self._slot_ends = self._store.clock() + _RETRY_SECONDS
+            if self._throttle.allows():
+                warn_of(error, "The outcomes of the last minutes and hours cannot be told apart.")
+
+    def totals(self) -> Totals:
+        """Return the outcomes of all processes of this server.
+
+        Raises:
+            OSError: They cannot be read just now.
+        """
+        return self._place.book.totals()
+
+    def history(self) -> tuple[History, Totals]:
+        """Return the snapshots of the last day, and the totals read just after them.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        history = self._store.windows(self._section).history()
+        return history, self.totals()
+
+    def window(self, name: str | None) -> NDArray[np.int64]:
+        """Return the counts of a window, or since the start.
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        if name is None:
+            return self.totals().cells
+        history, totals = self.history()
+        return history.window(name, totals)
+
+
+def _time_of(text: str) -> float | None:
+    """Return the time in a prediction's id, in Unix seconds; None if it is not the id of a prediction."""
+    found = _MOMENT.search(text)
+    if found is None:
+        return None
+    try:
+        return datetime.fromisoformat(f"{found[1]}+00:00").timestamp()
+    except ValueError:
+        return None

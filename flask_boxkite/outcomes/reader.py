@@ -1,0 +1,212 @@
+"""Outputs and actual values as an outcome counts them: the cell, and the amounts of the sums.
+
+One number stands for the outputs of a row, so that an id can carry it: the score or the predicted number itself, or the
+number of the predicted class, with the bin of its probability.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from flask_boxkite.baseline import Baseline, Continuous, Discrete
+from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
+from flask_boxkite.live.cells import cells_of
+from flask_boxkite.outcomes.sealing import sealed_float
+from flask_boxkite.values.conversion import InvalidValue, to_number
+
+__all__ = ["Losses", "OutcomeReader", "outcome_reader"]
+
+Losses: TypeAlias = tuple[float, ...]
+"""Losses or errors of a row, in the order of `OutcomeCells.units`."""
+
+_BELOW_ONE = math.nextafter(1.0, 0.0)
+
+_SMALLEST = float(np.finfo(np.float64).eps)
+"""Least probability whose logarithm is taken, as scikit-learn has it."""
+
+
+class OutcomeReader(Protocol):
+    """Reads the outputs and the actual value of a row."""
+
+    def value_of(self, row: Sequence[Any]) -> float | None:
+        """Return the number that stands for a row's outputs; None if it cannot be judged.
+
+        Args:
+            row: Outputs in the order of the baseline.
+        """
+
+    def carried(self, value: float) -> float | None:
+        """Return the float32 that stands for a number in an id or a table; None if there is none in its bin."""
+
+    def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
+        """Return the cell of an outcome, and its losses; None if the actual value is none of the known.
+
+        Args:
+            value: Number that stands for the outputs.
+            actual: Value that came true.
+        """
+
+
+def outcome_reader(baseline: Baseline) -> OutcomeReader | None:
+    """Return the reader of a model's outcomes; None if its baseline has no actual values."""
+    validation = baseline.validation
+    if validation is None:
+        return None
+    places = {item.name: place for place, item in enumerate(baseline.outputs)}
+    outputs = {item.name: item for item in baseline.outputs}
+    if isinstance(validation, ClassValidation):
+        if len(validation.outputs) == 1:
+            return _LabelReader(validation, places[validation.outputs[0]])
+        return _ProbabilityReader(validation, [places[name] for name in validation.outputs])
+    item = outputs[validation.output]
+    assert isinstance(item, Continuous)
+    kind = _ScoreReader if isinstance(validation, BinaryValidation) else _NumberReader
+    return kind(validation, item, places[item.name])  # type: ignore[arg-type]
+
+
+class _Labels:
+    """Finds the place of a label among the actual values, read as categories are.
+
+    Args:
+        labels: Labels, as the baseline writes them.
+        missing_texts: Texts that stand for a missing value, besides the usual ones.
+    """
+
+    def __init__(self, labels: Sequence[str], missing_texts: frozenset[str]) -> None:
+        self._cells = cells_of(Discrete("actual", tuple(labels), (0,) * len(labels), missing_texts=missing_texts), 0)
+        self._number = len(labels)
+
+    def place(self, value: Any) -> int | None:
+        """Return the place of a label; None if it is none of them."""
+        cell, _ = self._cells.locate(value)
+        return cell if cell < self._number else None
+
+
+class _ScoreReader:
+    """Reads a score of two actual values."""
+
+    def __init__(self, validation: BinaryValidation, item: Continuous, place: int) -> None:
+        self._item = cells_of(item, 0)
+        self._bounds = item.upper_bounds
+        self._ends = (-math.inf, *item.upper_bounds, math.inf)
+        self._bins = len(item.counts)
+        self._place = place
+        self._labels = _Labels(validation.labels, item.missing_texts)
+        self._is_probability = validation.is_probability
+
+    def value_of(self, row: Sequence[Any]) -> float | None:
+        """See `OutcomeReader`."""
+        return _finite(row[self._place])
+
+    def carried(self, value: float) -> float | None:
+        """See `OutcomeReader`."""
+        bin_ = bisect_left(self._bounds, value)
+        upper = self._ends[bin_ + 1]
+        # Below 1, also as float32: the loss of a probability of 1 that is wrong is far larger.
+        return sealed_float(value, self._ends[bin_], min(upper, _BELOW_ONE) if value < 1 else upper)
+
+    def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
+        """See `OutcomeReader`."""
+        label = self._labels.place(actual)
+        bin_, _ = self._item.locate(value)
+        if label is None or bin_ >= self._bins:
+            return None
+        return 2 * bin_ + label, _losses(value, label) if self._is_probability else ()
+
+
+def _losses(score: float, label: int) -> Losses:
+    """Return the Brier and the logarithmic loss of a score, for which 0 and 1 are the limits."""
+    inside = min(max(score, 0.0), 1.0)
+    clipped = min(max(inside, _SMALLEST), 1 - _SMALLEST)
+    return (inside - label) ** 2, -math.log(clipped) if label else -math.log1p(-clipped)
+
+
+class _NumberReader:
+    """Reads a predicted number."""
+
+    def __init__(self, validation: RegressionValidation, item: Continuous, place: int) -> None:
+        self._place = place
+        self._bounds = validation.error_bounds
+
+    def value_of(self, row: Sequence[Any]) -> float | None:
+        """See `OutcomeReader`."""
+        return _finite(row[self._place])
+
+    def carried(self, value: float) -> float | None:
+        """See `OutcomeReader`."""
+        return sealed_float(value, -math.inf, math.inf)
+
+    def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
+        """See `OutcomeReader`."""
+        number = _finite(actual)
+        if number is None or not math.isfinite(square := (value - number) ** 2):
+            return None
+        error = value - number
+        return bisect_left(self._bounds, abs(error)), (max(error, 0.0), max(-error, 0.0), square)
+
+
+class _LabelReader:
+    """Reads a predicted label; its number is the place of the class."""
+
+    def __init__(self, validation: ClassValidation, place: int) -> None:
+        self._labels = _Labels(validation.classes, frozenset())
+        self._classes = len(validation.classes)
+        self._place = place
+
+    def value_of(self, row: Sequence[Any]) -> float | None:
+        """See `OutcomeReader`."""
+        return self._labels.place(row[self._place])
+
+    def carried(self, value: float) -> float | None:
+        """See `OutcomeReader`."""
+        return value
+
+    def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
+        """See `OutcomeReader`."""
+        label = self._labels.place(actual)
+        if label is None or value not in range(self._classes):
+            return None
+        return int(value) * self._classes + label, ()
+
+
+class _ProbabilityReader:
+    """Reads the probabilities of several classes; the number is the one of the predicted class and its bin."""
+
+    def __init__(self, validation: ClassValidation, places: Sequence[int]) -> None:
+        self._labels = _Labels(validation.classes, frozenset())
+        self._classes = len(validation.classes)
+        self._bounds = validation.upper_bounds
+        self._places = places
+
+    def value_of(self, row: Sequence[Any]) -> float | None:
+        """See `OutcomeReader`."""
+        numbers = [number for place in self._places if (number := _finite(row[place])) is not None]
+        if len(numbers) < len(self._places):
+            return None
+        largest = max(numbers)
+        return numbers.index(largest) * (len(self._bounds) + 1) + bisect_left(self._bounds, largest)
+
+    def carried(self, value: float) -> float | None:
+        """See `OutcomeReader`."""
+        return value
+
+    def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
+        """See `OutcomeReader`."""
+        label = self._labels.place(actual)
+        if label is None or value not in range(self._classes * (len(self._bounds) + 1)):
+            return None
+        return int(value) * self._classes + label, ()
+
+
+def _finite(value: Any) -> float | None:
+    """Return a value as a finite number; None if it is none."""
+    try:
+        number = to_number(value)
+    except InvalidValue:
+        return None
+    return number if math.isfinite(number) else None

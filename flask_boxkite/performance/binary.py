@@ -1,0 +1,301 @@
+"""Quality of a score with two actual values: as validated, expected from live scores, and as outcomes show it.
+
+`expected` holds while the relation of score to truth is the one of the validation rows. `realised` needs outcomes, and
+`represented` corrects them where they are a selection of the predictions, by the score. All take counts in the bins of
+the output, from the lowest score to the highest, and return the metrics of ``METRICS["binary"]``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flask_boxkite.baseline.calibration import pooled_shares
+from flask_boxkite.baseline.validation import BinaryValidation
+from flask_boxkite.performance import intervals
+from flask_boxkite.performance.metric import METRICS, NOTHING, Estimate, banded, estimate, ratio
+from flask_boxkite.performance.ranking import auc_slopes, ranking
+
+__all__ = [
+    "PSEUDO_OUTCOMES",
+    "LossSums",
+    "corrected",
+    "expected",
+    "losses_of_rows",
+    "positive_shares",
+    "realised",
+    "represented",
+    "validated",
+]
+
+PSEUDO_OUTCOMES = 5
+"""Outcomes that the validation rows of a bin count for, beside the bin's real outcomes."""
+
+Floats = NDArray[np.float64]
+
+
+class LossSums(NamedTuple):
+    """Sums of losses over rows whose actual value is known.
+
+    Attributes:
+        brier: Sum of (score - actual)², with 1 for a positive row and 0 for a negative one.
+        log_loss: Sum of minus the logarithm of the probability that the score gives to the actual value.
+    """
+
+    brier: float
+    log_loss: float
+
+
+def expected(validation: BinaryValidation, live: ArrayLike) -> dict[str, Estimate]:
+    """Return the metrics that live scores lead to expect, without outcomes.
+
+    A bin of n live rows has n·p positives, where p is the isotonic share of the validation rows. The band is meant to
+    hold the realised metric: it allows for the sampling of live rows, n·r(1 - r), and of the N validation rows in the
+    bin, n²·r(1 - r)/(N + 1), where r = (N·p + π)/(N + 1) and π is the share of all rows. It does not allow for a shift
+    of scores within a bin.
+
+    Args:
+        validation: Validation of the model.
+        live: Live rows per bin, shape (bounds + 1,).
+
+    References:
+        Kivimäki et al., Confidence-based Estimators for Predictive Performance in Model Monitoring, 2024.
+    """
+    rows, trained = np.asarray(live, dtype=np.float64), _trained(validation)
+    shares, doubt = _doubt(validation)
+    variances = doubt * (rows + rows * rows / (trained + 1))
+    return _of_positives(validation, rows, rows * shares, variances)
+
+
+def corrected(
+    validation: BinaryValidation, live: ArrayLike, groups: ArrayLike, grouped: int | None = None
+) -> dict[str, float | None]:
+    """Return expected metrics that also allow for the features of the rows; they have no band.
+
+    To the expected positives among the rows of each predicted class come the effects of the groups of all rows. That
+    says nothing of single bins, so AUC and losses are None, and all metrics are if the validation has no effects.
+
+    Args:
+        validation: Validation of the model.
+        live: Live rows per bin, shape (bounds + 1,).
+        groups: Live rows per group of each feature, shape (groups,).
+        grouped: Number of rows that *groups* counts; None for all of *live*.
+    """
+    found: dict[str, float | None] = dict.fromkeys(METRICS["binary"])
+    if validation.effects is None:
+        return found
+    first, rows = validation.first_positive, np.asarray(live, dtype=np.float64)
+    n = float(rows.sum())
+    effects = np.asarray(validation.effects) @ np.asarray(groups, dtype=np.float64)
+    effects = effects * n / max(n if grouped is None else grouped, 1.0)
+
+    positives, by_class = rows * positive_shares(validation), _by_class(rows, first)
+    missed, hits = np.clip(_by_class(positives, first) + effects, 0.0, by_class).tolist()
+    values = _of_predictions(hits, missed, *by_class.tolist())
+    return found | {name: estimate(name, value).value for name, value in values.items()}
+
+
+def _by_class(of_bins: Floats, first_positive: int) -> Floats:
+    """Return the sums of the bins that are predicted negative, and positive."""
+    return np.array([of_bins[:first_positive].sum(), of_bins[first_positive:].sum()])
+
+
+def realised(validation: BinaryValidation, outcomes: ArrayLike, losses: LossSums | None = None) -> dict[str, Estimate]:
+    """Return the metrics of rows whose actual value is known.
+
+    Accuracy, precision, recall and F1 are exact. The AUC takes rows of one bin for ties, and is within 0.002 of all
+    rows'. Losses are exact if their sums are given.
+
+    Args:
+        validation: Validation of the model.
+        outcomes: Rows per bin that are negative, and that are positive, shape (bounds + 1, 2).
+        losses: Sums of losses over the rows; None for the mean losses of the validation rows in their bins.
+
+    References:
+        Wilson, 1927 (shares); Lam, Gopal and Qian, 2023 (F1); DeLong et al., 1988 (AUC).
+    """
+    counts = np.asarray(outcomes, dtype=np.float64)
+    rows, positives = counts.sum(axis=1), counts[:, 1]
+    first, n = validation.first_positive, float(rows.sum())
+    tp, fn = float(positives[first:].sum()), float(positives[:first].sum())
+    predicted = float(rows[first:].sum())
+    wrong = predicted - tp + fn
+    found = {
+        "accuracy": intervals.of_share("accuracy", n - wrong, n),
+        "precision": intervals.of_share("precision", tp, predicted),
+        "recall": intervals.of_share("recall", tp, tp + fn),
+        "f1": intervals.of_f1(tp, wrong),
+        "auc": intervals.of_auc(ranking(counts[:, 0], positives)),
+        "brier": NOTHING,
+        "log_loss": NOTHING,
+    }
+    for metric, loss in _losses(validation).items():
+        of_bins = float(np.sum(counts * loss.means))
+        variance = ratio(float(np.sum(counts * (loss.means**2 + loss.variances))), n) - ratio(of_bins, n) ** 2
+        total = of_bins if losses is None else getattr(losses, metric)
+        found[metric] = intervals.of_mean(metric, total, variance, int(n))
+    return found
+
+
+def represented(validation: BinaryValidation, live: ArrayLike, outcomes: ArrayLike) -> dict[str, Estimate]:
+    """Return the metrics of all live rows, from outcomes of some of them.
+
+    Outcomes are often a selection: the unsure rows, or those with a high score. In each bin, the live rows without an
+    outcome have the share of positives of those with one, shrunk towards the validation rows by `PSEUDO_OUTCOMES`. So
+    few outcomes say little more than `expected` does. That repairs a selection by the score, and in part by features
+    that go with the score; a selection by the outcome itself is beyond repair.
+
+    Args:
+        validation: Validation of the model.
+        live: Live rows per bin, shape (bounds + 1,), those with an outcome included.
+        outcomes: Rows per bin that are negative, and that are positive, shape (bounds + 1, 2).
+
+    References:
+        Holt and Smith, Post Stratification, 1979.
+    """
+    counts = np.asarray(outcomes, dtype=np.float64)
+    known, hits = counts.sum(axis=1), counts[:, 1]
+    rows = np.maximum(np.asarray(live, dtype=np.float64), known)
+    shares, _ = _doubt(validation)
+    shares = (hits + PSEUDO_OUTCOMES * shares) / (known + PSEUDO_OUTCOMES)
+    variances = rows * rows * shares * (1 - shares) / (known + PSEUDO_OUTCOMES + 1)
+    return _of_positives(validation, rows, hits + (rows - known) * shares, variances)
+
+
+def validated(validation: BinaryValidation) -> dict[str, Estimate]:
+    """Return the metrics of the validation rows."""
+    return realised(validation, np.transpose([validation.negatives, validation.positives]))
+
+
+def positive_shares(validation: BinaryValidation) -> Floats:
+    """Return the expected share of positive rows in each bin, shape (bounds + 1,)."""
+    return pooled_shares(validation.positives, np.add(validation.negatives, validation.positives))
+
+
+def losses_of_rows(validation: BinaryValidation) -> dict[str, Floats]:
+    """Return the expected losses of a row in each bin, by the names of `LossSums`, each of shape (bounds + 1,).
+
+    Without any if the scores are no probabilities.
+    """
+    shares = positive_shares(validation)
+    by_class = np.column_stack([1 - shares, shares])
+    return {metric: np.sum(by_class * loss.means, axis=1) for metric, loss in _losses(validation).items()}
+
+
+def _trained(validation: BinaryValidation) -> Floats:
+    return np.asarray(validation.negatives, dtype=np.float64) + np.asarray(validation.positives, dtype=np.float64)
+
+
+def _doubt(validation: BinaryValidation) -> tuple[Floats, Floats]:
+    """Return the share p of positives in each bin, and r(1 - r), the variance of a row."""
+    rows = _trained(validation)
+    shares = positive_shares(validation)
+    overall = sum(validation.positives) / max(validation.rows, 1)
+    r = (rows * shares + overall) / (rows + 1)
+    return shares, r * (1 - r)
+
+
+def _of_positives(
+    validation: BinaryValidation, rows: Floats, positives: Floats, variances: Floats
+) -> dict[str, Estimate]:
+    """Return the metrics of rows per bin, given the number of positives among them and its variance."""
+    n = float(rows.sum())
+    if n <= 0:
+        return dict.fromkeys(METRICS["binary"], NOTHING)
+
+    first = validation.first_positive
+    hits, missed, predicted = (float(each.sum()) for each in (positives[first:], positives[:first], rows[first:]))
+    of_hits, of_missed = float(variances[first:].sum()), float(variances[:first].sum())
+    values = _of_predictions(hits, missed, n - predicted, predicted)
+    errors = _errors_of_predictions(hits, missed, n, predicted, of_hits, of_missed)
+    found = {metric: banded(metric, value, errors[metric]) for metric, value in values.items()}
+
+    auc, slopes = auc_slopes(rows - positives, positives)
+    found["auc"] = banded("auc", float(auc), math.sqrt(float(np.sum(slopes * slopes * variances))))
+    found |= {"brier": NOTHING, "log_loss": NOTHING}
+    for metric, loss in _losses(validation).items():
+        by_class = np.column_stack([rows - positives, positives])
+        value = float(np.sum(by_class * loss.means)) / n
+        within = float(np.sum(by_class * loss.variances))
+        between = float(np.sum((loss.means[:, 1] - loss.means[:, 0]) ** 2 * variances))
+        found[metric] = banded(metric, value, math.sqrt(between + within) / n)
+    return found
+
+
+def _of_predictions(hits: float, missed: float, negative: float, positive: float) -> dict[str, float]:
+    """Return the metrics of predicted classes.
+
+    Args:
+        hits: Positive rows that are predicted positive.
+        missed: Positive rows that are predicted negative.
+        negative: Rows that are predicted negative.
+        positive: Rows that are predicted positive.
+    """
+    actual = hits + missed
+    return {
+        "accuracy": ratio(hits + negative - missed, negative + positive),
+        "precision": ratio(hits, positive),
+        "recall": ratio(hits, actual),
+        "f1": ratio(2 * hits, positive + actual),
+    }
+
+
+def _errors_of_predictions(
+    hits: float, missed: float, n: float, predicted: float, of_hits: float, of_missed: float
+) -> dict[str, float]:
+    """Return the standard errors of the same metrics, given the variances of hits and missed (delta method)."""
+    actual = hits + missed
+    return {
+        "accuracy": math.sqrt(of_hits + of_missed) / n,
+        "precision": ratio(math.sqrt(of_hits), predicted),
+        "recall": ratio(math.hypot(missed * math.sqrt(of_hits), hits * math.sqrt(of_missed)), actual**2),
+        "f1": ratio(
+            2 * math.hypot((predicted + missed) * math.sqrt(of_hits), hits * math.sqrt(of_missed)),
+            (predicted + actual) ** 2,
+        ),
+    }
+
+
+class _Loss(NamedTuple):
+    """A loss per row in each bin, of negative and of positive rows, shape (bins, 2)."""
+
+    means: Floats
+    variances: Floats
+
+
+def _losses(validation: BinaryValidation) -> dict[str, _Loss]:
+    """Return the losses in each bin; none if the scores are no probabilities.
+
+    For the logarithm, scores of a bin are taken to be log-normal, and rows positive in proportion to their score. Then
+    the mean logarithm of positive rows is the logarithm of the root mean square of all scores, and negative rows have
+    the same with 1 - score. The mean logarithm of all rows would make the loss 1 to 2 % too large, since positive rows
+    have the higher scores of their bin, and more so if some scores are 0.
+    """
+    if validation.scores is None or validation.squares is None:
+        return {}
+    middles = _middles(validation.upper_bounds)
+    scores, squares = (np.asarray(means, dtype=np.float64) for means in (validation.scores, validation.squares))
+    is_empty = np.isnan(scores)
+    scores, squares = np.where(is_empty, middles, scores), np.where(is_empty, middles**2, squares)
+
+    # Of the probability of the actual class: 1 - score for negative rows, the score for positive ones.
+    means = np.column_stack([1 - scores, scores])
+    spreads = np.maximum(squares - scores**2, 0.0)[:, None]
+    brier = _Loss((1 - means) ** 2 + spreads, 4 * (1 - means) ** 2 * spreads)
+    inside = np.clip(means, *_INSIDE)
+    variances = np.log1p(spreads / inside**2)
+    return {"brier": brier, "log_loss": _Loss(-np.log(inside) - variances / 2, variances)}
+
+
+_INSIDE = (float(np.finfo(np.float64).eps), 1 - float(np.finfo(np.float64).eps))
+"""Least and largest probability whose logarithm is taken, as scikit-learn has it."""
+
+
+def _middles(upper_bounds: tuple[float, ...]) -> Floats:
+    """Return the middle of each bin, as far as it lies within [0, 1]: the score of a bin without validation rows."""
+    ends = np.clip([0.0, *upper_bounds, 1.0], 0.0, 1.0)
+    middles: Floats = np.clip((ends[:-1] + ends[1:]) / 2, *_INSIDE)
+    return middles

@@ -1,0 +1,196 @@
+"""Quality of a predicted class: as validated, expected from live outputs, and as outcomes show it.
+
+The functions are the ones of `binary`, on counts per predicted class and bin of its probability. Precision, recall and
+F1 are macro averages, as in scikit-learn: plain means over the classes that are predicted or actual; a class that is
+never predicted has a precision of 0, one that never comes a recall of 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flask_boxkite.baseline.validation import ClassValidation
+from flask_boxkite.performance import intervals
+from flask_boxkite.performance.binary import PSEUDO_OUTCOMES
+from flask_boxkite.performance.metric import METRICS, NOTHING, Estimate, banded, estimate
+
+__all__ = ["actual_shares", "corrected", "expected", "realised", "represented", "validated"]
+
+Floats = NDArray[np.float64]
+
+
+def expected(validation: ClassValidation, live: ArrayLike) -> dict[str, Estimate]:
+    """Return the metrics that live outputs lead to expect, without outcomes.
+
+    Rows of a predicted class and bin have the actual classes of the validation rows there. As in `binary.expected`, the
+    band allows for the sampling of live and of validation rows.
+
+    Args:
+        validation: Validation of the model.
+        live: Live rows per predicted class and bin, shape (classes, bounds + 1).
+    """
+    rows, trained = np.asarray(live, dtype=np.float64), _Trained(validation)
+    weights = rows + rows * rows / (trained.rows + 1)
+    return _of_actual(rows[..., None] * trained.shares, trained.doubtful, weights)
+
+
+def corrected(
+    validation: ClassValidation, live: ArrayLike, groups: ArrayLike, grouped: int | None = None
+) -> dict[str, float | None]:
+    """Return the expected accuracy that also allows for the features of the rows; all other metrics are None.
+
+    Args:
+        validation: Validation of the model.
+        live: Live rows per predicted class and bin, shape (classes, bounds + 1).
+        groups: Live rows per group of each feature, shape (groups,).
+        grouped: Number of rows that *groups* counts; None for all of *live*.
+    """
+    found: dict[str, float | None] = dict.fromkeys(METRICS["classes"])
+    plain = expected(validation, live)["accuracy"].value
+    if validation.effects is None or plain is None:
+        return found
+    counted = float(np.sum(live)) if grouped is None else grouped
+    effect = float(np.dot(validation.effects, np.asarray(groups, dtype=np.float64))) / max(counted, 1.0)
+    return found | {"accuracy": estimate("accuracy", plain + effect).value}
+
+
+def realised(validation: ClassValidation, outcomes: ArrayLike) -> dict[str, Estimate]:
+    """Return the metrics of rows whose actual class is known; they are exact.
+
+    Args:
+        validation: Validation of the model.
+        outcomes: Rows per predicted class, bin and actual class, shape (classes, bounds + 1, classes).
+
+    References:
+        Wilson, 1927 (accuracy); Takahashi et al., Confidence Interval for Micro-averaged F1 and Macro-averaged F1
+        Scores, 2022 (macro averages, by the delta method).
+    """
+    table = np.asarray(outcomes, dtype=np.float64).sum(axis=1, keepdims=True)
+    rows = table.sum(axis=2)
+    doubtful = (table + _Trained(validation).overall[:, None]) / (rows[..., None] + 1)
+    accuracy = intervals.of_share("accuracy", float(np.trace(table[:, 0])), float(rows.sum()))
+    return _of_actual(table, doubtful, rows) | {"accuracy": accuracy}
+
+
+def represented(validation: ClassValidation, live: ArrayLike, outcomes: ArrayLike) -> dict[str, Estimate]:
+    """Return the metrics of all live rows, from outcomes of some of them; see `binary.represented`.
+
+    Args:
+        validation: Validation of the model.
+        live: Live rows per predicted class and bin, shape (classes, bounds + 1), those with an outcome included.
+        outcomes: Rows per predicted class, bin and actual class, shape (classes, bounds + 1, classes).
+    """
+    table = np.asarray(outcomes, dtype=np.float64)
+    known = table.sum(axis=2)
+    rows = np.maximum(np.asarray(live, dtype=np.float64), known)
+    shares = table + PSEUDO_OUTCOMES * _Trained(validation).shares
+    shares /= (known + PSEUDO_OUTCOMES)[..., None]
+    weights = rows * rows / (known + PSEUDO_OUTCOMES + 1)
+    return _of_actual(table + (rows - known)[..., None] * shares, shares, weights)
+
+
+def validated(validation: ClassValidation) -> dict[str, Estimate]:
+    """Return the metrics of the validation rows."""
+    return realised(validation, validation.counts)
+
+
+def actual_shares(validation: ClassValidation) -> Floats:
+    """Return the expected share of each actual class in each bin, shape (classes, bounds + 1, classes)."""
+    return _Trained(validation).shares
+
+
+class _Trained:
+    """The validation rows as arrays.
+
+    Attributes:
+        rows: Rows per predicted class and bin.
+        overall: Share of each actual class among the rows of a predicted class, shape (classes, classes).
+        shares: Share of each actual class in each bin; *overall* in an empty bin.
+        doubtful: The same, one row of *overall* added to each bin.
+    """
+
+    def __init__(self, validation: ClassValidation) -> None:
+        counts = np.asarray(validation.counts, dtype=np.float64)
+        self.rows = counts.sum(axis=2)
+        self.overall = _overall(counts.sum(axis=1))
+        overall, rows = self.overall[:, None], self.rows[..., None]
+        self.shares = np.where(rows > 0, counts / np.maximum(rows, 1.0), overall)
+        self.doubtful = (counts + overall) / (rows + 1)
+
+
+def _overall(table: Floats) -> Floats:
+    """Return the share of each actual class per predicted class.
+
+    To the rows of each predicted class comes one: as often right as any, and otherwise of the other classes as they
+    come. So a class that was never predicted has shares too.
+    """
+    classes, n = len(table), float(table.sum())
+    right = (float(np.trace(table)) + 0.5) / (n + 1)
+    actual = (table.sum(axis=0) + 1 / classes) / (n + 1)
+    others = np.tile(actual, (classes, 1))
+    np.fill_diagonal(others, 0.0)
+    total = others.sum(axis=1, keepdims=True)
+    usual = (1 - right) * others / np.where(total > 0, total, 1.0)
+    np.fill_diagonal(usual, right if classes > 1 else 1.0)
+    shares: Floats = (table + usual) / (table.sum(axis=1, keepdims=True) + 1)
+    return shares
+
+
+class _Averages(NamedTuple):
+    """Metrics, and how they change with one more row per predicted and actual class, shape (classes, classes)."""
+
+    values: dict[str, float]
+    slopes: dict[str, Floats]
+
+
+def _of_actual(actual: Floats, shares: Floats, weights: Floats) -> dict[str, Estimate]:
+    """Return the metrics, given the actual classes of the rows of each predicted class and bin.
+
+    Args:
+        actual: Rows per predicted class, bin and actual class, shape (classes, bins, classes).
+        shares: Share of each actual class, of which actual classes have the covariance diag(r) - r·rᵀ per row.
+        weights: Factor of that covariance, shape (classes, bins).
+    """
+    table = actual.sum(axis=1)
+    if table.sum() <= 0:
+        return dict.fromkeys(METRICS["classes"], NOTHING)
+    values, slopes = _averages(table)
+    found = {}
+    for metric, value in values.items():
+        of_rows = slopes[metric][:, None]
+        mean = np.sum(shares * of_rows, axis=2)
+        spread = np.sum(shares * of_rows**2, axis=2) - mean**2
+        found[metric] = banded(metric, value, math.sqrt(max(float(np.sum(weights * spread)), 0.0)))
+    return found
+
+
+def _averages(table: Floats) -> _Averages:
+    predicted, actual, right = table.sum(axis=1), table.sum(axis=0), np.diag(table)
+    n, classes = table.sum(), np.count_nonzero(predicted + actual > 0)
+    is_right = np.eye(len(table))
+
+    per_predicted, per_actual, per_either = (_inverse(rows) for rows in (predicted, actual, predicted + actual))
+    recalls, f1s = right * per_actual, 2 * right * per_either
+    return _Averages(
+        {
+            "accuracy": float(right.sum() / n),
+            "precision": float(np.sum(right * per_predicted) / classes),
+            "recall": float(recalls.sum() / classes),
+            "f1": float(f1s.sum() / classes),
+        },
+        {
+            "accuracy": is_right / n,
+            "precision": is_right * per_predicted[:, None] / classes,
+            "recall": (is_right - recalls) * per_actual / classes,
+            "f1": (2 * is_right - f1s) * per_either / classes,
+        },
+    )
+
+
+def _inverse(rows: Floats) -> Floats:
+    """Return 1/rows; 0 for 0."""
+    return np.where(rows > 0, 1 / np.where(rows > 0, rows, 1.0), 0.0)

@@ -1,0 +1,424 @@
+"""The performance report: how good a model is, as validated, as expected from live outputs, and as outcomes show it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation, Validation
+from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.live.outcome_cells import LAG_BOUNDS, OutcomeCells
+from flask_boxkite.performance import binary, classes, comparisons, regression
+from flask_boxkite.performance.effects import FeatureEffect, feature_effects
+from flask_boxkite.performance.live import judged_counts, judged_rows
+from flask_boxkite.performance.metric import BAND, METRICS, NOTHING, Estimate
+from flask_boxkite.performance.verdict import Comparison, Judgement, Verdict, judge
+from flask_boxkite.performance.wording import as_markdown, as_text
+from flask_boxkite.suggestion import suggestion
+
+__all__ = ["BinReport", "Coverage", "MetricReport", "PerformanceReport", "performance_report"]
+
+
+@dataclass(frozen=True)
+class MetricReport:
+    """One metric. Each number is None where it is not defined or not known; ends are of intervals of 95 %.
+
+    Attributes:
+        name: Name of the metric.
+        validated: Value for the validation rows.
+        estimated: Value that the live outputs lead to expect, without outcomes.
+        estimated_low: Lower end of its interval.
+        estimated_high: Upper end of its interval.
+        corrected: Expected value that also allows for the features of the rows; it has no interval.
+        realised: Value for the rows with an outcome.
+        realised_low: Lower end of its interval.
+        realised_high: Upper end of its interval.
+        represented: Value for all rows, from the outcomes of some: within bins of the output they stand for the others.
+        represented_low: Lower end of its interval.
+        represented_high: Upper end of its interval.
+    """
+
+    name: str
+    validated: float | None
+    estimated: float | None
+    estimated_low: float | None
+    estimated_high: float | None
+    corrected: float | None
+    realised: float | None
+    realised_low: float | None
+    realised_high: float | None
+    represented: float | None
+    represented_low: float | None
+    represented_high: float | None
+
+
+@dataclass(frozen=True)
+class BinReport:
+    """Rows of one bin of a score or probability, for the calibration.
+
+    Attributes:
+        upper: Upper bound of the bin; None for the last.
+        validated: Share of positives (of right rows, for classes) among the validation rows; None without rows.
+        validation_rows: Number of validation rows.
+        live_rows: Number of live rows.
+        outcomes: Number of rows with an outcome.
+        realised: Share of positives (or right rows) among them; None without rows.
+    """
+
+    upper: float | None
+    validated: float | None
+    validation_rows: int
+    live_rows: int
+    outcomes: int
+    realised: float | None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many outcomes have come, and when.
+
+    Attributes:
+        predictions: Number of predictions in the window.
+        outcomes: Number of outcomes that came in the window.
+        share: Outcomes by predictions; None without predictions.
+        lag_median: Median time from a prediction to its outcome in seconds; None without outcomes.
+        lag_95: Time within which 95 % of the outcomes came.
+        rejected: Number of outcomes in the window that were not counted, by reason.
+    """
+
+    predictions: int
+    outcomes: int
+    share: float | None
+    lag_median: float | None
+    lag_95: float | None
+    rejected: dict[str, int]
+
+
+@dataclass(frozen=True, repr=False)
+class PerformanceReport:
+    """The performance of a model. An immutable value, which can be kept and shared.
+
+    Attributes:
+        model: Name of the model.
+        baseline: Fingerprint of its baseline.
+        window: ``"5m"``, ``"1h"`` or ``"24h"``; None for all time since the start; for records the period.
+        kind: ``binary``, ``classes`` or ``regression``.
+        alpha: False-alarm probability of one check.
+        metrics: Metrics of the kind, the most important first.
+        judgement: Verdict on the outcomes, with its reason.
+        expectation: Verdict on the quality that live outputs lead to expect, without outcomes.
+        reason: Reason for ``not enough data``; empty for other verdicts.
+        coverage: Number and lag of the outcomes.
+        bins: Calibration; empty for numbers.
+        labels: Actual values; empty for numbers.
+        confusion: Rows with an outcome by predicted and actual value, in the order of *labels*; empty for numbers.
+        effects: Features whose shift changes the expected quality, the largest effect first.
+    """
+
+    model: str
+    baseline: str
+    window: str | None
+    kind: str
+    alpha: float
+    metrics: tuple[MetricReport, ...]
+    judgement: Judgement
+    expectation: Judgement
+    reason: str
+    coverage: Coverage
+    bins: tuple[BinReport, ...]
+    labels: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    effects: tuple[FeatureEffect, ...]
+
+    def __getitem__(self, name: str) -> MetricReport:
+        """Return the metric of that name.
+
+        Raises:
+            KeyError: The kind of model has no such metric.
+        """
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric
+        msg = f"No metric {name!r}. {suggestion(name, [metric.name for metric in self.metrics])}"
+        raise KeyError(msg)
+
+    def __iter__(self) -> Iterator[MetricReport]:
+        return iter(self.metrics)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the outcomes: ``not enough data``, ``as validated``, ``worse`` or ``much worse``."""
+        return self.judgement.verdict
+
+    @property
+    def outcomes(self) -> int:
+        """The number of outcomes in the window."""
+        return self.coverage.outcomes
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one flat dict per metric, as ``pandas.DataFrame(...)`` takes them; keys as of `MetricReport`."""
+        return [asdict(metric) for metric in self.metrics]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values: neither NaN nor infinity, but None for a number that does not exist.
+
+        Keys: ``model``, ``baseline``, ``window``, ``kind``, ``alpha``, ``verdict``, ``reason``, ``expectation`` (a
+        verdict), ``comparisons`` (dicts with ``subject``, ``before``, ``now``, ``z``, ``chance``), ``metrics`` (dicts,
+        see `MetricReport`), ``coverage`` (see `Coverage`), ``bins`` (see `BinReport`), ``labels``, ``confusion``, and
+        ``effects`` (dicts, see `effects.FeatureEffect`). Keys may be added, in a later release; none goes or changes
+        its meaning.
+        """
+        return {
+            "model": self.model,
+            "baseline": self.baseline,
+            "window": self.window,
+            "kind": self.kind,
+            "alpha": self.alpha,
+            "verdict": self.verdict,
+            "reason": self.reason or None,
+            "expectation": self.expectation.verdict,
+            "comparisons": list(map(_comparison, self.judgement.comparisons)),
+            "metrics": self.to_rows(),
+            "coverage": asdict(self.coverage),
+            "bins": [asdict(item) for item in self.bins],
+            "labels": list(self.labels),
+            "confusion": [list(row) for row in self.confusion],
+            "effects": [item._asdict() for item in self.effects],
+        }
+
+    def to_markdown(self) -> str:
+        """Return the metrics as a Markdown table."""
+        return as_markdown(self.to_dict())
+
+    def __str__(self) -> str:
+        """Return a table of at most 100 columns."""
+        return as_text(self.to_dict())
+
+    __repr__ = __str__
+
+
+def _comparison(item: Comparison) -> dict[str, Any]:
+    return {
+        "subject": item.subject,
+        "before": _finite(item.before),
+        "now": _finite(item.now),
+        "z": item.z,
+        "chance": item.chance,
+    }
+
+
+def performance_report(
+    model: str,
+    baseline: Baseline,
+    layout: ModelCells,
+    cells: NDArray[np.int64],
+    outcome_layout: OutcomeCells,
+    outcomes: NDArray[np.int64],
+    *,
+    alpha: float,
+    whole: NDArray[np.int64] | None = None,
+    now: float = math.inf,
+    window: str | None = None,
+) -> PerformanceReport:
+    """Report on a model.
+
+    Args:
+        model: Name of the model.
+        baseline: Baseline of the model, with a validation.
+        layout: Meaning of the counts of its predictions.
+        cells: Counts of its predictions in the window.
+        outcome_layout: Meaning of the counts of its outcomes.
+        outcomes: Counts of its outcomes in the window.
+        alpha: False-alarm probability.
+        whole: Counts of its outcomes since the start, which tell how long outcomes take; None for *outcomes*.
+        now: Present Unix time; infinite if no outcome is still to come.
+        window: Name of the window, or a period.
+    """
+    validation = baseline.validation
+    assert validation is not None
+    live, (groups, grouped) = judged_counts(validation, layout, cells), judged_rows(layout, cells)
+    counts, sums = outcome_layout.counts(outcomes), outcome_layout.sums(outcomes)
+    parts = _Parts.of(validation, live, groups, grouped, counts, sums)
+    number = int(counts.sum())
+
+    reason = _too_early(outcome_layout, outcomes if whole is None else whole, now)
+    judgement = judge([] if reason else parts.comparisons, number, alpha=alpha)
+    if judgement.verdict == "not enough data" and not reason:
+        reason = f"{number:,} outcomes, where {_LEAST} are needed" if number < _LEAST else "nothing to compare"
+    return PerformanceReport(
+        model,
+        baseline.fingerprint,
+        window,
+        validation.kind,
+        alpha,
+        tuple(parts.metrics(METRICS[validation.kind])),
+        judgement,
+        _expectation(validation, parts, int(live.sum()), alpha),
+        reason,
+        _coverage(outcome_layout, outcomes, int(live.sum()), number),
+        tuple(_bins(validation, live, counts)),
+        () if isinstance(validation, RegressionValidation) else validation.labels,
+        _confusion(validation, counts),
+        tuple(feature_effects(validation, baseline, groups)),
+    )
+
+
+_LEAST = 30
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The metrics of one kind of model by their origin, and the comparisons of its outcomes."""
+
+    validated: Mapping[str, Estimate]
+    expected: Mapping[str, Estimate]
+    corrected: Mapping[str, float | None]
+    realised: Mapping[str, Estimate]
+    represented: Mapping[str, Estimate]
+    comparisons: list[Comparison]
+
+    @classmethod
+    def of(
+        cls,
+        validation: Validation,
+        live: NDArray[np.int64],
+        groups: NDArray[np.int64],
+        grouped: int,
+        counts: NDArray[np.int64],
+        sums: Mapping[str, float],
+    ) -> _Parts:
+        """Return the metrics and comparisons of live counts and outcomes."""
+        if isinstance(validation, BinaryValidation):
+            losses = binary.LossSums(sums["brier"], sums["log_loss"]) if sums else None
+            return cls(
+                binary.validated(validation),
+                binary.expected(validation, live),
+                binary.corrected(validation, live, groups, grouped),
+                binary.realised(validation, counts, losses),
+                binary.represented(validation, live, counts) if counts.any() else {},
+                comparisons.of_binary(validation, counts) if counts.any() else [],
+            )
+        if isinstance(validation, ClassValidation):
+            return cls(
+                classes.validated(validation),
+                classes.expected(validation, live),
+                classes.corrected(validation, live, groups, grouped),
+                classes.realised(validation, counts),
+                classes.represented(validation, live, counts) if counts.any() else {},
+                comparisons.of_classes(validation, counts) if counts.any() else [],
+            )
+        errors = regression.ErrorSums(int(counts.sum()), sums["over"], sums["under"], sums["squares"])
+        return cls(
+            regression.validated(validation),
+            regression.expected(validation, live),
+            regression.corrected(validation, live, groups, grouped),
+            regression.realised(errors),
+            {},
+            comparisons.of_regression(validation, counts, errors),
+        )
+
+    def metrics(self, names: tuple[str, ...]) -> Iterator[MetricReport]:
+        """Yield the metrics of these names."""
+        for name in names:
+            yield MetricReport(
+                name,
+                self.validated[name].value,
+                *self.expected[name],
+                self.corrected.get(name),
+                *self.realised[name],
+                *self.represented.get(name, NOTHING),
+            )
+
+
+def _expectation(validation: Validation, parts: _Parts, rows: int, alpha: float) -> Judgement:
+    """Judge the quality that live outputs lead to expect: fewer right rows, or larger errors, than in validation."""
+    name = "mae" if isinstance(validation, RegressionValidation) else "accuracy"
+    before, (now, low, high) = parts.validated[name].value, parts.expected[name]
+    if before is None or now is None or low is None or high is None:
+        return judge([], rows, alpha=alpha)
+    error = max((high - low) / (2 * BAND), 1e-300)
+    if name == "mae":
+        comparison = Comparison("absolute error", (now - before) / error, before, now)
+    else:
+        comparison = Comparison("wrong rows", (before - now) / error, 1 - before, 1 - now)
+    return judge([comparison], rows, alpha=alpha)
+
+
+# --- coverage and lag ------------------------------------------------------------------------------------------------
+
+
+def _coverage(layout: OutcomeCells, outcomes: NDArray[np.int64], predictions: int, number: int) -> Coverage:
+    lags = layout.lags(outcomes)
+    return Coverage(
+        predictions,
+        number,
+        number / predictions if predictions else None,
+        _lag(lags, 0.5),
+        _lag(lags, 0.95),
+        layout.rejections(outcomes),
+    )
+
+
+def _lag(lags: NDArray[np.int64], share: float) -> float | None:
+    """Return a quantile of the time to an outcome, values lying evenly in a bin; None without outcomes."""
+    total = int(lags.sum())
+    if not total:
+        return None
+    ends = np.concatenate([[0], np.cumsum(lags[:-1])])
+    return float(np.interp(share * total, ends, [0.0, *LAG_BOUNDS]))
+
+
+def _too_early(layout: OutcomeCells, outcomes: NDArray[np.int64], now: float) -> str:
+    """Say why it is too early for a verdict; empty if it is not.
+
+    While outcomes of one kind take longer than others, early rates lie. The lags that were seen so far are cut off by
+    the time since the first prediction with an outcome, so that time has to be twice as long as 95 % of them. Outcomes
+    within a minute hide no slow ones.
+    """
+    since, lag = layout.first_prediction(outcomes), _lag(layout.lags(outcomes), 0.95)
+    if since is None or lag is None or lag <= LAG_BOUNDS[0] or now - since >= 2 * lag:
+        return ""
+    return "outcomes take about as long as they have been coming: slow ones are still missing"
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _bins(validation: Validation, live: NDArray[np.int64], counts: NDArray[np.int64]) -> Iterator[BinReport]:
+    if isinstance(validation, RegressionValidation):
+        return
+    if isinstance(validation, BinaryValidation):
+        trained = np.column_stack([validation.negatives, validation.positives])
+        rows, hits = trained.sum(axis=1), trained[:, 1]
+        outcomes, found = counts.sum(axis=1), counts[:, 1]
+    else:
+        table = np.array(validation.counts)
+        rows, hits = table.sum(axis=(0, 2)), np.einsum("pbp->b", table)
+        outcomes, found = counts.sum(axis=(0, 2)), np.einsum("pbp->b", counts)
+        live = live.sum(axis=0)
+
+    columns = (column.tolist() for column in (rows, hits, live, outcomes, found))
+    for upper, n, k, now, m, j in zip((*validation.upper_bounds, None), *columns, strict=True):
+        yield BinReport(upper, k / n if n else None, n, now, m, j / m if m else None)
+
+
+def _confusion(validation: Validation, counts: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+    """Return outcomes by predicted and actual value."""
+    if isinstance(validation, RegressionValidation):
+        return ()
+    table = counts.sum(axis=1) if isinstance(validation, ClassValidation) else None
+    if table is None:
+        assert isinstance(validation, BinaryValidation)
+        first = validation.first_positive
+        table = np.array([counts[:first].sum(axis=0), counts[first:].sum(axis=0)])
+    return tuple(map(tuple, table.tolist()))
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

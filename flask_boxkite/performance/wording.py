@@ -1,0 +1,206 @@
+"""A performance report for people: as plain text of at most 100 columns, and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flask_boxkite.drift.wording import COLUMNS, cut, escaped, markdown_row, percent, when
+from flask_boxkite.live.outcome_cells import LAG_BOUNDS
+from flask_boxkite.quoting import printable
+
+__all__ = [
+    "BLIND",
+    "METRIC_NAMES",
+    "as_markdown",
+    "as_text",
+    "coverage_line",
+    "duration",
+    "effect_lines",
+    "expectation_line",
+    "metric_texts",
+    "rejected_line",
+    "verdict_line",
+]
+
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "auc": "AUC",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "mae": "mean absolute error",
+    "rmse": "root mean squared error",
+    "bias": "bias",
+}
+"""Names of metrics in all texts for people."""
+
+BLIND = (
+    "Expected values follow from the outputs alone. They hold while an output means the same as in validation; only "
+    "outcomes show whether they still do."
+)
+"""Limit of every expectation, which each view of it states."""
+
+_SUBJECTS = {
+    "wrong rows": "Of rows with such outputs, {before} were wrong in validation, {now} are wrong now.",
+    "wrong order": "Of pairs of rows with such outputs, {before} were in the wrong order in validation, {now} are now.",
+    "positives": "Of rows with such scores, {before} were positive in validation, {now} are positive now.",
+    "absolute error": "The mean absolute error was {before} in validation, and is {now} now.",
+}
+_REASONS = {
+    "unknown": "of unknown predictions",
+    "repeated": "sent again",
+    "late": "too late to be matched",
+    "invalid": "with a value that cannot be read",
+    "failed": "that could not be written",
+}
+_NONE = "\N{EN DASH}"
+_EFFECTS = 5
+_LEAST_EFFECT = 0.001
+_UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """Return the text of a report.
+
+    Args:
+        report: Report, in the form of `PerformanceReport.to_dict`.
+    """
+    lines = [
+        *_wrapped(f"{verdict_line(report)} {_about(report)}"),
+        *_wrapped(coverage_line(report)),
+        "",
+        f"{'metric':<24}{'validated':>10}  {'expected':<24}{'realised':<24}",
+    ]
+    for metric in report["metrics"]:
+        expected, realised = (_with_interval(metric, of) for of in ("estimated", "realised"))
+        name = METRIC_NAMES[metric["name"]]
+        lines.append(f"{name:<24}{_number(metric['validated']):>10}  {expected:<24}{realised:<24}".rstrip())
+
+    for text in (expectation_line(report), *effect_lines(report), rejected_line(report), BLIND):
+        if text:
+            lines += ["", *_wrapped(text)]
+    return "\n".join(lines)
+
+
+def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
+    """Return a report as a Markdown table below a line about the whole, or below another heading."""
+    head = ("metric", "validated", "expected", "realised", "of all rows")
+    lines = [
+        escaped(heading or f"{verdict_line(report)} {_about(report)}"),
+        "",
+        markdown_row(head),
+        markdown_row(["---"] * len(head)),
+    ]
+    lines += [markdown_row(list(texts)) for texts in metric_texts(report)]
+    return "\n".join(lines)
+
+
+def metric_texts(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield the name of each metric, then its validated, expected and realised value, and the value of all rows."""
+    for metric in report["metrics"]:
+        expected, realised, represented = (
+            _with_interval(metric, of) for of in ("estimated", "realised", "represented")
+        )
+        yield METRIC_NAMES[metric["name"]], _number(metric["validated"]), expected, realised, represented
+
+
+def verdict_line(report: Mapping[str, Any]) -> str:
+    """Say whether the model is as good as validated, by its outcomes."""
+    verdict, period = report["verdict"], when(report["window"])
+    if verdict == "not enough data":
+        return f"No verdict by outcomes {period}: {report['reason']}."
+    decisive = min(report["comparisons"], key=lambda item: item["chance"], default=None)
+    detail = "" if decisive is None else f" {_compared(decisive)}"
+    if verdict == "as validated":
+        return f"By outcomes {period}, the model is as good as validated."
+    return f"By outcomes {period}, the model is {verdict} than validated.{detail}"
+
+
+def _compared(item: Mapping[str, Any]) -> str:
+    write = _number if item["subject"] == "absolute error" else _share
+    return _SUBJECTS[item["subject"]].format(before=write(item["before"]), now=write(item["now"]))
+
+
+def expectation_line(report: Mapping[str, Any]) -> str:
+    """Say how much worse the model is expected to be by its live outputs; empty if it is not."""
+    if report["expectation"] not in ("worse", "much worse"):
+        return ""
+    metric = report["metrics"][0]
+    return (
+        f"By its outputs, the model is expected to be {report['expectation']} than validated: "
+        f"{METRIC_NAMES[metric['name']]} {_number(metric['validated'])} → {_number(metric['estimated'])}."
+    )
+
+
+def rejected_line(report: Mapping[str, Any]) -> str:
+    """Say how many outcomes were not counted, and why."""
+    counts = {reason: number for reason, number in report["coverage"]["rejected"].items() if number}
+    if not counts:
+        return ""
+    listed = ", ".join(f"{number:,} {_REASONS[reason]}" for reason, number in counts.items())
+    return f"Outcomes that were not counted: {listed}."
+
+
+def _about(report: Mapping[str, Any]) -> str:
+    return f"Model {printable(report['model'])!r}, baseline {report['baseline']}, alpha {report['alpha']:g}."
+
+
+def coverage_line(report: Mapping[str, Any]) -> str:
+    """Say how many outcomes came, and how long they took."""
+    coverage = report["coverage"]
+    predictions, outcomes = coverage["predictions"], coverage["outcomes"]
+    share = "" if coverage["share"] is None else f" ({percent(min(coverage['share'], 1.0))})"
+    text = f"{predictions:,} predictions, {outcomes:,} outcomes{share}"
+    if coverage["lag_median"] is not None:
+        half, most = (_within(coverage[key]) for key in ("lag_median", "lag_95"))
+        text += f", half of them within {half}, 95 % within {most}"
+    return f"{text}."
+
+
+def _within(seconds: float) -> str:
+    """Return a time to an outcome; times below a minute are not told apart."""
+    return "a minute" if seconds <= LAG_BOUNDS[0] else duration(seconds)
+
+
+def effect_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Say which features' shifts change the expected quality most; nothing if none does."""
+    name = METRIC_NAMES[report["metrics"][0]["name"]]
+    shown = [item for item in report["effects"] if abs(item["effect"]) >= _LEAST_EFFECT][:_EFFECTS]
+    if shown:
+        listed = ", ".join(f"{cut(printable(item['feature']), 30)} {item['effect']:+.3f}" for item in shown)
+        yield f"Effect of the features' shifts on the expected {name}: {listed}."
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people, in its largest unit: ``3.2 d``.
+
+    >>> duration(276480.0), duration(90.0)
+    ('3.2 d', '1.5 min')
+    """
+    size, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
+    return f"{seconds / size:.2g} {unit}"
+
+
+def _with_interval(metric: Mapping[str, Any], of: str) -> str:
+    value, low, high = metric[of], metric[f"{of}_low"], metric[f"{of}_high"]
+    if low is None or high is None:
+        return _number(value)
+    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.4g}"
+
+
+def _share(value: float | None) -> str:
+    return _NONE if value is None else percent(value)
+
+
+def _wrapped(text: str) -> Sequence[str]:
+    return textwrap.wrap(text, COLUMNS)

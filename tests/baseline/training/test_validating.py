@@ -1,0 +1,463 @@
+"""Outputs beside actual values: the kind of the comparison, its bins and counts, from data of any form."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    mean_squared_error,
+    precision_score,
+    recall_score,
+)
+
+from flask_boxkite import Baseline, BaselineError, BinMismatchError, ModelMonitoringService
+from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
+from flask_boxkite.cli.group import boxkite
+from tests.baseline.training.building import built
+
+ROWS = 2000
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, Any]:
+    """Return rows of a calibrated score: its actual values are drawn with its probability."""
+    random = np.random.default_rng(5)
+    score = random.beta(1.2, 3, ROWS).round(2)  # so that some scores are exactly the threshold
+    return {
+        "age": random.normal(40, 10, ROWS).round(1),
+        "score": score,
+        "defaulted": (random.random(ROWS) < score).astype(int),
+    }
+
+
+def binary(features: Any, inference: Any, **options: Any) -> BinaryValidation:
+    """Return the validation of a score."""
+    validation = built(features, inference, **options).validation
+    assert isinstance(validation, BinaryValidation)
+    return validation
+
+
+# --- a score ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("threshold", [0.5, 0.3, 0.07, 0.999])
+def test_the_threshold_divides_the_bins(rows: dict[str, Any], threshold: float, dtype: Any) -> None:
+    """A score at the threshold is positive, as in scikit-learn's FixedThresholdClassifier; no bin holds both."""
+    score, actual = rows["score"].astype(dtype), rows["defaulted"]
+    found = binary({"age": rows["age"]}, score, actual=actual, threshold=threshold)
+    predicted = rows["score"] >= threshold  # by the decimals that clients write
+    first = found.first_positive
+    true_positive, false_positive = sum(found.positives[first:]), sum(found.negatives[first:])
+    false_negative, true_negative = sum(found.positives[:first]), sum(found.negatives[:first])
+
+    assert found.rows == ROWS
+    assert (true_positive + true_negative) / ROWS == accuracy_score(actual, predicted)
+    if predicted.any():
+        precision = true_positive / (true_positive + false_positive)
+        assert precision == precision_score(actual, predicted)
+        assert true_positive / (true_positive + false_negative) == recall_score(actual, predicted)
+        f1 = 2 * true_positive / (2 * true_positive + false_positive + false_negative)
+        assert f1 == pytest.approx(f1_score(actual, predicted), abs=1e-15)
+
+
+def test_the_bins_are_deciles_a_grid_and_the_threshold(rows: dict[str, Any]) -> None:
+    found = binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"], threshold=0.42)
+    deciles = {float(np.quantile(rows["score"], tenth / 10, method="inverted_cdf")) for tenth in range(1, 10)}
+    assert {math.nextafter(0.42, 0), *(step / 20 for step in range(1, 20)), *deciles} < set(found.upper_bounds)
+    assert len(found.upper_bounds) <= 31
+
+
+def test_groups_of_the_output_are_as_without_actual_values(rows: dict[str, Any]) -> None:
+    """Drift is judged on the same groups; values above training stay above, though there are bins."""
+    score = rows["score"] / 2
+    with_actual = built({"age": rows["age"]}, score, actual=rows["defaulted"]).outputs[0]
+    without = built({"age": rows["age"]}, score).outputs[0]
+    counts = [[sum(item.cells[group.start : group.stop]) for group in item.groups] for item in (with_actual, without)]
+    assert [group.name for group in with_actual.groups] == [group.name for group in without.groups]
+    assert counts[0] == counts[1]
+    assert with_actual.upper_bounds[-1] == 0.95
+    assert with_actual.extremes == without.extremes
+
+
+def test_losses_follow_from_the_means(rows: dict[str, Any]) -> None:
+    found = binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"])
+    assert found.scores
+    assert found.squares
+    assert found.logs
+    assert found.complement_logs
+    brier = loss = 0.0
+    for k, m, s, s2, ln, ln1 in zip(
+        found.positives, found.negatives, found.scores, found.squares, found.logs, found.complement_logs, strict=True
+    ):
+        if k + m:
+            brier += k * (1 - 2 * s) + (k + m) * s2
+            loss -= (k + m) * (k / (k + m) * ln + m / (k + m) * ln1)
+    # Within a bin, the share of positives is the same for all scores, so both are near the losses of the rows.
+    assert brier / ROWS == pytest.approx(brier_score_loss(rows["defaulted"], rows["score"]), abs=0.002)
+    clipped = np.clip(rows["score"], 1e-15, 1 - 1e-15)
+    assert loss / ROWS == pytest.approx(log_loss(rows["defaulted"], clipped), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "labels"),
+    [
+        ([0, 1], None, ("0.0", "1.0")),
+        ([False, True], None, ("0.0", "1.0")),
+        (["false", "true"], None, ("0.0", "1.0")),
+        (["no", "yes"], None, ("no", "yes")),
+        (["good", "bad"], "bad", ("good", "bad")),
+        ([1, 0], 0, ("1.0", "0.0")),
+        (["1", "2"], None, ("1", "2")),
+        ([-1, 1], "1", ("-1.0", "1.0")),
+        ([0, np.int8(1)], np.float32(1), ("0.0", "1.0")),
+    ],
+)
+def test_actual_values_in_all_spellings(
+    rows: dict[str, Any], values: list[Any], positive: Any, labels: tuple[str, str]
+) -> None:
+    actual = [values[row] for row in rows["defaulted"]]
+    found = binary({"age": rows["age"]}, rows["score"], actual=actual, positive=positive)
+    assert found.labels == labels
+    expected = binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"])
+    assert (found.negatives, found.positives) == (expected.negatives, expected.positives)
+
+
+def test_unknown_actual_values_are_left_out(rows: dict[str, Any]) -> None:
+    actual = [None if row % 3 == 0 else value for row, value in enumerate(rows["defaulted"].tolist())]
+    known = np.arange(ROWS) % 3 != 0
+    found = binary({"age": rows["age"]}, rows["score"], actual=actual)
+    assert found.rows == known.sum()
+    assert sum(found.positives) == rows["defaulted"][known].sum()
+
+
+def test_a_score_of_few_values_has_bins(rows: dict[str, Any]) -> None:
+    """Scores of one decimal would be categories without actual values."""
+    coarse = rows["score"].round(1)
+    assert built({"age": rows["age"]}, coarse).outputs[0].kind == "discrete"
+    found = binary({"age": rows["age"]}, coarse, actual=rows["defaulted"])
+    first = found.first_positive
+    assert sum(found.positives[first:]) + sum(found.negatives[first:]) == np.count_nonzero(coarse >= 0.5)
+
+
+def test_margins_need_a_threshold(rows: dict[str, Any]) -> None:
+    margins = np.log(rows["score"].clip(0.001, 0.999) / (1 - rows["score"].clip(0.001, 0.999)))
+    with pytest.raises(BaselineError, match=r"is not a probability.*threshold=0\.0"):
+        built({"age": rows["age"]}, margins, actual=rows["defaulted"])
+    found = binary({"age": rows["age"]}, margins, actual=rows["defaulted"], threshold=0.0)
+    assert not found.is_probability
+    first = found.first_positive
+    assert sum(found.positives[first:]) == np.count_nonzero((margins >= 0) & (rows["defaulted"] == 1))
+
+
+def test_given_bins_keep_the_threshold(rows: dict[str, Any]) -> None:
+    found = binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"], bins={"output": [0.25, 0.6]})
+    assert {0.25, 0.6, math.nextafter(0.5, 0)} < set(found.upper_bounds)
+
+
+# --- classes and numbers ----------------------------------------------------------------------------------------------
+
+
+def test_predicted_classes_beside_actual_ones() -> None:
+    random = np.random.default_rng(1)
+    actual = random.choice(["cat", "dog", "owl"], 500)
+    predicted = np.where(random.random(500) < 0.8, actual, random.choice(["cat", "dog"], 500))
+    found = built({"x": random.random(500)}, predicted, actual=actual).validation
+    assert isinstance(found, ClassValidation)
+    assert found.classes == ("cat", "dog", "owl")
+    for p, own in enumerate(found.classes):
+        for a, other in enumerate(found.classes):
+            assert found.counts[p][0][a] == np.count_nonzero((predicted == own) & (actual == other))
+
+
+def test_a_predicted_label_of_two_is_a_class(rows: dict[str, Any]) -> None:
+    predicted = (rows["score"] > 0.4).astype(int)
+    found = built({"age": rows["age"]}, predicted, actual=rows["defaulted"]).validation
+    assert isinstance(found, ClassValidation)
+    assert found.classes == ("0.0", "1.0")
+    assert found.counts[1][0][1] == np.count_nonzero(predicted & rows["defaulted"])
+
+
+def test_probabilities_of_classes() -> None:
+    random = np.random.default_rng(2)
+    probabilities = random.dirichlet([1, 1, 1], 600)
+    actual = np.array([random.choice(3, p=row) for row in probabilities])
+    found = built({"x": random.random(600)}, probabilities, actual=actual, classes=[0, 1, 2]).validation
+    assert isinstance(found, ClassValidation)
+    assert found.outputs == found.classes == ("0", "1", "2")
+    counts = np.array(found.counts)
+    assert counts.sum() == 600
+    assert counts.sum(axis=1).tolist() == [
+        [np.count_nonzero((probabilities.argmax(axis=1) == p) & (actual == a)) for a in range(3)] for p in range(3)
+    ]
+    largest = probabilities.max(axis=1)
+    assert (
+        counts.sum(axis=(0, 2)).tolist()
+        == np.diff([0, *(np.count_nonzero(largest <= bound) for bound in found.upper_bounds), 600]).tolist()
+    )
+
+
+def test_probabilities_of_two_classes_are_a_score(rows: dict[str, Any]) -> None:
+    both = np.column_stack([1 - rows["score"], rows["score"]])
+    found = built({"age": rows["age"]}, both, actual=rows["defaulted"], classes=[0, 1]).validation
+    assert isinstance(found, BinaryValidation)
+    assert (found.output, found.positive) == ("1", "1.0")
+    assert found.positives == binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"]).positives
+
+
+@pytest.mark.parametrize("decimals", [6, 0])
+def test_numbers_beside_actual_numbers(decimals: int) -> None:
+    random = np.random.default_rng(3)
+    actual = random.normal(200, 50, 1000).round(decimals)
+    predicted = (actual + random.normal(3, 20, 1000)).round(decimals)
+    found = built({"x": random.random(1000)}, predicted, actual=actual).validation
+    assert isinstance(found, RegressionValidation)
+    total = np.array(found.counts)
+    weighted = {
+        name: float(np.nansum(np.array(getattr(found, name)) * total) / 1000)
+        for name in ("errors", "absolute_errors", "squared_errors")
+    }
+    assert weighted["errors"] == pytest.approx(float((predicted - actual).mean()), abs=1e-9)
+    assert weighted["absolute_errors"] == pytest.approx(mean_absolute_error(actual, predicted), abs=1e-9)
+    assert weighted["squared_errors"] == pytest.approx(mean_squared_error(actual, predicted), abs=1e-9)
+    sizes = np.abs(predicted - actual)
+    cumulated = [np.count_nonzero(sizes <= bound) for bound in found.error_bounds]
+    assert np.cumsum(found.error_counts).tolist() == [*cumulated, 1000]
+    assert [count / 1000 for count in cumulated] == pytest.approx([tenth / 10 for tenth in range(1, 10)], abs=0.05)
+
+
+def test_stars_predicted_as_numbers_are_numbers() -> None:
+    """Few distinct actual values do not make classes of a number that lies between them."""
+    random = np.random.default_rng(4)
+    actual = random.integers(1, 6, 400)
+    predicted = actual + random.normal(0, 0.5, 400)
+    assert isinstance(built({"x": random.random(400)}, predicted, actual=actual).validation, RegressionValidation)
+    rounded = predicted.round().clip(1, 5)
+    assert isinstance(built({"x": random.random(400)}, rounded, actual=actual).validation, ClassValidation)
+
+
+# --- refusals and warnings --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inference", "options", "message"),
+    [
+        ([0.1, 0.9] * 50, {"actual": [0, 1] * 49}, r"'actual' has 98 rows, the output 'output' has 100"),
+        ([0.1, 0.9] * 50, {"actual": [0, 1] + [None] * 98}, r"has a value in 2 rows; at least 30"),
+        ([0.1, 0.9] * 50, {"actual": [1] * 100}, r"'actual' is 1\.0 in all rows"),
+        ([0.1, None] * 50, {"actual": [0, 1] * 50}, r"'output' have the same actual value"),
+        ([0.1, 0.9] * 50, {"actual": ["a", "b", "c", "d"] * 25}, r"4 labels \('a', 'b', 'c', 'd'\).*predict_proba"),
+        ([0.1, 0.9] * 50, {"actual": [0, 1] * 50, "positive": 2}, r"must be one of the actual values, 0\.0 and 1\.0"),
+        ([0.1, 0.9] * 50, {"actual": [0, 1] * 50, "threshold": math.nan}, r"'threshold' must be a finite number"),
+        (["a", "b"] * 50, {"actual": ["a", "b"] * 50, "threshold": 0.5}, r"'threshold' is for a score of two"),
+        ([0.1, 0.9] * 50, {"threshold": 0.5}, r"'threshold' needs the actual values"),
+        ([0.1, 0.9] * 50, {"positive": 1}, r"'positive' needs the actual values"),
+        (None, {"actual": [0, 1] * 50}, r"'actual' needs the outputs"),
+        (
+            {"a": [0.1, 0.9] * 50, "b": [0.1, 0.9] * 50},
+            {"actual": ["x", "y"] * 50},
+            r"'actual' holds x, but no output has this name: 'a', 'b'\. Name the probabilities by their classes",
+        ),
+        ([0.1, 0.9] * 50, {"actual": {"a": [0] * 100, "b": [1] * 100}}, r"'actual' has 2 columns"),
+        ([0.1, 0.9] * 50, {"actual": "other"}, r"names the column 'other', which 'features' does not have"),
+    ],
+)
+def test_what_does_not_fit_is_refused(inference: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(BaselineError, match=message):
+        built({"x": list(range(100))}, inference, **options)
+
+
+def test_one_column_has_one_role(rows: dict[str, Any]) -> None:
+    with pytest.raises(BaselineError, match="'inference' and 'actual' both name 'score'"):
+        built(rows, "score", actual="score")
+    with pytest.raises(BaselineError, match="'actual' and 'exclude' both name 'defaulted'"):
+        ModelMonitoringService.export_text(rows, "score", "x.prom", actual="defaulted", exclude=["defaulted"])
+
+
+def test_a_score_that_is_too_good_is_pointed_out(rows: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    fitted = np.where(rows["defaulted"] == 1, 0.9, 0.1) + rows["score"] / 20
+    with caplog.at_level(logging.WARNING, "flask_boxkite"):
+        binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"])
+        assert not caplog.records
+        binary({"age": rows["age"]}, fitted, actual=rows["defaulted"])
+    assert "separates 'actual' nearly perfectly" in caplog.text
+    assert "held-out rows" in caplog.text
+
+
+def test_a_score_that_points_the_wrong_way_is_pointed_out(
+    rows: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "flask_boxkite"):
+        binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"], positive=0)
+    assert "is lower where 'actual' is 0.0" in caplog.text
+
+
+# --- forms of data ----------------------------------------------------------------------------------------------------
+
+
+def polars_chunks(rows: dict[str, Any]) -> Baseline:
+    frame = pl.DataFrame(rows)
+    return Baseline.from_chunks(frame.iter_slices(300), "score", actual="defaulted")
+
+
+def lazy_duckdb(rows: dict[str, Any]) -> Baseline:
+    import duckdb
+
+    frame = pd.DataFrame(rows)
+    with duckdb.connect() as connection:
+        return built(connection.from_df(frame), "score", actual="defaulted")
+
+
+FORMS: dict[str, Callable[[dict[str, Any]], Baseline]] = {
+    "columns by name": lambda rows: built(rows, "score", actual="defaulted"),
+    "pairs, once": lambda rows: built(iter(rows.items()), "score", actual="defaulted"),
+    "pandas": lambda rows: built(pd.DataFrame(rows), "score", actual="defaulted"),
+    "pandas, apart": lambda rows: built(
+        pd.DataFrame(rows)[["age"]], pd.DataFrame(rows)[["score"]], actual=pd.Series(rows["defaulted"])
+    ),
+    "rows by name": lambda rows: built(pd.DataFrame(rows).to_dict("records"), "score", actual="defaulted"),
+    "polars": lambda rows: built(pl.DataFrame(rows), "score", actual="defaulted"),
+    "polars, lazy": lambda rows: built(pl.LazyFrame(rows), "score", actual="defaulted"),
+    "polars, lazy and apart": lambda rows: built(
+        pl.LazyFrame(rows).select("age"),
+        pl.LazyFrame(rows).select("score"),
+        actual=pl.LazyFrame(rows).select("defaulted"),
+    ),
+    "duckdb": lazy_duckdb,
+    "chunks": polars_chunks,
+    "chunks, backwards": lambda rows: Baseline.from_chunks(
+        reversed(list(pl.DataFrame(rows).iter_slices(700))), "score", actual="defaulted"
+    ),
+    "chunks of lists": lambda rows: Baseline.from_chunks(
+        ({name: values.tolist()[at : at + 500] for name, values in rows.items()} for at in range(0, ROWS, 500)),
+        "score",
+        actual="defaulted",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_data_gives_the_same_baseline(rows: dict[str, Any], form: str) -> None:
+    expected = built({"age": rows["age"]}, {"score": rows["score"]}, actual=rows["defaulted"])
+    found = FORMS[form](rows)
+    assert found.fingerprint == expected.fingerprint
+    assert [item.name for item in found.features] == ["age"]
+    mine, other = found.validation, expected.validation
+    assert isinstance(mine, BinaryValidation)
+    assert isinstance(other, BinaryValidation)
+    assert mine.logs == pytest.approx(other.logs, nan_ok=True, rel=1e-12)
+
+
+def test_the_command_gives_the_same_baseline(rows: dict[str, Any], tmp_path: Path) -> None:
+    pd.DataFrame(rows).assign(id=range(ROWS)).to_csv(tmp_path / "held_out.csv", index=False)
+    arguments = ["--output-column", "score", "--actual-column", "defaulted", "--exclude", "id"]
+    out = tmp_path / "baseline.prom"
+    result = CliRunner().invoke(boxkite, ["baseline", str(tmp_path / "held_out.csv"), *arguments, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert Baseline.load(out).fingerprint == FORMS["pandas"](rows).fingerprint
+
+    result = CliRunner().invoke(
+        boxkite,
+        [
+            "baseline",
+            str(tmp_path / "held_out.csv"),
+            *arguments,
+            "--threshold",
+            "0.3",
+            "--positive",
+            "0",
+            "--out",
+            str(out),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    found = Baseline.load(out).validation
+    assert isinstance(found, BinaryValidation)
+    assert (found.threshold, found.positive) == (0.3, "0.0")
+
+
+# --- the file and sums ------------------------------------------------------------------------------------------------
+
+
+def of_all_kinds() -> dict[str, Baseline]:
+    random = np.random.default_rng(9)
+    score = random.random(300)
+    x = {"x": random.random(300), "town": random.choice(["A", 'B"', "C\\"], 300)}
+    classes = random.dirichlet([1, 1, 1], 300)
+    return {
+        "binary": built(x, score, actual=random.random(300) < score),
+        "margins": built(x, score * 8 - 4, actual=random.random(300) < score, threshold=0),
+        "labels": built(x, x["town"], actual=random.permutation(x["town"])),
+        "probabilities": built(x, classes, actual=random.integers(0, 3, 300), classes=[0, 1, 2]),
+        "regression": built(x, score, actual=score + random.normal(0, 0.1, 300)),
+    }
+
+
+@pytest.mark.parametrize("kind", of_all_kinds())
+def test_a_file_gives_back_the_validation(kind: str, tmp_path: Path) -> None:
+    baseline = of_all_kinds()[kind]
+    baseline.dump(tmp_path / "baseline.prom")
+    found = Baseline.load(tmp_path / "baseline.prom")
+    assert found.fingerprint == baseline.fingerprint
+    assert repr(found.validation) == repr(baseline.validation)  # NaN differs from itself
+
+
+@pytest.mark.parametrize("kind", of_all_kinds())
+def test_a_line_that_is_cut_is_noticed(kind: str, tmp_path: Path) -> None:
+    """Every count belongs to the identity; means must be there where rows are."""
+    path = tmp_path / "baseline.prom"
+    of_all_kinds()[kind].dump(path)
+    lines = path.read_text().splitlines(keepends=True)
+    of_validation = [number for number, line in enumerate(lines) if re.match(r"boxkite_(validation|outcome)", line)]
+    assert len(of_validation) > 5
+    for number in of_validation[:: max(len(of_validation) // 25, 1)]:
+        path.write_text("".join([*lines[:number], *lines[number + 1 :]]))
+        with pytest.raises(BaselineError, match=re.escape(str(path))):
+            Baseline.load(path)
+        path.write_text("".join([*lines[: number + 1], lines[number], *lines[number + 1 :]]))
+        with pytest.raises(BaselineError, match=re.escape(str(path))):
+            Baseline.load(path)
+
+
+@given(split=st.integers(31, ROWS - 31))
+def test_two_halves_make_the_whole(rows: dict[str, Any], split: int) -> None:
+    whole = built(rows, "score", actual="defaulted")
+    bounds = {"age": list(whole.features[0].upper_bounds), "score": list(whole.outputs[0].upper_bounds)}
+    first, second = (
+        built({name: values[part] for name, values in rows.items()}, "score", actual="defaulted", bins=bounds)
+        for part in (slice(None, split), slice(split, None))
+    )
+    merged = first.merge(second).validation
+    expected = built(rows, "score", actual="defaulted", bins=bounds).validation
+    assert isinstance(merged, BinaryValidation)
+    assert isinstance(expected, BinaryValidation)
+    assert (merged.negatives, merged.positives) == (expected.negatives, expected.positives)
+    assert merged.squares == pytest.approx(expected.squares, nan_ok=True, rel=1e-9)
+
+
+def test_other_thresholds_cannot_be_added(rows: dict[str, Any]) -> None:
+    bounds = {"age": [40.0], "score": [math.nextafter(0.4, 0), math.nextafter(0.5, 0)]}
+    first, second = (
+        built(rows, "score", actual="defaulted", bins=bounds, threshold=threshold) for threshold in (0.4, 0.5)
+    )
+    with pytest.raises(BinMismatchError, match="differ in their outputs, actual values, threshold or bins"):
+        first.merge(second)
+    without = built(rows, "score", bins=bounds | {"score": list(first.outputs[0].upper_bounds)}, exclude=["defaulted"])
+    assert first.merge(without).validation is None

@@ -1,0 +1,319 @@
+"""Outcomes in a service, in a Flask app and over HTTP: which prediction they find, and what they count."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask, request
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    mean_squared_error,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
+
+from flask_boxkite import Baseline, Boxkite, BoxkiteError, ConfigError, ModelMonitoringService
+from flask_boxkite.testing import RecordingSink
+from tests.baseline.training.building import built
+
+KEY = "correct horse battery staple"
+HEADER = "Boxkite-Prediction-Id"
+
+
+def scores(rows: int, seed: int = 1, shift: float = 0.0) -> tuple[Any, Any, Any]:
+    """Return a feature, a calibrated score and actual values that are drawn with its probability."""
+    random = np.random.default_rng(seed)
+    age = random.normal(40 + shift, 10, rows)
+    score = 1 / (1 + np.exp(-(age - 45) / 6))
+    return age, score, (random.random(rows) < score).astype(int)
+
+
+@pytest.fixture(scope="module")
+def baseline() -> Baseline:
+    age, score, actual = scores(4000, seed=7)
+    return built({"age": age, "income": age * 2}, score, actual=actual)
+
+
+@pytest.fixture
+def service(baseline: Baseline, tmp_path: Path) -> Iterator[ModelMonitoringService]:
+    service = ModelMonitoringService(baseline, sink="none", state_dir=str(tmp_path))
+    yield service
+    service.close()
+
+
+def sample(service: Any, name: str, **labels: str) -> float:
+    """Return the sum of a family's samples that have these labels."""
+    text, _ = service.export_http()
+    total = 0.0
+    for line in text.decode().splitlines():
+        head, _, number = line.rpartition(" ")
+        if head.partition("{")[0] == name and all(f'{key}="{value}"' in head for key, value in labels.items()):
+            total += float(number)
+    return total
+
+
+# --- realised numbers -------------------------------------------------------------------------------------------------
+
+
+def test_realised_metrics_are_the_ones_of_scikit_learn(service: ModelMonitoringService) -> None:
+    age, score, actual = scores(2000)
+    for a, s, y in zip(age.tolist(), score.tolist(), actual.tolist(), strict=True):
+        prediction = service.log_prediction(features=[a, 2 * a], output=s)
+        assert service.log_outcome(prediction, y)
+    report, predicted = service.performance(), score >= 0.5
+
+    assert report.outcomes == report.coverage.predictions == 2000
+    assert report["accuracy"].realised == accuracy_score(actual, predicted)
+    assert report["precision"].realised == precision_score(actual, predicted)
+    assert report["recall"].realised == recall_score(actual, predicted)
+    assert report["f1"].realised == pytest.approx(f1_score(actual, predicted), abs=1e-15)
+    assert report["auc"].realised == pytest.approx(roc_auc_score(actual, score), abs=0.002)
+    # The ids carry scores as float32.
+    assert report["brier"].realised == pytest.approx(brier_score_loss(actual, score), abs=1e-8)
+    assert report["log_loss"].realised == pytest.approx(log_loss(actual, score), abs=1e-7)
+
+
+def test_losses_of_given_outputs_are_exact(service: ModelMonitoringService) -> None:
+    _, score, actual = scores(500)
+    for row, (s, y) in enumerate(zip(score.tolist(), actual.tolist(), strict=True)):
+        assert service.log_outcome(f"elsewhere/{row}", y, predicted=s)
+    report = service.performance()
+    assert report["brier"].realised == pytest.approx(brier_score_loss(actual, score), abs=1e-9)
+    assert report["log_loss"].realised == pytest.approx(log_loss(actual, score), abs=1e-9)
+
+
+def test_numbers_that_came_true() -> None:
+    random = np.random.default_rng(3)
+    actual = random.normal(200, 50, 1500)
+    predicted = actual + random.normal(3, 20, 1500)
+    baseline = built({"x": random.random(1500), "y": random.random(1500)}, predicted, actual=actual)
+    service = ModelMonitoringService(baseline, sink="none")
+    for row, (p, y) in enumerate(zip(predicted[:600].tolist(), actual[:600].tolist(), strict=True)):
+        assert service.log_outcome(f"{row}", y, predicted=p)
+    report = service.performance()
+    assert report["mae"].realised == pytest.approx(mean_absolute_error(actual[:600], predicted[:600]), abs=1e-7)
+    assert report["rmse"].realised == pytest.approx(mean_squared_error(actual[:600], predicted[:600]) ** 0.5, abs=1e-7)
+    assert report["bias"].realised == pytest.approx(float((predicted - actual)[:600].mean()), abs=1e-7)
+
+
+def test_classes_that_came_true() -> None:
+    random = np.random.default_rng(2)
+    probabilities = random.dirichlet([1, 1, 1], 900)
+    actual = np.array(["a", "b", "c"])[[random.choice(3, p=row) for row in probabilities]]
+    baseline = built({"x": random.random(900), "y": random.random(900)}, probabilities, actual=actual, classes="abc")
+    service = ModelMonitoringService(baseline, sink="none")
+    predicted = np.array(["a", "b", "c"])[probabilities.argmax(axis=1)]
+    for row, y in zip(probabilities.tolist(), actual.tolist(), strict=True):
+        prediction = service.log_prediction(features=[1.0, 1.0], output=dict(zip("abc", row, strict=True)))
+        assert service.log_outcome(prediction, y)
+    report = service.performance()
+    assert report["accuracy"].realised == pytest.approx(accuracy_score(actual, predicted), abs=1e-15)
+    assert report["f1"].realised == pytest.approx(f1_score(actual, predicted, average="macro"), abs=1e-12)
+    # The rows are the ones of validation, so the expectation is what was validated.
+    assert report["accuracy"].estimated == pytest.approx(report["accuracy"].validated, abs=1e-12)
+
+
+def test_the_expectation_follows_the_live_scores(service: ModelMonitoringService) -> None:
+    age, score, actual = scores(3000, seed=4, shift=-12)
+    for a, s in zip(age.tolist(), score.tolist(), strict=True):
+        service.log_prediction(features=[a, 2 * a], output=s)
+    metric = service.performance()["accuracy"]
+    assert metric.realised is None
+    assert metric.estimated_low < accuracy_score(actual, score >= 0.5) < metric.estimated_high
+    assert metric.estimated > metric.validated + 0.02
+
+
+# --- which prediction an outcome finds --------------------------------------------------------------------------------
+
+
+def test_another_process_with_the_key_opens_the_id(baseline: Baseline, tmp_path: Path) -> None:
+    first, second, stranger = (
+        ModelMonitoringService(baseline, sink="none", state_dir=str(tmp_path / name), id_key=key)
+        for name, key in (("a", KEY), ("b", KEY), ("c", f"{KEY}!"))
+    )
+    prediction = first.log_prediction(features=[40.0, 80.0], output=0.25)
+    assert second.log_outcome(prediction, 1)
+    assert not stranger.log_outcome(prediction, 1)
+    assert sample(second, "boxkite_outcomes_total", actual="1.0", predicted="0.0", result="false_negative") == 1
+    assert sample(stranger, "boxkite_outcomes_rejected_total", reason="unknown") == 1
+
+
+def test_rows_of_a_batch_are_remembered(service: ModelMonitoringService) -> None:
+    age, score, actual = scores(300)
+    prediction = service.log_prediction(features=np.column_stack([age, 2 * age]), output=score)
+    assert all(service.log_outcome(f"{prediction}/{row}", y) for row, y in enumerate(actual.tolist()))
+    assert not service.log_outcome(f"{prediction}/300", 1)
+    assert not service.log_outcome(prediction, 1)  # of which row?
+    assert service.performance()["accuracy"].realised == accuracy_score(actual, score >= 0.5)
+
+
+def test_repeated_and_wrong_outcomes_are_counted_by_reason(service: ModelMonitoringService) -> None:
+    prediction = service.log_prediction(features=[40.0, 80.0], output=0.75)
+    assert service.log_outcome(prediction, True)
+    assert not service.log_outcome(prediction, 1)
+    assert not service.log_outcome(prediction[:-1] + ("0" if prediction[-1] != "0" else "1"), 1)
+    assert not service.log_outcome("nonsense", 1)
+    other = service.log_prediction(features=[40.0, 80.0], output=0.75)
+    assert not service.log_outcome(other, "maybe")
+    assert not service.log_outcome(other, None)
+    assert service.log_outcome(other, "0")
+    assert service.performance().coverage.rejected == {
+        "unknown": 2,
+        "repeated": 1,
+        "late": 0,
+        "invalid": 2,
+        "failed": 0,
+    }
+    assert sample(service, "boxkite_outcomes_total") == 2
+    assert sample(service, "boxkite_outcome_lag_seconds_bucket", le="+Inf") == 2
+
+
+def test_without_actual_values_there_is_nothing_to_compare() -> None:
+    service = ModelMonitoringService(built({"x": [1.0, 2.0] * 50, "y": [1.0] * 100}, [0.1, 0.9] * 50), sink="none")
+    with pytest.raises(BoxkiteError, match=r"export_text\(\.\.\., actual="):
+        service.log_outcome("x", 1)
+    with pytest.raises(BoxkiteError, match="has no actual values"):
+        service.performance()
+
+
+# --- in a Flask app ---------------------------------------------------------------------------------------------------
+
+
+def make_app(baseline: Any, **config: Any) -> tuple[Flask, Boxkite, RecordingSink]:
+    """Return an app whose view answers with the score that it is sent, or with a list of them."""
+    app, sink = Flask(__name__), RecordingSink()
+    app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_SINK=sink, **config)
+    monitor = Boxkite(app)
+
+    @app.post("/score")
+    @monitor.predict
+    def score() -> Any:
+        body = request.get_json()
+        return {"output": [row[0] / 100 for row in body]} if isinstance(body, list) else {"output": body["age"] / 100}
+
+    @app.post("/stream")
+    @monitor.predict
+    def stream() -> Any:
+        return iter([json.dumps({"output": request.get_json()["age"] / 100})]), {"Content-Type": "application/json"}
+
+    @app.post("/by-hand")
+    @monitor.predict
+    def by_hand() -> Any:
+        body = request.get_json()
+        return {"id": monitor.log_prediction(features=body, output=body["age"] / 100)}
+
+    return app, monitor, sink
+
+
+@pytest.mark.parametrize("path", ["/score", "/stream", "/by-hand"])
+def test_the_header_names_the_prediction(baseline: Baseline, tmp_path: Path, path: str) -> None:
+    app, monitor, sink = make_app(baseline, BOXKITE_STATE_DIR=str(tmp_path))
+    answer = app.test_client().post(path, json={"age": 77.0, "income": 150.0})
+    answer.get_data()  # a stream is a prediction when it ends
+    prediction = answer.headers[HEADER]
+    if path == "/by-hand":
+        assert answer.json == {"id": prediction}
+    with app.app_context():
+        assert monitor.log_outcome(prediction, 1)
+        assert not monitor.log_outcome(prediction, 1)
+        assert monitor.performance()["accuracy"].realised == 1
+        monitor.flush()
+    assert [record["prediction_id"] for record in sink.records] == [prediction]
+    assert sink.records[0]["entity_id"] == prediction.rpartition("/")[2]
+
+
+def test_outcomes_over_http(baseline: Baseline, tmp_path: Path) -> None:
+    app, monitor, _ = make_app(
+        baseline,
+        BOXKITE_STATE_DIR=str(tmp_path),
+        BOXKITE_OUTCOMES_PATH="/outcomes",
+        BOXKITE_METRICS_TOKEN="secret",
+    )
+    client, token = app.test_client(), {"Authorization": "Bearer secret"}
+    ids = [client.post("/score", json={"age": 60.0, "income": 1.0}).headers[HEADER] for _ in range(8)]
+    batch = client.post("/score", json=[[60.0, 1.0], [30.0, 1.0]]).headers[HEADER]
+
+    def send(data: Any, content_type: str = "application/json") -> Any:
+        text = data if isinstance(data, str) else json.dumps(data)
+        return client.post("/outcomes", data=text, headers=token, content_type=content_type)
+
+    assert client.post("/outcomes", json={}).status_code == 401
+    assert send({"prediction_id": ids[0], "actual": 1}).json == {"counted": 1, "rejected": {}, "reasons": []}
+    answer = send(
+        [
+            {"prediction_id": ids[0], "actual": 1},
+            {"prediction_id": ids[1], "actual": 0},
+            {"prediction_id": "x", "actual": 0},
+            7,
+            {"prediction_id": ids[2], "actual": "maybe"},
+            {"prediction_id": f"{batch}/1", "actual": 0},
+        ]
+    )
+    assert answer.status_code == 200
+    assert answer.json == {
+        "counted": 2,
+        "rejected": {"invalid": 1, "repeated": 1, "unknown": 2},
+        "reasons": [
+            {"index": 0, "reason": "repeated"},
+            {"index": 2, "reason": "unknown"},
+            {"index": 3, "reason": "unknown"},
+            {"index": 4, "reason": "invalid"},
+        ],
+    }
+    lines = "".join(json.dumps({"prediction_id": name, "actual": True}) + "\n" for name in ids[3:5])
+    assert send(lines, "application/x-ndjson").json["counted"] == 2
+    assert send(f"actual,prediction_id\n1,{ids[5]}\n,{ids[6]}\n", "text/csv").json["counted"] == 1
+    assert send({"prediction_id": "none", "actual": 1, "predicted": 0.9}).json["counted"] == 1
+
+    assert send("{", "application/json").status_code == 400
+    assert send("a,b\n1,2\n", "text/csv").status_code == 400
+    assert send("x", "text/plain").status_code == 415
+    assert send([{"prediction_id": "x" * 1000, "actual": 1}] * 9000).status_code == 413
+    with app.app_context():
+        assert monitor.performance().outcomes == 7
+
+
+def test_the_route_needs_a_token_or_a_guard(baseline: Baseline) -> None:
+    with pytest.raises(ConfigError, match="everyone who reaches the server could send outcomes"):
+        make_app(baseline, BOXKITE_OUTCOMES_PATH="/outcomes")
+    app = Flask(__name__)
+    app.add_url_rule("/outcomes", "mine", lambda: "", methods=["POST"])
+    app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_OUTCOMES_PATH="/outcomes", BOXKITE_METRICS_TOKEN="x")
+    with pytest.raises(ConfigError, match="is the route of 'mine' already"):
+        Boxkite(app)
+
+
+def test_a_short_key_is_refused(baseline: Baseline) -> None:
+    with pytest.raises(ConfigError, match="must have at least 16 characters, got 5"):
+        make_app(baseline, BOXKITE_ID_KEY="short")
+
+
+def test_of_several_models_the_id_tells(baseline: Baseline, tmp_path: Path) -> None:
+    app = Flask(__name__)
+    app.config.update(BOXKITE_BASELINE={"a": baseline, "b": baseline}, BOXKITE_STATE_DIR=str(tmp_path))
+    monitor = Boxkite(app)
+    with app.app_context():
+        first, second = (monitor.log_prediction(features=[60.0, 1.0], output=0.6, model=model) for model in ("a", "b"))
+        assert monitor.log_outcome(second, 1)
+        assert monitor.log_outcome(first, 0)
+        assert [monitor.performance(model)["accuracy"].realised for model in ("a", "b")] == [0, 1]
+
+
+def test_outcomes_are_redacted_nowhere_else(baseline: Baseline, tmp_path: Path) -> None:
+    """A redacted record keeps the id by which outcomes find the prediction."""
+    app, monitor, sink = make_app(baseline, BOXKITE_STATE_DIR=str(tmp_path), BOXKITE_REDACT=["age"])
+    prediction = app.test_client().post("/score", json={"age": 77.0, "income": 150.0}).headers[HEADER]
+    with app.app_context():
+        assert monitor.log_outcome(prediction, 1)
+        monitor.flush()
+    assert sink.records[0]["prediction_id"] == prediction
