@@ -28,8 +28,10 @@ _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC_LABELS = {
     *("model", "baseline", "version", "created", "feature", "output", "position", "kind", "category", "group", "le"),
     *("status", "sign", "sink", "reason", "outcome", "state"),
+    *("bin", "predicted", "actual", "result", "loss", "metric", "of", "on"),
+    *("threshold", "positive", "negative", "outputs", "classes"),
 }
-_RULE_LABELS = {"window", "label", "exported_model", "severity", "alertname", "alertstate"}
+_RULE_LABELS = {"window", "source", "label", "exported_model", "severity", "alertname", "alertstate"}
 _DASHBOARD_NAMES = {"datasource", "side", "variable"}
 _OWN_LABELS = _METRIC_LABELS | _RULE_LABELS | _DASHBOARD_NAMES
 _SEVERITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]*")

@@ -13,6 +13,7 @@ from flask_boxkite.drift.verdict import DOUBT, MINIMUM_ROWS
 from flask_boxkite.provision.alerts import drift_alert, serving_alerts, stopped_alert
 from flask_boxkite.provision.kubernetes import ObjectMeta
 from flask_boxkite.provision.options import RuleOptions
+from flask_boxkite.provision.performance import Z_LIMIT, performance_alerts, performance_rules, validation_rules
 from flask_boxkite.provision.recording import (
     BINS,
     FEATURES,
@@ -55,6 +56,15 @@ boxkite:feature_group_total:increase5m, boxkite:feature_value_bucket:increase5m
                       an hour and more): these windows reach back no further than these rules have run
 boxkite:feature:verdict_any is the highest verdict of all windows; alerts on drift use it.
 
+Per window and model with actual values in its baseline, with the label source ("outcomes", or "expected" for the
+outcomes that live outputs lead to expect):
+  boxkite:model:outcomes      number of outcomes, or of predictions
+  boxkite:model:accuracy, precision, recall, f1, auc, brier, log_loss, mae, rmse, bias
+                      metrics, as far as the kind of model has them; boxkite:model:validated has the validation rows'
+  boxkite:model:wrong_excess, wrong_z
+                      share of wrong outcomes, less the share that validation rows with such outputs had; and that in
+                      standard errors (Mantel-Haenszel), above {z_limit} more than chance explains
+
 In Python, drift() compares every stretch of time that ends now with training; the page and the command line do so too.
 Rules know only {windows}, so they see less:
 - A change that began within a window is judged together with the rows before it, and needs longer to show.
@@ -74,7 +84,11 @@ def rules_text(options: RuleOptions, *, kubernetes: ObjectMeta | None = None) ->
     groups = list(_groups(options))
     words = ["flask boxkite rules", *_words(options), *(kubernetes.options() if kubernetes else ())]
     header = HEADER.format(
-        command=" ".join(words), windows=_window_words(options.windows), doubt=f"{DOUBT:g}", minimum_rows=MINIMUM_ROWS
+        command=" ".join(words),
+        windows=_window_words(options.windows),
+        doubt=f"{DOUBT:g}",
+        minimum_rows=MINIMUM_ROWS,
+        z_limit=f"{Z_LIMIT:g}",
     )
     return file_text(header, groups) if kubernetes is None else manifest_text(header, groups, kubernetes)
 
@@ -88,6 +102,14 @@ def _groups(options: RuleOptions) -> Iterator[Group]:
     for window, interval, rules in _by_window(options, BINS, bin_rules):
         comment = f"Kolmogorov-Smirnov over the last {window}: over all bins, so less often."
         yield Group(f"boxkite-{window}-bins", comment, interval, rules)
+    comment = "Validation rows of models whose baseline has actual values."
+    yield Group("boxkite-validation", comment, options.common_interval, list(validation_rules(options)))
+    for window in options.windows:
+        comment = f"Performance over the last {window}: by outcomes that came, and as live outputs lead to expect."
+        rules = list(performance_rules(options, window))
+        yield Group(f"boxkite-{window}-performance", comment, options.bins_interval(window), rules)
+    comment = "Alerts on models that are worse than validated."
+    yield Group("boxkite-performance", comment, options.common_interval, list(performance_alerts(options)))
     comment = "Alerts on drift and missing features, over any window."
     yield Group("boxkite-drift", comment, options.interval(options.windows[0]), list(_drift_rules(options)))
     yield Group("boxkite-serving", "Traffic, rollouts, records.", options.common_interval, serving_alerts(options))

@@ -42,12 +42,17 @@ class Sample:
 class Replica:
     """One server of a model.
 
+    Attributes:
+        samples: Samples of its metrics.
+        service: The server itself.
+
     Args:
         baseline: Its baseline.
         rows: The features of each prediction.
         outputs: Output of the model for each row.
         instance: Its address.
         labels: Labels that Prometheus adds to its series.
+        actual: Values that came true for the rows, None where they are unknown; empty for no outcomes.
         dispersion: Value of its gauges of dispersion, for all variables and windows; None if it has none.
         settings: Settings of the service.
     """
@@ -59,6 +64,7 @@ class Replica:
         outputs: Sequence[Any] = (),
         *,
         instance: str = "a:80",
+        actual: Sequence[Any] = (),
         labels: Mapping[str, str] | None = None,
         dispersion: float | None = 1.0,
         **settings: Any,
@@ -66,7 +72,11 @@ class Replica:
         service = ModelMonitoringService(baseline, sink="none", **settings)
         before = _samples(service)
         if len(rows):
-            service.log_prediction(features=list(rows), output=list(outputs))
+            prediction = service.log_prediction(features=list(rows), output=list(outputs))
+            for row, value in enumerate(actual):
+                if value is not None:
+                    assert service.log_outcome(f"{prediction}/{row}", value)
+        self.service = service
         after = _samples(service)
         about = {"job": "app", "namespace": "prod", "instance": instance} | dict(labels or {})
         self.samples = [

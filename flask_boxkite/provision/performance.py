@@ -1,0 +1,238 @@
+"""The rules on performance: each model's metrics by its outcomes, and as its live outputs lead to expect; and alerts.
+
+Outcomes and expected outcomes have the same labels, so the same expressions serve both; the label ``source`` tells them
+apart. The numbers are the ones of `flask_boxkite.performance`, over all replicas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask_boxkite.performance.verdict import MARKS
+from flask_boxkite.provision.options import RuleOptions
+from flask_boxkite.provision.recording import LOOKBACK, filled
+from flask_boxkite.provision.rulefile import Alert, Recording
+
+__all__ = ["METRICS", "Z_LIMIT", "performance_alerts", "performance_rules", "validation_rules"]
+
+_SOURCES = {"outcomes": "", "expected": "expected_"}
+"""Values of the label ``source``, with their part of the names of metrics."""
+
+LEAST_ROWS = 100
+"""Least number of outcomes, or of rows, for an alert; Python's verdicts need 30, and correct for their skewness."""
+
+Z_LIMIT = 4.265
+"""Value that a standard normal number exceeds with a probability of 1e-5."""
+
+# --- recordings ------------------------------------------------------------------------------------------------------
+
+VALIDATED = "max by ($by, metric) (last_over_time(boxkite_validated_metric[$lookback]))"
+TRAINED = "max by ($by, bin, predicted, actual, result) (last_over_time(boxkite_outcomes_baseline_total[$lookback]))"
+TRAINED_ROWS = "sum by ($by, bin, predicted) ($trained)"
+TRAINED_WRONG = 'sum by ($by, bin, predicted) ($trained{result=~"wrong|false_.*"})'
+
+ROWS = "sum by ($by, bin, predicted, result) (increase(boxkite_${prefix}outcomes_total[$window]))"
+BELOW = "sum by ($by, bin) (increase(boxkite_${prefix}outcomes_below_total[$window]))"
+LOSSES = "sum by ($by, loss) (increase(boxkite_${prefix}outcome_loss_total[$window]))"
+TOTAL = "sum without (bin, predicted, result) ($rows)"
+
+_RIGHT = 'sum without (bin, predicted, result) ($rows{result=~"right|true_.*"})'
+_HITS = 'sum without (bin, predicted, result) ($rows{result="true_positive"})'
+_MISTAKES = 'sum without (bin, predicted, result) ($rows{result=~"false_.*"})'
+_POSITIVE = 'sum without (predicted, result) ($rows{result=~"true_positive|false_negative"})'
+_NEGATIVE = 'sum without (predicted, result) ($rows{result=~"false_positive|true_negative"})'
+
+METRICS = {
+    "accuracy": f"{_RIGHT}\n/ ($total > 0)",
+    "precision": f'{_HITS}\n/ (sum without (bin, predicted, result) ($rows{{result=~".*_positive"}}) > 0)',
+    "recall": f"{_HITS}\n/ (sum without (bin) ({_POSITIVE}) > 0)",
+    "f1": f"2 * {_HITS}\n/ (2 * {_HITS}\n  + {_MISTAKES} > 0)",
+    "auc": f"""\
+sum without (bin) (
+  {_POSITIVE}
+  * ($below + {_NEGATIVE} / 2)
+)
+/ (
+  sum without (bin) ({_POSITIVE})
+  * sum without (bin) ({_NEGATIVE}) > 0
+)""",
+    "brier": 'sum without (loss) ($losses{loss="brier"})\n/ ($total > 0)',
+    "log_loss": 'sum without (loss) ($losses{loss="log_loss"})\n/ ($total > 0)',
+    "mae": 'sum without (loss) ($losses{loss=~"over|under"})\n/ ($total > 0)',
+    "rmse": 'sqrt(\n  sum without (loss) ($losses{loss="squares"})\n  / ($total > 0)\n)',
+    "bias": """\
+(
+  sum without (loss) ($losses{loss="over"})
+  - sum without (loss) ($losses{loss="under"})
+)
+/ ($total > 0)""",
+}
+"""Expressions of the metrics, by name. A metric that a kind of model does not have gives no series."""
+
+# Rows are compared within bins of the output, so that outcomes may be a selection (`performance.significance`).
+WRONG = 'sum without (result, source) ($rows{source="outcomes",result=~"wrong|false_.*"})'
+SEEN = 'sum without (result, source) ($rows{source="outcomes"})'
+
+WRONG_EXCESS = """\
+sum without (bin, predicted) (
+  $wrong
+  - $seen * ignoring (window) group_left () ($trained_wrong / ($trained_rows > 0))
+)
+/ (sum without (bin, predicted) ($seen) > 0)"""
+"""Share of wrong rows, less the share that validation rows with such outputs had."""
+
+WRONG_Z = """\
+sum without (bin, predicted) (
+  $wrong
+  - $seen * ($wrong + ignoring (window) group_left () $trained_wrong)
+  / ($seen + ignoring (window) group_left () ($trained_rows > 0))
+)
+/ sqrt(
+  sum without (bin, predicted) (
+    $seen * ignoring (window) group_left () ($trained_rows > 0)
+    * ($wrong + ignoring (window) group_left () $trained_wrong)
+    * ($seen - $wrong + ignoring (window) group_left () ($trained_rows - $trained_wrong))
+    / ($seen + ignoring (window) group_left () $trained_rows) ^ 2
+    / clamp_min($seen + ignoring (window) group_left () $trained_rows - 1, 1)
+  ) > 0
+)"""
+"""Mantel and Haenszel's statistic of wrong rows: about standard normal, positive if more are wrong."""
+
+
+def validation_rules(options: RuleOptions) -> Iterator[Recording]:
+    """Yield the rules without a window: counts and metrics of the validation rows."""
+    parts = _parts(options)
+    for name, template in (
+        ("_outcomes:validation", TRAINED),
+        ("_outcomes:validation_rows", TRAINED_ROWS),
+        ("_outcomes:validation_wrong", TRAINED_WRONG),
+        (":validated", VALIDATED),
+    ):
+        yield Recording(f"boxkite:model{name}", filled(template, parts))
+
+
+def performance_rules(options: RuleOptions, window: str) -> Iterator[Recording]:
+    """Yield the rules of one window: outcomes, expected outcomes, and the metrics of both."""
+    parts = _parts(options) | {"window": window}
+    for source, prefix in _SOURCES.items():
+        labels = {"window": window, "source": source}
+        selector = f'{{window="{window}",source="{source}"}}'
+        own = parts | {"prefix": prefix}
+        for name, template in (("rows", ROWS), ("below", BELOW), ("losses", LOSSES)):
+            yield Recording(f"boxkite:model_outcomes:{name}", filled(template, own), labels)
+        # Selectors inside of the templates add to these.
+        own |= {
+            "rows": f"boxkite:model_outcomes:rows{selector}",
+            "below": f"boxkite:model_outcomes:below{selector}",
+            "losses": f"boxkite:model_outcomes:losses{selector}",
+            "total": f"boxkite:model:outcomes{selector}",
+        }
+        yield Recording("boxkite:model:outcomes", _merged(filled(TOTAL, own)), labels)
+        for name, template in METRICS.items():
+            yield Recording(f"boxkite:model:{name}", _merged(filled(template, own)), labels)
+
+    own = parts | {"rows": f'boxkite:model_outcomes:rows{{window="{window}"}}'}
+    own |= {"wrong": _merged(filled(WRONG, own)), "seen": _merged(filled(SEEN, own))}
+    for name, template in (("wrong_excess", WRONG_EXCESS), ("wrong_z", WRONG_Z)):
+        yield Recording(f"boxkite:model:{name}", filled(template, own), {"window": window})
+
+
+def _merged(expr: str) -> str:
+    """Return an expression in which two selectors that follow each other are one."""
+    return expr.replace("}{", ",")
+
+
+def _parts(options: RuleOptions) -> dict[str, str]:
+    return {
+        "by": ", ".join((*options.group_by, "model", "baseline")),
+        "lookback": LOOKBACK,
+        "trained": "boxkite:model_outcomes:validation",
+        "trained_rows": "boxkite:model_outcomes:validation_rows",
+        "trained_wrong": "boxkite:model_outcomes:validation_wrong",
+        "validated": "boxkite:model:validated",
+        "rise": f"{MARKS['wrong rows'][0].rise:g}",
+        "factor": f"{1 + MARKS['absolute error'][0].part:g}",
+        "least": str(LEAST_ROWS),
+        "limit": f"{Z_LIMIT:g}",
+    }
+
+
+# --- alerts ----------------------------------------------------------------------------------------------------------
+
+# A mean absolute error is compared by its size alone.
+WORSE = """\
+max without (window) (
+  last_over_time(boxkite:model:wrong_excess[$lookback]) >= $rise
+  and
+  last_over_time(boxkite:model:wrong_z[$lookback]) > $limit
+  and ignoring (source)
+  last_over_time(boxkite:model:outcomes{source="outcomes"}[$lookback]) >= $least
+)
+or
+max without (window, source) (
+  last_over_time(boxkite:model:mae{source="outcomes"}[$lookback])
+  / on ($by) group_left () (boxkite:model:validated{metric="mae"} * $factor) > 1
+  and
+  last_over_time(boxkite:model:outcomes{source="outcomes"}[$lookback]) >= $least
+)"""
+
+EXPECTED_WORSE = """\
+max without (window, source) (
+  - (
+    last_over_time(boxkite:model:accuracy{source="expected"}[$lookback])
+    - on ($by) group_left () boxkite:model:validated{metric="accuracy"}
+  ) >= $rise
+  and
+  last_over_time(boxkite:model:outcomes{source="expected"}[$lookback]) >= $least
+)
+or
+max without (window, source) (
+  last_over_time(boxkite:model:mae{source="expected"}[$lookback])
+  / on ($by) group_left () (boxkite:model:validated{metric="mae"} * $factor) > 1
+  and
+  last_over_time(boxkite:model:outcomes{source="expected"}[$lookback]) >= $least
+)"""
+
+STOPPED = """\
+sum by ($by) (increase(boxkite_outcomes_total[1d] offset 1d)) > 0
+unless
+sum by ($by) (increase(boxkite_outcomes_total[1d])) > 0"""
+
+_MODEL = "model {{ $$labels.model }} (baseline {{ $$labels.baseline }})"
+
+_TEXTS = {
+    "BoxkiteModelWorse": (
+        WORSE,
+        "Model {{ $$labels.model }} is worse than validated, by its outcomes",
+        f"""\
+Outcomes of {_MODEL} are worse than the ones of validation rows with the same outputs, by more than chance explains.
+The page of the model, and monitor.performance(), show how much worse.""",
+    ),
+    "BoxkiteExpectedWorse": (
+        EXPECTED_WORSE,
+        "Model {{ $$labels.model }} is expected to be worse than validated",
+        f"""\
+By the live outputs of {_MODEL}, fewer rows will be right, or errors will be larger, than in validation. This holds
+while an output means the same as then; outcomes tell.""",
+    ),
+    "BoxkiteOutcomesStopped": (
+        STOPPED,
+        "No outcomes of model {{ $$labels.model }} come any more",
+        f"""\
+No outcome of {_MODEL} has come for a day; in the day before there were {{{{ printf "%.0f" $$value }}}}.""",
+    ),
+}
+
+
+def performance_alerts(options: RuleOptions) -> Iterator[Alert]:
+    """Yield the alerts on performance."""
+    parts = _parts(options)
+    for name, (expr, summary, description) in _TEXTS.items():
+        yield Alert(
+            name,
+            filled(expr, parts),
+            options.hold,
+            {"severity": options.severity},
+            filled(summary, parts),
+            filled(description, parts),
+        )

@@ -1,0 +1,139 @@
+"""The rules on performance, evaluated by promtool on the metrics of real services, give the numbers of Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flask_boxkite import Baseline
+from flask_boxkite.performance.report import PerformanceReport
+from flask_boxkite.provision import RuleOptions, rules_text
+from tests.baseline.training.building import built
+from tests.provision.promtool import Replica, Rules
+
+pytestmark = pytest.mark.peers
+
+ONE_WINDOW = RuleOptions(windows=("1h",), hold="0s")
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Rules:
+    """Return the rules of one window."""
+    return Rules(tmp_path, rules_text(ONE_WINDOW))
+
+
+class Population:
+    """Rows of one kind of model: features, outputs and actual values, as training and live traffic draw them."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.baseline: Baseline = built(
+            dict(zip("xy", self.draw(3000, 1)[0].T, strict=True)), self.draw(3000, 1)[1], **self._options()
+        )
+
+    def _options(self) -> dict[str, Any]:
+        actual = self.draw(3000, 1)[2]
+        return {"actual": actual, "classes": "abc"} if self.kind == "classes" else {"actual": actual}
+
+    def draw(self, rows: int, seed: int, worse: float = 0.0) -> tuple[Any, Any, Any]:
+        """Return features, outputs and actual values; *worse* makes outputs mean less."""
+        random = np.random.default_rng(seed)
+        features = random.normal(size=(rows, 2))
+        if self.kind == "binary":
+            score = 1 / (1 + np.exp(-features[:, 0]))
+            truth = np.where(random.random(rows) < worse, 0.5, score)
+            return features, score, (random.random(rows) < truth).astype(int)
+        if self.kind == "regression":
+            predicted = 50 + 10 * features[:, 0]
+            return features, predicted, predicted + random.normal(0, 3 * (1 + worse), rows)
+        probabilities = random.dirichlet([1, 1, 1], rows)
+        classes = np.array([random.choice(3, p=row) for row in probabilities])
+        return features, probabilities, np.array(list("abc"))[classes]
+
+    def replica(self, rows: int, seed: int, instance: str = "a", worse: float = 0.0) -> Replica:
+        """Return a server with rows of which three in four have an outcome."""
+        features, outputs, actual = self.draw(rows, seed, worse)
+        known = [None if row % 4 == 0 else value for row, value in enumerate(actual.tolist())]
+        return Replica(self.baseline, features.tolist(), outputs.tolist(), instance=instance, actual=known)
+
+
+@pytest.fixture(scope="module", params=["binary", "classes", "regression"])
+def population(request: pytest.FixtureRequest) -> Population:
+    return Population(request.param)
+
+
+def recorded(rules: Rules, replicas: list[Replica], source: str) -> dict[str, float]:
+    """Return the metrics that are recorded of a source, by name."""
+    (found,) = rules.evaluate(replicas, [f'{{__name__=~"boxkite:model:.+",source="{source}",window="1h"}}'])
+    return {labels["__name__"].removeprefix("boxkite:model:"): value for labels, value in found}
+
+
+def metrics(report: PerformanceReport, of: str) -> dict[str, float]:
+    return {metric.name: getattr(metric, of) for metric in report if getattr(metric, of) is not None}
+
+
+MACRO = {"precision", "recall", "f1"}
+"""Metrics of classes that the rules do not have: averages over classes."""
+
+
+def test_metrics_equal_those_of_python(rules: Rules, population: Population) -> None:
+    replica = population.replica(700, 5)
+    report = replica.service.performance()
+    for source, of, rows in (
+        ("outcomes", "realised", report.outcomes),
+        ("expected", "estimated", report.coverage.predictions),
+    ):
+        expected = metrics(report, of) | {"outcomes": rows}
+        if population.kind == "classes":
+            expected = {name: value for name, value in expected.items() if name not in MACRO}
+        assert recorded(rules, [replica], source) == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_replicas_add_up(rules: Rules, population: Population) -> None:
+    """The numbers are the ones of all rows together, not averages of servers."""
+    replicas = [population.replica(300, 6, "a"), population.replica(900, 7, "b", worse=0.5)]
+    reports = [replica.service.performance() for replica in replicas]
+    name = "mae" if population.kind == "regression" else "accuracy"
+    found = recorded(rules, replicas, "outcomes")
+    rows = [report.outcomes for report in reports]
+    mean = sum(report[name].realised * number for report, number in zip(reports, rows, strict=True)) / sum(rows)
+    assert found["outcomes"] == sum(rows)
+    assert found[name] == pytest.approx(mean, rel=1e-9)
+
+
+def test_a_model_that_is_worse_raises_the_alert(rules: Rules, population: Population) -> None:
+    if population.kind == "classes":
+        pytest.skip("the population has no worse model of classes")
+    good, bad = population.replica(2000, 8), population.replica(2000, 9, worse=0.6)
+    assert rules.alerts([good], "BoxkiteModelWorse", minutes=60) == []
+    ((labels, texts),) = rules.alerts([bad], "BoxkiteModelWorse", minutes=60)
+    assert labels["model"] == "default"
+    assert "source" not in labels
+    assert "worse than" in texts["description"]
+    assert bad.service.performance().verdict in ("worse", "much worse")
+
+
+def test_the_statistic_of_wrong_rows_is_the_one_of_python(rules: Rules) -> None:
+    population = Population("binary")
+    replica = population.replica(1500, 10, worse=0.2)
+    comparison = next(
+        item for item in replica.service.performance().judgement.comparisons if item.subject == "wrong rows"
+    )
+    (excess,), (z,) = rules.evaluate(
+        [replica], ['boxkite:model:wrong_excess{window="1h"}', 'boxkite:model:wrong_z{window="1h"}']
+    )
+    assert excess[1] == pytest.approx(comparison.now - comparison.before, abs=1e-9)
+    assert z[1] == pytest.approx(comparison.z, rel=0.05)  # Python's allows for the skewness of few rows
+
+
+def test_scores_that_move_to_the_unsure_middle_raise_the_expectation_alert(rules: Rules) -> None:
+    population = Population("binary")
+    random = np.random.default_rng(3)
+    middle = random.uniform(0.4, 0.6, 1500)
+    replica = Replica(population.baseline, random.normal(size=(1500, 2)).tolist(), middle.tolist())
+    ((labels, _),) = rules.alerts([replica], "BoxkiteExpectedWorse", minutes=60)
+    assert labels["model"] == "default"
+    assert replica.service.performance().expectation.verdict == "much worse"
