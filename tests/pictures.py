@@ -1,4 +1,4 @@
-"""Make the README's pictures again: ``python -m tests.pictures``, of the quickstart's real run."""
+"""Make the pictures of README and examples again: ``python -m tests.pictures``, of real runs of the examples."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.peers import chromium, fetch, free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = ROOT / "examples/quickstart"
+OUTCOMES = ROOT / "examples/outcomes"
 
 PICTURES = {
     "overview.png": ("", {"width": 1180, "height": 700}, "light"),
@@ -27,6 +28,23 @@ PICTURES = {
 
 
 def main() -> None:
+    """Run the examples, and take their pictures."""
+    picture_outcomes()
+    picture_quickstart()
+
+
+def picture_outcomes() -> None:
+    """Run the example of outcomes, and take a picture of the page that it leaves."""
+    subprocess.run([sys.executable, str(OUTCOMES / "run.py")], check=True)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1180, "height": 760})
+        page.goto((OUTCOMES / "run/report.html").as_uri())
+        page.screenshot(path=OUTCOMES / "report.png")
+        browser.close()
+
+
+def picture_quickstart() -> None:
     """Run the quickstart, and take the pictures while its server goes on."""
     port = free_port()
     command = [sys.executable, str(QUICKSTART / "run.py"), "--keep"]
