@@ -104,8 +104,6 @@ def _merged_binary(left: BinaryValidation, right: BinaryValidation) -> BinaryVal
         positives=_sums(left.positives, right.positives),
         scores=_merged_if_known(left.scores, right.scores, *rows),
         squares=_merged_if_known(left.squares, right.squares, *rows),
-        logs=_merged_if_known(left.logs, right.logs, *rows),
-        complement_logs=_merged_if_known(left.complement_logs, right.complement_logs, *rows),
         effects=_merged_effects(left.effects, right.effects, left.rows, right.rows),
     )
 

@@ -35,8 +35,6 @@ class BinaryValidation:
         positives: Rows per bin whose actual value is positive.
         scores: Means of the score; None if the scores are no probabilities.
         squares: Means of the squared score; None likewise.
-        logs: Means of the logarithm of the score, clipped as `log_loss` does; None likewise.
-        complement_logs: Means of the logarithm of 1 - score; None likewise.
         effects: Mean of (positive - expected share of positives) that each group of a feature explains, among rows
             that are predicted negative, then among rows that are predicted positive; None if unknown.
     """
@@ -52,8 +50,6 @@ class BinaryValidation:
     positives: tuple[int, ...]
     scores: Means | None = None
     squares: Means | None = None
-    logs: Means | None = None
-    complement_logs: Means | None = None
     effects: tuple[Effects, ...] | None = field(default=None, repr=False)
 
     @property

@@ -37,7 +37,7 @@ Key = TypeVar("Key", bound="tuple[str, ...]")
 LISTS = frozenset({"outputs", "classes"})
 """Labels that hold lists, as JSON has them."""
 
-_BINARY_MEANS = ("scores", "squares", "logs", "complement_logs")
+_BINARY_MEANS = ("scores", "squares")
 _REGRESSION_MEANS = ("errors", "absolute_errors", "squared_errors")
 _TARGETS = {
     BinaryValidation.kind: ("negative", "positive"),
@@ -251,9 +251,9 @@ class ValidationSamples:
         found = replace(blank, negatives=negatives, positives=positives, effects=effects)
         if not self._means:  # the scores are no probabilities
             return found
-        scores, squares, logs, complements = means = self._means_of(_BINARY_MEANS, item.upper_bounds)
+        scores, squares = means = self._means_of(_BINARY_MEANS, item.upper_bounds)
         _check_means(about, means, found.bin_rows)
-        return replace(found, scores=scores, squares=squares, logs=logs, complement_logs=complements)
+        return replace(found, scores=scores, squares=squares)
 
     def _classes(
         self, about: Sample, outputs: Sequence[Distribution], effects: tuple[Effects, ...] | None

@@ -324,15 +324,7 @@ class _BinaryRows:
 
 def _with_means(validation: BinaryValidation, scores: Floats, bins: NDArray[np.intp]) -> BinaryValidation:
     size = len(validation.negatives)
-    smallest = np.finfo(np.float64).eps  # as scikit-learn clips probabilities for its log loss
-    clipped = np.clip(scores, smallest, 1 - smallest)
-    return replace(
-        validation,
-        scores=_means(scores, bins, size),
-        squares=_means(scores**2, bins, size),
-        logs=_means(np.log(clipped), bins, size),
-        complement_logs=_means(np.log1p(-clipped), bins, size),
-    )
+    return replace(validation, scores=_means(scores, bins, size), squares=_means(scores**2, bins, size))
 
 
 def _means(values: Floats, bins: NDArray[np.intp], size: int) -> Means:
