@@ -35,8 +35,8 @@ class BinaryValidation:
         positives: Rows per bin whose actual value is positive.
         scores: Means of the score; None if the scores are no probabilities.
         squares: Means of the squared score; None likewise.
-        effects: Mean of (positive - expected share of positives) that each group of a feature explains, among rows
-            that are predicted negative, then among rows that are predicted positive; None if unknown.
+        effects: Positive rows that each row in a group of a feature brings among the rows that are predicted negative,
+            more than its score says; then among the rows that are predicted positive; None if unknown.
     """
 
     kind: ClassVar[str] = "binary"

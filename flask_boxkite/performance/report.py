@@ -18,6 +18,7 @@ from flask_boxkite.performance import binary, classes, comparisons, regression
 from flask_boxkite.performance.effects import FeatureEffect, feature_effects
 from flask_boxkite.performance.live import judged_counts, judged_rows
 from flask_boxkite.performance.metric import BAND, METRICS, NOTHING, Estimate
+from flask_boxkite.performance.significance import dispersion_of
 from flask_boxkite.performance.verdict import Comparison, Judgement, Verdict, judge
 from flask_boxkite.performance.wording import as_markdown, as_text
 from flask_boxkite.suggestion import suggestion
@@ -223,6 +224,7 @@ def performance_report(
     *,
     alpha: float,
     whole: NDArray[np.int64] | None = None,
+    slots: NDArray[np.int64] | None = None,
     now: float = math.inf,
     window: str | None = None,
 ) -> PerformanceReport:
@@ -237,6 +239,8 @@ def performance_report(
         outcomes: Counts of its outcomes in the window.
         alpha: False-alarm probability.
         whole: Counts of its outcomes since the start, which tell how long outcomes take; None for *outcomes*.
+        slots: Counts of the outcomes of the last day by slot of time, shape (slots, outcome cells), which tell how many
+            rows count as one; None to take all for independent.
         now: Present Unix time; infinite if no outcome is still to come.
         window: Name of the window, or a period.
     """
@@ -244,11 +248,12 @@ def performance_report(
     assert validation is not None
     live, (groups, grouped) = judged_counts(validation, layout, cells), judged_rows(layout, cells)
     counts, sums = outcome_layout.counts(outcomes), outcome_layout.sums(outcomes)
-    parts = _Parts.of(validation, live, groups, grouped, counts, sums)
+    dispersion = 1.0 if slots is None else _dispersion(validation, outcome_layout, slots)
+    parts = _Parts.of(validation, live, groups, grouped, counts, sums, dispersion)
     number = int(counts.sum())
 
     reason = _too_early(outcome_layout, outcomes if whole is None else whole, now)
-    judgement = judge([] if reason else parts.comparisons, number, alpha=alpha)
+    judgement = judge([] if reason else parts.comparisons, min(number, validation.rows), alpha=alpha)
     if judgement.verdict == "not enough data" and not reason:
         reason = f"{number:,} outcomes, where {_LEAST} are needed" if number < _LEAST else "nothing to compare"
     return PerformanceReport(
@@ -292,6 +297,7 @@ class _Parts:
         grouped: int,
         counts: NDArray[np.int64],
         sums: Mapping[str, float],
+        dispersion: float,
     ) -> _Parts:
         """Return the metrics and comparisons of live counts and outcomes."""
         if isinstance(validation, BinaryValidation):
@@ -302,7 +308,7 @@ class _Parts:
                 binary.corrected(validation, live, groups, grouped),
                 binary.realised(validation, counts, losses),
                 binary.represented(validation, live, counts) if counts.any() else {},
-                comparisons.of_binary(validation, counts) if counts.any() else [],
+                comparisons.of_binary(validation, counts, dispersion) if counts.any() else [],
             )
         if isinstance(validation, ClassValidation):
             return cls(
@@ -311,7 +317,7 @@ class _Parts:
                 classes.corrected(validation, live, groups, grouped),
                 classes.realised(validation, counts),
                 classes.represented(validation, live, counts) if counts.any() else {},
-                comparisons.of_classes(validation, counts) if counts.any() else [],
+                comparisons.of_classes(validation, counts, dispersion) if counts.any() else [],
             )
         errors = regression.ErrorSums(int(counts.sum()), sums["over"], sums["under"], sums["squares"])
         return cls(
@@ -320,7 +326,7 @@ class _Parts:
             regression.corrected(validation, live, groups, grouped),
             regression.realised(errors),
             {},
-            comparisons.of_regression(validation, counts, errors),
+            comparisons.of_regression(validation, counts, errors, dispersion),
         )
 
     def metrics(self, names: tuple[str, ...]) -> Iterator[MetricReport]:
@@ -334,6 +340,19 @@ class _Parts:
                 *self.realised[name],
                 *self.represented.get(name, NOTHING),
             )
+
+
+def _dispersion(validation: Validation, layout: OutcomeCells, slots: NDArray[np.int64]) -> float:
+    """Return the number of outcomes that count as one, from the wrong rows (large errors, of numbers) by slot."""
+    tables = [layout.counts(cells) for cells in slots]
+    if isinstance(validation, BinaryValidation):
+        first = validation.first_positive
+        wrong = [int(table[:first, 1].sum() + table[first:, 0].sum()) for table in tables]
+    elif isinstance(validation, ClassValidation):
+        wrong = [int(table.sum() - np.einsum("pbp->", table)) for table in tables]
+    else:
+        wrong = [int(table[len(table) // 2 :].sum()) for table in tables]
+    return dispersion_of(wrong, [int(table.sum()) for table in tables])
 
 
 def _expectation(validation: Validation, parts: _Parts, rows: int, alpha: float) -> Judgement:

@@ -349,15 +349,10 @@ def made_of(table: list[tuple[int, int]], *, is_probability: bool) -> BinaryVali
     middles = [0.0, 0.2, 0.4, 0.6, 0.85, 1.0]
     means = [
         tuple(value if sum(row) else math.nan for value, row in zip(column, table, strict=True))
-        for column in (
-            middles,
-            [each**2 for each in middles],
-            [math.log(max(each, 2**-52)) for each in middles],
-            [math.log(max(1 - each, 2**-52)) for each in middles],
-        )
+        for column in (middles, [each**2 for each in middles])
     ]
     negatives, positives = zip(*table, strict=True)
-    known = means if is_probability else [None] * 4
+    known = means if is_probability else [None] * 2
     return BinaryValidation("p", 0.5, "1", "0", BOUNDS, negatives, positives, *known)
 
 

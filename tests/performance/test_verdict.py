@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flask_boxkite.baseline.validation import ClassValidation
+from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation
 from flask_boxkite.performance import comparisons
 from flask_boxkite.performance.regression import ErrorSums
 from flask_boxkite.performance.verdict import MINIMUM_OUTCOMES, Comparison, Mark, Subject, judge
@@ -116,6 +116,15 @@ def test_outcomes_of_one_class_have_no_order() -> None:
     validation = binary_of(np.array([0.3] * 10 + [0.8] * 10), np.array([1, 0] * 10), bounds=[np.nextafter(0.5, 0)])
 
     assert [each.subject for each in comparisons.of_binary(validation, [[9, 0], [9, 0]])] == ["wrong rows", "positives"]
+
+
+def test_scores_that_are_no_probabilities_promise_no_share_of_positives() -> None:
+    validation = BinaryValidation("p", 0.5, "1", "0", (float(np.nextafter(0.5, 0)),), (80, 30), (20, 70))
+
+    assert [each.subject for each in comparisons.of_binary(validation, [[6, 4], [4, 6]])] == [
+        "wrong rows",
+        "wrong order",
+    ]
 
 
 def test_no_outcomes_are_no_evidence() -> None:

@@ -41,7 +41,6 @@ def binary_of(
     bounds = bounds_of(scores, threshold) if bounds is None else np.asarray(bounds)
     at, bins = bins_of(scores, bounds), len(bounds) + 1
     cells = cells_of(scores, actual, bounds)
-    inside = np.clip(scores, np.finfo(float).eps, 1 - np.finfo(float).eps)
     return BinaryValidation(
         "p",
         threshold,
@@ -52,8 +51,6 @@ def binary_of(
         tuple(cells[:, 1].tolist()),
         means_of(scores, at, bins),
         means_of(scores**2, at, bins),
-        means_of(np.log(inside), at, bins),
-        means_of(np.log1p(-inside), at, bins),
         effects,
     )
 
