@@ -1203,6 +1203,8 @@ cdef class Splicer:
     cdef int put_output(self, value, int levels) except -1:
         """Write a single value, or values in lists or an array."""
         cdef bint is_first = True
+        if type(value) is float and not fabs(<double>value) < INFINITY:
+            raise ValueError("JSON has only finite numbers.")
         if value is None or is_scalar(value):
             return self.writer.put_value(value, 0)
         if type(value) is self.array:

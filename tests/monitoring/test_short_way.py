@@ -235,6 +235,7 @@ def spliced_by(maker: RecordMaker, sink: Sink, *args: Any) -> bytes | None:
     return maker.splice[sink.is_of_lines](sink.entry_head(PREDICTION.time_ns), PREDICTION, *args)
 
 
+@example([1.0], math.inf, b"[1.0]", "ok", None, 1.0)
 @given(
     st.dictionaries(st.text(max_size=9), PLAIN, min_size=1, max_size=20) | st.lists(PLAIN, min_size=1, max_size=20),
     PLAIN | st.integers(2**63, 2**64 - 1) | st.floats() | st.lists(PLAIN, max_size=2),
