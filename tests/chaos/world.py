@@ -69,7 +69,8 @@ class Server(Gunicorn):
     def ready(self, master: int) -> list[int]:
         """Return the ids of the workers of one master that are ready."""
         children = set(map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split()))
-        ready = map(int, re.findall(r"\[(\d+)\] \[INFO\] Worker is ready", self.log()))
+        # Once: the system gives ids again, after half an hour of kills.
+        ready = dict.fromkeys(map(int, re.findall(r"\[(\d+)\] \[INFO\] Worker is ready", self.log())))
         return [pid for pid in ready if pid in children and not has_ended(pid)]
 
     def wait_ready(self, workers: int, *, without: frozenset[int] = frozenset()) -> None:
