@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.validation import ClassValidation
-from flask_boxkite.live.folding import RECENT_FILE, outcomes_path
+from flask_boxkite.live.folding import RECENT_FILE
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS, OutcomeCells
-from flask_boxkite.live.section import Section, SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.totals import Totals
-from flask_boxkite.live.windows import History
+from flask_boxkite.live.windows import LONGEST, History
 from flask_boxkite.naming import REJECTIONS
 from flask_boxkite.outcomes.book import Outcome, OutcomeBook
-from flask_boxkite.outcomes.book_file import FORMAT
+from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
 from flask_boxkite.outcomes.recent import RecentPredictions, row_fingerprint, row_fingerprints
 from flask_boxkite.outcomes.sealing import IdSeal, id_key
@@ -177,7 +176,7 @@ class ModelOutcomes:
         self._carried_of = reader.carried
         self._names = tuple(item.name for item in baseline.outputs)
         self._name = f"{model}\n{baseline.fingerprint}"
-        self._section = Section(SectionKey("outcomes", model, baseline.fingerprint), self.layout.size, sums=0)
+        self._section = outcome_section(model, baseline, self.layout)
         self._store = store
         self._key = key
         self._server = f"{server_id}/"
@@ -202,9 +201,8 @@ class ModelOutcomes:
         except OSError as error:
             warn_of(error, "Ids of predictions are sealed for this process alone: others cannot take their outcomes.")
             key = id_key(None, None)
-        path = None if directory is None else outcomes_path(directory, self._section.key, FORMAT)
         recent = None if directory is None else directory / RECENT_FILE
-        book = OutcomeBook(path, self.layout.size)
+        book = outcome_book(directory, self._section)
         return _Place(fork_mark(), IdSeal(key, self._name), book, _LazyTable(recent))
 
     # --- predictions -------------------------------------------------------------------------------------------------
@@ -244,6 +242,7 @@ class ModelOutcomes:
             return
         if len(values) == 1:
             table.put(fingerprint, float(values[0]), seconds)
+            return
         fingerprints = row_fingerprints(fingerprint, len(values))[is_known]
         table.put_many(fingerprints, values[is_known].astype(np.float32), seconds)
 
@@ -344,13 +343,17 @@ class ModelOutcomes:
         """Return the prediction of an id; None if the id does not carry it, and it is not remembered."""
         if "%" in text:  # headers quote the name of a server that is not plain ASCII
             text = unquote(text)
+        seal, row = self._place.seal, _ROW.fullmatch(text)
+        if row is None or _time_of(text) is None:
+            return self._found_whole(text)
+        found = self._remembered(row_fingerprint(seal.fingerprint(row[1]), int(row[2])))
+        # A batch of one is a prediction of one row.
+        return self._found_whole(row[1]) if found is None and row[2] == "0" else found
+
+    def _found_whole(self, text: str) -> _Prediction | None:
+        """Return the prediction of an id that names no row of a batch."""
         opened = self._place.seal.open(text)
-        if opened is not None:
-            return _Prediction(*opened)
-        fingerprint = self._place.seal.fingerprint(text)
-        if (row := _ROW.fullmatch(text)) is not None and _time_of(text) is not None:
-            fingerprint = row_fingerprint(self._place.seal.fingerprint(row[1]), int(row[2]))
-        return self._remembered(fingerprint)
+        return self._remembered(self._place.seal.fingerprint(text)) if opened is None else _Prediction(*opened)
 
     def _remembered(self, fingerprint: int) -> _Prediction | None:
         table = self._place.recent.get(to_write=False)
@@ -396,6 +399,14 @@ class ModelOutcomes:
         """
         history = self._store.windows(self._section).history()
         return history, self.totals()
+
+    def slots(self) -> NDArray[np.int64]:
+        """Return the counts of the last day by slot of time, shape (slots, layout.size).
+
+        Raises:
+            OSError: They cannot be read.
+        """
+        return self._store.windows(self._section).history().slots(LONGEST, self.totals()).cells
 
     def window(self, name: str | None) -> NDArray[np.int64]:
         """Return the counts of a window, or since the start.

@@ -54,7 +54,8 @@ def corrected(
     if validation.effects is None or plain is None:
         return found
     counted = float(np.sum(live)) if grouped is None else grouped
-    effect = float(np.dot(validation.effects, np.asarray(groups, dtype=np.float64))) / max(counted, 1.0)
+    (effects,) = validation.effects
+    effect = float(np.dot(effects, np.asarray(groups, dtype=np.float64))) / max(counted, 1.0)
     return found | {"accuracy": estimate("accuracy", plain + effect).value}
 
 

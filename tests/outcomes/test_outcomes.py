@@ -133,6 +133,28 @@ def test_the_expectation_follows_the_live_scores(service: ModelMonitoringService
     assert metric.estimated > metric.validated + 0.02
 
 
+def test_features_correct_the_expectation_of_classes() -> None:
+    """Where x is high, the probabilities are of no use; the outputs alone cannot tell that."""
+    random = np.random.default_rng(5)
+    x = random.random(4000)
+    probabilities = random.dirichlet([1, 1, 1], 4000)
+    drawn = [random.choice(3, p=row) for row in probabilities]
+    actual = np.array(["a", "b", "c"])[np.where(x > 0.7, random.integers(0, 3, 4000), drawn)]
+    baseline = built({"x": x, "y": random.random(4000)}, probabilities, actual=actual, classes="abc")
+    service = ModelMonitoringService(baseline, sink="none")
+    rows = random.dirichlet([1, 1, 1], 1000).tolist()
+    outputs = [dict(zip("abc", row, strict=True)) for row in rows]
+    service.log_prediction(
+        features=np.column_stack([random.uniform(0.7, 1, 1000), random.random(1000)]), output=outputs
+    )
+    report = service.performance()
+    accuracy = report["accuracy"]
+    assert accuracy.estimated == pytest.approx(accuracy.validated, abs=0.03)
+    assert accuracy.corrected == pytest.approx(1 / 3, abs=0.05)
+    assert report.effects[0].feature == "x"
+    assert report.effects[0].effect < -0.1
+
+
 # --- which prediction an outcome finds --------------------------------------------------------------------------------
 
 
@@ -155,6 +177,20 @@ def test_rows_of_a_batch_are_remembered(service: ModelMonitoringService) -> None
     assert not service.log_outcome(f"{prediction}/300", 1)
     assert not service.log_outcome(prediction, 1)  # of which row?
     assert service.performance()["accuracy"].realised == accuracy_score(actual, score >= 0.5)
+
+
+@pytest.mark.parametrize("is_told", [False, True], ids=["sealed", "remembered"])
+def test_row_0_of_a_batch_of_one_is_the_prediction(service: ModelMonitoringService, is_told: bool) -> None:
+    """The client need not know how many rows it has sent."""
+    monitor = service.monitor
+    first, second = (monitor.log_as(monitor.new_id(), None, [[40.0, 80.0]], [0.25], is_told=is_told) for _ in range(2))
+    assert service.log_outcome(f"{first}/0", 1)
+    assert not service.log_outcome(first, 1)
+    assert service.log_outcome(second, 0)
+    assert not service.log_outcome(f"{second}/0", 0)
+    assert not service.log_outcome(f"{second}/1", 0)
+    rejected = service.performance().coverage.rejected
+    assert (rejected["repeated"], rejected["unknown"]) == (2, 1)
 
 
 def test_repeated_and_wrong_outcomes_are_counted_by_reason(service: ModelMonitoringService) -> None:

@@ -157,7 +157,7 @@ def test_bands_are_those_of_differences(rng: np.random.Generator) -> None:
 
 
 def test_a_correction_is_the_mean_effect_of_the_groups() -> None:
-    validation = ClassValidation(("label",), ("a", "b"), (), (((80, 20),), ((30, 70),)), effects=(0.1, -0.2, 0.02))
+    validation = ClassValidation(("label",), ("a", "b"), (), (((80, 20),), ((30, 70),)), effects=((0.1, -0.2, 0.02),))
     found = classes.corrected(validation, [[50], [40]], [20, 10, 30], 30)
 
     assert found == {

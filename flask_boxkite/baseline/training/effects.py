@@ -13,13 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MOST_FEATURES", "MOST_ROWS", "MOST_VALUES", "group_effects"]
-
-MOST_FEATURES = 64
-"""Most features with effects. Of more, those that explain most alone are taken."""
-
-MOST_ROWS, MOST_VALUES, MOST_PAIRS = 200_000, 20_000_000, 200_000_000
-"""Most rows to fit, values in them, and pairs of two values of a row; of more rows, every n-th is fitted."""
+__all__ = ["LIMITS", "Limits", "group_effects"]
 
 FACTORS = tuple(float(4**power) for power in range(-1, 6))
 """Factors of the penalties, of which the one is taken that does best on rows left out."""
@@ -28,14 +22,36 @@ FOLDS = 5
 BLOCKS = 10
 """Blocks of consecutive rows in each fold. Equal rows that follow each other are mostly in the same one."""
 
-LEAST_GAIN = 1.5
-"""Least gain on rows that were left out, in standard errors, for effects to be taken."""
-
 Codes = NDArray[np.intp]
 Floats = NDArray[np.float64]
 
 
-def group_effects(codes: NDArray[Any], groups: int, targets: Floats) -> Floats:
+class Limits(NamedTuple):
+    """Limits of the search for effects.
+
+    Attributes:
+        features: Most features with effects. Of more, those that explain most alone are taken.
+        rows: Most rows to fit; of more, every n-th is fitted.
+        values: Most values in them.
+        pairs: Most pairs of two values of a row in them.
+        gain: Least gain on rows that were left out, in standard errors, for effects to be taken.
+    """
+
+    features: int = 64
+    rows: int = 200_000
+    values: int = 20_000_000
+    pairs: int = 200_000_000
+    gain: float = 1.5
+
+    def most_rows(self, features: int) -> int:
+        """Return the number of rows of so many features that may be fitted."""
+        return min(self.rows, self.values // features, self.pairs // min(features, self.features) ** 2)
+
+
+LIMITS = Limits()
+
+
+def group_effects(codes: NDArray[Any], groups: int, targets: Floats, limits: Limits = LIMITS) -> Floats:
     """Return the effect of each group on each target.
 
     The mean of a target plus the effects of a row's groups estimates the target of the row. All effects are 0 on a
@@ -50,6 +66,7 @@ def group_effects(codes: NDArray[Any], groups: int, targets: Floats) -> Floats:
             groups after the other's.
         groups: Number of groups of all features.
         targets: Finite numbers to explain, shape (targets, rows).
+        limits: Limits of the search.
 
     Returns:
         The effects, shape (targets, groups). The sum of effect times rows over the groups of a feature is 0, and a
@@ -64,21 +81,20 @@ def group_effects(codes: NDArray[Any], groups: int, targets: Floats) -> Floats:
     if rows < 2 * FOLDS * BLOCKS or not features:
         return effects
 
-    most = min(MOST_ROWS, MOST_VALUES // features, MOST_PAIRS // min(features, MOST_FEATURES) ** 2)
-    step = -(-rows // most)
+    step = -(-rows // limits.most_rows(features))
     scaled, scales = _scaled(targets[:, ::step])
     sample = trial = _Rows(codes[::step].astype(np.intp), scaled)
-    if features > MOST_FEATURES:
+    if features > limits.features:
         # The rows that choose the features would find a gain from these in noise, so the others choose the factor.
         is_scout = _folds(len(sample.codes)) % 2 == 0
-        sample = sample._replace(codes=sample.codes[:, _strongest(sample.take(is_scout))])
+        sample = sample._replace(codes=sample.codes[:, _strongest(sample.take(is_scout), limits.features)])
         trial = sample.take(~is_scout)
 
     # Most groups of missing or strange values have no rows; without them the matrices are smaller.
     kept, features_of_kept = _filled(sample.codes)
     places = np.zeros(groups, dtype=np.intp)
     places[kept] = np.arange(len(kept))
-    best = _best_factors(trial._replace(codes=places[trial.codes]), features_of_kept)
+    best = _best_factors(trial._replace(codes=places[trial.codes]), features_of_kept, limits.gain)
     if (best >= 0).any():
         found = _moments(sample._replace(codes=places[sample.codes]), features_of_kept).effects()
         for target in np.flatnonzero(best >= 0):
@@ -213,7 +229,7 @@ def _moments(rows: _Rows, features: Codes) -> _Moments:
     return _Moments(features, _sums(rows, groups), pairs)
 
 
-def _best_factors(rows: _Rows, features: Codes) -> Codes:
+def _best_factors(rows: _Rows, features: Codes, least_gain: float) -> Codes:
     """Return the index of the factor that gains most on rows left out, for each target; -1 if none gains enough."""
     number = len(rows.codes)
     parts = [rows.take(_folds(number) == fold) for fold in range(FOLDS)]
@@ -229,7 +245,7 @@ def _best_factors(rows: _Rows, features: Codes) -> Codes:
     targets = np.arange(len(best))
     gain = sums[best, targets]
     deviation = np.sqrt(np.maximum(squares[best, targets] - gain**2 / number, 0.0))
-    return np.where(gain > LEAST_GAIN * deviation, best, -1)
+    return np.where(gain > least_gain * deviation, best, -1)
 
 
 def _gains(rows: _Rows, fitted: _Moments) -> Floats:
@@ -248,12 +264,12 @@ def _folds(rows: int) -> Codes:
     return np.arange(rows) * (FOLDS * BLOCKS) // rows % FOLDS
 
 
-def _strongest(rows: _Rows) -> Codes:
-    """Return the places of the `MOST_FEATURES` features that explain most alone, ascending."""
+def _strongest(rows: _Rows, most: int) -> Codes:
+    """Return the places of the features that explain most alone, ascending."""
     kept, features = _filled(rows.codes)
     sums = _sums(rows, int(kept[-1]) + 1)
     ratios = sums._replace(counts=sums.counts[kept], of_groups=sums.of_groups[:, kept]).ratios(features)
-    return np.sort(np.argsort(ratios, kind="stable")[-MOST_FEATURES:])
+    return np.sort(np.argsort(ratios, kind="stable")[-most:])
 
 
 def _filled(codes: Codes) -> tuple[Codes, Codes]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from flask_boxkite.baseline.training.collisions import reusable
-from flask_boxkite.baseline.training.effects import MOST_ROWS
+from flask_boxkite.baseline.training.effects import LIMITS
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs
 from flask_boxkite.errors import BaselineError
 
@@ -41,14 +41,14 @@ def judged_columns(features: Any, inference: Any, actual: Any) -> tuple[dict[str
 
 
 def first_columns(features: Any, names: Collection[str]) -> dict[str, Any]:
-    """Return columns of the features by name; of a lazy frame, the first `MOST_ROWS` rows.
+    """Return columns of the features by name; of a lazy frame, the first rows.
 
     Args:
         features: Features, in any form that can be read twice.
         names: Names of the columns.
     """
     if (frame := as_lazy_frame(features)) is not None:
-        features = frame.select(*names).head(MOST_ROWS).collect()
+        features = frame.select(*names).head(LIMITS.rows).collect()
     return {name: reusable(values) for name, values in named_columns(features, prefix="feature") if name in names}
 
 

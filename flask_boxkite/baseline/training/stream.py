@@ -30,7 +30,7 @@ from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.binning import count_bins, float_width
 from flask_boxkite.baseline.training.collisions import RowHashes, StreamCollisions, reusable
 from flask_boxkite.baseline.training.columns import Column, as_column
-from flask_boxkite.baseline.training.effects import MOST_VALUES
+from flask_boxkite.baseline.training.effects import LIMITS
 from flask_boxkite.baseline.training.judged import rereadable
 from flask_boxkite.baseline.training.leading_bits import LeadingBits
 from flask_boxkite.baseline.training.memory import count_columns
@@ -177,7 +177,7 @@ class _Sample:
 
     def seen_in(self, chunk: Any) -> Any:
         """Keep the features of a chunk if there is room; return the chunk."""
-        if self._others is None or self._values >= MOST_VALUES:
+        if self._others is None or self._values >= LIMITS.values:
             return chunk
         for name, values in named_columns(chunk, prefix="feature"):
             if name not in self._others:
