@@ -200,7 +200,9 @@ class ModelMonitoringService:
 
     # --- serving -----------------------------------------------------------------------------------------------------
 
-    def log_prediction(self, request_body: Any = None, features: Any = None, output: Any = None) -> str:
+    def log_prediction(
+        self, request_body: Any = None, features: Any = None, output: Any = None, *, key: str | int | None = None
+    ) -> str:
         """Count one prediction, or a batch of n, and log it.
 
         Args:
@@ -208,14 +210,23 @@ class ModelMonitoringService:
             features: One row, by position (a list) or by name (a dict), or n rows: a list of those, an (n, features)
                 array or a data frame. An array is the fastest way for large batches.
             output: Output of the model: a value for one row; for n rows a list or array of n.
+            key: Caller's own key of the prediction, such as the number of an order: an integer, or a text of at most
+                512 characters. It stands as ``key`` in the record, and `log_outcome` finds the prediction of one row by
+                it, while the server remembers it. A key stands for its last prediction, and has one outcome. The
+                setting ``redact`` hides it by the name ``key``. Anything else is no key.
 
         Returns:
             The prediction id ``{server_id}/{YYYY-MM-DDTHH:MM:SS}/{uuid4}`` (UTC). Row i of a batch is ``{id}/{i}``.
         """
-        return self.monitor.log_prediction(request_body, features, output)
+        return self.monitor.log_prediction(request_body, features, output, key=key)
 
     def log_outcome(
-        self, prediction_id: str | None = None, actual: Any = None, *, predicted: Any = None, key: str | None = None
+        self,
+        prediction_id: str | None = None,
+        actual: Any = None,
+        *,
+        predicted: Any = None,
+        key: str | int | None = None,
     ) -> bool:
         """Count the value that came true for a prediction, at once or weeks later, in any process.
 
@@ -223,7 +234,8 @@ class ModelMonitoringService:
             prediction_id: Id of the prediction; ``{id}/{i}`` for row *i* of a batch.
             actual: Value that came true: a label, or a number.
             predicted: Output of the prediction, where this process cannot know it any more; else None.
-            key: Caller's own key of the prediction, instead of the id.
+            key: Caller's own key of the prediction, instead of the id. An outcome that is sent once by the id and once
+                by the key counts twice.
 
         Returns:
             Whether it was counted; ``boxkite_outcomes_rejected_total`` tells why others were not.
@@ -231,7 +243,8 @@ class ModelMonitoringService:
         Raises:
             BoxkiteError: The baseline has no actual values to compare with.
         """
-        return self.app.log_outcome(prediction_id, actual, predicted=predicted, key=key, model=self.model)
+        text = None if key is None else str(key)
+        return self.app.log_outcome(prediction_id, actual, predicted=predicted, key=text, model=self.model)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.payloads import Table, as_table
 from flask_boxkite.values.ids import PredictionId, id_maker
+from flask_boxkite.values.keys import key_of
 
 if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by each that serves
     from flask_boxkite.drift.report import DriftReport
@@ -130,12 +131,21 @@ class ModelMonitor:
 
     # --- serving -----------------------------------------------------------------------------------------------------
 
-    def log_prediction(self, request_body: Any = None, features: Any = None, output: Any = None) -> str:
+    def log_prediction(
+        self, request_body: Any = None, features: Any = None, output: Any = None, *, key: Any = None
+    ) -> str:
         """Count and log a prediction, or a batch, as `ModelMonitoringService.log_prediction` does; return its id."""
-        return self.log_as(self.new_id(), request_body, features, output)
+        return self.log_as(self.new_id(), request_body, features, output, key=key)
 
     def log_as(
-        self, prediction: PredictionId, request_body: Any, features: Any, output: Any, *, is_told: bool = False
+        self,
+        prediction: PredictionId,
+        request_body: Any,
+        features: Any,
+        output: Any,
+        *,
+        key: Any = None,
+        is_told: bool = False,
     ) -> str:
         """Count and log a prediction, or a batch; return the text of its id.
 
@@ -164,16 +174,21 @@ class ModelMonitor:
             self.explanations.explain_arguments(tally, table, features, output)
         elif self.outcomes is not None:
             prediction = self.findable(prediction, output, tally.rows, is_told=is_told)
+        key = None if key is None else key_of(key)
+        if key is not None:
+            self.remember_key(key, prediction, output, tally.rows)
         if self.commit(tally, "ok", None) and self.wants_record(prediction):
             whole = b"" if request_body is None else request_body
-            if type(whole) is bytes and self.record_plain(prediction, whole, table, output, "ok", tally.rows, None):
+            plain = (prediction, whole, table, output, "ok", tally.rows, None)
+            if key is None and type(whole) is bytes and self.record_plain(*plain):
                 return prediction.text
             try:
                 body = body_of(request_body, self.settings.max_body_bytes)
             except Exception:
                 self._lose_record()
             else:
-                self.record(prediction, body, features if table is None else table, output, "ok", tally.rows, None)
+                content = features if table is None else table
+                self.record(prediction, body, content, output, "ok", tally.rows, None, key=key)
         return prediction.text
 
     def findable(
@@ -206,6 +221,26 @@ class ModelMonitor:
             self.complain("Outcomes will not find a prediction; the response is not affected.")
         return prediction
 
+    def remember_key(self, key: str, prediction: PredictionId, output: Any, rows: int | None) -> None:
+        """Let outcomes find a prediction of one row by the caller's key; nothing for a batch, or without `outcomes`.
+
+        This never raises.
+
+        Args:
+            key: Key of the prediction.
+            prediction: Id of the prediction.
+            output: Output of the model.
+            rows: Number of rows; None if unknown.
+        """
+        if self.outcomes is None:
+            return
+        try:
+            outputs = self.counter.rows_of_output(output, rows)
+            if len(outputs) == 1:
+                self.outcomes.remember_key(key, outputs[0], prediction.time_ns / 1e9)
+        except Exception:
+            self.complain("Outcomes will not find a prediction by its key; the response is not affected.")
+
     def with_row(self, given: Given) -> Given:
         """Return an outcome whose prediction, if it is given, is a row of values in the order of the outputs."""
         if given.predicted is None:
@@ -231,13 +266,14 @@ class ModelMonitor:
         rows: int | None,
         duration: float | None,
         reply: Reply | None = None,
+        key: str | None = None,
     ) -> None:
         """Pack the record of a prediction, which `wants_record` has chosen, and queue it for the sinks.
 
         `RecordMaker.make` explains the arguments. This never raises and never waits.
         """
         try:
-            record = self._records.make(prediction, body, features, output, status, rows, duration, reply)
+            record = self._records.make(prediction, body, features, output, status, rows, duration, reply, key)
             if self._redact is not None:
                 record = self._redact(record)
             self._recorders.record(prediction.time_ns, record)
@@ -379,6 +415,7 @@ class ModelMonitor:
             self.outcomes.layout,
             self.outcomes.window(window),
             whole=self.outcomes.totals().cells,
+            slots=self.outcomes.slots(),
             now=self._clock(),
             window=window,
             alpha=self.settings.drift_alpha,

@@ -85,6 +85,7 @@ class RecordMaker:
         rows: int | None,
         duration: float | None,
         reply: Reply | None = None,
+        key: str | None = None,
     ) -> dict[str, Any]:
         """Return the record, of plain JSON types.
 
@@ -97,6 +98,7 @@ class RecordMaker:
             rows: Number of rows; None if it is not known.
             duration: Seconds from request to response; None if not known.
             reply: The raw response, if it is to be kept.
+            key: Caller's own key of the prediction; None if it has none.
 
         Raises:
             ValueError: Features or output are nested more deeply than receivers can read.
@@ -115,6 +117,8 @@ class RecordMaker:
         record["duration_ms"] = None if duration is None else int(duration * 1_000_000) / 1000
         record["rows"] = rows or 1
 
+        if key is not None:
+            record["key"] = key
         if body.is_truncated:
             record["body_truncated"] = True
         if body.is_base64:

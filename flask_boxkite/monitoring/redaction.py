@@ -118,6 +118,8 @@ class Redaction:
         after["request_body"] = self._redacted_body(record)
         if after["request_body"] == REDACTED:
             after.pop("body_encoding", None)
+        if "key" in record and self._is_name("key"):
+            after["key"] = REDACTED
         if "response" in record:
             after["response"] = self._redacted_response(record)
         return after

@@ -28,6 +28,7 @@ from flask_boxkite.values.paths import value_at
 from flask_boxkite.web.options import QUERY, Options
 from flask_boxkite.web.request_body import BodyTee, JsonSpy, breaks_off, buffered_body, reread, untouched
 from flask_boxkite.web.request_features import BINARY_LENGTH, RequestFeatures
+from flask_boxkite.web.request_key import RequestKey
 from flask_boxkite.web.return_values import (
     LONGEST_PAYLOAD,
     StreamedError,
@@ -79,6 +80,7 @@ class Capture(RequestFeatures):
     _content_type = ""  # set only if the request has no features, like the next attribute
     _query_string = b""
     _output: Any = None
+    _key: RequestKey | None = None  # set only if the view has the option
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class Capture(RequestFeatures):
         self._options = options
         self._config = config
         self._keeps_long_bodies = keeps_long_bodies
-        if options.features is None:
+        if options.features is None and options.key is None:
             self._short_way = model.short_way
 
     def take_logged(self, text: str) -> None:
@@ -130,6 +132,18 @@ class Capture(RequestFeatures):
         if self._table is None:
             self._content_type = request.environ.get("CONTENT_TYPE", "")
             self._query_string = request.query_string
+        if self._options.key is not None:
+            self._take_key(request, self._options.key)
+
+    def _take_key(self, request: Request, place: str) -> None:
+        """Find the key in the request; one in a long body comes with the document, or with the whole body."""
+        try:
+            limit = max(LONGEST_PAYLOAD, self.model.settings.max_body_bytes)
+            self._key = key = RequestKey(place, request, self.model.redaction, limit)
+            if self._body is not None:
+                key.take_body(self._body)
+        except Exception:
+            self.model.complain("The key of a prediction could not be read; the response is not affected.")
 
     def _watch_body(self, request: Request) -> None:
         """Let the view read a long body itself, and keep a copy."""
@@ -161,6 +175,8 @@ class Capture(RequestFeatures):
         if self._table is not None:
             return
         try:
+            if self._key is not None:
+                self._key.take_document(document)
             self._take_table(self._table_of(document))
         except Exception:
             self.model.fail(self.tally)
@@ -334,10 +350,23 @@ class Capture(RequestFeatures):
 
         model = self.model
         predictions = model.commit(self.tally, status, duration)
+        if self._key is not None:
+            self._finish_key(self._key, status)
         if self.tally.errors:
             self._explain(response)
         if predictions and model.wants_record(self.prediction):
             self._record(status, duration, self._reply(response) if self.keeps_reply else None)
+
+    def _finish_key(self, key: RequestKey, status: str) -> None:
+        """Take a key from a body that the view has read by itself, and let outcomes find the prediction by it."""
+        tee, model = self._tee, self.model
+        try:
+            if tee is not None and tee.size and tee.is_whole(self._length):
+                key.take_body(tee.data)
+        except Exception:
+            model.complain("The key of a prediction could not be read; the response is not affected.")
+        if key.text is not None and status == "ok":
+            model.remember_key(key.text, self.prediction, self._output, self.tally.rows)
 
     def _explain(self, response: Response | Reply | None) -> None:
         """Explain, once in a while, why something was not captured."""
@@ -378,7 +407,8 @@ class Capture(RequestFeatures):
     def _record(self, status: str, duration: float, reply: Reply | None) -> None:
         tee, rows = self._tee, self.tally.rows
         output = self._output if status == "ok" else None
-        if tee is None and reply is None:
+        key = None if self._key is None else self._key.shown
+        if tee is None and reply is None and key is None:
             plain = (self.prediction, self._body, self._table, output, status, rows, duration)
             if self.model.record_plain(*plain):
                 return
@@ -386,7 +416,7 @@ class Capture(RequestFeatures):
         limit = self.model.settings.max_body_bytes
         is_complete = tee is None or (tee.size <= limit and tee.is_whole(self._length))
         body = body_of(tee.data if tee else self._body, limit, is_complete=is_complete)
-        self.model.record(self.prediction, body, self._table, output, status, rows, duration, reply)
+        self.model.record(self.prediction, body, self._table, output, status, rows, duration, reply, key)
 
 
 def _quoted(text: str) -> str:

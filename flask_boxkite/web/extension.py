@@ -23,7 +23,7 @@ from flask_boxkite.monitoring.assembly import load_baselines
 from flask_boxkite.web.access import Guard, PageAccess
 from flask_boxkite.web.capture import PASSING
 from flask_boxkite.web.monitored_app import KEY, MonitoredApp, monitored_app
-from flask_boxkite.web.options import Options, Pick
+from flask_boxkite.web.options import Options, Pick, check_key
 from flask_boxkite.web.predict import current_capture, predicting
 from flask_boxkite.web.views import PredictedView, routed
 
@@ -111,7 +111,7 @@ class Boxkite:
 
     @overload
     def predict(
-        self, *, model: str | None = None, features: Pick = None, output: Pick = None
+        self, *, model: str | None = None, features: Pick = None, output: Pick = None, key: str | None = None
     ) -> Callable[[View], View]: ...
 
     def predict(
@@ -121,6 +121,7 @@ class Boxkite:
         model: str | None = None,
         features: Pick = None,
         output: Pick = None,
+        key: str | None = None,
     ) -> Any:
         """Decorate a view that predicts: each answered request is counted and logged.
 
@@ -142,6 +143,12 @@ class Boxkite:
                 copy of it after the view if the body is long or chunked, and returns a row or rows.
             output: Place of the output. None: by convention. A text: dotted path into the JSON response. A callable:
                 gets the view's return value; if its first parameter is named ``answer``, it gets the parsed answer.
+            key: Place of the caller's own key, such as the number of an order: a dotted path into the JSON request, or
+                a header, such as ``"header:X-Request-Id"``. An integer, or a text of at most 512 characters, stands as
+                ``key`` in the record, and `log_outcome` finds the prediction of one row by it, while the server
+                remembers it. A key stands for its last prediction, and has one outcome. ``BOXKITE_REDACT`` hides it in
+                the record where it names that field or header, or ``key``. A request without a key is a prediction like
+                any other. None: no key.
 
         Raises:
             ConfigError: *view* is not a view, an option is of a wrong type, or the only app of this monitor does not
@@ -153,11 +160,12 @@ class Boxkite:
             if pick is not None and not isinstance(pick, str) and not callable(pick):
                 msg = f"'{name}' must be a dotted path, a callable or None, got {pick!r}."
                 raise ConfigError(msg)
+        check_key(key)
         _check_name("model", model)
         if self._is_of_one_app and len(self._states) == 1:
             for state in self._states:
                 state.monitor.check_model(model)
-        options = Options(features, output)
+        options = Options(features, output, key)
 
         def decorate(view: View) -> View:
             _check_view(view, "and then the view")
@@ -168,7 +176,13 @@ class Boxkite:
         return decorate if view is None else decorate(view)
 
     def log_prediction(
-        self, request_body: Any = None, features: Any = None, output: Any = None, model: str | None = None
+        self,
+        request_body: Any = None,
+        features: Any = None,
+        output: Any = None,
+        model: str | None = None,
+        *,
+        key: str | int | None = None,
     ) -> str:
         """Count and log one prediction, or a batch, by hand; in a view or anywhere.
 
@@ -181,6 +195,9 @@ class Boxkite:
             features: One row (a list or a dict), or n rows (lists, dicts, an (n, features) array, a data frame).
             output: Output of the model; n values for n rows.
             model: Name of the model; None for the only one.
+            key: Caller's own key of the prediction, as for `predict`, whose option does not reach predictions that are
+                logged by hand. Anything else than a text or an integer is no key. ``BOXKITE_REDACT`` hides it by the
+                name ``key``.
 
         Returns:
             The prediction id.
@@ -188,12 +205,12 @@ class Boxkite:
         monitor = self._state().monitor.model(model)
         capture = current_capture()
         if capture is None or capture.model is not monitor:
-            return monitor.log_prediction(request_body, features, output)
+            return monitor.log_prediction(request_body, features, output, key=key)
 
         # The first takes the request's id, which the client may have been told by now.
         prediction = monitor.new_id() if capture.is_logged else capture.prediction
         is_told = capture.is_told and not capture.is_logged
-        text = monitor.log_as(prediction, request_body, features, output, is_told=is_told)
+        text = monitor.log_as(prediction, request_body, features, output, key=key, is_told=is_told)
         capture.take_logged(text)
         return text
 
@@ -203,7 +220,7 @@ class Boxkite:
         actual: Any = None,
         *,
         predicted: Any = None,
-        key: str | None = None,
+        key: str | int | None = None,
         model: str | None = None,
     ) -> bool:
         """Count the value that came true for a prediction, at once or weeks later, in any worker, replica or script.
@@ -216,7 +233,8 @@ class Boxkite:
                 a batch.
             actual: Value that came true: a label, or a number.
             predicted: Output of the prediction, where the server cannot know it any more; else None.
-            key: Caller's own key of the prediction, instead of the id.
+            key: Caller's own key of the prediction, instead of the id. An outcome that is sent once by the id and once
+                by the key counts twice.
             model: Name of the model; None to find it by the id.
 
         Returns:
@@ -226,7 +244,8 @@ class Boxkite:
             BoxkiteError: The baseline has no actual values to compare with.
             ConfigError: There is no such model.
         """
-        return self._state().monitor.log_outcome(prediction_id, actual, predicted=predicted, key=key, model=model)
+        text = None if key is None else str(key)
+        return self._state().monitor.log_outcome(prediction_id, actual, predicted=predicted, key=text, model=model)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.naming import PREDICTION_ID_HEADER
 from flask_boxkite.service import ModelMonitoringService
 from flask_boxkite.web.http import metrics_response
-from flask_boxkite.web.options import Options
+from flask_boxkite.web.options import Options, check_key
 from flask_boxkite.web.redacted_capture import capture_type
 from flask_boxkite.web.response_stream import Answer, Passing
 
@@ -32,8 +32,9 @@ class BoxkiteMiddleware:
         wsgi_app: The app.
         service: Service that counts and logs predictions.
         routes: Paths that predict, without paths that call ``service.log_prediction`` themselves. A path maps to None
-            for payload conventions, or to a mapping with ``features`` and ``output``. Each of these is a dotted path
-            into the JSON, or a callable that receives the request (of Werkzeug) or the parsed response.
+            for payload conventions, or to a mapping with ``features``, ``output`` and ``key``. The first two are a
+            dotted path into the JSON, or a callable that receives the request (of Werkzeug) or the parsed response.
+            The key is a dotted path into the JSON request, or a header, as for `Boxkite.predict`.
         metrics_path: Path of the metrics; None for no route.
 
     Raises:
@@ -104,12 +105,13 @@ def _options(path: str, places: Mapping[str, Any] | None) -> Options:
     try:
         options = Options(**(places or {}))
     except TypeError as error:
-        msg = f"Route {path!r} must map to None or to a mapping with 'features' and 'output', got {places!r}."
+        msg = f"Route {path!r} must map to None or to a mapping with 'features', 'output' and 'key', got {places!r}."
         raise ConfigError(msg) from error
     for name, pick in (("features", options.features), ("output", options.output)):
         if pick is not None and not isinstance(pick, str) and not callable(pick):
             msg = f"Route {path!r}: '{name}' must be a dotted path, a callable or None, got {pick!r}."
             raise ConfigError(msg)
+    check_key(options.key, f"Route {path!r}: ")
     return options
 
 

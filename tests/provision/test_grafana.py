@@ -14,10 +14,13 @@ import pytest
 from click.testing import CliRunner
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from flask_boxkite import ModelMonitoringService
 from flask_boxkite.cli import boxkite
 from flask_boxkite.errors import ConfigError
-from flask_boxkite.provision import RuleOptions
+from flask_boxkite.provision import RuleOptions, rules_text
 from flask_boxkite.provision.grafana import dashboard_text
+from flask_boxkite.provision.performance import Z_LIMIT
+from tests.baseline.training.building import built
 
 STACK = Path(__file__).parents[2] / "examples/monitoring-stack"
 
@@ -121,6 +124,27 @@ def test_limits_of_size_are_those_of_the_rules() -> None:
 
     assert "at least 0.15 and 0.25" in text
     assert [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]] == [None, 0.15, 0.25]
+
+
+def test_every_series_on_performance_is_recorded_or_exported() -> None:
+    """The other series are in a real Prometheus in ``tests/integration``."""
+    panels = dashboard()["panels"]
+    titles = [panel["title"] for panel in panels]
+    own = panels[titles.index("Performance") + 1 : titles.index("Traffic")]
+    used = {name for panel in own for name in re.findall(r"\bboxkite[a-z0-9_:]*", json.dumps(panel["targets"]))}
+    recorded = set(re.findall(r"record: (\S+)", rules_text(RuleOptions())))
+
+    assert len(used) == 9
+    assert used - recorded == {"boxkite_outcomes_rejected_total"}
+    service = ModelMonitoringService(built({"x": [1.0, 2.0] * 50}, [0.2, 0.8] * 50, actual=[0, 1] * 50), sink="none")
+    assert b"boxkite_outcomes_rejected_total{" in service.export_http()[0]
+
+
+def test_the_limit_of_wrong_rows_is_the_one_of_the_alert() -> None:
+    (panel,) = (panel for panel in dashboard()["panels"] if panel["title"] == "Is it worse than validated?")
+    assert [target["legendFormat"] for target in panel["targets"]] == ["z", "limit"]
+    assert panel["targets"][1]["expr"] == f"vector({Z_LIMIT})"
+    assert f"boxkite:model:wrong_z[10m]) > {Z_LIMIT}" in rules_text(RuleOptions())
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

@@ -121,7 +121,9 @@ def test_json_has_the_numbers_of_the_report(baseline: Baseline) -> None:
     assert (content["format"], content["window"], content["failures"]) == (1, "24h", [])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", content["time"])
     (model,) = content["models"]
-    assert list(model) == ["model", "baseline", "version", "rows", "latency_seconds", "failed", "drift"]
+    assert list(model) == [
+        *("model", "baseline", "version", "rows", "latency_seconds", "failed", "drift", "performance"),
+    ]
     assert (model["model"], model["baseline"], model["version"]) == ("default", baseline.fingerprint, "v1")
     assert model["rows"] == {"ok": 50, "client_error": 3, "error": 0}
     assert 0 < model["latency_seconds"]["p50"] <= model["latency_seconds"]["p99"]

@@ -120,6 +120,7 @@ def _rows(queries: Queries, minimum_size: float) -> Iterator[_Row]:
     yield _Row("", 6, [(14, _alerts(queries)), (10, _baselines(queries))])
     for side in (FEATURES, OUTPUTS):
         yield from _variable_rows(side, queries, minimum_size)
+    yield from _performance_rows(queries)
     yield from _serving_rows(queries)
     yield from _record_rows(queries)
 
@@ -214,6 +215,49 @@ def _statistics(side: Side, queries: Queries, minimum_size: float) -> Iterator[t
     distance = [(queries.of(side, "ks"), "K-S"), (queries.of(side, "ks_limit"), "limit")]
     meaning = "Largest distance of cumulative shares; not judged, and only for continuous variables."
     yield 8, lines("Kolmogorov-Smirnov", meaning, distance, "short", top=1)
+
+
+def _performance_rows(queries: Queries) -> Iterator[_Row]:
+    def metric(name: str, title: str, meaning: str, unit: str, *, top: float = 0) -> tuple[int, Panel]:
+        series = [(queries.metric(name, source), source) for source in ("outcomes", "expected")]
+        return 8, lines(title, meaning, [*series, (queries.validated(name), "validated")], unit, top=top)
+
+    right = "Share of rows that are right: by their outcomes, as live outputs lead to expect, and as validated."
+    harmonic = "Harmonic mean of precision and recall; of classes, only the validated average."
+    yield _Row(
+        "Performance",
+        8,
+        [
+            metric("accuracy", "Accuracy", right, "percentunit", top=1),
+            metric("f1", "F1", harmonic, "percentunit", top=1),
+            metric(
+                "auc", "AUC", "Share of pairs in which the positive row has the higher score.", "percentunit", top=1
+            ),
+        ],
+    )
+
+    real = [(queries.wrong_z(), "z"), (queries.z_limit(), "limit")]
+    meaning = "Above the limit, more rows are wrong than validation rows with the same outputs, beyond chance."
+    yield _Row(
+        "",
+        8,
+        [
+            metric("mae", "Mean absolute error", "Of outputs that are numbers.", "short"),
+            metric("rmse", "Root mean squared error", "Of outputs that are numbers; large errors weigh more.", "short"),
+            (8, lines("Is it worse than validated?", meaning, real, "short")),
+        ],
+    )
+    coverage = "Outcomes by predictions in the window; of slow outcomes, some belong to earlier predictions."
+    rejected = "Outcomes that were not counted, by reason."
+    yield _Row(
+        "",
+        8,
+        [
+            (8, lines("Outcomes", "Outcomes that came in the window.", [(queries.outcomes(), "outcomes")], "short")),
+            (8, lines("Coverage", coverage, [(queries.outcome_coverage(), "coverage")], "percentunit")),
+            (8, lines("Rejected outcomes", rejected, [(queries.rejected(), "{{reason}}")], "short")),
+        ],
+    )
 
 
 def _serving_rows(queries: Queries) -> Iterator[_Row]:

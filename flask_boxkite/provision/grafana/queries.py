@@ -11,6 +11,7 @@ of replicas.
 
 from __future__ import annotations
 
+from flask_boxkite.provision.performance import Z_LIMIT
 from flask_boxkite.provision.recording import FEATURES, OUTPUTS, Side
 
 __all__ = ["Queries"]
@@ -114,6 +115,39 @@ class Queries:
 
     def _shares(self, series: str) -> str:
         return f"sum by (group) ({series}) / scalar(sum({series}))"
+
+    # --- performance -------------------------------------------------------------------------------------------------
+
+    def metric(self, name: str, source: str) -> str:
+        """Return a metric of performance, by its name and by ``outcomes`` or as ``expected``."""
+        return f"max({self._performance(name, source)})"
+
+    def validated(self, name: str) -> str:
+        """Return a metric of the validation rows."""
+        return f'max(boxkite:model:validated{{{self.model},metric="{name}"}})'
+
+    def wrong_z(self) -> str:
+        """Return the statistic of wrong rows."""
+        return f'max(boxkite:model:wrong_z{{{self.model},window="$window"}})'
+
+    def z_limit(self) -> str:
+        """Return the limit of that statistic."""
+        return f"vector({Z_LIMIT:g})"
+
+    def outcomes(self) -> str:
+        """Return the outcomes that came."""
+        return f"sum({self._performance('outcomes', 'outcomes')})"
+
+    def outcome_coverage(self) -> str:
+        """Return outcomes by predicted rows, of which each is expected to have one."""
+        return f"{self.outcomes()} / (sum({self._performance('outcomes', 'expected')}) > 0)"
+
+    def rejected(self) -> str:
+        """Return outcomes that were not counted in the time range on display."""
+        return f"sum by (reason) (increase(boxkite_outcomes_rejected_total{{{self.model}}}[$__range])) > 0"
+
+    def _performance(self, what: str, source: str) -> str:
+        return f'boxkite:model:{what}{{{self.model},window="$window",source="{source}"}}'
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
