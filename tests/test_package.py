@@ -428,12 +428,13 @@ def training() -> tuple[pandas.DataFrame, Any]:
 
 
 def write_files_of_a_reader(frame: pandas.DataFrame) -> None:
-    """Write training data in parts, and records of one day."""
+    """Write training data in parts, records of one day, and outcomes."""
     Path("train").mkdir()
     for number, part in enumerate((frame[:200], frame[200:])):
         part.assign(score=0.01 * part["age"]).to_parquet(f"train/{number}.parquet")
     rows = [record({"age": 30, "income": 1000.0, "country": "CH"}, output=0.3, model="default") for _ in range(ROWS)]
     write(Path("records"), *rows)
+    Path("outcomes.csv").write_text("prediction_id,actual\nscoring-1/2026-01-01T00:00:00/1,1\n", encoding="utf-8")
 
 
 def test_blocks_are_found_with_their_reasons(tmp_path: Path) -> None:

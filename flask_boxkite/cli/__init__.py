@@ -4,7 +4,16 @@ The group is an entry point of Flask (``flask.commands``), so serving never impo
 need no app load none. Each command itself imports the packages of the extra ``cli`` that it uses.
 """
 
-from flask_boxkite.cli import baseline, check, compare, drift, inspect, provision  # noqa: F401 - they add their commands to the group
+from flask_boxkite.cli import (  # noqa: F401 - they add their commands to the group
+    baseline,
+    check,
+    compare,
+    drift,
+    inspect,
+    outcomes,
+    performance,
+    provision,
+)
 from flask_boxkite.cli.group import boxkite
 
 __all__ = ["boxkite"]

@@ -1,4 +1,4 @@
-"""Client of a running server's drift page, which reads the page's numbers."""
+"""Client of a running server: of its drift page, whose numbers it reads, and of its route for outcomes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, quote, urlencode, urlsplit, urlunsplit
 
@@ -13,7 +14,7 @@ from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.failed import OddFeature
 from flask_boxkite.quoting import masked_address
 
-__all__ = ["fetch_json", "fetch_report"]
+__all__ = ["fetch_json", "fetch_report", "post_outcomes"]
 
 _TIMEOUT_SECONDS = 30.0
 MOST_BYTES = 256 * 1024 * 1024
@@ -40,6 +41,11 @@ _REMEDIES = {
     503: "It cannot read its own counts just now; its page says why.",
     404: "Is the drift page on ('BOXKITE_DASHBOARD_PATH'), and is this its address?",
 }
+
+_NO_ROUTE = "Does the server take outcomes ('BOXKITE_OUTCOMES_PATH'), and is this the address of that route?"
+_REMEDIES_OF_OUTCOMES = {401: _GIVE_TOKEN, 403: _GIVE_TOKEN, 404: _NO_ROUTE, 405: _NO_ROUTE}
+_NOT_NOW = 503
+_LONGEST_REASON = 500
 
 
 def fetch_json(url: str, *, window: str | None, token: str | None, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
@@ -86,6 +92,57 @@ def fetch_report(url: str, *, window: str | None, token: str | None) -> str:
     return _fetch(url, "report.html", window, token)
 
 
+def post_outcomes(url: str, body: bytes, content_type: str, *, token: str | None) -> tuple[bool, dict[str, Any]]:
+    """Send outcomes to a server's route.
+
+    Args:
+        url: Address of the route.
+        body: Body of the request.
+        content_type: Type of the body.
+        token: Token of the server; None if it requires none.
+
+    Returns:
+        Whether all outcomes could be written; and the route's answer, with ``counted``, ``rejected`` and ``reasons``,
+        empty if the server could not even give one.
+
+    Raises:
+        BoxkiteError: The server cannot be reached, refuses the outcomes, or has no such route there.
+    """
+    address = _address(url)
+    headers = {"Content-Type": content_type, **_authorization(token)}
+    request = urllib.request.Request(address, data=body, headers=headers, method="POST")
+    page = address.partition("?")[0]
+    try:
+        with _opener().open(request, timeout=_TIMEOUT_SECONDS) as answer:
+            return True, _counts(page, answer.read(MOST_BYTES))
+    except urllib.error.HTTPError as error:
+        with error:
+            text = error.read(MOST_BYTES)
+            if error.code == _NOT_NOW:
+                return False, _counts(page, text) if text.startswith(b"{") else {}
+            is_ours = error.headers.get_content_type() == "text/plain"
+            reason = text.decode("utf-8", "replace").strip()[:_LONGEST_REASON] if is_ours else ""
+            _refuse(page, error, {error.code: reason} | _REMEDIES_OF_OUTCOMES)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        _not_reached(page, error)
+
+
+def _counts(page: str, text: bytes) -> dict[str, Any]:
+    """Read an answer of the route.
+
+    Raises:
+        BoxkiteError: It is the answer of something else.
+    """
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        answer = None
+    if isinstance(answer, dict) and answer.keys() >= {"counted", "rejected", "reasons"}:
+        return answer
+    msg = f"'{page}' answers, but not as a route for outcomes does. {_NO_ROUTE}"
+    raise BoxkiteError(msg)
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Refuses redirects: a token is for the named server only."""
 
@@ -94,13 +151,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _fetch(url: str, what: str, window: str | None, token: str | None, most_bytes: int = MOST_BYTES) -> str:
-    address = _address(url, what, window)
+    address = _address(url, f"/{what}", window=window or "start")
     page = address.partition("?")[0]  # the form for messages
-    headers = {"Authorization": _bearer(token)} if token else {}
-    opener = urllib.request.build_opener(_NoRedirect)
+    request = urllib.request.Request(address, headers=_authorization(token))
 
     try:
-        with opener.open(urllib.request.Request(address, headers=headers), timeout=_TIMEOUT_SECONDS) as answer:
+        with _opener().open(request, timeout=_TIMEOUT_SECONDS) as answer:
             text = answer.read(most_bytes + 1)
             if len(text) > most_bytes:
                 msg = f"'{page}' does not end. Is it the address of the page?"
@@ -108,15 +164,23 @@ def _fetch(url: str, what: str, window: str | None, token: str | None, most_byte
             return str(text.decode())
     except urllib.error.HTTPError as error:
         with error:
-            _refuse(page, error)
+            _refuse(page, error, _REMEDIES)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        msg = f"'{page}' cannot be reached: {reason}. Does the server run, and is this its address?"
-        raise BoxkiteError(msg) from error
+        _not_reached(page, error)
 
 
-def _address(url: str, what: str, window: str | None) -> str:
-    """Return an address below the page's own, which may have a browser's query, with the given window."""
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_NoRedirect)
+
+
+def _not_reached(page: str, error: Exception) -> NoReturn:
+    reason = getattr(error, "reason", error)
+    msg = f"'{page}' cannot be reached: {reason}. Does the server run, and is this its address?"
+    raise BoxkiteError(msg) from error
+
+
+def _address(url: str, below: str = "", **query: str) -> str:
+    """Return an address below the given one, which may have a browser's query, with another query."""
     try:
         parts = urlsplit(url)
         host, user = parts.hostname, parts.username
@@ -129,8 +193,12 @@ def _address(url: str, what: str, window: str | None) -> str:
         msg = f"'--url' must begin with http:// or https:// and a host, got {masked_address(url)!r}."
         raise BoxkiteError(msg)
 
-    path = f"{quote(parts.path.rstrip('/'), safe=_IN_PATHS)}/{what}"
-    return urlunsplit((parts.scheme, parts.netloc, path, urlencode({"window": window or "start"}), ""))
+    path = quote(parts.path.rstrip("/") if below else parts.path, safe=_IN_PATHS)
+    return urlunsplit((parts.scheme, parts.netloc, f"{path}{below}", urlencode(query), ""))
+
+
+def _authorization(token: str | None) -> dict[str, str]:
+    return {"Authorization": _bearer(token)} if token else {}
 
 
 def _bearer(token: str) -> str:
@@ -145,8 +213,8 @@ def _bearer(token: str) -> str:
     return f"Bearer {token}".encode().decode("latin-1")
 
 
-def _refuse(page: str, error: urllib.error.HTTPError) -> NoReturn:
+def _refuse(page: str, error: urllib.error.HTTPError, remedies: Mapping[int, str]) -> NoReturn:
     where = error.headers.get("Location")
-    remedy = f"Name that address, if it is the server's: {where}." if where else _REMEDIES.get(error.code, "")
+    remedy = f"Name that address, if it is the server's: {where}." if where else remedies.get(error.code, "")
     msg = f"'{page}' answered {error.code} {error.reason}. {remedy}".rstrip()
     raise BoxkiteError(msg) from error

@@ -25,7 +25,7 @@ from flask_boxkite.quoting import printable
 __all__ = ["ALPHA", "DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
 
 DRIFT_FOUND = 3
-"""Exit code if drift was found."""
+"""Exit code if drift was found, or a model that is worse than validated."""
 
 _FAILING = WORST_FIRST[: WORST_FIRST.index("shifted") + 1]
 """Verdicts that may cause it."""

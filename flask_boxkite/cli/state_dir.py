@@ -1,24 +1,35 @@
-"""Counts of a server, read from its state directory by another process: without a lock, and without changing it."""
+"""Counts of a server, read from its state directory by another process, without changing it.
+
+Its predictions are read without a lock; its outcomes under their lock, for a moment.
+"""
 
 from __future__ import annotations
 
 import errno
 import time
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.exposition import ExportedModel
 from flask_boxkite.live.folding import is_ours, read_directory, windows_path
+from flask_boxkite.live.outcome_cells import OutcomeCells
 from flask_boxkite.live.reading import Reading
 from flask_boxkite.live.section import Section
 from flask_boxkite.live.snapshot_ring import RingFile
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History, Slots, Windows
 from flask_boxkite.monitoring.observation import Observation, observe
+from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.page.content import App, Query
+from flask_boxkite.performance.report import PerformanceReport, performance_report
 
 __all__ = ["app_of", "observations"]
 
@@ -89,32 +100,60 @@ def observations(
         msg = f"Nothing {of}was counted in '{directory}'."
         raise BoxkiteError(msg)
 
-    return [
-        observe(
-            item.name,
-            item.baseline,
-            item.layout,
-            _Counts(directory, item.section),
-            window=window,
-            alpha=item.alpha,
-            timelines=Timelines(item.layout) if item.baseline else None,
-        )
-        for item in models
-    ]
+    return [_observation(directory, item, window) for item in models]
+
+
+def _observation(directory: Path, model: ExportedModel, window: str | None) -> Observation:
+    seen = observe(
+        model.name,
+        model.baseline,
+        model.layout,
+        _Counts(directory, model.section, lambda: read_directory(directory).totals(model.section)),
+        window=window,
+        alpha=model.alpha,
+        timelines=Timelines(model.layout) if model.baseline else None,
+    )
+    return replace(seen, performance=_performance(directory, seen))
+
+
+def _performance(directory: Path, seen: Observation) -> PerformanceReport | None:
+    """Return how good a model is; None if its baseline has no actual values.
+
+    Raises:
+        OSError: The outcomes cannot be read.
+    """
+    if seen.baseline is None or seen.baseline.validation is None:
+        return None
+    layout = OutcomeCells(seen.baseline.validation)
+    section = outcome_section(seen.model, seen.baseline, layout)
+    counts = _Counts(directory, section, outcome_book(directory, section).totals)
+    return performance_report(
+        seen.model,
+        seen.baseline,
+        seen.layout,
+        seen.cells,
+        layout,
+        counts.window(seen.window),
+        whole=counts.totals().cells,
+        now=time.time(),
+        window=seen.window,
+        alpha=seen.alpha,
+    )
 
 
 class _Counts:
-    """Counts of one section from all processes of a server."""
+    """Counts of one section from all processes of a server.
 
-    def __init__(self, directory: Path, section: Section) -> None:
-        self._directory = directory
-        self._section = section
+    Args:
+        directory: State directory of the server.
+        section: Section of the counts.
+        totals: Function that returns all counts since the start.
+    """
+
+    def __init__(self, directory: Path, section: Section, totals: Callable[[], Totals]) -> None:
         self._ring = windows_path(directory, section.key)
         self._windows = Windows(RingFile(self._ring, is_read_only=True), section)
-
-    def totals(self) -> Totals:
-        """Return all counts since the start."""
-        return read_directory(self._directory).totals(self._section)
+        self.totals = totals
 
     def history(self) -> tuple[History, Totals]:
         """Return the snapshots of the last day, and totals from just after them.
@@ -129,6 +168,13 @@ class _Counts:
             raise FileNotFoundError(errno.ENOENT, "it has no snapshots. Only '--window start' needs none")
         history = self._windows.history()
         return history, self.totals()
+
+    def window(self, name: str | None) -> NDArray[np.int64]:
+        """Return the counts of a window, or since the start; errors are the same as for `history`."""
+        if name is None:
+            return self.totals().cells
+        history, totals = self.history()
+        return history.window(name, totals)
 
     def slots(self, name: str) -> Slots:
         """Return the counts of a window, slot by slot.

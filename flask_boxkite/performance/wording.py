@@ -13,6 +13,7 @@ from flask_boxkite.quoting import printable
 __all__ = [
     "BLIND",
     "METRIC_NAMES",
+    "REASONS",
     "as_markdown",
     "as_text",
     "coverage_line",
@@ -50,13 +51,15 @@ _SUBJECTS = {
     "positives": "Of rows with such scores, {before} were positive in validation, {now} are positive now.",
     "absolute error": "The mean absolute error was {before} in validation, and is {now} now.",
 }
-_REASONS = {
+REASONS = {
     "unknown": "of unknown predictions",
     "repeated": "sent again",
     "late": "too late to be matched",
     "invalid": "with a value that cannot be read",
     "failed": "that could not be written",
 }
+"""Reasons for which outcomes are not counted (`naming.REJECTIONS`), as the end of "3 outcomes …"."""
+
 _NONE = "\N{EN DASH}"
 _EFFECTS = 5
 _LEAST_EFFECT = 0.001
@@ -141,7 +144,7 @@ def rejected_line(report: Mapping[str, Any]) -> str:
     counts = {reason: number for reason, number in report["coverage"]["rejected"].items() if number}
     if not counts:
         return ""
-    listed = ", ".join(f"{number:,} {_REASONS[reason]}" for reason, number in counts.items())
+    listed = ", ".join(f"{number:,} {REASONS[reason]}" for reason, number in counts.items())
     return f"Outcomes that were not counted: {listed}."
 
 

@@ -22,12 +22,16 @@ from flask_boxkite.drift.wording import when
 from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.outcomes.reader import outcome_reader
+from flask_boxkite.performance.report import PerformanceReport, performance_report
 from flask_boxkite.quoting import printable
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.counting import RecordCounter, is_answered
 from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
 from flask_boxkite.records.frames import ENGINES, Frame
+from flask_boxkite.records.joining import Joining
+from flask_boxkite.records.outcome_rows import outcome_rows
 from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reading import read_records
@@ -250,10 +254,22 @@ class Records:
         files = self._files()
         span = self._span(files)
         counter = RecordCounter(baseline, span.end, others, segmentation)
+        self._count(counter, files, may_be_several=by == "model")
+        return counter, self._wanted.period.bounded_by(span)
+
+    def _count(
+        self,
+        counter: RecordCounter,
+        files: Sequence[RecordFile],
+        joining: Joining | None = None,
+        *,
+        may_be_several: bool = False,
+    ) -> None:
         for chunk in self._chunks(counter.aligner.features, files=files):
             counter.add(chunk)
-            self._model(may_be_several=by == "model")
-        return counter, self._wanted.period.bounded_by(span)
+            if joining is not None:
+                joining.add(chunk, counter.aligner)
+            self._model(may_be_several=may_be_several)
 
     def _model(self, *, may_be_several: bool = False) -> str | None:
         """Return the model of the records; None if there are no records, or if they are of several models."""
@@ -278,6 +294,74 @@ class Records:
                 baseline.fingerprint,
                 _listed([f"{printable(name or 'none')} ({rows})" for name, rows in others.items()]),
             )
+
+    # --- performance -------------------------------------------------------------------------------------------------
+
+    def performance(
+        self,
+        baseline: AnyBaseline,
+        *,
+        outcomes: Any = None,
+        key: str = "prediction_id",
+        actual: str = "actual",
+        alpha: float = Settings.drift_alpha,
+    ) -> PerformanceReport:
+        """Return how good the model was: as validated, as its outputs lead to expect, and as outcomes show it.
+
+        Answered rows of the period are joined with outcomes, whenever these came. The numbers are the same as live, but
+        for losses of float32 outputs; how long outcomes took is not known. Each prediction counts once. Outcomes of no
+        answered row of the period are ``unknown``, further ones of a row ``repeated``, and ones without a known actual
+        value ``invalid``.
+
+        Args:
+            baseline: Baseline with actual values, in whose bins all rows are counted.
+            outcomes: Outcomes: a data frame of any library that narwhals knows, a mapping of columns, rows by name, or
+                the path or URL of a file (CSV, TSV, JSON lines, Parquet). They are held in memory. None for the
+                expected values alone.
+            key: Name of the column of *outcomes* that names the prediction, and of its counterpart in the record:
+                ``prediction_id``, ``entity_id`` or the caller's own ``key``, each with ``/{i}`` for row i of a batch;
+                or a feature, such as the number of an order, which the baseline may lack if it comes by name. A key
+                stands for its last prediction.
+            actual: Name of the column of *outcomes* with the values that came true.
+            alpha: False-alarm probability of the verdict.
+
+        Raises:
+            BoxkiteError: The baseline has no actual values, an option or the outcomes cannot be used, the records are
+                of several models, or they cannot be read.
+        """
+        _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
+        known = _loaded(baseline)
+        reader = outcome_reader(known)
+        if reader is None:
+            msg = (
+                "The baseline has no actual values. Write one with export_text(..., actual=...), of rows that the "
+                "model was not fitted to."
+            )
+            raise BoxkiteError(msg)
+        joining = Joining(known, reader, () if outcomes is None else outcome_rows(outcomes, key, actual), key)
+
+        files = self._files()
+        span = self._span(files)
+        is_one_segment = not joining.others  # rows with other features are counted one by one
+        counter = RecordCounter(known, span.end, joining.others, None if is_one_segment else lambda *row: "")
+        self._count(counter, files, joining)
+        self._warn_of_others(known)
+
+        layout = ModelCells.of(known)
+        cells = np.zeros(layout.size, dtype=np.int64)
+        if (whole := counter.segments.get("")) is not None:
+            cells[: layout.buckets_start] = whole.cells
+        cells[layout.classes_start :] = joining.classes
+        return performance_report(
+            self._wanted.model or self._model() or known.model,
+            known,
+            layout,
+            cells,
+            joining.layout,
+            joining.cells(),
+            alpha=alpha,
+            window=str(self._wanted.period.bounded_by(span)),
+        )
 
     # --- a new baseline ----------------------------------------------------------------------------------------------
 

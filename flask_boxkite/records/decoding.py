@@ -60,6 +60,7 @@ def _decoder(names: tuple[str, ...] | None, is_whole: bool) -> Decode:
         ("version", optional, None),
         ("server_id", optional, None),
         ("prediction_id", optional, None),
+        ("key", optional, None),
         ("duration_ms", float | None, None),
     ]
 

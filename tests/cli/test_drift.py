@@ -275,12 +275,15 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[tuple[str, l
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
             tokens.append(self.headers["Authorization"])
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, *_args: object) -> None: ...
 

@@ -27,6 +27,8 @@ WITHOUT = {
     "check": (["check"], ["polars", "rich"], CLI),
     "drift of records": (RECORDED, ["rich"], CLI),
     "drift of records, with the extra cli": (RECORDED, ["fsspec", "msgspec"], RECORDS),
+    "performance of records": (["performance", *RECORDED[1:]], ["rich"], CLI),
+    "performance of records, with the extra cli": (["performance", *RECORDED[1:]], ["fsspec"], RECORDS),
     "grafana": (["grafana"], ["grafana_foundation_sdk"], GRAFANA),
 }
 
@@ -56,3 +58,6 @@ def test_a_command_without_its_extra_names_it(
 def test_without_extras_other_commands_work(directory: Path) -> None:
     packages = ["polars", "rich", "fsspec", "msgspec", "pyarrow", "grafana_foundation_sdk", "mlflow"]
     assert run_without(packages, ["rules"], directory).returncode == 0
+    (directory / "o.csv").write_text("prediction_id,actual\n")
+    done = run_without(packages, ["outcomes", "o.csv", "--url", "http://localhost/"], directory)
+    assert done.stderr == "Error: There are no outcomes in 'o.csv'.\n"

@@ -155,7 +155,7 @@ def test_examples_of_the_help_are_commands(command: str) -> None:
     """Each names options that there are."""
     text = CliRunner().invoke(boxkite, [command, "--help"]).output
     options = set(re.findall(r"^  (--[\w-]+)", text, re.M))
-    examples = re.findall(r"^ +(?:flask|FLASK_\S+ python) .*?boxkite (.*)$", text, re.M)
+    examples = re.findall(r"^ +(?:[A-Z_]+=\S+ )?(?:flask|python) .*?boxkite (.*)$", text, re.M)
 
     assert len(examples) >= 2
     for example in examples:

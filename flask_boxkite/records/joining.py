@@ -1,0 +1,167 @@
+"""Outcomes joined with records: each finds the recorded prediction of its key, and is counted as live ones are.
+
+The rules are the same as while serving. Only answered rows are predictions. A key stands for its last prediction, which
+counts once: with the first outcome of the key that can be read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline import Baseline
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.live.outcome_cells import OutcomeCells
+from flask_boxkite.naming import REJECTIONS
+from flask_boxkite.outcomes.reader import OutcomeReader
+from flask_boxkite.records.alignment import Aligner
+from flask_boxkite.records.columns import FIELDS
+from flask_boxkite.records.counting import is_answered
+from flask_boxkite.records.decoding import Record
+from flask_boxkite.values.conversion import InvalidValue, to_text
+
+__all__ = ["IDS", "Joining"]
+
+IDS = ("prediction_id", "entity_id", "key")
+"""Fields of a record that may be the key; row i of a batch then has the key ``{id}/{i}``."""
+
+_UNKNOWN, _REPEATED, _INVALID = map(REJECTIONS.index, ("unknown", "repeated", "invalid"))
+_NEVER = (-math.inf, 0.0)
+
+
+class Joining:
+    """Counts the outcomes of the records that it is given, and these records by predicted class.
+
+    Attributes:
+        others: Names of features that the key needs and the baseline lacks.
+        layout: Meaning of the counts of outcomes.
+        classes: Answered rows by predicted class and bin of its probability, as the last cells of `ModelCells` hold
+            them; empty unless probabilities are several outputs.
+
+    Args:
+        baseline: Baseline of the model, with a validation.
+        reader: Reader of its outputs and actual values.
+        outcomes: Keys with actual values.
+        key: Field of the record in `IDS`, or name of a feature.
+
+    Raises:
+        BoxkiteError: Records cannot be joined by this key.
+    """
+
+    def __init__(
+        self, baseline: Baseline, reader: OutcomeReader, outcomes: Iterable[tuple[Any, Any]], key: str
+    ) -> None:
+        assert baseline.validation is not None
+        features = [item.name for item in baseline.features]
+        self.others = () if key in (*IDS, *features) else (key,)
+        self.layout = OutcomeCells(baseline.validation)
+        cells = ModelCells.of(baseline)
+        self.classes = np.zeros(cells.size - cells.classes_start, dtype=np.int64)
+        self._reader = reader
+        self._names = _names_of(key, [*features, *self.others])
+        self._id = key if key in ("prediction_id", "entity_id") else None
+        self._unknown = 0
+        self._actuals: dict[str, list[Any]] = {}
+        self._found: dict[str, tuple[float, float]] = {}
+
+        for name, actual in outcomes:
+            text = _key_text(name)
+            if text is None:
+                self._unknown += 1
+                continue
+            # Headers quote the name of a server that is not plain ASCII.
+            text = unquote(text) if key == "prediction_id" and "%" in text else text
+            self._actuals.setdefault(text, []).append(actual)
+
+    def add(self, records: Sequence[Record], aligner: Aligner) -> None:
+        """Join some records.
+
+        Args:
+            records: Records.
+            aligner: Aligner of the baseline's features, then of *others*, and of its outputs.
+        """
+        for record in filter(is_answered, records):
+            if self._id is not None and record.rows == 1:
+                self._join_row_zero(getattr(record, self._id))
+            names = self._names(record, aligner) if self._actuals else ()
+            found = [(place, name) for place, name in enumerate(names) if name in self._actuals]
+            if not found and not self.classes.size:
+                continue
+            values = [self._reader.value_of(row) for row in aligner.output_rows(record) or ()]
+            for place, name in found:
+                self._find(name, record.created_at, values[place] if place < len(values) else None)
+            if self.classes.size:
+                for value in values:
+                    if value is not None:
+                        self.classes[int(value)] += 1
+
+    def _join_row_zero(self, id_: str | None) -> None:
+        """Take outcomes of row 0 of a prediction of one row for outcomes of the prediction."""
+        if (actuals := self._actuals.pop(f"{id_}/0", None)) is not None and id_ is not None:
+            self._actuals.setdefault(id_, []).extend(actuals)
+
+    def _find(self, name: str, seconds: float, value: float | None) -> None:
+        """Note the number that stands for a prediction's outputs; with None, outcomes do not find it."""
+        if value is not None and seconds >= self._found.get(name, _NEVER)[0]:
+            self._found[name] = (seconds, value)
+
+    def cells(self) -> NDArray[np.int64]:
+        """Return the counts of the outcomes; those that have found no record so far are ``unknown``."""
+        cells = np.zeros(self.layout.size, dtype=np.int64)
+        rejections = cells[self.layout.rejections_start :]
+        rejections[_UNKNOWN] = self._unknown
+        for name, actuals in self._actuals.items():
+            found = self._found.get(name)
+            if found is None:
+                rejections[_UNKNOWN] += len(actuals)
+                continue
+            readable = [counted for actual in actuals if (counted := self._reader.count(found[1], actual)) is not None]
+            rejections[_INVALID] += len(actuals) - len(readable)
+            rejections[_REPEATED] += max(len(readable) - 1, 0)
+            for cell, losses in readable[:1]:
+                for each, amount in ((cell, 1), *self.layout.amounts(losses)):
+                    cells[each] += amount
+        return cells
+
+
+def _names_of(key: str, features: Sequence[str]) -> Callable[[Record, Aligner], Iterator[str | None]]:
+    """Return a function that yields the key of each row of a record."""
+    if key in IDS:
+
+        def of_field(record: Record, aligner: Aligner) -> Iterator[str | None]:
+            text: str | None = getattr(record, key)
+            if record.rows == 1:
+                yield text
+            else:
+                yield from (f"{text}/{row}" for row in range(record.rows))
+
+        return of_field
+
+    if key in FIELDS:
+        msg = f"Records cannot be joined by {key!r}. Take {', '.join(map(repr, IDS))}, or the name of a feature."
+        raise BoxkiteError(msg)
+    position = features.index(key)
+
+    def of_feature(record: Record, aligner: Aligner) -> Iterator[str | None]:
+        for row in aligner.feature_rows(record) or ():
+            yield _key_text(row[position])
+
+    return of_feature
+
+
+def _key_text(value: Any) -> str | None:
+    """Return a key as text: 17, 17.0 and "17" are the same; None if it is missing, or no single value."""
+    if isinstance(value, float):
+        if value != value:  # also the mark of an absent feature
+            return None
+        value = int(value) if value.is_integer() else value
+    try:
+        return to_text(value) or None
+    except InvalidValue:
+        return None

@@ -1,0 +1,149 @@
+"""Outcomes as users keep them: a frame of any library, columns or rows by name, or a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+import fsspec
+import msgspec
+
+from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.suggestion import suggestion
+from flask_boxkite.values.objects import array_of, values_of
+
+__all__ = ["outcome_rows"]
+
+_FORMS = "a data frame, a mapping of columns, rows by name, or the path of a CSV, TSV, JSON lines or Parquet file"
+
+
+def outcome_rows(outcomes: Any, key: str, actual: str) -> Iterator[tuple[Any, Any]]:
+    """Return the key and the actual value of each outcome.
+
+    Args:
+        outcomes: Data frame of any library that narwhals knows, mapping of columns, rows by name, or path or URL of a
+            file.
+        key: Name of the column of keys.
+        actual: Name of the column of actual values.
+
+    Raises:
+        BoxkiteError: The outcomes have another form, or no such columns, or the file cannot be read.
+    """
+    names = (key, actual)
+    if isinstance(outcomes, (str, os.PathLike)):
+        outcomes = _of_file(os.fspath(outcomes), names)
+    columns = _columns(outcomes, names)
+    if columns is None:
+        return _of_rows(outcomes, names)
+    keys, actuals = (_values(columns[name]) for name in names)
+    if len(keys) != len(actuals):
+        msg = f"The outcomes have {len(keys):,} values of {key!r} and {len(actuals):,} of {actual!r}. Each needs both."
+        raise BoxkiteError(msg)
+    return zip(keys, actuals, strict=True)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _columns(outcomes: Any, names: tuple[str, str]) -> Mapping[str, Any] | None:
+    """Return the columns of a frame or mapping; None for something else."""
+    if isinstance(outcomes, Mapping):
+        _check_names(names, list(outcomes))
+        return outcomes
+    import narwhals as nw
+
+    if hasattr(outcomes, "__arrow_c_stream__") and hasattr(outcomes, "num_columns"):  # a batch is an array to narwhals
+        outcomes = nw.from_arrow(outcomes, backend="pyarrow")
+    frame = nw.from_native(outcomes, pass_through=True)
+    if not isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
+        return None
+    _check_names(names, frame.collect_schema().names())
+    chosen = frame.lazy().select(*dict.fromkeys(names)).collect()
+    return {name: chosen.get_column(name).to_native() for name in names}
+
+
+def _values(column: Any) -> list[Any]:
+    """Return the values of a column; narrow floats stay scalars of NumPy, which are read by their decimals."""
+    if (values := values_of(column)) is not None:
+        return values
+    array = array_of(column)
+    return list(column if array is None else array)
+
+
+def _of_rows(rows: Any, names: tuple[str, str]) -> Iterator[tuple[Any, Any]]:
+    if not isinstance(rows, Iterable) or isinstance(rows, bytes):
+        msg = f"'outcomes' must be {_FORMS}, got {type(rows).__name__}."
+        raise BoxkiteError(msg)
+    known: dict[str, None] = {}
+    pairs = []
+    for index, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            msg = f"'outcomes' must be {_FORMS}, but item {index} is of type {type(row).__name__}."
+            raise BoxkiteError(msg)
+        known.update(dict.fromkeys(row))
+        pairs.append((row.get(names[0]), row.get(names[1])))
+    if pairs:
+        _check_names(names, list(known))
+    return iter(pairs)
+
+
+def _check_names(names: Iterable[str], known: list[str]) -> None:
+    for name in names:
+        if name not in known:
+            msg = f"The outcomes have no column {name!r}. {suggestion(name, list(map(str, known)))}"
+            raise BoxkiteError(msg)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def _of_file(path: str, names: tuple[str, str]) -> Any:
+    """Return the rows or the table in a file.
+
+    Raises:
+        BoxkiteError: Its suffix is unknown, or it cannot be read.
+    """
+    suffix = PurePosixPath(path.removesuffix(".gz")).suffix.lower()
+    if suffix not in _READERS:
+        msg = f"'{path}' has an unknown suffix. Use {', '.join(_READERS)}, or for a text format, '.gz' after that."
+        raise BoxkiteError(msg)
+    try:
+        with fsspec.open(path, "rb", compression="gzip" if path.endswith(".gz") else None) as file:
+            return _READERS[suffix](file)
+    except (OSError, EOFError, ImportError, ValueError, csv.Error) as error:
+        msg = f"'{path}' cannot be read: {str(error).rstrip('.')}. Is it there, complete, and in UTF-8 if it is text?"
+        raise BoxkiteError(msg) from error
+
+
+def _of_table(separator: str) -> Callable[[IO[bytes]], list[dict[str, Any]]]:
+    def read(file: IO[bytes]) -> list[dict[str, Any]]:
+        with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            rows = csv.DictReader(text, delimiter=separator)
+            rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+            return list(rows)
+
+    return read
+
+
+def _of_lines(file: IO[bytes]) -> list[Any]:
+    return [msgspec.json.decode(line) for line in file if line.strip()]
+
+
+def _of_parquet(file: IO[bytes]) -> Any:
+    return import_module("pyarrow.parquet").read_table(file)
+
+
+_READERS: Mapping[str, Callable[[IO[bytes]], Any]] = {
+    ".csv": _of_table(","),
+    ".tsv": _of_table("\t"),
+    ".jsonl": _of_lines,
+    ".ndjson": _of_lines,
+    ".parquet": _of_parquet,
+    ".pq": _of_parquet,
+}
+"""Readers by suffix; ``.gz`` may follow the suffix of a text format."""
