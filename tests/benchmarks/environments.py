@@ -1,4 +1,4 @@
-"""Environments of their own for peers that need other releases of what we need: boxkite, whylogs, evidently."""
+"""Environments of their own for peers that need other releases: boxkite, whylogs, evidently, NannyML."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ BOXKITE_REQUIREMENT = "boxkite==0.0.5"
 PROFILERS = {
     "whylogs": ("whylogs==1.6.4", "pandas>=2.2"),
     "evidently": ("evidently==0.7.23", "pandas>=2.2,<3"),
+    "nannyml": ("nannyml==0.13.1", "statsmodels", "pandas>=2.2,<3"),
 }
-"""What each needs; evidently imports what pandas 3 has no longer."""
+"""What each needs; pandas 3 has no longer what the last two import, and NannyML does not declare one of its own."""
 
 SHARED = ("flask", "werkzeug", "gunicorn")
 """Installed there in our versions, so that the plain application is the same on both sides."""

@@ -1,0 +1,1 @@
+"""Estimated quality of models beside NannyML's."""
