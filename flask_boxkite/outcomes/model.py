@@ -24,6 +24,7 @@ from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, History
 from flask_boxkite.naming import REJECTIONS
 from flask_boxkite.outcomes.book import Outcome, OutcomeBook
+from flask_boxkite.outcomes.book_file import AT_ONCE
 from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
 from flask_boxkite.outcomes.recent import RecentPredictions, row_fingerprint, row_fingerprints
@@ -274,17 +275,29 @@ class ModelOutcomes:
         Never raises OSError: outcomes that cannot be written are ``failed``.
         """
         found = [self._read(item) for item in given]
-        outcomes = [
-            Outcome(None, ((self._rejections[item], 1),)) if isinstance(item, str) else item.outcome for item in found
-        ]
         self._begin_slot()
+        answers: list[str | None] = []
         try:
             self._note_first(found)
-            is_new = self._place.book.count(outcomes, repeated=self._rejections["repeated"])
+            # One transaction at a time: what was counted before a failure must not be called failed.
+            for first in range(0, len(found), AT_ONCE):
+                answers += self._count(found[first : first + AT_ONCE])
         except OSError as error:
             if self._throttle.allows():
                 warn_of(error, "Outcomes cannot be counted; the caller is told, and should send them again.")
-            return [item if isinstance(item, str) else "failed" for item in found]
+            answers += [item if isinstance(item, str) else "failed" for item in found[len(answers) :]]
+        return answers
+
+    def _count(self, found: Sequence[_Counted | str]) -> list[str | None]:
+        """Count outcomes in one transaction; answer as `log` does.
+
+        Raises:
+            OSError: They cannot be written; none of them was counted.
+        """
+        outcomes = [
+            Outcome(None, ((self._rejections[item], 1),)) if isinstance(item, str) else item.outcome for item in found
+        ]
+        is_new = self._place.book.count(outcomes, repeated=self._rejections["repeated"])
         return [
             item if isinstance(item, str) else None if is_counted else "repeated"
             for item, is_counted in zip(found, is_new, strict=True)

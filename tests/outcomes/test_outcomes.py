@@ -23,8 +23,10 @@ from sklearn.metrics import (
 )
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteError, ConfigError, ModelMonitoringService
+from flask_boxkite.outcomes.model import Given
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.training.building import built
+from tests.faults import file_size_limit
 
 KEY = "correct horse battery staple"
 HEADER = "Boxkite-Prediction-Id"
@@ -220,6 +222,20 @@ def test_without_actual_values_there_is_nothing_to_compare() -> None:
         service.log_outcome("x", 1)
     with pytest.raises(BoxkiteError, match="has no actual values"):
         service.performance()
+
+
+def test_a_full_disk_fails_only_outcomes_without_room(service: ModelMonitoringService, tmp_path: Path) -> None:
+    """They can be sent again; the others were counted, and need not be."""
+    given = [Given(f"elsewhere/{row}", 1, 0.25) for row in range(5000)]
+    service.app.log_outcomes(given[:1])
+    (book,) = (path for path in tmp_path.rglob("*") if "outcomes" in path.name)
+    with file_size_limit(book.stat().st_size):
+        answers = service.app.log_outcomes(given)
+    failed = [item for item, answer in zip(given, answers, strict=True) if answer == "failed"]
+    assert answers[0] == "repeated"
+    assert 256 <= answers.count(None) < 4000
+    assert set(service.app.log_outcomes(failed)) == {None}
+    assert service.performance().outcomes == 5000
 
 
 # --- in a Flask app ---------------------------------------------------------------------------------------------------
