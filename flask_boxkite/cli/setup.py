@@ -93,6 +93,7 @@ def setup_of_environment() -> Setup:
         settings,
         {name: baseline is not None for name, baseline in models.items()},
         is_open=PageAccess.of(config, settings).is_open,
+        has_actual=any(baseline is not None and baseline.validation is not None for baseline in models.values()),
     )
     return Setup(source, settings, models, deployment.findings())
 

@@ -294,4 +294,5 @@ class AppMonitor:
             shortage=self._shortage(),
             notes=latest((model.notes.read() for model in models), self.clock(), oldest_seconds),
             ambiguous=level if ambiguous else None,
+            has_actual=any(model.outcomes is not None for model in models),
         ).findings()

@@ -66,6 +66,7 @@ class Deployment:
         notes: Last note about a request that was not captured, by kind.
         ambiguous: Level of the finding that only the order of apps tells the counts of this app from another app's.
             ``problem``: other processes have to find them. ``hint``: they may have to. None: the counts are distinct.
+        has_actual: Whether a baseline has actual values, so that outcomes are compared with them.
     """
 
     settings: Settings
@@ -77,6 +78,7 @@ class Deployment:
     shortage: Shortage | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
     ambiguous: Level | None = None
+    has_actual: bool = False
 
     def findings(self) -> list[Finding]:
         """Return all findings, problems first."""
@@ -159,6 +161,9 @@ class Deployment:
             what = "Prometheus receives groups only: all verdicts, but no Kolmogorov-Smirnov and no histograms."
             remedy = "Set 'BOXKITE_EXPORT_BINS' to true: a continuous feature then has some 140 series, instead of 35."
             yield Finding("hint", what, remedy)
+        if self.has_actual and settings.id_key is None:
+            what = "The ids of predictions are known to this server only, and until it ends; outcomes come later."
+            yield Finding("hint", what, "Set 'BOXKITE_ID_KEY' to a secret text, the same for all replicas.")
         if settings.metrics_path is None:
             yield Finding(
                 "hint", "There is no route for Prometheus.", "Set 'BOXKITE_METRICS_PATH', or serve export_http()."

@@ -23,6 +23,7 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.monitoring.findings import Deployment
 from flask_boxkite.naming import DROP_REASONS
 from flask_boxkite.testing import RecordingSink
+from tests.baseline.training.building import built
 from tests.faults import mounted
 
 PAGES = ("/boxkite/", "/boxkite/drift.json", "/boxkite/report.html", "/boxkite/boxkite.css", "/boxkite/boxkite.js")
@@ -287,6 +288,15 @@ def test_the_doctor_says_what_is_off(baseline: Baseline, tmp_path: Path) -> None
     }
     bare.debug = True
     assert "Everybody who reaches the server can see the drift page." not in found(bare)
+
+
+def test_the_doctor_says_that_outcomes_need_a_key() -> None:
+    said = "The ids of predictions are known to this server only, and until it ends; outcomes come later."
+    scores = np.linspace(0.01, 0.99, 100)
+    judged = built({"age": scores}, scores, actual=np.arange(100) % 2)
+    common = {"BOXKITE_METRICS_TOKEN": TOKEN}
+    assert found(make_app(judged, **common))[said] == "hint"
+    assert said not in found(make_app(judged, BOXKITE_ID_KEY="a secret of more than 16", **common))
 
 
 def test_the_doctor_sees_what_was_lost(baseline: Baseline) -> None:
