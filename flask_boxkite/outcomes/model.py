@@ -279,7 +279,7 @@ class ModelOutcomes:
         answers: list[str | None] = []
         try:
             self._note_first(found)
-            # One transaction at a time: what was counted before a failure must not be called failed.
+            # One transaction at a time, so that outcomes before a failure are not called failed.
             for first in range(0, len(found), AT_ONCE):
                 answers += self._count(found[first : first + AT_ONCE])
         except OSError as error:
