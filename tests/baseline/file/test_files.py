@@ -438,7 +438,7 @@ def test_a_file_with_a_changed_byte_is_refused_or_means_the_same(tmp_path: Path,
         (
             r'group="\(0.0,20.0\]"',
             'group="(0.0,15.0]"',
-            "The groups of 'age' must end at its bounds and reach the last, got (0.0, 15.0, 20.0, 30.0).",
+            "The groups of 'age' must increase and end at its bounds, got (0.0, 15.0, 20.0, 30.0).",
         ),
         (
             r'(group="\(0.0,20.0\]"}) 12',
