@@ -243,8 +243,7 @@ class ModelMonitoringService:
         Raises:
             BoxkiteError: The baseline has no actual values to compare with.
         """
-        text = None if key is None else str(key)
-        return self.app.log_outcome(prediction_id, actual, predicted=predicted, key=text, model=self.model)
+        return self.app.log_outcome(prediction_id, actual, predicted=predicted, key=key, model=self.model)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

@@ -12,9 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.errors import BoxkiteError
@@ -26,10 +23,10 @@ from flask_boxkite.live.section import Section
 from flask_boxkite.live.snapshot_ring import RingFile
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import History, Slots, Windows
-from flask_boxkite.monitoring.observation import Observation, observe
+from flask_boxkite.monitoring.observation import Observation, observe, observed_performance
 from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.page.content import App, Query
-from flask_boxkite.performance.report import PerformanceReport, performance_report
+from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["app_of", "observations"]
 
@@ -127,18 +124,7 @@ def _performance(directory: Path, seen: Observation) -> PerformanceReport | None
     layout = OutcomeCells(seen.baseline.validation)
     section = outcome_section(seen.model, seen.baseline, layout)
     counts = _Counts(directory, section, outcome_book(directory, section).totals)
-    return performance_report(
-        seen.model,
-        seen.baseline,
-        seen.layout,
-        seen.cells,
-        layout,
-        counts.window(seen.window),
-        whole=counts.totals().cells,
-        now=time.time(),
-        window=seen.window,
-        alpha=seen.alpha,
-    )
+    return observed_performance(seen, layout, counts, now=time.time())
 
 
 class _Counts:
@@ -168,13 +154,6 @@ class _Counts:
             raise FileNotFoundError(errno.ENOENT, "it has no snapshots. Only '--window start' needs none")
         history = self._windows.history()
         return history, self.totals()
-
-    def window(self, name: str | None) -> NDArray[np.int64]:
-        """Return the counts of a window, or since the start; errors are the same as for `history`."""
-        if name is None:
-            return self.totals().cells
-        history, totals = self.history()
-        return history.window(name, totals)
 
     def slots(self, name: str) -> Slots:
         """Return the counts of a window, slot by slot.

@@ -157,13 +157,14 @@ class AppMonitor:
         actual: Any,
         *,
         predicted: Any = None,
-        key: str | None = None,
+        key: str | int | None = None,
         model: str | None = None,
     ) -> bool:
         """Count the value that came true for a prediction, as `Boxkite.log_outcome` does; return whether it was."""
         if not self.settings.enabled:
             return False
-        return self.log_outcomes([Given(prediction_id, actual, predicted, key)], model)[0] is None
+        text = None if key is None else str(key)
+        return self.log_outcomes([Given(prediction_id, actual, predicted, text)], model)[0] is None
 
     def log_outcomes(self, given: Sequence[Given], model: str | None = None) -> list[str | None]:
         """Count outcomes; return, for each, the reason for which it was not counted (`naming.REJECTIONS`), or None.

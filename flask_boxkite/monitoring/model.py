@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.config import Settings
 from flask_boxkite.delivery import Recorders
@@ -347,7 +344,7 @@ class ModelMonitor:
             BoxkiteError: There is no baseline to compare with, or the counts cannot be read.
             ConfigError: There is no such window.
         """
-        observation = self.observe(window)
+        observation = self._observed(window)
         if observation.report is None:
             msg = f"Model {self.model!r} has no baseline. Write one with export_text() and set 'BOXKITE_BASELINE'."
             raise BoxkiteError(msg)
@@ -379,6 +376,17 @@ class ModelMonitor:
             BoxkiteError: The counts cannot be read.
             ConfigError: There is no such window.
         """
+        seen = self._observed(window)
+        if self.outcomes is None:
+            return seen
+        with _readable(window):
+            from flask_boxkite.monitoring.observation import observed_performance
+
+            performance = observed_performance(seen, self.outcomes.layout, self.outcomes, now=self._clock())
+            return replace(seen, performance=performance)
+
+    def _observed(self, window: str | None) -> Observation:
+        """Return the same without its performance."""
         if window is not None and window not in WINDOWS:
             msg = f"'window' must be one of {', '.join(map(repr, WINDOWS))} or None, got {window!r}."
             raise ConfigError(msg)
@@ -386,7 +394,7 @@ class ModelMonitor:
         with _readable(window):
             from flask_boxkite.monitoring.observation import observe  # in here: its file may not open either
 
-            seen = observe(
+            return observe(
                 self.model,
                 self.baseline,
                 self.counter.layout,
@@ -395,31 +403,6 @@ class ModelMonitor:
                 alpha=self.settings.drift_alpha,
                 timelines=self._timelines,
             )
-            return replace(seen, performance=self._performance(seen.cells, window))
-
-    def _performance(self, cells: NDArray[np.int64], window: str | None) -> PerformanceReport | None:
-        """Return how good the model is; None if its baseline has no actual values.
-
-        Raises:
-            OSError: The outcomes cannot be read.
-        """
-        if self.outcomes is None or self.baseline is None:
-            return None
-        from flask_boxkite.performance.report import performance_report
-
-        return performance_report(
-            self.model,
-            self.baseline,
-            self.counter.layout,
-            cells,
-            self.outcomes.layout,
-            self.outcomes.window(window),
-            whole=self.outcomes.totals().cells,
-            slots=self.outcomes.slots(),
-            now=self._clock(),
-            window=window,
-            alpha=self.settings.drift_alpha,
-        )
 
     def course(self, variable: Distribution) -> list[CoursePoint]:
         """Return how far one of the baseline's variables was from training in the course of the last day.

@@ -23,24 +23,29 @@ from flask_boxkite.drift.timelines import Timelines
 from flask_boxkite.drift.verdict import DRIFTED_SIZE, MINIMUM_ROWS
 from flask_boxkite.live.failed import Failures, failures_of
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
+from flask_boxkite.live.outcome_cells import OutcomeCells
 from flask_boxkite.live.totals import Totals
 from flask_boxkite.live.windows import LONGEST, SLOT_SECONDS, WINDOWS, History, Slots
 from flask_boxkite.naming import CAPTURE_REASONS, STATUSES
-from flask_boxkite.performance.report import PerformanceReport
+from flask_boxkite.performance.report import PerformanceReport, performance_report
 
-__all__ = ["CoursePoint", "LiveCounts", "Observation", "course", "observe"]
+__all__ = ["CoursePoint", "LiveCounts", "Observation", "WindowedCounts", "course", "observe", "observed_performance"]
 
 _HOUR_SECONDS = 3600.0
 
 
-class LiveCounts(Protocol):
-    """Reader of a model's counts; all methods raise OSError if the counts cannot be read just now."""
+class WindowedCounts(Protocol):
+    """Reader of the counts of one section; all methods raise OSError if the counts cannot be read just now."""
 
     def totals(self) -> Totals:
         """Return all counts since the start."""
 
     def history(self) -> tuple[History, Totals]:
         """Return the snapshots of the last day, and totals from just after them."""
+
+
+class LiveCounts(WindowedCounts, Protocol):
+    """Reader of a model's counts."""
 
     def slots(self, name: str) -> Slots:
         """Return the counts of the last ``5m``, ``1h`` or ``24h``, slot by slot."""
@@ -170,6 +175,46 @@ def observe(
     trained = None if timelines is None else timelines.trained
     return Observation(
         model, baseline, window, alpha, layout, cells, timeline, totals.cells, history.snapshots, trained
+    )
+
+
+def observed_performance(
+    seen: Observation, layout: OutcomeCells, counts: WindowedCounts, *, now: float
+) -> PerformanceReport:
+    """Return how good an observed model is, by the outcomes that came in the same window.
+
+    Args:
+        seen: Predictions of the model, whose baseline has a validation.
+        layout: Meaning of the counts of its outcomes.
+        counts: Reader of these counts.
+        now: Present Unix time.
+
+    Raises:
+        OSError: The counts cannot be read.
+    """
+    assert seen.baseline is not None
+    slots = None
+    try:
+        history, totals = counts.history()
+        slots = history.slots(LONGEST, totals).cells
+        outcomes = totals.cells if seen.window is None else history.window(seen.window, totals)
+    except OSError:
+        if seen.window is not None:
+            raise
+        totals = counts.totals()  # these do not depend on snapshots
+        outcomes = totals.cells
+    return performance_report(
+        seen.model,
+        seen.baseline,
+        seen.layout,
+        seen.cells,
+        layout,
+        outcomes,
+        whole=totals.cells,
+        slots=slots,
+        now=now,
+        window=seen.window,
+        alpha=seen.alpha,
     )
 
 

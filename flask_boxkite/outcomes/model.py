@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from bisect import bisect_left
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.validation import ClassValidation
@@ -21,7 +19,7 @@ from flask_boxkite.live.folding import RECENT_FILE
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS, OutcomeCells
 from flask_boxkite.live.store import Store
 from flask_boxkite.live.totals import Totals
-from flask_boxkite.live.windows import LONGEST, History
+from flask_boxkite.live.windows import History
 from flask_boxkite.naming import REJECTIONS
 from flask_boxkite.outcomes.book import Outcome, OutcomeBook
 from flask_boxkite.outcomes.book_file import AT_ONCE
@@ -35,8 +33,6 @@ from flask_boxkite.system.throttle import Throttle
 from flask_boxkite.values.ids import PredictionId
 
 __all__ = ["Given", "ModelOutcomes", "model_outcomes"]
-
-logger = logging.getLogger("flask_boxkite")
 
 _ROW = re.compile(r"(.+)/([0-9]{1,9})", re.DOTALL)
 _MOMENT = re.compile(r"/([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})/[0-9a-f-]{36}(?:/[0-9]{1,9})?\Z")
@@ -175,7 +171,6 @@ class ModelOutcomes:
         self.reader = reader
         self.are_numbers = len(baseline.outputs) == 1 and not isinstance(baseline.validation, ClassValidation)
         self._carried_of = reader.carried
-        self._names = tuple(item.name for item in baseline.outputs)
         self._name = f"{model}\n{baseline.fingerprint}"
         self._section = outcome_section(model, baseline, self.layout)
         self._store = store
@@ -225,8 +220,7 @@ class ModelOutcomes:
             prediction: Id that no client knows yet.
             row: Outputs in the order of the baseline.
         """
-        value = self.reader.value_of(row)
-        carried = None if value is None else self.reader.carried(value)
+        carried = self._carried(row)
         return None if carried is None else self._place.seal.seal(prediction, carried)
 
     def remember(self, prediction: PredictionId, rows: Any) -> None:
@@ -237,7 +231,7 @@ class ModelOutcomes:
             rows: Outputs of each row, in the order of the baseline, shape (rows, outputs).
         """
         seconds, fingerprint = prediction.time_ns / 1e9, self._place.seal.fingerprint(prediction.text)
-        values = np.array([self._carried(row) for row in rows], dtype=np.float64)
+        values = np.array([self._carried(row) for row in rows], dtype=np.float64)  # None becomes NaN
         is_known = np.isfinite(values)
         if not is_known.any() or (table := self._place.recent.get(to_write=True)) is None:
             return
@@ -256,13 +250,12 @@ class ModelOutcomes:
             seconds: Time of the prediction in Unix seconds.
         """
         value = self._carried(row)
-        if value == value and (table := self._place.recent.get(to_write=True)) is not None:
+        if value is not None and (table := self._place.recent.get(to_write=True)) is not None:
             table.put(self._fingerprint_of_key(key), value, seconds)
 
-    def _carried(self, row: Sequence[Any]) -> float:
+    def _carried(self, row: Sequence[Any]) -> float | None:
         value = self.reader.value_of(row)
-        carried = None if value is None else self.reader.carried(value)
-        return np.nan if carried is None else carried
+        return None if value is None else self.reader.carried(value)
 
     def _fingerprint_of_key(self, key: str) -> int:
         return self._place.seal.fingerprint(f"key\n{key}")
@@ -412,25 +405,6 @@ class ModelOutcomes:
         """
         history = self._store.windows(self._section).history()
         return history, self.totals()
-
-    def slots(self) -> NDArray[np.int64]:
-        """Return the counts of the last day by slot of time, shape (slots, layout.size).
-
-        Raises:
-            OSError: They cannot be read.
-        """
-        return self._store.windows(self._section).history().slots(LONGEST, self.totals()).cells
-
-    def window(self, name: str | None) -> NDArray[np.int64]:
-        """Return the counts of a window, or since the start.
-
-        Raises:
-            OSError: They cannot be read.
-        """
-        if name is None:
-            return self.totals().cells
-        history, totals = self.history()
-        return history.window(name, totals)
 
 
 def _time_of(text: str) -> float | None:

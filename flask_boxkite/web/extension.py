@@ -244,8 +244,7 @@ class Boxkite:
             BoxkiteError: The baseline has no actual values to compare with.
             ConfigError: There is no such model.
         """
-        text = None if key is None else str(key)
-        return self._state().monitor.log_outcome(prediction_id, actual, predicted=predicted, key=text, model=model)
+        return self._state().monitor.log_outcome(prediction_id, actual, predicted=predicted, key=key, model=model)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
