@@ -172,7 +172,7 @@ def validated(validation: BinaryValidation) -> dict[str, Estimate]:
 
 def positive_shares(validation: BinaryValidation) -> Floats:
     """Return the expected share of positive rows in each bin, shape (bounds + 1,)."""
-    return pooled_shares(validation.positives, np.add(validation.negatives, validation.positives))
+    return pooled_shares(validation.positives, _trained(validation))
 
 
 def losses_of_rows(validation: BinaryValidation) -> dict[str, Floats]:
@@ -186,7 +186,7 @@ def losses_of_rows(validation: BinaryValidation) -> dict[str, Floats]:
 
 
 def _trained(validation: BinaryValidation) -> Floats:
-    return np.asarray(validation.negatives, dtype=np.float64) + np.asarray(validation.positives, dtype=np.float64)
+    return np.asarray(validation.bin_rows, dtype=np.float64)
 
 
 def _doubt(validation: BinaryValidation) -> tuple[Floats, Floats]:

@@ -159,39 +159,40 @@ def _parts(options: RuleOptions) -> dict[str, str]:
 
 # --- alerts ----------------------------------------------------------------------------------------------------------
 
-# A mean absolute error is compared by its size alone.
-WORSE = """\
+
+def _mae_worse(source: str) -> str:
+    """Return the expression of a mean absolute error that is too large; it is compared by its size alone."""
+    return f"""\
+max without (window, source) (
+  last_over_time(boxkite:model:mae{{source="{source}"}}[$lookback])
+  / on ($by) group_left () (boxkite:model:validated{{metric="mae"}} * $factor) > 1
+  and
+  last_over_time(boxkite:model:outcomes{{source="{source}"}}[$lookback]) >= $least
+)"""
+
+
+WORSE = f"""\
 max without (window) (
   last_over_time(boxkite:model:wrong_excess[$lookback]) >= $rise
   and
   last_over_time(boxkite:model:wrong_z[$lookback]) > $limit
   and ignoring (source)
-  last_over_time(boxkite:model:outcomes{source="outcomes"}[$lookback]) >= $least
+  last_over_time(boxkite:model:outcomes{{source="outcomes"}}[$lookback]) >= $least
 )
 or
-max without (window, source) (
-  last_over_time(boxkite:model:mae{source="outcomes"}[$lookback])
-  / on ($by) group_left () (boxkite:model:validated{metric="mae"} * $factor) > 1
-  and
-  last_over_time(boxkite:model:outcomes{source="outcomes"}[$lookback]) >= $least
-)"""
+{_mae_worse("outcomes")}"""
 
-EXPECTED_WORSE = """\
+EXPECTED_WORSE = f"""\
 max without (window, source) (
   - (
-    last_over_time(boxkite:model:accuracy{source="expected"}[$lookback])
-    - on ($by) group_left () boxkite:model:validated{metric="accuracy"}
+    last_over_time(boxkite:model:accuracy{{source="expected"}}[$lookback])
+    - on ($by) group_left () boxkite:model:validated{{metric="accuracy"}}
   ) >= $rise
   and
-  last_over_time(boxkite:model:outcomes{source="expected"}[$lookback]) >= $least
+  last_over_time(boxkite:model:outcomes{{source="expected"}}[$lookback]) >= $least
 )
 or
-max without (window, source) (
-  last_over_time(boxkite:model:mae{source="expected"}[$lookback])
-  / on ($by) group_left () (boxkite:model:validated{metric="mae"} * $factor) > 1
-  and
-  last_over_time(boxkite:model:outcomes{source="expected"}[$lookback]) >= $least
-)"""
+{_mae_worse("expected")}"""
 
 STOPPED = """\
 sum by ($by) (increase(boxkite_outcomes_total[1d] offset 1d)) > 0
