@@ -1,4 +1,4 @@
-"""The command that installs what an extra of this package holds, for messages."""
+"""The command that installs the packages of an extra of this package, for messages."""
 
 from __future__ import annotations
 
