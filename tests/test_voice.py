@@ -48,7 +48,7 @@ def read_by_users_and_developers() -> Iterator[Path]:
     yield from (path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
     yield from PACKAGE.rglob("*.html")
     yield from (ROOT / "docs").glob("*.md")
-    yield from (ROOT / "README.md", ROOT / "CHANGELOG.md")
+    yield from (ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY"))
 
 
 TEXTS = sorted(read_by_users_and_developers())
