@@ -5,13 +5,27 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+from pygments.lexer import inherit
+from pygments.lexers.promql import PromQLLexer
+from pygments.token import Name
+from sphinx.application import Sphinx
+
 from flask_boxkite import __version__
+
+# For the directives in `generated`.
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "flask-boxkite"
 copyright = "the authors of flask-boxkite"
 release = version = __version__
 
-extensions = ["myst_parser", "pallets_sphinx_themes", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "pallets_sphinx_themes", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated"]
+# Dashes alone: quotes stay as they are written.
+smartquotes_action = "D"
+toc_object_entries_show_parents = "hide"
 exclude_patterns = ["_build"]
 # The theme registers domains of Click and Jinja, which cannot be searched for a Markdown link.
 suppress_warnings = ["myst.domains"]
@@ -22,7 +36,9 @@ myst_heading_anchors = 3
 # Docstrings name code in single backquotes.
 default_role = "py:obj"
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
@@ -36,3 +52,14 @@ html_context = {"project_links": []}
 html_sidebars = {"**": ["localtoc.html", "relations.html", "searchbox.html"]}
 # The theme's banner would ask a package index for the newest version.
 version_banner = False
+
+
+class RuleLexer(PromQLLexer):
+    """PromQL with the names of recording rules, which have colons."""
+
+    tokens = {"root": [(r"[a-zA-Z_]\w*(:\w+)+", Name.Variable), inherit]}  # noqa: RUF012 - Pygments reads it so
+
+
+def setup(app: Sphinx) -> None:
+    """Register the lexer."""
+    app.add_lexer("promql", RuleLexer)
