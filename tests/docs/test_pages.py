@@ -75,7 +75,8 @@ def test_data_and_queries_parse(block: Block, tmp_path: Path) -> None:
         case "yaml":
             assert list(yaml.safe_load_all(block.source))
         case "promql":
-            rules = [{"record": "page:query", "expr": query} for query in queries_of(block.source)]
+            queries = enumerate(queries_of(block.source))
+            rules = [{"record": f"page:query{number}", "expr": query} for number, query in queries]
             (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "page", "rules": rules}]}))
             assert f"SUCCESS: {len(rules)} rules found" in check(tmp_path / "rules.yml")
 
