@@ -31,24 +31,24 @@ TYPES = {
 _ENTRY = re.compile(r"(?P<name>\w+): ``BOXKITE_\w+``(?: \((?P<default>.*?)\))?: (?P<meaning>.*)", re.S)
 
 
-class SettingsTable(SphinxDirective):
-    """A table of the settings that its lines name, from the docstring of `Settings`."""
+class SettingEntries(SphinxDirective):
+    """The settings that its lines name, from the docstring of `Settings`."""
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        """Return the table."""
-        return self.parse_text_to_nodes("\n".join(settings_table(self.content)))
+        """Return an entry for each."""
+        return self.parse_text_to_nodes("\n".join(setting_entries(self.content)))
 
 
-def settings_table(names: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a table of settings."""
-    entries = settings()
-    yield from ("| key | type | default | meaning |", "|---|---|---|---|")
+def setting_entries(names: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of the entries of settings."""
+    known = settings()
     for name in names:
-        default, meaning = entries[name]
-        kind = TYPES[Settings.__annotations__[name]]
-        yield f"| `BOXKITE_{name.upper()}` | {kind} | {default or 'none'} | {cell(meaning)} |"
+        default, meaning = known[name]
+        yield f"```{{confval}} BOXKITE_{name.upper()}"
+        yield from (f":type: {TYPES[Settings.__annotations__[name]]}", f":default: {code(default or 'none').replace('None', 'none')}", "")
+        yield from (code(meaning[0].upper() + meaning[1:]), "```", "")
 
 
 def settings() -> dict[str, tuple[str | None, str]]:
@@ -79,15 +79,15 @@ def command_help(command: click.Command) -> Iterator[str]:
         else:
             yield from (escaped(" ".join(lines)), "")
 
-    yield from ("| option | meaning |", "|---|---|")
+    yield from (f"```{{program}} {context.info_name}", "```", "")
     for option in command.params:
         if isinstance(option, click.Option) and (record := option.get_help_record(context)):
-            yield f"| `{record[0]}` | {cell(escaped(record[1]))} |"
+            yield from (f"```{{option}} {record[0]}", escaped(record[1]), "```", "")
 
 
-def cell(text: str) -> str:
-    """Return the text of a cell, in which one backquote marks code, as in Markdown."""
-    return text.replace("``", "`").replace("|", "\\|")
+def code(text: str) -> str:
+    """Return text of a docstring as Markdown, in which one backquote marks code."""
+    return text.replace("``", "`")
 
 
 def escaped(text: str) -> str:
@@ -97,6 +97,6 @@ def escaped(text: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
-    app.add_directive("settings", SettingsTable)
+    app.add_directive("settings", SettingEntries)
     app.add_directive("command", Command)
     return {"parallel_read_safe": True}
