@@ -46,8 +46,9 @@ def setting_entries(names: Iterable[str]) -> Iterator[str]:
     known = settings()
     for name in names:
         default, meaning = known[name]
+        default = "none" if default in (None, "None") else code(default)
         yield f"```{{confval}} BOXKITE_{name.upper()}"
-        yield from (f":type: {TYPES[Settings.__annotations__[name]]}", f":default: {code(default or 'none').replace('None', 'none')}", "")
+        yield from (f":type: {TYPES[Settings.__annotations__[name]]}", f":default: {default}", "")
         yield from (code(meaning[0].upper() + meaning[1:]), "```", "")
 
 
