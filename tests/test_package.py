@@ -249,10 +249,10 @@ def test_strangers_stay_strangers(unit: str) -> None:
     assert known & STRANGERS[unit] == set()
 
 
-def test_the_readme_says_where_everything_is() -> None:
+def test_contributors_read_where_everything_is() -> None:
     """It names each folder, in the order of the levels, the last level first."""
-    develop = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Develop\n")[2]
-    cells = re.findall(r"^\| (`.*?) \|", develop, re.M)
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## Where everything is\n")[2]
+    cells = re.findall(r"^\| (`.*?) \|", text, re.M)
     rows = [re.findall(r"`(\w+)(?:/|\.py)`", cell) for cell in cells]
     level_of = {unit: number for number, level in enumerate(LEVELS) for unit in level}
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}

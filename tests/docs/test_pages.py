@@ -32,7 +32,7 @@ DOCS = ROOT / "docs"
 
 PAGES = sorted(
     path
-    for path in [ROOT / "README.md", *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
     if not path.is_relative_to(DOCS / "_build")
 )
 GIVEN: dict[Path, Callable[[], dict[str, object]]] = {
