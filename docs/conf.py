@@ -22,7 +22,13 @@ project = "flask-boxkite"
 copyright = "the authors of flask-boxkite"
 release = version = __version__
 
-extensions = ["myst_parser", "pallets_sphinx_themes", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated"]
+extensions = [
+    "myst_parser",
+    "pallets_sphinx_themes",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "generated",
+]
 # Dashes alone: quotes stay as they are written.
 smartquotes_action = "D"
 toc_object_entries_show_parents = "hide"

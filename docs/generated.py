@@ -28,7 +28,9 @@ TYPES = {
 }
 """Words for the types of settings, by their annotations."""
 
-_ENTRY = re.compile(r"(?P<name>\w+): ``BOXKITE_\w+``(?: \((?P<default>.*?)\))?: (?P<meaning>.*)", re.S)
+_ENTRY = re.compile(
+    r"(?P<name>\w+): ``BOXKITE_\w+``(?: \((?P<default>.*?)\))?: (?P<meaning>.*)", re.S
+)
 
 
 class SettingEntries(SphinxDirective):
@@ -55,7 +57,10 @@ def setting_entries(names: Iterable[str]) -> Iterator[str]:
 def settings() -> dict[str, tuple[str | None, str]]:
     """Return the default and the meaning of each setting, as its docstring has them."""
     text = inspect.cleandoc(Settings.__doc__ or "").partition("Attributes:\n")[2]
-    entries = (_ENTRY.fullmatch(" ".join(entry.split())) for entry in re.split(r"\n    (?=\w)", f"\n{text}")[1:])
+    entries = (
+        _ENTRY.fullmatch(" ".join(entry.split()))
+        for entry in re.split(r"\n    (?=\w)", f"\n{text}")[1:]
+    )
     return {entry["name"]: (entry["default"], entry["meaning"]) for entry in entries if entry}
 
 
@@ -66,7 +71,9 @@ class Command(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the parts."""
-        return self.parse_text_to_nodes("\n".join(command_help(boxkite.commands[self.arguments[0]])))
+        return self.parse_text_to_nodes(
+            "\n".join(command_help(boxkite.commands[self.arguments[0]]))
+        )
 
 
 def command_help(command: click.Command) -> Iterator[str]:

@@ -89,7 +89,9 @@ def svg(height: float, title: str, parts: Iterable[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" role="img" '
         f'font-family="system-ui, sans-serif" font-size="13">\n<title>{escape(title)}</title>\n'
-        f'<rect width="{WIDTH}" height="{height:g}" rx="8" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
+        f'<rect width="{WIDTH}" height="{height:g}" rx="8" fill="#ffffff"/>\n'
+        + "\n".join(parts)
+        + "\n</svg>\n"
     )
 
 
@@ -98,12 +100,29 @@ def box(left: float, top: float, right: float, bottom: float, fill: str) -> str:
     return f'<rect x="{left:.1f}" y="{top:.1f}" {size} fill="{fill}"/>'
 
 
-def label(x: float, y: float, text: str, *, anchor: str = "start", fill: str = TEXT, weight: str = "normal") -> str:
+def label(
+    x: float,
+    y: float,
+    text: str,
+    *,
+    anchor: str = "start",
+    fill: str = TEXT,
+    weight: str = "normal",
+) -> str:
     style = f'text-anchor="{anchor}" fill="{fill}" font-weight="{weight}"'
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
 
 
-def line(x1: float, y1: float, x2: float, y2: float, colour: str = LINE, *, dashes: str = "", width: float = 1) -> str:
+def line(
+    x1: float,
+    y1: float,
+    x2: float,
+    y2: float,
+    colour: str = LINE,
+    *,
+    dashes: str = "",
+    width: float = 1,
+) -> str:
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
     return f'<line {ends} stroke="{colour}" stroke-width="{width:g}"{dashed}/>'
@@ -141,7 +160,9 @@ def picture_of_bins() -> str:
     for decile in item.group_bounds[1:-1]:
         parts.append(line(x(decile), 44, x(decile), 210, MARK, dashes="3 3"))
     parts.append(line(30, 210, WIDTH - 30, 210, TEXT))
-    parts += [label(x(at), 228, f"{at:,}", anchor="middle", fill=QUIET) for at in range(0, 5001, 1000)]
+    parts += [
+        label(x(at), 228, f"{at:,}", anchor="middle", fill=QUIET) for at in range(0, 5001, 1000)
+    ]
     return svg(240, "Bins of one feature; nine of their bounds are the deciles of training", parts)
 
 
@@ -150,7 +171,9 @@ def picture_of_groups() -> str:
     rng = np.random.default_rng(2)
     item = distribution(rng.normal(50, 10, 10_000), "age")
     served = np.concatenate([rng.normal(54, 10, 920), np.full(80, math.nan)])
-    trained, live = (np.array(group_counts(item, cells)) for cells in (item.cells, cells_of(item, served)))
+    trained, live = (
+        np.array(group_counts(item, cells)) for cells in (item.cells, cells_of(item, served))
+    )
     names = [group.name for group in item.groups]
     x, y = Axis(0, len(names), 45, WIDTH - 15), Axis(0, 0.2, 215, 50)
 
@@ -165,24 +188,35 @@ def picture_of_groups() -> str:
         words = name.strip("_") if name.startswith("_") else f"decile {index}"
         place = f'transform="translate({middle + 4:.1f},224) rotate(-45)"'
         parts.append(f'<text {place} text-anchor="end" fill="{QUIET}">{words}</text>')
-    return svg(290, "One feature in its groups: ten deciles, below, above, missing and invalid", parts)
+    return svg(
+        290, "One feature in its groups: ten deciles, below, above, missing and invalid", parts
+    )
 
 
 def picture_of_verdicts() -> str:
     """Draw the verdict on a shifted normal feature, by rows and size of the shift."""
     trained, columns, rows = 10_000, 110, 70
     x, y = Axis(math.log10(30), 5, 60, WIDTH - 40), Axis(0, 1, 250, 45)
-    parts = key(60, 26, [(COLOURS[verdict], verdict) for verdict in ("stable", "shifted", "drifted", "major")])
+    parts = key(
+        60,
+        26,
+        [(COLOURS[verdict], verdict) for verdict in ("stable", "shifted", "drifted", "major")],
+    )
     across, up = (x.stop - x.start) / columns, (y.start - y.stop) / rows
     for i in range(columns):
         live = 10 ** (x.low + (i + 0.5) / columns * (x.high - x.low))
-        for verdict, first, last in runs([verdict_of_shift(trained, live, (j + 0.5) / rows) for j in range(rows)]):
+        for verdict, first, last in runs(
+            [verdict_of_shift(trained, live, (j + 0.5) / rows) for j in range(rows)]
+        ):
             left, top, bottom = x.start + i * across, y.start - last * up, y.start - first * up
             parts.append(box(left, top, min(left + across + 1, x.stop), bottom, COLOURS[verdict]))
 
     ticks = (30, 100, 1000, 10_000, 100_000)
     parts += [label(x(math.log10(n)), 270, f"{n:,}", anchor="middle", fill=QUIET) for n in ticks]
-    parts += [label(54, y(shift) + 4, f"{shift:g}", anchor="end", fill=QUIET) for shift in (0, 0.25, 0.5, 0.75, 1)]
+    parts += [
+        label(54, y(shift) + 4, f"{shift:g}", anchor="end", fill=QUIET)
+        for shift in (0, 0.25, 0.5, 0.75, 1)
+    ]
     parts.append(label(60, 292, "across: live rows; up: shift in standard deviations", fill=QUIET))
     return svg(302, "The verdict by number of rows and size of the shift", parts)
 
@@ -206,14 +240,28 @@ def picture_of_stretches() -> str:
     change = x(math.log10(5 * minute))
     parts = [line(60, y(1), WIDTH - 30, y(1), MARK, dashes="4 3")]
     parts.append(label(WIDTH - 30, y(1) - 6, "limit", anchor="end", fill=MARK))
-    parts += [line(change, 44, change, 220, QUIET, dashes="2 3"), label(change + 6, 54, "begins with the change")]
-    parts.append(curve([(x(math.log10(a)), y(e)) for a, e in zip(ago, excess, strict=True)], "#2563a8"))
+    parts += [
+        line(change, 44, change, 220, QUIET, dashes="2 3"),
+        label(change + 6, 54, "begins with the change"),
+    ]
+    parts.append(
+        curve([(x(math.log10(a)), y(e)) for a, e in zip(ago, excess, strict=True)], "#2563a8")
+    )
     ticks = {10: "10 s", 60: "1 min", 300: "5 min", 3600: "1 h", 7 * 3600: "7 h"}
-    parts += [label(x(math.log10(at)), 238, text, anchor="middle", fill=QUIET) for at, text in ticks.items()]
+    parts += [
+        label(x(math.log10(at)), 238, text, anchor="middle", fill=QUIET)
+        for at, text in ticks.items()
+    ]
     parts += [label(54, y(at) + 4, f"{at:g}", anchor="end", fill=QUIET) for at in range(5)]
-    parts.append(label(60, 24, "G as a multiple of its limit, by length of the stretch that ends now"))
+    parts.append(
+        label(60, 24, "G as a multiple of its limit, by length of the stretch that ends now")
+    )
     parts.append(line(60, 220, WIDTH - 30, 220, TEXT))
-    return svg(252, "G over its limit for stretches of different length; the change is plainest where it began", parts)
+    return svg(
+        252,
+        "G over its limit for stretches of different length; the change is plainest where it began",
+        parts,
+    )
 
 
 def picture_of_repeats() -> str:
@@ -222,14 +270,27 @@ def picture_of_repeats() -> str:
     all_differ = np.bincount(rng.integers(0, ROW_BUCKETS, 600), minlength=ROW_BUCKETS)
     repeated = 10 * np.bincount(rng.integers(0, ROW_BUCKETS, 60), minlength=ROW_BUCKETS)
     parts = []
-    for top, buckets, text in ((0, all_differ, "600 rows that all differ"), (120, repeated, "60 rows, ten times each")):
+    for top, buckets, text in (
+        (0, all_differ, "600 rows that all differ"),
+        (120, repeated, "60 rows, ten times each"),
+    ):
         rows = float(recurrence(buckets[np.newaxis], 0.0)[0])
         x, y = Axis(0, ROW_BUCKETS, 40, WIDTH - 20), Axis(0, 32, top + 125, top + 45)
-        said = f"{text}. Measured: each came {rows:.1f} times, so 600 rows count as {600 / rows:.0f}."
+        said = (
+            f"{text}. Measured: each came {rows:.1f} times, so 600 rows count as {600 / rows:.0f}."
+        )
         parts.append(label(40, top + 32, said))
         for bucket, count in enumerate(buckets):
             if count:
-                parts.append(box(x(bucket), y(count), x(bucket + 1), y(0), LIVE if top == 0 else COLOURS["drifted"]))
+                parts.append(
+                    box(
+                        x(bucket),
+                        y(count),
+                        x(bucket + 1),
+                        y(0),
+                        LIVE if top == 0 else COLOURS["drifted"],
+                    )
+                )
         parts.append(line(40, y(0), WIDTH - 20, y(0), TEXT))
         parts += [label(34, y(at) + 4, str(at), anchor="end", fill=QUIET) for at in (0, 20)]
     return svg(260, "Rows in 256 buckets by a hash of their values", parts)
@@ -250,8 +311,15 @@ def picture_of_outcomes() -> str:
 
     bounds = np.clip([0.0, *validation.upper_bounds, 1.0], 0, 1)
     x, y, z = Axis(0, 1, 50, WIDTH - 20), Axis(0, 1, 140, 45), Axis(0, 4, 265, 170)
-    parts = [label(50, 28, "held-out rows: share that came true, by score"), line(50, 140, WIDTH - 20, 140, TEXT)]
-    middles = [((a + b) / 2, share) for a, b, share in zip(bounds, bounds[1:], shares, strict=False) if b > a + 1e-6]
+    parts = [
+        label(50, 28, "held-out rows: share that came true, by score"),
+        line(50, 140, WIDTH - 20, 140, TEXT),
+    ]
+    middles = [
+        ((a + b) / 2, share)
+        for a, b, share in zip(bounds, bounds[1:], shares, strict=False)
+        if b > a + 1e-6
+    ]
     parts.append(curve([(x(at), y(share)) for at, share in middles], TEXT))
     for counts, colour in ((trained, TRAINING), (live, LIVE)):
         steps = []
@@ -259,11 +327,20 @@ def picture_of_outcomes() -> str:
             height = 0.0 if b <= a + 1e-6 else min(float(count) / counts.sum() / (b - a), 4)
             steps += [(x(a), z(height)), (x(b), z(height))] if b > a + 1e-6 else []
         parts.append(curve(steps, colour))
-    said = [(TRAINING, f"held-out rows: accuracy {known:.2f}"), (LIVE, f"live rows: {expected:.2f} is to be expected")]
+    said = [
+        (TRAINING, f"held-out rows: accuracy {known:.2f}"),
+        (LIVE, f"live rows: {expected:.2f} is to be expected"),
+    ]
     parts += [*key(50, 168, said), line(50, 265, WIDTH - 20, 265, TEXT)]
-    parts += [label(x(at), 283, f"{at:g}", anchor="middle", fill=QUIET) for at in (0, 0.25, 0.5, 0.75, 1)]
+    parts += [
+        label(x(at), 283, f"{at:g}", anchor="middle", fill=QUIET) for at in (0, 0.25, 0.5, 0.75, 1)
+    ]
     parts += [label(44, y(at) + 4, f"{at:.0%}", anchor="end", fill=QUIET) for at in (0, 1)]
-    return svg(295, "Live scores have moved to where the model is less sure, so less accuracy is to be expected", parts)
+    return svg(
+        295,
+        "Live scores have moved to where the model is less sure, so less accuracy is to be expected",
+        parts,
+    )
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -272,7 +349,9 @@ def picture_of_outcomes() -> str:
 def export(features: object, inference: object = None, **options: object) -> Baseline:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "baseline.prom"
-        return ModelMonitoringService.export_text(features, inference, path, progress=False, **options)  # type: ignore[arg-type]
+        return ModelMonitoringService.export_text(
+            features, inference, path, progress=False, **options
+        )  # type: ignore[arg-type]
 
 
 def distribution(values: Floats, name: str = "x") -> Continuous:
@@ -303,7 +382,14 @@ def verdict_of_shift(trained: int, live: float, shift: float) -> str:
     verdict = None if g[0] > limit else "stable"
     uncertain = 1 / rows
     found = judgements(
-        before, now, layout, [verdict], g=g, dispersion=np.ones(1), limit=np.array([limit]), uncertain=uncertain
+        before,
+        now,
+        layout,
+        [verdict],
+        g=g,
+        dispersion=np.ones(1),
+        limit=np.array([limit]),
+        uncertain=uncertain,
     )
     return found[0].verdict
 
@@ -317,14 +403,23 @@ def runs(values: Sequence[str]) -> Iterable[tuple[str, int, int]]:
             first = index
 
 
-def scanned_of(item: Continuous, starts: Floats, cells: NDArray[np.int64], now: float) -> tuple[Scan, Timeline]:
+def scanned_of(
+    item: Continuous, starts: Floats, cells: NDArray[np.int64], now: float
+) -> tuple[Scan, Timeline]:
     """Scan a timeline of rows that all differ and come one in a request."""
     trained = Trained(variables_of((item,), ()))
     rng = np.random.default_rng(6)
-    buckets = np.array([np.bincount(rng.integers(0, ROW_BUCKETS, n), minlength=ROW_BUCKETS) for n in cells.sum(axis=1)])
+    buckets = np.array(
+        [
+            np.bincount(rng.integers(0, ROW_BUCKETS, n), minlength=ROW_BUCKETS)
+            for n in cells.sum(axis=1)
+        ]
+    )
     timeline = Timeline.of_slots(starts, trained.sums.of(cells), buckets, cells.sum(axis=1), now)
     alpha = 1e-5 / 30
-    return scan(trained.counts, timeline, trained.sums.firsts, trained.degrees, alpha=alpha, collisions=0.0), timeline
+    return scan(
+        trained.counts, timeline, trained.sums.firsts, trained.degrees, alpha=alpha, collisions=0.0
+    ), timeline
 
 
 if __name__ == "__main__":
