@@ -54,6 +54,8 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+# Browsers do not fetch pages from a disk for summaries of results.
+html_show_search_summary = False
 html_context = {"project_links": []}
 html_sidebars = {"**": ["localtoc.html", "relations.html", "searchbox.html"]}
 # The theme's banner would ask a package index for the newest version.
