@@ -45,7 +45,10 @@ CLIENTS = ("kserve>=0.15", "mlserver>=1.6", "tritonclient[http]>=2.50")
 SERVERS = ("granian", "cheroot", "hypercorn", "uvicorn", "a2wsgi", "asgiref", "h2")
 MOD_WSGI = ("apache2-bin", "libapache2-mod-wsgi-py3")
 # What the tests read besides themselves; the package must come from the wheel.
-COPIED_FOR_WHEEL = ("tests", "examples", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml")
+COPIED_FOR_WHEEL = (
+    *("tests", "examples", "docs"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml"),
+)
 
 
 class InstallError(Exception):
@@ -203,7 +206,7 @@ def copy_tests(destination: Path) -> Path:
     for name in COPIED_FOR_WHEEL:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, destination / name, ignore=shutil.ignore_patterns("__pycache__", "run"))
+            shutil.copytree(source, destination / name, ignore=shutil.ignore_patterns("__pycache__", "run", "_build"))
         elif source.is_file():
             shutil.copy2(source, destination / name)
     return destination
