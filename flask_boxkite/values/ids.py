@@ -59,7 +59,7 @@ def request_part(text: str) -> str:
     """Return the part of a prediction id, or of its uuid, that predictions of one request share; other texts whole.
 
     >>> request_part("server/2026-01-31T12:00:00/5a0f1c2d-9e8b-4a7c-8d6e-0123456789ab")
-    'server/2026-01-31T12:00:00/5a0f1c2d-9e8b-4a'
+    'server/2026-01-31T12:00:00/5a0f1c2d-9e8b-4a7'
     """
     return text[:-_OWN] if _UUID.fullmatch(text, max(len(text) - 36, 0)) else text
 
