@@ -89,8 +89,8 @@ def challenge(
     Examples:
       flask boxkite challenge --records /var/log/models --champion v1.prom --challenger v2.prom
       flask boxkite challenge --records s3://logs --champion v1.prom --challenger v2.prom --outcomes chargebacks.csv
-      flask boxkite challenge --records logs --champion v1.prom --challenger v2.prom --outcomes orders.parquet \\
-        --key order_id --fail-on not-better
+      flask boxkite challenge --records logs --champion v1.prom --challenger v2.prom --outcomes o.csv --key order_id
+      flask boxkite challenge --records logs --champion v1.prom --challenger v2.prom --outcomes o.csv --fail-on worse
     """
     from flask_boxkite.cli.terminal import printing, waiting
 

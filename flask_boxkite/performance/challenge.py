@@ -13,7 +13,7 @@ from flask_boxkite.performance import intervals
 from flask_boxkite.performance.challenge_wording import as_markdown, as_text
 from flask_boxkite.performance.exchange import difference
 from flask_boxkite.performance.metric import Estimate
-from flask_boxkite.performance.pair_reader import KnownRow, PairReader
+from flask_boxkite.performance.pair_reader import KnownRows, PairReader
 from flask_boxkite.performance.paired import HIGHER_IS_BETTER, PairedMetric, of_binary, of_classes, of_regression
 from flask_boxkite.performance.verdict import MINIMUM_OUTCOMES
 from flask_boxkite.suggestion import suggestion
@@ -205,7 +205,7 @@ def challenge_report(
     contestants: tuple[Contestant, Contestant],
     reader: PairReader,
     values: NDArray[np.float64],
-    known: Mapping[int, KnownRow],
+    known: KnownRows,
     rejected: Mapping[str, int],
     *,
     alpha: float,
@@ -218,21 +218,20 @@ def challenge_report(
         contestants: The champion and the challenger.
         reader: Reader of their rows.
         values: Numbers that stand for the outputs of rows that both answered, shape (2, rows).
-        known: Rows with an outcome, by their place in *values*.
+        known: Rows with an outcome, which have their places in *values*.
         rejected: Number of outcomes that were not counted, by reason.
         alpha: Probability that equally good models get another verdict.
         key: Key by which rows were paired.
         window: Period of the records.
     """
     predicted = reader.predicted(values) if reader.labels else None
-    places, rows = np.fromiter(known, dtype=np.intp, count=len(known)), list(known.values())
-    actual = np.array([row.label for row in rows], dtype=np.int64)
-    compared = list(_compared(reader, values[:, places], None if predicted is None else predicted[:, places], rows))
+    places = known.places
+    compared = list(_compared(reader, values[:, places], None if predicted is None else predicted[:, places], known))
     tests = sum(metric.name in HIGHER_IS_BETTER for metric in compared)
     metrics = tuple(_comparison(metric, alpha / tests) for metric in compared)
     reason = ""
-    if len(rows) < MINIMUM_OUTCOMES:
-        reason = f"{len(rows):,} outcomes of rows that both models answered, where {MINIMUM_OUTCOMES} are needed"
+    if len(known) < MINIMUM_OUTCOMES:
+        reason = f"{len(known):,} outcomes of rows that both models answered, where {MINIMUM_OUTCOMES} are needed"
     return ChallengeReport(
         *contestants,
         window,
@@ -242,13 +241,13 @@ def challenge_report(
         _overall(metrics),
         reason,
         values.shape[1],
-        len(rows),
+        len(known),
         dict(rejected),
         _disagreement(values, predicted, is_number=reader.kind != "classes"),
         metrics,
         reader.labels,
         () if predicted is None else _table(predicted, len(reader.labels)),
-        {} if predicted is None else _right(predicted[:, places] == actual),
+        {} if predicted is None else _right(predicted[:, places] == known.labels),
     )
 
 
@@ -256,20 +255,17 @@ def _compared(
     reader: PairReader,
     values: NDArray[np.float64],
     predicted: NDArray[np.int64] | None,
-    known: Sequence[KnownRow],
+    known: KnownRows,
 ) -> Iterator[PairedMetric]:
     """Yield the metrics of the rows with an outcome."""
-    # Shape (2, rows, losses).
-    losses = np.array([[row.losses[side] for row in known] for side in (0, 1)], dtype=np.float64)
     if predicted is None:
-        yield from of_regression(losses.reshape(2, len(known)))
-        return
-    actual = np.array([row.label for row in known], dtype=np.int64)
-    if reader.kind == "classes":
-        yield from of_classes(predicted, actual, len(reader.labels))
-        return
-    of_scores = losses.reshape(2, len(known), 2).transpose(2, 0, 1) if reader.has_losses else None
-    yield from of_binary(values, predicted == 1, actual == 1, of_scores)
+        (errors,) = known.losses(1)
+        yield from of_regression(errors)
+    elif reader.kind == "classes":
+        yield from of_classes(predicted, known.labels, len(reader.labels))
+    else:
+        losses = known.losses(2) if reader.has_losses else None
+        yield from of_binary(values, predicted == 1, known.labels == 1, losses)
 
 
 def _comparison(metric: PairedMetric, alpha: float) -> MetricComparison:

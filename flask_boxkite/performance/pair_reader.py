@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation,
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
 
-__all__ = ["KnownRow", "PairReader"]
+__all__ = ["KnownRow", "KnownRows", "PairReader"]
 
 
 class KnownRow(NamedTuple):
@@ -27,6 +28,42 @@ class KnownRow(NamedTuple):
 
     label: int
     losses: tuple[tuple[float, ...], tuple[float, ...]]
+
+
+class KnownRows:
+    """Rows with their actual values, in at most 48 bytes each."""
+
+    def __init__(self) -> None:
+        self._places, self._labels, self._losses = array("q"), array("q"), array("d")
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, place: int, row: KnownRow) -> None:
+        """Add a row."""
+        self._places.append(place)
+        self._labels.append(row.label)
+        for losses in row.losses:
+            self._losses.extend(losses)
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """The places of the rows among all pairs, shape (rows,)."""
+        return np.array(self._places, dtype=np.int64)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The places of the actual values among the labels, shape (rows,)."""
+        return np.array(self._labels, dtype=np.int64)
+
+    def losses(self, number: int) -> NDArray[np.float64]:
+        """Return the losses of the rows, of either model, shape (number, 2, rows).
+
+        Args:
+            number: Number of losses of a row.
+        """
+        found = np.array(self._losses, dtype=np.float64).reshape(len(self), 2, number)
+        return np.ascontiguousarray(found.transpose(2, 1, 0))
 
 
 class PairReader:

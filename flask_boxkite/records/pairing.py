@@ -11,12 +11,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.performance.pair_reader import KnownRow, PairReader
+from flask_boxkite.performance.pair_reader import KnownRows, PairReader
 from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.counting import is_answered
 from flask_boxkite.records.decoding import Record
@@ -30,6 +31,9 @@ ValueOf = Callable[[Sequence[Any]], "float | None"]
 
 _SHARED = ("prediction_id", "entity_id")
 """Fields of which predictions of one request share the beginning."""
+
+_AT_ONCE = 10_000
+"""Outcomes that are looked up at once."""
 
 
 class Answers(NamedTuple):
@@ -115,52 +119,64 @@ class Pairs:
     def __len__(self) -> int:
         return len(self._both)
 
-    def place(self, name: Any) -> int | None:
-        """Return the place of the pair that an outcome names; None if there is none.
+    def find(self, names: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the place of the pair that each outcome names, -1 for none, and whether one model answered its row.
 
         Row 0 of a prediction of one row is the prediction.
+
+        Args:
+            names: Keys as outcomes have them.
         """
-        for fingerprint in self._named(name):
-            if (place := _place(self._both, fingerprint)) is not None:
-                return place
-        return None
-
-    def is_of_one(self, name: Any) -> bool:
-        """Say whether an outcome names a row that one model answered at least."""
-        return any(_place(own, each) is not None for each in self._named(name) for own in self._either)
-
-    def _named(self, name: Any) -> list[int]:
-        text = given_key(name, self._key)
-        if text is None:
-            return []
-        is_shared = self._key in _SHARED
-        texts = [text, text[:-2]] if is_shared and text.endswith("/0") else [text]
-        return [_fingerprint(each, is_shared=is_shared) for each in texts]
+        places, is_of_one = np.full(len(names), -1), np.zeros(len(names), dtype=np.bool_)
+        for spelled in (_as_given, _without_row_0):
+            texts = [None if (text := given_key(name, self._key)) is None else spelled(text) for name in names]
+            is_text = np.array([text is not None for text in texts], dtype=np.bool_)
+            given = [_fingerprint(text, is_shared=self._key in _SHARED) for text in texts if text is not None]
+            fingerprints = np.zeros(len(names), dtype=np.uint64)
+            fingerprints[is_text] = np.array(given, dtype=np.uint64)
+            for own in self._either:
+                is_of_one |= is_text & (_places(own, fingerprints) >= 0)
+            places = np.where((places < 0) & is_text, _places(self._both, fingerprints), places)
+            if self._key not in _SHARED:
+                break
+        return places, is_of_one
 
 
 def known_rows(
     pairs: Pairs, reader: PairReader, outcomes: Iterable[tuple[Any, Any]]
-) -> tuple[dict[int, KnownRow], dict[str, int]]:
-    """Return the pairs that have an outcome, by their place, and the number of other outcomes by reason.
+) -> tuple[KnownRows, dict[str, int]]:
+    """Return the pairs that have an outcome, and the number of other outcomes by reason.
 
     Args:
         pairs: Rows that both models answered.
         reader: Reader of their outputs and actual values.
         outcomes: Keys with actual values.
     """
-    known: dict[int, KnownRow] = {}
+    known, is_known = KnownRows(), bytearray(len(pairs))
     rejected = dict.fromkeys(("unknown", "alone", "repeated", "invalid"), 0)
-    for name, actual in outcomes:
-        place = pairs.place(name)
-        if place is None:
-            rejected["alone" if pairs.is_of_one(name) else "unknown"] += 1
-        elif (row := reader.known(pairs.values[:, place].tolist(), actual)) is None:
-            rejected["invalid"] += 1
-        elif place in known:
-            rejected["repeated"] += 1
-        else:
-            known[place] = row
+    left = iter(outcomes)
+    while chunk := list(islice(left, _AT_ONCE)):
+        places, is_of_one = pairs.find([name for name, _ in chunk])
+        values = iter(pairs.values[:, places[places >= 0]].T.tolist())
+        for (_, actual), place, is_alone in zip(chunk, places.tolist(), is_of_one.tolist(), strict=True):
+            if place < 0:
+                rejected["alone" if is_alone else "unknown"] += 1
+            elif (row := reader.known(next(values), actual)) is None:
+                rejected["invalid"] += 1
+            elif is_known[place]:
+                rejected["repeated"] += 1
+            else:
+                is_known[place] = True
+                known.add(place, row)
     return known, rejected
+
+
+def _as_given(text: str) -> str | None:
+    return text
+
+
+def _without_row_0(text: str) -> str | None:
+    return text.removesuffix("/0") if text.endswith("/0") else None
 
 
 def _fingerprint(name: str, *, is_shared: bool) -> int:
@@ -172,6 +188,9 @@ def _fingerprint(name: str, *, is_shared: bool) -> int:
     return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def _place(fingerprints: NDArray[np.uint64], fingerprint: int) -> int | None:
-    place = int(np.searchsorted(fingerprints, np.uint64(fingerprint)))
-    return place if place < len(fingerprints) and int(fingerprints[place]) == fingerprint else None
+def _places(own: NDArray[np.uint64], fingerprints: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the place of each fingerprint among a model's own, -1 for none."""
+    if not len(own):
+        return np.full(len(fingerprints), -1)
+    places = np.minimum(np.searchsorted(own, fingerprints), len(own) - 1)
+    return np.where(own[places] == fingerprints, places, -1)
