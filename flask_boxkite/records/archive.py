@@ -416,38 +416,38 @@ class Records:
         named = [] if outcomes is None else outcome_rows(outcomes, key, actual)
         sources = (self, against) if against is not None else self._by_fingerprint(*baselines)
 
-        answers, names, windows = [], [], []
-        for source, baseline, each in zip(sources, baselines, reader.readers, strict=True):
-            answers.append(source._answers(baseline, each.value_of, key))
+        answers, names = [], []
+        files = [source._files() for source in sources]
+        for source, baseline, own, each in zip(sources, baselines, files, reader.readers, strict=True):
+            answers.append(source._answers(baseline, each.value_of, key, own))
             names.append(source._wanted.model or source._model() or baseline.model)
-            windows.append(str(source._wanted.period.bounded_by(source._span(source._files()))))
             if against is not None:
                 source._warn_of_others(baseline)
         self._counts = sources[0].counts
 
         pairs = Pairs(answers[0], answers[1], key)
-        contestants = [
+        known, rejected = known_rows(pairs, reader, named)
+        first, second = (
             Contestant(
-                name,
-                baseline.fingerprint,
-                baseline.version,
-                each.rows,
-                each.unreadable,
-                each.repeated,
-                len(each.values) - len(pairs),
+                model=name,
+                baseline=baseline.fingerprint,
+                version=baseline.version,
+                rows=each.rows,
+                unreadable=each.unreadable,
+                repeated=each.repeated,
+                alone=len(each.values) - len(pairs),
             )
             for name, baseline, each in zip(names, baselines, answers, strict=True)
-        ]
-        known, rejected = known_rows(pairs, reader, named)
+        )
         return challenge_report(
-            (contestants[0], contestants[1]),
+            (first, second),
             reader,
             pairs.values,
             known,
             rejected,
             alpha=alpha,
             key=key,
-            window=windows[0],
+            window=str(self._wanted.period.bounded_by(self._span(files[0]))),
         )
 
     def _by_fingerprint(self, *baselines: Baseline) -> tuple[Records, ...]:
@@ -469,14 +469,14 @@ class Records:
             chosen.append(records)
         return tuple(chosen)
 
-    def _answers(self, baseline: Baseline, value_of: ValueOf, key: str) -> Answers:
+    def _answers(self, baseline: Baseline, value_of: ValueOf, key: str, files: Sequence[RecordFile]) -> Answers:
         """Return the last answer to each key."""
         # Without features, which only a key may need, lines are read in half the time.
         features = [] if key in IDS else [item.name for item in baseline.features]
         others = () if key in (*IDS, *features) else (key,)
         rows = ModelRows(value_of, key, [*features, *others])
         aligner = Aligner(features, [item.name for item in baseline.outputs], others)
-        for chunk in self._chunks(aligner.features):
+        for chunk in self._chunks(aligner.features, files=files):
             rows.add(chunk, aligner)
             self._model()
         return rows.answers()

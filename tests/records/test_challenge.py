@@ -411,6 +411,29 @@ def test_the_verdict_is_the_one_of_all_metrics(
         assert "better than the champion in some metrics, and worse in others" in " ".join(str(found).split())
 
 
+def test_alpha_is_divided_among_the_metrics(world: World, champion: Baseline, challenger: Baseline) -> None:
+    def verdict(parts: float) -> str | None:
+        alpha = parts * chance
+        report = Records(world.records).challenge(champion, challenger, outcomes=outcomes(world), alpha=alpha)
+        return report["recall"].verdict
+
+    chance = Records(world.records).challenge(champion, challenger, outcomes=outcomes(world))["recall"].chance
+    assert chance is not None
+    assert (verdict(6.99), verdict(7.01)) == ("no difference shown", "worse")
+
+
+def test_a_metric_needs_rows_of_its_own(world: World, champion: Baseline, challenger: Baseline) -> None:
+    """Of 200 outcomes, 29 and 30 are positive."""
+    negatives = [name for name, actual in zip(world.ids, world.actual, strict=True) if not actual]
+    positives = [name for name, actual in zip(world.ids, world.actual, strict=True) if actual]
+    for number in (29, 30):
+        given = {"prediction_id": negatives[:170] + positives[:number], "actual": [0] * 170 + [1] * number}
+        report = Records(world.records).challenge(champion, challenger, outcomes=given)
+        for name in ("recall", "auc"):
+            assert (report[name].verdict == "not enough data") == (number == 29)
+        assert report["accuracy"].verdict != "not enough data"
+
+
 def test_few_outcomes_are_not_enough(world: World, champion: Baseline, challenger: Baseline) -> None:
     report = Records(world.records).challenge(champion, challenger, outcomes=outcomes(world, slice(0, 29)))
     assert (report.verdict, report.outcomes) == ("not enough data", 29)
