@@ -101,8 +101,9 @@ def _shares(metric: str, is_right: Bools) -> PairedMetric:
 def _ratio(metric: str, dividends: Floats, divisors: Floats, rows: int) -> PairedMetric:
     """Compare two ratios Σx/Σy, by the part (x - r·y)/Σy of each row.
 
-    For the test, r and Σy are of both models together, so that an exchange of the models in a row only changes the sign
-    of its part. For the interval, they are each model's own (delta method).
+    For the test, r is of both models together and Σy is left out, so that an exchange of the models in a row only
+    changes the sign of its part. Of precision, z is Kosinski's times 2·√(P·Q)/(P + Q), with P and Q predicted
+    positives. For the interval, r and Σy are each model's own (delta method).
 
     References:
         Kosinski, A Weighted Generalized Score Statistic for Comparison of Predictive Values of Diagnostic Tests, 2013.

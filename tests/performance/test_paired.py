@@ -72,6 +72,22 @@ def test_intervals_of_differences_are_the_ones_of_the_bootstrap(rng: np.random.G
         assert metric.difference.high == pytest.approx(high, abs=0.2 * (high - low)), name
 
 
+def test_the_test_of_precisions_is_kosinskis(rng: np.random.Generator) -> None:
+    """His weighted generalised score statistic, as published, for models that predict as many positives."""
+    scores, actual, _ = binary(rng)
+    guesses = scores >= [[np.quantile(scores[0], 0.6)], [np.quantile(scores[1], 0.75)]]
+    (first, second), both = guesses, guesses.all(axis=0)
+    p, q = first.sum(), second.sum()
+    pooled = (actual[first].sum() + actual[second].sum()) / (p + q)
+    common = (np.sum(actual[both]) * (1 - pooled) ** 2 + np.sum(~actual[both]) * pooled**2) / (p + q)
+    apart = actual[second].mean() - actual[first].mean()
+    z = apart / np.sqrt((pooled * (1 - pooled) - 2 * common) * (1 / p + 1 / q))
+
+    found = by_name(of_binary(scores, guesses, actual, None))["precision"]
+    assert p > q
+    assert found.chance == pytest.approx(2 * stats.norm.sf(abs(z) * 2 * np.sqrt(p * q) / (p + q)), rel=1e-6)
+
+
 def test_without_positives_there_is_an_accuracy_but_no_order(rng: np.random.Generator) -> None:
     scores = rng.random((2, 40))
     found = by_name(of_binary(scores, scores > 0.5, np.zeros(40, dtype=bool), None))
