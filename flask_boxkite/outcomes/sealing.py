@@ -18,6 +18,8 @@ the id, whichever replica made it. Without the key it is as random as any other,
   numbers only if a server makes them in the same second with the same 58 random bits. Among n predictions in a second
   that has a probability of n^2 / 2^59: at 1,000 a second, it happens once in 18,000 years. Then these two ids would
   show the exclusive or of their outputs, and others of the same numbers could be forged.
+- Predictions of one request by several models begin alike (`PredictionId.beside`). Their seals have other names, so
+  their numbers are different.
 
 References:
     Carter and Wegman, New hash functions and their use in authentication and set equality, JCSS 22, 1981.
