@@ -7,7 +7,6 @@ never predicted has a precision of 0, one that never comes a recall of 0.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -50,13 +49,14 @@ def corrected(
         grouped: Number of rows that *groups* counts; None for all of *live*.
     """
     found: dict[str, float | None] = dict.fromkeys(METRICS["classes"])
-    plain = expected(validation, live)["accuracy"].value
-    if validation.effects is None or plain is None:
+    rows = np.asarray(live, dtype=np.float64)
+    if validation.effects is None or rows.sum() <= 0:
         return found
-    counted = float(np.sum(live)) if grouped is None else grouped
+    table = np.sum(rows[..., None] * validation.calibration.shares, axis=1)
+    counted = float(rows.sum()) if grouped is None else grouped
     (effects,) = validation.effects
     effect = float(np.dot(effects, np.asarray(groups, dtype=np.float64))) / max(counted, 1.0)
-    return found | {"accuracy": estimate("accuracy", plain + effect).value}
+    return found | {"accuracy": estimate("accuracy", float(np.diag(table).sum() / table.sum()) + effect).value}
 
 
 def realised(validation: ClassValidation, outcomes: ArrayLike) -> dict[str, Estimate]:
@@ -105,10 +105,10 @@ def actual_shares(validation: ClassValidation) -> Floats:
 
 
 class _Averages(NamedTuple):
-    """Metrics, and how they change with one more row per predicted and actual class, shape (classes, classes)."""
+    """Metrics, and how each changes with one more row per predicted and actual class, (metrics, classes, classes)."""
 
     values: dict[str, float]
-    slopes: dict[str, Floats]
+    slopes: Floats
 
 
 def _of_actual(actual: Floats, shares: Floats, weights: Floats) -> dict[str, Estimate]:
@@ -123,13 +123,12 @@ def _of_actual(actual: Floats, shares: Floats, weights: Floats) -> dict[str, Est
     if table.sum() <= 0:
         return dict.fromkeys(METRICS["classes"], NOTHING)
     values, slopes = _averages(table)
-    found = {}
-    for metric, value in values.items():
-        of_rows = slopes[metric][:, None]
-        mean = np.sum(shares * of_rows, axis=2)
-        spread = np.sum(shares * of_rows**2, axis=2) - mean**2
-        found[metric] = banded(metric, value, math.sqrt(max(float(np.sum(weights * spread)), 0.0)))
-    return found
+    of_rows = slopes[:, :, None]
+    means = np.sum(shares * of_rows, axis=-1)
+    spreads = np.sum(shares * of_rows**2, axis=-1) - means**2
+    variances = np.sum((weights * spreads).reshape(len(values), -1), axis=-1)
+    errors = np.sqrt(np.maximum(variances, 0.0)).tolist()
+    return {metric: banded(metric, value, error) for (metric, value), error in zip(values.items(), errors, strict=True)}
 
 
 def _averages(table: Floats) -> _Averages:
@@ -146,12 +145,14 @@ def _averages(table: Floats) -> _Averages:
             "recall": float(recalls.sum() / classes),
             "f1": float(f1s.sum() / classes),
         },
-        {
-            "accuracy": is_right / n,
-            "precision": is_right * per_predicted[:, None] / classes,
-            "recall": (is_right - recalls) * per_actual / classes,
-            "f1": (2 * is_right - f1s) * per_either / classes,
-        },
+        np.stack(
+            [
+                is_right / n,
+                is_right * per_predicted[:, None] / classes,
+                (is_right - recalls) * per_actual / classes,
+                (2 * is_right - f1s) * per_either / classes,
+            ]
+        ),
     )
 
 
