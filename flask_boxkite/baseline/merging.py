@@ -103,6 +103,7 @@ def _merged_binary(left: BinaryValidation, right: BinaryValidation) -> BinaryVal
         negatives=_sums(left.negatives, right.negatives),
         positives=_sums(left.positives, right.positives),
         losses=_merged_losses(left, right),
+        areas=_merged_areas(left, right),
         effects=_merged_effects(left.effects, right.effects, left.rows, right.rows),
     )
 
@@ -118,6 +119,14 @@ def _merged_losses(left: BinaryValidation, right: BinaryValidation) -> MeanLosse
             for mine, other in zip(left.losses, right.losses, strict=True)
         )
     )
+
+
+def _merged_areas(left: BinaryValidation, right: BinaryValidation) -> Means | None:
+    """Return the shares of pairs in order, by the pairs of each; pairs of one row of each are taken to be like them."""
+    if left.areas is None or right.areas is None:
+        return None
+    pairs = ([m * k for m, k in zip(each.negatives, each.positives, strict=True)] for each in (left, right))
+    return _merged_means(left.areas, right.areas, *pairs)
 
 
 def _merged_classes(left: ClassValidation, right: ClassValidation) -> ClassValidation:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, NamedTuple, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flask_boxkite.baseline.calibration import (
     BinaryCalibration,
     ClassCalibration,
@@ -66,6 +69,8 @@ class BinaryValidation:
         negatives: Rows per bin whose actual value is negative, one more than bounds.
         positives: Rows per bin whose actual value is positive.
         losses: Mean losses of the rows in each bin; None if the scores are no probabilities.
+        areas: Share of the pairs of a positive and a negative row in each bin in which the positive row has the higher
+            score, ties counted by half; NaN without pairs; None if unknown.
         effects: Positive rows that each row in a group of a feature brings among the rows that are predicted negative,
             more than its score says; then among the rows that are predicted positive; None if unknown.
     """
@@ -80,6 +85,7 @@ class BinaryValidation:
     negatives: tuple[int, ...]
     positives: tuple[int, ...]
     losses: MeanLosses | None = None
+    areas: Means | None = None
     effects: tuple[Effects, ...] | None = field(default=None, repr=False)
 
     @property
@@ -126,6 +132,12 @@ class BinaryValidation:
     def calibration(self) -> BinaryCalibration:
         """The shares of positive rows in each bin."""
         return binary_calibration(self.negatives, self.positives)
+
+    @cached_property
+    def known_areas(self) -> NDArray[np.float64]:
+        """The *areas* as an array; one half where they are unknown."""
+        areas = np.full(len(self.negatives), np.nan) if self.areas is None else np.array(self.areas)
+        return np.where(np.isnan(areas), 0.5, areas)
 
     @cached_property
     def row_losses(self) -> Mapping[str, RowLoss]:

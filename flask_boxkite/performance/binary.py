@@ -105,8 +105,8 @@ def _by_class(of_bins: Floats, first_positive: int) -> Floats:
 def realised(validation: BinaryValidation, outcomes: ArrayLike, losses: LossSums | None = None) -> dict[str, Estimate]:
     """Return the metrics of rows whose actual value is known.
 
-    Accuracy, precision, recall and F1 are exact. The AUC takes rows of one bin for ties, and is within 0.002 of all
-    rows'. Losses are exact if their sums are given.
+    Accuracy, precision, recall and F1 are exact. The AUC takes rows of one bin to be in order as often as validation
+    rows, and is within 0.002 of all rows'. Losses are exact if their sums are given.
 
     Args:
         validation: Validation of the model.
@@ -127,7 +127,7 @@ def realised(validation: BinaryValidation, outcomes: ArrayLike, losses: LossSums
         "precision": intervals.of_share("precision", tp, predicted),
         "recall": intervals.of_share("recall", tp, tp + fn),
         "f1": intervals.of_f1(tp, wrong),
-        "auc": intervals.of_auc(ranking(counts[:, 0], positives)),
+        "auc": intervals.of_auc(ranking(counts[:, 0], positives, validation.known_areas)),
         "brier": NOTHING,
         "log_loss": NOTHING,
     }
@@ -206,7 +206,7 @@ def _of_positives(
     errors = _errors_of_predictions(hits, missed, n, predicted, of_hits, of_missed)
     found = {metric: banded(metric, value, errors[metric]) for metric, value in values.items()}
 
-    auc, slopes = auc_slopes(rows - positives, positives)
+    auc, slopes = auc_slopes(rows - positives, positives, validation.known_areas)
     found["auc"] = banded("auc", float(auc), math.sqrt(float(np.sum(slopes * slopes * variances))))
     found |= {"brier": NOTHING, "log_loss": NOTHING}
     by_class, doubtful = np.column_stack([rows - positives, positives]), np.column_stack([1 - shares, shares])

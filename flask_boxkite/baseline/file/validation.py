@@ -39,6 +39,8 @@ Key = TypeVar("Key", bound="tuple[str, ...]")
 LISTS = frozenset({"outputs", "classes"})
 """Labels that hold lists, as JSON has them."""
 
+_AREAS = "areas"
+
 _MOMENTS = ("scores", "squares")
 """Means that files of earlier versions have in place of losses."""
 
@@ -140,8 +142,11 @@ def _counts(validation: Validation) -> Iterator[int]:
 
 def _means(validation: Validation) -> Iterator[tuple[str, Means]]:
     """Yield the label text of each kind of mean, and the means."""
-    if isinstance(validation, BinaryValidation) and validation.losses is not None:
-        for of, by_class in zip(MeanLosses._fields, validation.losses, strict=True):
+    if isinstance(validation, BinaryValidation):
+        if validation.areas is not None:
+            yield label_text(of=_AREAS), validation.areas
+        losses = {} if validation.losses is None else validation.losses._asdict()
+        for of, by_class in losses.items():
             for actual, means in zip(validation.labels, by_class, strict=True):
                 yield label_text(of=of, actual=actual), means
     elif isinstance(validation, RegressionValidation):
@@ -254,9 +259,18 @@ class ValidationSamples:
             for actual in labels
         )
         found = replace(blank, negatives=negatives, positives=positives, effects=effects)
-        if not self._means:  # the scores are no probabilities
-            return found
-        return replace(found, losses=self._losses(about, found))
+        kinds = {of for of, _, _ in self._means}
+        areas = self._areas(about, found) if _AREAS in kinds else None
+        # Scores that are no probabilities have no losses.
+        losses = self._losses(about, found) if kinds - {_AREAS} else None
+        return replace(found, areas=areas, losses=losses)
+
+    def _areas(self, about: Sample, validation: BinaryValidation) -> Means:
+        areas = self._means_of(_AREAS, validation.upper_bounds)
+        _check_means(about, [areas], [m * k for m, k in zip(validation.negatives, validation.positives, strict=True)])
+        if not all(0 <= area <= 1 for area in areas if area == area):
+            fail("a share of pairs of the validation is not in [0, 1].", about.line)
+        return areas
 
     def _losses(self, about: Sample, validation: BinaryValidation) -> MeanLosses:
         bounds = validation.upper_bounds

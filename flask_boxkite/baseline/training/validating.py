@@ -320,6 +320,7 @@ class _BinaryRows:
             item.upper_bounds,
             tuple(negatives.tolist()),
             tuple(positives.tolist()),
+            areas=_areas(scores, actual, bins, len(item.counts)),
         )
         if not self.is_probability:
             return found
@@ -348,6 +349,19 @@ def _mean_losses(scores: NDArray[Any], actual: NDArray[Any], bins: NDArray[np.in
         return negative, positive
 
     return MeanLosses(by_side(brier), by_side(logs), by_side(logs**2))
+
+
+def _areas(scores: NDArray[Any], actual: NDArray[Any], bins: NDArray[np.intp], size: int) -> Means:
+    """Return the area under the ROC curve of the rows in each bin; NaN where one of the actual values is missing."""
+    _, first, places = np.unique(scores, return_index=True, return_inverse=True)
+    own = bins[first]  # equal scores are in one bin
+    misses, hits = (np.bincount(places[actual == side], minlength=len(first)) for side in (0, 1))
+    before = np.cumsum(misses) - misses
+    before -= before[np.searchsorted(own, own)]  # only the ones in the same bin
+    in_order = np.bincount(own, hits * (before + misses / 2), minlength=size)
+    pairs = np.bincount(own, hits, minlength=size) * np.bincount(own, misses, minlength=size)
+    with np.errstate(invalid="ignore"):
+        return tuple((in_order / pairs).tolist())
 
 
 def _means(values: Floats, bins: NDArray[np.intp], size: int) -> Means:

@@ -26,6 +26,7 @@ from sklearn.metrics import (
     mean_squared_error,
     precision_score,
     recall_score,
+    roc_auc_score,
 )
 
 from flask_boxkite import Baseline, BaselineError, BinMismatchError, ModelMonitoringService
@@ -116,6 +117,19 @@ def test_losses_are_those_of_the_rows(rows: dict[str, Any], dtype: Any, decimals
     at = found.upper_bounds.index(0.0)
     assert found.bin_rows[at] == np.count_nonzero(score == 0)
     assert found.bin_rows[bisect_right(found.upper_bounds, math.nextafter(1, 0))] == np.count_nonzero(score == 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("scale", [1, 8], ids=["probabilities", "margins"])
+def test_the_area_under_the_curve_is_that_of_the_rows(rows: dict[str, Any], scale: int, dtype: Any) -> None:
+    """Exactly, though rows are counted in bins; scores of two digits have ties."""
+    score = (rows["score"] * scale).astype(dtype)
+    found = binary({"age": rows["age"]}, score, actual=rows["defaulted"], threshold=scale / 2)
+    assert found.is_probability == (scale == 1)
+    assert validated(found)["auc"].value == pytest.approx(roc_auc_score(rows["defaulted"], score), abs=1e-12)
+    assert found.areas
+    pairs = np.multiply(found.negatives, found.positives)
+    assert np.isfinite(found.areas).tolist() == (pairs > 0).tolist()
 
 
 def test_only_scores_of_0_and_1_have_bins_for_them(rows: dict[str, Any]) -> None:
@@ -386,6 +400,7 @@ def test_every_form_of_data_gives_the_same_baseline(rows: dict[str, Any], form: 
     assert isinstance(mine, BinaryValidation)
     assert isinstance(other, BinaryValidation)
     assert np.array(mine.losses) == pytest.approx(np.array(other.losses), nan_ok=True, rel=1e-12)
+    assert mine.areas == pytest.approx(other.areas, nan_ok=True)
 
 
 def test_the_command_gives_the_same_baseline(rows: dict[str, Any], tmp_path: Path) -> None:
@@ -459,11 +474,14 @@ def test_a_line_that_is_cut_is_noticed(kind: str, tmp_path: Path) -> None:
             Baseline.load(path)
 
 
-@pytest.mark.parametrize("change", [("0.1", "-0.1"), ("0.1", "+Inf"), ("0.1", "NaN")], ids=lambda change: change[1])
-def test_a_loss_is_a_finite_number_from_0(change: tuple[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("of", "value"),
+    [("log_loss", "-0.1"), ("log_loss", "+Inf"), ("log_squares", "NaN"), ("areas", "1.1"), ("areas", "-1")],
+)
+def test_means_that_cannot_be_are_refused(of: str, value: str, tmp_path: Path) -> None:
     path = tmp_path / "baseline.prom"
     of_all_kinds()["binary"].dump(path)
-    text, number = re.subn(r'(of="log_loss",.*} )\S+', rf"\g<1>{change[1]}", path.read_text(), count=1)
+    text, number = re.subn(rf'(of="{of}",.*}} )\S+', rf"\g<1>{value}", path.read_text(), count=1)
     assert number == 1
     path.write_text(text)
     with pytest.raises(BaselineError, match="of the validation is"):
@@ -522,6 +540,8 @@ def test_two_halves_make_the_whole(rows: dict[str, Any], split: int) -> None:
     assert isinstance(expected, BinaryValidation)
     assert (merged.negatives, merged.positives) == (expected.negatives, expected.positives)
     assert np.array(merged.losses) == pytest.approx(np.array(expected.losses), nan_ok=True, rel=1e-9)
+    # Pairs of a row of each half are not known.
+    assert validated(merged)["auc"].value == pytest.approx(validated(expected)["auc"].value, abs=0.003)
 
 
 def test_other_thresholds_cannot_be_added(rows: dict[str, Any]) -> None:
