@@ -53,9 +53,9 @@ def expected(validation: BinaryValidation, live: ArrayLike) -> dict[str, Estimat
 
     A bin of n live rows has n·p positives, where p is the isotonic share of the validation rows. The band is meant to
     hold the realised metric: it allows for the sampling of live rows, n·r(1 - r), and of the N validation rows in the
-    bin, n²·r(1 - r)/(N + 1), where r = (N·p + π)/(N + 1) and π is the share of all rows. For losses, which differ
-    between rows of the same actual value, their variance takes the place of r(1 - r). The band does not allow for a
-    shift of scores within a bin.
+    bin, n²·r(1 - r)/(N + 1), where r = (N·p + π)/(N + 1) and π is the share of all rows. The variance of a loss, which
+    also differs between rows of the same actual value, takes the place of r(1 - r). The band does not allow for a shift
+    of scores within a bin.
 
     Args:
         validation: Validation of the model.
@@ -212,8 +212,8 @@ def _of_positives(
     by_class, doubtful = np.column_stack([rows - positives, positives]), np.column_stack([1 - shares, shares])
     for metric, loss in validation.row_losses.items():
         value = float(np.sum(by_class * loss.means)) / n
-        within = np.sum(doubtful * loss.variances, axis=1) @ weights
-        between = (loss.means[:, 1] - loss.means[:, 0]) ** 2 @ variances
+        between = variances @ (loss.means[:, 1] - loss.means[:, 0]) ** 2
+        within = weights @ np.sum(doubtful * loss.variances, axis=1)
         found[metric] = banded(metric, value, math.sqrt(float(between + within)) / n)
     return found
 

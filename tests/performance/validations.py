@@ -60,7 +60,7 @@ def binary_of(
         tuple(cells[:, 0].tolist()),
         tuple(cells[:, 1].tolist()),
         losses_of(scores, actual, at, bins),
-        effects,
+        effects=effects,
     )
 
 
