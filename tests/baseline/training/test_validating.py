@@ -106,8 +106,8 @@ def test_groups_of_the_output_are_as_without_actual_values(rows: dict[str, Any])
 def test_losses_are_those_of_the_rows(rows: dict[str, Any], dtype: Any, decimals: int) -> None:
     """Exactly, also of scores that are 0 or 1 and wrong; those have bins of their own."""
     random = np.random.default_rng(8)
-    score = np.clip(random.normal(0.4, 0.4, ROWS), 0, 1).round(decimals).astype(dtype)
-    actual = (random.random(ROWS) < score.clip(0.1, 0.9)).astype(int)
+    score = np.clip(random.normal(0.5, 0.3, ROWS), 0, 1).round(decimals).astype(dtype)
+    actual = (random.random(ROWS) < score.clip(0.2, 0.8)).astype(int)
     found = binary({"age": rows["age"]}, score, actual=actual)
     values = validated(found)
 
