@@ -84,10 +84,8 @@ class OutcomeFamilies:
         expected = [live[source] * share for source, share in zip(self._sources, self._shares, strict=True)]
         yield EXPECTED, self._lines(EXPECTED, [number / _FRACTION for number in expected])
         if isinstance(self._validation, BinaryValidation):
-            yield (
-                EXPECTED_BELOW,
-                self._below_lines(EXPECTED_BELOW, [number / _FRACTION for number in self._below(expected)]),
-            )
+            below = self._below(expected)
+            yield EXPECTED_BELOW, self._below_lines(EXPECTED_BELOW, [number / _FRACTION for number in below])
         yield EXPECTED_LOSSES, "".join(self._expected_losses(live)).encode()
         if outcomes is not None:
             yield from self._counted(outcomes)
