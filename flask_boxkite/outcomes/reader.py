@@ -11,9 +11,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
-
 from flask_boxkite.baseline import Baseline, Continuous, Discrete
+from flask_boxkite.baseline.losses import SMALLEST
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.live.cells import cells_of
 from flask_boxkite.outcomes.sealing import NEAREST, Rounding
@@ -25,9 +24,6 @@ Losses: TypeAlias = tuple[float, ...]
 """Losses or errors of a row, in the order of `OutcomeCells.units`."""
 
 _BELOW_ONE = math.nextafter(1.0, 0.0)
-
-_SMALLEST = float(np.finfo(np.float64).eps)
-"""Least probability whose logarithm is taken, as scikit-learn has it."""
 
 
 class OutcomeReader(Protocol):
@@ -117,7 +113,7 @@ class _ScoreReader:
 def _losses(score: float, label: int) -> Losses:
     """Return the Brier and the logarithmic loss of a score, for which 0 and 1 are the limits."""
     inside = min(max(score, 0.0), 1.0)
-    clipped = min(max(inside, _SMALLEST), 1 - _SMALLEST)
+    clipped = min(max(inside, SMALLEST), 1 - SMALLEST)
     return (inside - label) ** 2, -math.log(clipped) if label else -math.log1p(-clipped)
 
 
