@@ -17,17 +17,6 @@ from tests.provision.promtool import EACH_MINUTE, Replica, Rules, course, series
 
 pytestmark = pytest.mark.peers
 
-ALERTS = (
-    "BoxkiteFeatureDrift",
-    "BoxkiteOutputDrift",
-    "BoxkiteFeatureStopped",
-    "BoxkiteNoTraffic",
-    "BoxkiteTwoBaselines",
-    "BoxkiteLabelsRenamed",
-    "BoxkiteRecordsDropped",
-    "BoxkiteSinkStalled",
-    "BoxkiteCaptureErrors",
-)
 DAY = 1440
 TARGET = {"job": "app", "namespace": "prod", "instance": "a:80"}
 MODEL = {**TARGET, "model": "churn"}
@@ -60,11 +49,6 @@ def flag(tmp_path: Path) -> Baseline:
 MOSTLY_A = [["a"]] * 90 + [["b"]] * 10
 
 
-def names_of_alerts(rules: Rules, replicas: list[Any], *, minutes: int = 60) -> set[str]:
-    """Return which alerts fire."""
-    return {name for name in ALERTS if rules.alerts(replicas, name, minutes=minutes)}
-
-
 # --- drift -----------------------------------------------------------------------------------------------------------
 
 
@@ -95,7 +79,7 @@ def test_a_drifted_output_alerts(tmp_path: Path, rules: Rules, rng: np.random.Ge
     baseline = train(tmp_path, {"x": rng.normal(size=200)}, rng.choice(["yes", "no"], 200))
     replica = Replica(baseline, rng.normal(size=(100, 1)).tolist(), ["yes"] * 100)
 
-    assert names_of_alerts(rules, [replica]) == {"BoxkiteOutputDrift"}
+    assert rules.firing([replica]) == {"BoxkiteOutputDrift"}
     ((labels, texts),) = rules.alerts([replica], "BoxkiteOutputDrift", minutes=60)
     assert labels["output"] == "output"
     assert texts["summary"] == "Output output of model churn has drifted from training"
@@ -105,14 +89,14 @@ def test_no_drift_and_no_traffic_are_no_alert(tmp_path: Path, rules: Rules, rng:
     baseline = train(tmp_path, {"x": rng.normal(size=200)}, rng.random(200))
     like_training = Replica(baseline, rng.normal(size=(300, 1)).tolist(), rng.random(300).tolist())
 
-    assert names_of_alerts(rules, [like_training]) == set()
-    assert names_of_alerts(rules, [Replica(baseline)]) == set()
+    assert rules.firing([like_training]) == set()
+    assert rules.firing([Replica(baseline)]) == set()
 
 
 def test_a_handful_of_rows_is_no_alert(tmp_path: Path, rules: Rules, rng: np.random.Generator) -> None:
     baseline = train(tmp_path, {"x": rng.normal(size=200)})
-    assert names_of_alerts(rules, [Replica(baseline, [[9.0]] * 29)]) == set()
-    assert names_of_alerts(rules, [Replica(baseline, [[9.0]] * 30)]) == {"BoxkiteFeatureDrift"}
+    assert rules.firing([Replica(baseline, [[9.0]] * 29)]) == set()
+    assert rules.firing([Replica(baseline, [[9.0]] * 30)]) == {"BoxkiteFeatureDrift"}
 
 
 def test_the_minimum_size_is_an_option(tmp_path: Path) -> None:
@@ -121,15 +105,15 @@ def test_the_minimum_size_is_an_option(tmp_path: Path) -> None:
     fires = {}
     for size in (0.1, 0.2):
         options = RuleOptions(windows=("1h",), hold="0s", minimum_size=size)
-        fires[size] = names_of_alerts(Rules(tmp_path, rules_text(options), "5m"), [replica])
+        fires[size] = Rules(tmp_path, rules_text(options), "5m").firing([replica])
     assert fires == {0.1: {"BoxkiteFeatureDrift"}, 0.2: set()}
 
 
 def test_drift_must_last(patient: Rules, flag: Baseline) -> None:
     lasting = {name: f"{values}+0x30" for name, values in Replica(flag, MOSTLY_A).series(60).items()}
 
-    assert patient.alerts([lasting], "BoxkiteFeatureDrift", minutes=64) == []
-    assert len(patient.alerts([lasting], "BoxkiteFeatureDrift", minutes=65)) == 1
+    found = patient.alerts_at([lasting], "BoxkiteFeatureDrift", [64, 65])
+    assert [len(alerts) for alerts in found.values()] == [0, 1]
 
 
 @pytest.fixture
@@ -161,10 +145,7 @@ def test_the_numbers_are_those_of_the_window_that_moved_most(tmp_path: Path, fla
 def test_an_alert_stays_the_same_while_a_change_moves_from_window_to_window(patient: Rules, flags: Baseline) -> None:
     """It is in the last minutes until minute 35, in the last hour until 90, and then in the longest only."""
     moved = Replica(flags, MOSTLY_A * 40)
-    found = {
-        minutes: patient.alerts([course((30, moved), end=minutes)], "BoxkiteFeatureDrift", minutes=minutes)
-        for minutes in (34, 36, 92, 120)
-    }
+    found = patient.alerts_at([course((30, moved), end=120)], "BoxkiteFeatureDrift", [34, 36, 92, 120])
 
     assert found.pop(34) == []
     assert [len(alerts) for alerts in found.values()] == [1, 1, 1]
