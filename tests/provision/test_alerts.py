@@ -224,33 +224,32 @@ def test_a_feature_that_stopped_arriving(tmp_path: Path, rules: Rules) -> None:
     assert rules.alerts([Replica(baseline, rows[:29])], "BoxkiteFeatureStopped", minutes=60) == []
 
 
-@pytest.mark.parametrize(
-    ("present", "missing", "expected"),
-    [
-        ((150, 1000), (178, 30), "100% of rows; over the last 5m in 100%, 1h in 2.913%, 4h in 2.913%."),
-        ((150, 1000), (178, 29), None),
-        ((60, 1000), (150, 30), "100% of rows; over the last 1h in 100%, 4h in 2.913%."),
-        ((178, 100), (60, 2000), None),
-    ],
-    ids=["just now", "too few rows just now", "some time ago", "back again"],
-)
-def test_the_shortest_window_that_has_rows_says_what_stopped(
-    tmp_path: Path, present: tuple[int, int], missing: tuple[int, int], expected: str | None
-) -> None:
-    """Once, though several windows may see it."""
+WHEN_MISSING: dict[str, tuple[tuple[int, int], tuple[int, int], list[str]]] = {
+    "just now": ((150, 1000), (178, 30), ["100% of rows; over the last 5m in 100%, 1h in 2.913%, 4h in 2.913%."]),
+    "too few rows just now": ((150, 1000), (178, 29), []),
+    "some time ago": ((60, 1000), (150, 30), ["100% of rows; over the last 1h in 100%, 4h in 2.913%."]),
+    "back again": ((178, 100), (60, 2000), []),
+}
+"""Minute and number of the rows that have the feature and of those that lack it, and what is said then."""
+
+
+def test_the_shortest_window_that_has_rows_says_what_stopped(tmp_path: Path) -> None:
+    """Once, though several windows may see it. Each case is a job, as promtool evaluates the rules of all at once."""
     rules = Rules(tmp_path, rules_text(RuleOptions(windows=EACH_MINUTE, hold="0s")), "1m")
     baseline = train(tmp_path, {"age": [1.0, 2.0, 3.0, 4.0] * 50})
-    steps = [
-        (minute, Replica(baseline, [[value]] * rows)) for (minute, rows), value in ((present, 2.0), (missing, None))
-    ]
-    found = rules.alerts(
-        [course(*sorted(steps, key=lambda step: step[0]), end=180)], "BoxkiteFeatureStopped", minutes=180
-    )
+    courses = []
+    for name, (present, missing, _) in WHEN_MISSING.items():
+        steps = [
+            (minute, Replica(baseline, [[value]] * rows, labels={"job": name}))
+            for (minute, rows), value in ((present, 2.0), (missing, None))
+        ]
+        courses.append(course(*sorted(steps, key=lambda step: step[0]), end=180))
+    found: dict[str, list[str]] = {name: [] for name in WHEN_MISSING}
+    for labels, texts in rules.alerts(courses, "BoxkiteFeatureStopped", minutes=180):
+        found[labels["job"]].append(texts["description"].partition("missing in ")[2])
+        assert "window" not in labels
 
-    assert [texts["description"].partition("missing in ")[2] for _, texts in found] == [expected] * (
-        expected is not None
-    )
-    assert all("window" not in labels for labels, _ in found)
+    assert found == {name: expected for name, (_, _, expected) in WHEN_MISSING.items()}
 
 
 # --- traffic ---------------------------------------------------------------------------------------------------------
@@ -262,20 +261,20 @@ def predictions(values: str, **labels: str) -> dict[str, str]:
 
 
 def test_traffic_that_ended_since_yesterday(rules: Rules) -> None:
-    """Yesterday's last hour had 60 rows, today's none. A model that rests at this time of the day is not missed."""
-    ended = predictions(f"0+1x{DAY} {DAY}+0x120")
+    """Yesterday's last hour had 60 rows, today's none.
+
+    A model that rests at this time of the day is not missed, and one that has a new baseline goes on with it.
+    """
+    ended, moved = (predictions(f"0+1x{DAY} {DAY}+0x120", model=model) for model in ("churn", "moved"))
+    goes_on = predictions(f"0+0x{DAY} 1+1x120", model="moved", baseline="c")
     resting = predictions(f"0+1x20 20+0x{DAY + 100}", model="nightly")
-    minutes = DAY + 90
-    ((labels, texts),) = rules.alerts([ended, resting], "BoxkiteNoTraffic", minutes=minutes)
+    ((labels, texts),) = rules.alerts([ended, moved, goes_on, resting], "BoxkiteNoTraffic", minutes=DAY + 90)
 
     assert labels["model"] == "churn"
     assert texts["summary"] == "Model churn no longer gets requests"
     assert texts["description"] == (
         "Model churn predicted nothing in the last 1h; at this time yesterday, it predicted 60 rows in as long."
     )
-    # A new baseline goes on with the model.
-    moved = predictions(f"0+0x{DAY} 1+1x120", baseline="c")
-    assert rules.alerts([ended, moved], "BoxkiteNoTraffic", minutes=minutes) == []
 
 
 def test_replicas_that_are_gone_have_no_traffic_either(rules: Rules) -> None:
