@@ -55,12 +55,13 @@ class Settings:
     """All settings. Each field is documented with its key: type, default, effect.
 
     Attributes:
-        baseline: ``BOXKITE_BASELINE``: a path, a `Baseline`, or ``{model: path or Baseline}``; None for the default
-            path, the only one that may be absent.
+        baseline: ``BOXKITE_BASELINE`` (``/artefact/histogram.prom``): a path, a `Baseline`, or ``{model: path or
+            Baseline}``. A path may be an artifact of MLflow, such as ``runs:/RUN_ID/baseline.prom``. Only the default
+            path may be absent: then there are records and metrics of requests, and no counts of values.
         metrics_path: ``BOXKITE_METRICS_PATH`` (``/metrics``): the route of the metrics; None for no route.
-        metrics_token: ``BOXKITE_METRICS_TOKEN`` (None): bearer token that the route demands. An empty text is an
-            error; in other optional settings it stands for None.
-        metric_names: ``BOXKITE_METRIC_NAMES`` (``labels``): or ``boxkite``, the names of boxkite 0.0.5.
+        metrics_token: ``BOXKITE_METRICS_TOKEN`` (None): bearer token that the route and the drift page demand. An
+            empty text is an error; in other optional settings it stands for None.
+        metric_names: ``BOXKITE_METRIC_NAMES`` (``labels``): ``boxkite`` for the names of boxkite 0.0.5.
         sink: ``BOXKITE_SINK`` (``auto``): ``fluentd``, ``file``, ``none``, or an object with ``emit_batch(records)``;
             several as a list, or with commas between. ``auto`` is fluentd if an address is set, else files if a
             directory is, else none. Here a tuple, empty for ``none``.
@@ -90,22 +91,27 @@ class Settings:
         spool_bytes: ``BOXKITE_SPOOL_BYTES`` (1 GiB): bound of all files in it.
         queue_bytes: ``BOXKITE_QUEUE_BYTES`` (16 MiB): bound of the records that wait in memory, for each sink.
         max_body_bytes: ``BOXKITE_MAX_BODY_BYTES`` (64 KiB): longer request bodies are cut in the record, and flagged.
+            Their features are counted once the view has read them, up to 16 MiB.
         sample_rate: ``BOXKITE_SAMPLE_RATE`` (1.0): share of records sent to the sink; counts always see every row.
         record_response: ``BOXKITE_RECORD_RESPONSE`` (false): whether every record keeps the raw response. If
             false, only a request whose output was not found keeps it.
-        redact: ``BOXKITE_REDACT`` (none): field names or dotted paths replaced in every record, or a callable.
+        redact: ``BOXKITE_REDACT`` (none): field names or dotted paths, whose values are replaced in every record; or a
+            callable that gets the record and returns it.
         export_baseline: ``BOXKITE_EXPORT_BASELINE`` (true): whether this replica exports the training counts.
         export_bins: ``BOXKITE_EXPORT_BINS`` (true): whether it exports histograms and categories, not only groups.
         state_dir: ``BOXKITE_STATE_DIR`` (automatic): directory of the counts that the server's processes share. None:
             the value of ``PROMETHEUS_MULTIPROC_DIR``, else a directory that the processes choose themselves.
-        shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver waiting records.
+        shutdown_timeout: ``BOXKITE_SHUTDOWN_TIMEOUT`` (5): seconds at exit to deliver waiting records, for all sinks
+            at once; with a spool, which keeps the others, half a second at most.
         drift_alpha: ``BOXKITE_DRIFT_ALPHA`` (1e-5): false-alarm probability of one check of a whole model.
-        fast_json: ``BOXKITE_FAST_JSON`` (false): whether msgspec parses the JSON of requests, for us and the views.
-        dashboard_path: ``BOXKITE_DASHBOARD_PATH`` (``/boxkite`` in debug mode, else none): the drift page.
+        fast_json: ``BOXKITE_FAST_JSON`` (false): whether msgspec parses the JSON of requests, once for us and the
+            views, in a fraction of the time. The extra ``fast`` has it.
+        dashboard_path: ``BOXKITE_DASHBOARD_PATH`` (``/boxkite`` in debug mode, else none): the route of the drift page;
+            None for none in debug mode either.
         id_key: ``BOXKITE_ID_KEY`` (random): secret of 16 characters or more, by which ids of predictions carry their
             outputs, for outcomes that come later. Replicas need the same one, and so does a server after a restart.
         outcomes_path: ``BOXKITE_OUTCOMES_PATH`` (None): the route that takes outcomes, behind the token or the guard.
-        enabled: ``BOXKITE_ENABLED`` (true): false counts, sends and routes nothing.
+        enabled: ``BOXKITE_ENABLED`` (true): false: nothing is counted, sent or routed.
     """
 
     baseline: Any = None

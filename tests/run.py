@@ -52,7 +52,10 @@ MOD_WSGI = ("apache2-bin", "libapache2-mod-wsgi-py3")
 # The version stays while files change. One environment is enough: others of the checkout take what was compiled for it.
 AGAIN = ("--reinstall-package", "flask-boxkite")
 # What the tests read besides themselves; the package must come from the wheel.
-COPIED_FOR_WHEEL = ("tests", "examples", "README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml")
+COPIED_FOR_WHEEL = (
+    *("tests", "examples", "docs"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "pyproject.toml"),
+)
 
 
 class InstallError(Exception):
@@ -206,7 +209,7 @@ def copy_tests(destination: Path) -> Path:
     for name in COPIED_FOR_WHEEL:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, destination / name, ignore=shutil.ignore_patterns("__pycache__", "run"))
+            shutil.copytree(source, destination / name, ignore=shutil.ignore_patterns("__pycache__", "run", "_build"))
         elif source.is_file():
             shutil.copy2(source, destination / name)
     return destination

@@ -1,4 +1,4 @@
-"""The package as a whole: imports and their direction, public names, and examples in docstrings and README."""
+"""The package as a whole: imports and their direction, public names, and examples in docstrings."""
 
 from __future__ import annotations
 
@@ -16,18 +16,11 @@ from graphlib import TopologicalSorter
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, get_origin
+from typing import get_origin
 
-import numpy as np
-import pandas
 import pytest
-from sklearn.compose import make_column_transformer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import flask_boxkite
-from tests.records.archives import record, write
 
 PACKAGE = Path(flask_boxkite.__file__).parent
 ROOT = Path(__file__).parent.parent
@@ -256,10 +249,10 @@ def test_strangers_stay_strangers(unit: str) -> None:
     assert known & STRANGERS[unit] == set()
 
 
-def test_the_readme_says_where_everything_is() -> None:
+def test_contributors_read_where_everything_is() -> None:
     """It names each folder, in the order of the levels, the last level first."""
-    develop = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Develop\n")[2]
-    cells = re.findall(r"^\| (`.*?) \|", develop, re.M)
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## Where everything is\n")[2]
+    cells = re.findall(r"^\| (`.*?) \|", text, re.M)
     rows = [re.findall(r"`(\w+)(?:/|\.py)`", cell) for cell in cells]
     level_of = {unit: number for number, level in enumerate(LEVELS) for unit in level}
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
@@ -331,10 +324,6 @@ def test_patches_are_seen() -> None:
 
 # --- Examples -------------------------------------------------------------------------------------------------------
 
-ROWS = 40
-"""Number of records that a reader has."""
-
-
 WITH_EXAMPLES = [module_of(path) for path in sources() if ">>>" in path.read_text(encoding="utf-8")]
 
 
@@ -344,107 +333,3 @@ def test_examples_in_docstrings_are_right(name: str) -> None:
 
     assert result.failed == 0
     assert result.attempted > 0
-
-
-class Block(NamedTuple):
-    """A Python block of a Markdown file.
-
-    Attributes:
-        line: Number of lines before its source.
-        source: Source text of the block.
-        reason: Reason why it is not run; None if it runs.
-    """
-
-    line: int
-    source: str
-    reason: str | None
-
-
-def python_blocks(path: Path) -> list[Block]:
-    """Return the Python blocks of a Markdown file; ``<!-- not run: reason -->`` before a block exempts it."""
-    text = path.read_text(encoding="utf-8")
-    blocks = re.finditer(r"^(?:<!-- not run(.*?)-->\n)?```python\n(.*?)^```$", text, re.M | re.S)
-    return [
-        Block(text.count("\n", 0, match.start(2)), match[2], match[1] and match[1].removeprefix(":").strip())
-        for match in blocks
-    ]
-
-
-MARKDOWN = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
-
-
-@pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
-def test_blocks_that_do_not_run_give_their_reason(path: Path) -> None:
-    blocks = python_blocks(path)
-
-    assert len(blocks) == len(re.findall("^```python$", path.read_text(encoding="utf-8"), re.M))
-    assert [block.line for block in blocks if block.reason == ""] == []
-
-
-def run_blocks(path: Path) -> dict[str, Any]:
-    """Run the blocks of a file, with the names and files that its reader has; return all names."""
-    frame, model = training()
-    write_files_of_a_reader(frame)
-    came_true = np.random.default_rng(1).permutation(frame["income"] > 1000)
-    names = {"__name__": "readme", "frame": frame, "test_frame": frame, "model": model}
-    names |= {"held_out_frame": frame, "held_out_labels": came_true}
-    for block in python_blocks(path):
-        if block.reason is None:
-            # Tracebacks show the lines of the file.
-            exec(compile("\n" * block.line + block.source, path, "exec"), names)
-    return names
-
-
-def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = run_blocks(ROOT / "README.md")
-    answer = names["app"].test_client().post("/score", json={"age": 30, "income": 1000.0, "country": "CH"})
-    names["monitor"].close()
-
-    assert (answer.status_code, list(answer.json)) == (200, ["score"])
-    assert names["yesterday"].counts.records == ROWS
-    assert len(list(Path("records").rglob("*.txt"))) == 2, "one before, and one of the answer"
-
-
-def test_examples_of_reading_records_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = run_blocks(ROOT / "examples" / "fluentd" / "README.md")
-
-    assert names["records"].filter("entity_id IS NOT NULL").count("*").fetchall() == [(ROWS,)]
-
-
-def training() -> tuple[pandas.DataFrame, Any]:
-    """Return features and a model that is fitted to them."""
-    rng = np.random.default_rng(0)
-    frame = pandas.DataFrame(
-        {
-            "age": rng.integers(18, 80, 500),
-            "income": rng.lognormal(7.0, 0.5, 500),
-            "country": rng.choice(["AT", "CH", "DE"], 500),
-        }
-    )
-    encode = make_column_transformer((OneHotEncoder(), ["country"]), remainder=StandardScaler())
-    return frame, make_pipeline(encode, LogisticRegression()).fit(frame, frame["income"] > 1000)
-
-
-def write_files_of_a_reader(frame: pandas.DataFrame) -> None:
-    """Write training data in parts, records of one day, and outcomes."""
-    Path("train").mkdir()
-    for number, part in enumerate((frame[:200], frame[200:])):
-        part.assign(score=0.01 * part["age"]).to_parquet(f"train/{number}.parquet")
-    rows = [record({"age": 30, "income": 1000.0, "country": "CH"}, output=0.3, model="default") for _ in range(ROWS)]
-    write(Path("records"), *rows)
-    Path("outcomes.csv").write_text("prediction_id,actual\nscoring-1/2026-01-01T00:00:00/1,1\n", encoding="utf-8")
-
-
-def test_blocks_are_found_with_their_reasons(tmp_path: Path) -> None:
-    path = tmp_path / "page.md"
-    path.write_text(
-        "# A\n\n```python\na = 1\n```\n\n<!-- not run: needs a bucket -->\n```python\nb = 2\n```\n"
-        "\n```sh\nls\n```\n\n<!-- not run -->\n```python\nc = 3\n```\n"
-    )
-    assert python_blocks(path) == [
-        (3, "a = 1\n", None),
-        (8, "b = 2\n", "needs a bucket"),
-        (17, "c = 3\n", ""),
-    ]

@@ -47,7 +47,7 @@ def read_by_users_and_developers() -> Iterator[Path]:
     yield from PACKAGE.rglob("*.py")
     yield from (path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
     yield from PACKAGE.rglob("*.html")
-    yield from (ROOT / "docs").glob("*.md")
+    yield from (path for suffix in ("md", "py") for path in (ROOT / "docs").rglob(f"*.{suffix}"))
     yield from (ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY"))
 
 

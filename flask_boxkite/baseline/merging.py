@@ -11,6 +11,7 @@ from flask_boxkite.baseline.distribution import Continuous, Discrete, Distributi
 from flask_boxkite.baseline.validation import (
     BinaryValidation,
     ClassValidation,
+    MeanLosses,
     Means,
     RegressionValidation,
     Validation,
@@ -97,15 +98,35 @@ def merge_validations(left: Validation | None, right: Validation | None) -> Vali
 
 
 def _merged_binary(left: BinaryValidation, right: BinaryValidation) -> BinaryValidation:
-    rows = left.bin_rows, right.bin_rows
     return replace(
         left,
         negatives=_sums(left.negatives, right.negatives),
         positives=_sums(left.positives, right.positives),
-        scores=_merged_if_known(left.scores, right.scores, *rows),
-        squares=_merged_if_known(left.squares, right.squares, *rows),
+        losses=_merged_losses(left, right),
+        areas=_merged_areas(left, right),
         effects=_merged_effects(left.effects, right.effects, left.rows, right.rows),
     )
+
+
+def _merged_losses(left: BinaryValidation, right: BinaryValidation) -> MeanLosses | None:
+    """Return the losses of the rows of both."""
+    if left.losses is None or right.losses is None:
+        return None
+    negatives, positives = (left.negatives, right.negatives), (left.positives, right.positives)
+    return MeanLosses(
+        *(
+            (_merged_means(mine[0], other[0], *negatives), _merged_means(mine[1], other[1], *positives))
+            for mine, other in zip(left.losses, right.losses, strict=True)
+        )
+    )
+
+
+def _merged_areas(left: BinaryValidation, right: BinaryValidation) -> Means | None:
+    """Return the shares of pairs in order, by the pairs of each; pairs of one row of each are taken to be like them."""
+    if left.areas is None or right.areas is None:
+        return None
+    pairs = ([m * k for m, k in zip(each.negatives, each.positives, strict=True)] for each in (left, right))
+    return _merged_means(left.areas, right.areas, *pairs)
 
 
 def _merged_classes(left: ClassValidation, right: ClassValidation) -> ClassValidation:
@@ -132,12 +153,6 @@ def _merged_regression(left: RegressionValidation, right: RegressionValidation) 
 
 def _sums(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
     return tuple(map(sum, zip(left, right, strict=True)))
-
-
-def _merged_if_known(
-    left: Means | None, right: Means | None, left_rows: Sequence[int], right_rows: Sequence[int]
-) -> Means | None:
-    return None if left is None or right is None else _merged_means(left, right, left_rows, right_rows)
 
 
 def _merged_means(left: Means, right: Means, left_rows: Sequence[int], right_rows: Sequence[int]) -> Means:

@@ -8,16 +8,51 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from functools import cached_property
+from typing import ClassVar, NamedTuple, TypeAlias
 
-__all__ = ["BinaryValidation", "ClassValidation", "Effects", "Means", "RegressionValidation", "Validation"]
+import numpy as np
+from numpy.typing import NDArray
+
+from flask_boxkite.baseline.calibration import (
+    BinaryCalibration,
+    ClassCalibration,
+    binary_calibration,
+    class_calibration,
+)
+from flask_boxkite.baseline.losses import RowLoss, losses_of_bins
+
+__all__ = [
+    "BinaryValidation",
+    "ClassValidation",
+    "Effects",
+    "MeanLosses",
+    "Means",
+    "RegressionValidation",
+    "Validation",
+]
 
 Means: TypeAlias = tuple[float, ...]
 """A mean of the validation rows in each bin; NaN in an empty bin."""
 
 Effects: TypeAlias = tuple[float, ...]
 """A number for each group of each feature, one feature after the other, in the order of `Distribution.groups`."""
+
+
+class MeanLosses(NamedTuple):
+    """Losses of the validation rows in each bin of a probability: of negative rows, and of positive rows.
+
+    Attributes:
+        brier: Means of the Brier loss.
+        log_loss: Means of the logarithmic loss.
+        log_squares: Means of the squared logarithmic loss.
+    """
+
+    brier: tuple[Means, Means]
+    log_loss: tuple[Means, Means]
+    log_squares: tuple[Means, Means]
 
 
 @dataclass(frozen=True)
@@ -33,8 +68,9 @@ class BinaryValidation:
         upper_bounds: Upper bounds of the output's bins.
         negatives: Rows per bin whose actual value is negative, one more than bounds.
         positives: Rows per bin whose actual value is positive.
-        scores: Means of the score; None if the scores are no probabilities.
-        squares: Means of the squared score; None likewise.
+        losses: Mean losses of the rows in each bin; None if the scores are no probabilities.
+        areas: Share of the pairs of a positive and a negative row in each bin in which the positive row has the higher
+            score, ties counted by half; NaN without pairs; None if unknown.
         effects: Positive rows that each row in a group of a feature brings among the rows that are predicted negative,
             more than its score says; then among the rows that are predicted positive; None if unknown.
     """
@@ -48,8 +84,8 @@ class BinaryValidation:
     upper_bounds: tuple[float, ...]
     negatives: tuple[int, ...]
     positives: tuple[int, ...]
-    scores: Means | None = None
-    squares: Means | None = None
+    losses: MeanLosses | None = None
+    areas: Means | None = None
     effects: tuple[Effects, ...] | None = field(default=None, repr=False)
 
     @property
@@ -90,7 +126,23 @@ class BinaryValidation:
     @property
     def is_probability(self) -> bool:
         """Whether the scores are probabilities, so that losses of them make sense."""
-        return self.scores is not None
+        return self.losses is not None
+
+    @cached_property
+    def calibration(self) -> BinaryCalibration:
+        """The shares of positive rows in each bin."""
+        return binary_calibration(self.negatives, self.positives)
+
+    @cached_property
+    def known_areas(self) -> NDArray[np.float64]:
+        """The *areas* as an array; one half where they are unknown."""
+        areas = np.full(len(self.negatives), np.nan) if self.areas is None else np.array(self.areas)
+        return np.where(np.isnan(areas), 0.5, areas)
+
+    @cached_property
+    def row_losses(self) -> Mapping[str, RowLoss]:
+        """The losses of a row in each bin, by name: ``brier`` and ``log_loss``; none if scores are no probabilities."""
+        return {} if self.losses is None else losses_of_bins(*self.losses, self.upper_bounds)
 
 
 @dataclass(frozen=True)
@@ -133,6 +185,11 @@ class ClassValidation:
     def rows(self) -> int:
         """The number of validation rows."""
         return sum(sum(map(sum, bins)) for bins in self.counts)
+
+    @cached_property
+    def calibration(self) -> ClassCalibration:
+        """The shares of actual classes among the rows of each predicted class and bin."""
+        return class_calibration(self.counts)
 
 
 @dataclass(frozen=True)

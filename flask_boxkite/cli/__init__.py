@@ -6,6 +6,7 @@ need no app load none. Each command itself imports the packages of the extra ``c
 
 from flask_boxkite.cli import (  # noqa: F401 - they add their commands to the group
     baseline,
+    challenge,
     check,
     compare,
     drift,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flask_boxkite.records import Records
 
 __all__ = [
+    "check_period",
     "check_source",
     "note_records",
     "open_records",
@@ -144,7 +145,7 @@ def open_records(
     if baseline is None:
         msg = "'--records' needs '--baseline' to compare with."
         raise click.UsageError(msg)
-    _check_period(start, end)
+    check_period(start, end)
     trained = Baseline.load(baseline)
     source = Records(location, start=start, end=end, model=model, fingerprint=fingerprint)
     with waiting("Reading records"), _one_model(source):
@@ -181,7 +182,7 @@ def note_records(
     click.echo(msg, err=True)
 
 
-def _check_period(start: str | None, end: str | None) -> None:
+def check_period(start: str | None, end: str | None) -> None:
     """Refuse times that `Records` would refuse, with the names of the options."""
     from flask_boxkite.records.period import parse_moment
 

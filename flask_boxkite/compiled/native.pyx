@@ -6,7 +6,7 @@ against its class in Python.
 """
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Next
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE, PyList_New, PyList_SET_ITEM
 from cpython.long cimport PyLong_AsDouble, PyLong_AsLongLongAndOverflow, PyLong_AsUnsignedLongLong
@@ -16,7 +16,7 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.float cimport DBL_MAX
-from libc.math cimport INFINITY, NAN, fabs
+from libc.math cimport INFINITY, NAN, fabs, isfinite, nextafterf
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -32,6 +32,7 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     object PySequence_GetItem(object sequence, Py_ssize_t index)
+    str PyUnicode_DecodeUTF8(const char* text, Py_ssize_t size, const char* errors)
     str PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
@@ -50,13 +51,14 @@ __all__ = [
     "ParsedJson",
     "Raiser",
     "RowCells",
+    "Seal",
     "ShortWay",
     "Splicer",
     "Tally",
     "entry_head",
 ]
 
-STATE = 4  # see `flask_boxkite/compiled/__init__.py`
+STATE = 5  # see `flask_boxkite/compiled/__init__.py`
 
 cdef enum:
     MOST_NOTED = 80
@@ -796,6 +798,103 @@ cdef str uuid4(const unsigned char* random):
         text[place], text[place + 1] = HEX[byte >> 4], HEX[byte & 15]
         place += 2
     return PyUnicode_DecodeASCII(text, 36, NULL)
+
+
+@cython.final
+cdef class Seal:
+    """The compiled `outcomes.sealing.Seal`.
+
+    Args:
+        numbers_hash: Keyed hash, copied for each id, that gives the id its numbers.
+        kind: Type of an id, a tuple of its text, its uuid and its time.
+        rounding: Rounding of outputs.
+    """
+
+    cdef object numbers_hash, kind
+    cdef double* ends  # of the bins, the first and the last infinite
+    cdef Py_ssize_t bounds
+    cdef double below_one
+
+    def __cinit__(self, numbers_hash, kind, rounding):
+        self.bounds = len(rounding.bounds)
+        self.ends = <double*>PyMem_Malloc((self.bounds + 2) * sizeof(double))
+        if self.ends == NULL:
+            raise MemoryError
+
+    def __init__(self, numbers_hash, kind, rounding):
+        self.numbers_hash, self.kind, self.below_one = numbers_hash, kind, rounding.below_one
+        for index, end in enumerate((-INFINITY, *rounding.bounds, INFINITY)):
+            self.ends[index] = end
+
+    def __dealloc__(self):
+        PyMem_Free(self.ends)
+
+    def __call__(self, prediction, double value):
+        """Return the sealed id; None if no float32 lies in the output's bin."""
+        cdef float single
+        cdef uint32_t bits
+        if not self.round(value, &single):
+            return None
+        memcpy(&bits, &single, 4)
+
+        cdef bytes whole = prediction[0].encode("utf-8", "surrogatepass")
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(whole), start = size - 19
+        cdef char* text = PyBytes_AS_STRING(whole)  # of its own: nothing else refers to these bytes
+        cdef int kept = hex_digit(text[start]) & 12
+        text[start] = HEX[kept]
+        state = self.numbers_hash.copy()
+        state.update(PyBytes_FromStringAndSize(text, start + 1))
+        cdef bytes numbers = state.digest()
+        cdef const unsigned char* digest = <const unsigned char*>PyBytes_AS_STRING(numbers)
+
+        cdef uint64_t tag = (little(digest + 4, 8) * bits + little(digest + 12, 8)) >> 32
+        put_tail(text + start, kept, (bits ^ little(digest, 4)) << 32 | tag)
+        entity_id = PyUnicode_DecodeASCII(text + size - 36, 36, NULL)
+        return new_tuple(self.kind, (PyUnicode_DecodeUTF8(text, size, "surrogatepass"), entity_id, prediction[2]))
+
+    cdef bint round(self, double value, float* single) noexcept:
+        """Set the float32 that stands for an output; return whether there is one."""
+        single[0] = <float>value
+        if not isfinite(single[0]):
+            return False
+        cdef Py_ssize_t low = 0, high = self.bounds, middle
+        while low < high:
+            middle = (low + high) >> 1
+            if self.ends[middle + 1] < value:
+                low = middle + 1
+            else:
+                high = middle
+        cdef double lower = self.ends[low], upper = self.ends[low + 1]
+        if value < 1 and upper > self.below_one:
+            upper = self.below_one
+        if not lower < single[0] <= upper:
+            single[0] = nextafterf(single[0], <float>INFINITY if single[0] <= lower else -<float>INFINITY)
+        return lower < single[0] <= upper and isfinite(single[0])
+
+
+cdef uint64_t little(const unsigned char* start, int size) noexcept:
+    """Return the number in some bytes, the lowest first."""
+    cdef uint64_t number = 0
+    while size:
+        size -= 1
+        number = number << 8 | start[size]
+    return number
+
+
+cdef inline int hex_digit(unsigned char letter) noexcept:
+    return letter - 48 if letter < 58 else letter - 87
+
+
+cdef void put_tail(char* text, int kept, uint64_t word) noexcept:
+    """Write the end of a uuid: the upper bits of a word with those kept, then all others with the variant."""
+    cdef int place = 2, shift = 60
+    text[0], text[1] = HEX[kept | word >> 62], 45
+    word = word & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+    while shift >= 0:
+        if place == 6:
+            text[place], place = 45, place + 1
+        text[place] = HEX[word >> shift & 15]
+        place, shift = place + 1, shift - 4
 
 
 cdef class Writer:

@@ -112,8 +112,8 @@ def hellinger_distance(baseline: ArrayLike, live: ArrayLike) -> float:
 def kolmogorov_smirnov(baseline: ArrayLike, live: ArrayLike) -> float:
     """Return the Kolmogorov-Smirnov statistic on bins: the largest distance of the cumulative shares.
 
-    max |F - G| at the bounds of bins, with F and G the shares of rows up to there. Between bounds the distance may be
-    larger, so bins understate it. Symmetric, range [0, 1]. Empty bins change nothing.
+    ``max |F - G|`` at the bounds of bins, with F and G the shares of rows up to there. Between bounds the distance may
+    be larger, so bins understate it. Symmetric, range [0, 1]. Empty bins change nothing.
 
     Args:
         baseline: Counts per bin, ascending. Missing and invalid rows have no place among them: leave them out.
@@ -157,8 +157,8 @@ def kolmogorov_smirnov_limit(trained: float, served: float, alpha: float) -> flo
 def wasserstein_distance(baseline: ArrayLike, live: ArrayLike, bounds: ArrayLike) -> float:
     """Return the Wasserstein (earth mover's) distance on bins, in the unit of the variable.
 
-    ∫ |F - G| dx over the shares of rows up to x, with every row at the centre of its bin; rows beyond the bounds lie
-    at the nearest bound. So the distance is off by at most the width of a bin, apart from rows beyond the bounds.
+    ``∫ |F - G| dx`` over the shares of rows up to x, with every row at the centre of its bin; rows beyond the bounds
+    lie at the nearest bound. So the distance is off by at most the width of a bin, apart from rows beyond the bounds.
     Symmetric, range [0, highest - lowest bound]; infinite where that is more than a float holds. Empty bins change
     nothing.
 

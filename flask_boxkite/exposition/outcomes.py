@@ -26,7 +26,7 @@ __all__ = ["OutcomeFamilies"]
 VALIDATED = Family("boxkite_validated_metric", "gauge", "Metrics of the validation rows, by name.")
 OUTCOMES = Family("boxkite_outcomes", "counter", "Outcomes by bin of the output, predicted and actual value.")
 EXPECTED = Family("boxkite_expected_outcomes", "counter", "Outcomes that the live outputs lead to expect.")
-BELOW = Family("boxkite_outcomes_below", "counter", "Negative outcomes with a score below each bin, for the AUC.")
+BELOW = Family("boxkite_outcomes_below", "counter", "Negative outcomes below a row of each bin, for the AUC.")
 EXPECTED_BELOW = Family("boxkite_expected_outcomes_below", "counter", "The same, as the live outputs lead to expect.")
 LOSSES = Family("boxkite_outcome_loss", "counter", "Sum of each loss, or error, over the outcomes.")
 EXPECTED_LOSSES = Family("boxkite_expected_outcome_loss", "counter", "The same, as the live outputs lead to expect.")
@@ -35,7 +35,7 @@ LAGS = Family("boxkite_outcome_lag_seconds", "histogram", "Time from a predictio
 REJECTED = Family("boxkite_outcomes_rejected", "counter", "Outcomes that were not counted, by reason.")
 
 _FRACTION = 2**30
-"""Parts in which expected shares are whole numbers."""
+"""Parts in which shares are whole numbers."""
 
 
 class OutcomeFamilies:
@@ -56,6 +56,8 @@ class OutcomeFamilies:
         shares, losses = expected_shares(validation), expected_losses(validation)
         self._shares = [round(share * _FRACTION) for share in shares.ravel().tolist()]
         self._losses = {name: _whole(of_bins) for name, of_bins in losses.items()}
+        areas = validation.known_areas.tolist() if isinstance(validation, BinaryValidation) else []
+        self._areas = [round(area * _FRACTION) for area in areas]
         self._constant = [
             (VALIDATED, "".join(self._validated()).encode()),
         ]
@@ -82,7 +84,7 @@ class OutcomeFamilies:
         expected = [live[source] * share for source, share in zip(self._sources, self._shares, strict=True)]
         yield EXPECTED, self._lines(EXPECTED, [number / _FRACTION for number in expected])
         if isinstance(self._validation, BinaryValidation):
-            below = _below(expected)
+            below = self._below(expected)
             yield EXPECTED_BELOW, self._below_lines(EXPECTED_BELOW, [number / _FRACTION for number in below])
         yield EXPECTED_LOSSES, "".join(self._expected_losses(live)).encode()
         if outcomes is not None:
@@ -102,7 +104,7 @@ class OutcomeFamilies:
         else:
             yield OUTCOMES, self._lines(OUTCOMES, counts)
         if isinstance(self._validation, BinaryValidation):
-            yield BELOW, self._below_lines(BELOW, _below(counts))
+            yield BELOW, self._below_lines(BELOW, self._below(counts))
         losses = layout.sums(outcomes).items()
         text = (f"{LOSSES.sample_name}{{{labels},{label_text(loss=name)}}} {total!r}\n" for name, total in losses)
         yield LOSSES, "".join(text).encode()
@@ -119,6 +121,17 @@ class OutcomeFamilies:
         pairs = zip(self._cells, numbers, strict=True)
         return "".join([f"{name}{{{labels},{own}}} {number!r}\n" for own, number in pairs]).encode()
 
+    def _below(self, of_cells: Sequence[int]) -> list[float]:
+        """Return the negative rows below a row of each bin, given negative and positive rows of all bins, in turns.
+
+        Of the ones in the same bin, so many are below as of the validation rows.
+        """
+        before, found = 0, []
+        for negatives, share in zip(of_cells[::2], self._areas, strict=True):
+            found.append((before * _FRACTION + negatives * share) / _FRACTION)
+            before += negatives
+        return found
+
     def _below_lines(self, family: Family, numbers: Sequence[float]) -> bytes:
         names = bin_names(self._validation.upper_bounds)
         lines = (
@@ -132,15 +145,6 @@ class OutcomeFamilies:
         for bound, count in zip((*bounds, float("inf")), counts, strict=True):
             below += count
             yield f'{family.name}_bucket{{{self._labels},le="{canonical_number(bound)}"}} {below}\n'
-
-
-def _below(of_cells: Sequence[int]) -> list[int]:
-    """Return the negative rows below each bin, given negative and positive rows of all bins, in turns."""
-    below, found = 0, []
-    for negatives in of_cells[::2]:
-        found.append(below)
-        below += negatives
-    return found
 
 
 def _whole(of_bins: NDArray[np.float64]) -> tuple[float, list[int]]:

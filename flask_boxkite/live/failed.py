@@ -111,7 +111,7 @@ def failures_of(layout: ModelCells, cells: NDArray[np.int64]) -> Failures:
     failed_rows = int(cells[layout.statuses_start + STATUSES.index("error")])
     if not failed_rows or not layout.features:
         return Failures(failed_rows, 0, ())
-    failed = cells[layout.failed_start :].reshape(len(layout.features), len(FAILED_STATES))
+    failed = cells[layout.failed_start : layout.classes_start].reshape(len(layout.features), len(FAILED_STATES))
     answered = np.bincount(_failed_cells(layout.features), cells[: layout.outputs_start], failed.size)
     read = int(failed[0].sum())
     return Failures(

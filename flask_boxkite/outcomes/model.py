@@ -26,7 +26,7 @@ from flask_boxkite.outcomes.book_file import AT_ONCE
 from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
 from flask_boxkite.outcomes.recent import RecentPredictions, row_fingerprint, row_fingerprints
-from flask_boxkite.outcomes.sealing import IdSeal, id_key
+from flask_boxkite.outcomes.sealing import IdSeal, id_key, rounded
 from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.fork_mark import ForkMark, fork_mark
 from flask_boxkite.system.throttle import Throttle
@@ -170,7 +170,6 @@ class ModelOutcomes:
         self.layout = OutcomeCells(baseline.validation)
         self.reader = reader
         self.are_numbers = len(baseline.outputs) == 1 and not isinstance(baseline.validation, ClassValidation)
-        self._carried_of = reader.carried
         self._name = f"{model}\n{baseline.fingerprint}"
         self._section = outcome_section(model, baseline, self.layout)
         self._store = store
@@ -199,19 +198,16 @@ class ModelOutcomes:
             key = id_key(None, None)
         recent = None if directory is None else directory / RECENT_FILE
         book = outcome_book(directory, self._section)
-        return _Place(fork_mark(), IdSeal(key, self._name), book, _LazyTable(recent))
+        return _Place(fork_mark(), IdSeal(key, self._name, self.reader.rounding), book, _LazyTable(recent))
 
     # --- predictions -------------------------------------------------------------------------------------------------
 
     def sealed_number(self, prediction: PredictionId, value: float) -> PredictionId | None:
         """Return the same as `sealed` for the only output, a number as in most requests, with fewer questions."""
-        carried = self._carried_of(value)
-        if carried is None:
-            return None
         place = self._current
         if place is None or not place.mark[0]:
             place = self._place
-        return place.seal.seal(prediction, carried)
+        return place.seal.seal(prediction, value)
 
     def sealed(self, prediction: PredictionId, row: Sequence[Any]) -> PredictionId | None:
         """Return the id under which a prediction is found again; None if an id cannot carry its outputs.
@@ -220,8 +216,8 @@ class ModelOutcomes:
             prediction: Id that no client knows yet.
             row: Outputs in the order of the baseline.
         """
-        carried = self._carried(row)
-        return None if carried is None else self._place.seal.seal(prediction, carried)
+        value = self.reader.value_of(row)
+        return None if value is None else self._place.seal.seal(prediction, value)
 
     def remember(self, prediction: PredictionId, rows: Any) -> None:
         """Remember the outputs of a prediction whose id does not carry them.
@@ -255,7 +251,7 @@ class ModelOutcomes:
 
     def _carried(self, row: Sequence[Any]) -> float | None:
         value = self.reader.value_of(row)
-        return None if value is None else self.reader.carried(value)
+        return None if value is None else rounded(value, self.reader.rounding)
 
     def _fingerprint_of_key(self, key: str) -> int:
         return self._place.seal.fingerprint(f"key\n{key}")

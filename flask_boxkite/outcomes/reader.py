@@ -11,12 +11,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
-
 from flask_boxkite.baseline import Baseline, Continuous, Discrete
+from flask_boxkite.baseline.losses import SMALLEST
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.live.cells import cells_of
-from flask_boxkite.outcomes.sealing import sealed_float
+from flask_boxkite.outcomes.sealing import NEAREST, Rounding
 from flask_boxkite.values.conversion import InvalidValue, to_number
 
 __all__ = ["Losses", "OutcomeReader", "outcome_reader"]
@@ -26,12 +25,15 @@ Losses: TypeAlias = tuple[float, ...]
 
 _BELOW_ONE = math.nextafter(1.0, 0.0)
 
-_SMALLEST = float(np.finfo(np.float64).eps)
-"""Least probability whose logarithm is taken, as scikit-learn has it."""
-
 
 class OutcomeReader(Protocol):
-    """Reads the outputs and the actual value of a row."""
+    """Reads the outputs and the actual value of a row.
+
+    Attributes:
+        rounding: Rounding of the number that stands for a row's outputs, for an id or a table.
+    """
+
+    rounding: Rounding
 
     def value_of(self, row: Sequence[Any]) -> float | None:
         """Return the number that stands for a row's outputs; None if it cannot be judged.
@@ -39,9 +41,6 @@ class OutcomeReader(Protocol):
         Args:
             row: Outputs in the order of the baseline.
         """
-
-    def carried(self, value: float) -> float | None:
-        """Return the float32 that stands for a number in an id or a table; None if there is none in its bin."""
 
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
         """Return the cell of an outcome, and its losses; None if the actual value is none of the known.
@@ -92,8 +91,7 @@ class _ScoreReader:
 
     def __init__(self, validation: BinaryValidation, item: Continuous, place: int) -> None:
         self._item = cells_of(item, 0)
-        self._bounds = item.upper_bounds
-        self._ends = (-math.inf, *item.upper_bounds, math.inf)
+        self.rounding = Rounding(item.upper_bounds, _BELOW_ONE)
         self._bins = len(item.counts)
         self._place = place
         self._labels = _Labels(validation.labels, item.missing_texts)
@@ -102,13 +100,6 @@ class _ScoreReader:
     def value_of(self, row: Sequence[Any]) -> float | None:
         """See `OutcomeReader`."""
         return _finite(row[self._place])
-
-    def carried(self, value: float) -> float | None:
-        """See `OutcomeReader`."""
-        bin_ = bisect_left(self._bounds, value)
-        upper = self._ends[bin_ + 1]
-        # Below 1, also as float32: the loss of a probability of 1 that is wrong is far larger.
-        return sealed_float(value, self._ends[bin_], min(upper, _BELOW_ONE) if value < 1 else upper)
 
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
         """See `OutcomeReader`."""
@@ -122,12 +113,14 @@ class _ScoreReader:
 def _losses(score: float, label: int) -> Losses:
     """Return the Brier and the logarithmic loss of a score, for which 0 and 1 are the limits."""
     inside = min(max(score, 0.0), 1.0)
-    clipped = min(max(inside, _SMALLEST), 1 - _SMALLEST)
+    clipped = min(max(inside, SMALLEST), 1 - SMALLEST)
     return (inside - label) ** 2, -math.log(clipped) if label else -math.log1p(-clipped)
 
 
 class _NumberReader:
     """Reads a predicted number."""
+
+    rounding = NEAREST
 
     def __init__(self, validation: RegressionValidation, item: Continuous, place: int) -> None:
         self._place = place
@@ -136,10 +129,6 @@ class _NumberReader:
     def value_of(self, row: Sequence[Any]) -> float | None:
         """See `OutcomeReader`."""
         return _finite(row[self._place])
-
-    def carried(self, value: float) -> float | None:
-        """See `OutcomeReader`."""
-        return sealed_float(value, -math.inf, math.inf)
 
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
         """See `OutcomeReader`."""
@@ -153,6 +142,8 @@ class _NumberReader:
 class _LabelReader:
     """Reads a predicted label; its number is the place of the class."""
 
+    rounding = NEAREST
+
     def __init__(self, validation: ClassValidation, place: int) -> None:
         self._labels = _Labels(validation.classes, frozenset())
         self._classes = len(validation.classes)
@@ -161,10 +152,6 @@ class _LabelReader:
     def value_of(self, row: Sequence[Any]) -> float | None:
         """See `OutcomeReader`."""
         return self._labels.place(row[self._place])
-
-    def carried(self, value: float) -> float | None:
-        """See `OutcomeReader`."""
-        return value
 
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
         """See `OutcomeReader`."""
@@ -176,6 +163,8 @@ class _LabelReader:
 
 class _ProbabilityReader:
     """Reads the probabilities of several classes; the number is the one of the predicted class and its bin."""
+
+    rounding = NEAREST
 
     def __init__(self, validation: ClassValidation, places: Sequence[int]) -> None:
         self._labels = _Labels(validation.classes, frozenset())
@@ -190,10 +179,6 @@ class _ProbabilityReader:
             return None
         largest = max(numbers)
         return numbers.index(largest) * (len(self._bounds) + 1) + bisect_left(self._bounds, largest)
-
-    def carried(self, value: float) -> float | None:
-        """See `OutcomeReader`."""
-        return value
 
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
         """See `OutcomeReader`."""

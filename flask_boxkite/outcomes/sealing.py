@@ -18,6 +18,8 @@ the id, whichever replica made it. Without the key it is as random as any other,
   numbers only if a server makes them in the same second with the same 58 random bits. Among n predictions in a second
   that has a probability of n^2 / 2^59: at 1,000 a second, it happens once in 18,000 years. Then these two ids would
   show the exclusive or of their outputs, and others of the same numbers could be forged.
+- Predictions of one request by several models begin alike (`PredictionId.beside`). Their seals have other names, so
+  their numbers are different.
 
 References:
     Carter and Wegman, New hash functions and their use in authentication and set equality, JCSS 22, 1981.
@@ -34,6 +36,8 @@ import math
 import os
 import re
 import struct
+from bisect import bisect_left
+from collections.abc import Callable
 from datetime import datetime
 from hashlib import blake2s
 from pathlib import Path
@@ -42,13 +46,14 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from flask_boxkite.compiled import native
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.folding import KEY_FILE
 from flask_boxkite.system.files import open_private, read_file, write_all
 from flask_boxkite.system.locks import locked
 from flask_boxkite.values.ids import PredictionId
 
-__all__ = ["IdSeal", "Opened", "id_key", "sealed_float"]
+__all__ = ["NEAREST", "IdSeal", "Opened", "Rounding", "Seal", "id_key", "rounded"]
 
 logger = logging.getLogger("flask_boxkite")
 
@@ -64,9 +69,6 @@ _NUMBERS = struct.Struct("<IQQQ")
 _SINGLE = struct.Struct("<f")
 _BITS = struct.Struct("<I")
 _LAST = struct.Struct(">Q")  # the last two groups of a uuid
-_INFINITE = 0x7F80_0000
-"""Bits of the exponent, all of which are set in numbers that are not finite."""
-
 _TAIL = 19
 """Characters of a uuid from the first that is not all random: the last of its third group."""
 _ID_WITHOUT_SERVER = 56
@@ -74,6 +76,23 @@ _UUID = 36
 _LOW = 2**62 - 1
 _VARIANT = 2**63
 _DIGITS = "0123456789abcdef"
+
+
+class Rounding(NamedTuple):
+    """The rounding of an output to float32, which must not leave the output's bin.
+
+    Attributes:
+        bounds: Upper bounds of the bins, ascending; outside of bounds is infinity.
+        below_one: Largest number that may stand for a number below 1. The loss of a probability of 1 that is wrong is
+            far larger than the loss of any other.
+    """
+
+    bounds: tuple[float, ...] = ()
+    below_one: float = math.inf
+
+
+NEAREST = Rounding()
+"""Rounding to the nearest float32."""
 
 
 class Opened(NamedTuple):
@@ -93,38 +112,25 @@ class Opened(NamedTuple):
 class IdSeal:
     """Seals ids of predictions and opens them. It changes nothing, so any thread may use it, also after a fork.
 
+    Attributes:
+        seal: Returns the id under which a prediction's output is found without any memory, as `Seal` explains.
+
     Args:
         key: Secret of up to 32 bytes.
         name: Name that is bound into each id, such as model and baseline; a seal of another name opens none of them.
+        rounding: Rounding of outputs to the numbers that ids carry.
     """
 
-    def __init__(self, key: bytes, name: str) -> None:
+    def __init__(self, key: bytes, name: str, rounding: Rounding = NEAREST) -> None:
         own = blake2s(_encoded(name), key=key, person=b"id-name").digest()
         # Copied for each id, which costs half as much as a new one.
         self._numbers_hash = blake2s(key=own, digest_size=_NUMBERS.size, person=b"id-seal")
         self._fingerprint_hash = blake2s(key=own, digest_size=8, person=b"id-print")
-
-    def seal(self, prediction: PredictionId, value: float) -> PredictionId | None:
-        """Return the id under which a prediction's output is found without any memory; to be called once for an id.
-
-        Args:
-            prediction: Id as it was made; its server, its time and its first 58 random bits stay.
-            value: Output, which is rounded to float32; `sealed_float` keeps it in its bin.
-
-        Returns:
-            The sealed id; None if the output is not finite as float32.
-        """
-        try:
-            (bits,) = _BITS.unpack(_SINGLE.pack(value))
-        except OverflowError:
-            return None
-        if bits & _INFINITE == _INFINITE:
-            return None
-
-        text, _, time_ns = prediction
-        start, kept = text[:-_TAIL], int(text[-_TAIL], 16) & 12
-        sealed = start + _tail(kept, bits, self._numbers(start, kept))
-        return _new(PredictionId, (sealed, sealed[-_UUID:], time_ns))
+        self.seal: Callable[[PredictionId, float], PredictionId | None] = (
+            Seal(self._numbers_hash, rounding)
+            if native is None
+            else native.Seal(self._numbers_hash, PredictionId, rounding)
+        )
 
     def open(self, text: str) -> Opened | None:
         """Return the content of a sealed id; None for any other text. Never raises.
@@ -137,7 +143,7 @@ class IdSeal:
             return None
 
         start, kept = text[:-_TAIL], digit & 12
-        numbers = self._numbers(start, kept)
+        numbers = _numbers(self._numbers_hash, start, kept)
         bits = ((digit & 3) << 30 | (low & _LOW) >> 32) ^ numbers[0]
         # The whole text is compared, so that each id has one spelling.
         if text != start + _tail(kept, bits, numbers):
@@ -156,12 +162,43 @@ class IdSeal:
         state.update(_encoded(text))
         return int.from_bytes(state.digest(), "little")
 
-    def _numbers(self, start: str, kept: int) -> _Numbers:
-        """Return the numbers of the id that begins with *start* and the upper half of the next digit."""
-        state = self._numbers_hash.copy()
-        state.update((start + _DIGITS[kept]).encode("utf-8", "surrogatepass"))
-        numbers: _Numbers = _NUMBERS.unpack(state.digest())
-        return numbers
+
+class Seal:
+    """Seals ids, in Python; an `IdSeal` has the faster one where there is one.
+
+    Args:
+        numbers_hash: Keyed hash that gives each id its numbers.
+        rounding: Rounding of outputs.
+    """
+
+    def __init__(self, numbers_hash: blake2s, rounding: Rounding) -> None:
+        self._numbers_hash = numbers_hash
+        self._rounding = rounding
+
+    def __call__(self, prediction: PredictionId, value: float) -> PredictionId | None:
+        """Return the sealed id; None if no float32 stands for the output. To be called once for an id.
+
+        Args:
+            prediction: Id as it was made; its server, its time and its first 58 random bits stay.
+            value: Output.
+        """
+        single = rounded(value, self._rounding)
+        if single is None:
+            return None
+
+        (bits,) = _BITS.unpack(_SINGLE.pack(single))
+        text, _, time_ns = prediction
+        start, kept = text[:-_TAIL], int(text[-_TAIL], 16) & 12
+        sealed = start + _tail(kept, bits, _numbers(self._numbers_hash, start, kept))
+        return _new(PredictionId, (sealed, sealed[-_UUID:], time_ns))
+
+
+def _numbers(numbers_hash: blake2s, start: str, kept: int) -> _Numbers:
+    """Return the numbers of the id that begins with *start* and the upper half of the next digit."""
+    state = numbers_hash.copy()
+    state.update((start + _DIGITS[kept]).encode("utf-8", "surrogatepass"))
+    numbers: _Numbers = _NUMBERS.unpack(state.digest())
+    return numbers
 
 
 def _tail(kept: int, bits: int, numbers: _Numbers) -> str:
@@ -176,16 +213,15 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def sealed_float(value: float, lower: float, upper: float) -> float | None:
+def rounded(value: float, rounding: Rounding) -> float | None:
     """Return the float32 nearest to a number in the number's own bin, which rounding alone may leave.
 
     A bin's bound, or the threshold of a decision, may lie between a number and the float32 nearest to it. Then the
     next float32 on the number's own side stands for it.
 
     Args:
-        value: Number in the bin.
-        lower: Lower bound of the bin, outside it.
-        upper: Upper bound of the bin, inside it.
+        value: Number.
+        rounding: Bins of the number.
 
     Returns:
         The float32; None if the bin has none, or the number is not finite as float32.
@@ -194,7 +230,14 @@ def sealed_float(value: float, lower: float, upper: float) -> float | None:
         (single,) = _SINGLE.unpack(_SINGLE.pack(value))
     except OverflowError:
         return None
+    if not math.isfinite(single):
+        return None
 
+    place = bisect_left(rounding.bounds, value)
+    lower = rounding.bounds[place - 1] if place else -math.inf
+    upper = rounding.bounds[place] if place < len(rounding.bounds) else math.inf
+    if value < 1:
+        upper = min(upper, rounding.below_one)
     if not lower < single <= upper:
         with np.errstate(all="ignore"):
             single = float(np.nextafter(np.float32(single), np.float32(math.inf if single <= lower else -math.inf)))

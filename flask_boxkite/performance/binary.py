@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flask_boxkite.baseline.calibration import pooled_shares
 from flask_boxkite.baseline.validation import BinaryValidation
 from flask_boxkite.performance import intervals
 from flask_boxkite.performance.metric import METRICS, NOTHING, Estimate, banded, estimate, ratio
@@ -54,7 +53,8 @@ def expected(validation: BinaryValidation, live: ArrayLike) -> dict[str, Estimat
 
     A bin of n live rows has n·p positives, where p is the isotonic share of the validation rows. The band is meant to
     hold the realised metric: it allows for the sampling of live rows, n·r(1 - r), and of the N validation rows in the
-    bin, n²·r(1 - r)/(N + 1), where r = (N·p + π)/(N + 1) and π is the share of all rows. It does not allow for a shift
+    bin, n²·r(1 - r)/(N + 1), where r = (N·p + π)/(N + 1) and π is the share of all rows. The variance of a loss, which
+    also differs between rows of the same actual value, takes the place of r(1 - r). The band does not allow for a shift
     of scores within a bin.
 
     Args:
@@ -64,10 +64,9 @@ def expected(validation: BinaryValidation, live: ArrayLike) -> dict[str, Estimat
     References:
         Kivimäki et al., Confidence-based Estimators for Predictive Performance in Model Monitoring, 2024.
     """
-    rows, trained = np.asarray(live, dtype=np.float64), _trained(validation)
-    shares, doubt = _doubt(validation)
-    variances = doubt * (rows + rows * rows / (trained + 1))
-    return _of_positives(validation, rows, rows * shares, variances)
+    rows, trained = np.asarray(live, dtype=np.float64), validation.calibration
+    weights = rows + rows * rows / (trained.rows + 1)
+    return _of_positives(validation, rows, rows * trained.shares, trained.doubtful, weights)
 
 
 def corrected(
@@ -92,7 +91,7 @@ def corrected(
     effects = np.asarray(validation.effects) @ np.asarray(groups, dtype=np.float64)
     effects = effects * n / max(n if grouped is None else grouped, 1.0)
 
-    positives, by_class = rows * positive_shares(validation), _by_class(rows, first)
+    positives, by_class = rows * validation.calibration.shares, _by_class(rows, first)
     missed, hits = np.clip(_by_class(positives, first) + effects, 0.0, by_class).tolist()
     values = _of_predictions(hits, missed, *by_class.tolist())
     return found | {name: estimate(name, value).value for name, value in values.items()}
@@ -106,8 +105,9 @@ def _by_class(of_bins: Floats, first_positive: int) -> Floats:
 def realised(validation: BinaryValidation, outcomes: ArrayLike, losses: LossSums | None = None) -> dict[str, Estimate]:
     """Return the metrics of rows whose actual value is known.
 
-    Accuracy, precision, recall and F1 are exact. The AUC takes rows of one bin for ties, and is within 0.002 of all
-    rows'. Losses are exact if their sums are given.
+    Accuracy, precision, recall and F1 are exact. The AUC takes rows of one bin to be in order as often as validation
+    rows, and is within 0.002 of all rows'. Losses are exact if their sums are given; they have no interval for fewer
+    than `intervals.LEAST_ROWS` rows.
 
     Args:
         validation: Validation of the model.
@@ -128,15 +128,16 @@ def realised(validation: BinaryValidation, outcomes: ArrayLike, losses: LossSums
         "precision": intervals.of_share("precision", tp, predicted),
         "recall": intervals.of_share("recall", tp, tp + fn),
         "f1": intervals.of_f1(tp, wrong),
-        "auc": intervals.of_auc(ranking(counts[:, 0], positives)),
+        "auc": intervals.of_auc(ranking(counts[:, 0], positives, validation.known_areas)),
         "brier": NOTHING,
         "log_loss": NOTHING,
     }
-    for metric, loss in _losses(validation).items():
+    for metric, loss in validation.row_losses.items():
         of_bins = float(np.sum(counts * loss.means))
         variance = ratio(float(np.sum(counts * (loss.means**2 + loss.variances))), n) - ratio(of_bins, n) ** 2
         total = of_bins if losses is None else getattr(losses, metric)
-        found[metric] = intervals.of_mean(metric, total, variance, int(n))
+        mean = intervals.of_mean(metric, total, variance, int(n))
+        found[metric] = mean if n >= intervals.LEAST_ROWS else Estimate(mean.value)
     return found
 
 
@@ -159,10 +160,9 @@ def represented(validation: BinaryValidation, live: ArrayLike, outcomes: ArrayLi
     counts = np.asarray(outcomes, dtype=np.float64)
     known, hits = counts.sum(axis=1), counts[:, 1]
     rows = np.maximum(np.asarray(live, dtype=np.float64), known)
-    shares, _ = _doubt(validation)
-    shares = (hits + PSEUDO_OUTCOMES * shares) / (known + PSEUDO_OUTCOMES)
-    variances = rows * rows * shares * (1 - shares) / (known + PSEUDO_OUTCOMES + 1)
-    return _of_positives(validation, rows, hits + (rows - known) * shares, variances)
+    shares = (hits + PSEUDO_OUTCOMES * validation.calibration.shares) / (known + PSEUDO_OUTCOMES)
+    weights = rows * rows / (known + PSEUDO_OUTCOMES + 1)
+    return _of_positives(validation, rows, hits + (rows - known) * shares, shares, weights)
 
 
 def validated(validation: BinaryValidation) -> dict[str, Estimate]:
@@ -172,7 +172,7 @@ def validated(validation: BinaryValidation) -> dict[str, Estimate]:
 
 def positive_shares(validation: BinaryValidation) -> Floats:
     """Return the expected share of positive rows in each bin, shape (bounds + 1,)."""
-    return pooled_shares(validation.positives, _trained(validation))
+    return validation.calibration.shares
 
 
 def losses_of_rows(validation: BinaryValidation) -> dict[str, Floats]:
@@ -182,46 +182,41 @@ def losses_of_rows(validation: BinaryValidation) -> dict[str, Floats]:
     """
     shares = positive_shares(validation)
     by_class = np.column_stack([1 - shares, shares])
-    return {metric: np.sum(by_class * loss.means, axis=1) for metric, loss in _losses(validation).items()}
-
-
-def _trained(validation: BinaryValidation) -> Floats:
-    return np.asarray(validation.bin_rows, dtype=np.float64)
-
-
-def _doubt(validation: BinaryValidation) -> tuple[Floats, Floats]:
-    """Return the share p of positives in each bin, and r(1 - r), the variance of a row."""
-    rows = _trained(validation)
-    shares = positive_shares(validation)
-    overall = sum(validation.positives) / max(validation.rows, 1)
-    r = (rows * shares + overall) / (rows + 1)
-    return shares, r * (1 - r)
+    return {metric: np.sum(by_class * loss.means, axis=1) for metric, loss in validation.row_losses.items()}
 
 
 def _of_positives(
-    validation: BinaryValidation, rows: Floats, positives: Floats, variances: Floats
+    validation: BinaryValidation, rows: Floats, positives: Floats, shares: Floats, weights: Floats
 ) -> dict[str, Estimate]:
-    """Return the metrics of rows per bin, given the number of positives among them and its variance."""
+    """Return the metrics of rows per bin, given the number of positives among them.
+
+    Args:
+        validation: Validation of the model.
+        rows: Rows per bin.
+        positives: Positive rows per bin.
+        shares: Share r of positive rows, of which their number has the variance r(1 - r) per row.
+        weights: Factor of that variance.
+    """
     n = float(rows.sum())
     if n <= 0:
         return dict.fromkeys(METRICS["binary"], NOTHING)
 
-    first = validation.first_positive
+    first, variances = validation.first_positive, shares * (1 - shares) * weights
     hits, missed, predicted = (float(each.sum()) for each in (positives[first:], positives[:first], rows[first:]))
     of_hits, of_missed = float(variances[first:].sum()), float(variances[:first].sum())
     values = _of_predictions(hits, missed, n - predicted, predicted)
     errors = _errors_of_predictions(hits, missed, n, predicted, of_hits, of_missed)
     found = {metric: banded(metric, value, errors[metric]) for metric, value in values.items()}
 
-    auc, slopes = auc_slopes(rows - positives, positives)
+    auc, slopes = auc_slopes(rows - positives, positives, validation.known_areas)
     found["auc"] = banded("auc", float(auc), math.sqrt(float(np.sum(slopes * slopes * variances))))
     found |= {"brier": NOTHING, "log_loss": NOTHING}
-    for metric, loss in _losses(validation).items():
-        by_class = np.column_stack([rows - positives, positives])
+    by_class, doubtful = np.column_stack([rows - positives, positives]), np.column_stack([1 - shares, shares])
+    for metric, loss in validation.row_losses.items():
         value = float(np.sum(by_class * loss.means)) / n
-        within = float(np.sum(by_class * loss.variances))
-        between = float(np.sum((loss.means[:, 1] - loss.means[:, 0]) ** 2 * variances))
-        found[metric] = banded(metric, value, math.sqrt(between + within) / n)
+        between = variances @ (loss.means[:, 1] - loss.means[:, 0]) ** 2
+        within = weights @ np.sum(doubtful * loss.variances, axis=1)
+        found[metric] = banded(metric, value, math.sqrt(float(between + within)) / n)
     return found
 
 
@@ -257,45 +252,3 @@ def _errors_of_predictions(
             (predicted + actual) ** 2,
         ),
     }
-
-
-class _Loss(NamedTuple):
-    """A loss per row in each bin, of negative and of positive rows, shape (bins, 2)."""
-
-    means: Floats
-    variances: Floats
-
-
-def _losses(validation: BinaryValidation) -> dict[str, _Loss]:
-    """Return the losses in each bin; none if the scores are no probabilities.
-
-    For the logarithm, scores of a bin are taken to be log-normal, and rows positive in proportion to their score. Then
-    the mean logarithm of positive rows is the logarithm of the root mean square of all scores, and negative rows have
-    the same with 1 - score. The mean logarithm of all rows would make the loss 1 to 2 % too large, since positive rows
-    have the higher scores of their bin, and more so if some scores are 0.
-    """
-    if validation.scores is None or validation.squares is None:
-        return {}
-    middles = _middles(validation.upper_bounds)
-    scores, squares = (np.asarray(means, dtype=np.float64) for means in (validation.scores, validation.squares))
-    is_empty = np.isnan(scores)
-    scores, squares = np.where(is_empty, middles, scores), np.where(is_empty, middles**2, squares)
-
-    # Of the probability of the actual class: 1 - score for negative rows, the score for positive ones.
-    means = np.column_stack([1 - scores, scores])
-    spreads = np.maximum(squares - scores**2, 0.0)[:, None]
-    brier = _Loss((1 - means) ** 2 + spreads, 4 * (1 - means) ** 2 * spreads)
-    inside = np.clip(means, *_INSIDE)
-    variances = np.log1p(spreads / inside**2)
-    return {"brier": brier, "log_loss": _Loss(-np.log(inside) - variances / 2, variances)}
-
-
-_INSIDE = (float(np.finfo(np.float64).eps), 1 - float(np.finfo(np.float64).eps))
-"""Least and largest probability whose logarithm is taken, as scikit-learn has it."""
-
-
-def _middles(upper_bounds: tuple[float, ...]) -> Floats:
-    """Return the middle of each bin, as far as it lies within [0, 1]: the score of a bin without validation rows."""
-    ends = np.clip([0.0, *upper_bounds, 1.0], 0.0, 1.0)
-    middles: Floats = np.clip((ends[:-1] + ends[1:]) / 2, *_INSIDE)
-    return middles

@@ -7,7 +7,6 @@ never predicted has a precision of 0, one that never comes a recall of 0.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +32,7 @@ def expected(validation: ClassValidation, live: ArrayLike) -> dict[str, Estimate
         validation: Validation of the model.
         live: Live rows per predicted class and bin, shape (classes, bounds + 1).
     """
-    rows, trained = np.asarray(live, dtype=np.float64), _Trained(validation)
+    rows, trained = np.asarray(live, dtype=np.float64), validation.calibration
     weights = rows + rows * rows / (trained.rows + 1)
     return _of_actual(rows[..., None] * trained.shares, trained.doubtful, weights)
 
@@ -50,17 +49,21 @@ def corrected(
         grouped: Number of rows that *groups* counts; None for all of *live*.
     """
     found: dict[str, float | None] = dict.fromkeys(METRICS["classes"])
-    plain = expected(validation, live)["accuracy"].value
-    if validation.effects is None or plain is None:
+    rows = np.asarray(live, dtype=np.float64)
+    if validation.effects is None or rows.sum() <= 0:
         return found
-    counted = float(np.sum(live)) if grouped is None else grouped
+    table = np.sum(rows[..., None] * validation.calibration.shares, axis=1)
+    counted = float(rows.sum()) if grouped is None else grouped
     (effects,) = validation.effects
     effect = float(np.dot(effects, np.asarray(groups, dtype=np.float64))) / max(counted, 1.0)
-    return found | {"accuracy": estimate("accuracy", plain + effect).value}
+    return found | {"accuracy": estimate("accuracy", float(np.diag(table).sum() / table.sum()) + effect).value}
 
 
 def realised(validation: ClassValidation, outcomes: ArrayLike) -> dict[str, Estimate]:
     """Return the metrics of rows whose actual class is known; they are exact.
+
+    Averages over classes have no interval for fewer than `intervals.LEAST_ROWS` rows. Where no row is wrong, they have
+    the interval of a share of so many rows as the rarest class has.
 
     Args:
         validation: Validation of the model.
@@ -72,9 +75,16 @@ def realised(validation: ClassValidation, outcomes: ArrayLike) -> dict[str, Esti
     """
     table = np.asarray(outcomes, dtype=np.float64).sum(axis=1, keepdims=True)
     rows = table.sum(axis=2)
-    doubtful = (table + _Trained(validation).overall[:, None]) / (rows[..., None] + 1)
+    doubtful = (table + validation.calibration.overall[:, None]) / (rows[..., None] + 1)
     accuracy = intervals.of_share("accuracy", float(np.trace(table[:, 0])), float(rows.sum()))
-    return _of_actual(table, doubtful, rows) | {"accuracy": accuracy}
+    found = _of_actual(table, doubtful, rows) | {"accuracy": accuracy}
+    if rows.sum() < intervals.LEAST_ROWS:
+        return {metric: each if metric == "accuracy" else Estimate(each.value) for metric, each in found.items()}
+    if accuracy.value == 1:
+        of_classes = table.sum(axis=(0, 1))
+        rarest = float(of_classes[of_classes > 0].min())
+        found |= {metric: intervals.of_share(metric, rarest, rarest) for metric in ("precision", "recall", "f1")}
+    return found
 
 
 def represented(validation: ClassValidation, live: ArrayLike, outcomes: ArrayLike) -> dict[str, Estimate]:
@@ -88,7 +98,7 @@ def represented(validation: ClassValidation, live: ArrayLike, outcomes: ArrayLik
     table = np.asarray(outcomes, dtype=np.float64)
     known = table.sum(axis=2)
     rows = np.maximum(np.asarray(live, dtype=np.float64), known)
-    shares = table + PSEUDO_OUTCOMES * _Trained(validation).shares
+    shares = table + PSEUDO_OUTCOMES * validation.calibration.shares
     shares /= (known + PSEUDO_OUTCOMES)[..., None]
     weights = rows * rows / (known + PSEUDO_OUTCOMES + 1)
     return _of_actual(table + (rows - known)[..., None] * shares, shares, weights)
@@ -101,51 +111,14 @@ def validated(validation: ClassValidation) -> dict[str, Estimate]:
 
 def actual_shares(validation: ClassValidation) -> Floats:
     """Return the expected share of each actual class in each bin, shape (classes, bounds + 1, classes)."""
-    return _Trained(validation).shares
-
-
-class _Trained:
-    """The validation rows as arrays.
-
-    Attributes:
-        rows: Rows per predicted class and bin.
-        overall: Share of each actual class among the rows of a predicted class, shape (classes, classes).
-        shares: Share of each actual class in each bin; *overall* in an empty bin.
-        doubtful: The same, one row of *overall* added to each bin.
-    """
-
-    def __init__(self, validation: ClassValidation) -> None:
-        counts = np.asarray(validation.counts, dtype=np.float64)
-        self.rows = counts.sum(axis=2)
-        self.overall = _overall(counts.sum(axis=1))
-        overall, rows = self.overall[:, None], self.rows[..., None]
-        self.shares = np.where(rows > 0, counts / np.maximum(rows, 1.0), overall)
-        self.doubtful = (counts + overall) / (rows + 1)
-
-
-def _overall(table: Floats) -> Floats:
-    """Return the share of each actual class per predicted class.
-
-    To the rows of each predicted class comes one: as often right as any, and otherwise of the other classes as they
-    come. So a class that was never predicted has shares too.
-    """
-    classes, n = len(table), float(table.sum())
-    right = (float(np.trace(table)) + 0.5) / (n + 1)
-    actual = (table.sum(axis=0) + 1 / classes) / (n + 1)
-    others = np.tile(actual, (classes, 1))
-    np.fill_diagonal(others, 0.0)
-    total = others.sum(axis=1, keepdims=True)
-    usual = (1 - right) * others / np.where(total > 0, total, 1.0)
-    np.fill_diagonal(usual, right if classes > 1 else 1.0)
-    shares: Floats = (table + usual) / (table.sum(axis=1, keepdims=True) + 1)
-    return shares
+    return validation.calibration.shares
 
 
 class _Averages(NamedTuple):
-    """Metrics, and how they change with one more row per predicted and actual class, shape (classes, classes)."""
+    """Metrics, and how each changes with one more row per predicted and actual class, (metrics, classes, classes)."""
 
     values: dict[str, float]
-    slopes: dict[str, Floats]
+    slopes: Floats
 
 
 def _of_actual(actual: Floats, shares: Floats, weights: Floats) -> dict[str, Estimate]:
@@ -160,13 +133,12 @@ def _of_actual(actual: Floats, shares: Floats, weights: Floats) -> dict[str, Est
     if table.sum() <= 0:
         return dict.fromkeys(METRICS["classes"], NOTHING)
     values, slopes = _averages(table)
-    found = {}
-    for metric, value in values.items():
-        of_rows = slopes[metric][:, None]
-        mean = np.sum(shares * of_rows, axis=2)
-        spread = np.sum(shares * of_rows**2, axis=2) - mean**2
-        found[metric] = banded(metric, value, math.sqrt(max(float(np.sum(weights * spread)), 0.0)))
-    return found
+    of_rows = slopes[:, :, None]
+    means = np.sum(shares * of_rows, axis=-1)
+    spreads = np.sum(shares * of_rows**2, axis=-1) - means**2
+    variances = np.sum((weights * spreads).reshape(len(values), -1), axis=-1)
+    errors = np.sqrt(np.maximum(variances, 0.0)).tolist()
+    return {metric: banded(metric, value, error) for (metric, value), error in zip(values.items(), errors, strict=True)}
 
 
 def _averages(table: Floats) -> _Averages:
@@ -183,12 +155,14 @@ def _averages(table: Floats) -> _Averages:
             "recall": float(recalls.sum() / classes),
             "f1": float(f1s.sum() / classes),
         },
-        {
-            "accuracy": is_right / n,
-            "precision": is_right * per_predicted[:, None] / classes,
-            "recall": (is_right - recalls) * per_actual / classes,
-            "f1": (2 * is_right - f1s) * per_either / classes,
-        },
+        np.stack(
+            [
+                is_right / n,
+                is_right * per_predicted[:, None] / classes,
+                (is_right - recalls) * per_actual / classes,
+                (2 * is_right - f1s) * per_either / classes,
+            ]
+        ),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,8 +55,12 @@ def _key(label: str) -> str | float:
 
 def judged_rows(layout: ModelCells, cells: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
     """Return live rows per group of each feature, one feature after the other, and the number of all rows."""
-    features = [item for item in layout.variables if item.side == "feature"]
-    if not features:
+    if not layout.features:
         return np.zeros(0, np.int64), 0
-    groups = GroupSums(features).of(cells)
-    return groups, int(cells[features[0].cells].sum())
+    return _groups(layout).of(cells), int(cells[layout.variables[0].cells].sum())
+
+
+@lru_cache(maxsize=16)
+def _groups(layout: ModelCells) -> GroupSums:
+    """Return the adder of the features' cells to groups."""
+    return GroupSums(layout.variables[: len(layout.features)])

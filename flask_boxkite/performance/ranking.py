@@ -1,6 +1,7 @@
 """Ranking: the area under the ROC curve from counts in bins of a score, and the parts of its variance.
 
-Rows of one bin are taken for ties, so each such pair of a positive and a negative row counts one half.
+Of the pairs of a positive and a negative row in one bin, a given share is in the right order: one half, as of ties, if
+nothing is known.
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ class Ranking(NamedTuple):
         return self.of_positives / of_positives + self.of_negatives / of_negatives
 
 
-def ranking(negatives: ArrayLike, positives: ArrayLike) -> Ranking:
+def ranking(negatives: ArrayLike, positives: ArrayLike, inside: ArrayLike = 0.5) -> Ranking:
     """Return the AUC and its DeLong parts.
 
     Args:
         negatives: Negative rows per bin, shape (…, bins), from the lowest score to the highest.
         positives: Positive rows per bin.
+        inside: Share of the pairs of one bin that is in the right order, shape (bins,), or one for all.
 
     References:
         DeLong, DeLong and Clarke-Pearson, Comparing the Areas under Two or More Correlated ROC Curves, 1988.
@@ -56,7 +58,7 @@ def ranking(negatives: ArrayLike, positives: ArrayLike) -> Ranking:
     >>> float(ranking([3, 1], [1, 3]).auc)
     0.75
     """
-    below, above, hits, misses = _ranks(negatives, positives)
+    below, above, hits, misses = _ranks(negatives, positives, inside)
     p, m = hits.sum(axis=-1), misses.sum(axis=-1)
     below, above = below / np.maximum(m, 1.0)[..., None], above / np.maximum(p, 1.0)[..., None]
 
@@ -66,26 +68,28 @@ def ranking(negatives: ArrayLike, positives: ArrayLike) -> Ranking:
     return Ranking(np.where((p > 0) & (m > 0), auc, np.nan), of_positives, of_negatives, p, m)
 
 
-def auc_slopes(negatives: ArrayLike, positives: ArrayLike) -> tuple[Floats, Floats]:
+def auc_slopes(negatives: ArrayLike, positives: ArrayLike, inside: ArrayLike = 0.5) -> tuple[Floats, Floats]:
     """Return the AUC, shape (…), and how it changes with a row that turns positive in each bin, shape (…, bins).
 
-    With P positives and M negatives, the slope is [M_{<b} + M_b/2 - P_{>b} - P_b/2 - AUC·(M - P)]/(P·M). Both are NaN
-    if one of the classes is empty.
+    With P positives and M negatives, and a share w of pairs inside of a bin in the right order, the slope is
+    [M_{<b} + w·M_b - P_{>b} - w·P_b - AUC·(M - P)]/(P·M). Both are NaN if one of the classes is empty.
 
     Args:
         negatives: Negative rows per bin, shape (…, bins); expected numbers need not be whole.
         positives: Positive rows per bin.
+        inside: Share w, shape (bins,), or one for all.
     """
-    below, above, hits, misses = _ranks(negatives, positives)
+    below, above, hits, misses = _ranks(negatives, positives, inside)
     p, m = hits.sum(axis=-1), misses.sum(axis=-1)
     pairs = np.where((p > 0) & (m > 0), p * m, np.nan)
     auc = np.asarray(np.sum(hits * below, axis=-1) / pairs)
     return auc, (below - above - (auc * (m - p))[..., None]) / pairs[..., None]
 
 
-def _ranks(negatives: ArrayLike, positives: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the negatives below and the positives above each bin, half of its own included, and both as floats."""
+def _ranks(negatives: ArrayLike, positives: ArrayLike, inside: ArrayLike) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the negatives below and the positives above each bin, a share of its own included, and both as floats."""
     misses, hits = (np.asarray(counts, dtype=np.float64) for counts in (negatives, positives))
-    below: NDArray[Any] = np.cumsum(misses, axis=-1) - misses / 2
-    above: NDArray[Any] = hits.sum(axis=-1, keepdims=True) - np.cumsum(hits, axis=-1) + hits / 2
+    share = np.asarray(inside, dtype=np.float64)
+    below: NDArray[Any] = np.cumsum(misses, axis=-1) - misses * (1 - share)
+    above: NDArray[Any] = hits.sum(axis=-1, keepdims=True) - np.cumsum(hits, axis=-1) + hits * share
     return below, above, hits, misses

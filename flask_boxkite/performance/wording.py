@@ -76,12 +76,12 @@ def as_text(report: Mapping[str, Any]) -> str:
         *_wrapped(f"{verdict_line(report)} {_about(report)}"),
         *_wrapped(coverage_line(report)),
         "",
-        f"{'metric':<24}{'validated':>10}  {'expected':<24}{'realised':<24}",
+        f"{'metric':<24}{'validated':>10}  {'expected':<29}realised",
     ]
     for metric in report["metrics"]:
         expected, realised = (_with_interval(metric, of) for of in ("estimated", "realised"))
         name = METRIC_NAMES[metric["name"]]
-        lines.append(f"{name:<24}{_number(metric['validated']):>10}  {expected:<24}{realised:<24}".rstrip())
+        lines.append(f"{name:<24}{_number(metric['validated']):>10}  {expected:<29}{realised}".rstrip())
 
     for text in (expectation_line(report), *effect_lines(report), rejected_line(report), BLIND):
         if text:
@@ -112,14 +112,17 @@ def metric_texts(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str
 
 
 def verdict_line(report: Mapping[str, Any]) -> str:
-    """Say whether the model is as good as validated, by its outcomes."""
+    """Say whether outputs are as right as in validation, by outcomes, and whether they have moved to worse ones."""
     verdict, period = report["verdict"], when(report["window"])
     if verdict == "not enough data":
         return f"No verdict by outcomes {period}: {report['reason']}."
     decisive = min(report["comparisons"], key=lambda item: item["chance"], default=None)
     detail = "" if decisive is None else f" {_compared(decisive)}"
+    if verdict == "as validated" and report["kind"] == "regression":
+        return f"By outcomes {period}, errors are no larger than in validation."
     if verdict == "as validated":
-        return f"By outcomes {period}, the model is as good as validated."
+        line = f"By outcomes {period}, outputs are as right as such outputs were in validation"
+        return f"{line}, but worse ones have become more frequent." if _expects_worse(report) else f"{line}."
     return f"By outcomes {period}, the model is {verdict} than validated.{detail}"
 
 
@@ -130,13 +133,17 @@ def _compared(item: Mapping[str, Any]) -> str:
 
 def expectation_line(report: Mapping[str, Any]) -> str:
     """Say how much worse the model is expected to be by its live outputs; empty if it is not."""
-    if report["expectation"] not in ("worse", "much worse"):
+    if not _expects_worse(report):
         return ""
     metric = report["metrics"][0]
     return (
         f"By its outputs, the model is expected to be {report['expectation']} than validated: "
         f"{METRIC_NAMES[metric['name']]} {_number(metric['validated'])} → {_number(metric['estimated'])}."
     )
+
+
+def _expects_worse(report: Mapping[str, Any]) -> bool:
+    return report["expectation"] in ("worse", "much worse")
 
 
 def rejected_line(report: Mapping[str, Any]) -> str:
@@ -157,11 +164,15 @@ def coverage_line(report: Mapping[str, Any]) -> str:
     coverage = report["coverage"]
     predictions, outcomes = coverage["predictions"], coverage["outcomes"]
     share = "" if coverage["share"] is None else f" ({percent(min(coverage['share'], 1.0))})"
-    text = f"{predictions:,} predictions, {outcomes:,} outcomes{share}"
+    text = f"{_counted(predictions, 'prediction')}, {_counted(outcomes, 'outcome')}{share}"
     if coverage["lag_median"] is not None:
         half, most = (_within(coverage[key]) for key in ("lag_median", "lag_95"))
         text += f", half of them within {half}, 95 % within {most}"
     return f"{text}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _within(seconds: float) -> str:

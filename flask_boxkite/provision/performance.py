@@ -50,7 +50,7 @@ METRICS = {
     "auc": f"""\
 sum without (bin) (
   {_POSITIVE}
-  * ($below + {_NEGATIVE} / 2)
+  * $below
 )
 / (
   sum without (bin) ({_POSITIVE})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import os
@@ -23,15 +24,20 @@ from flask_boxkite.errors import BaselineError, BoxkiteError
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.outcomes.reader import outcome_reader
+from flask_boxkite.performance.challenge import ALPHA, ChallengeReport, Contestant, challenge_report
+from flask_boxkite.performance.pair_reader import PairReader
 from flask_boxkite.performance.report import PerformanceReport, performance_report
 from flask_boxkite.quoting import printable
+from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.columns import FIELDS, Columns, columns_of_records, seconds_or_none
 from flask_boxkite.records.counting import RecordCounter, is_answered
 from flask_boxkite.records.decoding import Record, decoder
 from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
 from flask_boxkite.records.frames import ENGINES, Frame
 from flask_boxkite.records.joining import Joining
+from flask_boxkite.records.keys import IDS
 from flask_boxkite.records.outcome_rows import outcome_rows
+from flask_boxkite.records.pairing import Answers, ModelRows, Pairs, ValueOf, known_rows
 from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.read_counts import ReadCounts
 from flask_boxkite.records.reading import read_records
@@ -105,6 +111,11 @@ class Records:
     def counts(self) -> ReadCounts:
         """The counts of the latest reading: files, records, rows, duplicates, damage; complete when it has ended."""
         return self._counts
+
+    @property
+    def location(self) -> str:
+        """The directory or URL of the records."""
+        return self._folder.location
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield each record as a dict of all its fields."""
@@ -362,6 +373,113 @@ class Records:
             alpha=alpha,
             window=str(self._wanted.period.bounded_by(span)),
         )
+
+    def challenge(
+        self,
+        champion: AnyBaseline,
+        challenger: AnyBaseline,
+        *,
+        against: Records | None = None,
+        outcomes: Any = None,
+        key: str = "prediction_id",
+        actual: str = "actual",
+        alpha: float = ALPHA,
+    ) -> ChallengeReport:
+        """Compare two models, or two versions of one, that answered the same requests.
+
+        Answered rows of both are paired by key. The report says how far apart their outputs are and, with outcomes, how
+        good each model is on the same rows, with an interval and a verdict for each difference. As in `performance`, a
+        key stands for its last prediction, and counts once, with its first readable outcome. Rows count as independent
+        of each other. Each reading holds 24 bytes for each row.
+
+        Args:
+            champion: Baseline of the model that serves, with actual values, by which its outputs are judged. Its
+                records are the ones of its fingerprint, or with *against*, all.
+            challenger: Baseline of the other model, likewise.
+            against: Records of the challenger, where fingerprints do not tell the models apart, or where they are
+                elsewhere: ``Records("records", model="challenger")``. None if they are among these.
+            outcomes: Outcomes, as for `performance`; None for the disagreement alone.
+            key: Field that both records of a row share, and the column of *outcomes* with it: ``prediction_id`` (or
+                ``entity_id``) for a challenger that was logged in the champion's view, of which outcomes may name
+                either id; the caller's own ``key``; or a feature, such as the number of an order.
+            actual: Name of the column of *outcomes* with the values that came true.
+            alpha: Probability that equally good models get another verdict than ``no difference shown``; it is divided
+                among the metrics.
+
+        Raises:
+            BoxkiteError: A baseline has no actual values, the models are of different kinds, an option or the outcomes
+                cannot be used, the records of a side are of several models, or they cannot be read.
+        """
+        _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
+        baselines = _loaded(champion), _loaded(challenger)
+        reader = PairReader(*baselines)
+        named = [] if outcomes is None else outcome_rows(outcomes, key, actual)
+        sources = (self, against) if against is not None else self._by_fingerprint(*baselines)
+
+        answers, names = [], []
+        files = [source._files() for source in sources]
+        for source, baseline, own, each in zip(sources, baselines, files, reader.readers, strict=True):
+            answers.append(source._answers(baseline, each.value_of, key, own))
+            names.append(source._wanted.model or source._model() or baseline.model)
+            if against is not None:
+                source._warn_of_others(baseline)
+        self._counts = sources[0].counts
+
+        pairs = Pairs(answers[0], answers[1], key)
+        known, rejected = known_rows(pairs, reader, named)
+        first, second = (
+            Contestant(
+                model=name,
+                baseline=baseline.fingerprint,
+                version=baseline.version,
+                rows=each.rows,
+                unreadable=each.unreadable,
+                repeated=each.repeated,
+                alone=len(each.values) - len(pairs),
+            )
+            for name, baseline, each in zip(names, baselines, answers, strict=True)
+        )
+        return challenge_report(
+            (first, second),
+            reader,
+            pairs.values,
+            known,
+            rejected,
+            alpha=alpha,
+            key=key,
+            window=str(self._wanted.period.bounded_by(self._span(files[0]))),
+        )
+
+    def _by_fingerprint(self, *baselines: Baseline) -> tuple[Records, ...]:
+        """Return the records that were served with each baseline."""
+        first, second = (baseline.fingerprint for baseline in baselines)
+        if first == second:
+            msg = (
+                f"Both baselines have the fingerprint {first}, by which records do not tell the models apart. Give the "
+                "challenger's records: against=Records(..., model='challenger')."
+            )
+            raise BoxkiteError(msg)
+        if self._wanted.fingerprint is not None:
+            msg = "Records of one 'fingerprint' are of one model. Leave it out, or give the challenger's as 'against'."
+            raise BoxkiteError(msg)
+        chosen = []
+        for fingerprint in (first, second):
+            records = copy.copy(self)
+            records._wanted = replace(self._wanted, fingerprint=fingerprint)
+            chosen.append(records)
+        return tuple(chosen)
+
+    def _answers(self, baseline: Baseline, value_of: ValueOf, key: str, files: Sequence[RecordFile]) -> Answers:
+        """Return the last answer to each key."""
+        # Without features, which only a key may need, lines are read in half the time.
+        features = [] if key in IDS else [item.name for item in baseline.features]
+        others = () if key in (*IDS, *features) else (key,)
+        rows = ModelRows(value_of, key, [*features, *others])
+        aligner = Aligner(features, [item.name for item in baseline.outputs], others)
+        for chunk in self._chunks(aligner.features, files=files):
+            rows.add(chunk, aligner)
+            self._model()
+        return rows.answers()
 
     # --- a new baseline ----------------------------------------------------------------------------------------------
 

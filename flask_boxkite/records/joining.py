@@ -7,29 +7,23 @@ counts once: with the first outcome of the key that can be read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.live.outcome_cells import OutcomeCells
 from flask_boxkite.naming import REJECTIONS
 from flask_boxkite.outcomes.reader import OutcomeReader
 from flask_boxkite.records.alignment import Aligner
-from flask_boxkite.records.columns import FIELDS
 from flask_boxkite.records.counting import is_answered
 from flask_boxkite.records.decoding import Record
-from flask_boxkite.values.conversion import InvalidValue, to_text
+from flask_boxkite.records.keys import IDS, given_key, keys_of
 
-__all__ = ["IDS", "Joining"]
-
-IDS = ("prediction_id", "entity_id", "key")
-"""Fields of a record that may be the key; row i of a batch then has the key ``{id}/{i}``."""
+__all__ = ["Joining"]
 
 _UNKNOWN, _REPEATED, _INVALID = map(REJECTIONS.index, ("unknown", "repeated", "invalid"))
 _NEVER = (-math.inf, 0.0)
@@ -64,20 +58,18 @@ class Joining:
         cells = ModelCells.of(baseline)
         self.classes = np.zeros(cells.size - cells.classes_start, dtype=np.int64)
         self._reader = reader
-        self._names = _names_of(key, [*features, *self.others])
+        self._names = keys_of(key, [*features, *self.others])
         self._id = key if key in ("prediction_id", "entity_id") else None
         self._unknown = 0
         self._actuals: dict[str, list[Any]] = {}
         self._found: dict[str, tuple[float, float]] = {}
 
         for name, actual in outcomes:
-            text = _key_text(name)
+            text = given_key(name, key)
             if text is None:
                 self._unknown += 1
-                continue
-            # Headers quote the name of a server that is not plain ASCII.
-            text = unquote(text) if key == "prediction_id" and "%" in text else text
-            self._actuals.setdefault(text, []).append(actual)
+            else:
+                self._actuals.setdefault(text, []).append(actual)
 
     def add(self, records: Sequence[Record], aligner: Aligner) -> None:
         """Join some records.
@@ -128,40 +120,3 @@ class Joining:
                 for each, amount in ((cell, 1), *self.layout.amounts(losses)):
                     cells[each] += amount
         return cells
-
-
-def _names_of(key: str, features: Sequence[str]) -> Callable[[Record, Aligner], Iterator[str | None]]:
-    """Return a function that yields the key of each row of a record."""
-    if key in IDS:
-
-        def of_field(record: Record, aligner: Aligner) -> Iterator[str | None]:
-            text: str | None = getattr(record, key)
-            if record.rows == 1:
-                yield text
-            else:
-                yield from (f"{text}/{row}" for row in range(record.rows))
-
-        return of_field
-
-    if key in FIELDS:
-        msg = f"Records cannot be joined by {key!r}. Take {', '.join(map(repr, IDS))}, or the name of a feature."
-        raise BoxkiteError(msg)
-    position = features.index(key)
-
-    def of_feature(record: Record, aligner: Aligner) -> Iterator[str | None]:
-        for row in aligner.feature_rows(record) or ():
-            yield _key_text(row[position])
-
-    return of_feature
-
-
-def _key_text(value: Any) -> str | None:
-    """Return a key as text: 17, 17.0 and "17" are the same; None if it is missing, or no single value."""
-    if isinstance(value, float):
-        if value != value:  # also the mark of an absent feature
-            return None
-        value = int(value) if value.is_integer() else value
-    try:
-        return to_text(value) or None
-    except InvalidValue:
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from flask_boxkite.compiled import native
 from flask_boxkite.system.fork_mark import ForkMark, fork_mark
 
-__all__ = ["IdMaker", "PredictionId", "id_maker"]
+__all__ = ["IdMaker", "PredictionId", "id_maker", "request_part"]
 
 _POOL_SIZE = 256
 _new = tuple.__new__  # half the time of a named tuple's own constructor
@@ -20,6 +21,9 @@ _GROUPS = ((0, 8), (8, 12), (12, 16), (16, 20), (20, 32))
 """Groups of digits in a uuid, between which dashes stand."""
 _VERSION, _VARIANT = 14, 19
 """Places in its text of the two digits that are not random, or not all."""
+_OWN = 19
+"""Characters at the end of an id that predictions of one request do not share; a sealed id keeps the others too."""
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _VARIANTS = np.array([ord("89ab"[byte >> 4 & 3]) for byte in range(256)], dtype=np.uint8)
 """The second of these digits, by the random byte at its place."""
 
@@ -40,6 +44,24 @@ class PredictionId(NamedTuple):
     def is_sampled(self, rate: float) -> bool:
         """Say whether this prediction belongs to the share *rate*; the answer is the same everywhere and always."""
         return rate >= 1 or int(self.entity_id[:8], 16) < rate * 2**32
+
+    def beside(self, other: PredictionId) -> PredictionId:
+        """Return this id as the one of a further prediction in another's request, by another model.
+
+        Server, time and the first 56 random bits are the other's, so records of both find each other, and are sampled
+        together. One model must have no two such ids.
+        """
+        text = other.text[:-_OWN] + self.text[-_OWN:]
+        return _new(PredictionId, (text, text[-len(self.entity_id) :], other.time_ns))
+
+
+def request_part(text: str) -> str:
+    """Return the part of a prediction id, or of its uuid, that predictions of one request share; other texts whole.
+
+    >>> request_part("server/2026-01-31T12:00:00/5a0f1c2d-9e8b-4a7c-8d6e-0123456789ab")
+    'server/2026-01-31T12:00:00/5a0f1c2d-9e8b-4a7'
+    """
+    return text[:-_OWN] if _UUID.fullmatch(text, max(len(text) - 36, 0)) else text
 
 
 def id_maker(server_id: str, clock: Callable[[], int] = time.time_ns) -> Callable[[], PredictionId]:

@@ -24,6 +24,7 @@ from flask_boxkite.monitoring.short_way import NOT_TAKEN, CountsCommon
 from flask_boxkite.monitoring.tally import Tally
 from flask_boxkite.naming import FEATURE_GAP
 from flask_boxkite.payloads import JSON_LINES, Table, as_table, form_table, found_output, readable
+from flask_boxkite.values.ids import PredictionId
 from flask_boxkite.values.paths import value_at
 from flask_boxkite.web.options import QUERY, Options
 from flask_boxkite.web.request_body import BodyTee, JsonSpy, breaks_off, buffered_body, reread, untouched
@@ -81,6 +82,7 @@ class Capture(RequestFeatures):
     _query_string = b""
     _output: Any = None
     _key: RequestKey | None = None  # set only if the view has the option
+    _beside: tuple[str, ...] = ()  # names of other models with a prediction in this request
 
     def __init__(
         self,
@@ -105,6 +107,15 @@ class Capture(RequestFeatures):
         """Note that the view has called ``log_prediction`` itself, and the id that it got."""
         self.is_logged = text
         self.prediction_id = text if self.model.has_header_ids else _quoted(text)
+
+    def id_beside(self, model: ModelMonitor) -> PredictionId:
+        """Return the id of a prediction of another model; the first one of each model begins as the request's."""
+        prediction = model.new_id()
+        # Two sealed ids of one model with the same beginning would show the difference of their outputs.
+        if model.model in (self.model.model, *self._beside):
+            return prediction
+        self._beside = (*self._beside, model.model)
+        return prediction.beside(self.prediction)
 
     # --- before the view ---------------------------------------------------------------------------------------------
 

@@ -188,7 +188,8 @@ class Boxkite:
 
         In a view that is decorated with `predict`, this call wins: the decorator adds no second record. So it does in
         the generator that such a view answers with, and in a function given to its response's ``call_on_close``. A
-        prediction of another model is one more.
+        prediction of another model is one more; the first one of each model begins with the same id as the request's,
+        by which `Records.challenge` finds both.
 
         Args:
             request_body: Body that the client sent: text, bytes, or an object that is kept as JSON.
@@ -204,8 +205,10 @@ class Boxkite:
         """
         monitor = self._state().monitor.model(model)
         capture = current_capture()
-        if capture is None or capture.model is not monitor:
+        if capture is None:
             return monitor.log_prediction(request_body, features, output, key=key)
+        if capture.model is not monitor:
+            return monitor.log_as(capture.id_beside(monitor), request_body, features, output, key=key)
 
         # The first takes the request's id, which the client may have been told by now.
         prediction = monitor.new_id() if capture.is_logged else capture.prediction

@@ -116,7 +116,7 @@ class MonitoredApp:
         Raises:
             ConfigError: The app has a route where one of ours is to be.
         """
-        _put_last(app, self.after_request)
+        app.process_response = _told(app, self)  # type: ignore[method-assign]
         if self.settings.enabled:
             _add_metrics_route(app, self)
             _add_outcomes_route(app, self)
@@ -150,7 +150,6 @@ class MonitoredApp:
                 self.has_begun = True
 
     def _settle(self, app: Flask) -> None:
-        _put_last(app, self.after_request)
         with contextlib.suppress(AssertionError):  # by Flask, if the app has dispatched a request by hand before
             _add_dashboard(app, self)  # debug mode may begin after set-up
 
@@ -187,7 +186,7 @@ class MonitoredApp:
                 " and ".join(open_to_all),
             )
 
-    def after_request(self, response: Response) -> Response:
+    def tell(self, response: Response) -> Response:
         """Tell the client its prediction's id; the prediction is finished later, where that is possible."""
         current: Request = request._get_current_object()  # type: ignore[attr-defined]
         if not self.has_begun and self.settings.enabled:
@@ -258,10 +257,17 @@ def current_request() -> Request:
     return real
 
 
-def _put_last(app: Flask, hook: Callable[[Response], Response]) -> None:
-    """Let a hook run after all others, which may answer with a response of their own: Flask runs the first one last."""
-    hooks = app.after_request_funcs.setdefault(None, [])
-    hooks[:] = [hook, *(other for other in hooks if other != hook)]
+def _told(app: Flask, state: MonitoredApp) -> Callable[..., Response]:
+    """Return ``app.process_response`` with a look at the response that all hooks have left.
+
+    A hook of our own would have to stay the last of them, and costs twice as much.
+    """
+    process_response = app.process_response
+
+    def told(*arguments: Any) -> Response:
+        return state.tell(process_response(*arguments))
+
+    return told
 
 
 def _watched(app: Flask, state: MonitoredApp) -> Callable[..., Iterable[bytes]]:

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request, Response
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.outcomes.model import Given
 from flask_boxkite.payloads import JSON_LINES
+from flask_boxkite.values.keys import key_of
 from flask_boxkite.web.http import POLICY, refused
 
 __all__ = ["outcomes_response"]
@@ -111,10 +112,10 @@ def _given(item: Any) -> Given:
     """Return an outcome; one without an id, which is of no known prediction, for anything else than an object."""
     if not isinstance(item, Mapping):
         return Given(None, None)
-    prediction_id, key = item.get("prediction_id"), item.get("key")
+    prediction_id = item.get("prediction_id")
     return Given(
         prediction_id if isinstance(prediction_id, str) else None,
         item.get("actual"),
         item.get("predicted"),
-        str(key) if isinstance(key, (str, int)) else None,
+        key_of(item.get("key")),
     )

@@ -158,7 +158,7 @@ def test_flask_talisman(pair: Make, is_first: bool) -> None:
     found = [outcome.what for outcome in probe_routes(flask)]
     assert found[1] == "'/metrics' answers by https only; http is redirected."
 
-    # As the README says.
+    # As the guide says.
     view = flask.view_functions["boxkite.metrics"]
     flask.view_functions["boxkite.metrics"] = flask.talisman(force_https=False)(view)  # type: ignore[attr-defined]
     assert [outcome.level for outcome in probe_routes(flask)] == ["ok"]
@@ -185,7 +185,7 @@ def test_flask_limiter(pair: Make, is_first: bool) -> None:
     assert flask is not None
     (_, hint) = probe_routes(flask)
     assert hint.what == "Requests to '/metrics' are limited (3 per 1 hour), scrapes too."
-    # As the README says, and the hint.
+    # As the guide says, and the hint.
     assert hint.remedy == "limiter.exempt(app.blueprints['boxkite']) lets them all through."
     flask.limiter.exempt(flask.blueprints["boxkite"])  # type: ignore[attr-defined]
     assert [outcome.level for outcome in probe_routes(flask)] == ["ok"]

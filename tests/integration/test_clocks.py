@@ -1,4 +1,4 @@
-"""What a clock that jumps, a suspend and a slow clock do to a server: the table in ``docs/clocks.md``, row by row."""
+"""The effects of a clock that jumps, a suspend and a slow clock: the table in ``docs/guides/clocks.md``, row by row."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ from sklearn.metrics import (
     log_loss,
     precision_score,
     recall_score,
-    roc_auc_score,
 )
 
 from flask_boxkite import Baseline, ModelMonitoringService
+from flask_boxkite.baseline.validation import BinaryValidation
 from flask_boxkite.provision import RuleOptions, rules_text
 from tests.integration.load import Reply, Samples, UnansweredError, exchange, parse, post, select, total
 from tests.peers import Gunicorn, Prometheus, fetch, require
@@ -47,7 +47,7 @@ WORKERS = 3
 CLIENTS = 8
 RECYCLES = ["--max-requests=100", "--max-requests-jitter=100", "--timeout=120"]
 
-PREDICTIONS = 1500  # of each replica
+PREDICTIONS = 700  # of each replica
 SENT_TWICE, FORGED, SENT_ELSEWHERE = 0.05, 0.01, 0.75  # shares of all outcomes
 SIZES = (1, 1, 1, 1, 1, 1, 4, 30)
 """Numbers of outcomes in a request: one object, or a list; an answer gives reasons of up to 100."""
@@ -299,8 +299,10 @@ class Books:
     """
 
     def __init__(self, baseline: Baseline, predictions: Sequence[Prediction], weights: Sequence[float]) -> None:
-        assert baseline.validation is not None
+        assert isinstance(baseline.validation, BinaryValidation)
+        assert baseline.validation.areas is not None
         self._bounds = baseline.validation.upper_bounds
+        self._areas = np.nan_to_num(baseline.validation.areas, nan=0.5)
         self._scores = [one.score for one in predictions]
         self._actual = [one.actual for one in predictions]
         self._predicted = [int(score >= 0.5) for score in self._scores]
@@ -327,7 +329,7 @@ class Books:
         return [[pairs[predicted, actual] for actual in (0, 1)] for predicted in (0, 1)]
 
     def metrics(self) -> dict[str, float]:
-        """Return the metrics of scikit-learn; for the AUC, scores in a bin are equal."""
+        """Return the metrics of scikit-learn, and the AUC by all pairs of predictions."""
         of_labels: dict[str, Callable[..., float]] = {
             "accuracy": accuracy_score,
             "precision": precision_score,
@@ -338,11 +340,19 @@ class Books:
             name: metric(self._actual, self._predicted, sample_weight=self._weights)
             for name, metric in of_labels.items()
         }
-        bins = list(map(self._bin, self._scores))
-        found["auc"] = roc_auc_score(self._actual, bins, sample_weight=self._weights)
+        found["auc"] = self._auc()
         found["brier"] = brier_score_loss(self._actual, self._scores, sample_weight=self._weights)
         found["log_loss"] = log_loss(self._actual, self._scores, sample_weight=self._weights)
         return found
+
+    def _auc(self) -> float:
+        """Return the share of pairs in the right order; in one bin, it is the one of the validation rows."""
+        bins, weights = np.array(list(map(self._bin, self._scores))), np.array(self._weights)
+        is_positive = np.array(self._actual) == 1
+        high, low = bins[is_positive, None], bins[~is_positive]
+        in_order = np.where(high == low, self._areas[low], high > low)
+        pairs = np.outer(weights[is_positive], weights[~is_positive])
+        return float(np.sum(in_order * pairs) / np.sum(pairs))
 
     def _bin(self, score: float) -> int:
         return bisect_left(self._bounds, score)

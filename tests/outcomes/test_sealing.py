@@ -22,13 +22,15 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from flask_boxkite.compiled import native
 from flask_boxkite.errors import ConfigError
 from flask_boxkite.live.folding import KEY_FILE
-from flask_boxkite.outcomes.sealing import IdSeal, Opened, id_key, sealed_float
+from flask_boxkite.outcomes.sealing import NEAREST, IdSeal, Opened, Rounding, Seal, id_key, rounded
 from flask_boxkite.system.files import open_private
 from flask_boxkite.system.locks import locked
 from flask_boxkite.values.ids import PredictionId, id_maker
 from tests.faults import die_at, ended, file_size_limit, fork, read_only
+from tests.peers import missing
 
 KEY = bytes(range(32))
 SEAL = IdSeal(KEY, "model\n0123456789abcdef")
@@ -284,6 +286,11 @@ def test_fingerprints_have_not_changed() -> None:
 BOUNDS = st.floats(allow_nan=False)
 
 
+def between(*ends: float) -> Rounding:
+    """Return the rounding of numbers in bins with these ends."""
+    return Rounding(tuple(filter(math.isfinite, ends)))
+
+
 @given(st.floats(allow_nan=False, allow_infinity=False), BOUNDS, BOUNDS)
 @example(0.3, 0.3 - 2**-54, 0.3)
 @example(math.nextafter(0.5, 0), -math.inf, math.nextafter(0.5, 0))
@@ -294,7 +301,7 @@ BOUNDS = st.floats(allow_nan=False)
 def test_a_float_stays_in_its_bin(value: float, one: float, other: float) -> None:
     lower, upper = min(one, other), max(one, other)
     assume(lower < value <= upper)
-    found = sealed_float(value, lower, upper)
+    found = rounded(value, between(lower, upper))
 
     with np.errstate(all="ignore"):
         nearest = np.float32(value)
@@ -317,13 +324,46 @@ def test_a_float_stays_in_its_bin(value: float, one: float, other: float) -> Non
         pytest.param(0.3, 0.29999999999999993, 1.0, 0.30000001192092896, id="nearest above"),
         pytest.param(0.7, 0.6999999999999999, 1.0, 0.7000000476837158, id="above the lower bound"),
         pytest.param(0.3, 0.29999999999999993, 0.3, None, id="bin without a float32"),
-        pytest.param(1.5, 0.0, 1.0, None, id="outside"),
         pytest.param(math.nan, 0.0, 1.0, None, id="not a number"),
         pytest.param(math.inf, 0.0, math.inf, None, id="infinite"),
+        pytest.param(-math.inf, 0.0, 1.0, None, id="infinite below"),
     ],
 )
 def test_the_nearest_float_in_the_bin(value: float, lower: float, upper: float, expected: float | None) -> None:
-    assert sealed_float(value, lower, upper) == expected
+    assert rounded(value, between(lower, upper)) == expected
+
+
+def test_a_number_below_one_stays_below_one() -> None:
+    nearly = math.nextafter(1.0, 0.0)
+    assert rounded(nearly, NEAREST) == 1.0
+    assert rounded(nearly, Rounding((0.5,), below_one=nearly)) == 1 - 2**-24
+    assert rounded(1.0, Rounding((0.5,), below_one=nearly)) == 1.0
+    assert rounded(nearly, Rounding((1 - 2**-30,), below_one=nearly)) is None
+
+
+NUMBERS = st.one_of(
+    st.floats(),
+    st.floats(width=32),
+    st.sampled_from([math.nextafter(1.0, 0.0), 1.0, 0.5, LARGEST, LARGEST + 2.0**103, 1e39, -1e39, 0.3]),
+)
+
+
+@given(
+    st.uuids(version=4),
+    st.text("srv/-é\udc80", min_size=1),
+    NUMBERS,
+    st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.3, 0.5, 1.0]), unique=True),
+    st.sampled_from([math.inf, math.nextafter(1.0, 0.0)]),
+)
+def test_the_compiled_seal_makes_the_same_ids(
+    entity: uuid.UUID, server: str, value: float, bounds: list[float], below_one: float
+) -> None:
+    if native is None:
+        missing("The compiled part of the package")
+    prediction, rounding = made(entity, server), Rounding(tuple(sorted(bounds)), below_one)
+    numbers_hash = hashlib.blake2s(key=KEY, digest_size=28, person=b"id-seal")
+    expected = Seal(numbers_hash, rounding)(prediction, value)
+    assert native.Seal(numbers_hash, PredictionId, rounding)(prediction, value) == expected
 
 
 # --- the key ---------------------------------------------------------------------------------------------------------

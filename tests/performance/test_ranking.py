@@ -42,14 +42,27 @@ def test_the_auc_is_scikit_learns(rng: np.random.Generator) -> None:
     assert auc_slopes(*counts)[0] == pytest.approx(roc_auc_score(actual, scores), abs=1e-12)
 
 
-def test_slopes_are_differences(rng: np.random.Generator) -> None:
+def test_pairs_of_one_bin_have_the_order_that_is_given(rng: np.random.Generator) -> None:
+    """Scores of 300 values in 10 bins; the shares of the bins themselves give the AUC of the rows."""
+    scores = rng.integers(0, 300, size=3000)
+    actual = rng.random(3000) < scores / 400
+    bins = scores // 30
+    inside = [roc_auc_score(actual[bins == bin_], scores[bins == bin_]) for bin_ in range(10)]
+    counts = [np.bincount(bins[actual == value], minlength=10) for value in (False, True)]
+
+    assert ranking(*counts, inside).auc == pytest.approx(roc_auc_score(actual, scores), abs=1e-12)
+    assert auc_slopes(*counts, inside)[0] == pytest.approx(roc_auc_score(actual, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("of_bins", [0.5, 0.7])
+def test_slopes_are_differences(rng: np.random.Generator, of_bins: float) -> None:
     misses, hits = rng.uniform(1, 50, size=(2, 20))
-    auc, slopes = auc_slopes(misses, hits)
+    auc, slopes = auc_slopes(misses, hits, of_bins)
     step = 1e-6
 
     for bin_ in range(20):
         one = np.eye(20)[bin_] * step
-        moved, _ = auc_slopes(misses - one, hits + one)
+        moved, _ = auc_slopes(misses - one, hits + one, of_bins)
         assert (moved - auc) / step == pytest.approx(slopes[bin_], abs=1e-6)
 
 

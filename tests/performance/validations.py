@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
+from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, MeanLosses, RegressionValidation
 
-__all__ = ["binary_of", "bins_of", "bounds_of", "cells_of", "classes_of", "means_of", "regression_of", "table_of"]
+__all__ = [
+    "binary_of",
+    "bins_of",
+    "bounds_of",
+    "cells_of",
+    "classes_of",
+    "losses_of",
+    "means_of",
+    "regression_of",
+    "table_of",
+]
 
 Floats = NDArray[np.float64]
 
@@ -49,10 +59,22 @@ def binary_of(
         tuple(bounds.tolist()),
         tuple(cells[:, 0].tolist()),
         tuple(cells[:, 1].tolist()),
-        means_of(scores, at, bins),
-        means_of(scores**2, at, bins),
-        effects,
+        losses_of(scores, actual, at, bins),
+        effects=effects,
     )
+
+
+def losses_of(scores: Floats, actual: NDArray[Any], at: NDArray[np.intp], bins: int) -> MeanLosses:
+    """Return the mean losses of rows in bins, row by row as scikit-learn has them."""
+    inside = np.clip(scores, np.finfo(float).eps, 1 - np.finfo(float).eps)
+    briers, logs = (scores**2, (scores - 1) ** 2), (-np.log1p(-inside), -np.log(inside))
+    sides = actual == 0, actual == 1
+
+    def by_class(losses: tuple[Floats, Floats]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        negative, positive = (means_of(loss[side], at[side], bins) for loss, side in zip(losses, sides, strict=True))
+        return negative, positive
+
+    return MeanLosses(by_class(briers), by_class(logs), by_class((logs[0] ** 2, logs[1] ** 2)))
 
 
 def cells_of(scores: Floats, actual: NDArray[Any], bounds: Any) -> NDArray[np.int64]:

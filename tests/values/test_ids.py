@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from flask_boxkite.compiled import native
-from flask_boxkite.values.ids import IdMaker, PredictionId, id_maker
+from flask_boxkite.values.ids import IdMaker, PredictionId, id_maker, request_part
 
 MakeMaker = Callable[..., Callable[[], PredictionId]]
 MAKERS: list[MakeMaker] = [IdMaker] if native is None else [IdMaker, id_maker]
@@ -94,3 +94,28 @@ def test_no_id_comes_twice_from_threads_and_forks(make_maker: MakeMaker) -> None
 def test_a_share_is_sampled_by_the_id_alone(start: str, rate: float, is_sampled: bool) -> None:
     prediction = PredictionId("", f"{start}-0000-4000-8000-000000000000", 0)
     assert prediction.is_sampled(rate) is is_sampled
+
+
+# --- predictions of one request -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make_maker", MAKERS)
+def test_an_id_beside_another_begins_alike(make_maker: MakeMaker) -> None:
+    first = make_maker("bö/1", clock=lambda: 1_700_000_000_000_000_000)()
+    other = make_maker("elsewhere", clock=lambda: 1_800_000_000_000_000_000)()
+    beside = other.beside(first)
+
+    assert request_part(beside.text) == request_part(first.text) == first.text[:-19]
+    assert beside.text == f"bö/1/2023-11-14T22:13:20/{beside.entity_id}"
+    assert beside.entity_id[-18:] == other.entity_id[-18:] != first.entity_id[-18:]
+    assert (uuid.UUID(beside.entity_id).version, beside.time_ns) == (4, first.time_ns)
+    assert all(beside.is_sampled(rate) == first.is_sampled(rate) for rate in (0.1, 0.3, 0.5, 0.7, 0.9))
+    assert request_part(beside.entity_id) == request_part(first.entity_id)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "s/t/5a0f1c2d-9e8b-1a7c-8d6e-0123456789ab", "5a0f1c2d-9e8b-4a7c-8d6e-0123456789AB", "ü" * 40, "a/0"],
+)
+def test_a_text_that_is_no_id_is_the_whole_of_its_request(text: str) -> None:
+    assert request_part(text) == text

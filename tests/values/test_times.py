@@ -58,9 +58,9 @@ def test_a_moment_is_one_value(value: Any) -> None:
     assert to_seconds(value) == NOON.timestamp()
 
 
-def test_the_readme_says_which_spellings_are_read() -> None:
+def test_the_guide_says_which_spellings_are_read() -> None:
     """Each row of its table has a spelling with an example, and what of ISO 8601 is not read."""
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/guides/dates.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"\| spelling \| read \| not read \|\n\|[-|]+\|\n((?:\|.*\n)+)", text)
     rows = [[re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[2:4]] for line in table.splitlines()]
 

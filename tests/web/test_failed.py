@@ -9,12 +9,14 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask import Flask, abort, request
 from werkzeug.test import Client
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteMiddleware, ModelMonitoringService
 from flask_boxkite.naming import FAILED_STATES
+from tests.baseline.training.building import built
 from tests.peers import Gunicorn
 from tests.web.test_dashboard import Outline
 from tests.web.test_servers import Server
@@ -208,3 +210,33 @@ def test_failures_of_all_workers_add_up(tmp_path: Path, baseline_path: Path) -> 
     assert statuses == [500] * 20
     assert samples.by("state", FAMILY, feature="age") == {"missing": 20}
     assert [item["rows"] for item in model["failed"]["features"]] == [20]
+
+
+def of_kind(kind: str) -> dict[str, Any]:
+    """Return the outputs and actual values of 300 training rows, as `export_text` takes them."""
+    random = np.random.default_rng(0)
+    score, label = random.random(300), random.choice(["x", "y", "z"], 300)
+    return {
+        "a score": {"inference": score},
+        "two values": {"inference": score, "actual": (random.random(300) < score).astype(int)},
+        "a number": {"inference": score, "actual": score + random.normal(size=300)},
+        "a label": {"inference": label, "actual": label},
+        "a score of each class": {
+            "inference": np.column_stack([score / 2, score / 2, 1 - score]),
+            "classes": ["x", "y", "z"],
+            "actual": label,
+        },
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["a score", "two values", "a number", "a label", "a score of each class"])
+def test_any_kind_of_model_may_fail(kind: str) -> None:
+    """Counts for outcomes follow the counts of failed rows."""
+    columns = np.random.default_rng(1).normal(40, 10, (2, 300))
+    app = make_app(built(dict(zip(["age", "income"], columns, strict=True)), **of_kind(kind)))
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    client = app.test_client()
+    for _ in range(3):
+        client.post("/score", json={"income": 7})
+    assert "3 predictions failed" in app.monitor.drift().failed  # type: ignore[attr-defined]
+    assert client.get("/boxkite/").status == client.get("/boxkite/drift.json").status == "200 OK"

@@ -12,10 +12,12 @@ from typing import TypeVar
 from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.file.buckets import read_buckets, read_count
 from flask_boxkite.baseline.file.damage import fail
+from flask_boxkite.baseline.losses import losses_of_moments
 from flask_boxkite.baseline.validation import (
     BinaryValidation,
     ClassValidation,
     Effects,
+    MeanLosses,
     Means,
     RegressionValidation,
     Validation,
@@ -37,7 +39,11 @@ Key = TypeVar("Key", bound="tuple[str, ...]")
 LISTS = frozenset({"outputs", "classes"})
 """Labels that hold lists, as JSON has them."""
 
-_BINARY_MEANS = ("scores", "squares")
+_AREAS = "areas"
+
+_MOMENTS = ("scores", "squares")
+"""Means that files of earlier versions have in place of losses."""
+
 _REGRESSION_MEANS = ("errors", "absolute_errors", "squared_errors")
 _TARGETS = {
     BinaryValidation.kind: ("negative", "positive"),
@@ -73,10 +79,10 @@ def validation_families(
     yield COUNTS, "".join(f"{COUNTS.sample_name}{{{labels},{cell}}} {count}\n" for cell, count in cells)
 
     names = bin_names(validation.upper_bounds)
-    for of, means in _means(validation):
+    for own, means in _means(validation):
         lines = zip(names, means, strict=True)
         text = (
-            f"{MEANS.name}{{{labels},{label_text(of=of, bin=name)}}} {mean!r}\n" for name, mean in lines if mean == mean
+            f"{MEANS.name}{{{labels},{own},{label_text(bin=name)}}} {mean!r}\n" for name, mean in lines if mean == mean
         )
         yield MEANS, "".join(text)
     if isinstance(validation, RegressionValidation):
@@ -135,13 +141,17 @@ def _counts(validation: Validation) -> Iterator[int]:
 
 
 def _means(validation: Validation) -> Iterator[tuple[str, Means]]:
-    names: Sequence[str] = ()
-    if isinstance(validation, BinaryValidation) and validation.is_probability:
-        names = _BINARY_MEANS
+    """Yield the label text of each kind of mean, and the means."""
+    if isinstance(validation, BinaryValidation):
+        if validation.areas is not None:
+            yield label_text(of=_AREAS), validation.areas
+        losses = {} if validation.losses is None else validation.losses._asdict()
+        for of, by_class in losses.items():
+            for actual, means in zip(validation.labels, by_class, strict=True):
+                yield label_text(of=of, actual=actual), means
     elif isinstance(validation, RegressionValidation):
-        names = _REGRESSION_MEANS
-    for name in names:
-        yield name, getattr(validation, name)
+        for of in _REGRESSION_MEANS:
+            yield label_text(of=of), getattr(validation, of)
 
 
 def _buckets(validation: RegressionValidation, labels: str) -> Iterator[str]:
@@ -168,7 +178,7 @@ class ValidationSamples:
     def __init__(self) -> None:
         self._about: Sample | None = None
         self._counts: dict[tuple[str, str, str], Sample] = {}
-        self._means: dict[tuple[str, str], Sample] = {}
+        self._means: dict[tuple[str, str, str], Sample] = {}
         self._errors: list[Sample] = []
         self._effects: dict[tuple[str, str, str], Sample] = {}
 
@@ -187,7 +197,7 @@ class ValidationSamples:
             key = labels.get("bin", ""), labels.get("predicted", ""), labels.get("actual", "")
             _keep(self._counts, key, sample)
         elif sample.name == MEANS.name:
-            _keep(self._means, (labels.get("of", ""), labels.get("bin", "")), sample)
+            _keep(self._means, (labels.get("of", ""), labels.get("actual", ""), labels.get("bin", "")), sample)
         elif sample.name == EFFECTS.name:
             _keep(self._effects, (labels.get("on", ""), labels.get("feature", ""), labels.get("group", "")), sample)
         elif sample.name == f"{ERRORS.name}_bucket":
@@ -249,11 +259,38 @@ class ValidationSamples:
             for actual in labels
         )
         found = replace(blank, negatives=negatives, positives=positives, effects=effects)
-        if not self._means:  # the scores are no probabilities
-            return found
-        scores, squares = means = self._means_of(_BINARY_MEANS, item.upper_bounds)
-        _check_means(about, means, found.bin_rows)
-        return replace(found, scores=scores, squares=squares)
+        kinds = {of for of, _, _ in self._means}
+        areas = self._areas(about, found) if _AREAS in kinds else None
+        # Scores that are no probabilities have no losses.
+        losses = self._losses(about, found) if kinds - {_AREAS} else None
+        return replace(found, areas=areas, losses=losses)
+
+    def _areas(self, about: Sample, validation: BinaryValidation) -> Means:
+        areas = self._means_of(_AREAS, validation.upper_bounds)
+        _check_means(about, [areas], [m * k for m, k in zip(validation.negatives, validation.positives, strict=True)])
+        if not all(0 <= area <= 1 for area in areas if area == area):
+            fail("a share of pairs of the validation is not in [0, 1].", about.line)
+        return areas
+
+    def _losses(self, about: Sample, validation: BinaryValidation) -> MeanLosses:
+        bounds = validation.upper_bounds
+        if any(of in _MOMENTS for of, _, _ in self._means):
+            moments = [self._means_of(of, bounds) for of in _MOMENTS]
+            _check_means(about, moments, validation.bin_rows)
+            of_old = (map(tuple, means.tolist()) for means in losses_of_moments(*moments))
+            return MeanLosses(*((negative, positive) for negative, positive in of_old))
+
+        found = MeanLosses(
+            *(
+                (self._means_of(of, bounds, validation.negative), self._means_of(of, bounds, validation.positive))
+                for of in MeanLosses._fields
+            )
+        )
+        for rows, means in zip((validation.negatives, validation.positives), zip(*found, strict=True), strict=True):
+            _check_means(about, means, rows)
+        if any(mean < 0 for mean in chain(*chain(*found))):
+            fail("a loss of the validation is negative.", about.line)
+        return found
 
     def _classes(
         self, about: Sample, outputs: Sequence[Distribution], effects: tuple[Effects, ...] | None
@@ -282,7 +319,7 @@ class ValidationSamples:
     ) -> RegressionValidation:
         item = _output(about, outputs)
         counts = tuple(self._count(about, name) for name in bin_names(item.upper_bounds))
-        errors, absolute, squared = means = self._means_of(_REGRESSION_MEANS, item.upper_bounds)
+        errors, absolute, squared = means = [self._means_of(of, item.upper_bounds) for of in _REGRESSION_MEANS]
         _check_means(about, means, counts)
         bounds, error_counts = read_buckets("the errors of the validation", self._errors)
         return RegressionValidation(
@@ -297,13 +334,10 @@ class ValidationSamples:
             fail(f"the validation lacks its rows of {', '.join(map(repr, key))}: the file was cut.", about.line)
         return read_count(sample)
 
-    def _means_of(self, names: Sequence[str], upper_bounds: Sequence[float]) -> tuple[Means, ...]:
-        """Return the means of each name, NaN where the file has none."""
-        bins = bin_names(upper_bounds)
-        return tuple(
-            tuple(self._means[of, name].value if (of, name) in self._means else math.nan for name in bins)
-            for of in names
-        )
+    def _means_of(self, of: str, upper_bounds: Sequence[float], actual: str = "") -> Means:
+        """Return the means of a name, NaN where the file has none."""
+        samples = (self._means.get((of, actual, name)) for name in bin_names(upper_bounds))
+        return tuple(math.nan if sample is None else sample.value for sample in samples)
 
     def _effects_of(self, kind: str, features: Sequence[Distribution]) -> tuple[Effects, ...] | None:
         if not self._effects:
@@ -349,7 +383,7 @@ def _list(about: Sample, label: str) -> tuple[str, ...]:
 
 
 def _check_means(about: Sample, means: Sequence[Means], counts: Sequence[int]) -> None:
-    """Refuse means that are not finite where there are rows."""
+    """Refuse means that are infinite, or missing where there are rows."""
     for of_bins in means:
-        if not all(math.isfinite(mean) for mean, rows in zip(of_bins, counts, strict=True) if rows):
+        if any(math.isinf(mean) or (rows and math.isnan(mean)) for mean, rows in zip(of_bins, counts, strict=True)):
             fail("a mean of the validation is missing or not a finite number.", about.line)

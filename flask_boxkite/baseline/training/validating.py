@@ -16,15 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.bounds import narrow_bounds
-from flask_boxkite.baseline.calibration import pooled_shares
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
+from flask_boxkite.baseline.losses import losses_of_scores
 from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_rows
 from flask_boxkite.baseline.training.binning import distinct_limit
 from flask_boxkite.baseline.training.effects import group_effects
 from flask_boxkite.baseline.training.group_codes import group_codes, label_key
 from flask_boxkite.baseline.training.options import BaselineOptions
-from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, Means, RegressionValidation, Validation
+from flask_boxkite.baseline.validation import (
+    BinaryValidation,
+    ClassValidation,
+    MeanLosses,
+    Means,
+    RegressionValidation,
+    Validation,
+)
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import canonical_number
 
@@ -34,6 +41,8 @@ logger = logging.getLogger("flask_boxkite")
 
 GRID = tuple(step / 20 for step in range(1, 20))
 """Bounds of a probability's bins, besides its deciles and the threshold."""
+
+_BELOW_ONE = math.nextafter(1.0, 0.0)
 
 DECILES = tuple(tenth / 10 for tenth in range(1, 10))
 
@@ -222,8 +231,8 @@ def _binary(
 ) -> _BinaryRows:
     chosen = _positive_place(labels, positive)
     texts = _label_texts(labels)
-    finite = scores[np.isfinite(scores)]
-    is_probability = bool(len(finite)) and float(finite.min()) >= 0 and float(finite.max()) <= 1
+    present = scores[~np.isnan(scores)]
+    is_probability = bool(len(present)) and float(present.min()) >= 0 and float(present.max()) <= 1
     if threshold is None and not is_probability:
         msg = (
             f"The output {name!r} is not a probability: its values lie outside of 0 to 1. Give the value from which a "
@@ -282,9 +291,15 @@ class _BinaryRows:
 
     @property
     def edges(self) -> Mapping[str, tuple[float, ...]]:
-        """The threshold, as the largest number below it, and a grid; see `ValidationRows`."""
+        """The threshold, as the largest number below it, and a grid; see `ValidationRows`.
+
+        Scores of 0 and of 1 have bins of their own, because the logarithmic loss of a wrong one is far larger.
+        """
         below = math.nextafter(self.threshold, -math.inf)
-        return {self.name: tuple(sorted({below, *GRID})) if self.is_probability else (below,)}
+        if not self.is_probability:
+            return {self.name: (below,)}
+        ends = {0.0: np.any(self.scores == 0), _BELOW_ONE: np.any(self.scores == 1)}
+        return {self.name: tuple(sorted({below, *GRID, *(end for end, is_reached in ends.items() if is_reached)}))}
 
     def validation(self, outputs: Sequence[Distribution]) -> BinaryValidation:
         """Count the rows; see `ValidationRows`."""
@@ -305,14 +320,16 @@ class _BinaryRows:
             item.upper_bounds,
             tuple(negatives.tolist()),
             tuple(positives.tolist()),
+            areas=_areas(scores, actual, bins, len(item.counts)),
         )
-        return _with_means(found, scores.astype(np.float64), bins) if self.is_probability else found
+        if not self.is_probability:
+            return found
+        return replace(found, losses=_mean_losses(scores, actual, bins, len(item.counts)))
 
     def targets(self, validation: BinaryValidation) -> tuple[NDArray[np.bool_], Floats]:
         """Return positive less its expected share, for rows predicted negative and positive; see `ValidationRows`."""
-        shares = pooled_shares(validation.positives, validation.bin_rows)
         bins = _bins_of(self.scores[self._is_known], validation.upper_bounds)
-        surplus = self.is_positive[self._is_known] - shares[bins]
+        surplus = self.is_positive[self._is_known] - validation.calibration.shares[bins]
         is_predicted = bins >= validation.first_positive
         return self._is_known, np.array([np.where(is_predicted, 0.0, surplus), np.where(is_predicted, surplus, 0.0)])
 
@@ -322,9 +339,29 @@ class _BinaryRows:
         return is_known
 
 
-def _with_means(validation: BinaryValidation, scores: Floats, bins: NDArray[np.intp]) -> BinaryValidation:
-    size = len(validation.negatives)
-    return replace(validation, scores=_means(scores, bins, size), squares=_means(scores**2, bins, size))
+def _mean_losses(scores: NDArray[Any], actual: NDArray[Any], bins: NDArray[np.intp], size: int) -> MeanLosses:
+    """Return the losses of the rows in each bin, by actual value."""
+    brier, logs = losses_of_scores(scores)
+    sides = [(side, actual == side) for side in (0, 1)]
+
+    def by_side(losses: Floats) -> tuple[Means, Means]:
+        negative, positive = (_means(losses[own, side], bins[own], size) for side, own in sides)
+        return negative, positive
+
+    return MeanLosses(by_side(brier), by_side(logs), by_side(logs**2))
+
+
+def _areas(scores: NDArray[Any], actual: NDArray[Any], bins: NDArray[np.intp], size: int) -> Means:
+    """Return the area under the ROC curve of the rows in each bin; NaN where one of the actual values is missing."""
+    _, first, places = np.unique(scores, return_index=True, return_inverse=True)
+    own = bins[first]  # equal scores are in one bin
+    misses, hits = (np.bincount(places[actual == side], minlength=len(first)) for side in (0, 1))
+    before = np.cumsum(misses) - misses
+    before -= before[np.searchsorted(own, own)]  # only the ones in the same bin
+    in_order = np.bincount(own, hits * (before + misses / 2), minlength=size)
+    pairs = np.bincount(own, hits, minlength=size) * np.bincount(own, misses, minlength=size)
+    with np.errstate(invalid="ignore"):
+        return tuple((in_order / pairs).tolist())
 
 
 def _means(values: Floats, bins: NDArray[np.intp], size: int) -> Means:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,19 @@ from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
     f1_score,
+    log_loss,
     mean_absolute_error,
     mean_squared_error,
     precision_score,
     recall_score,
+    roc_auc_score,
 )
 
 from flask_boxkite import Baseline, BaselineError, BinMismatchError, ModelMonitoringService
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.cli.group import boxkite
+from flask_boxkite.performance.binary import expected as expected_metrics
+from flask_boxkite.performance.binary import losses_of_rows, validated
 from tests.baseline.training.building import built
 
 ROWS = 2000
@@ -81,7 +86,7 @@ def test_the_bins_are_deciles_a_grid_and_the_threshold(rows: dict[str, Any]) -> 
     found = binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"], threshold=0.42)
     deciles = {float(np.quantile(rows["score"], tenth / 10, method="inverted_cdf")) for tenth in range(1, 10)}
     assert {math.nextafter(0.42, 0), *(step / 20 for step in range(1, 20)), *deciles} < set(found.upper_bounds)
-    assert len(found.upper_bounds) <= 31
+    assert len(found.upper_bounds) <= 32
 
 
 def test_groups_of_the_output_are_as_without_actual_values(rows: dict[str, Any]) -> None:
@@ -96,19 +101,56 @@ def test_groups_of_the_output_are_as_without_actual_values(rows: dict[str, Any])
     assert with_actual.extremes == without.extremes
 
 
-def test_losses_follow_from_the_means(rows: dict[str, Any]) -> None:
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("decimals", [2, 16])
+def test_losses_are_those_of_the_rows(rows: dict[str, Any], dtype: Any, decimals: int) -> None:
+    """Exactly, also of scores that are 0 or 1 and wrong; those have bins of their own."""
+    random = np.random.default_rng(8)
+    score = np.clip(random.normal(0.5, 0.3, ROWS), 0, 1).round(decimals).astype(dtype)
+    actual = (random.random(ROWS) < score.clip(0.2, 0.8)).astype(int)
+    found = binary({"age": rows["age"]}, score, actual=actual)
+    values = validated(found)
+
+    assert values["brier"].value == pytest.approx(brier_score_loss(actual, score.astype(float)), abs=1e-9)
+    assert values["log_loss"].value == pytest.approx(log_loss(actual, score.astype(float)), abs=1e-9)
+    assert np.count_nonzero((score == 0) & (actual == 1)) > 10
+    at = found.upper_bounds.index(0.0)
+    assert found.bin_rows[at] == np.count_nonzero(score == 0)
+    assert found.bin_rows[bisect_right(found.upper_bounds, math.nextafter(1, 0))] == np.count_nonzero(score == 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("scale", [1, 8], ids=["probabilities", "margins"])
+def test_the_area_under_the_curve_is_that_of_the_rows(rows: dict[str, Any], scale: int, dtype: Any) -> None:
+    """Exactly, though rows are counted in bins; scores of two digits have ties."""
+    score = (rows["score"] * scale).astype(dtype)
+    found = binary({"age": rows["age"]}, score, actual=rows["defaulted"], threshold=scale / 2)
+    assert found.is_probability == (scale == 1)
+    assert validated(found)["auc"].value == pytest.approx(roc_auc_score(rows["defaulted"], score), abs=1e-12)
+    assert found.areas
+    pairs = np.multiply(found.negatives, found.positives)
+    assert np.isfinite(found.areas).tolist() == (pairs > 0).tolist()
+
+
+def test_only_scores_of_0_and_1_have_bins_for_them(rows: dict[str, Any]) -> None:
+    score = rows["score"].clip(0.01, 0.99)
+    found = binary({"age": rows["age"]}, score, actual=rows["defaulted"])
+    assert not {0.0, math.nextafter(1, 0)} & set(found.upper_bounds)
+
+
+def test_losses_are_known_where_rows_are(rows: dict[str, Any]) -> None:
     found = binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"])
-    assert found.scores
-    assert found.squares
-    brier = sum(
-        k * (1 - 2 * score) + (k + m) * square
-        for k, m, score, square in zip(found.positives, found.negatives, found.scores, found.squares, strict=True)
-        if k + m
-    )
-    # Within a bin, the share of positives is the same for all scores, so it is near the loss of the rows.
-    assert brier / ROWS == pytest.approx(brier_score_loss(rows["defaulted"], rows["score"]), abs=0.002)
-    filled = np.bincount(np.searchsorted(found.upper_bounds, rows["score"]), minlength=len(found.scores)) > 0
-    assert (np.isfinite(found.scores) == filled).all()
+    assert found.losses
+    for means in found.losses:
+        for of_bins, counts in zip(means, (found.negatives, found.positives), strict=True):
+            assert np.isfinite(of_bins).tolist() == [count > 0 for count in counts]
+
+
+def test_an_infinite_score_is_no_probability(rows: dict[str, Any]) -> None:
+    score = np.where(np.arange(ROWS) == 7, np.inf, rows["score"])
+    with pytest.raises(BaselineError, match="is not a probability: its values lie outside of 0 to 1"):
+        binary({"age": rows["age"]}, score, actual=rows["defaulted"])
+    assert not binary({"age": rows["age"]}, score, actual=rows["defaulted"], threshold=0.5).is_probability
 
 
 @pytest.mark.parametrize(
@@ -357,7 +399,8 @@ def test_every_form_of_data_gives_the_same_baseline(rows: dict[str, Any], form: 
     mine, other = found.validation, expected.validation
     assert isinstance(mine, BinaryValidation)
     assert isinstance(other, BinaryValidation)
-    assert mine.squares == pytest.approx(other.squares, nan_ok=True, rel=1e-12)
+    assert np.array(mine.losses) == pytest.approx(np.array(other.losses), nan_ok=True, rel=1e-12)
+    assert mine.areas == pytest.approx(other.areas, nan_ok=True)
 
 
 def test_the_command_gives_the_same_baseline(rows: dict[str, Any], tmp_path: Path) -> None:
@@ -431,6 +474,58 @@ def test_a_line_that_is_cut_is_noticed(kind: str, tmp_path: Path) -> None:
             Baseline.load(path)
 
 
+@pytest.mark.parametrize(
+    ("of", "value"),
+    [("log_loss", "-0.1"), ("log_loss", "+Inf"), ("log_squares", "NaN"), ("areas", "1.1"), ("areas", "-1")],
+)
+def test_means_that_cannot_be_are_refused(of: str, value: str, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.prom"
+    of_all_kinds()["binary"].dump(path)
+    text, number = re.subn(rf'(of="{of}",.*}} )\S+', rf"\g<1>{value}", path.read_text(), count=1)
+    assert number == 1
+    path.write_text(text)
+    with pytest.raises(BaselineError, match="of the validation is"):
+        Baseline.load(path)
+
+
+def test_files_with_the_moments_of_scores_give_the_losses_that_they_gave(rows: dict[str, Any], tmp_path: Path) -> None:
+    """Files of earlier versions: scores of a bin are log-normal there, and rows positive in proportion to them."""
+    path, score = tmp_path / "baseline.prom", rows["score"].clip(0.01, 0.99)
+    built({**rows, "score": score}, "score", actual="defaulted").dump(path)
+    new = Baseline.load(path).validation
+    assert isinstance(new, BinaryValidation)
+    at = np.searchsorted(new.upper_bounds, score)
+    filled = np.unique(at)
+    first, second = (np.array([power[at == bin_].mean() for bin_ in filled]) for power in (score, score**2))
+    (kept,) = {line for line in path.read_text().splitlines() if re.match("boxkite_validation_info", line)}
+    labels = re.search('model="[^"]*",baseline="[^"]*"', kept)
+    assert labels
+    names = [repr(bound) for bound in new.upper_bounds] + ["+Inf"]
+    old = "".join(
+        f'boxkite_validation_mean{{{labels[0]},of="{of}",bin="{names[bin_]}"}} {mean!r}\n'
+        for of, means in (("scores", first), ("squares", second))
+        for bin_, mean in zip(filled.tolist(), means.tolist(), strict=True)
+    )
+    path.write_text(re.sub("(?m)^boxkite_validation_mean.*\n", "", path.read_text()) + old)
+
+    found = Baseline.load(path)
+    assert isinstance(found.validation, BinaryValidation)
+    shares, live = found.validation.calibration.shares[filled], np.bincount(at, minlength=len(names))
+    losses = {
+        "brier": shares * (1 - 2 * first + second) + (1 - shares) * second,
+        "log_loss": -shares * np.log(second) / 2 - (1 - shares) * np.log(1 - 2 * first + second) / 2,
+    }
+    for metric, of_rows in losses_of_rows(found.validation).items():
+        assert of_rows[filled] == pytest.approx(losses[metric], rel=1e-12)
+        mean, low, high = expected_metrics(found.validation, live)[metric]
+        assert mean == pytest.approx(of_rows @ live / ROWS, rel=1e-12)
+        assert low is not None
+        assert high is not None
+        assert low < mean < high
+    found.dump(path)
+    assert repr(Baseline.load(path).validation) == repr(found.validation)
+
+
 @given(split=st.integers(31, ROWS - 31))
 def test_two_halves_make_the_whole(rows: dict[str, Any], split: int) -> None:
     whole = built(rows, "score", actual="defaulted")
@@ -444,7 +539,9 @@ def test_two_halves_make_the_whole(rows: dict[str, Any], split: int) -> None:
     assert isinstance(merged, BinaryValidation)
     assert isinstance(expected, BinaryValidation)
     assert (merged.negatives, merged.positives) == (expected.negatives, expected.positives)
-    assert merged.squares == pytest.approx(expected.squares, nan_ok=True, rel=1e-9)
+    assert np.array(merged.losses) == pytest.approx(np.array(expected.losses), nan_ok=True, rel=1e-9)
+    # Pairs of a row of each half are not known.
+    assert validated(merged)["auc"].value == pytest.approx(validated(expected)["auc"].value, abs=0.003)
 
 
 def test_other_thresholds_cannot_be_added(rows: dict[str, Any]) -> None:

@@ -1,8 +1,11 @@
 """Print how far estimated quality is from realised quality, beside NannyML's estimates of the same windows.
 
-    python -m tests.benchmarks.performance              # everything, a quarter of an hour on two cores
-    python -m tests.benchmarks.performance --quick      # rough, two minutes
-    python -m tests.benchmarks.performance --only rare  # one data set (repeatable)
+    python -m tests.benchmarks.performance                      # everything, half an hour on two cores
+    python -m tests.benchmarks.performance --quick              # rough, a few minutes
+    python -m tests.benchmarks.performance --only rare          # one data set (repeatable)
+    python -m tests.benchmarks.performance --metric log_loss    # one metric (repeatable)
+    python -m tests.benchmarks.performance --shift none         # one kind of windows (repeatable)
+    python -m tests.benchmarks.performance --alone              # without NannyML's side
 
 Data sets are NannyML's own and two that are made up. Of each, a random half of the reference period is validation rows
 for both sides. Windows are of the other half, of the later period, or mostly of one group of a feature. Ends with
@@ -16,13 +19,15 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
 from tests.benchmarks.report import HEADER, Row, are_met
 
-from .cases import SIZES, Case, case_of
+from .cases import SHIFTS, SIZES, Case, case_of
 from .data import BUNDLED, MADE, Data, bundled, made
 from .judging import COVERAGE, LEAST_WINDOWS, MOST_RATIO, MOST_ROWS, Cell, Key, mean_errors
 from .ours import METRICS, Ours
@@ -68,6 +73,21 @@ HEAD = (
 )
 
 
+@dataclass(frozen=True)
+class Part:
+    """The part of all cells that is measured.
+
+    Attributes:
+        metrics: Names of the metrics.
+        shifts: Shifts of the windows.
+        is_alone: Whether NannyML's side is left out.
+    """
+
+    metrics: frozenset[str]
+    shifts: frozenset[str]
+    is_alone: bool
+
+
 class Times:
     """CPU seconds of both sides.
 
@@ -82,25 +102,32 @@ class Times:
         self.windows: defaultdict[tuple[str, int], list[tuple[float, float, float, float]]] = defaultdict(list)
 
 
-def measure(data: Data, effort: Effort, cells: dict[Key, Cell], times: Times) -> None:
+def measure(data: Data, effort: Effort, part: Part, cells: dict[Key, Cell], times: Times) -> None:
     """Let both sides learn from validation rows of a data set and estimate windows."""
     for seed in range(effort.halves):
-        case = case_of(data, effort.windows, seed)
-        ours, theirs = Ours(case), estimates(case)
-        times.fits.append((ours.fit, theirs["fit"]))
-        _add(case, ours, theirs["windows"], cells, times)
+        whole = case_of(data, effort.windows, seed)
+        case = replace(whole, windows=tuple(window for window in whole.windows if window.shift in part.shifts))
+        ours = Ours(case)
+        theirs = None if part.is_alone else estimates(case)
+        if theirs is not None:
+            times.fits.append((ours.fit, theirs["fit"]))
+        _add(case, ours, theirs, part, cells, times)
 
 
-def _add(case: Case, ours: Ours, theirs: dict[str, dict], cells: dict[Key, Cell], times: Times) -> None:
+def _add(
+    case: Case, ours: Ours, theirs: dict[str, Any] | None, part: Part, cells: dict[Key, Cell], times: Times
+) -> None:
     data = case.data
     for window in case.windows:
-        found, peer = ours.estimate(window), theirs[key_of(window.shift, window.size)]
+        found = ours.estimate(window)
+        peer = {} if theirs is None else theirs["windows"][key_of(window.shift, window.size)]
         outcomes = [realised(data, rows) for rows in window.rows]
         number = len(outcomes)
-        times.windows[data.kind, window.size].append(
-            (found.counting / number, found.estimating / number, peer["alone"], peer["at once"])
-        )
-        for metric in METRICS[data.kind]:
+        if peer:
+            times.windows[data.kind, window.size].append(
+                (found.counting / number, found.estimating / number, peer["alone"], peer["at once"])
+            )
+        for metric in part.metrics.intersection(METRICS[data.kind]):
             cell = cells.setdefault(Key(data.name, metric, window.shift, window.size), Cell())
             value, low, high = found.estimated[metric].T
             nothing = [[np.nan] * number] * 2
@@ -148,15 +175,16 @@ def summary(cells: dict[Key, Cell], times: Times) -> Iterator[Row]:
                 ours, theirs = (factor * mean_errors(own, each) for each in (column, "theirs"))
                 what = f"{metric}: mean error of {len(own)} cells, {word}"
                 yield Row(what, ours, unit, peer=theirs, peer_name="NannyML", max_ratio=MEAN_RATIO)
-    ours, theirs = np.array(times.fits).mean(axis=0)
-    yield Row(
-        "CPU of a baseline, and of a fit",
-        1000 * ours,
-        "ms",
-        peer=1000 * theirs,
-        peer_name="NannyML",
-        max_ratio=CPU_RATIO,
-    )
+    if times.fits:
+        ours, theirs = np.array(times.fits).mean(axis=0)
+        yield Row(
+            "CPU of a baseline, and of a fit",
+            1000 * ours,
+            "ms",
+            peer=1000 * theirs,
+            peer_name="NannyML",
+            max_ratio=CPU_RATIO,
+        )
     for (kind, size), seconds in sorted(times.windows.items()):
         counting, estimating, alone, at_once = 1000 * np.array(seconds).mean(axis=0)
         title = f"CPU of a window of {size:,} rows, {kind}"
@@ -171,6 +199,10 @@ def arguments() -> argparse.Namespace:
         prog="python -m tests.benchmarks.performance", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--only", action="append", choices=[*BUNDLED, *MADE], help="one data set; repeatable")
+    metrics = sorted(set(chain.from_iterable(METRICS.values())))
+    parser.add_argument("--metric", action="append", choices=metrics, help="one metric; repeatable")
+    parser.add_argument("--shift", action="append", choices=SHIFTS, help="one kind of windows; repeatable")
+    parser.add_argument("--alone", action="store_true", help="without NannyML's side")
     parser.add_argument("--quick", action="store_true", help="fewer windows; rougher figures")
     return parser.parse_args()
 
@@ -179,21 +211,24 @@ def main() -> int:
     """Run what was asked for; return the exit status."""
     options = arguments()
     folder = bundled_folder()
+    all_metrics = chain.from_iterable(METRICS.values())
+    part = Part(frozenset(options.metric or all_metrics), frozenset(options.shift or SHIFTS), options.alone)
     cells: dict[Key, Cell] = {}
     times = Times()
     print(ABOUT)
     print(HEAD)
     for name in options.only or [*BUNDLED, *MADE]:
         data = bundled(name, folder) if name in BUNDLED else made(name)
-        measure(data, QUICK if options.quick else FULL, cells, times)
+        measure(data, QUICK if options.quick else FULL, part, cells, times)
         own = [(key, cell) for key, cell in cells.items() if key.data == name]
         order = METRICS[data.kind].index
         for key, cell in sorted(own, key=lambda item: order(item[0].metric)):
             print(cell_line(key, cell), flush=True)
 
-    print("\n" + HEADER)
     rows = list(summary(cells, times))
-    print("\n".join(map(str, rows)))
+    if rows:
+        print("\n" + HEADER)
+        print("\n".join(map(str, rows)))
     is_met = are_met([rows]) and not any(cell.missed(key) for key, cell in cells.items())
     return 0 if is_met else 1
 

@@ -28,7 +28,7 @@ from .data import Data
 __all__ = ["METRICS", "Figures", "Ours"]
 
 METRICS = {
-    "binary": ("accuracy", "f1", "auc", "log_loss"),
+    "binary": ("accuracy", "f1", "auc", "brier", "log_loss"),
     "classes": ("accuracy",),
     "regression": ("mae", "rmse"),
 }

@@ -25,5 +25,6 @@ def realised(data: Data, rows: Rows) -> dict[str, float]:
     return found | {
         "f1": metrics.f1_score(actual, predicted, zero_division=np.nan),
         "auc": metrics.roc_auc_score(actual, score) if len(set(actual.tolist())) == 2 else np.nan,
+        "brier": metrics.brier_score_loss(actual, score),
         "log_loss": metrics.log_loss(actual, score, labels=[0, 1]),
     }

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.validation import BinaryValidation
+from flask_boxkite.baseline.validation import BinaryValidation, MeanLosses
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.performance import comparisons
 from flask_boxkite.performance.ranking import Ranking, ranking
@@ -179,8 +179,8 @@ def _worse(population: Population, before: Sample, live: Sample, suspects: NDArr
 def _is_worse(population: Population, trained: NDArray[np.int64], live: NDArray[np.int64]) -> bool:
     negatives, positives = (tuple(column) for column in trained.T.tolist())
     bounds = tuple(population.bounds.tolist())
-    validation = BinaryValidation(
-        "p", population.threshold, "1", "0", bounds, negatives, positives, scores=(0.0,) * len(negatives)
-    )
+    nothing = (0.0,) * len(negatives)  # verdicts take no losses, but need to know that there are some
+    losses = MeanLosses(*[(nothing, nothing)] * len(MeanLosses._fields))
+    validation = BinaryValidation("p", population.threshold, "1", "0", bounds, negatives, positives, losses)
     found = judge(comparisons.of_binary(validation, live), int(live.sum()), alpha=ALPHA)
     return found.verdict in ("worse", "much worse")

@@ -1,0 +1,153 @@
+"""A report on a challenger for people: as plain text of at most 100 columns, and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from flask_boxkite.drift.wording import COLUMNS, cut, escaped, markdown_row, percent, when
+from flask_boxkite.performance.wording import METRIC_NAMES, REASONS
+from flask_boxkite.quoting import printable
+
+__all__ = ["as_markdown", "as_text"]
+
+_NONE = "\N{EN DASH}"
+_VERDICTS = {
+    "better": "the challenger is better than the champion",
+    "worse": "the challenger is worse than the champion",
+    "mixed": "the challenger is better than the champion in some metrics, and worse in others",
+    "no difference shown": "no difference between challenger and champion is shown",
+}
+_REASONS = {"alone": "of rows that only one model answered", **REASONS}
+_PAIRING = (
+    "Log the challenger in the champion's view, with log_prediction(model=...), or give both predictions the same key, "
+    "and its name as 'key'."
+)
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """Return the text of a report, with a table if there are outcomes.
+
+    Args:
+        report: Report, in the form of `ChallengeReport.to_dict`.
+    """
+    lines = [
+        *_wrapped(f"{_verdict_line(report)} {_about(report)}"),
+        *(line for text in _row_lines(report) for line in _wrapped(text)),
+    ]
+    if report["outcomes"]:
+        lines += ["", f"{'metric':<24}{'champion':>10}{'challenger':>12}  {'difference':<31}verdict"]
+    for metric in _metrics(report):
+        values = f"{_number(metric['champion']):>10}{_number(metric['challenger']):>12}"
+        line = f"{METRIC_NAMES[metric['name']]:<24}{values}  {_difference(metric):<31}{metric['verdict'] or ''}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def as_markdown(report: Mapping[str, Any]) -> str:
+    """Return a report as lines about the whole and, if there are outcomes, a Markdown table."""
+    head = ("metric", "champion", "challenger", "difference", "verdict")
+    lines = [
+        escaped(f"{_verdict_line(report)} {_about(report)}"),
+        "",
+        escaped(" ".join(_row_lines(report))),
+    ]
+    if report["outcomes"]:
+        lines += ["", markdown_row(head), markdown_row(["---"] * len(head))]
+    for metric in _metrics(report):
+        own = [_with_interval(metric, of) for of in ("champion", "challenger")]
+        lines.append(
+            markdown_row([METRIC_NAMES[metric["name"]], *own, _difference(metric), metric["verdict"] or _NONE])
+        )
+    return "\n".join(lines)
+
+
+def _metrics(report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the metrics to show; without outcomes, none has a value."""
+    metrics: Sequence[Mapping[str, Any]] = report["metrics"] if report["outcomes"] else ()
+    return metrics
+
+
+def _verdict_line(report: Mapping[str, Any]) -> str:
+    period = when(report["window"])
+    if report["verdict"] == "not enough data":
+        return f"No verdict {period}: {report['reason'] or 'no metric rests on enough rows'}."
+    return f"By {report['outcomes']:,} outcomes {period}, {_VERDICTS[report['verdict']]}."
+
+
+def _about(report: Mapping[str, Any]) -> str:
+    sides = ", ".join(f"{side} {_named(report[side])}" for side in ("champion", "challenger"))
+    return f"{sides[0].upper()}{sides[1:]}; {report['kind']}, alpha {report['alpha']:g}."
+
+
+def _named(side: Mapping[str, Any]) -> str:
+    version = "" if side["version"] is None else f" version {cut(printable(side['version']), 30)}"
+    return f"{printable(side['model'])!r}{version} (baseline {side['baseline']})"
+
+
+def _row_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield lines on the rows: how many are paired, how far apart the outputs are, and which outcomes do not count."""
+    yield _paired_line(report)
+    if report["rows"]:
+        yield _disagreement_line(report)
+    counts = {reason: number for reason, number in report["rejected"].items() if number}
+    if counts:
+        listed = ", ".join(f"{number:,} {_REASONS[reason]}" for reason, number in counts.items())
+        yield f"Outcomes that were not counted: {listed}."
+
+
+def _paired_line(report: Mapping[str, Any]) -> str:
+    sides = {name: report[name] for name in ("champion", "challenger")}
+    others = [f"{side['alone']:,} only the {name}" for name, side in sides.items() if side["alone"]]
+    for reason, text in (("repeated", "rows whose key came again"), ("unreadable", "rows without key or output")):
+        number = sum(side[reason] for side in sides.values())
+        others += [f"{number:,} {text}"] if number else []
+    rest = f"; besides, {', '.join(others)}" if others else ""
+    line = f"Both models answered {report['rows']:,} rows by {printable(report['key'])}{rest}."
+    has_rows = all(side["rows"] for side in sides.values())
+    return f"{line} {_PAIRING}" if has_rows and not report["rows"] else line
+
+
+def _disagreement_line(report: Mapping[str, Any]) -> str:
+    found = report["disagreement"]
+    if not report["labels"]:
+        ends = "" if found["low"] is None else f" ({_number(found['low'])} to {_number(found['high'])})"
+        text = f"Their outputs are {_number(found['value'])}{ends} apart on average"
+        return f"{text}, the challenger's {_signed(found['shift'])} from the champion's."
+    ends = f" ({percent(found['low'])} to {percent(found['high'])})"
+    text = f"They predict another class in {percent(found['value'])}{ends} of rows"
+    right = report["right"]
+    if report["outcomes"]:
+        text += f"; of these with an outcome, the champion is right in {right['champion']:,}"
+        text += f", the challenger in {right['challenger']:,}"
+    return f"{text}."
+
+
+def _difference(metric: Mapping[str, Any]) -> str:
+    value, low, high = (metric[key] for key in ("difference", "difference_low", "difference_high"))
+    ends = "" if low is None or high is None else f" ({_signed(low)} to {_signed(high)})"
+    return f"{_signed(value)}{ends}"
+
+
+def _with_interval(metric: Mapping[str, Any], of: str) -> str:
+    value, low, high = metric[of], metric[f"{of}_low"], metric[f"{of}_high"]
+    if low is None or high is None:
+        return _number(value)
+    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return f"{value:+.4f}" if abs(value) < 100 else f"{value:+,.4g}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.4g}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, COLUMNS)

@@ -1,0 +1,86 @@
+"""What a performance report tells people in its first line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flask_boxkite import ModelMonitoringService
+from flask_boxkite.performance.report import PerformanceReport
+from tests.baseline.training.building import built
+
+
+def report_on(outputs: Any, actual: Any, live: Any, came_true: Any) -> PerformanceReport:
+    """Return the report on live outputs, all with an outcome, of a model with these validation rows."""
+    service = ModelMonitoringService(built({"x": np.arange(len(outputs))}, outputs, actual=actual), sink="none")
+    for output, value in zip(live.tolist(), came_true.tolist(), strict=True):
+        prediction = service.log_prediction(features=[0], output=output)
+        assert service.log_outcome(prediction, value)
+    return service.performance()
+
+
+def drawn(random: np.random.Generator, scores: Any) -> Any:
+    """Return actual values that come true with the probability that a score names."""
+    return (random.random(len(scores)) < scores).astype(int)
+
+
+def test_right_scores_that_have_become_unsure_are_no_good_news() -> None:
+    """Accuracy falls from .80 to .68, though each score still means what it meant."""
+    random = np.random.default_rng(0)
+    sure, unsure = random.beta(0.6, 0.6, 4000), random.beta(2, 2, 1000)
+    report = report_on(sure, drawn(random, sure), unsure, drawn(random, unsure))
+    assert report.verdict == "as validated"
+    assert " ".join(str(report).split()).startswith(
+        "By outcomes since the start, outputs are as right as such outputs were in validation, "
+        "but worse ones have become more frequent. Model 'default'"
+    )
+    assert "By its outputs, the model is expected to be much worse than validated: accuracy 0.8" in str(report)
+
+
+def test_what_is_as_in_validation_is_said_so() -> None:
+    random = np.random.default_rng(1)
+    sure, again = random.beta(0.6, 0.6, 4000), random.beta(0.6, 0.6, 500)
+    report = report_on(sure, drawn(random, sure), again, drawn(random, again))
+    assert str(report).startswith(
+        "By outcomes since the start, outputs are as right as such outputs were in validation. Model"
+    )
+    assert not any(line.endswith(" ") for line in str(report).splitlines())
+
+
+def test_errors_no_larger_than_in_validation() -> None:
+    random = np.random.default_rng(2)
+    actual, again = random.normal(200, 50, 1000), random.normal(200, 50, 200)
+    report = report_on(actual + random.normal(0, 9, 1000), actual, again + random.normal(0, 9, 200), again)
+    assert str(report).startswith("By outcomes since the start, errors are no larger than in validation. Model")
+
+
+def test_large_numbers_stay_in_their_columns() -> None:
+    random = np.random.default_rng(3)
+    actual, again = random.normal(9e4, 5e4, 1000), random.normal(9e4, 5e4, 40)
+    report = report_on(actual + random.normal(-999, 99, 1000), actual, again + random.normal(-999, 99, 40), again)
+    lines = str(report).splitlines()
+    head, bias = (next(line for line in lines if line.startswith(word)) for word in ("metric", "bias"))
+    assert bias[head.index("expected") - 2 : head.index("realised")].strip().count("(") == 1
+    assert bias[head.index("realised") - 1] == " "
+    assert bias[head.index("realised")] == "-"
+    assert max(map(len, lines)) <= 100
+
+
+def test_one_of_a_kind_is_not_several() -> None:
+    random = np.random.default_rng(4)
+    scores = random.random(400)
+    report = report_on(scores, drawn(random, scores), scores[:1], drawn(random, scores[:1]))
+    assert "by outcomes since the start: 1 outcome, where 30 are needed." in str(report)
+    assert "1 prediction, 1 outcome (100%)" in " ".join(str(report).split())
+
+
+def test_few_outcomes_promise_nothing() -> None:
+    """Three right rows have no share of wrong ones; the losses of the next three may be ten times as large."""
+    random = np.random.default_rng(5)
+    scores = random.random(600)
+    few, right = np.full(3, 0.9), np.ones(3, dtype=int)
+    report = report_on(scores, drawn(random, scores), few, right)
+    for metric in report:
+        is_of_shares = metric.name in ("accuracy", "precision", "recall", "f1")
+        assert (metric.realised_low is not None) == is_of_shares, metric.name
