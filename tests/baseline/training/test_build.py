@@ -436,9 +436,7 @@ def test_classes_beside_one_value_per_row_are_refused(inference: Any) -> None:
 
 
 def test_outputs_in_three_dimensions_are_told_as_outputs() -> None:
-    with pytest.raises(
-        BaselineError, match=r"^An array of outputs must have 2 dimensions"
-    ):
+    with pytest.raises(BaselineError, match=r"^An array of outputs must have 2 dimensions"):
         built({"x": range(60)}, np.zeros((60, 2, 2)), classes=["no", "yes"])
 
 
