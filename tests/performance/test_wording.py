@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.performance.report import PerformanceReport
+from flask_boxkite.performance.wording import METRIC_NAMES
 from tests.baseline.training.building import built
 
 
@@ -53,3 +55,21 @@ def test_errors_no_larger_than_in_validation() -> None:
     actual, again = random.normal(200, 50, 1000), random.normal(200, 50, 200)
     report = report_on(actual + random.normal(0, 9, 1000), actual, again + random.normal(0, 9, 200), again)
     assert str(report).startswith("By outcomes since the start, errors are no larger than in validation. Model")
+
+
+def test_a_metric_is_found_by_its_name_in_the_text() -> None:
+    """A reader of the table asks for a line of it."""
+    random = np.random.default_rng(3)
+    scores, again, actual = random.beta(0.6, 0.6, 500), random.beta(0.6, 0.6, 40), random.normal(200, 50, 500)
+    reports = (
+        report_on(scores, drawn(random, scores), again, drawn(random, again)),
+        report_on(actual + 1, actual, actual[:40], actual[:40]),
+    )
+    found = []
+    for report in reports:
+        names = [line.partition("  ")[0] for line in str(report).splitlines() if "  " in line]
+        found += [report[name].name for name in names if name in METRIC_NAMES.values()]
+        assert [report[metric.name] for metric in report] == list(report.metrics)
+    assert {"auc", "brier", "f1", "mae", "rmse"} <= set(found)
+    with pytest.raises(KeyError, match="No metric 'AUC'"):
+        reports[1]["AUC"]
