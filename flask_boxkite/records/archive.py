@@ -128,11 +128,11 @@ class Records:
         """Return one row per predicted row: features, outputs, and fields of the prediction.
 
         Columns are features and outputs by name, then ``prediction_id`` (``{id}/{i}`` for row i of a batch),
-        ``entity_id``, ``created_at``, ``model``, ``baseline``, ``version``, ``status``, ``duration_ms`` and
-        ``server_id``. A feature with the name of such a field, or of an output, in capitals or not, has the column
-        ``feature.NAME``; such an output has ``output.NAME``. Numbers are float64, all other values texts. A value that
-        does not fit is null, and so are the features of rows that do not fit the model. Refused and failed rows are
-        included, with their ``status``.
+        ``entity_id``, ``key`` (the caller's own, likewise by row), ``created_at``, ``model``, ``baseline``,
+        ``version``, ``status``, ``duration_ms`` and ``server_id``. A feature with the name of such a field, or of an
+        output, in capitals or not, has the column ``feature.NAME``; such an output has ``output.NAME``. Numbers are
+        float64, all other values texts. A value that does not fit is null, and so are the features of rows that do not
+        fit the model. Refused and failed rows are included, with their ``status``.
 
         Args:
             engine: Library of the frame: ``"polars"`` for a LazyFrame and ``"duckdb"`` for a relation, which read the
