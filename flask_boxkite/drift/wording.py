@@ -134,7 +134,8 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
         lines.append(line + moved_most(item, COLUMNS - len(line)))
     for item in variables:
         if item["verdict"] not in _QUIET:
-            text = f"{cut(title(item), COLUMNS - 4)}: " + ", ".join(_details(item))
+            reason = f"{item['reason']}. " if item["reason"] else ""
+            text = f"{cut(title(item), COLUMNS - 4)}: {reason}{', '.join(_details(item))}"
             lines += ["", *_paragraph(text)]
     if any(item["verdict"] in CHANGED for item in variables):
         lines += ["", *_paragraph(size_meaning(variables))]
@@ -375,8 +376,6 @@ def _digits_apart(values: Sequence[float], least: int) -> int:
 
 
 def _details(item: Mapping[str, Any]) -> Iterator[str]:
-    if item["reason"]:
-        yield item["reason"]
     since = f" since {item['since']}" if item["since"] else ""
     yield f"PSI {item['psi']:.3g} over {item['rows']} live rows{since} and {item['baseline_rows']} training rows"
     if item["dispersion"] > NOTICEABLE:
