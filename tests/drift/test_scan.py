@@ -393,9 +393,7 @@ def test_rows_that_are_alike_show_in_neighbouring_minutes(rng: np.random.Generat
     found = scanned(timeline).decide()
 
     assert found.g[0] < found.limit[0]
-    assert verdict(timeline) == (
-        "shares differ as much from minute to minute as from training: look at the last hour"
-    )
+    assert verdict(timeline) == ("shares differ as much from minute to minute as from training: look at the last hour")
     assert found.dispersion[0] > 10
 
 
