@@ -185,7 +185,7 @@ def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[...
                 "--all",
                 "shows_all",
                 is_flag=True,
-                help="List also variables that have not moved; json and html always do.",
+                help="List also variables that have not moved, as json and html always do.",
             ),
             click.option(
                 "--fail-on",
