@@ -79,6 +79,19 @@ def test_the_group_that_moved_most_is_named() -> None:
     assert (city.baseline_rows, city.live_rows) == (1000, 1000)
 
 
+def test_new_texts_are_named_rather_than_what_they_take_from_others() -> None:
+    """In all texts alike."""
+    job = Discrete("job", ("employed", "self-employed", "student"), (700, 140, 160))
+    report = drift_report("m", Baseline((job,), (), 1000), (700, 48, 172, 0, 80, 0, 0), alpha=1e-5)
+
+    (row,) = report.to_rows()
+    assert (row["moved_most"], row["moved_most_text"]) == ("__unseen__", "unseen")
+    assert (row["share_before"], row["share_now"]) == (0.0, 0.08)
+    assert str(report).splitlines()[3].endswith("  unseen 0% -> 8.0%")
+    assert " | unseen 0% → 8.0% | " in report.to_markdown()
+    assert "unseen 0% -> 8.0%" in repr(report["job"])
+
+
 def test_a_feature_that_stops_arriving_has_drifted() -> None:
     live = (0, 0, 0, 0, 100, 0, *LIVE[6:])
     age = drift_report("m", BASELINE, live, alpha=1e-5)["age"]
