@@ -1,4 +1,4 @@
-"""Shares of rows outside of a variable's trained values: missing, invalid, out of range, unseen; and what moved most."""
+"""Shares of rows outside of trained values (missing, invalid, out of range, unseen), and the group that moved most."""
 
 from __future__ import annotations
 
