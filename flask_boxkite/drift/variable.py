@@ -132,6 +132,11 @@ class VariableDrift:
         return self.item.groups[self._most].name
 
     @property
+    def moved_most_text(self) -> str:
+        """The name of that group for people, within the training values; the label reaches a margin beyond them."""
+        return group_name(self.item, self.moved_most)
+
+    @property
     def share_before(self) -> float:
         """The share of that group in training."""
         return self._shares[self._most][0]
@@ -177,7 +182,7 @@ class VariableDrift:
             "psi_error": finite_or_none(judged.error),
             "psi_limit": finite_or_none(judged.psi_limit),
             "moved_most": self.moved_most,
-            "moved_most_text": group_name(self.item, self.moved_most),
+            "moved_most_text": self.moved_most_text,
             "share_before": self.share_before,
             "share_now": self.share_now,
         }

@@ -72,6 +72,7 @@ WHOLE = 1e15
 """Least number that is written with an exponent."""
 
 _ALL = (-math.inf, math.inf)
+_NEGLIGIBLE = 1e-3
 _NAME = 22
 _QUIET = ("stable", "not enough data")
 
@@ -313,7 +314,7 @@ def group_text(name: str, kind: str, extremes: tuple[float, float] = _ALL) -> st
     Args:
         name: Name in the label ``group``.
         kind: Kind of the variable, ``continuous`` or ``discrete``.
-        extremes: Smallest and largest training value. The outer groups reach a margin beyond them.
+        extremes: Smallest and largest training value. The outer groups reach a margin beyond them, which is not named.
 
     Raises:
         ValueError: The group of a continuous variable is not an interval of numbers or moments.
@@ -340,9 +341,17 @@ def _interval_text(name: str, extremes: tuple[float, float]) -> str:
     if is_time and texts[0][:10] != texts[1][:10]:
         texts = [text[:10] if is_time_text(text) else text for text in texts]
 
-    if math.isinf(ends[0]):
+    if ends[0] == ends[1]:
+        return texts[0]
+    is_first = lower <= extremes[0]
+    if math.isinf(lower) or (is_first and not is_time and _is_negligible(*ends)):
         return f"up to {texts[1]}"
-    return texts[0] if ends[0] == ends[1] else " to ".join(texts)
+    return " to ".join(texts)
+
+
+def _is_negligible(lower: float, upper: float) -> bool:
+    """Say whether the beginning of an interval is as good as 0 beside its end, as in 6.35e-10 to 0.0012."""
+    return 0 < abs(lower) < _NEGLIGIBLE * abs(upper)
 
 
 def numbers(values: Sequence[float]) -> list[str]:

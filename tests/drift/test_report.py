@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite import Baseline
+from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift.distances import (
@@ -464,6 +464,22 @@ def test_shares_that_differ_look_different(before: float, now: float, texts: tup
     assert percents(before, now) == texts
 
 
+def test_an_inner_group_is_never_named_by_its_end_alone() -> None:
+    item = Continuous("score", (-1.0, 0.0, 1e-9, 1.0), (0, 50, 50, 50, 0), (-1.0, 0.0, 1e-9, 1.0))
+    assert [group_name(item, group.name) for group in item.groups][1:4] == ["-1 to 0", "0 to 1e-09", "1e-09 to 1"]
+
+
+def test_a_variable_names_its_group_in_code_as_in_texts() -> None:
+    """The label reaches a margin below the smallest value, which no user has seen."""
+    days = [date(2020, 1, 1) + timedelta(3 * number) for number in range(400)]
+    service = ModelMonitoringService(built({"since": days}), sink="none")
+    service.log_prediction(features=[["2020-02-01"]] * 300)
+    since = service.drift()["since"]
+    assert since.moved_most.startswith("(2019-12-31T23:5")
+    assert since.moved_most_text == since.to_row()["moved_most_text"] == "2020-01-01 to 2020-04-27"
+    assert "2019" not in str(service.drift()) + repr(since) + service.drift().to_markdown()
+
+
 def test_groups_end_at_training_values() -> None:
     """The outer bounds lie a millionth of the range outside, so that no training value is out of range."""
     rng = np.random.default_rng(1)
@@ -474,6 +490,7 @@ def test_groups_end_at_training_values() -> None:
         "big": [-(2.0**40), 2.0**41, *rng.uniform(-1e12, 2e12, 300).round()],
         "zeros": [0.0] * 100 + list(rng.uniform(1, 9, 202)),
         "day": days,
+        "score": [6.349e-10, *rng.uniform(1e-4, 1, 301)],
         "given": list(rng.uniform(20, 40, 302)),
         "above": list(rng.uniform(20, 40, 302)),
     }
@@ -490,6 +507,7 @@ def test_groups_end_at_training_values() -> None:
     assert ends("big") == ["-1,099,511,627,776", "2,199,023,255,552"]
     assert ends("zeros")[0] == "0"
     assert ends("day") == ["2018-01-01", str(max(days))]
+    assert ends("score")[0] == "up"  # 6.35e-10 says nothing beside the group's end
     assert ends("given") == ["up", "65"]
     assert ends("above") == ["18", "65"]
     assert [item.groups[1].name.split(",")[0] for item in baseline.features][:1] == ["(-9.999999999999999e-05"]
