@@ -1,4 +1,4 @@
-"""The parts of a report that a command lists, and what it says about the rest: the same in a table and in Markdown."""
+"""The parts of a report that a command lists, and a line about the rest: the same in a table and in Markdown."""
 
 from __future__ import annotations
 

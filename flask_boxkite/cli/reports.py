@@ -126,7 +126,7 @@ class Models:
         return self.content
 
     def to_markdown(self, *, shows_all: bool) -> str:
-        """Return a table for each model, and what the table of a terminal says besides."""
+        """Return a table for each model, with the lines that a terminal shows below it."""
         parts = [part for model in self.content["models"] for part in self._markdown(model, shows_all=shows_all)]
         for finding in self.content.get("findings", ()):
             if finding["level"] == "problem":

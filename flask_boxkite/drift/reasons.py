@@ -13,7 +13,7 @@ __all__ = ["reason_for"]
 def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, trained: int) -> str:
     """Return the reason for ``unclear`` and for ``not enough data``, as a phrase; empty for other verdicts.
 
-    The reason for ``unclear`` says what to do.
+    The reason for ``unclear`` ends with a remedy.
 
     Args:
         state: State of the stretch that decided.

@@ -67,7 +67,7 @@ def moved_most(
     """Return the index of the group that tells most about a change: whose share changed most, or a special one.
 
     A special group wins if its part of the population stability index is the largest, and its change is significant by
-    itself: the other groups lose only what values that training did not have take from them.
+    itself: values that training did not have take their share from the other groups.
 
     Args:
         names: Names of the groups.

@@ -201,8 +201,8 @@ class Records:
 
         A stretch of time may differ from live by the requests that were under way when it began: a record has the whole
         second in which its request came, while a live row counts when its response is ready. So a size at the edge of a
-        verdict may fall on the other side. Rows that were not sampled, or were lost, are not counted. As live, the rows of requests that ended in 5xx are
-        left out of verdicts, and the report names features that were odd in them.
+        verdict may fall on the other side. Rows that were not sampled, or were lost, are not counted. As live, the rows
+        of requests that ended in 5xx are left out of verdicts, and the report names features that were odd in them.
 
         Args:
             baseline: Baseline to compare with, in whose bins all rows are counted.

@@ -41,9 +41,7 @@ def test_links_are_named_only_while_they_live(free_tcp_port: int) -> None:
     assert said.endswith(f"Run with --keep to look at http://127.0.0.1:{free_tcp_port}/boxkite/.\n")
 
 
-def test_its_baseline_has_outputs_of_rows_that_the_model_has_not_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_baseline_has_outputs_of_rows_that_the_model_has_not_seen(tmp_path: Path) -> None:
     """As the guides advise: of its own rows a model is surer."""
     pytest.importorskip("sklearn")
     spec = importlib.util.spec_from_file_location("train", RUN.with_name("train.py"))
@@ -51,8 +49,7 @@ def test_its_baseline_has_outputs_of_rows_that_the_model_has_not_seen(
     assert spec.loader is not None
     train = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(train)
-    monkeypatch.setattr(train, "RUN", tmp_path)
-    train.main()
+    train.main(tmp_path)
 
     rows = train.split()[0]
     own = pickle.loads((tmp_path / "model.pickle").read_bytes()).predict_proba(rows)[:, 1]

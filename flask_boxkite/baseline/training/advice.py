@@ -39,7 +39,7 @@ def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> 
         them = "it" if is_one else "them"
         remedy = f"If the model does not need {them}: exclude=({', '.join(map(repr, names[:SHOWN]))},), or --exclude."
         if look in DATE_LOOKS:
-            remedy = f"Give {them} as 2024-01-31 or as a type of dates, such as that of pandas.to_datetime, live too."
+            remedy = f"Give {them} as 2024-01-31, or as a type of dates (pandas.to_datetime), in requests too."
         elif look in (NUMBERS, DURATIONS):
             listed = ", ".join(map(repr, names[:SHOWN]))
             plain = "numbers" if look == NUMBERS else "seconds"

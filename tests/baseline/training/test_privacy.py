@@ -225,7 +225,7 @@ def test_dates_that_are_not_read_are_told(example: str, times: int, caplog: pyte
     built({"day": [*DATES[example]] * times})
     assert [record.getMessage() for record in caplog.records] == [
         f"Column 'day' looks like dates such as {example}, a form that is not read. "
-        "Give it as 2024-01-31 or as a type of dates, such as that of pandas.to_datetime, live too."
+        "Give it as 2024-01-31, or as a type of dates (pandas.to_datetime), in requests too."
     ]
 
 
