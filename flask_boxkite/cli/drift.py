@@ -135,8 +135,8 @@ class _Segments:
         """Return JSON values, as `SegmentReport.to_dict` gives them."""
         return self._report.to_dict()
 
-    def to_markdown(self) -> str:
-        """Return a table of the segments."""
+    def to_markdown(self, *, shows_all: bool) -> str:
+        """Return a table of the segments; all are listed, as in a terminal."""
         return self._report.to_markdown()
 
     def show(self, output: Path | None, *, shows_all: bool) -> None:

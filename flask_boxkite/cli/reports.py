@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.cli.group import counted, output_option, write
+from flask_boxkite.cli.listing import failed, listed, not_listed
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.verdict import WORST_FIRST
-from flask_boxkite.drift.wording import as_markdown, escaped, moved_count
+from flask_boxkite.drift.wording import as_markdown, by_note, escaped, moved_count
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.quoting import printable
 
@@ -54,7 +55,7 @@ class Findings(Protocol):
     def to_json(self) -> Any:
         """Return JSON values."""
 
-    def to_markdown(self) -> str:
+    def to_markdown(self, *, shows_all: bool) -> str:
         """Return Markdown."""
 
     def show(self, output: Path | None, *, shows_all: bool) -> None:
@@ -124,12 +125,32 @@ class Models:
         """Return the content."""
         return self.content
 
-    def to_markdown(self) -> str:
-        """Return a table for each model."""
-        return "\n\n".join(
-            as_markdown(model["drift"], self._heading(model)) if model["drift"] else escaped(self._heading(model))
-            for model in self.content["models"]
+    def to_markdown(self, *, shows_all: bool) -> str:
+        """Return a table for each model, with the lines that a terminal shows below it."""
+        parts = [part for model in self.content["models"] for part in self._markdown(model, shows_all=shows_all)]
+        for finding in self.content.get("findings", ()):
+            if finding["level"] == "problem":
+                parts.append(escaped(printable(f"✗ {finding['what']} {finding['remedy']}")))
+        return "\n\n".join(parts)
+
+    def _markdown(self, model: Mapping[str, Any], *, shows_all: bool) -> Iterator[str]:
+        """Yield the paragraphs of a model."""
+        if (report := model["drift"]) is None:
+            yield escaped(self._heading(model))
+            return
+        variables: Sequence[Mapping[str, Any]] = report["variables"]
+        items = listed(variables, shows_all=shows_all)
+        yield (
+            as_markdown({**report, "variables": items}, self._heading(model))
+            if items
+            else escaped(self._heading(model))
         )
+        if errors := failed(model):
+            yield escaped(errors)
+        if len(items) < len(variables):
+            yield escaped(not_listed(variables))
+        for names, note in by_note([item for item in variables if item not in items]):
+            yield escaped(f"{names}: {note}")
 
     def show(self, output: Path | None, *, shows_all: bool) -> None:
         """Print a table for each model."""
@@ -160,7 +181,12 @@ def report_options(*formats: str) -> Callable[[Callable[..., Any]], Callable[...
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in (
-            click.option("--all", "shows_all", is_flag=True, help="List also variables that have not moved."),
+            click.option(
+                "--all",
+                "shows_all",
+                is_flag=True,
+                help="List also variables that have not moved, as json and html always do.",
+            ),
             click.option(
                 "--fail-on",
                 type=click.Choice(_FAILING[::-1]),
@@ -186,12 +212,12 @@ def finish(findings: Findings, form: str, output: Path | None, fail_on: str | No
         form: Format: ``table``, ``json``, ``markdown``, or ``html`` if available.
         output: File to write to; None for standard output.
         fail_on: Mildest verdict that causes the exit code `DRIFT_FOUND`; None for none.
-        shows_all: Whether a table lists variables that have not moved.
+        shows_all: Whether a table, also in Markdown, lists variables that have not moved; JSON and HTML always do.
     """
     if form == "json":
         write(json.dumps(findings.to_json(), indent=2) + "\n", output)
     elif form == "markdown":
-        write(findings.to_markdown() + "\n", output)
+        write(findings.to_markdown(shows_all=shows_all) + "\n", output)
     elif form == "html":
         assert isinstance(findings, Models)
         write(findings.html(), output)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,10 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from flask_boxkite.cli.group import counted
+from flask_boxkite.cli.listing import failed, listed, not_listed
 from flask_boxkite.cli.pictures import plain_table, shortened
-from flask_boxkite.drift.failures import failed_line, failed_text
 from flask_boxkite.drift.wording import by_note, by_reason, moved_group, percents, since_cell, size_cell, title
-from flask_boxkite.live.failed import Failures, OddFeature
 from flask_boxkite.page.wording import seconds
 from flask_boxkite.quoting import printable
 
@@ -29,7 +27,6 @@ _STYLES = {
     "stable": "green",
     "not enough data": "dim",
 }
-_QUIET = {"stable": "stable", "not enough data": "with not enough data"}
 
 
 def show_model(
@@ -47,23 +44,19 @@ def show_model(
     console.print(heading, style="bold", soft_wrap=True)
     if "rows" in model:
         console.print(_requests(model), soft_wrap=True)
-    if failed := _failed(model):
-        console.print(failed, soft_wrap=True)
+    if errors := failed(model):
+        console.print(errors, soft_wrap=True)
     if model["drift"] is None:
         return
 
     variables: Sequence[Mapping[str, Any]] = model["drift"]["variables"]
-    listed = [item for item in variables if shows_all or item["verdict"] not in _QUIET]
-    if listed:
+    items = listed(variables, shows_all=shows_all)
+    if items:
         console.print()
-        _show_variables(console, listed, today)
-        _show_reasons(console, listed)
-    if len(listed) < len(variables):
-        quiet = Counter(item["verdict"] for item in variables)
-        parts = [f"{quiet[verdict]} {words}" for verdict, words in _QUIET.items() if quiet[verdict]]
-        reasons = by_reason(variables, "not enough data")
-        why = f": {reasons[0][1]}" if len(reasons) == 1 else ""
-        console.print(f"\n{', '.join(parts)}{why} (--all lists them)")
+        _show_variables(console, items, today)
+        _show_reasons(console, items)
+    if len(items) < len(variables):
+        console.print(f"\n{not_listed(variables)}")
 
     for names, note in by_note(variables):
         console.print(Text(f"\n{names}: {note}"))
@@ -84,18 +77,6 @@ def _requests(model: Mapping[str, Any]) -> str:
     if latency["p50"] is None:
         return words
     return f"{words}; half within {seconds(latency['p50'])}, 99 of 100 within {seconds(latency['p99'])}"
-
-
-def _failed(model: Mapping[str, Any]) -> str:
-    """Return a sentence about odd features in requests that ended in 5xx; empty if there are none, or unknown."""
-    failed = model.get("failed")
-    if not failed or not failed["features"]:
-        return ""
-    odd = tuple(OddFeature(*(item[name] for name in OddFeature._fields)) for item in failed["features"])
-    failures = Failures(failed["rows"], failed["unread"], odd)
-    if "rows" not in model:  # of records, whose numbers by status are not above
-        return printable(failed_line(failures, model["drift"]["window"]))
-    return printable(f"Errors: {failed_text(failures)}")
 
 
 def _show_variables(console: Console, items: Sequence[Mapping[str, Any]], today: str | None) -> None:

@@ -13,6 +13,8 @@ __all__ = ["reason_for"]
 def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, trained: int) -> str:
     """Return the reason for ``unclear`` and for ``not enough data``, as a phrase; empty for other verdicts.
 
+    The reason for ``unclear`` ends with a remedy.
+
     Args:
         state: State of the stretch that decided.
         timeline: Counts by stretch.
@@ -23,9 +25,9 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
     if state in (State.WITHIN_LIMIT, State.CALLED):
         return ""
     if state == State.UNSTEADY:
-        return "shares differ as much from minute to minute as from training"
+        return "shares differ as much from minute to minute as from training: look at the last hour"
     if state == State.FEW_DIFFERENT_ROWS:
-        return f"few different rows among {_counted(rows, 'row')}: they cannot yet be told from repeats"
+        return f"few different rows among {_counted(rows, 'row')}, which may be repeats: wait some minutes"
     if state == State.FEW_ROWS:
         if trained < MINIMUM_ROWS:
             return f"{_counted(trained, 'training row')}; {MINIMUM_ROWS} are needed"
@@ -36,10 +38,18 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
     if state == State.ONE_ROW:
         buckets = timeline.rows.buckets[stretch]
         share = buckets.max() / max(buckets.sum(), 1)
-        return f"one row makes up {share:.0%} of {_counted(rows, 'row')}: it cannot yet be told from repeats"
+        return (
+            f"one row makes up {share:.0%} of {_counted(rows, 'row')}: wait some minutes, and see which client sends it"
+        )
+    requests = float(requests_of(timeline.rows)[stretch])
+    return f"{_in_requests(rows, requests)}: wait for a second minute, or send smaller parts"
 
-    requests = round(float(requests_of(timeline.rows)[stretch]))
-    return f"{_counted(rows, 'row')} in {_counted(requests, 'request')}"
+
+def _in_requests(rows: int, requests: float) -> str:
+    """Say how dependent rows are, by the effective number of their requests, which is the true one for equal sizes."""
+    if round(requests) > 1:
+        return f"{_counted(rows, 'row')}, as in {round(requests)} requests of one size"
+    return f"{'most of ' * (requests > 1)}{_counted(rows, 'row')} in 1 request"
 
 
 def _counted(number: int | np.int64, thing: str) -> str:

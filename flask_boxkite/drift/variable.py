@@ -22,7 +22,7 @@ from flask_boxkite.drift.distances import (
     kolmogorov_smirnov_limit,
     wasserstein_distance,
 )
-from flask_boxkite.drift.shares import Change, special_changes
+from flask_boxkite.drift.shares import Change, moved_most, special_changes
 from flask_boxkite.drift.verdict import Judgement, Verdict
 from flask_boxkite.drift.wording import group_name, variable_line
 
@@ -122,12 +122,19 @@ class VariableDrift:
 
     @cached_property
     def _most(self) -> int:
-        return max(range(len(self._shares)), key=lambda index: abs(self._shares[index][1] - self._shares[index][0]))
+        names = [group.name for group in self.item.groups]
+        dispersion = self.judgement.dispersion
+        return moved_most(names, self.before, self.now, dispersion=dispersion, alpha=self.alpha)
 
     @property
     def moved_most(self) -> str:
-        """The group whose share changed most."""
+        """The group whose share changed most; a special one, such as ``__unseen__``, if it explains the others."""
         return self.item.groups[self._most].name
+
+    @property
+    def moved_most_text(self) -> str:
+        """The name of that group for people, within the training values; the label reaches a margin beyond them."""
+        return group_name(self.item, self.moved_most)
 
     @property
     def share_before(self) -> float:
@@ -175,7 +182,7 @@ class VariableDrift:
             "psi_error": finite_or_none(judged.error),
             "psi_limit": finite_or_none(judged.psi_limit),
             "moved_most": self.moved_most,
-            "moved_most_text": group_name(self.item, self.moved_most),
+            "moved_most_text": self.moved_most_text,
             "share_before": self.share_before,
             "share_now": self.share_now,
         }

@@ -72,6 +72,7 @@ WHOLE = 1e15
 """Least number that is written with an exponent."""
 
 _ALL = (-math.inf, math.inf)
+_NEGLIGIBLE = 1e-3
 _NAME = 22
 _QUIET = ("stable", "not enough data")
 
@@ -134,7 +135,8 @@ def as_text(report: Mapping[str, Any], failed: str = "") -> str:
         lines.append(line + moved_most(item, COLUMNS - len(line)))
     for item in variables:
         if item["verdict"] not in _QUIET:
-            text = f"{cut(title(item), COLUMNS - 4)}: " + ", ".join(_details(item))
+            reason = f"{item['reason']}. " if item["reason"] else ""
+            text = f"{cut(title(item), COLUMNS - 4)}: {reason}{', '.join(_details(item))}"
             lines += ["", *_paragraph(text)]
     if any(item["verdict"] in CHANGED for item in variables):
         lines += ["", *_paragraph(size_meaning(variables))]
@@ -312,7 +314,7 @@ def group_text(name: str, kind: str, extremes: tuple[float, float] = _ALL) -> st
     Args:
         name: Name in the label ``group``.
         kind: Kind of the variable, ``continuous`` or ``discrete``.
-        extremes: Smallest and largest training value. The outer groups reach a margin beyond them.
+        extremes: Smallest and largest training value. The outer groups reach a margin beyond them, which is not named.
 
     Raises:
         ValueError: The group of a continuous variable is not an interval of numbers or moments.
@@ -339,9 +341,17 @@ def _interval_text(name: str, extremes: tuple[float, float]) -> str:
     if is_time and texts[0][:10] != texts[1][:10]:
         texts = [text[:10] if is_time_text(text) else text for text in texts]
 
-    if math.isinf(ends[0]):
+    if ends[0] == ends[1]:
+        return texts[0]
+    is_first = lower <= extremes[0]
+    if math.isinf(lower) or (is_first and not is_time and _is_negligible(*ends)):
         return f"up to {texts[1]}"
-    return texts[0] if ends[0] == ends[1] else " to ".join(texts)
+    return " to ".join(texts)
+
+
+def _is_negligible(lower: float, upper: float) -> bool:
+    """Say whether the beginning of an interval is as good as 0 beside its end, as in 6.35e-10 to 0.0012."""
+    return 0 < abs(lower) < _NEGLIGIBLE * abs(upper)
 
 
 def numbers(values: Sequence[float]) -> list[str]:
@@ -375,8 +385,6 @@ def _digits_apart(values: Sequence[float], least: int) -> int:
 
 
 def _details(item: Mapping[str, Any]) -> Iterator[str]:
-    if item["reason"]:
-        yield item["reason"]
     since = f" since {item['since']}" if item["since"] else ""
     yield f"PSI {item['psi']:.3g} over {item['rows']} live rows{since} and {item['baseline_rows']} training rows"
     if item["dispersion"] > NOTICEABLE:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.monitoring.complaints import Complaints
-from flask_boxkite.monitoring.hints import argument_hint, names_hint, output_argument_hint, unmatched_hint
+from flask_boxkite.monitoring.hints import argument_hint, names_hint, nested_hint, output_argument_hint, unmatched_hint
 from flask_boxkite.monitoring.notes import Notes
 from flask_boxkite.monitoring.redaction import Redaction
 from flask_boxkite.monitoring.tally import Tally
@@ -16,6 +16,9 @@ from flask_boxkite.payloads import Table, output_table
 from flask_boxkite.values.conversion import plain
 
 __all__ = ["Explanations"]
+
+_MOST_ROWS = 50
+"""Most rows of a batch in which features below a key are sought."""
 
 
 class Explanations:
@@ -75,7 +78,7 @@ class Explanations:
                 "features", describe if rows is None else lambda: unmatched_hint(rows, known, is_placed=is_placed)
             )
         elif FEATURE_GAP in tally.errors:
-            self._tell(FEATURE_GAP, lambda: _names_hint(self._features, table, "features of a request"))
+            self._tell(FEATURE_GAP, lambda: self._gap_hint(self._features, table, "features of a request"))
 
     def explain_output(self, tally: Tally, output: Any, describe: Callable[[], str]) -> None:
         """Say why the output was not found, or which outputs have another name.
@@ -91,21 +94,30 @@ class Explanations:
             names, rows = self._outputs.names, tally.rows
             self._tell(
                 OUTPUT_GAP,
-                lambda: _names_hint(self._outputs, output_table(output, names, rows), "outputs of an answer"),
+                lambda: self._gap_hint(self._outputs, output_table(output, names, rows), "outputs of an answer"),
             )
+
+    def _gap_hint(self, counter: VariableCounter, table: Table | None, what: str) -> str | None:
+        """Return which variables have another name or stand below another key.
+
+        If none does, and no row can have one below a key, rows of these names are not looked at again.
+        """
+        if table is None or table.names is None:
+            return None
+        if (hint := names_hint(table.names, counter.names, what)) is not None:
+            return hint
+
+        rows = [dict(zip(table.names, row, strict=True)) for row in table.rows[:_MOST_ROWS]]
+        for row in rows:
+            if (hint := nested_hint(self._described(row), counter.names, what)) is not None:
+                return hint
+        unknown = [value for row in rows for name, value in row.items() if name not in counter.known]
+        if not any(value is None or isinstance(value, (Mapping, list)) for value in unknown):
+            counter.gaps.discard(table.names)
+        return None
 
     def _tell(self, kind: str, describe: Callable[[], str | None]) -> None:
         try:
             self._notes.tell(kind, describe)
         except Exception:
             self._complaints.complain("It cannot be said what was not captured; the response is not affected.")
-
-
-def _names_hint(counter: VariableCounter, table: Table | None, what: str) -> str | None:
-    """Return which variables have another name; if none, rows of these names are not looked at again."""
-    if table is None or table.names is None:
-        return None
-    hint = names_hint(table.names, counter.names, what)
-    if hint is None:
-        counter.gaps.discard(table.names)
-    return hint

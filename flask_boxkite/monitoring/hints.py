@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
+from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.monitoring.nearest import nearest
 from flask_boxkite.monitoring.reply import Reply
-from flask_boxkite.payloads import Table, other_delimiter, output_table
+from flask_boxkite.payloads import Table, can_be_output, other_delimiter, output_table
 
 __all__ = [
     "Where",
     "argument_hint",
     "features_hint",
     "names_hint",
+    "nested_hint",
     "output_argument_hint",
     "output_hint",
     "unmatched_hint",
@@ -33,12 +35,21 @@ Where: TypeAlias = "str | Callable[[Any], Any] | None"
 _MOST_NAMES = 5
 _MOST_LETTERS = 40
 _MOST_KEYS = 50
+_MOST_OBJECTS = 3
+"""Most objects below a document whose keys are named; they share `_MOST_NAMES`."""
+
 _DEEPEST = 3
 """Number of levels below the top at which rows are searched, to tell the user their place."""
 
 _MOST_JSON_BYTES = 1024 * 1024
 _UNNAMED = re.compile(r"output(_\d+)?")
 """Name of an output that had no name in training."""
+
+_UNNAMED_FEATURE = re.compile(r"feature_\d+")
+_NAME_FEATURES = "Features by name need names in training, by a frame or a mapping: the baseline has them from an array"
+
+_SUM_MARGIN = 0.02
+"""Distance from 1 of the sum of shares that were rounded for an answer."""
 
 
 def names_hint(received: Sequence[str], known: Sequence[str], what: str = "features of a request") -> str | None:
@@ -55,6 +66,31 @@ def names_hint(received: Sequence[str], known: Sequence[str], what: str = "featu
     return f"Some {what} have another name than in training, and count as missing. {did_you_mean}."
 
 
+def nested_hint(row: Mapping[Any, Any], known: Sequence[str], what: str = "features of a request") -> str | None:
+    """Say which features, or outputs, stand below a key of a row beside the others; None if none does.
+
+    Args:
+        row: Values of the row by name.
+        known: Names in training.
+        what: Noun phrase for the named things.
+    """
+    missing = frozenset(known).difference(row)
+    for key, value in list(row.items())[:_MOST_KEYS]:
+        path = None if key in known else _path_to(value, missing, _DEEPEST)
+        if path is None:
+            continue
+        for step in path:
+            value = value[step]
+        below = value[0] if isinstance(value, list) else value
+        found = _listed(name for name in known if name in missing and name in below)
+        place = _shown(".".join([str(key), *path]))
+        return (
+            f"Some {what} stand below another key, and count as missing: {found} below {place}. Put them beside the "
+            "others, or train with rows nested in the same way."
+        )
+    return None
+
+
 def unmatched_hint(table: Table, known: Sequence[str], *, is_placed: bool) -> str:
     """Say why rows fit the features neither by name nor by position.
 
@@ -67,7 +103,7 @@ def unmatched_hint(table: Table, known: Sequence[str], *, is_placed: bool) -> st
         width = len(table.rows[0])
         advice = "Send all of them in this order, or by name."
         return f"Rows have {_values(width)}, and the baseline has {len(known)} features: {_listed(known)}. {advice}"
-    advice = _suggestion(known, table.names) or "Name them as in training"
+    advice = _suggestion(known, table.names) or (_NAME_FEATURES if _are_unnamed(known) else "Name them as in training")
     if not is_placed and advice.startswith("Name"):
         advice += f", or say where they are: {_predict('features')}"
     return f"The names are {_listed(table.names)}; the features of the baseline are {_listed(known)}. {advice}."
@@ -103,7 +139,18 @@ def features_hint(body: bytes | None, content_type: str, known: Sequence[str], w
         return f"{_begun(seen)}{expected}. Raise 'BOXKITE_MAX_BODY_BYTES', or log the rows with log_prediction()."
     path = _path_to(document, frozenset(known), _DEEPEST)
     advice = (not path and _suggestion(known, _all_keys(document))) or _where_to_send(document, path, known)
+    if path is None and _has_names(document) and _are_unnamed(known):
+        advice = _NAME_FEATURES
     return f"{_begun(seen)}{expected}. {advice}."
+
+
+def _are_unnamed(known: Sequence[str]) -> bool:
+    """Say whether training had the features in an array, without names."""
+    return bool(known) and all(map(_UNNAMED_FEATURE.fullmatch, known))
+
+
+def _has_names(document: Any) -> bool:
+    return isinstance(document[0] if isinstance(document, list) and document else document, Mapping)
 
 
 def _repeated(fields: bytes | None, known: Sequence[str]) -> str:
@@ -165,7 +212,14 @@ def _path_to(document: Any, known: frozenset[str], depth: int) -> list[str] | No
     return None
 
 
-def output_hint(reply: Reply | None, output: Any, names: Sequence[str], rows: int | None, where: Where) -> str:
+def output_hint(
+    reply: Reply | None,
+    output: Any,
+    names: Sequence[str],
+    rows: int | None,
+    where: Where,
+    outputs: Sequence[Distribution] = (),
+) -> str:
     """Describe an answer that lacks the outputs.
 
     Args:
@@ -174,6 +228,7 @@ def output_hint(reply: Reply | None, output: Any, names: Sequence[str], rows: in
         names: Names of the outputs.
         rows: Number of rows in the request; None if unknown.
         where: Place of the output as the user has given it.
+        outputs: Distributions of the outputs, which tell a count or a version from an output.
     """
     expected = _expected(names)
     if (other := _other_rows(output, names, rows)) is not None:
@@ -189,8 +244,9 @@ def output_hint(reply: Reply | None, output: Any, names: Sequence[str], rows: in
         seen = f"The answer is {reply.mimetype or 'of no type'!r}, {len(reply.data)} bytes, and has no output"
         return _joined(seen, expected, "" if where else f"Say where it is: {_predict('output')}")
     if where is not None:
-        return _joined(_begun(_at_path(document, where, "the answer")), expected, "")
-    return _joined(f"The answer {_described(document)}", expected, _advice(document, names, rows))
+        return _joined(_begun(_at_path(document, where, "the answer")), expected, _class_advice(output, names, rows))
+    advice = _class_advice(output if output is not None else document, names, rows)
+    return _joined(f"The answer {_described(document)}", expected, advice or _advice(document, names, rows, outputs))
 
 
 def argument_hint(argument: str, value: Any, names: Sequence[str]) -> str:
@@ -217,7 +273,41 @@ def _other_rows(output: Any, names: Sequence[str], rows: int | None) -> str | No
     table = None if output is None or rows is None else output_table(output, names, None)
     if table is None or len(table) == rows:
         return None
-    return f"The output has {_rows(len(table))}, and the features have {_rows(rows or 0)}."
+    advice = _class_advice(output, names, rows) or "Give one output for each row"
+    return f"The output has {_rows(len(table))}, and the features have {_rows(rows or 0)}. {advice}."
+
+
+def _class_advice(value: Any, names: Sequence[str], rows: int | None) -> str:
+    """Return advice about the probabilities of all classes in place of one of them; empty if the value is none."""
+    number = _classes_in(value, rows) if len(names) == 1 and rows else None
+    if number is None:
+        return ""
+    return (
+        f"They look like probabilities of {number} classes: give the positive class's alone, or write the baseline "
+        "with all of them (classes=…)"
+    )
+
+
+def _classes_in(value: Any, rows: int | None) -> int | None:
+    """Return the number of shares that sum to 1 in each row; None if a value, or its only list, is anything else."""
+    if isinstance(value, Mapping):
+        lists = [item for item in value.values() if isinstance(item, (list, tuple))]
+        value = lists[0] if len(lists) == 1 else None
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if not isinstance(value, (list, tuple)) or not value:
+        return None
+    if rows == 1 and not isinstance(value[0], (list, tuple)):
+        value = [value]
+    width = len(value[0]) if isinstance(value[0], (list, tuple)) else 0
+    are_shares = len(value) == rows and width > 1 and all(_sum_to_one(row, width) for row in value)
+    return width if are_shares else None
+
+
+def _sum_to_one(row: Any, width: int) -> bool:
+    if not isinstance(row, (list, tuple)) or len(row) != width:
+        return False
+    return all(type(share) in (int, float) and 0 <= share <= 1 for share in row) and abs(sum(row) - 1) <= _SUM_MARGIN
 
 
 def _expected(names: Sequence[str]) -> str:
@@ -226,10 +316,9 @@ def _expected(names: Sequence[str]) -> str:
     return f"the baseline's output{'s are' if len(names) > 1 else ' is'} {_listed(names)}"
 
 
-def _advice(document: Any, names: Sequence[str], rows: int | None) -> str:
+def _advice(document: Any, names: Sequence[str], rows: int | None, outputs: Sequence[Distribution]) -> str:
     """Return advice about an answer that is JSON and follows no convention."""
-    keys = [str(key) for key in document] if isinstance(document, Mapping) else []
-    fitting = [key for key in keys if output_table(document[key], names, rows) is not None]
+    fitting = [path for path, value in _values_below(document, _DEEPEST) if _can_be(value, names, rows, outputs)]
     place = _predict("output", _shown(fitting[0]) if len(fitting) == 1 else None)
     if all(_UNNAMED.fullmatch(name) for name in names):
         if len(names) > 1:
@@ -237,6 +326,22 @@ def _advice(document: Any, names: Sequence[str], rows: int | None) -> str:
     elif did_you_mean := _suggestion(names, _all_keys(document)):
         return did_you_mean
     return f"Say where it is: {place}"
+
+
+def _values_below(document: Any, depth: int, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted path and the value of each key of an object, and of the objects in it."""
+    for key, value in list(document.items())[:_MOST_KEYS] if isinstance(document, Mapping) else ():
+        if "." in str(key):  # no path leads there
+            continue
+        yield f"{above}{key}", value
+        if depth:
+            yield from _values_below(value, depth - 1, f"{above}{key}.")
+
+
+def _can_be(value: Any, names: Sequence[str], rows: int | None, outputs: Sequence[Distribution]) -> bool:
+    """Say whether a value has a row for each of the request, and the type of the outputs."""
+    table = output_table(value, names, rows)
+    return table is not None and len(table) > 0 and (not outputs or can_be_output(table, outputs))
 
 
 def _at_path(document: Any, path: str, subject: str) -> str:
@@ -265,8 +370,9 @@ def _parsed(body: bytes) -> tuple[bool, Any]:
 def _described(document: Any) -> str:
     """Describe a value without showing it, as the middle of a sentence."""
     if isinstance(document, Mapping):
-        inner = next((key for key, value in document.items() if isinstance(value, Mapping) and value), None)
-        below = f"; {_shown(inner)} has {_listed(document[inner])}" if inner is not None else ""
+        inner = [key for key, value in document.items() if isinstance(value, Mapping) and value][:_MOST_OBJECTS]
+        most = _MOST_NAMES // max(len(inner), 1)
+        below = "".join(f"; {_shown(key)} has {_listed(document[key], most)}" for key in inner)
         return f"has the keys {_listed(document)}{below}" if document else "is an empty object"
     if isinstance(document, (list, tuple)):
         first = f", the first of which {_described(document[0])}" if document and _is_container(document[0]) else ""
@@ -292,9 +398,10 @@ def _suggestion(wanted: Iterable[str], received: Iterable[Any]) -> str | None:
     """Say which received name probably stands for each wanted name, without a final stop; None if none does."""
     # Names keep their order; keys of a dict may be no texts. A name that was found cannot stand for another one.
     wanted, received = dict.fromkeys(wanted), dict.fromkeys(map(str, received))
-    missing = (name for name in wanted if name not in received)
-    unknown = (name for name in received if name not in wanted)
-    matches = list(nearest(missing, unknown).items())
+    missing = [name for name in wanted if name not in received]
+    unknown = [name for name in received if name not in wanted]
+    near = nearest(missing, unknown)
+    matches = list((near | _ends(missing, [name for name in unknown if name not in near.values()])).items())
     if not matches:
         return None
 
@@ -303,10 +410,17 @@ def _suggestion(wanted: Iterable[str], received: Iterable[Any]) -> str | None:
     return f"Did you mean {pairs}{more}? Use the names of training"
 
 
-def _listed(names: Iterable[Any]) -> str:
+def _ends(paths: Sequence[str], received: Sequence[str]) -> dict[str, str]:
+    """Return, for each name such as ``customer.age``, the received name with which it alone ends."""
+    tails = {path: path.rpartition(".")[2] for path in paths if "." in path}
+    count = Counter(tails.values())
+    return {path: tail for path, tail in tails.items() if count[tail] == 1 and tail in received}
+
+
+def _listed(names: Iterable[Any], most: int = _MOST_NAMES) -> str:
     shown = [_shown(name) for name in names]
-    more = f" and {len(shown) - _MOST_NAMES} more" if len(shown) > _MOST_NAMES else ""
-    return f"{', '.join(shown[:_MOST_NAMES])}{more}"
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return f"{', '.join(shown[:most])}{more}"
 
 
 def _shown(name: Any) -> str:

@@ -28,7 +28,7 @@ __all__ = ["Note", "Notes", "is_first_to_say", "latest"]
 
 logger = logging.getLogger("flask_boxkite")
 
-MOST_LETTERS = 800
+MOST_LETTERS = 950
 """Longest note in characters; hints limit their quotations to far less."""
 
 _KINDS = (*CAPTURE_REASONS, *GAPS)

@@ -140,7 +140,7 @@ class VariableView:
     @property
     def moved(self) -> str:
         """Name of the group that moved most."""
-        return group_name(self.trained, self.drift.moved_most)
+        return self.drift.moved_most_text
 
     @property
     def small_chart(self) -> Markup:

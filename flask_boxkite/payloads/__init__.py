@@ -1,6 +1,7 @@
 """Request bodies and model answers, read as rows of values. Pure functions: they take no request object."""
 
 from flask_boxkite.payloads.encodings import decompressed
+from flask_boxkite.payloads.fitting import can_be as can_be_output
 from flask_boxkite.payloads.requests import csv_table, form_table, json_lines_table, json_table, other_delimiter
 from flask_boxkite.payloads.responses import (
     csv_output,
@@ -21,6 +22,7 @@ __all__ = [
     "Table",
     "as_table",
     "binary_document",
+    "can_be_output",
     "csv_output",
     "csv_table",
     "decompressed",

@@ -20,7 +20,7 @@ from flask_boxkite.performance.live import judged_counts, judged_rows
 from flask_boxkite.performance.metric import BAND, METRICS, NOTHING, Estimate
 from flask_boxkite.performance.significance import dispersion_of
 from flask_boxkite.performance.verdict import Comparison, Judgement, Verdict, judge
-from flask_boxkite.performance.wording import as_markdown, as_text
+from flask_boxkite.performance.wording import METRIC_NAMES, as_markdown, as_text
 from flask_boxkite.suggestion import suggestion
 
 __all__ = ["BinReport", "Coverage", "MetricReport", "PerformanceReport", "performance_report"]
@@ -138,13 +138,13 @@ class PerformanceReport:
     effects: tuple[FeatureEffect, ...]
 
     def __getitem__(self, name: str) -> MetricReport:
-        """Return the metric of that name.
+        """Return the metric of that name, in code such as ``auc`` or as the text of the report has it, such as ``AUC``.
 
         Raises:
             KeyError: The kind of model has no such metric.
         """
         for metric in self.metrics:
-            if metric.name == name:
+            if name in (metric.name, METRIC_NAMES[metric.name]):
                 return metric
         msg = f"No metric {name!r}. {suggestion(name, [metric.name for metric in self.metrics])}"
         raise KeyError(msg)

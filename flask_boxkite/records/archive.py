@@ -128,11 +128,11 @@ class Records:
         """Return one row per predicted row: features, outputs, and fields of the prediction.
 
         Columns are features and outputs by name, then ``prediction_id`` (``{id}/{i}`` for row i of a batch),
-        ``entity_id``, ``created_at``, ``model``, ``baseline``, ``version``, ``status``, ``duration_ms`` and
-        ``server_id``. A feature with the name of such a field, or of an output, in capitals or not, has the column
-        ``feature.NAME``; such an output has ``output.NAME``. Numbers are float64, all other values texts. A value that
-        does not fit is null, and so are the features of rows that do not fit the model. Refused and failed rows are
-        included, with their ``status``.
+        ``entity_id``, ``key`` (the caller's own, likewise by row), ``created_at``, ``model``, ``baseline``,
+        ``version``, ``status``, ``duration_ms`` and ``server_id``. A feature with the name of such a field, or of an
+        output, in capitals or not, has the column ``feature.NAME``; such an output has ``output.NAME``. Numbers are
+        float64, all other values texts. A value that does not fit is null, and so are the features of rows that do not
+        fit the model. Refused and failed rows are included, with their ``status``.
 
         Args:
             engine: Library of the frame: ``"polars"`` for a LazyFrame and ``"duckdb"`` for a relation, which read the
@@ -199,8 +199,10 @@ class Records:
     ) -> DriftReport | SegmentReport:
         """Compare the answered rows of the period with the baseline: with the same counts and verdicts as live.
 
-        Rows that were not sampled, or were lost, are not counted. As live, the rows of requests that ended in 5xx are
-        left out of verdicts, and the report names features that were odd in them.
+        A stretch of time may differ from live by the requests that were under way when it began: a record has the whole
+        second in which its request came, while a live row counts when its response is ready. So a size at the edge of a
+        verdict may fall on the other side. Rows that were not sampled, or were lost, are not counted. As live, the rows
+        of requests that ended in 5xx are left out of verdicts, and the report names features that were odd in them.
 
         Args:
             baseline: Baseline to compare with, in whose bins all rows are counted.

@@ -25,6 +25,7 @@ __all__ = ["FIELDS", "Columns", "columns_of_records"]
 FIELDS = (
     "prediction_id",
     "entity_id",
+    "key",
     "created_at",
     "model",
     "baseline",

@@ -2,6 +2,9 @@
 
 Slots are the same as for live counts: 10 seconds in the last five minutes before the end, a minute in the last hour, a
 quarter of an hour in the last day; all time before that is one slot.
+
+A live row counts when its response is ready, a record by the whole second in which its request came (`created_at`). So
+a request that is under way when a slot begins is in the slot before: a stretch may differ from live by such rows.
 """
 
 from __future__ import annotations

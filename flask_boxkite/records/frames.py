@@ -19,6 +19,9 @@ _PLAIN = frozenset({float, int, bool, type(None)})
 _TYPES = {"created_at": "timestamp", "duration_ms": "number"}
 """Types of the fields that are not texts."""
 
+_OF_ROWS = frozenset({"prediction_id", "key"})
+"""Fields by which the rows of a batch are told apart."""
+
 
 class _FrameColumn(NamedTuple):
     """A column of features or outputs: its name, its index in a row, and whether its values are texts."""
@@ -110,8 +113,8 @@ class Frame:
 
         for name in FIELDS:
             values: Any = [getattr(record, name) for record in records]
-            if name == "prediction_id" and not is_one_each:
-                values = list(_row_ids(records))
+            if name in _OF_ROWS and not is_one_each:
+                values = list(_row_ids(records, name))
                 yield self._arrow.array(values, self._arrow.string())
                 continue
             if name == "created_at":
@@ -140,13 +143,14 @@ def _numbers(rows: list[Row]) -> Any:
         return None
 
 
-def _row_ids(records: Sequence[Record]) -> Iterator[str | None]:
-    """Yield the id of each row; rows of a batch have their number behind it."""
+def _row_ids(records: Sequence[Record], field: str) -> Iterator[str | None]:
+    """Yield the id or key of each row; rows of a batch have their number behind it."""
     for record in records:
-        if record.rows == 1 or record.prediction_id is None:
-            yield from [record.prediction_id] * record.rows
+        text = getattr(record, field)
+        if record.rows == 1 or text is None:
+            yield from [text] * record.rows
         else:
-            yield from (f"{record.prediction_id}/{row}" for row in range(record.rows))
+            yield from (f"{text}/{row}" for row in range(record.rows))
 
 
 # --- engines ---------------------------------------------------------------------------------------------------------

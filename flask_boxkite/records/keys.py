@@ -35,8 +35,8 @@ def keys_of(key: str, features: Sequence[str]) -> KeysOf:
 
         def of_field(record: Record, aligner: Aligner) -> Iterator[str | None]:
             text: str | None = getattr(record, key)
-            if record.rows == 1:
-                yield text
+            if record.rows == 1 or text is None:
+                yield from [text] * record.rows
             else:
                 yield from (f"{text}/{row}" for row in range(record.rows))
 

@@ -391,7 +391,12 @@ class Capture(RequestFeatures):
             self.tally,
             self._output,
             lambda: output_hint(
-                self._seen_reply(response), self._output, model.output_names, self.tally.rows, options.output
+                self._seen_reply(response),
+                self._output,
+                model.output_names,
+                self.tally.rows,
+                options.output,
+                model.counter.layout.outputs,
             ),
         )
 

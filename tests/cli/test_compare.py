@@ -332,8 +332,11 @@ def test_a_table_fits_and_has_names_verdicts_and_sizes_first(columns: int) -> No
     ]
 
 
-def test_markdown_is_a_table_of_all() -> None:
-    lines = compare("a.prom", "older.parquet", "--format", "markdown", "--output", "drift.md").output
+def test_markdown_is_a_table_of_all_on_request() -> None:
+    assert compare("a.prom", "older.parquet", "--format", "markdown").stdout.endswith(
+        "\n\n4 stable (--all lists them)\n"
+    )
+    lines = compare("a.prom", "older.parquet", "--all", "--format", "markdown", "--output", "drift.md").output
     assert lines == ""
     text = Path("drift.md").read_text("utf-8").splitlines()
     assert text[0].startswith("m: 2 of 6 variables drifted in older.parquet.")

@@ -218,10 +218,33 @@ def test_html_stands_alone(world: World, source: str, tmp_path: Path) -> None:
     assert "<link" not in text
 
 
-def test_markdown_has_all_variables(world: World) -> None:
-    lines = drift("--state-dir", world.state, "--format", "markdown").stdout.splitlines()
-    assert len(lines) == 4 + 6
+def test_markdown_lists_the_variables_that_a_table_lists(world: World) -> None:
+    words = ("--state-dir", world.state, "--format", "markdown")
+    lines, every = drift(*words).stdout.splitlines(), drift(*words, "--all").stdout.splitlines()
     assert {line.split(" | ")[0] for line in lines[4:6]} == {"| age", "| kids"}
+    assert lines[6:] == ["", "4 stable (--all lists them)"]
+    assert lines[:6] == every[:6]
+    assert len(every) == 4 + 6
+
+
+def test_markdown_says_what_a_table_says_besides(world: World) -> None:
+    """Errors, problems, and notes on changes that cannot show, also where all variables are stable."""
+    page = world.page()
+    (model,) = page["models"]
+    variables = model["drift"]["variables"]
+    for item in variables:
+        item |= {"verdict": "stable", "note": None}
+    variables[-1]["note"] = "what it is_"
+    odd = {"feature": "age", "state": "missing", "rows": 60, "share": 1.0, "share_answered": 0.01}
+    model["failed"] = {"rows": 62, "unread": 2, "features": [odd]}
+    page["findings"] = [{"level": "problem", "what": "Records are lost.", "remedy": "Do this."}]
+    with answering(200, json.dumps(page).encode()) as (url, _):
+        paragraphs = drift("--url", url, "--format", "markdown").stdout.split("\n\n")
+    assert paragraphs[0].startswith("credit: 0 of 6 variables drifted")
+    assert paragraphs[1].startswith("Errors: 'age' was missing in 60 of them")
+    assert paragraphs[2] == "6 stable (--all lists them)"
+    assert paragraphs[3].endswith(r": what it is\_")
+    assert paragraphs[4] == "✗ Records are lost. Do this.\n"
 
 
 def test_one_model_is_picked(world: World) -> None:

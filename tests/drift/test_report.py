@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_boxkite import Baseline
+from flask_boxkite import Baseline, ModelMonitoringService
 from flask_boxkite.baseline import Continuous, Discrete
 from flask_boxkite.baseline.variables import variables_of
 from flask_boxkite.drift.distances import (
@@ -77,6 +77,19 @@ def test_the_group_that_moved_most_is_named() -> None:
 
     assert (city.moved_most, city.share_before, city.share_now) == ("Bonn", 0.5, 0.1)
     assert (city.baseline_rows, city.live_rows) == (1000, 1000)
+
+
+def test_new_texts_are_named_rather_than_what_they_take_from_others() -> None:
+    """In all texts alike."""
+    job = Discrete("job", ("employed", "self-employed", "student"), (700, 140, 160))
+    report = drift_report("m", Baseline((job,), (), 1000), (700, 48, 172, 0, 80, 0, 0), alpha=1e-5)
+
+    (row,) = report.to_rows()
+    assert (row["moved_most"], row["moved_most_text"]) == ("__unseen__", "unseen")
+    assert (row["share_before"], row["share_now"]) == (0.0, 0.08)
+    assert str(report).splitlines()[3].endswith("  unseen 0% -> 8.0%")
+    assert " | unseen 0% → 8.0% | " in report.to_markdown()
+    assert "unseen 0% -> 8.0%" in repr(report["job"])
 
 
 def test_a_feature_that_stops_arriving_has_drifted() -> None:
@@ -210,6 +223,8 @@ AS_TRAINED = (*(0, 100, 100, 0, 0, 0), *(100, 100, 0, 0, 0, 0), *(0, 100, 100, 0
 WITHOUT_CITY = (*AS_TRAINED[:6], *(0, 0, 0, 0, 200, 0), *AS_TRAINED[12:])
 """200 rows each."""
 
+BATCH = "200 rows in 1 request: wait for a second minute, or send smaller parts"
+
 
 def course(*minutes: tuple[int, ...], **given: object) -> Timeline:
     """Return the timeline of minutes of 200 rows, which are given by cells."""
@@ -283,8 +298,8 @@ def test_unclear_variables_have_a_reason_and_no_alert() -> None:
     report = judged(WITHOUT_CITY, timeline=course(WITHOUT_CITY, in_requests=200))
     city = report["city"]
 
-    assert (city.verdict, city.reason) == ("unclear", "200 rows in 1 request")
-    assert city.to_row()["reason"] == "200 rows in 1 request"
+    assert (city.verdict, city.reason) == ("unclear", BATCH)
+    assert city.to_row()["reason"] == BATCH
     assert report.drifted == ()
     assert report["age"].reason == ""
     assert report["age"].to_row()["reason"] is None
@@ -312,7 +327,7 @@ def test_recurrence_that_is_unknown_is_none() -> None:
 
     assert city.recurrence is None
     assert city.to_row()["recurrence"] is None
-    assert city.reason == "one row makes up 100% of 200 rows: it cannot yet be told from repeats"
+    assert city.reason == "one row makes up 100% of 200 rows: wait some minutes, and see which client sends it"
 
 
 def test_each_variable_is_judged_as_if_it_were_alone(rng: np.random.Generator) -> None:
@@ -378,12 +393,12 @@ def test_a_report_says_since_when() -> None:
 
 def test_a_report_says_why_something_is_unclear() -> None:
     report = judged(WITHOUT_CITY, timeline=course(WITHOUT_CITY, in_requests=200))
-    text = str(report).replace("\n", " ")
+    text = str(report).replace("\n  ", " ").replace("\n", " ")
 
     assert text.startswith("0 of 4 variables drifted since the start, 1 is unclear. ")
     assert " city         unclear             -             200 " in text
-    assert " city: 200 rows in 1 request, PSI 12.8 over 200 live rows and" in text
-    assert "| city | unclear: 200 rows in 1 request | - | " in report.to_markdown()
+    assert f" city: {BATCH}. PSI 12.8 over 200 live rows and" in text
+    assert f"| city | unclear: {BATCH} | - | " in report.to_markdown()
 
 
 def test_a_report_says_by_what_g_is_divided() -> None:
@@ -449,6 +464,22 @@ def test_shares_that_differ_look_different(before: float, now: float, texts: tup
     assert percents(before, now) == texts
 
 
+def test_an_inner_group_is_never_named_by_its_end_alone() -> None:
+    item = Continuous("score", (-1.0, 0.0, 1e-9, 1.0), (0, 50, 50, 50, 0), (-1.0, 0.0, 1e-9, 1.0))
+    assert [group_name(item, group.name) for group in item.groups][1:4] == ["-1 to 0", "0 to 1e-09", "1e-09 to 1"]
+
+
+def test_a_variable_names_its_group_in_code_as_in_texts() -> None:
+    """The label reaches a margin below the smallest value, which no user has seen."""
+    days = [date(2020, 1, 1) + timedelta(3 * number) for number in range(400)]
+    service = ModelMonitoringService(built({"since": days}), sink="none")
+    service.log_prediction(features=[["2020-02-01"]] * 300)
+    since = service.drift()["since"]
+    assert since.moved_most.startswith("(2019-12-31T23:5")
+    assert since.moved_most_text == since.to_row()["moved_most_text"] == "2020-01-01 to 2020-04-27"
+    assert "2019" not in str(service.drift()) + repr(since) + service.drift().to_markdown()
+
+
 def test_groups_end_at_training_values() -> None:
     """The outer bounds lie a millionth of the range outside, so that no training value is out of range."""
     rng = np.random.default_rng(1)
@@ -459,6 +490,7 @@ def test_groups_end_at_training_values() -> None:
         "big": [-(2.0**40), 2.0**41, *rng.uniform(-1e12, 2e12, 300).round()],
         "zeros": [0.0] * 100 + list(rng.uniform(1, 9, 202)),
         "day": days,
+        "score": [6.349e-10, *rng.uniform(1e-4, 1, 301)],
         "given": list(rng.uniform(20, 40, 302)),
         "above": list(rng.uniform(20, 40, 302)),
     }
@@ -475,6 +507,7 @@ def test_groups_end_at_training_values() -> None:
     assert ends("big") == ["-1,099,511,627,776", "2,199,023,255,552"]
     assert ends("zeros")[0] == "0"
     assert ends("day") == ["2018-01-01", str(max(days))]
+    assert ends("score")[0] == "up"  # 6.35e-10 says nothing beside the group's end
     assert ends("given") == ["up", "65"]
     assert ends("above") == ["18", "65"]
     assert [item.groups[1].name.split(",")[0] for item in baseline.features][:1] == ["(-9.999999999999999e-05"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -324,7 +325,7 @@ def test_thirty_different_rows_are_needed() -> None:
         "not enough data: 40 rows, of which fewer than 30 are different"
     )
     assert verdict(timeline_of([[0, 0, 0, 0, 40]], buckets=buckets)) == (
-        "few different rows among 40 rows: they cannot yet be told from repeats"
+        "few different rows among 40 rows, which may be repeats: wait some minutes"
     )
 
 
@@ -392,7 +393,7 @@ def test_rows_that_are_alike_show_in_neighbouring_minutes(rng: np.random.Generat
     found = scanned(timeline).decide()
 
     assert found.g[0] < found.limit[0]
-    assert verdict(timeline) == "shares differ as much from minute to minute as from training"
+    assert verdict(timeline) == ("shares differ as much from minute to minute as from training: look at the last hour")
     assert found.dispersion[0] > 10
 
 
@@ -417,9 +418,27 @@ def test_a_few_minutes_are_too_few_to_be_alike(rng: np.random.Generator) -> None
 
 
 def test_one_batch_in_one_request_says_nothing() -> None:
-    assert verdict(timeline_of([MISSING], in_requests=200)) == "200 rows in 1 request"
-    assert verdict(timeline_of([MISSING], in_requests=100)) == "200 rows in 2 requests"
+    remedy = "wait for a second minute, or send smaller parts"
+    assert verdict(timeline_of([MISSING], in_requests=200)) == f"200 rows in 1 request: {remedy}"
+    assert verdict(timeline_of([MISSING], in_requests=100)) == f"200 rows, as in 2 requests of one size: {remedy}"
     assert verdict(timeline_of([MISSING], in_requests=6)) == "called"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        pytest.param([500] * 3 + [10] * 50, "2,000 rows, as in 5 requests of one size", id="three large ones"),
+        pytest.param([1900] + [1] * 100, "most of 2,000 rows in 1 request", id="one large one"),
+        pytest.param([2000], "2,000 rows in 1 request", id="one"),
+        pytest.param([1000] * 2, "2,000 rows, as in 2 requests of one size", id="two of one size"),
+    ],
+)
+def test_requests_of_several_sizes_are_not_told_by_their_number(sizes: list[int], said: str) -> None:
+    groups, squares = [[0, 0, 0, 0, sum(sizes)]], sum(size**2 for size in sizes)
+    table = timeline_of(groups)
+    assert table.rows is not None
+    rows = table.rows._replace(squares=np.full_like(table.rows.squares, squares))
+    assert verdict(replace(table, rows=rows)) == f"{said}: wait for a second minute, or send smaller parts"
 
 
 def test_batches_that_agree_minute_by_minute_are_believed(rng: np.random.Generator) -> None:
@@ -459,7 +478,7 @@ def test_one_hot_row_says_nothing_within_a_minute_and_is_believed_after() -> Non
     hot[:, 9] = 200
 
     assert verdict(timeline_of([MISSING], buckets=hot[:1])) == (
-        "one row makes up 100% of 200 rows: it cannot yet be told from repeats"
+        "one row makes up 100% of 200 rows: wait some minutes, and see which client sends it"
     )
     assert verdict(timeline_of([MISSING] * 6, buckets=hot)) == "called"
 
@@ -469,7 +488,7 @@ def test_a_hot_row_among_others_says_how_much_it_makes_up() -> None:
     buckets[0, 3] += 80
 
     said = verdict(timeline_of([[30, 30, 30, 30, 80]], buckets=buckets))
-    assert said == "one row makes up 40% of 200 rows: it cannot yet be told from repeats"
+    assert said == "one row makes up 40% of 200 rows: wait some minutes, and see which client sends it"
 
 
 def test_few_different_rows_are_believed_after_some_minutes(rng: np.random.Generator) -> None:
@@ -479,7 +498,7 @@ def test_few_different_rows_are_believed_after_some_minutes(rng: np.random.Gener
     slots = np.array([[0, 0, 70, 70, 60]] * 6) + rng.integers(-5, 6, size=(6, 1)) * [0, 0, 1, -1, 0]
 
     assert verdict(timeline_of(slots[:1], buckets=three[:1]), collisions=0.25) == (
-        "few different rows among 200 rows: they cannot yet be told from repeats"
+        "few different rows among 200 rows, which may be repeats: wait some minutes"
     )
     assert verdict(timeline_of(slots, buckets=three), collisions=0.25) == "called"
     good_slots = rng.multinomial(200, [0.25, 0.25, 0.25, 0.25, 0.0], size=6)

@@ -10,10 +10,11 @@ from hypothesis import given
 
 from flask_boxkite import Baseline
 from flask_boxkite.baseline import Continuous, Discrete, Distribution
-from flask_boxkite.drift.shares import Change, special_changes
+from flask_boxkite.drift.shares import Change, moved_most, special_changes
 from flask_boxkite.drift.tables import GroupSums, degrees_of_freedom
 from tests.baseline.strategies import baselines
 
+JOBS = ("employed", "self-employed", "student", "__unseen__", "__missing__", "__invalid__")
 NAMES = ("__below__", "(0.0,1.0]", "__above__", "__missing__", "__invalid__")
 
 
@@ -80,3 +81,30 @@ def test_there_is_a_degree_for_every_group_that_training_filled_but_one(baseline
     for item in (*baseline.features, *baseline.outputs):
         filled = sum(any(item.cells[group.start : group.stop]) for group in item.groups)
         assert max(filled - 1, 1) <= degrees_of_freedom(item) <= max(len(item.groups) - 1, 1)
+
+
+# --- what moved most -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trained", "live", "name"),
+    [
+        pytest.param([700, 140, 160, 0, 0, 0], [700, 48, 172, 80, 0, 0], "__unseen__", id="a new text takes others"),
+        pytest.param([700, 140, 160, 0, 0, 0], [640, 48, 232, 80, 0, 0], "__unseen__", id="most changed for the rest"),
+        pytest.param([700, 140, 160, 0, 0, 0], [200, 637, 160, 3, 0, 0], "employed", id="few new texts, a large shift"),
+        pytest.param([700, 140, 160, 0, 0, 0], [30, 5, 4, 1, 0, 0], "student", id="one new text may be chance"),
+        pytest.param([700, 140, 160, 0, 0, 0], [650, 80, 150, 0, 0, 120], "__invalid__", id="invalid"),
+        pytest.param([600, 100, 100, 0, 200, 0], [720, 140, 140, 0, 0, 0], "__missing__", id="no longer missing"),
+        pytest.param([700, 140, 160, 0, 0, 0], [700, 140, 160, 0, 0, 0], "employed", id="nothing"),
+        pytest.param([0] * 6, [0] * 6, "employed", id="no rows"),
+    ],
+)
+def test_a_special_group_that_explains_the_others_moved_most(trained: list[int], live: list[int], name: str) -> None:
+    assert JOBS[moved_most(JOBS, trained, live, dispersion=1.0, alpha=1e-5)] == name
+
+
+def test_rows_that_repeat_each_other_prove_less() -> None:
+    """Eight new texts that are one row again and again are no reason to name them."""
+    trained, live = [7000, 1400, 1600, 0, 0, 0], [60, 12, 20, 8, 0, 0]
+    assert JOBS[moved_most(JOBS, trained, live, dispersion=1.0, alpha=1e-5)] == "__unseen__"
+    assert JOBS[moved_most(JOBS, trained, live, dispersion=8.0, alpha=1e-5)] == "employed"

@@ -11,12 +11,15 @@ from flask_boxkite.monitoring.hints import (
     argument_hint,
     features_hint,
     names_hint,
+    nested_hint,
     output_argument_hint,
     output_hint,
     unmatched_hint,
 )
+from flask_boxkite.monitoring.notes import MOST_LETTERS
 from flask_boxkite.monitoring.reply import Reply
 from flask_boxkite.payloads import as_table
+from tests.baseline.training.building import built
 
 KNOWN = ("age", "income", "city")
 EXPECTED = "the features of the baseline are 'age', 'income', 'city'"
@@ -42,7 +45,7 @@ def request_hint(document: Any, where: Any = None, content_type: str = "applicat
         pytest.param(
             {"0": {"age": 1}, "1": {"age": 2}},
             None,
-            f"The request has the keys '0', '1'; '0' has 'age'; {EXPECTED}. "
+            f"The request has the keys '0', '1'; '0' has 'age'; '1' has 'age'; {EXPECTED}. "
             "Several keys have them: send rows as a list, or say where they are: @monitor.predict(features=…).",
             id="rows by keys",
         ),
@@ -56,7 +59,7 @@ def request_hint(document: Any, where: Any = None, content_type: str = "applicat
         pytest.param(
             {"0": {"age": 1}, "1": {"x": 2}},
             None,
-            f"The request has the keys '0', '1'; '0' has 'age'; {EXPECTED}. "
+            f"The request has the keys '0', '1'; '0' has 'age'; '1' has 'x'; {EXPECTED}. "
             "Say where they are: @monitor.predict(features='0').",
             id="one row by a key",
         ),
@@ -207,6 +210,57 @@ def test_a_feature_under_another_name_is_told_and_others_are_not() -> None:
     assert names_hint(("Income", "income", "city"), KNOWN) is None
 
 
+@pytest.mark.parametrize(
+    ("received", "known"),
+    [
+        pytest.param(("age", "income", "job"), ("customer.age", "customer.income", "job"), id="flat, trained nested"),
+        pytest.param(("age", "income"), ("customer.age", "customer.income"), id="nothing found"),
+    ],
+)
+def test_a_path_of_training_is_known_by_its_end(received: tuple[str, ...], known: tuple[str, ...]) -> None:
+    meant = "Did you mean 'customer.age' by 'age', 'customer.income' by 'income'? Use the names of training."
+    hint = names_hint(received, known)
+    assert hint is not None
+    assert hint.endswith(meant)
+    assert unmatched_hint(rows({name: 1 for name in received}), known, is_placed=False).endswith(meant)
+
+
+def test_the_end_of_two_paths_means_neither() -> None:
+    assert names_hint(("zip", "age"), ("home.zip", "work.zip", "age")) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        pytest.param(
+            {"customer": {"age": 39, "income": 2.5}, "city": "Oslo"}, "'age', 'income' below 'customer'", id="object"
+        ),
+        pytest.param({"q": {"who": {"age": 39}}, "city": "Oslo"}, "'age' below 'q.who'", id="deeper"),
+        pytest.param({"customers": [{"age": 39}], "city": "Oslo"}, "'age' below 'customers'", id="list"),
+        pytest.param({"customer": {"name": "Ann"}, "city": "Oslo"}, None, id="other things"),
+        pytest.param({"age": 39, "income": 2, "city": {"age": 1}}, None, id="below a feature"),
+        pytest.param({"age": 39, "before": {"age": 38}}, None, id="there already"),
+    ],
+)
+def test_features_below_a_key_beside_others_are_told(row: dict[str, Any], hint: str | None) -> None:
+    assert nested_hint(row, KNOWN) == (
+        hint
+        and f"Some features of a request stand below another key, and count as missing: {hint}. "
+        "Put them beside the others, or train with rows nested in the same way."
+    )
+
+
+def test_features_by_name_cannot_be_those_of_an_array() -> None:
+    """No place would help: the baseline has no names."""
+    known = ("feature_0", "feature_1")
+    remedy = "Features by name need names in training, by a frame or a mapping: the baseline has them from an array."
+    for document in ({"age": 1, "income": 2}, [{"age": 1, "income": 2}] * 2):
+        assert features_hint(json.dumps(document).encode(), "application/json", known, None).endswith(f". {remedy}")
+        assert unmatched_hint(rows(document), known, is_placed=True).endswith(f". {remedy}")
+    placed = unmatched_hint(rows({"age": 1}), known, is_placed=False)
+    assert placed.endswith("from an array.")
+
+
 def test_an_output_under_another_name_is_told_and_others_are_not() -> None:
     assert names_hint(("low", "High"), ("low", "high"), "outputs of an answer") == (
         "Some outputs of an answer have another name than in training, and count as missing. "
@@ -286,7 +340,7 @@ UNNAMED = ("output_0", "output_1")
             [0.1, 0.2],
             ("output",),
             None,
-            "The output has 2 rows, and the features have 1 row.",
+            "The output has 2 rows, and the features have 1 row. Give one output for each row.",
             id="rows",
         ),
         pytest.param(
@@ -313,6 +367,67 @@ def test_outputs_that_are_not_there(document: Any, found: Any, names: Any, where
     assert output_hint(reply, found, names, 1, where) == hint
 
 
+SCORES = built({"age": [1.0, 2.0] * 50}, [i / 100 for i in range(100)]).outputs
+COUNTS = built({"age": [1.0, 2.0] * 50}, [i / 2 for i in range(100)]).outputs
+
+
+@pytest.mark.parametrize(
+    ("document", "number", "outputs", "place"),
+    [
+        pytest.param(
+            {"took": 3, "result": {"risks": [0.1, 0.2], "limit": 0.5}}, 2, COUNTS, "'result.risks'", id="number of rows"
+        ),
+        pytest.param({"took": 3, "result": {"risk": 0.1}}, 1, SCORES, "'result.risk'", id="range"),
+        pytest.param({"took": 3, "result": {"risk": 0.1}}, 1, COUNTS, "…", id="either"),
+        pytest.param({"meta": {"model": "7"}, "a": {"b": {"risk": 0.1}}}, 1, SCORES, "'a.b.risk'", id="deeper"),
+        pytest.param({"meta": {"model": "7"}, "a.b": {"risk": 0.1}}, 1, SCORES, "…", id="no path"),
+        pytest.param({"ok": True, "rows": []}, 1, SCORES, "…", id="none"),
+    ],
+)
+def test_a_place_of_the_output_is_one_that_can_hold_it(document: Any, number: int, outputs: Any, place: str) -> None:
+    reply = Reply(json.dumps(document).encode(), "application/json", None)
+    hint = output_hint(reply, None, ("output",), number, None, outputs)
+    assert hint.endswith(f"Say where it is: @monitor.predict(output={place}).")
+
+
+def test_all_objects_in_an_answer_are_described() -> None:
+    reply = Reply(b'{"meta": {"model": "7"}, "result": {"risk": 0.3, "limit": 0.5}}', "application/json", None)
+    assert output_hint(reply, None, ("output",), 1, None).startswith(
+        "The answer has the keys 'meta', 'result'; 'meta' has 'model'; 'result' has 'risk', 'limit'; "
+    )
+
+
+CLASSES = (
+    "They look like probabilities of 2 classes: give the positive class's alone, or write the baseline with all of "
+    "them (classes=…)."
+)
+
+
+@pytest.mark.parametrize(
+    ("document", "found", "number"),
+    [
+        pytest.param({"probabilities": [0.3, 0.7]}, [0.3, 0.7], 1, id="one row"),
+        pytest.param([[0.3, 0.7]], None, 1, id="list of a list"),
+        pytest.param({"probabilities": [[0.3, 0.7], [0.99, 0.01]]}, None, 2, id="two rows"),
+        pytest.param({"probabilities": [[0.3, 0.7]], "took": 3}, None, 1, id="beside others"),
+    ],
+)
+def test_probabilities_of_both_classes_are_told(document: Any, found: Any, number: int) -> None:
+    reply = Reply(json.dumps(document).encode(), "application/json", None)
+    assert output_hint(reply, found, ("output",), number, None).endswith(CLASSES)
+    if found is not None:
+        assert output_argument_hint(found, ("output",), number).endswith(CLASSES)
+
+
+@pytest.mark.parametrize(
+    "found", [[0.3, 0.4], [3, -2], ["a", "b"], [True, False]], ids=["sum", "range", "text", "bool"]
+)
+def test_other_values_are_not_told_as_probabilities(found: Any) -> None:
+    assert output_argument_hint(found, ("output",), 1) == (
+        "The output has 2 rows, and the features have 1 row. Give one output for each row."
+    )
+
+
 @pytest.mark.parametrize("reply", [None, Reply(None, "text/csv", None)], ids=["none", "stream"])
 def test_an_answer_that_cannot_be_read(reply: Reply | None) -> None:
     hint = "The answer is a stream, a file or encoded, and cannot be read. Log it with monitor.log_prediction()."
@@ -332,15 +447,22 @@ def test_arguments_by_hand() -> None:
         "What log_prediction() got as 'features' does not fit: it is of type 'object'. "
         "The baseline knows 'age', 'income', 'city'."
     )
-    assert output_argument_hint([1, 2], ("output",), 3) == "The output has 2 rows, and the features have 3 rows."
+    assert output_argument_hint([1, 2], ("output",), 3) == (
+        "The output has 2 rows, and the features have 3 rows. Give one output for each row."
+    )
 
 
-def test_what_a_client_wrote_is_short() -> None:
-    """Five names of forty letters at most, whatever it sends."""
-    hint = request_hint({"x" * 1000 + str(i): {"y" * 1000: 1} for i in range(100)})
-    assert hint.count("x") - hint.count("ex") <= 5 * 40 + 40
-    assert hint.count("y") <= 45
+@pytest.mark.parametrize("objects", [1, 2, 3, 100])
+def test_what_a_client_wrote_is_short(objects: int) -> None:
+    """Five names of forty letters at most on each level, whatever it sends, so that no note cuts off the remedy."""
+    names = [f"{i:03}" + "x" * 1000 for i in range(100)]
+    document = {name: {f"{i}" + "y" * 1000: 1 for i in range(9)} if i < objects else 1 for i, name in enumerate(names)}
+    known = tuple(f"{i}" + "z" * 1000 for i in range(9))
+    hint = features_hint(json.dumps(document).encode(), "application/json", known, None)
+    assert hint.count("x") <= 8 * 40
+    assert hint.count("y") <= 5 * 40
     assert "and 95 more" in hint
+    assert len(hint) <= MOST_LETTERS
 
 
 def test_values_are_not_quoted() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.performance.report import PerformanceReport
+from flask_boxkite.performance.wording import METRIC_NAMES
 from tests.baseline.training.building import built
 
 
@@ -84,3 +86,21 @@ def test_few_outcomes_promise_nothing() -> None:
     for metric in report:
         is_of_shares = metric.name in ("accuracy", "precision", "recall", "f1")
         assert (metric.realised_low is not None) == is_of_shares, metric.name
+
+
+def test_a_metric_is_found_by_its_name_in_the_text() -> None:
+    """A reader of the table asks for a line of it."""
+    random = np.random.default_rng(3)
+    scores, again, actual = random.beta(0.6, 0.6, 500), random.beta(0.6, 0.6, 40), random.normal(200, 50, 500)
+    reports = (
+        report_on(scores, drawn(random, scores), again, drawn(random, again)),
+        report_on(actual + 1, actual, actual[:40], actual[:40]),
+    )
+    found = []
+    for report in reports:
+        names = [line.partition("  ")[0] for line in str(report).splitlines() if "  " in line]
+        found += [report[name].name for name in names if name in METRIC_NAMES.values()]
+        assert [report[metric.name] for metric in report] == list(report.metrics)
+    assert {"auc", "brier", "f1", "mae", "rmse"} <= set(found)
+    with pytest.raises(KeyError, match="No metric 'AUC'"):
+        reports[1]["AUC"]

@@ -24,6 +24,7 @@ from tests.records.archives import record, write
 FIELDS = [
     "prediction_id",
     "entity_id",
+    "key",
     "created_at",
     "model",
     "baseline",
@@ -48,9 +49,9 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "records"
     write(
         root,
-        record([1.5, "Oslo"], output=0.25, entity_id="a", version="2"),
+        record([1.5, "Oslo"], output=0.25, entity_id="a", version="2", key="order 7"),
         record({"city": "Rome", "amount": 2, "more": 1}, output=[0.5], entity_id="b"),
-        record([[3.5, None], ["x", 7]], rows=2, output=[0.75, None], entity_id="c"),
+        record([[3.5, None], ["x", 7]], rows=2, output=[0.75, None], entity_id="c", key="ö-1"),
         record([{"amount": True}, {"city": "Zürich"}], rows=2, output=[1], entity_id="d"),
         record(None, output=None, entity_id="e", status="error", duration_ms=None),
         record([1.0, 2.0, 3.0], output="nothing", entity_id="f"),
@@ -64,6 +65,7 @@ EXPECTED = {
     "city": ["Oslo", "Rome", None, "7", None, "Zürich", None, None, None],
     "output": [0.25, 0.5, 0.75, None, None, None, None, None, 0.125],
     "entity_id": ["a", "b", "c", "c", "d", "d", "e", "f", "g"],
+    "key": ["order 7", None, "ö-1/0", "ö-1/1", None, None, None, None, None],
     "version": ["2"] + [None] * 8,
     "status": ["ok"] * 6 + ["error"] + ["ok"] * 2,
     "duration_ms": [1.25] * 6 + [None] + [1.25] * 2,

@@ -371,6 +371,12 @@ def test_the_callers_own_key_may_be_the_key(tmp_path: Path, world: World) -> Non
     assert report.coverage.rejected["unknown"] == 2
 
 
+def test_rows_of_a_batch_without_a_key_have_none(tmp_path: Path, world: World) -> None:
+    features = {"age": 60.0, "income": 120.0}
+    write(tmp_path, record([features] * 2, output=[0.9, 0.9], rows=2))
+    assert joined(tmp_path, world, "key", ["None/0", "None/1"], [1, 1]).coverage.rejected["unknown"] == 2
+
+
 def test_ids_may_be_quoted_as_headers_quote_them(tmp_path: Path, world: World) -> None:
     write(tmp_path, record({"age": 60.0, "income": 120.0}, output=0.9, prediction_id="bö/1"))
     outcomes = {"prediction_id": ["b%C3%B6/1"], "actual": [1]}

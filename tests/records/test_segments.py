@@ -382,7 +382,7 @@ def test_segments_without_drift_raise_no_alarm(tmp_path: Path, trained: Baseline
     assert alarms <= 4  # more than that has a probability of less than 1 in 10,000
 
 
-@pytest.mark.parametrize("by", ["created_at", "duration_ms", "entity_id", "prediction_id", "status"])
+@pytest.mark.parametrize("by", ["created_at", "duration_ms", "entity_id", "key", "prediction_id", "status"])
 def test_fields_that_make_no_segments_are_an_error(tmp_path: Path, trained: Baseline, by: str) -> None:
     message = (
         f"Rows cannot be segmented by '{by}'. Take a feature, an output, or one of model, baseline, version, server_id."

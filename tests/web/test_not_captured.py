@@ -193,6 +193,33 @@ def test_only_outputs_that_are_missing_are_told_as_misspelt(
     assert message.endswith("Did you mean 'high' by 'High'? Use the names of training.")
 
 
+@pytest.mark.parametrize("is_batch", [False, True], ids=["row", "rows"])
+def test_features_below_a_key_are_told_though_the_request_counts(
+    make: Make, caplog: pytest.LogCaptureFixture, is_batch: bool
+) -> None:
+    """The first row of the batch has nothing there, and must not end the search."""
+    scoring = make({"predictions": [0.5, 0.5]} if is_batch else {"score": 0.5})
+    nested = {"customer": {"age": 30, "income": 2500.0}, "city": "Paris"}
+    scoring.send([nested | {"customer": None}, nested] if is_batch else nested)
+    (message,) = caplog.messages
+    assert message.endswith(
+        "'age', 'income' below 'customer'. Put them beside the others, or train with rows nested in the same way."
+    )
+
+
+def test_a_key_that_is_null_at_first_is_looked_at_again(make: Make) -> None:
+    scoring = make({"score": 0.5})
+    scoring.send({"customer": None, "city": "Paris"})
+    (service,) = scoring.app.extensions["boxkite"].monitor.models()
+    assert service.counter.features.gaps == {("city", "customer")}
+
+
+def test_keys_below_a_hidden_field_are_not_told(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    scoring = make({"score": 0.5}, BOXKITE_REDACT="people")
+    scoring.send({"people": {"Ann": {"age": 30}}, "city": "Paris"})
+    assert caplog.messages == []
+
+
 @pytest.mark.parametrize(
     "document",
     [ANN, ANN | {"id": 7}, {"income": 2500.0, "city": "Paris"}, {"income": 2500.0, "city": "Paris", "id": 7}],

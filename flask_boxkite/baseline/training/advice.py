@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from flask_boxkite.baseline.blindness import blind_spots
 from flask_boxkite.baseline.distribution import Distribution
+from flask_boxkite.baseline.training.date_looks import DATE_LOOKS
 from flask_boxkite.baseline.training.personal import DURATIONS, NUMBERS, looks_like_id
 
 __all__ = ["warn_of_columns", "warn_of_row_labels"]
@@ -37,7 +38,9 @@ def warn_of_columns(items: Sequence[Distribution], looks: Mapping[str, str]) -> 
         is_one = len(names) == 1
         them = "it" if is_one else "them"
         remedy = f"If the model does not need {them}: exclude=({', '.join(map(repr, names[:SHOWN]))},), or --exclude."
-        if look in (NUMBERS, DURATIONS):
+        if look in DATE_LOOKS:
+            remedy = f"Give {them} as 2024-01-31, or as a type of dates (pandas.to_datetime), in requests too."
+        elif look in (NUMBERS, DURATIONS):
             listed = ", ".join(map(repr, names[:SHOWN]))
             plain = "numbers" if look == NUMBERS else "seconds"
             remedy = f"If that is meant: texts=({listed},), or --text. If not, give {plain}."

@@ -1,4 +1,4 @@
-"""The look of texts that a baseline should not name: e-mail addresses, identifiers, free text.
+"""The look of texts that a baseline should not name: e-mail addresses, identifiers, free text; or that it cannot read.
 
 Text columns are judged by their most frequent texts, which every engine returns, and numeric columns by their names.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 
 from flask_boxkite.baseline.distribution import Continuous, Distribution
+from flask_boxkite.baseline.training.date_looks import date_look
 from flask_boxkite.baseline.training.text_columns import rows_of_texts
 
 __all__ = ["DURATIONS", "NUMBERS", "look_of", "looks_like_id"]
@@ -50,6 +51,10 @@ def look_of(counts: Mapping[str, int], rows: int, most: int) -> str:
     if len(texts) < FEWEST_TEXTS:
         return ""
 
+    # Fewer dates, such as the months of a year, are categories.
+    is_rest_rare = counts[texts[0]] == 1 or shown.rows < rows
+    if is_rest_rare and not shown.times and (dates := date_look(texts)):
+        return dates
     if _share(texts, lambda text: len(text.split()) >= WORDS) >= MOST:
         return "free text"
     # The most frequent text comes once, so all texts do.

@@ -79,6 +79,9 @@ def with_classes(inference: Any, classes: Iterable[Any]) -> dict[str, Any]:
     if isinstance(inference, (str, Mapping)) or hasattr(type(inference), "columns"):
         msg = "'classes' name the columns of an array. What 'inference' is has names: leave 'classes' out."
         raise BaselineError(msg)
+    if _is_one_column(inference):
+        msg = "'inference' has one value per row, not a probability for each class: leave 'classes' out."
+        raise BaselineError(msg)
     names = [to_text(value) or "" for value in classes]
     columns = [column for _, column in named_columns(inference, prefix="output")]
     if len(names) != len(columns):
@@ -89,6 +92,16 @@ def with_classes(inference: Any, classes: Iterable[Any]) -> dict[str, Any]:
         raise BaselineError(msg)
 
     return dict(zip(names, columns, strict=True))
+
+
+def _is_one_column(inference: Any) -> bool:
+    """Return whether an output has one value per row."""
+    if _has_columns(inference):
+        return False
+    if isinstance(inference, (list, tuple)):
+        return bool(inference)
+    array = as_array(inference)
+    return array is not None and array.ndim < 2
 
 
 def _has_columns(inference: Any) -> bool:
@@ -162,7 +175,7 @@ def _pairs(data: Any, prefix: str) -> Iterable[tuple[Any, Any]]:
     if (array := as_array(data)) is not None:
         data = array
         if data.ndim != 2:
-            msg = f"An array of training data must have 2 dimensions (rows, columns), got shape {data.shape}."
+            msg = f"An array of {prefix}s must have 2 dimensions (rows, columns), got shape {data.shape}."
             raise BaselineError(msg)
         return ((f"{prefix}_{index}", data[:, index]) for index in range(data.shape[1]))
 

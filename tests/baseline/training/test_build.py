@@ -423,6 +423,23 @@ def test_outputs_may_be_rows_by_name() -> None:
     assert built({"x": range(60)}, rows) == built({"x": range(60)}, {"heat.kwh": range(60)})
 
 
+@pytest.mark.parametrize(
+    "inference",
+    [np.linspace(0, 1, 60), [number / 60 for number in range(60)], pd.Series(range(60)), (0.5,) * 60],
+    ids=["array", "list", "series", "tuple"],
+)
+def test_classes_beside_one_value_per_row_are_refused(inference: Any) -> None:
+    message = "'inference' has one value per row, not a probability for each class: leave 'classes' out."
+    with pytest.raises(BaselineError) as caught:
+        built({"x": range(60)}, inference, classes=["no", "yes"])
+    assert str(caught.value) == message
+
+
+def test_outputs_in_three_dimensions_are_told_as_outputs() -> None:
+    with pytest.raises(BaselineError, match=r"^An array of outputs must have 2 dimensions"):
+        built({"x": range(60)}, np.zeros((60, 2, 2)), classes=["no", "yes"])
+
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -437,7 +454,7 @@ def test_outputs_may_be_rows_by_name() -> None:
         (
             np.zeros(3),
             {},
-            "An array of training data must have 2 dimensions (rows, columns), got shape (3,).",
+            "An array of features must have 2 dimensions (rows, columns), got shape (3,).",
         ),
         ({"x": 5}, {}, "Column 'x' must be a list, array or series of values, got int."),
         ({"x": "abc"}, {}, "Column 'x' must be a list, array or series of values, got str."),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -199,3 +200,46 @@ def test_a_baseline_is_shown_as_a_summary() -> None:
 
 def test_a_summary_of_many_variables_is_short() -> None:
     assert repr(build_baseline(np.zeros((1, 500)))).endswith("feature_19 (discrete, 1 category) and 480 more")
+
+
+DAYS = pd.date_range("2020-01-01", periods=300, freq="D")
+DATES = {
+    "31.01.2024": DAYS.strftime("%d.%m.%Y"),
+    "31/01/2024": DAYS.strftime("%m/%d/%y %H:%M"),
+    "31-01-2024": DAYS.strftime("%d-%m-%Y"),
+    "2024/01/31": DAYS.strftime("%Y/%m/%d"),
+    "31 Jan 2024": DAYS.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+    "2024-01": pd.period_range("1990-01", periods=300, freq="M"),
+    "2024Q1": pd.period_range("1950Q1", periods=300, freq="Q"),
+    "2024-W05": [f"{year}-W{week:02}" for year in range(2010, 2020) for week in range(1, 31)],
+    "20240131T120000": DAYS.strftime("%Y%m%dT%H%M%SZ"),
+    "2024-01-29/2024-02-04": pd.period_range("2010-01-01", periods=300, freq="W"),
+    "2024-01-31T12:00 GMT": DAYS.strftime("%Y-%m-%dT%H:%M[Europe/Berlin]"),
+}
+
+
+@pytest.mark.parametrize("example", DATES)
+@pytest.mark.parametrize("times", [1, 2], ids=["once each", "twice each"])
+def test_dates_that_are_not_read_are_told(example: str, times: int, caplog: pytest.LogCaptureFixture) -> None:
+    """They would be taken for identifiers, or for rare categories."""
+    built({"day": [*DATES[example]] * times})
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Column 'day' looks like dates such as {example}, a form that is not read. "
+        "Give it as 2024-01-31, or as a type of dates (pandas.to_datetime), in requests too."
+    ]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pytest.param([f"{month:02}.2024" for month in range(1, 13)] * 25, id="no date"),
+        pytest.param([f"2024-{month:02}" for month in range(1, 13)] * 25, id="months that are categories"),
+        pytest.param([f"{number:03}-{number % 90 + 10}-{number:04}" for number in range(300)], id="numbers of people"),
+        pytest.param([f"{number % 60 + 40}.{number % 60 + 40}.{number}" for number in range(300)], id="versions"),
+        pytest.param(DAYS, id="dates"),
+        pytest.param(DAYS.strftime("%Y-%m-%d"), id="texts that are read"),
+    ],
+)
+def test_other_texts_are_not_told_as_dates(column: Any, caplog: pytest.LogCaptureFixture) -> None:
+    built({"day": [*column]})
+    assert not any("dates" in record.getMessage() for record in caplog.records)
