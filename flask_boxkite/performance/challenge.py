@@ -16,6 +16,7 @@ from flask_boxkite.performance.metric import Estimate
 from flask_boxkite.performance.pair_reader import KnownRows, PairReader
 from flask_boxkite.performance.paired import HIGHER_IS_BETTER, PairedMetric, of_binary, of_classes, of_regression
 from flask_boxkite.performance.verdict import MINIMUM_OUTCOMES
+from flask_boxkite.performance.wording import METRIC_NAMES
 from flask_boxkite.suggestion import suggestion
 
 __all__ = [
@@ -157,13 +158,13 @@ class ChallengeReport:
     right: dict[str, int]
 
     def __getitem__(self, name: str) -> MetricComparison:
-        """Return the metric of that name.
+        """Return the metric of that name, in code such as ``auc`` or as the text of the report has it, such as ``AUC``.
 
         Raises:
             KeyError: The kind of model has no such metric.
         """
         for metric in self.metrics:
-            if metric.name == name:
+            if name in (metric.name, METRIC_NAMES[metric.name]):
                 return metric
         msg = f"No metric {name!r}. {suggestion(name, [metric.name for metric in self.metrics])}"
         raise KeyError(msg)

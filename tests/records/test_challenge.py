@@ -140,6 +140,7 @@ def test_predictions_of_one_view_are_compared_on_the_same_rows(
     assert report["accuracy"].chance == pytest.approx(mid_p)
     assert (report["accuracy"].verdict, report["brier"].verdict) == ("better", "better")
     assert report["auc"].verdict == "no difference shown"
+    assert report["AUC"] is report["auc"]
     apart = int(np.sum(guesses[0] != guesses[1]))
     peer = stats.binomtest(apart, 500).proportion_ci(method="wilson")
     found = report.disagreement
