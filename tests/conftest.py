@@ -25,8 +25,8 @@ collect_ignore_glob = ["*/test_grafana.py"] if sys.version_info < (3, 11) else [
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A busy machine is no fault of the code under test.
-settings.register_profile("patient", deadline=None)
+# A busy machine is no fault of the code under test; other examples come with each run.
+settings.register_profile("patient", deadline=None, max_examples=50)
 settings.load_profile("patient")
 
 

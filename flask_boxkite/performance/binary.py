@@ -106,7 +106,8 @@ def realised(validation: BinaryValidation, outcomes: ArrayLike, losses: LossSums
     """Return the metrics of rows whose actual value is known.
 
     Accuracy, precision, recall and F1 are exact. The AUC takes rows of one bin to be in order as often as validation
-    rows, and is within 0.002 of all rows'. Losses are exact if their sums are given.
+    rows, and is within 0.002 of all rows'. Losses are exact if their sums are given; they have no interval for fewer
+    than `intervals.LEAST_ROWS` rows.
 
     Args:
         validation: Validation of the model.
@@ -135,7 +136,8 @@ def realised(validation: BinaryValidation, outcomes: ArrayLike, losses: LossSums
         of_bins = float(np.sum(counts * loss.means))
         variance = ratio(float(np.sum(counts * (loss.means**2 + loss.variances))), n) - ratio(of_bins, n) ** 2
         total = of_bins if losses is None else getattr(losses, metric)
-        found[metric] = intervals.of_mean(metric, total, variance, int(n))
+        mean = intervals.of_mean(metric, total, variance, int(n))
+        found[metric] = mean if n >= intervals.LEAST_ROWS else Estimate(mean.value)
     return found
 
 

@@ -63,6 +63,9 @@ def corrected(
 def realised(validation: ClassValidation, outcomes: ArrayLike) -> dict[str, Estimate]:
     """Return the metrics of rows whose actual class is known; they are exact.
 
+    Averages over classes have no interval for fewer than `intervals.LEAST_ROWS` rows. Where no row is wrong, they have
+    the interval of a share of so many rows as the rarest class has.
+
     Args:
         validation: Validation of the model.
         outcomes: Rows per predicted class, bin and actual class, shape (classes, bounds + 1, classes), or with one
@@ -76,7 +79,14 @@ def realised(validation: ClassValidation, outcomes: ArrayLike) -> dict[str, Esti
     rows = table.sum(axis=2)
     doubtful = (table + _with_unseen(validation.calibration.overall[:, None])) / (rows[..., None] + 1)
     accuracy = intervals.of_share("accuracy", float(np.trace(table[:, 0])), float(rows.sum()))
-    return _of_actual(table, doubtful, rows) | {"accuracy": accuracy}
+    found = _of_actual(table, doubtful, rows) | {"accuracy": accuracy}
+    if rows.sum() < intervals.LEAST_ROWS:
+        return {metric: each if metric == "accuracy" else Estimate(each.value) for metric, each in found.items()}
+    if accuracy.value == 1:
+        of_classes = table.sum(axis=(0, 1))
+        rarest = float(of_classes[of_classes > 0].min())
+        found |= {metric: intervals.of_share(metric, rarest, rarest) for metric in ("precision", "recall", "f1")}
+    return found
 
 
 def represented(validation: ClassValidation, live: ArrayLike, outcomes: ArrayLike) -> dict[str, Estimate]:

@@ -8,10 +8,14 @@ from flask_boxkite.drift.statistics import f_limit
 from flask_boxkite.performance.metric import BAND, NOTHING, Estimate, estimate
 from flask_boxkite.performance.ranking import Ranking
 
-__all__ = ["LEAST_FAULT", "of_auc", "of_f1", "of_mean", "of_share", "student_limit"]
+__all__ = ["LEAST_FAULT", "LEAST_ROWS", "of_auc", "of_f1", "of_mean", "of_share", "student_limit"]
 
 LEAST_FAULT = 1e-12
 """Least share of pairs out of order: below it, floats hardly tell the AUC from 1."""
+
+LEAST_ROWS = 30
+"""Fewest rows for an interval that rests on their variance, where rare rows make most of it: of losses of scores, and
+of averages over classes. Three rows that are right would promise that all are."""
 
 
 def of_share(metric: str, hits: float, rows: float) -> Estimate:

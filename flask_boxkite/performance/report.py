@@ -258,7 +258,11 @@ def performance_report(
     reason = _too_early(outcome_layout, outcomes if whole is None else whole, now)
     judgement = judge([] if reason else parts.comparisons, min(number, validation.rows), alpha=alpha)
     if judgement.verdict == "not enough data" and not reason:
-        reason = f"{number:,} outcomes, where {_LEAST} are needed" if number < _LEAST else "nothing to compare"
+        reason = (
+            f"{number:,} outcome{'s' * (number != 1)}, where {_LEAST} are needed"
+            if number < _LEAST
+            else "nothing to compare"
+        )
     return PerformanceReport(
         model,
         baseline.fingerprint,

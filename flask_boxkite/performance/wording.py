@@ -80,12 +80,12 @@ def as_text(report: Mapping[str, Any]) -> str:
         *_wrapped(f"{verdict_line(report)} {_about(report)}"),
         *_wrapped(coverage_line(report)),
         "",
-        f"{'metric':<24}{'validated':>10}  {'expected':<24}realised",
+        f"{'metric':<24}{'validated':>10}  {'expected':<29}realised",
     ]
     for metric in report["metrics"]:
         expected, realised = (_with_interval(metric, of) for of in ("estimated", "realised"))
         name = METRIC_NAMES[metric["name"]]
-        lines.append(f"{name:<24}{_number(metric['validated']):>10}  {expected:<24}{realised:<24}".rstrip())
+        lines.append(f"{name:<24}{_number(metric['validated']):>10}  {expected:<29}{realised}".rstrip())
 
     for text in (expectation_line(report), *effect_lines(report), rejected_line(report), BLIND):
         if text:
@@ -177,7 +177,7 @@ def coverage_line(report: Mapping[str, Any]) -> str:
     coverage = report["coverage"]
     predictions, outcomes = coverage["predictions"], coverage["outcomes"]
     share = "" if coverage["share"] is None else f" ({percent(min(coverage['share'], 1.0))})"
-    text = f"{predictions:,} predictions, {outcomes:,} outcomes{share}"
+    text = f"{_counted(predictions, 'prediction')}, {_counted(outcomes, 'outcome')}{share}"
     if coverage["lag_median"] is not None:
         half, most = (_within(coverage[key]) for key in ("lag_median", "lag_95"))
         text += f", half of them within {half}, 95 % within {most}"
@@ -196,6 +196,10 @@ def _unseen(report: Mapping[str, Any]) -> str:
         f"{unseen:,} of the {outcomes:,} outcomes {'is' if unseen == 1 else 'are'} of a class that validation never had"
     )
     return f" {text}, and count as wrong: look for actual values that are {others}."
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _within(seconds: float) -> str:

@@ -60,7 +60,7 @@ def section(text: str, heading: str) -> str:
 PUBLIC = (
     "flask_boxkite",
     *(f"flask_boxkite.drift{module}" for module in ("", ".statistics", ".distances")),
-    *(f"flask_boxkite.{module}" for module in ("performance.report", "records", "testing")),
+    *(f"flask_boxkite.{module}" for module in ("performance.report", "performance.challenge", "records", "testing")),
 )
 """Public modules, in the order of the page."""
 

@@ -47,7 +47,7 @@ WORKERS = 3
 CLIENTS = 8
 RECYCLES = ["--max-requests=100", "--max-requests-jitter=100", "--timeout=120"]
 
-PREDICTIONS = 1500  # of each replica
+PREDICTIONS = 700  # of each replica
 SENT_TWICE, FORGED, SENT_ELSEWHERE = 0.05, 0.01, 0.75  # shares of all outcomes
 SIZES = (1, 1, 1, 1, 1, 1, 4, 30)
 """Numbers of outcomes in a request: one object, or a list; an answer gives reasons of up to 100."""

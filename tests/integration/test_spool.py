@@ -46,7 +46,7 @@ from tests.peers import FluentServer, Gunicorn, PythonServer, Uwsgi, fetch, wait
 from tests.sinks.scripted_server import Peer
 
 WORKERS = 4
-ROUNDS = 4
+ROUNDS = 3
 
 Setup = tuple[type[Gunicorn] | type[Uwsgi], dict[str, Any]]
 Start = Callable[..., Any]

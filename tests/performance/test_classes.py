@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from flask_boxkite.baseline.validation import ClassValidation
 from flask_boxkite.performance import classes, comparisons
+from flask_boxkite.performance.intervals import LEAST_ROWS
 from flask_boxkite.performance.metric import METRICS, NOTHING, Estimate
 from tests.performance.validations import classes_of, table_of
 
@@ -251,20 +253,20 @@ def test_numbers_are_finite_and_in_range(trained: np.ndarray, outcomes: np.ndarr
     validation = ClassValidation(
         ("a", "b", "c"), ("0", "1", "2"), (0.5,), tuple(tuple(map(tuple, bins)) for bins in trained.tolist())
     )
-    for found in (
-        classes.expected(validation, live),
-        classes.realised(validation, outcomes),
-        classes.represented(validation, live, outcomes),
-        classes.validated(validation),
+    for found, rows in (
+        (classes.expected(validation, live), LEAST_ROWS),
+        (classes.realised(validation, outcomes), outcomes.sum()),
+        (classes.represented(validation, live, outcomes), LEAST_ROWS),
+        (classes.validated(validation), trained.sum()),
     ):
         assert tuple(found) == NAMES
-        for estimate in found.values():
-            if estimate.value is not None:
+        for name, estimate in found.items():
+            if estimate.value is not None and (rows >= LEAST_ROWS or name == "accuracy"):
                 assert estimate.low is not None
                 assert estimate.high is not None
                 assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
             else:
-                assert estimate == NOTHING
+                assert estimate in (NOTHING, Estimate(estimate.value))
 
 
 def test_an_empty_window_has_no_metrics(rng: np.random.Generator) -> None:
@@ -283,3 +285,13 @@ def test_a_class_that_validation_never_predicted_is_as_often_right_as_any() -> N
     found = classes.expected(validation, [[0], [0], [10]])
 
     assert found["accuracy"].value == pytest.approx(150.5 / 201)
+
+
+def test_a_window_without_a_wrong_row_promises_no_perfection() -> None:
+    """The averages have no variance then; the interval is the one of the rarest class's share."""
+    counts = ((10, 0, 0), (0, 20, 0), (0, 0, 40))
+    validation = ClassValidation(("a", "b", "c"), ("0", "1", "2"), (), tuple((row,) for row in counts))
+    found = classes.validated(validation)
+    low, _ = binomtest(10, 10).proportion_ci(method="wilson")
+    for name in ("precision", "recall", "f1"):
+        assert found[name] == pytest.approx((1.0, low, 1.0), abs=1e-4)

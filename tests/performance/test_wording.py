@@ -93,3 +93,34 @@ def test_unread_outcomes_stand_beside_every_verdict() -> None:
     assert first_line(5, 9).endswith(": 5 outcomes, where 30 are needed. 145 of 150 outcomes could not be read.")
     assert first_line(50, 9) == f"{begin}, but 145 of 200 outcomes could not be read."
     assert first_line(300, 90).endswith(" now. 145 of 500 outcomes could not be read.")
+
+
+def test_large_numbers_stay_in_their_columns() -> None:
+    random = np.random.default_rng(3)
+    actual, again = random.normal(9e4, 5e4, 1000), random.normal(9e4, 5e4, 40)
+    report = report_on(actual + random.normal(-999, 99, 1000), actual, again + random.normal(-999, 99, 40), again)
+    lines = str(report).splitlines()
+    head, bias = (next(line for line in lines if line.startswith(word)) for word in ("metric", "bias"))
+    assert bias[head.index("expected") - 2 : head.index("realised")].strip().count("(") == 1
+    assert bias[head.index("realised") - 1] == " "
+    assert bias[head.index("realised")] == "-"
+    assert max(map(len, lines)) <= 100
+
+
+def test_one_of_a_kind_is_not_several() -> None:
+    random = np.random.default_rng(4)
+    scores = random.random(400)
+    report = report_on(scores, drawn(random, scores), scores[:1], drawn(random, scores[:1]))
+    assert "by outcomes since the start: 1 outcome, where 30 are needed." in str(report)
+    assert "1 prediction, 1 outcome (100%)" in " ".join(str(report).split())
+
+
+def test_few_outcomes_promise_nothing() -> None:
+    """Three right rows have no share of wrong ones; the losses of the next three may be ten times as large."""
+    random = np.random.default_rng(5)
+    scores = random.random(600)
+    few, right = np.full(3, 0.9), np.ones(3, dtype=int)
+    report = report_on(scores, drawn(random, scores), few, right)
+    for metric in report:
+        is_of_shares = metric.name in ("accuracy", "precision", "recall", "f1")
+        assert (metric.realised_low is not None) == is_of_shares, metric.name

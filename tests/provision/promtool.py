@@ -186,12 +186,23 @@ class Rules:
         self, replicas: Iterable[Replica | Mapping[str, str]], name: str, *, minutes: int
     ) -> list[tuple[Labels, Labels]]:
         """Return the labels and annotations of the alerts of that name that fire at *minutes*."""
+        return self.alerts_at(replicas, name, [minutes])[minutes]
+
+    def alerts_at(
+        self, replicas: Iterable[Replica | Mapping[str, str]], name: str, minutes: Sequence[int]
+    ) -> dict[int, list[tuple[Labels, Labels]]]:
+        """Return, for each of these minutes in ascending order, the alerts of that name that fire then."""
         impossible = [{"exp_labels": {"impossible": "yes"}, "exp_annotations": {}}]
-        test = {"eval_time": f"{minutes}m", "alertname": name, "exp_alerts": impossible}
-        got = self._run(replicas, minutes, alert_rule_test=[test]).partition("got:[")[2]
-        labels = [_labels(text) for text in re.findall(r"^\s*Labels:(\{.*\}),?$", got, re.M)]
-        annotations = [_labels(text) for text in re.findall(r"^\s*Annotations:(\{.*\}),?$", got, re.M)]
-        return list(zip(labels, annotations, strict=True))
+        tests = [{"eval_time": f"{minute}m", "alertname": name, "exp_alerts": impossible} for minute in minutes]
+        output = self._run(replicas, minutes[-1], alert_rule_test=tests)
+        _, *found = output.split("got:[")
+        assert len(found) == len(minutes), output
+        return {minute: _alerts(got) for minute, got in zip(minutes, found, strict=True)}
+
+    def firing(self, replicas: Iterable[Replica | Mapping[str, str]], *, minutes: int = 60) -> set[str]:
+        """Return the names of all alerts that fire at *minutes*."""
+        (found,) = self.evaluate(replicas, ['ALERTS{alertstate="firing"}'], minutes=minutes)
+        return {labels["alertname"] for labels, _ in found}
 
     def _run(self, replicas: Iterable[Replica | Mapping[str, str]], minutes: int, **test: Any) -> str:
         given: dict[str, str] = {}
@@ -215,6 +226,14 @@ class Rules:
 
 _LABEL = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*")')
 _SAMPLE = re.compile(r'(\{(?:[^"{}]|"(?:[^"\\]|\\.)*")*\}) (\S+?)(?:, |$)')
+
+
+def _alerts(text: str) -> list[tuple[Labels, Labels]]:
+    """Read what follows ``got:[``, until the next test."""
+    got = text.partition("\n    alertname: ")[0]
+    labels = [_labels(found) for found in re.findall(r"^\s*Labels:(\{.*\}),?$", got, re.M)]
+    annotations = [_labels(found) for found in re.findall(r"^\s*Annotations:(\{.*\}),?$", got, re.M)]
+    return list(zip(labels, annotations, strict=True))
 
 
 def _labels(text: str) -> Labels:

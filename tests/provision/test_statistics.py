@@ -347,15 +347,17 @@ def test_a_long_window_is_the_sum_of_its_pieces(tmp_path: Path, baseline: Baseli
     ]
     times = sorted(rng.choice(np.arange(61, 421), 8, replace=False).tolist())
     later = course((1, first), *zip(times, bursts, strict=True), end=420)
-    (rows,) = recorded(rules, [later], "feature:live_rows", window="6h", minutes=420)
-    (groups,) = rules.evaluate([later], ['boxkite:feature_group:live{window="6h",feature="age"}'], minutes=420)
-    (distance,) = recorded(rules, [later], "feature:ks", window="6h", minutes=420)
+    wanted = [f"boxkite:feature:{name}" for name in ('live_rows{window="6h"}', 'ks{window="6h",feature="age"}')]
+    wanted.append('boxkite:feature_group:live{window="6h",feature="age"}')
+    rows, ((_, distance),), groups = rules.evaluate([later], wanted, minutes=420)
 
     counted = [burst.counts("boxkite_feature_group_total", "age") for burst in bursts]
     expected = {group: sum(one[group] for one in counted) for group in counted[0]}
-    assert rows == same(dict.fromkeys(FEATURES, float(sum(expected.values()))))
+    assert {labels["feature"]: value for labels, value in rows} == same(
+        dict.fromkeys(FEATURES, float(sum(expected.values())))
+    )
     assert {labels["group"]: value for labels, value in groups} == same(expected)
-    assert distance["age"] == same(kolmogorov_smirnov(bursts, baseline, "age"))
+    assert distance == same(kolmogorov_smirnov(bursts, baseline, "age"))
 
 
 @pytest.mark.parametrize("windows", [("1h", "24h"), ("5m", "1h", "6h")], ids=" ".join)
@@ -497,36 +499,34 @@ def test_a_window_has_the_dispersion_of_the_shortest_gauge_that_covers_it(
 # --- any window ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("rows", "shifts", "at", "expected"),
-    [
-        ((500, 5000), (1.0, 0.0), (60, 170), {"5m": 0, "1h": 1, "4h": 2, "any": 2}),
-        ((500, 20), (1.0, 0.0), (60, 170), {"5m": 0, "1h": 0, "4h": 4, "any": 4}),
-        ((5000, 100), (0.0, 1.0), (150, 178), {"5m": 4, "1h": 1, "4h": 1, "any": 4}),
-    ],
-    ids=["a little, long ago", "long ago", "just now"],
-)
-def test_a_change_in_any_window_counts(
-    tmp_path: Path,
-    baseline: Baseline,
-    rng: np.random.Generator,
-    rows: tuple[int, int],
-    shifts: tuple[float, float],
-    at: tuple[int, int],
-    expected: dict[str, int],
-) -> None:
-    rules = Rules(tmp_path, rules_text(RuleOptions(windows=EACH_MINUTE)), "1m")
-    first, second = (
-        Replica(baseline, rows_of(columns(rng, number, shift))) for number, shift in zip(rows, shifts, strict=True)
-    )
-    given = [course((at[0], first), (at[1], second), end=180)]
-    by_window, of_any = rules.evaluate(
-        given, ['boxkite:feature:verdict{feature="age"}', 'boxkite:feature:verdict_any{feature="age"}'], minutes=180
-    )
+CHANGES: dict[str, tuple[tuple[tuple[int, int, float], ...], dict[str, int]]] = {
+    "a little, long ago": (((60, 500, 1.0), (170, 5000, 0.0)), {"5m": 0, "1h": 1, "4h": 2, "any": 2}),
+    "long ago": (((60, 500, 1.0), (170, 20, 0.0)), {"5m": 0, "1h": 0, "4h": 4, "any": 4}),
+    "just now": (((150, 5000, 0.0), (178, 100, 1.0)), {"5m": 4, "1h": 1, "4h": 1, "any": 4}),
+}
+"""Minute, number and shift of some rows and of those after them, and the verdicts of 5m, 1h, 4h and any window."""
 
-    ((labels, value),) = of_any
-    assert {**{labels["window"]: value for labels, value in by_window}, "any": value} == expected
-    assert labels.keys() == {"__name__", "job", "namespace", "model", "baseline", "feature"}
+
+def test_a_change_in_any_window_counts(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Each case is a job, as promtool evaluates the rules of all at once."""
+    rules = Rules(tmp_path, rules_text(RuleOptions(windows=EACH_MINUTE)), "1m")
+    baseline = train(tmp_path, {"age": columns(rng, 900)["age"]}, None)
+    given = []
+    for name, (steps, _) in CHANGES.items():
+        replicas = [
+            (minute, Replica(baseline, columns(rng, rows, shift)["age"][:, None].tolist(), labels={"job": name}))
+            for minute, rows, shift in steps
+        ]
+        given.append(course(*replicas, end=180))
+    by_window, of_any = rules.evaluate(given, ["boxkite:feature:verdict", "boxkite:feature:verdict_any"], minutes=180)
+
+    found: dict[str, dict[str, float]] = {name: {} for name in CHANGES}
+    for labels, value in [*by_window, *of_any]:
+        found[labels["job"]][labels.get("window", "any")] = value
+    assert found == {name: expected for name, (_, expected) in CHANGES.items()}
+    assert len(of_any) == len(CHANGES)
+    for labels, _ in of_any:
+        assert labels.keys() == {"__name__", "job", "namespace", "model", "baseline", "feature"}
 
 
 def test_a_verdict_that_is_recorded_seldom_counts_in_between(rules: Rules) -> None:

@@ -121,7 +121,7 @@ ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = 
         {"records": {}, "open frame": WIDE, "drift": {}},
     ),
     "lists": (
-        lambda: iter([raw("[" + "[]," * 900_000 + "[]]", rows=900_001)]),
+        lambda: iter([raw("[" + "[]," * 600_000 + "[]]", rows=600_001)]),
         LINE,
         {"records": {}, "open frame": {"too_large": 1}, "drift": {"too_large": 1}},
     ),
@@ -148,7 +148,7 @@ ATTACKS: dict[str, tuple[Callable[[], Iterator[bytes]], int, dict[str, Any]]] = 
     ),
     "long ids": (lambda: many(lambda i: raw(entity_id=f"{i}" + "x" * 100_000), 700), LITTLE, {}),
     "long names of features": (
-        lambda: many(lambda i: raw(json.dumps({f"{i}" * 6000: 1})), 9000),
+        lambda: many(lambda i: raw(json.dumps({f"{i}" * 6000: 1})), 4000),
         LITTLE,
         {"records": {}, "open frame": LONG, "drift": {}},
     ),

@@ -12,8 +12,8 @@ from tests.web.fuzz.pairs import SETUPS
 from tests.web.fuzz.requests import request_at
 from tests.web.fuzz.run import run
 
-REQUESTS = 4000
-"""To each setup: about a minute for all of them in one process."""
+REQUESTS = 2000
+"""To each setup: about half a minute for all of them in one process."""
 
 
 @pytest.mark.parametrize("setup", SETUPS)
