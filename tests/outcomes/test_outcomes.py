@@ -26,7 +26,12 @@ from sklearn.metrics import (
 )
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteError, ConfigError, ModelMonitoringService
+from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.live.outcome_cells import OutcomeCells
 from flask_boxkite.outcomes.model import Given
+from flask_boxkite.performance.comparisons import of_classes
+from flask_boxkite.performance.report import performance_report
+from flask_boxkite.performance.significance import dispersion_of
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.training.building import built
 from tests.faults import file_size_limit
@@ -175,6 +180,24 @@ def test_a_class_that_training_never_had_is_wrong(as_label: bool, tmp_path: Path
         "that are none of kidney, navy, pinto."
     ) in " ".join(str(report).split())
     assert "SIRA" not in str(report.to_dict())
+
+
+def test_another_class_that_comes_in_bursts_counts_for_less() -> None:
+    """In each second slot of time, all eight rows are of it; in the others, all are right."""
+    baseline, _ = of_varieties(as_label=True)
+    validation = baseline.validation
+    layout, cells = OutcomeCells(validation), ModelCells.of(baseline)
+    slots = np.zeros((30, layout.size), dtype=np.int64)
+    for number, slot in enumerate(slots):
+        layout.counts(slot)[0, 0, 0 if number % 2 else -1] = 8
+    none, outcomes = np.zeros(cells.size, dtype=np.int64), slots.sum(axis=0)
+    report = performance_report("m", baseline, cells, none, layout, outcomes, alpha=1e-5, slots=slots)
+
+    phi = dispersion_of([8, 0] * 15, [8] * 30)
+    (expected,) = of_classes(validation, layout.counts(outcomes), phi)
+    assert phi > 8
+    assert report.judgement.comparisons == (expected,)
+    assert report.coverage.unseen == 120
 
 
 @pytest.mark.parametrize("as_label", [True, False], ids=["label", "probabilities"])
