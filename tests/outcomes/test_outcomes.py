@@ -26,15 +26,18 @@ from sklearn.metrics import (
 )
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteError, ConfigError, ModelMonitoringService
+from flask_boxkite.live import folding
 from flask_boxkite.live.model_cells import ModelCells
 from flask_boxkite.live.outcome_cells import OutcomeCells
-from flask_boxkite.outcomes.model import Given
+from flask_boxkite.live.store import Store
+from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.performance.comparisons import of_classes
 from flask_boxkite.performance.report import performance_report
 from flask_boxkite.performance.significance import dispersion_of
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.training.building import built
 from tests.faults import file_size_limit
+from tests.live.directories import same_directory
 
 KEY = "correct horse battery staple"
 HEADER = "Boxkite-Prediction-Id"
@@ -298,6 +301,31 @@ def test_features_correct_the_expectation_of_classes() -> None:
     assert accuracy.corrected == pytest.approx(1 / 3, abs=0.05)
     assert report.effects[0].feature == "x"
     assert report.effects[0].effect < -0.1
+
+
+def test_a_release_with_another_format_begins_at_0_in_all_windows(
+    baseline: Baseline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its first outcomes would be less than the ones of snapshots from before, and no window had any."""
+    now = 1e9
+
+    def counted(rows: int) -> dict[str, int]:
+        nonlocal now
+        outcomes = model_outcomes(baseline, "m", Store(same_directory(tmp_path), clock, clock), KEY, "s", clock=clock)
+        assert outcomes is not None
+        for _ in range(rows):
+            now += 4
+            assert outcomes.log([Given(f"{now}", 1, predicted=(0.7,))]) == [None]
+        history, totals = outcomes.history()
+        found = {name: history.window(name, totals) for name in ("5m", "1h")} | {"start": totals.cells}
+        return {name: int(outcomes.layout.counts(cells).sum()) for name, cells in found.items()}
+
+    def clock() -> float:
+        return now
+
+    assert counted(300)["start"] == 300
+    monkeypatch.setattr(folding, "OUTCOMES_FORMAT", 7)
+    assert counted(30) == {"5m": 30, "1h": 30, "start": 30}
 
 
 # --- which prediction an outcome finds --------------------------------------------------------------------------------
