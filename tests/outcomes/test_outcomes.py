@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -26,10 +27,12 @@ from sklearn.metrics import (
 )
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteError, ConfigError, ModelMonitoringService
-from flask_boxkite.live import folding
-from flask_boxkite.live.model_cells import ModelCells
+from flask_boxkite.live.folding import outcomes_path, windows_path
+from flask_boxkite.live.model_cells import FORMAT, ModelCells
 from flask_boxkite.live.outcome_cells import OutcomeCells
+from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
+from flask_boxkite.outcomes.book_file import FORMAT as BOOK_FORMAT
 from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.performance.comparisons import of_classes
 from flask_boxkite.performance.report import performance_report
@@ -37,7 +40,7 @@ from flask_boxkite.performance.significance import dispersion_of
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.training.building import built
 from tests.faults import file_size_limit
-from tests.live.directories import same_directory
+from tests.live.directories import directory_of, same_directory
 
 KEY = "correct horse battery staple"
 HEADER = "Boxkite-Prediction-Id"
@@ -303,10 +306,11 @@ def test_features_correct_the_expectation_of_classes() -> None:
     assert report.effects[0].effect < -0.1
 
 
-def test_a_release_with_another_format_begins_at_0_in_all_windows(
-    baseline: Baseline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Else its first outcomes would be less than the ones of snapshots from before, and no window had any."""
+def test_a_release_with_another_format_begins_at_0_in_all_windows(baseline: Baseline, tmp_path: Path) -> None:
+    """Snapshots of the first release with outcomes have a name without their format; its outcomes are not found.
+
+    Else the first outcomes would be less than the ones of these snapshots, and no window had any.
+    """
     now = 1e9
 
     def counted(rows: int) -> dict[str, int]:
@@ -324,7 +328,10 @@ def test_a_release_with_another_format_begins_at_0_in_all_windows(
         return now
 
     assert counted(300)["start"] == 300
-    monkeypatch.setattr(folding, "OUTCOMES_FORMAT", 7)
+    directory, key = directory_of(tmp_path), SectionKey("outcomes", "m", baseline.fingerprint)
+    outcomes_path(directory, key, BOOK_FORMAT).unlink()
+    ring, digest = windows_path(directory, key), hashlib.sha256(f"{FORMAT} {key}".encode()).hexdigest()
+    ring.rename(ring.with_name(ring.name[:-16] + digest[:16]))
     assert counted(30) == {"5m": 30, "1h": 30, "start": 30}
 
 
