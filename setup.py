@@ -15,6 +15,14 @@ class BuildAlways(build_ext):
             for extension in self.extensions:
                 Path(place, self.get_ext_filename(extension.name)).unlink(missing_ok=True)
         super().run()
+        if not any(Path(self.get_ext_fullpath(extension.name)).exists() for extension in self.extensions):
+            self.be_pure()
+
+    def be_pure(self) -> None:
+        """Let a wheel without the compiled part be named as one for every machine, which it is."""
+        self.distribution.ext_modules = []
+        if wheel := self.distribution.command_obj.get("bdist_wheel"):
+            wheel.root_is_pure = True
 
 
 setup(

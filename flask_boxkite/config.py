@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from flask_boxkite.errors import ConfigError
+from flask_boxkite.extras import install_command
 from flask_boxkite.quoting import masked_address
 
 __all__ = ["DEFAULT_BASELINE_PATH", "Address", "Settings"]
@@ -193,7 +194,7 @@ class Settings:
         if "file" in self.sink and self.log_dir is None:
             _fail("BOXKITE_SINK", "is 'file', but there is no directory. Set 'BOXKITE_LOG_DIR' to one.")
         if self.fast_json and find_spec("msgspec") is None:
-            _fail("BOXKITE_FAST_JSON", "is set, but msgspec is missing. Run: pip install 'flask-boxkite[fast]'")
+            _fail("BOXKITE_FAST_JSON", f"is set, but msgspec is missing. Run: {install_command('fast')}")
         if self.metric_names == "boxkite" and isinstance(self.baseline, Mapping) and len(self.baseline) > 1:
             _fail("BOXKITE_METRIC_NAMES", "is 'boxkite', whose names have room for one model only. Use 'labels'.")
         return self

@@ -2,12 +2,13 @@
 
 The tests run in several processes at once; `-n 0` runs them in one, as plain pytest does.
 
-Needs nothing but Python 3.10 or newer. Everything goes into two git-ignored directories, `.venv` (the project and its
-test group) and `.peers` (the real programs that the project talks to), and is installed once: a second run starts
+Needs nothing but Python 3.10 or newer. Everything goes into two git-ignored directories, `.venv` (uv, the project and
+its test group) and `.peers` (the real programs that the project talks to), and is installed once: a second run starts
 pytest at once. A peer that cannot be installed is named in one line; its tests then skip, or fail where CI=true.
 
 Environment:
-    BOXKITE_TEST_VENV: Where the virtual environment is, instead of `.venv`; with `--wheel`, `-wheel` is appended.
+    BOXKITE_TEST_VENV: Where the virtual environment is, instead of `.venv`; `-wheel` or `-oldest` is appended with
+        these options.
     BOXKITE_TEST_PEERS: Where the peers are, instead of `.peers`.
     CI: "true" makes tests whose peer is missing fail instead of skip.
 """
@@ -23,13 +24,15 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(os.environ.get("BOXKITE_TEST_VENV") or ROOT / ".venv").resolve()
+WHEEL_VENV = VENV.with_name(f"{VENV.name}-wheel")
 PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve()
+UV = VENV / "bin" / "uv"
 
 # One more than processors, as tests wait for other programs about a third of their time. Each goes on where another has
 # not begun, so that all end at once; arguments of the caller come later and win.
@@ -38,16 +41,20 @@ IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 
 NPM_PACKAGES = {"@fluent-org/logger": "^1", "axe-core": "^4"}
 # boxkite 0.0.5 wants NumPy 1, whose last wheels are for Python 3.12; MLServer has releases for no later one either.
-PEER_PYTHONS = ("3.12", "3.11", "3.10")
+OLD_PYTHON = ">=3.10,<3.13"
+# No build from source: it takes minutes, and fails without a compiler.
+BOXKITE = ("--only-binary=numpy", "--only-binary=msgpack", "boxkite==0.0.5", "numpy<2", "prometheus-client<0.12")
 # Clients of inference servers, of one resolution. None needs a compiler; MLflow's is in the test group.
-CLIENTS = ("kserve>=0.15", "mlserver>=1.6", "tritonclient[http]>=2.50")
+CLIENTS = ("--only-binary=:all:", "kserve>=0.15", "mlserver>=1.6", "tritonclient[http]>=2.50")
 # Servers that are not in the test group: each may have no wheel for a new Python, and none is to hold up all others.
 SERVERS = ("granian", "cheroot", "hypercorn", "uvicorn", "a2wsgi", "asgiref", "h2")
 MOD_WSGI = ("apache2-bin", "libapache2-mod-wsgi-py3")
+# The version stays while files change. One environment is enough: others of the checkout take what was compiled for it.
+AGAIN = ("--reinstall-package", "flask-boxkite")
 # What the tests read besides themselves; the package must come from the wheel.
 COPIED_FOR_WHEEL = (
     *("tests", "examples", "docs"),
-    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "pyproject.toml"),
 )
 
 
@@ -61,8 +68,10 @@ class InstallError(Exception):
 
 def main(arguments: list[str]) -> int:
     """Install, then run pytest with every argument that is not ours; return its exit code."""
-    parser = argparse.ArgumentParser(usage="%(prog)s [--wheel | --install-only] [pytest arguments]", allow_abbrev=False)
+    usage = "%(prog)s [--wheel | --oldest | --install-only] [pytest arguments]"
+    parser = argparse.ArgumentParser(usage=usage, allow_abbrev=False)
     parser.add_argument("--wheel", action="store_true", help="test a built and installed wheel, not the checkout")
+    parser.add_argument("--oldest", action="store_true", help="test with the oldest versions of all dependencies")
     parser.add_argument("--install-only", action="store_true", help="install everything, run nothing")
     options, pytest_arguments = parser.parse_known_args(arguments)
 
@@ -71,10 +80,16 @@ def main(arguments: list[str]) -> int:
     # Tests start hundreds of Pythons, and each would compile the package again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
+        install_uv()
         if options.wheel:
-            install_peers(make_venv(VENV.with_name(f"{VENV.name}-wheel")))
+            install_peers(make_environment(WHEEL_VENV))
             return run_wheel_tests(pytest_arguments)
-        python = install_project()
+        install_compiler()
+        requirements = ("--editable", str(ROOT), "--group", group("tests"), *AGAIN)
+        if options.oldest:
+            python = fill(VENV.with_name(f"{VENV.name}-oldest"), *requirements, "--resolution=lowest-direct")
+        else:
+            python = fill(VENV, *requirements)
         install_peers(python)
     except InstallError as error:
         say(f"{error.output}Cannot install: {error}")
@@ -85,30 +100,28 @@ def main(arguments: list[str]) -> int:
     os.execv(python, [str(python), "-m", "pytest", *IN_PARALLEL, *pytest_arguments])
 
 
-# --- The project ----------------------------------------------------------------------------------------------------
+# --- Environments ---------------------------------------------------------------------------------------------------
 
 
-def install_project() -> Path:
-    """Install the checkout, editable, and the test group into the virtual environment; return its Python."""
-    python = make_venv(VENV)
-    stamp = VENV / "boxkite-tests.stamp"
-    if stale(stamp):
-        install_compiler()
-        say("Installing the project and its test group")
-        pip(python, "--editable", str(ROOT), "--group", f"{ROOT / 'pyproject.toml'}:tests")
-        stamp.write_text(wanted_stamp())
-    return python
+def install_uv() -> None:
+    """Install uv into the tests' environment; it makes all others, and fills them in a fraction of pip's time."""
+    if UV.is_file():
+        return
+    say(f"Creating {VENV}")
+    if not (VENV / "bin" / "pip").is_file():  # none yet, or its making was interrupted
+        create_venv()
+    pip = (str(VENV / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-compile")
+    quietly(*pip, "--upgrade", "pip>=25.1", "uv>=0.9")
+    (VENV / ".gitignore").write_text("*\n")
 
 
-def stale(stamp: Path) -> bool:
-    """Say whether the environment was filled for another pyproject.toml or compiled part, or never."""
-    return not stamp.is_file() or stamp.read_text() != wanted_stamp()
-
-
-def wanted_stamp() -> str:
-    """Return what a stamp holds when all is installed that pyproject.toml asks for, and compiled as it is now."""
-    files = ("pyproject.toml", "setup.py", "flask_boxkite/compiled/native.pyx")
-    return hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in files)).hexdigest()
+def create_venv() -> None:
+    """Create the tests' environment; Debian's Python has no ensurepip until python3-venv is there."""
+    try:
+        quietly(sys.executable, "-m", "venv", "--clear", str(VENV))
+    except InstallError:
+        apt_get("install", "--yes", "--no-install-recommends", "python3-venv")
+        quietly(sys.executable, "-m", "venv", "--clear", str(VENV))
 
 
 def install_compiler() -> None:
@@ -125,44 +138,40 @@ def install_compiler() -> None:
         say(f"Without a compiler, whose tests {'fail' if in_ci() else 'skip'}: {error}")
 
 
-def make_venv(directory: Path, base: str = sys.executable) -> Path:
-    """Create a virtual environment with a pip that knows dependency groups, unless it exists; return its Python.
+def fill(directory: Path, *requirements: str, version: str = sys.executable) -> Path:
+    """Install requirements into an environment, unless it was filled with them before; return its Python."""
+    stamp = directory / f"{directory.name}.stamp"
+    wanted = wanted_stamp(requirements)
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        say(f"Filling {directory}")
+        install(make_environment(directory, version), *requirements)
+        stamp.write_text(wanted)
+    return directory / "bin" / "python"
 
-    One that exists is used whatever its version: BOXKITE_TEST_VENV is the way to have several.
-    """
+
+def wanted_stamp(requirements: Sequence[str]) -> str:
+    """Return what the stamp of an environment holds that has these requirements, and the project compiled as it is."""
+    files = ("pyproject.toml", "setup.py", "flask_boxkite/compiled/native.pyx")
+    contents = [(ROOT / name).read_bytes() for name in files] if "--editable" in requirements else []
+    return hashlib.sha256(b"".join([*map(str.encode, requirements), *contents])).hexdigest()
+
+
+def make_environment(directory: Path, version: str = sys.executable) -> Path:
+    """Create a virtual environment with pip, unless it exists, whatever its version; return its Python."""
     python = directory / "bin" / "python"
-    ready = directory / "pip.stamp"
-    if ready.is_file():
-        return python
-    if not has_pip(python):
-        say(f"Creating {directory}")
-        create_venv(directory, base)
-    pip(python, "--upgrade", "pip>=25.1")
-    (directory / ".gitignore").write_text("*\n")
-    ready.touch()
+    if not python.exists():
+        quietly(str(UV), "venv", "--quiet", "--seed", "--clear", "--python", version, str(directory))
     return python
 
 
-def has_pip(python: Path) -> bool:
-    """Say whether *python* exists and has pip, which it lacks if its making was interrupted."""
-    if not python.exists():
-        return False
-    return subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode == 0
+def install(python: Path, *arguments: str) -> None:
+    """Install packages into the environment of *python*."""
+    quietly(str(UV), "pip", "install", "--quiet", "--python", str(python), *arguments)
 
 
-def create_venv(directory: Path, base: str) -> None:
-    """Create a virtual environment with the Python *base*."""
-    try:
-        quietly(base, "-m", "venv", str(directory))
-    except InstallError:
-        # Debian's Python has no ensurepip until python3-venv is there.
-        apt_get("install", "--yes", "--no-install-recommends", "python3-venv")
-        quietly(base, "-m", "venv", "--clear", str(directory))
-
-
-def pip(python: Path, *arguments: str) -> None:
-    """Run `pip install` in the environment of *python*; what is imported gets compiled then, which is a small part."""
-    quietly(str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-compile", *arguments)
+def group(name: str) -> str:
+    """Return a dependency group as installers name it."""
+    return f"{ROOT / 'pyproject.toml'}:{name}"
 
 
 # --- The wheel ------------------------------------------------------------------------------------------------------
@@ -173,11 +182,12 @@ def run_wheel_tests(pytest_arguments: list[str]) -> int:
 
     A checkout on the import path would hide a file that is missing from the wheel.
     """
-    venv = VENV.with_name(f"{VENV.name}-wheel")
-    python = make_venv(venv)
+    python = make_environment(WHEEL_VENV)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with tempfile.TemporaryDirectory(prefix="boxkite-wheel-") as scratch:
-        install_wheel(python, build_wheel(python, Path(scratch)))
+        wheel = build_wheel(python, Path(scratch))
+        say("Installing the wheel and the test group")
+        install(python, str(wheel), "--group", group("tests"), *AGAIN)
         copy = copy_tests(Path(scratch) / "copy")
         check_installed(python, copy, environment)
         command = [python, "-m", "pytest", *IN_PARALLEL, *pytest_arguments]
@@ -188,16 +198,9 @@ def build_wheel(python: Path, scratch: Path) -> Path:
     """Build the wheel of the checkout into *scratch*; return its path."""
     say("Building the wheel")
     shutil.rmtree(ROOT / "build", ignore_errors=True)  # files that are gone from the package would still be in it
-    quietly(str(python), "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(scratch), str(ROOT))
+    quietly(str(UV), "build", "--wheel", "--python", str(python), "--out-dir", str(scratch), str(ROOT))
     (wheel,) = scratch.glob("*.whl")
     return wheel
-
-
-def install_wheel(python: Path, wheel: Path) -> None:
-    """Install *wheel*, in place of the one of the last run, and what it and the tests depend on."""
-    say("Installing the wheel and the test group")
-    pip(python, str(wheel), "--group", f"{ROOT / 'pyproject.toml'}:tests")
-    pip(python, "--force-reinstall", "--no-deps", str(wheel))
 
 
 def copy_tests(destination: Path) -> Path:
@@ -242,16 +245,19 @@ def install_peers(tested: Path) -> None:
         "npm packages": install_npm_packages,
         "Chromium": install_chromium,
         "Java": install_java,
-        "boxkite 0.0.5": install_boxkite,
-        "clients of inference servers": install_clients,
+        "boxkite 0.0.5": partial(fill, PEERS / "boxkite", *BOXKITE, version=OLD_PYTHON),
+        "clients of inference servers": partial(fill, PEERS / "clients", *CLIENTS, version=OLD_PYTHON),
         "pandas 2": install_pandas_2,
         "mod_wsgi": lambda: install_mod_wsgi(tested),
         **{name: partial(install_server, tested, name) for name in SERVERS},
-        "extensions of Flask": install_extensions,
+        # In an environment of their own: some set bounds on packages that others need.
+        "extensions of Flask": partial(
+            fill, PEERS / "extensions", "--editable", str(ROOT), "--group", group("extensions")
+        ),
     }
-    for name, install in peers.items():
+    for name, install_peer in peers.items():
         try:
-            install()
+            install_peer()
         except InstallError as error:
             say(f"Without {name}, whose tests {'fail' if in_ci() else 'skip'}: {error}")
 
@@ -319,43 +325,6 @@ def install_java() -> None:
         apt_get("install", "--yes", "--no-install-recommends", "default-jre-headless")
 
 
-def install_boxkite() -> None:
-    """Install the ancestor into an environment of its own: its dependencies contradict ours."""
-    # No build from source: it takes minutes, and fails without a compiler.
-    requirements = ("--only-binary=numpy,msgpack", "boxkite==0.0.5", "numpy<2", "prometheus-client<0.12")
-    install_python_peer("boxkite", "boxkite 0.0.5", requirements)
-
-
-def install_clients() -> None:
-    """Install clients of inference servers into an environment of their own: they bring a hundred packages."""
-    install_python_peer("clients", "clients of inference servers", ("--only-binary=:all:", *CLIENTS))
-
-
-def install_python_peer(name: str, title: str, requirements: Sequence[str]) -> None:
-    """Install packages into an environment of their own, with a Python that they have releases for."""
-    stamp = PEERS / name / f"{name}.stamp"
-    if stamp.is_file():
-        return
-    base = next(pythons_for_peers(), None)
-    if base is None:
-        raise InstallError(f"needs Python {PEER_PYTHONS[-1]} to {PEER_PYTHONS[0]}; none is on PATH.")
-    say(f"Installing {title}")
-    python = make_venv(PEERS / name, base)
-    pip(python, *requirements)
-    stamp.touch()
-
-
-def install_extensions() -> None:
-    """Install other extensions of Flask into an environment of their own, and what the project needs beside them."""
-    stamp = PEERS / "extensions" / "extensions.stamp"
-    if not stale(stamp):
-        return
-    say("Installing extensions of Flask")
-    python = make_venv(PEERS / "extensions")
-    pip(python, "--editable", str(ROOT), "--group", f"{ROOT / 'pyproject.toml'}:extensions")
-    stamp.write_text(wanted_stamp())
-
-
 def install_server(tested: Path, name: str) -> None:
     """Install a server beside the tests' environment, with which it runs; note it where there is no wheel."""
     directory = servers_of(tested)
@@ -363,9 +332,9 @@ def install_server(tested: Path, name: str) -> None:
         return
     say(f"Installing {name}")
     try:
-        pip(tested, "--only-binary=:all:", "--upgrade", "--target", str(directory), name)
+        install(tested, "--only-binary=:all:", "--target", str(directory), name)
     except InstallError as error:
-        if "No matching distribution" not in error.output:
+        if "no usable wheels" not in error.output:
             raise
         note_absence(directory, name, f"{name} has no wheel for {directory.name.removeprefix('servers-')}.")
 
@@ -402,24 +371,8 @@ def note_absence(directory: Path, name: str, reason: str) -> None:
 
 def install_pandas_2() -> None:
     """Install pandas 2 and what the project needs into an environment of its own, beside the tests' pandas 3."""
-    stamp = PEERS / "pandas2" / "pandas2.stamp"
-    if sys.version_info < (3, 11) or not stale(stamp):  # pandas 3 needs Python 3.11
-        return
-    say("Installing pandas 2")
-    pip(make_venv(PEERS / "pandas2"), "--editable", str(ROOT), "pandas>=2.2.3,<3")
-    stamp.write_text(wanted_stamp())
-
-
-def pythons_for_peers() -> Iterator[str]:
-    """Yield the Pythons, this one first, that are old enough for every peer."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if here in PEER_PYTHONS:
-        yield sys.executable
-    for version in PEER_PYTHONS:
-        found = shutil.which(f"python{version}")
-        # Version managers put a launcher on PATH for versions that are not chosen, too: it has to run.
-        if found and subprocess.run([found, "-c", "import venv"], capture_output=True).returncode == 0:
-            yield found
+    if sys.version_info >= (3, 11):  # pandas 3 needs it
+        fill(PEERS / "pandas2", "--editable", str(ROOT), "pandas>=2.2.3,<3")
 
 
 # --- Commands -------------------------------------------------------------------------------------------------------

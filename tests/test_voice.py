@@ -48,7 +48,7 @@ def read_by_users_and_developers() -> Iterator[Path]:
     yield from (path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
     yield from PACKAGE.rglob("*.html")
     yield from (path for suffix in ("md", "py") for path in (ROOT / "docs").rglob(f"*.{suffix}"))
-    yield from (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md")
+    yield from (ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY"))
 
 
 TEXTS = sorted(read_by_users_and_developers())

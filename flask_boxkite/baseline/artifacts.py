@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from flask_boxkite.errors import BaselineError
+from flask_boxkite.extras import install_command
 from flask_boxkite.quoting import masked
 
 __all__ = ["download", "is_artifact"]
@@ -30,7 +31,7 @@ def download(uri: str, directory: str) -> Path:
     try:
         from mlflow.artifacts import download_artifacts
     except ModuleNotFoundError as error:
-        msg = f"'{masked(uri)}' needs MLflow. Install it with pip install 'flask-boxkite[mlflow]'."
+        msg = f"'{masked(uri)}' needs MLflow. Run: {install_command('mlflow')}"
         raise BaselineError(msg, path=masked(uri)) from error
     try:
         return Path(download_artifacts(artifact_uri=uri, dst_path=directory))

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.extras import install_command
 from flask_boxkite.quoting import masked, printable
 from flask_boxkite.system.atomic import write_whole
 
@@ -36,7 +37,7 @@ class _Group(click.Group):
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in _CLI_PACKAGES:
                 raise
-            msg = "This command needs the extra 'cli'. Run: pip install 'flask-boxkite[cli]'"
+            msg = f"This command needs the extra 'cli'. Run: {install_command('cli')}"
             raise click.ClickException(msg) from error
 
 

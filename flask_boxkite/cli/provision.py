@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 from flask_boxkite.cli.group import boxkite, output_option, write
 from flask_boxkite.drift.verdict import MAJOR_SIZE
 from flask_boxkite.errors import BoxkiteError, ConfigError
+from flask_boxkite.extras import install_command
 from flask_boxkite.provision import ObjectMeta, RuleOptions, rules_text, scrape_config_text
 from flask_boxkite.provision.options import LEAST_SCRAPES
 from flask_boxkite.web.monitored_app import monitored_app
@@ -107,7 +108,7 @@ def grafana(output: Path | None, title: str, **options: Any) -> None:
     try:
         from flask_boxkite.provision.grafana import dashboard_text
     except ModuleNotFoundError as error:
-        msg = "'grafana-foundation-sdk' is not installed. Install it with pip install 'flask-boxkite[grafana]'."
+        msg = f"'grafana-foundation-sdk' is not installed. Run: {install_command('grafana')}"
         raise BoxkiteError(msg) from error
     write(dashboard_text(RuleOptions(**options), title=title), output)
 

@@ -4,12 +4,13 @@ The extra ``records`` is needed: fsspec opens files in any storage, and msgspec 
 """
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.extras import install_command
 
 try:
     import fsspec as _fsspec  # noqa: F401
     import msgspec as _msgspec  # noqa: F401
 except ImportError as error:
-    msg = f"Reading records back needs more packages: {error}. Run: pip install 'flask-boxkite[records]'"
+    msg = f"Reading records back needs more packages: {error}. Run: {install_command('records')}"
     raise BoxkiteError(msg) from error
 
 from flask_boxkite.records.archive import Records

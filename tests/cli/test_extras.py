@@ -1,4 +1,4 @@
-"""Commands where the packages of an extra are not installed: each names the extra to install."""
+"""Commands where the packages of an extra are not installed: each names what to install."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from flask_boxkite import ModelMonitoringService
 from tests.cli.commands import run_python
 
-CLI = "This command needs the extra 'cli'. Run: pip install 'flask-boxkite[cli]'"
+CLI = "This command needs the extra 'cli'. Run: pip install 'rich>=14.3' 'polars>=1.34'"
 RECORDS = (
     "Reading records back needs more packages: import of fsspec halted; None in sys.modules. "
-    "Run: pip install 'flask-boxkite[records]'"
+    "Run: pip install 'fsspec>=2024.12' 'msgspec>=0.19' 'pyarrow>=16'"
 )
-GRAFANA = "'grafana-foundation-sdk' is not installed. Install it with pip install 'flask-boxkite[grafana]'."
+GRAFANA = "'grafana-foundation-sdk' is not installed. Run: pip install 'grafana-foundation-sdk==1769699379!11.6.0'"
 
 BASELINE = ["baseline", "x.csv", "--out", "b.prom"]
 RECORDED = ["drift", "--records", ".", "--baseline", "a.prom"]

@@ -94,6 +94,4 @@ def test_without_mlflow_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "mlflow.artifacts", None)
     with pytest.raises(BaselineError) as caught:
         Baseline.load("runs:/a/baseline.prom")
-    assert str(caught.value) == (
-        "'runs:/a/baseline.prom' needs MLflow. Install it with pip install 'flask-boxkite[mlflow]'."
-    )
+    assert str(caught.value) == "'runs:/a/baseline.prom' needs MLflow. Run: pip install 'mlflow-skinny>=2.14'"

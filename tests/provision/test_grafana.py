@@ -174,5 +174,6 @@ def test_without_the_extra_it_names_it() -> None:
 
     assert result.returncode == 1
     assert result.stderr == (
-        "Error: 'grafana-foundation-sdk' is not installed. Install it with pip install 'flask-boxkite[grafana]'.\n"
+        "Error: 'grafana-foundation-sdk' is not installed. "
+        "Run: pip install 'grafana-foundation-sdk==1769699379!11.6.0'\n"
     )
