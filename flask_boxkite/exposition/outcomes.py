@@ -51,7 +51,8 @@ class OutcomeFamilies:
     def __init__(self, validation: Validation, layout: ModelCells, labels: str, *, with_baseline: bool) -> None:
         self._validation, self._layout, self._labels = validation, layout, labels
         self._outcomes = OutcomeCells(validation)
-        self._cells = cell_labels(validation)
+        self._expected = cell_labels(validation)
+        self._cells = cell_labels(validation, with_unseen=True)
         self._sources = _sources(validation)
         shares, losses = expected_shares(validation), expected_losses(validation)
         self._shares = [round(share * _FRACTION) for share in shares.ravel().tolist()]
@@ -82,7 +83,8 @@ class OutcomeFamilies:
         yield from self._constant
         live = judged_counts(self._validation, self._layout, cells).ravel().tolist()
         expected = [live[source] * share for source, share in zip(self._sources, self._shares, strict=True)]
-        yield EXPECTED, self._lines(EXPECTED, [number / _FRACTION for number in expected])
+        numbers = [number / _FRACTION for number in expected]
+        yield EXPECTED, self._lines(EXPECTED, self._expected, numbers)
         if isinstance(self._validation, BinaryValidation):
             below = self._below(expected)
             yield EXPECTED_BELOW, self._below_lines(EXPECTED_BELOW, [number / _FRACTION for number in below])
@@ -102,7 +104,7 @@ class OutcomeFamilies:
             yield ERRORS, "".join(self._buckets(ERRORS, self._validation.error_bounds, counts)).encode()
             yield OUTCOMES, f"{OUTCOMES.sample_name}{{{labels}}} {sum(counts)}\n".encode()
         else:
-            yield OUTCOMES, self._lines(OUTCOMES, counts)
+            yield OUTCOMES, self._lines(OUTCOMES, self._cells, counts)
         if isinstance(self._validation, BinaryValidation):
             yield BELOW, self._below_lines(BELOW, self._below(counts))
         losses = layout.sums(outcomes).items()
@@ -116,9 +118,9 @@ class OutcomeFamilies:
         )
         yield REJECTED, "".join(lines).encode()
 
-    def _lines(self, family: Family, numbers: Sequence[float]) -> bytes:
+    def _lines(self, family: Family, cells: Sequence[str], numbers: Sequence[float]) -> bytes:
         name, labels = family.sample_name, self._labels
-        pairs = zip(self._cells, numbers, strict=True)
+        pairs = zip(cells, numbers, strict=True)
         return "".join([f"{name}{{{labels},{own}}} {number!r}\n" for own, number in pairs]).encode()
 
     def _below(self, of_cells: Sequence[int]) -> list[float]:

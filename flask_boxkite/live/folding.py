@@ -375,8 +375,9 @@ def is_ours(name: str) -> bool:
 
 
 def windows_path(directory: Path, key: SectionKey) -> Path:
-    """Return the path of the time windows of a section."""
-    return directory / f"{_WINDOWS}{_digest(f'{FORMAT} {key}')}"
+    """Return the path of the time windows of a section; outcomes in another format begin at 0, so theirs do too."""
+    version = f"{FORMAT} {OUTCOMES_FORMAT}" if key.kind == "outcomes" else f"{FORMAT}"
+    return directory / f"{_WINDOWS}{_digest(f'{version} {key}')}"
 
 
 def outcomes_path(directory: Path, key: SectionKey, version: int) -> Path:

@@ -28,7 +28,7 @@ LAG_BOUNDS = (
 )
 """Upper bounds of the time from a prediction to its outcome, in seconds."""
 
-FORMAT = zlib.crc32(repr((1, REJECTIONS, LAG_BOUNDS)).encode())
+FORMAT = zlib.crc32(repr((2, REJECTIONS, LAG_BOUNDS)).encode())
 """Hash of all names that a layout depends on besides the validation."""
 
 _UNITS_PER_ROW = 2.0**32
@@ -45,7 +45,8 @@ class OutcomeCells:
     Attributes:
         validation: Validation that outcomes are compared with.
         shape: Shape of the counts by bin, predicted and actual value: (bins, 2) for a score, negative and positive;
-            (classes, bins, classes) for classes, predicted and actual; (bins of the absolute error,) for a number.
+            (classes, bins, classes + 1) for classes, predicted and actual, the last actual one being any that
+            validation never had; (bins of the absolute error,) for a number.
         lags_start: First cell of the outcomes by lag; the counts themselves begin at 0.
         rejections_start: First cell of the rejected outcomes, by `naming.REJECTIONS`.
         first_cell: Cell of the time of the first prediction with an outcome, in whole Unix seconds.
@@ -68,6 +69,10 @@ class OutcomeCells:
     def counts(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the counts by bin, predicted and actual value, in their `shape`."""
         return cells[: self.lags_start].reshape(self.shape)
+
+    def unseen(self, cells: NDArray[np.int64]) -> int:
+        """Return the number of outcomes of a class that validation never had; 0 of scores and numbers."""
+        return int(self.counts(cells)[..., -1].sum()) if isinstance(self.validation, ClassValidation) else 0
 
     def lags(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the outcomes by lag, one more than there are bounds."""
@@ -102,7 +107,7 @@ def _shape(validation: Validation) -> tuple[int, ...]:
     if isinstance(validation, BinaryValidation):
         return len(validation.upper_bounds) + 1, 2
     if isinstance(validation, ClassValidation):
-        return len(validation.classes), len(validation.upper_bounds) + 1, len(validation.classes)
+        return len(validation.classes), len(validation.upper_bounds) + 1, len(validation.classes) + 1
     return (len(validation.error_counts),)
 
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeAlias
 from flask_boxkite.baseline import Baseline, Continuous, Discrete
 from flask_boxkite.baseline.losses import SMALLEST
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
-from flask_boxkite.live.cells import cells_of
+from flask_boxkite.live.cells import DiscreteCells, cells_of
 from flask_boxkite.outcomes.sealing import NEAREST, Rounding
-from flask_boxkite.values.conversion import InvalidValue, to_number
+from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
 
 __all__ = ["Losses", "OutcomeReader", "outcome_reader"]
 
@@ -43,7 +43,10 @@ class OutcomeReader(Protocol):
         """
 
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
-        """Return the cell of an outcome, and its losses; None if the actual value is none of the known.
+        """Return the cell of an outcome, and its losses; None if the actual value cannot be read.
+
+        A score has two actual values, any other cannot be read. Among classes, any other single value is one that
+        validation never had.
 
         Args:
             value: Number that stands for the outputs.
@@ -77,13 +80,32 @@ class _Labels:
     """
 
     def __init__(self, labels: Sequence[str], missing_texts: frozenset[str]) -> None:
-        self._cells = cells_of(Discrete("actual", tuple(labels), (0,) * len(labels), missing_texts=missing_texts), 0)
+        item = Discrete("actual", tuple(labels), (0,) * len(labels), missing_texts=missing_texts)
+        self._cells = DiscreteCells(item, 0)
         self._number = len(labels)
 
     def place(self, value: Any) -> int | None:
         """Return the place of a label; None if it is none of them."""
         cell, _ = self._cells.locate(value)
         return cell if cell < self._number else None
+
+    def place_of_actual(self, value: Any) -> int | None:
+        """Return the place of a label, the one behind all labels for any other text, number or boolean.
+
+        None if the value is missing, or is no single value.
+        """
+        cell, _ = self._cells.locate(value)
+        if cell < self._number:
+            return cell
+        return self._number if cell != self._cells.missing and _is_single(value) else None
+
+
+def _is_single(value: Any) -> bool:
+    """Say whether a value is not missing, and not a container; of numeric labels, a text is as single as a number."""
+    try:
+        return to_text(value) is not None
+    except InvalidValue:
+        return False
 
 
 class _ScoreReader:
@@ -155,10 +177,10 @@ class _LabelReader:
 
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
         """See `OutcomeReader`."""
-        label = self._labels.place(actual)
+        label = self._labels.place_of_actual(actual)
         if label is None or value not in range(self._classes):
             return None
-        return int(value) * self._classes + label, ()
+        return int(value) * (self._classes + 1) + label, ()
 
 
 class _ProbabilityReader:
@@ -182,10 +204,10 @@ class _ProbabilityReader:
 
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
         """See `OutcomeReader`."""
-        label = self._labels.place(actual)
+        label = self._labels.place_of_actual(actual)
         if label is None or value not in range(self._classes * (len(self._bounds) + 1)):
             return None
-        return int(value) * self._classes + label, ()
+        return int(value) * (self._classes + 1) + label, ()
 
 
 def _finite(value: Any) -> float | None:

@@ -221,6 +221,11 @@ class PerformanceView:
         return list(zip(report.labels, report.confusion, strict=True)) if is_shown else []
 
     @property
+    def actual_values(self) -> list[str]:
+        """Names of the columns of `confusion`: the labels and, if it has outcomes, the class of no validation row."""
+        return [*self.report.labels, *(["unseen"] if self.report.coverage.unseen else [])]
+
+    @property
     def limit(self) -> str:
         """The limit of every expectation."""
         return BLIND

@@ -130,6 +130,8 @@ class ChallengeReport:
         reason: Reason for ``not enough data``; empty for other verdicts.
         rows: Number of rows that both models answered.
         outcomes: Number of these with an outcome.
+        unseen: Number of these of a class that neither validation had, for which both models are wrong; 0 of scores and
+            numbers.
         rejected: Number of outcomes that were not counted, by reason: ``unknown``, of no answered row; ``alone``, of a
             row that one model answered; ``repeated``; ``invalid``.
         disagreement: Distance of the outputs, in all rows that both answered.
@@ -150,6 +152,7 @@ class ChallengeReport:
     reason: str
     rows: int
     outcomes: int
+    unseen: int
     rejected: dict[str, int]
     disagreement: Disagreement
     metrics: tuple[MetricComparison, ...]
@@ -243,6 +246,7 @@ def challenge_report(
         reason,
         values.shape[1],
         len(known),
+        int(np.count_nonzero(known.labels == len(reader.labels))) if reader.kind == "classes" else 0,
         dict(rejected),
         _disagreement(values, predicted, is_number=reader.kind != "classes"),
         metrics,
@@ -263,7 +267,7 @@ def _compared(
         (errors,) = known.losses(1)
         yield from of_regression(errors)
     elif reader.kind == "classes":
-        yield from of_classes(predicted, known.labels, len(reader.labels))
+        yield from of_classes(predicted, known.labels, len(reader.labels) + 1)
     else:
         losses = known.losses(2) if reader.has_losses else None
         yield from of_binary(values, predicted == 1, known.labels == 1, losses)

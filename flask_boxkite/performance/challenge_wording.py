@@ -91,6 +91,8 @@ def _row_lines(report: Mapping[str, Any]) -> Iterator[str]:
     yield _paired_line(report)
     if report["rows"]:
         yield _disagreement_line(report)
+    if unseen := report["unseen"]:
+        yield f"Outcomes of a class that neither validation had, for which both models are wrong: {unseen:,}."
     counts = {reason: number for reason, number in report["rejected"].items() if number}
     if counts:
         listed = ", ".join(f"{number:,} {_REASONS[reason]}" for reason, number in counts.items())

@@ -2,7 +2,8 @@
 
 The functions are the ones of `binary`, on counts per predicted class and bin of its probability. Precision, recall and
 F1 are macro averages, as in scikit-learn: plain means over the classes that are predicted or actual; a class that is
-never predicted has a precision of 0, one that never comes a recall of 0.
+never predicted has a precision of 0, one that never comes a recall of 0. Actual classes that validation never had are
+one more class together, which is never predicted.
 """
 
 from __future__ import annotations
@@ -67,15 +68,16 @@ def realised(validation: ClassValidation, outcomes: ArrayLike) -> dict[str, Esti
 
     Args:
         validation: Validation of the model.
-        outcomes: Rows per predicted class, bin and actual class, shape (classes, bounds + 1, classes).
+        outcomes: Rows per predicted class, bin and actual class, shape (classes, bounds + 1, classes), or with one
+            actual class more: any that validation never had.
 
     References:
         Wilson, 1927 (accuracy); Takahashi et al., Confidence Interval for Micro-averaged F1 and Macro-averaged F1
         Scores, 2022 (macro averages, by the delta method).
     """
-    table = np.asarray(outcomes, dtype=np.float64).sum(axis=1, keepdims=True)
+    table = _with_unseen(outcomes).sum(axis=1, keepdims=True)
     rows = table.sum(axis=2)
-    doubtful = (table + validation.calibration.overall[:, None]) / (rows[..., None] + 1)
+    doubtful = (table + _with_unseen(validation.calibration.overall[:, None])) / (rows[..., None] + 1)
     accuracy = intervals.of_share("accuracy", float(np.trace(table[:, 0])), float(rows.sum()))
     found = _of_actual(table, doubtful, rows) | {"accuracy": accuracy}
     if rows.sum() < intervals.LEAST_ROWS:
@@ -93,12 +95,12 @@ def represented(validation: ClassValidation, live: ArrayLike, outcomes: ArrayLik
     Args:
         validation: Validation of the model.
         live: Live rows per predicted class and bin, shape (classes, bounds + 1), those with an outcome included.
-        outcomes: Rows per predicted class, bin and actual class, shape (classes, bounds + 1, classes).
+        outcomes: Rows per predicted class, bin and actual class, as of `realised`.
     """
-    table = np.asarray(outcomes, dtype=np.float64)
+    table = _with_unseen(outcomes)
     known = table.sum(axis=2)
-    rows = np.maximum(np.asarray(live, dtype=np.float64), known)
-    shares = table + PSEUDO_OUTCOMES * validation.calibration.shares
+    rows = np.maximum(np.pad(np.asarray(live, dtype=np.float64), ((0, 1), (0, 0))), known)
+    shares = table + PSEUDO_OUTCOMES * _with_unseen(validation.calibration.shares)
     shares /= (known + PSEUDO_OUTCOMES)[..., None]
     weights = rows * rows / (known + PSEUDO_OUTCOMES + 1)
     return _of_actual(table + (rows - known)[..., None] * shares, shares, weights)
@@ -112,6 +114,19 @@ def validated(validation: ClassValidation) -> dict[str, Estimate]:
 def actual_shares(validation: ClassValidation) -> Floats:
     """Return the expected share of each actual class in each bin, shape (classes, bounds + 1, classes)."""
     return validation.calibration.shares
+
+
+def _with_unseen(counts: ArrayLike) -> Floats:
+    """Return counts with one predicted and one actual class more, which stand for the classes of no validation row.
+
+    Args:
+        counts: Numbers per predicted class, bin and actual class, shape (classes, bins, classes or classes + 1).
+    """
+    own = np.asarray(counts, dtype=np.float64)
+    classes, bins, actual = own.shape
+    found = np.zeros((classes + 1, bins, classes + 1))
+    found[:classes, :, :actual] = own
+    return found
 
 
 class _Averages(NamedTuple):

@@ -50,17 +50,17 @@ def of_binary(validation: BinaryValidation, outcomes: ArrayLike, dispersion: flo
 
 
 def of_classes(validation: ClassValidation, outcomes: ArrayLike, dispersion: float = 1.0) -> list[Comparison]:
-    """Compare wrong rows.
+    """Compare wrong rows; of a class that validation never had, all are wrong.
 
     Args:
         validation: Validation of the model.
-        outcomes: Rows per predicted class, bin and actual class, shape (classes, bounds + 1, classes).
+        outcomes: Rows per predicted class, bin and actual class, shape (classes, bounds + 1, classes), or with one
+            actual class more: any that validation never had.
         dispersion: Number of rows that count as one.
     """
     live, trained = (np.asarray(counts, dtype=np.float64) for counts in (outcomes, validation.counts))
-    is_wrong = 1 - np.eye(len(live))[:, None]
     wrong, rows, trained_wrong, trained_rows = (
-        counts.sum(axis=2).ravel() for counts in (live * is_wrong, live, trained * is_wrong, trained)
+        part.ravel() for counts in (live, trained) for part in (_wrong(counts), counts.sum(axis=2))
     )
     return [_within_bins("wrong rows", wrong, rows, trained_wrong, trained_rows, dispersion)]
 
@@ -82,6 +82,12 @@ def of_regression(
     trained = [rows * mean for rows, mean in zip(validation.counts, validation.absolute_errors, strict=True) if rows]
     before, now = math.fsum(trained) / validation.rows, (sums.over + sums.under) / sums.rows
     return [Comparison("absolute error", z, before, now)]
+
+
+def _wrong(counts: Floats) -> Floats:
+    """Return the wrong rows per predicted class and bin."""
+    wrong: Floats = counts.sum(axis=2) - np.einsum("pbp->pb", counts[..., : len(counts)])
+    return wrong
 
 
 def _within_bins(

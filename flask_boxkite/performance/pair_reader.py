@@ -21,7 +21,8 @@ class KnownRow(NamedTuple):
     """A row with its actual value.
 
     Attributes:
-        label: Place of the actual value among the labels; 0 for numbers.
+        label: Place of the actual value among the labels, behind the last for a class that neither model knows; 0 for
+            numbers.
         losses: Numbers of either model: Brier and logarithmic loss of probabilities, the error of a predicted number;
             else none.
     """
@@ -98,11 +99,13 @@ class PairReader:
         self.kind = first.kind
         self.labels = _labels(first, second)
         self.has_losses = all(isinstance(each, BinaryValidation) and each.is_probability for each in (first, second))
-        places = {label: place for place, label in enumerate(self.labels)}
-        self._places = [
-            np.array([places[label] for label in each.classes] if isinstance(each, ClassValidation) else [0, 1])
-            for each in (first, second)
-        ]
+        self._places = [self._places_of(each) for each in (first, second)]
+
+    def _places_of(self, validation: Validation) -> NDArray[np.int64]:
+        """Return the places of a model's actual values among the labels; behind its classes, the place of any other."""
+        if not isinstance(validation, ClassValidation):
+            return np.arange(len(self.labels))
+        return np.array([*map(self.labels.index, validation.classes), len(self.labels)])
 
     def predicted(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the place of each predicted label, shape (2, rows).
@@ -128,11 +131,13 @@ class PairReader:
         """
         counted = [reader.count(float(value), actual) for reader, value in zip(self.readers, values, strict=True)]
         if self.kind == "classes":
-            # A class that only one model knows is wrong for the other.
-            for found, places in zip(counted, self._places, strict=True):
-                if found is not None:
-                    return KnownRow(int(places[found[0] % len(places)]), ((), ()))
-            return None
+            # A class that only one model knows is wrong for the other; one that neither knows, for both.
+            known = [
+                int(places[found[0] % len(places)])
+                for found, places in zip(counted, self._places, strict=True)
+                if found is not None
+            ]
+            return KnownRow(min(known), ((), ())) if known else None
         first, second = counted
         if first is None or second is None:
             return None

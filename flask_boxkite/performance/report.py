@@ -87,6 +87,7 @@ class Coverage:
     Attributes:
         predictions: Number of predictions in the window.
         outcomes: Number of outcomes that came in the window.
+        unseen: Number of these of a class that validation never had, all of which are wrong; 0 of scores and numbers.
         share: Outcomes by predictions; None without predictions.
         lag_median: Median time from a prediction to its outcome in seconds; None without outcomes.
         lag_95: Time within which 95 % of the outcomes came.
@@ -95,6 +96,7 @@ class Coverage:
 
     predictions: int
     outcomes: int
+    unseen: int
     share: float | None
     lag_median: float | None
     lag_95: float | None
@@ -118,7 +120,8 @@ class PerformanceReport:
         coverage: Number and lag of the outcomes.
         bins: Calibration; empty for numbers.
         labels: Actual values; empty for numbers.
-        confusion: Rows with an outcome by predicted and actual value, in the order of *labels*; empty for numbers.
+        confusion: Rows with an outcome by predicted and actual value, in the order of *labels*; empty for numbers. If
+            any are ``coverage.unseen``, they are one actual value more, the last.
         effects: Features whose shift changes the expected quality, the largest effect first.
     """
 
@@ -353,7 +356,7 @@ def _dispersion(validation: Validation, layout: OutcomeCells, slots: NDArray[np.
         first = validation.first_positive
         wrong = [int(table[:first, 1].sum() + table[first:, 0].sum()) for table in tables]
     elif isinstance(validation, ClassValidation):
-        wrong = [int(table.sum() - np.einsum("pbp->", table)) for table in tables]
+        wrong = [int(table.sum() - np.einsum("pbp->", table[..., : len(table)])) for table in tables]
     else:
         wrong = [int(table[len(table) // 2 :].sum()) for table in tables]
     return dispersion_of(wrong, [int(table.sum()) for table in tables])
@@ -381,6 +384,7 @@ def _coverage(layout: OutcomeCells, outcomes: NDArray[np.int64], predictions: in
     return Coverage(
         predictions,
         number,
+        layout.unseen(outcomes),
         number / predictions if predictions else None,
         _lag(lags, 0.5),
         _lag(lags, 0.95),
@@ -423,7 +427,7 @@ def _bins(validation: Validation, live: NDArray[np.int64], counts: NDArray[np.in
     else:
         table = np.array(validation.counts)
         rows, hits = table.sum(axis=(0, 2)), np.einsum("pbp->b", table)
-        outcomes, found = counts.sum(axis=(0, 2)), np.einsum("pbp->b", counts)
+        outcomes, found = counts.sum(axis=(0, 2)), np.einsum("pbp->b", counts[..., : len(counts)])
         live = live.sum(axis=0)
 
     columns = (column.tolist() for column in (rows, hits, live, outcomes, found))
@@ -432,14 +436,15 @@ def _bins(validation: Validation, live: NDArray[np.int64], counts: NDArray[np.in
 
 
 def _confusion(validation: Validation, counts: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
-    """Return outcomes by predicted and actual value."""
+    """Return outcomes by predicted and actual value; the class that validation never had is there if it has any."""
     if isinstance(validation, RegressionValidation):
         return ()
-    table = counts.sum(axis=1) if isinstance(validation, ClassValidation) else None
-    if table is None:
-        assert isinstance(validation, BinaryValidation)
+    if isinstance(validation, BinaryValidation):
         first = validation.first_positive
         table = np.array([counts[:first].sum(axis=0), counts[first:].sum(axis=0)])
+    else:
+        table = counts.sum(axis=1)
+        table = table if table[:, -1].any() else table[:, :-1]
     return tuple(map(tuple, table.tolist()))
 
 

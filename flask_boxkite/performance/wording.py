@@ -61,6 +61,10 @@ REASONS = {
 """Reasons for which outcomes are not counted (`naming.REJECTIONS`), as the end of "3 outcomes …"."""
 
 _NONE = "\N{EN DASH}"
+_LEAST_UNREAD = 0.1
+"""Share of outcomes with a value that cannot be read from which no verdict stands without it."""
+
+_SHOWN_CLASSES = 10
 _EFFECTS = 5
 _LEAST_EFFECT = 0.001
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
@@ -113,17 +117,26 @@ def metric_texts(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str
 
 def verdict_line(report: Mapping[str, Any]) -> str:
     """Say whether outputs are as right as in validation, by outcomes, and whether they have moved to worse ones."""
-    verdict, period = report["verdict"], when(report["window"])
+    verdict, period, unread = report["verdict"], when(report["window"]), _unread(report)
+    if verdict == "as validated":
+        is_number = report["kind"] == "regression"
+        line = "errors are no larger than" if is_number else "outputs are as right as such outputs were"
+        moved = "worse ones have become more frequent" if _expects_worse(report) and not is_number else ""
+        limits = " and ".join(filter(None, (moved, unread)))
+        return f"By outcomes {period}, {line} in validation{f', but {limits}' if limits else ''}."
+    end = f" {unread}." if unread else ""
     if verdict == "not enough data":
-        return f"No verdict by outcomes {period}: {report['reason']}."
+        return f"No verdict by outcomes {period}: {report['reason']}.{end}"
     decisive = min(report["comparisons"], key=lambda item: item["chance"], default=None)
     detail = "" if decisive is None else f" {_compared(decisive)}"
-    if verdict == "as validated" and report["kind"] == "regression":
-        return f"By outcomes {period}, errors are no larger than in validation."
-    if verdict == "as validated":
-        line = f"By outcomes {period}, outputs are as right as such outputs were in validation"
-        return f"{line}, but worse ones have become more frequent." if _expects_worse(report) else f"{line}."
-    return f"By outcomes {period}, the model is {verdict} than validated.{detail}"
+    return f"By outcomes {period}, the model is {verdict} than validated.{detail}{end}"
+
+
+def _unread(report: Mapping[str, Any]) -> str:
+    """Say how many outcomes could not be read; empty if they are few."""
+    unread = report["coverage"]["rejected"]["invalid"]
+    every = report["coverage"]["outcomes"] + unread
+    return f"{unread:,} of {every:,} outcomes could not be read" if unread and unread >= _LEAST_UNREAD * every else ""
 
 
 def _compared(item: Mapping[str, Any]) -> str:
@@ -160,7 +173,7 @@ def _about(report: Mapping[str, Any]) -> str:
 
 
 def coverage_line(report: Mapping[str, Any]) -> str:
-    """Say how many outcomes came, and how long they took."""
+    """Say how many outcomes came, how long they took, and how many are of a class that validation never had."""
     coverage = report["coverage"]
     predictions, outcomes = coverage["predictions"], coverage["outcomes"]
     share = "" if coverage["share"] is None else f" ({percent(min(coverage['share'], 1.0))})"
@@ -168,7 +181,21 @@ def coverage_line(report: Mapping[str, Any]) -> str:
     if coverage["lag_median"] is not None:
         half, most = (_within(coverage[key]) for key in ("lag_median", "lag_95"))
         text += f", half of them within {half}, 95 % within {most}"
-    return f"{text}."
+    return f"{text}.{_unseen(report)}"
+
+
+def _unseen(report: Mapping[str, Any]) -> str:
+    """Say how many outcomes are of other classes, and which to look for: their values are not kept."""
+    unseen, outcomes = report["coverage"]["unseen"], report["coverage"]["outcomes"]
+    if not unseen:
+        return ""
+    labels = report["labels"]
+    listed = ", ".join(cut(printable(label), 30) for label in labels[:_SHOWN_CLASSES])
+    others = f"none of its {len(labels)} classes" if len(labels) > _SHOWN_CLASSES else f"none of {listed}"
+    text = (
+        f"{unseen:,} of the {outcomes:,} outcomes {'is' if unseen == 1 else 'are'} of a class that validation never had"
+    )
+    return f" {text}, and count as wrong: look for actual values that are {others}."
 
 
 def _counted(number: int, noun: str) -> str:

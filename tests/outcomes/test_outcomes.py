@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from flask import Flask, request
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
+    confusion_matrix,
     f1_score,
     log_loss,
     mean_absolute_error,
@@ -23,10 +27,20 @@ from sklearn.metrics import (
 )
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteError, ConfigError, ModelMonitoringService
-from flask_boxkite.outcomes.model import Given
+from flask_boxkite.live.folding import outcomes_path, windows_path
+from flask_boxkite.live.model_cells import FORMAT, ModelCells
+from flask_boxkite.live.outcome_cells import OutcomeCells
+from flask_boxkite.live.section import SectionKey
+from flask_boxkite.live.store import Store
+from flask_boxkite.outcomes.book_file import FORMAT as BOOK_FORMAT
+from flask_boxkite.outcomes.model import Given, model_outcomes
+from flask_boxkite.performance.comparisons import of_classes
+from flask_boxkite.performance.report import performance_report
+from flask_boxkite.performance.significance import dispersion_of
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.training.building import built
 from tests.faults import file_size_limit
+from tests.live.directories import directory_of, same_directory
 
 KEY = "correct horse battery staple"
 HEADER = "Boxkite-Prediction-Id"
@@ -125,6 +139,141 @@ def test_classes_that_came_true() -> None:
     assert report["accuracy"].estimated == pytest.approx(report["accuracy"].validated, abs=1e-12)
 
 
+VARIETIES = ["kidney", "navy", "pinto"]
+
+
+def of_varieties(*, as_label: bool, names: Any = VARIETIES, rows: int = 900, seed: int = 2) -> tuple[Baseline, Any]:
+    """Return the baseline of a model of classes, and outputs of its validation rows, of which each second is wrong."""
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet([1, 1, 1], rows)
+    predicted = np.array(names)[probabilities.argmax(axis=1)]
+    actual = np.where(np.arange(rows) % 2, predicted, np.array(names)[random.integers(0, 3, rows)])
+    columns = {"x": random.random(rows), "y": random.random(rows)}
+    if as_label:
+        return built(columns, predicted, actual=actual, discrete=["output"]), predicted
+    return built(columns, probabilities, actual=actual, classes=names), [
+        dict(zip(map(str, names), row, strict=True)) for row in probabilities.tolist()
+    ]
+
+
+@pytest.mark.parametrize("as_label", [True, False], ids=["label", "probabilities"])
+def test_a_class_that_training_never_had_is_wrong(as_label: bool, tmp_path: Path) -> None:
+    """145 of 200 beans are of a new variety."""
+    baseline, outputs = of_varieties(as_label=as_label)
+    service = ModelMonitoringService(baseline, sink="none", state_dir=str(tmp_path))
+    guesses = [output if as_label else max(output, key=output.get) for output in outputs[:200]]
+    actual = [*["SIRA"] * 145, *guesses[145:]]
+    for output, value in zip(outputs[:200], actual, strict=True):
+        prediction = service.log_prediction(features=[1.0, 1.0], output=output if not as_label else str(output))
+        assert service.log_outcome(prediction, value)
+    report = service.performance()
+    service.close()
+
+    coverage, of = report.coverage, {"average": "macro", "zero_division": 0.0}
+    assert (coverage.outcomes, coverage.unseen, coverage.rejected["invalid"]) == (200, 145, 0)
+    assert report["accuracy"].realised == accuracy_score(actual, guesses) == 55 / 200
+    assert report["precision"].realised == pytest.approx(precision_score(actual, guesses, **of), abs=1e-12)
+    assert report["recall"].realised == pytest.approx(recall_score(actual, guesses, **of), abs=1e-12)
+    assert report["f1"].realised == pytest.approx(f1_score(actual, guesses, **of), abs=1e-12)
+    assert report.verdict == "much worse"
+    assert report.labels == tuple(VARIETIES)
+    table = confusion_matrix(actual, guesses, labels=[*VARIETIES, "SIRA"]).T[:3]
+    assert [list(row) for row in report.confusion] == table.tolist()
+    assert sample(service, "boxkite_outcomes_total", actual="__unseen__", result="wrong") == 145
+    assert sample(service, "boxkite_outcomes_total", result="right") == 55
+    assert (
+        "145 of the 200 outcomes are of a class that validation never had, and count as wrong: look for actual values "
+        "that are none of kidney, navy, pinto."
+    ) in " ".join(str(report).split())
+    assert "SIRA" not in str(report.to_dict())
+
+
+def test_another_class_that_comes_in_bursts_counts_for_less() -> None:
+    """In each second slot of time, all eight rows are of it; in the others, all are right."""
+    baseline, _ = of_varieties(as_label=True)
+    validation = baseline.validation
+    layout, cells = OutcomeCells(validation), ModelCells.of(baseline)
+    slots = np.zeros((30, layout.size), dtype=np.int64)
+    for number, slot in enumerate(slots):
+        layout.counts(slot)[0, 0, 0 if number % 2 else -1] = 8
+    none, outcomes = np.zeros(cells.size, dtype=np.int64), slots.sum(axis=0)
+    report = performance_report("m", baseline, cells, none, layout, outcomes, alpha=1e-5, slots=slots)
+
+    phi = dispersion_of([8, 0] * 15, [8] * 30)
+    (expected,) = of_classes(validation, layout.counts(outcomes), phi)
+    assert phi > 8
+    assert report.judgement.comparisons == (expected,)
+    assert report.coverage.unseen == 120
+
+
+@pytest.mark.parametrize("as_label", [True, False], ids=["label", "probabilities"])
+@pytest.mark.parametrize("names", [VARIETIES, [0, 1, 2]], ids=["texts", "numbers"])
+def test_only_single_values_are_of_another_class(as_label: bool, names: list[Any]) -> None:
+    baseline, outputs = of_varieties(as_label=as_label, names=names)
+    service = ModelMonitoringService(baseline, sink="none")
+    output = outputs[0].item() if as_label else outputs[0]
+
+    def counted(value: Any) -> bool:
+        return service.log_outcome(service.log_prediction(features=[1.0, 1.0], output=output), value)
+
+    others = ["SIRA", 7, 7.5, -1, 2**60, "7", False if names is VARIETIES else "maybe", "__unseen__", np.int64(8)]
+    assert all(map(counted, others))
+    none = [None, math.nan, np.float64("nan"), "", " ", "nan", [], ["kidney"], {"a": 1}, [names[0]], np.array([7, 8])]
+    assert not any(map(counted, none))
+    assert counted(names[1])
+    report = service.performance()
+    assert (report.outcomes, report.coverage.unseen) == (len(others) + 1, len(others))
+    assert report.coverage.rejected["invalid"] == len(none)
+
+
+def test_without_another_class_nothing_speaks_of_it() -> None:
+    baseline, outputs = of_varieties(as_label=True)
+    service = ModelMonitoringService(baseline, sink="none")
+    assert service.log_outcome(service.log_prediction(features=[1.0, 1.0], output=str(outputs[0])), "navy")
+    report = service.performance()
+    assert report.coverage.unseen == 0
+    assert {len(row) for row in report.confusion} == {3}
+    assert "never had" not in str(report)
+    text = service.export_http()[0].decode()
+    assert text.count('actual="__unseen__"') == 3, "a counter is there before it counts, for increase()"
+    assert "__unseen__" not in "".join(line for line in text.splitlines() if "expected_outcomes" in line)
+
+
+def test_a_class_named_as_unseen_ones_are_counted_is_a_class() -> None:
+    names = ["__unseen__", "navy", "pinto"]
+    baseline, _ = of_varieties(as_label=True, names=names)
+    service = ModelMonitoringService(baseline, sink="none")
+    for value in (names[0], "SIRA"):
+        assert service.log_outcome(service.log_prediction(features=[1.0, 1.0], output=names[0]), value)
+    report = service.performance()
+    assert (report.coverage.unseen, report["accuracy"].realised) == (1, 0.5)
+    lines = [line for line in service.export_http()[0].decode().splitlines() if line.startswith("boxkite_outcomes_to")]
+    assert len(lines) == len({line.rpartition(" ")[0] for line in lines}) == 12
+
+
+def test_the_route_and_the_page_tell_another_class(tmp_path: Path) -> None:
+    baseline, outputs = of_varieties(as_label=True)
+    app = Flask(__name__)
+    app.config.update(BOXKITE_BASELINE=baseline, BOXKITE_SINK=RecordingSink(), BOXKITE_STATE_DIR=str(tmp_path))
+    app.config.update(BOXKITE_OUTCOMES_PATH="/outcomes", BOXKITE_DASHBOARD_PATH="/boxkite", BOXKITE_METRICS_TOKEN="s")
+    monitor = Boxkite(app)
+    client, token = app.test_client(), {"Authorization": "Bearer s"}
+    with app.app_context():
+        ids = [monitor.log_prediction(features=[1.0, 1.0], output=str(output)) for output in outputs[:6]]
+    actual = ["SIRA", "SIRA", ["SIRA"], None, *map(str, outputs[4:6])]
+    items = [{"prediction_id": name, "actual": value} for name, value in zip(ids, actual, strict=True)]
+    answer = client.post("/outcomes", json=items, headers=token).get_json()
+
+    assert (answer["counted"], answer["rejected"]) == (4, {"invalid": 2})
+    page = " ".join(client.get("/boxkite/?window=start", headers=token).text.split())
+    assert "2 of the 4 outcomes are of a class that validation never had" in page
+    header, body = page.partition("Outcomes by predicted and actual value")[2].split("</thead>", 1)
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", header) == ["Predicted", *VARIETIES, "unseen"]
+    cells = re.findall(r'data-label="unseen" class="number">(\d+)', body)
+    assert len(cells) == 3
+    assert sum(map(int, cells)) == 2
+
+
 def test_the_expectation_follows_the_live_scores(service: ModelMonitoringService) -> None:
     age, score, actual = scores(3000, seed=4, shift=-12)
     for a, s in zip(age.tolist(), score.tolist(), strict=True):
@@ -155,6 +304,35 @@ def test_features_correct_the_expectation_of_classes() -> None:
     assert accuracy.corrected == pytest.approx(1 / 3, abs=0.05)
     assert report.effects[0].feature == "x"
     assert report.effects[0].effect < -0.1
+
+
+def test_a_release_with_another_format_begins_at_0_in_all_windows(baseline: Baseline, tmp_path: Path) -> None:
+    """Snapshots of the first release with outcomes have a name without their format; its outcomes are not found.
+
+    Else the first outcomes would be less than the ones of these snapshots, and no window had any.
+    """
+    now = 1e9
+
+    def counted(rows: int) -> dict[str, int]:
+        nonlocal now
+        outcomes = model_outcomes(baseline, "m", Store(same_directory(tmp_path), clock, clock), KEY, "s", clock=clock)
+        assert outcomes is not None
+        for _ in range(rows):
+            now += 4
+            assert outcomes.log([Given(f"{now}", 1, predicted=(0.7,))]) == [None]
+        history, totals = outcomes.history()
+        found = {name: history.window(name, totals) for name in ("5m", "1h")} | {"start": totals.cells}
+        return {name: int(outcomes.layout.counts(cells).sum()) for name, cells in found.items()}
+
+    def clock() -> float:
+        return now
+
+    assert counted(300)["start"] == 300
+    directory, key = directory_of(tmp_path), SectionKey("outcomes", "m", baseline.fingerprint)
+    outcomes_path(directory, key, BOOK_FORMAT).unlink()
+    ring, digest = windows_path(directory, key), hashlib.sha256(f"{FORMAT} {key}".encode()).hexdigest()
+    ring.rename(ring.with_name(ring.name[:-16] + digest[:16]))
+    assert counted(30) == {"5m": 30, "1h": 30, "start": 30}
 
 
 # --- which prediction an outcome finds --------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from flask_boxkite.baseline.validation import ClassValidation
-from flask_boxkite.performance import classes
+from flask_boxkite.performance import classes, comparisons
 from flask_boxkite.performance.intervals import LEAST_ROWS
 from flask_boxkite.performance.metric import METRICS, NOTHING, Estimate
 from tests.performance.validations import classes_of, table_of
@@ -55,6 +55,47 @@ def test_realised_metrics_are_scikit_learns(rng: np.random.Generator, rows: int)
         found = classes.realised(validation, table_of(predicted, confidence, actual, CLASSES, BOUNDS))
 
         assert values_of(found) == pytest.approx(by_rows(predicted, actual), rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize("rows", [1, 10, 3000])
+def test_a_class_that_validation_never_had_is_one_more_class_of_scikit_learn(
+    rng: np.random.Generator, rows: int
+) -> None:
+    """A third of the rows is of it. All outcomes represent themselves, and all of its rows are wrong rows."""
+    validation = classes_of(*drawn(rng, 5000), CLASSES, bounds=BOUNDS)
+    for _ in range(20):
+        predicted, confidence, actual = drawn(rng, rows)
+        actual = np.where(rng.random(rows) < 1 / 3, CLASSES, actual)
+        table = table_of(predicted, confidence, actual, CLASSES + 1, BOUNDS)[:CLASSES]
+        expected = pytest.approx(by_rows(predicted, actual), rel=1e-12, abs=1e-15)
+
+        assert values_of(classes.realised(validation, table)) == expected
+        assert values_of(classes.represented(validation, table.sum(axis=2), table)) == expected
+        (comparison,) = comparisons.of_classes(validation, table)
+        assert comparison.now == pytest.approx(np.mean(predicted != actual))
+        known = table[..., :CLASSES]
+        (without,) = comparisons.of_classes(validation, known)
+        assert comparison.z > without.z or not table[..., CLASSES].any()
+
+
+def test_intervals_hold_the_truth_of_a_class_that_validation_never_had(rng: np.random.Generator) -> None:
+    """300 samples, a fifth of whose rows is of it: 0.90 to 1.00 of the intervals hold the metric of all rows."""
+
+    def sampled(rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        predicted, confidence, actual = drawn(rng, rows)
+        return predicted, confidence, np.where(rng.random(rows) < 0.2, CLASSES, actual)
+
+    validation = classes_of(*drawn(rng, 5000), CLASSES, bounds=BOUNDS)
+    many = sampled(400_000)
+    truth, held = by_rows(many[0], many[2]), dict.fromkeys(NAMES, 0)
+    for _ in range(300):
+        table = table_of(*sampled(500), CLASSES + 1, BOUNDS)[:CLASSES]
+        for metric, (_, low, high) in classes.realised(validation, table).items():
+            assert low is not None
+            assert high is not None
+            held[metric] += low <= truth[metric] <= high
+    for metric in NAMES:
+        assert 0.90 <= held[metric] / 300 <= 1.0, metric
 
 
 def test_validated_metrics_are_those_of_the_validation_rows(rng: np.random.Generator) -> None:
@@ -207,7 +248,7 @@ COUNTS = st.one_of(st.integers(0, 2), st.integers(0, 10**4), st.integers(0, 10**
 TABLES = arrays(np.int64, (3, 2, 3), elements=COUNTS)
 
 
-@given(TABLES, TABLES, arrays(np.int64, (3, 2), elements=COUNTS))
+@given(TABLES, arrays(np.int64, (3, 2, 4), elements=COUNTS), arrays(np.int64, (3, 2), elements=COUNTS))
 def test_numbers_are_finite_and_in_range(trained: np.ndarray, outcomes: np.ndarray, live: np.ndarray) -> None:
     validation = ClassValidation(
         ("a", "b", "c"), ("0", "1", "2"), (0.5,), tuple(tuple(map(tuple, bins)) for bins in trained.tolist())

@@ -57,6 +57,45 @@ def test_errors_no_larger_than_in_validation() -> None:
     assert str(report).startswith("By outcomes since the start, errors are no larger than in validation. Model")
 
 
+@pytest.mark.parametrize(("unread", "is_said"), [(55, False), (56, True), (145, True)])
+def test_a_tenth_that_cannot_be_read_stands_in_the_first_line(unread: int, is_said: bool) -> None:
+    """500 outcomes are as validated, so 56 more are 0.1007 of all, and 55 are 0.0991."""
+    random = np.random.default_rng(1)
+    sure, again = random.beta(0.6, 0.6, 4000), random.beta(0.6, 0.6, 500)
+    baseline = built({"x": np.arange(4000)}, sure, actual=drawn(random, sure))
+    service = ModelMonitoringService(baseline, sink="none")
+    values = [*drawn(random, again).tolist(), *["SIRA"] * unread]
+    for output, value in zip([*again.tolist(), *[0.9] * unread], values, strict=True):
+        service.log_outcome(service.log_prediction(features=[0], output=output), value)
+    report = service.performance()
+    first, _, _ = " ".join(str(report).split()).partition(" Model 'default'")
+
+    assert report.verdict == "as validated"
+    assert report.coverage.rejected["invalid"] == unread
+    line = "By outcomes since the start, outputs are as right as such outputs were in validation"
+    assert first == (f"{line}, but {unread} of {500 + unread} outcomes could not be read." if is_said else f"{line}.")
+    assert f"not counted: {unread} with a value that cannot be read." in " ".join(str(report).split())
+
+
+def test_unread_outcomes_stand_beside_every_verdict() -> None:
+    random = np.random.default_rng(2)
+    actual = random.normal(200, 50, 1000)
+    baseline = built({"x": np.arange(1000)}, actual + random.normal(0, 9, 1000), actual=actual)
+    service = ModelMonitoringService(baseline, sink="none")
+
+    def first_line(rows: int, size: float) -> str:
+        for value in random.normal(200, 50, rows).tolist():
+            service.log_outcome(service.log_prediction(features=[0], output=value + random.normal(0, size)), value)
+        return " ".join(str(service.performance()).split()).partition(" Model 'default'")[0]
+
+    for _ in range(145):
+        service.log_outcome(service.log_prediction(features=[0], output=1.0), "about 200")
+    begin = "By outcomes since the start, errors are no larger than in validation"
+    assert first_line(5, 9).endswith(": 5 outcomes, where 30 are needed. 145 of 150 outcomes could not be read.")
+    assert first_line(50, 9) == f"{begin}, but 145 of 200 outcomes could not be read."
+    assert first_line(300, 90).endswith(" now. 145 of 500 outcomes could not be read.")
+
+
 def test_large_numbers_stay_in_their_columns() -> None:
     random = np.random.default_rng(3)
     actual, again = random.normal(9e4, 5e4, 1000), random.normal(9e4, 5e4, 40)

@@ -134,10 +134,12 @@ def test_every_series_on_performance_is_recorded_or_exported() -> None:
     used = {name for panel in own for name in re.findall(r"\bboxkite[a-z0-9_:]*", json.dumps(panel["targets"]))}
     recorded = set(re.findall(r"record: (\S+)", rules_text(RuleOptions())))
 
-    assert len(used) == 9
-    assert used - recorded == {"boxkite_outcomes_rejected_total"}
+    assert len(used) == 10
+    exported = {"boxkite_outcomes_rejected_total", "boxkite_outcomes_total"}
+    assert used - recorded == exported
     service = ModelMonitoringService(built({"x": [1.0, 2.0] * 50}, [0.2, 0.8] * 50, actual=[0, 1] * 50), sink="none")
-    assert b"boxkite_outcomes_rejected_total{" in service.export_http()[0]
+    text = service.export_http()[0].decode()
+    assert all(f"{name}{{" in text for name in exported)
 
 
 def test_the_limit_of_wrong_rows_is_the_one_of_the_alert() -> None:

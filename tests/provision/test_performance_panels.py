@@ -66,6 +66,15 @@ def test_panels_show_the_numbers_of_python(tmp_path: Path, kind: str) -> None:
     assert (("Is it worse than validated?", "z") in numbers) == (kind != "regression")
 
 
+def test_outcomes_of_a_class_that_training_never_had_are_shown(tmp_path: Path) -> None:
+    population = Population("classes")
+    rules, expr = Rules(tmp_path, rules_text(ONE_WINDOW)), expressions()["Outcomes", "unseen class"]
+    good, bad = population.replica(200, 5), population.replica(400, 6, worse=0.5)
+    assert rules.evaluate([good], [expr]) == [[]]
+    (found,) = rules.evaluate([bad], [expr])
+    assert found == [({}, pytest.approx(bad.service.performance().coverage.unseen))]
+
+
 def test_rejected_outcomes_are_shown_by_reason(tmp_path: Path) -> None:
     population = Population("binary")
     replica = population.replica(4, 5)

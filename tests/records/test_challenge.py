@@ -13,7 +13,15 @@ import pandas
 import pytest
 from flask import Flask, request
 from scipy import stats
-from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from flask_boxkite import Baseline, Boxkite, BoxkiteError, ModelMonitoringService
 from flask_boxkite.performance.challenge import ChallengeReport
@@ -361,11 +369,16 @@ def test_classes_are_compared_by_their_labels(tmp_path: Path, rng: np.random.Gen
         output = {name: 0.7 if name == guess else 0.1 for name in names}
         lines.append(of(baselines[1], 0.5, output, key=f"{row}"))
     write(tmp_path, *lines)
-    given = {"key": [*range(300), 0], "actual": [*actual.tolist(), "z"]}
+    actual[:20] = "z"  # a class that neither has
+    given = {"key": [*range(300), 0, 1], "actual": [*actual.tolist(), None, ["z"]]}
     report = Records(tmp_path).challenge(*baselines, outcomes=given, key="key")
 
     assert (report.kind, report.labels, report.outcomes) == ("classes", ("a", "b", "c", "d"), 300)
-    assert report.rejected["invalid"] == 1
+    assert (report.rejected["invalid"], report.unseen) == (2, 20)
+    assert "Outcomes of a class that neither validation had, for which both models are wrong: 20." in str(report)
+    for name, score in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
+        both = [score(actual, guess, average="macro", zero_division=0.0) for guess in (first, second)]
+        assert [report[name].champion, report[name].challenger] == pytest.approx(both), name
     assert report["accuracy"].champion == pytest.approx(accuracy_score(actual, first))
     assert report["accuracy"].challenger == pytest.approx(accuracy_score(actual, second))
     assert report.disagreement.value == pytest.approx(np.mean(first != second))

@@ -21,6 +21,7 @@ import pytest
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
+    confusion_matrix,
     f1_score,
     log_loss,
     mean_absolute_error,
@@ -119,8 +120,9 @@ def of_classes(directory: Path) -> World:
     columns = {"x": features[:2000, 0], "y": features[:2000, 1]}
     baseline = built(columns, probabilities[:2000], actual=actual[:2000], classes=CLASSES)
     features, probabilities, actual = features[2000:], probabilities[2000:], actual[2000:]
+    actual[::9] = "d"  # a class that training never had
     outputs = [dict(zip(CLASSES.tolist(), row, strict=True)) for row in probabilities.tolist()]
-    world = served(baseline, features.tolist(), outputs, actual.tolist(), directory, "d")
+    world = served(baseline, features.tolist(), outputs, actual.tolist(), directory, ["d"])
     known = np.arange(1000) % 7 > 0
     return replace(world, outputs=CLASSES[probabilities.argmax(axis=1)][known], actual=actual[known])
 
@@ -185,6 +187,9 @@ def test_realised_metrics_of_classes_are_the_ones_of_scikit_learn(worlds: dict[s
     report = world.report()
     assert report["accuracy"].realised == pytest.approx(accuracy_score(world.actual, world.outputs), abs=1e-15)
     assert report["f1"].realised == pytest.approx(f1_score(world.actual, world.outputs, average="macro"), abs=1e-12)
+    assert report.coverage.unseen == np.count_nonzero(world.actual == "d") > 90
+    table = confusion_matrix(world.actual, world.outputs, labels=[*CLASSES, "d"]).T[:3]
+    assert [list(row) for row in report.confusion] == table.tolist()
 
 
 def test_realised_metrics_of_numbers_are_the_ones_of_scikit_learn(worlds: dict[str, World]) -> None:

@@ -22,7 +22,7 @@ from flask_boxkite.baseline.validation import (
     RegressionValidation,
     Validation,
 )
-from flask_boxkite.naming import canonical_number, parse_number
+from flask_boxkite.naming import UNSEEN, canonical_number, parse_number
 from flask_boxkite.promtext.family import Family, label_text
 from flask_boxkite.promtext.sample import Sample
 
@@ -106,10 +106,14 @@ def _about(validation: Validation) -> str:
     return label_text(kind=validation.kind, output=validation.output)
 
 
-def cell_labels(validation: Validation) -> list[str]:
+def cell_labels(validation: Validation, *, with_unseen: bool = False) -> list[str]:
     """Return the label text of each cell of outcomes: bin, predicted and actual value, and how right that is.
 
     A number has only bins here.
+
+    Args:
+        validation: Validation of the model.
+        with_unseen: Whether classes have one actual value more, `UNSEEN`, as `OutcomeCells` has them.
     """
     names = bin_names(validation.upper_bounds)
     if isinstance(validation, BinaryValidation):
@@ -122,11 +126,12 @@ def cell_labels(validation: Validation) -> list[str]:
             for actual, result in enumerate(_RESULTS[predicted])
         ]
     if isinstance(validation, ClassValidation):
+        others = (UNSEEN,) if with_unseen else ()
         return [
             label_text(bin=name, predicted=predicted, actual=actual, result="right" if actual == predicted else "wrong")
             for predicted in validation.classes
             for name in names
-            for actual in validation.classes
+            for actual in (*validation.classes, *others)
         ]
     return [label_text(bin=name) for name in names]
 

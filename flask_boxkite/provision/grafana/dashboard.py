@@ -247,13 +247,15 @@ def _performance_rows(queries: Queries) -> Iterator[_Row]:
             (8, lines("Is it worse than validated?", meaning, real, "short")),
         ],
     )
+    came = "Outcomes that came in the window; of classes, also how many were of one that validation never had."
+    own = [(queries.outcomes(), "outcomes"), (queries.unseen_outcomes(), "unseen class")]
     coverage = "Outcomes by predictions in the window; of slow outcomes, some belong to earlier predictions."
     rejected = "Outcomes that were not counted, by reason."
     yield _Row(
         "",
         8,
         [
-            (8, lines("Outcomes", "Outcomes that came in the window.", [(queries.outcomes(), "outcomes")], "short")),
+            (8, lines("Outcomes", came, own, "short")),
             (8, lines("Coverage", coverage, [(queries.outcome_coverage(), "coverage")], "percentunit")),
             (8, lines("Rejected outcomes", rejected, [(queries.rejected(), "{{reason}}")], "short")),
         ],

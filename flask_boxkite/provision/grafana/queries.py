@@ -11,6 +11,8 @@ of replicas.
 
 from __future__ import annotations
 
+from flask_boxkite.naming import UNSEEN
+from flask_boxkite.promtext.family import label_text
 from flask_boxkite.provision.performance import Z_LIMIT
 from flask_boxkite.provision.recording import FEATURES, OUTPUTS, Side
 
@@ -137,6 +139,11 @@ class Queries:
     def outcomes(self) -> str:
         """Return the outcomes that came."""
         return f"sum({self._performance('outcomes', 'outcomes')})"
+
+    def unseen_outcomes(self) -> str:
+        """Return the outcomes of a class that validation never had, if there are any."""
+        chosen = label_text(actual=UNSEEN)
+        return f"sum(increase(boxkite_outcomes_total{{{self.model},{chosen}}}[$window])) > 0"
 
     def outcome_coverage(self) -> str:
         """Return outcomes by predicted rows, of which each is expected to have one."""
