@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MARGIN", "even_groups", "extremes_within", "narrow_bounds"]
+__all__ = ["MARGIN", "even_groups", "extremes_within", "narrow_bounds", "told_apart"]
 
 _GROUPS = 10
 """Most groups into which given bins are merged."""
@@ -53,6 +53,37 @@ def narrow_bounds(bounds: Sequence[float], dtype: np.dtype[Any]) -> NDArray[Any]
         nearest = exact.astype(dtype)
         is_above = nearest.astype(str).astype(np.float64) > exact
         return np.where(is_above, np.nextafter(nearest, dtype.type(-np.inf)), nearest)
+
+
+def told_apart(bounds: Iterable[float], preferred: Sequence[float]) -> dict[float, float]:
+    """Return the bound to use for each bound, so that a float32 lies in every bin.
+
+    Ids and tables carry outputs as float32, so neighbours with none between them become one bound: the one that comes
+    first among *preferred*, or else the lowest.
+
+    Args:
+        bounds: Upper bounds of bins.
+        preferred: Bounds in the order of their importance.
+
+    >>> told_apart([0.25, 0.3, 0.30000000000000004], [0.30000000000000004])
+    {0.25: 0.25, 0.3: 0.30000000000000004, 0.30000000000000004: 0.30000000000000004}
+    """
+    runs: list[list[float]] = []
+    for bound in sorted(bounds):
+        if runs and _single_below(bound) <= runs[-1][-1]:
+            runs[-1].append(bound)
+        else:
+            runs.append([bound])
+    ranks = {bound: rank for rank, bound in enumerate(preferred)}
+    chosen = [min(run, key=lambda bound: (ranks.get(bound, len(ranks)), bound)) for run in runs]
+    return {bound: choice for run, choice in zip(runs, chosen, strict=True) for bound in run}
+
+
+def _single_below(bound: float) -> float:
+    """Return the largest float32 that is not above a bound; minus infinity if there is none."""
+    with np.errstate(over="ignore"):
+        single = np.float32(bound)
+        return float(single if float(single) <= bound else np.nextafter(single, np.float32(-np.inf)))
 
 
 def even_groups(bounds: Sequence[float], counts: Sequence[int]) -> tuple[float, ...]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline.bounds import MARGIN, narrow_bounds
+from flask_boxkite.baseline.bounds import MARGIN, narrow_bounds, told_apart
 from flask_boxkite.baseline.training.ranking import Ranking
 from flask_boxkite.values.conversion import to_number
 from flask_boxkite.values.times import FIRST, LAST, whole_microseconds
@@ -39,7 +39,7 @@ SHARES = (0.0, 0.25, 0.75, 1.0, *DECILES)
 
 
 def choose_bounds(
-    ranking: Ranking, max_bins: int, *, is_time: bool = False, edges: Collection[float] = ()
+    ranking: Ranking, max_bins: int, *, is_time: bool = False, edges: Sequence[float] = ()
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Choose the bounds of bins and groups for a column's finite numbers, as `bounds_of_quantiles` does.
 
@@ -47,7 +47,7 @@ def choose_bounds(
         ranking: Ranking of the column, with at least one finite number.
         max_bins: Most finite bounds to return, unless the deciles alone are more.
         is_time: Whether the numbers are moments.
-        edges: Bounds that are wanted.
+        edges: Bounds that are wanted, the most important first.
     """
     below, above = (int(np.count_nonzero(ranking.values == infinity)) for infinity in (-np.inf, np.inf))
     size = ranking.size - below - above
@@ -63,7 +63,7 @@ def bounds_of_quantiles(
     max_bins: int,
     *,
     is_time: bool = False,
-    edges: Collection[float] = (),
+    edges: Sequence[float] = (),
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Choose the bounds of bins and groups for a column.
 
@@ -75,7 +75,8 @@ def bounds_of_quantiles(
         size: Number of finite values, at least one.
         max_bins: Most finite bounds to return, unless the deciles alone are more.
         is_time: Whether the values are moments: then no bound leaves the calendar, and each can be written.
-        edges: Bounds that are wanted, and replace the bounds of equal width; they may lie outside of the values.
+        edges: Bounds that are wanted, the most important first. They replace the bounds of equal width, and may lie
+            outside of the values. A float32 then lies in every bin (`bounds.told_apart`).
 
     Returns:
         The upper bounds of bins, and the ones at which groups end; the first end is ``-inf`` if no float is below the
@@ -94,6 +95,9 @@ def bounds_of_quantiles(
 
     # No group ends at the largest value itself, because the next group could never be filled.
     groups = {low if low < smallest else -math.inf, *(deciles - {largest}), high}
+    if edges:
+        used = told_apart(fixed | fill, edges)
+        fixed, fill, groups = set(used.values()), set(), {used.get(end, end) for end in groups}
     bounds, ends = tuple(sorted(fixed | fill)), tuple(sorted(groups))
     return (whole_microseconds(bounds), whole_microseconds(ends)) if is_time else (bounds, ends)
 

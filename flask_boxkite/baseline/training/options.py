@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from operator import index
 from typing import Any
 
+from flask_boxkite.baseline.bounds import told_apart
 from flask_boxkite.baseline.distribution import Discrete
 from flask_boxkite.baseline.training.columns import Column
 from flask_boxkite.baseline.training.given_bounds import GivenBounds, given_bounds
@@ -194,7 +195,9 @@ class BaselineOptions:
         if bounds.are_dates and not is_time:
             fact = f"Column {name!r} holds numbers, but its bins are dates."
             raise ColumnError([Problem(fact, "Give numbers as bins, or dates as values.")])
-        values = tuple(sorted({*bounds.values, *self.edges.get(name, ())}))
+        edges = self.edges.get(name, ())
+        wanted = (*edges[:1], *bounds.values, *edges[1:])
+        values = tuple(sorted({*told_apart({*wanted}, wanted).values()} if edges else {*wanted}))
         return whole_microseconds(values) if is_time else values
 
     def refuse_bins(self, name: str) -> None:

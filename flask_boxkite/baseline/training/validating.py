@@ -299,7 +299,8 @@ class _BinaryRows:
         if not self.is_probability:
             return {self.name: (below,)}
         ends = {0.0: np.any(self.scores == 0), _BELOW_ONE: np.any(self.scores == 1)}
-        return {self.name: tuple(sorted({below, *GRID, *(end for end, is_reached in ends.items() if is_reached)}))}
+        reached = (end for end, is_reached in ends.items() if is_reached)
+        return {self.name: tuple(dict.fromkeys((below, *reached, *GRID)))}
 
     def validation(self, outputs: Sequence[Distribution]) -> BinaryValidation:
         """Count the rows; see `ValidationRows`."""

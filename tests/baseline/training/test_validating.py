@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from sklearn.metrics import (
 from flask_boxkite import Baseline, BaselineError, BinMismatchError, ModelMonitoringService
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.cli.group import boxkite
+from flask_boxkite.outcomes.sealing import Rounding, rounded
 from flask_boxkite.performance.binary import expected as expected_metrics
 from flask_boxkite.performance.binary import losses_of_rows, validated
 from tests.baseline.training.building import built
@@ -553,3 +554,41 @@ def test_other_thresholds_cannot_be_added(rows: dict[str, Any]) -> None:
         first.merge(second)
     without = built(rows, "score", bins=bounds | {"score": list(first.outputs[0].upper_bounds)}, exclude=["defaulted"])
     assert first.merge(without).validation is None
+
+
+# --- scores as ids carry them ---------------------------------------------------------------------------------------
+
+VOTES = st.integers(0, 20).map(lambda votes: votes / 20)
+NEARLY = st.sampled_from([0.1 + 0.2, 0.3, math.nextafter(0.7, 0), math.nextafter(0.7, 1), 0.05 * 3])
+
+
+@given(
+    st.lists(VOTES | NEARLY | st.floats(0, 1), min_size=30, max_size=60),
+    VOTES.filter(lambda threshold: threshold > 0),
+    st.none() | st.lists(VOTES, min_size=2, unique=True),
+)
+def test_every_score_has_a_float32_in_its_bin(scores: list[float], threshold: float, bins: list[float] | None) -> None:
+    """Ids carry a score as float32: one whose bin has none would never find its outcome."""
+    actual = [number % 2 for number in range(len(scores))]
+    options = {} if bins is None else {"bins": {"output": sorted(bins)}}
+    validation = binary({"x": list(range(len(scores)))}, scores, actual=actual, threshold=threshold, **options)
+    rounding = Rounding(validation.upper_bounds, math.nextafter(1.0, 0.0))
+    for score in {*scores, threshold, math.nextafter(threshold, 0)}:
+        single = rounded(score, rounding)
+        assert single is not None, score
+        assert float(np.float32(single)) == single
+        bin_ = bisect_left(validation.upper_bounds, single)
+        assert bin_ == bisect_left(validation.upper_bounds, score)
+        assert (bin_ >= validation.first_positive) == (score >= threshold)
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.7, 0.5, 0.95])
+def test_an_outcome_at_the_threshold_finds_its_prediction(threshold: float) -> None:
+    random = np.random.default_rng(1)
+    score = random.integers(0, 21, 2000) / 20
+    actual = (random.random(2000) < score).astype(int)
+    baseline = built({"x": np.arange(1000)}, score[:1000], actual=actual[:1000], threshold=threshold)
+    service = ModelMonitoringService(baseline, sink="none")
+    for s, y in zip(score[1000:].tolist(), actual[1000:].tolist(), strict=True):
+        assert service.log_outcome(service.log_prediction(features=[1.0], output=s), y)
+    assert service.performance()["accuracy"].realised == accuracy_score(actual[1000:], score[1000:] >= threshold)
