@@ -26,6 +26,12 @@ __all__ = ["Sent", "outcomes", "send"]
 _WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each further attempt with a part that could not be written."""
 
+_UNKNOWN = (
+    "A server knows ids of its own BOXKITE_ID_KEY and baseline; row 0 of a batch is '{id}/0'. "
+    "'flask boxkite performance --records' joins outcomes with all records."
+)
+"""Remedy for outcomes of unknown predictions."""
+
 _SHOWN = 5
 """Most outcomes that are named for each reason."""
 
@@ -56,6 +62,9 @@ def outcomes(file: Path, url: str, token: str | None) -> None:
         msg = f"There are no outcomes in '{file}'."
         raise BoxkiteError(msg)
     write("".join(f"{printable(line)}\n" for line in _summary(sent)), None)
+    if not sent.counted and not sent.rejected["repeated"]:
+        msg = f"No outcome in '{file}' was counted."
+        raise BoxkiteError(f"{msg} {_UNKNOWN}" if sent.rejected["unknown"] else msg)
 
 
 @dataclass
@@ -144,3 +153,5 @@ def _summary(sent: Sent) -> Iterator[str]:
         more = f" and {number - len(shown):,} more" if number > len(shown) else ""
         where = f": {', '.join(f'{each:,}' for each in shown)}{more}" if shown else ""
         yield f"  {number:,} {REASONS.get(reason, reason)}{where}"
+    if sent.counted and sent.rejected["unknown"]:
+        yield _UNKNOWN

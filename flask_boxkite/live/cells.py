@@ -101,6 +101,11 @@ class ContinuousCells:
         block[self.offset : self.missing] += counts
         block[self.missing] += missing
 
+    def bins_of(self, column: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the bin of each number in an array, none of which is NaN."""
+        column = self.width.rounded_column(column)
+        return np.searchsorted(self.bounds_for(column.dtype), column, side="left")
+
     def bounds_for(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the bounds with which numbers of this type are compared."""
         bounds = self._narrow.get(dtype.char)

@@ -323,7 +323,9 @@ class ModelOutcomes:
         return _Counted(Outcome(prediction.fingerprint, cells), prediction.time)
 
     def _prediction(self, given: Given) -> _Prediction | str:
-        text = given.prediction_id
+        text: Any = given.prediction_id
+        if not isinstance(text, str):  # such as NaN, of a frame in which an id is missing
+            text = None
         found = None if text is None else self._found(text)
         if found is None and given.key is not None:
             found = self._remembered(self._fingerprint_of_key(given.key))

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flask_boxkite.baseline import Baseline
+from flask_boxkite.baseline import Baseline, Continuous
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation, Validation
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.live.cells import ContinuousCells
 from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
 
 __all__ = ["KnownRow", "KnownRows", "PairReader"]
@@ -100,6 +101,7 @@ class PairReader:
         self.labels = _labels(first, second)
         self.has_losses = all(isinstance(each, BinaryValidation) and each.is_probability for each in (first, second))
         self._places = [self._places_of(each) for each in (first, second)]
+        self._cells = list(map(_score_cells, (champion, challenger)))
 
     def _places_of(self, validation: Validation) -> NDArray[np.int64]:
         """Return the places of a model's actual values among the labels; behind its classes, the place of any other."""
@@ -114,12 +116,14 @@ class PairReader:
             values: Numbers that stand for the outputs, shape (2, rows).
         """
         guesses = []
-        for own, validation, places in zip(values, self._validations, self._places, strict=True):
+        for own, validation, places, cells in zip(values, self._validations, self._places, self._cells, strict=True):
             if isinstance(validation, ClassValidation):
                 guesses.append(places[own.astype(np.int64) // (len(validation.upper_bounds) + 1)])
             else:
                 assert isinstance(validation, BinaryValidation)
-                guesses.append((own >= validation.threshold).astype(np.int64))
+                assert cells is not None
+                # By bins, as live: scores of float32 compare by the decimals that training had.
+                guesses.append((cells.bins_of(own) >= validation.first_positive).astype(np.int64))
         return np.stack(guesses)
 
     def known(self, values: Sequence[float], actual: object) -> KnownRow | None:
@@ -161,6 +165,16 @@ def _reader(baseline: Baseline) -> OutcomeReader:
     reader = outcome_reader(baseline)
     assert reader is not None
     return reader
+
+
+def _score_cells(baseline: Baseline) -> ContinuousCells | None:
+    """Return the bins of a score with two actual values; None for other kinds."""
+    validation = baseline.validation
+    if not isinstance(validation, BinaryValidation):
+        return None
+    (item,) = (item for item in baseline.outputs if item.name == validation.output)
+    assert isinstance(item, Continuous)
+    return ContinuousCells(item, 0)
 
 
 def _labels(first: Validation, second: Validation) -> tuple[str, ...]:

@@ -57,6 +57,12 @@ def table(rows: list[tuple[Any, ...]]) -> str:
     return text.getvalue()
 
 
+REMEDY = (
+    "A server knows ids of its own BOXKITE_ID_KEY and baseline; row 0 of a batch is '{id}/0'. "
+    "'flask boxkite performance --records' joins outcomes with all records."
+)
+
+
 # --- a running server ------------------------------------------------------------------------------------------------
 
 
@@ -72,6 +78,7 @@ def test_what_was_counted_is_said_and_why_others_were_not(world: World) -> None:
             "  1 with a value that cannot be read: 5",
             "  1 sent again: 4",
             "  2 of unknown predictions: 2, 7",
+            REMEDY,
         ],
     )
     assert counted(world) == before + 3
@@ -80,6 +87,15 @@ def test_what_was_counted_is_said_and_why_others_were_not(world: World) -> None:
     assert result.output.splitlines()[0] == "0 of 7 outcomes were counted."
     assert "  4 sent again: 1, 3, 4, 6" in result.output
     assert counted(world) == before + 3
+
+
+def test_a_file_of_which_nothing_counts_fails(world: World) -> None:
+    """A job that runs every night must not lose all outcomes in silence."""
+    Path("o.csv").write_text(table([("nonsense", 1), (world.ids[19], "maybe")]))
+    result = outcomes("o.csv", "--url", world.route, "--token", TOKEN)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[0] == "0 of 2 outcomes were counted."
+    assert "Error: No outcome in 'o.csv' was counted. A server knows ids of its own BOXKITE_ID_KEY" in result.output
 
 
 def test_a_long_file_is_sent_in_parts(world: World) -> None:
@@ -93,6 +109,7 @@ def test_a_long_file_is_sent_in_parts(world: World) -> None:
     assert result.output.splitlines() == [
         "280 of 289 outcomes were counted.",
         "  9 of unknown predictions: 280, 281, 282, 283, 284 and 4 more",
+        REMEDY,
     ]
     assert counted(world) == before + 280
 

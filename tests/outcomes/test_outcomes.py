@@ -6,11 +6,13 @@ import hashlib
 import json
 import math
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from flask import Flask, request
 from sklearn.metrics import (
@@ -547,3 +549,13 @@ def test_outcomes_are_redacted_nowhere_else(baseline: Baseline, tmp_path: Path) 
         assert monitor.log_outcome(prediction, 1)
         monitor.flush()
     assert sink.records[0]["prediction_id"] == prediction
+
+
+@pytest.mark.parametrize("wrong", [math.nan, 7, b"id", ["id"], uuid.UUID(int=7), pd.NA, np.float64("nan")], ids=repr)
+def test_an_id_that_is_no_text_is_unknown(service: ModelMonitoringService, wrong: Any) -> None:
+    """A frame in which an id is missing has NaN there."""
+    assert not service.log_outcome(wrong, 1)
+    assert sample(service, "boxkite_outcomes_rejected_total", reason="unknown") == 1
+    prediction = service.log_prediction(features=[40.0, 80.0], output=0.25, key="A-7")
+    assert service.log_outcome(wrong, 1, key="A-7")
+    assert prediction

@@ -505,3 +505,25 @@ def test_a_row_takes_24_bytes(champion: Baseline) -> None:
     held = sum(sys.getsizeof(column) for column in (rows._fingerprints, rows._times, rows._values))
     assert 24 * 20_000 <= held <= 24 * 20_000 * 1.15
     assert len(rows.answers().values) == 20_000
+
+
+def test_scores_of_float32_are_judged_by_their_decimals(tmp_path: Path) -> None:
+    """0.7 of float32 is 0.699999988 as JSON has it, and still at the threshold of 0.7, as everywhere else."""
+    random = np.random.default_rng(3)
+    scores = random.random(3000).round(1).astype(np.float32)
+    actual = random.random(3000) < scores
+    baselines = [
+        built({"x": np.arange(3000)}, scores, actual=actual, threshold=0.7, version=version) for version in ("1", "2")
+    ]
+    for baseline, name in zip(baselines, ("a", "b"), strict=True):
+        service = ModelMonitoringService(baseline, log_dir=str(tmp_path), model=name)
+        for number, score in enumerate(scores[:400].tolist()):
+            service.log_prediction(features=[1], output=score, key=number)
+        service.close()
+    first, second = (Records(tmp_path, model=name) for name in ("a", "b"))
+    outcomes = {"key": list(range(400)), "actual": actual[:400].astype(int)}
+    report = first.challenge(*baselines, against=second, outcomes=outcomes, key="key")
+    alone = first.performance(baselines[0], outcomes=outcomes, key="key")
+    for metric in ("accuracy", "precision", "recall", "f1"):
+        assert report[metric].champion == alone[metric].realised
+    assert alone["recall"].realised == recall_score(actual[:400], scores[:400] >= np.float32(0.7))
