@@ -23,8 +23,9 @@ __all__ = ["FORMAT", "LAG_BOUNDS", "OutcomeCells"]
 
 _HOUR, _DAY = 3600.0, 86400.0
 LAG_BOUNDS = (
-    *(60.0, 600.0, _HOUR, 4 * _HOUR, 12 * _HOUR),
-    *(_DAY, 2 * _DAY, 4 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY, 60 * _DAY, 90 * _DAY, 180 * _DAY),
+    *(60.0, 120.0, 300.0, 600.0, 1200.0, _HOUR, 2 * _HOUR, 4 * _HOUR, 8 * _HOUR, 12 * _HOUR),
+    *(_DAY, 2 * _DAY, 4 * _DAY, 7 * _DAY, 10 * _DAY, 14 * _DAY, 21 * _DAY, 30 * _DAY),
+    *(45 * _DAY, 60 * _DAY, 90 * _DAY, 180 * _DAY),
 )
 """Upper bounds of the time from a prediction to its outcome, in seconds."""
 

@@ -89,8 +89,9 @@ class Coverage:
         outcomes: Number of outcomes that came in the window.
         unseen: Number of these of a class that validation never had, all of which are wrong; 0 of scores and numbers.
         share: Outcomes by predictions; None without predictions.
-        lag_median: Median time from a prediction to its outcome in seconds; None without outcomes.
-        lag_95: Time within which 95 % of the outcomes came.
+        lag_median: Time in seconds from the prediction, of those in `LAG_BOUNDS`, within which half of the outcomes
+            came; None without outcomes.
+        lag_95: Time within which 95 % of them came.
         rejected: Number of outcomes in the window that were not counted, by reason.
     """
 
@@ -393,12 +394,12 @@ def _coverage(layout: OutcomeCells, outcomes: NDArray[np.int64], predictions: in
 
 
 def _lag(lags: NDArray[np.int64], share: float) -> float | None:
-    """Return a quantile of the time to an outcome, values lying evenly in a bin; None without outcomes."""
+    """Return the upper bound of the bin that holds a quantile of the time to an outcome; None without outcomes."""
     total = int(lags.sum())
     if not total:
         return None
-    ends = np.concatenate([[0], np.cumsum(lags[:-1])])
-    return float(np.interp(share * total, ends, [0.0, *LAG_BOUNDS]))
+    place = int(np.searchsorted(np.cumsum(lags), share * total))
+    return LAG_BOUNDS[min(place, len(LAG_BOUNDS) - 1)]
 
 
 def _too_early(layout: OutcomeCells, outcomes: NDArray[np.int64], now: float) -> str:
