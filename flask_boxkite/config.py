@@ -63,8 +63,8 @@ class Settings:
             empty text is an error; in other optional settings it stands for None.
         metric_names: ``BOXKITE_METRIC_NAMES`` (``labels``): ``boxkite`` for the names of boxkite 0.0.5.
         sink: ``BOXKITE_SINK`` (``auto``): ``fluentd``, ``file``, ``none``, or an object with ``emit_batch(records)``;
-            several as a list, or with commas between. ``auto`` is fluentd if an address is set, else files if a
-            directory is, else none. Here a tuple, empty for ``none``.
+            several as a list, or with commas between. ``auto`` is fluentd if an address is set, and files if a
+            directory is. Here a tuple, empty for ``none``.
         fluentd_addr: ``BOXKITE_FLUENTD_ADDR`` (env ``BEDROCK_FLUENTD_ADDR``): ``host[:24224]``, ``unix:///path`` or
             ``tls://host:port``; several with commas between; when one fails, the next is tried.
         fluentd_prefix: ``BOXKITE_FLUENTD_PREFIX`` (env ``BEDROCK_FLUENTD_PREFIX``, ``models.predictions``): start of
@@ -181,7 +181,8 @@ class Settings:
     def _checked(self) -> Settings:
         """Resolve ``auto`` and check settings that depend on each other."""
         if "auto" in self.sink:
-            sink = ("fluentd",) if self.fluentd_addr else ("file",) if self.log_dir else ()
+            given = (("fluentd", self.fluentd_addr), ("file", self.log_dir))
+            sink = tuple(name for name, place in given if place)
             return dataclasses.replace(self, sink=sink)._checked()
 
         if "fluentd" in self.sink:

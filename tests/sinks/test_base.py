@@ -40,7 +40,7 @@ class Closable(RecordingSink):
         pytest.param({"BOXKITE_SINK": "none", "BOXKITE_LOG_DIR": "logs"}, [], id="none, although a directory is set"),
         pytest.param({"BOXKITE_LOG_DIR": "logs"}, ["file"], id="a directory"),
         pytest.param({"BOXKITE_FLUENTD_ADDR": "fluentd"}, ["fluentd"], id="an address"),
-        pytest.param({**BOTH}, ["fluentd"], id="an address and a directory"),
+        pytest.param({**BOTH}, ["fluentd", "file"], id="an address and a directory"),
         pytest.param({**BOTH, "BOXKITE_SINK": "file"}, ["file"], id="chosen"),
         pytest.param({**BOTH, "BOXKITE_SINK": "fluentd, file"}, ["fluentd", "file"], id="both, as a text"),
         pytest.param({**BOTH, "BOXKITE_SINK": ["file", NAMED]}, ["file", "kafka"], id="both, as a list"),
