@@ -37,6 +37,7 @@ from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.performance.comparisons import of_classes
 from flask_boxkite.performance.report import performance_report
 from flask_boxkite.performance.significance import dispersion_of
+from flask_boxkite.records import Records
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.training.building import built
 from tests.faults import file_size_limit
@@ -186,6 +187,56 @@ def test_a_class_that_training_never_had_is_wrong(as_label: bool, tmp_path: Path
         "that are none of kidney, navy, pinto."
     ) in " ".join(str(report).split())
     assert "SIRA" not in str(report.to_dict())
+
+
+@pytest.mark.parametrize("as_label", [True, False], ids=["label", "probabilities"])
+@pytest.mark.parametrize("name", ["none", "NA", "-", "null"])
+def test_a_class_called_none_is_a_class_live_and_in_records(as_label: bool, name: str, tmp_path: Path) -> None:
+    baseline, outputs = of_varieties(as_label=as_label, names=["navy", name, "pinto"])
+    service = ModelMonitoringService(baseline, log_dir=tmp_path / "records", state_dir=str(tmp_path / "state"))
+    guesses = [str(output) if as_label else max(output, key=output.get) for output in outputs[:300]]
+    actual = [guess if row % 2 else guesses[row - 7] for row, guess in enumerate(guesses)]
+    lines = ["prediction_id,actual"]
+    for output, guess, value in zip(outputs, guesses, actual, strict=False):
+        prediction = service.log_prediction(features=[1.0, 1.0], output=guess if as_label else output)
+        assert service.log_outcome(prediction, value)
+        lines.append(f"{prediction},{value}")
+    live = service.performance()
+    service.close()
+    (tmp_path / "outcomes.csv").write_text("\n".join(lines))
+    joined = Records(tmp_path / "records").performance(baseline, outcomes=tmp_path / "outcomes.csv")
+
+    other, _ = of_varieties(as_label=as_label)  # the same rows, but for the names of the classes
+    validated = ModelMonitoringService(other, sink="none").performance()["accuracy"].validated
+    table = confusion_matrix(actual, guesses, labels=live.labels).T
+    assert table[live.labels.index(name)].sum() > 50
+    for report in (live, joined):
+        assert set(report.labels) == {"navy", name, "pinto"}
+        assert [list(row[:3]) for row in report.confusion] == table.tolist()
+        assert report.coverage.unseen == 0
+        assert report["accuracy"].validated == validated
+
+
+def test_texts_for_missing_values_are_of_no_other_class() -> None:
+    _, predicted = of_varieties(as_label=True)
+    actual = np.where(np.arange(900) % 9, predicted, "?")
+    for outputs, options in ((predicted, {}), (np.eye(3)[np.arange(900) % 3], {"classes": VARIETIES})):
+        baseline = built({"x": np.arange(900)}, outputs, actual=actual, missing_texts=("?",), **options)
+        service = ModelMonitoringService(baseline, sink="none")
+        output = "navy" if not options else [0.1, 0.8, 0.1]
+        assert not service.log_outcome(service.log_prediction(features=[1.0], output=output), " ? ")
+        assert service.log_outcome(service.log_prediction(features=[1.0], output=output), "!")
+
+
+def test_an_empty_text_is_no_actual_value() -> None:
+    """It may be a prediction; the field of an outcome is empty where nothing is known."""
+    _, predicted = of_varieties(as_label=True)
+    output = np.where(np.arange(900) % 9, predicted, "")
+    baseline = built({"x": np.arange(900)}, output, actual=predicted)
+    assert '""' in baseline.validation.classes
+    service = ModelMonitoringService(baseline, sink="none")
+    assert not service.log_outcome(service.log_prediction(features=[1.0], output="navy"), "")
+    assert service.log_outcome(service.log_prediction(features=[1.0], output=""), "navy")
 
 
 def test_another_class_that_comes_in_bursts_counts_for_less() -> None:
