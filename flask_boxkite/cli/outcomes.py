@@ -26,6 +26,8 @@ __all__ = ["Sent", "outcomes", "send"]
 _WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each further attempt with a part that could not be written."""
 
+_NO_MODEL = "of a model that the server does not have, or that has no actual values in its baseline"
+
 _SHOWN = 5
 """Most outcomes that are named for each reason."""
 
@@ -138,9 +140,10 @@ def _told(sent: Sent) -> Iterator[None]:
 
 
 def _summary(sent: Sent) -> Iterator[str]:
+    texts = {**REASONS, "no_model": _NO_MODEL}
     yield f"{sent.counted:,} of {sent.size:,} outcomes were counted."
     for reason, number in sorted(sent.rejected.items()):
         shown = sent.examples[reason][:_SHOWN]
         more = f" and {number - len(shown):,} more" if number > len(shown) else ""
         where = f": {', '.join(f'{each:,}' for each in shown)}{more}" if shown else ""
-        yield f"  {number:,} {REASONS.get(reason, reason)}{where}"
+        yield f"  {number:,} {texts.get(reason, reason)}{where}"

@@ -35,7 +35,7 @@ def outcomes_response(request: Request, log: LogOutcomes) -> Response:
 
     The answer is an object with ``counted``, ``rejected`` (numbers by reason) and ``reasons`` (objects with ``index``
     and ``reason``, of the first hundred). Its status is 503 if some could not be written: the same request, sent again,
-    counts these.
+    counts these. Outcomes of a model that the server does not judge are rejected as ``no_model``, whatever others are.
 
     Args:
         request: A POST request.
@@ -56,8 +56,9 @@ def outcomes_response(request: Request, log: LogOutcomes) -> Response:
         return refused(f"The body cannot be read: {error}.", 400)
 
     try:
+        log([], None)  # is any model judged?
         reasons = _counted(items, log)
-    except (BoxkiteError, ConfigError) as error:
+    except BoxkiteError as error:
         return refused(str(error), 409)
     rejected = Counter(reason for reason in reasons if reason is not None)
     shown = [{"index": index, "reason": reason} for index, reason in enumerate(reasons) if reason is not None][:_SHOWN]
@@ -96,14 +97,18 @@ def _of_csv(text: str) -> Iterator[Any]:
 
 def _counted(items: Sequence[Any], log: LogOutcomes) -> list[str | None]:
     """Count outcomes by the model that they name; return the reason for each that was not counted."""
-    reasons: list[str | None] = ["invalid"] * len(items)
+    reasons: list[str | None] = [None] * len(items)
     by_model: dict[str | None, list[tuple[int, Given]]] = {}
     for index, item in enumerate(items):
         given = _given(item)
         model = item.get("model") if isinstance(item, Mapping) else None
         by_model.setdefault(model if isinstance(model, str) else None, []).append((index, given))
     for model, own in by_model.items():
-        for (index, _), reason in zip(own, log([given for _, given in own], model), strict=True):
+        try:
+            answers = log([given for _, given in own], model)
+        except (BoxkiteError, ConfigError):  # others may be counted already
+            answers = ["no_model"] * len(own)
+        for (index, _), reason in zip(own, answers, strict=True):
             reasons[index] = reason
     return reasons
 

@@ -590,6 +590,46 @@ def test_of_several_models_the_id_tells(baseline: Baseline, tmp_path: Path) -> N
         assert [monitor.performance(model)["accuracy"].realised for model in ("a", "b")] == [0, 1]
 
 
+def test_an_outcome_of_an_unknown_model_costs_no_other(baseline: Baseline, tmp_path: Path) -> None:
+    plain = built({"age": [1.0, 2.0] * 50, "income": [1.0, 2.0] * 50}, [0.1, 0.9] * 50)
+    app = Flask(__name__)
+    app.config.update(
+        BOXKITE_BASELINE={"a": baseline, "b": baseline, "plain": plain},
+        BOXKITE_STATE_DIR=str(tmp_path),
+        BOXKITE_OUTCOMES_PATH="/outcomes",
+        BOXKITE_METRICS_TOKEN="secret",
+    )
+    monitor = Boxkite(app)
+    with app.app_context():
+        for model in ("a", "b"):
+            monitor.log_prediction(features=[60.0, 1.0], output=0.6, key="7", model=model)
+    models = ["a", "retired", "plain", "b"]
+    answer = app.test_client().post(
+        "/outcomes",
+        json=[{"key": "7", "actual": 1, "model": model} for model in models],
+        headers={"Authorization": "Bearer secret"},
+    )
+    assert (answer.status_code, answer.json) == (
+        200,
+        {
+            "counted": 2,
+            "rejected": {"no_model": 2},
+            "reasons": [{"index": 1, "reason": "no_model"}, {"index": 2, "reason": "no_model"}],
+        },
+    )
+    with app.app_context():
+        assert [monitor.performance(model).outcomes for model in ("a", "b")] == [1, 1]
+
+
+def test_a_server_without_actual_values_takes_no_outcomes() -> None:
+    plain = built({"age": [1.0, 2.0] * 50, "income": [1.0, 2.0] * 50}, [0.1, 0.9] * 50)
+    app, _, _ = make_app(plain, BOXKITE_OUTCOMES_PATH="/outcomes", BOXKITE_METRICS_TOKEN="secret")
+    for outcome in ({"key": "7", "actual": 1}, {"key": "7", "actual": 1, "model": "other"}):
+        answer = app.test_client().post("/outcomes", json=outcome, headers={"Authorization": "Bearer secret"})
+        assert answer.status_code == 409
+        assert "Outcomes need a baseline with actual values" in answer.text
+
+
 def test_outcomes_are_redacted_nowhere_else(baseline: Baseline, tmp_path: Path) -> None:
     """A redacted record keeps the id by which outcomes find the prediction."""
     app, monitor, sink = make_app(baseline, BOXKITE_STATE_DIR=str(tmp_path), BOXKITE_REDACT=["age"])
