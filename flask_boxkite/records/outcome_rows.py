@@ -15,6 +15,7 @@ import fsspec
 import msgspec
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.outcomes.table import table_of
 from flask_boxkite.suggestion import suggestion
 from flask_boxkite.values.objects import array_of, values_of
 
@@ -154,12 +155,10 @@ def _of_file(path: str, names: tuple[str, str]) -> Any:
         raise BoxkiteError(msg) from error
 
 
-def _of_table(separator: str) -> Callable[[IO[bytes]], list[dict[str, Any]]]:
-    def read(file: IO[bytes]) -> list[dict[str, Any]]:
+def _of_table(separator: str) -> Callable[[IO[bytes]], list[dict[str, str | None]]]:
+    def read(file: IO[bytes]) -> list[dict[str, str | None]]:
         with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
-            rows = csv.DictReader(text, delimiter=separator)
-            rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-            return list(rows)
+            return list(table_of(text, separator)[1])
 
     return read
 

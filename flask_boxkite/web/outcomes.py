@@ -13,6 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.outcomes.model import Given
+from flask_boxkite.outcomes.table import table_of
 from flask_boxkite.payloads import JSON_LINES
 from flask_boxkite.values.keys import key_of
 from flask_boxkite.web.http import POLICY, refused
@@ -85,14 +86,12 @@ def _of_lines(text: str) -> Iterator[Any]:
 
 
 def _of_csv(text: str) -> Iterator[Any]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    names = [name.strip() for name in rows.fieldnames or ()]
+    names, rows = table_of(io.StringIO(text, newline=""))
     if "actual" not in names or not {"prediction_id", "key"} & {*names}:
         msg = "the first line must name the columns 'prediction_id' (or 'key') and 'actual'"
         raise ValueError(msg)
-    rows.fieldnames = names
     # An empty field stands for nothing.
-    return ({name: value for name, value in row.items() if name is not None and value} for row in rows)
+    return ({name: value for name, value in row.items() if value} for row in rows)
 
 
 def _counted(items: Sequence[Any], log: LogOutcomes) -> list[str | None]:

@@ -553,11 +553,17 @@ def test_outcomes_over_http(baseline: Baseline, tmp_path: Path) -> None:
     }
     lines = "".join(json.dumps({"prediction_id": name, "actual": True}) + "\n" for name in ids[3:5])
     assert send(lines, "application/x-ndjson").json["counted"] == 2
-    assert send(f"actual,prediction_id\n1,{ids[5]}\n,{ids[6]}\n", "text/csv").json["counted"] == 1
+    assert send(f"actual,prediction_id\n1, {ids[5]} \n,{ids[6]}\n  ,{ids[6]}\n", "text/csv").json["counted"] == 1
     assert send({"prediction_id": "none", "actual": 1, "predicted": 0.9}).json["counted"] == 1
 
     assert send("{", "application/json").status_code == 400
     assert send("a,b\n1,2\n", "text/csv").status_code == 400
+    answer = send(f"prediction_id;actual\n{ids[6]};1\n", "text/csv")
+    assert (answer.status_code, answer.text.strip()) == (
+        400,
+        "The body cannot be read: the first line has semicolons between the names of columns; separate fields by "
+        "commas.",
+    )
     assert send("x", "text/plain").status_code == 415
     assert send([{"prediction_id": "x" * 1000, "actual": 1}] * 9000).status_code == 413
     with app.app_context():

@@ -273,6 +273,15 @@ def test_outcomes_may_have_any_form(world: World, form: str, tmp_path: Path, mon
     assert report.metrics == world.report().metrics
 
 
+def test_blanks_around_fields_of_a_table_are_no_part_of_them(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.csv"
+    lines = [f" {name} ,\t{actual} " for name, actual in world.outcomes if actual in (0, 1)]
+    path.write_text("\n".join(["prediction_id,actual", *lines]))
+    report = world.report(outcomes=path)
+    assert report.coverage.rejected == {"unknown": 2, "repeated": 3, "late": 0, "invalid": 0, "failed": 0}
+    assert report.metrics == world.report().metrics
+
+
 def test_narrow_floats_are_read_by_their_decimals(worlds: dict[str, World], tmp_path: Path) -> None:
     """As in requests: 100000.1 is no 100000.1015625."""
     write(tmp_path, record({"x": 0.5, "y": 0.5}, output=100000.1, entity_id="e"))
@@ -293,6 +302,11 @@ def test_narrow_floats_are_read_by_their_decimals(worlds: dict[str, World], tmp_
         ("outcomes.txt", "'outcomes.txt' has an unknown suffix. Use .csv, .tsv, .jsonl, .ndjson, .parquet, .pq"),
         ("missing.csv", "'missing.csv' cannot be read: .*No such file"),
         ("latin.csv", "'latin.csv' cannot be read: 'utf-8' codec can't decode"),
+        (
+            "semicolons.csv",
+            "'semicolons.csv' cannot be read: the first line has semicolons between the names of columns",
+        ),
+        ("commas.tsv", "'commas.tsv' cannot be read: .* has commas between .*; separate fields by tabs"),
         ("broken.jsonl", "'broken.jsonl' cannot be read: JSON is malformed"),
         ("broken.parquet", "'broken.parquet' cannot be read: "),
     ],
@@ -302,6 +316,8 @@ def test_what_is_no_table_of_outcomes_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("latin.csv").write_bytes("prediction_id,actual\nx,größer\n".encode("latin-1"))
+    Path("semicolons.csv").write_text("prediction_id;actual\nx;1\n")
+    Path("commas.tsv").write_text("prediction_id,actual\nx,1\n")
     for name in ("broken.jsonl", "broken.parquet"):
         Path(name).write_text("{x")
     with pytest.raises(BoxkiteError, match=message.replace("?", r"\?")):
