@@ -32,6 +32,8 @@ _UNKNOWN = (
 )
 """Remedy for outcomes of unknown predictions."""
 
+_NO_MODEL = "of a model that the server does not have, or that has no actual values in its baseline"
+
 _SHOWN = 5
 """Most outcomes that are named for each reason."""
 
@@ -147,11 +149,12 @@ def _told(sent: Sent) -> Iterator[None]:
 
 
 def _summary(sent: Sent) -> Iterator[str]:
+    texts = {**REASONS, "no_model": _NO_MODEL}
     yield f"{sent.counted:,} of {sent.size:,} outcomes were counted."
     for reason, number in sorted(sent.rejected.items()):
         shown = sent.examples[reason][:_SHOWN]
         more = f" and {number - len(shown):,} more" if number > len(shown) else ""
         where = f": {', '.join(f'{each:,}' for each in shown)}{more}" if shown else ""
-        yield f"  {number:,} {REASONS.get(reason, reason)}{where}"
+        yield f"  {number:,} {texts.get(reason, reason)}{where}"
     if sent.counted and sent.rejected["unknown"]:
         yield _UNKNOWN

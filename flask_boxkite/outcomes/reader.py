@@ -62,9 +62,10 @@ def outcome_reader(baseline: Baseline) -> OutcomeReader | None:
     places = {item.name: place for place, item in enumerate(baseline.outputs)}
     outputs = {item.name: item for item in baseline.outputs}
     if isinstance(validation, ClassValidation):
+        missing_texts = outputs[validation.outputs[0]].missing_texts
         if len(validation.outputs) == 1:
-            return _LabelReader(validation, places[validation.outputs[0]])
-        return _ProbabilityReader(validation, [places[name] for name in validation.outputs])
+            return _LabelReader(validation, missing_texts, places[validation.outputs[0]])
+        return _ProbabilityReader(validation, missing_texts, [places[name] for name in validation.outputs])
     item = outputs[validation.output]
     assert isinstance(item, Continuous)
     kind = _ScoreReader if isinstance(validation, BinaryValidation) else _NumberReader
@@ -92,8 +93,10 @@ class _Labels:
     def place_of_actual(self, value: Any) -> int | None:
         """Return the place of a label, the one behind all labels for any other text, number or boolean.
 
-        None if the value is missing, or is no single value.
+        None if the value is missing, an empty text, or no single value.
         """
+        if isinstance(value, str) and not value.strip():
+            return None
         cell, _ = self._cells.locate(value)
         if cell < self._number:
             return cell
@@ -166,8 +169,8 @@ class _LabelReader:
 
     rounding = NEAREST
 
-    def __init__(self, validation: ClassValidation, place: int) -> None:
-        self._labels = _Labels(validation.classes, frozenset())
+    def __init__(self, validation: ClassValidation, missing_texts: frozenset[str], place: int) -> None:
+        self._labels = _Labels(validation.classes, missing_texts)
         self._classes = len(validation.classes)
         self._place = place
 
@@ -188,8 +191,8 @@ class _ProbabilityReader:
 
     rounding = NEAREST
 
-    def __init__(self, validation: ClassValidation, places: Sequence[int]) -> None:
-        self._labels = _Labels(validation.classes, frozenset())
+    def __init__(self, validation: ClassValidation, missing_texts: frozenset[str], places: Sequence[int]) -> None:
+        self._labels = _Labels(validation.classes, missing_texts)
         self._classes = len(validation.classes)
         self._bounds = validation.upper_bounds
         self._places = places

@@ -6,7 +6,8 @@ import copy
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, overload
@@ -36,7 +37,7 @@ from flask_boxkite.records.folders import MINUTE_SECONDS, Folder, RecordFile
 from flask_boxkite.records.frames import ENGINES, Frame
 from flask_boxkite.records.joining import Joining
 from flask_boxkite.records.keys import IDS
-from flask_boxkite.records.outcome_rows import outcome_rows
+from flask_boxkite.records.outcome_rows import OutcomeRow, outcome_rows
 from flask_boxkite.records.pairing import Answers, ModelRows, Pairs, ValueOf, known_rows
 from flask_boxkite.records.period import Moment, Period
 from flask_boxkite.records.read_counts import ReadCounts
@@ -329,8 +330,9 @@ class Records:
         Args:
             baseline: Baseline with actual values, in whose bins all rows are counted.
             outcomes: Outcomes: a data frame of any library that narwhals knows, a mapping of columns, rows by name, or
-                the path or URL of a file (CSV, TSV, JSON lines, Parquet). They are held in memory. None for the
-                expected values alone.
+                the path or URL of a file (CSV, TSV, JSON lines, Parquet). They are held in memory. If there
+                is a column ``model``, outcomes of other models are left aside, with a warning. None for the expected
+                values alone.
             key: Name of the column of *outcomes* that names the prediction, and of its counterpart in the record:
                 ``prediction_id``, ``entity_id`` or the caller's own ``key``, each with ``/{i}`` for row i of a batch;
                 or a feature, such as the number of an order, which the baseline may lack if it comes by name. A key
@@ -365,13 +367,15 @@ class Records:
         if (whole := counter.segments.get("")) is not None:
             cells[: layout.buckets_start] = whole.cells
         cells[layout.classes_start :] = joining.classes
+        model = self._wanted.model or self._model() or known.model
+        _warn_of_other_models(joining.models, {model})
         return performance_report(
-            self._wanted.model or self._model() or known.model,
+            model,
             known,
             layout,
             cells,
             joining.layout,
-            joining.cells(),
+            joining.cells(model),
             alpha=alpha,
             window=str(self._wanted.period.bounded_by(span)),
         )
@@ -415,7 +419,7 @@ class Records:
         _check("alpha", alpha, "a number between 0 and 1", is_valid=0 < alpha < 1)
         baselines = _loaded(champion), _loaded(challenger)
         reader = PairReader(*baselines)
-        named = [] if outcomes is None else outcome_rows(outcomes, key, actual)
+        named = () if outcomes is None else outcome_rows(outcomes, key, actual)
         sources = (self, against) if against is not None else self._by_fingerprint(*baselines)
 
         answers, names = [], []
@@ -428,7 +432,9 @@ class Records:
         self._counts = sources[0].counts
 
         pairs = Pairs(answers[0], answers[1], key)
-        known, rejected = known_rows(pairs, reader, named)
+        models: Counter[str] = Counter()
+        known, rejected = known_rows(pairs, reader, _of_models(named, {*names}, models))
+        _warn_of_other_models(models, {*names})
         first, second = (
             Contestant(
                 model=name,
@@ -583,6 +589,26 @@ def _with_times(table: Any, name: str) -> Any:
     microseconds = [None if value is None else round(value * 1e6) for value in seconds]
     column = pa.array(microseconds, pa.timestamp("us", tz="UTC"))
     return table.set_column(table.schema.get_field_index(name), name, column)
+
+
+def _of_models(outcomes: Iterable[OutcomeRow], models: Collection[str], named: Counter[str]) -> Iterator[OutcomeRow]:
+    """Yield the outcomes of some models, or of none; add the models that outcomes name to *named*."""
+    for outcome in outcomes:
+        if outcome.model is not None:
+            named[outcome.model] += 1
+        if outcome.model is None or outcome.model in models:
+            yield outcome
+
+
+def _warn_of_other_models(named: Mapping[str, int], own: Collection[str]) -> None:
+    others = {model: number for model, number in named.items() if model not in own}
+    if others:
+        logger.warning(
+            "%d outcomes name another model than %s in their column 'model', and are left aside: %s.",
+            sum(others.values()),
+            " and ".join(map(repr, sorted(own))),
+            _listed([f"{printable(model)} ({number})" for model, number in others.items()]),
+        )
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -7,8 +7,8 @@ counts once: with the first outcome of the key that can be read.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.counting import is_answered
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.keys import IDS, given_key, keys_of
+from flask_boxkite.records.outcome_rows import OutcomeRow
 
 __all__ = ["Joining"]
 
@@ -35,22 +36,21 @@ class Joining:
     Attributes:
         others: Names of features that the key needs and the baseline lacks.
         layout: Meaning of the counts of outcomes.
+        models: Number of outcomes by the model that they name.
         classes: Answered rows by predicted class and bin of its probability, as the last cells of `ModelCells` hold
             them; empty unless probabilities are several outputs.
 
     Args:
         baseline: Baseline of the model, with a validation.
         reader: Reader of its outputs and actual values.
-        outcomes: Keys with actual values.
+        outcomes: Outcomes, perhaps of other models too.
         key: Field of the record in `IDS`, or name of a feature.
 
     Raises:
         BoxkiteError: Records cannot be joined by this key.
     """
 
-    def __init__(
-        self, baseline: Baseline, reader: OutcomeReader, outcomes: Iterable[tuple[Any, Any]], key: str
-    ) -> None:
+    def __init__(self, baseline: Baseline, reader: OutcomeReader, outcomes: Iterable[OutcomeRow], key: str) -> None:
         assert baseline.validation is not None
         features = [item.name for item in baseline.features]
         self.others = () if key in (*IDS, *features) else (key,)
@@ -60,16 +60,19 @@ class Joining:
         self._reader = reader
         self._names = keys_of(key, [*features, *self.others])
         self._id = key if key in ("prediction_id", "entity_id") else None
-        self._unknown = 0
-        self._actuals: dict[str, list[Any]] = {}
+        self._nameless: Counter[str | None] = Counter()
+        self._outcomes: dict[str, list[OutcomeRow]] = {}
+        self.models: Counter[str] = Counter()
         self._found: dict[str, tuple[float, float]] = {}
 
-        for name, actual in outcomes:
-            text = given_key(name, key)
+        for outcome in outcomes:
+            text = given_key(outcome.key, key)
             if text is None:
-                self._unknown += 1
+                self._nameless[outcome.model] += 1
             else:
-                self._actuals.setdefault(text, []).append(actual)
+                self._outcomes.setdefault(text, []).append(outcome)
+            if outcome.model is not None:
+                self.models[outcome.model] += 1
 
     def add(self, records: Sequence[Record], aligner: Aligner) -> None:
         """Join some records.
@@ -81,8 +84,8 @@ class Joining:
         for record in filter(is_answered, records):
             if self._id is not None and record.rows == 1:
                 self._join_row_zero(getattr(record, self._id))
-            names = self._names(record, aligner) if self._actuals else ()
-            found = [(place, name) for place, name in enumerate(names) if name in self._actuals]
+            names = self._names(record, aligner) if self._outcomes else ()
+            found = [(place, name) for place, name in enumerate(names) if name in self._outcomes]
             if not found and not self.classes.size:
                 continue
             values = [self._reader.value_of(row) for row in aligner.output_rows(record) or ()]
@@ -95,20 +98,26 @@ class Joining:
 
     def _join_row_zero(self, id_: str | None) -> None:
         """Take outcomes of row 0 of a prediction of one row for outcomes of the prediction."""
-        if (actuals := self._actuals.pop(f"{id_}/0", None)) is not None and id_ is not None:
-            self._actuals.setdefault(id_, []).extend(actuals)
+        if (outcomes := self._outcomes.pop(f"{id_}/0", None)) is not None and id_ is not None:
+            self._outcomes.setdefault(id_, []).extend(outcomes)
 
     def _find(self, name: str, seconds: float, value: float | None) -> None:
         """Note the number that stands for a prediction's outputs; with None, outcomes do not find it."""
         if value is not None and seconds >= self._found.get(name, _NEVER)[0]:
             self._found[name] = (seconds, value)
 
-    def cells(self) -> NDArray[np.int64]:
-        """Return the counts of the outcomes; those that have found no record so far are ``unknown``."""
+    def cells(self, model: str) -> NDArray[np.int64]:
+        """Return the counts of the outcomes; those that have found no record so far are ``unknown``.
+
+        Args:
+            model: Name of the model. Outcomes of others are left aside.
+        """
+        wanted = (None, model)
         cells = np.zeros(self.layout.size, dtype=np.int64)
         rejections = cells[self.layout.rejections_start :]
-        rejections[_UNKNOWN] = self._unknown
-        for name, actuals in self._actuals.items():
+        rejections[_UNKNOWN] = sum(self._nameless[each] for each in wanted)
+        for name, outcomes in self._outcomes.items():
+            actuals = [outcome.actual for outcome in outcomes if outcome.model in wanted]
             found = self._found.get(name)
             if found is None:
                 rejections[_UNKNOWN] += len(actuals)

@@ -8,22 +8,41 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
 from pathlib import PurePosixPath
-from typing import IO, Any
+from sys import intern
+from typing import IO, Any, NamedTuple
 
 import fsspec
 import msgspec
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.outcomes.table import table_of
 from flask_boxkite.suggestion import suggestion
 from flask_boxkite.values.objects import array_of, values_of
 
-__all__ = ["outcome_rows"]
+__all__ = ["OutcomeRow", "outcome_rows"]
+
+_MODEL = "model"
+"""Name of the column that names the model of an outcome, as in files for a server."""
 
 _FORMS = "a data frame, a mapping of columns, rows by name, or the path of a CSV, TSV, JSON lines or Parquet file"
 
 
-def outcome_rows(outcomes: Any, key: str, actual: str) -> Iterator[tuple[Any, Any]]:
-    """Return the key and the actual value of each outcome.
+class OutcomeRow(NamedTuple):
+    """An outcome as it is kept.
+
+    Attributes:
+        key: Key of its prediction.
+        actual: Value that came true.
+        model: Name of the model of which it is; None if it may be of any.
+    """
+
+    key: Any
+    actual: Any
+    model: str | None
+
+
+def outcome_rows(outcomes: Any, key: str, actual: str) -> Iterator[OutcomeRow]:
+    """Return the outcomes, with the model of each if there is a column ``model`` that is neither key nor actual value.
 
     Args:
         outcomes: Data frame of any library that narwhals knows, mapping of columns, rows by name, or path or URL of a
@@ -38,13 +57,15 @@ def outcome_rows(outcomes: Any, key: str, actual: str) -> Iterator[tuple[Any, An
     if isinstance(outcomes, (str, os.PathLike)):
         outcomes = _of_file(os.fspath(outcomes), names)
     columns = _columns(outcomes, names)
-    if columns is None:
-        return _of_rows(outcomes, names)
-    keys, actuals = (_values(columns[name]) for name in names)
-    if len(keys) != len(actuals):
-        msg = f"The outcomes have {len(keys):,} values of {key!r} and {len(actuals):,} of {actual!r}. Each needs both."
-        raise BoxkiteError(msg)
-    return zip(keys, actuals, strict=True)
+    found = _of_rows(outcomes, names) if columns is None else _of_columns(columns, names)
+    if _MODEL in names:
+        return (OutcomeRow(name, value, None) for name, value, _ in found)
+    return (OutcomeRow(name, value, _named(model)) for name, value, model in found)
+
+
+def _named(model: Any) -> str | None:
+    """Return the name of a model; None for an empty field or a missing value."""
+    return intern(str(model)) if isinstance(model, str) and model.strip() else None
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -62,9 +83,23 @@ def _columns(outcomes: Any, names: tuple[str, str]) -> Mapping[str, Any] | None:
     frame = nw.from_native(outcomes, pass_through=True)
     if not isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
         return None
-    _check_names(names, frame.collect_schema().names())
-    chosen = frame.lazy().select(*dict.fromkeys(names)).collect()
-    return {name: chosen.get_column(name).to_native() for name in names}
+    known = frame.collect_schema().names()
+    _check_names(names, known)
+    chosen = frame.lazy().select(name for name in known if name in (*names, _MODEL)).collect()
+    return {name: chosen.get_column(name).to_native() for name in chosen.columns}
+
+
+def _of_columns(columns: Mapping[str, Any], names: tuple[str, str]) -> Iterator[tuple[Any, Any, Any]]:
+    keys, actuals = (_values(columns[name]) for name in names)
+    models = _values(columns[_MODEL]) if _MODEL in columns else [None] * len(keys)
+    for name, values in ((names[1], actuals), (_MODEL, models)):
+        if len(values) != len(keys):
+            msg = (
+                f"The outcomes have {len(keys):,} values of {names[0]!r} and {len(values):,} of {name!r}. "
+                "Each needs both."
+            )
+            raise BoxkiteError(msg)
+    return zip(keys, actuals, models, strict=True)
 
 
 def _values(column: Any) -> list[Any]:
@@ -75,21 +110,21 @@ def _values(column: Any) -> list[Any]:
     return list(column if array is None else array)
 
 
-def _of_rows(rows: Any, names: tuple[str, str]) -> Iterator[tuple[Any, Any]]:
+def _of_rows(rows: Any, names: tuple[str, str]) -> Iterator[tuple[Any, Any, Any]]:
     if not isinstance(rows, Iterable) or isinstance(rows, bytes):
         msg = f"'outcomes' must be {_FORMS}, got {type(rows).__name__}."
         raise BoxkiteError(msg)
     known: dict[str, None] = {}
-    pairs = []
+    found = []
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
             msg = f"'outcomes' must be {_FORMS}, but item {index} is of type {type(row).__name__}."
             raise BoxkiteError(msg)
         known.update(dict.fromkeys(row))
-        pairs.append((row.get(names[0]), row.get(names[1])))
-    if pairs:
+        found.append((row.get(names[0]), row.get(names[1]), row.get(_MODEL)))
+    if found:
         _check_names(names, list(known))
-    return iter(pairs)
+    return iter(found)
 
 
 def _check_names(names: Iterable[str], known: list[str]) -> None:
@@ -120,12 +155,10 @@ def _of_file(path: str, names: tuple[str, str]) -> Any:
         raise BoxkiteError(msg) from error
 
 
-def _of_table(separator: str) -> Callable[[IO[bytes]], list[dict[str, Any]]]:
-    def read(file: IO[bytes]) -> list[dict[str, Any]]:
+def _of_table(separator: str) -> Callable[[IO[bytes]], list[dict[str, str | None]]]:
+    def read(file: IO[bytes]) -> list[dict[str, str | None]]:
         with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
-            rows = csv.DictReader(text, delimiter=separator)
-            rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-            return list(rows)
+            return list(table_of(text, separator)[1])
 
     return read
 

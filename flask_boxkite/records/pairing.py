@@ -22,6 +22,7 @@ from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.counting import is_answered
 from flask_boxkite.records.decoding import Record
 from flask_boxkite.records.keys import given_key, keys_of
+from flask_boxkite.records.outcome_rows import OutcomeRow
 from flask_boxkite.values.ids import request_part
 
 __all__ = ["Answers", "ModelRows", "Pairs", "ValueOf", "known_rows"]
@@ -142,26 +143,24 @@ class Pairs:
         return places, is_of_one
 
 
-def known_rows(
-    pairs: Pairs, reader: PairReader, outcomes: Iterable[tuple[Any, Any]]
-) -> tuple[KnownRows, dict[str, int]]:
+def known_rows(pairs: Pairs, reader: PairReader, outcomes: Iterable[OutcomeRow]) -> tuple[KnownRows, dict[str, int]]:
     """Return the pairs that have an outcome, and the number of other outcomes by reason.
 
     Args:
         pairs: Rows that both models answered.
         reader: Reader of their outputs and actual values.
-        outcomes: Keys with actual values.
+        outcomes: Outcomes of these models.
     """
     known, is_known = KnownRows(), bytearray(len(pairs))
     rejected = dict.fromkeys(("unknown", "alone", "repeated", "invalid"), 0)
     left = iter(outcomes)
     while chunk := list(islice(left, _AT_ONCE)):
-        places, is_of_one = pairs.find([name for name, _ in chunk])
+        places, is_of_one = pairs.find([outcome.key for outcome in chunk])
         values = iter(pairs.values[:, places[places >= 0]].T.tolist())
-        for (_, actual), place, is_alone in zip(chunk, places.tolist(), is_of_one.tolist(), strict=True):
+        for outcome, place, is_alone in zip(chunk, places.tolist(), is_of_one.tolist(), strict=True):
             if place < 0:
                 rejected["alone" if is_alone else "unknown"] += 1
-            elif (row := reader.known(next(values), actual)) is None:
+            elif (row := reader.known(next(values), outcome.actual)) is None:
                 rejected["invalid"] += 1
             elif is_known[place]:
                 rejected["repeated"] += 1

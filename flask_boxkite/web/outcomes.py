@@ -13,6 +13,7 @@ from werkzeug.wrappers import Request, Response
 
 from flask_boxkite.errors import BoxkiteError, ConfigError
 from flask_boxkite.outcomes.model import Given
+from flask_boxkite.outcomes.table import table_of
 from flask_boxkite.payloads import JSON_LINES
 from flask_boxkite.values.keys import key_of
 from flask_boxkite.web.http import POLICY, refused
@@ -35,7 +36,7 @@ def outcomes_response(request: Request, log: LogOutcomes) -> Response:
 
     The answer is an object with ``counted``, ``rejected`` (numbers by reason) and ``reasons`` (objects with ``index``
     and ``reason``, of the first hundred). Its status is 503 if some could not be written: the same request, sent again,
-    counts these.
+    counts these. Outcomes of a model that the server does not judge are rejected as ``no_model``, whatever others are.
 
     Args:
         request: A POST request.
@@ -56,8 +57,9 @@ def outcomes_response(request: Request, log: LogOutcomes) -> Response:
         return refused(f"The body cannot be read: {error}.", 400)
 
     try:
+        log([], None)  # is any model judged?
         reasons = _counted(items, log)
-    except (BoxkiteError, ConfigError) as error:
+    except BoxkiteError as error:
         return refused(str(error), 409)
     rejected = Counter(reason for reason in reasons if reason is not None)
     shown = [{"index": index, "reason": reason} for index, reason in enumerate(reasons) if reason is not None][:_SHOWN]
@@ -84,26 +86,28 @@ def _of_lines(text: str) -> Iterator[Any]:
 
 
 def _of_csv(text: str) -> Iterator[Any]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    names = [name.strip() for name in rows.fieldnames or ()]
+    names, rows = table_of(io.StringIO(text, newline=""))
     if "actual" not in names or not {"prediction_id", "key"} & {*names}:
         msg = "the first line must name the columns 'prediction_id' (or 'key') and 'actual'"
         raise ValueError(msg)
-    rows.fieldnames = names
     # An empty field stands for nothing.
-    return ({name: value for name, value in row.items() if name is not None and value} for row in rows)
+    return ({name: value for name, value in row.items() if value} for row in rows)
 
 
 def _counted(items: Sequence[Any], log: LogOutcomes) -> list[str | None]:
     """Count outcomes by the model that they name; return the reason for each that was not counted."""
-    reasons: list[str | None] = ["invalid"] * len(items)
+    reasons: list[str | None] = [None] * len(items)
     by_model: dict[str | None, list[tuple[int, Given]]] = {}
     for index, item in enumerate(items):
         given = _given(item)
         model = item.get("model") if isinstance(item, Mapping) else None
         by_model.setdefault(model if isinstance(model, str) else None, []).append((index, given))
     for model, own in by_model.items():
-        for (index, _), reason in zip(own, log([given for _, given in own], model), strict=True):
+        try:
+            answers = log([given for _, given in own], model)
+        except (BoxkiteError, ConfigError):  # others may be counted already
+            answers = ["no_model"] * len(own)
+        for (index, _), reason in zip(own, answers, strict=True):
             reasons[index] = reason
     return reasons
 

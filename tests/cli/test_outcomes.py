@@ -98,6 +98,23 @@ def test_a_file_of_which_nothing_counts_fails(world: World) -> None:
     assert "Error: No outcome in 'o.csv' was counted. A server knows ids of its own BOXKITE_ID_KEY" in result.output
 
 
+def test_an_outcome_of_an_unknown_model_ends_no_file(world: World) -> None:
+    before = counted(world)
+    lines = [{"prediction_id": world.ids[number], "actual": 1, "model": "retired"} for number in range(3, AT_ONCE + 3)]
+    lines.append({"prediction_id": world.ids[3], "actual": 1, "model": "credit"})
+    Path("o.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    result = outcomes("o.jsonl", "--url", world.route, "--token", TOKEN)
+    assert (result.exit_code, result.output.splitlines()) == (
+        0,
+        [
+            f"1 of {AT_ONCE + 1} outcomes were counted.",
+            f"  {AT_ONCE} of a model that the server does not have, or that has no actual values in its baseline: "
+            f"1, 2, 3, 4, 5 and {AT_ONCE - 5} more",
+        ],
+    )
+    assert counted(world) == before + 1
+
+
 def test_a_long_file_is_sent_in_parts(world: World) -> None:
     before, pairs = counted(world), list(zip(world.ids[20:], world.actual[20:].tolist(), strict=True))
     lines = [json.dumps({"prediction_id": name, "actual": actual}) for name, actual in pairs]

@@ -39,6 +39,7 @@ from flask_boxkite.outcomes.model import Given, model_outcomes
 from flask_boxkite.performance.comparisons import of_classes
 from flask_boxkite.performance.report import performance_report
 from flask_boxkite.performance.significance import dispersion_of
+from flask_boxkite.records import Records
 from flask_boxkite.testing import RecordingSink
 from tests.baseline.training.building import built
 from tests.faults import file_size_limit
@@ -188,6 +189,56 @@ def test_a_class_that_training_never_had_is_wrong(as_label: bool, tmp_path: Path
         "that are none of kidney, navy, pinto."
     ) in " ".join(str(report).split())
     assert "SIRA" not in str(report.to_dict())
+
+
+@pytest.mark.parametrize("as_label", [True, False], ids=["label", "probabilities"])
+@pytest.mark.parametrize("name", ["none", "NA", "-", "null"])
+def test_a_class_called_none_is_a_class_live_and_in_records(as_label: bool, name: str, tmp_path: Path) -> None:
+    baseline, outputs = of_varieties(as_label=as_label, names=["navy", name, "pinto"])
+    service = ModelMonitoringService(baseline, log_dir=tmp_path / "records", state_dir=str(tmp_path / "state"))
+    guesses = [str(output) if as_label else max(output, key=output.get) for output in outputs[:300]]
+    actual = [guess if row % 2 else guesses[row - 7] for row, guess in enumerate(guesses)]
+    lines = ["prediction_id,actual"]
+    for output, guess, value in zip(outputs, guesses, actual, strict=False):
+        prediction = service.log_prediction(features=[1.0, 1.0], output=guess if as_label else output)
+        assert service.log_outcome(prediction, value)
+        lines.append(f"{prediction},{value}")
+    live = service.performance()
+    service.close()
+    (tmp_path / "outcomes.csv").write_text("\n".join(lines))
+    joined = Records(tmp_path / "records").performance(baseline, outcomes=tmp_path / "outcomes.csv")
+
+    other, _ = of_varieties(as_label=as_label)  # the same rows, but for the names of the classes
+    validated = ModelMonitoringService(other, sink="none").performance()["accuracy"].validated
+    table = confusion_matrix(actual, guesses, labels=live.labels).T
+    assert table[live.labels.index(name)].sum() > 50
+    for report in (live, joined):
+        assert set(report.labels) == {"navy", name, "pinto"}
+        assert [list(row[:3]) for row in report.confusion] == table.tolist()
+        assert report.coverage.unseen == 0
+        assert report["accuracy"].validated == validated
+
+
+def test_texts_for_missing_values_are_of_no_other_class() -> None:
+    _, predicted = of_varieties(as_label=True)
+    actual = np.where(np.arange(900) % 9, predicted, "?")
+    for outputs, options in ((predicted, {}), (np.eye(3)[np.arange(900) % 3], {"classes": VARIETIES})):
+        baseline = built({"x": np.arange(900)}, outputs, actual=actual, missing_texts=("?",), **options)
+        service = ModelMonitoringService(baseline, sink="none")
+        output = "navy" if not options else [0.1, 0.8, 0.1]
+        assert not service.log_outcome(service.log_prediction(features=[1.0], output=output), " ? ")
+        assert service.log_outcome(service.log_prediction(features=[1.0], output=output), "!")
+
+
+def test_an_empty_text_is_no_actual_value() -> None:
+    """It may be a prediction; the field of an outcome is empty where nothing is known."""
+    _, predicted = of_varieties(as_label=True)
+    output = np.where(np.arange(900) % 9, predicted, "")
+    baseline = built({"x": np.arange(900)}, output, actual=predicted)
+    assert '""' in baseline.validation.classes
+    service = ModelMonitoringService(baseline, sink="none")
+    assert not service.log_outcome(service.log_prediction(features=[1.0], output="navy"), "")
+    assert service.log_outcome(service.log_prediction(features=[1.0], output=""), "navy")
 
 
 def test_another_class_that_comes_in_bursts_counts_for_less() -> None:
@@ -504,11 +555,17 @@ def test_outcomes_over_http(baseline: Baseline, tmp_path: Path) -> None:
     }
     lines = "".join(json.dumps({"prediction_id": name, "actual": True}) + "\n" for name in ids[3:5])
     assert send(lines, "application/x-ndjson").json["counted"] == 2
-    assert send(f"actual,prediction_id\n1,{ids[5]}\n,{ids[6]}\n", "text/csv").json["counted"] == 1
+    assert send(f"actual,prediction_id\n1, {ids[5]} \n,{ids[6]}\n  ,{ids[6]}\n", "text/csv").json["counted"] == 1
     assert send({"prediction_id": "none", "actual": 1, "predicted": 0.9}).json["counted"] == 1
 
     assert send("{", "application/json").status_code == 400
     assert send("a,b\n1,2\n", "text/csv").status_code == 400
+    answer = send(f"prediction_id;actual\n{ids[6]};1\n", "text/csv")
+    assert (answer.status_code, answer.text.strip()) == (
+        400,
+        "The body cannot be read: the first line has semicolons between the names of columns; separate fields by "
+        "commas.",
+    )
     assert send("x", "text/plain").status_code == 415
     assert send([{"prediction_id": "x" * 1000, "actual": 1}] * 9000).status_code == 413
     with app.app_context():
@@ -539,6 +596,46 @@ def test_of_several_models_the_id_tells(baseline: Baseline, tmp_path: Path) -> N
         assert monitor.log_outcome(second, 1)
         assert monitor.log_outcome(first, 0)
         assert [monitor.performance(model)["accuracy"].realised for model in ("a", "b")] == [0, 1]
+
+
+def test_an_outcome_of_an_unknown_model_costs_no_other(baseline: Baseline, tmp_path: Path) -> None:
+    plain = built({"age": [1.0, 2.0] * 50, "income": [1.0, 2.0] * 50}, [0.1, 0.9] * 50)
+    app = Flask(__name__)
+    app.config.update(
+        BOXKITE_BASELINE={"a": baseline, "b": baseline, "plain": plain},
+        BOXKITE_STATE_DIR=str(tmp_path),
+        BOXKITE_OUTCOMES_PATH="/outcomes",
+        BOXKITE_METRICS_TOKEN="secret",
+    )
+    monitor = Boxkite(app)
+    with app.app_context():
+        for model in ("a", "b"):
+            monitor.log_prediction(features=[60.0, 1.0], output=0.6, key="7", model=model)
+    models = ["a", "retired", "plain", "b"]
+    answer = app.test_client().post(
+        "/outcomes",
+        json=[{"key": "7", "actual": 1, "model": model} for model in models],
+        headers={"Authorization": "Bearer secret"},
+    )
+    assert (answer.status_code, answer.json) == (
+        200,
+        {
+            "counted": 2,
+            "rejected": {"no_model": 2},
+            "reasons": [{"index": 1, "reason": "no_model"}, {"index": 2, "reason": "no_model"}],
+        },
+    )
+    with app.app_context():
+        assert [monitor.performance(model).outcomes for model in ("a", "b")] == [1, 1]
+
+
+def test_a_server_without_actual_values_takes_no_outcomes() -> None:
+    plain = built({"age": [1.0, 2.0] * 50, "income": [1.0, 2.0] * 50}, [0.1, 0.9] * 50)
+    app, _, _ = make_app(plain, BOXKITE_OUTCOMES_PATH="/outcomes", BOXKITE_METRICS_TOKEN="secret")
+    for outcome in ({"key": "7", "actual": 1}, {"key": "7", "actual": 1, "model": "other"}):
+        answer = app.test_client().post("/outcomes", json=outcome, headers={"Authorization": "Bearer secret"})
+        assert answer.status_code == 409
+        assert "Outcomes need a baseline with actual values" in answer.text
 
 
 def test_outcomes_are_redacted_nowhere_else(baseline: Baseline, tmp_path: Path) -> None:

@@ -273,6 +273,15 @@ def test_outcomes_may_have_any_form(world: World, form: str, tmp_path: Path, mon
     assert report.metrics == world.report().metrics
 
 
+def test_blanks_around_fields_of_a_table_are_no_part_of_them(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.csv"
+    lines = [f" {name} ,\t{actual} " for name, actual in world.outcomes if actual in (0, 1)]
+    path.write_text("\n".join(["prediction_id,actual", *lines]))
+    report = world.report(outcomes=path)
+    assert report.coverage.rejected == {"unknown": 2, "repeated": 3, "late": 0, "invalid": 0, "failed": 0}
+    assert report.metrics == world.report().metrics
+
+
 def test_narrow_floats_are_read_by_their_decimals(worlds: dict[str, World], tmp_path: Path) -> None:
     """As in requests: 100000.1 is no 100000.1015625."""
     write(tmp_path, record({"x": 0.5, "y": 0.5}, output=100000.1, entity_id="e"))
@@ -293,6 +302,11 @@ def test_narrow_floats_are_read_by_their_decimals(worlds: dict[str, World], tmp_
         ("outcomes.txt", "'outcomes.txt' has an unknown suffix. Use .csv, .tsv, .jsonl, .ndjson, .parquet, .pq"),
         ("missing.csv", "'missing.csv' cannot be read: .*No such file"),
         ("latin.csv", "'latin.csv' cannot be read: 'utf-8' codec can't decode"),
+        (
+            "semicolons.csv",
+            "'semicolons.csv' cannot be read: the first line has semicolons between the names of columns",
+        ),
+        ("commas.tsv", "'commas.tsv' cannot be read: .* has commas between .*; separate fields by tabs"),
         ("broken.jsonl", "'broken.jsonl' cannot be read: JSON is malformed"),
         ("broken.parquet", "'broken.parquet' cannot be read: "),
     ],
@@ -302,10 +316,106 @@ def test_what_is_no_table_of_outcomes_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("latin.csv").write_bytes("prediction_id,actual\nx,größer\n".encode("latin-1"))
+    Path("semicolons.csv").write_text("prediction_id;actual\nx;1\n")
+    Path("commas.tsv").write_text("prediction_id,actual\nx,1\n")
     for name in ("broken.jsonl", "broken.parquet"):
         Path(name).write_text("{x")
     with pytest.raises(BoxkiteError, match=message.replace("?", r"\?")):
         world.report(outcomes=outcomes)
+
+
+# --- outcomes of several models ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Shared:
+    """Records of two models with the same keys.
+
+    Attributes:
+        records: Their directory.
+        outcomes: Outcomes of both, and one of no model.
+    """
+
+    records: Path
+    outcomes: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def two_models(worlds: dict[str, World], tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    directory = tmp_path_factory.mktemp("two_models")
+    rng = np.random.default_rng(9)
+    outcomes: list[dict[str, Any]] = [{"key": "300", "model": None, "actual": 0}]
+    for model in ("fraud", "churn"):
+        service = ModelMonitoringService(
+            worlds["binary"].baseline, model=model, log_dir=directory / "records", state_dir=str(directory / model)
+        )
+        for key in range(301):
+            score = float(rng.random())
+            service.log_prediction(features=[40.0, 80.0], output=score, key=str(key))
+            outcomes.append({"key": str(key), "model": model, "actual": int(rng.random() < score)})
+        service.close()
+    return Shared(directory / "records", outcomes)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_outcomes_name_their_model(
+    form: str,
+    two_models: Shared,
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    order = ("key", "actual", "model")
+    columns = {name: [row[name] for row in two_models.outcomes] for name in order}
+    outcomes = csv_of(columns) if form == "csv" else FORMS[form](columns)
+    records = Records(two_models.records, model="churn")
+    report = records.performance(world.baseline, outcomes=outcomes, key="key")
+
+    own = [row for row in two_models.outcomes if row["model"] != "fraud"]
+    alone = {name: [row[name] for row in own] for name in order[:2]}
+    expected = records.performance(world.baseline, outcomes=alone, key="key")
+    assert report.metrics == expected.metrics
+    assert report.outcomes == 301
+    assert report.coverage.rejected == {"unknown": 0, "repeated": 1, "late": 0, "invalid": 0, "failed": 0}
+    assert "301 outcomes name another model than 'churn' in their column 'model', and are left aside: fraud (301)" in (
+        caplog.text
+    )
+
+
+def csv_of(columns: dict[str, list[Any]]) -> Path:
+    with Path("outcomes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([list(columns), *zip(*columns.values(), strict=True)])
+    return Path("outcomes.csv")
+
+
+def test_the_model_of_the_records_is_enough(two_models: Shared, world: World, tmp_path: Path) -> None:
+    """Without the name of a model, the records say which it is."""
+    write(tmp_path / "one", record([40.0, 80.0], output=0.7, key="1", model="churn"))
+    report = Records(tmp_path / "one").performance(world.baseline, outcomes=two_models.outcomes, key="key")
+    assert (report.outcomes, report.coverage.rejected["unknown"]) == (1, 301)
+
+
+def test_a_column_of_models_may_be_the_actual_value(tmp_path: Path, worlds: dict[str, World]) -> None:
+    write(tmp_path, record({"x": 0.5, "y": 0.5}, output={"a": 0.7, "b": 0.2, "c": 0.1}, entity_id="e"))
+    outcomes = {"entity_id": ["e"], "model": ["a"]}
+    report = Records(tmp_path).performance(
+        worlds["classes"].baseline, outcomes=outcomes, key="entity_id", actual="model"
+    )
+    assert (report.outcomes, report["accuracy"].realised) == (1, 1.0)
+
+
+def test_a_challenge_takes_outcomes_of_either_model(
+    two_models: Shared, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    either = [Records(two_models.records, model=model) for model in ("fraud", "churn")]
+    others = [{**row, "model": "other", "actual": 1 - row["actual"]} for row in two_models.outcomes]
+    arguments = {"against": either[1], "key": "key"}
+    report = either[0].challenge(world.baseline, world.baseline, outcomes=[*others, *two_models.outcomes], **arguments)
+    expected = either[0].challenge(world.baseline, world.baseline, outcomes=two_models.outcomes, **arguments)
+    assert report.to_dict() == expected.to_dict()
+    assert "603 outcomes name another model than 'churn' and 'fraud'" in caplog.text
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

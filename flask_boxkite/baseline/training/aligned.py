@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline.training.columns import as_array, native_series
 from flask_boxkite.values.conversion import BOOLEAN_TEXTS, InvalidValue, folded, is_missing_text, to_number, to_text
 
-__all__ = ["as_items", "labels_of_rows", "numbers_of_rows"]
+__all__ = ["as_items", "labels_of_rows", "numbers_of_rows", "texts_of_rows"]
 
 
 def numbers_of_rows(values: Any) -> NDArray[Any]:
@@ -28,19 +28,37 @@ def numbers_of_rows(values: Any) -> NDArray[Any]:
     return np.array(list(map(_number, column)), dtype=np.float64)
 
 
-def labels_of_rows(values: Any) -> tuple[list[str] | list[float], NDArray[np.intp]]:
+def labels_of_rows(
+    values: Any, missing_texts: Collection[str] = ()
+) -> tuple[list[str] | list[float], NDArray[np.intp]]:
     """Return the distinct values of a column, ascending, and the index of each row's value; -1 where it is missing.
 
-    Numbers and booleans are numbers, also as the texts ``true`` and ``false``. If any other value is a text, all are.
+    Numbers and booleans are numbers, also as the texts ``true`` and ``false``. If any other value is a text, all are,
+    and ``none`` or ``NA`` is a label as any other. Beside numbers, such a text stands for a missing value.
+
+    Args:
+        values: Column in any form.
+        missing_texts: Texts that stand for a missing value, each `folded`.
     """
     column = as_items(values)
     if isinstance(column, np.ndarray):
         return _labels_of_numbers(column.astype(np.float64))
-    texts = list(map(_text, column))
+    texts = _texts(column, missing_texts)
     numbers = list(map(_number_by_type, column))
-    if all(math.isfinite(number) for number, text in zip(numbers, texts, strict=True) if text is not None):
+    plain = [
+        number for number, text in zip(numbers, texts, strict=True) if text is not None and not is_missing_text(text)
+    ]
+    if plain and all(map(math.isfinite, plain)):
         return _labels_of_numbers(np.array(numbers, dtype=np.float64))
+    return _labels_of_texts(texts)
 
+
+def texts_of_rows(values: Any, missing_texts: Collection[str] = ()) -> tuple[list[str], NDArray[np.intp]]:
+    """Return the distinct texts of a column as `labels_of_rows` does, with numbers as texts."""
+    return _labels_of_texts(_texts(as_items(values), missing_texts))
+
+
+def _labels_of_texts(texts: Sequence[str | None]) -> tuple[list[str], NDArray[np.intp]]:
     known = sorted({text for text in texts if text is not None})
     places = {text: place for place, text in enumerate(known)}
     return known, np.array([-1 if text is None else places[text] for text in texts], dtype=np.intp)
@@ -83,12 +101,18 @@ def _number(value: Any) -> float:
         return math.nan
 
 
+def _texts(values: Iterable[Any], missing_texts: Collection[str]) -> list[str | None]:
+    texts = map(_text, values)
+    if not missing_texts:
+        return list(texts)
+    return [None if text is None or folded(text) in missing_texts else text for text in texts]
+
+
 def _text(value: Any) -> str | None:
     try:
-        text = to_text(value)
+        return to_text(value)
     except InvalidValue:
         return None
-    return None if text is None or is_missing_text(text) else text
 
 
 def _number_by_type(value: Any) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline.bounds import narrow_bounds
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution
-from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_rows
+from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_rows, texts_of_rows
+from flask_boxkite.naming import short_text
+from flask_boxkite.values.conversion import is_missing_text
 
 __all__ = ["group_codes", "label_key"]
 
@@ -43,20 +46,36 @@ def _cells(item: Distribution, values: Any, rows: int) -> NDArray[np.intp]:
         limits = narrow_bounds(item.upper_bounds, numbers.dtype).astype(numbers.dtype)
         return np.where(np.isnan(numbers), missing, np.searchsorted(limits, numbers, side="left"))
 
-    labels, places = labels_of_rows(values)
-    return np.array([*_cells_of_labels(item, labels), missing], dtype=np.intp)[places[:rows]]
+    if item.is_text:
+        texts, places = texts_of_rows(values, item.missing_texts)
+        cells = _cells_of_texts(item, texts, missing)
+    else:
+        labels, places = labels_of_rows(values, item.missing_texts)
+        cells = _cells_of_labels(item, labels)
+    return np.array([*cells, missing], dtype=np.intp)[places[:rows]]
+
+
+def _cells_of_texts(item: Discrete, texts: Sequence[str], missing: int) -> list[int]:
+    """Return the cell of each text: ``none`` is missing only where no category is called so."""
+    cells = {value: cell for cell, value in enumerate(item.values)}
+    return [cells.get(short_text(text), missing if is_missing_text(text) else _other(item)) for text in texts]
 
 
 def _cells_of_labels(item: Discrete, labels: Sequence[str | float]) -> list[int]:
     cells = {label_key(value): cell for cell, value in enumerate(item.values)}
+    return [cells.get(label_key(label), _other(item)) for label in labels]
+
+
+def _other(item: Discrete) -> int:
+    """Return the cell of values that are no category."""
     rare = len(item.categories)
-    other = rare if item.rare else rare + 1
-    return [cells.get(label_key(label), other) for label in labels]
+    return rare if item.rare else rare + 1
 
 
 def label_key(label: str | float) -> str | float:
-    """Return a label in the form of comparisons: the text ``1`` names the number 1."""
+    """Return a label in the form of comparisons: the text ``1`` names the number 1, but ``nan`` is a text."""
     try:
-        return float(label)
+        number = float(label)
     except ValueError:
         return label
+    return label if math.isnan(number) else number

@@ -34,6 +34,7 @@ from flask_boxkite.baseline.validation import (
 )
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.naming import canonical_number
+from flask_boxkite.values.conversion import is_missing_text
 
 __all__ = ["ValidationRows", "check_judging", "validation_rows", "with_effects"]
 
@@ -130,7 +131,7 @@ def validation_rows(
     Raises:
         BaselineError: The outputs and the actual values do not fit together, or an argument does not apply.
     """
-    labels, places = labels_of_rows(actual)
+    labels, places = labels_of_rows(actual, {"", *options.missing_texts})
     _check_rows(outputs, labels, places)
     read = {name: numbers_of_rows(values) for name, values in outputs.items()}
     if len(outputs) > 1:
@@ -139,7 +140,9 @@ def validation_rows(
 
     if not _is_score(name, values, read[name], labels, options):
         _refuse_score_options("predicted class", threshold, positive)
-        return _LabelRows(name, *labels_of_rows(values), labels, places)
+        own, predicted = labels_of_rows(values, options.missing_texts)
+        _warn_of_missing_texts(own, labels)
+        return _LabelRows(name, own, predicted, labels, places)
     if len(labels) == 2:
         return _binary(name, read[name], labels, places, threshold, positive)
     if labels and isinstance(labels[0], str):
@@ -147,7 +150,7 @@ def validation_rows(
         msg = (
             f"'actual' holds {len(labels)} labels ({shown}{', …' if len(labels) > 5 else ''}), but the output {name!r} "
             "is a number. Give the predicted label as the output, or the probability of each class: "
-            "inference=model.predict_proba(X), classes=model.classes_."
+            f"inference=model.predict_proba(X), classes=model.classes_.{_missing_hint(labels)}"
         )
         raise BaselineError(msg)
     _refuse_score_options("predicted number", threshold, positive)
@@ -167,7 +170,26 @@ def _check_rows(outputs: Mapping[str, Any], labels: Sequence[str | float], place
         raise BaselineError(msg)
     if len(labels) == 1:
         msg = f"'actual' is {_label_texts(labels)[0]} in all rows. At least two values are needed for a comparison."
+        if isinstance(labels[0], str):
+            msg += " A command reads 'none', 'NA' and the like in CSV as missing; in Parquet, they are labels."
         raise BaselineError(msg)
+
+
+def _missing_hint(labels: Sequence[str | float]) -> str:
+    """Return a sentence on labels that may stand for an unknown value, after a blank; empty if there are none."""
+    texts = _suspects(labels)
+    return f" If {', '.join(map(repr, texts))} stands for an unknown value: missing_texts={texts!r}." if texts else ""
+
+
+def _warn_of_missing_texts(predicted: Sequence[str | float], actual: Sequence[str | float]) -> None:
+    """Warn of actual labels such as ``NA`` that are never predicted."""
+    if texts := _suspects([label for label in actual if label not in predicted]):
+        text = "'actual' holds %s, which counts as a class. If it stands for an unknown value, give missing_texts=%r."
+        logger.warning(text, ", ".join(map(repr, texts)), texts)
+
+
+def _suspects(labels: Sequence[str | float]) -> tuple[str, ...]:
+    return tuple(label for label in labels if isinstance(label, str) and is_missing_text(label))
 
 
 def _is_score(
@@ -176,7 +198,7 @@ def _is_score(
     """Say whether an output is a number to judge as such, rather than one of the labels."""
     if name in options.bins:
         return True
-    own, _ = labels_of_rows(values)
+    own, _ = labels_of_rows(values, options.missing_texts)
     if own and isinstance(own[0], str):
         return False
     decided = options.is_discrete(name, None, is_category=False)
@@ -472,7 +494,7 @@ def _of_probabilities(
         msg = (
             f"'actual' holds {_label_texts(missing)[0]}, but no output has this name: {', '.join(map(repr, outputs))}. "
             "Name the probabilities by their classes: inference=model.predict_proba(X), classes=model.classes_. "
-            "Of several other outputs, give the one that 'actual' belongs to."
+            f"Of several other outputs, give the one that 'actual' belongs to.{_missing_hint(missing)}"
         )
         raise BaselineError(msg)
     if len(outputs) == 2 and len(labels) == 2:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
+    confusion_matrix,
     f1_score,
     log_loss,
     mean_absolute_error,
@@ -430,6 +431,121 @@ def test_the_command_gives_the_same_baseline(rows: dict[str, Any], tmp_path: Pat
     found = Baseline.load(out).validation
     assert isinstance(found, BinaryValidation)
     assert (found.threshold, found.positive) == (0.3, "0.0")
+
+
+# --- classes that are called as missing values are --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["none", "NA", "-", "null", "nan"])
+def test_a_label_called_none_is_a_label(rows: dict[str, Any], name: str) -> None:
+    actual = np.where(rows["defaulted"], "fraud", name)
+    found = binary({"age": rows["age"]}, rows["score"], actual=actual, positive="fraud")
+    expected = binary({"age": rows["age"]}, rows["score"], actual=rows["defaulted"])
+    assert found.labels == (name, "fraud")
+    assert (found.negatives, found.positives) == (expected.negatives, expected.positives)
+    turned = binary({"age": rows["age"]}, rows["score"], actual=actual, positive=name, threshold=0.7)
+    assert turned.labels == ("fraud", name)
+
+
+def none_of_three(seed: int = 3, *, as_label: bool) -> tuple[Any, Any, dict[str, Any]]:
+    """Return the predicted place, the actual label and arguments of a model of three classes, one of them none."""
+    random = np.random.default_rng(seed)
+    names = np.array(["mild", "none", "severe"])
+    actual = random.choice(3, ROWS, p=[0.2, 0.7, 0.1])
+    predicted = np.where(random.random(ROWS) < 0.9, actual, random.integers(0, 3, ROWS))
+    options: dict[str, Any] = {"actual": names[actual]}
+    if not as_label:
+        options["classes"] = list(names)
+    inference = names[predicted] if as_label else np.eye(3)[predicted] * 0.8 + 0.1
+    return inference, (predicted, actual), options
+
+
+@pytest.mark.parametrize("as_label", [True, False])
+def test_a_class_called_none_is_a_class(as_label: bool) -> None:
+    inference, (predicted, actual), options = none_of_three(as_label=as_label)
+    found = built({"x": np.arange(ROWS)}, inference, **options).validation
+    assert isinstance(found, ClassValidation)
+    assert found.classes == ("mild", "none", "severe")
+    matrix = np.array(found.counts).sum(axis=1)
+    assert (matrix == confusion_matrix(actual, predicted).T).all()
+
+
+def test_missing_values_stay_unknown_beside_a_label_called_none(rows: dict[str, Any]) -> None:
+    gone = [None, math.nan, pd.NA, pd.NaT, "", " ", "?"]
+    label = ["none", "fraud"]
+    actual = [gone[row % 14] if row % 14 < 7 else label[value] for row, value in enumerate(rows["defaulted"])]
+    found = binary({"age": rows["age"]}, rows["score"], actual=actual, positive="fraud", missing_texts=("?",))
+    assert found.labels == ("none", "fraud")
+    assert found.rows == sum(row % 14 >= 7 for row in range(ROWS))
+
+
+def test_beside_numbers_such_a_text_is_missing(rows: dict[str, Any]) -> None:
+    actual = ["NA" if row % 4 == 0 else value for row, value in enumerate(rows["defaulted"].tolist())]
+    found = binary({"age": rows["age"]}, rows["score"], actual=actual)
+    assert found.labels == ("0.0", "1.0")
+    assert found.rows == ROWS - ROWS / 4
+
+
+def test_a_label_that_may_stand_for_an_unknown_value_is_pointed_out(
+    rows: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    actual = np.where(np.arange(ROWS) % 5 == 0, "NA", np.where(rows["defaulted"], "bad", "good"))
+    with pytest.raises(BaselineError, match=re.escape("If 'NA' stands for an unknown value: missing_texts=('NA',).")):
+        built({"age": rows["age"]}, rows["score"], actual=actual)
+    predicted = np.where(rows["score"] > 0.4, "bad", "good")
+    built({"age": rows["age"]}, predicted, actual=actual)
+    assert "'actual' holds 'NA', which counts as a class" in caplog.text
+    assert built({"age": rows["age"]}, predicted, actual=actual, missing_texts=("NA",)).validation.rows == ROWS * 4 / 5
+
+
+@pytest.mark.parametrize("form", ["pandas", "polars, lazy", "duckdb", "chunks", "chunks of lists"])
+def test_a_label_called_none_is_one_in_every_form_of_data(rows: dict[str, Any], form: str) -> None:
+    named = {
+        **rows,
+        "defaulted": np.where(rows["defaulted"], "some", "none"),
+        "plan": np.where(rows["age"] > 40, "NA", "b"),
+    }
+    found = FORMS[form](named)
+    assert isinstance(found.validation, BinaryValidation)
+    assert found.validation.labels == ("none", "some")
+    assert found.fingerprint == FORMS["columns by name"](named).fingerprint
+
+
+def test_a_command_reads_such_a_label_as_it_reads_categories(rows: dict[str, Any], tmp_path: Path) -> None:
+    """In CSV, as missing; in Parquet, as a label."""
+    frame = pd.DataFrame({**rows, "defaulted": np.where(rows["defaulted"], "some", "none")})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_parquet(tmp_path / "rows.parquet")
+    arguments = ["--output-column", "score", "--actual-column", "defaulted", "--out", str(tmp_path / "baseline.prom")]
+    result = CliRunner().invoke(boxkite, ["baseline", str(tmp_path / "rows.csv"), *arguments])
+    assert "'actual' is some in all rows." in result.output
+    assert "in Parquet, they are labels" in " ".join(result.output.split())
+    result = CliRunner().invoke(boxkite, ["baseline", str(tmp_path / "rows.parquet"), *arguments])
+    assert result.exit_code == 0, result.output
+    assert Baseline.load(tmp_path / "baseline.prom").validation.labels == ("none", "some")
+
+
+@pytest.mark.parametrize("name", ["none", "NA", "-", "nan"])
+def test_a_category_called_none_has_the_effect_of_any_other(name: str) -> None:
+    random = np.random.default_rng(1)
+    is_without = random.random(6000) < 0.3
+    score = random.beta(0.6, 0.6, 6000)
+    actual = np.where(is_without, random.random(6000) < 0.5, random.random(6000) < score)  # scores say nothing there
+
+    def effects(word: str) -> dict[str, list[float]]:
+        plan = np.where(is_without, word, "gold").astype(object)
+        plan[::50] = None
+        baseline = built({"plan": plan.tolist()}, score, actual=actual)
+        assert baseline.validation is not None
+        (plan_groups,) = (item.groups for item in baseline.features)
+        return {
+            group.name.replace(word, "word"): [of[place] for of in baseline.validation.effects]
+            for place, group in enumerate(plan_groups)
+        }
+
+    found = effects(name)
+    assert found == effects("zero")
+    assert max(map(abs, found["word"])) > 0.1
 
 
 # --- the file and sums ------------------------------------------------------------------------------------------------
