@@ -36,7 +36,7 @@ def outcomes_response(request: Request, log: LogOutcomes) -> Response:
 
     The answer is an object with ``counted``, ``rejected`` (numbers by reason) and ``reasons`` (objects with ``index``
     and ``reason``, of the first hundred). Its status is 503 if some could not be written: the same request, sent again,
-    counts these. Outcomes of a model that the server does not judge are rejected as ``no_model``, whatever others are.
+    counts these. Outcomes of a model that the server does not judge are rejected as ``no_model``.
 
     Args:
         request: A POST request.
