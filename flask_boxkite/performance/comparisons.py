@@ -21,11 +21,17 @@ from flask_boxkite.performance.verdict import Comparison, Subject
 
 __all__ = ["of_binary", "of_classes", "of_regression"]
 
+LEAST_OF_CLASS = 50
+"""Least rows of each class, in validation and among outcomes, for a comparison of the order: the variance rests on the
+rarer class, and of a handful it is often far too small."""
+
 Floats = NDArray[np.float64]
 
 
 def of_binary(validation: BinaryValidation, outcomes: ArrayLike, dispersion: float = 1.0) -> list[Comparison]:
     """Compare wrong rows, the order of scores, and positive rows if the scores are probabilities.
+
+    The order is left out where a class has fewer than `LEAST_OF_CLASS` rows.
 
     Args:
         validation: Validation of the model.
@@ -41,7 +47,7 @@ def of_binary(validation: BinaryValidation, outcomes: ArrayLike, dispersion: flo
     found = [_within_bins("wrong rows", wrong, rows, trained_wrong, trained_rows, dispersion)]
     expected = rows * trained[:, 1] / np.maximum(trained_rows, 1.0)
     before, now = (float(ranking(rows - hits, hits).auc) for hits in (expected, live[:, 1]))
-    if not math.isnan(before) and not math.isnan(now):
+    if not math.isnan(before) and min(live.sum(axis=0).min(), trained.sum(axis=0).min()) >= LEAST_OF_CLASS:
         z = ranking_fall(live[:, 0], live[:, 1], trained[:, 0], trained[:, 1], dispersion)
         found.append(Comparison("wrong order", float(z), 1 - before, 1 - now))
     if validation.is_probability:

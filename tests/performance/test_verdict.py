@@ -97,9 +97,9 @@ def test_a_selection_is_no_change_and_flipped_labels_are_one(rng: np.random.Gene
 
 def test_binary_comparisons_by_hand() -> None:
     """Three bins of which the first has no validation rows, so that its outcomes compare with nothing."""
-    scores, actual = np.array([0.3] * 10 + [0.8] * 10), np.array([1, 1] + [0] * 8 + [1] * 7 + [0] * 3)
+    scores, actual = np.array([0.3] * 100 + [0.8] * 100), np.array([1] * 20 + [0] * 80 + [1] * 70 + [0] * 30)
     validation = binary_of(scores, actual, bounds=[0.1, np.nextafter(0.5, 0)])
-    found = comparisons.of_binary(validation, [[5, 5], [30, 10], [4, 16]])
+    found = comparisons.of_binary(validation, [[50, 50], [300, 100], [40, 160]])
     wrong, order, positives = found
 
     assert [each.subject for each in found] == ["wrong rows", "wrong order", "positives"]
@@ -118,10 +118,24 @@ def test_outcomes_of_one_class_have_no_order() -> None:
     assert [each.subject for each in comparisons.of_binary(validation, [[9, 0], [9, 0]])] == ["wrong rows", "positives"]
 
 
+@pytest.mark.parametrize("rarer", [0, 1])
+@pytest.mark.parametrize(("validated", "live", "is_judged"), [(49, 500, False), (500, 49, False), (50, 50, True)])
+def test_the_order_of_few_rows_of_a_class_is_not_judged(
+    rarer: int, validated: int, live: int, *, is_judged: bool
+) -> None:
+    """Of 4 to 7 positives in validation, verdicts on the order were false 290 times as often as they may be."""
+    trained, outcomes = np.full((2, 2), 5000), np.full((2, 2), 5000)
+    for number, table in ((validated, trained), (live, outcomes)):
+        table[:, rarer] = number // 2, number - number // 2
+    validation = BinaryValidation("p", 0.5, "1", "0", (float(np.nextafter(0.5, 0)),), *map(tuple, trained.T.tolist()))
+    subjects = [each.subject for each in comparisons.of_binary(validation, outcomes)]
+    assert ("wrong order" in subjects) == is_judged
+
+
 def test_scores_that_are_no_probabilities_promise_no_share_of_positives() -> None:
     validation = BinaryValidation("p", 0.5, "1", "0", (float(np.nextafter(0.5, 0)),), (80, 30), (20, 70))
 
-    assert [each.subject for each in comparisons.of_binary(validation, [[6, 4], [4, 6]])] == [
+    assert [each.subject for each in comparisons.of_binary(validation, [[60, 40], [40, 60]])] == [
         "wrong rows",
         "wrong order",
     ]
