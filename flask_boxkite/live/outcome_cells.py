@@ -4,14 +4,15 @@ Outcomes are counted in the cells of the validation that they are compared with,
 a baseline, as the one of its predictions is (`model_cells`).
 
 Sums of losses and errors are whole numbers of small units: they are exact in any order of adding, so they never fall,
-and windows of time can be cut out of them as of counts.
+and windows of time can be cut out of them as of counts. An error has no largest value, so its sum has several cells,
+for the digits of the number in base 2^32.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +29,22 @@ LAG_BOUNDS = (
 )
 """Upper bounds of the time from a prediction to its outcome, in seconds."""
 
-FORMAT = zlib.crc32(repr((2, REJECTIONS, LAG_BOUNDS)).encode())
+FORMAT = zlib.crc32(repr((3, REJECTIONS, LAG_BOUNDS)).encode())
 """Hash of all names that a layout depends on besides the validation."""
 
 _UNITS_PER_ROW = 2.0**32
 """Units of a usual loss or error of one row: a sum of a billion rows fits into 63 bits, and rounding of a row is below
 2e-10 of its usual size."""
 
-_MOST_UNITS = 2**52
-"""Most units that one row adds: a million usual rows."""
+_DIGIT = 32
+"""Bits of a digit, of which a cell adds up a billion."""
+
+_LAST_DIGIT = 2**52 - 1
+"""Most that one row adds to the last cell of a sum. A loss fits into one cell."""
+
+_ERROR_CELLS, _SQUARE_CELLS = 3, 6
+"""Cells of a sum of errors and of squared errors: errors are cut at 2^84 usual ones, and their squares only from 2^90
+on, so that the root of the mean square stays above the mean."""
 
 
 class OutcomeCells:
@@ -64,7 +72,8 @@ class OutcomeCells:
         self.first_cell = self.rejections_start + len(REJECTIONS)
         self.sums_start = self.first_cell + 1
         self.units = _units(validation)
-        self.size = self.sums_start + len(self.units)
+        self._sums = tuple(_digits(validation, self.units, self.sums_start))
+        self.size = self._sums[-1].stop if self._sums else self.sums_start
 
     def counts(self, cells: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the counts by bin, predicted and actual value, in their `shape`."""
@@ -87,20 +96,39 @@ class OutcomeCells:
         return float(cells[self.first_cell]) or None
 
     def amounts(self, values: Iterable[float]) -> tuple[tuple[int, int], ...]:
-        """Return the cell of each sum, and the whole units that a row adds to it.
+        """Return the cells of the sums, and what a row adds to each.
 
         Args:
             values: Losses or errors of the row, 0 or more, in the order of the units.
         """
-        pairs = zip(values, self.units.values(), strict=True)
-        return tuple(
-            (cell, min(round(value / unit), _MOST_UNITS)) for cell, (value, unit) in enumerate(pairs, self.sums_start)
-        )
+        sums = zip(values, self.units.values(), self._sums, strict=True)
+        return tuple(pair for value, unit, cells in sums for pair in _amounts(value / unit, cells))
 
     def sums(self, cells: NDArray[np.int64]) -> dict[str, float]:
         """Return the sums by name."""
-        totals = cells[self.sums_start :].tolist()
-        return {name: total * unit for total, (name, unit) in zip(totals, self.units.items(), strict=True)}
+        return {
+            name: sum(digit << _DIGIT * place for place, digit in enumerate(cells[own.start : own.stop].tolist()))
+            * unit
+            for (name, unit), own in zip(self.units.items(), self._sums, strict=True)
+        }
+
+
+def _amounts(units: float, cells: range) -> Iterator[tuple[int, int]]:
+    """Yield the digits of a whole number by cell, from the lowest one; the last takes the rest."""
+    most = (_LAST_DIGIT << _DIGIT * (len(cells) - 1)) - 1
+    rest = most if units > most else round(units)
+    for cell in cells[:-1]:
+        yield cell, rest & 2**_DIGIT - 1
+        rest >>= _DIGIT
+    yield cells[-1], rest
+
+
+def _digits(validation: Validation, names: Iterable[str], start: int) -> Iterator[range]:
+    """Yield the cells of each sum."""
+    for name in names:
+        number = (_SQUARE_CELLS if name == "squares" else _ERROR_CELLS) if validation.kind == "regression" else 1
+        yield range(start, start + number)
+        start += number
 
 
 def _shape(validation: Validation) -> tuple[int, ...]:
