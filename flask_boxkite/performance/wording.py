@@ -51,6 +51,7 @@ _SUBJECTS = {
     "wrong order": "Of pairs of rows with such outputs, {before} were in the wrong order in validation, {now} are now.",
     "positives": "Of rows with such scores, {before} were positive in validation, {now} are positive now.",
     "absolute error": "The mean absolute error was {before} in validation, and is {now} now.",
+    "large errors": "The mean absolute error was {before} in validation, and is {now} now.",
 }
 REASONS = {
     "unknown": "of unknown predictions",
@@ -156,7 +157,7 @@ def _unread(report: Mapping[str, Any]) -> str:
 
 
 def _compared(item: Mapping[str, Any]) -> str:
-    write = _number if item["subject"] == "absolute error" else _share
+    write = _number if item["subject"] in ("absolute error", "large errors") else _share
     return _SUBJECTS[item["subject"]].format(before=write(item["before"]), now=write(item["now"]))
 
 
