@@ -75,6 +75,7 @@ def test_sentinels_among_outcomes_are_summed_alike_everywhere(tmp_path: Path) ->
     assert [report[name].realised for report in (live, kept) for name in ("mae", "rmse")] == pytest.approx(
         [mae, rmse] * 2, rel=1e-6
     )
+    assert live.verdict == kept.verdict == "much worse"
     lines = [
         line for line in service.export_http()[0].decode().splitlines() if line.startswith("boxkite_outcome_loss_total")
     ]
