@@ -243,5 +243,19 @@ class RegressionValidation:
         """The number of validation rows."""
         return sum(self.counts)
 
+    @cached_property
+    def mean_error(self) -> float:
+        """The mean absolute error."""
+        return self._mean(self.absolute_errors)
+
+    @cached_property
+    def mean_square(self) -> float:
+        """The mean squared error."""
+        return self._mean(self.squared_errors)
+
+    def _mean(self, means: Means) -> float:
+        filled = (mean * rows for mean, rows in zip(means, self.counts, strict=True) if rows)
+        return math.fsum(filled) / max(self.rows, 1)
+
 
 Validation: TypeAlias = BinaryValidation | ClassValidation | RegressionValidation

@@ -13,19 +13,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
+from flask_boxkite.live.outcome_cells import CAP, LargeErrors
 from flask_boxkite.performance.metric import ratio
 from flask_boxkite.performance.ranking import ranking
 from flask_boxkite.performance.regression import ErrorSums
-from flask_boxkite.performance.significance import mantel_haenszel, rank_trend, ranking_fall
+from flask_boxkite.performance.significance import capped_mean, mantel_haenszel, rank_trend, ranking_fall, signed_root
 from flask_boxkite.performance.verdict import Comparison, Subject
 
 __all__ = ["of_binary", "of_classes", "of_regression"]
+
+LEAST_OF_CLASS = 50
+"""Least rows of each class, in validation and among outcomes, for a comparison of the order: the variance rests on the
+rarer class, and of a handful it is often far too small."""
 
 Floats = NDArray[np.float64]
 
 
 def of_binary(validation: BinaryValidation, outcomes: ArrayLike, dispersion: float = 1.0) -> list[Comparison]:
     """Compare wrong rows, the order of scores, and positive rows if the scores are probabilities.
+
+    The order is left out where a class has fewer than `LEAST_OF_CLASS` rows.
 
     Args:
         validation: Validation of the model.
@@ -41,7 +48,7 @@ def of_binary(validation: BinaryValidation, outcomes: ArrayLike, dispersion: flo
     found = [_within_bins("wrong rows", wrong, rows, trained_wrong, trained_rows, dispersion)]
     expected = rows * trained[:, 1] / np.maximum(trained_rows, 1.0)
     before, now = (float(ranking(rows - hits, hits).auc) for hits in (expected, live[:, 1]))
-    if not math.isnan(before) and not math.isnan(now):
+    if not math.isnan(before) and min(live.sum(axis=0).min(), trained.sum(axis=0).min()) >= LEAST_OF_CLASS:
         z = ranking_fall(live[:, 0], live[:, 1], trained[:, 0], trained[:, 1], dispersion)
         found.append(Comparison("wrong order", float(z), 1 - before, 1 - now))
     if validation.is_probability:
@@ -66,22 +73,43 @@ def of_classes(validation: ClassValidation, outcomes: ArrayLike, dispersion: flo
 
 
 def of_regression(
-    validation: RegressionValidation, errors: ArrayLike, sums: ErrorSums, dispersion: float = 1.0
+    validation: RegressionValidation,
+    errors: ArrayLike,
+    sums: ErrorSums,
+    large: LargeErrors,
+    dispersion: float = 1.0,
 ) -> list[Comparison]:
-    """Compare absolute errors. The outcomes must not be a selection by the output, if errors depend on it.
+    """Compare absolute errors by their ranks, and large ones by their sum and number.
+
+    Ranks see a change of most errors, but hardly one of a few. The outcomes must not be a selection by the output, if
+    errors depend on it.
 
     Args:
         validation: Validation of the model.
         errors: Rows with an outcome per bin of the absolute error, shape (error bounds + 1,).
         sums: Sums of the errors of the same rows.
+        large: Large errors among them.
         dispersion: Number of rows that count as one.
     """
     if sums.rows <= 0 or validation.rows <= 0:
         return []
     z = float(rank_trend(errors, validation.error_counts)) / math.sqrt(dispersion)
-    trained = [rows * mean for rows, mean in zip(validation.counts, validation.absolute_errors, strict=True) if rows]
-    before, now = math.fsum(trained) / validation.rows, (sums.over + sums.under) / sums.rows
-    return [Comparison("absolute error", z, before, now)]
+    before, now = validation.mean_error, (sums.over + sums.under) / sums.rows
+    return [
+        Comparison("absolute error", z, before, now),
+        Comparison("large errors", _of_large(validation, sums.rows, large, dispersion), before, now),
+    ]
+
+
+def _of_large(validation: RegressionValidation, rows: int, large: LargeErrors, dispersion: float) -> float:
+    """Return z of larger errors by their capped mean, or by errors beyond all of validation, whichever says more.
+
+    No false alarm comes from errors beyond all: their limit is far above the largest error of validation.
+    """
+    root = math.sqrt(validation.mean_square)
+    mean, square = (validation.mean_error / root / CAP, 1 / CAP**2) if root > 0 else (0.0, 0.0)
+    capped = capped_mean(large.capped, rows, mean, square, validation.rows, dispersion)
+    return max(float(capped), float(signed_root(large.beyond, rows, 0, validation.rows, dispersion)))
 
 
 def _wrong(counts: Floats) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation, Validation
 from flask_boxkite.live.model_cells import ModelCells
-from flask_boxkite.live.outcome_cells import LAG_BOUNDS, OutcomeCells
+from flask_boxkite.live.outcome_cells import LAG_BOUNDS, LargeErrors, OutcomeCells
 from flask_boxkite.performance import binary, classes, comparisons, regression
 from flask_boxkite.performance.effects import FeatureEffect, feature_effects
 from flask_boxkite.performance.live import judged_counts, judged_rows
@@ -253,7 +253,8 @@ def performance_report(
     live, (groups, grouped) = judged_counts(validation, layout, cells), judged_rows(layout, cells)
     counts, sums = outcome_layout.counts(outcomes), outcome_layout.sums(outcomes)
     dispersion = 1.0 if slots is None else _dispersion(validation, outcome_layout, slots)
-    parts = _Parts.of(validation, live, groups, grouped, counts, sums, dispersion)
+    large = outcome_layout.large_errors(outcomes)
+    parts = _Parts.of(validation, live, groups, grouped, counts, sums, large, dispersion)
     number = int(counts.sum())
 
     reason = _too_early(outcome_layout, outcomes if whole is None else whole, now)
@@ -305,6 +306,7 @@ class _Parts:
         grouped: int,
         counts: NDArray[np.int64],
         sums: Mapping[str, float],
+        large: LargeErrors,
         dispersion: float,
     ) -> _Parts:
         """Return the metrics and comparisons of live counts and outcomes."""
@@ -334,7 +336,7 @@ class _Parts:
             regression.corrected(validation, live, groups, grouped),
             regression.realised(errors),
             {},
-            comparisons.of_regression(validation, counts, errors, dispersion),
+            comparisons.of_regression(validation, counts, errors, large, dispersion),
         )
 
     def metrics(self, names: tuple[str, ...]) -> Iterator[MetricReport]:

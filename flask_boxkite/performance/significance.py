@@ -21,6 +21,7 @@ from flask_boxkite.performance.ranking import Ranking, auc_slopes
 __all__ = [
     "LEAST_SLOTS",
     "auc_fall",
+    "capped_mean",
     "chance",
     "dispersion_of",
     "mantel_haenszel",
@@ -31,6 +32,9 @@ __all__ = [
 
 LEAST_SLOTS = 30
 """Least number of slots of time with outcomes from which dispersion is taken."""
+
+_MOST_SKEWED = 6.0
+"""Skewness up to which the normal value of a gamma value is right; above it, the formula would call any value high."""
 
 Floats = NDArray[np.float64]
 
@@ -138,7 +142,7 @@ def mantel_haenszel(
 def _normal(z: Floats, skewness: Floats) -> Floats:
     """Return the standard normal value with the probability that the standard gamma value *z* has."""
     is_skewed = np.abs(skewness) > 1e-6
-    skew = np.where(is_skewed, skewness, 1.0)
+    skew = np.where(is_skewed, np.minimum(skewness, _MOST_SKEWED), 1.0)
     gamma = np.maximum(1 + skew * z / 2, 0.0)
     return np.where(is_skewed, 6 / skew * (np.cbrt(gamma) - 1 + skew**2 / 36), z)
 
@@ -230,6 +234,43 @@ def rank_trend(counts: ArrayLike, trained: ArrayLike) -> Floats:
     variance = n * m * spread / (safe * (safe - 1))
     excess = np.sum(d * ranks, axis=-1) - n * mean
     return np.where(variance > 0, excess / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
+
+
+def capped_mean(
+    total: ArrayLike,
+    rows: ArrayLike,
+    mean: ArrayLike,
+    square: ArrayLike,
+    trained_rows: ArrayLike,
+    dispersion: float = 1.0,
+) -> Floats:
+    """Return z of a mean of capped values above the one of all validation values.
+
+    The values lie between 0 and a cap of 1. Of validation, which is not capped, only moments are known: so its mean is
+    rather too large, and one row at the cap is added to it, for the large values that it may have missed. The skewness
+    is the greatest that a value below a cap can have, with its variance; z follows from it as in `mantel_haenszel`.
+
+    Args:
+        total: Sum of the capped values with an outcome, shape (…).
+        rows: Number of rows with an outcome.
+        mean: Mean of the validation values, in parts of the cap.
+        square: Mean of their squares.
+        trained_rows: Number of validation rows.
+        dispersion: Number of rows that count as one, φ.
+
+    >>> round(float(capped_mean(30.0, 100, 0.16, 0.04, 1000)), 2)
+    6.33
+    """
+    s, n, first, second, m = (np.asarray(each, dtype=np.float64) for each in (total, rows, mean, square, trained_rows))
+    is_both = (n > 0) & (m > 0)
+    n, m = np.where(is_both, n, 1.0), np.where(is_both, m, 1.0)
+    before, of_squares = (m * first + 1) / (m + 1), (m * second + 1) / (m + 1)
+    deviation = np.sqrt(np.maximum(of_squares - before**2, 1e-300))
+    share = 1 / n + 1 / m
+
+    z = (s / n - before) / deviation / np.sqrt(share * dispersion)
+    skewness = (1 - before) / deviation * (1 / n**2 - 1 / m**2) / share**1.5 * math.sqrt(dispersion)
+    return np.where(is_both, _normal(z, np.maximum(skewness, 0.0)), 0.0)
 
 
 def dispersion_of(wrong: ArrayLike, rows: ArrayLike) -> float:

@@ -16,7 +16,7 @@ from flask_boxkite.performance.significance import chance
 __all__ = ["MARKS", "MINIMUM_OUTCOMES", "WORST_FIRST", "Comparison", "Judgement", "Mark", "Subject", "Verdict", "judge"]
 
 Verdict: TypeAlias = Literal["not enough data", "as validated", "worse", "much worse"]
-Subject: TypeAlias = Literal["wrong rows", "wrong order", "positives", "absolute error"]
+Subject: TypeAlias = Literal["wrong rows", "wrong order", "positives", "absolute error", "large errors"]
 
 WORST_FIRST: tuple[Verdict, ...] = ("much worse", "worse", "as validated", "not enough data")
 """Order in which verdicts are shown."""
@@ -42,6 +42,7 @@ MARKS: dict[Subject, tuple[Mark, Mark]] = {
     "wrong order": (Mark(0.02, 0.25), Mark(0.05, 0.5)),
     "positives": (Mark(0.05, 0.25), Mark(0.1, 0.5)),
     "absolute error": (Mark(math.inf, 0.1), Mark(math.inf, 0.25)),
+    "large errors": (Mark(math.inf, 0.1), Mark(math.inf, 0.25)),
 }
 """Losses from which a change is ``worse`` and ``much worse``.
 
@@ -87,7 +88,7 @@ class Comparison(NamedTuple):
         rise, base = self.now - self.before, self.before
         if self.is_two_sided:
             rise, base = abs(rise), min(base, 1 - base)
-        if self.subject != "absolute error":
+        if self.subject not in ("absolute error", "large errors"):
             base = max(base, _LEAST_SHARE)
         return rise > 0 and (rise >= mark.rise or rise >= mark.part * base)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask_boxkite.drift.wording import COLUMNS, cut, escaped, markdown_row, percent, when
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS
+from flask_boxkite.performance.verdict import MARKS
 from flask_boxkite.quoting import printable
 
 __all__ = [
@@ -50,6 +51,7 @@ _SUBJECTS = {
     "wrong order": "Of pairs of rows with such outputs, {before} were in the wrong order in validation, {now} are now.",
     "positives": "Of rows with such scores, {before} were positive in validation, {now} are positive now.",
     "absolute error": "The mean absolute error was {before} in validation, and is {now} now.",
+    "large errors": "The mean absolute error was {before} in validation, and is {now} now.",
 }
 REASONS = {
     "unknown": "of unknown predictions",
@@ -118,18 +120,33 @@ def metric_texts(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str
 def verdict_line(report: Mapping[str, Any]) -> str:
     """Say whether outputs are as right as in validation, by outcomes, and whether they have moved to worse ones."""
     verdict, period, unread = report["verdict"], when(report["window"]), _unread(report)
+    end = f" {unread}." if unread else ""
     if verdict == "as validated":
         is_number = report["kind"] == "regression"
+        if is_number and (larger := _larger(report["metrics"][0])):
+            return f"By outcomes {period}, {larger}.{end}"
         line = "errors are no larger than" if is_number else "outputs are as right as such outputs were"
         moved = "worse ones have become more frequent" if _expects_worse(report) and not is_number else ""
         limits = " and ".join(filter(None, (moved, unread)))
         return f"By outcomes {period}, {line} in validation{f', but {limits}' if limits else ''}."
-    end = f" {unread}." if unread else ""
     if verdict == "not enough data":
         return f"No verdict by outcomes {period}: {report['reason']}.{end}"
     decisive = min(report["comparisons"], key=lambda item: item["chance"], default=None)
     detail = "" if decisive is None else f" {_compared(decisive)}"
     return f"By outcomes {period}, the model is {verdict} than validated.{detail}{end}"
+
+
+def _larger(metric: Mapping[str, Any]) -> str:
+    """Say what is known of a mean absolute error that is larger than in validation; empty if it may be the same."""
+    before, now, low = metric["validated"], metric["realised"], metric["realised_low"]
+    if before is None or now is None or low is None or low <= before:
+        return ""
+    mark = MARKS["absolute error"][0].part
+    limit = f"by less than {mark:.0%}" if now < (1 + mark) * before else "with too few large errors for a verdict"
+    return (
+        f"the mean absolute error was {_number(before)} in validation, and is {_with_interval(metric, 'realised')} "
+        f"now: larger, but {limit}"
+    )
 
 
 def _unread(report: Mapping[str, Any]) -> str:
@@ -140,7 +157,7 @@ def _unread(report: Mapping[str, Any]) -> str:
 
 
 def _compared(item: Mapping[str, Any]) -> str:
-    write = _number if item["subject"] == "absolute error" else _share
+    write = _number if item["subject"] in ("absolute error", "large errors") else _share
     return _SUBJECTS[item["subject"]].format(before=write(item["before"]), now=write(item["now"]))
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from flask_boxkite import ModelMonitoringService
 from flask_boxkite.performance.report import PerformanceReport
-from flask_boxkite.performance.wording import METRIC_NAMES
+from flask_boxkite.performance.wording import METRIC_NAMES, verdict_line
 from tests.baseline.training.building import built
 
 
@@ -55,6 +56,23 @@ def test_errors_no_larger_than_in_validation() -> None:
     actual, again = random.normal(200, 50, 1000), random.normal(200, 50, 200)
     report = report_on(actual + random.normal(0, 9, 1000), actual, again + random.normal(0, 9, 200), again)
     assert str(report).startswith("By outcomes since the start, errors are no larger than in validation. Model")
+
+
+@pytest.mark.parametrize(
+    ("rows", "factor", "end"), [(150, 1.3, "with too few large errors for a verdict"), (3000, 1.06, "by less than 10%")]
+)
+def test_a_larger_mean_error_is_never_said_to_be_no_larger(rows: int, factor: float, end: str) -> None:
+    """Errors are quantiles of the normal distribution, so their means are known: 0.8 of the deviation."""
+    random = np.random.default_rng(2)
+    actual, again = random.normal(200, 50, 2000), random.normal(200, 50, rows)
+    errors = stats.norm.ppf((np.arange(2000) + 0.5) / 2000), stats.norm.ppf((np.arange(rows) + 0.5) / rows)
+    report = report_on(actual + 10 * errors[0], actual, again + 10 * factor * errors[1], again)
+    line, mae = " ".join(verdict_line(report.to_dict()).split()), report["mae"]
+    assert report.verdict == "as validated"
+    assert line == (
+        f"By outcomes since the start, the mean absolute error was {mae.validated:.3f} in validation, and is "
+        f"{mae.realised:.3f} ({mae.realised_low:.3f} to {mae.realised_high:.3f}) now: larger, but {end}."
+    )
 
 
 @pytest.mark.parametrize(("unread", "is_said"), [(55, False), (56, True), (145, True)])
