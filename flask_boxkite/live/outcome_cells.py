@@ -118,7 +118,7 @@ class OutcomeCells:
         return float(cells[self.first_cell]) or None
 
     def amounts(self, values: Iterable[float]) -> tuple[tuple[int, int], ...]:
-        """Return the cells of the sums and of large errors, and what a row adds to each.
+        """Return the cells of the sums and of large errors, with the amounts that a row adds.
 
         Args:
             values: Losses or errors of the row, 0 or more, in the order of the units.

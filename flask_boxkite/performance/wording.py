@@ -137,7 +137,7 @@ def verdict_line(report: Mapping[str, Any]) -> str:
 
 
 def _larger(metric: Mapping[str, Any]) -> str:
-    """Say what is known of a mean absolute error that is larger than in validation; empty if it may be the same."""
+    """Say by how much the mean absolute error is larger than in validation; empty if it may be as large."""
     before, now, low = metric["validated"], metric["realised"], metric["realised_low"]
     if before is None or now is None or low is None or low <= before:
         return ""
