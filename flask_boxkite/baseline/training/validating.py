@@ -59,6 +59,9 @@ FEWEST_ROWS = 30
 SUSPECT_AREA, SUSPECT_ROWS = 0.99, 100
 """Area under the ROC curve, and rows, from which the model was probably fitted to the very rows."""
 
+_STEPS_PER_ERROR = 4
+"""Steps of float32 in a mean absolute error, with which rounding adds less than 1 % to it."""
+
 Floats = NDArray[np.float64]
 
 
@@ -400,6 +403,18 @@ def _bins_of(numbers: NDArray[Any], bounds: Sequence[float]) -> NDArray[np.intp]
     return np.searchsorted(limits, numbers, side="left")
 
 
+def _warn_of_steps(name: str, predicted: NDArray[Any], mean_error: float) -> None:
+    """Warn of outputs that are so large beside their errors that ids, which carry float32, change the errors."""
+    step = float(np.spacing(np.float32(np.abs(predicted).max())))
+    if step * _STEPS_PER_ERROR > mean_error > 0:
+        text = (
+            "The output %r is so large that prediction ids carry it in steps of %.3g, beside a mean absolute error of "
+            "%.3g: outcomes that are sent by id will show larger errors. Send 'predicted' with them, or take a "
+            "constant from the output and from 'actual'."
+        )
+        logger.warning(text, name, step, mean_error)
+
+
 def _warn_of_scores(rows: _BinaryRows, negatives: NDArray[Any], positives: NDArray[Any]) -> None:
     """Warn of scores that point the wrong way, or are so good that the model was probably fitted to these rows."""
     below = np.cumsum(negatives) - negatives
@@ -610,6 +625,7 @@ class _RegressionRows:
             raise BaselineError(msg)
         errors = self._errors
         sizes = np.abs(errors)
+        _warn_of_steps(self.name, self.predicted[self._is_known], float(sizes.mean()))
         bins, number = _bins_of(self.predicted[self._is_known], item.upper_bounds), len(item.counts)
         error_bounds = _quantiles(sizes, DECILES)
         return RegressionValidation(

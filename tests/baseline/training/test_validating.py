@@ -708,3 +708,15 @@ def test_an_outcome_at_the_threshold_finds_its_prediction(threshold: float) -> N
     for s, y in zip(score[1000:].tolist(), actual[1000:].tolist(), strict=True):
         assert service.log_outcome(service.log_prediction(features=[1.0], output=s), y)
     assert service.performance()["accuracy"].realised == accuracy_score(actual[1000:], score[1000:] >= threshold)
+
+
+@pytest.mark.parametrize(("offset", "is_told"), [(1.7e9, True), (2e6, False)], ids=["seconds", "small"])
+def test_numbers_too_large_for_float32_are_pointed_out(
+    offset: float, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ids carry seconds since 1970 in steps of 128: the error of an estimated arrival drowns in it."""
+    random = np.random.default_rng(2)
+    actual = offset + random.normal(0, 3600, 500)
+    with caplog.at_level(logging.WARNING, "flask_boxkite"):
+        built({"x": random.normal(size=500)}, actual + random.normal(0, 30, 500), actual=actual)
+    assert ("carry it in steps of 128, beside a mean absolute error of 2" in caplog.text) == is_told
