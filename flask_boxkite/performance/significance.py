@@ -250,8 +250,8 @@ def capped_mean(
     """Return z of a mean of capped values above the one of all validation values.
 
     The values lie between 0 and a cap of 1. Of validation, which is not capped, only moments are known: so its mean is
-    rather too large, and two rows at the cap are added to it, for the large values that it may have missed. The skewness
-    is the greatest that a value below a cap can have, with its variance; z follows from it as in `mantel_haenszel`.
+    rather too large, and two rows at the cap are added to it, for large values that it may have missed. The skewness is
+    the greatest that a value below a cap can have, with its variance; z follows from it as in `mantel_haenszel`.
 
     Args:
         total: Sum of the capped values with an outcome, shape (…).
