@@ -33,6 +33,9 @@ __all__ = [
 LEAST_SLOTS = 30
 """Least number of slots of time with outcomes from which dispersion is taken."""
 
+_ROWS_AT_CAP = 2
+"""Rows at the cap that are added to validation. With one, heavy tails raise too many alarms at a level of 1e-5."""
+
 _MOST_SKEWED = 6.0
 """Skewness up to which the normal value of a gamma value is right; above it, the formula would call any value high."""
 
@@ -247,8 +250,8 @@ def capped_mean(
     """Return z of a mean of capped values above the one of all validation values.
 
     The values lie between 0 and a cap of 1. Of validation, which is not capped, only moments are known: so its mean is
-    rather too large, and one row at the cap is added to it, for the large values that it may have missed. The skewness
-    is the greatest that a value below a cap can have, with its variance; z follows from it as in `mantel_haenszel`.
+    rather too large, and two rows at the cap are added to it, for large values that it may have missed. The skewness is
+    the greatest that a value below a cap can have, with its variance; z follows from it as in `mantel_haenszel`.
 
     Args:
         total: Sum of the capped values with an outcome, shape (…).
@@ -259,12 +262,12 @@ def capped_mean(
         dispersion: Number of rows that count as one, φ.
 
     >>> round(float(capped_mean(30.0, 100, 0.16, 0.04, 1000)), 2)
-    6.33
+    6.26
     """
     s, n, first, second, m = (np.asarray(each, dtype=np.float64) for each in (total, rows, mean, square, trained_rows))
     is_both = (n > 0) & (m > 0)
     n, m = np.where(is_both, n, 1.0), np.where(is_both, m, 1.0)
-    before, of_squares = (m * first + 1) / (m + 1), (m * second + 1) / (m + 1)
+    before, of_squares = ((m * each + _ROWS_AT_CAP) / (m + _ROWS_AT_CAP) for each in (first, second))
     deviation = np.sqrt(np.maximum(of_squares - before**2, 1e-300))
     share = 1 / n + 1 / m
 
