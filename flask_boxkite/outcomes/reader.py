@@ -158,9 +158,12 @@ class _NumberReader:
     def count(self, value: float, actual: Any) -> tuple[int, Losses] | None:
         """See `OutcomeReader`."""
         number = _finite(actual)
-        if number is None or not math.isfinite(square := (value - number) ** 2):
+        if number is None:
             return None
         error = value - number
+        square = error * error  # a power raises where it is too large
+        if not math.isfinite(square):
+            return None
         return bisect_left(self._bounds, abs(error)), (max(error, 0.0), max(-error, 0.0), square)
 
 

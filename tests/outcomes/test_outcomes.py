@@ -125,6 +125,16 @@ def test_numbers_that_came_true() -> None:
     assert report["bias"].realised == pytest.approx(float((predicted - actual)[:600].mean()), abs=1e-7)
 
 
+@pytest.mark.parametrize("actual", [1e200, -1e308, 10**400, math.inf])
+def test_a_number_whose_error_has_no_square_is_rejected(actual: float) -> None:
+    baseline = built(
+        {"x": range(40), "y": range(40)}, [float(n) for n in range(40)], actual=[n + 1.0 for n in range(40)]
+    )
+    service = ModelMonitoringService(baseline, sink="none")
+    assert not service.log_outcome(service.log_prediction(features=[1.0, 1.0], output=7.0), actual)
+    assert sample(service, "boxkite_outcomes_rejected_total", reason="invalid") == 1
+
+
 def test_classes_that_came_true() -> None:
     random = np.random.default_rng(2)
     probabilities = random.dirichlet([1, 1, 1], 900)
