@@ -508,7 +508,9 @@ def test_an_output_beside_an_empty_batch_is_told(twins: Make, answer: Any, caplo
     assert (samples.errors(), samples.statuses()) == ({"output": 1}, {"ok": 1})
     check_nothing_counted(samples)
     assert app.record()["response"] == answer
-    assert caplog.messages == ["Model 'default': The output has 1 row, and the features have 0 rows."]
+    assert caplog.messages == [
+        "Model 'default': The output has 1 row, and the features have 0 rows. Give one output for each row."
+    ]
 
 
 def test_rows_beside_an_empty_answer_are_told(twins: Make, caplog: Any) -> None:
@@ -516,7 +518,9 @@ def test_rows_beside_an_empty_answer_are_told(twins: Make, caplog: Any) -> None:
     app.send(json=[ANN, BOB])
     samples = app.scrape()
     assert (samples.errors(), samples.statuses()) == ({"output": 1}, {"ok": 2})
-    assert caplog.messages == ["Model 'default': The output has 0 rows, and the features have 2 rows."]
+    assert caplog.messages == [
+        "Model 'default': The output has 0 rows, and the features have 2 rows. Give one output for each row."
+    ]
 
 
 def test_an_empty_batch_that_fails_is_seen(twins: Make) -> None:
