@@ -34,9 +34,9 @@ WHEEL_VENV = VENV.with_name(f"{VENV.name}-wheel")
 PEERS = Path(os.environ.get("BOXKITE_TEST_PEERS") or ROOT / ".peers").resolve()
 UV = VENV / "bin" / "uv"
 
-# One more than processors, as tests wait for other programs about a third of their time. Each goes on where another has
-# not begun, so that all end at once; arguments of the caller come later and win.
-WORKERS = (os.cpu_count() or 1) + 1
+# Two more than processors, as tests wait for other programs half of their time. Each goes on where another has not
+# begun, so that all end at once; arguments of the caller come later and win.
+WORKERS = (os.cpu_count() or 1) + 2
 IN_PARALLEL = ("--numprocesses=auto", "--dist=worksteal")
 
 NPM_PACKAGES = {"@fluent-org/logger": "^1", "axe-core": "^4"}
