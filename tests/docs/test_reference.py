@@ -376,7 +376,7 @@ def test_the_comparisons_are_all_there() -> None:
 PAGES = sorted([DOCS.parent / "README.md", *DOCS.rglob("*.md")])
 ENVIRONMENT = {"BOXKITE_NATIVE"}
 """Variables of the environment that are no settings."""
-BLUEPRINTS = {"boxkite_dashboard"}
+BLUEPRINTS = {"boxkite_dashboard", "boxkite_outcomes"}
 """Names that look like metrics."""
 
 NAMES = {
