@@ -1,14 +1,23 @@
-"""The known name that was probably meant by an unknown one, for messages."""
+"""Phrases of messages: a number with its noun, and the known name that was probably meant by an unknown one."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
 
-__all__ = ["suggestion"]
+__all__ = ["counted", "suggestion"]
 
 _SHOWN = 20
 """Most names that a message lists."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

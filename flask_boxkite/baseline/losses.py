@@ -5,15 +5,19 @@ Arrays have two columns: the loss of a row whose actual value is negative, and t
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["SMALLEST", "RowLoss", "losses_of_bins", "losses_of_moments", "losses_of_scores"]
+__all__ = ["BELOW_ONE", "SMALLEST", "RowLoss", "losses_of_bins", "losses_of_moments", "losses_of_scores"]
 
 SMALLEST = float(np.finfo(np.float64).eps)
 """Least probability whose logarithm is taken, as scikit-learn has it."""
+
+BELOW_ONE = math.nextafter(1.0, 0.0)
+"""Largest probability below 1. If a probability of 1 is wrong, its loss is far larger than any other."""
 
 Floats = NDArray[np.float64]
 

@@ -10,10 +10,11 @@ import click
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.training.problems import ColumnError
-from flask_boxkite.cli.group import PATH, boxkite, counted, listed, write
+from flask_boxkite.cli.group import PATH, boxkite, listed, write
 from flask_boxkite.errors import BaselineError
 from flask_boxkite.quoting import printable
 from flask_boxkite.service import ModelMonitoringService
+from flask_boxkite.suggestion import counted
 
 __all__ = ["baseline"]
 

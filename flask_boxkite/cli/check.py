@@ -10,11 +10,12 @@ import click
 from flask import Flask
 from flask.cli import NoAppException, ScriptInfo
 
-from flask_boxkite.cli.group import boxkite, counted
+from flask_boxkite.cli.group import boxkite
 from flask_boxkite.cli.probes import Outcome, probes
 from flask_boxkite.cli.setup import outcomes, setup_of_app, setup_of_environment
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.quoting import masked, printable
+from flask_boxkite.suggestion import counted
 
 __all__ = ["check"]
 

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.variables import Side
-from flask_boxkite.cli.group import PATH, boxkite, counted, listed
+from flask_boxkite.cli.group import PATH, boxkite, listed
 from flask_boxkite.cli.inspect import variable_named
 from flask_boxkite.cli.reports import ALPHA, Models, finish, report_options
 from flask_boxkite.config import Settings
 from flask_boxkite.drift.report import drift_report
 from flask_boxkite.errors import BaselineError, BinMismatchError
-from flask_boxkite.suggestion import suggestion
+from flask_boxkite.suggestion import counted, suggestion
 
 __all__ = ["compare"]
 

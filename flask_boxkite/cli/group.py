@@ -14,7 +14,7 @@ from flask_boxkite.extras import install_command
 from flask_boxkite.quoting import masked, printable
 from flask_boxkite.system.atomic import write_whole
 
-__all__ = ["PATH", "boxkite", "counted", "listed", "output_option", "write", "writing"]
+__all__ = ["PATH", "boxkite", "listed", "output_option", "write", "writing"]
 
 PATH = click.Path(path_type=Path, readable=False)
 """A file or folder; the code that opens it reports its problems."""
@@ -96,11 +96,6 @@ def writing(output: Path | None) -> Iterator[None]:
         remedy = "Is there free space?" if output is None else "Is its folder there and writable?"
         msg = f"{name} cannot be written: {error.strerror}. {remedy}"
         raise BoxkiteError(msg) from error
-
-
-def counted(number: int, word: str) -> str:
-    """Return a number with its noun: "1 row", "2 rows"."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def listed(texts: Sequence[str], most: int = _MOST_NAMES) -> str:

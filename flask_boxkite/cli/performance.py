@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from flask_boxkite.cli.group import boxkite, counted, output_option, write
+from flask_boxkite.cli.group import boxkite, output_option, write
 from flask_boxkite.cli.reports import ALPHA, DRIFT_FOUND
 from flask_boxkite.cli.sources import check_source, note_records, open_records, page_models, source_options, window_of
 from flask_boxkite.config import Settings
 from flask_boxkite.errors import BoxkiteError
 from flask_boxkite.performance.wording import as_markdown, as_text
 from flask_boxkite.quoting import printable
+from flask_boxkite.suggestion import counted
 
 __all__ = ["performance"]
 

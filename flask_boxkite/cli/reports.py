@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.cli.group import counted, output_option, write
+from flask_boxkite.cli.group import output_option, write
 from flask_boxkite.cli.listing import failed, listed, not_listed
 from flask_boxkite.drift.report import DriftReport
 from flask_boxkite.drift.verdict import WORST_FIRST
 from flask_boxkite.drift.wording import as_markdown, by_note, escaped, moved_count
 from flask_boxkite.live.failed import Failures
 from flask_boxkite.quoting import printable
+from flask_boxkite.suggestion import counted
 
 __all__ = ["ALPHA", "DRIFT_FOUND", "Findings", "Models", "finish", "report_options"]
 

@@ -10,7 +10,7 @@ from flask import Flask
 
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.baseline.blindness import blind_spots
-from flask_boxkite.cli.group import counted, listed
+from flask_boxkite.cli.group import listed
 from flask_boxkite.cli.probes import Outcome
 from flask_boxkite.cli.routes import probe_routes
 from flask_boxkite.config import Settings
@@ -18,6 +18,7 @@ from flask_boxkite.errors import ConfigError
 from flask_boxkite.monitoring.assembly import load_baselines, model_name
 from flask_boxkite.monitoring.findings import Deployment, Finding
 from flask_boxkite.monitoring.redacted_names import near_misses, other_names
+from flask_boxkite.suggestion import counted
 from flask_boxkite.web.access import PageAccess
 from flask_boxkite.web.monitored_app import monitored_app
 

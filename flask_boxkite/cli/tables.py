@@ -8,12 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from flask_boxkite.cli.group import counted
 from flask_boxkite.cli.listing import failed, listed, not_listed
 from flask_boxkite.cli.pictures import plain_table, shortened
 from flask_boxkite.drift.wording import by_note, by_reason, moved_group, percents, since_cell, size_cell, title
 from flask_boxkite.page.wording import seconds
 from flask_boxkite.quoting import printable
+from flask_boxkite.suggestion import counted
 
 __all__ = ["show_model", "show_problems"]
 

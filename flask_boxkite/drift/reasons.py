@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from flask_boxkite.drift.scan import MINIMUM_ROWS, State, requests_of
 from flask_boxkite.drift.timeline import Timeline
+from flask_boxkite.suggestion import counted
 
 __all__ = ["reason_for"]
 
@@ -27,19 +26,19 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
     if state == State.UNSTEADY:
         return "shares differ as much from minute to minute as from training: look at the last hour"
     if state == State.FEW_DIFFERENT_ROWS:
-        return f"few different rows among {_counted(rows, 'row')}, which may be repeats: wait some minutes"
+        return f"few different rows among {counted(rows, 'row')}, which may be repeats: wait some minutes"
     if state == State.FEW_ROWS:
         if trained < MINIMUM_ROWS:
-            return f"{_counted(trained, 'training row')}; {MINIMUM_ROWS} are needed"
+            return f"{counted(trained, 'training row')}; {MINIMUM_ROWS} are needed"
         if timeline.rows is None or rows < MINIMUM_ROWS:
-            return f"{_counted(rows, 'row')}; {MINIMUM_ROWS} are needed"
-        return f"{_counted(rows, 'row')}, of which fewer than {MINIMUM_ROWS} are different"
+            return f"{counted(rows, 'row')}; {MINIMUM_ROWS} are needed"
+        return f"{counted(rows, 'row')}, of which fewer than {MINIMUM_ROWS} are different"
     assert timeline.rows is not None
     if state == State.ONE_ROW:
         buckets = timeline.rows.buckets[stretch]
         share = buckets.max() / max(buckets.sum(), 1)
         return (
-            f"one row makes up {share:.0%} of {_counted(rows, 'row')}: wait some minutes, and see which client sends it"
+            f"one row makes up {share:.0%} of {counted(rows, 'row')}: wait some minutes, and see which client sends it"
         )
     requests = float(requests_of(timeline.rows)[stretch])
     return f"{_in_requests(rows, requests)}: wait for a second minute, or send smaller parts"
@@ -48,9 +47,5 @@ def reason_for(state: State, timeline: Timeline, stretch: int, rows: int, traine
 def _in_requests(rows: int, requests: float) -> str:
     """Say how dependent rows are, by the effective number of their requests, which is the true one for equal sizes."""
     if round(requests) > 1:
-        return f"{_counted(rows, 'row')}, as in {round(requests)} requests of one size"
-    return f"{'most of ' * (requests > 1)}{_counted(rows, 'row')} in 1 request"
-
-
-def _counted(number: int | np.int64, thing: str) -> str:
-    return f"{number:,} {thing}{'s' * (number != 1)}"
+        return f"{counted(rows, 'row')}, as in {round(requests)} requests of one size"
+    return f"{'most of ' * (requests > 1)}{counted(rows, 'row')} in 1 request"

@@ -92,17 +92,14 @@ class ContinuousCells:
 
     def count(self, column: NDArray[Any], block: NDArray[np.int64]) -> None:
         """Count an array of numbers."""
-        column = self.width.rounded_column(column)
-        counts = np.bincount(
-            np.searchsorted(self.bounds_for(column.dtype), column, side="left"), minlength=len(self.bounds) + 1
-        )
+        counts = np.bincount(self.bins_of(column), minlength=len(self.bounds) + 1)
         missing = int(np.count_nonzero(column != column))
         counts[-1] -= missing  # the search puts NaN above all bounds
         block[self.offset : self.missing] += counts
         block[self.missing] += missing
 
     def bins_of(self, column: NDArray[Any]) -> NDArray[np.intp]:
-        """Return the bin of each number in an array, none of which is NaN."""
+        """Return the bin of each number in an array; the last one for NaN."""
         column = self.width.rounded_column(column)
         return np.searchsorted(self.bounds_for(column.dtype), column, side="left")
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
 from flask_boxkite.baseline import Baseline, Continuous, Discrete
-from flask_boxkite.baseline.losses import SMALLEST
+from flask_boxkite.baseline.losses import BELOW_ONE, SMALLEST
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.live.cells import DiscreteCells, cells_of
 from flask_boxkite.outcomes.sealing import NEAREST, Rounding
@@ -22,8 +22,6 @@ __all__ = ["Losses", "OutcomeReader", "outcome_reader"]
 
 Losses: TypeAlias = tuple[float, ...]
 """Losses or errors of a row, in the order of `OutcomeCells.units`."""
-
-_BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
 class OutcomeReader(Protocol):
@@ -116,7 +114,7 @@ class _ScoreReader:
 
     def __init__(self, validation: BinaryValidation, item: Continuous, place: int) -> None:
         self._item = cells_of(item, 0)
-        self.rounding = Rounding(item.upper_bounds, _BELOW_ONE)
+        self.rounding = Rounding(item.upper_bounds, BELOW_ONE)
         self._bins = len(item.counts)
         self._place = place
         self._labels = _Labels(validation.labels, item.missing_texts)

@@ -16,8 +16,7 @@ from flask_boxkite.performance.metric import Estimate
 from flask_boxkite.performance.pair_reader import KnownRows, PairReader
 from flask_boxkite.performance.paired import HIGHER_IS_BETTER, PairedMetric, of_binary, of_classes, of_regression
 from flask_boxkite.performance.verdict import MINIMUM_OUTCOMES
-from flask_boxkite.performance.wording import METRIC_NAMES
-from flask_boxkite.suggestion import suggestion
+from flask_boxkite.performance.wording import metric_named
 
 __all__ = [
     "ALPHA",
@@ -166,11 +165,7 @@ class ChallengeReport:
         Raises:
             KeyError: The kind of model has no such metric.
         """
-        for metric in self.metrics:
-            if name in (metric.name, METRIC_NAMES[metric.name]):
-                return metric
-        msg = f"No metric {name!r}. {suggestion(name, [metric.name for metric in self.metrics])}"
-        raise KeyError(msg)
+        return metric_named(self.metrics, name)
 
     def __iter__(self) -> Iterator[MetricComparison]:
         return iter(self.metrics)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flask_boxkite.drift.wording import COLUMNS, cut, escaped, markdown_row, percent, when
-from flask_boxkite.performance.wording import METRIC_NAMES, REASONS
+from flask_boxkite.drift.wording import cut, escaped, markdown_row, percent, when
+from flask_boxkite.performance.wording import METRIC_NAMES, NONE, REASONS, number_text, with_interval, wrapped
 from flask_boxkite.quoting import printable
 
 __all__ = ["as_markdown", "as_text"]
 
-_NONE = "\N{EN DASH}"
 _VERDICTS = {
     "better": "the challenger is better than the champion",
     "worse": "the challenger is worse than the champion",
@@ -33,13 +31,13 @@ def as_text(report: Mapping[str, Any]) -> str:
         report: Report, in the form of `ChallengeReport.to_dict`.
     """
     lines = [
-        *_wrapped(f"{_verdict_line(report)} {_about(report)}"),
-        *(line for text in _row_lines(report) for line in _wrapped(text)),
+        *wrapped(f"{_verdict_line(report)} {_about(report)}"),
+        *(line for text in _row_lines(report) for line in wrapped(text)),
     ]
     if report["outcomes"]:
         lines += ["", f"{'metric':<24}{'champion':>10}{'challenger':>12}  {'difference':<31}verdict"]
     for metric in _metrics(report):
-        values = f"{_number(metric['champion']):>10}{_number(metric['challenger']):>12}"
+        values = f"{number_text(metric['champion']):>10}{number_text(metric['challenger']):>12}"
         line = f"{METRIC_NAMES[metric['name']]:<24}{values}  {_difference(metric):<31}{metric['verdict'] or ''}"
         lines.append(line.rstrip())
     return "\n".join(lines)
@@ -56,10 +54,8 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     if report["outcomes"]:
         lines += ["", markdown_row(head), markdown_row(["---"] * len(head))]
     for metric in _metrics(report):
-        own = [_with_interval(metric, of) for of in ("champion", "challenger")]
-        lines.append(
-            markdown_row([METRIC_NAMES[metric["name"]], *own, _difference(metric), metric["verdict"] or _NONE])
-        )
+        own = [with_interval(metric, of) for of in ("champion", "challenger")]
+        lines.append(markdown_row([METRIC_NAMES[metric["name"]], *own, _difference(metric), metric["verdict"] or NONE]))
     return "\n".join(lines)
 
 
@@ -114,8 +110,8 @@ def _paired_line(report: Mapping[str, Any]) -> str:
 def _disagreement_line(report: Mapping[str, Any]) -> str:
     found = report["disagreement"]
     if not report["labels"]:
-        ends = "" if found["low"] is None else f" ({_number(found['low'])} to {_number(found['high'])})"
-        text = f"Their outputs are {_number(found['value'])}{ends} apart on average"
+        ends = "" if found["low"] is None else f" ({number_text(found['low'])} to {number_text(found['high'])})"
+        text = f"Their outputs are {number_text(found['value'])}{ends} apart on average"
         return f"{text}, the challenger's {_signed(found['shift'])} from the champion's."
     ends = f" ({percent(found['low'])} to {percent(found['high'])})"
     text = f"They predict another class in {percent(found['value'])}{ends} of rows"
@@ -132,24 +128,7 @@ def _difference(metric: Mapping[str, Any]) -> str:
     return f"{_signed(value)}{ends}"
 
 
-def _with_interval(metric: Mapping[str, Any], of: str) -> str:
-    value, low, high = metric[of], metric[f"{of}_low"], metric[f"{of}_high"]
-    if low is None or high is None:
-        return _number(value)
-    return f"{_number(value)} ({_number(low)} to {_number(high)})"
-
-
 def _signed(value: float | None) -> str:
     if value is None:
-        return _NONE
+        return NONE
     return f"{value:+.4f}" if abs(value) < 100 else f"{value:+,.4g}"
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return _NONE
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.4g}"
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, COLUMNS)

@@ -19,9 +19,9 @@ from flask_boxkite.performance.effects import FeatureEffect, feature_effects
 from flask_boxkite.performance.live import judged_counts, judged_rows
 from flask_boxkite.performance.metric import BAND, METRICS, NOTHING, Estimate
 from flask_boxkite.performance.significance import dispersion_of
-from flask_boxkite.performance.verdict import Comparison, Judgement, Verdict, judge
-from flask_boxkite.performance.wording import METRIC_NAMES, as_markdown, as_text
-from flask_boxkite.suggestion import suggestion
+from flask_boxkite.performance.verdict import MINIMUM_OUTCOMES, Comparison, Judgement, Verdict, judge
+from flask_boxkite.performance.wording import as_markdown, as_text, metric_named
+from flask_boxkite.suggestion import counted
 
 __all__ = ["BinReport", "Coverage", "MetricReport", "PerformanceReport", "performance_report"]
 
@@ -147,11 +147,7 @@ class PerformanceReport:
         Raises:
             KeyError: The kind of model has no such metric.
         """
-        for metric in self.metrics:
-            if name in (metric.name, METRIC_NAMES[metric.name]):
-                return metric
-        msg = f"No metric {name!r}. {suggestion(name, [metric.name for metric in self.metrics])}"
-        raise KeyError(msg)
+        return metric_named(self.metrics, name)
 
     def __iter__(self) -> Iterator[MetricReport]:
         return iter(self.metrics)
@@ -260,10 +256,9 @@ def performance_report(
     reason = _too_early(outcome_layout, outcomes if whole is None else whole, now)
     judgement = judge([] if reason else parts.comparisons, min(number, validation.rows), alpha=alpha)
     if judgement.verdict == "not enough data" and not reason:
+        is_short = number < MINIMUM_OUTCOMES
         reason = (
-            f"{number:,} outcome{'s' * (number != 1)}, where {_LEAST} are needed"
-            if number < _LEAST
-            else "nothing to compare"
+            f"{counted(number, 'outcome')}, where {MINIMUM_OUTCOMES} are needed" if is_short else "nothing to compare"
         )
     return PerformanceReport(
         model,
@@ -281,9 +276,6 @@ def performance_report(
         _confusion(validation, counts),
         tuple(feature_effects(validation, baseline, groups)),
     )
-
-
-_LEAST = 30
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from flask_boxkite.drift.wording import COLUMNS, cut, escaped, markdown_row, percent, when
 from flask_boxkite.live.outcome_cells import LAG_BOUNDS
 from flask_boxkite.performance.verdict import MARKS
 from flask_boxkite.quoting import printable
+from flask_boxkite.suggestion import counted, suggestion
 
 __all__ = [
     "BLIND",
     "METRIC_NAMES",
+    "NONE",
     "REASONS",
     "as_markdown",
     "as_text",
@@ -21,10 +23,16 @@ __all__ = [
     "duration",
     "effect_lines",
     "expectation_line",
+    "metric_named",
     "metric_texts",
+    "number_text",
     "rejected_line",
     "verdict_line",
+    "with_interval",
+    "wrapped",
 ]
+
+_Metric = TypeVar("_Metric", bound="_Named")
 
 METRIC_NAMES = {
     "accuracy": "accuracy",
@@ -62,7 +70,9 @@ REASONS = {
 }
 """Reasons for which outcomes are not counted (`naming.REJECTIONS`), as the end of "3 outcomes …"."""
 
-_NONE = "\N{EN DASH}"
+NONE = "\N{EN DASH}"
+"""Text for a number that does not exist."""
+
 _LEAST_UNREAD = 0.1
 """Share of outcomes with a value that cannot be read from which no verdict stands without it."""
 
@@ -72,6 +82,24 @@ _LEAST_EFFECT = 0.001
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+def metric_named(metrics: Sequence[_Metric], name: str) -> _Metric:
+    """Return the metric of a name: the one in code, such as ``auc``, or the one in texts, such as ``AUC``.
+
+    Raises:
+        KeyError: There is no such metric.
+    """
+    for metric in metrics:
+        if name in (metric.name, METRIC_NAMES[metric.name]):
+            return metric
+    msg = f"No metric {name!r}. {suggestion(name, [metric.name for metric in metrics])}"
+    raise KeyError(msg)
+
+
 def as_text(report: Mapping[str, Any]) -> str:
     """Return the text of a report.
 
@@ -79,19 +107,19 @@ def as_text(report: Mapping[str, Any]) -> str:
         report: Report, in the form of `PerformanceReport.to_dict`.
     """
     lines = [
-        *_wrapped(f"{verdict_line(report)} {_about(report)}"),
-        *_wrapped(coverage_line(report)),
+        *wrapped(f"{verdict_line(report)} {_about(report)}"),
+        *wrapped(coverage_line(report)),
         "",
         f"{'metric':<24}{'validated':>10}  {'expected':<29}realised",
     ]
     for metric in report["metrics"]:
-        expected, realised = (_with_interval(metric, of) for of in ("estimated", "realised"))
+        expected, realised = (with_interval(metric, of) for of in ("estimated", "realised"))
         name = METRIC_NAMES[metric["name"]]
-        lines.append(f"{name:<24}{_number(metric['validated']):>10}  {expected:<29}{realised}".rstrip())
+        lines.append(f"{name:<24}{number_text(metric['validated']):>10}  {expected:<29}{realised}".rstrip())
 
     for text in (expectation_line(report), *effect_lines(report), rejected_line(report), BLIND):
         if text:
-            lines += ["", *_wrapped(text)]
+            lines += ["", *wrapped(text)]
     return "\n".join(lines)
 
 
@@ -111,10 +139,8 @@ def as_markdown(report: Mapping[str, Any], heading: str | None = None) -> str:
 def metric_texts(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
     """Yield the name of each metric, then its validated, expected and realised value, and the value of all rows."""
     for metric in report["metrics"]:
-        expected, realised, represented = (
-            _with_interval(metric, of) for of in ("estimated", "realised", "represented")
-        )
-        yield METRIC_NAMES[metric["name"]], _number(metric["validated"]), expected, realised, represented
+        expected, realised, represented = (with_interval(metric, of) for of in ("estimated", "realised", "represented"))
+        yield METRIC_NAMES[metric["name"]], number_text(metric["validated"]), expected, realised, represented
 
 
 def verdict_line(report: Mapping[str, Any]) -> str:
@@ -144,7 +170,7 @@ def _larger(metric: Mapping[str, Any]) -> str:
     mark = MARKS["absolute error"][0].part
     limit = f"by less than {mark:.0%}" if now < (1 + mark) * before else "with too few large errors for a verdict"
     return (
-        f"the mean absolute error was {_number(before)} in validation, and is {_with_interval(metric, 'realised')} "
+        f"the mean absolute error was {number_text(before)} in validation, and is {with_interval(metric, 'realised')} "
         f"now: larger, but {limit}"
     )
 
@@ -157,7 +183,7 @@ def _unread(report: Mapping[str, Any]) -> str:
 
 
 def _compared(item: Mapping[str, Any]) -> str:
-    write = _number if item["subject"] in ("absolute error", "large errors") else _share
+    write = number_text if item["subject"] in ("absolute error", "large errors") else _share
     return _SUBJECTS[item["subject"]].format(before=write(item["before"]), now=write(item["now"]))
 
 
@@ -168,7 +194,7 @@ def expectation_line(report: Mapping[str, Any]) -> str:
     metric = report["metrics"][0]
     return (
         f"By its outputs, the model is expected to be {report['expectation']} than validated: "
-        f"{METRIC_NAMES[metric['name']]} {_number(metric['validated'])} → {_number(metric['estimated'])}."
+        f"{METRIC_NAMES[metric['name']]} {number_text(metric['validated'])} → {number_text(metric['estimated'])}."
     )
 
 
@@ -194,7 +220,7 @@ def coverage_line(report: Mapping[str, Any]) -> str:
     coverage = report["coverage"]
     predictions, outcomes = coverage["predictions"], coverage["outcomes"]
     share = "" if coverage["share"] is None else f" ({percent(min(coverage['share'], 1.0))})"
-    text = f"{_counted(predictions, 'prediction')}, {_counted(outcomes, 'outcome')}{share}"
+    text = f"{counted(predictions, 'prediction')}, {counted(outcomes, 'outcome')}{share}"
     if coverage["lag_median"] is not None:
         half, most = (_within(coverage[key]) for key in ("lag_median", "lag_95"))
         text += f", half of them within {half}, 95 % within {most}"
@@ -213,10 +239,6 @@ def _unseen(report: Mapping[str, Any]) -> str:
         f"{unseen:,} of the {outcomes:,} outcomes {'is' if unseen == 1 else 'are'} of a class that validation never had"
     )
     return f" {text}, and count as wrong: look for actual values that are {others}."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _within(seconds: float) -> str:
@@ -243,22 +265,25 @@ def duration(seconds: float) -> str:
     return f"{seconds / size:.2g} {unit}"
 
 
-def _with_interval(metric: Mapping[str, Any], of: str) -> str:
+def with_interval(metric: Mapping[str, Any], of: str) -> str:
+    """Return a number of a metric with the ends of its interval, if it has one."""
     value, low, high = metric[of], metric[f"{of}_low"], metric[f"{of}_high"]
     if low is None or high is None:
-        return _number(value)
-    return f"{_number(value)} ({_number(low)} to {_number(high)})"
+        return number_text(value)
+    return f"{number_text(value)} ({number_text(low)} to {number_text(high)})"
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """Return a metric for people."""
     if value is None:
-        return _NONE
+        return NONE
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.4g}"
 
 
 def _share(value: float | None) -> str:
-    return _NONE if value is None else percent(value)
+    return NONE if value is None else percent(value)
 
 
-def _wrapped(text: str) -> Sequence[str]:
+def wrapped(text: str) -> list[str]:
+    """Return the lines of a text."""
     return textwrap.wrap(text, COLUMNS)

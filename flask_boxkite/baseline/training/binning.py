@@ -95,10 +95,11 @@ def bounds_of_quantiles(
 
     # No group ends at the largest value itself, because the next group could never be filled.
     groups = {low if low < smallest else -math.inf, *(deciles - {largest}), high}
+    wanted = fixed | fill
     if edges:
-        used = told_apart(fixed | fill, edges)
-        fixed, fill, groups = set(used.values()), set(), {used.get(end, end) for end in groups}
-    bounds, ends = tuple(sorted(fixed | fill)), tuple(sorted(groups))
+        used = told_apart(wanted, edges)
+        wanted, groups = set(used.values()), {used.get(end, end) for end in groups}
+    bounds, ends = tuple(sorted(wanted)), tuple(sorted(groups))
     return (whole_microseconds(bounds), whole_microseconds(ends)) if is_time else (bounds, ends)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.training.problems import UnclearTexts
+from flask_boxkite.suggestion import counted
 from flask_boxkite.values.conversion import MISSING_TEXTS, folded
 from flask_boxkite.values.durations import DURATION
 from flask_boxkite.values.times import TIME, to_seconds
@@ -184,7 +185,7 @@ def _gaps(counts: TextRows, odd: Sequence[str]) -> tuple[str, ...]:
 
 def _phrase(rows: int, word: str, examples: Sequence[str]) -> str:
     such = f", such as {', '.join(map(repr, examples))}" if examples else ""
-    return f"{_counted(rows, word)}{such}"
+    return f"{counted(rows, word)}{such}"
 
 
 def _series(phrases: Sequence[str]) -> str:
@@ -194,10 +195,6 @@ def _series(phrases: Sequence[str]) -> str:
     *others, last = phrases
     comma = "," if any(", such as " in phrase for phrase in others) else ""
     return f"{', '.join(others)}{comma} and {last}"
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def rows_of_texts(texts: Mapping[str, int]) -> TextRows:

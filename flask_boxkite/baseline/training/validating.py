@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flask_boxkite.baseline.bounds import narrow_bounds
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
-from flask_boxkite.baseline.losses import losses_of_scores
+from flask_boxkite.baseline.losses import BELOW_ONE, losses_of_scores
 from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_rows
 from flask_boxkite.baseline.training.binning import distinct_limit
 from flask_boxkite.baseline.training.effects import group_effects
@@ -42,8 +42,6 @@ logger = logging.getLogger("flask_boxkite")
 
 GRID = tuple(step / 20 for step in range(1, 20))
 """Bounds of a probability's bins, besides its deciles and the threshold."""
-
-_BELOW_ONE = math.nextafter(1.0, 0.0)
 
 DECILES = tuple(tenth / 10 for tenth in range(1, 10))
 
@@ -323,7 +321,7 @@ class _BinaryRows:
         below = math.nextafter(self.threshold, -math.inf)
         if not self.is_probability:
             return {self.name: (below,)}
-        ends = {0.0: np.any(self.scores == 0), _BELOW_ONE: np.any(self.scores == 1)}
+        ends = {0.0: np.any(self.scores == 0), BELOW_ONE: np.any(self.scores == 1)}
         reached = (end for end, is_reached in ends.items() if is_reached)
         return {self.name: tuple(dict.fromkeys((below, *reached, *GRID)))}
 
