@@ -305,7 +305,11 @@ def group_name(item: Distribution, name: str) -> str:
         item: Variable.
         name: Name in the label ``group``.
     """
-    return group_text(name, item.kind, item.extremes if isinstance(item, Continuous) else _ALL)
+    if isinstance(item, Continuous):
+        return group_text(name, item.kind, item.extremes)
+    if name not in SPECIAL_WORDS and not item.is_text:
+        return " to ".join(map(category_label, name.strip("[]").split(",")))
+    return group_text(name, item.kind)
 
 
 def group_text(name: str, kind: str, extremes: tuple[float, float] = _ALL) -> str:

@@ -92,6 +92,28 @@ def test_new_texts_are_named_rather_than_what_they_take_from_others() -> None:
     assert "unseen 0% -> 8.0%" in repr(report["job"])
 
 
+@pytest.mark.parametrize(
+    ("names", "moved", "text"),
+    [
+        ([float(hour) for hour in range(24)], "[9.0,10.0]", "9 to 10"),
+        ([f"shop {shop:02}" for shop in range(24)], "shop 09 and 1 more", "shop 09 and 1 more"),
+    ],
+    ids=["numbers", "texts"],
+)
+def test_rows_that_move_among_many_categories_show(names: list[float | str], moved: str, text: str) -> None:
+    """15 of 24 even categories, such as hours of a day, send nothing; their rows have another one of them."""
+    (item,) = built({"x": names * 100}).features
+    assert isinstance(item, Discrete)
+    sent = [names[9] if place > 8 else names[place] for place in range(24)] * 20
+    live = np.zeros(len(item.cells), np.int64)
+    for name in sent:
+        live[item.values.index(name)] += 1
+
+    drift = drift_report("m", Baseline((item,), (), 2400), live, alpha=1e-5)["x"]
+    assert drift.verdict == "major"
+    assert (drift.moved_most, drift.moved_most_text) == (moved, text)
+
+
 def test_a_feature_that_stops_arriving_has_drifted() -> None:
     live = (0, 0, 0, 0, 100, 0, *LIVE[6:])
     age = drift_report("m", BASELINE, live, alpha=1e-5)["age"]
