@@ -421,7 +421,9 @@ def test_one_batch_in_one_request_says_nothing() -> None:
     remedy = "wait for a second minute, or send smaller parts"
     assert verdict(timeline_of([MISSING], in_requests=200)) == f"200 rows in 1 request: {remedy}"
     assert verdict(timeline_of([MISSING], in_requests=100)) == f"200 rows, as in 2 requests of one size: {remedy}"
-    assert verdict(timeline_of([MISSING], in_requests=6)) == "called"
+    alike = "200 rows, as in 33 requests of one size, whose rows may be alike: wait two minutes"
+    assert verdict(timeline_of([MISSING], in_requests=6)) == alike
+    assert verdict(timeline_of([MISSING], in_requests=1)) == "called"
 
 
 @pytest.mark.parametrize(
