@@ -497,6 +497,24 @@ def test_a_change_is_seen_on_a_server_that_has_just_started(
     assert (found.live_rows, found.verdict) == (480, verdict)
 
 
+def test_a_process_that_has_counted_nothing_says_that_it_counts_alone(baseline: Baseline, tmp_path: Path) -> None:
+    """As a notebook beside a server."""
+    service, _ = clocked(baseline)
+    report = service.drift()
+    note = report.to_dict()["note"]
+    assert note.startswith("Nothing has been counted here. A shell or a notebook counts alone: ")
+    assert "'flask boxkite drift --url URL'" in note
+    assert "'BOXKITE_STATE_DIR'" in note
+    assert note in " ".join(str(report).split())
+    assert note in report.to_markdown().replace("\\", "")
+
+    service.log_prediction(None, [40.0, "Bern"], 0.5)
+    assert service.drift().to_dict()["note"] is None
+
+    with service_of(baseline, state_dir=str(tmp_path / "state")) as (shared, _):
+        assert shared.drift().note == ""
+
+
 HOURS = [float(hour) for hour in range(24)]
 
 

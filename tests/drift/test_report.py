@@ -32,7 +32,7 @@ from flask_boxkite.drift.tables import GroupSums
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.variable import Distances
 from flask_boxkite.drift.verdict import DOUBT, judge
-from flask_boxkite.drift.wording import SPECIAL_WORDS, group_name, group_text, percents
+from flask_boxkite.drift.wording import SPECIAL_WORDS, distance_text, group_name, group_text, percents
 from flask_boxkite.values.rowhash import ROW_BUCKETS
 from tests.baseline.strategies import baselines
 from tests.baseline.training.building import built
@@ -114,6 +114,17 @@ def test_rows_that_move_among_many_categories_show(names: list[float | str], mov
     assert (drift.moved_most, drift.moved_most_text) == (moved, text)
 
 
+def test_a_distance_of_values_beyond_the_bounds_is_the_least_possible() -> None:
+    """How far beyond them values lie is not counted."""
+    within = drift_report("m", BASELINE, LIVE, alpha=1e-5)["height"]
+    beyond = drift_report("m", BASELINE, (0, 500, 300, 200, 0, 0, *LIVE[6:]), alpha=1e-5)["age"]
+
+    assert (within.distances.wasserstein_is_least, beyond.distances.wasserstein_is_least) == (False, True)
+    assert ", Wasserstein 0.2" in str(drift_report("m", BASELINE, LIVE, alpha=1e-5))
+    assert distance_text(within.to_row()) == "0.2"
+    assert distance_text(beyond.to_row()).startswith("at least 0.")
+
+
 def test_a_feature_that_stops_arriving_has_drifted() -> None:
     live = (0, 0, 0, 0, 100, 0, *LIVE[6:])
     age = drift_report("m", BASELINE, live, alpha=1e-5)["age"]
@@ -157,14 +168,14 @@ KEYS = [
     "moved_most", "moved_most_text", "share_before", "share_now", "missing_before", "missing_now",
     "invalid_before", "invalid_now", "out_of_range_before", "out_of_range_now",
     "unseen_before", "unseen_now", "jensen_shannon", "kl_live", "kl_baseline", "hellinger",
-    "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein",
+    "kolmogorov_smirnov", "kolmogorov_smirnov_limit", "wasserstein", "wasserstein_is_least",
 ]  # fmt: skip
 
 
 def test_a_dict_has_the_keys_that_are_promised() -> None:
     report = drift_report("m", BASELINE, LIVE, alpha=1e-5, window="1h").to_dict()
 
-    assert list(report) == ["model", "baseline", "window", "alpha", "variables"]
+    assert list(report) == ["model", "baseline", "window", "alpha", "note", "variables"]
     assert (report["model"], report["window"], report["alpha"]) == ("m", "1h", 1e-5)
     assert [list(item) for item in report["variables"]] == [KEYS] * 4
     for key in KEYS:
