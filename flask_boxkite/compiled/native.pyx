@@ -807,35 +807,38 @@ cdef class Seal:
     Args:
         numbers_hash: Keyed hash, copied for each id, that gives the id its numbers.
         kind: Type of an id, a tuple of its text, its uuid and its time.
-        rounding: Rounding of outputs.
+        code: Code of outputs, a `SingleCode` or a `PointCode`.
     """
 
     cdef object numbers_hash, kind
     cdef double* ends  # of the bins, the first and the last infinite
     cdef Py_ssize_t bounds
-    cdef double below_one
+    cdef double below_one, origin, unit
+    cdef bint is_point
 
-    def __cinit__(self, numbers_hash, kind, rounding):
-        self.bounds = len(rounding.bounds)
+    def __cinit__(self, numbers_hash, kind, code):
+        self.bounds = len(getattr(code, "bounds", ()))
         self.ends = <double*>PyMem_Malloc((self.bounds + 2) * sizeof(double))
         if self.ends == NULL:
             raise MemoryError
 
-    def __init__(self, numbers_hash, kind, rounding):
-        self.numbers_hash, self.kind, self.below_one = numbers_hash, kind, rounding.below_one
-        for index, end in enumerate((-INFINITY, *rounding.bounds, INFINITY)):
+    def __init__(self, numbers_hash, kind, code):
+        self.numbers_hash, self.kind, self.is_point = numbers_hash, kind, hasattr(code, "unit")
+        if self.is_point:
+            self.origin, self.unit = code.origin, code.unit
+            return
+        self.below_one = code.below_one
+        for index, end in enumerate((-INFINITY, *code.bounds, INFINITY)):
             self.ends[index] = end
 
     def __dealloc__(self):
         PyMem_Free(self.ends)
 
     def __call__(self, prediction, double value):
-        """Return the sealed id; None if no float32 lies in the output's bin."""
-        cdef float single
+        """Return the sealed id; None if no bits stand for the output."""
         cdef uint32_t bits
-        if not self.round(value, &single):
+        if not (self.point(value, &bits) if self.is_point else self.single(value, &bits)):
             return None
-        memcpy(&bits, &single, 4)
 
         cdef bytes whole = prediction[0].encode("utf-8", "surrogatepass")
         cdef Py_ssize_t size = PyBytes_GET_SIZE(whole), start = size - 19
@@ -852,10 +855,33 @@ cdef class Seal:
         entity_id = PyUnicode_DecodeASCII(text + size - 36, 36, NULL)
         return new_tuple(self.kind, (PyUnicode_DecodeUTF8(text, size, "surrogatepass"), entity_id, prediction[2]))
 
-    cdef bint round(self, double value, float* single) noexcept:
-        """Set the float32 that stands for an output; return whether there is one."""
-        single[0] = <float>value
-        if not isfinite(single[0]):
+    cdef bint point(self, double value, uint32_t* bits) noexcept:
+        """Set the bits of `PointCode`; return whether there are some."""
+        cdef double distance = (value - self.origin) / self.unit, outer
+        cdef uint64_t outside
+        if -1.0 <= distance < 0.9999999995343387:
+            bits[0] = <uint32_t>((distance + 1.0) * 1073741824.0 + 0.5)
+            return True
+        outer = 1.0 if fabs(distance) < 1.0 else fabs(distance)
+        memcpy(&outside, &outer, 8)
+        outside = (outside - (<uint64_t>1023 << 52) + (1 << 25)) >> 26
+        if outside < 1 << 29:
+            bits[0] = <uint32_t>1 << 31 | outside | (distance < 0) << 29
+            return True
+        cdef float single = <float>value
+        memcpy(bits, &single, 4)
+        if not isfinite(single):
+            return False
+        bits[0] = (bits[0] + 2) >> 2
+        if bits[0] & 0x1FFFFFFF >= 0x1FE00000:
+            return False
+        bits[0] |= <uint32_t>3 << 30
+        return True
+
+    cdef bint single(self, double value, uint32_t* bits) noexcept:
+        """Set the bits of `SingleCode`; return whether there are some."""
+        cdef float single = <float>value
+        if not isfinite(single):
             return False
         cdef Py_ssize_t low = 0, high = self.bounds, middle
         while low < high:
@@ -867,9 +893,10 @@ cdef class Seal:
         cdef double lower = self.ends[low], upper = self.ends[low + 1]
         if value < 1 and upper > self.below_one:
             upper = self.below_one
-        if not lower < single[0] <= upper:
-            single[0] = nextafterf(single[0], <float>INFINITY if single[0] <= lower else -<float>INFINITY)
-        return lower < single[0] <= upper and isfinite(single[0])
+        if not lower < single <= upper:
+            single = nextafterf(single, <float>INFINITY if single <= lower else -<float>INFINITY)
+        memcpy(bits, &single, 4)
+        return lower < single <= upper and isfinite(single)
 
 
 cdef uint64_t little(const unsigned char* start, int size) noexcept:

@@ -26,7 +26,7 @@ from flask_boxkite.outcomes.book_file import AT_ONCE
 from flask_boxkite.outcomes.place import outcome_book, outcome_section
 from flask_boxkite.outcomes.reader import OutcomeReader, outcome_reader
 from flask_boxkite.outcomes.recent import RecentPredictions, row_fingerprint, row_fingerprints
-from flask_boxkite.outcomes.sealing import IdSeal, id_key, rounded
+from flask_boxkite.outcomes.sealing import IdSeal, id_key
 from flask_boxkite.system.faults import warn_of
 from flask_boxkite.system.fork_mark import ForkMark, fork_mark
 from flask_boxkite.system.throttle import Throttle
@@ -198,7 +198,7 @@ class ModelOutcomes:
             key = id_key(None, None)
         recent = None if directory is None else directory / RECENT_FILE
         book = outcome_book(directory, self._section)
-        return _Place(fork_mark(), IdSeal(key, self._name, self.reader.rounding), book, _LazyTable(recent))
+        return _Place(fork_mark(), IdSeal(key, self._name, self.reader.code), book, _LazyTable(recent))
 
     # --- predictions -------------------------------------------------------------------------------------------------
 
@@ -227,15 +227,16 @@ class ModelOutcomes:
             rows: Outputs of each row, in the order of the baseline, shape (rows, outputs).
         """
         seconds, fingerprint = prediction.time_ns / 1e9, self._place.seal.fingerprint(prediction.text)
-        values = np.array([self._carried(row) for row in rows], dtype=np.float64)  # None becomes NaN
-        is_known = np.isfinite(values)
-        if not is_known.any() or (table := self._place.recent.get(to_write=True)) is None:
+        codes = [self._carried(row) for row in rows]
+        known = [code for code in codes if code is not None]
+        if not known or (table := self._place.recent.get(to_write=True)) is None:
             return
-        if len(values) == 1:
-            table.put(fingerprint, float(values[0]), seconds)
+        if len(codes) == 1:
+            table.put(fingerprint, known[0], seconds)
             return
-        fingerprints = row_fingerprints(fingerprint, len(values))[is_known]
-        table.put_many(fingerprints, values[is_known].astype(np.float32), seconds)
+        is_known = np.array([code is not None for code in codes])
+        fingerprints = row_fingerprints(fingerprint, len(codes))[is_known]
+        table.put_many(fingerprints, np.array(known, dtype=np.uint32), seconds)
 
     def remember_key(self, key: str, row: Sequence[Any], seconds: float) -> None:
         """Remember the outputs of a prediction under a key of the caller.
@@ -245,13 +246,13 @@ class ModelOutcomes:
             row: Outputs in the order of the baseline.
             seconds: Time of the prediction in Unix seconds.
         """
-        value = self._carried(row)
-        if value is not None and (table := self._place.recent.get(to_write=True)) is not None:
-            table.put(self._fingerprint_of_key(key), value, seconds)
+        bits = self._carried(row)
+        if bits is not None and (table := self._place.recent.get(to_write=True)) is not None:
+            table.put(self._fingerprint_of_key(key), bits, seconds)
 
-    def _carried(self, row: Sequence[Any]) -> float | None:
+    def _carried(self, row: Sequence[Any]) -> int | None:
         value = self.reader.value_of(row)
-        return None if value is None else rounded(value, self.reader.rounding)
+        return None if value is None else self.reader.code.bits(value)
 
     def _fingerprint_of_key(self, key: str) -> int:
         return self._place.seal.fingerprint(f"key\n{key}")
@@ -362,7 +363,7 @@ class ModelOutcomes:
     def _remembered(self, fingerprint: int) -> _Prediction | None:
         table = self._place.recent.get(to_write=False)
         found = None if table is None else table.find(fingerprint)
-        return None if found is None else _Prediction(*found, fingerprint)
+        return None if found is None else _Prediction(self.reader.code.value(found[0]), found[1], fingerprint)
 
     def _is_late(self, text: str) -> bool:
         """Say whether an id is one of this server, made before all predictions that the table remembers."""

@@ -125,6 +125,61 @@ def test_numbers_that_came_true() -> None:
     assert report["bias"].realised == pytest.approx(float((predicted - actual)[:600].mean()), abs=1e-7)
 
 
+NUMBERS: dict[str, Any] = {
+    # (actual values, live ones, errors)
+    "seconds of later months": (1.7e9, 1.71e9, 2.6e6, lambda random, rows: random.normal(0, 30, rows)),
+    "millions": (1e7, 1e7, 3e6, lambda random, rows: random.normal(0, 1, rows)),
+    "often exact": (50, 50, 20, lambda random, rows: random.normal(0, 1, rows).round(2) * (random.random(rows) < 0.6)),
+    "many magnitudes": (0, 0, 0, None),
+}
+
+
+@pytest.mark.parametrize("way", ["id", "batch", "key"])
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_errors_of_numbers_are_as_exact_by_id_as_from_the_outputs_themselves(kind: str, way: str) -> None:
+    """Beside seconds since 1970, float32 has steps of 128, and errors of 30 would look much worse."""
+    random = np.random.default_rng(5)
+    before, live, spread, errors = NUMBERS[kind]
+
+    def drawn(middle: float, rows: int) -> tuple[Any, Any]:
+        if errors is None:
+            actual = 10.0 ** random.uniform(-9, 6, rows)
+            return actual * random.lognormal(0, 0.1, rows), actual
+        actual = random.normal(middle, spread, rows).round(1)
+        return (actual + errors(random, rows)).round(3), actual
+
+    predicted, actual = drawn(before, 2000)
+    service = ModelMonitoringService(built({"x": range(2000)}, predicted, actual=actual), sink="none")
+    exact = ModelMonitoringService(service.baseline, sink="none")
+    predicted, actual = drawn(live, 400)
+    ids = []
+    if way == "batch":
+        sent = service.log_prediction(features=[[1.0]] * 400, output=predicted.tolist())
+        ids = [f"{sent}/{row}" for row in range(400)]
+    for row, (p, y) in enumerate(zip(predicted.tolist(), actual.tolist(), strict=True)):
+        assert exact.log_outcome(f"{row}", y, predicted=p)
+        if way == "batch":
+            assert service.log_outcome(ids[row], y)
+        elif way == "key":
+            service.log_prediction(features=[1.0], output=p, key=row)
+            assert service.log_outcome(key=str(row), actual=y)
+        else:
+            assert service.log_outcome(service.log_prediction(features=[1.0], output=p), y)
+    ours, theirs = service.performance(), exact.performance()
+    assert ours.verdict == theirs.verdict == "as validated"
+    # Steps are 1/64 beside ten millions, and far smaller beside the other errors.
+    assert ours["mae"].realised == pytest.approx(np.abs(predicted - actual).mean(), rel=1e-3)
+    assert ours["rmse"].realised == pytest.approx(((predicted - actual) ** 2).mean() ** 0.5, rel=1e-3)
+    moved = np.abs(np.subtract(cells(service), cells(exact))).sum()
+    assert moved <= 8 if kind == "millions" else moved == 0
+
+
+def cells(service: ModelMonitoringService) -> list[float]:
+    """Return the outcomes by bin of the error."""
+    text, _ = service.export_http()
+    return [float(line.split()[-1]) for line in text.decode().splitlines() if line[:23] == "boxkite_outcomes_total{"]
+
+
 @pytest.mark.parametrize("actual", [1e200, -1e308, 10**400, math.inf])
 def test_a_number_whose_error_has_no_square_is_rejected(actual: float) -> None:
     baseline = built(

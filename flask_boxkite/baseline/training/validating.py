@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flask_boxkite.baseline.bounds import narrow_bounds
+from flask_boxkite.baseline.codes import largest_step, number_code
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
 from flask_boxkite.baseline.losses import BELOW_ONE, losses_of_scores
@@ -58,7 +59,7 @@ SUSPECT_AREA, SUSPECT_ROWS = 0.99, 100
 """Area under the ROC curve, and rows, from which the model was probably fitted to the very rows."""
 
 _STEPS_PER_ERROR = 4
-"""Steps of float32 in a mean absolute error, with which rounding adds less than 1 % to it."""
+"""Steps of an id's code in a mean absolute error, with which rounding adds less than 1 % to it."""
 
 Floats = NDArray[np.float64]
 
@@ -401,16 +402,15 @@ def _bins_of(numbers: NDArray[Any], bounds: Sequence[float]) -> NDArray[np.intp]
     return np.searchsorted(limits, numbers, side="left")
 
 
-def _warn_of_steps(name: str, predicted: NDArray[Any], mean_error: float) -> None:
-    """Warn of outputs that are so large beside their errors that ids, which carry float32, change the errors."""
-    step = float(np.spacing(np.float32(np.abs(predicted).max())))
-    if step * _STEPS_PER_ERROR > mean_error > 0:
+def _warn_of_steps(validation: RegressionValidation) -> None:
+    """Warn of outputs that spread so wide beside their errors that ids, which carry 32 bits, change the errors."""
+    step = largest_step(number_code(validation), validation.upper_bounds)
+    if step * _STEPS_PER_ERROR > validation.mean_error > 0:
         text = (
-            "The output %r is so large that prediction ids carry it in steps of %.3g, beside a mean absolute error of "
-            "%.3g: outcomes that are sent by id will show larger errors. Send 'predicted' with them, or take a "
-            "constant from the output and from 'actual'."
+            "The output %r spreads so wide that prediction ids carry it in steps of %.3g, beside a mean absolute error "
+            "of %.3g: outcomes that are sent by id will show larger errors. Send 'predicted' with them."
         )
-        logger.warning(text, name, step, mean_error)
+        logger.warning(text, validation.output, step, validation.mean_error)
 
 
 def _warn_of_scores(rows: _BinaryRows, negatives: NDArray[Any], positives: NDArray[Any]) -> None:
@@ -623,10 +623,9 @@ class _RegressionRows:
             raise BaselineError(msg)
         errors = self._errors
         sizes = np.abs(errors)
-        _warn_of_steps(self.name, self.predicted[self._is_known], float(sizes.mean()))
         bins, number = _bins_of(self.predicted[self._is_known], item.upper_bounds), len(item.counts)
         error_bounds = _quantiles(sizes, DECILES)
-        return RegressionValidation(
+        validation = RegressionValidation(
             self.name,
             item.upper_bounds,
             tuple(np.bincount(bins, minlength=number).tolist()),
@@ -636,6 +635,8 @@ class _RegressionRows:
             error_bounds,
             tuple(np.bincount(_bins_of(sizes, error_bounds), minlength=len(error_bounds) + 1).tolist()),
         )
+        _warn_of_steps(validation)
+        return validation
 
     def targets(self, validation: RegressionValidation) -> tuple[NDArray[np.bool_], Floats]:
         """Return the errors, their sizes and squares, less their means in the bin; see `ValidationRows`."""
