@@ -27,6 +27,7 @@ from flask_boxkite.monitoring.model import ModelMonitor
 from flask_boxkite.monitoring.notes import is_first_to_say, latest
 from flask_boxkite.monitoring.redacted_names import warn_of_near_misses
 from flask_boxkite.outcomes.model import Given
+from flask_boxkite.values.keys import key_of
 
 if TYPE_CHECKING:
     from flask_boxkite.monitoring.findings import Finding, Level
@@ -163,7 +164,7 @@ class AppMonitor:
         """Count the value that came true for a prediction, as `Boxkite.log_outcome` does; return whether it was."""
         if not self.settings.enabled:
             return False
-        text = None if key is None else str(key)
+        text = None if key is None else key_of(key) or str(key)
         return self.log_outcomes([Given(prediction_id, actual, predicted, text)], model)[0] is None
 
     def log_outcomes(self, given: Sequence[Given], model: str | None = None) -> list[str | None]:
