@@ -36,6 +36,7 @@ from flask_boxkite.live.section import SectionKey
 from flask_boxkite.live.store import Store
 from flask_boxkite.outcomes.book_file import FORMAT as BOOK_FORMAT
 from flask_boxkite.outcomes.model import Given, model_outcomes
+from flask_boxkite.outcomes.sealing import IdSeal
 from flask_boxkite.performance.comparisons import of_classes
 from flask_boxkite.performance.report import performance_report
 from flask_boxkite.performance.significance import dispersion_of
@@ -661,6 +662,75 @@ def test_of_several_models_the_id_tells(baseline: Baseline, tmp_path: Path) -> N
         assert monitor.log_outcome(second, 1)
         assert monitor.log_outcome(first, 0)
         assert [monitor.performance(model)["accuracy"].realised for model in ("a", "b")] == [0, 1]
+
+
+@pytest.fixture
+def two_models(baseline: Baseline, tmp_path: Path) -> Iterator[Boxkite]:
+    """Return the monitor of an app with two models, within the app."""
+    app = Flask(__name__)
+    app.config.update(BOXKITE_BASELINE={"a": baseline, "b": baseline}, BOXKITE_STATE_DIR=str(tmp_path))
+    monitor = Boxkite(app)
+    with app.app_context():
+        yield monitor
+    monitor.close()
+
+
+def accuracies(monitor: Boxkite) -> list[Any]:
+    return [monitor.performance(model)["accuracy"].realised for model in ("a", "b")]
+
+
+def test_an_outcome_by_key_is_true_for_all_models_that_know_the_key(two_models: Boxkite) -> None:
+    """A challenger in the same view answers the same order."""
+    monitor = two_models
+    for model, score in (("a", 0.4), ("b", 0.6)):
+        monitor.log_prediction(features=[60.0, 1.0], output=score, model=model, key="both")
+        monitor.log_prediction(features=[60.0, 1.0], output=score, model=model, key="named")
+    monitor.log_prediction(features=[60.0, 1.0], output=0.6, model="b", key="challenger's")
+
+    assert monitor.log_outcome(key="both", actual=1)
+    assert accuracies(monitor) == [0, 1]
+    assert not monitor.log_outcome(key="both", actual=1)
+    assert monitor.log_outcome(key="named", actual=1, model="a")
+    assert monitor.log_outcome(key="named", actual=0)  # it still counts for the other
+    assert accuracies(monitor) == [0, 0.5]
+    assert monitor.log_outcome(key="challenger's", actual=1)
+    assert [monitor.performance(model).outcomes for model in ("a", "b")] == [2, 3]
+    assert not monitor.log_outcome(key="unknown", actual=1)
+
+
+def test_an_outcome_with_an_output_is_of_one_model(two_models: Boxkite) -> None:
+    for model in ("a", "b"):
+        two_models.log_prediction(features=[60.0, 1.0], output=0.6, model=model, key=7)
+    assert two_models.log_outcome(key=7, actual=0, predicted=0.4)
+    assert [two_models.performance(model).outcomes for model in ("a", "b")] == [1, 0]
+    assert accuracies(two_models)[0] == 1
+
+
+def test_what_one_of_several_models_cannot_write_is_to_be_sent_again(two_models: Boxkite, baseline: Baseline) -> None:
+    for model in ("a", "b"):
+        two_models.log_prediction(features=[60.0, 1.0], output=0.6, model=model, key=7)
+    monitor = two_models._state().monitor
+    directory = monitor.state_directory()
+    assert directory is not None
+    book = outcomes_path(directory, SectionKey("outcomes", "b", baseline.fingerprint), BOOK_FORMAT)
+    book.mkdir()  # where no file can be opened
+    given = [Given(None, 1, key="7")]
+    assert monitor.log_outcomes(given) == ["failed"]
+    book.rmdir()
+    assert monitor.log_outcomes(given) == [None]
+    assert [two_models.performance(model).outcomes for model in ("a", "b")] == [1, 1]
+
+
+def test_the_prediction_of_an_id_is_looked_up_once(two_models: Boxkite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of outcomes in one request, each lookup counts."""
+    opened: list[str] = []
+    unwatched = IdSeal.open
+    monkeypatch.setattr(IdSeal, "open", lambda seal, text: opened.append(text) or unwatched(seal, text))
+    for model, lookups in (("a", 1), ("b", 2)):
+        sent = two_models.log_prediction(features=[60.0, 1.0], output=0.6, model=model)
+        opened.clear()
+        assert two_models.log_outcome(sent, 1)
+        assert opened == [sent] * lookups
 
 
 def test_an_outcome_of_an_unknown_model_costs_no_other(baseline: Baseline, tmp_path: Path) -> None:
