@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask_boxkite.errors import BoxkiteError
+from flask_boxkite.naming import REDACTED
 from flask_boxkite.records.alignment import Aligner
 from flask_boxkite.records.columns import FIELDS
 from flask_boxkite.records.decoding import Record
@@ -19,7 +20,7 @@ IDS = ("prediction_id", "entity_id", "key")
 """Fields of a record that may be the key; row i of a batch then has the key ``{id}/{i}``."""
 
 KeysOf = Callable[[Record, Aligner], Iterator["str | None"]]
-"""Yields the key of each row of a record."""
+"""Yields the key of each row of a record, or `REDACTED`."""
 
 
 def keys_of(key: str, features: Sequence[str]) -> KeysOf:
@@ -38,7 +39,7 @@ def keys_of(key: str, features: Sequence[str]) -> KeysOf:
             text: str | None = getattr(record, key)
             if text is not None and key == "key":
                 text = one_spelling(text)
-            if record.rows == 1 or text is None:
+            if record.rows == 1 or text is None or text == REDACTED:
                 yield from [text] * record.rows
             else:
                 yield from (f"{text}/{row}" for row in range(record.rows))
