@@ -537,6 +537,14 @@ def test_keys_that_are_hidden_in_some_records_are_told(
     assert records.challenge(world.baseline, world.baseline, against=records, key="key").rows == 4
 
 
+def test_an_id_in_the_index_of_a_frame_is_pointed_out(world: World) -> None:
+    frame = pandas.DataFrame({"prediction_id": ["1"], "actual": [1]}).set_index("prediction_id")
+    with pytest.raises(
+        BoxkiteError, match=r"no column 'prediction_id'. It is the index of the frame: give frame.reset"
+    ):
+        Records(world.records).performance(world.baseline, outcomes=frame)
+
+
 def test_rows_of_a_batch_without_a_key_have_none(tmp_path: Path, world: World) -> None:
     features = {"age": 60.0, "income": 120.0}
     write(tmp_path, record([features] * 2, output=[0.9, 0.9], rows=2))

@@ -20,7 +20,7 @@ from flask_boxkite.baseline.codes import largest_step, number_code
 from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Continuous, Discrete, Distribution, category_labels
 from flask_boxkite.baseline.losses import BELOW_ONE, losses_of_scores
-from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_rows
+from flask_boxkite.baseline.training.aligned import as_items, labels_of_rows, numbers_of_rows
 from flask_boxkite.baseline.training.binning import distinct_limit
 from flask_boxkite.baseline.training.effects import group_effects
 from flask_boxkite.baseline.training.group_codes import group_codes, label_key
@@ -95,8 +95,12 @@ def check_judging(
     """Refuse arguments that do not go together; `validation_rows` explains them.
 
     Raises:
-        BaselineError: An argument needs actual values, which are not given, or names a column of another role.
+        BaselineError: The threshold is no number; or an argument needs actual values, which are not given, or names a
+            column of another role.
     """
+    if threshold is not None and not _is_finite(threshold):
+        msg = f"'threshold' must be a finite number, got {threshold!r}."
+        raise BaselineError(msg)
     if actual is None:
         for option, value in (("threshold", threshold), ("positive", positive)):
             if value is not None:
@@ -133,6 +137,7 @@ def validation_rows(
     Raises:
         BaselineError: The outputs and the actual values do not fit together, or an argument does not apply.
     """
+    actual = _single_values(actual)
     labels, places = labels_of_rows(actual, {"", *options.missing_texts})
     _check_rows(outputs, labels, places)
     read = {name: numbers_of_rows(values) for name, values in outputs.items()}
@@ -157,6 +162,33 @@ def validation_rows(
         raise BaselineError(msg)
     _refuse_score_options("predicted number", threshold, positive)
     return _RegressionRows(name, read[name], numbers_of_rows(actual))
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except (TypeError, OverflowError):
+        return False
+
+
+def _single_values(actual: Any) -> NDArray[Any] | Sequence[Any]:
+    """Return the actual values as a column; refuse what has another number of values than one in each row."""
+    try:
+        column = as_items(actual)
+    except TypeError as error:
+        msg = f"'actual' must be a column of values, or the name of one, got {type(actual).__name__}."
+        raise BaselineError(msg) from error
+    if np.ndim(column) > 1 if isinstance(column, np.ndarray) else any(map(_is_container, column)):
+        msg = (
+            "'actual' has several values in a row, as one-hot labels have. Give the label of each row: "
+            "numpy.array(classes)[numpy.argmax(actual, axis=1)]."
+        )
+        raise BaselineError(msg)
+    return column
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, (list, tuple, Mapping)) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _check_rows(outputs: Mapping[str, Any], labels: Sequence[str | float], places: NDArray[np.intp]) -> None:
@@ -262,9 +294,6 @@ def _binary(
             f"The output {name!r} is not a probability: its values lie outside of 0 to 1. Give the value from which a "
             "row is predicted to be positive: threshold=0.0, for example."
         )
-        raise BaselineError(msg)
-    if threshold is not None and not math.isfinite(threshold):
-        msg = f"'threshold' must be a finite number, got {threshold!r}."
         raise BaselineError(msg)
     is_positive = np.where(places < 0, -1, places == chosen)
     limit = 0.5 if threshold is None else float(threshold)

@@ -721,3 +721,42 @@ def test_outputs_too_wide_for_an_id_are_pointed_out(
         built({"x": random.normal(size=500)}, actual + random.normal(0, error, 500), actual=actual)
     told = "The output 'output' spreads so wide that prediction ids carry it in steps of 8, beside a mean absolute"
     assert (told in caplog.text) == is_told
+
+
+@pytest.mark.parametrize("threshold", ["0.5", [0.5], 1j, math.nan, 10**400], ids=repr)
+def test_a_threshold_is_a_number(threshold: Any) -> None:
+    scores = np.linspace(0, 1, 100)
+    with pytest.raises(BaselineError, match=r"^'threshold' must be a finite number, got "):
+        built({"x": scores}, scores, actual=[0, 1] * 50, threshold=threshold)
+
+
+ONE_HOT = np.eye(3)[np.arange(300) % 3]
+HOT: dict[str, Any] = {
+    "array": ONE_HOT,
+    "lists": ONE_HOT.tolist(),
+    "rows": list(ONE_HOT),
+    "names": [{"a": 1.0}] * 300,
+    "cube": ONE_HOT[:, :, None],
+}
+
+
+@pytest.mark.parametrize("form", HOT)
+def test_one_hot_labels_are_refused_with_the_remedy(form: str, rng: np.random.Generator) -> None:
+    x, outputs = {"x": rng.random(300)}, rng.dirichlet([1, 1, 1], 300)
+    with pytest.raises(BaselineError, match=r"^'actual' has several values in a row, as one-hot labels"):
+        built(x, outputs, classes="abc", actual=HOT[form])
+    remedied = np.array(list("abc"))[np.argmax(ONE_HOT, axis=1)]
+    assert built(x, outputs, classes="abc", actual=remedied).validation is not None
+
+
+def test_actual_values_are_a_column() -> None:
+    with pytest.raises(BaselineError, match=r"^'actual' must be a column of values, or the name of one, got int\.$"):
+        built({"x": range(40)}, np.linspace(0, 1, 40), actual=5)
+
+
+def test_actual_values_may_come_one_by_one(rng: np.random.Generator) -> None:
+    """A generator can be read once."""
+    predicted = rng.normal(size=100)
+    found = built({"x": range(100)}, predicted, actual=(value + 1 for value in predicted.tolist())).validation
+    assert isinstance(found, RegressionValidation)
+    assert found.mean_error == pytest.approx(1)
