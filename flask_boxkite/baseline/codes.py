@@ -1,9 +1,10 @@
 """Codes of 32 bits that stand for an output in a prediction's id, or in the table of recent predictions.
 
-A score is carried as float32, whose steps are small beside a small probability. A predicted number is judged by its
-error, which may be far smaller than itself: beside 1.7e9 seconds since 1970, float32 has steps of 128. So it is carried
-as its distance from the middle of training, unless numbers of so many magnitudes were seen that float32 has the smaller
-steps beside their errors.
+A score is carried as float32, whose steps are small beside a small number. A probability above one half is carried as
+its distance from 1, which its logarithmic loss depends on if it is wrong. A predicted number is judged by its error,
+which may be far smaller than itself: beside 1.7e9 seconds since 1970, float32 has steps of 128. So it is carried as its
+distance from the middle of training, unless numbers of so many magnitudes were seen that float32 has the smaller steps
+beside their errors.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ import struct
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from flask_boxkite.baseline.validation import RegressionValidation
 
-__all__ = ["NEAREST", "Code", "PointCode", "SingleCode", "largest_step", "number_code", "rounded"]
+__all__ = ["NEAREST", "Code", "PointCode", "SingleCode", "largest_step", "number_code"]
 
 _SINGLE = struct.Struct("<f")
 _DOUBLE = struct.Struct("<d")
@@ -44,7 +45,7 @@ class Code(Protocol):
     """Numbers as 32 bits.
 
     Attributes:
-        name: Name that no other code has; empty for float32. Bits of one code must not be read by another.
+        name: Name that no other kind of code has; empty for float32. Bits of one code must not be read by another.
     """
 
     @property
@@ -62,31 +63,52 @@ class Code(Protocol):
 
 @dataclass(frozen=True)
 class SingleCode:
-    """The float32 nearest to a number in the number's own bin.
+    """The float32 nearest to a number in the number's own bin, which rounding alone may leave.
+
+    A bin's bound, or the threshold of a decision, may lie between a number and the float32 nearest to it. Then the
+    next float32 on the number's own side stands for it. No bits stand for a number in a bin without a float32.
+
+    Of a probability *p* in (0.5, 1], and below 0, where none should be, the float32 is the one of *p* - 1, with the
+    sign of a negative number also if it is 0. So none below 1 is taken for 1.
 
     Attributes:
         bounds: Upper bounds of the bins, ascending; outside of bounds is infinity.
-        below_one: Largest number that may stand for a number below 1. The loss of a probability of 1 that is wrong is
-            far larger than the loss of any other.
+        is_probability: Whether the number is a probability.
     """
 
-    name: ClassVar[str] = ""
-
     bounds: tuple[float, ...] = ()
-    below_one: float = math.inf
+    is_probability: bool = False
+
+    @property
+    def name(self) -> str:
+        """See `Code`."""
+        return "probability" if self.is_probability else ""
 
     def bits(self, value: float) -> int | None:
         """See `Code`."""
-        single = rounded(value, self)
-        if single is None:
+        shift = 1.0 if self.is_probability and (0.5 < value <= 1 or value < 0) else 0.0
+        try:
+            bits: int = _BITS.unpack(_SINGLE.pack(-(shift - value) if shift else value))[0]
+        except OverflowError:
             return None
-        bits: int = _BITS.unpack(_SINGLE.pack(single))[0]
-        return bits
+        if not math.isfinite(single := self.value(bits)):
+            return None
+
+        place = bisect_left(self.bounds, value)
+        lower = self.bounds[place - 1] if place else -math.inf
+        upper = self.bounds[place] if place < len(self.bounds) else math.inf
+        if not lower < single <= upper:
+            (near,) = _SINGLE.unpack(_BITS.pack(bits))
+            with np.errstate(all="ignore"):
+                near = np.nextafter(np.float32(near), np.float32(math.inf if single <= lower else -math.inf))
+            (bits,) = _BITS.unpack(_SINGLE.pack(near))
+            single = self.value(bits)
+        return bits if lower < single <= upper and math.isfinite(single) else None
 
     def value(self, bits: int) -> float:
         """See `Code`."""
         number: float = _SINGLE.unpack(_BITS.pack(bits))[0]
-        return number
+        return number + 1.0 if self.is_probability and bits >> 31 else number
 
     def step(self, value: float) -> float:
         """See `Code`."""
@@ -207,34 +229,3 @@ def largest_step(code: Code, bounds: Sequence[float]) -> float:
         bounds: Upper bounds of the bins of these numbers.
     """
     return max(map(code.step, bounds), default=0.0)
-
-
-def rounded(value: float, code: SingleCode) -> float | None:
-    """Return the float32 nearest to a number in the number's own bin, which rounding alone may leave.
-
-    A bin's bound, or the threshold of a decision, may lie between a number and the float32 nearest to it. Then the
-    next float32 on the number's own side stands for it.
-
-    Args:
-        value: Number.
-        code: Code with the bins of the number.
-
-    Returns:
-        The float32; None if the bin has none, or the number is not finite as float32.
-    """
-    try:
-        (single,) = _SINGLE.unpack(_SINGLE.pack(value))
-    except OverflowError:
-        return None
-    if not math.isfinite(single):
-        return None
-
-    place = bisect_left(code.bounds, value)
-    lower = code.bounds[place - 1] if place else -math.inf
-    upper = code.bounds[place] if place < len(code.bounds) else math.inf
-    if value < 1:
-        upper = min(upper, code.below_one)
-    if not lower < single <= upper:
-        with np.errstate(all="ignore"):
-            single = float(np.nextafter(np.float32(single), np.float32(math.inf if single <= lower else -math.inf)))
-    return single if lower < single <= upper and math.isfinite(single) else None

@@ -16,7 +16,7 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.float cimport DBL_MAX
-from libc.math cimport INFINITY, NAN, fabs, isfinite, nextafterf
+from libc.math cimport INFINITY, NAN, fabs, isfinite, nextafterf, signbit
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -813,8 +813,8 @@ cdef class Seal:
     cdef object numbers_hash, kind
     cdef double* ends  # of the bins, the first and the last infinite
     cdef Py_ssize_t bounds
-    cdef double below_one, origin, unit
-    cdef bint is_point
+    cdef double origin, unit
+    cdef bint is_point, is_probability
 
     def __cinit__(self, numbers_hash, kind, code):
         self.bounds = len(getattr(code, "bounds", ()))
@@ -827,7 +827,7 @@ cdef class Seal:
         if self.is_point:
             self.origin, self.unit = code.origin, code.unit
             return
-        self.below_one = code.below_one
+        self.is_probability = code.is_probability
         for index, end in enumerate((-INFINITY, *code.bounds, INFINITY)):
             self.ends[index] = end
 
@@ -880,7 +880,8 @@ cdef class Seal:
 
     cdef bint single(self, double value, uint32_t* bits) noexcept:
         """Set the bits of `SingleCode`; return whether there are some."""
-        cdef float single = <float>value
+        cdef double shift = 1.0 if self.is_probability and (0.5 < value <= 1 or value < 0) else 0.0
+        cdef float single = <float>(-(shift - value) if shift else value)
         if not isfinite(single):
             return False
         cdef Py_ssize_t low = 0, high = self.bounds, middle
@@ -891,12 +892,13 @@ cdef class Seal:
             else:
                 high = middle
         cdef double lower = self.ends[low], upper = self.ends[low + 1]
-        if value < 1 and upper > self.below_one:
-            upper = self.below_one
-        if not lower < single <= upper:
-            single = nextafterf(single, <float>INFINITY if single <= lower else -<float>INFINITY)
+        if not lower < self.number(single) <= upper:
+            single = nextafterf(single, <float>INFINITY if self.number(single) <= lower else -<float>INFINITY)
         memcpy(bits, &single, 4)
-        return lower < single <= upper and isfinite(single)
+        return lower < self.number(single) <= upper and isfinite(single)
+
+    cdef inline double number(self, float single) noexcept:
+        return single + 1.0 if self.is_probability and signbit(single) else single
 
 
 cdef uint64_t little(const unsigned char* start, int size) noexcept:

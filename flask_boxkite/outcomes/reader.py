@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 from flask_boxkite.baseline import Baseline, Continuous, Discrete
 from flask_boxkite.baseline.codes import NEAREST, Code, SingleCode, number_code
-from flask_boxkite.baseline.losses import BELOW_ONE, SMALLEST
+from flask_boxkite.baseline.losses import SMALLEST
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.live.cells import DiscreteCells, cells_of
 from flask_boxkite.values.conversion import InvalidValue, to_number, to_text
@@ -114,7 +114,7 @@ class _ScoreReader:
 
     def __init__(self, validation: BinaryValidation, item: Continuous, place: int) -> None:
         self._item = cells_of(item, 0)
-        self.code: Code = SingleCode(item.upper_bounds, BELOW_ONE)
+        self.code: Code = SingleCode(item.upper_bounds, validation.is_probability)
         self._bins = len(item.counts)
         self._place = place
         self._labels = _Labels(validation.labels, item.missing_texts)

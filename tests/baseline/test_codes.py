@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from flask_boxkite.baseline.codes import NEAREST, PointCode, SingleCode, largest_step, number_code, rounded
+from flask_boxkite.baseline.codes import NEAREST, PointCode, SingleCode, largest_step, number_code
 from flask_boxkite.baseline.validation import RegressionValidation
 
 LARGEST = 3.4028234663852886e38
@@ -18,6 +18,11 @@ LARGEST = 3.4028234663852886e38
 # --- floats in their bins --------------------------------------------------------------------------------------------
 
 BOUNDS = st.floats(allow_nan=False)
+
+
+def rounded(value: float, code: SingleCode) -> float | None:
+    bits = code.bits(value)
+    return None if bits is None else code.value(bits)
 
 
 def between(*ends: float) -> SingleCode:
@@ -67,12 +72,41 @@ def test_the_nearest_float_in_the_bin(value: float, lower: float, upper: float, 
     assert rounded(value, between(lower, upper)) == expected
 
 
-def test_a_number_below_one_stays_below_one() -> None:
-    nearly = math.nextafter(1.0, 0.0)
-    assert rounded(nearly, NEAREST) == 1.0
-    assert rounded(nearly, SingleCode((0.5,), below_one=nearly)) == 1 - 2**-24
-    assert rounded(1.0, SingleCode((0.5,), below_one=nearly)) == 1.0
-    assert rounded(nearly, SingleCode((1 - 2**-30,), below_one=nearly)) is None
+# --- probabilities ---------------------------------------------------------------------------------------------------
+
+NEARLY_ONE = math.nextafter(1.0, 0.0)
+
+
+@given(st.floats(0, 1))
+@example(0.0)
+@example(0.5)
+@example(math.nextafter(0.5, 1))
+@example(NEARLY_ONE)
+@example(1.0)
+@example(1e-300)
+def test_a_probability_is_as_close_near_one_as_near_zero(value: float) -> None:
+    """The loss of a probability of 1 - 1e-12 that is wrong is 27.6; as float32, it would be the one of 1, 36.04."""
+    found = rounded(value, SingleCode(is_probability=True))
+    assert found is not None
+    assert found == pytest.approx(value, rel=2**-24, abs=1e-45)
+    assert 1 - found == pytest.approx(1 - value, rel=2**-23 if value > 0.5 else 1e-7, abs=0)
+    assert (found == 1) == (value == 1)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.lists(st.floats(-2, 2), max_size=5, unique=True))
+@example(1.0, [0.0, NEARLY_ONE])
+@example(NEARLY_ONE, [0.0, NEARLY_ONE])
+@example(-1e-300, [0.0])
+@example(1.0, [1.0])
+def test_what_is_carried_of_a_probability_lies_in_its_bin(value: float, bounds: list[float]) -> None:
+    """Numbers that are no probabilities come, too."""
+    code = SingleCode(tuple(sorted(bounds)), is_probability=True)
+    found = rounded(value, code)
+    if found is not None:
+        assert np.searchsorted(code.bounds, found) == np.searchsorted(code.bounds, value)
+        assert found == pytest.approx(value, rel=1e-6, abs=1e-6)
+    else:
+        assert bounds or abs(value) > LARGEST
 
 
 # --- distances from an origin ----------------------------------------------------------------------------------------

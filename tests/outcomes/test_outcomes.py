@@ -103,6 +103,20 @@ def test_realised_metrics_are_the_ones_of_scikit_learn(service: ModelMonitoringS
     assert report["log_loss"].realised == pytest.approx(log_loss(actual, score), abs=1e-7)
 
 
+def test_the_loss_of_nearly_certain_scores_is_the_one_of_their_outputs(tmp_path: Path) -> None:
+    """Float32 has no number between 1 - 6e-8 and 1, where a wrong score costs 17 to 36."""
+    random = np.random.default_rng(0)
+    logit = random.normal(0, 12, 1000)
+    score, actual = 1 / (1 + np.exp(-logit)), (random.random(1000) < 1 / (1 + np.exp(-logit / 6))).astype(int)
+    service = ModelMonitoringService(
+        built({"x": logit}, score, actual=actual), sink="none", state_dir=str(tmp_path / "state")
+    )
+    for x, s, y in zip(logit.tolist(), score.tolist(), actual.tolist(), strict=True):
+        assert service.log_outcome(service.log_prediction(features=[x], output=s), y)
+    assert service.performance()["log_loss"].realised == pytest.approx(log_loss(actual, score), abs=1e-7)
+    assert service.performance()["brier"].realised == pytest.approx(brier_score_loss(actual, score), abs=1e-8)
+
+
 def test_losses_of_given_outputs_are_exact(service: ModelMonitoringService) -> None:
     _, score, actual = scores(500)
     for row, (s, y) in enumerate(zip(score.tolist(), actual.tolist(), strict=True)):

@@ -288,6 +288,7 @@ NUMBERS_HASH = hashlib.blake2s(key=KEY, digest_size=28, person=b"id-seal")
 NUMBERS = st.one_of(
     st.floats(),
     st.floats(width=32),
+    st.floats(-0.1, 1.1),
     st.sampled_from([math.nextafter(1.0, 0.0), 1.0, 0.5, LARGEST, LARGEST + 2.0**103, 1e39, -1e39, 0.3]),
 )
 
@@ -297,14 +298,14 @@ NUMBERS = st.one_of(
     st.text("srv/-é\udc80", min_size=1),
     NUMBERS,
     st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0.3, 0.5, 1.0]), unique=True),
-    st.sampled_from([math.inf, math.nextafter(1.0, 0.0)]),
+    st.booleans(),
 )
 def test_the_compiled_seal_makes_the_same_ids(
-    entity: uuid.UUID, server: str, value: float, bounds: list[float], below_one: float
+    entity: uuid.UUID, server: str, value: float, bounds: list[float], is_probability: bool
 ) -> None:
     if native is None:
         missing("The compiled part of the package")
-    prediction, code = made(entity, server), SingleCode(tuple(sorted(bounds)), below_one)
+    prediction, code = made(entity, server), SingleCode(tuple(sorted(bounds)), is_probability)
     expected = Seal(NUMBERS_HASH, code)(prediction, value)
     assert native.Seal(NUMBERS_HASH, PredictionId, code)(prediction, value) == expected
 
@@ -337,7 +338,13 @@ def test_an_id_gives_back_what_its_code_makes_of_a_number() -> None:
 
 def test_a_number_of_one_code_is_never_read_by_another() -> None:
     """After an update, or with another baseline of the same name, such an id is unknown."""
-    codes = [SingleCode(), PointCode(0.0, 1.0), PointCode(0.0, 2.0), PointCode(1.0, 1.0)]
+    codes = [
+        SingleCode(),
+        SingleCode(is_probability=True),
+        PointCode(0.0, 1.0),
+        PointCode(0.0, 2.0),
+        PointCode(1.0, 1.0),
+    ]
     seals = [IdSeal(KEY, "model", code) for code in codes]
     opened = [[other.open(sealed(ONE, 0.5, own).text) is not None for other in seals] for own in seals]
     assert opened == np.eye(len(codes), dtype=bool).tolist()

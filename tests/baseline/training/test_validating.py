@@ -31,7 +31,7 @@ from sklearn.metrics import (
 )
 
 from flask_boxkite import Baseline, BaselineError, BinMismatchError, ModelMonitoringService
-from flask_boxkite.baseline.codes import SingleCode, rounded
+from flask_boxkite.baseline.codes import SingleCode
 from flask_boxkite.baseline.validation import BinaryValidation, ClassValidation, RegressionValidation
 from flask_boxkite.cli.group import boxkite
 from flask_boxkite.performance.binary import expected as expected_metrics
@@ -689,11 +689,11 @@ def test_every_score_has_a_float32_in_its_bin(scores: list[float], threshold: fl
     actual = [number % 2 for number in range(len(scores))]
     options = {} if bins is None else {"bins": {"output": sorted(bins)}}
     validation = binary({"x": list(range(len(scores)))}, scores, actual=actual, threshold=threshold, **options)
-    code = SingleCode(validation.upper_bounds, math.nextafter(1.0, 0.0))
+    code = SingleCode(validation.upper_bounds, is_probability=True)
     for score in {*scores, threshold, math.nextafter(threshold, 0)}:
-        single = rounded(score, code)
-        assert single is not None, score
-        assert float(np.float32(single)) == single
+        bits = code.bits(score)
+        assert bits is not None, score
+        single = code.value(bits)
         bin_ = bisect_left(validation.upper_bounds, single)
         assert bin_ == bisect_left(validation.upper_bounds, score)
         assert (bin_ >= validation.first_positive) == (score >= threshold)
