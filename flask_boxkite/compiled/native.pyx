@@ -772,6 +772,7 @@ cdef class IdMaker:
         """Take new random bytes. They and the fork mark change together, so that a child cannot use its parent's."""
         pool = os.urandom(16 * POOL_SIZE)
         mark = self.mark if self.mark[0] else self.fork_mark()
+        before = self.mark  # its end lets other threads run, so it must not end in between
         self.pool, self.mark, self.left = pool, mark, POOL_SIZE
         return 0
 
