@@ -304,7 +304,7 @@ class AppMonitor:
 def _found(given: Given, models: Sequence[ModelOutcomes]) -> list[tuple[int, Found | None]]:
     """Return the places of the models that an outcome is for, each with the prediction, if it is known.
 
-    One model made an id, but what came true under a key is true for all models that answered it; except with
+    One model made an id, but the actual value of a key is true for all models that answered it; except with
     *predicted*, which is the output of one. Outcomes of an unknown prediction are for the first model.
     """
     if len(models) == 1:

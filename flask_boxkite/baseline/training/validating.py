@@ -172,7 +172,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def _single_values(actual: Any) -> NDArray[Any] | Sequence[Any]:
-    """Return the actual values as a column; refuse what has another number of values than one in each row."""
+    """Return the actual values as a column; refuse other numbers of values in a row than one."""
     try:
         column = as_items(actual)
     except TypeError as error:
