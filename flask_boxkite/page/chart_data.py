@@ -31,6 +31,9 @@ CELLS = 48
 CATEGORIES = 20
 """Number of categories drawn by name; all others share one more bar."""
 
+NEGLIGIBLE = 1e-3
+"""Part of the upper end below which the lower end is as good as 0."""
+
 WIDE = 0.25
 """Share of the chart's width above which an outermost bin becomes a bar of its own, since its shape is unknown."""
 
@@ -77,12 +80,13 @@ class Histogram:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The ends of the chart for people: no further than the training values."""
-        return max(self.lower, self.extremes[0]), min(self.upper, self.extremes[1])
+        """The ends of the chart for people: no further than the training values; 0 where the lower end is as good as 0."""
+        lower, upper = max(self.lower, self.extremes[0]), min(self.upper, self.extremes[1])
+        return (0.0 if 0 < lower < NEGLIGIBLE * upper else lower), upper
 
     def texts(self, values: Sequence[float]) -> list[str]:
         """Write values of the variable, some of which may be close to each other."""
-        smallest, largest = self.extremes
+        smallest, largest = min(self.extremes[0], self.ends[0]), self.extremes[1]
         return bound_texts([min(max(value, smallest), largest) for value in values], is_time=self.is_time)
 
 
