@@ -358,7 +358,7 @@ def _is_negligible(lower: float, upper: float) -> bool:
 def numbers(values: Sequence[float]) -> list[str]:
     """Write numbers with enough digits to distinguish unequal ones: at least three, of large numbers four."""
     digits = _digits_apart(values, 3)
-    return [number(rounded(value, max(digits, 4)), digits) for value in values]
+    return [number(value if abs(value) < 1e4 else rounded(value, max(digits, 4)), digits) for value in values]
 
 
 def rounded(value: float, digits: int) -> float:

