@@ -30,7 +30,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 8, 12, 30
 _ROW = 26
 _NAME = 15
 """Most letters of a category beside its bar."""
-_LETTER = 9.5
+_LETTER = 10.5
 """Largest width of a digit in a scale, on a phone, whose letters are the largest part of a chart."""
 _SHARE_LETTER = 12.0
 """Largest mean width of a character in two shares, as `100% → 100%`, on a phone."""

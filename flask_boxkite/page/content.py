@@ -458,8 +458,8 @@ class App:
 
 
 def course_picture(view: VariableView, course: Course) -> Markup | None:
-    """Draw the last 24 hours of a variable, or what is known of them; None if no hour had enough rows."""
-    if not course.points:
+    """Draw the last 24 hours of a variable, or what is known of them; None unless two points can be joined."""
+    if len(course.points) < 2:
         return None
     first, last = course.points[0], course.points[-1]
     label = (

@@ -80,6 +80,7 @@ def variable_html(app: App, model: ModelView, view: VariableView, course: Course
             model=model,
             view=view,
             course=course_picture(view, course),
+            points=course.points,
             course_heading=course_heading(course, app.now),
             decision=list(decision_statistics(view.row)),
             distances=list(distance_statistics(view.row)),
