@@ -362,7 +362,7 @@ def numbers(values: Sequence[float]) -> list[str]:
 
 
 def rounded(value: float, digits: int) -> float:
-    """Round a number to significant digits; infinity and NaN stay what they are."""
+    """Round a number to significant digits; infinity and NaN are not changed."""
     return float(f"{value:.{digits}g}")
 
 

@@ -244,7 +244,7 @@ class CoursePoint(NamedTuple):
 
 
 class Course(NamedTuple):
-    """One variable over the last day, or over what is known of it.
+    """One variable over the last day, or over the known part of it.
 
     Attributes:
         seconds: Age of the oldest known count, up to a day.

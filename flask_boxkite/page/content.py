@@ -458,7 +458,7 @@ class App:
 
 
 def course_picture(view: VariableView, course: Course) -> Markup | None:
-    """Draw the last 24 hours of a variable, or what is known of them; None unless two points can be joined."""
+    """Draw the last 24 hours of a variable, or the known part of them; None unless two points can be joined."""
     if len(course.points) < 2:
         return None
     first, last = course.points[0], course.points[-1]

@@ -192,7 +192,7 @@ def test_a_variable_has_a_page_of_its_own(open_page: Open, server: Gunicorn) -> 
 
     expect(page.get_by_role("heading", level=1)).to_have_text("age")
     expect(page.locator(".summary .verdict")).to_contain_text(items["age"]["verdict"])
-    assert page.locator("figure svg").count() == 3
+    assert page.locator("figure").count() == 3
     row = page.locator("table.statistics tr", has_text="Kolmogorov-Smirnov")
     distance = row.locator("[data-label=Value]").inner_text()
     assert float(distance) == pytest.approx(items["age"]["kolmogorov_smirnov"], rel=0.005)
