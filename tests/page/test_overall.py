@@ -102,3 +102,20 @@ def test_a_single_model_needs_no_line_about_all(trained: Baseline, tmp_path: Pat
     page = app.test_client().get("/boxkite/").text
     assert overall_of(page) == ("", "")
     assert headings_of(page) == ["credit"]
+
+
+def test_the_confusion_says_which_side_is_actual(trained: Baseline, tmp_path: Path) -> None:
+    app, monitor = app_of({"credit": trained}, tmp_path)
+    serve(app, monitor, "credit")
+    page = app.test_client().get("/boxkite/").text
+    (table,) = re.findall(r'<table class="metrics confusion".*?</table>', page, re.DOTALL)
+    rows = re.findall(r"<tr.*?</tr>", table, re.DOTALL)
+
+    assert [text_of(re.sub(r"</t[hd]>", " ", row)) for row in rows[:2]] == ["Actual", "Predicted 0 1"]
+    assert [text_of(row.partition("</th>")[0]) for row in rows[2:]] == ["Predicted 0", "Predicted 1"]
+    assert re.findall(r'data-label="(Actual \d)" class="number( right)?"', table) == [
+        ("Actual 0", " right"),
+        ("Actual 1", ""),
+        ("Actual 0", ""),
+        ("Actual 1", " right"),
+    ]
