@@ -402,8 +402,8 @@ def test_the_route_and_the_page_tell_another_class(tmp_path: Path) -> None:
     page = " ".join(client.get("/boxkite/?window=start", headers=token).text.split())
     assert "2 of the 4 outcomes are of a class that validation never had" in page
     header, body = page.partition("Outcomes by predicted and actual value")[2].split("</thead>", 1)
-    assert re.findall(r"<th[^>]*>([^<]*)</th>", header) == ["Predicted", *VARIETIES, "unseen"]
-    cells = re.findall(r'data-label="unseen" class="number">(\d+)', body)
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", header) == ["Actual", "Predicted", *VARIETIES, "unseen"]
+    cells = re.findall(r'data-label="Actual unseen" class="number">(\d+)', body)
     assert len(cells) == 3
     assert sum(map(int, cells)) == 2
 
