@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests.peers import free_port
+from tests.peers import free_port, is_of_this_process
 
 # They need an environment of their own, in which `tests.integration.test_extensions` runs them.
 collect_ignore = ["extensions"]
@@ -24,6 +25,8 @@ collect_ignore_glob = ["*/test_grafana.py"] if sys.version_info < (3, 11) else [
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so every program that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+logging.getLogger("flask_boxkite").addFilter(is_of_this_process)
 
 # A busy machine is no fault of the code under test; other examples come with each run.
 settings.register_profile("patient", deadline=None, max_examples=50)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import re
 import shutil
@@ -40,6 +41,12 @@ PATIENCE_SECONDS = 120.0
 T = TypeVar("T")
 # The type of the program that enters its own context; typing has Self from Python 3.11 on only.
 P = TypeVar("P", bound="Program")
+
+
+def is_of_this_process(record: logging.LogRecord) -> bool:
+    """Say whether a log line is about this process: any app also logs what killed servers of other tests have lost."""
+    text = record.getMessage()
+    return not ("('process_died')" in text and " of the app " in text)
 
 
 # --- What is there --------------------------------------------------------------------------------------------------

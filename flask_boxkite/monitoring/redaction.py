@@ -14,11 +14,10 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from flask_boxkite.naming import REDACTED
 from flask_boxkite.values.conversion import plain
 
 __all__ = ["REDACTED", "Record", "Redaction", "redaction"]
-
-REDACTED = "[redacted]"
 
 Record: TypeAlias = dict[str, Any]
 _Paths: TypeAlias = tuple[tuple[str, ...], ...]

@@ -14,6 +14,9 @@ import pytest
 import flask_boxkite
 from flask_boxkite import Baseline, ModelMonitoringService
 from tests.extensions.pair import Pair
+from tests.peers import is_of_this_process
+
+logging.getLogger("flask_boxkite").addFilter(is_of_this_process)
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,7 @@ def check_records(server: Served, load: Load) -> None:
         _, samples = scrape(server.port)
         check_records_add_up(samples)
         waiting = total(samples, "boxkite_log_queue_records")
-        return samples if waiting == 0 and said == lost(samples).get("process_died", 0) else None
+        return samples if waiting == 0 and said >= lost(samples).get("process_died", 0) else None
 
     samples = wait_for(settled, what="delivery of what waits, and a line for what is lost")
     assert samples is not None
@@ -158,7 +158,7 @@ def check_reasons(samples: Samples, server: Served) -> None:
 
 
 def said_to_have_died(server: Served) -> int:
-    """Return how many records the log says to be lost with their process."""
+    """Return how many records the log says to be lost with their process; other servers' losses are among them."""
     return sum(map(int, re.findall(r"Dropped (\d+) records .* \('process_died'\)", server.whole_log())))
 
 
