@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
+from flask_boxkite.baseline.pairs import parts_of_cells
 from flask_boxkite.errors import BinMismatchError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Baseline(BaselineContents):
         row_collisions: Probability that two of the rows are equal (`training.collisions`); None if it is unknown, as in
             files of earlier releases and of boxkite 0.0.5. Not part of the identity.
         validation: Outputs beside the actual values of the same rows; None if no actual values were given.
+        pairs: Pairs of variables that go together (`pairs`); none in files of earlier releases.
     """
 
     def __repr__(self) -> str:
@@ -96,6 +98,7 @@ class Baseline(BaselineContents):
         actual: str | None = None,
         threshold: float | None = None,
         positive: Any = None,
+        pairs: bool = True,
         progress: Progress = None,
     ) -> Baseline:
         """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
@@ -121,6 +124,8 @@ class Baseline(BaselineContents):
                 the end: about 16 bytes a row.
             threshold: Score from which a row is predicted to be positive.
             positive: Actual value that the score stands for.
+            pairs: Whether each variable is also watched together with the one that tells most about it. Of more rows
+                than 50,000, a random sample is counted for it, which depends on the order of the chunks.
             progress: Display of the rows done (`Progress`).
 
         Raises:
@@ -149,6 +154,7 @@ class Baseline(BaselineContents):
             actual=actual,
             threshold=threshold,
             positive=positive,
+            pairs=pairs,
             progress=progress,
         )
         return cls.of(contents)
@@ -193,7 +199,22 @@ class Baseline(BaselineContents):
                 other.validation,
                 has_equal_groups=_group_names(self.features) == _group_names(other.features),
             ),
-        )
+        )._with_pairs_of(self, other)
+
+    def _with_pairs_of(self, left: Baseline, right: Baseline) -> Baseline:
+        """Return this baseline with the pairs that both others have, as far as their variables' parts are the same."""
+        others = {(pair.first, pair.second): pair for pair in right.pairs}
+        parts = [
+            {_parts_by_value(side[place]) for side in (self.distributions, left.distributions, right.distributions)}
+            for place in range(len(self.distributions))
+        ]
+        found = [
+            replace(pair, counts=tuple(map(sum, zip(pair.counts, other.counts, strict=True))))
+            for pair in left.pairs
+            if (other := others.get((pair.first, pair.second))) is not None
+            and len(parts[pair.first]) == len(parts[pair.second]) == 1
+        ]
+        return replace(self, pairs=tuple(found))
 
     def _merged_collisions(self, other: Baseline) -> float | None:
         """Return the mean weighted by rows; equal rows between the two samples are unknown."""
@@ -201,6 +222,12 @@ class Baseline(BaselineContents):
             return None
         rows = max(self.rows + other.rows, 1)
         return (self.rows * self.row_collisions + other.rows * other.row_collisions) / rows
+
+
+def _parts_by_value(item: Distribution) -> Collection[object]:
+    """Return the parts of a variable, of categories in no order: samples may have them in another one."""
+    parts = parts_of_cells(item)
+    return frozenset(zip(item.categories, parts, strict=False)) if isinstance(item, Discrete) else parts
 
 
 def _listed(items: Sequence[Distribution]) -> str:

@@ -11,6 +11,7 @@ from itertools import chain
 
 from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.limits import check_text
+from flask_boxkite.baseline.pairs import Pair
 from flask_boxkite.baseline.validation import Validation
 from flask_boxkite.baseline.variables import Side, Variable, variables_of
 from flask_boxkite.errors import BaselineError
@@ -30,6 +31,7 @@ class BaselineContents:
     created: int = 0
     row_collisions: float | None = None
     validation: Validation | None = None
+    pairs: tuple[Pair, ...] = ()
 
     def __post_init__(self) -> None:
         check_text("model name", self.model)
@@ -39,6 +41,10 @@ class BaselineContents:
                 if number > 1:
                     msg = f"The baseline has the {kind} {name!r} {number} times."
                     raise BaselineError(msg)
+        known = len(self.features) + len(self.outputs)
+        if any(pair.second >= known for pair in self.pairs):
+            msg = f"The baseline has {known} variables, and a pair of another one."
+            raise BaselineError(msg)
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:
@@ -51,6 +57,11 @@ class BaselineContents:
         return (*self.features, *self.outputs)
 
     @property
+    def tests(self) -> int:
+        """The number of tests among which the false-alarm probability of the model is divided."""
+        return max(len(self.features) + len(self.outputs) + len(self.pairs), 1)
+
+    @property
     def cells(self) -> tuple[int, ...]:
         """The counts of all variables, in the order in which live counts stand in memory."""
         return tuple(chain.from_iterable(item.cells for item in self.distributions))
@@ -61,10 +72,12 @@ class BaselineContents:
 
     @cached_property
     def fingerprint(self) -> str:
-        """12 hex digits of the SHA-256 of distributions and validation: not of model, version or date."""
+        """12 hex digits of the SHA-256 of distributions, validation and pairs: not of model, version or date."""
         content: list[object] = [list(map(_content, self.features)), list(map(_content, self.outputs))]
         if self.validation is not None:  # baselines without one keep the fingerprint that they always had
             content.append(self.validation.identity)
+        if self.pairs:
+            content.append([[pair.first, pair.second, *pair.counts] for pair in self.pairs])
         text = json.dumps(content)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

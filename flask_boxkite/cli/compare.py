@@ -86,6 +86,8 @@ def compare(
     if reasons and cells:
         remedy = f"flask boxkite compare {first} DATA"
         click.echo(f"Give the data from which '{second[0]}' was made to compare all variables: {remedy}", err=True)
+    if baseline.pairs:
+        click.echo("Pairs of variables are not compared here; drift() and 'flask boxkite drift' judge them.", err=True)
     if not cells:
         remedy = "Give the data from which it was made instead." if reasons else "Exclude fewer variables (--exclude)."
         msg = f"Nothing in '{second[0]}' can be compared with '{first}'. {remedy}"
@@ -123,7 +125,7 @@ def _without(baseline: Baseline, names: Sequence[str]) -> Baseline:
     features, outputs = (
         tuple(item for item in items if item.name not in names) for items in (baseline.features, baseline.outputs)
     )
-    return replace(baseline, features=features, outputs=outputs)
+    return replace(baseline, features=features, outputs=outputs, pairs=())
 
 
 def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], dict[str, str]]:
@@ -139,7 +141,8 @@ def _compared(baseline: Baseline, count: Count) -> tuple[Baseline, list[Cells], 
         else:
             compared_items[side].append(item)
 
-    compared = replace(baseline, features=tuple(compared_items["feature"]), outputs=tuple(compared_items["output"]))
+    features, outputs = tuple(compared_items["feature"]), tuple(compared_items["output"])
+    compared = replace(baseline, features=features, outputs=outputs, pairs=())
     return compared, cells, reasons
 
 
@@ -187,7 +190,8 @@ def _of_data(
         frame = scan(names, missing, _texts(baseline), is_decided=False, named=named)
     columns = frame.collect_schema().names()
     _check_features(baseline, columns)
-    found = replace(baseline, outputs=tuple(item for item in baseline.outputs if item.name in columns))
+    outputs = tuple(item for item in baseline.outputs if item.name in columns)
+    found = replace(baseline, outputs=outputs, pairs=())
     counters = {(side, item.name): ColumnCounter(item) for side, item, _ in found.variables}
     known = {name for _, name in counters}
     if unknown := [name for name in columns if name not in known and name not in excluded]:

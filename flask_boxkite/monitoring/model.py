@@ -108,11 +108,12 @@ class ModelMonitor:
         self.outcomes = model_outcomes(baseline, self.model, store, settings.id_key, settings.server_id, clock=clock)
         counts = Counts(store, exported.section)
         layout = exported.layout
+        has_classes = layout.classes_start < layout.pairs_start
         self.counter = counter = PredictionCounter(
             baseline,
             counts,
             keeps_interpreter=self._has_sink,
-            class_of=self.outcomes.reader.value_of if self.outcomes and layout.classes_start < layout.size else None,
+            class_of=self.outcomes.reader.value_of if self.outcomes and has_classes else None,
         )
         # Bound once, since every request calls them.
         self.count_features = counter.count_features

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from flask_boxkite.baseline.baseline import Baseline
+from flask_boxkite.baseline.contents import BaselineContents
 from flask_boxkite.baseline.distribution import Distribution
 from flask_boxkite.baseline.progress import Progress, Steps
 from flask_boxkite.baseline.training.assembly import assembled
 from flask_boxkite.baseline.training.collisions import RowHashes, collisions_of_frame, reusable
-from flask_boxkite.baseline.training.judged import first_columns, judged_columns, rereadable
+from flask_boxkite.baseline.training.judged import first_columns, judged_columns, rereadable, sampled_columns
 from flask_boxkite.baseline.training.memory import count_columns
 from flask_boxkite.baseline.training.options import BaselineOptions
+from flask_boxkite.baseline.training.pairing import PAIRING, with_pairs
 from flask_boxkite.baseline.training.row_labels import labels_of
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.tables import as_lazy_frame, named_columns, named_outputs, with_classes
@@ -40,6 +42,7 @@ def build_baseline(
     actual: Any = None,
     threshold: float | None = None,
     positive: Any = None,
+    pairs: bool = True,
     progress: Progress = None,
     clock: Callable[[], float] = time.time,
 ) -> Baseline:
@@ -55,8 +58,9 @@ def build_baseline(
         inference = with_classes(inference, classes)
     rows: ValidationRows | None = None
     check_judging(options, inference, actual, threshold=threshold, positive=positive)
-    if actual is not None:
+    if pairs or actual is not None:
         features, inference = rereadable(features), rereadable(inference)
+    if actual is not None:
         rows = validation_rows(
             *judged_columns(features, inference, actual), options, threshold=threshold, positive=positive
         )
@@ -84,7 +88,16 @@ def build_baseline(
     if rows is not None:
         names = [item.name for item in contents.features]
         contents = with_effects(contents, rows, first_columns(features, names) if names else {})
+    if pairs and len(contents.distributions) > 1:
+        contents = _with_pairs(contents, features, inference)
     return Baseline.of(contents)
+
+
+def _with_pairs(contents: BaselineContents, features: Any, inference: Any) -> BaselineContents:
+    of_features, of_outputs = ([item.name for item in side] for side in (contents.features, contents.outputs))
+    rows = PAIRING.most_rows(len(contents.distributions))
+    columns = sampled_columns(features, inference, of_features, of_outputs, rows=rows, total=contents.rows)
+    return with_pairs(contents, *columns)
 
 
 class _Sides(NamedTuple):
