@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_boxkite import Baseline
+from flask_boxkite.baseline.pairs import CELLS
 from flask_boxkite.delivery import RecorderCounts
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.sink_cells import (
@@ -36,7 +37,8 @@ def test_sections_follow_each_other_without_gaps(baseline: Baseline) -> None:
     assert layout.durations_start - layout.statuses_start == len(STATUSES)
     assert layout.captures_start - layout.durations_start == len(DURATION_BOUNDS) + 1
     assert layout.failed_start - layout.captures_start == len(CAPTURE_REASONS)
-    assert layout.size - layout.failed_start == len(FAILED_STATES) * len(baseline.features)
+    assert layout.classes_start - layout.failed_start == len(FAILED_STATES) * len(baseline.features)
+    assert layout.size - layout.pairs_start == CELLS * len(baseline.pairs)
     assert layout.sums_size == 2 * len(baseline.outputs) + 1
     assert layout.duration_sum == layout.sums_size - 1
 
