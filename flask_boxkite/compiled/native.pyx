@@ -1041,7 +1041,8 @@ cdef class Seal:
 
     cdef bint single(self, double value, uint32_t* bits) noexcept:
         """Set the bits of `SingleCode`; return whether there are some."""
-        value += 0.0  # makes 0.0 of -0.0
+        if self.is_probability:
+            value += 0.0  # makes 0.0 of -0.0
         cdef double shift = 1.0 if self.is_probability and (0.5 < value <= 1 or value < 0) else 0.0
         cdef float single = <float>(-(shift - value) if shift else value)
         if not isfinite(single):

@@ -220,6 +220,7 @@ def _distances(
 
 
 def moment(seconds: float) -> str:
+    """Return Unix seconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
