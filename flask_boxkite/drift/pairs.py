@@ -8,21 +8,19 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.baseline.pairs import CELLS, PARTS, Pair
+from flask_boxkite.baseline.pairs import CELLS, PARTS
 from flask_boxkite.baseline.variables import Variable
 from flask_boxkite.drift.association import association_degrees, association_statistics, cramers_v
 from flask_boxkite.drift.reasons import reason_for
-from flask_boxkite.drift.scan import State, scan
+from flask_boxkite.drift.scan import Decision, State, scan
 from flask_boxkite.drift.statistics import chi_squared_limit
 from flask_boxkite.drift.timeline import Timeline
-from flask_boxkite.drift.variable import moment
 from flask_boxkite.drift.verdict import Judgement, Verdict, judgement_of, uncertainty, verdict_of
-from flask_boxkite.drift.wording import pair_text
+from flask_boxkite.drift.wording import moment, pair_text
 
-__all__ = ["PairDrift", "pair_drifts"]
+__all__ = ["PairDrift", "PairScan"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,83 +100,98 @@ class PairDrift:
         }
 
 
-def pair_drifts(
-    baseline: Baseline, timeline: Timeline, *, first: int, alpha: float, least_recurrence: float = 1.0
-) -> tuple[PairDrift, ...]:
-    """Judge all pairs, the largest changes first.
+class PairScan:
+    """All stretches of all pairs beside training, scanned once, on which each reach decides for itself.
 
     Args:
         baseline: Baseline to compare with.
-        timeline: Counts by stretch, including pairs.
-        first: Index of the longest stretch to look at.
+        timeline: Counts by stretch, including pairs; without them, there is nothing to judge.
         alpha: False-alarm probability of one pair.
         least_recurrence: Recurrence of the sample that takes the place of training.
     """
-    pairs = baseline.pairs
-    if not pairs or timeline.pairs is None:
-        return ()
-    trained = np.array([pair.counts for pair in pairs], dtype=np.int64).ravel()
-    firsts = np.arange(len(pairs), dtype=np.intp) * CELLS
-    degrees = association_degrees(trained)
-    of_pairs = timeline.of_pairs()
-    scanned = scan(
-        trained,
-        of_pairs,
-        firsts,
-        degrees,
-        alpha=alpha,
-        collisions=baseline.row_collisions,
-        least_recurrence=least_recurrence,
-        statistic=partial(association_statistics, least=_least_limits(degrees, alpha)),
-    )
-    decision = scanned.decide(first)
-    live = of_pairs.groups.reshape(len(of_pairs), len(pairs), CELLS)[decision.stretch, np.arange(len(pairs))]
-    g = association_statistics(trained, live.reshape(1, -1), firsts, decision.dispersion[np.newaxis])[0]
-    whole = of_pairs.groups[first].reshape(len(pairs), CELLS).sum(axis=1).tolist()
-    rows_of_training = trained.reshape(len(pairs), CELLS).sum(axis=1)
-    uncertain = np.zeros(len(pairs))
-    if timeline.rows is not None:
-        is_long = timeline.is_long[decision.stretch]
-        uncertain = uncertainty(rows_of_training, decision.rows, decision.dispersion, is_long)
 
-    found = []
-    for number, pair in enumerate(pairs):
+    def __init__(self, baseline: Baseline, timeline: Timeline, *, alpha: float, least_recurrence: float = 1.0) -> None:
+        self._baseline = baseline
+        self._timeline = timeline
+        self._pairs = baseline.pairs if timeline.pairs is not None else ()
+        if not self._pairs:
+            return
+        self._counts = timeline.of_pairs()
+        self._trained = np.array([pair.counts for pair in self._pairs], dtype=np.int64).ravel()
+        self._firsts = np.arange(len(self._pairs), dtype=np.intp) * CELLS
+        self._degrees = association_degrees(self._trained)
+        # No limit of the scan is below these.
+        least = np.array([chi_squared_limit(alpha, int(k)) for k in self._degrees])
+        self._scanned = scan(
+            self._trained,
+            self._counts,
+            self._firsts,
+            self._degrees,
+            alpha=alpha,
+            collisions=baseline.row_collisions,
+            least_recurrence=least_recurrence,
+            statistic=partial(association_statistics, least=least),
+        )
+
+    def drifts(self, first: int) -> tuple[PairDrift, ...]:
+        """Judge all pairs, in the order of the baseline.
+
+        Args:
+            first: Index of the longest stretch to look at.
+        """
+        if not self._pairs:
+            return ()
+        decision = self._scanned.decide(first)
+        groups = self._counts.groups.reshape(len(self._counts), len(self._pairs), CELLS)
+        live = groups[decision.stretch, np.arange(len(self._pairs))]
+        phi = decision.dispersion[np.newaxis]
+        g = association_statistics(self._trained, live.reshape(1, -1), self._firsts, phi)[0]
+        whole = groups[first].sum(axis=1).tolist()
+        return tuple(
+            self._drift(number, first, decision, float(g[number]), live[number].tolist(), whole[number])
+            for number in range(len(self._pairs))
+        )
+
+    def _drift(
+        self, number: int, first: int, decision: Decision, g: float, live: Sequence[int], live_rows: int
+    ) -> PairDrift:
+        pair, variables = self._pairs[number], self._baseline.variables
         stretch, state = int(decision.stretch[number]), State(int(decision.state[number]))
-        rows, of_training = int(decision.rows[number]), int(rows_of_training[number])
+        rows = int(decision.rows[number])
         judgement = judgement_of(
             verdict_of(state),
-            g=float(g[number]),
+            g=g,
             dispersion=float(decision.dispersion[number]),
             limit=float(decision.limit[number]),
-            degrees=int(degrees[number]),
-            trained=of_training,
+            degrees=int(self._degrees[number]),
+            trained=pair.rows,
             live=rows,
-            uncertain=float(uncertain[number]),
+            uncertain=self._uncertain(decision, number),
         )
         drift = PairDrift(
-            *_variables(baseline, pair),
-            whole[number],
+            variables[pair.first],
+            variables[pair.second],
+            live_rows,
             judgement,
-            reason_for(state, timeline, stretch, rows, of_training),
-            None if stretch == first else float(timeline.starts[stretch]),
+            reason_for(state, self._timeline, stretch, rows, pair.rows),
+            None if stretch == first else float(self._timeline.starts[stretch]),
             rows,
             _table(pair.counts),
-            _table(live[number].tolist()),
+            _table(live),
         )
         # A relation that is gone is drift, also a weak one, or one of few rows, whose loss has a small size.
         if drift.verdict == "shifted" and drift.association_now < drift.association_before / 2:
-            drift = replace(drift, judgement=replace(judgement, verdict="drifted"))
-        found.append(drift)
-    return tuple(found)
+            return replace(drift, judgement=replace(judgement, verdict="drifted"))
+        return drift
 
-
-def _least_limits(degrees: NDArray[np.int64], alpha: float) -> NDArray[np.float64]:
-    """Return a value for each pair that its limit is not below."""
-    return np.array([chi_squared_limit(alpha, int(k)) for k in degrees])
-
-
-def _variables(baseline: Baseline, pair: Pair) -> tuple[Variable, Variable]:
-    return baseline.variables[pair.first], baseline.variables[pair.second]
+    def _uncertain(self, decision: Decision, number: int) -> float:
+        """Return the variance in doubt, see `verdict.uncertainty`; none of a sample that is compared once."""
+        if self._timeline.rows is None:
+            return 0.0
+        of_pair = slice(number, number + 1)
+        is_long = self._timeline.is_long[decision.stretch[of_pair]]
+        trained = np.array([self._pairs[number].rows])
+        return float(uncertainty(trained, decision.rows[of_pair], decision.dispersion[of_pair], is_long)[0])
 
 
 def _table(counts: Sequence[int]) -> tuple[tuple[int, ...], ...]:

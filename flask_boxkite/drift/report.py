@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.drift.pairs import PairDrift, pair_drifts
+from flask_boxkite.drift.pairs import PairDrift, PairScan
 from flask_boxkite.drift.reasons import reason_for
 from flask_boxkite.drift.scan import Scan, State, scan
 from flask_boxkite.drift.statistics import g_statistics
@@ -167,9 +167,10 @@ def drift_report(
 
     views = list(_views(trained, counts, timeline, scanned, first, alone))
     moved = {(item.side, item.name) for item in views if item.verdict in MOVED}
+    pair_scan = PairScan(baseline, timeline, alpha=alone, least_recurrence=least_recurrence)
     pairs = [
         replace(pair, moved=tuple(each.name for each in (pair.first, pair.second) if (each.side, each.name) in moved))
-        for pair in pair_drifts(baseline, timeline, first=first, alpha=alone, least_recurrence=least_recurrence)
+        for pair in pair_scan.drifts(first)
     ]
     return DriftReport(
         model,

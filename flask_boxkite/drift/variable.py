@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any
 
@@ -24,9 +23,9 @@ from flask_boxkite.drift.distances import (
 )
 from flask_boxkite.drift.shares import Change, moved_most, special_changes
 from flask_boxkite.drift.verdict import Judgement, Verdict
-from flask_boxkite.drift.wording import group_name, variable_line
+from flask_boxkite.drift.wording import group_name, moment, variable_line
 
-__all__ = ["Distances", "VariableDrift", "finite_or_none", "moment"]
+__all__ = ["Distances", "VariableDrift", "finite_or_none"]
 
 
 @dataclass(frozen=True)
@@ -217,11 +216,6 @@ def _distances(
         finite_or_none(wasserstein),
         is_least,
     )
-
-
-def moment(seconds: float) -> str:
-    """Return Unix seconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def finite_or_none(number: float) -> float | None:

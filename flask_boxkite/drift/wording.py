@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
 
@@ -45,6 +46,7 @@ __all__ = [
     "group_name",
     "group_text",
     "markdown_row",
+    "moment",
     "moved_count",
     "moved_group",
     "moved_most",
@@ -343,6 +345,11 @@ def size_meaning(items: Sequence[Mapping[str, Any]]) -> str:
 def since_cell(item: Mapping[str, Any]) -> str:
     """Write the time of day, in UTC, at which a change began; empty for the whole window."""
     return f"{item['since'][11:16]}Z" if item["since"] and item["verdict"] not in _QUIET else ""
+
+
+def moment(time: float) -> str:
+    """Write Unix seconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def when(window: str | None) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from flask_boxkite.baseline import Baseline
-from flask_boxkite.drift.pairs import pair_drifts
+from flask_boxkite.drift.pairs import PairScan
 from flask_boxkite.drift.scan import dispersions_by_reach
 from flask_boxkite.drift.timeline import Timeline
 from flask_boxkite.drift.timelines import Timelines
@@ -75,11 +75,12 @@ class LiveGauges:
         return gauges
 
     def _fill_in_pairs(self, gauges: Gauges, baseline: Baseline, timeline: Timeline) -> None:
+        scanned = PairScan(baseline, timeline, alpha=self._model.alpha / baseline.tests)
         for window, reach in enumerate(WINDOWS.values()):
             first = timeline.first_within(reach)
             if first == len(timeline):
                 continue
-            found = pair_drifts(baseline, timeline, first=first, alpha=self._model.alpha / baseline.tests)
+            found = scanned.drifts(first)
             gauges.pair_verdicts[window] = [VERDICTS[item.verdict] for item in found]
             gauges.pair_sizes[window] = [item.judgement.size for item in found]
 

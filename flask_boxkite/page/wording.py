@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
@@ -16,6 +15,7 @@ from flask_boxkite.drift.wording import (
     NOTICEABLE,
     counted_as_one,
     distance_text,
+    moment,
     number,
     numbers,
     percent,
@@ -103,11 +103,6 @@ def seconds(value: float | None) -> str:
     if value is None:
         return _NONE
     return f"{number(value * 1000)} ms" if value < 1 else f"{number(value)} s"
-
-
-def moment(time: float) -> str:
-    """Write Unix seconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ago(value: float) -> str:

@@ -95,7 +95,7 @@ is missing in {{ humanizePercentage $$value }} of rows; over the last
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 # Each replica judges its own rows, since a rule cannot fit a model to the table of a pair.
-PAIR_DRIFTED = "max by ($group_by, model, baseline, pair) (boxkite_pair_verdict) >= 3"
+PAIR_DRIFTED = "max by ($by, pair) (boxkite_pair_verdict) >= 3"
 
 PAIR_SUMMARY = "{{ $$labels.pair }} of model {{ $$labels.model }} no longer go together as in training"
 
@@ -111,35 +111,14 @@ was shuffled. Size
 
 def pair_alert(options: RuleOptions) -> Alert:
     """Return the alert on pairs of variables that no longer go together, over any window."""
-    labels = (*options.group_by, "model", "baseline")
-    parts = {
-        "group_by": ", ".join(options.group_by),
-        "selector_of_model": ",".join(f"{label}=%q" for label in labels),
-        "labels_of_model": " ".join(f"$labels.{label}" for label in labels),
-        "version": VERSION.replace("$$", "$"),
-    }
-    condition = PAIR_DRIFTED if options.group_by else PAIR_DRIFTED.replace("$group_by, ", "")
-    return Alert(
-        "BoxkitePairDrift",
-        filled(condition, parts),
-        options.hold,
-        {"severity": options.severity},
-        filled(PAIR_SUMMARY, parts),
-        filled(PAIR_DESCRIPTION, parts),
-    )
+    texts = PAIR_DRIFTED, PAIR_SUMMARY, PAIR_DESCRIPTION
+    return _alert("BoxkitePairDrift", texts, _parts_of_model(options), options)
 
 
 def drift_alert(side: Side, options: RuleOptions) -> Alert:
     """Return the alert on variables that have drifted over any window."""
-    parts = _parts(side, options)
-    return Alert(
-        "BoxkiteFeatureDrift" if side.label == "feature" else "BoxkiteOutputDrift",
-        filled(DRIFTED, parts),
-        options.hold,
-        {"severity": options.severity},
-        filled(DRIFTED_SUMMARY, parts),
-        filled(DRIFTED_DESCRIPTION, parts),
-    )
+    name = "BoxkiteFeatureDrift" if side.label == "feature" else "BoxkiteOutputDrift"
+    return _alert(name, (DRIFTED, DRIFTED_SUMMARY, DRIFTED_DESCRIPTION), _parts(side, options), options)
 
 
 def stopped_alert(side: Side, options: RuleOptions) -> Alert:
@@ -147,18 +126,16 @@ def stopped_alert(side: Side, options: RuleOptions) -> Alert:
     parts = _parts(side, options)
     by_window = [filled(MISSING_SHARE, parts | {"window": window}) for window in options.windows]
     parts["missing_share_now"] = "\n  or ignoring (window)\n  ".join(by_window)
-    return Alert(
-        "BoxkiteFeatureStopped",
-        filled(STOPPED, parts),
-        options.hold,
-        {"severity": options.severity},
-        filled(STOPPED_SUMMARY, parts),
-        filled(STOPPED_DESCRIPTION, parts),
-    )
+    return _alert("BoxkiteFeatureStopped", (STOPPED, STOPPED_SUMMARY, STOPPED_DESCRIPTION), parts, options)
+
+
+def _alert(name: str, texts: tuple[str, str, str], parts: dict[str, str], options: RuleOptions) -> Alert:
+    """Return an alert from the templates of its condition, summary and description."""
+    condition, summary, description = (filled(text, parts) for text in texts)
+    return Alert(name, condition, options.hold, {"severity": options.severity}, summary, description)
 
 
 def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
-    labels = (*options.group_by, "model", "baseline")
     names = ("size", "verdict", "verdict_any", "g", "g_limit", "live_rows", "baseline_rows")
 
     return {
@@ -172,6 +149,14 @@ def _parts(side: Side, options: RuleOptions) -> dict[str, str]:
         "missing": MISSING,
         "minimum_rows": str(MINIMUM_ROWS),
         "minimum_size": f"{options.minimum_size:g}",
+        **_parts_of_model(options),
+    }
+
+
+def _parts_of_model(options: RuleOptions) -> dict[str, str]:
+    labels = (*options.group_by, "model", "baseline")
+    return {
+        "by": ", ".join(labels),
         "selector_of_model": ",".join(f"{label}=%q" for label in labels),
         "labels_of_model": " ".join(f"$labels.{label}" for label in labels),
         "version": VERSION.replace("$$", "$"),

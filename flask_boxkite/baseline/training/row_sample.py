@@ -5,14 +5,14 @@ The first rows, or every n-th, would not do: data is sorted, or repeats itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from flask_boxkite.baseline.training.aligned import as_items
 
-__all__ = ["RowSample", "random_rows", "taken"]
+__all__ = ["RowSample", "joined", "random_rows", "taken"]
 
 
 class RowSample:
@@ -42,7 +42,10 @@ class RowSample:
         if len(self._keys) >= self._most:
             chosen = np.flatnonzero(keys < np.partition(self._keys, self._most - 1)[self._most - 1])
             keys, items = keys[chosen], {name: taken(values, chosen) for name, values in items.items()}
-        self._columns = {name: _joined(self._columns.get(name), values) for name, values in items.items()}
+        known = self._columns
+        self._columns = {
+            name: joined([known[name], values]) if name in known else values for name, values in items.items()
+        }
         self._keys = np.concatenate([self._keys, keys])
         if len(self._keys) > 2 * self._most:
             self._cut()
@@ -66,13 +69,11 @@ def taken(items: Any, rows: Any) -> Any:
     return items[rows] if isinstance(items, np.ndarray) else [items[row] for row in rows.tolist()]
 
 
-def _joined(before: Any, items: Any) -> Any:
-    if before is None:
-        return items
-    if isinstance(before, np.ndarray) and isinstance(items, np.ndarray) and before.dtype == items.dtype:
-        return np.concatenate([before, items])
-    parts = (part.tolist() if isinstance(part, np.ndarray) else part for part in (before, items))
-    return [value for part in parts for value in part]
+def joined(parts: Sequence[Any]) -> Any:
+    """Return one column of several, which are arrays or lists."""
+    if all(isinstance(part, np.ndarray) for part in parts) and len({part.dtype for part in parts}) == 1:
+        return np.concatenate(parts)
+    return [value for part in parts for value in (part.tolist() if isinstance(part, np.ndarray) else part)]
 
 
 def random_rows(frame: Any, names: Collection[str], rows: int, total: int) -> Any:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ from flask_boxkite.baseline.training.problems import ColumnError
 from flask_boxkite.baseline.training.ranges import Counts
 from flask_boxkite.baseline.training.ranking import Ranking
 from flask_boxkite.baseline.training.row_labels import labels_of
-from flask_boxkite.baseline.training.row_sample import RowSample
+from flask_boxkite.baseline.training.row_sample import RowSample, joined
 from flask_boxkite.baseline.training.seen import Seen
 from flask_boxkite.baseline.training.tables import named_columns
 from flask_boxkite.baseline.training.text_columns import (
@@ -164,7 +164,7 @@ class _Held:
 
     def column(self, name: str) -> Any:
         """Return a column of all chunks."""
-        return _joined(self._parts[name])
+        return joined(self._parts[name])
 
 
 class _Sample:
@@ -201,19 +201,12 @@ class _Sample:
 
     def columns(self, names: Collection[str]) -> dict[str, Any]:
         """Return the columns of these names, of the first chunks."""
-        return {name: _joined(self._parts[name]) for name in names}
+        return {name: joined(self._parts[name]) for name in names}
 
     def random(self, items: Iterable[Distribution]) -> dict[str, Any]:
         """Return the columns of some variables, by name, of random rows."""
         assert self._random is not None
         return self._random.columns([item.name for item in items])
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """Return one column of several."""
-    if all(isinstance(part, np.ndarray) for part in parts) and len({part.dtype for part in parts}) == 1:
-        return np.concatenate(parts)
-    return [value for part in parts for value in (part.tolist() if isinstance(part, np.ndarray) else part)]
 
 
 def _counted(streams: Iterable[tuple[int | None, _Stream]], seen: Seen) -> Iterator[Distribution]:
