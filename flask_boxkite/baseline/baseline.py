@@ -19,6 +19,7 @@ from flask_boxkite.baseline.distribution import Discrete, Distribution
 from flask_boxkite.baseline.file.reader import load
 from flask_boxkite.baseline.file.writer import dump
 from flask_boxkite.baseline.merging import merge, merge_validations
+from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.errors import BinMismatchError
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Baseline(BaselineContents):
         row_collisions: Probability that two of the rows are equal (`training.collisions`); None if it is unknown, as in
             files of earlier releases and of boxkite 0.0.5. Not part of the identity.
         validation: Outputs beside the actual values of the same rows; None if no actual values were given.
+        derived: Recipes of the derived variables, which are the last features.
+        inputs: Names of a row's values in the order of their positions, if there are derived variables: features that
+            are not derived, and columns that recipes read in their place.
     """
 
     def __repr__(self) -> str:
@@ -176,6 +180,12 @@ class Baseline(BaselineContents):
             if len(mine) != len(theirs):
                 msg = f"One baseline has {len(mine)} variables where the other has {len(theirs)}."
                 raise BinMismatchError(msg)
+        if self.derived != other.derived or any(isinstance(recipe, RowRecipe) for recipe in self.derived):
+            msg = (
+                "Baselines with derived variables can be merged only if their recipes are equal, and none is a Row, "
+                "which is measured by the counts of its own baseline. Make both with derive=first.recipes."
+            )
+            raise BinMismatchError(msg)
         if self.model != other.model:
             msg = f"One baseline is of model {self.model!r}, the other of {other.model!r}."
             raise BinMismatchError(msg)
@@ -189,6 +199,8 @@ class Baseline(BaselineContents):
             max(self.created, other.created),
             self._merged_collisions(other),
             merge_validations(self.validation, other.validation),
+            self.derived,
+            self.inputs,
         )
 
     def _merged_collisions(self, other: Baseline) -> float | None:

@@ -9,11 +9,12 @@ from typing import Any
 from flask_boxkite.baseline import Baseline
 from flask_boxkite.live.counting import VariableCounter
 from flask_boxkite.live.counts import Counts
+from flask_boxkite.live.deriving import RowDeriver
 from flask_boxkite.live.failed import FailedCells
 from flask_boxkite.live.increments import Increments
 from flask_boxkite.live.model_cells import DURATION_BOUNDS, ModelCells
 from flask_boxkite.live.name_order import UnmatchedError
-from flask_boxkite.monitoring.tally import Tally
+from flask_boxkite.monitoring.tally import DerivedTally, Tally
 from flask_boxkite.naming import CAPTURE_REASONS, FEATURE_GAP, GAPS, OUTPUT_GAP, STATUSES
 from flask_boxkite.payloads import Table, output_table
 
@@ -31,6 +32,7 @@ class PredictionCounter:
         counts: Live counts of all processes.
         features: Counter of the features.
         outputs: Counter of the outputs.
+        inputs: Layout of a row's columns: the counter of the features, or what extends rows by derived variables.
         ok: Cell of the answered predictions.
 
     Args:
@@ -39,6 +41,7 @@ class PredictionCounter:
         keeps_interpreter: Whether other threads wait for the interpreter, as the thread of a recorder does.
         class_of: Returns the number of a row's predicted class and the bin of its probability, None if it has none; for
             a model whose layout counts them.
+        deriver: Extends rows by derived variables; None if the baseline has none.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class PredictionCounter:
         *,
         keeps_interpreter: bool,
         class_of: Callable[[Sequence[Any]], float | None] | None = None,
+        deriver: RowDeriver | None = None,
     ) -> None:
         self.layout = layout = ModelCells.of(baseline)
         self.counts = counts
@@ -75,6 +79,9 @@ class PredictionCounter:
             sums=0,
             gap=OUTPUT_GAP,
         )
+        self.inputs: VariableCounter | RowDeriver = deriver or self.features
+        self._deriver = deriver
+        self._waits = bool(deriver and deriver.observed)  # for values that the view observes
         self._output_names = self.outputs.names
         self._class_of = class_of
 
@@ -87,9 +94,26 @@ class PredictionCounter:
         tally.rows = rows = len(table)
         if rows and self.features.names:
             try:
-                self.features.count(table, tally)
+                if self._deriver is None:
+                    self.features.count(table, tally)
+                else:
+                    self._extend(self._deriver, tally, table)
             except UnmatchedError:
                 tally.errors.append("features")
+
+    def _extend(self, deriver: RowDeriver, tally: Tally, table: Table) -> None:
+        """Find the cells of given and derived features, or wait for the observed ones."""
+        assert isinstance(tally, DerivedTally)
+        tally.extended = extended = deriver.extended(table, tally)
+        tally.rows = len(extended.rows)
+        if not self._waits:
+            self.features.count(Table(None, extended.rows), tally)
+
+    def _observe(self, tally: Tally) -> None:
+        """Find the cells of all features, now that the view has answered."""
+        if isinstance(tally, DerivedTally) and tally.extended is not None:
+            tally.extended.observe(tally.observed)
+            self.features.count(Table(None, tally.extended.rows), tally)
 
     def count_output(self, tally: Tally, output: Any) -> None:
         """Find the cells of the outputs, for as many rows as there are of features."""
@@ -154,6 +178,8 @@ class PredictionCounter:
         Returns:
             Number of predictions: 0 for an empty batch, of which only the duration is counted.
         """
+        if self._waits:
+            self._observe(tally)
         if status == "ok" and tally.rows == 1 and not tally.errors:  # the common case, without the questions of others
             tally.raise_cell(self.ok)
             tally.raise_cell(self._squares)

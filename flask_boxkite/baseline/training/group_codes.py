@@ -15,7 +15,7 @@ from flask_boxkite.baseline.training.aligned import labels_of_rows, numbers_of_r
 from flask_boxkite.naming import short_text
 from flask_boxkite.values.conversion import is_missing_text
 
-__all__ = ["group_codes", "label_key"]
+__all__ = ["cells_of_column", "group_codes", "label_key"]
 
 
 def group_codes(columns: Mapping[str, Any], features: Sequence[Distribution], rows: int) -> NDArray[np.intp]:
@@ -32,12 +32,13 @@ def group_codes(columns: Mapping[str, Any], features: Sequence[Distribution], ro
     first = 0
     for place, item in enumerate(features):
         groups = np.repeat(np.arange(len(item.groups)), [group.stop - group.start for group in item.groups])
-        codes[:, place] = first + groups[_cells(item, columns[item.name], rows)]
+        codes[:, place] = first + groups[cells_of_column(item, columns[item.name], rows)]
         first += len(item.groups)
     return codes
 
 
-def _cells(item: Distribution, values: Any, rows: int) -> NDArray[np.intp]:
+def cells_of_column(item: Distribution, values: Any, rows: int) -> NDArray[np.intp]:
+    """Return the cell of each of the first *rows* values, as `group_codes` reads them."""
     missing = len(item.cells) - 2
     if item.is_time:
         return np.full(rows, missing, dtype=np.intp)

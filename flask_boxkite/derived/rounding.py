@@ -1,0 +1,19 @@
+"""Rounding of derived numbers, because sums of floats differ in their last bits from one to many rows at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["rounded"]
+
+DIGITS = 7
+
+
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers rounded to `DIGITS` significant digits."""
+    with np.errstate(all="ignore"):
+        places = DIGITS - 1 - np.floor(np.log10(np.abs(values)))
+        powers = 10.0 ** np.abs(places)
+        result = np.where(places >= 0, np.round(values * powers) / powers, np.round(values / powers) * powers)
+    return np.where(np.isfinite(result), result, values)

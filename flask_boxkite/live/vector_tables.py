@@ -1,0 +1,102 @@
+"""Tables with columns of vectors: payload conventions read the components of a vector as rows, or as features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flask_boxkite.payloads.table import SCALARS, Table
+
+__all__ = ["VectorTables"]
+
+_NUMBERS = SCALARS - {str}
+
+
+class VectorTables:
+    """Gives each vector its own value of a row, in place.
+
+    Args:
+        names: Names of a row's columns.
+        sizes: Number of components of a vector, by the name of its column.
+    """
+
+    def __init__(self, names: Sequence[str], sizes: Mapping[str, int]) -> None:
+        self._sizes = sizes
+        self._only = sizes[names[0]] if len(names) == 1 and names[0] in sizes else 0
+
+    def shape(self, table: Table) -> None:
+        """Turn components that were read as rows, or as columns, into vectors; other tables stay as they are."""
+        if not self._sizes or not len(table):
+            return
+        if table.names is None:
+            if self._only:
+                _shape_positions(table, self._only)
+            return
+        names = table.names
+        places = [(place, self._sizes[name]) for place, name in enumerate(names) if name in self._sizes]
+        rows = table.rows
+        if any(_are_components([row[place] for row in rows], size) for place, size in places):
+            table.replace(names, [[_listed(column) for column in zip(*rows, strict=True)]])
+        elif len(rows) == 1 and (number := _number_of_vectors(rows[0], places)) > 1:
+            columns = [_split(value, number) for value in rows[0]]
+            if all(len(column) == number for column in columns):
+                table.replace(names, list(map(list, zip(*columns, strict=True))))
+
+
+def _shape_positions(table: Table, size: int) -> None:
+    """Make a column of vectors of rows whose values have no names, where a vector is all that a row has."""
+    rows = table.rows
+    width = len(rows[0])
+    if width == 1 and (size == 1 or not _is_number(rows[0][0])):
+        return  # vectors, each a value of a row
+    if width != size and _size(rows[0]) * len(rows) == size:
+        table.replace_rows([[_listed(rows)]])
+    else:
+        table.replace_rows([[row] for row in rows])
+
+
+def _are_components(values: Sequence[Any], size: int) -> bool:
+    """Say whether values of a column are together one vector: single numbers, or its rows."""
+    if size == 1:
+        return False
+    if all(map(_is_number, values)):
+        return any(value is not None for value in values)
+    own = _size(values[0])
+    return len(values) > 1 and own != size and own * len(values) == size
+
+
+def _number_of_vectors(row: Sequence[Any], places: Sequence[tuple[int, int]]) -> int:
+    """Return the number of vectors in an array that stands for a column; 1 for none."""
+    for place, size in places:
+        value = row[place]
+        if isinstance(value, np.ndarray) and value.ndim > 1 and value.size == len(value) * size:
+            return len(value)
+    return 1
+
+
+def _split(value: Any, number: int) -> Sequence[Any]:
+    """Return the values of a column that came as one; a single value stands alone."""
+    return list(value) if isinstance(value, (list, tuple, np.ndarray)) and len(value) == number else [value]
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in _NUMBERS or isinstance(value, (np.number, np.bool_))
+
+
+def _size(value: Any) -> int:
+    """Return the number of components, judged by the first of each list."""
+    if isinstance(value, np.ndarray):
+        return value.size
+    size = 1
+    while isinstance(value, (list, tuple)):
+        size *= len(value)
+        value = value[0] if value else None
+        if size == 0:
+            break
+    return size
+
+
+def _listed(values: Any) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
