@@ -101,6 +101,7 @@ class Baseline(BaselineContents):
         threshold: float | None = None,
         positive: Any = None,
         progress: Progress = None,
+        derive: Mapping[str, Any] | None = None,
     ) -> Baseline:
         """Count training data that comes in chunks, such as the parts of a file, once and in bounded memory.
 
@@ -126,6 +127,8 @@ class Baseline(BaselineContents):
             threshold: Score from which a row is predicted to be positive.
             positive: Actual value that the score stands for.
             progress: Display of the rows done (`Progress`).
+            derive: Variables to derive from each row, as for `export_text`: functions, `Observed` with the name of a
+                column, and recipes that were fitted to a sample of the rows, ``sample_baseline.recipes``.
 
         Raises:
             BaselineError: A chunk or an option cannot be used, chunks have different columns, or there are no rows.
@@ -154,6 +157,7 @@ class Baseline(BaselineContents):
             threshold=threshold,
             positive=positive,
             progress=progress,
+            derive=derive,
         )
         return cls.of(contents)
 
@@ -180,7 +184,11 @@ class Baseline(BaselineContents):
             if len(mine) != len(theirs):
                 msg = f"One baseline has {len(mine)} variables where the other has {len(theirs)}."
                 raise BinMismatchError(msg)
-        if self.derived != other.derived or any(isinstance(recipe, RowRecipe) for recipe in self.derived):
+        if (
+            self.derived != other.derived
+            or self.inputs != other.inputs
+            or any(isinstance(recipe, RowRecipe) for recipe in self.derived)
+        ):
             msg = (
                 "Baselines with derived variables can be merged only if their recipes are equal, and none is a Row, "
                 "which is measured by the counts of its own baseline. Make both with derive=first.recipes."

@@ -18,7 +18,7 @@ class Row:
     Of ``derive={"row": Row()}``, the variables are ``row.missing``, the number of missing values, and ``row.rarity``,
     the mean surprisal of the row's features in nats: the mean of -ln(p / w), where p is the training share of the bin
     or category that a value falls into, and w the width of the bin as a share of the training range (1 for a category,
-    and outside of all bins). Rows with several rather rare values at once stand out, even where no feature has moved far.
+    and outside of all bins). Rows with several rather rare values at once stand out, even where no feature moves.
 
     p is (c + 1/2) / (N + K/2) for c of N training rows in a feature's bin or category, of K of these (Krichevsky and
     Trofimov), and for a training row without itself, so that it is no less rare than a new one.

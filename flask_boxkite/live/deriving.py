@@ -39,12 +39,16 @@ class Extended:
     """Rows of all features: given ones, then derived ones, in the order of the baseline.
 
     Attributes:
+        table: Rows as they came, each vector a value of its own.
         rows: Rows, each a list; observed values are None until `observe`.
     """
 
-    __slots__ = ("_names", "_places", "_width", "rows")
+    __slots__ = ("_names", "_places", "_width", "rows", "table")
 
-    def __init__(self, rows: list[list[Any]], width: int, names: Sequence[str], places: Mapping[str, int]) -> None:
+    def __init__(
+        self, table: Table, rows: list[list[Any]], width: int, names: Sequence[str], places: Mapping[str, int]
+    ) -> None:
+        self.table = table
         self.rows = rows
         self._width = width
         self._names = names
@@ -133,13 +137,13 @@ class RowDeriver:
         """Return the rows of all features.
 
         Args:
-            table: Rows as they came. Columns of vectors become one column each, and nested values their own, in place.
+            table: Rows as they came. Nested values get columns of their own, in place.
             increments: Increments that note a gap of names.
 
         Raises:
             UnmatchedError: The number of values differs from the number of columns, or no name is known.
         """
-        self._tables.shape(table)
+        table = self._tables.shaped(table)
         names = table.names
         if names is None or not self.names:
             rows: Any = table.rows
@@ -160,7 +164,7 @@ class RowDeriver:
         for columns in self._columns:
             derived += columns(laid_out, given, derived)
         extended = [[*own, *values] for own, values in zip(given, zip(*derived, strict=True), strict=True)]
-        return Extended(extended, self._given, self._derived, self._places)
+        return Extended(table, extended, self._given, self._derived, self._places)
 
 
 class _Rows:

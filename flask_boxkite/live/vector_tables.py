@@ -15,7 +15,7 @@ _NUMBERS = SCALARS - {str}
 
 
 class VectorTables:
-    """Gives each vector its own value of a row, in place.
+    """Gives each vector its own value of a row.
 
     Args:
         names: Names of a row's columns.
@@ -26,35 +26,33 @@ class VectorTables:
         self._sizes = sizes
         self._only = sizes[names[0]] if len(names) == 1 and names[0] in sizes else 0
 
-    def shape(self, table: Table) -> None:
-        """Turn components that were read as rows, or as columns, into vectors; other tables stay as they are."""
+    def shaped(self, table: Table) -> Table:
+        """Return a table in which components that were read as rows, or as columns, are vectors; others as they are."""
         if not self._sizes or not len(table):
-            return
+            return table
         if table.names is None:
-            if self._only:
-                _shape_positions(table, self._only)
-            return
+            return _shaped_positions(table, self._only) if self._only else table
         names = table.names
         places = [(place, self._sizes[name]) for place, name in enumerate(names) if name in self._sizes]
         rows = table.rows
         if any(_are_components([row[place] for row in rows], size) for place, size in places):
-            table.replace(names, [[_listed(column) for column in zip(*rows, strict=True)]])
-        elif len(rows) == 1 and (number := _number_of_vectors(rows[0], places)) > 1:
+            return Table(names, [[_listed(column) for column in zip(*rows, strict=True)]])
+        if len(rows) == 1 and (number := _number_of_vectors(rows[0], places)) > 1:
             columns = [_split(value, number) for value in rows[0]]
             if all(len(column) == number for column in columns):
-                table.replace(names, list(map(list, zip(*columns, strict=True))))
+                return Table(names, list(map(list, zip(*columns, strict=True))))
+        return table
 
 
-def _shape_positions(table: Table, size: int) -> None:
-    """Make a column of vectors of rows whose values have no names, where a vector is all that a row has."""
+def _shaped_positions(table: Table, size: int) -> Table:
+    """Return a column of vectors from rows whose values have no names, where a vector is all that a row has."""
     rows = table.rows
     width = len(rows[0])
     if width == 1 and (size == 1 or not _is_number(rows[0][0])):
-        return  # vectors, each a value of a row
+        return table  # vectors, each a value of a row
     if width != size and _size(rows[0]) * len(rows) == size:
-        table.replace_rows([[_listed(rows)]])
-    else:
-        table.replace_rows([[row] for row in rows])
+        return Table(None, [[_listed(rows)]])
+    return Table(None, [[row] for row in rows])
 
 
 def _are_components(values: Sequence[Any], size: int) -> bool:
@@ -63,8 +61,8 @@ def _are_components(values: Sequence[Any], size: int) -> bool:
         return False
     if all(map(_is_number, values)):
         return any(value is not None for value in values)
-    own = _size(values[0])
-    return len(values) > 1 and own != size and own * len(values) == size
+    sizes = set(map(_size, values))
+    return len(values) > 1 and sizes == {size / len(values)} and not any(map(_is_number, values))
 
 
 def _number_of_vectors(row: Sequence[Any], places: Sequence[tuple[int, int]]) -> int:

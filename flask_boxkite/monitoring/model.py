@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask_boxkite.baseline import Distribution
 from flask_boxkite.config import Settings
@@ -47,6 +47,8 @@ if TYPE_CHECKING:  # loaded by the first process that asks for verdicts, not by 
     from flask_boxkite.performance.report import PerformanceReport
 
 __all__ = ["ModelMonitor"]
+
+Rows = TypeVar("Rows", Table, "Table | None")
 
 _LONGEST_ERROR = 200
 """Letters of an error that are kept for the page."""
@@ -188,6 +190,7 @@ class ModelMonitor:
             else:
                 table = features if isinstance(features, Table) else as_table(features, self.feature_names)
             self.count_features(tally, table)
+            table = self.shaped(tally, table)
             self.count_output(tally, output)
         except Exception:
             self.fail(tally)
@@ -339,6 +342,12 @@ class ModelMonitor:
         except Exception:
             self._lose_record()
         return True
+
+    def shaped(self, tally: Tally, table: Rows) -> Rows:
+        """Return the rows of a prediction after they were counted, each vector a value of its own."""
+        if isinstance(tally, DerivedTally) and tally.extended is not None and table is not None:
+            return tally.extended.table
+        return table
 
     def take_observed(self, tally: Tally, observed: Mapping[str, Any]) -> None:
         """Take values that a view observes, if there are derived variables."""

@@ -81,10 +81,6 @@ class Table:
         """Hold other columns, of as many rows."""
         self._names, self._rows = names, rows
 
-    def replace_rows(self, rows: list[Any]) -> None:
-        """Hold other values without names."""
-        self._names, self._rows = None, rows
-
     def __len__(self) -> int:
         return len(self._rows)
 

@@ -208,7 +208,7 @@ class Capture(RequestFeatures):
         if table is None:
             return
         self.model.count_features(self.tally, table)
-        self._keep(table)
+        self._keep(self.model.shaped(self.tally, table))
 
     # --- after the view ----------------------------------------------------------------------------------------------
 

@@ -82,11 +82,11 @@ def _of_containers(item: Distribution) -> Problem:
     fact = f"Column {item.name!r} holds lists or objects."
     remedy = (
         f"Give each value in them a column of its own, such as '{item.name}.0' or '{item.name}.key' "
-        "(a list of rows by name, as from frame.to_dict('records'), needs no change), watch vectors as such "
-        f"(derive={{{item.name!r}: Vector({item.name!r})}}, from flask_boxkite.derived), or"
+        "(a list of rows by name, as from frame.to_dict('records'), needs no change),"
     )
+    vector = f"watch it as a vector (derive={{{item.name!r}: Vector({item.name!r})}}, of flask_boxkite.derived),"
     names = (item.name,)
-    return Problem(fact, f"{remedy} exclude={names!r}.", f"{remedy} --exclude {item.name!r}.")
+    return Problem(fact, f"{remedy} {vector} or exclude={names!r}.", f"{remedy} or --exclude {item.name!r}.")
 
 
 def _common_rows(distributions: Sequence[Distribution], whole_rows: Mapping[str, int]) -> int:

@@ -34,7 +34,7 @@ from flask_boxkite.suggestion import counted as number_of
 from flask_boxkite.values.conversion import InvalidValue, plain, to_text
 from flask_boxkite.values.paths import value_at
 
-__all__ = ["Derivation", "Derive", "Recorded", "checked_recipes", "derivation_of", "recorded"]
+__all__ = ["Derivation", "Derive", "Recorded", "check_for_chunks", "derivation_of", "recorded"]
 
 MOST_FITTED = 8192
 """Most vectors from which directions come."""
@@ -99,7 +99,7 @@ class Derivation:
         return next((recipe for recipe in self.recipes if isinstance(recipe, RowRecipe)), None)
 
 
-def checked_recipes(derive: Derive) -> None:
+def _check_recipes(derive: Derive) -> None:
     """Refuse what is no recipe.
 
     Raises:
@@ -124,7 +124,13 @@ def checked_recipes(derive: Derive) -> None:
 
 
 def derivation_of(
-    features: Any, derive: Derive, options: BaselineOptions, seen: Seen, others: Collection[str]
+    features: Any,
+    derive: Derive,
+    options: BaselineOptions,
+    seen: Seen,
+    others: Collection[str],
+    *,
+    is_part: bool = False,
 ) -> Derivation:
     """Fit recipes to training data, and compute all derived variables but the ones of `Row`.
 
@@ -134,11 +140,12 @@ def derivation_of(
         options: Decisions of the user.
         seen: Observations, to which this adds.
         others: Names of columns that are no features: outputs and actual values.
+        is_part: Whether other data follows, in which texts may come, or functions succeed.
 
     Raises:
         BaselineError: A recipe cannot be used, a column is not there, or the data is not in memory.
     """
-    checked_recipes(derive)
+    _check_recipes(derive)
     table = _Table(features, options, seen, others, [each for each in map(_source_of, derive.values()) if each])
     derivation = Derivation(dict(table.columns))
     derivation.inputs = tuple(name for name in table.names if name in table.columns or name in table.sources)
@@ -148,7 +155,7 @@ def derivation_of(
     fitted: Recipe
     for name, recipe in derive.items():
         if isinstance(recipe, (Text, TextRecipe)):
-            fitted, values = _text(name, recipe, table.source(recipe.source), options)
+            fitted, values = _text(name, recipe, table.source(recipe.source), options, is_part=is_part)
             ordered.update(fitted.names)
         elif isinstance(recipe, (Vector, VectorRecipe)):
             fitted, values, held = _vectors(name, recipe, table.source(recipe.source))
@@ -162,7 +169,7 @@ def derivation_of(
             if fitted.column is not None:
                 ordered.update(fitted.names)
         else:
-            fitted, values = _given(name, recipe, table)
+            fitted, values = _given(name, recipe, table, is_part=is_part)
         _add(derivation, values)
         derivation.recipes.append(fitted)
 
@@ -173,28 +180,26 @@ def derivation_of(
     return derivation
 
 
-def derived_values(chunk: Any, derive: Derive, options: BaselineOptions, seen: Seen, others: Collection[str]) -> Any:
-    """Return a chunk with the values of derived variables, and the recipes; nothing is fitted.
+def check_for_chunks(derive: Derive) -> None:
+    """Refuse recipes that have to be fitted, since chunks come one by one.
 
-    Arguments and errors are the same as of `derivation_of`.
+    Raises:
+        BaselineError: There is such a recipe, or what `derivation_of` refuses.
     """
-    unfitted = [name for name, recipe in derive.items() if isinstance(recipe, (Text, Vector, Row, RowRecipe))]
-    checked_recipes(derive)
-    if unfitted:
-        recipe = derive[unfitted[0]]
-        word = type(recipe).__name__.removesuffix("Recipe")
-        if word == "Row":
-            remedy = "Leave it out, or give the rows in memory to export_text()."
-        else:
-            remedy = "Fit it to a sample first: derive=export_text(sample, ..., derive=...).recipes"
-        msg = f"{word}, as {unfitted[0]!r}, needs all rows at once, and chunks come one by one. {remedy}"
-        raise BaselineError(msg)
-    observed = [name for name, recipe in derive.items() if isinstance(recipe, Observed)]
-    for name in observed:
-        if not isinstance(derive[name].values, str):
-            msg = f"Give Observed, as {name!r}, the name of a column of the chunks that holds its values."
+    _check_recipes(derive)
+    for name, recipe in derive.items():
+        if isinstance(recipe, (Row, RowRecipe)):
+            msg = f"Row, as {name!r}, is measured by all rows. Leave it out, or give the rows in memory."
             raise BaselineError(msg)
-    return derivation_of(chunk, derive, options, seen, others)
+        if isinstance(recipe, (Text, Vector)):
+            msg = (
+                f"{type(recipe).__name__}, as {name!r}, is fitted to rows in memory. Fit it to a sample first: "
+                f"derive={{{name!r}: sample.recipes[{name!r}]}}, where sample is the baseline of some rows."
+            )
+            raise BaselineError(msg)
+        if isinstance(recipe, Observed) and not isinstance(recipe.values, str):
+            msg = f"Observed, as {name!r}, needs the name of the column of the chunks that holds its values."
+            raise BaselineError(msg)
 
 
 def _add(derivation: Derivation, values: Mapping[str, Any]) -> None:
@@ -317,7 +322,7 @@ def _items(column: Any) -> Sequence[Any]:
 
 
 def _text(
-    name: str, recipe: Text | TextRecipe, column: Any, options: BaselineOptions
+    name: str, recipe: Text | TextRecipe, column: Any, options: BaselineOptions, *, is_part: bool
 ) -> tuple[TextRecipe, dict[str, Any]]:
     values = _items(column)
     if isinstance(recipe, TextRecipe):
@@ -325,7 +330,7 @@ def _text(
         rows = list(map(fitted.values, values))
     else:
         fitted, rows = _fitted_text(name, recipe, values, options)
-    if values and all(row[0] is None or isinstance(row[0], dict) for row in rows):
+    if values and not is_part and all(row[0] is None or isinstance(row[0], dict) for row in rows):
         msg = f"Column {recipe.source!r} has no text, which {name!r} would describe."
         raise BaselineError(msg)
     return fitted, dict(zip(fitted.names, map(list, zip(*rows, strict=True)), strict=True))
@@ -424,7 +429,7 @@ def _vector_or_none(value: Any) -> NDArray[np.float64] | None:
 # --- the user's own --------------------------------------------------------------------------------------------------
 
 
-def _given(name: str, recipe: Any, table: _Table) -> tuple[Recipe, dict[str, Any]]:
+def _given(name: str, recipe: Any, table: _Table, *, is_part: bool) -> tuple[Recipe, dict[str, Any]]:
     if isinstance(recipe, Observed):
         column = table.source(recipe.values) if isinstance(recipe.values, str) else reusable(recipe.values)
         return ObservedRecipe(name), {name: column}
@@ -432,10 +437,10 @@ def _given(name: str, recipe: Any, table: _Table) -> tuple[Recipe, dict[str, Any
         word = "a function of a row" if isinstance(recipe, FunctionRecipe) else "Observed(values)"
         msg = f"The values of {name!r} are not in the data: give {word} in place of the recipe, as in training before."
         raise BaselineError(msg)
-    return FunctionRecipe(name), {name: _called(name, recipe, table)}
+    return FunctionRecipe(name), {name: _called(name, recipe, table, is_part=is_part)}
 
 
-def _called(name: str, function: Callable[[dict[str, Any]], Any], table: _Table) -> list[Any]:
+def _called(name: str, function: Callable[[dict[str, Any]], Any], table: _Table, *, is_part: bool) -> list[Any]:
     """Return the values of a function for each row; where it fails, the value is invalid."""
     values: list[Any] = []
     failure: Exception | None = None
@@ -445,7 +450,7 @@ def _called(name: str, function: Callable[[dict[str, Any]], Any], table: _Table)
         except Exception as error:
             failure = error
             values.append(invalid(type(error).__name__))
-    if failure is not None and all(isinstance(value, dict) for value in values):
+    if failure is not None and not is_part and all(isinstance(value, dict) for value in values):
         msg = (
             f"The function {name!r} in 'derive' fails for every row of the training data, last with "
             f"{type(failure).__name__}: {failure}. It gets a row as a dict of column names to values."
