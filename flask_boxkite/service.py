@@ -80,7 +80,7 @@ class ModelMonitoringService:
 
     @property
     def feature_names(self) -> Collection[str]:
-        """The columns of a row that are read: features, and what derived variables need; none without a baseline."""
+        """The columns that are read from a row: features, and sources of derived variables; none without a baseline."""
         return self.monitor.feature_names
 
     @property

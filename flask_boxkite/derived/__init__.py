@@ -1,6 +1,6 @@
 """Derived variables: numbers that are computed from a row, or observed beside it, and watched like its features.
 
-`Text`, `Vector`, `Row` and `Observed` say in training what to derive. A fitted *recipe* stands in the baseline file
+`Text`, `Vector`, `Row` and `Observed` name them in training. A fitted *recipe* stands in the baseline file
 with its parameters, and computes the same numbers while serving.
 """
 

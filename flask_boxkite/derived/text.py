@@ -114,7 +114,7 @@ class TextRecipe(Recipe):
         """Return the values of its variables, in the order of `names`.
 
         Args:
-            value: Text, or what stands in its place: all variables of None are missing, of a list invalid.
+            value: Text, or another value in its place: all variables of None are missing, of a list invalid.
         """
         try:
             text = to_text(value)

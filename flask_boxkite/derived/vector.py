@@ -118,8 +118,8 @@ class VectorRecipe(Recipe):
         """Return the values of its variables for each vector, in the order of `names`.
 
         Args:
-            values: Vectors, or what stands in their place: all variables of None are missing; of anything else that is
-                no vector of finite numbers, or one of another size, invalid.
+            values: Vectors, or other values in their place: all variables of None are missing; of any other value
+                that is no vector of finite numbers, or is one of another size, they are invalid.
         """
         if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and values.ndim > 1:
             vectors: list[Any] = list(values.reshape(len(values), -1))
@@ -138,7 +138,7 @@ class VectorRecipe(Recipe):
         return len(vector) == self.size and bool(np.isfinite(vector).all())
 
     def _odd(self, value: Any, width: int) -> Sequence[Any]:
-        """Return the values for what is no vector of the right size."""
+        """Return the values for a thing that is no vector of the right size."""
         if isinstance(value, np.ndarray):
             value = f"{len(value)} numbers" if len(value) != self.size else "no number"
         return (value if value is None else invalid(value),) * width

@@ -1,6 +1,6 @@
 """Derived variables of requests: rows are laid out by their columns, then extended by the values of the recipes.
 
-What comes out are rows of all features, which are counted as any others are.
+The results are rows of all features, which are counted as any others are.
 """
 
 from __future__ import annotations

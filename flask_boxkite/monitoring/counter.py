@@ -32,7 +32,7 @@ class PredictionCounter:
         counts: Live counts of all processes.
         features: Counter of the features.
         outputs: Counter of the outputs.
-        inputs: Layout of a row's columns: the counter of the features, or what extends rows by derived variables.
+        inputs: Layout of a row's columns: the counter of the features, or the deriver.
         ok: Cell of the answered predictions.
 
     Args:

@@ -27,7 +27,7 @@ class Explanations:
 
     Args:
         notes: Notes of the model.
-        features: Counter of its features, or what extends them by derived variables.
+        features: Counter of its features, or its deriver.
         outputs: Counter of its outputs.
         redaction: Hides fields whose keys may be data; None if none is hidden by name.
         complaints: Log of our own failures.

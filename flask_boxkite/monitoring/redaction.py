@@ -72,8 +72,8 @@ class Redaction:
             and output within a document is unknown, so there a path matches from any of its parts on. Case is ignored.
         feature_names: Names of the features that arrive by position.
         output_names: Names of the outputs that arrive by position.
-        derived: Recipes of derived variables. Variables of a hidden column are hidden; those of functions and of whole
-            rows, which may have read any column, are hidden if anything in the features is.
+        derived: Recipes of derived variables. Variables of a hidden column are hidden; functions and whole rows, which
+            may have read any column, have hidden ones if anything in the features is hidden.
     """
 
     def __init__(
@@ -221,8 +221,8 @@ class Redaction:
         hidden = self._always
         if _holds_placeholder(features):
             hidden = hidden | self._with_any
-        if not _has_rows_by_name(features):  # which column is hidden, nobody can tell
-            hidden = hidden | self._with_rows if _is_placeholder(features) else hidden
+        if _is_placeholder(features):  # any column may be hidden
+            hidden = hidden | self._with_rows
         rows = derived if isinstance(derived, list) else [derived]
         after = [
             {name: REDACTED if name in hidden or self._is_name(name) else value for name, value in row.items()}
@@ -303,7 +303,7 @@ class _Positions:
 def _derived_names(
     derived: Sequence[Recipe], is_hidden: Callable[[Any], bool]
 ) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Return derived variables whose column is hidden, others that have a column, and those of a whole row."""
+    """Return variables of hidden columns, variables of other columns, and variables of whole rows."""
     always: list[str] = []
     with_rows: list[str] = []
     with_any: list[str] = []

@@ -82,7 +82,7 @@ class Columns:
         return cls(features, outputs, frozenset(texts), derived=derived, baseline=baseline)
 
     def aligner(self) -> Aligner:
-        """Return what lays out records in the order of the columns."""
+        """Return an aligner that lays out records in the order of the columns."""
         if self.baseline is not None:
             return aligner_of(self.baseline)
         return OpenAligner(self.features, self.outputs)

@@ -100,7 +100,7 @@ class Derivation:
 
 
 def _check_recipes(derive: Derive) -> None:
-    """Refuse what is no recipe.
+    """Refuse other things than recipes.
 
     Raises:
         BaselineError: There is such a thing, or the names are not unique.
@@ -184,7 +184,7 @@ def check_for_chunks(derive: Derive) -> None:
     """Refuse recipes that have to be fitted, since chunks come one by one.
 
     Raises:
-        BaselineError: There is such a recipe, or what `derivation_of` refuses.
+        BaselineError: There is such a recipe, or *derive* is not a mapping of recipes.
     """
     _check_recipes(derive)
     for name, recipe in derive.items():

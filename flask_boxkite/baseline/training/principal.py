@@ -1,4 +1,4 @@
-"""Principal directions of vectors, without a matrix of all pairs of components: that of images fills the memory.
+"""Principal directions of vectors, without a matrix of all pairs of components, which images would make too large.
 
 References:
     Halko, Martinsson and Tropp, Finding Structure with Randomness, 2011: subspace iteration from random directions.
