@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["rounded"]
+__all__ = ["rounded", "rounded_number"]
 
 DIGITS = 7
+
+
+def rounded_number(value: float) -> float:
+    """Return a number rounded to `DIGITS` significant digits."""
+    return float(f"{value:.{DIGITS - 1}e}")
 
 
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:

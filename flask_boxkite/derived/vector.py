@@ -122,15 +122,19 @@ class VectorRecipe(Recipe):
                 that is no vector of finite numbers, or is one of another size, they are invalid.
         """
         if isinstance(values, np.ndarray) and values.dtype.kind in "biuf" and values.ndim > 1:
-            vectors: list[Any] = list(values.reshape(len(values), -1))
+            matrix = values.reshape(len(values), -1).astype(np.float64)
+            if matrix.shape[1] == self.size and np.isfinite(matrix).all():
+                found: list[Sequence[Any]] = self.coordinates(matrix).tolist()
+                return found
+            vectors: list[Any] = list(matrix)
         else:
             vectors = list(map(_read, values))
         places = [place for place, each in enumerate(vectors) if isinstance(each, np.ndarray) and self._fits(each)]
         width = len(self.names)
         rows: list[Sequence[Any]] = [self._odd(each, width) for each in vectors]
         if places:
-            found = self.coordinates(np.array([vectors[place] for place in places], dtype=np.float64))
-            for place, row in zip(places, found.tolist(), strict=True):
+            matrix = np.array([vectors[place] for place in places], dtype=np.float64)
+            for place, row in zip(places, self.coordinates(matrix).tolist(), strict=True):
                 rows[place] = row
         return rows
 

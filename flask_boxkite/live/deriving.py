@@ -15,7 +15,7 @@ from flask_boxkite.baseline import Baseline, Distribution
 from flask_boxkite.baseline.surprisal import missing_cells, surprisals
 from flask_boxkite.derived.given import FunctionRecipe, ObservedRecipe, argument
 from flask_boxkite.derived.recipe import Recipe, invalid
-from flask_boxkite.derived.rounding import rounded
+from flask_boxkite.derived.rounding import rounded_number
 from flask_boxkite.derived.row import RowRecipe
 from flask_boxkite.derived.text import TextRecipe
 from flask_boxkite.derived.vector import VectorRecipe
@@ -183,13 +183,14 @@ class _Rows:
         """Return the values of a column."""
         return [row[place] for row in self.rows]
 
-    def by_name(self) -> list[dict[str, Any]]:
-        """Return the rows by name, as they came; empty objects if they came by position."""
-        if self._names is None:
+    def others(self, known: frozenset[str]) -> list[dict[str, Any]]:
+        """Return the other values of each row by name, as they came; none if they came by position."""
+        if self._names is None or known.issuperset(self._names):
             return [{} for _ in self.rows]
         came = self._table.rows
         lists = row_lists(came) if isinstance(came, np.ndarray) else came
-        return [dict(zip(self._names, row, strict=True)) for row in lists]
+        places = [(name, place) for place, name in enumerate(self._names) if name not in known]
+        return [{name: row[place] for name, place in places} for row in lists]
 
 
 _Columns = Callable[[_Rows, "list[Sequence[Any]]", "list[Column]"], "Sequence[Column]"]
@@ -242,18 +243,23 @@ class _Called:
             f"The function {name!r} in 'derive' failed, so its value is invalid; the response is not affected."
         )
         self._names = baseline.columns
+        self._known = frozenset(self._names)
         self._readers = {item.name: _reader(item) for item in baseline.given}
+        self._texts = frozenset(item.name for item in baseline.given if item.is_text)
 
     def __call__(self, rows: _Rows, given: list[Sequence[Any]], derived: list[Column]) -> Sequence[Column]:
         """Return the values for all rows."""
-        return [[self._value(came, row) for came, row in zip(rows.by_name(), rows.rows, strict=True)]]
+        return [[self._value(came, row) for came, row in zip(rows.others(self._known), rows.rows, strict=True)]]
 
     def _value(self, came: dict[str, Any], row: Sequence[Any]) -> Any:
         try:
-            arguments = {name: argument(value) for name, value in came.items() if name not in self._readers}
+            arguments = {name: argument(value) for name, value in came.items()}
             for name, value in zip(self._names, row, strict=False):  # without columns, rows are of any width
-                read = self._readers.get(name, argument)
-                arguments[name] = read(value)
+                kind = type(value)
+                if (kind is float and value == value) or kind is int:
+                    arguments[name] = value if name not in self._texts else to_text(value)
+                else:
+                    arguments[name] = self._readers.get(name, argument)(value)
             return plain(self._function(arguments))
         except Exception as error:
             self._complain(self._message)
@@ -287,10 +293,10 @@ class _RowMeasures:
 
     def __init__(self, baseline: Baseline) -> None:
         given = baseline.given
-        self._surprisals = surprisals(given)
-        self._is_missing = missing_cells(given)
+        self._surprisal_of = surprisals(given).tolist().__getitem__
+        self._is_missing = missing_cells(given).tolist().__getitem__
         self._features = len(given)
-        self._count = VariableCounter(given, 0, len(self._surprisals)).rows.count
+        self._count = VariableCounter(given, 0, sum(len(item.cells) for item in given)).rows.count
         firsts, first = [], 0
         for recipe in baseline.derived:
             if recipe.column is not None:
@@ -300,12 +306,14 @@ class _RowMeasures:
 
     def __call__(self, rows: _Rows, given: list[Sequence[Any]], derived: list[Column]) -> Sequence[Column]:
         """Return both numbers for all rows."""
-        cells = np.array(list(map(self._cells, given)), dtype=np.intp)
-        missing = self._is_missing[cells].sum(axis=1)
-        for first in self._firsts:  # a text or vector that is missing has no first variable
-            missing = missing + np.array([value is None for value in derived[first]], dtype=np.int64)
-        rarity = rounded(self._surprisals[cells].sum(axis=1) / self._features)
-        return missing.tolist(), rarity.tolist()
+        missing, rarity = [], []
+        for number, row in enumerate(given):
+            cells = self._cells(row)
+            # A text or vector that is missing has no first variable.
+            without = sum(derived[first][number] is None for first in self._firsts)
+            missing.append(sum(map(self._is_missing, cells)) + without)
+            rarity.append(rounded_number(sum(map(self._surprisal_of, cells)) / self._features))
+        return missing, rarity
 
     def _cells(self, row: Sequence[Any]) -> list[int]:
         increments = Increments()

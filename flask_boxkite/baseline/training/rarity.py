@@ -14,7 +14,7 @@ from flask_boxkite.baseline.distribution import Continuous, Distribution
 from flask_boxkite.baseline.surprisal import missing_cells, surprisals_of
 from flask_boxkite.baseline.training.aligned import as_items
 from flask_boxkite.baseline.training.group_codes import cells_of_column
-from flask_boxkite.derived.rounding import rounded
+from flask_boxkite.derived.rounding import rounded_number
 from flask_boxkite.values.conversion import InvalidValue, is_missing_text
 from flask_boxkite.values.times import to_seconds
 
@@ -40,7 +40,7 @@ def row_values(
         rarity += surprisals_of(item, without=1)[cells]
     for values in others:
         missing += np.array([value is None for value in values[:rows]], dtype=np.int64)
-    return missing.tolist(), rounded(rarity / len(features)).tolist()
+    return missing.tolist(), [rounded_number(number / len(features)) for number in rarity.tolist()]
 
 
 def _cells(item: Distribution, values: Any, rows: int) -> NDArray[np.intp]:
