@@ -228,7 +228,10 @@ def test_names_of_columns_that_texts_are_read_from_are_known(
         ("ratio", FULL, {"ratio"}),
         ("text.length", FULL, {"text.length"}),
     ],
-    ids=str,
+    ids=[
+        *("text", "text by position", "text named apart", "vector", "feature", "unknown", "other field"),
+        *("observed", "function", "variable"),
+    ],
 )
 def test_a_hidden_field_shows_in_no_derived_value(redact: str, sent: Any, hidden: set[str] | None) -> None:
     """Live, all values are counted."""
